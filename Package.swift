@@ -1,0 +1,98 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// One list of settings for every Swift target of ours. Strict memory safety makes each unsafe
+/// expression say so; warnings are errors so that none is ever read past.
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .enableExperimentalFeature("Lifetimes"),
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+    // The request path crosses modules; this lets the optimiser see through them.
+    .unsafeFlags(["-cross-module-optimization"], .when(configuration: .release)),
+]
+
+/// A Swift target of the layered picture in docs/architecture.md. `uses` may only name lower layers;
+/// Tests/ArchitectureTests holds every import to it.
+func layer(_ name: String, uses: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: uses, path: "Sources/\(name)", swiftSettings: settings)
+}
+
+func suite(_ name: String, uses: [Target.Dependency], resources: [Resource]? = nil) -> Target {
+    .testTarget(name: name, dependencies: uses, path: "Tests/\(name)", resources: resources, swiftSettings: settings)
+}
+
+func tool(_ name: String, uses: [Target.Dependency]) -> Target {
+    .executableTarget(name: name, dependencies: uses, path: "Tools/\(name)", swiftSettings: settings)
+}
+
+func system(_ name: String, _ pkgConfig: String, apt: String) -> Target {
+    .systemLibrary(name: name, path: "Sources/\(name)", pkgConfig: pkgConfig, providers: [.apt([apt])])
+}
+
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+
+let package = Package(
+    name: "skein",
+    products: [.executable(name: "skein", targets: ["skein"])],
+    dependencies: [
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    ],
+    targets: [
+        // C: module maps and shims, no logic.
+        .target(name: "CSystem", path: "Sources/CSystem"),
+        system("CSQLite", "sqlite3", apt: "libsqlite3-dev"),
+        system("CProtobufC", "libprotobuf-c", apt: "libprotobuf-c-dev"),
+        system("CZlib", "zlib", apt: "zlib1g-dev"),
+        system("CZstd", "libzstd", apt: "libzstd-dev"),
+        system("CRE2System", "re2", apt: "libre2-dev"),
+        .target(name: "CRE2", dependencies: ["CRE2System"], path: "Sources/CRE2"),
+        .target(name: "COTLP", dependencies: ["CProtobufC"], path: "Sources/COTLP"),
+
+        // 1
+        layer("Primitives", uses: ["CSystem"]),
+        // 2
+        layer("EventLoops", uses: ["Primitives", "CSystem"]),
+        layer("HTTP", uses: ["Primitives", "CZlib"]),
+        // 3
+        layer("MeshConfig", uses: [yams]),
+        layer("TelemetryModel", uses: ["Primitives"]),
+        layer("TelemetryWire", uses: ["Primitives", "TelemetryModel", "COTLP", "CProtobufC"]),
+        layer("HTTPService", uses: ["Primitives", "EventLoops", "HTTP"]),
+        // 4
+        layer("Routing", uses: ["Primitives", "MeshConfig", "CRE2"]),
+        // 5
+        layer("Proxy", uses: ["Primitives", "EventLoops", "HTTP", "TelemetryModel", "Routing"]),
+        layer("TelemetryStore", uses: ["Primitives", "TelemetryModel", "CSQLite", "CZstd"]),
+        // 6
+        layer("Collector", uses: ["Primitives", "EventLoops", "HTTP", "HTTPService", "TelemetryModel", "TelemetryWire", "TelemetryStore"]),
+        layer("QueryAPI", uses: ["Primitives", "EventLoops", "HTTP", "HTTPService", "TelemetryModel", "TelemetryWire", "TelemetryStore"]),
+        // 8
+        layer("MeshRuntime", uses: [
+            "Primitives", "EventLoops", "HTTP", "HTTPService", "MeshConfig", "TelemetryModel", "TelemetryWire", "Routing", "Proxy",
+            "TelemetryStore", "Collector", "QueryAPI", logging,
+        ]),
+        // 9
+        .executableTarget(
+            name: "skein",
+            dependencies: ["MeshRuntime", "MeshConfig", "TelemetryModel", "TelemetryWire", "TelemetryStore", argumentParser, logging],
+            path: "Sources/skein", swiftSettings: settings),
+
+        suite("PrimitivesTests", uses: ["Primitives"]),
+        suite("MeshConfigTests", uses: ["MeshConfig"]),
+        suite("TelemetryModelTests", uses: ["TelemetryModel", "Primitives"]),
+        suite("TelemetryWireTests", uses: ["TelemetryWire", "TelemetryModel", "Primitives", "COTLP", "CProtobufC"]),
+        suite("TelemetryStoreTests", uses: ["TelemetryStore", "TelemetryModel", "Primitives"]),
+        suite("ArchitectureTests", uses: []),
+
+        tool("SpanBench", uses: ["TelemetryStore", "TelemetryWire", "TelemetryModel", "Primitives"]),
+    ]
+)

@@ -1,0 +1,20 @@
+#ifndef SKEIN_CRE2_H
+#define SKEIN_CRE2_H
+#include <stddef.h>
+#include <stdbool.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+// RE2 is C++; these four functions are its C face. No logic lives here.
+typedef struct skein_re2 skein_re2;
+/// Compiles `pattern`. Never null; ask skein_re2_error whether it compiled. `max_memory` bounds the program and its DFA, in bytes.
+skein_re2 *skein_re2_new(const char *pattern, size_t count, long max_memory);
+/// Null when the pattern compiled, else why not (owned by the regex).
+const char *skein_re2_error(const skein_re2 *regex);
+/// Whether the whole of `text` matches.
+bool skein_re2_full_match(const skein_re2 *regex, const char *text, size_t count);
+void skein_re2_free(skein_re2 *regex);
+#ifdef __cplusplus
+}
+#endif
+#endif

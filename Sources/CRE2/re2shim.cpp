@@ -1,0 +1,26 @@
+#include "CRE2.h"
+#include <re2/re2.h>
+
+struct skein_re2 {
+    re2::RE2 regex;
+    skein_re2(re2::StringPiece pattern, const re2::RE2::Options &options) : regex(pattern, options) {}
+};
+
+static re2::RE2::Options optionsWith(long max_memory) {
+    re2::RE2::Options options;
+    options.set_log_errors(false);
+    options.set_max_mem(max_memory);
+    options.set_encoding(re2::RE2::Options::EncodingLatin1);
+    return options;
+}
+
+skein_re2 *skein_re2_new(const char *pattern, size_t count, long max_memory) {
+    return new skein_re2(re2::StringPiece(pattern, count), optionsWith(max_memory));
+}
+const char *skein_re2_error(const skein_re2 *regex) {
+    return regex->regex.ok() ? nullptr : regex->regex.error().c_str();
+}
+bool skein_re2_full_match(const skein_re2 *regex, const char *text, size_t count) {
+    return re2::RE2::FullMatch(re2::StringPiece(text, count), regex->regex);
+}
+void skein_re2_free(skein_re2 *regex) { delete regex; }

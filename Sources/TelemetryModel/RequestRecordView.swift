@@ -1,0 +1,41 @@
+/// Reads a record where it lies in the ring; valid only until the ring entry is released.
+@safe
+public struct RequestRecordView: ~Escapable {
+    private let bytes: RawSpan
+    public let record: RequestRecord
+
+    /// `bytes` is exactly one ring entry, written by `RequestRecordWriter`.
+    ///
+    /// Returns nil when the entry is shorter than its own lengths say, which would be our bug and must not be read past.
+    @_lifetime(copy bytes)
+    public init?(_ bytes: RawSpan) {
+        guard bytes.byteCount >= MemoryLayout<RequestRecord>.size else { return nil }
+        let record = unsafe bytes.unsafeLoadUnaligned(as: RequestRecord.self)
+        var total = Self.lengthsOffset + 2 * Int(record.textCount)
+        guard bytes.byteCount >= total else { return nil }
+        for slot in 0..<Int(record.textCount) {
+            let length = unsafe bytes.unsafeLoadUnaligned(fromByteOffset: Self.lengthsOffset + 2 * slot, as: UInt16.self)
+            total += length == Self.absentLength ? 0 : Int(length)
+        }
+        guard bytes.byteCount >= total else { return nil }
+        self.bytes = bytes
+        self.record = record
+    }
+
+    public static let absentLength = UInt16.max
+    public static let lengthsOffset = MemoryLayout<RequestRecord>.stride
+
+    /// The bytes of a text slot; nil when the message had no such value.
+    @_lifetime(copy self)
+    public func text(_ slot: RequestText) -> RawSpan? {
+        guard slot.rawValue < record.textCount else { return nil }
+        var start = Self.lengthsOffset + 2 * Int(record.textCount)
+        for earlier in 0..<Int(slot.rawValue) {
+            let length = unsafe bytes.unsafeLoadUnaligned(fromByteOffset: Self.lengthsOffset + 2 * earlier, as: UInt16.self)
+            start += length == Self.absentLength ? 0 : Int(length)
+        }
+        let length = unsafe bytes.unsafeLoadUnaligned(fromByteOffset: Self.lengthsOffset + 2 * Int(slot.rawValue), as: UInt16.self)
+        guard length != Self.absentLength else { return nil }
+        return bytes.extracting(start..<start + Int(length))
+    }
+}

@@ -55,7 +55,7 @@ let package = Package(
         system("CZstd", "libzstd", apt: "libzstd-dev"),
         system("CRE2System", "re2", apt: "libre2-dev"),
         .target(name: "CRE2", dependencies: ["CRE2System"], path: "Sources/CRE2"),
-        .target(name: "COTLP", dependencies: ["CProtobufC"], path: "Sources/COTLP"),
+        .target(name: "COTLP", dependencies: ["CProtobufC"], path: "Sources/COTLP", exclude: ["proto"]),
 
         // 1
         layer("Primitives", uses: ["CSystem"]),
@@ -68,13 +68,13 @@ let package = Package(
         layer("TelemetryWire", uses: ["Primitives", "TelemetryModel", "COTLP", "CProtobufC"]),
         layer("HTTPService", uses: ["Primitives", "EventLoops", "HTTP"]),
         // 4
-        layer("Routing", uses: ["Primitives", "MeshConfig", "CRE2"]),
+        layer("Routing", uses: ["Primitives", "HTTP", "MeshConfig", "TelemetryModel", "CRE2"]),
         // 5
         layer("Proxy", uses: ["Primitives", "EventLoops", "HTTP", "TelemetryModel", "Routing"]),
         layer("TelemetryStore", uses: ["Primitives", "TelemetryModel", "CSQLite", "CZstd"]),
         // 6
         layer("Collector", uses: ["Primitives", "EventLoops", "HTTP", "HTTPService", "TelemetryModel", "TelemetryWire", "TelemetryStore"]),
-        layer("QueryAPI", uses: ["Primitives", "EventLoops", "HTTP", "HTTPService", "TelemetryModel", "TelemetryWire", "TelemetryStore"]),
+        layer("QueryAPI", uses: ["Primitives", "EventLoops", "HTTPService", "TelemetryModel", "TelemetryWire"]),
         // 8
         layer("MeshRuntime", uses: [
             "Primitives", "EventLoops", "HTTP", "HTTPService", "MeshConfig", "TelemetryModel", "TelemetryWire", "Routing", "Proxy",
@@ -83,16 +83,25 @@ let package = Package(
         // 9
         .executableTarget(
             name: "skein",
-            dependencies: ["MeshRuntime", "MeshConfig", "TelemetryModel", "TelemetryWire", "TelemetryStore", argumentParser, logging],
+            dependencies: ["Primitives", "EventLoops", "HTTPService", "MeshConfig", "MeshRuntime", argumentParser],
             path: "Sources/skein", swiftSettings: settings),
 
         suite("PrimitivesTests", uses: ["Primitives"]),
+        suite("HTTPTests", uses: ["HTTP", "Primitives", "CZlib"]),
         suite("MeshConfigTests", uses: ["MeshConfig"]),
+        suite("RoutingTests", uses: ["Routing", "HTTP", "MeshConfig", "TelemetryModel", "Primitives"]),
         suite("TelemetryModelTests", uses: ["TelemetryModel", "Primitives"]),
         suite("TelemetryWireTests", uses: ["TelemetryWire", "TelemetryModel", "Primitives", "COTLP", "CProtobufC"]),
         suite("TelemetryStoreTests", uses: ["TelemetryStore", "TelemetryModel", "Primitives"]),
+        suite("CollectorTests", uses: ["Collector", "EventLoops", "HTTPService", "TelemetryWire", "TelemetryModel", "Primitives"]),
+        suite("QueryAPITests", uses: ["QueryAPI", "Primitives", "EventLoops", "HTTPService", "TelemetryModel", "TelemetryWire"]),
         suite("ArchitectureTests", uses: []),
 
+        tool("WireBench", uses: ["TelemetryWire", "TelemetryModel", "Primitives"]),
+        tool("CollectorBench", uses: ["Collector", "EventLoops", "HTTPService", "TelemetryWire", "TelemetryModel", "Primitives"]),
+        tool("Floor", uses: ["EventLoops", "Primitives"]),
+        tool("Bookinfo", uses: ["EventLoops", "HTTPService", "Primitives"]),
+        tool("ScrapeBench", uses: ["QueryAPI", "Primitives", "TelemetryModel", "TelemetryWire"]),
         tool("SpanBench", uses: ["TelemetryStore", "TelemetryWire", "TelemetryModel", "Primitives"]),
     ]
 )

@@ -1,3 +1,5 @@
+public import Primitives
+
 /// One finished request, as a proxy worker writes it into its record ring: the source of the access log line and the span.
 ///
 /// A record is this fixed part, then one `UInt16` length for each text slot (`RequestText`, `0xFFFF` = the message had no such
@@ -84,34 +86,6 @@ public struct LabelSetID: Hashable, Sendable, BitwiseCopyable {
     public init(_ rawValue: UInt32) { self.rawValue = rawValue }
 
     public static let none = LabelSetID(0)
-}
-
-/// An IPv4 or IPv6 address and port. IPv4 is held in `low`'s lower 32 bits.
-public struct SocketEndpoint: Hashable, Sendable, BitwiseCopyable {
-    public enum Family: UInt8, Sendable, BitwiseCopyable { case absent, ipv4, ipv6 }
-
-    public var high: UInt64 = 0
-    public var low: UInt64 = 0
-    public var port: UInt16 = 0
-    public var family = Family.absent
-
-    @inlinable
-    public init() {}
-
-    @inlinable
-    public init(ipv4: UInt32, port: UInt16) {
-        low = UInt64(ipv4)
-        self.port = port
-        family = .ipv4
-    }
-
-    @inlinable
-    public init(ipv6High: UInt64, ipv6Low: UInt64, port: UInt16) {
-        high = ipv6High
-        low = ipv6Low
-        self.port = port
-        family = .ipv6
-    }
 }
 
 public enum RequestProtocol: UInt8, Sendable, BitwiseCopyable {

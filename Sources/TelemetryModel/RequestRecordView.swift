@@ -22,6 +22,12 @@ public struct RequestRecordView: ~Escapable {
         self.record = record
     }
 
+    /// The whole entry, of which all lengths have been checked: for those who read many texts and want their places once.
+    public var entry: RawSpan {
+        @_lifetime(copy self)
+        get { bytes }
+    }
+
     public static let absentLength = UInt16.max
     public static let lengthsOffset = MemoryLayout<RequestRecord>.stride
 

@@ -1,3 +1,4 @@
 #ifndef COTLP_H
 #define COTLP_H
+#include "otlp.pb-c.h"
 #endif

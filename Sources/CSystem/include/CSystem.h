@@ -1,28 +1,29 @@
 #ifndef SKEIN_CSYSTEM_H
 #define SKEIN_CSYSTEM_H
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <errno.h>
+#include <malloc.h>
+#include <pthread.h>
 #include <signal.h>
 #include <time.h>
 #include <unistd.h>
 
-// accept4 hides behind _GNU_SOURCE, which Swift's Glibc module does not set, and takes a transparent union.
+// accept4 and pthread_setname_np hide behind _GNU_SOURCE. Defining it here would give structures of the same name other members than in
+// Swift's Glibc module, which Clang refuses in one program: so they are declared by hand.
+extern int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags);
+extern int pthread_setname_np(pthread_t thread, const char *name);
 static inline int skein_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags) {
     return accept4(fd, address, length, flags);
 }
-// bind, connect and getsockname take glibc's transparent unions of sockaddr pointers under _GNU_SOURCE.
+// Plain pointers where glibc may declare a transparent union of sockaddr pointers.
 static inline int skein_bind(int fd, const struct sockaddr *address, socklen_t length) { return bind(fd, address, length); }
 static inline int skein_connect(int fd, const struct sockaddr *address, socklen_t length) { return connect(fd, address, length); }
 static inline int skein_getsockname(int fd, struct sockaddr *address, socklen_t *length) { return getsockname(fd, address, length); }
@@ -36,4 +37,7 @@ static inline uint64_t skein_epoll_token(const struct epoll_event *event) { retu
 static inline uint32_t skein_epoll_events(const struct epoll_event *event) { return event->events; }
 // errno is a macro over a function call; Swift sees it only through Glibc, which lower layers do without.
 static inline int skein_errno(void) { return errno; }
+static inline void skein_set_thread_name(const char *name) { pthread_setname_np(pthread_self(), name); }
+// malloc.h is not part of Swift's Glibc module.
+static inline void skein_malloc_trim(void) { malloc_trim(0); }
 #endif

@@ -1,0 +1,85 @@
+internal import HTTPService
+internal import TelemetryModel
+internal import TelemetryWire
+
+/// `POST /v1/traces` (OTLP/HTTP; semantics 2.12).
+extension Receivers {
+    func handleOTLP(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome {
+        let type = mediaType(request.header("content-type"))
+        // Errors are in the request's encoding; in JSON where it has none that we know.
+        let encoding: OTLPResponse.Encoding = type == "application/x-protobuf" || type == "application/protobuf" ? .protobuf : .json
+        switch request.method {
+        case "POST": break
+        case "OPTIONS": return .respond(Self.preflight(request))
+        default:
+            otlp.unsupported.add()
+            return .respond(Self.status(405, 12, "traces are sent with POST", encoding, [("Allow", "POST, OPTIONS")]))
+        }
+        otlp.bytes.add(unsafe request.body.count)
+        guard encoding == .protobuf || type == "application/json" else {
+            otlp.unsupported.add()
+            let what = type.isEmpty ? "a request without Content-Type" : "Content-Type \(type.prefix(64))"
+            return .respond(Self.status(415, 12, "\(what) is not supported; send application/x-protobuf or application/json", encoding))
+        }
+        var batch = batches.take()
+        let outcome: OTLPDecodeOutcome
+        do throws(BodyError) {
+            let result = unsafe try withBody(request) { body -> Result<OTLPDecodeOutcome, OTLPDecodeError> in
+                do throws(OTLPDecodeError) {
+                    switch encoding {
+                    case .protobuf: return .success(unsafe try OTLPTraceDecoder.decode(body, into: &batch))
+                    case .json: return .success(unsafe try OTLPTraceDecoder.decodeJSON(body, into: &batch))
+                    }
+                } catch {
+                    return .failure(error)
+                }
+            }
+            switch result {
+            case .success(let decoded): outcome = decoded
+            case .failure(let failure):
+                batches.give(batch)
+                otlp.malformed.add()
+                return .respond(Self.status(400, 3, failure.description, encoding))
+            }
+        } catch {
+            batches.give(batch)
+            otlp.count(error)
+            let code: Int32 = error.status == 413 ? 8 : error.status == 415 ? 12 : 3
+            return .respond(Self.status(error.status, code, error.text(bytesMax: limits.bodyBytesMax), encoding))
+        }
+        otlp.spansInvalid.add(outcome.rejectedSpans)
+        if batch.spans.isEmpty {
+            batches.give(batch)
+            otlp.accepted.add()
+            return .respond(Self.success(outcome, encoding))
+        }
+        submit(batch, otlp) { rejection in
+            guard let rejection else {
+                responder.respond(Self.success(outcome, encoding))
+                return
+            }
+            responder.respond(
+                Self.status(503, 14, Self.text(rejection), encoding, [("Retry-After", Self.retryAfterSeconds(rejection))]))
+        }
+        return .later
+    }
+
+    private static func contentType(_ encoding: OTLPResponse.Encoding) -> String {
+        encoding == .protobuf ? "application/x-protobuf" : "application/json"
+    }
+
+    private static func success(_ outcome: OTLPDecodeOutcome, _ encoding: OTLPResponse.Encoding) -> ServiceResponse {
+        var body: [UInt8] = []
+        OTLPResponse.appendTraceSuccess(outcome, encoding, to: &body)
+        return ServiceResponse(status: 200, contentType: contentType(encoding), headers: [allowOrigin], body: body)
+    }
+
+    /// `code` is the gRPC status code that says the same as `status`.
+    private static func status(
+        _ status: UInt16, _ code: Int32, _ message: String, _ encoding: OTLPResponse.Encoding, _ headers: [(name: String, value: String)] = []
+    ) -> ServiceResponse {
+        var body: [UInt8] = []
+        OTLPResponse.appendStatus(code: code, message: message, encoding, to: &body)
+        return ServiceResponse(status: status, contentType: contentType(encoding), headers: [allowOrigin] + headers, body: body)
+    }
+}

@@ -1,0 +1,225 @@
+public import HTTPService
+internal import HTTP
+internal import Primitives
+internal import Synchronization
+public import TelemetryModel
+internal import TelemetryWire
+
+/// Bounds of the receivers.
+public struct ReceiverLimits: Sendable {
+    /// A body after content decoding (OTLP's recommendation); more is 413.
+    public var bodyBytesMax = 64 << 20
+    /// Batches kept for reuse, and the largest text arena that one may keep.
+    public var batchesKept = 8
+    public var batchBytesKept = 4 << 20
+    /// Decompression memory kept between requests.
+    public var scratchBytesKept = 4 << 20
+
+    public init() {}
+}
+
+/// The endpoints that take spans from others: Zipkin v2 JSON and OTLP over HTTP.
+///
+/// A body is decoded on the server's thread, straight from the connection's buffer, and answered when the sink has stored it. May be
+/// used by several servers at once.
+public final class Receivers: Sendable {
+    let sink: any SpanSink
+    let limits: ReceiverLimits
+    let zipkin: ReceiverCounters
+    let otlp: ReceiverCounters
+    let batches: BatchPool
+    private let scratch = Mutex<[UInt8]?>([])
+    private let exporters = Mutex<[ZipkinExporter]>([])
+
+    public init(sink: any SpanSink, statistics: CollectorStatistics, limits: ReceiverLimits = ReceiverLimits()) {
+        self.sink = sink
+        self.limits = limits
+        zipkin = ReceiverCounters("zipkin", statistics)
+        otlp = ReceiverCounters("otlp", statistics)
+        batches = BatchPool(countMax: limits.batchesKept, bytesMax: limits.batchBytesKept)
+    }
+
+    /// Where received spans go besides the sink; empty at first.
+    public func forward(to exporters: [ZipkinExporter]) { self.exporters.withLock { $0 = exporters } }
+
+    /// Answers a request to one of the receivers' paths; nil for any other path.
+    public func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome? {
+        switch request.path {
+        case "/api/v2/spans", "/zipkin/api/v2/spans":
+            // The same path with GET is the query API's list of span names.
+            if request.method == "GET" || request.method == "HEAD" { return nil }
+            return handleZipkin(request, responder)
+        case "/api/v1/spans", "/zipkin/api/v1/spans": return handleZipkinV1(request)
+        case "/v1/traces": return handleOTLP(request, responder)
+        default: return nil
+        }
+    }
+
+    // MARK: Shared by both
+
+    static let allowOrigin: (name: String, value: String) = ("Access-Control-Allow-Origin", "*")
+
+    static func preflight(_ request: borrowing ServiceRequest) -> ServiceResponse {
+        ServiceResponse(
+            status: 204,
+            headers: [
+                allowOrigin, ("Access-Control-Allow-Methods", "POST, OPTIONS"),
+                ("Access-Control-Allow-Headers", request.header("access-control-request-headers") ?? "Content-Type, Content-Encoding"),
+                ("Access-Control-Max-Age", "86400"), ("Allow", "POST, OPTIONS"),
+            ])
+    }
+
+    enum BodyError: Error {
+        case unknownCoding(String)
+        case malformedGzip
+        case tooLarge
+
+        var status: UInt16 {
+            switch self {
+            case .unknownCoding: 415
+            case .malformedGzip: 400
+            case .tooLarge: 413
+            }
+        }
+
+        func text(bytesMax: Int) -> String {
+            switch self {
+            case .unknownCoding(let coding): "Content-Encoding \(coding) is not supported; gzip, deflate and identity are"
+            case .malformedGzip: "Cannot gunzip spans: the body is not what its Content-Encoding says"
+            case .tooLarge: "the body is too large; \(bytesMax) bytes are accepted after decompression"
+            }
+        }
+    }
+
+    /// Lends the decompressed body to `use`.
+    func withBody<Result>(
+        _ request: borrowing ServiceRequest, _ use: (UnsafeRawBufferPointer) -> Result
+    ) throws(BodyError) -> Result {
+        let coding = (request.header("content-encoding") ?? "").lowercased()
+        switch coding {
+        case "", "identity":
+            guard unsafe request.body.count <= limits.bodyBytesMax else { throw .tooLarge }
+            return unsafe use(request.body)
+        case "gzip", "x-gzip", "deflate":
+            // Some clients say gzip about no body at all.
+            if unsafe request.body.isEmpty { return unsafe use(UnsafeRawBufferPointer(start: nil, count: 0)) }
+            var bytes = scratch.withLock { kept -> [UInt8] in
+                let bytes = kept ?? []
+                kept = nil
+                return bytes
+            }
+            bytes.removeAll(keepingCapacity: true)
+            defer {
+                let isKept = bytes.capacity <= limits.scratchBytesKept
+                scratch.withLock { $0 = isKept ? bytes : [] }
+            }
+            do throws(GzipError) {
+                unsafe try Gzip.decode(request.body, into: &bytes, bytesMax: limits.bodyBytesMax)
+            } catch {
+                throw error == .tooLarge ? .tooLarge : .malformedGzip
+            }
+            return unsafe bytes.withUnsafeBytes { unsafe use($0) }
+        default: throw .unknownCoding(String(coding.prefix(64)))
+        }
+    }
+
+    /// Hands the batch over; `answer` is called on any thread with what came of it.
+    func submit(_ batch: SpanBatch, _ counters: ReceiverCounters, _ answer: @escaping @Sendable (SpanRejection?) -> Void) {
+        let count = batch.spans.count
+        let exporters = exporters.withLock { $0 }
+        // Shares the sink's memory: forwarded once the sink has it (a sender whose batch was refused comes back with it), else used again.
+        let kept = batch
+        sink.submit(batch) { [batches] result in
+            defer { if exporters.isEmpty { batches.give(kept) } }
+            switch result {
+            case .success:
+                for exporter in exporters { exporter.offer(kept) }
+                counters.accepted.add()
+                counters.spans.add(count)
+                answer(nil)
+            case .failure(let rejection):
+                switch rejection {
+                case .overloaded:
+                    counters.overloaded.add()
+                    counters.spansOverloaded.add(count)
+                case .unavailable:
+                    counters.unavailable.add()
+                    counters.spansUnavailable.add(count)
+                }
+                answer(rejection)
+            }
+        }
+    }
+
+    static func retryAfterSeconds(_ rejection: SpanRejection) -> String {
+        switch rejection {
+        case .overloaded: "1"
+        case .unavailable: "5"
+        }
+    }
+
+    static func text(_ rejection: SpanRejection) -> String {
+        switch rejection {
+        case .overloaded: "the store is busy; nothing of the request was kept, send it again"
+        case .unavailable(let reason): "the store is unavailable (\(reason)); nothing of the request was kept, send it again later"
+        }
+    }
+}
+
+/// What became of the requests to one receiver, and of the spans in them.
+struct ReceiverCounters: Sendable {
+    let bytes, spans: CollectorCounter
+    let accepted, malformed, unsupported, tooLarge, overloaded, unavailable: CollectorCounter
+    let spansInvalid, spansOverloaded, spansUnavailable: CollectorCounter
+
+    init(_ receiver: String, _ statistics: CollectorStatistics) {
+        let base = [(name: "receiver", value: receiver), (name: "transport", value: "http")]
+        func requests(_ outcome: String) -> CollectorCounter { statistics.counter(.requests, base + [(name: "outcome", value: outcome)]) }
+        func rejected(_ reason: String) -> CollectorCounter { statistics.counter(.rejected, base + [(name: "reason", value: reason)]) }
+        bytes = statistics.counter(.receivedBytes, base)
+        spans = statistics.counter(.received, base)
+        accepted = requests("accepted")
+        malformed = requests("malformed")
+        unsupported = requests("unsupported")
+        tooLarge = requests("too_large")
+        overloaded = requests("overloaded")
+        unavailable = requests("unavailable")
+        spansInvalid = rejected("invalid")
+        spansOverloaded = rejected("overloaded")
+        spansUnavailable = rejected("unavailable")
+    }
+
+    func count(_ error: Receivers.BodyError) {
+        switch error {
+        case .unknownCoding: unsupported.add()
+        case .malformedGzip: malformed.add()
+        case .tooLarge: tooLarge.add()
+        }
+    }
+}
+
+/// Batches whose memory is used again. Any thread.
+///
+/// A batch comes back while the sink may still hold a copy: arrays are copied on write, so the worst of it is an allocation.
+final class BatchPool: Sendable {
+    private let batches = Mutex<[SpanBatch]>([])
+    private let countMax: Int
+    private let bytesMax: Int
+
+    init(countMax: Int, bytesMax: Int) {
+        self.countMax = countMax
+        self.bytesMax = bytesMax
+    }
+
+    func take() -> SpanBatch {
+        var batch = batches.withLock { $0.popLast() } ?? SpanBatch()
+        batch.removeAll()
+        return batch
+    }
+
+    func give(_ batch: SpanBatch) {
+        let bytes = batch.text.capacity + batch.tags.capacity * MemoryLayout<TagRow>.stride + batch.spans.capacity * MemoryLayout<SpanRow>.stride
+        guard bytes > 0, bytes <= bytesMax else { return }
+        batches.withLock { if $0.count < countMax { $0.append(batch) } }
+    }
+}

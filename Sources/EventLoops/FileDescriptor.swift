@@ -1,0 +1,33 @@
+internal import CSystem
+internal import Glibc
+
+/// A system call that failed: which one and why.
+public struct SystemError: Error, CustomStringConvertible {
+    public let call: String
+    /// The errno value.
+    public let code: Int32
+
+    public init(call: String, code: Int32) {
+        self.call = call
+        self.code = code
+    }
+
+    public var description: String {
+        unsafe "\(call): \(String(cString: strerror(code)))"
+    }
+}
+
+/// Owns one file descriptor and closes it when it goes.
+public struct FileDescriptor: ~Copyable {
+    public let rawValue: Int32
+
+    public init(owning rawValue: Int32) { self.rawValue = rawValue }
+
+    /// Takes the result of a system call that returns a descriptor or -1.
+    init(checking result: Int32, _ call: String) throws(SystemError) {
+        guard result >= 0 else { throw SystemError(call: call, code: skein_errno()) }
+        rawValue = result
+    }
+
+    deinit { close(rawValue) }
+}

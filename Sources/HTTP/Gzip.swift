@@ -1,0 +1,60 @@
+internal import CZlib
+
+/// Why content could not be decoded.
+public enum GzipError: Error, Sendable, Equatable {
+    case malformed
+    /// Larger than allowed once decoded; nothing of it was kept.
+    case tooLarge
+}
+
+/// Decodes gzip and zlib content (`Content-Encoding: gzip`, `deflate`), bounded in what it may grow to.
+public enum Gzip {
+    /// Appends the decoded bytes to `output`. Several members in a row are one body (RFC 1952 2.2). An error leaves `output` as it was.
+    @unsafe
+    public static func decode(_ input: UnsafeRawBufferPointer, into output: inout [UInt8], bytesMax: Int) throws(GzipError) {
+        var stream = unsafe z_stream()
+        // 15 bits of window, plus 32: gzip or zlib by the header.
+        guard unsafe inflateInit2_(&stream, 15 + 32, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK else { throw .malformed }
+        defer { unsafe inflateEnd(&stream) }
+        guard input.count > 0, let base = input.baseAddress, input.count <= Int(UInt32.max) else { throw .malformed }
+        unsafe stream.next_in = UnsafeMutablePointer(mutating: base.assumingMemoryBound(to: UInt8.self))
+        unsafe stream.avail_in = UInt32(input.count)
+        let start = output.count
+        // Bytes decoded so far stand in front of `filled`; cleared room behind it is used by the next step and the next member, so that a
+        // body of many small members is not cleared over and over.
+        var filled = start
+        var failure: GzipError? = .malformed
+        var piece = min(max(input.count &* 4, 4096), 1 << 20)
+        while true {
+            if filled == output.count {
+                let left = bytesMax - (filled - start)
+                output.append(contentsOf: repeatElement(0, count: left < piece ? left + 1 : piece))
+                piece = min(piece * 2, 1 << 20)
+            }
+            let room = output.count - filled
+            var status: Int32 = Z_OK
+            let written = unsafe output.withUnsafeMutableBufferPointer { buffer in
+                unsafe stream.next_out = buffer.baseAddress.map { unsafe $0 + filled }
+                unsafe stream.avail_out = UInt32(room)
+                status = unsafe inflate(&stream, Z_NO_FLUSH)
+                return unsafe room - Int(stream.avail_out)
+            }
+            filled += written
+            if filled - start > bytesMax {
+                failure = .tooLarge
+                break
+            }
+            if status == Z_STREAM_END {
+                if unsafe stream.avail_in == 0 {
+                    failure = nil
+                    break
+                }
+                guard unsafe inflateReset(&stream) == Z_OK else { break }
+                continue
+            }
+            guard status == Z_OK, unsafe written > 0 || stream.avail_in > 0 else { break }
+        }
+        output.removeLast(output.count - (failure == nil ? filled : start))
+        if let failure { throw failure }
+    }
+}

@@ -1,0 +1,444 @@
+internal import Glibc
+internal import Primitives
+
+/// Why a head is not a message. Each case is one rule; `status` is what a server answers.
+public enum HeadError: UInt8, Error, Sendable, CaseIterable {
+    case malformedRequestLine
+    case malformedStatusLine
+    case unsupportedVersion
+    case targetTooLong
+    case headTooLarge
+    case tooManyFields
+    case bareLineFeed
+    case bareCarriageReturn
+    case foldedLine
+    case malformedFieldName
+    case forbiddenByteInValue
+    case repeatedContentLength
+    case malformedContentLength
+    case lengthAndTransferEncoding
+    case malformedTransferEncoding
+    case unsupportedTransferEncoding
+    case transferEncodingInHTTP10
+    case missingHost
+    case repeatedHost
+    case malformedHost
+
+    /// The status a server answers with before it closes the connection.
+    public var status: UInt16 {
+        switch self {
+        case .unsupportedVersion: 505
+        case .targetTooLong: 414
+        case .headTooLarge, .tooManyFields: 431
+        case .unsupportedTransferEncoding: 501
+        default: 400
+        }
+    }
+
+    /// For the body of that answer and for diagnostics: what is wrong and what would have been accepted.
+    public var reason: StaticString {
+        switch self {
+        case .malformedRequestLine: "malformed request line: expected METHOD SP target SP HTTP/1.1"
+        case .malformedStatusLine: "malformed status line: expected HTTP/1.1 SP three digits SP reason"
+        case .unsupportedVersion: "unsupported HTTP version: HTTP/1.1 and HTTP/1.0 are spoken here"
+        case .targetTooLong: "request target too long"
+        case .headTooLarge: "header section too large"
+        case .tooManyFields: "too many header fields"
+        case .bareLineFeed: "line ended by LF without CR (RFC 9112 2.2)"
+        case .bareCarriageReturn: "CR that ends no line (RFC 9112 2.2)"
+        case .foldedLine: "folded header line (RFC 9112 5.2)"
+        case .malformedFieldName: "malformed header field name: token characters, then a colon with no space before it (RFC 9112 5.1)"
+        case .forbiddenByteInValue: "control character in a header field value (RFC 9110 5.5)"
+        case .repeatedContentLength: "more than one Content-Length (RFC 9112 6.3)"
+        case .malformedContentLength: "malformed Content-Length: expected decimal digits (RFC 9110 8.6)"
+        case .lengthAndTransferEncoding: "both Content-Length and Transfer-Encoding (RFC 9112 6.1)"
+        case .malformedTransferEncoding: "malformed Transfer-Encoding: expected chunked, once (RFC 9112 6.1)"
+        case .unsupportedTransferEncoding: "unsupported Transfer-Encoding: only chunked is spoken here"
+        case .transferEncodingInHTTP10: "Transfer-Encoding in an HTTP/1.0 message (RFC 9112 6.1)"
+        case .missingHost: "missing Host (RFC 9112 3.2)"
+        case .repeatedHost: "more than one Host (RFC 9112 3.2)"
+        case .malformedHost: "malformed Host (RFC 9112 3.2)"
+        }
+    }
+}
+
+/// What looking for a head came to.
+public enum HeadResult: Sendable, Equatable {
+    /// Its end has not arrived; call again with more bytes behind the same ones.
+    case incomplete
+    /// The head is parsed; `MessageHead.byteCount` says how long it was.
+    case complete
+    case failed(HeadError)
+}
+
+/// How far the search for the end of a head has come.
+public struct HeadScan: Sendable, BitwiseCopyable {
+    /// No line feed stands before this offset that has not been looked at.
+    var position = 0
+    var hasFirstLine = false
+
+    public init() {}
+}
+
+/// Parses heads. Pure functions of the bytes; linear in their number however they arrive.
+public enum HeadParser {
+    /// Parses a request head at the start of `bytes`.
+    ///
+    /// `scan` is new for a new message and is carried from call to call while the result is `.incomplete`, so that no byte is searched twice.
+    @unsafe
+    public static func parseRequest(
+        _ bytes: UnsafeRawBufferPointer, scan: inout HeadScan, limits: borrowing HTTPLimits, into head: inout MessageHead
+    ) -> HeadResult {
+        // RFC 9112 2.2: an empty line before a request is ignored; two are generous.
+        var start = 0
+        while start < 4, unsafe start + 1 < bytes.count && bytes[start] == 13 && bytes[start + 1] == 10 { start += 2 }
+        if unsafe start < 4 && start < bytes.count && bytes[start] == 13 && start + 1 == bytes.count { return .incomplete }
+        let end: Int
+        switch unsafe findEnd(bytes, from: start, scan: &scan, limits: limits, lineBytesMax: limits.targetBytesMax + 64) {
+        case .found(let position): end = position
+        case .notYet: return .incomplete
+        case .bad(let error): return .failed(error)
+        }
+        unsafe head.begin(bytes)
+        head.byteCount = end
+        var cursor = start
+        if let error = unsafe requestLine(bytes, &cursor, limits, &head) { return .failed(error) }
+        if let error = unsafe fields(bytes, &cursor, end: end, limits, &head) { return .failed(error) }
+        if let error = framing(&head) { return .failed(error) }
+        if let error = host(&head) { return .failed(error) }
+        return .complete
+    }
+
+    /// Parses a response head at the start of `bytes`; see `parseRequest`.
+    @unsafe
+    public static func parseResponse(
+        _ bytes: UnsafeRawBufferPointer, scan: inout HeadScan, limits: borrowing HTTPLimits, into head: inout MessageHead
+    ) -> HeadResult {
+        let end: Int
+        switch unsafe findEnd(bytes, from: 0, scan: &scan, limits: limits, lineBytesMax: .max) {
+        case .found(let position): end = position
+        case .notYet: return .incomplete
+        case .bad(.malformedRequestLine): return .failed(.malformedStatusLine)
+        case .bad(let error): return .failed(error)
+        }
+        unsafe head.begin(bytes)
+        head.byteCount = end
+        var cursor = 0
+        if let error = unsafe statusLine(bytes, &cursor, &head) { return .failed(error) }
+        if let error = unsafe fields(bytes, &cursor, end: end, limits, &head) { return .failed(error) }
+        if let error = framing(&head) { return .failed(error) }
+        return .complete
+    }
+
+    /// Parses a trailer section (fields and an empty line, RFC 9112 7.1.2) at the start of `bytes`.
+    @unsafe
+    public static func parseTrailers(
+        _ bytes: UnsafeRawBufferPointer, scan: inout HeadScan, limits: borrowing HTTPLimits, into head: inout MessageHead
+    ) -> HeadResult {
+        if bytes.count >= 2, unsafe bytes[0] == 13 && bytes[1] == 10 {
+            unsafe head.begin(bytes)
+            head.byteCount = 2
+            return .complete
+        }
+        var trailerLimits = copy limits
+        trailerLimits.headBytesMax = limits.trailerBytesMax
+        let end: Int
+        switch unsafe findEnd(bytes, from: 0, scan: &scan, limits: trailerLimits, lineBytesMax: .max) {
+        case .found(let position): end = position
+        case .notYet: return .incomplete
+        case .bad(let error): return .failed(error)
+        }
+        unsafe head.begin(bytes)
+        head.byteCount = end
+        var cursor = 0
+        if let error = unsafe fields(bytes, &cursor, end: end, limits, &head) { return .failed(error) }
+        return .complete
+    }
+
+    // MARK: The end of the head
+
+    private enum End {
+        case found(Int)
+        case notYet
+        case bad(HeadError)
+    }
+
+    /// Finds the first empty line, looking at each line feed once. A line feed without its carriage return is refused as soon as it is seen.
+    private static func findEnd(
+        _ bytes: UnsafeRawBufferPointer, from start: Int, scan: inout HeadScan, limits: HTTPLimits, lineBytesMax: Int
+    ) -> End {
+        var position = max(scan.position, start)
+        while let feed = unsafe bytes.firstIndex(of: 10, from: position) {
+            // The bounds come first, so that the verdict does not depend on the pieces the bytes arrive in.
+            if !scan.hasFirstLine, feed - start > lineBytesMax { return .bad(.targetTooLong) }
+            if feed + 1 - start > limits.headBytesMax { return .bad(.headTooLarge) }
+            if unsafe feed == start || bytes[feed - 1] != 13 { return .bad(.bareLineFeed) }
+            if feed - 1 == start { return .bad(.malformedRequestLine) }
+            // The line that ends here is empty when the one before it ended just in front of its CR.
+            if unsafe feed >= start + 3 && bytes[feed - 2] == 10 { return .found(feed + 1) }
+            scan.hasFirstLine = true
+            position = feed + 1
+        }
+        if !scan.hasFirstLine, bytes.count - start > lineBytesMax { return .bad(.targetTooLong) }
+        if bytes.count - start > limits.headBytesMax { return .bad(.headTooLarge) }
+        scan.position = bytes.count
+        return .notYet
+    }
+
+    // MARK: Lines
+
+    private static func requestLine(
+        _ bytes: UnsafeRawBufferPointer, _ cursor: inout Int, _ limits: HTTPLimits, _ head: inout MessageHead
+    ) -> HeadError? {
+        head.methodStart = cursor
+        while unsafe isToken(bytes[cursor]) { cursor += 1 }
+        head.methodCount = cursor - head.methodStart
+        guard head.methodCount > 0, unsafe bytes[cursor] == 32 else { return .malformedRequestLine }
+        cursor += 1
+        head.targetStart = cursor
+        // Anything visible, and bytes above 127 as existing proxies take them; never a space or a control character.
+        while unsafe bytes[cursor] > 32 && bytes[cursor] != 127 { cursor += 1 }
+        head.targetCount = cursor - head.targetStart
+        guard head.targetCount > 0, unsafe bytes[cursor] == 32 else { return .malformedRequestLine }
+        if head.targetCount > limits.targetBytesMax { return .targetTooLong }
+        cursor += 1
+        guard let minor = unsafe version(bytes, &cursor) else {
+            return unsafe looksLikeVersion(bytes, cursor) ? .unsupportedVersion : .malformedRequestLine
+        }
+        head.minorVersion = minor
+        guard unsafe bytes[cursor] == 13, unsafe bytes[cursor + 1] == 10 else { return .malformedRequestLine }
+        cursor += 2
+        return nil
+    }
+
+    private static func statusLine(_ bytes: UnsafeRawBufferPointer, _ cursor: inout Int, _ head: inout MessageHead) -> HeadError? {
+        guard let minor = unsafe version(bytes, &cursor) else { return .malformedStatusLine }
+        head.minorVersion = minor
+        guard cursor + 6 <= bytes.count, unsafe bytes[cursor] == 32 else { return .malformedStatusLine }
+        var status: UInt16 = 0
+        for offset in 1...3 {
+            let digit = unsafe bytes[cursor + offset] &- 48
+            guard digit < 10 else { return .malformedStatusLine }
+            status = status * 10 + UInt16(digit)
+        }
+        guard status >= 100 else { return .malformedStatusLine }
+        head.statusCode = status
+        cursor += 4
+        // The space before an empty reason is required by the RFC and left out by many servers.
+        if unsafe bytes[cursor] == 32 { cursor += 1 }
+        head.reasonStart = cursor
+        while unsafe isValueByte(bytes[cursor]) { cursor += 1 }
+        head.reasonCount = cursor - head.reasonStart
+        guard unsafe bytes[cursor] == 13, unsafe bytes[cursor + 1] == 10 else { return .malformedStatusLine }
+        if head.reasonCount > 0, unsafe bytes[head.reasonStart - 1] != 32 { return .malformedStatusLine }
+        cursor += 2
+        return nil
+    }
+
+    /// `HTTP/1.` and a 0 or 1.
+    private static func version(_ bytes: UnsafeRawBufferPointer, _ cursor: inout Int) -> UInt8? {
+        guard cursor + 8 <= bytes.count, unsafe ASCII.equal(UnsafeRawBufferPointer(rebasing: bytes[cursor..<cursor + 7]), "HTTP/1.") else { return nil }
+        let minor = unsafe bytes[cursor + 7] &- 48
+        guard minor < 2 else { return nil }
+        cursor += 8
+        return minor
+    }
+
+    private static func looksLikeVersion(_ bytes: UnsafeRawBufferPointer, _ cursor: Int) -> Bool {
+        guard cursor + 10 <= bytes.count, unsafe ASCII.equal(UnsafeRawBufferPointer(rebasing: bytes[cursor..<cursor + 5]), "HTTP/") else { return false }
+        return unsafe bytes[cursor + 5] &- 48 < 10 && bytes[cursor + 6] == 46 && bytes[cursor + 7] &- 48 < 10 && bytes[cursor + 8] == 13
+    }
+
+    private static func fields(
+        _ bytes: UnsafeRawBufferPointer, _ cursor: inout Int, end: Int, _ limits: HTTPLimits, _ head: inout MessageHead
+    ) -> HeadError? {
+        // `findEnd` saw CR LF CR LF at `end`, so no loop below runs past it: CR stops every one of them.
+        let last = end - 2
+        while cursor < last {
+            if head.fieldCount >= min(limits.fieldCountMax, HTTPLimits.fieldSlots) { return .tooManyFields }
+            var field = HeaderField()
+            let nameStart = cursor
+            while unsafe isToken(bytes[cursor]) { cursor += 1 }
+            let nameCount = cursor - nameStart
+            guard nameCount > 0, unsafe bytes[cursor] == 58 else {
+                let first = unsafe bytes[nameStart]
+                return nameCount == 0 && (first == 32 || first == 9) ? .foldedLine : .malformedFieldName
+            }
+            // Only a head limit beyond the default lets a name be longer than its count can say.
+            guard nameCount <= Int(UInt16.max) else { return .headTooLarge }
+            cursor += 1
+            while unsafe bytes[cursor] == 32 || bytes[cursor] == 9 { cursor += 1 }
+            let valueStart = cursor
+            unsafe skipValue(bytes, &cursor, end: end)
+            guard unsafe bytes[cursor] == 13 else { return .forbiddenByteInValue }
+            guard unsafe bytes[cursor + 1] == 10 else { return .bareCarriageReturn }
+            var valueEnd = cursor
+            while valueEnd > valueStart, unsafe bytes[valueEnd - 1] == 32 || bytes[valueEnd - 1] == 9 { valueEnd -= 1 }
+            cursor += 2
+            field.nameStart = UInt32(truncatingIfNeeded: nameStart)
+            field.nameCount = UInt16(clamping: nameCount)
+            field.valueStart = UInt32(truncatingIfNeeded: valueStart)
+            field.valueCount = UInt32(truncatingIfNeeded: valueEnd - valueStart)
+            field.isCanonical = unsafe valueStart == nameStart + nameCount + 2 && bytes[valueStart - 1] == 32 && cursor == valueEnd + 2
+            field.name = unsafe HeaderName.lookup(UnsafeRawBufferPointer(rebasing: bytes[nameStart..<nameStart + nameCount]))
+            if field.name != .other {
+                let slot = Int(field.name.rawValue)
+                if head.firstIndex[slot] == 255 { head.firstIndex[slot] = UInt8(truncatingIfNeeded: head.fieldCount) }
+            }
+            unsafe head.table[head.fieldCount] = field
+            head.fieldCount += 1
+        }
+        return cursor == last ? nil : .bareCarriageReturn
+    }
+
+    /// Moves to the first byte that may not stand in a field value, eight bytes at a time.
+    @inline(__always)
+    private static func skipValue(_ bytes: UnsafeRawBufferPointer, _ cursor: inout Int, end: Int) {
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        let highs: UInt64 = 0x8080_8080_8080_8080
+        while cursor + 8 <= end {
+            let word = unsafe bytes.loadUnaligned(fromByteOffset: cursor, as: UInt64.self)
+            // A byte below 32, or 127. Tabs stop here too and are let through below.
+            let low = (word &- ones &* 32) & ~word & highs
+            let delete = word ^ (ones &* 127)
+            let isDelete = (delete &- ones) & ~delete & highs
+            let stop = low | isDelete
+            if stop != 0 {
+                cursor += stop.trailingZeroBitCount / 8
+                if unsafe bytes[cursor] != 9 { return }
+                cursor += 1
+                continue
+            }
+            cursor += 8
+        }
+        while unsafe isValueByte(bytes[cursor]) { cursor += 1 }
+    }
+
+    // MARK: Meaning
+
+    /// Reads what frames the body and the connection's fate, refusing everything ambiguous (RFC 9112 6.1, 6.3).
+    private static func framing(_ head: inout MessageHead) -> HeadError? {
+        if let first = head.index(of: .contentLength) {
+            for index in first + 1..<max(first + 1, head.fieldCount) where unsafe head.field(index).name == .contentLength {
+                return .repeatedContentLength
+            }
+            guard let length = unsafe ASCII.decimal(head.value(at: first)), length <= UInt64(Int64.max) else { return .malformedContentLength }
+            head.contentLength = length
+        }
+        if let first = head.index(of: .transferEncoding) {
+            if head.contentLength != nil { return .lengthAndTransferEncoding }
+            if head.minorVersion == 0 { return .transferEncodingInHTTP10 }
+            for index in first + 1..<max(first + 1, head.fieldCount) where unsafe head.field(index).name == .transferEncoding {
+                return .malformedTransferEncoding
+            }
+            let value = unsafe head.value(at: first)
+            guard unsafe ASCII.equal(value, ignoringCase: "chunked") else {
+                return unsafe isKnownCodingThenChunked(value) ? .unsupportedTransferEncoding : .malformedTransferEncoding
+            }
+            head.isChunked = true
+        }
+        if let first = head.index(of: .connection) {
+            for index in first..<head.fieldCount where unsafe head.field(index).name == .connection {
+                unsafe readConnectionOptions(head.value(at: index), &head)
+            }
+        }
+        return nil
+    }
+
+    /// `gzip, chunked` and the like: well-formed, and honestly not implemented (RFC 9112 6.1: 501).
+    private static func isKnownCodingThenChunked(_ value: UnsafeRawBufferPointer) -> Bool {
+        var sawOther = false
+        var lastIsChunked = false
+        var wellFormed = true
+        unsafe forEachListItem(value) { item in
+            if lastIsChunked { wellFormed = false }
+            lastIsChunked = unsafe ASCII.equal(item, ignoringCase: "chunked")
+            if !lastIsChunked {
+                sawOther = true
+                let isKnown = unsafe ASCII.equal(item, ignoringCase: "gzip") || ASCII.equal(item, ignoringCase: "deflate")
+                    || ASCII.equal(item, ignoringCase: "compress")
+                if !isKnown { wellFormed = false }
+            }
+        }
+        return wellFormed && sawOther && lastIsChunked
+    }
+
+    private static func readConnectionOptions(_ value: UnsafeRawBufferPointer, _ head: inout MessageHead) {
+        var options = head.connection
+        unsafe forEachListItem(value) { item in
+            if unsafe ASCII.equal(item, ignoringCase: "close") {
+                options.insert(.close)
+            } else if unsafe ASCII.equal(item, ignoringCase: "keep-alive") {
+                options.insert(.keepAlive)
+            } else if unsafe ASCII.equal(item, ignoringCase: "upgrade") {
+                options.insert(.upgrade)
+            } else {
+                options.insert(.namesOthers)
+            }
+        }
+        head.connection = options
+    }
+
+    /// Calls `body` with each non-empty item of a comma-separated list, without white space around it.
+    @unsafe
+    public static func forEachListItem(_ value: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) -> Void) {
+        var start = 0
+        while start <= value.count {
+            var end = start
+            while end < value.count, unsafe value[end] != 44 { end += 1 }
+            var first = start
+            var last = end
+            while first < last, unsafe value[first] == 32 || value[first] == 9 { first += 1 }
+            while last > first, unsafe value[last - 1] == 32 || value[last - 1] == 9 { last -= 1 }
+            if last > first { unsafe body(UnsafeRawBufferPointer(rebasing: value[first..<last])) }
+            start = end + 1
+        }
+    }
+
+    private static func host(_ head: inout MessageHead) -> HeadError? {
+        guard let first = head.index(of: .host) else { return head.minorVersion == 1 ? .missingHost : nil }
+        for index in first + 1..<max(first + 1, head.fieldCount) where unsafe head.field(index).name == .host {
+            return .repeatedHost
+        }
+        for unsafe byte in unsafe head.value(at: first) where !isHostByte(byte) { return .malformedHost }
+        return nil
+    }
+
+    // MARK: Character classes
+
+    /// RFC 9110 5.6.2 tchar.
+    @inline(__always)
+    static func isToken(_ byte: UInt8) -> Bool {
+        // Bit n of each mask is the byte 64 * half + n.
+        let low: UInt64 = 0x03FF_6CFA_0000_0000
+        let high: UInt64 = 0x57FF_FFFF_C7FF_FFFE
+        guard byte < 128 else { return false }
+        return ((byte < 64 ? low : high) &>> UInt64(byte & 63)) & 1 == 1
+    }
+
+    @inline(__always)
+    static func isValueByte(_ byte: UInt8) -> Bool { byte >= 32 && byte != 127 || byte == 9 }
+
+    /// What RFC 3986 lets stand in `uri-host [":" port]`: no white space, no slash, no `@`, no list.
+    @inline(__always)
+    static func isHostByte(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true
+        case UInt8(ascii: "."), UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: ":"), UInt8(ascii: "["), UInt8(ascii: "]"),
+            UInt8(ascii: "~"), UInt8(ascii: "%"), UInt8(ascii: "!"), UInt8(ascii: "$"), UInt8(ascii: "&"), UInt8(ascii: "'"),
+            UInt8(ascii: "("), UInt8(ascii: ")"), UInt8(ascii: "*"), UInt8(ascii: "+"), UInt8(ascii: ";"), UInt8(ascii: "="):
+            true
+        default: false
+        }
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    /// The first position at or after `start` that holds `byte`, by the C library's vectorised search.
+    @inline(__always)
+    func firstIndex(of byte: UInt8, from start: Int) -> Int? {
+        guard start < count, let base = baseAddress else { return nil }
+        guard let found = unsafe memchr(base + start, Int32(byte), count - start) else { return nil }
+        return unsafe UnsafeRawPointer(found) - base
+    }
+}

@@ -1,0 +1,118 @@
+public import Primitives
+
+/// The field names that the proxy acts on. Everything else is `.other` and passes through untouched.
+public enum HeaderName: UInt8, Sendable, BitwiseCopyable {
+    case other
+    case host, connection, contentLength, transferEncoding, expect, upgrade, te, trailer, keepAlive, proxyConnection
+    case proxyAuthorization, proxyAuthenticate
+    case userAgent, forwardedFor, forwardedProto, requestID, b3, b3TraceID, b3SpanID, b3ParentSpanID, b3Sampled, b3Flags
+    case traceparent, tracestate, http2Settings, upstreamServiceTime, envoyAttemptCount, envoyOriginalPath
+    case contentEncoding, contentType, accept, acceptEncoding, date, server
+
+    /// Number of cases, for tables indexed by raw value.
+    @inlinable public static var count: Int { 35 }
+
+    /// Fields that belong to one connection and are never forwarded (RFC 9110 7.6.1). `Transfer-Encoding` and `Content-Length` are written anew.
+    @inlinable public var isHopByHop: Bool {
+        switch self {
+        case .connection, .keepAlive, .proxyConnection, .te, .transferEncoding, .upgrade, .http2Settings, .proxyAuthenticate,
+            .proxyAuthorization:
+            true
+        default: false
+        }
+    }
+
+    /// Recognises a name in any case.
+    @unsafe @inlinable
+    public static func lookup(_ name: UnsafeRawBufferPointer) -> HeaderName {
+        func equal(_ text: StaticString, _ value: HeaderName) -> HeaderName {
+            unsafe ASCII.equal(name, ignoringCase: text) ? value : .other
+        }
+        // The byte that tells names of one length apart decides which one to compare.
+        switch name.count {
+        case 2:
+            switch unsafe name[0] | 0x20 {
+            case UInt8(ascii: "t"): return equal("te", .te)
+            case UInt8(ascii: "b"): return equal("b3", .b3)
+            default: return .other
+            }
+        case 4:
+            switch unsafe name[0] | 0x20 {
+            case UInt8(ascii: "h"): return equal("host", .host)
+            case UInt8(ascii: "d"): return equal("date", .date)
+            default: return .other
+            }
+        case 6:
+            switch unsafe name[0] | 0x20 {
+            case UInt8(ascii: "e"): return equal("expect", .expect)
+            case UInt8(ascii: "a"): return equal("accept", .accept)
+            case UInt8(ascii: "s"): return equal("server", .server)
+            default: return .other
+            }
+        case 7:
+            switch unsafe name[0] | 0x20 {
+            case UInt8(ascii: "u"): return equal("upgrade", .upgrade)
+            case UInt8(ascii: "t"): return equal("trailer", .trailer)
+            default: return .other
+            }
+        case 10:
+            switch unsafe name[0] | 0x20 {
+            case UInt8(ascii: "c"): return equal("connection", .connection)
+            case UInt8(ascii: "k"): return equal("keep-alive", .keepAlive)
+            case UInt8(ascii: "u"): return equal("user-agent", .userAgent)
+            case UInt8(ascii: "x"): return equal("x-b3-flags", .b3Flags)
+            case UInt8(ascii: "t"): return equal("tracestate", .tracestate)
+            default: return .other
+            }
+        case 11:
+            switch unsafe name[0] | 0x20 {
+            case UInt8(ascii: "x"): return equal("x-b3-spanid", .b3SpanID)
+            case UInt8(ascii: "t"): return equal("traceparent", .traceparent)
+            default: return .other
+            }
+        case 12:
+            switch unsafe name[5] | 0x20 {
+            case UInt8(ascii: "u"): return equal("x-request-id", .requestID)
+            case UInt8(ascii: "t"): return equal("x-b3-traceid", .b3TraceID)
+            case UInt8(ascii: "s"): return equal("x-b3-sampled", .b3Sampled)
+            case UInt8(ascii: "n"): return equal("content-type", .contentType)
+            default: return .other
+            }
+        case 14:
+            switch unsafe name[0] | 0x20 {
+            case UInt8(ascii: "c"): return equal("content-length", .contentLength)
+            case UInt8(ascii: "h"): return equal("http2-settings", .http2Settings)
+            default: return .other
+            }
+        case 15:
+            switch unsafe name[0] | 0x20 {
+            case UInt8(ascii: "x"): return equal("x-forwarded-for", .forwardedFor)
+            case UInt8(ascii: "a"): return equal("accept-encoding", .acceptEncoding)
+            default: return .other
+            }
+        case 16:
+            switch unsafe name[0] | 0x20 {
+            case UInt8(ascii: "p"): return equal("proxy-connection", .proxyConnection)
+            case UInt8(ascii: "c"): return equal("content-encoding", .contentEncoding)
+            default: return .other
+            }
+        case 17:
+            switch unsafe name[2] | 0x20 {
+            case UInt8(ascii: "a"): return equal("transfer-encoding", .transferEncoding)
+            case UInt8(ascii: "f"): return equal("x-forwarded-proto", .forwardedProto)
+            case UInt8(ascii: "b"): return equal("x-b3-parentspanid", .b3ParentSpanID)
+            default: return .other
+            }
+        case 18: return equal("proxy-authenticate", .proxyAuthenticate)
+        case 19: return equal("proxy-authorization", .proxyAuthorization)
+        case 21:
+            switch unsafe name[8] | 0x20 {
+            case UInt8(ascii: "a"): return equal("x-envoy-attempt-count", .envoyAttemptCount)
+            case UInt8(ascii: "o"): return equal("x-envoy-original-path", .envoyOriginalPath)
+            default: return .other
+            }
+        case 29: return equal("x-envoy-upstream-service-time", .upstreamServiceTime)
+        default: return .other
+        }
+    }
+}

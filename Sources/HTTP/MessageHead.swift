@@ -1,0 +1,171 @@
+internal import Primitives
+
+/// One field line of a head: offsets into the bytes that were parsed.
+public struct HeaderField: BitwiseCopyable, Sendable {
+    public var nameStart: UInt32 = 0
+    public var valueStart: UInt32 = 0
+    public var valueCount: UInt32 = 0
+    public var nameCount: UInt16 = 0
+    public var name = HeaderName.other
+    /// Written as `Name: value` with exactly that one space, so that the whole line can be passed on as it is.
+    public var isCanonical = false
+
+    @inlinable public init() {}
+}
+
+/// A parsed request or response head. Reused for every message of a worker; it owns only its field table.
+///
+/// All pointers it hands out point into the bytes given to the parser and live exactly as long as those.
+@safe
+public struct MessageHead: ~Copyable {
+    @usableFromInline var bytes: UnsafeRawBufferPointer
+    @usableFromInline let table: UnsafeMutablePointer<HeaderField>
+    /// First field of each known name; index = `HeaderName.rawValue`, 255 = not present.
+    @usableFromInline var firstIndex: InlineArray<35, UInt8>
+
+    public internal(set) var fieldCount = 0
+    /// Minor version of HTTP/1: 0 or 1.
+    public internal(set) var minorVersion: UInt8 = 1
+    /// Bytes of the whole head, with its last empty line (and any empty lines skipped before a request).
+    public internal(set) var byteCount = 0
+    var methodStart = 0
+    var methodCount = 0
+    var targetStart = 0
+    var targetCount = 0
+    /// Response only: 100...999.
+    public internal(set) var statusCode: UInt16 = 0
+    var reasonStart = 0
+    var reasonCount = 0
+    /// What `Content-Length` said, when there was one.
+    public internal(set) var contentLength: UInt64?
+    /// Whether `Transfer-Encoding: chunked` frames the body.
+    public internal(set) var isChunked = false
+    /// `Connection` options, joined over all its lines.
+    public internal(set) var connection: ConnectionOptions = []
+
+    public init() {
+        unsafe bytes = UnsafeRawBufferPointer(start: nil, count: 0)
+        unsafe table = .allocate(capacity: HTTPLimits.fieldSlots)
+        unsafe table.initialize(repeating: HeaderField(), count: HTTPLimits.fieldSlots)
+        firstIndex = InlineArray(repeating: 255)
+    }
+
+    deinit { unsafe table.deallocate() }
+
+    mutating func begin(_ bytes: UnsafeRawBufferPointer) {
+        unsafe self.bytes = unsafe bytes
+        firstIndex = InlineArray(repeating: 255)
+        fieldCount = 0
+        contentLength = nil
+        isChunked = false
+        connection = []
+        statusCode = 0
+    }
+
+    @unsafe @inlinable
+    public func field(_ index: Int) -> HeaderField {
+        precondition(index >= 0 && index < HTTPLimits.fieldSlots)
+        return unsafe table[index]
+    }
+
+    /// The index of the first field with a known name, or nil.
+    @inlinable
+    public func index(of name: HeaderName) -> Int? {
+        let index = firstIndex[Int(name.rawValue)]
+        return index == 255 ? nil : Int(index)
+    }
+
+    @inlinable
+    public func has(_ name: HeaderName) -> Bool { firstIndex[Int(name.rawValue)] != 255 }
+
+    /// The first value of a known field, without surrounding white space.
+    @unsafe @inlinable
+    public func value(of name: HeaderName) -> UnsafeRawBufferPointer? {
+        guard let index = index(of: name) else { return nil }
+        return unsafe value(at: index)
+    }
+
+    @unsafe @inlinable
+    public func value(at index: Int) -> UnsafeRawBufferPointer {
+        let field = unsafe field(index)
+        return unsafe slice(Int(field.valueStart), Int(field.valueCount))
+    }
+
+    @unsafe @inlinable
+    public func name(at index: Int) -> UnsafeRawBufferPointer {
+        let field = unsafe field(index)
+        return unsafe slice(Int(field.nameStart), Int(field.nameCount))
+    }
+
+    /// The whole line of a canonical field, its CR LF included.
+    @unsafe @inlinable
+    public func line(at index: Int) -> UnsafeRawBufferPointer {
+        let field = unsafe field(index)
+        return unsafe slice(Int(field.nameStart), Int(field.nameCount) + 2 + Int(field.valueCount) + 2)
+    }
+
+    /// The first value of the field called `name` (lower-case), searched linearly.
+    @unsafe
+    public func value(named name: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
+        for index in 0..<fieldCount where unsafe ASCII.equalIgnoringCase(self.name(at: index), name) {
+            return unsafe value(at: index)
+        }
+        return nil
+    }
+
+    /// Request only.
+    @unsafe public var method: UnsafeRawBufferPointer { unsafe slice(methodStart, methodCount) }
+    /// Request only: the target exactly as sent.
+    @unsafe public var target: UnsafeRawBufferPointer { unsafe slice(targetStart, targetCount) }
+    /// Response only: the reason phrase exactly as sent; may be empty.
+    @unsafe public var reason: UnsafeRawBufferPointer { unsafe slice(reasonStart, reasonCount) }
+
+    @unsafe @inlinable
+    func slice(_ start: Int, _ count: Int) -> UnsafeRawBufferPointer {
+        unsafe UnsafeRawBufferPointer(rebasing: bytes[start..<start + count])
+    }
+
+    /// Whether the sender wants the connection kept after this message (RFC 9112 9.3).
+    public var keepsAlive: Bool {
+        if connection.contains(.close) { return false }
+        return minorVersion == 1 || connection.contains(.keepAlive)
+    }
+}
+
+/// The options of a `Connection` field that HTTP/1.1 itself defines, plus a mark for any others.
+public struct ConnectionOptions: OptionSet, Sendable, BitwiseCopyable {
+    public let rawValue: UInt8
+
+    @inlinable
+    public init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    public static let close = ConnectionOptions(rawValue: 1)
+    public static let keepAlive = ConnectionOptions(rawValue: 2)
+    public static let upgrade = ConnectionOptions(rawValue: 4)
+    /// Names further fields of this hop, which must not be forwarded.
+    public static let namesOthers = ConnectionOptions(rawValue: 8)
+}
+
+/// How the length of a message's body is known (RFC 9112 6.3).
+public enum BodyFraming: Equatable, Sendable, BitwiseCopyable {
+    case none
+    case length(UInt64)
+    case chunked
+    /// Response only: everything until the connection closes.
+    case untilClose
+
+    /// The framing of a request's body.
+    public static func request(_ head: borrowing MessageHead) -> BodyFraming {
+        if head.isChunked { return .chunked }
+        guard let length = head.contentLength, length > 0 else { return .none }
+        return .length(length)
+    }
+
+    /// The framing of a response's body; `toHEAD` when it answers a HEAD request.
+    public static func response(_ head: borrowing MessageHead, toHEAD: Bool) -> BodyFraming {
+        if toHEAD || head.statusCode == 204 || head.statusCode == 304 || head.statusCode < 200 { return .none }
+        if head.isChunked { return .chunked }
+        guard let length = head.contentLength else { return .untilClose }
+        return length == 0 ? .none : .length(length)
+    }
+}

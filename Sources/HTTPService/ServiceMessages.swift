@@ -1,0 +1,133 @@
+internal import EventLoops
+internal import HTTP
+public import Primitives
+internal import Synchronization
+
+/// A whole request, lent to the handler for the duration of the call: it points into the connection's buffers.
+@safe
+public struct ServiceRequest: ~Copyable {
+    /// Upper-case as sent.
+    public let method: String
+    /// Percent-encoding untouched, without the query.
+    public let path: String
+    /// Without the question mark; empty when there is none.
+    public let query: String
+    /// Which of the server's listeners it came to.
+    public let listener: Int
+    public let peer: SocketEndpoint
+    let fields: [(name: String, value: String)]
+    let bytes: UnsafeRawBufferPointer
+
+    /// The body, decoded from its transfer coding, not from its content coding. Valid during the call only.
+    @unsafe public var body: UnsafeRawBufferPointer { unsafe bytes }
+
+    /// The first value of a field, by its lower-case name.
+    public func header(_ name: String) -> String? { fields.first { $0.name == name }?.value }
+
+    /// Decoded query parameters in order; malformed escapes stay as they are.
+    public var parameters: [(name: String, value: String)] { QueryString.parse(query) }
+
+    /// The first parameter of that name.
+    public func parameter(_ name: String) -> String? { parameters.first { $0.name == name }?.value }
+}
+
+public struct ServiceResponse: Sendable {
+    public var status: UInt16
+    public var headers: [(name: String, value: String)]
+    public var body: [UInt8]
+
+    public init(status: UInt16, contentType: String? = nil, headers: [(name: String, value: String)] = [], body: [UInt8] = []) {
+        self.status = status
+        self.headers = (contentType.map { [("Content-Type", $0)] } ?? []) + headers
+        self.body = body
+    }
+
+    /// A plain-text answer, for people and for errors. Ends with a line feed.
+    public static func text(_ status: UInt16, _ text: String, headers: [(name: String, value: String)] = []) -> ServiceResponse {
+        ServiceResponse(status: status, contentType: "text/plain; charset=utf-8", headers: headers, body: Array((text + "\n").utf8))
+    }
+}
+
+/// What a handler does with a request.
+public enum ServiceOutcome {
+    case respond(ServiceResponse)
+    /// The handler keeps the responder and answers through it.
+    case later
+}
+
+/// Answers requests of a server. Called on the server's thread, which it must not block.
+public protocol ServiceHandler: AnyObject, Sendable {
+    func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome
+}
+
+/// The way back to a connection from any thread. Answers to connections that are gone are dropped.
+public struct Responder: Sendable {
+    let mailbox: Mailbox<ServerCommand>
+    let connection: SlotID
+    let presence: Presence
+
+    /// False once the connection is known to be gone; a moment's value.
+    public var isOpen: Bool { presence.isOpen }
+
+    public func respond(_ response: ServiceResponse) { mailbox.send(.respond(connection, response)) }
+
+    /// Begins an answer of unknown length; follow with `write` and `end`.
+    public func begin(status: UInt16, headers: [(name: String, value: String)]) {
+        mailbox.send(.begin(connection, ServiceResponse(status: status, headers: headers)))
+    }
+
+    /// A piece of a streamed answer. A reader that falls too far behind is disconnected.
+    public func write(_ bytes: [UInt8]) { mailbox.send(.write(connection, bytes)) }
+    public func end() { mailbox.send(.end(connection)) }
+}
+
+/// Whether a connection is still there, as seen from other threads.
+final class Presence: Sendable {
+    private let open = Atomic<Bool>(true)
+
+    var isOpen: Bool { open.load(ordering: .relaxed) }
+    func leave() { open.store(false, ordering: .relaxed) }
+}
+
+enum ServerCommand: Sendable {
+    case respond(SlotID, ServiceResponse)
+    case begin(SlotID, ServiceResponse)
+    case write(SlotID, [UInt8])
+    case end(SlotID)
+    case drain
+    case stop
+}
+
+/// `application/x-www-form-urlencoded` query strings.
+public enum QueryString {
+    /// Parameters of one request; the rest is ignored.
+    public static let parametersMax = 256
+
+    public static func parse(_ query: String) -> [(name: String, value: String)] {
+        query.utf8.split(separator: UInt8(ascii: "&"), maxSplits: parametersMax).prefix(parametersMax).map { pair in
+            let parts = pair.split(separator: UInt8(ascii: "="), maxSplits: 1, omittingEmptySubsequences: false)
+            return (decode(parts[0]), parts.count > 1 ? decode(parts[1]) : "")
+        }
+    }
+
+    /// Decodes `+` and `%HH`; a percent sign without two hexadecimal digits stands for itself.
+    public static func decode(_ text: Substring.UTF8View.SubSequence) -> String {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(text.count)
+        var index = text.startIndex
+        while index < text.endIndex {
+            let byte = text[index]
+            if byte == UInt8(ascii: "%"), let first = text.index(index, offsetBy: 1, limitedBy: text.endIndex), first < text.endIndex,
+                let second = text.index(index, offsetBy: 2, limitedBy: text.endIndex), second < text.endIndex,
+                ASCII.hexValue(text[first]) < 16, ASCII.hexValue(text[second]) < 16
+            {
+                bytes.append(ASCII.hexValue(text[first]) << 4 | ASCII.hexValue(text[second]))
+                index = text.index(after: second)
+                continue
+            }
+            bytes.append(byte == UInt8(ascii: "+") ? 0x20 : byte)
+            index = text.index(after: index)
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+}

@@ -1,0 +1,276 @@
+/// Drives one load: files to documents to resources, then the checks across resources.
+struct ConfigurationLoader {
+    private let limits: ConfigLimits
+    private var configuration = MeshConfiguration()
+    private var diagnostics: DiagnosticList
+    private var seen: [ResourceID: SourcePosition] = [:]
+    private var files = 0
+    private var bytes = 0
+
+    init(limits: ConfigLimits) {
+        self.limits = limits
+        diagnostics = DiagnosticList(limit: limits.diagnostics)
+    }
+
+    mutating func add(path: String) {
+        switch ConfigFiles.list(path) {
+        case .failure(let problem): report(.error, .unreadable, path, problem.message)
+        case .success(.file): addFile(path)
+        case .success(.directory(let files, let subdirectories)):
+            if files.isEmpty {
+                report(.warning, .nothingRead, path, "the directory has no *.yaml or *.yml file")
+            }
+            for name in subdirectories {
+                report(.notice, .nothingRead, "\(path)/\(name)", "a subdirectory is not read; name it as well if it should be")
+            }
+            for name in files { addFile("\(path)/\(name)") }
+        }
+    }
+
+    private mutating func addFile(_ path: String) {
+        switch ConfigFiles.read(path, limit: limits.fileBytes) {
+        case .failure(let problem): report(.error, problem.isLimit ? .limitExceeded : .unreadable, path, problem.message)
+        case .success(let bytes): add(name: path, bytes: bytes)
+        }
+    }
+
+    mutating func add(name: String, bytes content: [UInt8]) {
+        files += 1
+        bytes += content.count
+        guard files <= limits.files else {
+            if files == limits.files + 1 { report(.error, .limitExceeded, name, "more than \(limits.files) files in one load") }
+            return
+        }
+        guard bytes <= limits.totalBytes else {
+            report(.error, .limitExceeded, name, "more than \(limits.totalBytes) bytes in one load")
+            return
+        }
+        var loader = YAMLLoader(limits: limits)
+        let documents = loader.load(content)
+        for problem in loader.problems {
+            diagnostics.append(
+                Diagnostic(
+                    severity: .error, code: problem.code.rawValue,
+                    position: SourcePosition(file: name, line: problem.line, column: problem.column), resource: nil, field: "",
+                    message: problem.message))
+        }
+        diagnostics.countOmitted(.error, loader.omittedProblems)
+        var count = 0
+        for document in documents { take(document, file: name, count: &count) }
+    }
+
+    mutating func finish() -> (MeshConfiguration, DiagnosticList) {
+        var checks = CrossResourceChecks(configuration)
+        checks.run()
+        for item in checks.items { diagnostics.append(item) }
+        diagnostics.countOmitted(.warning, checks.omittedWarnings)
+        return (configuration, diagnostics)
+    }
+
+    private mutating func report(
+        _ severity: Diagnostic.Severity, _ code: DiagnosticCode, _ file: String, line: Int = 0, column: Int = 0,
+        resource: ResourceID? = nil, _ message: String
+    ) {
+        diagnostics.append(
+            Diagnostic(
+                severity: severity, code: code.rawValue, position: SourcePosition(file: file, line: line, column: column),
+                resource: resource, field: "", message: message))
+    }
+
+    /// One document, or one item of a list. Nesting of lists is bounded by `ConfigLimits.nestingDepth`.
+    private mutating func take(_ node: YAMLNode, file: String, count: inout Int) {
+        if node.isNull { return }
+        count += 1
+        guard count <= limits.documentsPerFile else {
+            if count == limits.documentsPerFile + 1 {
+                report(.error, .limitExceeded, file, line: node.line, column: node.column, "more than \(limits.documentsPerFile) resources in one file")
+            }
+            return
+        }
+        let reader = NodeReader(node: node, file: file, path: "")
+        guard node.pairs != nil, let kind = reader.string("kind"), let version = reader.string("apiVersion") else {
+            report(
+                .error, .notAResource, file, line: node.line, column: node.column,
+                "not a resource: expected a mapping with apiVersion, kind, metadata and spec, got \(node.pairs == nil ? node.described : "one without \(reader.string("apiVersion") == nil ? "apiVersion" : "kind")")"
+            )
+            return
+        }
+        if kind == "List" || kind.hasSuffix("List") && reader.has("items") {
+            for item in reader.node("items")?.items ?? [] { take(item, file: file, count: &count) }
+            return
+        }
+        takeResource(reader, kind: kind, version: version)
+    }
+
+    private mutating func takeResource(_ reader: NodeReader, kind: String, version: String) {
+        let file = reader.file
+        let metadata = reader.child("metadata")
+        // Longer names are refused below; until then messages must not repeat a megabyte.
+        let namespace = String((metadata?.string("namespace") ?? "default").prefix(253))
+        let id = ResourceID(
+            kind: String(kind.prefix(64)), namespace: namespace.isEmpty ? "default" : namespace,
+            name: String((metadata?.string("name") ?? "").prefix(253)))
+        let parts = version.split(separator: "/", maxSplits: 1).map(String.init)
+        let group = parts.count == 2 ? parts[0] : ""
+        let at = reader.position("kind")
+        guard let known = Schema.kinds[kind], group == known.group else {
+            refuse(kind: kind, version: version, group: group, id: id, at: at, versionAt: reader.position("apiVersion"))
+            return
+        }
+        guard parts.count == 2, known.versions.contains(parts[1]) else {
+            let place = reader.position("apiVersion")
+            report(
+                .error, .unknownVersion, file, line: place.line, column: place.column, resource: id,
+                "apiVersion \"\(version.prefix(64))\" is not accepted for \(kind); one of \(known.versions.map { "\(known.group)/\($0)" }.joined(separator: ", "))")
+            return
+        }
+        var findings = Findings(resource: id)
+        checkEnvelope(reader, metadata, &findings)
+        var found = findings.items
+        count(findings)
+        let spec: NodeReader
+        if let node = reader.node("spec") {
+            var validator = SchemaValidator(resource: id, file: file)
+            validator.validate(spec: node, message: known.message)
+            found += validator.findings.items
+            count(validator.findings)
+            spec = NodeReader(node: node, file: file, path: "spec")
+        } else {
+            spec = NodeReader(node: YAMLNode(content: .mapping([]), line: at.line, column: at.column), file: file, path: "spec")
+        }
+        let checked = check(kind, id, spec)
+        found += checked.items
+        count(checked)
+        let place = SourcePosition(file: file, line: at.line, column: at.column)
+        if let first = seen[id] {
+            found.append(
+                Diagnostic(
+                    severity: .error, code: DiagnosticCode.duplicateResource.rawValue, position: place, resource: id, field: "metadata.name",
+                    message: "\(id) is defined twice; first at \(first). Keep one, or rename one."))
+        } else {
+            seen[id] = place
+        }
+        for item in found.enumerated().sorted(by: { Self.order($0, $1) }) { diagnostics.append(item.element) }
+        store(kind, id, spec, metadata, at: place)
+    }
+
+    private static func order(_ left: (offset: Int, element: Diagnostic), _ right: (offset: Int, element: Diagnostic)) -> Bool {
+        let a = left.element.position
+        let b = right.element.position
+        return (a.line, a.column, left.offset) < (b.line, b.column, right.offset)
+    }
+
+    /// A kind that is not ours: Kubernetes' own are skipped and said so; a slip in ours is an error.
+    private mutating func refuse(
+        kind: String, version: String, group: String, id: ResourceID, at: SourcePosition, versionAt: SourcePosition
+    ) {
+        let shown = String(kind.prefix(64))
+        if group.hasSuffix("istio.io") {
+            var text = "\(shown) is not a kind of \(group)"
+            let candidates = Schema.kinds.keys.sorted()
+            if let home = Schema.kinds[kind] {
+                text += "; write apiVersion: \(home.group)/\(home.versions.last ?? "v1")"
+            } else if let nearest = EditDistance.nearest(to: kind, among: candidates) {
+                text += "; did you mean \(nearest)?"
+            } else {
+                text += "; accepted kinds: \(candidates.joined(separator: ", "))"
+            }
+            report(.error, .unknownKind, at.file, line: at.line, column: at.column, resource: id, text)
+        } else if let home = Schema.kinds[kind], kind != "Gateway" {
+            report(
+                .error, .unknownVersion, at.file, line: versionAt.line, column: versionAt.column, resource: id,
+                "apiVersion \"\(version.prefix(64))\" is not accepted for \(shown); one of \(home.versions.map { "\(home.group)/\($0)" }.joined(separator: ", "))")
+        } else {
+            report(
+                .notice, .ignoredKind, at.file, line: at.line, column: at.column, resource: id,
+                "ignored: \(shown) (\(version.prefix(64))) is not an Istio resource. Services and workloads are described by ServiceEntry and WorkloadEntry."
+            )
+        }
+    }
+
+    private func checkEnvelope(_ reader: NodeReader, _ metadata: NodeReader?, _ findings: inout Findings) {
+        for pair in reader.node.pairs ?? [] where !["apiVersion", "kind", "metadata", "spec", "status"].contains(pair.key) {
+            var text = "unknown field \"\(pair.key.prefix(64))\"; a resource has apiVersion, kind, metadata and spec"
+            if Schema.kinds[reader.string("kind") ?? ""].flatMap({ Schema.istio.messages[$0.message]?.field(named: FieldName.canonical(pair.key)) }) != nil {
+                text += ". (\"\(pair.key)\" is a field of \"spec\": check the indentation.)"
+            }
+            findings.error(
+                SourcePosition(file: reader.file, line: pair.keyLine, column: pair.keyColumn), String(pair.key.prefix(64)), text, code: .unknownField)
+        }
+        guard let metadata else {
+            findings.error(reader.position("metadata"), "metadata", "metadata is required: {name: NAME}")
+            return
+        }
+        for name in ["name", "namespace"] {
+            guard let node = metadata.node(name) else {
+                if name == "name" { findings.error(metadata.position, "metadata.name", "name is required") }
+                continue
+            }
+            let position = SourcePosition(file: reader.file, line: node.line, column: node.column)
+            guard let text = metadata.string(name) else {
+                let hint = node.scalar.map { ". Quote it: \"\($0.shortened)\"." } ?? ""
+                findings.error(position, "metadata.\(name)", "expected a string, got \(node.described)\(hint)", code: .wrongType)
+                continue
+            }
+            if let problem = HostName.problem(text, wildcard: false) {
+                findings.error(position, "metadata.\(name)", "\(name) \"\(text.prefix(64))\" \(problem)")
+            }
+        }
+        for name in ["labels", "annotations"] {
+            for (key, value) in metadata.entries(name) where value.node.scalar?.value != .string && !value.node.isNull {
+                let hint = value.node.scalar.map { ". Quote it: \"\($0.shortened)\"." } ?? ""
+                findings.error(value.position, "metadata.\(name)[\(key)]", "expected a string, got \(value.node.described)\(hint)", code: .wrongType)
+            }
+        }
+    }
+
+    private func check(_ kind: String, _ id: ResourceID, _ spec: NodeReader) -> Findings {
+        var findings = Findings(resource: id)
+        guard spec.node.pairs != nil else { return findings }
+        switch kind {
+        case "VirtualService": findings.check(virtualService: spec)
+        case "DestinationRule": findings.check(destinationRule: spec)
+        case "ServiceEntry": findings.check(serviceEntry: spec)
+        case "WorkloadEntry": findings.check(workloadEntry: spec)
+        case "Sidecar": findings.check(sidecar: spec)
+        case "Telemetry": findings.check(telemetry: spec)
+        case "IstioOperator": if let mesh = spec.child("meshConfig") { findings.check(meshConfig: mesh) }
+        case "PeerAuthentication": findings.check(peerAuthentication: spec)
+        case "AuthorizationPolicy": findings.check(authorizationPolicy: spec)
+        case "RequestAuthentication": findings.check(requestAuthentication: spec)
+        case "Gateway": findings.check(gateway: spec)
+        default: break
+        }
+        return findings
+    }
+
+    private mutating func count(_ findings: Findings) {
+        for (severity, count) in findings.uncounted { diagnostics.countOmitted(severity, count) }
+    }
+
+    private mutating func store(_ kind: String, _ id: ResourceID, _ spec: NodeReader, _ metadata: NodeReader?, at place: SourcePosition) {
+        configuration.resourceCounts[kind, default: 0] += 1
+        switch kind {
+        case "VirtualService": configuration.virtualServices.append(VirtualService(id: id, position: place, spec: spec))
+        case "DestinationRule": configuration.destinationRules.append(DestinationRule(id: id, position: place, spec: spec))
+        case "ServiceEntry": configuration.serviceEntries.append(ServiceEntry(id: id, position: place, spec: spec))
+        case "WorkloadEntry":
+            configuration.workloadEntries.append(
+                WorkloadEntry(
+                    id: id, position: place, endpoint: WorkloadEndpoint(reader: spec), metadataLabels: metadata?.stringMap("labels") ?? [:]))
+        case "Sidecar": configuration.sidecars.append(Sidecar(id: id, position: place, spec: spec))
+        case "Telemetry": configuration.telemetries.append(Telemetry(id: id, position: place, spec: spec))
+        case "IstioOperator":
+            if let first = configuration.mesh.id, let position = configuration.mesh.position {
+                report(
+                    .error, .duplicateResource, place.file, line: place.line, column: place.column, resource: id,
+                    "a mesh has one IstioOperator; \(first) is at \(position)")
+            } else {
+                configuration.mesh = MeshSettings(
+                    id: id, position: place,
+                    meshConfig: spec.child("meshConfig") ?? NodeReader(node: YAMLNode(content: .mapping([]), line: 0, column: 0), file: place.file, path: ""))
+            }
+        default: break
+        }
+    }
+}

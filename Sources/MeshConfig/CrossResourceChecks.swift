@@ -1,0 +1,152 @@
+/// Rules across resources. Where Istio would still serve traffic these are warnings, not errors, also where
+/// `istioctl analyze` uses the word error: a single file must load without the rest of the mesh beside it.
+struct CrossResourceChecks {
+    let configuration: MeshConfiguration
+    private(set) var items: [Diagnostic] = []
+    private(set) var omittedWarnings = 0
+
+    init(_ configuration: MeshConfiguration) { self.configuration = configuration }
+
+    mutating func run() {
+        // Errors first: warnings must not take their room.
+        checkSidecars()
+        checkHostConflicts()
+        checkRuleConflicts()
+        checkDestinations()
+        checkProviders()
+    }
+
+    private mutating func add(
+        _ severity: Diagnostic.Severity, _ code: DiagnosticCode, _ id: ResourceID, _ position: SourcePosition, _ field: String,
+        _ message: String
+    ) {
+        guard items.count < Findings.kept else {
+            omittedWarnings += 1
+            return
+        }
+        items.append(
+            Diagnostic(severity: severity, code: code.rawValue, position: position, resource: id, field: field, message: message))
+    }
+
+    private mutating func checkHostConflicts() {
+        var owners: [String: ResourceID] = [:]
+        for rule in configuration.virtualServices where rule.appliesToMesh {
+            for (index, host) in rule.hosts.enumerated() {
+                let name = HostName.resolve(host, namespace: rule.id.namespace).lowercased()
+                guard let first = owners[name] else {
+                    owners[name] = rule.id
+                    continue
+                }
+                if first == rule.id { continue }
+                add(
+                    .warning, .conflictingHosts, rule.id, rule.position, "spec.hosts[\(index)]",
+                    "\(first) already routes \(name); only that one, the first loaded, is used. Merge the two into one resource.")
+            }
+        }
+    }
+
+    private mutating func checkRuleConflicts() {
+        var owners: [String: ResourceID] = [:]
+        for rule in configuration.destinationRules {
+            let name = HostName.resolve(rule.host, namespace: rule.id.namespace).lowercased()
+            guard let first = owners[name] else {
+                owners[name] = rule.id
+                continue
+            }
+            add(
+                .warning, .conflictingRules, rule.id, rule.position, "spec.host",
+                "\(first) is for \(name) too: subsets of both are used, the traffic policy of that one, the first loaded. Merge the two.")
+        }
+    }
+
+    private mutating func checkDestinations() {
+        var subsets: [String: Set<String>] = [:]
+        for rule in configuration.destinationRules {
+            subsets[HostName.resolve(rule.host, namespace: rule.id.namespace).lowercased(), default: []].formUnion(rule.subsets.map(\.name))
+        }
+        let services = configuration.serviceEntries.flatMap(\.hosts).map { $0.lowercased() }
+        let names = Set(services)
+        for rule in configuration.virtualServices {
+            for (routeIndex, route) in rule.http.enumerated() {
+                for (index, entry) in route.destinations.enumerated() where !entry.destination.host.isEmpty {
+                    let host = HostName.resolve(entry.destination.host, namespace: rule.id.namespace).lowercased()
+                    let field = "spec.http[\(routeIndex)].route[\(index)].destination"
+                    if !services.isEmpty, !isKnown(host, names) {
+                        var text = "no ServiceEntry has the host \(host); requests routed there answer 503"
+                        if items.count < Findings.kept, let nearest = EditDistance.nearest(to: host, among: Array(services.prefix(1000))) { text += ". Did you mean \(nearest)?" }
+                        add(.warning, .referenceNotFound, rule.id, entry.destination.position, field + ".host", text)
+                    }
+                    if !entry.destination.subset.isEmpty, subsets[host]?.contains(entry.destination.subset) != true {
+                        let known = subsets[host]?.sorted().joined(separator: ", ") ?? ""
+                        add(
+                            .warning, .referenceNotFound, rule.id, entry.destination.position, field + ".subset",
+                            "no DestinationRule defines subset \(entry.destination.subset) of \(host) (\(known.isEmpty ? "it has none" : "it has \(known)")); requests routed there answer 503"
+                        )
+                    }
+                }
+            }
+        }
+    }
+
+    /// By its name or by a wildcard above it; costs the labels of the name, not the wildcards of the mesh.
+    private func isKnown(_ host: String, _ names: Set<String>) -> Bool {
+        if names.contains(host) { return true }
+        var rest = Substring(host)
+        while let dot = rest.firstIndex(of: ".") {
+            rest = rest[rest.index(after: dot)...]
+            if names.contains("*.\(rest)") { return true }
+        }
+        return false
+    }
+
+    private mutating func checkSidecars() {
+        var defaults: [String: ResourceID] = [:]
+        var selecting: [String: ResourceID] = [:]
+        var carriers: [String: [Int]] = [:]
+        for (index, workload) in configuration.workloadEntries.enumerated() {
+            for (key, value) in workload.labels { carriers["\(workload.id.namespace)/\(key)=\(value)", default: []].append(index) }
+        }
+        for sidecar in configuration.sidecars {
+            let selector = sidecar.workloadSelector ?? [:]
+            guard !selector.isEmpty else {
+                if let first = defaults[sidecar.id.namespace] {
+                    add(
+                        .error, .multipleDefaultSidecars, sidecar.id, sidecar.position, "spec.workloadSelector",
+                        "\(first) has no workloadSelector either; one Sidecar of a namespace at most may be its default")
+                } else {
+                    defaults[sidecar.id.namespace] = sidecar.id
+                }
+                continue
+            }
+            // The label of the selector that the fewest workloads carry decides how many are looked at.
+            let candidates = selector.map { carriers["\(sidecar.id.namespace)/\($0.key)=\($0.value)"] ?? [] }.min { $0.count < $1.count } ?? []
+            for index in candidates where Labels.select(selector, configuration.workloadEntries[index].labels) {
+                guard items.count < Findings.kept else { return }
+                let workload = configuration.workloadEntries[index]
+                let key = "\(workload.id.namespace)/\(workload.id.name)"
+                if let first = selecting[key] {
+                    add(
+                        .error, .conflictingSidecarSelectors, sidecar.id, sidecar.position, "spec.workloadSelector",
+                        "\(first) selects WorkloadEntry \(key) as well; let one Sidecar select it")
+                } else {
+                    selecting[key] = sidecar.id
+                }
+            }
+        }
+    }
+
+    private mutating func checkProviders() {
+        for telemetry in configuration.telemetries {
+            let logging = telemetry.accessLogging.enumerated().map { ("spec.accessLogging[\($0.offset)]", $0.element.position, $0.element.providers) }
+            let tracing = telemetry.tracing.enumerated().map { ("spec.tracing[\($0.offset)]", $0.element.position, $0.element.providers) }
+            for (field, position, providers) in logging + tracing {
+                for name in providers where !name.isEmpty && configuration.mesh.provider(named: name) == nil {
+                    let known = configuration.mesh.extensionProviders.map(\.name) + ExtensionProvider.builtIn.keys.sorted()
+                    add(
+                        .warning, .referenceNotFound, telemetry.id, position, "\(field).providers",
+                        "provider \"\(name)\" is not in meshConfig.extensionProviders, so it does nothing; known: \(known.joined(separator: ", "))")
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+/// What happens to traffic after routing: subsets of a service, load balancing, connection pools.
+public struct DestinationRule: Sendable {
+    public var id: ResourceID
+    public var position: SourcePosition
+    /// As written; short names mean the rule's namespace; `*.suffix` is a wildcard.
+    public var host: String
+    public var trafficPolicy: TrafficPolicy?
+    public var subsets: [Subset]
+    public var exportTo: [String]
+    /// Workloads (callers) the rule applies to; empty = all.
+    public var workloadSelector: [String: String]
+
+    public func subset(named name: String) -> Subset? { subsets.first { $0.name == name } }
+
+    /// The settings of one destination port, merged as Istio does: a subset's settings replace the rule's group by group
+    /// (load balancer, pool, outlier detection); a port's settings replace all groups, omitted ones falling to defaults.
+    public func policy(subset subsetName: String, port: UInt16) -> TrafficPolicy {
+        var merged = TrafficPolicy.settings(of: trafficPolicy, port: port)
+        guard !subsetName.isEmpty, let own = subset(named: subsetName)?.trafficPolicy else { return merged }
+        if let perPort = own.portLevelSettings.first(where: { $0.port == port }) { return perPort.asPolicy }
+        merged.loadBalancer = own.loadBalancer ?? merged.loadBalancer
+        merged.connectionPool = own.connectionPool ?? merged.connectionPool
+        merged.outlierDetection = own.outlierDetection ?? merged.outlierDetection
+        return merged
+    }
+}
+
+public struct Subset: Sendable {
+    public var position: SourcePosition
+    public var name: String
+    /// An endpoint belongs to the subset when it carries all of these. Empty = every endpoint.
+    public var labels: [String: String]
+    public var trafficPolicy: TrafficPolicy?
+}
+
+public struct TrafficPolicy: Sendable {
+    public var loadBalancer: LoadBalancerSettings?
+    public var connectionPool: ConnectionPoolSettings?
+    public var outlierDetection: OutlierDetectionSettings?
+    public var portLevelSettings: [PortTrafficPolicy] = []
+
+    static func settings(of policy: TrafficPolicy?, port: UInt16) -> TrafficPolicy {
+        guard var policy else { return TrafficPolicy() }
+        if let perPort = policy.portLevelSettings.first(where: { $0.port == port }) { return perPort.asPolicy }
+        policy.portLevelSettings = []
+        return policy
+    }
+}
+
+public struct PortTrafficPolicy: Sendable {
+    public var port: UInt16
+    public var loadBalancer: LoadBalancerSettings?
+    public var connectionPool: ConnectionPoolSettings?
+    public var outlierDetection: OutlierDetectionSettings?
+
+    var asPolicy: TrafficPolicy {
+        TrafficPolicy(loadBalancer: loadBalancer, connectionPool: connectionPool, outlierDetection: outlierDetection)
+    }
+}
+
+public struct LoadBalancerSettings: Sendable {
+    /// `LEAST_CONN` is read as `leastRequest`; `UNSPECIFIED` as nil.
+    public enum Simple: String, Sendable, CaseIterable {
+        case leastRequest = "LEAST_REQUEST"
+        case roundRobin = "ROUND_ROBIN"
+        case random = "RANDOM"
+        /// To the address the caller dialled.
+        case passthrough = "PASSTHROUGH"
+    }
+    public var position: SourcePosition
+    /// Nil = Istio's default, LEAST_REQUEST.
+    public var simple: Simple?
+}
+
+/// semantics 2.4. Nil = not set: Istio leaves every limit at 2^32-1.
+public struct ConnectionPoolSettings: Sendable {
+    /// Default 10 s.
+    public var connectTimeoutNanoseconds: Int64?
+    /// Idle upstream connections are closed after this; default 1 h; 0 = never.
+    public var idleTimeoutNanoseconds: Int64?
+    /// 1 = no keep-alive; nil and 0 = unlimited.
+    public var maxRequestsPerConnection: UInt32?
+    public var maxConnections: UInt32?
+    public var http1MaxPendingRequests: UInt32?
+    public var http2MaxRequests: UInt32?
+    public var maxRetries: UInt32?
+}
+
+/// semantics 2.5. Nil = not set.
+public struct OutlierDetectionSettings: Sendable {
+    public var position: SourcePosition
+    public var consecutive5xxErrors: UInt32?
+    /// From `consecutiveGatewayErrors`, or from the deprecated `consecutiveErrors`, whose meaning was the same:
+    /// this many 502, 503, 504 or connection failures in a row (semantics, seed notes).
+    public var consecutiveGatewayErrors: UInt32?
+    public var consecutiveLocalOriginFailures: UInt32?
+    public var splitExternalLocalOriginErrors: Bool
+    public var intervalNanoseconds: Int64?
+    public var baseEjectionTimeNanoseconds: Int64?
+    /// Percent 0...100; nil = 10.
+    public var maxEjectionPercent: UInt32?
+    /// Percent 0...100; nil = 0.
+    public var minHealthPercent: UInt32?
+}

@@ -1,0 +1,67 @@
+extension DestinationRule {
+    init(id: ResourceID, position: SourcePosition, spec: NodeReader) {
+        self.init(
+            id: id, position: position, host: spec.string("host") ?? "",
+            trafficPolicy: spec.child("trafficPolicy").map(TrafficPolicy.init(reader:)),
+            subsets: spec.children("subsets").map(Subset.init(reader:)), exportTo: spec.strings("exportTo"),
+            workloadSelector: spec.child("workloadSelector")?.stringMap("matchLabels") ?? [:])
+    }
+}
+
+extension Subset {
+    init(reader: NodeReader) {
+        self.init(
+            position: reader.position, name: reader.string("name") ?? "", labels: reader.stringMap("labels"),
+            trafficPolicy: reader.child("trafficPolicy").map(TrafficPolicy.init(reader:)))
+    }
+}
+
+extension TrafficPolicy {
+    init(reader: NodeReader) {
+        self.init(
+            loadBalancer: reader.child("loadBalancer").map(LoadBalancerSettings.init(reader:)),
+            connectionPool: reader.child("connectionPool").map(ConnectionPoolSettings.init(reader:)),
+            outlierDetection: reader.child("outlierDetection").map(OutlierDetectionSettings.init(reader:)),
+            portLevelSettings: reader.children("portLevelSettings").compactMap { entry in
+                guard let port = entry.child("port")?.port("number") else { return nil }
+                return PortTrafficPolicy(
+                    port: port, loadBalancer: entry.child("loadBalancer").map(LoadBalancerSettings.init(reader:)),
+                    connectionPool: entry.child("connectionPool").map(ConnectionPoolSettings.init(reader:)),
+                    outlierDetection: entry.child("outlierDetection").map(OutlierDetectionSettings.init(reader:)))
+            })
+    }
+}
+
+extension LoadBalancerSettings {
+    init(reader: NodeReader) {
+        let name = reader.name("simple")
+        self.init(
+            position: reader.position("simple"),
+            simple: name == "LEAST_CONN" ? .leastRequest : name.flatMap(Simple.init(rawValue:)))
+    }
+}
+
+extension ConnectionPoolSettings {
+    init(reader: NodeReader) {
+        let tcp = reader.child("tcp")
+        let http = reader.child("http")
+        self.init(
+            connectTimeoutNanoseconds: tcp?.nanoseconds("connectTimeout"), idleTimeoutNanoseconds: http?.nanoseconds("idleTimeout"),
+            maxRequestsPerConnection: http?.uint32("maxRequestsPerConnection"), maxConnections: tcp?.uint32("maxConnections"),
+            http1MaxPendingRequests: http?.uint32("http1MaxPendingRequests"), http2MaxRequests: http?.uint32("http2MaxRequests"),
+            maxRetries: http?.uint32("maxRetries"))
+    }
+}
+
+extension OutlierDetectionSettings {
+    init(reader: NodeReader) {
+        self.init(
+            position: reader.position, consecutive5xxErrors: reader.uint32("consecutive5xxErrors"),
+            consecutiveGatewayErrors: reader.uint32("consecutiveGatewayErrors") ?? reader.uint32("consecutiveErrors"),
+            consecutiveLocalOriginFailures: reader.uint32("consecutiveLocalOriginFailures"),
+            splitExternalLocalOriginErrors: reader.bool("splitExternalLocalOriginErrors") ?? false,
+            intervalNanoseconds: reader.nanoseconds("interval"),
+            baseEjectionTimeNanoseconds: reader.nanoseconds("baseEjectionTime"),
+            maxEjectionPercent: reader.uint32("maxEjectionPercent"), minHealthPercent: reader.uint32("minHealthPercent"))
+    }
+}

@@ -1,0 +1,74 @@
+/// What is parsed and validated but not acted upon yet. Later work deletes rows; nothing else says "not yet".
+///
+/// A row is a field of a kind, list indices and map keys left out (`spec.http.retries`); everything below it goes with it.
+/// `spec` alone stands for the whole kind.
+enum EffectTable {
+    static let notYetInEffect: [String: Set<String>] = [
+        "VirtualService": [
+            "spec.tls", "spec.tcp", "spec.http.redirect", "spec.http.directResponse", "spec.http.delegate", "spec.http.rewrite",
+            "spec.http.retries", "spec.http.fault", "spec.http.mirror", "spec.http.mirrors", "spec.http.mirrorPercent",
+            "spec.http.mirrorPercentage", "spec.http.corsPolicy", "spec.http.headers", "spec.http.route.headers",
+        ],
+        "DestinationRule": Set(
+            policyRows(at: "spec.trafficPolicy") + policyRows(at: "spec.subsets.trafficPolicy")
+                + policyRows(at: "spec.trafficPolicy.portLevelSettings")
+                + policyRows(at: "spec.subsets.trafficPolicy.portLevelSettings")),
+        "ServiceEntry": ["spec.subjectAltNames", "spec.endpoints.network", "spec.endpoints.locality"],
+        "WorkloadEntry": ["spec.network", "spec.locality"],
+        "Sidecar": [
+            "spec.inboundConnectionPool", "spec.outboundTrafficPolicy", "spec.ingress.captureMode", "spec.ingress.tls",
+            "spec.ingress.connectionPool", "spec.egress.captureMode",
+        ],
+        "Telemetry": [
+            "spec.metrics", "spec.targetRef", "spec.targetRefs", "spec.accessLogging.filter", "spec.tracing.customTags",
+            "spec.tracing.useRequestIdForTraceSampling", "spec.tracing.enableIstioTags",
+        ],
+        "IstioOperator": Set(operatorRows),
+        "Gateway": ["spec"], "PeerAuthentication": ["spec"], "AuthorizationPolicy": ["spec"],
+        "RequestAuthentication": ["spec"], "EnvoyFilter": ["spec"], "WorkloadGroup": ["spec"], "ProxyConfig": ["spec"],
+        "WasmPlugin": ["spec"],
+    ]
+
+    static func isInEffect(kind: String, field: String) -> Bool {
+        !(notYetInEffect[kind]?.contains(field) ?? false)
+    }
+
+    private static func policyRows(at prefix: String) -> [String] {
+        [
+            "outlierDetection", "tls", "tunnel", "proxyProtocol", "retryBudget", "loadBalancer.consistentHash",
+            "loadBalancer.localityLbSetting", "loadBalancer.sessionPersistence", "loadBalancer.warmup", "loadBalancer.warmupDurationSecs",
+            "connectionPool.tcp.maxConnections", "connectionPool.tcp.tcpKeepalive", "connectionPool.tcp.maxConnectionDuration",
+            "connectionPool.tcp.idleTimeout", "connectionPool.http.http1MaxPendingRequests",
+            "connectionPool.http.http2MaxRequests", "connectionPool.http.maxRetries", "connectionPool.http.h2UpgradePolicy",
+            "connectionPool.http.useClientProtocol", "connectionPool.http.maxConcurrentStreams",
+        ].map { "\(prefix).\($0)" }
+    }
+
+    /// Everything of IstioOperator except what `MeshSettings` holds.
+    private static var operatorRows: [String] {
+        let schema = Schema.istio
+        let inEffect: [(String, String, Set<String>)] = [
+            ("IstioOperator", "spec", ["meshConfig"]),
+            (
+                "MeshConfig", "spec.meshConfig",
+                [
+                    "accessLogFile", "accessLogFormat", "accessLogEncoding", "enableTracing", "defaultConfig",
+                    "defaultProviders", "extensionProviders", "pathNormalization", "rootNamespace",
+                ]
+            ),
+            ("MeshProxyConfig", "spec.meshConfig.defaultConfig", ["tracing", "zipkinAddress"]),
+            ("MeshTracing", "spec.meshConfig.defaultConfig.tracing", ["zipkin", "sampling"]),
+            (
+                "ExtensionProvider", "spec.meshConfig.extensionProviders",
+                ["name", "zipkin", "prometheus", "envoyFileAccessLog"]
+            ),
+            (
+                "ZipkinProvider", "spec.meshConfig.extensionProviders.zipkin",
+                ["service", "port", "enable64bitTraceId", "path", "traceContextOption"]
+            ),
+        ]
+        return inEffect.flatMap { message, path, fields in
+            (schema.messages[message]?.fields ?? []).map(\.name).filter { !fields.contains($0) }.map { "\(path).\($0)" }
+        }
+    }
+}

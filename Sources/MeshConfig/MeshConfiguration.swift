@@ -1,0 +1,43 @@
+/// All resources of one load, typed. Immutable by convention: compile it into a snapshot, never patch it.
+///
+/// Lists keep the order of files (sorted by path within a directory) and documents. Kinds whose behaviour is later work
+/// (`EffectTable`) are validated and counted in `resourceCounts`, not kept.
+public struct MeshConfiguration: Sendable {
+    public var virtualServices: [VirtualService] = []
+    public var destinationRules: [DestinationRule] = []
+    public var serviceEntries: [ServiceEntry] = []
+    public var workloadEntries: [WorkloadEntry] = []
+    public var sidecars: [Sidecar] = []
+    public var telemetries: [Telemetry] = []
+    public var mesh = MeshSettings()
+    /// Resources accepted, by kind.
+    public var resourceCounts: [String: Int] = [:]
+
+    public init() {}
+
+    /// Reads files and directories: in a directory `*.yaml` and `*.yml`, sorted by name, not its subdirectories.
+    /// Blocks on the file system. Use the result only when the list has no error.
+    public static func load(paths: [String], limits: ConfigLimits = .standard) -> (MeshConfiguration, DiagnosticList) {
+        var loader = ConfigurationLoader(limits: limits)
+        for path in paths { loader.add(path: path) }
+        return loader.finish()
+    }
+
+    /// The same from memory; `name` stands where a path would in messages.
+    public static func load(
+        texts: [(name: String, text: String)], limits: ConfigLimits = .standard
+    ) -> (MeshConfiguration, DiagnosticList) {
+        var loader = ConfigurationLoader(limits: limits)
+        for (name, text) in texts { loader.add(name: name, bytes: Array(text.utf8)) }
+        return loader.finish()
+    }
+
+    /// The same from bytes that need not be text.
+    public static func load(
+        bytes: [(name: String, bytes: [UInt8])], limits: ConfigLimits = .standard
+    ) -> (MeshConfiguration, DiagnosticList) {
+        var loader = ConfigurationLoader(limits: limits)
+        for (name, bytes) in bytes { loader.add(name: name, bytes: bytes) }
+        return loader.finish()
+    }
+}

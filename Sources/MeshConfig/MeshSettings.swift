@@ -1,0 +1,109 @@
+/// IstioOperator `spec.meshConfig`, with defaults filled in where Istio has them.
+public struct MeshSettings: Sendable {
+    public enum AccessLogEncoding: String, Sendable { case text = "TEXT", json = "JSON" }
+    public enum PathNormalization: String, Sendable {
+        case none = "NONE", base = "BASE", mergeSlashes = "MERGE_SLASHES"
+        case decodeAndMergeSlashes = "DECODE_AND_MERGE_SLASHES"
+    }
+    public enum OutboundTrafficMode: String, Sendable {
+        case registryOnly = "REGISTRY_ONLY", allowAny = "ALLOW_ANY"
+    }
+
+    /// Nil = no IstioOperator was loaded; everything is at its default.
+    public var id: ResourceID?
+    public var position: SourcePosition?
+    /// Path for access logs of the built-in `envoy` provider when no Telemetry decides; empty = none.
+    public var accessLogFile = ""
+    /// Empty = Istio's default format.
+    public var accessLogFormat = ""
+    public var accessLogEncoding = AccessLogEncoding.text
+    public var enableTracing = true
+    /// 0...100 from `defaultConfig.tracing.sampling`.
+    public var tracingSampling: Double?
+    /// `host:port` from `defaultConfig.tracing.zipkin.address`.
+    public var tracingZipkinAddress = ""
+    public var defaultTracingProviders: [String] = []
+    public var defaultAccessLoggingProviders: [String] = []
+    public var defaultMetricsProviders: [String] = []
+    public var extensionProviders: [ExtensionProvider] = []
+    public var pathNormalization = PathNormalization.base
+    public var outboundTrafficMode = OutboundTrafficMode.allowAny
+    public var trustDomain = "cluster.local"
+    public var rootNamespace = "istio-system"
+
+    public init() {}
+
+    /// The provider of that name; the names Istio defines itself (`envoy`, `prometheus`) exist without being declared.
+    public func provider(named name: String) -> ExtensionProvider? {
+        extensionProviders.first { $0.name == name } ?? ExtensionProvider.builtIn[name]
+    }
+}
+
+public struct ExtensionProvider: Sendable {
+    public enum Configuration: Sendable {
+        case zipkin(Zipkin)
+        case openTelemetry(OpenTelemetry)
+        case envoyFileAccessLog(FileAccessLog)
+        case prometheus
+        /// Parsed and validated, not in effect; the field that names it.
+        case other(String)
+    }
+
+    public struct Zipkin: Sendable {
+        /// `host` or `namespace/host`, as written.
+        public var service: String
+        public var port: UInt16
+        public var enable64BitTraceID: Bool
+        /// Longest value of the path tag, in bytes.
+        public var maxTagLength: UInt32
+        public var path: String
+        public enum TraceContext: String, Sendable {
+            case b3 = "USE_B3", b3WithW3C = "USE_B3_WITH_W3C_PROPAGATION"
+        }
+        public var traceContext: TraceContext
+    }
+
+    public struct OpenTelemetry: Sendable {
+        public var service: String
+        public var port: UInt16
+        public var maxTagLength: UInt32
+        /// Nil = gRPC.
+        public var http: HTTP?
+        public struct HTTP: Sendable {
+            public var path: String
+            /// 0 = the exporter's default.
+            public var timeoutNanoseconds: Int64
+            public var headers: [(name: String, value: String)]
+        }
+    }
+
+    public struct FileAccessLog: Sendable {
+        public enum Format: Sendable {
+            /// Istio's default text format, or the mesh's `accessLogFormat`.
+            case inherited
+            case text(String)
+            /// JSON object: keys in the order written and their format strings. Nested values are
+            /// not in effect (a notice says so) and left out.
+            case labels([(key: String, format: String)])
+        }
+        public var path: String
+        public var format: Format
+        /// False leaves out values that are missing instead of writing null.
+        public var omitEmptyValues: Bool
+    }
+
+    public var name: String
+    public var position: SourcePosition
+    public var configuration: Configuration
+
+    static let builtIn: [String: ExtensionProvider] = {
+        let position = SourcePosition(file: "built-in", line: 0, column: 0)
+        return [
+            "envoy": ExtensionProvider(
+                name: "envoy", position: position,
+                configuration: .envoyFileAccessLog(
+                    FileAccessLog(path: "/dev/stdout", format: .inherited, omitEmptyValues: false))),
+            "prometheus": ExtensionProvider(name: "prometheus", position: position, configuration: .prometheus),
+        ]
+    }()
+}

@@ -1,0 +1,196 @@
+/// Istio's rules across the fields of ServiceEntry, WorkloadEntry and Sidecar.
+extension Findings {
+    mutating func check(serviceEntry spec: NodeReader) {
+        let resolution = spec.name("resolution") ?? "NONE"
+        let endpoints = spec.children("endpoints")
+        let hasSelector = !(spec.child("workloadSelector")?.stringMap("labels").isEmpty ?? true)
+        checkEntryHosts(spec, resolution, hasEndpoints: !endpoints.isEmpty)
+        let ports = checkPorts(spec)
+        for (address, position, path) in spec.positionedStrings("addresses") {
+            let isPrefix = IPAddress.isPrefix(address)
+            if IPAddress.family(address) == nil, !isPrefix {
+                error(position, path, "\"\(address)\" is neither an IP address nor a CIDR prefix such as 10.0.0.0/8")
+            } else if isPrefix, resolution.hasPrefix("DNS") {
+                error(position, path, "a CIDR prefix cannot be combined with resolution \(resolution); use NONE or STATIC")
+            }
+        }
+        if spec.has("workloadSelector"), !endpoints.isEmpty {
+            error(spec.position("workloadSelector"), "spec.workloadSelector", "workloadSelector and endpoints exclude each other; keep one")
+        }
+        checkResolution(spec, resolution, endpoints.count, hasSelector)
+        for endpoint in endpoints {
+            check(endpoint: endpoint, resolution: resolution)
+            for (name, entry) in endpoint.entries("ports") where !ports.contains(name) {
+                error(entry.position, entry.path, "port \"\(name)\" is not a port of this entry; its ports: \(ports.sorted().joined(separator: ", "))")
+            }
+        }
+        if resolution == "DYNAMIC_DNS" {
+            add(.notice, .notYetInEffect, spec.position("resolution"), "spec.resolution", "DYNAMIC_DNS is accepted, not yet in effect")
+        }
+    }
+
+    private mutating func checkEntryHosts(_ spec: NodeReader, _ resolution: String, hasEndpoints: Bool) {
+        let hosts = spec.positionedStrings("hosts")
+        if spec.isEmptyList("hosts") { error(spec.position("hosts"), "spec.hosts", "hosts is required: list at least one") }
+        for (host, position, path) in hosts {
+            if host == "*" {
+                error(position, path, "host \"*\" is not accepted; write a name or *.example.com")
+            } else if let problem = HostName.problem(host, wildcard: true) {
+                error(position, path, "host \"\(host)\" \(problem)")
+            } else if host.hasPrefix("*"), resolution.hasPrefix("DNS"), !hasEndpoints {
+                error(position, path, "a wildcard cannot be looked up with resolution \(resolution); use NONE, or list endpoints")
+            }
+        }
+    }
+
+    /// Names of the ports.
+    private mutating func checkPorts(_ spec: NodeReader) -> Set<String> {
+        let ports = spec.children("ports")
+        if spec.isEmptyList("ports") { warn(spec.position("ports"), "spec.ports", "no ports: nothing can be sent to this service. List {number, name, protocol}.") }
+        var names: Set<String> = []
+        var numbers: Set<Int64> = []
+        for port in ports {
+            if !port.has("number") { error(port.position, port.path, "number is required: 1 to 65535") }
+            require(port, "name", "for example http")
+            check(protocolOf: port)
+            if let name = port.string("name"), !name.isEmpty, !names.insert(name).inserted {
+                error(port.position("name"), "\(port.path).name", "port name \"\(name)\" is used twice")
+            }
+            if let number = port.integer("number"), !numbers.insert(number).inserted {
+                error(port.position("number"), "\(port.path).number", "port \(number) is defined twice")
+            }
+        }
+        return names
+    }
+
+    mutating func check(protocolOf port: NodeReader) {
+        guard let name = port.string("protocol"), !name.isEmpty else { return }
+        let accepted = ServicePort.ApplicationProtocol.allCases.map(\.rawValue).filter { !$0.isEmpty }
+        if accepted.contains(name.uppercased()) { return }
+        if name.uppercased() == "UDP" {
+            warn(port.position("protocol"), "\(port.path).protocol", "UDP is not proxied")
+            return
+        }
+        var text = "protocol \"\(name)\" is not accepted; one of \(accepted.joined(separator: ", "))"
+        if let nearest = EditDistance.nearest(to: name, among: accepted) { text += ". Did you mean \(nearest)?" }
+        error(port.position("protocol"), "\(port.path).protocol", text, code: .unknownEnumValue)
+    }
+
+    private mutating func checkResolution(_ spec: NodeReader, _ resolution: String, _ endpoints: Int, _ hasSelector: Bool) {
+        switch resolution {
+        case "NONE":
+            if endpoints > 0 {
+                error(
+                    spec.position("endpoints"), "spec.endpoints",
+                    "resolution NONE sends to the address the caller dialled, so endpoints cannot be given; write resolution: STATIC (addresses) or DNS (names)"
+                )
+            }
+            let needsAddress = spec.children("ports").contains {
+                ["TCP", ""].contains(($0.string("protocol") ?? "").uppercased())
+            }
+            if needsAddress, spec.strings("addresses").isEmpty {
+                warn(
+                    spec.position, "spec.addresses", "a TCP port (or one without protocol) is told apart by its address only: list addresses",
+                    code: .addressesRequired)
+            }
+        case "STATIC":
+            if endpoints == 0, !hasSelector {
+                error(spec.position("resolution"), "spec.resolution", "resolution STATIC needs endpoints or a workloadSelector")
+            }
+        case "DNS_ROUND_ROBIN":
+            if endpoints > 1 {
+                error(spec.position("endpoints"), "spec.endpoints", "resolution DNS_ROUND_ROBIN takes one endpoint at most; use DNS for several")
+            }
+        default: break
+        }
+    }
+
+    private mutating func check(endpoint: NodeReader, resolution: String) {
+        let address = endpoint.string("address") ?? ""
+        let position = endpoint.position("address")
+        let path = "\(endpoint.path).address"
+        for (name, entry) in endpoint.entries("ports") {
+            if let number = entry.node.scalar.flatMap(NodeReader.integer), !(1...65535).contains(number) {
+                error(entry.position, entry.path, "port \"\(name)\" is \(number); accepted: 1 to 65535", code: .outOfRange)
+            }
+        }
+        if address.isEmpty {
+            if !endpoint.has("network") { error(position, path, "address is required: an IP address, a DNS name or unix:///path") }
+            return
+        }
+        if address.hasPrefix("unix://") {
+            if !address.hasPrefix("unix:///") && !address.hasPrefix("unix://@") || address.utf8.count > 107 {
+                error(position, path, "\"\(address)\" is not a socket path; write unix:///absolute/path, at most 100 bytes")
+            }
+            if endpoint.has("ports") { error(endpoint.position("ports"), "\(endpoint.path).ports", "a unix socket has no ports") }
+            if resolution.hasPrefix("DNS") { error(position, path, "a unix socket cannot be combined with resolution \(resolution)") }
+            return
+        }
+        if IPAddress.family(address) != nil { return }
+        if resolution == "STATIC" {
+            error(position, path, "resolution STATIC needs an IP address, got \"\(address)\"; write resolution: DNS to look names up")
+        } else if let problem = HostName.problem(address, wildcard: false) {
+            error(position, path, "address \"\(address)\" \(problem)")
+        }
+    }
+
+    mutating func check(workloadEntry spec: NodeReader) { check(endpoint: spec, resolution: "") }
+
+    mutating func check(sidecar spec: NodeReader) {
+        var ports: Set<Int64> = []
+        for listener in spec.children("ingress") {
+            guard let port = listener.child("port"), let number = port.integer("number") else {
+                error(listener.position, listener.path, "port is required: {number, protocol, name}")
+                continue
+            }
+            range(port, "number", 1...65535)
+            check(protocolOf: port)
+            if !ports.insert(number).inserted { error(port.position, port.path, "port \(number) has two ingress listeners") }
+            check(bindOf: listener, unixAllowed: false)
+            if let text = listener.string("defaultEndpoint"), Sidecar.LocalEndpoint(text: text) == nil {
+                error(
+                    listener.position("defaultEndpoint"), "\(listener.path).defaultEndpoint",
+                    "\"\(text)\" is not accepted; one of 127.0.0.1:PORT, 0.0.0.0:PORT, [::1]:PORT, [::]:PORT, unix:///path")
+            }
+            if let pool = listener.child("connectionPool") { check(connectionPool: pool) }
+        }
+        let egress = spec.children("egress")
+        for (index, listener) in egress.enumerated() { check(egress: listener, isLast: index == egress.count - 1) }
+        if let pool = spec.child("inboundConnectionPool") { check(connectionPool: pool) }
+        if let policy = spec.child("outboundTrafficPolicy"), let proxy = policy.child("egressProxy") {
+            require(proxy, "host", "the service that unknown traffic goes to")
+        }
+    }
+
+    private mutating func check(egress listener: NodeReader, isLast: Bool) {
+        if let port = listener.child("port") {
+            let isUnix = listener.string("bind")?.hasPrefix("unix://") ?? false
+            if !isUnix, port.integer("number") ?? 0 == 0 { error(port.position, port.path, "number is required: 1 to 65535") }
+            range(port, "number", isUnix ? 0...0 : 1...65535)
+            check(protocolOf: port)
+        } else {
+            if !isLast { error(listener.position, listener.path, "a listener without port covers every other port and must be the last") }
+            if listener.string("bind")?.isEmpty == false { error(listener.position("bind"), "\(listener.path).bind", "bind needs a port") }
+        }
+        check(bindOf: listener, unixAllowed: true)
+        let hosts = listener.positionedStrings("hosts")
+        if listener.isEmptyList("hosts") { error(listener.position("hosts"), "\(listener.path).hosts", "hosts is required: for example \"./*\" or \"*/*\"") }
+        for (text, position, path) in hosts {
+            guard let host = Sidecar.EgressHost(text: text) else {
+                error(position, path, "\"\(text)\" is not NAMESPACE/HOST; for example \"./*\" (this namespace), \"*/reviews.example.com\"")
+                continue
+            }
+            if let problem = HostName.problem(host.host, wildcard: true) { error(position, path, "host \"\(host.host)\" \(problem)") }
+            if ![".", "*", "~"].contains(host.namespace), let problem = HostName.problem(host.namespace, wildcard: false) {
+                error(position, path, "namespace \"\(host.namespace)\" \(problem)")
+            }
+        }
+    }
+
+    private mutating func check(bindOf listener: NodeReader, unixAllowed: Bool) {
+        guard let bind = listener.string("bind"), !bind.isEmpty else { return }
+        if unixAllowed, bind.hasPrefix("unix:///") || bind.hasPrefix("unix://@") { return }
+        if IPAddress.family(bind) != nil { return }
+        error(listener.position("bind"), "\(listener.path).bind", "\"\(bind)\" is not an IP address\(unixAllowed ? " or unix:///path" : "")")
+    }
+}

@@ -1,0 +1,64 @@
+public import MeshConfig
+internal import Primitives
+internal import Routing
+internal import TelemetryModel
+
+/// What `skein validate` finds: everything a start would, without starting.
+public struct ConfigurationCheck: Sendable {
+    public var diagnostics: [Diagnostic] = []
+    public var otherErrors: [String] = []
+    public var omitted = 0
+    public var resources: [String: Int] = [:]
+    public var errors = 0
+    public var warnings = 0
+    public var notices = 0
+
+    public var isValid: Bool { errors == 0 }
+
+    /// `12 resources: 0 errors, 1 warning, 3 notices`.
+    public var summary: String {
+        func count(_ number: Int, _ noun: String) -> String { "\(number) \(noun)\(number == 1 ? "" : "s")" }
+        let total = resources.values.reduce(0, +)
+        return "\(count(total, "resource")): \(count(errors, "error")), \(count(warnings, "warning")), \(count(notices, "notice"))"
+    }
+
+    public static func run(paths: [String], node: String?) -> ConfigurationCheck {
+        let (mesh, list) = MeshConfiguration.load(paths: paths)
+        var check = ConfigurationCheck()
+        check.diagnostics = list.items
+        check.omitted = list.omitted
+        check.resources = mesh.resourceCounts
+        check.errors = list.errorCount
+        check.warnings = list.warningCount
+        check.notices = list.noticeCount
+        guard !list.hasErrors else { return check }
+        // Compile for the named node, or for every workload: regexes and listeners are checked only then.
+        var identities = [NodeIdentity()] + mesh.workloadEntries.map { NodeIdentity($0) }
+        if let node {
+            guard let workload = mesh.workload(named: node) else {
+                check.otherErrors.append("--node \(node): no WorkloadEntry of that name")
+                check.errors += 1
+                return check
+            }
+            identities = [NodeIdentity(workload)]
+        }
+        var seen = Set(check.diagnostics)
+        for identity in identities.prefix(Self.nodesMax) {
+            var inputs = CompileInputs(node: identity, catalogs: Catalogs())
+            inputs.outboundListener = SocketEndpoint(ipv4: 0x7F00_0001, port: 15001)
+            let problems = RouteCompiler.compile(mesh, inputs).1 + TelemetryPlanner.problems(mesh, identity)
+            for problem in problems where seen.insert(problem).inserted {
+                check.diagnostics.append(problem)
+                switch problem.severity {
+                case .error: check.errors += 1
+                case .warning: check.warnings += 1
+                case .notice: check.notices += 1
+                }
+            }
+        }
+        return check
+    }
+
+    /// Workloads compiled for; more add time, not findings.
+    static let nodesMax = 200
+}

@@ -1,0 +1,95 @@
+internal import EventLoops
+internal import Glibc
+internal import Primitives
+internal import Synchronization
+
+/// Resolves the configuration's host names on a thread of its own and keeps the last good answer of each.
+final class HostResolver: Sendable {
+    private struct State {
+        var wanted: [String] = []
+        var answers: [String: [SocketEndpoint]] = [:]
+        var failures: [String: String] = [:]
+        var changed = false
+        var stopped = false
+        var failureCount: UInt64 = 0
+    }
+
+    /// Between two rounds of look-ups.
+    static let refreshSeconds = 30
+    /// While a name has no answer at all.
+    static let retrySeconds = 2
+    /// Names resolved; further ones are reported by the compiler as unresolved.
+    static let hostsMax = 4096
+
+    private let state = Mutex(State())
+    private let wakeup: Mailbox<Void>
+
+    init() throws(SystemError) { wakeup = try Mailbox() }
+
+    /// Starts the thread; it ends after `stop`.
+    func start() throws(SystemError) -> WorkerThread {
+        try WorkerThread(name: "resolver") { [self] in loop() }
+    }
+
+    func stop() {
+        state.withLock { $0.stopped = true }
+        wakeup.wake()
+    }
+
+    /// Names to keep resolved from now on.
+    func want(_ hosts: [String]) {
+        let isNew = state.withLock { state in
+            let wanted = Array(hosts.prefix(Self.hostsMax))
+            let changed = wanted != state.wanted
+            state.wanted = wanted
+            return changed
+        }
+        if isNew { wakeup.wake() }
+    }
+
+    /// All answers so far.
+    var answers: [String: [SocketEndpoint]] { state.withLock { $0.answers } }
+    var failureCount: UInt64 { state.withLock { $0.failureCount } }
+
+    /// Whether an answer changed since the last call, and what failed meanwhile.
+    func takeChanges() -> (changed: Bool, failures: [String: String]) {
+        state.withLock { state in
+            defer {
+                state.changed = false
+                state.failures = [:]
+            }
+            return (state.changed, state.failures)
+        }
+    }
+
+    private func loop() {
+        var missing = false
+        while true {
+            var poll = pollfd(fd: wakeup.descriptor, events: Int16(POLLIN), revents: 0)
+            let seconds = missing ? Self.retrySeconds : Self.refreshSeconds
+            if unsafe Glibc.poll(&poll, 1, Int32(seconds * 1000)) > 0 { _ = wakeup.take() }
+            let wanted = state.withLock { $0.stopped ? nil : $0.wanted }
+            guard let wanted else { return }
+            missing = false
+            for host in wanted {
+                switch Resolver.addresses(of: host, port: 0) {
+                case .success(let addresses):
+                    state.withLock { state in
+                        if Set(state.answers[host] ?? []) != Set(addresses) {
+                            state.answers[host] = addresses
+                            state.changed = true
+                        }
+                    }
+                case .failure(let error):
+                    // The last good answer stays.
+                    state.withLock { state in
+                        if state.answers[host] == nil { missing = true }
+                        state.failures[host] = error.reason
+                        state.failureCount += 1
+                    }
+                }
+                if state.withLock({ $0.stopped }) { return }
+            }
+        }
+    }
+}

@@ -1,0 +1,326 @@
+internal import Collector
+internal import EventLoops
+internal import HTTP
+internal import HTTPService
+internal import Logging
+internal import MeshConfig
+internal import Primitives
+internal import Proxy
+internal import QueryAPI
+internal import Routing
+internal import Synchronization
+internal import TelemetryModel
+internal import TelemetryStore
+internal import TelemetryWire
+
+/// One running process: store, collector, servers and proxy, started in that order and stopped in the opposite one.
+///
+/// Confined to the control thread, but for what its closures read: those are Sendable values behind locks.
+final class MeshNode {
+    private let options: RuntimeOptions
+    private let version: String
+    private let log: Logger
+    private let catalogs = Catalogs()
+    private let statistics = CollectorStatistics()
+    private let shared = SharedStatus()
+    private let resolver: HostResolver
+    private let resolverThread: WorkerThread
+    private var controller: ConfigurationController
+    private var history = CaptureHistory()
+    private var exporters: SpanExporters
+    private let store: TraceStore?
+    private let pool: QueryPool
+    private let pump: RecordPump
+    private let proxy: ProxyGroup
+    private let metrics: MetricsExposition
+    private var servers: [ServiceServer] = []
+    private var saidDiskFull = false
+    private var refusedDiskFull: UInt64 = 0
+
+    init(options: RuntimeOptions, version: String, log: Logger) throws {
+        self.options = options
+        self.version = version
+        self.log = log
+        let say: @Sendable (String) -> Void = { line in log.warning("\(line)") }
+        controller = ConfigurationController(options: options, catalogs: catalogs)
+        let first = try Self.firstConfiguration(&controller, log)
+        resolver = try HostResolver()
+
+        // The store first: everything else produces for it.
+        let sink: any SpanSink
+        let queries: StoreAdapter?
+        if options.hasStore {
+            let opened = try Self.openStore(options)
+            store = opened
+            let adapter = StoreAdapter(opened)
+            sink = adapter
+            queries = adapter
+        } else {
+            store = nil
+            sink = NoStore()
+            queries = nil
+        }
+        pool = try QueryPool()
+        let receivers = options.hasStore ? Receivers(sink: sink, statistics: statistics) : nil
+        exporters = SpanExporters(
+            statistics: statistics, own: options.hasStore ? [options.zipkinPort].compactMap { options.endpoint($0) } : [], say: say)
+
+        let plan: CollectorPlan
+        do {
+            plan = try Self.collectorPlan(first, options, &history, &exporters, log)
+        } catch {
+            throw StartError(status: SkeinProcess.badInput, lines: ["\(error)"])
+        }
+        var limits = ProxyLimits()
+        limits.drainNanoseconds = min(options.drainSeconds, 86_400) * 1_000_000_000
+        let workers = options.workers > 0 ? options.workers : min(16, ProcessResources.processorCount)
+        limits.seriesMax = max(500, Self.seriesMax / workers)
+        proxy = try ProxyGroup(
+            count: workers, limits: limits, ringBytes: Self.ringBytes, configuration: Self.proxyConfiguration(first, plan),
+            seed: options.seed ?? .random(in: 1...UInt64.max))
+        pump = try RecordPump(
+            rings: proxy.workers.map(\.ring), plan: plan, sink: sink, catalogs: catalogs, statistics: statistics, say: say)
+        let selfMetrics = SelfMetrics()
+        metrics = MetricsExposition(shards: proxy.workers.map(\.shard), catalogs: catalogs, selfMetrics: selfMetrics, pool: pool)
+        resolverThread = try resolver.start()
+        resolver.want(first.routing.hostsToResolve)
+        try startServers(receivers, queries)
+        MetricsWiring(version: version, statistics: statistics, shared: shared, resolver: resolver, workers: proxy.workers)
+            .register(in: selfMetrics, pool: pool, store: queries, servers: servers)
+        shared.update(controller.status, first.routing)
+        try checkListeners()
+        shared.setReadiness(.ready)
+    }
+
+    /// Bytes of records that one worker may have waiting.
+    static let ringBytes = 1 << 20
+    /// RED series of all workers together; what is beyond is counted in overflow series. More would not fit one scrape.
+    static let seriesMax = 4000
+
+    // MARK: Start
+
+    private static func firstConfiguration(_ controller: inout ConfigurationController, _ log: Logger) throws -> CompiledConfiguration {
+        switch controller.load(resolved: [:]) {
+        case .failure(let error): throw StartError(status: SkeinProcess.badInput, lines: error.lines)
+        case .success(let (compiled, diagnostics)):
+            Self.report(diagnostics, to: log)
+            return compiled
+        }
+    }
+
+    private static func openStore(_ options: RuntimeOptions) throws -> TraceStore {
+        var configuration = StoreConfiguration(directory: options.dataDirectory)
+        configuration.retentionAgeSeconds = options.retentionSeconds
+        configuration.retentionBytes = options.retentionBytes
+        configuration.autocompleteKeys = options.autocompleteKeys
+        do throws(StoreError) {
+            return try TraceStore.open(configuration)
+        } catch {
+            throw StartError(status: SkeinProcess.systemError, lines: [error.description])
+        }
+    }
+
+    private func startServers(_ receivers: Receivers?, _ queries: StoreAdapter?) throws {
+        let metrics = metrics
+        let shared = shared
+        let version = version
+        let admin = AdminAPI(readiness: { shared.readiness }, dump: { shared.dump(version: version) })
+        let logs = LogsAPI(tail: pump.tail)
+        if let receivers, let queries {
+            var zipkin = ZipkinOptions(version: version)
+            zipkin.autocompleteKeys = options.autocompleteKeys
+            let api = ZipkinAPI(store: queries, pool: pool, options: zipkin)
+            let hints = Self.hints(options)
+            let page = LandingPage(store: queries, pool: pool, version: version, hints: { hints })
+            let router = EndpointRouter(
+                help: "spans are taken by POST /api/v2/spans and /v1/traces, traces are at /api/v2/traces, a page is at /",
+                [
+                    { request, responder in receivers.handle(request, responder) },
+                    { request, responder in api.handle(request, responder) },
+                    { request, responder in metrics.handle(request, responder) },
+                    { request, responder in page.handle(request, responder) },
+                ])
+            try start("collector", [options.zipkinPort, options.otlpPort], router)
+        }
+        let router = EndpointRouter(
+            help: "/metrics, /stats/prometheus, /healthz/ready, /config_dump and /logs are",
+            [
+                { request, responder in admin.handle(request, responder) },
+                { request, responder in metrics.handle(request, responder) },
+                { request, responder in logs.handle(request, responder) },
+            ])
+        try start("admin", [options.adminPort, options.readinessPort, options.metricsPort], router)
+    }
+
+    private func start(_ name: String, _ ports: [UInt16], _ handler: any ServiceHandler) throws {
+        let endpoints = ports.filter { $0 != 0 }.map { options.endpoint($0) }
+        if endpoints.contains(where: { $0 == nil }) {
+            throw StartError(status: SkeinProcess.badInput, lines: ["--bind \(options.bindAddress): write an IP address such as 127.0.0.1 or 0.0.0.0"])
+        }
+        guard !endpoints.isEmpty else { return }
+        do throws(SystemError) {
+            servers.append(try ServiceServer(name: name, endpoints: endpoints.compactMap { $0 }, limits: ServiceLimits(), handler: handler))
+        } catch {
+            throw StartError(
+                status: SkeinProcess.systemError,
+                lines: ["\(error): another process may have the port; choose others with --\(name == "admin" ? "admin" : "zipkin")-port and its like (skein run --help)"])
+        }
+    }
+
+    /// A listener that cannot be opened at start is an error; after a reload it is reported and counted.
+    private func checkListeners() throws {
+        for plan in controller.current?.routing.listeners ?? [] {
+            do throws(SystemError) {
+                // The workers listen with SO_REUSEPORT, so our own socket succeeds beside theirs and fails where theirs did.
+                Socket.close(try Socket.listen(on: plan.endpoint, reusePort: true))
+            } catch {
+                throw StartError(
+                    status: SkeinProcess.systemError, lines: ["listener \(plan.name) on \(plan.endpoint): \(error)"])
+            }
+        }
+    }
+
+    private static func hints(_ options: RuntimeOptions) -> [EndpointHint] {
+        let host = options.bindAddress
+        return [
+            EndpointHint(
+                title: "Zipkin spans", command: "curl -X POST http://\(host):\(options.zipkinPort)/api/v2/spans -H 'Content-Type: application/json' -d @spans.json"),
+            EndpointHint(title: "OpenTelemetry over HTTP", command: "export OTEL_EXPORTER_OTLP_ENDPOINT=http://\(host):\(options.otlpPort)"),
+            EndpointHint(title: "Prometheus", command: "curl http://\(host):\(options.metricsPort)/metrics"),
+            EndpointHint(title: "Traces", command: "curl 'http://\(host):\(options.zipkinPort)/api/v2/traces?limit=5'"),
+            EndpointHint(title: "Through the proxy", command: "curl -x http://\(host):\(options.outboundPort) http://SERVICE:PORT/"),
+        ]
+    }
+
+    var summary: String {
+        let listeners = controller.current?.routing.listeners.map { "\($0.name) \($0.endpoint)" } ?? []
+        let ports = servers.flatMap(\.endpoints).map(\.description)
+        return (listeners + ports).joined(separator: ", ")
+    }
+
+    // MARK: Configuration
+
+    /// Loads everything anew; on an error the old configuration goes on and the reason is logged and counted.
+    func reload(reason: String) {
+        switch controller.load(resolved: resolver.answers) {
+        case .failure(let error):
+            log.error("\(reason): the configuration was not adopted, the last good one goes on")
+            for line in error.lines.prefix(ConfigurationController.errorLinesMax) { log.error("\(line)") }
+            shared.update(controller.status, nil)
+        case .success(let (compiled, diagnostics)):
+            Self.report(diagnostics.filter { $0.severity == .warning }, to: log)
+            if adopt(compiled) { log.info("\(reason): configuration \(controller.status.generation) adopted") }
+        }
+    }
+
+    /// Compiles again when names resolve differently.
+    func adoptResolvedNames() {
+        let (changed, failures) = resolver.takeChanges()
+        for (host, reason) in failures.sorted(by: { $0.key < $1.key }) { log.warning("cannot resolve \(host): \(reason)") }
+        if changed, let compiled = controller.recompile(resolved: resolver.answers) { adopt(compiled) }
+    }
+
+    @discardableResult
+    private func adopt(_ compiled: CompiledConfiguration) -> Bool {
+        let plan: CollectorPlan
+        do {
+            plan = try Self.collectorPlan(compiled, options, &history, &exporters, log)
+        } catch {
+            log.error("the configuration was not adopted: \(error)")
+            return false
+        }
+        // The collector first, so that it knows the captures before records of them come.
+        pump.apply(plan)
+        proxy.adopt(Self.proxyConfiguration(compiled, plan))
+        resolver.want(compiled.routing.hostsToResolve)
+        shared.update(controller.status, compiled.routing)
+        return true
+    }
+
+    private static func proxyConfiguration(_ compiled: CompiledConfiguration, _ plan: CollectorPlan) -> ProxyConfiguration {
+        ProxyConfiguration(
+            routing: compiled.routing, telemetry: TelemetryPlanner.plan(compiled.routing, capture: plan.capture),
+            pathNormalization: PathNormalization(compiled.routing.pathNormalization))
+    }
+
+    private static func collectorPlan(
+        _ compiled: CompiledConfiguration, _ options: RuntimeOptions, _ history: inout CaptureHistory, _ exporters: inout SpanExporters,
+        _ log: Logger
+    ) throws -> CollectorPlan {
+        let identity = TelemetryPlanner.spanIdentity(compiled.node)
+        var used: [ZipkinExporter] = []
+        func side(_ log: AccessLogPolicy, _ tracing: TracingPolicy, _ exporters: inout SpanExporters, _ used: inout [ZipkinExporter], _ problems: inout [String]) -> CollectorPlan.Side {
+            let (outputs, wrong) = TelemetryPlanner.outputs(log)
+            let (targets, notYet) = exporters.exporters(for: tracing, in: compiled.mesh)
+            problems += wrong + notYet
+            used += targets
+            return CollectorPlan.Side(
+                outputs: outputs.map { CollectorPlan.Output(path: TelemetryPlanner.path($0.path, in: options.accessLogDirectory), format: $0.format) },
+                spans: tracing.isReportingDisabled ? nil : identity, exporters: targets)
+        }
+        var problems: [String] = []
+        let routing = compiled.routing
+        let outbound = side(routing.accessLog.outbound, routing.tracing.outbound, &exporters, &used, &problems)
+        let inbound = side(routing.accessLog.inbound, routing.tracing.inbound, &exporters, &used, &problems)
+        for problem in Set(problems).sorted() { log.warning("\(problem)") }
+        let plan = try CollectorPlan(outbound: outbound, inbound: inbound, history: &history)
+        exporters.retire(except: used)
+        return plan
+    }
+
+    private static func report(_ diagnostics: [Diagnostic], to log: Logger) {
+        for diagnostic in diagnostics {
+            switch diagnostic.severity {
+            case .error: log.error("\(diagnostic.text)")
+            case .warning: log.warning("\(diagnostic.text)")
+            case .notice: log.notice("\(diagnostic.text)")
+            }
+        }
+    }
+
+    /// Says when the store begins and ceases to refuse spans.
+    func watchStore() {
+        guard let statistics = store?.statistics() else { return }
+        // A disk that is full for large batches and not for small ones is full: what was refused since the last look counts as well.
+        let isFull = statistics.isDiskFull || statistics.spansRefusedDiskFull > refusedDiskFull
+        refusedDiskFull = statistics.spansRefusedDiskFull
+        guard isFull != saidDiskFull else { return }
+        saidDiskFull = isFull
+        if isFull {
+            log.error("the disk of \(options.dataDirectory) is full or failing: spans are refused with 503 until there is room; the proxy goes on")
+        } else {
+            log.info("the disk of \(options.dataDirectory) has room again: spans are taken")
+        }
+    }
+
+    func reopenLogs() { pump.reopen() }
+
+    func expireIdleSeries() {
+        for expiry in metrics.expireIdleSeries() where expiry.shard < proxy.workers.count {
+            proxy.workers[expiry.shard].mailbox.send(.expire(expiry.series))
+        }
+    }
+
+    // MARK: Stop
+
+    func beginDraining() {
+        shared.setReadiness(.notReady(reason: "draining"))
+        proxy.drain()
+    }
+
+    var hasDrained: Bool { proxy.hasEnded }
+    func endProxyNow() { proxy.stop() }
+
+    /// First producers, then consumers; each gets a bounded time.
+    func stop() {
+        proxy.stop()
+        proxy.join()
+        for server in servers { server.stop() }
+        servers = []
+        pump.stop()
+        exporters.stopAll()
+        pool.stop()
+        resolver.stop()
+        store?.close()
+    }
+}

@@ -1,0 +1,82 @@
+internal import Collector
+internal import HTTPService
+internal import Primitives
+internal import Proxy
+internal import QueryAPI
+internal import Synchronization
+internal import TelemetryWire
+
+/// Says where each of the process's own metrics is read. Everything it holds may be read from any thread.
+struct MetricsWiring {
+    let version: String
+    let statistics: CollectorStatistics
+    let shared: SharedStatus
+    let resolver: HostResolver
+    let workers: [WorkerHandle]
+
+    func register(in registry: SelfMetrics, pool: QueryPool, store: StoreAdapter?, servers: [ServiceServer]) {
+        registry.registerProcess(version: version)
+        registry.registerQueryPool(pool)
+        for (server, name) in zip(servers, store == nil ? ["admin"] : ["collector", "admin"]) {
+            registry.registerServer(name, server.statistics)
+        }
+        let workers = workers
+        registry.registerProxy { workers.enumerated().map { Self.health($0.offset, $0.element) } }
+        registry.registerQueues {
+            workers.enumerated().map { index, worker in
+                QueueHealth(queue: "records_\(index)", depth: Double(worker.ring.bytesWaiting), capacity: Double(worker.ring.capacity))
+            }
+        }
+        let shared = shared
+        registry.registerConfiguration {
+            let status = shared.configuration
+            var health = ConfigurationHealth()
+            health.generation = status.generation
+            health.reloads = status.reloads
+            health.reloadFailures = status.failures
+            health.isLastReloadSuccessful = status.lastError.isEmpty
+            health.lastReloadSuccessSeconds = Double(status.lastSuccessUnixSeconds)
+            return health
+        }
+        let statistics = statistics
+        registry.register { Self.families(statistics.samples()) }
+        let resolver = resolver
+        registry.register {
+            [MetricSamples(name: "skein_dns_failures_total", help: "Look-ups of configured host names that failed.", kind: .counter, value: Double(resolver.failureCount))]
+        }
+        if let store { registry.registerStore(store) }
+    }
+
+    private static func health(_ index: Int, _ worker: WorkerHandle) -> ProxyWorkerHealth {
+        let statistics = worker.statistics
+        var health = ProxyWorkerHealth(worker: String(index))
+        health.downstreamConnections = Double(statistics.downstreamActive.load(ordering: .relaxed))
+        health.upstreamConnections = Double(statistics.upstreamActive.load(ordering: .relaxed))
+        health.requestsActive = Double(statistics.requestsActive.load(ordering: .relaxed))
+        health.downstreamConnectionsTotal = Double(statistics.downstreamTotal.load(ordering: .relaxed))
+        health.upstreamConnectionsTotal = Double(statistics.upstreamTotal.load(ordering: .relaxed))
+        health.upstreamConnectFailuresTotal = Double(statistics.upstreamConnectFailures.load(ordering: .relaxed))
+        health.requestsTotal = Double(statistics.requestsTotal.load(ordering: .relaxed))
+        health.acceptFailuresTotal = Double(statistics.acceptFailures.load(ordering: .relaxed))
+        health.protocolErrorsTotal = Double(statistics.protocolErrors.load(ordering: .relaxed))
+        health.staleRetriesTotal = Double(statistics.staleRetries.load(ordering: .relaxed))
+        health.loopLagSeconds = Double(statistics.turnNanosecondsMax.exchange(0, ordering: .relaxed)) / 1e9
+        return health
+    }
+
+    /// The collector's samples, one group a family.
+    private static func families(_ samples: [CollectorSample]) -> [MetricSamples] {
+        var groups: [MetricSamples] = []
+        for sample in samples {
+            let value = MetricSamples.Sample(labels: sample.labels, value: Double(sample.value))
+            if let last = groups.indices.last, groups[last].family.name == sample.family.name {
+                groups[last].samples.append(value)
+            } else {
+                groups.append(
+                    MetricSamples(
+                        name: sample.family.name, help: sample.family.help, kind: sample.family.kind == .counter ? .counter : .gauge, samples: [value]))
+            }
+        }
+        return groups
+    }
+}

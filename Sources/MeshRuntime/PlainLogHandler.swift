@@ -1,0 +1,29 @@
+internal import Glibc
+internal import Logging
+internal import Primitives
+
+/// Diagnostics as lines on stderr: `2026-08-01T12:00:00Z warning: text`. Control characters are replaced, so that no input writes a line.
+struct PlainLogHandler: LogHandler {
+    var metadata: Logger.Metadata = [:]
+    var logLevel = Logger.Level.info
+
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { metadata[key] }
+        set { metadata[key] = newValue }
+    }
+
+    func log(event: LogEvent) {
+        var text = String.UnicodeScalarView()
+        for scalar in event.message.description.unicodeScalars { text.append(scalar.value < 0x20 || scalar.value == 0x7F ? " " : scalar) }
+        var line = "\(Self.timestamp()) \(event.level): \(String(text))\n"
+        line.withUTF8 { _ = unsafe write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    }
+
+    private static func timestamp() -> String {
+        var seconds = time_t(SystemClock.unixNanoseconds() / 1_000_000_000)
+        var parts = unsafe tm()
+        unsafe gmtime_r(&seconds, &parts)
+        func two(_ number: Int32) -> String { number < 10 ? "0\(number)" : "\(number)" }
+        return unsafe "\(parts.tm_year + 1900)-\(two(parts.tm_mon + 1))-\(two(parts.tm_mday))T\(two(parts.tm_hour)):\(two(parts.tm_min)):\(two(parts.tm_sec))Z"
+    }
+}

@@ -1,0 +1,65 @@
+public import EventLoops
+internal import Primitives
+public import Proxy
+internal import Synchronization
+
+/// The worker threads of a proxy: started together, configured together, drained together.
+///
+/// Any thread may call it, one at a time (the control thread does).
+public final class ProxyGroup {
+    public let workers: [WorkerHandle]
+    private var threads: [WorkerThread] = []
+    private let running: RunningCount
+
+    /// Starts `count` workers on a first configuration. Throws what the system refused; nothing is left running then.
+    public init(count: Int, limits: ProxyLimits, ringBytes: Int, configuration: ProxyConfiguration, seed: UInt64) throws(SystemError) {
+        var workers: [WorkerHandle] = []
+        for _ in 0..<count { workers.append(try WorkerHandle(limits: limits, ringBytes: ringBytes)) }
+        self.workers = workers
+        let running = RunningCount(count)
+        self.running = running
+        var seeds = RandomSource(seed: seed)
+        for (index, handle) in workers.enumerated() {
+            let workerSeed = seeds.next()
+            threads.append(
+                try WorkerThread(name: "worker-\(index)") {
+                    defer { running.leave() }
+                    guard let poller = try? Poller() else { return }
+                    var worker = ProxyWorker(handle: handle, poller: poller, configuration: configuration, seed: workerSeed)
+                    try? worker.run()
+                })
+        }
+    }
+
+    public func adopt(_ configuration: ProxyConfiguration) {
+        for worker in workers { worker.mailbox.send(.adopt(configuration)) }
+    }
+
+    /// First call: stop accepting and finish. Second call: stop at once.
+    public func drain() {
+        for worker in workers { worker.mailbox.send(.drain) }
+    }
+
+    public func stop() {
+        for worker in workers { worker.mailbox.send(.stop) }
+    }
+
+    /// Whether every worker has ended.
+    public var hasEnded: Bool { running.isZero }
+
+    /// Waits for all workers to end. Call once.
+    public func join() {
+        for thread in threads { thread.join() }
+        threads = []
+    }
+}
+
+/// How many workers still run.
+private final class RunningCount: Sendable {
+    private let count: Atomic<Int>
+
+    init(_ count: Int) { self.count = Atomic(count) }
+
+    func leave() { count.wrappingSubtract(1, ordering: .releasing) }
+    var isZero: Bool { count.load(ordering: .acquiring) == 0 }
+}

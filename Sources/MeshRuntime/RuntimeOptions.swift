@@ -1,0 +1,46 @@
+internal import Primitives
+
+/// What a process is asked to be. Defaults are safe: everything on loopback.
+public struct RuntimeOptions: Sendable {
+    /// Files and directories of Istio resources; empty = a collector and an outbound proxy with nothing to route.
+    public var configPaths: [String] = []
+    /// `name` or `namespace/name` of the WorkloadEntry this proxy stands beside.
+    public var node: String?
+    /// Namespace of a proxy without a workload.
+    public var namespace = "default"
+    /// Directory of the store; created when missing.
+    public var dataDirectory = "skein-data"
+    /// False: spans go to exporters only; nothing is received or queried.
+    public var hasStore = true
+    /// Where relative access-log paths start; nil = the working directory.
+    public var accessLogDirectory: String?
+    /// Proxy threads; 0 = one per CPU, at most 16.
+    public var workers = 0
+    /// Address for every port below.
+    public var bindAddress = "127.0.0.1"
+    /// 0 = not opened.
+    public var outboundPort: UInt16 = 15001
+    public var inboundPort: UInt16 = 15006
+    public var adminPort: UInt16 = 15000
+    public var readinessPort: UInt16 = 15021
+    public var metricsPort: UInt16 = 15090
+    public var zipkinPort: UInt16 = 9411
+    public var otlpPort: UInt16 = 4318
+    /// Pins every random draw of the proxy; nil = from the system.
+    public var seed: UInt64?
+    /// Seconds for requests in flight after the first SIGTERM.
+    public var drainSeconds: UInt64 = 30
+    /// Spans older than this are deleted, seconds.
+    public var retentionSeconds: UInt64 = 7 * 86_400
+    /// The store's file is kept below this, bytes.
+    public var retentionBytes: UInt64 = 10 << 30
+    /// Tag keys offered for completion in query pages.
+    public var autocompleteKeys: [String] = []
+
+    public init() {}
+
+    /// The address and a port; nil when the port is 0.
+    func endpoint(_ port: UInt16) -> SocketEndpoint? {
+        port == 0 ? nil : SocketEndpoint(address: bindAddress, port: port)
+    }
+}

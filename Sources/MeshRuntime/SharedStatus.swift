@@ -1,0 +1,42 @@
+internal import QueryAPI
+internal import Routing
+internal import Synchronization
+
+/// What the servers' threads may read of the control thread's state.
+final class SharedStatus: Sendable {
+    private struct State {
+        var readiness = Readiness.notReady(reason: "starting")
+        var configuration = ConfigurationStatus()
+        var routing: RoutingSnapshot?
+    }
+
+    private let state = Mutex(State())
+
+    /// `routing` nil keeps the one before.
+    func update(_ configuration: ConfigurationStatus, _ routing: RoutingSnapshot?) {
+        state.withLock { state in
+            state.configuration = configuration
+            if let routing { state.routing = routing }
+        }
+    }
+
+    func setReadiness(_ readiness: Readiness) { state.withLock { $0.readiness = readiness } }
+
+    var readiness: Readiness { state.withLock { $0.readiness } }
+    var configuration: ConfigurationStatus { state.withLock { $0.configuration } }
+
+    /// For `/config_dump`: reads an immutable snapshot, so it needs no lock while it does.
+    func dump(version: String) -> ConfigurationDump {
+        let (configuration, routing) = state.withLock { ($0.configuration, $0.routing) }
+        var dump = ConfigurationDump()
+        dump.version = version
+        dump.generation = configuration.generation
+        guard let routing else { return dump }
+        let description = routing.description()
+        dump.listeners = description.listeners
+        dump.clusters = description.clusters
+        dump.endpoints = description.endpoints
+        dump.routes = description.routes
+        return dump
+    }
+}

@@ -1,0 +1,78 @@
+internal import EventLoops
+internal import Logging
+internal import MeshConfig
+internal import Primitives
+
+/// `skein run`: the control thread. Waits for signals and changed files, has configurations compiled, and ends everything in order.
+public enum SkeinProcess {
+    /// Exit statuses, after sysexits.h.
+    static let badInput: Int32 = 65
+    static let systemError: Int32 = 70
+    /// Between two looks at files and names.
+    private static let tickMilliseconds: Int32 = 500
+    /// Between two looks for idle series.
+    private static let housekeepingTicks = 120
+
+    /// Runs until a signal ends it; returns the exit status.
+    public static func run(_ options: RuntimeOptions, version: String) -> Int32 {
+        var log = Logger(label: "skein") { _ in PlainLogHandler() }
+        log.logLevel = .info
+        do {
+            let signals = try SignalInbox()
+            ProcessResources.raiseDescriptorLimit()
+            let node = try MeshNode(options: options, version: version, log: log)
+            log.info("ready: \(node.summary)")
+            ProcessResources.releaseStartupMemory()
+            loop(signals, node, options, log)
+            log.info("draining: requests in flight have \(options.drainSeconds) s")
+            finish(signals, node)
+            log.info("stopped")
+            return 0
+        } catch let error as StartError {
+            for line in error.lines { log.error("\(line)") }
+            return error.status
+        } catch {
+            log.error("\(error)")
+            return systemError
+        }
+    }
+
+    private static func loop(_ signals: borrowing SignalInbox, _ node: MeshNode, _ options: RuntimeOptions, _ log: Logger) {
+        var watcher = FileWatcher(paths: options.configPaths)
+        var ticks = 0
+        while true {
+            switch signals.wait(milliseconds: tickMilliseconds) {
+            case .terminate: return
+            case .reload:
+                node.reopenLogs()
+                node.reload(reason: "SIGHUP")
+                // What changed is loaded; the next look starts from here.
+                _ = watcher.hasChanged()
+            case nil:
+                if watcher.hasChanged() { node.reload(reason: "files changed") }
+            }
+            node.adoptResolvedNames()
+            node.watchStore()
+            ticks += 1
+            if ticks % housekeepingTicks == 0 { node.expireIdleSeries() }
+        }
+    }
+
+    /// Drains; a second signal ends it at once.
+    private static func finish(_ signals: borrowing SignalInbox, _ node: MeshNode) {
+        node.beginDraining()
+        while !node.hasDrained {
+            if signals.wait(milliseconds: 20) == .terminate {
+                node.endProxyNow()
+                break
+            }
+        }
+        node.stop()
+    }
+}
+
+/// Why a process could not start: lines for people and the exit status.
+struct StartError: Error {
+    var status: Int32
+    var lines: [String]
+}

@@ -1,0 +1,72 @@
+internal import Collector
+internal import EventLoops
+internal import MeshConfig
+internal import Primitives
+internal import Routing
+
+/// The exporters that tracing providers ask for, kept across reloads as long as their settings stay. On the control thread.
+struct SpanExporters {
+    private var running: [ZipkinExporter] = []
+    private let statistics: CollectorStatistics
+    private let say: @Sendable (String) -> Void
+    /// Our own receivers: a provider that points here needs no exporter, its spans are stored already.
+    private let own: [SocketEndpoint]
+
+    init(statistics: CollectorStatistics, own: [SocketEndpoint], say: @escaping @Sendable (String) -> Void) {
+        self.statistics = statistics
+        self.own = own
+        self.say = say
+    }
+
+    /// The exporters of one side's policy; starts what is missing. Returns also what cannot be done.
+    mutating func exporters(for policy: TracingPolicy, in mesh: MeshConfiguration) -> ([ZipkinExporter], [String]) {
+        guard !policy.isReportingDisabled, let exporter = policy.exporter else { return ([], []) }
+        let settings: ExporterSettings
+        switch exporter {
+        case .zipkin(let zipkin):
+            var found = Self.settings(policy.provider, service: zipkin.service, port: zipkin.port, in: mesh)
+            if !zipkin.path.isEmpty { found.path = zipkin.path }
+            settings = found
+        case .zipkinAddress(let address):
+            guard let colon = address.lastIndex(of: ":"), let port = UInt16(address[address.index(after: colon)...]) else {
+                return ([], ["tracing.zipkin.address \(address): write HOST:PORT"])
+            }
+            settings = Self.settings("zipkin", service: String(address[..<colon]), port: port, in: mesh)
+        case .openTelemetry:
+            return ([], ["tracing provider \(policy.provider): sending OTLP is accepted, not yet in effect; spans are kept in the embedded store"])
+        case .other(let name):
+            return ([], ["tracing provider \(name): accepted, not yet in effect; spans are kept in the embedded store"])
+        }
+        if let endpoint = SocketEndpoint(address: settings.host, port: settings.port), own.contains(endpoint) { return ([], []) }
+        if let known = running.first(where: { $0.settings == settings }) { return ([known], []) }
+        do throws(SystemError) {
+            let fresh = try ZipkinExporter(settings: settings, statistics: statistics, say: say)
+            running.append(fresh)
+            return ([fresh], [])
+        } catch {
+            return ([], ["tracing provider \(policy.provider): \(error)"])
+        }
+    }
+
+    /// Stops the exporters that no plan uses any more.
+    mutating func retire(except used: [ZipkinExporter]) {
+        let unused = running.filter { exporter in !used.contains { $0 === exporter } }
+        running.removeAll { exporter in unused.contains { $0 === exporter } }
+        for exporter in unused { exporter.stop() }
+    }
+
+    func stopAll() {
+        for exporter in running { exporter.stop() }
+    }
+
+    /// A service of the mesh is reached at its first endpoint; any other name is left to DNS.
+    private static func settings(_ name: String, service: String, port: UInt16, in mesh: MeshConfiguration) -> ExporterSettings {
+        // `namespace/host` names a host as seen from a namespace; ServiceEntry hosts are full names either way.
+        let host = service.split(separator: "/").last.map(String.init) ?? service
+        let entry = mesh.serviceEntries.first { $0.hosts.contains { $0.lowercased() == host.lowercased() } }
+        if let entry, let servicePort = entry.port(numbered: port), let endpoint = mesh.endpoints(of: entry).first {
+            return ExporterSettings(name: name, host: endpoint.address, port: endpoint.port(for: servicePort))
+        }
+        return ExporterSettings(name: name, host: host, port: port)
+    }
+}

@@ -1,0 +1,96 @@
+internal import QueryAPI
+internal import TelemetryModel
+internal import TelemetryStore
+
+/// The embedded store as receivers and queries see it. Any thread.
+final class StoreAdapter: SpanSink, TraceQuerying {
+    let store: TraceStore
+
+    init(_ store: TraceStore) { self.store = store }
+
+    func submit(_ batch: consuming SpanBatch, completion: @escaping @Sendable (Result<Void, SpanRejection>) -> Void) {
+        store.submit(batch) { result in
+            switch result {
+            case .success: completion(.success(()))
+            case .failure(.overloaded): completion(.failure(.overloaded))
+            case .failure(let error): completion(.failure(.unavailable(reason: error.description)))
+            }
+        }
+    }
+
+    func services() throws -> [String] { try calling { () throws(StoreError) in try store.services() } }
+    func spanNames(service: String) throws -> [String] { try calling { () throws(StoreError) in try store.spanNames(service: service) } }
+    func remoteServices(service: String) throws -> [String] { try calling { () throws(StoreError) in try store.remoteServices(service: service) } }
+    func trace(_ id: TraceID) throws -> SpanBatch { try calling { () throws(StoreError) in try store.trace(id) } }
+    func traces(_ ids: [TraceID]) throws -> [SpanBatch] { try calling { () throws(StoreError) in try store.traces(ids) } }
+
+    func search(_ query: ZipkinQuery) throws -> [SpanBatch] {
+        var own = TraceQuery(endTimestamp: query.endTimestamp)
+        own.serviceName = query.serviceName
+        own.remoteServiceName = query.remoteServiceName
+        own.spanName = query.spanName
+        own.terms = query.terms.map { term in
+            switch term {
+            case .tag(let key, let value): .tag(key: key, value: value)
+            case .annotationOrKey(let text): .annotationOrKey(text)
+            }
+        }
+        own.durationMin = query.durationMin
+        own.durationMax = query.durationMax
+        own.lookback = query.lookback
+        own.limit = query.limit
+        return try calling { () throws(StoreError) in try store.search(own) }
+    }
+
+    func dependencies(endTimestamp: UInt64, lookback: UInt64) throws -> [ServiceLink] {
+        try calling { () throws(StoreError) in try store.dependencies(endTimestamp: endTimestamp, lookback: lookback) }.map {
+            ServiceLink(parent: $0.parent, child: $0.child, callCount: $0.callCount, errorCount: $0.errorCount)
+        }
+    }
+
+    func autocompleteValues(key: String) throws -> [String] { try calling { () throws(StoreError) in try store.autocompleteValues(key) } }
+
+    func health() -> StoreHealth {
+        let statistics = store.statistics()
+        var health = StoreHealth()
+        health.problem = statistics.isDiskFull ? "the disk of the data directory is full or failing" : nil
+        health.spansAccepted = statistics.spansAccepted
+        health.spansRefused = [
+            "overloaded": statistics.spansRefusedOverloaded, "disk_full": statistics.spansRefusedDiskFull, "closed": statistics.spansRefusedClosed,
+        ]
+        health.spansExpired = statistics.spansExpired
+        health.spansStored = statistics.spansStored
+        health.journalRows = statistics.journalRows
+        health.journalSpans = statistics.headSpans
+        health.journalBytes = statistics.headBytes
+        health.queuedBatches = statistics.queuedBatches
+        health.queuedBytes = statistics.queuedBytes
+        health.segments = statistics.segments
+        health.segmentBytes = statistics.segmentBytes
+        health.fileBytes = statistics.fileBytes
+        health.commits = statistics.commits
+        health.compactions = statistics.compactions
+        health.merges = statistics.merges
+        health.quarantined = [
+            "file": statistics.quarantinedFiles, "journal_row": statistics.corruptJournalRows, "segment": statistics.corruptSegments,
+        ]
+        return health
+    }
+
+    /// What can be tried again is 503 to the client; anything else is an error of ours.
+    private func calling<T>(_ body: () throws(StoreError) -> T) throws -> T {
+        do throws(StoreError) {
+            return try body()
+        } catch {
+            if error.isRetryable || error == .closed { throw QueryFailure.unavailable(reason: error.description) }
+            throw error
+        }
+    }
+}
+
+/// Stands where a process has no store: spans go to exporters, and keeping none of them is what was asked for.
+final class NoStore: SpanSink {
+    func submit(_ batch: consuming SpanBatch, completion: @escaping @Sendable (Result<Void, SpanRejection>) -> Void) {
+        completion(.success(()))
+    }
+}

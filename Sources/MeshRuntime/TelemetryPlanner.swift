@@ -1,0 +1,102 @@
+internal import Glibc
+internal import MeshConfig
+internal import Primitives
+internal import Proxy
+internal import Routing
+internal import TelemetryModel
+internal import TelemetryWire
+
+/// Where one side's requests are logged: a file and what a line looks like.
+struct AccessLogOutput: Sendable {
+    var path: String
+    var format: AccessLogFormat
+}
+
+/// Turns resolved telemetry policies into what the workers record and what the collector writes.
+enum TelemetryPlanner {
+    /// The outputs of one side, and what is wrong with them. A bad format is an error: the old configuration stays.
+    static func outputs(_ policy: AccessLogPolicy) -> ([AccessLogOutput], [String]) {
+        var outputs: [AccessLogOutput] = []
+        var problems: [String] = []
+        for file in policy.files {
+            do throws(AccessLogFormatError) {
+                outputs.append(AccessLogOutput(path: file.path, format: try format(file)))
+            } catch {
+                problems.append("access log provider \(file.provider): \(error)")
+            }
+        }
+        return (outputs, problems)
+    }
+
+    private static func format(_ file: AccessLogPolicy.File) throws(AccessLogFormatError) -> AccessLogFormat {
+        let host = hostName
+        switch file.format {
+        case .istioText: return try .text(AccessLogFormat.istioText, hostname: host)
+        case .text(let text): return try .text(text, hostname: host)
+        case .istioJSON: return try .json(AccessLogFormat.istioJSON, hostname: host)
+        case .json(let labels): return try .json(labels.map { (key: $0.key, template: $0.format) }, hostname: host)
+        case .jsonText(let text): return try .json(JSONTemplate.parse(text), hostname: host)
+        }
+    }
+
+    private static var hostName: String {
+        var name = [CChar](repeating: 0, count: 256)
+        guard unsafe gethostname(&name, name.count - 1) == 0 else { return "" }
+        return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    static func problems(_ mesh: MeshConfiguration, _ node: NodeIdentity) -> [Diagnostic] {
+        var seen: Set<String> = []
+        var found: [Diagnostic] = []
+        for direction in TrafficDirection.allCases {
+            let policy = mesh.accessLogPolicy(namespace: node.namespace, labels: node.labels, direction: direction)
+            for line in outputs(policy).1 where seen.insert(line).inserted {
+                found.append(
+                    Diagnostic(
+                        severity: .error, code: "SKN0304", position: mesh.mesh.position ?? SourcePosition(file: "meshConfig", line: 0, column: 0),
+                        resource: mesh.mesh.id, field: "", message: line))
+            }
+        }
+        return found
+    }
+
+    /// What the workers do about telemetry.
+    static func plan(_ routing: RoutingSnapshot, capture: HeaderCapture) -> TelemetryPlan {
+        var plan = TelemetryPlan()
+        plan.capture = capture
+        plan.outbound = side(routing.accessLog.outbound, routing.tracing.outbound)
+        plan.inbound = side(routing.accessLog.inbound, routing.tracing.inbound)
+        if case .zipkin(let zipkin) = routing.tracing.outbound.exporter ?? routing.tracing.inbound.exporter {
+            plan.contextOption = zipkin.traceContext == .b3WithW3C ? .useB3WithW3CPropagation : .useB3
+            plan.uses128BitTraceIDs = !zipkin.enable64BitTraceID
+        } else if case .openTelemetry = routing.tracing.outbound.exporter ?? routing.tracing.inbound.exporter {
+            // OpenTelemetry's SDKs speak W3C.
+            plan.contextOption = .useB3WithW3CPropagation
+        }
+        return plan
+    }
+
+    private static func side(_ log: AccessLogPolicy, _ tracing: TracingPolicy) -> TelemetryPlan.Side {
+        var side = TelemetryPlan.Side()
+        side.isLogged = !log.files.isEmpty
+        side.isTraced = !tracing.isReportingDisabled
+        side.samplingThreshold = TelemetryPlan.Side.threshold(percent: tracing.samplingPercentage)
+        return side
+    }
+
+    /// Who the node's spans are from, in Istio's words.
+    static func spanIdentity(_ node: NodeIdentity) -> ProxySpanIdentity {
+        guard !node.name.isEmpty else { return ProxySpanIdentity(serviceName: "skein", nodeID: "skein") }
+        return ProxySpanIdentity(
+            serviceName: "\(node.canonicalService).\(node.namespace)",
+            nodeID: "sidecar~\(node.address)~\(node.name).\(node.namespace)~\(node.namespace).svc.cluster.local",
+            canonicalService: node.canonicalService, canonicalRevision: node.canonicalRevision, meshID: "cluster.local", namespace: node.namespace,
+            clusterID: "Kubernetes")
+    }
+
+    /// A relative path starts from the given directory, if any.
+    static func path(_ path: String, in directory: String?) -> String {
+        guard let directory, !path.hasPrefix("/") else { return path }
+        return directory.hasSuffix("/") ? directory + path : directory + "/" + path
+    }
+}

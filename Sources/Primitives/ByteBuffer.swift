@@ -1,0 +1,169 @@
+#if canImport(Glibc)
+internal import Glibc
+#endif
+
+/// A growable queue of bytes in one piece of memory: appended at the end, consumed from the front.
+///
+/// The memory appears with the first append and goes with `release()`, so an idle connection's buffer costs nothing. Owned by
+/// one connection on one thread.
+@safe
+public struct ByteBuffer: ~Copyable {
+    @usableFromInline var base: UnsafeMutableRawPointer?
+    /// Bytes allocated at `base`.
+    public private(set) var capacity = 0
+    @usableFromInline var head = 0
+    @usableFromInline var tail = 0
+
+    /// First allocation, bytes.
+    public static let capacityMin = 1024
+
+    public init() { unsafe base = nil }
+
+    deinit { unsafe free(base) }
+
+    /// Bytes waiting to be consumed.
+    @inlinable public var count: Int { tail - head }
+    @inlinable public var isEmpty: Bool { tail == head }
+
+    /// The waiting bytes; valid until the next mutation. The pointer is non-null when `count > 0`.
+    @unsafe @inlinable public var readable: UnsafeRawBufferPointer {
+        unsafe UnsafeRawBufferPointer(start: base.map { unsafe UnsafeRawPointer($0 + head) }, count: tail - head)
+    }
+
+    /// Makes room for `count` more bytes behind the waiting ones and returns where to write them. Follow with `commit`.
+    @unsafe @inlinable
+    public mutating func reserve(_ count: Int) -> UnsafeMutableRawPointer {
+        if capacity - tail < count { makeRoom(count) }
+        return unsafe base.unsafelyUnwrapped + tail
+    }
+
+    /// Counts `count` bytes written at the pointer that `reserve` returned.
+    @inlinable
+    public mutating func commit(_ count: Int) {
+        precondition(count >= 0 && tail + count <= capacity, "commit of bytes that were never reserved")
+        tail += count
+    }
+
+    /// Bytes free behind the waiting ones, without growing.
+    @inlinable public var spare: Int { capacity - tail }
+
+    @unsafe @inlinable
+    public mutating func append(_ bytes: UnsafeRawBufferPointer) {
+        guard let source = bytes.baseAddress, bytes.count > 0 else { return }
+        unsafe reserve(bytes.count).copyMemory(from: source, byteCount: bytes.count)
+        tail += bytes.count
+    }
+
+    @inlinable
+    public mutating func append(_ text: StaticString) {
+        unsafe append(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+    }
+
+    @inlinable
+    public mutating func append(byte: UInt8) {
+        unsafe reserve(1).storeBytes(of: byte, as: UInt8.self)
+        tail += 1
+    }
+
+    /// For the edge: allocates nothing itself but takes a Swift String.
+    public mutating func append(string: String) {
+        var string = string
+        string.withUTF8 { unsafe append(UnsafeRawBufferPointer($0)) }
+    }
+
+    /// Decimal digits, no sign, no leading zero.
+    @inlinable
+    public mutating func append(decimal value: UInt64) {
+        // Twenty digits hold every UInt64.
+        let out = unsafe reserve(20).assumingMemoryBound(to: UInt8.self)
+        tail += unsafe writeDecimal(value, to: out)
+    }
+
+    /// Lower-case hexadecimal without leading zeros; "0" for zero.
+    @inlinable
+    public mutating func append(hexadecimal value: UInt64) {
+        let digits = max(1, (67 - value.leadingZeroBitCount) / 4)
+        let out = unsafe reserve(16).assumingMemoryBound(to: UInt8.self)
+        for position in 0..<digits {
+            let nibble = UInt8(truncatingIfNeeded: (value &>> UInt64(4 * (digits - 1 - position))) & 15)
+            unsafe out[position] = nibble < 10 ? 48 + nibble : 87 + nibble
+        }
+        tail += digits
+    }
+
+    /// Drops `count` bytes from the front.
+    @inlinable
+    public mutating func consume(_ count: Int) {
+        precondition(count >= 0 && count <= tail - head, "consume of bytes that are not there")
+        head += count
+        if head == tail {
+            head = 0
+            tail = 0
+        }
+    }
+
+    /// Drops everything, keeping the memory unless it has grown beyond `keeping` bytes.
+    @inlinable
+    public mutating func clear(keeping capacityMax: Int = 16 * 1024) {
+        head = 0
+        tail = 0
+        if capacity > capacityMax { release() }
+    }
+
+    /// Drops everything and gives the memory back.
+    public mutating func release() {
+        unsafe free(base)
+        unsafe base = nil
+        capacity = 0
+        head = 0
+        tail = 0
+    }
+
+    @usableFromInline
+    mutating func makeRoom(_ count: Int) {
+        let waiting = tail - head
+        // Moving costs `waiting` bytes and was paid for by the `head` bytes consumed since the last move; otherwise at least half of
+        // the new memory is room, so that a queue which stays full moves once in many appends.
+        if let base = unsafe base, capacity - waiting >= count, waiting <= head {
+            unsafe memmove(base, base + head, waiting)
+        } else {
+            var grown = max(capacity, Self.capacityMin)
+            while grown - waiting < count || waiting > grown / 2 { grown *= 2 }
+            guard let fresh = unsafe malloc(grown) else { preconditionFailure("out of memory") }
+            if let base = unsafe base {
+                unsafe memcpy(fresh, base + head, waiting)
+                unsafe free(base)
+            }
+            unsafe base = fresh
+            capacity = grown
+        }
+        head = 0
+        tail = waiting
+    }
+}
+
+/// Writes the decimal digits of `value` at `out` (room for 20 bytes) and returns how many there are.
+@unsafe @inlinable
+public func writeDecimal(_ value: UInt64, to out: UnsafeMutablePointer<UInt8>) -> Int {
+    if value < 10 {
+        unsafe out[0] = 48 + UInt8(truncatingIfNeeded: value)
+        return 1
+    }
+    var digits = 1
+    var limit: UInt64 = 10
+    while value >= limit {
+        digits += 1
+        let (next, overflow) = limit.multipliedReportingOverflow(by: 10)
+        if overflow { break }
+        limit = next
+    }
+    var rest = value
+    var position = digits
+    while position > 0 {
+        position -= 1
+        let (quotient, remainder) = rest.quotientAndRemainder(dividingBy: 10)
+        unsafe out[position] = 48 + UInt8(truncatingIfNeeded: remainder)
+        rest = quotient
+    }
+    return digits
+}

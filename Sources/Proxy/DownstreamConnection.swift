@@ -1,0 +1,50 @@
+internal import EventLoops
+internal import HTTP
+internal import Primitives
+
+/// A connection that a client made to us.
+struct DownstreamConnection: ~Copyable {
+    let fd: Int32
+    /// Index into the worker's listener sockets.
+    let listener: Int
+    let remote: SocketEndpoint
+    let local: SocketEndpoint
+    /// Bytes received and not yet understood: the beginning of a head, or a pipelined request.
+    var input = ByteBuffer()
+    /// Bytes that the kernel would not take yet.
+    var output = ByteBuffer()
+    var scan = HeadScan()
+    /// The request being served; requests of one connection are served one after the other.
+    var exchange = SlotID.none
+    /// When to look at this connection again; `timer` may fire earlier and is then armed anew.
+    var deadline: MonotonicInstant
+    var timer = TimerWheel.TimerID.none
+    var timerAt = MonotonicInstant.distantFuture
+    var deadlineMeaning = Deadline.idle
+    /// The kernel may hold more to read.
+    var isReadable = false
+    /// The kernel has said that the peer will send no more; what it sent before may still wait to be read.
+    var sawHangUp = false
+    /// The peer sends no more, and everything is read.
+    var isEndOfStream = false
+    /// Close once `output` is written.
+    var closesAfterFlush = false
+    /// The answer is out; what the client still sends is dropped until it closes or the linger ends.
+    var isLingering = false
+    var lingeredBytes = 0
+    /// Closed; freed at the end of the turn.
+    var isClosed = false
+    var isWaitingToResume = false
+
+    enum Deadline {
+        case idle, header, stream, linger
+    }
+
+    init(fd: Int32, listener: Int, remote: SocketEndpoint, local: SocketEndpoint, deadline: MonotonicInstant) {
+        self.fd = fd
+        self.listener = listener
+        self.remote = remote
+        self.local = local
+        self.deadline = deadline
+    }
+}

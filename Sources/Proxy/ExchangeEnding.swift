@@ -1,0 +1,100 @@
+internal import EventLoops
+internal import HTTP
+internal import Primitives
+internal import Synchronization
+internal import TelemetryModel
+
+/// The last moments of a request: connections go their ways, counters count, the record leaves for the collector.
+extension ProxyWorker {
+    /// The response is out (or in the output buffer) to its last byte.
+    mutating func completeExchange(_ id: SlotID, upstreamReusable: Bool) {
+        guard let exchange = unsafe exchanges.pointer(id) else { return }
+        let downstreamID = unsafe exchange.pointee.downstream
+        unsafe releaseUpstream(exchange.pointee.upstream, isReusable: upstreamReusable)
+        unsafe exchange.pointee.upstream = .none
+        let keepsAlive = unsafe exchange.pointee.flags.contains(.keepsAlive) && exchange.pointee.flags.contains(.requestComplete)
+        finish(id)
+        guard let connection = unsafe downstreams.pointer(downstreamID), unsafe !connection.pointee.isClosed else { return }
+        guard keepsAlive else {
+            if unsafe connection.pointee.output.isEmpty { lingerOrClose(downstreamID) } else { unsafe connection.pointee.closesAfterFlush = true }
+            return
+        }
+        setDeadline(ofDownstream: downstreamID, .idle, after: limits.idleTimeoutNanoseconds)
+        if unsafe connection.pointee.isReadable || !connection.pointee.input.isEmpty { resumeLater(downstream: downstreamID) }
+        if unsafe connection.pointee.isEndOfStream && connection.pointee.input.isEmpty {
+            if unsafe connection.pointee.output.isEmpty { closeDownstream(downstreamID) } else { unsafe connection.pointee.closesAfterFlush = true }
+        }
+    }
+
+    /// The response has begun and cannot be finished: end it so that nobody takes it for whole.
+    mutating func cutResponse(_ id: SlotID) {
+        guard let exchange = unsafe exchanges.pointer(id) else { return }
+        let downstreamID = unsafe exchange.pointee.downstream
+        sendAssembly(downstreamID)
+        unsafe abandonUpstream(exchange.pointee.upstream)
+        unsafe exchange.pointee.upstream = .none
+        // Where the end of the connection is the end of the body, only a reset tells the difference.
+        let isCloseDelimited = unsafe !exchange.pointee.flags.contains(.chunksResponse)
+            && (exchange.pointee.responseFraming == .untilClose || exchange.pointee.responseFraming == .chunked)
+        finish(id)
+        guard let connection = unsafe downstreams.pointer(downstreamID), unsafe !connection.pointee.isClosed else { return }
+        if isCloseDelimited {
+            unsafe connection.pointee.isClosed = true
+            unsafe timers.cancel(connection.pointee.timer)
+            unsafe Socket.reset(connection.pointee.fd)
+            closedDownstream.append(downstreamID)
+        } else if unsafe connection.pointee.output.isEmpty {
+            closeDownstream(downstreamID)
+        } else {
+            unsafe connection.pointee.closesAfterFlush = true
+        }
+    }
+
+    /// Counts the request and hands its record over. The exchange is parked at the end of the turn.
+    mutating func finish(_ id: SlotID) {
+        guard let exchange = unsafe exchanges.pointer(id) else { return }
+        if let connection = unsafe downstreams.pointer(exchange.pointee.downstream), unsafe connection.pointee.exchange == id {
+            unsafe connection.pointee.exchange = .none
+        }
+        unsafe timers.cancel(exchange.pointee.timer)
+        unsafe leavePool(exchange.pointee.pool)
+        unsafe exchange.pointee.pool = -1
+        let duration = unsafe now.nanoseconds(since: exchange.pointee.start)
+        unsafe exchange.pointee.record.times.downstreamSendEnd = duration
+        unsafe count(exchange, durationNanoseconds: duration)
+        if unsafe needsRecord(exchange) { unsafe emitRecord(exchange) }
+        finishedExchanges.append(id)
+    }
+
+    private func count(_ exchange: UnsafeMutablePointer<Exchange>, durationNanoseconds: UInt64) {
+        let key = unsafe SeriesKey(
+            labels: exchange.pointee.record.labels, responseCode: exchange.pointee.record.responseCode, flags: exchange.pointee.record.flags,
+            side: exchange.pointee.record.side)
+        var sample = REDSample()
+        sample.durationMicroseconds = durationNanoseconds / 1000
+        sample.requestBytes = unsafe UInt64(exchange.pointee.record.requestHeaderBytes) &+ exchange.pointee.record.requestBodyBytes
+        sample.responseBytes = unsafe UInt64(exchange.pointee.record.responseHeaderBytes) &+ exchange.pointee.record.responseBodyBytes
+        if unsafe exchange.pointee.record.isSampled {
+            sample.traceID = unsafe exchange.pointee.record.traceID
+            sample.spanID = unsafe exchange.pointee.record.spanID
+            sample.unixMilliseconds = unix(now) / 1_000_000
+        }
+        handle.shard.record(key, sample)
+    }
+
+    private func emitRecord(_ exchange: UnsafeMutablePointer<Exchange>) {
+        let slots = unsafe exchange.pointee.textCount
+        unsafe exchange.pointee.record.textCount = UInt8(truncatingIfNeeded: slots)
+        let textBytes = unsafe exchange.pointee.text.count
+        let size = RequestRecordView.lengthsOffset + 2 * slots + textBytes
+        guard let out = unsafe handle.ring.reserve(size) else { return }
+        unsafe out.storeBytes(of: exchange.pointee.record, as: RequestRecord.self)
+        for slot in 0..<slots {
+            unsafe out.storeBytes(of: exchange.pointee.textLengths[slot], toByteOffset: RequestRecordView.lengthsOffset + 2 * slot, as: UInt16.self)
+        }
+        if textBytes > 0, let text = unsafe exchange.pointee.text.readable.baseAddress {
+            unsafe (out + RequestRecordView.lengthsOffset + 2 * slots).copyMemory(from: text, byteCount: textBytes)
+        }
+        handle.ring.publish(size)
+    }
+}

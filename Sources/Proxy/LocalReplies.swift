@@ -1,0 +1,180 @@
+internal import EventLoops
+internal import HTTP
+internal import Primitives
+internal import Routing
+internal import TelemetryModel
+
+/// Answers that the proxy gives itself, with Envoy's flags, details and bodies.
+extension ProxyWorker {
+    /// Refuses bytes that are no request: status, reason, close (RFC 9112 2.2, 3, 5, 6).
+    mutating func refuse(_ downstreamID: SlotID, _ error: HeadError) {
+        guard let connection = unsafe downstreams.pointer(downstreamID) else { return }
+        guard let id = exchanges.reuse() ?? exchanges.insert(Exchange()), let exchange = unsafe exchanges.pointer(id) else {
+            closeDownstream(downstreamID)
+            return
+        }
+        unsafe exchange.pointee.begin(downstream: downstreamID, start: now)
+        unsafe connection.pointee.exchange = id
+        handle.statistics.add(handle.statistics.requestsTotal)
+        handle.statistics.add(handle.statistics.protocolErrors)
+        unsafe exchange.pointee.record.startUnixNanoseconds = unix(now)
+        unsafe exchange.pointee.record.downstreamRemote = connection.pointee.remote
+        unsafe exchange.pointee.record.downstreamLocal = connection.pointee.local
+        unsafe exchange.pointee.record.side = listeners[connection.pointee.listener].plan.side
+        let listener = unsafe listeners[connection.pointee.listener].index
+        if listener >= 0 { unsafe exchange.pointee.record.labels = tables.listener(listener).labels }
+        let details: ResponseCodeDetails =
+            switch error {
+            case .headTooLarge, .tooManyFields: .requestHeadersTooLarge
+            case .targetTooLong: .requestURITooLong
+            case .missingHost: .missingHostHeader
+            case .unsupportedVersion: .lowVersion
+            case .unsupportedTransferEncoding, .malformedTransferEncoding: .unsupportedTransferEncoding
+            default: .http1CodecError
+            }
+        for _ in 0..<Int(RequestText.firstCaptured) + plan.requestHeaders.count { unsafe exchange.pointee.append(text: nil, limits: limits) }
+        reply(id, error.status, details, [.downstreamProtocolError], body: error.reason, closes: true)
+    }
+
+    /// Refuses a request whose body turned out malformed.
+    mutating func refuseBody(_ id: SlotID, _ status: UInt16, _ reason: StaticString) {
+        guard let exchange = unsafe exchanges.pointer(id) else { return }
+        handle.statistics.add(handle.statistics.protocolErrors)
+        unsafe exchange.pointee.record.flags.insert(.downstreamProtocolError)
+        if unsafe exchange.pointee.flags.contains(.responseStarted) {
+            cutResponse(id)
+        } else {
+            reply(id, status, .http1CodecError, [.downstreamProtocolError], body: reason, closes: true)
+        }
+    }
+
+    /// Answers a request locally and ends its exchange. `closes`: the connection cannot be used further.
+    mutating func reply(
+        _ id: SlotID, _ status: UInt16, _ details: ResponseCodeDetails, _ flags: ResponseFlags, body: StaticString, closes: Bool
+    ) {
+        guard let exchange = unsafe exchanges.pointer(id) else { return }
+        let downstreamID = unsafe exchange.pointee.downstream
+        unsafe abandonUpstream(exchange.pointee.upstream)
+        unsafe exchange.pointee.upstream = .none
+        unsafe exchange.pointee.record.responseCode = status
+        unsafe exchange.pointee.record.details = details
+        unsafe exchange.pointee.record.flags.formUnion(flags)
+        if unsafe closes || isDraining || !exchange.pointee.flags.contains(.requestComplete) {
+            // The rest of a body that nobody wants would have to be read before the next request; closing is cheaper for both.
+            unsafe exchange.pointee.flags.remove(.keepsAlive)
+        }
+        localReplyScratch.clear()
+        localReplyScratch.append("HTTP/1.1 ")
+        localReplyScratch.append(decimal: UInt64(status))
+        localReplyScratch.append(byte: UInt8(ascii: " "))
+        localReplyScratch.append(StatusText.reason(status))
+        localReplyScratch.append("\r\nContent-Length: ")
+        localReplyScratch.append(decimal: UInt64(body.utf8CodeUnitCount))
+        localReplyScratch.append("\r\n")
+        if body.utf8CodeUnitCount > 0 { localReplyScratch.append("Content-Type: text/plain\r\n") }
+        dateCache.append(to: &localReplyScratch, unixNanoseconds: unix(now))
+        localReplyScratch.append("Server: skein\r\n")
+        if unsafe !exchange.pointee.flags.contains(.keepsAlive) {
+            localReplyScratch.append("Connection: close\r\n")
+        } else if unsafe exchange.pointee.flags.contains(.isHTTP10) {
+            localReplyScratch.append("Connection: keep-alive\r\n")
+        }
+        localReplyScratch.append("\r\n")
+        unsafe exchange.pointee.record.responseHeaderBytes = UInt32(clamping: localReplyScratch.count)
+        if unsafe !exchange.pointee.flags.contains(.isHEAD) {
+            localReplyScratch.append(body)
+            unsafe exchange.pointee.record.responseBodyBytes = UInt64(body.utf8CodeUnitCount)
+        }
+        unsafe exchange.pointee.record.times.downstreamSendBegin = now.nanoseconds(since: exchange.pointee.start)
+        unsafe exchange.pointee.flags.insert(.responseStarted)
+        unsafe sendDownstream(downstreamID, localReplyScratch.readable)
+        // A client that was already gone has taken the exchange with it.
+        guard let connection = unsafe downstreams.pointer(downstreamID), unsafe connection.pointee.exchange == id else { return }
+        completeExchange(id, upstreamReusable: false)
+    }
+}
+
+/// Reason phrases (RFC 9110 15).
+enum StatusText {
+    static func reason(_ status: UInt16) -> StaticString {
+        switch status {
+        case 400: "Bad Request"
+        case 404: "Not Found"
+        case 408: "Request Timeout"
+        case 414: "URI Too Long"
+        case 426: "Upgrade Required"
+        case 429: "Too Many Requests"
+        case 431: "Request Header Fields Too Large"
+        case 500: "Internal Server Error"
+        case 501: "Not Implemented"
+        case 502: "Bad Gateway"
+        case 503: "Service Unavailable"
+        case 504: "Gateway Timeout"
+        case 505: "HTTP Version Not Supported"
+        default: "Unknown"
+        }
+    }
+}
+
+/// The `Date` line, formatted once a second (RFC 9110 5.6.7).
+struct DateCache {
+    private var second: UInt64 = .max
+    private var line = InlineArray<37, UInt8>(repeating: 0)
+
+    /// Appends `Date: Sun, 06 Nov 1994 08:49:37 GMT` and its line end.
+    mutating func append(to buffer: inout ByteBuffer, unixNanoseconds: UInt64) {
+        let now = unixNanoseconds / 1_000_000_000
+        if now != second {
+            second = now
+            format()
+        }
+        let out = unsafe buffer.reserve(37).assumingMemoryBound(to: UInt8.self)
+        for index in 0..<37 { unsafe out[index] = line[index] }
+        buffer.commit(37)
+    }
+
+    private mutating func format() {
+        let days = Int(second / 86_400)
+        let time = Int(second % 86_400)
+        // Civil date from days since 1970, with years that begin in March.
+        let shifted = days + 719_468
+        let era = shifted / 146_097
+        let dayOfEra = shifted - era * 146_097
+        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
+        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+        let monthIndex = (5 * dayOfYear + 2) / 153
+        let day = dayOfYear - (153 * monthIndex + 2) / 5 + 1
+        let month = monthIndex < 10 ? monthIndex + 3 : monthIndex - 9
+        let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
+        var position = 0
+        func put(_ text: StaticString, from start: Int = 0, _ count: Int, _ line: inout InlineArray<37, UInt8>, _ position: inout Int) {
+            for index in 0..<count {
+                line[position] = unsafe text.utf8Start[start + index]
+                position += 1
+            }
+        }
+        func put(_ value: Int, digits: Int, _ line: inout InlineArray<37, UInt8>, _ position: inout Int) {
+            var rest = value
+            for index in stride(from: digits - 1, through: 0, by: -1) {
+                line[position + index] = 48 + UInt8(truncatingIfNeeded: rest % 10)
+                rest /= 10
+            }
+            position += digits
+        }
+        put("Date: ", 6, &line, &position)
+        put("ThuFriSatSunMonTueWed", from: days % 7 * 3, 3, &line, &position)
+        put(", ", 2, &line, &position)
+        put(day, digits: 2, &line, &position)
+        put(" ", 1, &line, &position)
+        put("JanFebMarAprMayJunJulAugSepOctNovDec", from: (month - 1) * 3, 3, &line, &position)
+        put(" ", 1, &line, &position)
+        put(year, digits: 4, &line, &position)
+        put(" ", 1, &line, &position)
+        put(time / 3600, digits: 2, &line, &position)
+        put(":", 1, &line, &position)
+        put(time / 60 % 60, digits: 2, &line, &position)
+        put(":", 1, &line, &position)
+        put(time % 60, digits: 2, &line, &position)
+        put(" GMT\r\n", 6, &line, &position)
+    }
+}

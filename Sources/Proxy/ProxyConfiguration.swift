@@ -1,0 +1,44 @@
+public import Routing
+public import HTTP
+public import TelemetryModel
+
+/// Everything a worker needs to serve, adopted whole: a request sees exactly one of these.
+public final class ProxyConfiguration: Sendable {
+    public let routing: RoutingSnapshot
+    public let telemetry: TelemetryPlan
+    public let pathNormalization: PathNormalization
+
+    public init(routing: RoutingSnapshot, telemetry: TelemetryPlan, pathNormalization: PathNormalization) {
+        self.routing = routing
+        self.telemetry = telemetry
+        self.pathNormalization = pathNormalization
+    }
+}
+
+/// What the workers record of each request, per side of the proxy.
+public struct TelemetryPlan: Sendable {
+    public struct Side: Sendable {
+        /// Every request leaves a record for the access log.
+        public var isLogged = false
+        /// Sampled requests leave a record for a span.
+        public var isTraced = false
+        /// Chance of a new trace being sampled, in 2^32ths: 0 never, 2^32 always.
+        public var samplingThreshold: UInt64 = 0
+
+        public init() {}
+
+        /// The threshold for a percentage in 0...100.
+        public static func threshold(percent: Double) -> UInt64 {
+            UInt64(max(0, min(100, percent)) / 100 * 4_294_967_296)
+        }
+    }
+
+    public var outbound = Side()
+    public var inbound = Side()
+    public var capture = HeaderCapture()
+    public var contextOption = TraceContextOption.useB3
+    /// Trace ids of new traces have 128 bits, as Istio's.
+    public var uses128BitTraceIDs = true
+
+    public init() {}
+}

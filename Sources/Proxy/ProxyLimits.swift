@@ -1,0 +1,48 @@
+public import HTTP
+
+/// Every bound of a worker, with how they relate.
+public struct ProxyLimits: Sendable {
+    public var http = HTTPLimits()
+    /// Downstream connections of one worker; further ones are closed at once and counted.
+    public var downstreamConnectionsMax = 100_000
+    /// Upstream connections of one worker; a request that needs one more is answered 503 UO.
+    public var upstreamConnectionsMax = 100_000
+    /// Bytes read with one system call.
+    public var readBytes = 64 * 1024
+    /// Reads of one connection in one turn, so that one busy peer cannot starve the others.
+    public var readsPerTurnMax = 8
+    /// Bytes waiting to be written to a peer beyond which its source is no longer read, and below which it is again.
+    public var outputHighWatermark = 256 * 1024
+    public var outputLowWatermark = 64 * 1024
+    /// From the first byte of a request to the end of its head. 408 after that.
+    public var headerTimeoutNanoseconds: UInt64 = 30_000_000_000
+    /// A downstream connection without a request (Envoy's HTTP idle timeout: one hour).
+    public var idleTimeoutNanoseconds: UInt64 = 3_600_000_000_000
+    /// A request of which nothing moves (Envoy's stream idle timeout: five minutes). 408 or 504, flag SI.
+    public var streamIdleTimeoutNanoseconds: UInt64 = 300_000_000_000
+    /// Reading and dropping what a client still sends after it was refused, so that it sees the answer instead of a reset.
+    public var lingerNanoseconds: UInt64 = 2_000_000_000
+    public var lingerBytesMax = 1 << 20
+    /// After the first SIGTERM: how long requests in flight may take.
+    public var drainNanoseconds: UInt64 = 30_000_000_000
+    /// Pause of a listener after EMFILE.
+    public var acceptPauseNanoseconds: UInt64 = 100_000_000
+    /// Connections taken from a listener in one turn.
+    public var acceptsPerTurnMax = 64
+    /// Idle upstream connections kept for one endpoint by one worker.
+    public var idleConnectionsPerEndpointMax: UInt32 = 512
+    /// Text copied into one request record, bytes; longer values are cut there.
+    public var recordTextBytesMax = 8 * 1024
+    /// RED series of one worker.
+    public var seriesMax = 10_000
+
+    public init() {}
+
+    /// What is wrong with these limits, or nil.
+    public var problem: String? {
+        if let problem = http.problem { return problem }
+        if outputLowWatermark >= outputHighWatermark { return "outputLowWatermark must be below outputHighWatermark" }
+        if readBytes < 4096 { return "readBytes must be at least 4096" }
+        return nil
+    }
+}

@@ -1,0 +1,292 @@
+public import EventLoops
+internal import HTTP
+public import Primitives
+internal import Routing
+internal import Synchronization
+public import TelemetryModel
+
+/// What other threads may ask of a worker.
+public enum WorkerCommand: Sendable {
+    case adopt(ProxyConfiguration)
+    /// Stop accepting, finish what is in flight, then end.
+    case drain
+    /// End now.
+    case stop
+    case expire([(key: SeriesKey, requests: UInt64)])
+}
+
+/// The parts of a worker that other threads hold.
+public final class WorkerHandle: Sendable {
+    public let mailbox: Mailbox<WorkerCommand>
+    public let ring: RecordRing
+    public let shard: REDShard
+    public let statistics = WorkerStatistics()
+    public let limits: ProxyLimits
+
+    /// `ringBytes` bounds the records waiting for the collector.
+    public init(limits: ProxyLimits, ringBytes: Int) throws(SystemError) {
+        self.limits = limits
+        mailbox = try Mailbox()
+        ring = RecordRing(capacity: ringBytes)
+        shard = REDShard(seriesMax: limits.seriesMax)
+    }
+}
+
+/// One proxy thread: its loop and everything it owns. See `ProxyOverview.swift`.
+@safe
+public struct ProxyWorker: ~Copyable {
+    let handle: WorkerHandle
+    let limits: ProxyLimits
+    let poller: Poller
+    var timers: TimerWheel
+    var now: MonotonicInstant
+    /// Wall clock minus monotonic clock, nanoseconds; read once per turn.
+    var unixOffset: UInt64
+
+    var configuration: ProxyConfiguration
+    var tables: RoutingTables
+    var plan: CapturePlan
+    var listeners: [ListenerSocket] = []
+    var downstreams: Slab<DownstreamConnection>
+    var upstreams: Slab<UpstreamConnection>
+    var exchanges: Slab<Exchange>
+    var pools: [UpstreamPool] = []
+    var freePools: [Int] = []
+    /// Pool of each endpoint of the current configuration.
+    var poolOfEndpoint: [Int32] = []
+    /// Round-robin position of each cluster of the current configuration.
+    var clusterPositions: [UInt32] = []
+
+    var head = MessageHead()
+    let scratch: UnsafeMutableRawBufferPointer
+    /// Response bytes being put together before one write.
+    var assembly = ByteBuffer()
+    var pathScratch: UnsafeMutablePointer<UInt8>
+    var localReplyScratch = ByteBuffer()
+    /// Context of the request being begun.
+    var traceContext = TraceContext()
+
+    /// Connections to read again this turn: budget spent, or room again behind them.
+    var resumeDownstream: [SlotID] = []
+    var resumeUpstream: [SlotID] = []
+    var closedDownstream: [SlotID] = []
+    var closedUpstream: [SlotID] = []
+    var finishedExchanges: [SlotID] = []
+    var firedTimers: [UInt64] = []
+
+    // Independent draws, so that one decision never steers another.
+    var routeDraw: RandomSource
+    var balanceDraw: RandomSource
+    var sampleDraw: RandomSource
+    var identifierDraw: RandomSource
+
+    var isDraining = false
+    var drainDeadline = MonotonicInstant.distantFuture
+    var mustStop = false
+    var dateCache = DateCache()
+
+    /// `seed` pins every random draw.
+    public init(handle: WorkerHandle, poller: consuming Poller, configuration: ProxyConfiguration, seed: UInt64) {
+        self.handle = handle
+        limits = handle.limits
+        self.poller = poller
+        now = SystemClock.monotonicNow()
+        unixOffset = SystemClock.unixNanoseconds() &- now.nanoseconds
+        timers = TimerWheel(now: now)
+        self.configuration = configuration
+        unsafe tables = unsafe configuration.routing.tables
+        plan = CapturePlan(configuration.telemetry)
+        downstreams = Slab(countMax: handle.limits.downstreamConnectionsMax)
+        upstreams = Slab(countMax: handle.limits.upstreamConnectionsMax)
+        exchanges = Slab(countMax: handle.limits.downstreamConnectionsMax)
+        unsafe scratch = .allocate(byteCount: handle.limits.readBytes, alignment: 64)
+        unsafe pathScratch = .allocate(capacity: handle.limits.http.targetBytesMax + 1)
+        var seeds = RandomSource(seed: seed)
+        routeDraw = RandomSource(seed: seeds.next())
+        balanceDraw = RandomSource(seed: seeds.next())
+        sampleDraw = RandomSource(seed: seeds.next())
+        identifierDraw = RandomSource(seed: seeds.next())
+        adopt(configuration)
+    }
+
+    deinit {
+        unsafe scratch.deallocate()
+        unsafe pathScratch.deallocate()
+    }
+
+    /// What an epoll event or a timer is about: kind in the top bits, then the slot.
+    struct Token {
+        enum Kind: UInt64 {
+            case mailbox, listener, downstream, upstream, exchange, listenerResume
+        }
+
+        let rawValue: UInt64
+
+        init(rawValue: UInt64) { self.rawValue = rawValue }
+
+        /// 4 bits of kind, 28 of index, 32 of generation.
+        init(_ kind: Kind, _ id: SlotID) {
+            rawValue = kind.rawValue << 60 | UInt64(id.index & 0x0FFF_FFFF) << 32 | UInt64(id.generation)
+        }
+
+        var kind: Kind? { Kind(rawValue: rawValue >> 60) }
+        var id: SlotID { SlotID(index: UInt32(truncatingIfNeeded: rawValue >> 32) & 0x0FFF_FFFF, generation: UInt32(truncatingIfNeeded: rawValue)) }
+    }
+
+    /// Serves until told to stop. Runs on the worker's own thread.
+    public mutating func run() throws(SystemError) {
+        try poller.add(readable: handle.mailbox.descriptor, token: Token(.mailbox, SlotID(index: 0, generation: 1)).rawValue)
+        while !mustStop {
+            let count = poller.wait(timeoutMilliseconds: nextTimeout())
+            let turnStart = SystemClock.monotonicNow()
+            now = turnStart
+            unixOffset = SystemClock.unixNanoseconds() &- now.nanoseconds
+            for index in 0..<count {
+                let (token, events) = poller.event(index)
+                if index > 0 { now = SystemClock.monotonicNow() }
+                dispatch(Token(rawValue: token), events)
+            }
+            resume()
+            fireTimers()
+            reap()
+            if isDraining { continueDraining() }
+            publish(turnStart)
+        }
+        closeEverything()
+    }
+
+    private func nextTimeout() -> Int32 {
+        if !resumeDownstream.isEmpty || !resumeUpstream.isEmpty { return 0 }
+        guard let nanoseconds = timers.nanosecondsUntilNext(now: SystemClock.monotonicNow()) else { return isDraining ? 50 : -1 }
+        let milliseconds = Int32(clamping: nanoseconds / 1_000_000 + 1)
+        return isDraining ? min(50, milliseconds) : milliseconds
+    }
+
+    private mutating func dispatch(_ token: Token, _ events: ReadyEvents) {
+        switch token.kind {
+        case .downstream: downstreamReady(token.id, events)
+        case .upstream: upstreamReady(token.id, events)
+        case .listener: acceptConnections(Int(token.id.index))
+        case .mailbox: takeCommands()
+        case .exchange, .listenerResume, nil: break
+        }
+    }
+
+    private mutating func takeCommands() {
+        for command in handle.mailbox.take() {
+            switch command {
+            case .adopt(let next): adopt(next)
+            case .drain: beginDraining()
+            case .stop: mustStop = true
+            case .expire(let keys): handle.shard.expire(keys)
+            }
+        }
+    }
+
+    /// Serves the connections that have something waiting but no event to say so. Bounded by the reads each may do.
+    private mutating func resume() {
+        if !resumeUpstream.isEmpty {
+            let waiting = resumeUpstream
+            resumeUpstream.removeAll(keepingCapacity: true)
+            for id in waiting { readUpstream(id) }
+        }
+        if !resumeDownstream.isEmpty {
+            let waiting = resumeDownstream
+            resumeDownstream.removeAll(keepingCapacity: true)
+            for id in waiting { resumeDownstream(id) }
+        }
+    }
+
+    /// Frees what was closed during the turn; nothing holds a pointer to it any more.
+    private mutating func reap() {
+        for id in finishedExchanges { exchanges.park(id) }
+        finishedExchanges.removeAll(keepingCapacity: true)
+        for id in closedDownstream { downstreams.remove(id) }
+        closedDownstream.removeAll(keepingCapacity: true)
+        for id in closedUpstream { upstreams.remove(id) }
+        closedUpstream.removeAll(keepingCapacity: true)
+    }
+
+    private func publish(_ turnStart: MonotonicInstant) {
+        let statistics = handle.statistics
+        statistics.downstreamActive.store(downstreams.count, ordering: .relaxed)
+        statistics.upstreamActive.store(upstreams.count, ordering: .relaxed)
+        statistics.requestsActive.store(exchanges.count, ordering: .relaxed)
+        let turn = SystemClock.monotonicNow().nanoseconds(since: turnStart)
+        if turn > statistics.turnNanosecondsMax.load(ordering: .relaxed) {
+            statistics.turnNanosecondsMax.store(turn, ordering: .relaxed)
+        }
+    }
+
+    private mutating func closeEverything() {
+        for index in listeners.indices { listeners[index].close() }
+        for id in downstreams.identifiers() {
+            if let connection = unsafe downstreams.pointer(id), unsafe !connection.pointee.isClosed { unsafe Socket.close(connection.pointee.fd) }
+        }
+        for id in upstreams.identifiers() {
+            if let connection = unsafe upstreams.pointer(id), unsafe connection.pointee.state != .closed {
+                unsafe Socket.close(connection.pointee.fd)
+            }
+        }
+    }
+
+    // MARK: Configuration
+
+    mutating func adopt(_ next: ProxyConfiguration) {
+        configuration = next
+        unsafe tables = unsafe next.routing.tables
+        plan = CapturePlan(next.telemetry)
+        clusterPositions = [UInt32](repeating: 0, count: next.routing.clusterCount)
+        // Workers start their round robin in different places, so that the first endpoint is not everybody's first.
+        for index in clusterPositions.indices { clusterPositions[index] = UInt32(truncatingIfNeeded: balanceDraw.next()) }
+        adoptPools(next.routing)
+        adoptListeners(next.routing.listeners)
+        handle.statistics.configurationGeneration.store(next.routing.generation, ordering: .relaxed)
+    }
+
+    // MARK: Draining
+
+    private mutating func beginDraining() {
+        if isDraining {
+            mustStop = true
+            return
+        }
+        isDraining = true
+        drainDeadline = now + limits.drainNanoseconds
+        for index in listeners.indices { closeListener(index) }
+        for id in downstreams.identifiers() {
+            guard let connection = unsafe downstreams.pointer(id) else { continue }
+            if unsafe connection.pointee.exchange.isNone && connection.pointee.input.isEmpty && !connection.pointee.isClosed {
+                // A request that is already in the kernel's buffer is served; only a silent connection is closed.
+                readDownstream(id)
+                if unsafe connection.pointee.exchange.isNone && connection.pointee.input.isEmpty { closeDownstream(id) }
+            }
+        }
+    }
+
+    private mutating func continueDraining() {
+        if downstreams.count == 0 || now >= drainDeadline { mustStop = true }
+    }
+
+    /// Nanoseconds since 1970 of an instant of this turn.
+    func unix(_ instant: MonotonicInstant) -> UInt64 { instant.nanoseconds &+ unixOffset }
+}
+
+/// The header names that records capture, as bytes.
+struct CapturePlan {
+    var requestHeaders: [[UInt8]]
+    var responseHeaders: [[UInt8]]
+    var outbound: TelemetryPlan.Side
+    var inbound: TelemetryPlan.Side
+    var option: TraceContextOption
+    var uses128BitTraceIDs: Bool
+
+    init(_ plan: TelemetryPlan) {
+        requestHeaders = plan.capture.requestHeaders.map { Array($0.utf8) }
+        responseHeaders = plan.capture.responseHeaders.map { Array($0.utf8) }
+        outbound = plan.outbound
+        inbound = plan.inbound
+        option = plan.contextOption
+        uses128BitTraceIDs = plan.uses128BitTraceIDs
+    }
+}

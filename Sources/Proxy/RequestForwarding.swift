@@ -1,0 +1,433 @@
+internal import EventLoops
+internal import HTTP
+internal import Primitives
+internal import Routing
+internal import TelemetryModel
+
+/// From a parsed head to a request on its way: target, route, endpoint, trace context, and the head written anew.
+extension ProxyWorker {
+    /// Takes the request in `head`, whose bytes are still where they were parsed. `hasMore`: body bytes are at hand.
+    mutating func beginExchange(_ downstreamID: SlotID, hasMore: Bool) {
+        guard let connection = unsafe downstreams.pointer(downstreamID) else { return }
+        guard let id = exchanges.reuse() ?? exchanges.insert(Exchange()), let exchange = unsafe exchanges.pointer(id) else {
+            closeDownstream(downstreamID)
+            return
+        }
+        unsafe exchange.pointee.begin(downstream: downstreamID, start: now)
+        unsafe connection.pointee.exchange = id
+        handle.statistics.add(handle.statistics.requestsTotal)
+        setDeadline(ofDownstream: downstreamID, .stream, after: limits.streamIdleTimeoutNanoseconds)
+        unsafe startRecord(exchange, connection)
+        unsafe readFraming(exchange)
+
+        let method = unsafe head.method
+        guard let target = unsafe RequestTarget.parse(head.target, method: method) else {
+            unsafe recordText(exchange, path: head.target, authority: head.value(of: .host), requestID: nil, forwardedFor: nil, isHTTPS: false)
+            reply(id, 400, .http1CodecError, [.downstreamProtocolError], body: "malformed request target (RFC 9112 3.2)", closes: true)
+            return
+        }
+        let authority = unsafe target.authority.isEmpty ? head.value(of: .host) : UnsafeRawBufferPointer(rebasing: head.target[target.authority])
+        let query = unsafe UnsafeRawBufferPointer(rebasing: head.target[target.query])
+        guard let path = unsafe normalizedPath(target) else {
+            unsafe recordText(exchange, path: head.target, authority: authority, requestID: nil, forwardedFor: nil, isHTTPS: target.isHTTPS)
+            reply(id, 400, .pathNormalizationFailed, [], body: "path cannot be normalised: it has %00 or no leading slash", closes: false)
+            return
+        }
+        guard let authority = unsafe authority, authority.count > 0 else {
+            unsafe recordText(exchange, path: path, authority: nil, requestID: nil, forwardedFor: nil, isHTTPS: false)
+            reply(id, 400, .missingHostHeader, [], body: "missing or empty Host", closes: false)
+            return
+        }
+
+        let listener = unsafe listeners[connection.pointee.listener].index
+        var decision = RouteDecision.notFound
+        if listener >= 0 {
+            let entry = unsafe tables.listener(listener)
+            unsafe exchange.pointee.record.labels = entry.labels
+            if target.form != .authority {
+                let request = unsafe RouteRequest(method: method, path: path, query: query, authority: authority, isHTTPS: target.isHTTPS)
+                decision = unsafe tables.decide(listener: listener, request, head, draw: &routeDraw)
+            }
+        } else {
+            unsafe exchange.pointee.flags.remove(.keepsAlive)
+        }
+        unsafe writeHead(exchange, connection, path: path, query: query, authority: authority, isHTTPS: target.isHTTPS)
+
+        switch decision {
+        case .notFound:
+            reply(id, 404, .routeNotFound, [.noRouteFound], body: "", closes: false)
+        case .noCluster(let route):
+            unsafe exchange.pointee.record.route = tables.route(route).name
+            reply(id, 503, .clusterNotFound, [.noClusterFound], body: "no such cluster", closes: false)
+        case .cluster(let cluster, let route):
+            unsafe forward(id, exchange, cluster: Int(cluster), route: tables.route(route), hasMore: hasMore)
+        }
+    }
+
+    private func startRecord(_ exchange: UnsafeMutablePointer<Exchange>, _ connection: UnsafeMutablePointer<DownstreamConnection>) {
+        unsafe exchange.pointee.record.startUnixNanoseconds = unix(now)
+        unsafe exchange.pointee.record.downstreamRemote = connection.pointee.remote
+        unsafe exchange.pointee.record.downstreamLocal = connection.pointee.local
+        unsafe exchange.pointee.record.side = listeners[connection.pointee.listener].plan.side
+        unsafe exchange.pointee.record.protocolVersion = head.minorVersion == 0 ? .http10 : .http11
+        unsafe exchange.pointee.record.requestHeaderBytes = UInt32(clamping: head.byteCount)
+    }
+
+    private func readFraming(_ exchange: UnsafeMutablePointer<Exchange>) {
+        var flags: Exchange.Flags = []
+        let method = unsafe head.method
+        if unsafe ASCII.equal(method, "HEAD") { flags.insert(.isHEAD) }
+        if unsafe ASCII.equal(method, "GET") || ASCII.equal(method, "HEAD") || ASCII.equal(method, "PUT") || ASCII.equal(method, "DELETE")
+            || ASCII.equal(method, "OPTIONS") || ASCII.equal(method, "TRACE")
+        {
+            flags.insert(.isIdempotent)
+        }
+        if head.minorVersion == 0 { flags.insert(.isHTTP10) }
+        if head.keepsAlive, !isDraining { flags.insert(.keepsAlive) }
+        if head.connection.contains(.upgrade), head.has(.upgrade), head.minorVersion == 1 { flags.insert(.wantsUpgrade) }
+        let framing = BodyFraming.request(head)
+        switch framing {
+        case .none: flags.insert(.requestComplete)
+        case .length(let count): unsafe exchange.pointee.requestRemaining = count
+        case .chunked, .untilClose: break
+        }
+        if framing != .none, head.minorVersion == 1, let expect = unsafe head.value(of: .expect),
+            unsafe ASCII.equal(expect, ignoringCase: "100-continue")
+        {
+            flags.insert(.expectsContinue)
+        }
+        unsafe exchange.pointee.requestFraming = framing
+        unsafe exchange.pointee.flags = flags
+        if framing == .none { unsafe exchange.pointee.record.times.downstreamReceiveEnd = 0 }
+    }
+
+    /// The path to route by and to forward, or nil when it must be refused. Lives until the next request of this worker.
+    private func normalizedPath(_ target: RequestTarget) -> UnsafeRawBufferPointer? {
+        if target.form == .asterisk || target.form == .authority { return unsafe head.target }
+        if target.path.isEmpty {
+            unsafe pathScratch[0] = UInt8(ascii: "/")
+            return unsafe UnsafeRawBufferPointer(start: pathScratch, count: 1)
+        }
+        let path = unsafe UnsafeRawBufferPointer(rebasing: head.target[target.path])
+        switch unsafe PathNormalizer.normalize(path, mode: configuration.pathNormalization, into: pathScratch) {
+        case .unchanged: return unsafe path
+        case .changed(let count): return unsafe UnsafeRawBufferPointer(start: pathScratch, count: count)
+        case .rejected: return nil
+        }
+    }
+
+    // MARK: The head as the upstream gets it
+
+    private mutating func writeHead(
+        _ exchange: UnsafeMutablePointer<Exchange>, _ connection: UnsafeMutablePointer<DownstreamConnection>,
+        path: UnsafeRawBufferPointer, query: UnsafeRawBufferPointer, authority: UnsafeRawBufferPointer, isHTTPS: Bool
+    ) {
+        unsafe decideTrace(exchange)
+        // Each `exchange.pointee.requestHead` below is one inlined append to the same buffer.
+        unsafe exchange.pointee.requestHead.append(head.method)
+        unsafe exchange.pointee.requestHead.append(byte: UInt8(ascii: " "))
+        unsafe exchange.pointee.requestHead.append(path)
+        unsafe exchange.pointee.requestHead.append(query)
+        unsafe exchange.pointee.requestHead.append(" HTTP/1.1\r\nHost: ")
+        unsafe exchange.pointee.requestHead.append(authority)
+        unsafe exchange.pointee.requestHead.append("\r\n")
+        let wantsUpgrade = unsafe exchange.pointee.flags.contains(.wantsUpgrade)
+        for index in 0..<head.fieldCount {
+            let name = unsafe head.field(index).name
+            switch name {
+            case .other:
+                if head.connection.contains(.namesOthers), unsafe isNamedByConnection(head.name(at: index)) { continue }
+            case .host, .contentLength, .forwardedFor, .b3TraceID, .b3SpanID, .b3ParentSpanID, .b3Sampled, .b3Flags, .b3, .expect:
+                continue
+            case .traceparent:
+                if plan.option == .useB3WithW3CPropagation { continue }
+            case .tracestate:
+                if plan.option == .useB3WithW3CPropagation, !traceContext.keepsTracestate { continue }
+            case .te:
+                // RFC 9110 10.1.4: TE is for one hop; `trailers` is what we can promise ourselves, as we forward them.
+                if unsafe ASCII.equal(head.value(at: index), ignoringCase: "trailers") {
+                    unsafe exchange.pointee.requestHead.append("TE: trailers\r\n")
+                }
+                continue
+            default:
+                if name.isHopByHop { continue }
+            }
+            unsafe Self.appendField(head, index, to: &exchange.pointee.requestHead)
+        }
+        if wantsUpgrade, let upgrade = unsafe head.value(of: .upgrade) {
+            unsafe exchange.pointee.requestHead.append("Connection: Upgrade\r\nUpgrade: ")
+            unsafe exchange.pointee.requestHead.append(upgrade)
+            unsafe exchange.pointee.requestHead.append("\r\n")
+        }
+        switch unsafe exchange.pointee.requestFraming {
+        case .length(let count):
+            unsafe exchange.pointee.requestHead.append("Content-Length: ")
+            unsafe exchange.pointee.requestHead.append(decimal: count)
+            unsafe exchange.pointee.requestHead.append("\r\n")
+        case .chunked: unsafe exchange.pointee.requestHead.append("Transfer-Encoding: chunked\r\n")
+        case .none:
+            // An explicit zero is kept: it means something for POST (RFC 9110 8.6).
+            if head.contentLength != nil { unsafe exchange.pointee.requestHead.append("Content-Length: 0\r\n") }
+        case .untilClose: break
+        }
+        let forwarded = unsafe appendForwarded(exchange, connection, isHTTPS: isHTTPS)
+        let requestID = unsafe appendRequestID(exchange)
+        unsafe appendTrace(exchange)
+        unsafe exchange.pointee.requestHead.append("\r\n")
+        unsafe recordHeadText(
+            exchange, path: path, query: query, authority: authority, requestID: requestID, forwarded: forwarded, isHTTPS: isHTTPS)
+    }
+
+    func isNamedByConnection(_ name: UnsafeRawBufferPointer) -> Bool {
+        var isNamed = false
+        for index in 0..<head.fieldCount where unsafe head.field(index).name == .connection {
+            unsafe HeadParser.forEachListItem(head.value(at: index)) { item in
+                if unsafe ASCII.equalIgnoringCase(item, name) { isNamed = true }
+            }
+        }
+        return isNamed
+    }
+
+    /// Writes X-Forwarded-For and -Proto; returns where in `requestHead` the value of the first stands.
+    private func appendForwarded(
+        _ exchange: UnsafeMutablePointer<Exchange>, _ connection: UnsafeMutablePointer<DownstreamConnection>, isHTTPS: Bool
+    ) -> Range<Int> {
+        unsafe exchange.pointee.requestHead.append("X-Forwarded-For: ")
+        let start = unsafe exchange.pointee.requestHead.count
+        for index in 0..<head.fieldCount where unsafe head.field(index).name == .forwardedFor {
+            unsafe exchange.pointee.requestHead.append(head.value(at: index))
+            unsafe exchange.pointee.requestHead.append(",")
+        }
+        unsafe appendAddress(connection.pointee.remote, to: &exchange.pointee.requestHead)
+        let end = unsafe exchange.pointee.requestHead.count
+        unsafe exchange.pointee.requestHead.append("\r\n")
+        if !head.has(.forwardedProto) {
+            unsafe exchange.pointee.requestHead.append(isHTTPS ? "X-Forwarded-Proto: https\r\n" : "X-Forwarded-Proto: http\r\n")
+        }
+        return start..<end
+    }
+
+    private func appendAddress(_ endpoint: SocketEndpoint, to buffer: inout ByteBuffer) {
+        guard endpoint.family == .ipv4 else {
+            // Rare, and not worth a formatter of its own: this one makes a String.
+            buffer.append(string: endpoint.addressText)
+            return
+        }
+        for octet in 0..<4 {
+            if octet > 0 { buffer.append(byte: UInt8(ascii: ".")) }
+            buffer.append(decimal: endpoint.low >> UInt64(24 - 8 * octet) & 255)
+        }
+    }
+
+    /// Writes X-Request-Id if the client sent none (a version 4 UUID); returns where ours stands.
+    private mutating func appendRequestID(_ exchange: UnsafeMutablePointer<Exchange>) -> Range<Int>? {
+        if head.has(.requestID) { return nil }
+        unsafe exchange.pointee.requestHead.append("X-Request-Id: ")
+        let start = unsafe exchange.pointee.requestHead.count
+        let high = identifierDraw.next() & 0xFFFF_FFFF_FFFF_0FFF | 0x4000
+        let low = identifierDraw.next() & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000
+        let out = unsafe exchange.pointee.requestHead.reserve(36).assumingMemoryBound(to: UInt8.self)
+        var position = 0
+        for digit in 0..<32 {
+            if digit == 8 || digit == 12 || digit == 16 || digit == 20 {
+                unsafe out[position] = UInt8(ascii: "-")
+                position += 1
+            }
+            let word = digit < 16 ? high : low
+            let nibble = UInt8(truncatingIfNeeded: word >> UInt64(60 - 4 * (digit & 15))) & 15
+            unsafe out[position] = nibble < 10 ? 48 + nibble : 87 + nibble
+            position += 1
+        }
+        unsafe exchange.pointee.requestHead.commit(36)
+        unsafe exchange.pointee.requestHead.append("\r\n")
+        return start..<start + 36
+    }
+
+    // MARK: Trace context
+
+    /// Reads the incoming context and decides for this hop: an incoming decision always wins (semantics 2.10).
+    private mutating func decideTrace(_ exchange: UnsafeMutablePointer<Exchange>) {
+        let side = unsafe exchange.pointee.record.side == .outbound ? plan.outbound : plan.inbound
+        let incoming = extractContext()
+        var context = incoming
+        if !context.hasIdentifiers {
+            context.traceID = TraceID(high: plan.uses128BitTraceIDs ? identifierDraw.next() : 0, low: identifierDraw.next() | 1)
+            context.spanID = .none
+            context.keepsTracestate = false
+        }
+        if context.decision == .none {
+            context.decision = (sampleDraw.next() >> 32) < side.samplingThreshold ? .accept : .reject
+        }
+        traceContext = context.child(SpanID(identifierDraw.next() | 1))
+        unsafe exchange.pointee.record.traceID = traceContext.traceID
+        unsafe exchange.pointee.record.spanID = traceContext.spanID
+        unsafe exchange.pointee.record.parentSpanID = traceContext.parentSpanID
+        unsafe exchange.pointee.record.isSampled = side.isTraced && (context.decision == .accept || context.decision == .debug)
+        unsafe exchange.pointee.record.isDebug = context.decision == .debug
+    }
+
+    private func extractContext() -> TraceContext {
+        // The common request carries none of them, and that is one comparison each.
+        guard head.has(.b3TraceID) || head.has(.b3) || head.has(.b3Sampled) || head.has(.b3Flags) || head.has(.traceparent) else {
+            return TraceContext()
+        }
+        return TraceContext.extract(
+            option: plan.option, b3: span(.b3), b3TraceID: span(.b3TraceID), b3SpanID: span(.b3SpanID),
+            b3ParentSpanID: span(.b3ParentSpanID), b3Sampled: span(.b3Sampled), b3Flags: span(.b3Flags), traceparent: span(.traceparent),
+            tracestate: span(.tracestate))
+    }
+
+    @_lifetime(borrow self)
+    private func span(_ name: HeaderName) -> RawSpan? {
+        guard let value = unsafe head.value(of: name) else { return nil }
+        return unsafe _overrideLifetime(RawSpan(_unsafeBytes: value), borrowing: self)
+    }
+
+    private func appendTrace(_ exchange: UnsafeMutablePointer<Exchange>) {
+        for header in TraceHeader.allCases where traceContext.sends(header, option: plan.option) {
+            unsafe exchange.pointee.requestHead.append(header.name)
+            unsafe exchange.pointee.requestHead.append(": ")
+            let room = unsafe exchange.pointee.requestHead.reserve(TraceHeader.valueBytesMax)
+            let count = unsafe traceContext.write(header, into: UnsafeMutableRawBufferPointer(start: room, count: TraceHeader.valueBytesMax))
+            unsafe exchange.pointee.requestHead.commit(count)
+            unsafe exchange.pointee.requestHead.append("\r\n")
+        }
+    }
+
+    // MARK: Text of the record
+
+    private mutating func recordHeadText(
+        _ exchange: UnsafeMutablePointer<Exchange>, path: UnsafeRawBufferPointer, query: UnsafeRawBufferPointer,
+        authority: UnsafeRawBufferPointer, requestID: Range<Int>?, forwarded: Range<Int>, isHTTPS: Bool
+    ) {
+        guard unsafe needsRecord(exchange) else { return }
+        let written = unsafe exchange.pointee.requestHead.readable
+        let identifier = unsafe requestID.map { unsafe UnsafeRawBufferPointer(rebasing: written[$0]) } ?? head.value(of: .requestID)
+        // Path and query stand next to each other in the head just written.
+        let target = unsafe UnsafeRawBufferPointer(rebasing: written[head.method.count + 1..<head.method.count + 1 + path.count + query.count])
+        unsafe recordText(
+            exchange, path: target, authority: authority, requestID: identifier,
+            forwardedFor: UnsafeRawBufferPointer(rebasing: written[forwarded]), isHTTPS: isHTTPS)
+    }
+
+    func needsRecord(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
+        let side = unsafe exchange.pointee.record.side == .outbound ? plan.outbound : plan.inbound
+        return unsafe side.isLogged || exchange.pointee.record.isSampled
+    }
+
+    /// The eight standard slots in the order of `RequestText`, then the captured request headers.
+    private mutating func recordText(
+        _ exchange: UnsafeMutablePointer<Exchange>, path: UnsafeRawBufferPointer, authority: UnsafeRawBufferPointer?,
+        requestID: UnsafeRawBufferPointer?, forwardedFor: UnsafeRawBufferPointer?, isHTTPS: Bool
+    ) {
+        let scheme: StaticString = isHTTPS ? "https" : "http"
+        unsafe exchange.pointee.append(text: head.method, limits: limits)
+        // As Envoy: the original path is recorded only where a rewrite changed it, and nothing rewrites yet.
+        unsafe exchange.pointee.append(text: nil, limits: limits)
+        unsafe exchange.pointee.append(text: path, limits: limits)
+        unsafe exchange.pointee.append(text: authority, limits: limits)
+        unsafe exchange.pointee.append(text: head.value(of: .userAgent), limits: limits)
+        unsafe exchange.pointee.append(text: requestID, limits: limits)
+        unsafe exchange.pointee.append(text: forwardedFor, limits: limits)
+        unsafe exchange.pointee.append(text: UnsafeRawBufferPointer(start: scheme.utf8Start, count: scheme.utf8CodeUnitCount), limits: limits)
+        for index in plan.requestHeaders.indices {
+            unsafe plan.requestHeaders[index].withUnsafeBytes { name in
+                unsafe exchange.pointee.append(text: head.value(named: name), limits: limits)
+            }
+        }
+    }
+
+    // MARK: To an endpoint
+
+    private mutating func forward(
+        _ id: SlotID, _ exchange: UnsafeMutablePointer<Exchange>, cluster index: Int, route: RouteEntry, hasMore: Bool
+    ) {
+        let cluster = unsafe tables.cluster(index)
+        unsafe exchange.pointee.record.route = route.name
+        unsafe exchange.pointee.record.cluster = cluster.name
+        unsafe exchange.pointee.record.labels = cluster.labels
+        if route.timeoutNanoseconds > 0 {
+            unsafe exchange.pointee.timer = timers.arm(Token(.exchange, id).rawValue, at: now + route.timeoutNanoseconds)
+        }
+        guard let endpoint = pickEndpoint(cluster, index) else {
+            let flags: ResponseFlags = cluster.isUnresolved ? [.noHealthyUpstream, .dnsResolutionFailed] : [.noHealthyUpstream]
+            reply(id, 503, .noHealthyUpstream, flags, body: "no healthy upstream", closes: false)
+            return
+        }
+        let entry = unsafe tables.endpoint(endpoint)
+        unsafe exchange.pointee.record.labels = entry.labels
+        unsafe exchange.pointee.record.upstreamRemote = entry.address
+        unsafe exchange.pointee.pool = Int(poolOfEndpoint[endpoint])
+        pools[Int(poolOfEndpoint[endpoint])].active += 1
+        attachUpstream(id, freshConnection: false, hasMore: hasMore)
+        if unsafe exchange.pointee.flags.contains(.expectsContinue), let now = unsafe exchanges.pointer(id),
+            unsafe !now.pointee.flags.contains(.dropsBody)
+        {
+            unsafe sendContinue(exchange.pointee.downstream)
+        }
+    }
+
+    private mutating func pickEndpoint(_ cluster: ClusterEntry, _ index: Int) -> Int? {
+        var position = clusterPositions[index]
+        defer { clusterPositions[index] = position }
+        let tables = unsafe self.tables
+        var draw = balanceDraw
+        defer { balanceDraw = draw }
+        return Balancer.pick(
+            cluster, position: &position, draw: &draw, weight: { unsafe tables.endpoint($0).weight },
+            load: { pools[Int(poolOfEndpoint[$0])].active })
+    }
+
+    private mutating func sendContinue(_ downstream: SlotID) {
+        let text: StaticString = "HTTP/1.1 100 Continue\r\n\r\n"
+        unsafe sendDownstream(downstream, UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+    }
+
+    /// Gives the request a connection of its pool, kept or new, and sends the head on it.
+    mutating func attachUpstream(_ id: SlotID, freshConnection: Bool, hasMore: Bool) {
+        guard let exchange = unsafe exchanges.pointer(id) else { return }
+        let pool = unsafe exchange.pointee.pool
+        if !freshConnection, let upstreamID = takeIdle(pool), let upstream = unsafe upstreams.pointer(upstreamID) {
+            unsafe exchange.pointee.flags.insert(.onReusedConnection)
+            unsafe upstream.pointee.exchange = id
+            unsafe exchange.pointee.upstream = upstreamID
+            unsafe startSending(exchange, upstreamID, hasMore: hasMore)
+            return
+        }
+        unsafe exchange.pointee.flags.remove(.onReusedConnection)
+        unsafe exchange.pointee.record.times.upstreamConnectBegin = now.nanoseconds(since: exchange.pointee.start)
+        guard let upstreamID = connect(pool), let upstream = unsafe upstreams.pointer(upstreamID) else {
+            if upstreams.count >= limits.upstreamConnectionsMax {
+                reply(id, 503, .overflowBeforeResponse, [.upstreamOverflow], body: "too many upstream connections", closes: false)
+            } else {
+                failConnect(id)
+            }
+            return
+        }
+        unsafe upstream.pointee.exchange = id
+        unsafe exchange.pointee.upstream = upstreamID
+        unsafe upstream.pointee.output.append(exchange.pointee.requestHead.readable)
+    }
+
+    /// The connection is there: the head goes out, at once if nothing will follow it in this turn.
+    private mutating func startSending(_ exchange: UnsafeMutablePointer<Exchange>, _ upstreamID: SlotID, hasMore: Bool) {
+        guard let upstream = unsafe upstreams.pointer(upstreamID) else { return }
+        let elapsed = unsafe now.nanoseconds(since: exchange.pointee.start)
+        unsafe exchange.pointee.record.times.upstreamSendBegin = elapsed
+        unsafe exchange.pointee.record.upstreamLocal = upstream.pointee.local
+        unsafe exchange.pointee.record.attemptCount &+= 1
+        if unsafe hasMore && !exchange.pointee.flags.contains(.requestComplete) {
+            unsafe upstream.pointee.output.append(exchange.pointee.requestHead.readable)
+        } else {
+            unsafe sendUpstream(upstreamID, exchange.pointee.requestHead.readable)
+        }
+        if unsafe exchange.pointee.flags.contains(.requestComplete) { unsafe exchange.pointee.record.times.upstreamSendEnd = elapsed }
+    }
+
+    mutating func failConnect(_ id: SlotID) {
+        handle.statistics.add(handle.statistics.upstreamConnectFailures)
+        reply(
+            id, 503, .connectionFailureBeforeResponse, [.upstreamConnectionFailure],
+            body: "upstream connect error or disconnect/reset before headers. reset reason: connection failure", closes: false)
+    }
+}

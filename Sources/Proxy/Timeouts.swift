@@ -1,0 +1,137 @@
+internal import EventLoops
+internal import Primitives
+internal import Routing
+internal import TelemetryModel
+
+/// Deadlines. A connection has one timer; moving its deadline later costs a store, and the timer finds out when it fires.
+extension ProxyWorker {
+    mutating func setDeadline(ofDownstream id: SlotID, _ meaning: DownstreamConnection.Deadline, after nanoseconds: UInt64) {
+        guard let connection = unsafe downstreams.pointer(id) else { return }
+        let deadline = now + nanoseconds
+        unsafe connection.pointee.deadline = deadline
+        unsafe connection.pointee.deadlineMeaning = meaning
+        guard unsafe deadline < connection.pointee.timerAt else { return }
+        unsafe timers.cancel(connection.pointee.timer)
+        unsafe connection.pointee.timerAt = deadline
+        unsafe connection.pointee.timer = timers.arm(Token(.downstream, id).rawValue, at: deadline)
+    }
+
+    mutating func setDeadline(ofUpstream id: SlotID, after nanoseconds: UInt64) {
+        guard let upstream = unsafe upstreams.pointer(id) else { return }
+        let deadline = now + nanoseconds
+        unsafe upstream.pointee.deadline = deadline
+        guard unsafe deadline < upstream.pointee.timerAt else { return }
+        unsafe timers.cancel(upstream.pointee.timer)
+        unsafe upstream.pointee.timerAt = deadline
+        unsafe upstream.pointee.timer = timers.arm(Token(.upstream, id).rawValue, at: deadline)
+    }
+
+    mutating func fireTimers() {
+        firedTimers.removeAll(keepingCapacity: true)
+        timers.advance(to: now, fired: &firedTimers)
+        for index in firedTimers.indices {
+            let token = Token(rawValue: firedTimers[index])
+            switch token.kind {
+            case .downstream: downstreamTimerFired(token.id)
+            case .upstream: upstreamTimerFired(token.id)
+            case .exchange: routeTimedOut(token.id)
+            case .listenerResume: resumeListener(Int(token.id.index))
+            case .mailbox, .listener, nil: break
+            }
+        }
+    }
+
+    private mutating func downstreamTimerFired(_ id: SlotID) {
+        guard let connection = unsafe downstreams.pointer(id), unsafe !connection.pointee.isClosed else { return }
+        unsafe connection.pointee.timerAt = .distantFuture
+        if unsafe now < connection.pointee.deadline {
+            let deadline = unsafe connection.pointee.deadline
+            unsafe connection.pointee.timerAt = deadline
+            unsafe connection.pointee.timer = timers.arm(Token(.downstream, id).rawValue, at: deadline)
+            return
+        }
+        switch unsafe connection.pointee.deadlineMeaning {
+        case .idle, .linger: closeDownstream(id)
+        case .header: headerTimedOut(id)
+        case .stream: streamTimedOut(id)
+        }
+    }
+
+    private mutating func headerTimedOut(_ id: SlotID) {
+        guard let connection = unsafe downstreams.pointer(id) else { return }
+        guard unsafe connection.pointee.exchange.isNone else { return }
+        guard let exchangeID = exchanges.reuse() ?? exchanges.insert(Exchange()), let exchange = unsafe exchanges.pointer(exchangeID) else {
+            closeDownstream(id)
+            return
+        }
+        unsafe exchange.pointee.begin(downstream: id, start: now)
+        unsafe connection.pointee.exchange = exchangeID
+        unsafe exchange.pointee.record.startUnixNanoseconds = unix(now)
+        unsafe exchange.pointee.record.downstreamRemote = connection.pointee.remote
+        unsafe exchange.pointee.record.downstreamLocal = connection.pointee.local
+        unsafe exchange.pointee.record.side = listeners[connection.pointee.listener].plan.side
+        reply(
+            exchangeID, 408, .requestHeaderTimeout, [.downstreamProtocolError],
+            body: "the request's header section did not arrive in time", closes: true)
+    }
+
+    private mutating func streamTimedOut(_ id: SlotID) {
+        guard let connection = unsafe downstreams.pointer(id) else { return }
+        let exchangeID = unsafe connection.pointee.exchange
+        guard let exchange = unsafe exchanges.pointer(exchangeID) else {
+            // The response is complete but the client never took it.
+            closeDownstream(id)
+            return
+        }
+        if unsafe exchange.pointee.flags.contains(.isTunnel) {
+            unsafe exchange.pointee.record.flags.insert(.streamIdleTimeout)
+            unsafe closeTunnel(exchange)
+        } else if unsafe exchange.pointee.flags.contains(.responseStarted) {
+            unsafe exchange.pointee.record.flags.insert(.streamIdleTimeout)
+            unsafe exchange.pointee.record.details = .streamIdleTimeout
+            cutResponse(exchangeID)
+        } else {
+            let isComplete = unsafe exchange.pointee.flags.contains(.requestComplete)
+            reply(exchangeID, isComplete ? 504 : 408, .streamIdleTimeout, [.streamIdleTimeout], body: "stream timeout", closes: true)
+        }
+    }
+
+    private mutating func upstreamTimerFired(_ id: SlotID) {
+        guard let upstream = unsafe upstreams.pointer(id), unsafe upstream.pointee.state != .closed else { return }
+        unsafe upstream.pointee.timerAt = .distantFuture
+        if unsafe now < upstream.pointee.deadline {
+            let deadline = unsafe upstream.pointee.deadline
+            if deadline == .distantFuture { return }
+            unsafe upstream.pointee.timerAt = deadline
+            unsafe upstream.pointee.timer = timers.arm(Token(.upstream, id).rawValue, at: deadline)
+            return
+        }
+        switch unsafe upstream.pointee.state {
+        case .idle: closeUpstream(id)
+        case .connecting:
+            let exchangeID = unsafe upstream.pointee.exchange
+            abandonUpstream(id)
+            if let exchange = unsafe exchanges.pointer(exchangeID) {
+                unsafe exchange.pointee.upstream = .none
+                unsafe exchange.pointee.record.attemptCount &+= 1
+                failConnect(exchangeID)
+            }
+        case .active, .closed: break
+        }
+    }
+
+    /// The route's timeout covers the whole request (semantics 2.3).
+    private mutating func routeTimedOut(_ id: SlotID) {
+        guard let exchange = unsafe exchanges.pointer(id) else { return }
+        unsafe exchange.pointee.timer = .none
+        // An upgraded connection has had its response.
+        if unsafe exchange.pointee.flags.contains(.isTunnel) { return }
+        if unsafe exchange.pointee.flags.contains(.responseStarted) {
+            unsafe exchange.pointee.record.flags.insert(.upstreamRequestTimeout)
+            unsafe exchange.pointee.record.details = .upstreamResponseTimeout
+            cutResponse(id)
+        } else {
+            reply(id, 504, .upstreamResponseTimeout, [.upstreamRequestTimeout], body: "upstream request timeout", closes: false)
+        }
+    }
+}

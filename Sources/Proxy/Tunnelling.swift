@@ -1,0 +1,61 @@
+internal import EventLoops
+internal import HTTP
+internal import Primitives
+internal import TelemetryModel
+
+/// Upgraded connections (RFC 9110 7.8, WebSocket): after 101 the bytes pass untouched, each direction ending on its own.
+extension ProxyWorker {
+    /// Passes the 101 in `head` on and opens the tunnel. What follows it is taken by the caller.
+    mutating func beginTunnel(_ exchange: UnsafeMutablePointer<Exchange>) {
+        unsafe exchange.pointee.flags.formUnion([.isTunnel, .responseStarted])
+        unsafe exchange.pointee.record.responseCode = 101
+        unsafe exchange.pointee.record.details = .viaUpstream
+        assembly.append("HTTP/1.1 101 Switching Protocols\r\n")
+        for index in 0..<head.fieldCount {
+            let name = unsafe head.field(index).name
+            if name == .contentLength || name == .transferEncoding || (name.isHopByHop && name != .upgrade) { continue }
+            Self.appendField(head, index, to: &assembly)
+        }
+        assembly.append("Connection: Upgrade\r\n\r\n")
+        unsafe exchange.pointee.record.responseHeaderBytes = UInt32(clamping: assembly.count)
+        unsafe exchange.pointee.record.times.downstreamSendBegin = now.nanoseconds(since: exchange.pointee.start)
+        unsafe captureResponseHeaders(exchange)
+        unsafe resumeLater(downstream: exchange.pointee.downstream)
+    }
+
+    /// One side sends no more: the other is told once it has everything, and the tunnel ends with the second end.
+    mutating func tunnelEnded(fromDownstream: Bool, _ exchange: UnsafeMutablePointer<Exchange>) {
+        unsafe exchange.pointee.flags.insert(fromDownstream ? .downstreamEnded : .upstreamEnded)
+        if unsafe exchange.pointee.flags.isSuperset(of: [.downstreamEnded, .upstreamEnded]) {
+            unsafe closeTunnel(exchange)
+            return
+        }
+        if fromDownstream {
+            if let upstream = unsafe upstreams.pointer(exchange.pointee.upstream), unsafe upstream.pointee.output.isEmpty {
+                unsafe Socket.shutdownWrite(upstream.pointee.fd)
+            }
+        } else if let connection = unsafe downstreams.pointer(exchange.pointee.downstream) {
+            if unsafe connection.pointee.output.isEmpty {
+                unsafe Socket.shutdownWrite(connection.pointee.fd)
+            } else {
+                // With bytes still to write, both ends are closed once they are out.
+                unsafe connection.pointee.closesAfterFlush = true
+                unsafe closeTunnel(exchange)
+            }
+        }
+    }
+
+    mutating func closeTunnel(_ exchange: UnsafeMutablePointer<Exchange>) {
+        let downstreamID = unsafe exchange.pointee.downstream
+        unsafe abandonUpstream(exchange.pointee.upstream)
+        unsafe exchange.pointee.upstream = .none
+        guard let connection = unsafe downstreams.pointer(downstreamID) else { return }
+        let id = unsafe connection.pointee.exchange
+        finish(id)
+        if unsafe connection.pointee.output.isEmpty {
+            closeDownstream(downstreamID)
+        } else {
+            unsafe connection.pointee.closesAfterFlush = true
+        }
+    }
+}

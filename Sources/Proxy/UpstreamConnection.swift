@@ -1,0 +1,62 @@
+internal import EventLoops
+internal import HTTP
+internal import Primitives
+internal import TelemetryModel
+
+/// A connection that we made to an endpoint. It serves one request at a time and rests in its pool in between.
+struct UpstreamConnection: ~Copyable {
+    enum State {
+        case connecting, active, idle, closed
+    }
+
+    let fd: Int32
+    /// Index into the worker's pools.
+    let pool: Int
+    var state = State.connecting
+    var input = ByteBuffer()
+    var output = ByteBuffer()
+    var scan = HeadScan()
+    var exchange = SlotID.none
+    var requestsServed: UInt32 = 0
+    var local = SocketEndpoint()
+    /// Neighbours in the pool's list of idle connections.
+    var nextIdle = SlotID.none
+    var previousIdle = SlotID.none
+    var deadline: MonotonicInstant
+    var timer = TimerWheel.TimerID.none
+    var timerAt = MonotonicInstant.distantFuture
+    var connectBegan: MonotonicInstant
+    var isReadable = false
+    var sawHangUp = false
+    /// Not read because the client is slow.
+    var isPaused = false
+
+    init(fd: Int32, pool: Int, now: MonotonicInstant, deadline: MonotonicInstant) {
+        self.fd = fd
+        self.pool = pool
+        self.deadline = deadline
+        connectBegan = now
+    }
+}
+
+/// One endpoint of one cluster as one worker uses it.
+struct UpstreamPool {
+    var endpoint: SocketEndpoint
+    var cluster: NameID
+    var settings: PoolSettings
+    /// Most recently used first, so that surplus connections age and close.
+    var firstIdle = SlotID.none
+    var idleCount: UInt32 = 0
+    /// Requests in flight, for LEAST_REQUEST.
+    var active: UInt32 = 0
+    var connections: UInt32 = 0
+    /// The configuration it was last part of.
+    var generation: UInt64
+    var isFree = false
+}
+
+struct PoolSettings {
+    var connectTimeoutNanoseconds: UInt64
+    var idleTimeoutNanoseconds: UInt64
+    var maxRequestsPerConnection: UInt32
+}

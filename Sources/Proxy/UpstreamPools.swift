@@ -1,0 +1,157 @@
+internal import EventLoops
+internal import HTTP
+internal import Primitives
+internal import Routing
+internal import TelemetryModel
+
+/// Upstream connections: taken, made, returned and dropped.
+extension ProxyWorker {
+    private struct PoolKey: Hashable {
+        var cluster: NameID
+        var endpoint: SocketEndpoint
+    }
+
+    /// Maps the endpoints of a new configuration to pools, keeping those that go on. Allocates; between two turns only.
+    mutating func adoptPools(_ routing: RoutingSnapshot) {
+        var known: [PoolKey: Int] = [:]
+        for index in pools.indices where !pools[index].isFree { known[PoolKey(cluster: pools[index].cluster, endpoint: pools[index].endpoint)] = index }
+        poolOfEndpoint = [Int32](repeating: -1, count: routing.endpointCount)
+        for index in 0..<routing.endpointCount {
+            let entry = unsafe tables.endpoint(index)
+            let cluster = unsafe tables.cluster(Int(entry.cluster))
+            let settings = PoolSettings(
+                connectTimeoutNanoseconds: cluster.connectTimeoutNanoseconds, idleTimeoutNanoseconds: cluster.idleTimeoutNanoseconds,
+                maxRequestsPerConnection: cluster.maxRequestsPerConnection)
+            let key = PoolKey(cluster: cluster.name, endpoint: entry.address)
+            let pool: Int
+            if let existing = known[key] {
+                pool = existing
+                pools[pool].settings = settings
+                pools[pool].generation = routing.generation
+            } else {
+                let fresh = UpstreamPool(endpoint: entry.address, cluster: cluster.name, settings: settings, generation: routing.generation)
+                if let free = freePools.popLast() {
+                    pool = free
+                    pools[pool] = fresh
+                } else {
+                    pools.append(fresh)
+                    pool = pools.count - 1
+                }
+                known[key] = pool
+            }
+            poolOfEndpoint[index] = Int32(clamping: pool)
+        }
+        for index in pools.indices where !pools[index].isFree && pools[index].generation != routing.generation {
+            while let idle = takeIdle(index) { closeUpstream(idle) }
+            freePoolIfUnused(index)
+        }
+    }
+
+    private mutating func freePoolIfUnused(_ index: Int) {
+        guard !pools[index].isFree, pools[index].generation != configuration.routing.generation, pools[index].active == 0,
+            pools[index].connections == 0
+        else { return }
+        pools[index].isFree = true
+        freePools.append(index)
+    }
+
+    /// An idle connection of a pool, marked active; nil when none is left.
+    mutating func takeIdle(_ pool: Int) -> SlotID? {
+        let id = pools[pool].firstIdle
+        guard let upstream = unsafe upstreams.pointer(id) else { return nil }
+        unsafe unlinkIdle(upstream, pool)
+        unsafe upstream.pointee.state = .active
+        return id
+    }
+
+    private mutating func unlinkIdle(_ upstream: UnsafeMutablePointer<UpstreamConnection>, _ pool: Int) {
+        let next = unsafe upstream.pointee.nextIdle
+        let previous = unsafe upstream.pointee.previousIdle
+        if let neighbour = unsafe upstreams.pointer(previous) {
+            unsafe neighbour.pointee.nextIdle = next
+        } else {
+            pools[pool].firstIdle = next
+        }
+        if let neighbour = unsafe upstreams.pointer(next) { unsafe neighbour.pointee.previousIdle = previous }
+        unsafe upstream.pointee.nextIdle = .none
+        unsafe upstream.pointee.previousIdle = .none
+        pools[pool].idleCount -= 1
+    }
+
+    /// Begins a connection; nil when the system or the table refuses.
+    mutating func connect(_ pool: Int) -> SlotID? {
+        do throws(SystemError) {
+            let fd = try Socket.connect(to: pools[pool].endpoint)
+            let deadline = now + pools[pool].settings.connectTimeoutNanoseconds
+            guard let id = upstreams.insert(UpstreamConnection(fd: fd, pool: pool, now: now, deadline: deadline)) else {
+                Socket.close(fd)
+                return nil
+            }
+            do throws(SystemError) {
+                try poller.add(stream: fd, token: Token(.upstream, id).rawValue)
+            } catch {
+                Socket.close(fd)
+                upstreams.remove(id)
+                return nil
+            }
+            pools[pool].connections += 1
+            handle.statistics.add(handle.statistics.upstreamTotal)
+            setDeadline(ofUpstream: id, after: pools[pool].settings.connectTimeoutNanoseconds)
+            return id
+        } catch {
+            return nil
+        }
+    }
+
+    /// The response is complete: the connection rests in its pool, or goes.
+    mutating func releaseUpstream(_ id: SlotID, isReusable: Bool) {
+        guard let upstream = unsafe upstreams.pointer(id), unsafe upstream.pointee.state != .closed else { return }
+        let pool = unsafe upstream.pointee.pool
+        unsafe upstream.pointee.exchange = .none
+        unsafe upstream.pointee.isPaused = false
+        unsafe upstream.pointee.requestsServed &+= 1
+        let servedMax = pools[pool].settings.maxRequestsPerConnection
+        let isSpent = unsafe servedMax > 0 && upstream.pointee.requestsServed >= servedMax
+        guard isReusable, !isSpent, !isDraining, unsafe !upstream.pointee.sawHangUp && upstream.pointee.input.isEmpty && upstream.pointee.output.isEmpty,
+            pools[pool].generation == configuration.routing.generation, pools[pool].idleCount < limits.idleConnectionsPerEndpointMax
+        else {
+            closeUpstream(id)
+            return
+        }
+        unsafe upstream.pointee.state = .idle
+        unsafe upstream.pointee.scan = .init()
+        let first = pools[pool].firstIdle
+        unsafe upstream.pointee.nextIdle = first
+        if let neighbour = unsafe upstreams.pointer(first) { unsafe neighbour.pointee.previousIdle = id }
+        pools[pool].firstIdle = id
+        pools[pool].idleCount += 1
+        let idle = pools[pool].settings.idleTimeoutNanoseconds
+        setDeadline(ofUpstream: id, after: idle == 0 ? .max : idle)
+    }
+
+    /// Drops the connection of a request that will not be finished.
+    mutating func abandonUpstream(_ id: SlotID) {
+        guard let upstream = unsafe upstreams.pointer(id), unsafe upstream.pointee.state != .closed else { return }
+        unsafe upstream.pointee.exchange = .none
+        closeUpstream(id)
+    }
+
+    mutating func closeUpstream(_ id: SlotID) {
+        guard let upstream = unsafe upstreams.pointer(id), unsafe upstream.pointee.state != .closed else { return }
+        let pool = unsafe upstream.pointee.pool
+        if unsafe upstream.pointee.state == .idle { unsafe unlinkIdle(upstream, pool) }
+        unsafe upstream.pointee.state = .closed
+        unsafe timers.cancel(upstream.pointee.timer)
+        unsafe Socket.close(upstream.pointee.fd)
+        closedUpstream.append(id)
+        pools[pool].connections -= 1
+        freePoolIfUnused(pool)
+    }
+
+    /// A request no longer counts as load on its endpoint.
+    mutating func leavePool(_ pool: Int) {
+        guard pool >= 0 else { return }
+        pools[pool].active -= 1
+        freePoolIfUnused(pool)
+    }
+}

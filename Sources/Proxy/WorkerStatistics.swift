@@ -1,0 +1,30 @@
+public import Synchronization
+
+/// Self-metrics of one worker: written by it, read by anybody.
+public final class WorkerStatistics: Sendable {
+    public let downstreamActive = Atomic<Int>(0)
+    public let downstreamTotal = Atomic<UInt64>(0)
+    public let upstreamActive = Atomic<Int>(0)
+    public let upstreamTotal = Atomic<UInt64>(0)
+    public let upstreamConnectFailures = Atomic<UInt64>(0)
+    public let requestsActive = Atomic<Int>(0)
+    public let requestsTotal = Atomic<UInt64>(0)
+    /// Connections refused because a table was full or no descriptor was left.
+    public let acceptFailures = Atomic<UInt64>(0)
+    /// Requests refused for their form; index = `HeadError.rawValue`, the last for a bad body or target.
+    public let protocolErrors = Atomic<UInt64>(0)
+    /// Requests sent again because a kept-alive connection turned out to be gone.
+    public let staleRetries = Atomic<UInt64>(0)
+    public let upstreamProtocolErrors = Atomic<UInt64>(0)
+    /// The longest time between two turns of the loop since somebody last took it, nanoseconds.
+    public let turnNanosecondsMax = Atomic<UInt64>(0)
+    /// Generation of the configuration in use.
+    public let configurationGeneration = Atomic<UInt64>(0)
+
+    public init() {}
+
+    @inline(__always)
+    func add(_ counter: borrowing Atomic<UInt64>, _ amount: UInt64 = 1) {
+        counter.store(counter.load(ordering: .relaxed) &+ amount, ordering: .relaxed)
+    }
+}

@@ -1,0 +1,229 @@
+internal import EventLoops
+public import HTTPService
+internal import Synchronization
+internal import TelemetryWire
+
+/// The state of one proxy worker, as the composition root reads it from the worker's own statistics.
+public struct ProxyWorkerHealth: Sendable {
+    public var worker: String
+    /// Now.
+    public var downstreamConnections: Double = 0
+    public var upstreamConnections: Double = 0
+    public var requestsActive: Double = 0
+    public var downstreamConnectionsTotal: Double = 0
+    public var upstreamConnectionsTotal: Double = 0
+    public var upstreamConnectFailuresTotal: Double = 0
+    public var requestsTotal: Double = 0
+    public var acceptFailuresTotal: Double = 0
+    public var protocolErrorsTotal: Double = 0
+    public var staleRetriesTotal: Double = 0
+    /// The longest time between two turns of the loop since the last scrape, seconds.
+    public var loopLagSeconds: Double = 0
+
+    public init(worker: String) { self.worker = worker }
+}
+
+public struct ConfigurationHealth: Sendable {
+    /// 0 = none has been adopted.
+    public var generation: UInt64 = 0
+    public var reloads: UInt64 = 0
+    public var reloadFailures: UInt64 = 0
+    public var isLastReloadSuccessful = true
+    /// Seconds since 1970 of the last success; 0 = never.
+    public var lastReloadSuccessSeconds: Double = 0
+
+    public init() {}
+}
+
+/// A bounded queue between two components.
+public struct QueueHealth: Sendable {
+    /// A fixed name: `records`, `spans`, `zipkin_export`...
+    public var queue: String
+    public var depth: Double
+    public var capacity: Double
+
+    public init(queue: String, depth: Double, capacity: Double) {
+        self.queue = queue
+        self.depth = depth
+        self.capacity = capacity
+    }
+}
+
+/// Telemetry that was given up, by what it was and why; both from fixed lists.
+public struct DropCount: Sendable {
+    /// `record`, `span`, `log_line`...
+    public var kind: String
+    public var reason: String
+    public var count: Double
+
+    public init(kind: String, reason: String, count: Double) {
+        self.kind = kind
+        self.reason = reason
+        self.count = count
+    }
+}
+
+/// The families that every Skein exposes, under the names that `dashboards/` uses.
+extension SelfMetrics {
+    /// The process: CPU, memory, descriptors, threads, start; under Prometheus' conventional names as well as ours.
+    public func registerProcess(version: String) {
+        register {
+            let now = ProcessResources.current()
+            return [
+                MetricSamples(name: "skein_build_info", help: "Version of the running program; always 1.", kind: .gauge, label: "version", values: [(version, 1)]),
+                MetricSamples(name: "skein_cpu_seconds_total", help: "User and system CPU time spent, in seconds.", kind: .counter, value: now.cpuSeconds),
+                MetricSamples(name: "skein_resident_memory_bytes", help: "Resident memory in bytes.", kind: .gauge, value: Double(now.residentBytes)),
+                MetricSamples(name: "skein_open_fds", help: "Open file descriptors.", kind: .gauge, value: Double(now.openDescriptors)),
+                MetricSamples(name: "skein_threads", help: "Threads of the process.", kind: .gauge, value: Double(now.threads)),
+                MetricSamples(name: "skein_start_time_seconds", help: "Start of the process in seconds since 1970.", kind: .gauge, value: now.startTimeSeconds),
+                MetricSamples(
+                    name: "process_cpu_seconds_total", help: "Total user and system CPU time spent in seconds.", kind: .counter, value: now.cpuSeconds),
+                MetricSamples(
+                    name: "process_resident_memory_bytes", help: "Resident memory size in bytes.", kind: .gauge, value: Double(now.residentBytes)),
+                MetricSamples(
+                    name: "process_virtual_memory_bytes", help: "Virtual memory size in bytes.", kind: .gauge, value: Double(now.virtualBytes)),
+                MetricSamples(name: "process_open_fds", help: "Number of open file descriptors.", kind: .gauge, value: Double(now.openDescriptors)),
+                MetricSamples(name: "process_max_fds", help: "Maximum number of open file descriptors.", kind: .gauge, value: Double(now.descriptorsMax)),
+                MetricSamples(
+                    name: "process_start_time_seconds", help: "Start time of the process since unix epoch in seconds.", kind: .gauge,
+                    value: now.startTimeSeconds),
+            ]
+        }
+    }
+
+    /// One of the process's own HTTP servers. `name` is one of a few fixed words.
+    public func registerServer(_ name: String, _ statistics: ServiceStatistics) {
+        register {
+            func family(_ suffix: String, _ help: String, _ kind: MetricKind, _ value: Double) -> MetricSamples {
+                MetricSamples(name: "skein_server_" + suffix, help: help, kind: kind, label: "server", values: [(name, value)])
+            }
+            return [
+                family("connections_active", "Open connections of an own HTTP server.", .gauge, Double(statistics.connectionsActive.load(ordering: .relaxed))),
+                family("requests_total", "Requests handled by an own HTTP server.", .counter, Double(statistics.requestsTotal.load(ordering: .relaxed))),
+                family(
+                    "requests_refused_total", "Requests refused for their form, their size or the load.", .counter,
+                    Double(statistics.requestsRefused.load(ordering: .relaxed))),
+                family(
+                    "accept_failures_total", "Connections that could not be taken.", .counter, Double(statistics.acceptFailures.load(ordering: .relaxed))),
+                family(
+                    "streams_cut_total", "Readers of streamed answers disconnected for being slow.", .counter,
+                    Double(statistics.streamsCut.load(ordering: .relaxed))),
+            ]
+        }
+    }
+
+    public func registerQueryPool(_ pool: QueryPool) {
+        register { [pool] in
+            [
+                MetricSamples(name: "skein_queue_depth", help: "Entries waiting in a bounded queue.", kind: .gauge, label: "queue", values: [("query", Double(pool.depth))]),
+                MetricSamples(
+                    name: "skein_queue_capacity", help: "Entries that a bounded queue holds at most.", kind: .gauge, label: "queue",
+                    values: [("query", Double(pool.queueMax))]),
+                MetricSamples(name: "skein_queries_total", help: "Queries and scrapes answered.", kind: .counter, value: Double(pool.finished)),
+                MetricSamples(
+                    name: "skein_queries_refused_total", help: "Queries refused because too many were waiting.", kind: .counter, value: Double(pool.refused)),
+            ]
+        }
+    }
+
+    public func registerQueues(_ queues: @escaping @Sendable () -> [QueueHealth]) {
+        register {
+            let now = queues()
+            return [
+                MetricSamples(
+                    name: "skein_queue_depth", help: "Entries waiting in a bounded queue.", kind: .gauge, label: "queue",
+                    values: now.map { ($0.queue, $0.depth) }),
+                MetricSamples(
+                    name: "skein_queue_capacity", help: "Entries that a bounded queue holds at most.", kind: .gauge, label: "queue",
+                    values: now.map { ($0.queue, $0.capacity) }),
+            ]
+        }
+    }
+
+    public func registerDrops(_ drops: @escaping @Sendable () -> [DropCount]) {
+        register {
+            [
+                MetricSamples(
+                    name: "skein_telemetry_dropped_total", help: "Telemetry given up, by what it was and why.", kind: .counter,
+                    samples: drops().map { MetricSamples.Sample(labels: [("kind", $0.kind), ("reason", $0.reason)], value: $0.count) })
+            ]
+        }
+    }
+
+    public func registerProxy(_ workers: @escaping @Sendable () -> [ProxyWorkerHealth]) {
+        register {
+            let now = workers()
+            func family(_ suffix: String, _ help: String, _ kind: MetricKind, _ value: (ProxyWorkerHealth) -> Double) -> MetricSamples {
+                MetricSamples(name: "skein_proxy_" + suffix, help: help, kind: kind, label: "worker", values: now.map { ($0.worker, value($0)) })
+            }
+            return [
+                family("downstream_connections_active", "Open connections from clients.", .gauge) { $0.downstreamConnections },
+                family("upstream_connections_active", "Open connections to upstreams.", .gauge) { $0.upstreamConnections },
+                family("requests_active", "Requests being forwarded.", .gauge) { $0.requestsActive },
+                family("downstream_connections_total", "Connections accepted from clients.", .counter) { $0.downstreamConnectionsTotal },
+                family("upstream_connections_total", "Connections opened to upstreams.", .counter) { $0.upstreamConnectionsTotal },
+                family("upstream_connect_failures_total", "Connections to upstreams that failed.", .counter) { $0.upstreamConnectFailuresTotal },
+                family("requests_total", "Requests finished, whatever came of them.", .counter) { $0.requestsTotal },
+                family("accept_failures_total", "Connections refused for want of room or descriptors.", .counter) { $0.acceptFailuresTotal },
+                family("protocol_errors_total", "Requests refused for their form.", .counter) { $0.protocolErrorsTotal },
+                family("stale_retries_total", "Requests sent again because a kept-alive connection was gone.", .counter) { $0.staleRetriesTotal },
+                family("loop_lag_seconds", "Longest turn of the event loop since the last scrape, in seconds.", .gauge) { $0.loopLagSeconds },
+            ]
+        }
+    }
+
+    public func registerConfiguration(_ state: @escaping @Sendable () -> ConfigurationHealth) {
+        register {
+            let now = state()
+            return [
+                MetricSamples(name: "skein_config_generation", help: "Generation of the configuration in force.", kind: .gauge, value: Double(now.generation)),
+                MetricSamples(name: "skein_config_reloads_total", help: "Configurations adopted.", kind: .counter, value: Double(now.reloads)),
+                MetricSamples(
+                    name: "skein_config_reload_failures_total", help: "Configurations refused because of errors.", kind: .counter,
+                    value: Double(now.reloadFailures)),
+                MetricSamples(
+                    name: "skein_config_last_reload_successful", help: "Whether the last configuration was adopted.", kind: .gauge,
+                    value: now.isLastReloadSuccessful ? 1 : 0),
+                MetricSamples(
+                    name: "skein_config_last_reload_success_timestamp_seconds", help: "When a configuration was last adopted, in seconds since 1970.",
+                    kind: .gauge, value: now.lastReloadSuccessSeconds),
+            ]
+        }
+    }
+
+    public func registerStore(_ store: any TraceQuerying) {
+        register {
+            let now = store.health()
+            func gauge(_ suffix: String, _ help: String, _ value: UInt64) -> MetricSamples {
+                MetricSamples(name: "skein_store_" + suffix, help: help, kind: .gauge, value: Double(value))
+            }
+            func counter(_ suffix: String, _ help: String, _ value: UInt64) -> MetricSamples {
+                MetricSamples(name: "skein_store_" + suffix, help: help, kind: .counter, value: Double(value))
+            }
+            func byLabel(_ suffix: String, _ help: String, _ label: String, _ values: [String: UInt64]) -> MetricSamples {
+                MetricSamples(
+                    name: "skein_store_" + suffix, help: help, kind: .counter, label: label,
+                    values: values.sorted { $0.key < $1.key }.map { ($0.key, Double($0.value)) })
+            }
+            return [
+                gauge("healthy", "Whether the store takes and answers.", now.problem == nil ? 1 : 0),
+                counter("spans_accepted_total", "Spans committed and acknowledged.", now.spansAccepted),
+                byLabel("spans_refused_total", "Spans the store refused, by reason.", "reason", now.spansRefused),
+                counter("spans_expired_total", "Spans deleted by retention.", now.spansExpired),
+                gauge("spans", "Spans readable now.", now.spansStored),
+                gauge("journal_rows", "Journal rows waiting for compaction.", now.journalRows),
+                gauge("journal_spans", "Spans waiting for compaction.", now.journalSpans),
+                gauge("journal_bytes", "Bytes waiting for compaction.", now.journalBytes),
+                gauge("queued_batches", "Batches waiting for their commit.", now.queuedBatches),
+                gauge("queued_bytes", "Bytes waiting for their commit.", now.queuedBytes),
+                gauge("segments", "Trace segments.", now.segments),
+                gauge("segment_bytes", "Bytes of all trace segments.", now.segmentBytes),
+                gauge("file_bytes", "Bytes of the database and its write-ahead log.", now.fileBytes),
+                counter("commits_total", "Transactions that made spans durable.", now.commits),
+                counter("compactions_total", "Compactions of the journal into a segment.", now.compactions),
+                counter("merges_total", "Merges of small segments.", now.merges),
+                byLabel("quarantined_total", "Damaged things set aside, by what they are.", "kind", now.quarantined),
+            ]
+        }
+    }
+}

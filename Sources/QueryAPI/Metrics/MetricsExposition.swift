@@ -1,0 +1,195 @@
+public import HTTPService
+public import Primitives
+internal import Synchronization
+public import TelemetryModel
+public import TelemetryWire
+
+/// Bytes and connections of TCP streams between two identities; counted by the proxy, exposed as `istio_tcp_*`.
+public struct TCPSeries: Sendable {
+    public var labels: LabelSetID
+    public var side: ProxySide
+    public var flags: ResponseFlags
+    /// Sent by the server of the connection, and received from its client.
+    public var sentBytes: UInt64 = 0
+    public var receivedBytes: UInt64 = 0
+    public var connectionsOpened: UInt64 = 0
+    public var connectionsClosed: UInt64 = 0
+
+    public init(labels: LabelSetID, side: ProxySide, flags: ResponseFlags = []) {
+        self.labels = labels
+        self.side = side
+        self.flags = flags
+    }
+}
+
+/// Bounds of a scrape.
+public enum MetricsLimits {
+    /// Bytes of one exposition. More is refused with 503 and the remedy: a smaller series budget. A RED series takes about 62 KB, because
+    /// every line repeats 25 labels: this is room for some 4,000.
+    public static let answerBytesMax = 256 << 20
+}
+
+/// `GET /metrics`, `/stats/prometheus` and `/prometheus`: RED series of all workers under Istio's names, and our own metrics.
+///
+/// Shards are read without holding a worker up; text is made on the pool. One scrape at a time: a second waits for the first.
+public final class MetricsExposition: Sendable {
+    private struct State {
+        var labels: SeriesLabels
+        var janitor: SeriesJanitor
+        /// Size of the last exposition, so that the next is not grown step by step.
+        var bytes = 4096
+        var expiries: [SeriesExpiry] = []
+    }
+
+    private let shards: [REDShard]
+    private let selfMetrics: SelfMetrics
+    private let pool: QueryPool
+    private let tcp: @Sendable () -> [TCPSeries]
+    private let now: @Sendable () -> MonotonicInstant
+    private let state: Mutex<State>
+    private let series = Atomic<Int>(0)
+
+    /// `shards` are those of the workers, in worker order.
+    public init(
+        shards: [REDShard], catalogs: Catalogs, selfMetrics: SelfMetrics, pool: QueryPool,
+        idleExpirySeconds: UInt64 = SeriesJanitor.idleSecondsDefault, tcp: @escaping @Sendable () -> [TCPSeries] = { [] },
+        now: @escaping @Sendable () -> MonotonicInstant = { SystemClock.monotonicNow() }
+    ) {
+        self.shards = shards
+        self.selfMetrics = selfMetrics
+        self.pool = pool
+        self.tcp = tcp
+        self.now = now
+        state = Mutex(State(labels: SeriesLabels(catalogs: catalogs), janitor: SeriesJanitor(idleSeconds: idleExpirySeconds)))
+    }
+
+    public func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome? {
+        guard request.path == "/metrics" || request.path == "/stats/prometheus" || request.path == "/prometheus" else { return nil }
+        if let refusal = APIReply.refusal(request.method) { return .respond(refusal) }
+        let format = ExpositionFormat.negotiate(accept: request.header("accept"))
+        return pool.answer(responder) { [self] in
+            guard let body = exposition(format) else {
+                return .text(
+                    503, "the exposition would be larger than \(MetricsLimits.answerBytesMax) bytes: lower the series budget or the idle expiry")
+            }
+            return ServiceResponse(status: 200, contentType: "\(format.contentType)", headers: [("Vary", "Accept")], body: body)
+        }
+    }
+
+    /// The whole page; nil when it would be larger than `MetricsLimits.answerBytesMax`. Blocks; any thread.
+    public func exposition(_ format: ExpositionFormat) -> [UInt8]? {
+        var bytes: [UInt8] = []
+        let isWhole = state.withLock { state in
+            let visible = collect(&state)
+            let size = visible.reduce(into: 0) { $0 += (state.labels.text($1.key).count + 64) * RequestFamilies.samplesPerSeries }
+            guard size < MetricsLimits.answerBytesMax else { return false }
+            bytes.reserveCapacity(max(state.bytes, size) + 64 * 1024)
+            var writer = ExpositionWriter(format: format)
+            RequestFamilies.write(visible, state.labels, &writer, to: &bytes)
+            TCPFamilies.write(tcp(), state.labels, &writer, to: &bytes)
+            appendSelf(&writer, to: &bytes)
+            writer.end(to: &bytes)
+            state.bytes = bytes.count
+            return true
+        }
+        return isWhole ? bytes : nil
+    }
+
+    /// What the workers should free: `for e in expire() { worker[e.shard].send(.expire(e.series)) }`. Call every minute or so, from any
+    /// thread that may block; scrapes do not need it to hide idle series.
+    public func expireIdleSeries() -> [SeriesExpiry] {
+        state.withLock { state in
+            _ = collect(&state)
+            return state.expiries
+        }
+    }
+
+    /// Series in the shards at the last look, overflow series included.
+    public var seriesCount: Int { series.load(ordering: .relaxed) }
+    /// Requests that were counted in an overflow series because a shard's budget was spent.
+    public var overflowedRequests: UInt64 { shards.reduce(0) { $0 &+ $1.overflowed.load(ordering: .relaxed) } }
+
+    /// Sums all shards, asks the janitor, and returns what is to be shown, in the order of the keys.
+    private func collect(_ state: inout State) -> [SeriesSnapshot] {
+        state.labels.trim()
+        var places: [SeriesKey: Int] = [:]
+        var sums: [SeriesSnapshot] = []
+        /// Rows behind each sum: shard, key there, count there.
+        var rows: [[(shard: Int, key: SeriesKey, requests: UInt64)]] = []
+        for (shard, source) in shards.enumerated() {
+            source.read { snapshot in
+                let key = state.labels.representative(snapshot.key)
+                if let place = places[key] {
+                    sums[place].add(snapshot)
+                    rows[place].append((shard, snapshot.key, snapshot.requests))
+                } else {
+                    places[key] = sums.count
+                    var first = snapshot
+                    first.key = key
+                    sums.append(first)
+                    rows.append([(shard, snapshot.key, snapshot.requests)])
+                }
+            }
+        }
+        series.store(sums.count, ordering: .relaxed)
+        let now = now()
+        var visible: [SeriesSnapshot] = []
+        visible.reserveCapacity(sums.count)
+        var idle = [[(key: SeriesKey, requests: UInt64)]](repeating: [], count: shards.count)
+        state.janitor.beginPass()
+        for place in sums.indices {
+            let counts = rows[place].reduce(0) { $0 &+ $1.requests &* (0x9E37_79B9_7F4A_7C15 &* (2 &* UInt64($1.shard) &+ 1)) }
+            if state.janitor.isIdle(sums[place].key, counts: counts, now: now) {
+                for row in rows[place] { idle[row.shard].append((row.key, row.requests)) }
+            } else {
+                visible.append(sums[place])
+            }
+        }
+        state.janitor.endPass()
+        state.expiries = idle.indices.filter { !idle[$0].isEmpty }.map { SeriesExpiry(shard: $0, series: idle[$0]) }
+        visible.sort { $0.key.precedes($1.key) }
+        return visible
+    }
+
+    private func appendSelf(_ writer: inout ExpositionWriter, to bytes: inout [UInt8]) {
+        var families = selfMetrics.collect()
+        families.append(
+            MetricSamples(name: "skein_metric_series", help: "RED series of all workers, overflow series included.", kind: .gauge, value: Double(seriesCount)))
+        families.append(
+            MetricSamples(
+                name: "skein_metric_series_overflowed_total", help: "Requests counted in an overflow series because the budget was spent.", kind: .counter,
+                value: Double(overflowedRequests)))
+        for family in families {
+            writer.begin(family.family, to: &bytes)
+            for sample in family.samples {
+                let labels = SelfMetrics.labelText(sample.labels)
+                if family.family.kind == .counter {
+                    writer.counter(labels: labels, value: sample.value, to: &bytes)
+                } else {
+                    writer.gauge(labels: labels, value: sample.value, to: &bytes)
+                }
+            }
+        }
+    }
+}
+
+extension SeriesSnapshot {
+    mutating func add(_ other: SeriesSnapshot) {
+        requests &+= other.requests
+        duration += other.duration
+        requestBytes += other.requestBytes
+        responseBytes += other.responseBytes
+        if let theirs = other.exemplar, theirs.unixMilliseconds >= (exemplar?.unixMilliseconds ?? 0) { exemplar = theirs }
+    }
+}
+
+extension SeriesKey {
+    /// An order that keeps pages comparable from scrape to scrape.
+    func precedes(_ other: SeriesKey) -> Bool {
+        if labels != other.labels { return labels.rawValue < other.labels.rawValue }
+        if side != other.side { return side.rawValue < other.side.rawValue }
+        if responseCode != other.responseCode { return responseCode < other.responseCode }
+        if flags != other.flags { return flags.rawValue < other.flags.rawValue }
+        return grpcStatus < other.grpcStatus
+    }
+}

@@ -1,0 +1,195 @@
+public import HTTPService
+public import Primitives
+internal import TelemetryModel
+internal import TelemetryWire
+
+/// One line of "how to use it": what for, and a command to copy.
+public struct EndpointHint: Sendable {
+    public var title: String
+    public var command: String
+
+    public init(title: String, command: String) {
+        self.title = title
+        self.command = command
+    }
+}
+
+/// `/` and `/zipkin/`: services, recent traces, where to send what. `/zipkin/traces/{id}`: one trace as a waterfall.
+///
+/// Whole pages without assets or need of JavaScript; drawn on the pool, because they read the store.
+public final class LandingPage: Sendable {
+    /// Traces and services listed.
+    public static let tracesMax = 20
+    public static let servicesMax = 200
+    /// How far back the list looks, milliseconds.
+    public static let lookbackMilliseconds: UInt64 = 3_600_000
+
+    private let store: any TraceQuerying
+    private let pool: QueryPool
+    private let version: String
+    private let hints: @Sendable () -> [EndpointHint]
+    private let nowMilliseconds: @Sendable () -> UInt64
+
+    public init(
+        store: any TraceQuerying, pool: QueryPool, version: String, hints: @escaping @Sendable () -> [EndpointHint],
+        nowMilliseconds: @escaping @Sendable () -> UInt64 = { SystemClock.unixNanoseconds() / 1_000_000 }
+    ) {
+        self.store = store
+        self.pool = pool
+        self.version = version
+        self.hints = hints
+        self.nowMilliseconds = nowMilliseconds
+    }
+
+    public func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome? {
+        let path = request.path
+        switch path {
+        case "/", "/zipkin/", "/zipkin/index.html":
+            if let refusal = APIReply.refusal(request.method) { return .respond(refusal) }
+            return pool.answer(responder) { [self] in APIReply.html(overview()) }
+        case "/zipkin":
+            if let refusal = APIReply.refusal(request.method) { return .respond(refusal) }
+            return .respond(ServiceResponse(status: 302, headers: [("Location", "/zipkin/")]))
+        default:
+            guard path.hasPrefix("/zipkin/traces/") else { return nil }
+            if let refusal = APIReply.refusal(request.method) { return .respond(refusal) }
+            let id = QueryString.decode(path.utf8.dropFirst("/zipkin/traces/".utf8.count))
+            return pool.answer(responder) { [self] in trace(id) }
+        }
+    }
+
+    /// Never fails as a whole: a store that does not answer is a line on the page.
+    func overview() -> [UInt8] {
+        var page: [UInt8] = []
+        PageStyle.begin("Skein", to: &page)
+        page.append(text: "<header><h1>Skein</h1><span class=\"soft\">proxy, telemetry and traces of your mesh</span></header>\n<main>\n")
+        appendHealth(to: &page)
+        do {
+            appendServices(try store.services(), to: &page)
+            var query = ZipkinQuery(endTimestamp: nowMilliseconds())
+            query.lookback = Self.lookbackMilliseconds
+            query.limit = Self.tracesMax
+            appendTraces(try store.search(query).compactMap { TraceSummary($0) }, to: &page)
+        } catch {
+            page.append(text: "<section class=\"card\"><span class=\"bad\">traces cannot be read</span> ")
+            page.append(escaped: "\(error)", countMax: 1000)
+            page.append(text: "</section>\n")
+        }
+        appendHints(to: &page)
+        page.append(text: "</main>\n")
+        PageStyle.end(version, script: Self.refresh, to: &page)
+        return page
+    }
+
+    /// Redraws the list every five seconds while somebody looks and has nothing selected.
+    private static let refresh = """
+        setInterval(async()=>{if(document.hidden||String(getSelection()))return;try{const r=await fetch(location.href);if(!r.ok)return;\
+        const d=new DOMParser().parseFromString(await r.text(),'text/html');for(const id of['health','services','traces']){\
+        const a=document.getElementById(id),b=d.getElementById(id);if(a&&b)a.replaceWith(b)}}catch{}},5000)
+        """
+
+    private func appendHealth(to page: inout [UInt8]) {
+        let now = store.health()
+        page.append(text: "<section class=\"card\" id=\"health\">")
+        if let problem = now.problem {
+            page.append(text: "<span class=\"bad\">store</span> ")
+            page.append(escaped: problem, countMax: 1000)
+        } else {
+            page.append(text: "<span class=\"good\">● store is well</span>")
+        }
+        page.append(
+            text: " <span class=\"soft\">· \(PageText.count(now.spansStored)) spans, \(PageText.count(now.journalSpans)) of them still in the journal"
+                + " · \(PageText.count(now.segments)) \(now.segments == 1 ? "segment" : "segments") of \(PageText.bytes(now.segmentBytes))"
+                + " · \(PageText.bytes(now.fileBytes)) on disk</span></section>\n")
+    }
+
+    private func appendServices(_ names: [String], to page: inout [UInt8]) {
+        page.append(text: "<section class=\"card\" id=\"services\"><h2>Services</h2>")
+        if names.isEmpty { page.append(text: "<p class=\"soft\">None yet: send some spans, or requests through the proxy.</p>") }
+        page.append(text: "<div class=\"chips\">")
+        for name in names.prefix(Self.servicesMax) {
+            page.append(text: "<a class=\"chip\" href=\"/api/v2/traces?serviceName=")
+            page.append(text: Self.percentEncoded(name))
+            page.append(text: "\">")
+            page.append(escaped: name, countMax: 80)
+            page.append(text: "</a>")
+        }
+        page.append(text: "</div>")
+        if names.count > Self.servicesMax { page.append(text: "<p class=\"soft\">and \(names.count - Self.servicesMax) more</p>") }
+        page.append(text: "</section>\n")
+    }
+
+    private func appendTraces(_ traces: [TraceSummary], to page: inout [UInt8]) {
+        page.append(text: "<section class=\"card\" id=\"traces\"><h2>Recent traces <span class=\"soft\">in the last hour</span></h2>")
+        guard !traces.isEmpty else {
+            page.append(text: "<p class=\"soft\">No trace in the last hour. Proxies sample 1 % of requests unless told otherwise.</p></section>\n")
+            return
+        }
+        page.append(text: "<table><thead><tr><th>Started</th><th>Root</th><th class=\"n wide\">Services</th><th class=\"n\">Spans</th>")
+        page.append(text: "<th class=\"n\">Duration</th><th></th><th class=\"wide\"></th></tr></thead><tbody>")
+        for trace in traces {
+            var digits: [UInt8] = []
+            HexCodec.append(trace.id, to: &digits)
+            let id = String(decoding: digits, as: UTF8.self)
+            page.append(text: "<tr><td class=\"t\">\(PageText.time(microseconds: trace.start))</td><td class=\"w\"><a href=\"/zipkin/traces/\(id)\"><b>")
+            page.append(escaped: trace.service.isEmpty ? "(no service)" : trace.service, countMax: 80)
+            page.append(text: "</b> ")
+            page.append(escaped: trace.operation.isEmpty ? "(no name)" : trace.operation, countMax: 120)
+            page.append(text: "</a></td><td class=\"n wide\">\(trace.services.count)</td><td class=\"n\">\(PageText.count(UInt64(trace.spanCount)))</td>")
+            page.append(text: "<td class=\"n\">\(trace.duration > 0 ? PageText.duration(microseconds: trace.duration) : "–")</td><td>")
+            if trace.hasError { page.append(text: "<span class=\"bad\">error</span>") }
+            page.append(text: "</td><td class=\"wide\"><a href=\"/api/v2/trace/\(id)\">JSON</a></td></tr>")
+        }
+        page.append(text: "</tbody></table></section>\n")
+    }
+
+    private func appendHints(to page: inout [UInt8]) {
+        let list = hints()
+        guard !list.isEmpty else { return }
+        page.append(text: "<section class=\"card\"><h2>Use it</h2>")
+        for hint in list {
+            page.append(text: "<div>")
+            page.append(escaped: hint.title)
+            page.append(text: "</div><pre>")
+            page.append(escaped: hint.command, countMax: 2000)
+            page.append(text: "</pre>")
+        }
+        page.append(text: "</section>\n")
+    }
+
+    private func trace(_ text: String) -> ServiceResponse {
+        do {
+            let id = try ZipkinParameters.traceID(text.trimmingSpaces())
+            let spans = try store.trace(id)
+            guard let page = TracePage(spans, version: version) else {
+                return APIReply.html(message("No such trace", "\(text) is not stored here; it may be too old, or still on its way."), status: 404)
+            }
+            return APIReply.html(page.html())
+        } catch let error as ParameterError {
+            return APIReply.html(message("This is no trace id", error.text), status: 400)
+        } catch {
+            return APIReply.html(message("The trace cannot be read", "\(error)"), status: 503)
+        }
+    }
+
+    private func message(_ title: String, _ text: String) -> [UInt8] {
+        var page: [UInt8] = []
+        PageStyle.begin(title, to: &page)
+        page.append(text: "<header><h1>")
+        page.append(escaped: title)
+        page.append(text: "</h1><a href=\"/\">back</a></header><main><section class=\"card\">")
+        page.append(escaped: text, countMax: 1000)
+        page.append(text: "</section></main>\n")
+        PageStyle.end(version, to: &page)
+        return page
+    }
+
+    /// For a query value: everything but RFC 3986's unreserved characters.
+    static func percentEncoded(_ text: String) -> String {
+        let digits = Array("0123456789ABCDEF")
+        return text.utf8.prefix(1024).reduce(into: "") { result, byte in
+            let isPlain = (byte >= 0x30 && byte <= 0x39) || (byte | 0x20 >= 0x61 && byte | 0x20 <= 0x7A) || byte == 0x2D || byte == 0x2E || byte == 0x5F || byte == 0x7E
+            if isPlain { result.append(Character(UnicodeScalar(byte))) } else { result += "%\(digits[Int(byte >> 4)])\(digits[Int(byte & 15)])" }
+        }
+    }
+}

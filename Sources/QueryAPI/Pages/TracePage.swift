@@ -1,0 +1,119 @@
+internal import TelemetryModel
+internal import TelemetryWire
+
+/// One trace as a waterfall: a row for each span, where it lies in time, its tags on demand. Pure.
+struct TracePage {
+    /// Rows drawn; further spans are counted.
+    static let spansMax = 2000
+    static let tagsMax = 64
+    static let annotationsMax = 64
+    /// Deeper rows are not indented further.
+    static let depthMax = 24
+
+    private let batch: SpanBatch
+    private let summary: TraceSummary
+    private let version: String
+
+    /// nil when there are no spans.
+    init?(_ batch: SpanBatch, version: String) {
+        guard let summary = TraceSummary(batch) else { return nil }
+        self.batch = batch
+        self.summary = summary
+        self.version = version
+    }
+
+    func html() -> [UInt8] {
+        var page: [UInt8] = []
+        var digits: [UInt8] = []
+        HexCodec.append(summary.id, to: &digits)
+        let id = String(decoding: digits, as: UTF8.self)
+        PageStyle.begin("\(summary.service) \(summary.operation) – Skein", to: &page)
+        page.append(text: "<header><h1>")
+        page.append(escaped: summary.service.isEmpty ? "(no service)" : summary.service, countMax: 80)
+        page.append(text: " ")
+        page.append(escaped: summary.operation, countMax: 120)
+        page.append(text: "</h1><span class=\"soft\">trace \(id)</span><a href=\"/\">all traces</a><a href=\"/api/v2/trace/\(id)\">JSON</a></header>\n<main>")
+        page.append(text: "<section class=\"card\">")
+        if summary.start > 0 { page.append(text: "\(PageText.time(microseconds: summary.start)) · ") }
+        page.append(text: "<b>\(PageText.duration(microseconds: summary.duration))</b> · \(summary.spanCount) spans · \(summary.services.count) services")
+        if summary.hasError { page.append(text: " · <span class=\"bad\">error</span>") }
+        page.append(text: "</section>\n<section class=\"card\"><div class=\"fall\">\n")
+        let order = batch.treeOrder()
+        for place in order.prefix(Self.spansMax) { append(batch.spans[place.row], depth: place.depth, to: &page) }
+        page.append(text: "</div>")
+        if order.count > Self.spansMax { page.append(text: "<p class=\"soft\">and \(order.count - Self.spansMax) more spans: see the JSON</p>") }
+        page.append(text: "</section></main>\n")
+        PageStyle.end(version, to: &page)
+        return page
+    }
+
+    private func append(_ span: SpanRow, depth: Int, to page: inout [UInt8]) {
+        page.append(text: "<div class=\"name\" style=\"padding-left:\(min(depth, Self.depthMax) * 14)px\"><b>")
+        let service = batch.serviceName(span.localEndpoint)
+        page.append(escaped: service.isEmpty ? "(no service)" : service, countMax: 80)
+        page.append(text: "</b> ")
+        page.append(escaped: batch.string(span.name), countMax: 120)
+        if let kind = Self.kind(span.kind) { page.append(text: " <span class=\"soft\">\(kind)</span>") }
+        if batch.hasError(span) { page.append(text: " <span class=\"bad\">error</span>") }
+        appendDetails(span, to: &page)
+        page.append(text: "</div><div class=\"lane\">")
+        appendBar(span, to: &page)
+        page.append(text: "</div>\n")
+    }
+
+    private func appendBar(_ span: SpanRow, to page: inout [UInt8]) {
+        guard span.timestamp > 0, span.timestamp >= summary.start else { return }
+        let whole = max(1, Double(summary.duration))
+        let left = min(100, Double(span.timestamp - summary.start) / whole * 100)
+        let width = min(100 - left, Double(span.duration) / whole * 100)
+        page.append(text: "<div class=\"bar\(batch.hasError(span) ? " err" : "")\" style=\"left:\(hundredths(left))%;width:\(hundredths(width))%\"></div>")
+        let text = span.duration > 0 ? PageText.duration(microseconds: span.duration) : "?"
+        // Beside the bar, on the side where there is room.
+        if left + width < 85 {
+            page.append(text: "<div class=\"dur\" style=\"left:\(hundredths(left + width))%\">\(text)</div>")
+        } else if left > 15 {
+            page.append(text: "<div class=\"dur\" style=\"right:\(hundredths(100 - left))%\">\(text)</div>")
+        } else {
+            page.append(text: "<div class=\"dur\" style=\"right:\(hundredths(100 - left - width))%;color:#fff\">\(text)</div>")
+        }
+    }
+
+    private func appendDetails(_ span: SpanRow, to page: inout [UInt8]) {
+        var digits: [UInt8] = []
+        HexCodec.append16(span.id.rawValue, to: &digits)
+        page.append(text: "<details><summary>details</summary><dl><dt>span id</dt><dd>\(String(decoding: digits, as: UTF8.self))</dd>")
+        let remote = batch.serviceName(span.remoteEndpoint)
+        if !remote.isEmpty { appendEntry("remote service", remote, to: &page) }
+        for tag in batch.tags(of: span).prefix(Self.tagsMax) { appendEntry(batch.string(tag.key), batch.string(tag.value), to: &page) }
+        let start = Int(span.annotationStart)
+        for annotation in batch.annotations[start..<start + min(Int(span.annotationCount), Self.annotationsMax)] {
+            let offset = annotation.timestamp >= summary.start ? annotation.timestamp - summary.start : 0
+            appendEntry("+" + PageText.duration(microseconds: offset), batch.string(annotation.value), to: &page)
+        }
+        page.append(text: "</dl></details>")
+    }
+
+    private func appendEntry(_ name: String, _ value: String, to page: inout [UInt8]) {
+        page.append(text: "<dt>")
+        page.append(escaped: name, countMax: 64)
+        page.append(text: "</dt><dd>")
+        page.append(escaped: value, countMax: 1000)
+        page.append(text: "</dd>")
+    }
+
+    private static func kind(_ kind: SpanKind) -> String? {
+        switch kind {
+        case .unspecified: nil
+        case .client: "client"
+        case .server: "server"
+        case .producer: "producer"
+        case .consumer: "consumer"
+        }
+    }
+
+    private func hundredths(_ value: Double) -> String {
+        let scaled = UInt64(max(0, min(value, 100)) * 100)
+        let rest = scaled % 100
+        return "\(scaled / 100).\(rest < 10 ? "0" : "")\(rest)"
+    }
+}

@@ -1,0 +1,106 @@
+internal import TelemetryModel
+
+/// One trace as a list shows it. Pure.
+struct TraceSummary {
+    var id: TraceID
+    /// Microseconds since 1970; 0 = no span has a timestamp.
+    var start: UInt64 = 0
+    /// Microseconds from the first start to the last end.
+    var duration: UInt64 = 0
+    var service = ""
+    var operation = ""
+    var spanCount = 0
+    var services: [String] = []
+    var hasError = false
+
+    /// nil for a batch without spans.
+    init?(_ batch: SpanBatch) {
+        guard let first = batch.spans.first else { return nil }
+        id = first.traceID
+        spanCount = batch.spans.count
+        var end: UInt64 = 0
+        var root: SpanRow?
+        var names = Set<String>()
+        for span in batch.spans {
+            if span.timestamp > 0 {
+                if start == 0 || span.timestamp < start { start = span.timestamp }
+                end = max(end, span.timestamp.addingReportingOverflow(span.duration).partialValue)
+            }
+            if span.localEndpoint != EndpointRow.absent { names.insert(batch.serviceName(span.localEndpoint)) }
+            if batch.hasError(span) { hasError = true }
+            if let known = root {
+                let isBetter = span.parentID.isNone && !known.parentID.isNone
+                let isEarlier = span.parentID.isNone == known.parentID.isNone && span.timestamp < known.timestamp
+                if isBetter || isEarlier { root = span }
+            } else {
+                root = span
+            }
+        }
+        duration = end > start ? end - start : 0
+        services = names.filter { !$0.isEmpty }.sorted()
+        if let root {
+            service = batch.serviceName(root.localEndpoint)
+            operation = batch.string(root.name)
+        }
+    }
+}
+
+extension SpanBatch {
+    /// The name of an endpoint; empty when there is none.
+    func serviceName(_ endpoint: UInt32) -> String {
+        guard endpoint != EndpointRow.absent, Int(endpoint) < endpoints.count else { return "" }
+        return string(endpoints[Int(endpoint)].serviceName)
+    }
+
+    func tags(of span: SpanRow) -> ArraySlice<TagRow> {
+        let start = Int(span.tagStart)
+        return tags[start..<start + Int(span.tagCount)]
+    }
+
+    /// An `error` tag, whatever its value (semantics 2.11).
+    func hasError(_ span: SpanRow) -> Bool {
+        tags(of: span).contains { tag in
+            tag.key.count == 5 && text[Int(tag.key.offset)..<Int(tag.key.offset) + 5].elementsEqual("error".utf8)
+        }
+    }
+
+    /// Rows in the order of the tree, with their depth: children after their parent, by time; orphans at depth 0. Iterative.
+    func treeOrder() -> [(row: Int, depth: Int)] {
+        // A shared server span has its client's id: it comes under the client's row, and children prefer it.
+        var rowOfID: [SpanID: Int] = [:]
+        for (row, span) in spans.enumerated() where !span.flags.contains(.shared) && rowOfID[span.id] == nil { rowOfID[span.id] = row }
+        var children: [Int: [Int]] = [:]
+        var sharedOfID: [SpanID: Int] = [:]
+        var roots: [Int] = []
+        for (row, span) in spans.enumerated() where span.flags.contains(.shared) {
+            if let client = rowOfID[span.id] { children[client, default: []].append(row) } else { roots.append(row) }
+            if sharedOfID[span.id] == nil { sharedOfID[span.id] = row }
+        }
+        for (row, span) in spans.enumerated() where !span.flags.contains(.shared) {
+            if let parent = sharedOfID[span.parentID] ?? rowOfID[span.parentID], parent != row, !span.parentID.isNone {
+                children[parent, default: []].append(row)
+            } else {
+                roots.append(row)
+            }
+        }
+        func later(_ first: Int, _ second: Int) -> Bool { (spans[first].timestamp, first) > (spans[second].timestamp, second) }
+        var order: [(row: Int, depth: Int)] = []
+        var seen = [Bool](repeating: false, count: spans.count)
+        var stack = roots.sorted(by: later).map { (row: $0, depth: 0) }
+        func walk() {
+            while let next = stack.popLast() {
+                guard !seen[next.row] else { continue }
+                seen[next.row] = true
+                order.append(next)
+                for child in (children[next.row] ?? []).sorted(by: later) { stack.append((child, next.depth + 1)) }
+            }
+        }
+        walk()
+        // Spans that are their own ancestors hang under nothing; they are shown all the same.
+        for row in spans.indices where !seen[row] {
+            stack.append((row, 0))
+            walk()
+        }
+        return order
+    }
+}

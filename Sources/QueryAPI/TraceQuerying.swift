@@ -1,0 +1,100 @@
+public import TelemetryModel
+
+/// The reads that the query API needs of a trace store. Every call may block on the disk; any thread, several at once.
+public protocol TraceQuerying: AnyObject, Sendable {
+    /// Names of local services, lower-case, sorted.
+    func services() throws -> [String]
+    /// Sorted; empty for an unknown service.
+    func spanNames(service: String) throws -> [String]
+    func remoteServices(service: String) throws -> [String]
+    /// All spans of one trace; empty when there are none.
+    func trace(_ id: TraceID) throws -> SpanBatch
+    /// One batch for each trace that exists, in the order asked for.
+    func traces(_ ids: [TraceID]) throws -> [SpanBatch]
+    /// One batch for each matching trace, newest first.
+    func search(_ query: ZipkinQuery) throws -> [SpanBatch]
+    /// Calls between services in `endTimestamp - lookback ... endTimestamp`, milliseconds since 1970.
+    func dependencies(endTimestamp: UInt64, lookback: UInt64) throws -> [ServiceLink]
+    /// Sorted values of one of the configured keys; empty for others.
+    func autocompleteValues(key: String) throws -> [String]
+    func health() -> StoreHealth
+}
+
+/// Why a store could not answer; any other error is reported as 500 with its description.
+public enum QueryFailure: Error, Sendable, Equatable {
+    /// Try again later: 503.
+    case unavailable(reason: String)
+}
+
+/// Which traces to find; Zipkin's parameters after parsing (semantics 2.11, "Query rules").
+public struct ZipkinQuery: Sendable, Equatable {
+    public enum Term: Sendable, Equatable {
+        /// `key=value`: a tag with exactly this value.
+        case tag(key: String, value: String)
+        /// A bare word: an annotation with this value, or a tag with this key.
+        case annotationOrKey(String)
+    }
+
+    /// Lower-case; empty = any. When set, the other criteria count spans of this service only.
+    public var serviceName = ""
+    public var remoteServiceName = ""
+    public var spanName = ""
+    /// All must be met.
+    public var terms: [Term] = []
+    /// Microseconds, inclusive; nil = any. `durationMax` only together with `durationMin`.
+    public var durationMin: UInt64?
+    public var durationMax: UInt64?
+    /// Milliseconds since 1970, inclusive.
+    public var endTimestamp: UInt64
+    /// Milliseconds before `endTimestamp`.
+    public var lookback: UInt64 = 86_400_000
+    /// Traces, 1...`ZipkinLimits.tracesMax`.
+    public var limit = 10
+
+    public init(endTimestamp: UInt64) { self.endTimestamp = endTimestamp }
+}
+
+/// Calls from one service to another, summed: Zipkin's dependency link.
+public struct ServiceLink: Sendable, Hashable {
+    public var parent: String
+    public var child: String
+    public var callCount: UInt64
+    public var errorCount: UInt64
+
+    public init(parent: String, child: String, callCount: UInt64, errorCount: UInt64) {
+        self.parent = parent
+        self.child = child
+        self.callCount = callCount
+        self.errorCount = errorCount
+    }
+}
+
+/// A store at one moment. Counts are since the start of the process unless they say "now".
+public struct StoreHealth: Sendable, Equatable {
+    /// Why ingest or queries fail at the moment; nil = all is well.
+    public var problem: String?
+    public var spansAccepted: UInt64 = 0
+    /// Spans refused, by reason: `overloaded`, `disk_full`, `closed`.
+    public var spansRefused: [String: UInt64] = [:]
+    public var spansExpired: UInt64 = 0
+    /// Spans readable now, in journal and segments.
+    public var spansStored: UInt64 = 0
+    /// Rows and spans that wait for compaction now.
+    public var journalRows: UInt64 = 0
+    public var journalSpans: UInt64 = 0
+    public var journalBytes: UInt64 = 0
+    /// Batches accepted and not yet committed, now.
+    public var queuedBatches: UInt64 = 0
+    public var queuedBytes: UInt64 = 0
+    public var segments: UInt64 = 0
+    public var segmentBytes: UInt64 = 0
+    /// The database file and its write-ahead log.
+    public var fileBytes: UInt64 = 0
+    public var commits: UInt64 = 0
+    public var compactions: UInt64 = 0
+    public var merges: UInt64 = 0
+    /// Damaged things set aside, by what they are: `file`, `journal_row`, `segment`.
+    public var quarantined: [String: UInt64] = [:]
+
+    public init() {}
+}

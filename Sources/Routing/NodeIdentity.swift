@@ -1,0 +1,71 @@
+public import MeshConfig
+internal import TelemetryModel
+
+/// The workload that a proxy stands beside: what a pod's name, namespace and labels are in Kubernetes.
+public struct NodeIdentity: Sendable, Equatable {
+    public var name: String
+    public var namespace: String
+    public var labels: [String: String]
+    public var serviceAccount: String
+    /// Empty for a proxy that stands beside nothing.
+    public var address: String
+    /// Port name to port.
+    public var ports: [String: UInt16]
+
+    /// A proxy beside no workload: an outbound proxy for whoever uses it.
+    public init(name: String = "", namespace: String = "default") {
+        self.name = name
+        self.namespace = namespace
+        labels = [:]
+        serviceAccount = ""
+        address = ""
+        ports = [:]
+    }
+
+    public init(_ workload: WorkloadEntry) {
+        name = workload.id.name
+        namespace = workload.id.namespace
+        labels = workload.labels
+        serviceAccount = workload.endpoint.serviceAccount
+        address = workload.endpoint.address
+        ports = workload.endpoint.ports
+    }
+
+    /// Finds the WorkloadEntry that `--node NAME` or `--node NAMESPACE/NAME` means; nil when there is none or the name is ambiguous.
+    public static func find(_ text: String, in configuration: MeshConfiguration) -> [WorkloadEntry] {
+        let parts = text.split(separator: "/", maxSplits: 1).map(String.init)
+        return configuration.workloadEntries.filter { entry in
+            parts.count == 2 ? entry.id.namespace == parts[0] && entry.id.name == parts[1] : entry.id.name == text
+        }
+    }
+
+    public var app: String { labels["app"] ?? "" }
+    public var version: String { labels["version"] ?? "" }
+    /// Istio's canonical service: its own label, else the `app` label, else the workload's name.
+    public var canonicalService: String {
+        labels["service.istio.io/canonical-name"] ?? labels["app.kubernetes.io/name"] ?? labels["app"] ?? name
+    }
+    public var canonicalRevision: String {
+        labels["service.istio.io/canonical-revision"] ?? labels["app.kubernetes.io/version"] ?? labels["version"] ?? (name.isEmpty ? "" : "latest")
+    }
+
+    func describeSource(_ set: inout IdentityLabels) {
+        set.sourceWorkload = name
+        set.sourceWorkloadNamespace = name.isEmpty ? "" : namespace
+        set.sourceApp = app
+        set.sourceVersion = version
+        set.sourceCanonicalService = canonicalService
+        set.sourceCanonicalRevision = canonicalRevision
+        set.sourceCluster = name.isEmpty ? "" : "Kubernetes"
+    }
+
+    func describeDestination(_ set: inout IdentityLabels) {
+        set.destinationWorkload = name
+        set.destinationWorkloadNamespace = name.isEmpty ? "" : namespace
+        set.destinationApp = app
+        set.destinationVersion = version
+        set.destinationCanonicalService = canonicalService
+        set.destinationCanonicalRevision = canonicalRevision
+        set.destinationCluster = name.isEmpty ? "" : "Kubernetes"
+    }
+}

@@ -1,0 +1,263 @@
+internal import CRE2
+public import HTTP
+public import Primitives
+internal import TelemetryModel
+
+/// What routing looks at, besides the header fields. The pointers live as long as the request's bytes.
+@unsafe
+public struct RouteRequest {
+    public var method: UnsafeRawBufferPointer
+    /// Normalised, without the query.
+    public var path: UnsafeRawBufferPointer
+    /// With its question mark; empty without one.
+    public var query: UnsafeRawBufferPointer
+    /// Host and port as the client gave them.
+    public var authority: UnsafeRawBufferPointer
+    public var isHTTPS: Bool
+
+    public init(
+        method: UnsafeRawBufferPointer, path: UnsafeRawBufferPointer, query: UnsafeRawBufferPointer, authority: UnsafeRawBufferPointer,
+        isHTTPS: Bool
+    ) {
+        unsafe self.method = method
+        unsafe self.path = path
+        unsafe self.query = query
+        unsafe self.authority = authority
+        unsafe self.isHTTPS = isHTTPS
+    }
+}
+
+/// Where a request goes.
+public enum RouteDecision: Sendable, BitwiseCopyable {
+    /// No domain or no rule matched: 404 NR.
+    case notFound
+    /// The rule names a host or subset that does not exist: 503 NC.
+    case noCluster(route: UInt32)
+    case cluster(UInt32, route: UInt32)
+}
+
+extension RoutingTables {
+    public func route(_ index: UInt32) -> RouteEntry { unsafe routes[Int(index)] }
+
+    /// Longest host name looked up, bytes (RFC 1035 2.3.4).
+    static var hostBytesMax: Int { 255 }
+
+    /// Decides the route of a request. `draw` chooses among weighted destinations.
+    public func decide(
+        listener listenerIndex: Int, _ request: borrowing RouteRequest, _ head: borrowing MessageHead, draw: inout RandomSource
+    ) -> RouteDecision {
+        guard let host = unsafe virtualHost(listenerIndex, request.authority) else { return .notFound }
+        let entry = unsafe virtualHosts[host]
+        for index in entry.routes.indices {
+            let route = unsafe routes[index]
+            guard unsafe matches(route, port: entry.port, request, head) else { continue }
+            let cluster = unsafe destination(route, draw: &draw)
+            return cluster < 0 ? .noCluster(route: UInt32(index)) : .cluster(UInt32(cluster), route: UInt32(index))
+        }
+        return .notFound
+    }
+
+    // MARK: Virtual host
+
+    private func virtualHost(_ listenerIndex: Int, _ authority: UnsafeRawBufferPointer) -> Int? {
+        let listener = unsafe listener(listenerIndex)
+        let (hostCount, port) = unsafe Self.splitPort(authority)
+        var found: Int32 = -1
+        if hostCount > 0, unsafe hostCount <= Self.hostBytesMax {
+            unsafe withUnsafeTemporaryAllocation(byteCount: hostCount, alignment: 8) { lower in
+                for index in 0..<hostCount { unsafe lower[index] = ASCII.lower(authority[index]) }
+                // A name may be written with the root's dot.
+                let count = unsafe hostCount > 1 && lower[hostCount - 1] == UInt8(ascii: ".") ? hostCount - 1 : hostCount
+                unsafe found = lookup(listener, UnsafeRawBufferPointer(rebasing: lower[..<count]), port)
+            }
+        }
+        if found < 0 { found = listener.fallback }
+        return found < 0 ? nil : Int(found)
+    }
+
+    private func lookup(_ listener: ListenerEntry, _ host: UnsafeRawBufferPointer, _ port: UInt16) -> Int32 {
+        let hash = unsafe ByteHash.hash(host, seed: ByteHash.seed)
+        var slot = UInt32(truncatingIfNeeded: hash) & listener.domainMask
+        while true {
+            let entry = unsafe domains[Int(listener.domainStart + slot)]
+            if entry.name.count == 0 { break }
+            if entry.hash == hash, unsafe equal(bytes(entry.name), host) { return unsafe choosePort(entry.ports, port) }
+            slot = (slot + 1) & listener.domainMask
+        }
+        for index in listener.wildcards.indices {
+            let entry = unsafe wildcards[index]
+            let suffix = unsafe bytes(entry.suffix)
+            guard host.count > suffix.count,
+                unsafe equal(UnsafeRawBufferPointer(rebasing: host[(host.count - suffix.count)...]), suffix)
+            else { continue }
+            return unsafe choosePort(entry.ports, port)
+        }
+        return -1
+    }
+
+    /// The virtual host of a domain for the port that the client named; without one, port 80's, else the domain's first.
+    private func choosePort(_ range: TableRange, _ port: UInt16) -> Int32 {
+        let wanted = port == 0 ? 80 : port
+        for index in range.indices {
+            let entry = unsafe ports[index]
+            if entry.port == wanted || entry.port == 0 { return entry.virtualHost }
+        }
+        return unsafe port == 0 && range.count > 0 ? ports[Int(range.start)].virtualHost : -1
+    }
+
+    /// Length of the host in `host[:port]`, and the port (0 when there is none).
+    static func splitPort(_ authority: UnsafeRawBufferPointer) -> (hostCount: Int, port: UInt16) {
+        var index = authority.count
+        while index > 0, unsafe authority[index - 1] &- 48 < 10 { index -= 1 }
+        guard index > 0, unsafe authority[index - 1] == UInt8(ascii: ":") else { return (authority.count, 0) }
+        // An IPv6 literal's own colons stand inside brackets.
+        for position in 0..<index - 1 where unsafe authority[position] == UInt8(ascii: ":") {
+            guard unsafe authority[0] == UInt8(ascii: "[") && authority[index - 2] == UInt8(ascii: "]") else { return (authority.count, 0) }
+            break
+        }
+        let digits = unsafe UnsafeRawBufferPointer(rebasing: authority[index...])
+        if unsafe digits.isEmpty { return (index - 1, 0) }
+        // No such port, so no such host.
+        guard let port = unsafe ASCII.decimal(digits).flatMap({ UInt16(exactly: $0) }), port > 0 else { return (authority.count, 0) }
+        return (index - 1, port)
+    }
+
+    // MARK: Match
+
+    private func matches(
+        _ route: RouteEntry, port: UInt16, _ request: borrowing RouteRequest, _ head: borrowing MessageHead
+    ) -> Bool {
+        if route.matches.count == 0 { return true }
+        for index in route.matches.indices where unsafe matches(matches + index, port: port, request, head) { return true }
+        return false
+    }
+
+    private func matches(
+        _ match: UnsafePointer<MatchEntry>, port: UInt16, _ request: borrowing RouteRequest, _ head: borrowing MessageHead
+    ) -> Bool {
+        if unsafe match.pointee.port != 0 && match.pointee.port != port { return false }
+        guard unsafe test(match.pointee.path, request.path), unsafe test(match.pointee.method, request.method),
+            unsafe test(match.pointee.authority, request.authority)
+        else { return false }
+        if unsafe match.pointee.scheme.kind != .any {
+            let scheme: StaticString = unsafe request.isHTTPS ? "https" : "http"
+            guard unsafe test(match.pointee.scheme, UnsafeRawBufferPointer(start: scheme.utf8Start, count: scheme.utf8CodeUnitCount)) else { return false }
+        }
+        for index in unsafe match.pointee.headers.indices where unsafe !matches(header: named[index], request, head) { return false }
+        for index in unsafe match.pointee.queryParameters.indices where unsafe !matches(parameter: named[index], request.query) {
+            return false
+        }
+        return true
+    }
+
+    private func matches(header: NamedMatcher, _ request: borrowing RouteRequest, _ head: borrowing MessageHead) -> Bool {
+        let name = unsafe bytes(header.name)
+        var result = false
+        var isThere = false
+        // Pseudo-headers are matched under their HTTP/2 names, as in Envoy.
+        if unsafe name[0] == UInt8(ascii: ":") {
+            if unsafe ASCII.equal(name, ":path") {
+                return unsafe test(header.matcher, request.path) != header.isNegated
+            } else if unsafe ASCII.equal(name, ":method") {
+                return unsafe test(header.matcher, request.method) != header.isNegated
+            } else if unsafe ASCII.equal(name, ":authority") {
+                return unsafe test(header.matcher, request.authority) != header.isNegated
+            }
+            return header.isNegated
+        }
+        var first = -1
+        var total = 0
+        var isRepeated = false
+        for index in 0..<head.fieldCount where unsafe head.field(index).nameCount == UInt16(truncatingIfNeeded: name.count) {
+            guard unsafe ASCII.equalIgnoringCase(head.name(at: index), name) else { continue }
+            if isThere {
+                total += 1
+                isRepeated = true
+            } else {
+                first = index
+            }
+            isThere = true
+            total += unsafe head.value(at: index).count
+        }
+        if isThere {
+            let single = unsafe head.value(at: first)
+            if !isRepeated {
+                result = unsafe test(header.matcher, single)
+            } else {
+                // Repeated fields are joined by commas before matching (semantics 2.8).
+                unsafe withUnsafeTemporaryAllocation(byteCount: total, alignment: 1) { joined in
+                    var count = 0
+                    for index in first..<head.fieldCount where unsafe ASCII.equalIgnoringCase(head.name(at: index), name) {
+                        if index > first {
+                            unsafe joined[count] = UInt8(ascii: ",")
+                            count += 1
+                        }
+                        for unsafe byte in unsafe head.value(at: index) {
+                            unsafe joined[count] = byte
+                            count += 1
+                        }
+                    }
+                    result = unsafe test(header.matcher, UnsafeRawBufferPointer(rebasing: joined[..<count]))
+                }
+            }
+        }
+        return result != header.isNegated
+    }
+
+    /// Matches the first parameter of that name; values are compared as sent, without decoding, as Envoy does.
+    private func matches(parameter: NamedMatcher, _ query: UnsafeRawBufferPointer) -> Bool {
+        let name = unsafe bytes(parameter.name)
+        var start = 1
+        while start <= query.count {
+            var end = start
+            while end < query.count, unsafe query[end] != UInt8(ascii: "&") { end += 1 }
+            var mark = start
+            while mark < end, unsafe query[mark] != UInt8(ascii: "=") { mark += 1 }
+            if unsafe equal(UnsafeRawBufferPointer(rebasing: query[start..<mark]), name) {
+                let value = min(mark + 1, end)
+                return unsafe test(parameter.matcher, UnsafeRawBufferPointer(rebasing: query[value..<end]))
+            }
+            start = end + 1
+        }
+        return false
+    }
+
+    private func test(_ matcher: StringMatcher, _ value: UnsafeRawBufferPointer) -> Bool {
+        switch matcher.kind {
+        case .any, .present:
+            return true
+        case .exact:
+            let text = unsafe bytes(matcher.text)
+            return unsafe matcher.ignoresCase ? ASCII.equalIgnoringCase(value, text) : equal(value, text)
+        case .prefix:
+            let text = unsafe bytes(matcher.text)
+            guard value.count >= text.count else { return false }
+            let front = unsafe UnsafeRawBufferPointer(rebasing: value[..<text.count])
+            return unsafe matcher.ignoresCase ? ASCII.equalIgnoringCase(front, text) : equal(front, text)
+        case .regex:
+            return unsafe skein_re2_full_match(regexes[Int(matcher.regex)], value.baseAddress?.assumingMemoryBound(to: CChar.self), value.count)
+        }
+    }
+
+    @inline(__always)
+    private func equal(_ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer) -> Bool {
+        guard left.count == right.count else { return false }
+        for index in 0..<left.count where unsafe left[index] != right[index] { return false }
+        return true
+    }
+
+    // MARK: Destination
+
+    /// A draw in 0 ..< total, walked along the cumulative weights (semantics 2.6).
+    private func destination(_ route: RouteEntry, draw: inout RandomSource) -> Int32 {
+        let first = unsafe destinations[Int(route.destinations.start)]
+        if route.destinations.count == 1 { return first.cluster }
+        var rest = draw.below(route.totalWeight)
+        for index in route.destinations.indices {
+            let entry = unsafe destinations[index]
+            if rest < entry.weight { return entry.cluster }
+            rest -= entry.weight
+        }
+        return first.cluster
+    }
+}

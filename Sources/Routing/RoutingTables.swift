@@ -1,0 +1,179 @@
+internal import CRE2
+internal import HTTP
+public import Primitives
+public import TelemetryModel
+
+/// `count` entries from `start` of some table.
+public struct TableRange: Sendable, BitwiseCopyable {
+    public var start: UInt32 = 0
+    public var count: UInt32 = 0
+
+    @inlinable public var indices: Range<Int> { Int(start)..<Int(start) + Int(count) }
+}
+
+/// A proxy's listener as the request path sees it.
+public struct ListenerEntry: Sendable, BitwiseCopyable {
+    public var side = ProxySide.outbound
+    /// Slots of the domain table, a power of two.
+    public var domainStart: UInt32 = 0
+    public var domainMask: UInt32 = 0
+    /// Wildcard domains, longest suffix first.
+    public var wildcards = TableRange()
+    /// Virtual host for every other name; -1 = 404.
+    public var fallback: Int32 = -1
+    /// Identity of requests that no route takes.
+    public var labels = LabelSetID.none
+}
+
+/// An exact domain of one listener (open addressing, linear probing); count 0 = free.
+struct DomainEntry: Sendable, BitwiseCopyable {
+    var hash: UInt64 = 0
+    var name = TableRange()
+    var ports = TableRange()
+}
+
+struct WildcardEntry: Sendable, BitwiseCopyable {
+    /// Without the star, with the dot: `.example.com`.
+    var suffix = TableRange()
+    var ports = TableRange()
+}
+
+/// Which virtual host a domain means at a port; port 0 = any.
+struct PortEntry: Sendable, BitwiseCopyable {
+    var port: UInt16 = 0
+    var virtualHost: Int32 = -1
+}
+
+struct VirtualHostEntry: Sendable, BitwiseCopyable {
+    var routes = TableRange()
+    /// The service port the virtual host stands for; 0 = unknown.
+    var port: UInt16 = 0
+}
+
+/// One `http` rule.
+public struct RouteEntry: Sendable, BitwiseCopyable {
+    public var name = NameID.none
+    /// Any of these must hold; none = always.
+    var matches = TableRange()
+    var destinations = TableRange()
+    var totalWeight: UInt32 = 0
+    /// Whole request; 0 = no limit.
+    public var timeoutNanoseconds: UInt64 = 0
+}
+
+struct DestinationEntry: Sendable, BitwiseCopyable {
+    /// -1 = no such cluster.
+    var cluster: Int32 = -1
+    var weight: UInt32 = 0
+}
+
+/// One `match` block: all of its conditions must hold.
+struct MatchEntry: Sendable, BitwiseCopyable {
+    var path = StringMatcher()
+    var scheme = StringMatcher()
+    var method = StringMatcher()
+    var authority = StringMatcher()
+    /// `headers` and `withoutHeaders`.
+    var headers = TableRange()
+    var queryParameters = TableRange()
+    /// 0 = any.
+    var port: UInt16 = 0
+}
+
+struct NamedMatcher: Sendable, BitwiseCopyable {
+    /// Lower-case for headers.
+    var name = TableRange()
+    var matcher = StringMatcher()
+    /// `withoutHeaders`: must not match.
+    var isNegated = false
+}
+
+struct StringMatcher: Sendable, BitwiseCopyable {
+    enum Kind: UInt8, Sendable, BitwiseCopyable {
+        /// No condition.
+        case any
+        /// There, whatever its value.
+        case present
+        case exact, prefix, regex
+    }
+
+    var kind = Kind.any
+    /// ASCII case of exact and prefix is ignored; `text` is lower-case then.
+    var ignoresCase = false
+    var text = TableRange()
+    /// Index of the compiled regex.
+    var regex: UInt32 = 0
+}
+
+public enum BalancerKind: UInt8, Sendable, BitwiseCopyable {
+    case leastRequest, roundRobin, random
+}
+
+public struct ClusterEntry: Sendable, BitwiseCopyable {
+    public var name = NameID.none
+    public var endpoints = TableRange()
+    public var balancer = BalancerKind.leastRequest
+    /// Whether all endpoints weigh the same.
+    public var hasEqualWeights = true
+    /// Sum of the endpoints' weights.
+    public var totalWeight: UInt32 = 0
+    /// Step through the weights, coprime to `totalWeight`, so that `totalWeight` steps visit each point once.
+    public var weightStride: UInt32 = 1
+    /// No answer from DNS yet, as opposed to a cluster that has no endpoint.
+    public var isUnresolved = false
+    public var connectTimeoutNanoseconds: UInt64 = 10_000_000_000
+    /// Idle upstream connections are closed after this; 0 = never.
+    public var idleTimeoutNanoseconds: UInt64 = 3_600_000_000_000
+    /// 0 = unlimited.
+    public var maxRequestsPerConnection: UInt32 = 0
+    /// For requests that reach no endpoint.
+    public var labels = LabelSetID.none
+}
+
+public struct EndpointEntry: Sendable, BitwiseCopyable {
+    public var address = SocketEndpoint()
+    public var weight: UInt32 = 1
+    public var cluster: UInt32 = 0
+    public var labels = LabelSetID.none
+}
+
+/// Pointers into a `RoutingSnapshot`. Valid exactly as long as that snapshot is held; copying them counts no reference.
+@unsafe
+public struct RoutingTables: BitwiseCopyable {
+    var text: UnsafePointer<UInt8>
+    var listeners: UnsafePointer<ListenerEntry>
+    var domains: UnsafePointer<DomainEntry>
+    var wildcards: UnsafePointer<WildcardEntry>
+    var ports: UnsafePointer<PortEntry>
+    var virtualHosts: UnsafePointer<VirtualHostEntry>
+    var routes: UnsafePointer<RouteEntry>
+    var destinations: UnsafePointer<DestinationEntry>
+    var matches: UnsafePointer<MatchEntry>
+    var named: UnsafePointer<NamedMatcher>
+    var regexes: UnsafePointer<OpaquePointer>
+    var clusterTable: UnsafePointer<ClusterEntry>
+    var endpointTable: UnsafePointer<EndpointEntry>
+    public internal(set) var listenerCount: Int
+    public internal(set) var clusterCount: Int
+    public internal(set) var endpointCount: Int
+
+    public func listener(_ index: Int) -> ListenerEntry {
+        unsafe precondition(index >= 0 && index < listenerCount)
+        return unsafe listeners[index]
+    }
+
+    public func cluster(_ index: Int) -> ClusterEntry {
+        unsafe precondition(index >= 0 && index < clusterCount)
+        return unsafe clusterTable[index]
+    }
+
+    public func endpoint(_ index: Int) -> EndpointEntry {
+        unsafe precondition(index >= 0 && index < endpointCount)
+        return unsafe endpointTable[index]
+    }
+
+    @inline(__always)
+    func bytes(_ range: TableRange) -> UnsafeRawBufferPointer {
+        unsafe UnsafeRawBufferPointer(start: text + Int(range.start), count: Int(range.count))
+    }
+}

@@ -1,0 +1,252 @@
+import TelemetryModel
+
+/// Encodes span batches into journal rows: one dictionary and one table of span shapes per row, then the spans. The layout is
+/// drawn in docs/formats/segment.md. A row also serves as the in-memory head, so nothing is encoded twice.
+///
+/// Confined to the writer thread; buffers are reused between rows.
+@safe
+struct JournalEncoder: ~Copyable {
+    /// A row ends after this many spans or bytes.
+    static let rowSpansMax = 2048
+    static let rowBytesMax = 2 << 20
+    static let version: UInt8 = 1
+
+    private var strings = StringTable(countMax: Int(Int32.max), bytesMax: Int(UInt32.max))
+    private var spans = ByteWriter(capacity: 64 << 10)
+    private var shapes = ByteWriter(capacity: 8 << 10)
+    private var spanStarts = RawBuffer<UInt32>(capacity: JournalEncoder.rowSpansMax)
+    private var traceIDs = RawBuffer<TraceID>(capacity: JournalEncoder.rowSpansMax)
+    private var baseTimestamp: UInt64 = 0
+    private var signatures = SignatureTable()
+    /// The tag keys last seen at each tag position: most spans of a service list their tags in one order.
+    private var recentKeys = RawBuffer<Int32>(capacity: JournalEncoder.recentKeysMax)
+    private var scratch = ByteWriter(capacity: 256)
+
+    private static let recentKeysMax = 32
+
+    init() { recentKeys.fill(-1, count: Self.recentKeysMax) }
+
+    var spanCount: Int { spanStarts.count }
+    @inline(__always)
+    var isFull: Bool { spanStarts.count >= Self.rowSpansMax || spans.count + strings.byteCount >= Self.rowBytesMax }
+
+    /// Appends spans `start...` of `batch` until the row is full; returns the index of the first span not taken.
+    ///
+    /// Rows of `batch` that point outside it are treated as absent, so that a decoder's mistake cannot end the process.
+    mutating func append(_ batch: borrowing SpanBatch, from start: Int) -> Int {
+        var index = start
+        let count = batch.spans.count
+        unsafe batch.text.withUnsafeBytes { text in
+            unsafe batch.tags.withUnsafeBufferPointer { tags in
+                unsafe batch.endpoints.withUnsafeBufferPointer { endpoints in
+                    unsafe batch.spans.withUnsafeBufferPointer { spans in
+                        while index < count, !isFull {
+                            unsafe append(spans[index], text, tags, endpoints, batch.annotations)
+                            index &+= 1
+                        }
+                    }
+                }
+            }
+        }
+        return index
+    }
+
+    @inline(__always)
+    private func slice(_ text: UnsafeRawBufferPointer, _ reference: TextRef) -> UnsafeRawBufferPointer {
+        let end = UInt64(reference.offset) &+ UInt64(reference.count)
+        guard end <= UInt64(text.count) else { return unsafe UnsafeRawBufferPointer(start: nil, count: 0) }
+        return unsafe UnsafeRawBufferPointer(rebasing: text[Int(reference.offset)..<Int(end)])
+    }
+
+    /// String number + 1; 0 for the empty string.
+    @inline(__always)
+    private mutating func number(_ text: UnsafeRawBufferPointer, _ reference: TextRef) -> UInt32 {
+        guard reference.count > 0 else { return 0 }
+        let bytes = unsafe slice(text, reference)
+        guard bytes.count > 0, let number = unsafe strings.intern(bytes) else { return 0 }
+        return UInt32(number) &+ 1
+    }
+
+    @inline(__always)
+    private mutating func keyNumber(_ text: UnsafeRawBufferPointer, _ reference: TextRef, position: Int) -> UInt32 {
+        let bytes = unsafe slice(text, reference)
+        if position < Self.recentKeysMax {
+            let recent = Int(recentKeys[position])
+            if recent >= 0, unsafe strings.isEqual(recent, bytes) { return UInt32(recent) }
+        }
+        let number = unsafe strings.intern(bytes) ?? 0
+        if position < Self.recentKeysMax { recentKeys[position] = Int32(truncatingIfNeeded: number) }
+        return UInt32(number)
+    }
+
+    private mutating func append(
+        _ span: SpanRow, _ text: UnsafeRawBufferPointer, _ tags: UnsafeBufferPointer<TagRow>, _ endpoints: UnsafeBufferPointer<EndpointRow>,
+        _ annotations: [AnnotationRow]
+    ) {
+        let start = spans.count
+        let local = Int(span.localEndpoint) < endpoints.count ? unsafe endpoints[Int(span.localEndpoint)] : EndpointRow()
+        let remote = Int(span.remoteEndpoint) < endpoints.count ? unsafe endpoints[Int(span.remoteEndpoint)] : EndpointRow()
+        let annotationEnd = Int(span.annotationStart) &+ Int(span.annotationCount)
+        let annotationCount = annotationEnd <= annotations.count ? Int(span.annotationCount) : 0
+        let tagEnd = Int(span.tagStart) &+ Int(span.tagCount)
+        let tagCount = tagEnd <= tags.count ? Int(span.tagCount) : 0
+        if spanStarts.isEmpty { baseTimestamp = span.timestamp }
+
+        var header: UInt8 = 0
+        let sameTrace = !traceIDs.isEmpty && traceIDs[traceIDs.count &- 1] == span.traceID
+        if sameTrace { header |= JournalSpanFlags.sameTrace }
+        if !span.parentID.isNone { header |= JournalSpanFlags.parent }
+        if span.timestamp != 0 { header |= JournalSpanFlags.timestamp }
+        if span.duration != 0 { header |= JournalSpanFlags.duration }
+        spans.append(header)
+        // The shape's number comes after its payloads are known, so it has a fixed width here.
+        let shapeAt = spans.count
+        spans.append(UInt32(0))
+        if !sameTrace {
+            spans.append(span.traceID.high)
+            spans.append(span.traceID.low)
+        }
+        spans.append(span.id.rawValue)
+        if !span.parentID.isNone { spans.append(span.parentID.rawValue) }
+        if span.timestamp != 0 { spans.append(zigzag: Int64(bitPattern: span.timestamp &- baseTimestamp)) }
+        if span.duration != 0 { spans.append(varint: span.duration) }
+
+        let signatureStart = signatures.words.count
+        signatures.words.append(unsafe number(text, span.name))
+        signatures.words.append(unsafe number(text, local.serviceName))
+        signatures.words.append(unsafe number(text, remote.serviceName))
+        let spanFlags = span.flags.rawValue & 3 | (annotationCount > 0 ? SpanShape.hasAnnotations : 0)
+        signatures.words.append(UInt32(span.kind.rawValue) | UInt32(spanFlags) << 8)
+        append(endpoint: local, keyBase: PayloadKey.localIPv4)
+        append(endpoint: remote, keyBase: PayloadKey.remoteIPv4)
+        for position in 0..<tagCount {
+            let tag = unsafe tags[Int(span.tagStart) &+ position]
+            let key = unsafe keyNumber(text, tag.key, position: position)
+            let kind = unsafe append(value: slice(text, tag.value))
+            signatures.words.append((key &+ PayloadKey.firstString) << 4 | UInt32(kind.rawValue))
+        }
+        if annotationCount > 0 {
+            spans.append(varint: UInt64(annotationCount))
+            for row in 0..<annotationCount {
+                let annotation = annotations[Int(span.annotationStart) + row]
+                spans.append(zigzag: Int64(bitPattern: annotation.timestamp &- span.timestamp))
+                let value = unsafe slice(text, annotation.value)
+                if value.count <= ValueKind.textBytesMax, let number = unsafe strings.intern(value) {
+                    spans.append(varint: UInt64(number) + 1)
+                } else {
+                    spans.append(UInt8(0))
+                    spans.append(varint: UInt64(value.count))
+                    unsafe spans.append(bytes: value)
+                }
+            }
+        }
+        let shape = shapeNumber(from: signatureStart)
+        spans.patch(UInt32(shape), at: shapeAt)
+        spanStarts.append(UInt32(start))
+        traceIDs.append(span.traceID)
+    }
+
+    @inline(__always)
+    private mutating func append(endpoint: EndpointRow, keyBase: UInt32) {
+        if endpoint.hasIPv4 {
+            signatures.words.append(keyBase << 4 | UInt32(ValueKind.ipv4.rawValue))
+            spans.append(endpoint.ipv4)
+        }
+        if endpoint.port != 0 {
+            signatures.words.append((keyBase &+ 1) << 4 | UInt32(ValueKind.number.rawValue))
+            spans.append(varint: UInt64(endpoint.port))
+        }
+        if endpoint.hasIPv6 {
+            signatures.words.append((keyBase &+ 2) << 4 | UInt32(ValueKind.hex32.rawValue))
+            spans.append(endpoint.ipv6High)
+            spans.append(endpoint.ipv6Low)
+        }
+    }
+
+    @inline(__always)
+    private mutating func append(value text: UnsafeRawBufferPointer) -> ValueKind {
+        let value = unsafe ClassifiedValue(text)
+        switch value.kind {
+        case .text:
+            spans.append(varint: UInt64(unsafe strings.intern(text) ?? 0))
+        case .long:
+            spans.append(varint: UInt64(text.count))
+            unsafe spans.append(bytes: text)
+        case .uuid, .hex32:
+            spans.append(value.a)
+            spans.append(value.b)
+        case .hex16: spans.append(value.a)
+        case .number: spans.append(varint: value.a)
+        case .ipv4: spans.append(UInt32(truncatingIfNeeded: value.a))
+        case .template:
+            scratch.removeAll()
+            unsafe scratch.append(bytes: UnsafeRawBufferPointer(rebasing: text[0..<value.digitsStart]))
+            scratch.append(UInt8(0))
+            unsafe scratch.append(bytes: UnsafeRawBufferPointer(rebasing: text[value.digitsEnd...]))
+            let number = unsafe scratch.withBytes { unsafe strings.intern($0) } ?? 0
+            spans.append(varint: UInt64(number))
+            spans.append(varint: value.a)
+        }
+        return value.kind
+    }
+
+    /// The number of the shape whose signature is at the end of `signatures`.
+    private mutating func shapeNumber(from start: Int) -> Int {
+        if let known = signatures.find(from: start) { return known }
+        let number = signatures.insert(from: start)
+        let end = signatures.words.count
+        let kindAndFlags = signatures.words[start + 3]
+        shapes.append(UInt8(truncatingIfNeeded: kindAndFlags))
+        shapes.append(UInt8(truncatingIfNeeded: kindAndFlags >> 8))
+        for field in 0..<3 { shapes.append(varint: UInt64(signatures.words[start + field])) }
+        shapes.append(varint: UInt64(end - start - 4))
+        for at in (start + 4)..<end { shapes.append(varint: UInt64(signatures.words[at])) }
+        return number
+    }
+
+    /// The finished row, and an empty encoder for the next. Call with at least one span.
+    mutating func finish() -> HeadBatch? {
+        var row = ByteWriter(capacity: spans.count + strings.byteCount + shapes.count + 64 + 2 * strings.count)
+        row.append(Self.version)
+        row.append(varint: UInt64(spanStarts.count))
+        row.append(baseTimestamp)
+        strings.write(to: &row)
+        row.append(varint: UInt64(signatures.count))
+        unsafe shapes.withBytes { unsafe row.append(bytes: $0) }
+        unsafe spans.withBytes { unsafe row.append(bytes: $0) }
+        row.append(unsafe row.withBytes { unsafe Mixing.hash($0) })
+        let batch = HeadBatch(bytes: row.array(), spanStarts: spanStarts.array(), traceIDs: traceIDs.array())
+        removeAll()
+        return batch
+    }
+
+    mutating func removeAll() {
+        strings.removeAll()
+        spans.removeAll()
+        spans.shrink(toCapacity: 1 << 20)
+        shapes.removeAll()
+        shapes.shrink(toCapacity: 1 << 20)
+        spanStarts.removeAll()
+        traceIDs.removeAll()
+        signatures.removeAll()
+        recentKeys.fill(-1, count: Self.recentKeysMax)
+    }
+}
+
+enum JournalSpanFlags {
+    static let sameTrace: UInt8 = 1
+    static let parent: UInt8 = 2
+    static let timestamp: UInt8 = 4
+    static let duration: UInt8 = 8
+}
+
+/// Keys of payloads: six are parts of endpoints, the rest are tag keys by string number.
+enum PayloadKey {
+    static let localIPv4: UInt32 = 0
+    static let localPort: UInt32 = 1
+    static let localIPv6: UInt32 = 2
+    static let remoteIPv4: UInt32 = 3
+    static let remotePort: UInt32 = 4
+    static let remoteIPv6: UInt32 = 5
+    static let firstString: UInt32 = 8
+}

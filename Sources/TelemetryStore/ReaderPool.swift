@@ -1,0 +1,57 @@
+/// Read connections, made when first needed, kept for the next reader.
+final class ReaderPool: Sendable {
+    static let idleMax = 8
+    private let path: String
+    private let idle: Monitor<[ReadConnection]>
+
+    init(path: String) {
+        self.path = path
+        idle = Monitor([])
+    }
+
+    func withReader<Result>(_ body: (ReadConnection) throws(StoreError) -> Result) throws(StoreError) -> Result {
+        let borrowed = idle.withLock { $0.popLast() }
+        let reader: ReadConnection
+        if let borrowed { reader = borrowed } else { reader = try ReadConnection(path: path) }
+        let result = try body(reader)
+        idle.withLock { if $0.count < ReaderPool.idleMax { $0.append(reader) } }
+        return result
+    }
+
+    func close() { idle.withLock { $0 = [] } }
+}
+
+/// Decoded segment headers, at most `bytesMax` of them.
+final class HeaderCache: Sendable {
+    static let bytesMax = 24 << 20
+    private struct Contents {
+        var headers: [Int64: SegmentHeader] = [:]
+        var bytes = 0
+        /// Damaged segments, so that each is counted once and not read again.
+        var damaged: Set<Int64> = []
+    }
+    private let contents = Monitor(Contents())
+
+    func find(_ number: Int64) -> SegmentHeader? { contents.withLock { $0.headers[number] } }
+
+    func insert(_ header: SegmentHeader, _ number: Int64) {
+        contents.withLock { contents in
+            if contents.bytes + header.memoryBytes > HeaderCache.bytesMax {
+                contents.headers.removeAll()
+                contents.bytes = 0
+            }
+            contents.headers[number] = header
+            contents.bytes += header.memoryBytes
+        }
+    }
+
+    func remove(_ number: Int64) {
+        contents.withLock { contents in
+            if let old = contents.headers.removeValue(forKey: number) { contents.bytes -= old.memoryBytes }
+            contents.damaged.remove(number)
+        }
+    }
+
+    /// True the first time.
+    func markDamaged(_ number: Int64) -> Bool { contents.withLock { $0.damaged.insert(number).inserted } }
+}

@@ -1,0 +1,564 @@
+import TelemetryModel
+
+/// Rows of a segment, ready to be stored.
+struct BuiltSegment: Sendable {
+    struct Block: Sendable {
+        var hot: [UInt8]
+        var cold: [UInt8]
+    }
+
+    var header: [UInt8] = []
+    var traceHashes: [UInt8] = []
+    var traceRests: [UInt8] = []
+    /// One filter, or `BloomFilter.partCount` parts; none when the segment has plain rows.
+    var filter: [[UInt8]] = []
+    var blocks: [Block] = []
+    var spanCount = 0
+    var timestampMin: UInt64 = 0
+    var timestampMax: UInt64 = 0
+    /// Sort-key prefixes of the traces, as `traceHashes` has them.
+    var hashes: [UInt32] = []
+
+    var byteCount: Int {
+        header.count + traceHashes.count + traceRests.count + filter.reduce(0) { $0 + $1.count } + blocks.reduce(0) { $0 + $1.hot.count + $1.cold.count }
+    }
+}
+
+/// Named bounds of the segment format. What does not fit goes to a block's plain rows, slower and larger but complete.
+enum SegmentLimits {
+    static let stringsMax = 8192
+    static let stringBytesMax = 256 << 10
+    static let shapesMax = 2048
+    static let columnsMax = 512
+    static let payloadsPerShapeMax = 128
+    static let autocompleteValuesMax = 1000
+    static let blockSpansMax = 8192
+    static let blockTextBytesMax = 1 << 30
+    static let headerBytesMax = 16 << 20
+    static let linksMax = 65_536
+    /// Width of the dependency rollup's time buckets, microseconds.
+    static let linkBucketMicroseconds: UInt64 = 60_000_000
+}
+
+/// Builds one segment out of head batches: spans grouped by trace, traces in hash order, one column per (tag key, value kind).
+///
+/// Confined to one thread; may be reused. Layout: docs/formats/segment.md.
+struct SegmentBuilder: ~Copyable {
+    private let blockSpansMax: Int
+    private let autocompleteKeys: Set<String>
+    private let zstd = ZstdCodec()
+    private var linker = DependencyLinker()
+
+    // Segment-wide tables.
+    private var strings = StringTable(countMax: SegmentLimits.stringsMax, bytesMax: SegmentLimits.stringBytesMax)
+    private var shapes: [SpanShape] = []
+    private var shapeInfos = RawBuffer<ShapeInfo>(capacity: 512)
+    /// The payloads of all shapes, one after another.
+    private var payloads = RawBuffer<PayloadInfo>(capacity: 4096)
+    /// Signature n belongs to shape n + 1.
+    private var signatures = SignatureTable()
+    private var columnKeys: [UInt32] = []
+    private var columnNumbers: [UInt32: Int32] = [:]
+    private var autocompleteColumns: [Bool] = []
+    private var autocomplete: [UInt32: Set<String>] = [:]
+    private var filterHashes = RawBuffer<UInt64>()
+    private var links = LinkTable()
+    private var plainNames: Set<[String]> = []
+    private var directory: [SegmentHeader.BlockEntry] = []
+
+    /// What the hot loop needs of a shape.
+    struct ShapeInfo: BitwiseCopyable {
+        var payloadStart = 0
+        var payloadCount = 0
+        var kind: UInt8 = 0
+        var flags: UInt8 = 0
+        var hasError = false
+        var localService: UInt32 = 0
+        var remoteService: UInt32 = 0
+    }
+
+    struct PayloadInfo: BitwiseCopyable {
+        var column: Int
+        var kind: ValueKind
+        var isTag: Bool
+        var isAutocomplete: Bool
+    }
+
+    /// A batch as the hot loop sees it: no counting of references. Valid while the batch lives.
+    @safe
+    private struct Input {
+        var bytes: UnsafeRawBufferPointer
+        var spanStarts: UnsafeBufferPointer<UInt32>
+        var traceIDs: UnsafeBufferPointer<TraceID>
+        var spansStart: Int
+        var baseTimestamp: UInt64
+        /// Where its numbers begin in `stringMap` and `shapeMap`.
+        var stringMapStart: Int
+        var shapeMapStart: Int
+    }
+
+    struct Place: BitwiseCopyable {
+        var batch: Int32
+        var position: Int32
+    }
+
+    // The block being filled.
+    private var columns = ColumnTable()
+    private var block = BlockBuffer()
+
+    // Mapping of each input batch's numbers to the segment's; -1 = not yet mapped.
+    private var stringMap = RawBuffer<Int32>(capacity: 4096)
+    private var shapeMap = RawBuffer<Int32>(capacity: 1024)
+    private var inputs: [Input] = []
+
+    // Reused per trace.
+    private var traceSpans = RawBuffer<JournalSpan>(capacity: 64)
+    private var tracePlaces = RawBuffer<Place>(capacity: 64)
+    private var nodes: [DependencyLinker.Node] = []
+
+    init(blockSpansMax: Int, autocompleteKeys: [String]) {
+        self.blockSpansMax = min(max(blockSpansMax, 16), SegmentLimits.blockSpansMax)
+        self.autocompleteKeys = Set(autocompleteKeys)
+    }
+
+    private struct Run {
+        var sortKey: UInt64
+        var high: UInt64
+        var batch: Int32
+        var first: Int32
+        var count: Int32
+    }
+
+    mutating func build(_ batches: [HeadBatch]) -> BuiltSegment {
+        reset(batches)
+        // `inputs` points into the batches' arrays, which are native, immutable and kept alive to the end of this call.
+        defer { withExtendedLifetime(batches) {} }
+        var result = BuiltSegment()
+        let runs = sortedRuns(batches)
+        var tracesHigh = ByteWriter(capacity: runs.count * 4)
+        var tracesRest = ByteWriter(capacity: runs.count * 12)
+        var start = 0
+        while start < runs.count {
+            var end = start + 1
+            while end < runs.count, runs[end].sortKey == runs[start].sortKey, runs[end].high == runs[start].high { end += 1 }
+            append(trace: runs[start..<end], batches, &result, &tracesHigh, &tracesRest)
+            start = end
+        }
+        finishBlock(&result)
+        result.traceHashes = tracesHigh.array()
+        result.traceRests = tracesRest.array()
+        // Plain rows are not in the filter, so a segment that has some has none, and is always looked at.
+        result.filter = plainNames.isEmpty ? BloomFilter.build(filterHashes) : []
+        result.header = header()
+        reset([])
+        return result
+    }
+
+    private mutating func reset(_ batches: [HeadBatch]) {
+        strings.removeAll()
+        shapes = [SpanShape()]
+        shapeInfos.removeAll()
+        shapeInfos.append(ShapeInfo())
+        payloads.removeAll()
+        signatures.removeAll()
+        columnKeys.removeAll()
+        columnNumbers.removeAll()
+        columns.removeAll()
+        autocompleteColumns.removeAll()
+        autocomplete.removeAll()
+        filterHashes.removeAll()
+        links.removeAll()
+        plainNames.removeAll()
+        directory.removeAll()
+        block.removeAll()
+        inputs.removeAll(keepingCapacity: true)
+        var strings = 0
+        var shapes = 0
+        for batch in batches {
+            unsafe inputs.append(Input(
+                bytes: batch.bytes.withUnsafeBytes { unsafe $0 }, spanStarts: batch.spanStarts.withUnsafeBufferPointer { unsafe $0 },
+                traceIDs: batch.traceIDs.withUnsafeBufferPointer { unsafe $0 }, spansStart: batch.spansStart,
+                baseTimestamp: batch.baseTimestamp, stringMapStart: strings, shapeMapStart: shapes))
+            strings += batch.strings.count
+            shapes += batch.shapes.count
+        }
+        stringMap.fill(-1, count: strings)
+        shapeMap.fill(-1, count: shapes)
+    }
+
+    private func sortedRuns(_ batches: [HeadBatch]) -> [Run] {
+        var runs: [Run] = []
+        for (number, batch) in batches.enumerated() {
+            let ids = batch.traceIDs
+            var first = 0
+            while first < ids.count {
+                var end = first + 1
+                while end < ids.count, ids[end] == ids[first] { end += 1 }
+                runs.append(Run(
+                    sortKey: ids[first].sortKey, high: ids[first].high, batch: Int32(number), first: Int32(first), count: Int32(end - first)))
+                first = end
+            }
+        }
+        runs.sort {
+            if $0.sortKey != $1.sortKey { return $0.sortKey < $1.sortKey }
+            if $0.high != $1.high { return $0.high < $1.high }
+            return $0.batch != $1.batch ? $0.batch < $1.batch : $0.first < $1.first
+        }
+        return runs
+    }
+
+    /// A trace larger than a block becomes several entries with the same id.
+    private mutating func append(
+        trace runs: ArraySlice<Run>, _ batches: [HeadBatch], _ result: inout BuiltSegment,
+        _ tracesHigh: inout ByteWriter, _ tracesRest: inout ByteWriter
+    ) {
+        var total = 0
+        for run in runs { total += Int(run.count) }
+        if block.spanCount > 0, block.spanCount + min(total, blockSpansMax) > blockSpansMax { finishBlock(&result) }
+        let id = (sortKey: runs[runs.startIndex].sortKey, high: runs[runs.startIndex].high)
+        func beginEntry() {
+            traceSpans.removeAll()
+            tracePlaces.removeAll()
+        }
+        func endEntry() {
+            tracesHigh.append(UInt32(truncatingIfNeeded: id.sortKey >> 32))
+            tracesRest.append(UInt32(truncatingIfNeeded: id.sortKey))
+            tracesRest.append(id.high)
+            result.hashes.append(UInt32(truncatingIfNeeded: id.sortKey >> 32))
+            appendEntry(batches, &result)
+        }
+        beginEntry()
+        for run in runs {
+            let input = inputs[Int(run.batch)]
+            for index in Int(run.first)..<Int(run.first + run.count) {
+                if traceSpans.count == blockSpansMax {
+                    endEntry()
+                    finishBlock(&result)
+                    beginEntry()
+                }
+                var reader = unsafe ByteReader(input.bytes, at: input.spansStart + Int(input.spanStarts[index]))
+                traceSpans.append(unsafe JournalSpan(&reader, previousTrace: input.traceIDs[index], baseTimestamp: input.baseTimestamp))
+                tracePlaces.append(Place(batch: run.batch, position: Int32(reader.position)))
+            }
+        }
+        if !traceSpans.isEmpty { endEntry() }
+    }
+
+    /// Adds the spans in `traceSpans` to the block as one trace entry.
+    private mutating func appendEntry(_ batches: [HeadBatch], _ result: inout BuiltSegment) {
+        var base = UInt64.max
+        for index in 0..<traceSpans.count {
+            let timestamp = traceSpans[index].timestamp
+            if timestamp != 0, timestamp < base { base = timestamp }
+        }
+        if base == UInt64.max { base = 0 }
+        block.traceSpanCounts.append(UInt64(traceSpans.count))
+        block.traceBases.append(base)
+        let count = traceSpans.count
+        var indexByID: [UInt64: Int] = [:]
+        if count > 32 {
+            indexByID.reserveCapacity(count)
+            for index in 0..<count where indexByID[traceSpans[index].id] == nil { indexByID[traceSpans[index].id] = index }
+        }
+        nodes.removeAll(keepingCapacity: true)
+        for index in 0..<count {
+            let span = traceSpans[index]
+            block.spanIDs.append(span.id)
+            block.timestamps.append(span.timestamp == 0 ? 0 : span.timestamp &- base &+ 1)
+            block.durations.append(span.duration)
+            block.durationMax = max(block.durationMax, span.duration)
+            if span.timestamp != 0 {
+                block.timestampMin = min(block.timestampMin, span.timestamp)
+                block.timestampMax = max(block.timestampMax, span.timestamp)
+            }
+            appendParent(span, index, count, indexByID)
+            let place = tracePlaces[index]
+            let number = Int(place.batch)
+            let shape = shapeNumber(span.shape, number, batches)
+            block.shapes.append(UInt64(shape))
+            let known = shapeInfos[shape]
+            if shape == 0 {
+                appendPlain(span, batches[number], Int(place.position))
+            } else {
+                var reader = unsafe ByteReader(inputs[number].bytes, at: Int(place.position))
+                appendPayloads(known, shape, &reader, number, batches)
+            }
+            nodes.append(DependencyLinker.Node(
+                id: span.id, parentID: span.parent, kind: known.kind, isShared: known.flags & SpanFlags.shared.rawValue != 0,
+                hasError: known.hasError, localService: Int(known.localService), remoteService: Int(known.remoteService)))
+        }
+        block.spanCount += count
+        result.spanCount += count
+        let bucket = base / SegmentLimits.linkBucketMicroseconds
+        // Moved out and back, so that the closure may use the rest of `self`.
+        var linker = DependencyLinker()
+        swap(&linker, &self.linker)
+        linker.link(nodes) { parent, child, isError in
+            links.add(bucket: bucket, parent: UInt32(parent), child: UInt32(child), isError: isError)
+        }
+        swap(&linker, &self.linker)
+    }
+
+    /// 0 = none, 1 = not in this entry (its id is in the list beside), n + 2 = the entry's n-th span.
+    @inline(__always)
+    private mutating func appendParent(_ span: JournalSpan, _ index: Int, _ count: Int, _ indexByID: [UInt64: Int]) {
+        guard span.parent != 0 else { block.parents.append(0); return }
+        var found = -1
+        if count > 32 {
+            found = indexByID[span.parent] ?? -1
+        } else {
+            var at = 0
+            while at < count {
+                if traceSpans[at].id == span.parent { found = at; break }
+                at &+= 1
+            }
+        }
+        if found >= 0 {
+            block.parents.append(UInt64(found + 2))
+        } else {
+            block.parents.append(1)
+            block.externalParents.append(span.parent)
+        }
+    }
+
+    private mutating func appendPayloads(
+        _ shape: ShapeInfo, _ shapeNumber: Int, _ reader: inout ByteReader, _ batchNumber: Int, _ batches: [HeadBatch]
+    ) {
+        for index in 0..<shape.payloadCount {
+            let payload = payloads[shape.payloadStart &+ index]
+            let kind = payload.kind
+            let column = payload.column
+            let value = JournalValue(&reader, kind: kind)
+            switch kind {
+            case .text:
+                let number = stringNumber(Int(value.a), batchNumber, batches)
+                columns[column].first.append(UInt64(number))
+                if number == 0 { unsafe batches[batchNumber].strings.withText(Int(value.a)) { unsafe columns[column].append(text: $0) } }
+            case .long:
+                unsafe columns[column].append(text: UnsafeRawBufferPointer(rebasing: inputs[batchNumber].bytes[value.start..<value.end]))
+            case .uuid, .hex32:
+                columns[column].first.append(value.a)
+                columns[column].second.append(value.b)
+                filterHashes.append(BloomFilter.hash(columns[column].keyHash, value.a, value.b))
+            case .hex16:
+                columns[column].first.append(value.a)
+                filterHashes.append(BloomFilter.hash(columns[column].keyHash, value.a, 0))
+            case .number, .ipv4:
+                columns[column].first.append(value.a)
+                if payload.isTag, BloomFilter.covers(kind, value.a) {
+                    filterHashes.append(BloomFilter.hash(columns[column].keyHash, value.a, 0))
+                }
+            case .template:
+                let number = stringNumber(Int(value.a), batchNumber, batches)
+                columns[column].first.append(UInt64(number))
+                columns[column].second.append(value.b)
+                // The number alone: the template is one of few, and is compared when the column is looked at.
+                if BloomFilter.covers(.template, value.b) { filterHashes.append(BloomFilter.hash(columns[column].keyHash, value.b, 1)) }
+                if number == 0 { unsafe batches[batchNumber].strings.withText(Int(value.a)) { unsafe columns[column].append(text: $0) } }
+            }
+            if payload.isAutocomplete { noteAutocomplete(shapes[shapeNumber].payloads[index], value, batches[batchNumber]) }
+        }
+        if shape.flags & SpanShape.hasAnnotations != 0 {
+            let start = block.annotations.count
+            let count = reader.count(bytesEach: 2)
+            block.annotations.append(varint: UInt64(count))
+            for _ in 0..<count {
+                let annotation = JournalAnnotation(&reader)
+                block.annotations.append(zigzag: annotation.delta)
+                let number = annotation.string > 0 ? stringNumber(annotation.string - 1, batchNumber, batches) : 0
+                block.annotations.append(varint: UInt64(number))
+                guard number == 0 else { continue }
+                if annotation.string > 0 {
+                    unsafe batches[batchNumber].strings.withText(annotation.string - 1) { text in
+                        block.annotations.append(varint: UInt64(text.count))
+                        unsafe block.annotations.append(bytes: text)
+                    }
+                } else {
+                    block.annotations.append(varint: UInt64(annotation.end - annotation.start))
+                    unsafe block.annotations.append(bytes: UnsafeRawBufferPointer(rebasing: inputs[batchNumber].bytes[annotation.start..<annotation.end]))
+                }
+            }
+            block.annotationLengths.append(UInt64(block.annotations.count - start))
+        }
+    }
+
+    private mutating func noteAutocomplete(_ payload: SpanShape.Payload, _ value: JournalValue, _ batch: HeadBatch) {
+        guard autocomplete[payload.key, default: []].count < SegmentLimits.autocompleteValuesMax else { return }
+        var text: [UInt8] = []
+        switch payload.kind {
+        case .text: unsafe batch.strings.withText(Int(value.a)) { unsafe text.append(contentsOf: $0) }
+        case .template: unsafe batch.strings.withText(Int(value.a)) { unsafe ValueText.append(template: $0, number: value.b, to: &text) }
+        case .long: return
+        default: ValueText.append(payload.kind, value.a, value.b, to: &text)
+        }
+        autocomplete[payload.key, default: []].insert(String(decoding: text, as: UTF8.self))
+    }
+
+    /// The segment's number + 1 for a batch's string; 0 when the dictionary is full.
+    @inline(__always)
+    private mutating func stringNumber(_ number: Int, _ batchNumber: Int, _ batches: [HeadBatch]) -> Int {
+        let at = inputs[batchNumber].stringMapStart &+ number
+        let known = stringMap[at]
+        if known >= 0 { return Int(known) }
+        let mapped = unsafe batches[batchNumber].strings.withText(number) { unsafe strings.intern($0) }.map { $0 + 1 } ?? 0
+        stringMap[at] = Int32(mapped)
+        return mapped
+    }
+
+    @inline(__always)
+    private mutating func shapeNumber(_ shape: Int, _ batchNumber: Int, _ batches: [HeadBatch]) -> Int {
+        let at = inputs[batchNumber].shapeMapStart &+ shape
+        let known = shapeMap[at]
+        if known >= 0 { return Int(known) }
+        let mapped = map(batches[batchNumber].shapes[shape], batchNumber, batches)
+        shapeMap[at] = Int32(mapped)
+        return mapped
+    }
+
+    /// The segment's number for a batch's shape; 0 (plain rows) when a table is full.
+    private mutating func map(_ shape: SpanShape, _ batchNumber: Int, _ batches: [HeadBatch]) -> Int {
+        guard shape.payloads.count <= SegmentLimits.payloadsPerShapeMax else { return 0 }
+        let start = signatures.words.count
+        var isComplete = true
+        func word(_ number: UInt32) -> UInt32 {
+            guard number > 0 else { return 0 }
+            let mapped = stringNumber(Int(number) - 1, batchNumber, batches)
+            if mapped == 0 { isComplete = false }
+            return UInt32(mapped)
+        }
+        signatures.words.append(UInt32(shape.kind) | UInt32(shape.flags) << 8)
+        signatures.words.append(word(shape.name))
+        signatures.words.append(word(shape.localService))
+        signatures.words.append(word(shape.remoteService))
+        for payload in shape.payloads {
+            var key = payload.key
+            if key >= PayloadKey.firstString { key = word(key - PayloadKey.firstString + 1) &- 1 &+ PayloadKey.firstString }
+            signatures.words.append(key << 4 | UInt32(payload.kind.rawValue))
+        }
+        guard isComplete else { signatures.words.truncate(to: start); return 0 }
+        if let known = signatures.find(from: start) { return known + 1 }
+        guard shapes.count < SegmentLimits.shapesMax, columnKeys.count + shape.payloads.count <= SegmentLimits.columnsMax else {
+            signatures.words.truncate(to: start)
+            return 0
+        }
+        var mapped = shape
+        mapped.name = signatures.words[start + 1]
+        mapped.localService = signatures.words[start + 2]
+        mapped.remoteService = signatures.words[start + 3]
+        var info = ShapeInfo(
+            payloadStart: payloads.count, payloadCount: shape.payloads.count, kind: shape.kind, flags: shape.flags,
+            localService: mapped.localService, remoteService: mapped.remoteService)
+        for index in mapped.payloads.indices {
+            let key = signatures.words[start + 4 + index] >> 4
+            mapped.payloads[index].key = key
+            let column = Int(columnNumber(mapped.payloads[index]))
+            let isTag = key >= PayloadKey.firstString
+            if isTag, strings.isEqual(Int(key - PayloadKey.firstString), "error") { info.hasError = true }
+            payloads.append(PayloadInfo(
+                column: column, kind: mapped.payloads[index].kind, isTag: isTag, isAutocomplete: autocompleteColumns[column]))
+        }
+        _ = signatures.insert(from: start)
+        let number = shapes.count
+        shapes.append(mapped)
+        shapeInfos.append(info)
+        return number
+    }
+
+    private mutating func columnNumber(_ payload: SpanShape.Payload) -> Int32 {
+        let code = payload.key << 4 | UInt32(payload.kind.rawValue)
+        if let known = columnNumbers[code] { return known }
+        let number = Int32(columnKeys.count)
+        columnKeys.append(code)
+        columnNumbers[code] = number
+        var keyHash: UInt64 = UInt64(payload.key)
+        var isAutocomplete = false
+        if payload.key >= PayloadKey.firstString {
+            unsafe strings.withText(Int(payload.key - PayloadKey.firstString)) { text in
+                keyHash = unsafe Mixing.hash(text)
+                isAutocomplete = autocompleteKeys.contains(unsafe String(decoding: text, as: UTF8.self))
+            }
+        }
+        autocompleteColumns.append(isAutocomplete)
+        columns.append(ColumnBuffer(kind: payload.kind, keyHash: keyHash))
+        return number
+    }
+
+    /// A span with everything spelled out, for what the tables have no room for.
+    private mutating func appendPlain(_ span: JournalSpan, _ batch: HeadBatch, _ position: Int) {
+        var one = SpanBatch()
+        batch.decode(payloadPosition: position, span: span, into: &one)
+        guard let row = one.spans.first else { return }
+        let local = row.localEndpoint == EndpointRow.absent ? EndpointRow() : one.endpoints[Int(row.localEndpoint)]
+        let remote = row.remoteEndpoint == EndpointRow.absent ? EndpointRow() : one.endpoints[Int(row.remoteEndpoint)]
+        let start = block.plain.count
+        PlainSpan.write(row, local, remote, one, to: &block.plain)
+        block.plainLengths.append(UInt64(block.plain.count - start))
+        if plainNames.count < SegmentLimits.autocompleteValuesMax {
+            plainNames.insert([one.string(local.serviceName), one.string(row.name), one.string(remote.serviceName)])
+        }
+    }
+
+    private mutating func finishBlock(_ result: inout BuiltSegment) {
+        guard block.spanCount > 0 else { return }
+        directory.append(SegmentHeader.BlockEntry(
+            traceCount: block.traceSpanCounts.count, spanCount: block.spanCount,
+            timestampMin: block.timestampMax == 0 ? 0 : block.timestampMin, timestampMax: block.timestampMax, durationMax: block.durationMax))
+        if block.timestampMax > 0 {
+            result.timestampMin = result.timestampMin == 0 ? block.timestampMin : min(result.timestampMin, block.timestampMin)
+            result.timestampMax = max(result.timestampMax, block.timestampMax)
+        }
+        result.blocks.append(block.encode(columns, zstd))
+        block.removeAll()
+        columns.clear()
+    }
+
+    private mutating func header() -> [UInt8] {
+        var plain = ByteWriter(capacity: 16 << 10)
+        strings.write(to: &plain)
+        plain.append(varint: UInt64(shapes.count))
+        for shape in shapes {
+            plain.append(shape.kind)
+            plain.append(shape.flags)
+            plain.append(varint: UInt64(shape.name))
+            plain.append(varint: UInt64(shape.localService))
+            plain.append(varint: UInt64(shape.remoteService))
+            plain.append(varint: UInt64(shape.payloads.count))
+            for payload in shape.payloads { plain.append(varint: UInt64(payload.key) << 4 | UInt64(payload.kind.rawValue)) }
+        }
+        plain.append(varint: UInt64(columnKeys.count))
+        for code in columnKeys { plain.append(varint: UInt64(code)) }
+        plain.append(varint: UInt64(directory.count))
+        for entry in directory {
+            plain.append(varint: UInt64(entry.traceCount))
+            plain.append(varint: UInt64(entry.spanCount))
+            plain.append(entry.timestampMin)
+            plain.append(entry.timestampMax)
+            plain.append(entry.durationMax)
+        }
+        plain.append(varint: UInt64(links.entries.count))
+        for number in 0..<links.entries.count {
+            let link = links.entries[number]
+            plain.append(varint: link.bucket)
+            plain.append(varint: UInt64(link.parent))
+            plain.append(varint: UInt64(link.child))
+            plain.append(varint: link.calls)
+            plain.append(varint: link.errors)
+        }
+        plain.append(varint: UInt64(plainNames.count))
+        for names in plainNames { for name in names { plain.append(string: name) } }
+        plain.append(varint: UInt64(autocomplete.count))
+        for (key, values) in autocomplete {
+            unsafe strings.withText(Int(key - PayloadKey.firstString)) { text in
+                plain.append(varint: UInt64(text.count))
+                unsafe plain.append(bytes: text)
+            }
+            plain.append(varint: UInt64(values.count))
+            for value in values { plain.append(string: value) }
+        }
+        var packed = ByteWriter(capacity: plain.count / 2)
+        packed.append(SegmentHeader.version)
+        unsafe plain.withBytes { unsafe zstd.write($0, to: &packed) }
+        packed.append(unsafe packed.withBytes { unsafe Mixing.hash($0) })
+        return packed.array()
+    }
+}

@@ -1,0 +1,396 @@
+public import TelemetryModel
+
+/// Searching: newest segments first; within each, spans are tested as numbers, and each promising trace is assembled and tested exactly.
+extension TraceStore {
+    /// The newest traces that match, at most `limit`; see `TraceQuery` for what matches.
+    public func search(_ query: TraceQuery) throws(StoreError) -> [SpanBatch] {
+        let limit = min(max(query.limit, 0), QueryLimits.tracesMax)
+        guard limit > 0 else { return [] }
+        return try consistently { snapshot, reader throws(StoreError) in
+            try self.search(CompiledQuery(query), limit, snapshot, reader)
+        }
+    }
+
+    private func search(
+        _ compiled: CompiledQuery, _ limit: Int, _ snapshot: StoreSnapshot, _ reader: ReadConnection
+    ) throws(StoreError) -> [SpanBatch]? {
+        let range = compiled.query.timestampRange
+        let matcher = ExactMatcher(compiled.query)
+        var found: [(timestamp: UInt64, trace: SpanBatch)] = []
+        var seen: Set<TraceID> = []
+        /// Assembles candidates, newest first; false when a segment is gone.
+        func settle(_ candidates: [TraceCandidate]) throws(StoreError) -> Bool {
+            for candidate in candidates.sorted(by: { $0.timestamp > $1.timestamp }) {
+                if found.count >= limit, let last = found.last, candidate.timestamp < last.timestamp { break }
+                guard seen.insert(candidate.id).inserted else { continue }
+                guard let trace = try assemble(candidate.id, snapshot, reader) else { return false }
+                let timestamp = TraceQuery.timestamp(of: trace)
+                guard timestamp != 0, range.contains(timestamp), matcher.matches(trace) else { continue }
+                let at = found.firstIndex { $0.timestamp < timestamp } ?? found.count
+                found.insert((timestamp, trace), at: at)
+                if found.count > limit { found.removeLast() }
+            }
+            return true
+        }
+        guard try settle(headCandidates(compiled, snapshot)) else { return nil }
+        for segment in snapshot.segments.sorted(by: { $0.timestampMax > $1.timestampMax }) {
+            guard segment.timestampMax > 0 || !segment.splitHashes.isEmpty else { continue }
+            // A trace's time may lie in another part of it, so segments with parts get some slack.
+            let isTooOld = segment.timestampMax < range.lowerBound
+                || (found.count >= limit && segment.timestampMax < found.last?.timestamp ?? 0)
+            if isTooOld {
+                let newest = segment.timestampMax &+ TraceSearchLimits.lateMicrosecondsMax
+                guard !segment.splitHashes.isEmpty, newest >= range.lowerBound,
+                    found.count < limit || newest >= found.last?.timestamp ?? 0
+                else { continue }
+                guard let parts = try splitCandidates(segment, reader), try settle(parts) else { return nil }
+                continue
+            }
+            if segment.timestampMin > range.upperBound, segment.splitHashes.isEmpty { continue }
+            let threshold = found.count >= limit ? found.last?.timestamp ?? 0 : 0
+            guard let candidates = try segmentCandidates(compiled, segment, reader, newerThan: threshold) else { return nil }
+            guard try settle(candidates) else { return nil }
+        }
+        return found.map(\.trace)
+    }
+
+    private struct Part {
+        var bits: UInt32 = 0
+        var root: UInt64 = 0
+        var earliest: UInt64 = 0
+
+        @inline(__always)
+        mutating func note(_ timestamp: UInt64, isRoot: Bool) {
+            guard timestamp != 0 else { return }
+            if isRoot, root == 0 || timestamp < root { root = timestamp }
+            if earliest == 0 || timestamp < earliest { earliest = timestamp }
+        }
+
+        var timestamp: UInt64 { root != 0 ? root : earliest }
+    }
+
+    private func headCandidates(_ compiled: CompiledQuery, _ snapshot: StoreSnapshot) -> [TraceCandidate] {
+        var parts: [TraceID: Part] = [:]
+        for row in snapshot.head { note(row.batch, compiled, &parts) }
+        let recent = snapshot.segments.suffix(Segment.splitDistance)
+        var candidates: [TraceCandidate] = []
+        for (id, part) in parts {
+            let isWhole = part.bits & compiled.required == compiled.required
+            // Even a part that meets nothing may be the root, whose time decides for spans that are in a segment already.
+            let hash = UInt32(truncatingIfNeeded: id.sortKey >> 32)
+            let isSplit = recent.contains { $0.hashes.map { !Segment.find(hash, in: $0).isEmpty } ?? true }
+            guard isWhole || isSplit else { continue }
+            candidates.append(TraceCandidate(id: id, timestamp: isSplit || part.timestamp == 0 ? UInt64.max : part.timestamp))
+        }
+        return candidates
+    }
+
+    private func note(_ batch: HeadBatch, _ compiled: CompiledQuery, _ parts: inout [TraceID: Part]) {
+        let numbers = compiled.numbers(batch.strings)
+        let tests = batch.shapes.map { compiled.test($0, numbers) }
+        unsafe batch.bytes.withUnsafeBytes { all in
+            var first = 0
+            while first < batch.spanCount {
+                let id = batch.traceIDs[first]
+                var part = parts[id] ?? Part()
+                var index = first
+                while index < batch.spanCount, batch.traceIDs[index] == id {
+                    var reader = unsafe ByteReader(all, at: batch.spansStart + Int(batch.spanStarts[index]))
+                    let span = JournalSpan(&reader, previousTrace: id, baseTimestamp: batch.baseTimestamp)
+                    index += 1
+                    part.note(span.timestamp, isRoot: span.parent == 0)
+                    guard span.shape < tests.count, tests[span.shape].counts else { continue }
+                    part.bits |= tests[span.shape].bits
+                    if compiled.required & CompiledQuery.durationBit != 0, compiled.durationMatches(span.duration) {
+                        part.bits |= CompiledQuery.durationBit
+                    }
+                    if !tests[span.shape].checks.isEmpty {
+                        part.bits |= unsafe checkPayloads(tests[span.shape], batch, batch.shapes[span.shape], compiled, numbers, &reader, all)
+                    }
+                }
+                parts[id] = part
+                first = index
+            }
+        }
+    }
+
+    private func checkPayloads(
+        _ test: CompiledQuery.ShapeTest, _ batch: HeadBatch, _ shape: SpanShape, _ compiled: CompiledQuery, _ numbers: CompiledQuery.Numbers,
+        _ reader: inout ByteReader, _ all: UnsafeRawBufferPointer
+    ) -> UInt32 {
+        var bits: UInt32 = 0
+        for (index, payload) in shape.payloads.enumerated() {
+            let value = JournalValue(&reader, kind: payload.kind)
+            for check in test.checks where check.payload == index {
+                let wanted = compiled.terms[check.term].classified
+                let isEqual = switch payload.kind {
+                case .text: numbers.values[check.term] > 0 && Int(value.a) == numbers.values[check.term] - 1
+                case .template: numbers.values[check.term] > 0 && Int(value.a) == numbers.values[check.term] - 1 && value.b == wanted.a
+                case .long: unsafe all[value.start..<value.end].elementsEqual(compiled.terms[check.term].value)
+                default: value.a == wanted.a && value.b == wanted.b
+                }
+                if isEqual { bits |= check.bit }
+            }
+        }
+        return bits
+    }
+
+    /// Nil when the segment is gone.
+    private func segmentCandidates(
+        _ compiled: CompiledQuery, _ segment: Segment, _ reader: ReadConnection, newerThan threshold: UInt64
+    ) throws(StoreError) -> [TraceCandidate]? {
+        // First what is cheapest: most segments lack any given id, and say so in one small row.
+        guard try filterAllows(compiled, segment, reader) else { return try splitCandidates(segment, reader) }
+        let header: SegmentHeader
+        switch try self.header(segment, reader) {
+        case .found(let found): header = found
+        case .gone: return nil
+        case .damaged: return []
+        }
+        let hasPlain = !header.plainNames.isEmpty
+        let numbers = compiled.numbers(header.strings)
+        var tests = header.shapes.map { compiled.test($0, numbers) }
+        if !tests.isEmpty { tests[0] = CompiledQuery.ShapeTest(counts: true, bits: compiled.required, isUnknown: true) }
+        // Does anything in the segment's tables meet each criterion? Split traces need only one of them here.
+        var possible: UInt32 = compiled.required & CompiledQuery.durationBit
+        for test in tests where test.counts && !test.isUnknown {
+            possible |= test.bits
+            for check in test.checks { possible |= check.bit }
+        }
+        let isPossible = hasPlain || possible & compiled.required == compiled.required
+        guard isPossible || !segment.splitHashes.isEmpty else { return [] }
+        let plan = ScanPlan(header, tests)
+        var places: [(place: Int, timestamp: UInt64)] = []
+        var firstPlace = 0
+        for (block, entry) in header.blocks.enumerated() {
+            defer { firstPlace += entry.traceCount }
+            if segment.splitHashes.isEmpty {
+                if let least = compiled.query.durationMin, entry.durationMax < least { continue }
+                if entry.timestampMax < max(compiled.query.timestampRange.lowerBound, threshold) { continue }
+                if entry.timestampMin > compiled.query.timestampRange.upperBound { continue }
+            }
+            let base = firstPlace
+            let outcome: Bool? = try unsafe reader.withBlock(segment.number, Int64(block)) { hot, cold in
+                guard let opened = unsafe SegmentBlock(header: header, block: block, hot: hot) else { return false }
+                if segment.splitHashes.isEmpty, !hasPlain, !mayMatch(opened, compiled, tests, numbers) { return true }
+                var openedCold: SegmentBlockCold?
+                if compiled.terms.contains(where: { !$0.value.isEmpty && !$0.classified.kind.isPacked }) {
+                    unsafe openedCold = SegmentBlockCold(header: header, block: block, cold: cold(), reader.zstd)
+                    guard let openedCold else { return false }
+                    if segment.splitHashes.isEmpty, !hasPlain, !mayMatch(openedCold, header, compiled, tests) { return true }
+                }
+                scan(opened, openedCold, compiled, plan, numbers, segment, base, &places)
+                return true
+            }
+            guard let outcome else { return nil }
+            if !outcome {
+                let damage: Found<Void> = noteDamage(segment)
+                if case .gone = damage { return nil }
+            }
+        }
+        let range = compiled.query.timestampRange
+        let hashes = segment.hashes
+        var candidates: [TraceCandidate] = []
+        // Only as many ids are looked up as may be wanted: the newest come first, and exactness rarely takes any away.
+        for place in places {
+            let isSplit = hashes.map { place.place < $0.count && segment.isSplit($0[place.place]) } ?? true
+            guard isSplit || (range.contains(place.timestamp) && place.timestamp >= threshold) else { continue }
+            candidates.append(TraceCandidate(id: TraceID(high: 0, low: UInt64(place.place)), timestamp: isSplit || place.timestamp == 0 ? UInt64.max : place.timestamp))
+        }
+        // A search for ten traces does not need the ids of eight thousand; exact tests seldom reject, so take a few times the limit first.
+        candidates.sort { $0.timestamp > $1.timestamp }
+        let ids = try traceIDs(segment, candidates.map { Int($0.id.low) }, reader)
+        guard let ids else { return nil }
+        return zip(candidates, ids).map { TraceCandidate(id: $1, timestamp: $0.timestamp) }
+    }
+
+    /// The traces that recent earlier segments have parts of, whatever they contain; nil when the segment is gone.
+    private func splitCandidates(_ segment: Segment, _ reader: ReadConnection) throws(StoreError) -> [TraceCandidate]? {
+        guard let hashes = segment.hashes, !segment.splitHashes.isEmpty else { return [] }
+        let places = segment.splitHashes.flatMap { Segment.find($0, in: hashes) }
+        return try traceIDs(segment, places, reader)?.map { TraceCandidate(id: $0, timestamp: UInt64.max) }
+    }
+
+    private func traceIDs(_ segment: Segment, _ places: [Int], _ reader: ReadConnection) throws(StoreError) -> [TraceID]? {
+        guard !places.isEmpty else { return [] }
+        return try unsafe reader.withBlock(segment.number, StoreSchema.tracesBlock) { hot, cold in
+            let rests = unsafe cold()
+            return places.map { place in
+                var high = unsafe ByteReader(hot, at: place * 4)
+                var rest = unsafe ByteReader(rests, at: place * 12)
+                let sortKey = UInt64(high.uint32()) << 32 | UInt64(rest.uint32())
+                return TraceID(sortKey: sortKey, high: rest.uint64())
+            }
+        }
+    }
+
+    /// Whether the segment's filter knows every id that the query names.
+    private func filterAllows(
+        _ compiled: CompiledQuery, _ segment: Segment, _ reader: ReadConnection
+    ) throws(StoreError) -> Bool {
+        let wanted = compiled.terms.filter { !$0.value.isEmpty && BloomFilter.covers($0.classified.kind, $0.classified.a) }
+        guard !wanted.isEmpty else { return true }
+        for term in wanted {
+            let low = term.classified.kind == .template ? 1 : term.classified.b
+            let hash = BloomFilter.hash(term.keyHash, term.classified.a, low)
+            let part = StoreSchema.filterParts + Int64(BloomFilter.part(hash))
+            var allows: Bool? = try unsafe reader.withBlock(segment.number, part) { filter, _ in
+                unsafe BloomFilter.mayContain(filter, BloomFilter.withinPart(hash))
+            }
+            if allows == nil {
+                allows = try unsafe reader.withBlock(segment.number, StoreSchema.filterBlock) { filter, _ in
+                    unsafe BloomFilter.mayContain(filter, hash)
+                }
+            }
+            if allows == false { return false }
+        }
+        return true
+    }
+
+    /// Whether each packed term has its value anywhere in the block: a look down a column, before all columns are walked row by row.
+    private func mayMatch(
+        _ block: SegmentBlock, _ compiled: CompiledQuery, _ tests: [CompiledQuery.ShapeTest], _ numbers: CompiledQuery.Numbers
+    ) -> Bool {
+        for (index, term) in compiled.terms.enumerated() where !term.value.isEmpty && term.classified.kind.isPacked {
+            var columns: Set<Int> = []
+            for (shape, test) in tests.enumerated() {
+                for check in test.checks where check.term == index { columns.insert(block.header.shapeColumns[shape][check.payload]) }
+            }
+            let isThere = columns.contains { column in
+                (0..<block.first[column].count).contains { matches(block, nil, column, $0, term, numbers.values[index]) }
+            }
+            if !isThere { return false }
+        }
+        return true
+    }
+
+    /// The same for ids, which lie in the cold half.
+    private func mayMatch(
+        _ cold: SegmentBlockCold, _ header: SegmentHeader, _ compiled: CompiledQuery, _ tests: [CompiledQuery.ShapeTest]
+    ) -> Bool {
+        for (index, term) in compiled.terms.enumerated() where !term.value.isEmpty && term.classified.kind.isFixed {
+            var columns: Set<Int> = []
+            for (shape, test) in tests.enumerated() {
+                for check in test.checks where check.term == index { columns.insert(header.shapeColumns[shape][check.payload]) }
+            }
+            let value = term.classified
+            if !columns.contains(where: { cold.contains($0, value.a, value.b, isHalf: value.kind == .hex16) }) { return false }
+        }
+        return true
+    }
+
+    private func scan(
+        _ block: SegmentBlock, _ cold: SegmentBlockCold?, _ compiled: CompiledQuery, _ plan: borrowing ScanPlan,
+        _ numbers: CompiledQuery.Numbers, _ segment: Segment, _ firstPlace: Int, _ places: inout [(place: Int, timestamp: UInt64)]
+    ) {
+        var ranks = RawBuffer<Int>()
+        ranks.fill(0, count: plan.watched.count)
+        let wantsDuration = compiled.required & CompiledQuery.durationBit != 0
+        let required = compiled.required
+        var row = 0
+        for trace in 0..<block.entry.traceCount {
+            var bits: UInt32 = 0
+            let start = row
+            let end = row + Int(block.traceSpanCounts[trace])
+            while row < end {
+                let shape = plan.shapes[Int(block.shapes[row])]
+                if shape.counts {
+                    bits |= shape.bits
+                    if wantsDuration, bits & CompiledQuery.durationBit == 0, compiled.durationMatches(block.durations[row]) {
+                        bits |= CompiledQuery.durationBit
+                    }
+                    for at in shape.checkStart..<shape.checkEnd {
+                        let check = plan.checks[at]
+                        if bits & check.bit == 0,
+                            matches(
+                                block, cold, plan.watched[check.watched], ranks[check.watched], compiled.terms[check.term], numbers.values[check.term])
+                        {
+                            bits |= check.bit
+                        }
+                    }
+                }
+                for at in shape.stepStart..<shape.stepEnd { ranks[plan.steps[at]] &+= 1 }
+                row += 1
+            }
+            let place = firstPlace + trace
+            guard bits & required == required || (segment.hashes.map { place < $0.count && segment.isSplit($0[place]) } ?? false) else { continue }
+            // Times are looked at only for traces that may match.
+            var part = Part()
+            let base = block.traceBases[trace]
+            for row in start..<end { part.note(block.timestamp(row, base: base), isRoot: block.parents[row] == 0) }
+            places.append((place, part.timestamp))
+        }
+    }
+
+    @inline(__always)
+    private func matches(
+        _ block: SegmentBlock, _ cold: SegmentBlockCold?, _ column: Int, _ rank: Int, _ term: CompiledQuery.Term, _ number: Int
+    ) -> Bool {
+        switch term.classified.kind {
+        case .text:
+            let value = block.first[column][rank]
+            return value == 0 || (number > 0 && value == UInt64(number))
+        case .template:
+            let value = block.first[column][rank]
+            return (value == 0 || (number > 0 && value == UInt64(number))) && block.second[column][rank] == term.classified.a
+        case .number, .ipv4: return block.first[column][rank] == term.classified.a
+        case .uuid, .hex32: return cold.map { $0.wide(column, rank, isHalf: false) == (term.classified.a, term.classified.b) } ?? true
+        case .hex16: return cold.map { $0.wide(column, rank, isHalf: true).0 == term.classified.a } ?? true
+        case .long: return cold.map { $0.textBytes(column, rank) == term.value } ?? true
+        }
+    }
+}
+
+/// What a search does with each shape of a segment, in plain buffers: a scan looks at every span of it.
+struct ScanPlan: ~Copyable {
+    struct Shape: BitwiseCopyable {
+        var counts: Bool
+        var bits: UInt32
+        var checkStart: Int
+        var checkEnd: Int
+        var stepStart: Int
+        var stepEnd: Int
+    }
+
+    struct Check: BitwiseCopyable {
+        var bit: UInt32
+        var term: Int
+        /// Place in `watched`.
+        var watched: Int
+    }
+
+    var shapes = RawBuffer<Shape>()
+    var checks = RawBuffer<Check>()
+    /// Places in `watched` of the columns that a span of a shape has a value in.
+    var steps = RawBuffer<Int>()
+    /// Only columns that some check looks at are counted along.
+    var watched: [Int] = []
+
+    init(_ header: SegmentHeader, _ tests: [CompiledQuery.ShapeTest]) {
+        for (shape, test) in tests.enumerated() {
+            for check in test.checks {
+                let column = header.shapeColumns[shape][check.payload]
+                if !watched.contains(column) { watched.append(column) }
+            }
+        }
+        for (shape, test) in tests.enumerated() {
+            let checkStart = checks.count
+            let stepStart = steps.count
+            for check in test.checks {
+                let column = header.shapeColumns[shape][check.payload]
+                checks.append(Check(bit: check.bit, term: check.term, watched: watched.firstIndex(of: column) ?? 0))
+            }
+            for column in header.shapeColumns[shape] {
+                if let place = watched.firstIndex(of: column) { steps.append(place) }
+            }
+            shapes.append(Shape(
+                counts: test.counts, bits: test.bits, checkStart: checkStart, checkEnd: checks.count, stepStart: stepStart, stepEnd: steps.count))
+        }
+    }
+}
+
+/// Bounds of a search.
+enum TraceSearchLimits {
+    /// Spans that arrive in a later segment than the rest of their trace are found by a search when they are no older than this.
+    static let lateMicrosecondsMax: UInt64 = 600_000_000
+}

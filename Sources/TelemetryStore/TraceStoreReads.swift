@@ -1,0 +1,197 @@
+public import TelemetryModel
+
+/// Reading traces. Every call looks at one moment of the store; a segment that was merged away meanwhile makes it look again.
+extension TraceStore {
+    static let attemptsMax = 4
+
+    /// The spans of a trace, duplicates merged; empty when there is none. The id is matched exactly (strict trace id).
+    public func trace(_ id: TraceID) throws(StoreError) -> SpanBatch {
+        try consistently { snapshot, reader throws(StoreError) in try self.assemble(id, snapshot, reader) }
+    }
+
+    /// One batch per id that is found, in the order asked for.
+    public func traces(_ ids: [TraceID]) throws(StoreError) -> [SpanBatch] {
+        try consistently { snapshot, reader throws(StoreError) in
+            var found: [SpanBatch] = []
+            for id in ids.prefix(QueryLimits.tracesMax) {
+                guard let trace = try self.assemble(id, snapshot, reader) else { return nil }
+                if !trace.spans.isEmpty { found.append(trace) }
+            }
+            return found
+        }
+    }
+
+    /// Runs `body` until it did not meet a segment that is gone (nil).
+    func consistently<Result>(
+        _ body: (StoreSnapshot, ReadConnection) throws(StoreError) -> Result?
+    ) throws(StoreError) -> Result {
+        if state.withLock({ $0.isClosed }) { throw .closed }
+        return try readers.withReader { reader throws(StoreError) in
+            for _ in 0..<TraceStore.attemptsMax {
+                let snapshot = state.withLock { $0.snapshot }
+                if let result = try body(snapshot, reader) { return result }
+            }
+            throw .sqlite(code: 5, message: "segments changed during every attempt", operation: "reading traces: retry")
+        }
+    }
+
+    /// Nil when the segment is gone; counts and returns an empty optional inside when it is damaged.
+    func header(_ segment: Segment, _ reader: ReadConnection) throws(StoreError) -> Found<SegmentHeader> {
+        if let known = headers.find(segment.number), known.blocks.count == segment.blockCount { return .found(known) }
+        guard let bytes = try reader.header(segment.number) else { return .gone }
+        guard let header = SegmentHeader(bytes, reader.zstd) else { return noteDamage(segment) }
+        headers.insert(header, segment.number)
+        return .found(header)
+    }
+
+    enum Found<Value> {
+        case found(Value)
+        case gone
+        case damaged
+    }
+
+    func noteDamage<Value>(_ segment: Segment) -> Found<Value> {
+        // A segment replaced by a merge keeps the number, so an old view of it is not damage.
+        let isCurrent = state.withLock { $0.snapshot.segments.contains { $0 === segment } }
+        guard isCurrent else { return .gone }
+        if headers.markDamaged(segment.number) {
+            state.withLock { state in
+                state.statistics.corruptSegments += 1
+                if state.statistics.corruptSegmentNumbers.count < StoreStatistics.corruptSegmentNamesMax {
+                    state.statistics.corruptSegmentNumbers.append(segment.number)
+                }
+            }
+        }
+        return .damaged
+    }
+
+    /// Nil when a segment is gone.
+    func assemble(_ id: TraceID, _ snapshot: StoreSnapshot, _ reader: ReadConnection) throws(StoreError) -> SpanBatch? {
+        var result = SpanBatch()
+        let hash = UInt32(truncatingIfNeeded: id.sortKey >> 32)
+        for segment in snapshot.segments {
+            let places: Range<Int>
+            if let hashes = segment.hashes {
+                places = Segment.find(hash, in: hashes)
+            } else if let read = try reader.hashes(segment.number) {
+                places = Segment.find(hash, in: read)
+            } else {
+                return nil
+            }
+            for place in places {
+                guard try collect(id, place, segment, reader, &result) else { return nil }
+            }
+        }
+        for row in snapshot.head { row.batch.collect(id, into: &result) }
+        return TraceMerging.merged(result)
+    }
+
+    /// The id of a trace entry.
+    func traceID(_ place: Int, _ segment: Segment, _ reader: ReadConnection) throws(StoreError) -> TraceID? {
+        try unsafe reader.withBlock(segment.number, StoreSchema.tracesBlock) { hot, cold in
+            var high = unsafe ByteReader(hot, at: min(place * 4, hot.count))
+            var rest = unsafe ByteReader(cold(), at: place * 12)
+            let sortKey = UInt64(high.uint32()) << 32 | UInt64(rest.uint32())
+            let id = TraceID(sortKey: sortKey, high: rest.uint64())
+            return high.failed || rest.failed ? nil : id
+        }
+    }
+
+    /// Appends the entry's spans if it is `id`'s; false when the segment is gone.
+    private func collect(
+        _ id: TraceID, _ place: Int, _ segment: Segment, _ reader: ReadConnection, _ result: inout SpanBatch
+    ) throws(StoreError) -> Bool {
+        guard try traceID(place, segment, reader) == id else { return true }
+        let header: SegmentHeader
+        switch try self.header(segment, reader) {
+        case .found(let found): header = found
+        case .gone: return false
+        case .damaged: return true
+        }
+        guard let (block, entry) = header.place(ofTrace: place) else { return true }
+        var spans = SpanBatch()
+        let decoded: Bool? = try unsafe reader.withBlock(segment.number, Int64(block)) { hot, cold in
+            guard let opened = unsafe SegmentBlock(header: header, block: block, hot: hot),
+                let openedCold = unsafe SegmentBlockCold(header: header, block: block, cold: cold(), reader.zstd)
+            else { return false }
+            var decoder = SegmentBlockDecoder(opened, openedCold)
+            decoder.decode(opened.rows(ofTrace: entry), base: opened.traceBases[entry], traceID: id, into: &spans)
+            return true
+        }
+        guard let decoded else { return false }
+        if !decoded {
+            let outcome: Found<Void> = noteDamage(segment)
+            if case .gone = outcome { return false }
+            return true
+        }
+        result.append(contentsOf: spans)
+        return true
+    }
+
+    /// Every span of a segment, for merging; nil when it is gone or damaged.
+    func decodeAll(_ segment: Segment) -> SpanBatch? {
+        let decoded: SpanBatch?? = try? readers.withReader { reader throws(StoreError) -> SpanBatch? in
+            guard case .found(let header) = try self.header(segment, reader) else { return nil }
+            var ids: [TraceID] = []
+            for place in 0..<header.blocks.reduce(0, { $0 + $1.traceCount }) {
+                guard let id = try traceID(place, segment, reader) else { return nil }
+                ids.append(id)
+            }
+            var result = SpanBatch()
+            var place = 0
+            for block in header.blocks.indices {
+                let sound: Bool? = try unsafe reader.withBlock(segment.number, Int64(block)) { hot, cold in
+                    guard let opened = unsafe SegmentBlock(header: header, block: block, hot: hot),
+                        let openedCold = unsafe SegmentBlockCold(header: header, block: block, cold: cold(), reader.zstd)
+                    else { return false }
+                    var decoder = SegmentBlockDecoder(opened, openedCold)
+                    for entry in 0..<opened.entry.traceCount {
+                        decoder.decode(opened.rows(ofTrace: entry), base: opened.traceBases[entry], traceID: ids[place + entry], into: &result)
+                    }
+                    return true
+                }
+                guard sound == true else {
+                    let _: Found<Void> = noteDamage(segment)
+                    return nil
+                }
+                place += header.blocks[block].traceCount
+            }
+            return result
+        }
+        return decoded ?? nil
+    }
+}
+
+extension SpanBatch {
+    /// Appends another batch's spans with everything they refer to.
+    mutating func append(contentsOf other: SpanBatch) {
+        if spans.isEmpty {
+            self = other
+            return
+        }
+        let textBase = UInt32(clamping: text.count)
+        let tagBase = UInt32(clamping: tags.count)
+        let annotationBase = UInt32(clamping: annotations.count)
+        let endpointBase = UInt32(clamping: endpoints.count)
+        func moved(_ reference: TextRef) -> TextRef { TextRef(offset: reference.offset &+ textBase, count: reference.count) }
+        text.append(contentsOf: other.text)
+        for tag in other.tags { tags.append(TagRow(key: moved(tag.key), value: moved(tag.value))) }
+        for annotation in other.annotations {
+            annotations.append(AnnotationRow(timestamp: annotation.timestamp, value: moved(annotation.value)))
+        }
+        for endpoint in other.endpoints {
+            var endpoint = endpoint
+            endpoint.serviceName = moved(endpoint.serviceName)
+            endpoints.append(endpoint)
+        }
+        for span in other.spans {
+            var span = span
+            span.name = moved(span.name)
+            span.tagStart &+= tagBase
+            span.annotationStart &+= annotationBase
+            if span.localEndpoint != EndpointRow.absent { span.localEndpoint &+= endpointBase }
+            if span.remoteEndpoint != EndpointRow.absent { span.remoteEndpoint &+= endpointBase }
+            spans.append(span)
+        }
+    }
+}

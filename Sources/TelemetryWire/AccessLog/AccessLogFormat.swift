@@ -1,0 +1,164 @@
+public import TelemetryModel
+
+/// What is wrong with an access-log format: where, and what would have been accepted.
+public struct AccessLogFormatError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// From 1, in bytes of the format (of the field's template, for JSON).
+    public var column: Int
+    public var message: String
+
+    public init(column: Int, message: String) {
+        self.column = column
+        self.message = message
+    }
+
+    public var description: String { "column \(column): \(message)" }
+}
+
+/// An access-log format that has been read and checked: Envoy's command operators in a text line or in JSON fields (semantics 2.1).
+///
+/// Formats are compiled in two steps, because several of them share one set of captured headers: `headers` says what this one needs,
+/// `program(capture:)` binds it to what the workers really capture. Start-up and reload only; any thread.
+public struct AccessLogFormat: Sendable {
+    enum Piece: Sendable {
+        case fixed(AccessLogOperator)
+        case requestHeader(first: String, second: String?, maxBytes: Int)
+        case responseHeader(first: String, second: String?, maxBytes: Int)
+    }
+
+    struct Field: Sendable {
+        /// What stands before the value: `{"start_time":`, `,"method":`. Empty in text.
+        var prefix: [UInt8]
+        var pieces: [Piece]
+    }
+
+    enum Style: Sendable { case text, stringJSON, typedJSON }
+
+    let fields: [Field]
+    let style: Style
+    /// The headers that the workers must capture for this format, beyond those in every record.
+    public let headers: HeaderCapture
+
+    /// A text line. A line feed is added when the format does not end in one, as Istio does.
+    public static func text(
+        _ format: String, hostname: String = "", environment: [String: String] = [:]
+    ) throws(AccessLogFormatError) -> AccessLogFormat {
+        let line = format.hasSuffix("\n") ? format : format + "\n"
+        var parser = AccessLogFormatParser(line, hostname: hostname, environment: environment)
+        return AccessLogFormat([Field(prefix: [], pieces: try parser.pieces())], .text)
+    }
+
+    /// One JSON object a line, its keys in the order given. A template that is one operator yields a number, a string or null when
+    /// `typed`, else always a string with `-` for what is missing. At least one field.
+    public static func json(
+        _ templates: [(key: String, template: String)], typed: Bool = true, hostname: String = "", environment: [String: String] = [:]
+    ) throws(AccessLogFormatError) -> AccessLogFormat {
+        guard !templates.isEmpty else { throw AccessLogFormatError(column: 1, message: "a JSON format needs at least one field") }
+        var fields: [Field] = []
+        for (index, (key, template)) in templates.enumerated() {
+            var prefix: [UInt8] = [index == 0 ? UInt8(ascii: "{") : UInt8(ascii: ","), UInt8(ascii: "\"")]
+            prefix.append(jsonEscaping: key)
+            prefix.append(ascii: "\":")
+            var parser = AccessLogFormatParser(template, hostname: hostname, environment: environment)
+            do throws(AccessLogFormatError) {
+                fields.append(Field(prefix: prefix, pieces: try parser.pieces()))
+            } catch {
+                throw AccessLogFormatError(column: error.column, message: "field \(key): \(error.message)")
+            }
+        }
+        return AccessLogFormat(fields, typed ? .typedJSON : .stringJSON)
+    }
+
+    private init(_ fields: [Field], _ style: Style) {
+        self.fields = fields
+        self.style = style
+        var capture = HeaderCapture()
+        for field in fields {
+            for piece in field.pieces {
+                switch piece {
+                case .requestHeader(let first, let second, _):
+                    for name in [first, second].compactMap({ $0 }) where Self.wellKnown(name) == nil {
+                        if !capture.requestHeaders.contains(name) { capture.requestHeaders.append(name) }
+                    }
+                case .responseHeader(let first, let second, _):
+                    for name in [first, second].compactMap({ $0 }) where name != Self.serviceTimeHeader && name != ":status" {
+                        if !capture.responseHeaders.contains(name) { capture.responseHeaders.append(name) }
+                    }
+                case .fixed: break
+                }
+            }
+        }
+        headers = capture
+    }
+
+    static let serviceTimeHeader = "x-envoy-upstream-service-time"
+
+    /// Values that every record holds, by the name that REQ uses.
+    static func wellKnown(_ name: String) -> RequestText? {
+        switch name {
+        case ":method": .method
+        case ":path": .path
+        case "x-envoy-original-path": .originalPath
+        case ":authority", "host": .authority
+        case "user-agent": .userAgent
+        case "x-request-id": .requestID
+        case "x-forwarded-for": .forwardedFor
+        case ":scheme", "x-forwarded-proto": .scheme
+        default: nil
+        }
+    }
+
+    /// Binds the format to the headers that the workers capture. A header that is not among them prints as missing.
+    public func program(capture: HeaderCapture) -> AccessLogProgram {
+        AccessLogProgram(
+            fields: fields.map { field in
+                AccessLogProgram.Field(prefix: field.prefix, operators: field.pieces.map { Self.bind($0, capture) })
+            },
+            style: style)
+    }
+
+    private static func bind(_ piece: Piece, _ capture: HeaderCapture) -> AccessLogOperator {
+        switch piece {
+        case .fixed(let fixed): return fixed
+        case .requestHeader(let first, let second, let maxBytes):
+            let slots = [first, second].compactMap { $0 }.compactMap { wellKnown($0) ?? capture.slot(requestHeader: $0) }
+            guard let slot = slots.first else { return .absent }
+            return .text(first: slot, second: slots.count > 1 ? slots[1] : nil, maxBytes: maxBytes)
+        case .responseHeader(let first, let second, let maxBytes):
+            if first == serviceTimeHeader { return .upstreamServiceTime }
+            if first == ":status" { return .responseCode }
+            let slots = [first, second].compactMap { $0 }.compactMap { capture.slot(responseHeader: $0) }
+            guard let slot = slots.first else { return .absent }
+            return .text(first: slot, second: slots.count > 1 ? slots[1] : nil, maxBytes: maxBytes)
+        }
+    }
+
+    // MARK: Formats people expect
+
+    /// Istio's default since 1.9 (provider `envoy`).
+    public static let istioText =
+        "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" %RESPONSE_CODE% %RESPONSE_FLAGS% "
+        + "%RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% \"%UPSTREAM_TRANSPORT_FAILURE_REASON%\" %BYTES_RECEIVED% "
+        + "%BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% \"%REQ(X-FORWARDED-FOR)%\" \"%REQ(USER-AGENT)%\" "
+        + "\"%REQ(X-REQUEST-ID)%\" \"%REQ(:AUTHORITY)%\" \"%UPSTREAM_HOST%\" %UPSTREAM_CLUSTER_RAW% %UPSTREAM_LOCAL_ADDRESS% "
+        + "%DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%\n"
+
+    /// Envoy's default.
+    public static let envoyText =
+        "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" %RESPONSE_CODE% %RESPONSE_FLAGS% "
+        + "%BYTES_RECEIVED% %BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% \"%REQ(X-FORWARDED-FOR)%\" "
+        + "\"%REQ(USER-AGENT)%\" \"%REQ(X-REQUEST-ID)%\" \"%REQ(:AUTHORITY)%\" \"%UPSTREAM_HOST%\"\n"
+
+    /// Istio's JSON keys (typed).
+    public static let istioJSON: [(key: String, template: String)] = [
+        ("start_time", "%START_TIME%"), ("route_name", "%ROUTE_NAME%"), ("method", "%REQ(:METHOD)%"),
+        ("path", "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%"), ("protocol", "%PROTOCOL%"), ("response_code", "%RESPONSE_CODE%"),
+        ("response_flags", "%RESPONSE_FLAGS%"), ("response_code_details", "%RESPONSE_CODE_DETAILS%"),
+        ("connection_termination_details", "%CONNECTION_TERMINATION_DETAILS%"), ("bytes_received", "%BYTES_RECEIVED%"),
+        ("bytes_sent", "%BYTES_SENT%"), ("duration", "%DURATION%"), ("upstream_service_time", "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%"),
+        ("x_forwarded_for", "%REQ(X-FORWARDED-FOR)%"), ("user_agent", "%REQ(USER-AGENT)%"), ("request_id", "%REQ(X-REQUEST-ID)%"),
+        ("authority", "%REQ(:AUTHORITY)%"), ("upstream_host", "%UPSTREAM_HOST%"), ("upstream_cluster", "%UPSTREAM_CLUSTER_RAW%"),
+        ("upstream_local_address", "%UPSTREAM_LOCAL_ADDRESS%"), ("downstream_local_address", "%DOWNSTREAM_LOCAL_ADDRESS%"),
+        ("downstream_remote_address", "%DOWNSTREAM_REMOTE_ADDRESS%"), ("requested_server_name", "%REQUESTED_SERVER_NAME%"),
+        ("upstream_transport_failure_reason", "%UPSTREAM_TRANSPORT_FAILURE_REASON%"),
+    ]
+}

@@ -1,0 +1,144 @@
+import TelemetryModel
+
+/// Reads `%NAME%`, `%NAME(argument)%` and `%NAME(argument):length%` between literal text; `%%` is a percent sign.
+struct AccessLogFormatParser {
+    private let bytes: [UInt8]
+    private let hostname: String
+    private let environment: [String: String]
+    private var at = 0
+
+    init(_ format: String, hostname: String, environment: [String: String]) {
+        bytes = Array(format.utf8)
+        self.hostname = hostname
+        self.environment = environment
+    }
+
+    mutating func pieces() throws(AccessLogFormatError) -> [AccessLogFormat.Piece] {
+        var pieces: [AccessLogFormat.Piece] = []
+        var literal: [UInt8] = []
+        while at < bytes.count {
+            if bytes[at] != UInt8(ascii: "%") {
+                literal.append(bytes[at])
+                at += 1
+            } else if at + 1 < bytes.count, bytes[at + 1] == UInt8(ascii: "%") {
+                literal.append(bytes[at])
+                at += 2
+            } else {
+                if !literal.isEmpty { pieces.append(.fixed(.literal(literal))) }
+                literal = []
+                pieces.append(try command())
+            }
+        }
+        if !literal.isEmpty { pieces.append(.fixed(.literal(literal))) }
+        return pieces
+    }
+
+    private mutating func command() throws(AccessLogFormatError) -> AccessLogFormat.Piece {
+        let start = at
+        func fail(_ message: String) -> AccessLogFormatError { AccessLogFormatError(column: start + 1, message: message) }
+        at += 1
+        let name = take { ($0 | 0x20) &- 0x61 < 26 || $0 == UInt8(ascii: "_") || JSONScanner.isDigit($0) }
+        var argument: String?
+        if at < bytes.count, bytes[at] == UInt8(ascii: "(") {
+            at += 1
+            let argumentStart = at
+            // The argument of START_TIME has percent signs of its own: it ends at a parenthesis that a `%` or `:` follows.
+            while at < bytes.count, !(bytes[at] == UInt8(ascii: ")") && (byte(at + 1) == UInt8(ascii: "%") || byte(at + 1) == UInt8(ascii: ":"))) {
+                at += 1
+            }
+            guard at < bytes.count else { throw fail("the argument of \(name) has no closing `)%`") }
+            argument = String(decoding: bytes[argumentStart..<at], as: UTF8.self)
+            at += 1
+        }
+        var maxBytes = Int.max
+        if at < bytes.count, bytes[at] == UInt8(ascii: ":") {
+            at += 1
+            let digits = take { JSONScanner.isDigit($0) }
+            guard let length = Int(digits), length > 0 else { throw fail("the length after `:` is a number of bytes above 0") }
+            maxBytes = length
+        }
+        guard byte(at) == UInt8(ascii: "%") else {
+            throw fail("an operator is written %NAME%, %NAME(argument)% or %NAME(argument):length%; a percent sign is %%")
+        }
+        at += 1
+        return try piece(name, argument, maxBytes, start)
+    }
+
+    private func byte(_ index: Int) -> UInt8 { index < bytes.count ? bytes[index] : 0 }
+
+    private mutating func take(while matches: (UInt8) -> Bool) -> String {
+        let start = at
+        while at < bytes.count, matches(bytes[at]) { at += 1 }
+        return String(decoding: bytes[start..<at], as: UTF8.self)
+    }
+
+    private func piece(
+        _ name: String, _ argument: String?, _ maxBytes: Int, _ start: Int
+    ) throws(AccessLogFormatError) -> AccessLogFormat.Piece {
+        func fail(_ message: String) -> AccessLogFormatError { AccessLogFormatError(column: start + 1, message: message) }
+        switch name {
+        case "REQ", "RESP", "TRAILER", "REQ_WITHOUT_QUERY":
+            guard let argument, !argument.isEmpty else { throw fail("\(name) needs a header name, as in %\(name)(USER-AGENT)%") }
+            let names = argument.lowercased().split(separator: "?", omittingEmptySubsequences: false).map(String.init)
+            guard names.count <= 2, names.allSatisfy({ !$0.isEmpty }) else { throw fail("\(name) takes one header name, or two as in (FIRST?SECOND)") }
+            let second = names.count > 1 ? names[1] : nil
+            switch name {
+            case "REQ": return .requestHeader(first: names[0], second: second, maxBytes: maxBytes)
+            case "RESP": return .responseHeader(first: names[0], second: second, maxBytes: maxBytes)
+            case "REQ_WITHOUT_QUERY": return .fixed(.pathWithoutQuery(maxBytes: maxBytes))
+            default: return .fixed(.absent)
+            }
+        case "START_TIME", "EMIT_TIME":
+            let pattern = Array((argument ?? "").utf8)
+            guard AccessLogTime.isValid(pattern) else {
+                throw fail("unknown specifier in the time format of \(name); known are \(AccessLogTime.specifiers)")
+            }
+            return .fixed(name == "START_TIME" ? .startTime(pattern: pattern) : .emitTime(pattern: pattern))
+        case "COMMON_DURATION": return .fixed(try commonDuration(argument ?? "", fail))
+        case "HOSTNAME": return .fixed(hostname.isEmpty ? .absent : .literal(Array(hostname.utf8)))
+        case "ENVIRONMENT":
+            guard let argument, !argument.isEmpty else { throw fail("ENVIRONMENT needs a variable's name, as in %ENVIRONMENT(POD_NAME)%") }
+            return .fixed(environment[argument].map { .literal(Array($0.utf8.prefix(maxBytes))) } ?? .absent)
+        default:
+            if let known = AccessLogOperator.plain[name] { return .fixed(known) }
+            if AccessLogOperator.withArgument.contains(name) { return .fixed(.absent) }
+            throw fail("unknown operator \(name.isEmpty ? "%" : name)\(Self.nearest(name).map { "; the nearest known one is \($0)" } ?? "")")
+        }
+    }
+
+    private func commonDuration(
+        _ argument: String, _ fail: (String) -> AccessLogFormatError
+    ) throws(AccessLogFormatError) -> AccessLogOperator {
+        let parts = argument.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+        let points = AccessLogOperator.TimePoint.allCases.map(\.rawValue).joined(separator: " ")
+        guard parts.count == 3, let from = AccessLogOperator.TimePoint(rawValue: parts[0]),
+            let to = AccessLogOperator.TimePoint(rawValue: parts[1]),
+            let divisor: UInt64 = ["ms": 1_000_000, "us": 1000, "ns": 1][parts[2]]
+        else { throw fail("COMMON_DURATION takes (START:END:ms|us|ns) with points \(points)") }
+        return .duration(from: from, to: to, divisor: divisor)
+    }
+
+    /// The known operator with the fewest edits, when they are at most a third of the name.
+    private static func nearest(_ name: String) -> String? {
+        guard name.utf8.count <= 64 else { return nil }
+        let upper = name.uppercased()
+        let best = AccessLogOperator.names.min { distance(upper, $0) < distance(upper, $1) }
+        return best.flatMap { distance(upper, $0) <= max(2, name.utf8.count / 3) ? $0 : nil }
+    }
+
+    private static func distance(_ first: String, _ second: String) -> Int {
+        let first = Array(first.utf8)
+        let second = Array(second.utf8)
+        var row = Array(0...second.count)
+        for (index, byte) in first.enumerated() {
+            var diagonal = row[0]
+            row[0] = index + 1
+            for (column, other) in second.enumerated() {
+                let cost = byte == other ? diagonal : min(diagonal, row[column], row[column + 1]) + 1
+                diagonal = row[column + 1]
+                row[column + 1] = cost
+            }
+        }
+        return row[second.count]
+    }
+}

@@ -1,0 +1,372 @@
+internal import Primitives
+public import TelemetryModel
+
+/// A compiled access-log format: appends one line for one record.
+///
+/// Nothing is allocated for a line beyond the growth of the output, which is reserved once from an upper bound. What comes from the
+/// network cannot forge a line (`AccessLogEscapes`). Missing values print `-`, or null in typed JSON. Any thread; a value.
+public struct AccessLogProgram: Sendable {
+    struct Field: Sendable {
+        var prefix: [UInt8]
+        var operators: [AccessLogOperator]
+    }
+
+    /// One value and the constant text before it. Trivial, so that walking over steps counts no references.
+    private struct Step: Sendable {
+        /// Of `pool`.
+        var constantStart: UInt32
+        var constantEnd: UInt32
+        var value: Value
+        var form: Form
+    }
+
+    /// How a value stands in the line, and what stands there when the record has none.
+    private enum Form: UInt8 {
+        /// As it is; `-`.
+        case bare
+        /// A number of typed JSON; `null`.
+        case number
+        /// A string of typed JSON, its quotes not among the constants; `null`.
+        case string
+    }
+
+    private enum Value: Sendable {
+        case time(isEmit: Bool)
+        case text(first: RequestText, second: RequestText?, maxBytes: Int)
+        case duration(from: AccessLogOperator.TimePoint, to: AccessLogOperator.TimePoint, divisor: UInt64)
+        case endpoint(AccessLogOperator.Endpoint, AccessLogOperator.Part)
+        case protocolVersion, responseCode, responseFlags(long: Bool), responseCodeDetails
+        case bytesReceived, bytesSent, requestHeaderBytes, responseHeaderBytes
+        case cluster, route, attemptCount, traceID, spanID
+        case pathWithoutQuery(maxBytes: Int)
+        /// A time in the format `patterns[index]`.
+        case pattern(index: UInt32, isEmit: Bool)
+    }
+
+    let style: AccessLogFormat.Style
+    private var steps: [Step] = []
+    private var patterns: [[UInt8]] = []
+    /// The constants of the steps in their order, the end of the line, the texts of the response code details, slack.
+    private var pool: [UInt8] = []
+    /// The constant after the last step.
+    private var tail: Range<Int> = 0..<0
+    /// Of the text of a `ResponseCodeDetails`; index = its raw value, empty = none.
+    private var details: [Range<Int>] = []
+    /// The most that a line holds besides texts and names, bytes.
+    private var fixedBytesMax = 0
+    /// How often a text slot, and a name, stands in the line at most.
+    private var slotUses = 0
+    private var clusterUses = 0
+    private var routeUses = 0
+
+    init(fields: [Field], style: AccessLogFormat.Style) {
+        self.style = style
+        var uses: [UInt8: Int] = [:]
+        for field in fields { compile(field, &uses) }
+        slotUses = uses.values.max() ?? 0
+        let tailStart = steps.last.map { Int($0.constantEnd) } ?? 0
+        if style != .text { pool.append(ascii: "}\n") }
+        tail = tailStart..<pool.count
+        fixedBytesMax += pool.count
+        for detail in ResponseCodeDetails.allCases {
+            let start = pool.count
+            pool.append(contentsOf: (detail.text ?? "").utf8)
+            let index = Int(detail.rawValue)
+            while details.count <= index { details.append(0..<0) }
+            details[index] = start..<pool.count
+        }
+        pool.append(contentsOf: repeatElement(0, count: LineWriter.slack))
+    }
+
+    // MARK: Compiling
+
+    private mutating func compile(_ field: Field, _ uses: inout [UInt8: Int]) {
+        pool.append(contentsOf: field.prefix)
+        if style == .typedJSON, field.operators.count == 1 {
+            switch field.operators[0] {
+            case .absent: pool.append(ascii: "null")
+            case .literal(let literal): appendQuoted(literal)
+            case let operation: add(operation, operation.isNumber ? .number : .string, &uses)
+            }
+            return
+        }
+        if style != .text { pool.append(UInt8(ascii: "\"")) }
+        for operation in field.operators {
+            switch operation {
+            case .absent: pool.append(UInt8(ascii: "-"))
+            case .literal(let literal):
+                // A configured literal is trusted in text, where it may hold quotes and line feeds on purpose.
+                if style == .text { pool.append(contentsOf: literal) } else { unsafe literal.withUnsafeBytes { unsafe pool.append(jsonEscaping: $0) } }
+            default: add(operation, .bare, &uses)
+            }
+        }
+        if style != .text { pool.append(UInt8(ascii: "\"")) }
+    }
+
+    private mutating func appendQuoted(_ literal: [UInt8]) {
+        pool.append(UInt8(ascii: "\""))
+        unsafe literal.withUnsafeBytes { unsafe pool.append(jsonEscaping: $0) }
+        pool.append(UInt8(ascii: "\""))
+    }
+
+    private mutating func add(_ operation: AccessLogOperator, _ form: Form, _ uses: inout [UInt8: Int]) {
+        let start = steps.last?.constantEnd ?? 0
+        guard let value = value(operation, &uses) else { return }
+        steps.append(Step(constantStart: start, constantEnd: UInt32(clamping: pool.count), value: value, form: form))
+    }
+
+    /// The value and its share of the line's bound; nil for what is no value.
+    private mutating func value(_ operation: AccessLogOperator, _ uses: inout [UInt8: Int]) -> Value? {
+        // Two quotes or `null`, and any number.
+        fixedBytesMax += 24
+        switch operation {
+        case .literal, .absent: return nil
+        case .startTime(let pattern): return time(pattern, isEmit: false)
+        case .emitTime(let pattern): return time(pattern, isEmit: true)
+        case .text(let first, let second, let maxBytes):
+            uses[first.rawValue, default: 0] += 1
+            if let second { uses[second.rawValue, default: 0] += 1 }
+            return .text(first: first, second: second, maxBytes: maxBytes)
+        case .pathWithoutQuery(let maxBytes):
+            for slot in [RequestText.originalPath, .path] { uses[slot.rawValue, default: 0] += 1 }
+            return .pathWithoutQuery(maxBytes: maxBytes)
+        case .upstreamServiceTime: return .duration(from: .upstreamSendBegin, to: .upstreamReceiveBegin, divisor: 1_000_000)
+        case .duration(let from, let to, let divisor): return .duration(from: from, to: to, divisor: max(divisor, 1))
+        case .endpoint(let which, let part):
+            fixedBytesMax += LineWriter.endpointBytesMax
+            return .endpoint(which, part)
+        case .protocolVersion: return .protocolVersion
+        case .responseCode: return .responseCode
+        case .responseFlags(let isLong):
+            fixedBytesMax += LineWriter.flagsBytesMax(isLong: isLong)
+            return .responseFlags(long: isLong)
+        case .responseCodeDetails:
+            fixedBytesMax += ResponseCodeDetails.allCases.map { $0.text?.utf8.count ?? 0 }.max() ?? 0
+            return .responseCodeDetails
+        case .bytesReceived: return .bytesReceived
+        case .bytesSent: return .bytesSent
+        case .requestHeaderBytes: return .requestHeaderBytes
+        case .responseHeaderBytes: return .responseHeaderBytes
+        case .cluster:
+            clusterUses += 1
+            return .cluster
+        case .route:
+            routeUses += 1
+            return .route
+        case .attemptCount: return .attemptCount
+        case .traceID:
+            fixedBytesMax += 32
+            return .traceID
+        case .spanID: return .spanID
+        }
+    }
+
+    private mutating func time(_ pattern: [UInt8], isEmit: Bool) -> Value {
+        fixedBytesMax += AccessLogTime.bytesMax(pattern) * LineWriter.escapedBytesMax
+        if pattern.isEmpty { return .time(isEmit: isEmit) }
+        patterns.append(pattern)
+        return .pattern(index: UInt32(clamping: patterns.count - 1), isEmit: isEmit)
+    }
+
+    // MARK: One line
+
+    /// Appends one line, line feed included. `emitUnixNanoseconds` is the time of writing, for EMIT_TIME.
+    public func append(
+        _ view: borrowing RequestRecordView, names: borrowing NameTable, emitUnixNanoseconds: UInt64, to bytes: inout [UInt8]
+    ) {
+        unsafe view.entry.withUnsafeBytes { entry in
+            guard let base = entry.baseAddress else { return }
+            // The record is read where it lies: copying it takes longer than formatting most of its values. Ring entries are aligned.
+            if UInt(bitPattern: base) % UInt(MemoryLayout<RequestRecord>.alignment) == 0 {
+                unsafe append(base.assumingMemoryBound(to: RequestRecord.self), entry, names, emitUnixNanoseconds, to: &bytes)
+            } else {
+                let record = unsafe base.loadUnaligned(as: RequestRecord.self)
+                unsafe withUnsafePointer(to: record) { unsafe append($0, entry, names, emitUnixNanoseconds, to: &bytes) }
+            }
+        }
+    }
+
+    @inline(never)
+    private func append(
+        _ record: UnsafePointer<RequestRecord>, _ entry: UnsafeRawBufferPointer, _ names: borrowing NameTable, _ emit: UInt64,
+        to bytes: inout [UInt8]
+    ) {
+        let texts = unsafe RecordTexts(entry, count: Int(record.pointee.textCount))
+        // Each use of each slot, and of the names, at its longest. Text that needs no escapes takes a sixth; the rest stays unused.
+        let variable = unsafe texts.byteCount &* slotUses &+ names.byteCount(record.pointee.cluster) &* clusterUses
+            &+ names.byteCount(record.pointee.route) &* routeUses
+        bytes.append(atMost: fixedBytesMax &+ variable &* LineWriter.escapedBytesMax) { writer in
+            unsafe write(record, texts, names, emit, &writer)
+        }
+    }
+
+    @inline(__always)
+    private func write(
+        _ record: UnsafePointer<RequestRecord>, _ texts: borrowing RecordTexts, _ names: borrowing NameTable, _ emit: UInt64,
+        _ writer: inout LineWriter
+    ) {
+        unsafe pool.withUnsafeBytes { pool in
+            unsafe steps.withUnsafeBufferPointer { steps in
+                for index in 0..<steps.count {
+                    let step = unsafe steps[index]
+                    unsafe writer.constant(pool, Int(step.constantStart), Int(step.constantEnd))
+                    if step.form == .string { writer.byte(UInt8(ascii: "\"")) }
+                    let isThere = unsafe write(step.value, record, texts, names, emit, pool, &writer)
+                    switch step.form {
+                    case .bare: if !isThere { writer.byte(UInt8(ascii: "-")) }
+                    case .number: if !isThere { writer.ascii("null") }
+                    case .string: if isThere { writer.byte(UInt8(ascii: "\"")) } else { writer.replaceLast("null") }
+                    }
+                }
+                unsafe writer.constant(pool, tail.lowerBound, tail.upperBound)
+            }
+        }
+    }
+
+    /// Writes a value; false, and nothing written, when the record has none.
+    @inline(__always)
+    private func write(
+        _ value: Value, _ record: UnsafePointer<RequestRecord>, _ texts: borrowing RecordTexts, _ names: borrowing NameTable, _ emit: UInt64,
+        _ pool: UnsafeRawBufferPointer, _ writer: inout LineWriter
+    ) -> Bool {
+        let isJSON = style != .text
+        switch value {
+        case .time(let isEmit): unsafe writer.iso(isEmit ? emit : record.pointee.startUnixNanoseconds)
+        case .text(let first, let second, let maxBytes):
+            if texts.write(first, maxBytes, isJSON: isJSON, to: &writer) { return true }
+            guard let second else { return false }
+            return texts.write(second, maxBytes, isJSON: isJSON, to: &writer)
+        case .duration(let from, let to, let divisor):
+            let start = unsafe from.value(record)
+            let end = unsafe to.value(record)
+            guard start != RequestTimes.absent, end != RequestTimes.absent, end >= start else { return false }
+            // A constant divisor is a multiplication.
+            writer.decimal(divisor == 1_000_000 ? (end &- start) / 1_000_000 : (end &- start) / divisor)
+        case .endpoint(let which, let part):
+            switch which {
+            case .downstreamRemote: return unsafe write(record.pointee.downstreamRemote, part, &writer)
+            case .downstreamLocal: return unsafe write(record.pointee.downstreamLocal, part, &writer)
+            case .upstreamRemote: return unsafe write(record.pointee.upstreamRemote, part, &writer)
+            case .upstreamLocal: return unsafe write(record.pointee.upstreamLocal, part, &writer)
+            }
+        case .protocolVersion:
+            switch unsafe record.pointee.protocolVersion {
+            case .http10: writer.ascii("HTTP/1.0")
+            case .http11: writer.ascii("HTTP/1.1")
+            case .http2: writer.ascii("HTTP/2")
+            case .tcp: return false
+            }
+        case .responseCode: unsafe writer.decimal(UInt64(record.pointee.responseCode))
+        case .responseFlags(let isLong):
+            if unsafe record.pointee.flags.isEmpty { writer.byte(UInt8(ascii: "-")) } else { unsafe writer.flags(record.pointee.flags, isLong: isLong) }
+        case .responseCodeDetails:
+            let text = unsafe details[Int(record.pointee.details.rawValue)]
+            if text.isEmpty { return false }
+            unsafe writer.constant(pool, text.lowerBound, text.upperBound)
+        case .bytesReceived: unsafe writer.decimal(record.pointee.requestBodyBytes)
+        case .bytesSent: unsafe writer.decimal(record.pointee.responseBodyBytes)
+        case .requestHeaderBytes: unsafe writer.decimal(UInt64(record.pointee.requestHeaderBytes))
+        case .responseHeaderBytes: unsafe writer.decimal(UInt64(record.pointee.responseHeaderBytes))
+        case .cluster: return unsafe names.write(record.pointee.cluster, isJSON: isJSON, to: &writer)
+        case .route: return unsafe names.write(record.pointee.route, isJSON: isJSON, to: &writer)
+        case .attemptCount:
+            guard unsafe record.pointee.attemptCount > 0 else { return false }
+            unsafe writer.decimal(UInt64(record.pointee.attemptCount))
+        case .traceID:
+            guard unsafe !record.pointee.traceID.isNone else { return false }
+            if unsafe record.pointee.traceID.high != 0 { unsafe writer.hexadecimal16(record.pointee.traceID.high) }
+            unsafe writer.hexadecimal16(record.pointee.traceID.low)
+        case .spanID:
+            guard unsafe !record.pointee.spanID.isNone else { return false }
+            unsafe writer.hexadecimal16(record.pointee.spanID.rawValue)
+        case .pathWithoutQuery(let maxBytes): return texts.writePathWithoutQuery(maxBytes, isJSON: isJSON, to: &writer)
+        case .pattern(let index, let isEmit): unsafe writeTime(isEmit ? emit : record.pointee.startUnixNanoseconds, patterns[Int(index)], &writer)
+        }
+        return true
+    }
+
+    @inline(never)
+    private func write(_ endpoint: SocketEndpoint, _ part: AccessLogOperator.Part, _ writer: inout LineWriter) -> Bool {
+        if endpoint.family == .absent { return false }
+        if part != .port {
+            if endpoint.family == .ipv4 {
+                writer.ipv4(UInt32(truncatingIfNeeded: endpoint.low))
+            } else {
+                if part == .whole { writer.byte(UInt8(ascii: "[")) }
+                writer.ipv6(high: endpoint.high, low: endpoint.low)
+                if part == .whole { writer.byte(UInt8(ascii: "]")) }
+            }
+        }
+        if part == .whole { writer.byte(UInt8(ascii: ":")) }
+        if part != .withoutPort { writer.decimal(UInt64(endpoint.port)) }
+        return true
+    }
+
+    @inline(never)
+    private func writeTime(_ unixNanoseconds: UInt64, _ pattern: [UInt8], _ writer: inout LineWriter) {
+        var scratch: [UInt8] = []
+        AccessLogTime.append(unixNanoseconds, pattern: pattern, to: &scratch)
+        if style == .text {
+            for byte in scratch { writer.byte(byte) }
+        } else {
+            unsafe scratch.withUnsafeBytes { unsafe writer.escaped($0, readable: $0.count, isJSON: true) }
+        }
+    }
+}
+
+/// Where the texts of one record lie, reckoned once. `entry` has been checked by `RequestRecordView`, and outlives this.
+@safe
+private struct RecordTexts: ~Copyable {
+    private static let slotsMax = 64
+
+    private let entry: UnsafeRawBufferPointer
+    private let count: Int
+    /// Slot `n` is `entry[starts[n]..<starts[n + 1]]`; absent ones are empty.
+    private var starts: InlineArray<65, UInt32>
+    /// Of all texts together.
+    let byteCount: Int
+
+    @inline(__always)
+    init(_ entry: UnsafeRawBufferPointer, count: Int) {
+        unsafe self.entry = entry
+        self.count = min(count, Self.slotsMax)
+        let first = RequestRecordView.lengthsOffset &+ 2 &* count
+        var starts = InlineArray<65, UInt32>(repeating: 0)
+        var at = UInt32(truncatingIfNeeded: first)
+        for slot in 0..<self.count {
+            starts[slot] = at
+            let length = unsafe entry.loadUnaligned(fromByteOffset: RequestRecordView.lengthsOffset &+ 2 &* slot, as: UInt16.self)
+            at &+= length == RequestRecordView.absentLength ? 0 : UInt32(length)
+        }
+        starts[self.count] = at
+        self.starts = starts
+        byteCount = max(entry.count &- first, 0)
+    }
+
+    /// Writes at most `maxBytes` of a text; false when it is absent or empty.
+    @inline(__always)
+    func write(_ slot: RequestText, _ maxBytes: Int, isJSON: Bool, to writer: inout LineWriter) -> Bool {
+        let index = Int(slot.rawValue)
+        guard index < count else { return false }
+        let start = Int(starts[index])
+        let length = Int(starts[index &+ 1]) &- start
+        if length == 0 { return false }
+        let text = unsafe UnsafeRawBufferPointer(rebasing: entry[start..<start &+ min(length, maxBytes)])
+        unsafe writer.escaped(text, readable: entry.count &- start, isJSON: isJSON)
+        return true
+    }
+
+    /// The original path, else the path, up to its query; false when the record has neither.
+    @inline(never)
+    func writePathWithoutQuery(_ maxBytes: Int, isJSON: Bool, to writer: inout LineWriter) -> Bool {
+        for index in Int(RequestText.originalPath.rawValue)...Int(RequestText.path.rawValue) where index < count {
+            let length = unsafe entry.loadUnaligned(fromByteOffset: RequestRecordView.lengthsOffset &+ 2 &* index, as: UInt16.self)
+            if length == RequestRecordView.absentLength { continue }
+            let path = unsafe UnsafeRawBufferPointer(rebasing: entry[Int(starts[index])..<Int(starts[index &+ 1])])
+            let end = unsafe path.firstIndex(of: UInt8(ascii: "?")) ?? path.count
+            unsafe writer.escaped(UnsafeRawBufferPointer(rebasing: path[..<min(end, maxBytes)]), readable: path.count, isJSON: isJSON)
+            return true
+        }
+        return false
+    }
+}

@@ -1,0 +1,148 @@
+/// Wall-clock time as access logs print it: ISO 8601 UTC with milliseconds by default, else a strftime pattern (semantics 2.1).
+enum AccessLogTime {
+    struct Civil {
+        var year = 1970
+        var month = 1
+        var day = 1
+        var hour = 0
+        var minute = 0
+        var second = 0
+        var dayOfWeek = 4
+        var dayOfYear = 1
+    }
+
+    /// Proleptic Gregorian date of a count of seconds since 1970 (days-from-civil arithmetic on 400-year eras).
+    static func civil(_ unixSeconds: UInt64) -> Civil {
+        var civil = Civil()
+        let days = Int(unixSeconds / 86_400)
+        let rest = Int(unixSeconds % 86_400)
+        civil.hour = rest / 3600
+        civil.minute = rest / 60 % 60
+        civil.second = rest % 60
+        civil.dayOfWeek = (days + 4) % 7
+        let shifted = days + 719_468
+        let era = shifted / 146_097
+        let dayOfEra = shifted % 146_097
+        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
+        let marchDay = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+        let marchMonth = (5 * marchDay + 2) / 153
+        civil.day = marchDay - (153 * marchMonth + 2) / 5 + 1
+        civil.month = marchMonth < 10 ? marchMonth + 3 : marchMonth - 9
+        civil.year = yearOfEra + era * 400 + (civil.month <= 2 ? 1 : 0)
+        let isLeap = civil.year % 4 == 0 && (civil.year % 100 != 0 || civil.year % 400 == 0)
+        let before: InlineArray<12, Int> = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334]
+        civil.dayOfYear = before[civil.month - 1] + civil.day + (isLeap && civil.month > 2 ? 1 : 0)
+        return civil
+    }
+
+    /// The most that a time in this pattern takes, bytes: no specifier is longer than twenty, and each takes two bytes of the pattern.
+    static func bytesMax(_ pattern: [UInt8]) -> Int { pattern.isEmpty ? 24 : 10 * (pattern.count + 1) }
+
+    private static func appendDate(_ civil: Civil, _ separator: StaticString, to bytes: inout [UInt8]) {
+        bytes.append(decimal: UInt64(civil.year), width: 4)
+        bytes.append(ascii: separator)
+        bytes.append(decimal: UInt64(civil.month), width: 2)
+        bytes.append(ascii: separator)
+        bytes.append(decimal: UInt64(civil.day), width: 2)
+    }
+
+    private static func appendClock(_ civil: Civil, to bytes: inout [UInt8]) {
+        bytes.append(decimal: UInt64(civil.hour), width: 2)
+        bytes.append(UInt8(ascii: ":"))
+        bytes.append(decimal: UInt64(civil.minute), width: 2)
+        bytes.append(UInt8(ascii: ":"))
+        bytes.append(decimal: UInt64(civil.second), width: 2)
+    }
+
+    /// The specifiers that `append` knows, for error messages.
+    static let specifiers = "%Y %m %d %e %H %I %M %S %p %y %j %a %A %b %B %h %F %T %D %R %Z %z %s %N %n %t %% %3f %6f %9f %f"
+
+    /// Whether every `%` of the pattern starts a known specifier.
+    static func isValid(_ pattern: [UInt8]) -> Bool {
+        var at = 0
+        while at < pattern.count {
+            if pattern[at] == UInt8(ascii: "%") {
+                at += 1
+                if at < pattern.count, JSONScanner.isDigit(pattern[at]) {
+                    guard at + 1 < pattern.count, pattern[at + 1] == UInt8(ascii: "f"), pattern[at] != UInt8(ascii: "0") else { return false }
+                    at += 1
+                } else if at == pattern.count || !"YmdeHIMSpyjaAbBhFTDRZzsNnt%f".utf8.contains(pattern[at]) {
+                    return false
+                }
+            }
+            at += 1
+        }
+        return true
+    }
+
+    /// A strftime pattern in UTC, with `%s` (seconds), `%1f`…`%9f` (fraction, that many digits), `%f` and `%N` (nine digits).
+    static func append(_ unixNanoseconds: UInt64, pattern: [UInt8], to bytes: inout [UInt8]) {
+        let seconds = unixNanoseconds / 1_000_000_000
+        let nanoseconds = unixNanoseconds % 1_000_000_000
+        let civil = civil(seconds)
+        var at = 0
+        while at < pattern.count {
+            guard pattern[at] == UInt8(ascii: "%"), at + 1 < pattern.count else {
+                bytes.append(pattern[at])
+                at += 1
+                continue
+            }
+            let specifier = pattern[at + 1]
+            at += 2
+            if JSONScanner.isDigit(specifier) {
+                let width = Int(specifier &- 0x30)
+                var fraction = nanoseconds
+                for _ in 0..<max(9 - width, 0) { fraction /= 10 }
+                bytes.append(decimal: fraction, width: width)
+                at += 1
+                continue
+            }
+            append(specifier, civil, seconds, nanoseconds, to: &bytes)
+        }
+    }
+
+    private static func append(_ specifier: UInt8, _ civil: Civil, _ seconds: UInt64, _ nanoseconds: UInt64, to bytes: inout [UInt8]) {
+        let days = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"]
+        let months = [
+            "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
+        ]
+        let hour12 = UInt64(civil.hour % 12 == 0 ? 12 : civil.hour % 12)
+        switch specifier {
+        case UInt8(ascii: "Y"): bytes.append(decimal: UInt64(civil.year))
+        case UInt8(ascii: "y"): bytes.append(decimal: UInt64(civil.year % 100), width: 2)
+        case UInt8(ascii: "m"): bytes.append(decimal: UInt64(civil.month), width: 2)
+        case UInt8(ascii: "d"): bytes.append(decimal: UInt64(civil.day), width: 2)
+        case UInt8(ascii: "e"):
+            if civil.day < 10 { bytes.append(0x20) }
+            bytes.append(decimal: UInt64(civil.day))
+        case UInt8(ascii: "H"): bytes.append(decimal: UInt64(civil.hour), width: 2)
+        case UInt8(ascii: "I"): bytes.append(decimal: hour12, width: 2)
+        case UInt8(ascii: "M"): bytes.append(decimal: UInt64(civil.minute), width: 2)
+        case UInt8(ascii: "S"): bytes.append(decimal: UInt64(civil.second), width: 2)
+        case UInt8(ascii: "p"): if civil.hour < 12 { bytes.append(ascii: "AM") } else { bytes.append(ascii: "PM") }
+        case UInt8(ascii: "j"): bytes.append(decimal: UInt64(civil.dayOfYear), width: 3)
+        case UInt8(ascii: "a"): bytes.append(contentsOf: days[civil.dayOfWeek].utf8.prefix(3))
+        case UInt8(ascii: "A"): bytes.append(contentsOf: days[civil.dayOfWeek].utf8)
+        case UInt8(ascii: "b"), UInt8(ascii: "h"): bytes.append(contentsOf: months[civil.month - 1].utf8.prefix(3))
+        case UInt8(ascii: "B"): bytes.append(contentsOf: months[civil.month - 1].utf8)
+        case UInt8(ascii: "F"): appendDate(civil, "-", to: &bytes)
+        case UInt8(ascii: "T"): appendClock(civil, to: &bytes)
+        case UInt8(ascii: "R"):
+            bytes.append(decimal: UInt64(civil.hour), width: 2)
+            bytes.append(UInt8(ascii: ":"))
+            bytes.append(decimal: UInt64(civil.minute), width: 2)
+        case UInt8(ascii: "D"):
+            for (index, part) in [civil.month, civil.day, civil.year % 100].enumerated() {
+                if index > 0 { bytes.append(UInt8(ascii: "/")) }
+                bytes.append(decimal: UInt64(part), width: 2)
+            }
+        case UInt8(ascii: "Z"): bytes.append(ascii: "UTC")
+        case UInt8(ascii: "z"): bytes.append(ascii: "+0000")
+        case UInt8(ascii: "s"): bytes.append(decimal: seconds)
+        case UInt8(ascii: "f"), UInt8(ascii: "N"): bytes.append(decimal: nanoseconds, width: 9)
+        case UInt8(ascii: "n"): bytes.append(0x0A)
+        case UInt8(ascii: "t"): bytes.append(0x09)
+        default: bytes.append(UInt8(ascii: "%"))
+        }
+    }
+}

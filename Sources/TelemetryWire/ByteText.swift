@@ -1,0 +1,160 @@
+/// Appending text to byte arrays without making a String: what every writer of this target uses.
+extension Array where Element == UInt8 {
+    @inline(__always)
+    mutating func append(ascii text: StaticString) {
+        unsafe append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+    }
+
+    @inline(__always)
+    mutating func append(span: RawSpan) {
+        unsafe span.withUnsafeBytes { unsafe append(contentsOf: $0) }
+    }
+
+    /// Decimal digits of `value`, at most twenty.
+    mutating func append(decimal value: UInt64) {
+        append(atMost: 20) { $0.decimal(value) }
+    }
+
+    mutating func append(decimal value: Int64) {
+        if value < 0 { append(UInt8(ascii: "-")) }
+        append(decimal: value.magnitude)
+    }
+
+    /// `value` in exactly `width` digits; higher digits are cut off.
+    mutating func append(decimal value: UInt64, width: Int) {
+        let start = count
+        append(contentsOf: repeatElement(0x30, count: width))
+        var rest = value
+        var at = start + width - 1
+        while rest > 0, at >= start {
+            self[at] = UInt8(truncatingIfNeeded: rest % 10) &+ 0x30
+            rest /= 10
+            at -= 1
+        }
+    }
+
+    /// The inside of a JSON string (RFC 8259 section 7): quotes, backslashes and control characters escaped, U+2028 and U+2029 too, as
+    /// Zipkin does for JavaScript's sake. Bytes that are not UTF-8 become U+FFFD, one for each maximal bad sequence's first byte.
+    mutating func append(jsonEscaping bytes: UnsafeRawBufferPointer) {
+        guard let base = bytes.baseAddress else { return }
+        var start = 0
+        var at = 0
+        let count = bytes.count
+        while at < count {
+            if count &- at >= 8 {
+                let word = unsafe (base + at).loadUnaligned(as: UInt64.self).littleEndian
+                let special = JSONScanner.specials(word)
+                if special == 0 {
+                    at &+= 8
+                    continue
+                }
+                at &+= special.trailingZeroBitCount >> 3
+            }
+            let byte = unsafe bytes[at]
+            if byte >= 0x20, byte < 0x80, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") {
+                at &+= 1
+                continue
+            }
+            let length = byte < 0x80 ? 1 : unsafe UTF8Text.sequenceLength(bytes, at)
+            let isLineSeparator = unsafe length == 3 && byte == 0xE2 && bytes[at + 1] == 0x80 && bytes[at + 2] & 0xFE == 0xA8
+            if length > 1, !isLineSeparator {
+                at &+= length
+                continue
+            }
+            if start < at { unsafe append(contentsOf: UnsafeRawBufferPointer(rebasing: bytes[start..<at])) }
+            if isLineSeparator {
+                append(ascii: "\\u202")
+                unsafe append(bytes[at + 2] & 1 == 0 ? UInt8(ascii: "8") : UInt8(ascii: "9"))
+            } else {
+                append(jsonEscape: byte)
+            }
+            at &+= Swift.max(length, 1)
+            start = at
+        }
+        if start < count { unsafe append(contentsOf: UnsafeRawBufferPointer(rebasing: bytes[start..<count])) }
+    }
+
+    private mutating func append(jsonEscape byte: UInt8) {
+        switch byte {
+        case UInt8(ascii: "\""): append(ascii: "\\\"")
+        case UInt8(ascii: "\\"): append(ascii: "\\\\")
+        case 0x08: append(ascii: "\\b")
+        case 0x09: append(ascii: "\\t")
+        case 0x0A: append(ascii: "\\n")
+        case 0x0C: append(ascii: "\\f")
+        case 0x0D: append(ascii: "\\r")
+        case 0x80...: append(ascii: "\u{FFFD}")
+        default:
+            append(ascii: "\\u00")
+            append(hexByte: byte)
+        }
+    }
+
+    mutating func append(hexByte byte: UInt8) {
+        func digit(_ value: UInt8) -> UInt8 { value < 10 ? value &+ 0x30 : value &+ 0x57 }
+        append(digit(byte >> 4))
+        append(digit(byte & 15))
+    }
+
+    /// A String inside a JSON string; for the edge.
+    mutating func append(jsonEscaping text: String) {
+        var text = text
+        text.withUTF8 { unsafe append(jsonEscaping: UnsafeRawBufferPointer($0)) }
+    }
+
+    mutating func append(base64 bytes: UnsafeRawBufferPointer) {
+        let alphabet: StaticString = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+        var at = 0
+        while at < bytes.count {
+            let left = bytes.count - at
+            let first = unsafe UInt32(bytes[at])
+            let second = unsafe left > 1 ? UInt32(bytes[at + 1]) : 0
+            let third = unsafe left > 2 ? UInt32(bytes[at + 2]) : 0
+            let group = first << 16 | second << 8 | third
+            for position in 0..<4 {
+                let index = Int(group >> (18 - 6 * UInt32(position)) & 63)
+                unsafe append(position <= left ? alphabet.utf8Start[index] : UInt8(ascii: "="))
+            }
+            at += 3
+        }
+    }
+}
+
+enum UTF8Text {
+    /// Length of the valid multi-byte sequence at `at` (table 3-7 of the Unicode standard); 0 when there is none.
+    static func sequenceLength(_ bytes: UnsafeRawBufferPointer, _ at: Int) -> Int {
+        let left = bytes.count - at
+        func continuation(_ index: Int, _ low: UInt8 = 0x80, _ high: UInt8 = 0xBF) -> Bool {
+            unsafe index < left && bytes[at + index] >= low && bytes[at + index] <= high
+        }
+        switch unsafe bytes[at] {
+        case 0xC2...0xDF: return continuation(1) ? 2 : 0
+        case 0xE0: return continuation(1, 0xA0) && continuation(2) ? 3 : 0
+        case 0xED: return continuation(1, 0x80, 0x9F) && continuation(2) ? 3 : 0
+        case 0xE1...0xEF: return continuation(1) && continuation(2) ? 3 : 0
+        case 0xF0: return continuation(1, 0x90) && continuation(2) && continuation(3) ? 4 : 0
+        case 0xF1...0xF3: return continuation(1) && continuation(2) && continuation(3) ? 4 : 0
+        case 0xF4: return continuation(1, 0x80, 0x8F) && continuation(2) && continuation(3) ? 4 : 0
+        default: return 0
+        }
+    }
+
+    /// Whether all of `bytes` is valid UTF-8, eight bytes at a time while it is ASCII.
+    static func isValid(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        var at = 0
+        while at < bytes.count {
+            if bytes.count - at >= 8, unsafe bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self) & 0x8080_8080_8080_8080 == 0 {
+                at += 8
+                continue
+            }
+            if unsafe bytes[at] < 0x80 {
+                at += 1
+                continue
+            }
+            let length = unsafe sequenceLength(bytes, at)
+            if length == 0 { return false }
+            at += length
+        }
+        return true
+    }
+}

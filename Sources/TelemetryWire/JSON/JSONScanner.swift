@@ -1,0 +1,489 @@
+struct JSONScanError: Error, BitwiseCopyable {
+    var fault: WireFault
+    /// Byte offset from the start of the text.
+    var offset: Int
+}
+
+/// A string as it stands in the text: the bytes between the quotes, already checked for UTF-8, escapes and control characters.
+struct JSONString: BitwiseCopyable {
+    var start: Int
+    var count: Int
+    var hasEscapes: Bool
+    var isASCII: Bool
+}
+
+/// Walks RFC 8259 JSON in place, one token at a time, without building a tree.
+///
+/// Strict: no comments, no trailing commas, no leading zeros, valid UTF-8 only. Nesting is followed with a bit per level, not by
+/// recursion. The bytes must stay alive and unchanged while the scanner is used, which its users ensure by living inside one
+/// `withUnsafeBytes`. Confined to the caller.
+@safe
+struct JSONScanner {
+    /// Deeper values are refused; Zipkin and OTLP need ten levels.
+    static let nestingDepthMax = 64
+
+    let base: UnsafePointer<UInt8>
+    let count: Int
+    var at = 0
+
+    init(_ buffer: UnsafeBufferPointer<UInt8>) {
+        if let address = buffer.baseAddress {
+            unsafe base = address
+        } else {
+            unsafe base = UnsafePointer(bitPattern: 1).unsafelyUnwrapped  // Never read: the count is zero.
+        }
+        count = buffer.count
+    }
+
+    @inline(__always)
+    subscript(_ index: Int) -> UInt8 { unsafe base[index] }
+
+    @inline(__always)
+    func error(_ fault: WireFault) -> JSONScanError { JSONScanError(fault: fault, offset: at) }
+
+    /// The byte at the cursor after skipping white space.
+    @inline(__always)
+    mutating func peek() throws(JSONScanError) -> UInt8 {
+        while at < count {
+            let byte = self[at]
+            if byte > 0x20 { return byte }
+            guard byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 else { throw error(.unexpectedByte) }
+            at += 1
+        }
+        throw error(.unexpectedEnd)
+    }
+
+    /// Skips white space and takes `byte`, or fails.
+    @inline(__always)
+    mutating func expect(_ byte: UInt8, _ fault: WireFault = .unexpectedByte) throws(JSONScanError) {
+        guard try peek() == byte else { throw error(fault) }
+        at += 1
+    }
+
+    /// After the last value: nothing but white space may follow.
+    mutating func expectEnd() throws(JSONScanError) {
+        while at < count {
+            let byte = self[at]
+            guard byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 else { throw error(.trailingBytes) }
+            at += 1
+        }
+    }
+
+    var isAtEnd: Bool { at >= count }
+
+    /// Takes `{` or `[`. True when a first element follows, false when the container was empty (and its end is taken).
+    @inline(__always)
+    mutating func open(_ opener: UInt8, _ closer: UInt8, _ fault: WireFault) throws(JSONScanError) -> Bool {
+        try expect(opener, fault)
+        if try peek() == closer {
+            at += 1
+            return false
+        }
+        return true
+    }
+
+    @inline(__always)
+    mutating func openObject() throws(JSONScanError) -> Bool { try open(UInt8(ascii: "{"), UInt8(ascii: "}"), .expectedObject) }
+
+    @inline(__always)
+    mutating func openArray() throws(JSONScanError) -> Bool { try open(UInt8(ascii: "["), UInt8(ascii: "]"), .expectedArray) }
+
+    /// After an element: true when a comma and another element follow, false when the container ended.
+    @inline(__always)
+    mutating func hasNext(_ closer: UInt8) throws(JSONScanError) -> Bool {
+        let byte = try peek()
+        if byte == UInt8(ascii: ",") {
+            at += 1
+            return true
+        }
+        guard byte == closer else { throw error(.unexpectedByte) }
+        at += 1
+        return false
+    }
+
+    @inline(__always)
+    mutating func hasNextMember() throws(JSONScanError) -> Bool { try hasNext(UInt8(ascii: "}")) }
+
+    @inline(__always)
+    mutating func hasNextElement() throws(JSONScanError) -> Bool { try hasNext(UInt8(ascii: "]")) }
+
+    /// A member's name, with its colon taken.
+    @inline(__always)
+    mutating func key() throws(JSONScanError) -> JSONString {
+        let key = try string()
+        try expect(UInt8(ascii: ":"))
+        return key
+    }
+
+    /// Takes `null` when it stands next.
+    @inline(__always)
+    mutating func takeNull() throws(JSONScanError) -> Bool {
+        guard try peek() == UInt8(ascii: "n") else { return false }
+        try takeLiteral("null")
+        return true
+    }
+
+    mutating func boolean() throws(JSONScanError) -> Bool {
+        switch try peek() {
+        case UInt8(ascii: "t"):
+            try takeLiteral("true")
+            return true
+        case UInt8(ascii: "f"):
+            try takeLiteral("false")
+            return false
+        default: throw error(.expectedBoolean)
+        }
+    }
+
+    mutating func takeLiteral(_ literal: StaticString) throws(JSONScanError) {
+        let length = literal.utf8CodeUnitCount
+        guard count - at >= length else { throw error(.unexpectedEnd) }
+        for index in 0..<length {
+            let expected = unsafe literal.utf8Start[index]
+            guard self[at + index] == expected else { throw error(.unexpectedByte) }
+        }
+        at += length
+    }
+}
+
+// MARK: - Strings
+
+extension JSONScanner {
+    /// Takes a string and checks all of it; `text` and `append` give its bytes.
+    @inline(__always)
+    mutating func string() throws(JSONScanError) -> JSONString {
+        try expect(UInt8(ascii: "\""), .expectedString)
+        let start = at
+        // Eight bytes at a time until one of them is a quote, a backslash, a control character or not ASCII.
+        while count &- at >= 8 {
+            let word = unsafe UnsafeRawPointer(base + at).loadUnaligned(as: UInt64.self).littleEndian
+            let special = Self.specials(word)
+            if special != 0 {
+                at &+= special.trailingZeroBitCount >> 3
+                break
+            }
+            at &+= 8
+        }
+        if at < count, self[at] == UInt8(ascii: "\"") {
+            let length = at - start
+            at += 1
+            return JSONString(start: start, count: length, hasEscapes: false, isASCII: true)
+        }
+        return try stringTail(start)
+    }
+
+    /// The top bit of the first special byte is set (bits of later bytes may be set wrongly by a borrow, which does not matter).
+    @inline(__always)
+    static func specials(_ word: UInt64) -> UInt64 {
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        let quote = word ^ 0x2222_2222_2222_2222
+        let backslash = word ^ 0x5C5C_5C5C_5C5C_5C5C
+        let control = word &- ones &* 0x20
+        return ((quote &- ones) & ~quote | (backslash &- ones) & ~backslash | control & ~word | word) & 0x8080_8080_8080_8080
+    }
+
+    private mutating func stringTail(_ start: Int) throws(JSONScanError) -> JSONString {
+        var hasEscapes = false
+        var isASCII = true
+        while at < count {
+            let byte = self[at]
+            if byte == UInt8(ascii: "\"") {
+                let length = at - start
+                at += 1
+                return JSONString(start: start, count: length, hasEscapes: hasEscapes, isASCII: isASCII)
+            }
+            if byte == UInt8(ascii: "\\") {
+                hasEscapes = true
+                if try takeEscape() >= 0x80 { isASCII = false }
+            } else if byte >= 0x80 {
+                isASCII = false
+                at += try utf8Length()
+            } else if byte < 0x20 {
+                throw error(.controlCharacter)
+            } else {
+                at += 1
+            }
+        }
+        throw error(.unexpectedEnd)
+    }
+
+    private func utf8Length() throws(JSONScanError) -> Int {
+        let length = unsafe UTF8Text.sequenceLength(UnsafeRawBufferPointer(start: base, count: count), at)
+        guard length > 0 else { throw error(.invalidUTF8) }
+        return length
+    }
+
+    /// Takes one escape and returns its scalar; a surrogate pair is one escape.
+    private mutating func takeEscape() throws(JSONScanError) -> UInt32 {
+        guard count - at >= 2 else { throw error(.unexpectedEnd) }
+        let kind = self[at + 1]
+        if kind == UInt8(ascii: "u") {
+            let unit = try hexUnit(at + 2)
+            if unit & 0xF800 != 0xD800 {
+                at += 6
+                return unit
+            }
+            guard unit < 0xDC00, count - at >= 12, self[at + 6] == UInt8(ascii: "\\"), self[at + 7] == UInt8(ascii: "u") else {
+                throw error(.loneSurrogate)
+            }
+            let low = try hexUnit(at + 8)
+            guard low & 0xFC00 == 0xDC00 else { throw error(.loneSurrogate) }
+            at += 12
+            return 0x10000 + (unit & 0x3FF) << 10 + low & 0x3FF
+        }
+        let scalar: UInt32 =
+            switch kind {
+            case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): UInt32(kind)
+            case UInt8(ascii: "b"): 8
+            case UInt8(ascii: "f"): 12
+            case UInt8(ascii: "n"): 10
+            case UInt8(ascii: "r"): 13
+            case UInt8(ascii: "t"): 9
+            default: throw error(.invalidEscape)
+            }
+        at += 2
+        return scalar
+    }
+
+    private func hexUnit(_ start: Int) throws(JSONScanError) -> UInt32 {
+        guard count - start >= 4 else { throw error(.unexpectedEnd) }
+        var unit: UInt32 = 0
+        for index in start..<start + 4 {
+            let byte = self[index]
+            let digit: UInt8
+            switch byte {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"): digit = byte &- 0x30
+            case UInt8(ascii: "a")...UInt8(ascii: "f"), UInt8(ascii: "A")...UInt8(ascii: "F"): digit = (byte | 0x20) &- 0x57
+            default: throw error(.invalidEscape)
+            }
+            unit = unit << 4 | UInt32(digit)
+        }
+        return unit
+    }
+
+    /// Appends the decoded bytes of a string that this scanner has taken.
+    @inline(__always)
+    func append(_ string: JSONString, to bytes: inout [UInt8]) {
+        if !string.hasEscapes {
+            unsafe bytes.append(contentsOf: UnsafeBufferPointer(start: base + string.start, count: string.count))
+        } else {
+            appendUnescaped(string, to: &bytes)
+        }
+    }
+
+    @inline(never)
+    private func appendUnescaped(_ string: JSONString, to bytes: inout [UInt8]) {
+        var cursor = self
+        cursor.at = string.start
+        let end = string.start + string.count
+        while cursor.at < end {
+            if cursor[cursor.at] != UInt8(ascii: "\\") {
+                bytes.append(cursor[cursor.at])
+                cursor.at += 1
+            } else if let scalar = try? cursor.takeEscape() {
+                appendUTF8(scalar, to: &bytes)
+            } else {
+                return  // Cannot happen: `string()` has taken the same escapes.
+            }
+        }
+    }
+
+    private func appendUTF8(_ scalar: UInt32, to bytes: inout [UInt8]) {
+        func continuation(_ shift: UInt32) -> UInt8 { 0x80 | UInt8(truncatingIfNeeded: scalar >> shift) & 0x3F }
+        switch scalar {
+        case 0..<0x80: bytes.append(UInt8(truncatingIfNeeded: scalar))
+        case 0x80..<0x800: bytes.append(contentsOf: [0xC0 | UInt8(truncatingIfNeeded: scalar >> 6), continuation(0)])
+        case 0x800..<0x10000:
+            bytes.append(contentsOf: [0xE0 | UInt8(truncatingIfNeeded: scalar >> 12), continuation(6), continuation(0)])
+        default:
+            bytes.append(contentsOf: [
+                0xF0 | UInt8(truncatingIfNeeded: scalar >> 18), continuation(12), continuation(6), continuation(0),
+            ])
+        }
+    }
+
+    /// Whether the string, which has no escapes, is exactly `literal`.
+    @inline(__always)
+    func equals(_ string: JSONString, _ literal: StaticString) -> Bool {
+        guard string.count == literal.utf8CodeUnitCount else { return false }
+        let expected = unsafe literal.utf8Start
+        for index in 0..<string.count where unsafe base[string.start + index] != expected[index] { return false }
+        return true
+    }
+}
+
+// MARK: - Numbers and skipping
+
+extension JSONScanner {
+    /// An integer, as a number (`12`, `12.0`, `1.2e1`) or as a string that holds one. A fraction or a value outside Int64 fails.
+    mutating func integer() throws(JSONScanError) -> Int64 {
+        let first = try peek()
+        if first == UInt8(ascii: "\"") {
+            let start = at
+            let text = try string()
+            guard !text.hasEscapes, text.count > 0 else { throw JSONScanError(fault: .expectedInteger, offset: start) }
+            var inner = self
+            inner.at = text.start
+            let value = try inner.integerLiteral()
+            guard inner.at == text.start + text.count else { throw JSONScanError(fault: .expectedInteger, offset: start) }
+            return value
+        }
+        guard first == UInt8(ascii: "-") || Self.isDigit(first) else { throw error(.expectedInteger) }
+        return try integerLiteral()
+    }
+
+    private mutating func integerLiteral() throws(JSONScanError) -> Int64 {
+        let start = at
+        var cursor = at
+        let isNegative = cursor < count && self[cursor] == UInt8(ascii: "-")
+        if isNegative { cursor += 1 }
+        let digits = cursor
+        var value: UInt64 = 0
+        // Eighteen digits cannot overflow.
+        while cursor < count, cursor - digits < 18, Self.isDigit(self[cursor]) {
+            value = value &* 10 &+ UInt64(self[cursor] &- 0x30)
+            cursor += 1
+        }
+        let isSimple = cursor > digits && (cursor - digits == 1 || self[digits] != UInt8(ascii: "0"))
+        if isSimple, cursor == count || !Self.continuesNumber(self[cursor]) {
+            at = cursor
+            return isNegative ? -Int64(value) : Int64(value)
+        }
+        try skipNumber()
+        return try exactInteger(start, at)
+    }
+
+    /// The value of a number with a fraction, an exponent or many digits, when it is an integer that fits.
+    private func exactInteger(_ start: Int, _ end: Int) throws(JSONScanError) -> Int64 {
+        var magnitude: UInt64 = 0
+        var pendingZeros = 0
+        var fractionDigits = 0
+        var isFraction = false
+        var overflowed = false
+        var cursor = self[start] == UInt8(ascii: "-") ? start + 1 : start
+        while cursor < end, self[cursor] | 0x20 != UInt8(ascii: "e") {
+            let byte = self[cursor]
+            cursor += 1
+            if byte == UInt8(ascii: ".") {
+                isFraction = true
+                continue
+            }
+            if isFraction { fractionDigits += 1 }
+            if byte == UInt8(ascii: "0") {
+                if magnitude != 0 { pendingZeros += 1 }
+                continue
+            }
+            overflowed = overflowed || !Self.scale(&magnitude, pendingZeros + 1, adding: UInt64(byte &- 0x30))
+            pendingZeros = 0
+        }
+        var exponent = 0
+        if cursor < end {
+            cursor += 1
+            let isNegative = self[cursor] == UInt8(ascii: "-")
+            if isNegative || self[cursor] == UInt8(ascii: "+") { cursor += 1 }
+            while cursor < end {
+                exponent = min(exponent * 10 + Int(self[cursor] &- 0x30), 1_000_000_000)
+                cursor += 1
+            }
+            if isNegative { exponent = -exponent }
+        }
+        if magnitude == 0 { return 0 }
+        let shift = exponent - fractionDigits + pendingZeros
+        guard shift >= 0 else { throw JSONScanError(fault: .expectedInteger, offset: start) }
+        guard !overflowed, Self.scale(&magnitude, shift, adding: 0) else { throw JSONScanError(fault: .numberOutOfRange, offset: start) }
+        if self[start] == UInt8(ascii: "-") {
+            guard magnitude <= UInt64(Int64.max) + 1 else { throw JSONScanError(fault: .numberOutOfRange, offset: start) }
+            return Int64(truncatingIfNeeded: 0 &- magnitude)
+        }
+        guard let value = Int64(exactly: magnitude) else { throw JSONScanError(fault: .numberOutOfRange, offset: start) }
+        return value
+    }
+
+    /// `value * 10^power + digit`; false when that overflows.
+    private static func scale(_ value: inout UInt64, _ power: Int, adding digit: UInt64) -> Bool {
+        guard value == 0 || power <= 20 else { return false }
+        if value != 0 {
+            for _ in 0..<power {
+                let (product, overflow) = value.multipliedReportingOverflow(by: 10)
+                if overflow { return false }
+                value = product
+            }
+        }
+        let (sum, overflow) = value.addingReportingOverflow(digit)
+        value = sum
+        return !overflow
+    }
+
+    /// Takes a number by the grammar of RFC 8259 section 6.
+    mutating func skipNumber() throws(JSONScanError) {
+        if at < count, self[at] == UInt8(ascii: "-") { at += 1 }
+        guard at < count else { throw error(.unexpectedEnd) }
+        if self[at] == UInt8(ascii: "0") {
+            at += 1
+        } else {
+            try skipDigits()
+        }
+        if at < count, self[at] == UInt8(ascii: ".") {
+            at += 1
+            try skipDigits()
+        }
+        if at < count, self[at] | 0x20 == UInt8(ascii: "e") {
+            at += 1
+            if at < count, self[at] == UInt8(ascii: "+") || self[at] == UInt8(ascii: "-") { at += 1 }
+            try skipDigits()
+        }
+        // `01`, `1x` and `1.` must not end quietly before the bad character.
+        if at < count, Self.continuesNumber(self[at]) { throw error(.invalidNumber) }
+    }
+
+    private mutating func skipDigits() throws(JSONScanError) {
+        let start = at
+        while at < count, Self.isDigit(self[at]) { at += 1 }
+        guard at > start else { throw error(at < count ? .invalidNumber : .unexpectedEnd) }
+    }
+
+    @inline(__always)
+    static func isDigit(_ byte: UInt8) -> Bool { byte &- 0x30 < 10 }
+
+    private static func continuesNumber(_ byte: UInt8) -> Bool {
+        isDigit(byte) || byte == UInt8(ascii: ".") || byte | 0x20 == UInt8(ascii: "e") || byte == UInt8(ascii: "+")
+            || byte == UInt8(ascii: "-")
+    }
+
+    /// Takes one value of any kind, checking it, and forgets it. One bit a level says whether that level is an object.
+    mutating func skipValue() throws(JSONScanError) {
+        var depth = 0
+        var objects: UInt64 = 0
+        while true {
+            var completed = true
+            switch try peek() {
+            case UInt8(ascii: "{"), UInt8(ascii: "["):
+                let isObject = self[at] == UInt8(ascii: "{")
+                guard depth < Self.nestingDepthMax else { throw error(.tooDeep) }
+                if isObject ? try openObject() : try openArray() {
+                    objects = objects << 1 | (isObject ? 1 : 0)
+                    depth += 1
+                    if isObject { _ = try key() }
+                    completed = false
+                }
+            case UInt8(ascii: "\""): _ = try string()
+            case UInt8(ascii: "t"): try takeLiteral("true")
+            case UInt8(ascii: "f"): try takeLiteral("false")
+            case UInt8(ascii: "n"): try takeLiteral("null")
+            case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): try skipNumber()
+            default: throw error(.unexpectedByte)
+            }
+            while completed {
+                if depth == 0 { return }
+                let isObject = objects & 1 == 1
+                if isObject ? try hasNextMember() : try hasNextElement() {
+                    if isObject { _ = try key() }
+                    completed = false
+                } else {
+                    objects >>= 1
+                    depth -= 1
+                }
+            }
+        }
+    }
+}

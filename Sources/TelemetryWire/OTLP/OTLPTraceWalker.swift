@@ -1,0 +1,433 @@
+import TelemetryModel
+
+/// One pass over one OTLP request whose nesting has been checked.
+@safe
+struct OTLPTraceWalker {
+    private let body: ProtobufReader
+    private(set) var outcome = OTLPDecodeOutcome()
+    private var resource = ResourceRows()
+    private var rowsLeft: Int
+    /// Scratch for attribute values of the peer, found while the attributes of a span are read.
+    private var peer = PeerAttributes()
+
+    /// What the spans of one resource share; texts are in the batch's arena.
+    private struct ResourceRows {
+        var tags: [TagRow] = []
+        var localEndpoint = EndpointRow.absent
+        var isTextValid = true
+    }
+
+    /// Candidates for the remote endpoint, in the specification's order of preference.
+    private struct PeerAttributes {
+        var service = TextRef.empty
+        var serverAddress = TextRef.empty
+        var networkPeerAddress = TextRef.empty
+        var serverPort = TextRef.empty
+        var networkPeerPort = TextRef.empty
+    }
+
+    init(_ buffer: UnsafeRawBufferPointer) {
+        body = unsafe ProtobufReader(buffer)
+        rowsLeft = max(buffer.count * OTLPTraceDecoder.tagRowsPerBodyByte, 1024)
+    }
+
+    mutating func request(into batch: inout SpanBatch) throws(ProtobufError) {
+        var reader = body
+        while try reader.next() {
+            guard reader.field == 1 else {
+                try reader.skipField()
+                continue
+            }
+            try resourceSpans(try reader.bytesField(), &batch)
+        }
+    }
+
+    private mutating func resourceSpans(_ range: Range<Int>, _ batch: inout SpanBatch) throws(ProtobufError) {
+        // The resource may stand after its spans on the wire: it is read first, whatever the order.
+        resource.tags.removeAll(keepingCapacity: true)
+        resource.isTextValid = true
+        var serviceName = TextRef.empty
+        let tagStart = batch.tags.count
+        var reader = ProtobufReader(body, range)
+        while try reader.next() {
+            guard reader.field == 1 else {
+                try reader.skipField()
+                continue
+            }
+            var inner = ProtobufReader(body, try reader.bytesField())
+            while try inner.next() {
+                guard inner.field == 1 else {
+                    try inner.skipField()
+                    continue
+                }
+                guard let tag = try attribute(try inner.bytesField(), &batch) else {
+                    resource.isTextValid = false
+                    continue
+                }
+                if equals(tag.key, "service.name", batch) { serviceName = tag.value } else { batch.tags.append(tag) }
+            }
+        }
+        SpanRows.uniqueTags(from: tagStart, &batch)
+        resource.tags.append(contentsOf: batch.tags[tagStart...])
+        batch.tags.removeSubrange(tagStart...)
+        if serviceName.isEmpty { serviceName = batch.append(text: "unknown_service") } else { serviceName = lowercased(serviceName, &batch) }
+        resource.localEndpoint = UInt32(truncatingIfNeeded: batch.endpoints.count)
+        batch.endpoints.append(EndpointRow(serviceName: serviceName))
+
+        reader = ProtobufReader(body, range)
+        while try reader.next() {
+            guard reader.field == 2 else {
+                try reader.skipField()
+                continue
+            }
+            try scopeSpans(try reader.bytesField(), &batch)
+        }
+    }
+
+    private mutating func scopeSpans(_ range: Range<Int>, _ batch: inout SpanBatch) throws(ProtobufError) {
+        let resourceTagCount = resource.tags.count
+        let resourceTextWasValid = resource.isTextValid
+        var reader = ProtobufReader(body, range)
+        while try reader.next() {
+            guard reader.field == 1 else {
+                try reader.skipField()
+                continue
+            }
+            var inner = ProtobufReader(body, try reader.bytesField())
+            while try inner.next() {
+                guard inner.field == 1 || inner.field == 2 else {
+                    try inner.skipField()
+                    continue
+                }
+                let text = try inner.bytesField()
+                if text.isEmpty { continue }
+                guard let value = store(text, &batch) else {
+                    resource.isTextValid = false
+                    continue
+                }
+                let key = batch.append(text: inner.field == 1 ? "otel.scope.name" : "otel.scope.version")
+                resource.tags.append(TagRow(key: key, value: value))
+            }
+        }
+        reader = ProtobufReader(body, range)
+        while try reader.next() {
+            guard reader.field == 2 else {
+                try reader.skipField()
+                continue
+            }
+            try span(try reader.bytesField(), &batch)
+        }
+        resource.tags.removeSubrange(resourceTagCount...)
+        resource.isTextValid = resourceTextWasValid
+    }
+
+    private mutating func span(_ range: Range<Int>, _ batch: inout SpanBatch) throws(ProtobufError) {
+        let mark = BatchMark(batch)
+        do throws(SpanFailure) {
+            try readSpan(range, &batch)
+            outcome.acceptedSpans += 1
+        } catch {
+            mark.restore(&batch)
+            switch error {
+            case .rejected(let reason): outcome.reject(reason)
+            case .malformed(let fault): throw fault
+            }
+        }
+    }
+
+    private enum SpanFailure: Error {
+        case rejected(OTLPSpanRejection)
+        case malformed(ProtobufError)
+    }
+
+    private mutating func readSpan(_ range: Range<Int>, _ batch: inout SpanBatch) throws(SpanFailure) {
+        var row = SpanRow(traceID: .none, id: .none)
+        row.tagStart = UInt32(truncatingIfNeeded: batch.tags.count)
+        row.annotationStart = UInt32(truncatingIfNeeded: batch.annotations.count)
+        row.localEndpoint = resource.localEndpoint
+        guard resource.isTextValid else { throw .rejected(.invalidText) }
+        guard resource.tags.count <= rowsLeft else { throw .rejected(.tooManyAttributes) }
+        rowsLeft -= resource.tags.count
+        batch.tags.append(contentsOf: resource.tags)
+        peer = PeerAttributes()
+        var rejection: OTLPSpanRejection?
+        var startNanoseconds: UInt64 = 0
+        var endNanoseconds: UInt64 = 0
+        var status = 0..<0
+        do throws(ProtobufError) {
+            var reader = ProtobufReader(body, range)
+            while try reader.next() {
+                switch reader.field {
+                case 1:
+                    let bytes = try reader.bytesField()
+                    if bytes.count == 16 {
+                        row.traceID = TraceID(high: bigEndian(bytes.lowerBound), low: bigEndian(bytes.lowerBound + 8))
+                        if row.traceID.isNone { rejection = rejection ?? .traceIDZero }
+                    } else {
+                        rejection = rejection ?? .traceIDLength
+                    }
+                case 2:
+                    let bytes = try reader.bytesField()
+                    if bytes.count == 8 {
+                        row.id = SpanID(bigEndian(bytes.lowerBound))
+                        if row.id.isNone { rejection = rejection ?? .spanIDZero }
+                    } else {
+                        rejection = rejection ?? .spanIDLength
+                    }
+                case 4:
+                    let bytes = try reader.bytesField()
+                    if bytes.count == 8 { row.parentID = SpanID(bigEndian(bytes.lowerBound)) } else if bytes.count > 0 {
+                        rejection = rejection ?? .parentIDLength
+                    }
+                case 5:
+                    if let name = store(try reader.bytesField(), &batch) { row.name = lowercased(name, &batch) } else {
+                        rejection = rejection ?? .invalidText
+                    }
+                case 6: row.kind = Self.kind(try reader.varintField())
+                case 7: startNanoseconds = try reader.fixed64Field()
+                case 8: endNanoseconds = try reader.fixed64Field()
+                case 9:
+                    if let tag = try attribute(try reader.bytesField(), &batch) {
+                        notePeer(tag, batch)
+                        batch.tags.append(tag)
+                    } else {
+                        rejection = rejection ?? .invalidText
+                    }
+                case 11: if try !event(try reader.bytesField(), &batch) { rejection = rejection ?? .invalidText }
+                case 15: status = try reader.bytesField()
+                default: try reader.skipField()
+                }
+            }
+            if !status.isEmpty, try !self.status(status, &batch) { rejection = rejection ?? .invalidText }
+        } catch {
+            throw .malformed(error)
+        }
+        if rejection == nil, row.traceID.isNone { rejection = .traceIDLength }
+        if rejection == nil, row.id.isNone { rejection = .spanIDLength }
+        if batch.tags.count - Int(row.tagStart) > OTLPTraceDecoder.attributesPerSpanMax { rejection = .tooManyAttributes }
+        if let rejection { throw .rejected(rejection) }
+        finish(&row, startNanoseconds, endNanoseconds, &batch)
+    }
+
+    private func finish(_ row: inout SpanRow, _ start: UInt64, _ end: UInt64, _ batch: inout SpanBatch) {
+        if row.parentID == row.id { row.parentID = .none }
+        row.timestamp = start / 1000
+        // Below a microsecond is rounded up; an end before the start is unknown.
+        if end >= start, start != 0 { row.duration = max((end - start) / 1000, 1) }
+        if row.kind == .client || row.kind == .producer { row.remoteEndpoint = remoteEndpoint(&batch) }
+        SpanRows.uniqueTags(from: Int(row.tagStart), &batch)
+        SpanRows.sortAnnotations(from: Int(row.annotationStart), &batch)
+        row.tagCount = UInt32(truncatingIfNeeded: batch.tags.count) &- row.tagStart
+        row.annotationCount = UInt32(truncatingIfNeeded: batch.annotations.count) &- row.annotationStart
+        batch.spans.append(row)
+    }
+
+    private static func kind(_ value: UInt64) -> SpanKind {
+        switch value {
+        case 2: .server
+        case 3: .client
+        case 4: .producer
+        case 5: .consumer
+        default: .unspecified
+        }
+    }
+
+    @inline(__always)
+    private func bigEndian(_ offset: Int) -> UInt64 {
+        unsafe UInt64(bigEndian: body.base.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+    }
+
+    // MARK: Attributes, events, status
+
+    /// A key and its value as text; nil when a text in it is not UTF-8.
+    @inline(__always)
+    private func attribute(_ range: Range<Int>, _ batch: inout SpanBatch) throws(ProtobufError) -> TagRow? {
+        var key: TextRef? = TextRef.empty
+        var value: TextRef? = TextRef.empty
+        var reader = ProtobufReader(body, range)
+        while try reader.next() {
+            switch reader.field {
+            case 1: key = store(try reader.bytesField(), &batch)
+            case 2:
+                let bytes = try reader.bytesField()
+                // Nearly every value is one short string: field 1, length, text.
+                if bytes.count >= 2, unsafe body.base.load(fromByteOffset: bytes.lowerBound, as: UInt8.self) == 0x0A,
+                    Int(unsafe body.base.load(fromByteOffset: bytes.lowerBound + 1, as: UInt8.self)) == bytes.count - 2, bytes.count < 130
+                {
+                    value = store(bytes.lowerBound + 2..<bytes.upperBound, &batch)
+                } else {
+                    let offset = batch.text.count
+                    let isValid = try OTLPValueText.append(body, bytes, isNested: false, to: &batch.text)
+                    value = isValid ? reference(from: offset, batch) : nil
+                }
+            default: try reader.skipField()
+            }
+        }
+        guard let key, let value else { return nil }
+        return TagRow(key: key, value: value)
+    }
+
+    /// `name`, or `"name": {attributes}` when it has any, as the specification's mapping writes it. False for text that is not UTF-8.
+    private func event(_ range: Range<Int>, _ batch: inout SpanBatch) throws(ProtobufError) -> Bool {
+        var nanoseconds: UInt64 = 0
+        var name = 0..<0
+        var hasAttributes = false
+        var reader = ProtobufReader(body, range)
+        while try reader.next() {
+            switch reader.field {
+            case 1: nanoseconds = try reader.fixed64Field()
+            case 2: name = try reader.bytesField()
+            case 3:
+                _ = try reader.bytesField()
+                hasAttributes = true
+            default: try reader.skipField()
+            }
+        }
+        guard unsafe UTF8Text.isValid(body.bytes(name)) else { return false }
+        let offset = batch.text.count
+        if hasAttributes {
+            batch.text.append(UInt8(ascii: "\""))
+            unsafe batch.text.append(jsonEscaping: body.bytes(name))
+            batch.text.append(ascii: "\": {")
+            var isFirst = true
+            reader = ProtobufReader(body, range)
+            while try reader.next() {
+                guard reader.field == 3 else {
+                    try reader.skipField()
+                    continue
+                }
+                if !isFirst { batch.text.append(ascii: ",") }
+                isFirst = false
+                guard try OTLPValueText.appendMember(body, try reader.bytesField(), to: &batch.text) else { return false }
+            }
+            batch.text.append(UInt8(ascii: "}"))
+        } else {
+            unsafe batch.text.append(contentsOf: body.bytes(name))
+        }
+        batch.annotations.append(AnnotationRow(timestamp: nanoseconds / 1000, value: reference(from: offset, batch)))
+        return true
+    }
+
+    /// OK and ERROR become `otel.status_code`; ERROR also `error` with the description, empty without one.
+    private func status(_ range: Range<Int>, _ batch: inout SpanBatch) throws(ProtobufError) -> Bool {
+        var code: UInt64 = 0
+        var message: TextRef? = TextRef.empty
+        var reader = ProtobufReader(body, range)
+        while try reader.next() {
+            switch reader.field {
+            case 2: message = store(try reader.bytesField(), &batch)
+            case 3: code = try reader.varintField()
+            default: try reader.skipField()
+            }
+        }
+        guard let message else { return false }
+        guard code == 1 || code == 2 else { return true }
+        let key = batch.append(text: "otel.status_code")
+        batch.tags.append(TagRow(key: key, value: batch.append(text: code == 1 ? "OK" : "ERROR")))
+        if code == 2 { batch.tags.append(TagRow(key: batch.append(text: "error"), value: message)) }
+        return true
+    }
+
+    // MARK: Endpoints
+
+    private mutating func notePeer(_ tag: TagRow, _ batch: SpanBatch) {
+        switch tag.key.count {
+        case 11: if equals(tag.key, "server.port", batch) { peer.serverPort = tag.value }
+        case 12:
+            if equals(tag.key, "peer.service", batch) {
+                peer.service = tag.value
+            } else if equals(tag.key, "peer.address", batch) {
+                if peer.networkPeerAddress.isEmpty { peer.networkPeerAddress = tag.value }
+            }
+        case 13:
+            if equals(tag.key, "net.peer.name", batch) {
+                if peer.serverAddress.isEmpty { peer.serverAddress = tag.value }
+            } else if equals(tag.key, "net.peer.port", batch) {
+                if peer.networkPeerPort.isEmpty { peer.networkPeerPort = tag.value }
+            }
+        case 11...20:
+            if equals(tag.key, "server.address", batch) {
+                peer.serverAddress = tag.value
+            } else if equals(tag.key, "network.peer.address", batch) {
+                peer.networkPeerAddress = tag.value
+            } else if equals(tag.key, "network.peer.port", batch) {
+                peer.networkPeerPort = tag.value
+            } else if equals(tag.key, "net.sock.peer.addr", batch), peer.networkPeerAddress.isEmpty {
+                peer.networkPeerAddress = tag.value
+            }
+        default: if equals(tag.key, "net.peer.ip", batch), peer.networkPeerAddress.isEmpty { peer.networkPeerAddress = tag.value }
+        }
+    }
+
+    /// The peer's name (`peer.service`, else `server.address` when that is a name) and its address and port.
+    private func remoteEndpoint(_ batch: inout SpanBatch) -> UInt32 {
+        var row = EndpointRow()
+        if !peer.service.isEmpty { row.serviceName = lowercased(peer.service, &batch) }
+        for candidate in [peer.networkPeerAddress, peer.serverAddress] where !candidate.isEmpty {
+            let parsed = unsafe batch.text.withUnsafeBufferPointer {
+                unsafe AddressText.parse(
+                    UnsafeBufferPointer(rebasing: $0[Int(candidate.offset)..<Int(candidate.offset) + Int(candidate.count)]))
+            }
+            switch parsed {
+            case .ipv4(let address) where !row.hasIPv4 && !row.hasIPv6:
+                row.ipv4 = address
+                row.hasIPv4 = true
+            case .ipv6(let high, let low) where !row.hasIPv4 && !row.hasIPv6:
+                row.ipv6High = high
+                row.ipv6Low = low
+                row.hasIPv6 = true
+            case nil where row.serviceName.isEmpty: row.serviceName = lowercased(candidate, &batch)
+            default: break
+            }
+        }
+        if row.serviceName.isEmpty, !row.hasIPv4, !row.hasIPv6 { return EndpointRow.absent }
+        for candidate in [peer.serverPort, peer.networkPeerPort] where row.port == 0 {
+            row.port = UInt16(batch.string(candidate)) ?? 0
+        }
+        batch.endpoints.append(row)
+        return UInt32(truncatingIfNeeded: batch.endpoints.count - 1)
+    }
+
+    // MARK: Text
+
+    /// Copies a text into the arena; nil when it is not UTF-8.
+    @inline(__always)
+    private func store(_ range: Range<Int>, _ batch: inout SpanBatch) -> TextRef? {
+        let bytes = unsafe body.bytes(range)
+        guard unsafe UTF8Text.isValid(bytes) else { return nil }
+        let offset = batch.text.count
+        unsafe batch.text.append(contentsOf: bytes)
+        return TextRef(offset: UInt32(truncatingIfNeeded: offset), count: UInt32(truncatingIfNeeded: range.count))
+    }
+
+    private func reference(from offset: Int, _ batch: SpanBatch) -> TextRef {
+        TextRef(offset: UInt32(truncatingIfNeeded: offset), count: UInt32(truncatingIfNeeded: batch.text.count - offset))
+    }
+
+    /// The text itself when it has no capital letters, else a lower-cased copy.
+    private func lowercased(_ text: TextRef, _ batch: inout SpanBatch) -> TextRef {
+        var hasCapitals = false
+        var isASCII = true
+        for index in Int(text.offset)..<Int(text.offset) + Int(text.count) {
+            let byte = batch.text[index]
+            if byte &- 0x41 < 26 { hasCapitals = true }
+            if byte >= 0x80 { isASCII = false }
+        }
+        if isASCII, !hasCapitals { return text }
+        let offset = batch.text.count
+        batch.text.append(contentsOf: Array(batch.text[Int(text.offset)..<Int(text.offset) + Int(text.count)]))
+        TextCase.lowercase(reference(from: offset, batch), isASCII: isASCII, &batch.text)
+        return reference(from: offset, batch)
+    }
+
+    @inline(__always)
+    private func equals(_ text: TextRef, _ literal: StaticString, _ batch: SpanBatch) -> Bool {
+        guard Int(text.count) == literal.utf8CodeUnitCount else { return false }
+        return unsafe batch.text.withUnsafeBufferPointer { bytes in
+            for index in 0..<Int(text.count) {
+                if unsafe bytes[Int(text.offset) + index] != literal.utf8Start[index] { return false }
+            }
+            return true
+        }
+    }
+}

@@ -1,0 +1,55 @@
+/// Why some bytes of a message are not what its format asks for. Text appears only when somebody prints it.
+public enum WireFault: UInt8, Sendable, BitwiseCopyable {
+    // JSON (RFC 8259)
+    case unexpectedEnd, unexpectedByte, trailingBytes, invalidUTF8, controlCharacter, invalidEscape, loneSurrogate, tooDeep
+    case expectedObject, expectedArray, expectedString, expectedInteger, expectedBoolean, numberOutOfRange, invalidNumber
+    // Zipkin v2 (semantics 2.11)
+    case missingTraceID, missingID, emptyIdentifier, identifierTooLong, identifierNotLowerHex, identifierAllZeros
+    case unknownKind, incompleteAnnotation, tagWithoutValue, portOutOfRange, expectedList, receivedV1, bodyTooLarge
+    // Protobuf
+    case truncated, varintTooLong, invalidTag, groupNotSupported, wrongWireType, lengthOutOfRange
+    // OTLP/JSON
+    case invalidHex, expectedNumber, invalidBase64
+
+    public var text: String {
+        switch self {
+        case .unexpectedEnd: "the text ends in the middle of a value"
+        case .unexpectedByte: "unexpected character"
+        case .trailingBytes: "more text after the end of the value"
+        case .invalidUTF8: "the string is not valid UTF-8"
+        case .controlCharacter: "unescaped control character in a string"
+        case .invalidEscape: "invalid escape; accepted are \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX"
+        case .loneSurrogate: "\\u escape with half a surrogate pair"
+        case .tooDeep: "values are nested too deeply"
+        case .expectedObject: "expected an object"
+        case .expectedArray: "expected an array"
+        case .expectedString: "expected a string"
+        case .expectedInteger: "expected an integer"
+        case .expectedBoolean: "expected true or false"
+        case .numberOutOfRange: "the number does not fit in 64 bits"
+        case .invalidNumber: "invalid number"
+        case .missingTraceID: "traceId is missing"
+        case .missingID: "id is missing"
+        case .emptyIdentifier: "the identifier is empty"
+        case .identifierTooLong: "the identifier is too long; traceId has at most 32 digits, id and parentId at most 16"
+        case .identifierNotLowerHex: "the identifier should be lower-hex encoded with no prefix"
+        case .identifierAllZeros: "the identifier is all zeros"
+        case .unknownKind: "unknown kind; accepted are CLIENT, SERVER, PRODUCER, CONSUMER"
+        case .incompleteAnnotation: "incomplete annotation; timestamp and value are required"
+        case .tagWithoutValue: "no value; a tag needs a string"
+        case .portOutOfRange: "invalid port; accepted are 0 to 65535"
+        case .expectedList: "Expected a JSON_V2 encoded list"
+        case .receivedV1: "Expected a JSON_V2 encoded list, but received: JSON_V1"
+        case .bodyTooLarge: "the batch would hold more than 4 GiB of text"
+        case .truncated: "the message ends in the middle of a field"
+        case .varintTooLong: "a varint is longer than ten bytes"
+        case .invalidTag: "a field has number zero or a number out of range"
+        case .groupNotSupported: "unknown wire type; groups are not supported"
+        case .wrongWireType: "a field has the wrong wire type"
+        case .lengthOutOfRange: "a length points past the end of the message"
+        case .invalidHex: "the identifier is not hexadecimal or has the wrong length"
+        case .expectedNumber: "expected a number"
+        case .invalidBase64: "invalid base64"
+        }
+    }
+}

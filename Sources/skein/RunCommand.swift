@@ -1,0 +1,122 @@
+internal import ArgumentParser
+internal import Glibc
+internal import MeshRuntime
+
+struct RunOptions: ParsableArguments {
+    @Option(name: .shortAndLong, parsing: .upToNextOption, help: "Files and directories of Istio resources.", completion: .file())
+    var config: [String] = []
+
+    @Option(help: "The WorkloadEntry this proxy stands beside: NAME or NAMESPACE/NAME.")
+    var node: String?
+
+    @Option(help: "Namespace of a proxy that stands beside no workload: short names are looked up there.")
+    var namespace = "default"
+
+    @Option(help: "Directory of the trace store.", completion: .directory)
+    var data = "skein-data"
+
+    @Flag(help: "No store, receivers or query API: a proxy that sends its spans elsewhere.")
+    var noStore = false
+
+    @Option(help: "Directory that relative access-log paths start from; default: the working directory.", completion: .directory)
+    var accessLogDirectory: String?
+
+    @Option(help: "Proxy threads; 0 = one per CPU.")
+    var workers = 0
+
+    @Option(help: "Address that every port below is opened on.")
+    var bind = "127.0.0.1"
+
+    @Option(help: "Outbound proxy port; 0 = off.")
+    var outboundPort: UInt16 = 15001
+
+    @Option(help: "Inbound proxy port; 0 = off.")
+    var inboundPort: UInt16 = 15006
+
+    @Option(help: "Admin port; 0 = off.")
+    var adminPort: UInt16 = 15000
+
+    @Option(help: "Readiness port; 0 = off.")
+    var readinessPort: UInt16 = 15021
+
+    @Option(help: "Metrics port; 0 = off.")
+    var metricsPort: UInt16 = 15090
+
+    @Option(help: "Zipkin port (environment: QUERY_PORT); 0 = off.")
+    var zipkinPort: UInt16?
+
+    @Option(help: "OTLP over HTTP port; 0 = off.")
+    var otlpPort: UInt16 = 4318
+
+    @Option(help: "Seconds that requests in flight may take after SIGTERM.")
+    var drainSeconds: UInt64 = 30
+
+    @Option(help: "Days that spans are kept; 0 = for ever.")
+    var retentionDays: UInt64 = 7
+
+    @Option(help: "Megabytes that spans may take on disk; 0 = no limit.")
+    var retentionMegabytes: UInt64 = 10_240
+
+    @Option(parsing: .upToNextOption, help: "Tag keys offered for completion by the query API.")
+    var autocompleteKeys: [String] = []
+
+    @Option(help: ArgumentHelp("Seed of every random draw of the proxy.", visibility: .hidden))
+    var seed: UInt64?
+
+    func validate() throws {
+        if workers < 0 || workers > 64 { throw ValidationError("--workers takes 0...64") }
+    }
+
+    func runtimeOptions() -> RuntimeOptions {
+        var options = RuntimeOptions()
+        options.configPaths = config
+        options.node = node
+        options.namespace = namespace
+        options.dataDirectory = data
+        options.hasStore = !noStore
+        options.accessLogDirectory = accessLogDirectory
+        options.workers = workers
+        options.bindAddress = bind
+        options.outboundPort = outboundPort
+        options.inboundPort = inboundPort
+        options.adminPort = adminPort
+        options.readinessPort = readinessPort
+        options.metricsPort = metricsPort
+        options.zipkinPort = zipkinPort ?? Environment.port("QUERY_PORT") ?? 9411
+        options.otlpPort = otlpPort
+        options.drainSeconds = drainSeconds
+        options.retentionSeconds = retentionDays > 36_500 ? 0 : retentionDays * 86_400
+        options.retentionBytes = retentionMegabytes > 1 << 32 ? 0 : retentionMegabytes << 20
+        options.autocompleteKeys = autocompleteKeys
+        options.seed = seed
+        return options
+    }
+}
+
+enum Environment {
+    static func port(_ name: String) -> UInt16? {
+        unsafe getenv(name).flatMap { unsafe UInt16(String(cString: $0)) }
+    }
+}
+
+struct RunCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run",
+        abstract: "Run the proxy with its collector and store; without configuration, the collector alone.",
+        discussion: """
+            SIGHUP reloads the configuration and reopens log files; changed files are noticed within a second. SIGTERM drains: no new
+            connections, requests in flight finish, telemetry is flushed; a second SIGTERM ends at once.
+
+            EXAMPLES
+              skein run
+              skein run -c mesh/ --node productpage --data /var/lib/skein
+              skein run -c mesh/ --outbound-port 18001 --zipkin-port 0
+            """)
+
+    @OptionGroup var options: RunOptions
+
+    func run() throws {
+        let status = SkeinProcess.run(options.runtimeOptions(), version: Version.number)
+        if status != 0 { throw ExitCode(status) }
+    }
+}

@@ -1,0 +1,41 @@
+internal import ArgumentParser
+
+/// The program: `skein SUBCOMMAND`. Data goes to stdout, diagnostics to stderr; exit codes are in `ExitStatus`.
+@main
+struct SkeinCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "skein",
+        abstract: "Service-mesh proxy, telemetry collector and trace store in one program.",
+        discussion: """
+            EXAMPLES
+              skein run                               a collector: Zipkin on 9411, OTLP on 4318, metrics on 15090
+              skein run -c mesh/ --node productpage   a proxy for one workload, configured by Istio resources
+              skein validate mesh/                    check resources without starting anything
+              skein logs -f --status 5xx              follow failing requests
+              skein traces --service reviews          recent traces of a service
+
+            EXIT CODES
+              0 success, 64 wrong usage, 65 bad input or configuration, 69 a server did not answer, 70 the system refused something.
+            """,
+        version: Version.text,
+        subcommands: [RunCommand.self, ValidateCommand.self, LogsCommand.self, TracesCommand.self, DemoCommand.self, VersionCommand.self])
+}
+
+/// Exit codes, after sysexits.h. Stable.
+enum ExitStatus {
+    /// The configuration or another input is wrong.
+    static let badInput = ExitCode(65)
+    /// Nobody answered where a running Skein was expected.
+    static let unavailable = ExitCode(69)
+    /// The system refused a resource: a port in use, a directory not writable.
+    static let system = ExitCode(70)
+}
+
+enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
+    case text, json
+}
+
+enum Version {
+    static let number = "0.1.0"
+    static let text = "skein \(number)"
+}

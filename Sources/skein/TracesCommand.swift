@@ -1,0 +1,119 @@
+internal import ArgumentParser
+internal import Foundation
+internal import HTTPService
+internal import Primitives
+
+struct ServerOptions: ParsableArguments {
+    @Option(help: "Host and port of a running Skein (or, for traces, any Zipkin server).")
+    var server: String?
+
+    /// Finds the endpoint, or says what would have been accepted.
+    func client(defaultPort: UInt16) throws -> HTTPClient {
+        let text = server ?? "127.0.0.1:\(defaultPort)"
+        let parts = text.split(separator: ":")
+        guard let address = parts.first, parts.count <= 2, let port = parts.count == 2 ? UInt16(parts[1]) : defaultPort,
+            let endpoint = SocketEndpoint(address: address == "localhost" ? "127.0.0.1" : String(address), port: port)
+        else { throw ValidationError("--server \(text): write an IP address and a port, such as 127.0.0.1:\(defaultPort)") }
+        return HTTPClient(endpoint: endpoint)
+    }
+}
+
+/// Runs a call to a server; tells what to do when nobody answers.
+func calling<T>(_ client: HTTPClient, _ body: (HTTPClient) throws -> T) throws -> T {
+    do {
+        return try body(client)
+    } catch let error as HTTPClientError {
+        complain("skein: \(error); is `skein run` running there? (--server ADDRESS:PORT)")
+        throw ExitStatus.unavailable
+    }
+}
+
+struct TracesCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "traces",
+        abstract: "List recent traces, or show one.",
+        discussion: """
+            EXAMPLES
+              skein traces                                  the ten newest
+              skein traces --service reviews --min 100ms    slow ones through a service
+              skein traces --query 'error and http.status_code=503'
+              skein traces 463ac35c9f6413ad48485a3953bb6124 one, as a tree with a time line
+            """)
+
+    @Argument(help: "A trace id: show that trace.")
+    var trace: String?
+
+    @Option(name: .shortAndLong, help: "Spans of this service.")
+    var service: String?
+
+    @Option(help: "Span name.")
+    var span: String?
+
+    @Option(name: .shortAndLong, help: "Zipkin annotation query: `key=value`, `key` or annotation, joined by ` and `.")
+    var query: String?
+
+    @Option(help: "Shortest duration, e.g. 100ms, 1.5s.")
+    var min: String?
+
+    @Option(help: "How far back, e.g. 15m, 1h, 2d.")
+    var lookback = "1d"
+
+    @Option(name: .shortAndLong, help: "How many traces.")
+    var limit = 10
+
+    @Option(name: .shortAndLong, help: "Output format: text or json (Zipkin v2).")
+    var output = OutputFormat.text
+
+    @OptionGroup var server: ServerOptions
+
+    func run() throws {
+        let client = try server.client(defaultPort: Environment.port("QUERY_PORT") ?? 9411)
+        let target = try self.target()
+        let response = try calling(client) { try $0.send("GET", target) }
+        guard response.status == 200 else {
+            complain("skein: \(String(decoding: response.body, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines))")
+            throw response.status == 404 || response.status == 400 ? ExitStatus.badInput : ExitStatus.unavailable
+        }
+        if output == .json {
+            print(String(decoding: response.body, as: UTF8.self))
+            return
+        }
+        let decoder = JSONDecoder()
+        if trace != nil {
+            let spans = try decoder.decode([TraceView.Span].self, from: Data(response.body))
+            for line in TraceView(spans: spans).tree(style: .standardOutput) { print(line) }
+        } else {
+            let traces = try decoder.decode([[TraceView.Span]].self, from: Data(response.body))
+            for line in TraceView.table(traces.map { TraceView(spans: $0) }, style: .standardOutput) { print(line) }
+        }
+    }
+
+    private func target() throws -> String {
+        if let trace { return "/api/v2/trace/" + Self.encode(trace) }
+        var parameters: [(String, String)] = [("limit", String(limit))]
+        guard let back = Self.microseconds(lookback) else { throw ValidationError("--lookback \(lookback): write 15m, 1h or 2d") }
+        parameters.append(("lookback", String(back / 1000)))
+        if let service { parameters.append(("serviceName", service)) }
+        if let span { parameters.append(("spanName", span)) }
+        if let query { parameters.append(("annotationQuery", query)) }
+        if let min {
+            guard let least = Self.microseconds(min) else { throw ValidationError("--min \(min): write 100ms or 1.5s") }
+            parameters.append(("minDuration", String(least)))
+        }
+        return "/api/v2/traces?" + parameters.map { "\($0.0)=\(Self.encode($0.1))" }.joined(separator: "&")
+    }
+
+    static func encode(_ text: String) -> String {
+        text.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? ""
+    }
+
+    /// `250us`, `100ms`, `1.5s`, `15m`, `1h`, `2d`; nil for anything else or beyond a century.
+    static func microseconds(_ text: String) -> UInt64? {
+        let units: [(String, Double)] = [("us", 1), ("ms", 1e3), ("s", 1e6), ("m", 6e7), ("h", 3.6e9), ("d", 8.64e10)]
+        for (suffix, factor) in units where text.hasSuffix(suffix) {
+            guard let number = Double(text.dropLast(suffix.count)), number >= 0, number * factor < 3.2e15 else { continue }
+            return UInt64(number * factor)
+        }
+        return nil
+    }
+}

@@ -1,0 +1,47 @@
+internal import ArgumentParser
+internal import MeshConfig
+internal import MeshRuntime
+
+struct ValidateCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "validate",
+        abstract: "Check Istio resources without starting anything.",
+        discussion: """
+            Prints every error, warning and notice with its place, and a count at the end. Exits 0 when the configuration would be adopted,
+            65 when it has errors.
+
+            EXAMPLES
+              skein validate mesh/ extra.yaml
+              skein validate -o json mesh/ | jq .diagnostics
+            """)
+
+    @Argument(help: "Files and directories of YAML.", completion: .file(extensions: ["yaml", "yml"]))
+    var paths: [String]
+
+    @Option(help: "Check as the proxy of this WorkloadEntry would see it.")
+    var node: String?
+
+    @Option(name: .shortAndLong, help: "Output format: text or json.")
+    var output = OutputFormat.text
+
+    func run() throws {
+        let result = ConfigurationCheck.run(paths: paths, node: node)
+        switch output {
+        case .text:
+            let style = TerminalStyle.standardOutput
+            for diagnostic in result.diagnostics {
+                let color = diagnostic.severity == .error ? TerminalStyle.red : diagnostic.severity == .warning ? TerminalStyle.yellow : TerminalStyle.dim
+                print(style.paint(diagnostic.text, color))
+            }
+            for line in result.otherErrors { print(style.paint("error: \(line)", TerminalStyle.red)) }
+            if result.omitted > 0 { print("... and \(result.omitted) more") }
+            print(result.summary)
+        case .json:
+            let items = result.diagnostics.map(\.json) + result.otherErrors.map { "{\"severity\":\"error\",\"message\":\(JSONText.quote($0))}" }
+            print(
+                "{\"valid\":\(result.isValid),\"errors\":\(result.errors),\"warnings\":\(result.warnings),\"notices\":\(result.notices),"
+                    + "\"omitted\":\(result.omitted),\"diagnostics\":[\(items.joined(separator: ","))]}")
+        }
+        if !result.isValid { throw ExitStatus.badInput }
+    }
+}

@@ -1,0 +1,108 @@
+import Foundation
+import Testing
+
+/// The rules of docs/architecture.md that a compiler does not check.
+@Suite struct LayerTests {
+    /// Layer of each Swift target; a target imports only lower ones.
+    static let layers: [String: Int] = [
+        "Primitives": 1, "EventLoops": 2, "TLS": 2, "HTTP": 2, "MeshConfig": 3, "TelemetryModel": 3, "TelemetryWire": 3, "HTTPService": 3,
+        "Routing": 4, "Policy": 4, "OutlierDetection": 4, "Proxy": 5, "TelemetryStore": 5, "Collector": 6, "QueryAPI": 6,
+        "ControlPlane": 7, "MeshRuntime": 8, "skein": 9,
+    ]
+    /// Neighbours of one layer that may use each other, in this direction only.
+    static let neighbours: Set<[String]> = [["TelemetryWire", "TelemetryModel"]]
+    /// Which Swift targets use a C library or a package.
+    static let users: [String: Set<String>] = [
+        "CSystem": ["Primitives", "EventLoops"], "CSQLite": ["TelemetryStore"], "CZstd": ["TelemetryStore"], "CZlib": ["HTTP"],
+        "CRE2": ["Routing"], "CRE2System": [], "COTLP": ["TelemetryWire"], "CProtobufC": ["TelemetryWire"],
+        "Yams": ["MeshConfig"], "CYaml": ["MeshConfig"], "ArgumentParser": ["skein"], "Logging": ["MeshRuntime"],
+    ]
+    /// The platform: the standard library's own modules, and Foundation at the edge only.
+    static let platform: [String: Set<String>] = ["Glibc": [], "Synchronization": [], "Foundation": ["skein"]]
+
+    @Test func importsPointDown() {
+        let files = Repository.swiftFiles("Sources")
+        #expect(files.count > 100)
+        for file in files {
+            for module in Repository.imports(of: file) {
+                if let why = Self.objection(from: file.target, to: module) { Issue.record("\(file.path) imports \(module): \(why)") }
+            }
+        }
+    }
+
+    @Test func packageDependenciesPointDown() throws {
+        let manifest = try #require(Repository.text("Package.swift"))
+        let declared = Repository.dependencies(inManifest: manifest)
+        let folders = Set(Repository.swiftFiles("Sources").map(\.target))
+        #expect(Set(declared.keys) == folders, "every folder with Swift in Sources is a target, and the other way round")
+        for (target, uses) in declared {
+            for module in uses {
+                let name = ["yams": "Yams", "argumentParser": "ArgumentParser", "logging": "Logging"][module] ?? module
+                if let why = Self.objection(from: target, to: name) { Issue.record("Package.swift: \(target) uses \(name): \(why)") }
+            }
+        }
+    }
+
+    /// Records and counters go out, snapshots come in; only MeshRuntime knows both.
+    @Test func proxyAndTelemetrySideDoNotKnowEachOther() {
+        for file in Repository.swiftFiles("Sources") {
+            let imports = Repository.imports(of: file)
+            if file.target == "Proxy" { #expect(imports.isDisjoint(with: ["TelemetryStore", "Collector", "QueryAPI"]), "\(file.path)") }
+            if ["TelemetryStore", "Collector", "QueryAPI"].contains(file.target) {
+                #expect(imports.isDisjoint(with: ["Proxy", "Routing", "MeshConfig"]), "\(file.path)")
+            }
+        }
+    }
+
+    @Test(arguments: [("Proxy", "Collector"), ("Primitives", "HTTP"), ("Collector", "CSQLite"), ("Routing", "Yams"), ("HTTP", "EventLoops"), ("HTTP", "Foundation")])
+    func forbiddenArrowIsSeen(from: String, to: String) {
+        #expect(Self.objection(from: from, to: to) != nil)
+    }
+
+    static func objection(from target: String, to module: String) -> String? {
+        if let allowed = platform[module] { return allowed.isEmpty || allowed.contains(target) ? nil : "only \(allowed.sorted()) may" }
+        if let allowed = users[module] { return allowed.contains(target) ? nil : "only \(allowed.sorted()) may" }
+        guard let own = layers[target] else { return "\(target) has no layer" }
+        guard let other = layers[module] else { return "\(module) has no layer" }
+        return other < own || neighbours.contains([target, module]) ? nil : "layer \(other) is not below layer \(own)"
+    }
+}
+
+@Suite struct SourceHabitTests {
+    @Test(arguments: ["try" + "!", "as" + "!", "fatal" + "Error(", "TO" + "DO"])
+    func neverWritten(_ words: String) {
+        for file in Repository.swiftFiles("Sources") {
+            for (number, line) in file.text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() where line.contains(words) {
+                Issue.record("\(file.path):\(number + 1): \(words)")
+            }
+        }
+    }
+
+    /// A sentence must say which confinement makes it right.
+    @Test func uncheckedSendableIsExplained() {
+        for file in Repository.swiftFiles("Sources") where file.text.contains(": @unchecked Sendable") {
+            #expect(file.text.contains("`@unchecked Sendable`"), "\(file.path) does not say why")
+        }
+    }
+
+    /// A newcomer opens a target at its overview; the command line starts at its command.
+    @Test func everyTargetStartsWithAnOverview() {
+        let files = Repository.swiftFiles("Sources")
+        for target in Set(files.map(\.target)) where target != "skein" {
+            let overview = files.first { $0.path == "Sources/\(target)/\(target)Overview.swift" }
+            let lines = overview?.text.split(separator: "\n").count ?? 0
+            #expect((1..<40).contains(lines), "Sources/\(target)/\(target)Overview.swift")
+        }
+    }
+
+    /// What is committed works on any machine.
+    @Test func noMachinePaths() {
+        let homes = ["/" + "work/", "/" + "root/", "/" + "home/", "/" + "Users/"]
+        for folder in ["Sources", "Tests", "Tools", "Config", "docs", "dashboards", ".ci"] {
+            for path in Repository.files(folder) {
+                guard let text = Repository.text(path) else { continue }
+                for home in homes where text.contains(home) { Issue.record("\(path) names \(home)") }
+            }
+        }
+    }
+}

@@ -1,0 +1,261 @@
+@testable import Collector
+import EventLoops
+import HTTPService
+import Primitives
+import Testing
+import TelemetryModel
+import TelemetryWire
+
+private final class Handler: ServiceHandler {
+    let receivers: Receivers
+    init(_ receivers: Receivers) { self.receivers = receivers }
+
+    func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome {
+        receivers.handle(request, responder) ?? .respond(.text(404, "no such path"))
+    }
+}
+
+@Suite struct ReceiversTests {
+    private final class Server {
+        let sink = FakeSink()
+        let statistics = CollectorStatistics()
+        let receivers: Receivers
+        let server: ServiceServer
+
+        init(limits: ReceiverLimits = ReceiverLimits()) throws {
+            receivers = Receivers(sink: sink, statistics: statistics, limits: limits)
+            server = try ServiceServer(
+                name: "receivers", endpoints: [SocketEndpoint(ipv4: 0x7F00_0001, port: 0)], limits: ServiceLimits(), handler: Handler(receivers))
+        }
+
+        deinit { server.stop() }
+
+        func send(
+            _ method: String, _ path: String, type: String? = nil, headers: [String] = [], body: [UInt8] = []
+        ) throws -> (status: Int, head: String, body: String) {
+            let answer = try exchange(server.endpoints[0], httpRequest(method, path, type: type, headers: headers, body: body))
+            let parts = answer.split(separator: "\r\n\r\n", maxSplits: 1, omittingEmptySubsequences: false)
+            let status = Int(answer.dropFirst("HTTP/1.1 ".count).prefix(3)) ?? 0
+            return (status, String(parts[0]).lowercased(), parts.count > 1 ? String(parts[1]) : "")
+        }
+
+        func zipkin(_ text: String, headers: [String] = []) throws -> (status: Int, head: String, body: String) {
+            try send("POST", "/api/v2/spans", type: "application/json", headers: headers, body: Array(text.utf8))
+        }
+    }
+
+    private let span = #"[{"traceId":"000000000000000a","id":"000000000000000b","name":"get","kind":"SERVER","timestamp":1,"duration":2}]"#
+
+    /// An `ExportTraceServiceRequest` with one span for each id; an id of another length than 8 bytes is refused by OTLP's rules.
+    private func otlp(spanIDs: [[UInt8]]) -> [UInt8] {
+        func field(_ number: UInt8, _ bytes: [UInt8]) -> [UInt8] { [number << 3 | 2, UInt8(bytes.count)] + bytes }
+        let spans = spanIDs.flatMap { id in field(2, field(1, [UInt8](repeating: 7, count: 16)) + field(2, id) + field(5, Array("get".utf8))) }
+        return field(1, field(2, spans))
+    }
+
+    private let goodID = [UInt8](repeating: 9, count: 8)
+
+    // MARK: Zipkin
+
+    @Test(arguments: ["/api/v2/spans", "/zipkin/api/v2/spans"])
+    func zipkinSpansAreAcceptedOnBothPaths(path: String) throws {
+        let server = try Server()
+        let answer = try server.send("POST", path, type: "application/json", body: Array(span.utf8))
+        #expect(answer.status == 202 && answer.body.isEmpty)
+        #expect(answer.head.contains("access-control-allow-origin: *"))
+        #expect(server.sink.stored.first?.spans.first?.id == SpanID(11))
+        #expect(server.statistics.total("skein_receiver_spans_total", ["receiver": "zipkin", "transport": "http"]) == 1)
+        #expect(server.statistics.total("skein_receiver_bytes_total", ["receiver": "zipkin"]) == UInt64(span.utf8.count))
+    }
+
+    @Test func emptyBodiesAreAcceptedWithoutTroublingTheSink() throws {
+        let server = try Server()
+        #expect(try server.zipkin("").status == 202)
+        #expect(try server.zipkin("[]").status == 202)
+        #expect(try server.send("POST", "/api/v2/spans", headers: ["Content-Encoding: gzip"]).status == 202)
+        #expect(server.sink.submissions == 0)
+    }
+
+    @Test func gzipBodiesAreDecoded() throws {
+        let server = try Server()
+        for coding in ["gzip", "GZIP", "x-gzip"] {
+            let answer = try server.send(
+                "POST", "/api/v2/spans", type: "application/json", headers: ["Content-Encoding: \(coding)"], body: gzip(Array(span.utf8)))
+            #expect(answer.status == 202)
+        }
+        #expect(server.sink.spans == 3)
+    }
+
+    @Test func chunkedBodiesAreDecoded() throws {
+        let server = try Server()
+        let head = "POST /api/v2/spans HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+        let text = head + String(span.utf8.count, radix: 16) + "\r\n" + span + "\r\n0\r\n\r\n"
+        #expect(try exchange(server.server.endpoints[0], Array(text.utf8)).hasPrefix("HTTP/1.1 202"))
+        #expect(server.sink.spans == 1)
+    }
+
+    @Test func badBodiesAreRefusedWithTheReason() throws {
+        let server = try Server()
+        let malformed = try server.zipkin(#"[{"traceId":"xyz","id":"b"}]"#)
+        #expect(malformed.status == 400 && malformed.body.contains("lower-hex") && malformed.body.contains("traceId"))
+        let coding = try server.zipkin(span, headers: ["Content-Encoding: br"])
+        #expect(coding.status == 415 && coding.body.contains("gzip"))
+        let notGzip = try server.zipkin(span, headers: ["Content-Encoding: gzip"])
+        #expect(notGzip.status == 400 && notGzip.body.contains("Content-Encoding"))
+        let protobuf = try server.send("POST", "/api/v2/spans", type: "application/x-protobuf", body: [10, 0])
+        #expect(protobuf.status == 415 && protobuf.body.contains("JSON"))
+        #expect(server.sink.submissions == 0)
+        #expect(server.statistics.total("skein_receiver_requests_total", ["outcome": "malformed"]) == 2)
+        #expect(server.statistics.total("skein_receiver_requests_total", ["outcome": "unsupported"]) == 2)
+        // And the next good one is taken as if nothing had been.
+        #expect(try server.zipkin(span).status == 202)
+    }
+
+    /// A few kilobytes that unpack to gigabytes must cost the bound and no more.
+    @Test func bodiesLargerThanTheBoundOnceUnpackedAreRefused() throws {
+        var limits = ReceiverLimits()
+        limits.bodyBytesMax = 100_000
+        let server = try Server(limits: limits)
+        let large = [UInt8](repeating: 32, count: 100_001)
+        #expect(try server.send("POST", "/api/v2/spans", headers: ["Content-Encoding: gzip"], body: gzip(large)).status == 413)
+        #expect(try server.send("POST", "/api/v2/spans", body: large).status == 413)
+        let otlp = try server.send(
+            "POST", "/v1/traces", type: "application/x-protobuf", headers: ["Content-Encoding: gzip"], body: gzip(large))
+        #expect(otlp.status == 413 && otlp.head.contains("application/x-protobuf"))
+        #expect(server.statistics.total("skein_receiver_requests_total", ["outcome": "too_large"]) == 3)
+    }
+
+    @Test func otherMethodsAndVersionsAreToldWhatToDo() throws {
+        let server = try Server()
+        let put = try server.send("PUT", "/api/v2/spans")
+        #expect(put.status == 405 && put.head.contains("allow: get, post, options"))
+        // GET on that path is the query API's.
+        #expect(try server.send("GET", "/api/v2/spans").status == 404)
+        let first = try server.send("POST", "/api/v1/spans", body: Array("[]".utf8))
+        #expect(first.status == 400 && first.body.contains("/api/v2/spans"))
+        let preflight = try server.send("OPTIONS", "/api/v2/spans", headers: ["Access-Control-Request-Headers: content-type,b3"])
+        #expect(preflight.status == 204 && preflight.head.contains("access-control-allow-headers: content-type,b3"))
+        #expect(preflight.head.contains("access-control-allow-methods: post, options"))
+        #expect(try server.send("DELETE", "/v1/traces").head.contains("allow: post, options"))
+        #expect(try server.send("POST", "/elsewhere").status == 404)
+    }
+
+    /// Invariant 3: nobody is told yes before the sink has said yes.
+    @Test func nothingIsAcknowledgedBeforeTheSinkHasIt() throws {
+        let server = try Server()
+        server.sink.mode = .hold
+        let answers = Said()
+        let port = server.server.endpoints[0]
+        let body = Array(span.utf8)
+        let client = try WorkerThread(name: "client") {
+            answers.add((try? exchange(port, httpRequest("POST", "/api/v2/spans", body: body))) ?? "failed")
+        }
+        eventually("the batch never came") { server.sink.heldCount == 1 }
+        // The server is not blocked by it: others are answered meanwhile.
+        #expect(try server.zipkin("[]").status == 202)
+        #expect(answers.all.isEmpty)
+        server.sink.release()
+        client.join()
+        #expect(answers.all.first?.hasPrefix("HTTP/1.1 202") == true)
+    }
+
+    @Test func aFullOrFailingStoreAsksToComeBack() throws {
+        let server = try Server()
+        server.sink.mode = .fail(.overloaded)
+        let busy = try server.zipkin(span)
+        #expect(busy.status == 503 && busy.head.contains("retry-after: 1"))
+        server.sink.mode = .fail(.unavailable(reason: "No space left on device"))
+        let full = try server.zipkin(span)
+        #expect(full.status == 503 && full.head.contains("retry-after: 5") && full.body.contains("No space left on device"))
+        let otlp = try server.send("POST", "/v1/traces", type: "application/x-protobuf", body: otlp(spanIDs: [goodID]))
+        #expect(otlp.status == 503 && otlp.head.contains("retry-after: 5") && otlp.head.contains("content-type: application/x-protobuf"))
+        #expect(otlp.body.utf8.first == 8)
+        #expect(server.statistics.total("skein_receiver_spans_rejected_total", ["reason": "overloaded"]) == 1)
+        #expect(server.statistics.total("skein_receiver_spans_rejected_total", ["reason": "unavailable"]) == 2)
+        server.sink.mode = .store
+        #expect(try server.zipkin(span).status == 202)
+    }
+
+    /// Batches are used again: nothing of an earlier request may show up in a later one.
+    @Test func reusedBatchesHoldNothingOld() throws {
+        let server = try Server()
+        for index in 1...20 {
+            let text = #"[{"traceId":"a","id":"\#(index)","name":"n\#(index)","tags":{"k":"v\#(index)"}}]"#
+            #expect(try server.zipkin(text).status == 202)
+            _ = try server.zipkin("[{\"traceId\":\"a\",\"id\":\"b\",\"tags\":{\"half\":\"read\"}")
+        }
+        let names = server.sink.stored.flatMap { batch in batch.spans.map { batch.string($0.name) } }
+        #expect(names == (1...20).map { "n\($0)" })
+        #expect(server.sink.stored.allSatisfy { $0.tags.count == 1 && $0.spans.count == 1 })
+    }
+
+    // MARK: OTLP
+
+    @Test func otlpSpansAreAccepted() throws {
+        let server = try Server()
+        let body = otlp(spanIDs: [goodID])
+        let plain = try server.send("POST", "/v1/traces", type: "application/x-protobuf", body: body)
+        #expect(plain.status == 200 && plain.body.isEmpty && plain.head.contains("content-type: application/x-protobuf"))
+        let packed = try server.send("POST", "/v1/traces", type: "application/x-protobuf", headers: ["Content-Encoding: gzip"], body: gzip(body))
+        #expect(packed.status == 200)
+        #expect(try server.send("POST", "/v1/traces", type: "application/x-protobuf").status == 200)
+        #expect(server.sink.spans == 2)
+        #expect(server.statistics.total("skein_receiver_spans_total", ["receiver": "otlp"]) == 2)
+    }
+
+    @Test func otlpRejectsSpansOneByOne() throws {
+        let server = try Server()
+        let answer = try server.send("POST", "/v1/traces", type: "application/x-protobuf", body: otlp(spanIDs: [goodID, [1, 2]]))
+        #expect(answer.status == 200)
+        #expect(answer.body.contains("1 of 2 spans rejected"))
+        #expect(server.sink.spans == 1)
+        #expect(server.statistics.total("skein_receiver_spans_rejected_total", ["receiver": "otlp", "reason": "invalid"]) == 1)
+        // With no good span there is nothing to store, and still an answer that says why.
+        let none = try server.send("POST", "/v1/traces", type: "application/x-protobuf", body: otlp(spanIDs: [[1]]))
+        #expect(none.status == 200 && none.body.contains("1 of 1 spans rejected"))
+    }
+
+    @Test func otlpJSONIsAcceptedAndAnsweredInJSON() throws {
+        let server = try Server()
+        func send(_ text: String) throws -> (status: Int, head: String, body: String) {
+            let answer = try server.send("POST", "/v1/traces", type: "application/json; charset=utf-8", body: Array(text.utf8))
+            return (Int(answer.status), answer.head, answer.body)
+        }
+        let span = #"{"traceId":"0102030405060708090A0b0c0d0e0f10","spanId":"0102030405060708","name":"n"}"#
+        let good = try send(#"{"resourceSpans":[{"scopeSpans":[{"spans":[\#(span)]}]}]}"#)
+        #expect(good.status == 200 && good.body == "{}" && good.head.contains("content-type: application/json"))
+        let half = try send(#"{"resourceSpans":[{"scopeSpans":[{"spans":[\#(span),{"traceId":"01"}]}]}]}"#)
+        #expect(half.status == 200 && half.body.contains(#""rejectedSpans":"1""#))
+        let bad = try send(#"{"resourceSpans":["#)
+        #expect(bad.status == 400 && bad.body.hasPrefix(#"{"code":3,"#) && bad.body.contains("at byte"))
+        #expect(server.sink.spans == 2)
+    }
+
+    @Test func otlpErrorsCarryAStatusInTheRequestsEncoding() throws {
+        let server = try Server()
+        let malformed = try server.send("POST", "/v1/traces", type: "application/x-protobuf", body: [10, 200])
+        #expect(malformed.status == 400 && malformed.head.contains("content-type: application/x-protobuf"))
+        // google.rpc.Status: field 1 = code 3, field 2 = the message.
+        #expect(Array(malformed.body.utf8.prefix(3)) == [8, 3, 18])
+        let text = try server.send("POST", "/v1/traces", type: "text/plain", body: [1])
+        #expect(text.status == 415 && text.head.contains("content-type: application/json") && text.body.contains("application/x-protobuf"))
+    }
+
+    @Test func receivedSpansCanBeForwarded() throws {
+        let server = try Server()
+        let target = try TinyServer { _, _ in .answer("HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n") }
+        let exporter = try ZipkinExporter(
+            settings: ExporterSettings(name: "upstream", host: "127.0.0.1", port: target.endpoint.port), statistics: server.statistics
+        ) { _ in }
+        server.receivers.forward(to: [exporter])
+        // The sender comes back with what was refused: forwarded now, it would arrive twice.
+        server.sink.mode = .fail(.overloaded)
+        #expect(try server.zipkin(span).status == 503)
+        server.sink.mode = .store
+        #expect(try server.zipkin(span).status == 202)
+        exporter.stop(withinNanoseconds: 10_000_000_000)
+        target.stop()
+        #expect(target.bodies.count == 1 && target.bodies[0].contains("000000000000000b"))
+        #expect(server.statistics.total("skein_exporter_spans_total", ["exporter": "upstream"]) == 1)
+    }
+}

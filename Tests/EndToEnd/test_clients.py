@@ -1,0 +1,349 @@
+"""Clients and servers nobody here wrote: Prometheus, promtool, OpenTelemetry, py-zipkin, aiozipkin, Envoy, curl, wrk."""
+
+import asyncio
+import gzip
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+from conftest import ROOT, Backend, access_log, free_port, http_get, mesh, wait_for
+
+
+def traces(skein, query="limit=100"):
+    status, _, body = http_get(skein.ports["zipkin"], f"/api/v2/traces?{query}")
+    assert status == 200, body
+    return json.loads(body)
+
+
+def spans_of(skein, service):
+    return [s for t in traces(skein, f"serviceName={service}&limit=100") for s in t]
+
+
+# --- Prometheus ---------------------------------------------------------------------------------------------------------
+
+
+def test_promtool_accepts_the_metrics(proxy):
+    for index in range(20):
+        proxy.get(f"/{index}")
+    proxy.get("/", host="nowhere")
+    text = proxy.metrics()[2]
+    assert b"istio_requests_total" in text and b"# EOF" not in text
+    result = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True)
+    complaints = [l for l in (result.stdout + result.stderr).decode().splitlines() if l and "istio_request_duration_milliseconds" not in l]
+    assert complaints == []
+
+
+def test_openmetrics_parses_and_carries_exemplars(proxy):
+    from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+    for _ in range(5):
+        proxy.get("/")
+    status, headers, body = proxy.metrics("application/openmetrics-text; version=1.0.0")
+    assert headers["content-type"].startswith("application/openmetrics-text") and body.endswith(b"# EOF\n")
+    families = {f.name: f for f in text_string_to_metric_families(body.decode())}
+    duration = families["istio_request_duration_milliseconds"]
+    exemplars = [s.exemplar for s in duration.samples if s.exemplar]
+    assert exemplars and len(exemplars[0].labels["trace_id"]) == 32
+    found = wait_for(lambda: http_get(proxy.ports["zipkin"], "/api/v2/trace/" + exemplars[0].labels["trace_id"])[0] == 200, what="the exemplar's trace")
+    assert found
+
+
+def test_a_real_prometheus_scrapes_it(proxy, tmp_path):
+    for _ in range(30):
+        proxy.get("/")
+    port = free_port()
+    config = tmp_path / "prometheus.yml"
+    config.write_text(
+        f"global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: skein\n  metrics_path: /stats/prometheus\n  static_configs: [{{targets: ['127.0.0.1:{proxy.ports['metrics']}']}}]\n"
+    )
+    prometheus = subprocess.Popen(
+        ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={tmp_path}/tsdb", f"--web.listen-address=127.0.0.1:{port}"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+    try:
+        def value():
+            status, _, body = http_get(port, "/api/v1/query?query=sum(istio_requests_total)")
+            if status != 200:
+                return False
+            result = json.loads(body)["data"]["result"]
+            return result and float(result[0]["value"][1]) == 30
+
+        wait_for(value, seconds=40, what="Prometheus seeing 30 requests")
+    finally:
+        prometheus.terminate()
+        prometheus.wait()
+
+
+# --- Span senders -------------------------------------------------------------------------------------------------------
+
+
+def provider(exporter):
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+
+    provider = TracerProvider(resource=Resource.create({"service.name": "otel-app"}))
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    return provider
+
+
+def emit(provider):
+    tracer = provider.get_tracer("test")
+    with tracer.start_as_current_span("parent") as parent:
+        parent.set_attribute("number", 7)
+        with tracer.start_as_current_span("child") as child:
+            child.add_event("something happened")
+            child.set_attribute("http.status_code", 503)
+    provider.shutdown()
+
+
+def test_opentelemetry_zipkin_json_exporter(start):
+    from opentelemetry.exporter.zipkin.json import ZipkinExporter
+
+    skein = start()
+    emit(provider(ZipkinExporter(endpoint=f"http://127.0.0.1:{skein.ports['zipkin']}/api/v2/spans")))
+    spans = wait_for(lambda: spans_of(skein, "otel-app"), what="spans")
+    assert sorted(s["name"] for s in spans) == ["child", "parent"]
+    child = next(s for s in spans if s["name"] == "child")
+    assert child["parentId"] == next(s for s in spans if s["name"] == "parent")["id"]
+    assert child["tags"]["http.status_code"] == "503" and "something happened" in child["annotations"][0]["value"]
+
+
+def test_opentelemetry_otlp_http_exporter(start):
+    from opentelemetry.exporter.otlp.proto.http import Compression
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+    skein = start()
+    for compression in (Compression.NoCompression, Compression.Gzip):
+        emit(provider(OTLPSpanExporter(endpoint=f"http://127.0.0.1:{skein.ports['otlp']}/v1/traces", compression=compression)))
+    spans = wait_for(lambda: (lambda s: s if len(s) == 4 else None)(spans_of(skein, "otel-app")), what="four spans")
+    child = next(s for s in spans if s["name"] == "child")
+    assert child["tags"]["http.status_code"] == "503" and child["annotations"][0]["value"].find("something happened") >= 0
+
+
+def test_py_zipkin(start):
+    from py_zipkin import Encoding
+    from py_zipkin.transport import SimpleHTTPTransport
+    from py_zipkin.zipkin import zipkin_span
+
+    skein = start()
+    with zipkin_span(
+        service_name="py-zipkin-app", span_name="work", transport_handler=SimpleHTTPTransport("127.0.0.1", skein.ports["zipkin"]),
+        sample_rate=100.0, encoding=Encoding.V2_JSON,
+    ):
+        with zipkin_span(service_name="py-zipkin-app", span_name="inner"):
+            pass
+    spans = wait_for(lambda: spans_of(skein, "py-zipkin-app"), what="spans")
+    assert {s["name"] for s in spans} == {"work", "inner"}
+
+
+def test_aiozipkin(start):
+    import aiozipkin
+
+    skein = start()
+
+    async def main():
+        endpoint = aiozipkin.create_endpoint("aiozipkin-app", ipv4="127.0.0.1", port=80)
+        tracer = await aiozipkin.create(f"http://127.0.0.1:{skein.ports['zipkin']}/api/v2/spans", endpoint, sample_rate=1.0)
+        with tracer.new_trace(sampled=True) as span:
+            span.name("aio")
+            span.kind(aiozipkin.CLIENT)
+            span.tag("k", "v")
+        await tracer.close()
+
+    asyncio.run(main())
+    spans = wait_for(lambda: spans_of(skein, "aiozipkin-app"), what="spans")
+    assert spans[0]["tags"] == {"k": "v"} and spans[0]["kind"] == "CLIENT"
+
+
+ENVOY = """
+static_resources:
+  listeners:
+  - address: {{socket_address: {{address: 127.0.0.1, port_value: {listen}}}}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: ingress
+          generate_request_id: true
+          tracing:
+            random_sampling: {{value: 100}}
+            provider:
+              name: envoy.tracers.zipkin
+              typed_config:
+                "@type": type.googleapis.com/envoy.config.trace.v3.ZipkinConfig
+                collector_cluster: zipkin
+                collector_endpoint: /api/v2/spans
+                collector_endpoint_version: HTTP_JSON
+                trace_id_128bit: true
+          route_config:
+            virtual_hosts:
+            - name: all
+              domains: ["*"]
+              routes: [{{match: {{prefix: /}}, direct_response: {{status: 200}}, decorator: {{operation: envoy-op}}}}]
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
+  clusters:
+  - name: zipkin
+    type: STATIC
+    load_assignment:
+      cluster_name: zipkin
+      endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {zipkin}}}}}}}}}]}}]
+node: {{id: envoy-node, cluster: envoy-app}}
+"""
+
+
+def test_envoys_zipkin_tracer_sends_here(start, tmp_path):
+    skein = start()
+    listen = free_port()
+    config = tmp_path / "envoy.yaml"
+    config.write_text(ENVOY.format(listen=listen, zipkin=skein.ports["zipkin"]))
+    program = os.path.join(os.path.dirname(sys.executable), "envoy")
+    envoy = subprocess.Popen([program, "-c", str(config), "--concurrency", "1", "-l", "error", "--use-dynamic-base-id"], stderr=open(tmp_path / "log", "wb"))
+    try:
+        wait_for(lambda: http_get(listen, "/")[0] == 200, seconds=30, what="Envoy")
+        for _ in range(10):
+            http_get(listen, "/hello")
+        spans = wait_for(lambda: (lambda s: s if len(s) >= 10 else None)(spans_of(skein, "envoy-app")), seconds=30, what="Envoy's spans")
+        assert any(s["tags"].get("http.url", "").endswith("/hello") for s in spans)
+    finally:
+        envoy.terminate()
+        envoy.wait()
+
+
+# --- The Zipkin API, as its users call it -------------------------------------------------------------------------------
+
+
+def post(skein, body, headers=None, path="/api/v2/spans"):
+    if not isinstance(body, bytes):
+        body = json.dumps(body).encode()
+    return http_get(skein.ports["zipkin"], path, {"Content-Type": "application/json", **(headers or {})}, method="POST", body=body)
+
+
+def span(trace="463ac35c9f6413ad48485a3953bb6124", id="48485a3953bb6124", **rest):
+    return {"traceId": trace, "id": id, "name": "get", "timestamp": int(time.time() * 1e6), "duration": 1000, "localEndpoint": {"serviceName": "front"}, **rest}
+
+
+def test_a_span_is_readable_the_moment_it_is_acknowledged(start):
+    skein = start()
+    for index in range(200):
+        trace = f"{index + 1:032x}"
+        assert post(skein, [span(trace)])[0] == 202
+        status, _, body = http_get(skein.ports["zipkin"], f"/api/v2/trace/{trace}")
+        assert status == 200 and json.loads(body)[0]["traceId"] == trace.lstrip("0").rjust(16, "0")
+
+
+def test_zipkin_write_forms(start):
+    skein = start()
+    assert post(skein, [])[0] == 202
+    assert post(skein, b"")[0] == 202
+    assert post(skein, gzip.compress(json.dumps([span()]).encode()), {"Content-Encoding": "gzip"})[0] == 202
+    assert post(skein, [span(id="1", parentId=None, kind=None, tags=None, annotations=None, debug=None, shared=None, remoteEndpoint=None)])[0] in (202, 400)
+    assert post(skein, [span(id="00000000000000a1", parentId=None, kind=None, tags=None, annotations=None, debug=None, shared=None, remoteEndpoint=None)])[0] == 202
+    # Chunked, as aiohttp and many HTTP clients send it.
+    import http.client
+
+    connection = http.client.HTTPConnection("127.0.0.1", skein.ports["zipkin"])
+    connection.request("POST", "/zipkin/api/v2/spans", body=iter([json.dumps([span()]).encode()]), headers={"Content-Type": "application/json"}, encode_chunked=True)
+    assert connection.getresponse().status == 202
+    for bad, reason in ((b"{", b""), (b"not json", b""), (json.dumps([{"id": "1"}]).encode(), b"traceId"), (b"\x1f\x8b", b"")):
+        status, _, text = post(skein, bad)
+        assert status == 400 and text.strip() and reason in text, (bad, text)
+    assert post(skein, b"garbage", {"Content-Encoding": "gzip"})[0] == 400
+    # Nothing good was lost and the process lives.
+    assert len(traces(skein)) == 1
+
+
+def test_zipkin_query_api(start):
+    skein = start(arguments=["--autocomplete-keys", "http.method"])
+    now = int(time.time() * 1e6)
+    front = span(id="000000000000000a", kind="SERVER", tags={"http.method": "GET"}, duration=5000)
+    call = span(id="000000000000000b", parentId="000000000000000a", kind="CLIENT", remoteEndpoint={"serviceName": "back"}, duration=3000, tags={"error": "x"})
+    back = span(id="000000000000000c", parentId="000000000000000b", kind="SERVER", localEndpoint={"serviceName": "back"}, duration=2000, name="post")
+    assert post(skein, [front, call, back])[0] == 202
+    base = skein.ports["zipkin"]
+
+    def get(path):
+        status, headers, body = http_get(base, path)
+        assert status == 200, (path, body)
+        assert headers.get("access-control-allow-origin") == "*"
+        return json.loads(body)
+
+    for prefix in ("/api/v2", "/zipkin/api/v2"):
+        assert get(prefix + "/services") == ["back", "front"]
+        assert get(prefix + "/spans?serviceName=back") == ["post"]
+        assert get(prefix + "/remoteServices?serviceName=front") == ["back"]
+        assert len(get(prefix + "/traces?serviceName=front&spanName=get&annotationQuery=http.method%3DGET&minDuration=4000")) == 1
+        assert get(prefix + "/traces?serviceName=back&annotationQuery=http.method%3DGET") == []
+        assert len(get(prefix + "/trace/" + front["traceId"])) == 3
+        assert get(prefix + f"/dependencies?endTs={now // 1000 + 1000}") == [{"parent": "front", "child": "back", "callCount": 1, "errorCount": 1}]
+        assert get(prefix + "/autocompleteKeys") == ["http.method"]
+        assert get(prefix + "/autocompleteValues?key=http.method") == ["GET"]
+    assert http_get(base, "/api/v2/trace/00000000000000ff")[0] == 404
+    assert http_get(base, "/api/v2/trace/xyz")[0] == 400
+    assert http_get(base, "/api/v2/traces?limit=0")[0] == 400
+    assert http_get(base, "/api/v2/traceMany?traceIds=" + front["traceId"])[0] == 400
+    assert http_get(base, "/health")[0] == 200 and http_get(base, "/info")[0] == 200
+    assert json.loads(http_get(base, "/zipkin/config.json")[2])
+    for page in ("/", "/zipkin/"):
+        status, headers, body = http_get(base, page)
+        assert status == 200 and headers["content-type"].startswith("text/html") and b"front" in body
+
+
+def test_otlp_errors(start):
+    skein = start()
+    status, headers, body = http_get(skein.ports["otlp"], "/v1/traces", {"Content-Type": "application/x-protobuf"}, method="POST", body=b"\xff\xff\xff")
+    assert status == 400 and headers["content-type"] == "application/x-protobuf"
+    assert http_get(skein.ports["otlp"], "/v1/traces", {"Content-Type": "application/x-protobuf"}, method="POST", body=b"")[0] == 200
+    assert http_get(skein.ports["otlp"], "/v1/traces", {"Content-Type": "text/plain"}, method="POST", body=b"x")[0] == 415
+    # 5 KB of nesting that would overflow a recursive decoder.
+    nested = b""
+    for _ in range(2000):
+        nested = b"\x2a" + varint(len(nested) + 1 + len(varint(len(nested)))) + b"\x0a" + varint(len(nested)) + nested if nested else b"\x0a\x00"
+    assert http_get(skein.ports["otlp"], "/v1/traces", {"Content-Type": "application/x-protobuf"}, method="POST", body=nested)[0] in (200, 400)
+    assert http_get(skein.ports["zipkin"], "/health")[0] == 200
+
+
+def varint(value):
+    out = b""
+    while True:
+        out += bytes([value & 127 | (128 if value > 127 else 0)])
+        value >>= 7
+        if not value:
+            return out
+
+
+# --- curl and wrk -------------------------------------------------------------------------------------------------------
+
+
+def test_curl_as_http_proxy(proxy):
+    result = subprocess.run(
+        ["curl", "-sS", "-x", f"http://127.0.0.1:{proxy.ports['outbound']}", "-w", "%{http_code}", "http://web.local/x"], capture_output=True, timeout=20
+    )
+    assert result.stdout == b"ok200", result
+
+
+def test_wrk_counts_agree_to_the_unit(start):
+    backend = Backend()
+    skein = start(mesh(backend.port), arguments=["--workers", "2"])
+    script = skein.directory / "count.lua"
+    script.write_text('wrk.headers["Host"] = "web.local"\nfunction done(s) io.write(string.format("requests=%d errors=%d\\n", s.requests, s.errors.connect + s.errors.read + s.errors.write + s.errors.status + s.errors.timeout)) end\n')
+    out = subprocess.run(["wrk", "-t1", "-c16", "-d3s", "-s", str(script), f"http://127.0.0.1:{skein.ports['outbound']}/"], capture_output=True, text=True).stdout
+    sent, errors = map(int, re.search(r"requests=(\d+) errors=(\d+)", out).groups())
+    assert errors == 0 and sent > 100
+    # wrk leaves up to one request a connection in flight when it stops.
+    counted = wait_for(lambda: (lambda n: n if n >= sent else None)(skein.samples("istio_requests_total")), what="counts")
+    assert sent <= counted <= sent + 16
+    lines = wait_for(lambda: (lambda n: n if n == skein.samples("istio_requests_total") else None)(len((skein.directory / "access.log").read_text().splitlines())), what="one line a request")
+    assert lines == counted
+    backend.close()

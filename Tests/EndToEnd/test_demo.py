@@ -1,0 +1,97 @@
+"""The demo as a newcomer sees it, and every query of every dashboard through a real Prometheus that scrapes it."""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from conftest import ROOT, SKEIN, free_port, http_get, wait_for
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("demo")
+    process = subprocess.Popen(
+        [SKEIN, "demo", "--quickstart", str(ROOT / "Config/quickstart"), "--data", str(directory), "--rate", "20"],
+        stdout=open(directory / "out", "wb"), stderr=subprocess.STDOUT,
+    )
+    out = directory / "out"
+
+    def up():
+        if process.poll() is not None:
+            pytest.fail(out.read_text())
+        return http_get(15021, "/healthz/ready")[0] == 200 and http_get(15001, "/productpage", {"Host": "productpage:9080"})[0] == 200
+
+    wait_for(up, seconds=30, what="the demo")
+    yield process, directory
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0, out.read_text()
+
+
+def page(user=None):
+    status, _, body = http_get(15001, "/productpage", {"Host": "productpage:9080", **({"end-user": user} if user else {})})
+    assert status == 200
+    return json.loads(body)
+
+
+def test_jason_sees_version_two_and_one_in_ten_of_the_others(demo):
+    assert all(page("jason")["reviews"]["version"] == 2 for _ in range(20))
+    versions = [page()["reviews"]["version"] for _ in range(400)]
+    # 400 draws at 10 %: 40 expected, six standard deviations are 36.
+    assert 4 <= versions.count(2) <= 76
+
+
+def test_a_request_is_one_trace_through_every_proxy(demo):
+    trace = "80f198ee56343ba864fe8b2a57d3eff7"
+    status, _, _ = http_get(15001, "/productpage", {"Host": "productpage:9080", "b3": trace + "-e457b5a2e4d86bd1-1", "end-user": "jason"})
+    assert status == 200
+
+    def spans():
+        status, _, body = http_get(9411, "/api/v2/trace/" + trace)
+        return status == 200 and (lambda s: s if len(s) >= 8 else None)(json.loads(body))
+
+    found = wait_for(spans, what="eight spans")
+    services = {s["localEndpoint"]["serviceName"] for s in found}
+    assert {"productpage.bookinfo", "details.bookinfo", "reviews.bookinfo", "ratings.bookinfo"} <= services
+    ids = {s["id"] for s in found}
+    assert all(s.get("parentId") in ids or s.get("parentId") == "e457b5a2e4d86bd1" for s in found)
+
+
+def test_the_access_log_and_the_page_show_it(demo):
+    _, directory = demo
+    text = wait_for(lambda: (lambda t: t if "/productpage" in t else None)((directory / "access.log").read_text()), what="log lines")
+    assert re.search(r'^\[\d{4}-\d\d-\d\dT[\d:.]+Z\] "GET /productpage\S* HTTP/1.1" 200 - via_upstream - "-" 0 \d+ \d+ \d+ ', text, re.M)
+    status, _, body = http_get(9411, "/zipkin/")
+    assert status == 200 and b"productpage" in body
+
+
+def test_every_dashboard_query_returns_data(demo, tmp_path):
+    port = free_port()
+    config = tmp_path / "prometheus.yml"
+    config.write_text((ROOT / "Config/prometheus/quickstart.yml").read_text().replace("scrape_interval: 5s", "scrape_interval: 1s"))
+    prometheus = subprocess.Popen(
+        ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={tmp_path}/tsdb", f"--web.listen-address=127.0.0.1:{port}"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+    try:
+        check = [sys.executable, str(ROOT / "Tools/check-dashboards"), "--url", f"http://127.0.0.1:{port}"]
+        last = []
+
+        def all_data():
+            result = subprocess.run(check, capture_output=True, text=True, timeout=60)
+            last[:] = [result.stdout[-2000:] + result.stderr[-2000:]]
+            return result.returncode == 0
+
+        deadline = time.monotonic() + 90
+        while not all_data():
+            assert time.monotonic() < deadline, last[0]
+            time.sleep(1)
+    finally:
+        prometheus.terminate()
+        prometheus.wait()

@@ -1,0 +1,66 @@
+import Primitives
+import Testing
+
+@Suite struct ASCIITests {
+    @Test func everyByte() {
+        for byte in UInt8.min...UInt8.max {
+            let isUpper = byte >= 65 && byte <= 90
+            #expect(ASCII.lower(byte) == (isUpper ? byte + 32 : byte))
+            let digit = byte < 128 ? Character(UnicodeScalar(byte)).hexDigitValue : nil
+            #expect(Int(ASCII.hexValue(byte)) == digit ?? 255)
+        }
+    }
+
+    @Test(arguments: [
+        ("0", 0), ("007", 7), ("18446744073709551615", UInt64.max), ("18446744073709551616", nil), ("99999999999999999999", nil),
+        ("000000000000000000001", nil), ("", nil), ("+1", nil), ("-1", nil), ("1 ", nil), (" 1", nil), ("1_0", nil), ("0x1", nil), ("\u{661}", nil),
+    ] as [(String, UInt64?)])
+    func decimal(text: String, value: UInt64?) {
+        #expect(unsafe Array(text.utf8).withUnsafeBytes { unsafe ASCII.decimal($0) } == value)
+    }
+
+    @Test func equality() {
+        func equal(_ left: String, _ right: StaticString) -> (Bool, Bool) {
+            unsafe Array(left.utf8).withUnsafeBytes { unsafe (ASCII.equal($0, right), ASCII.equal($0, ignoringCase: right)) }
+        }
+        #expect(equal("close", "close") == (true, true))
+        #expect(equal("ClOsE", "close") == (false, true))
+        #expect(equal("close", "closed") == (false, false))
+        #expect(equal("", "") == (true, true))
+        // `[` and `{` differ by the case bit and are no letters.
+        #expect(equal("[", "{") == (false, false))
+        #expect(equal("@", "`") == (false, false))
+    }
+}
+
+@Suite struct RandomSourceTests {
+    @Test(arguments: [1, 2, 3, 7, 10, 100, 1 << 31, UInt32.max])
+    func belowStaysBelow(bound: UInt32) {
+        var random = RandomSource(seed: UInt64(bound))
+        for _ in 0..<2000 { #expect(random.below(bound) < bound) }
+        #expect(random.below(0) == 0)
+    }
+
+    @Test func belowIsUniform() {
+        var random = RandomSource(seed: 42)
+        var counts = [Int](repeating: 0, count: 10)
+        for _ in 0..<100_000 { counts[Int(random.below(10))] += 1 }
+        // Five standard deviations of a binomial with p = 0.1.
+        for count in counts { #expect(abs(count - 10_000) < 475) }
+    }
+
+    @Test func seedsPinTheDraws() {
+        var left = RandomSource(seed: 1)
+        var right = RandomSource(seed: 1)
+        var other = RandomSource(seed: 2)
+        let draws = (0..<8).map { _ in left.next() }
+        #expect(draws == (0..<8).map { _ in right.next() })
+        #expect(draws != (0..<8).map { _ in other.next() })
+    }
+
+    /// Instants saturate: a timeout of "never" must not come round to the past.
+    @Test func instantsSaturate() {
+        #expect(MonotonicInstant(nanoseconds: .max - 1) + 5 == .distantFuture)
+        #expect(MonotonicInstant(nanoseconds: 5).nanoseconds(since: MonotonicInstant(nanoseconds: 9)) == 0)
+    }
+}

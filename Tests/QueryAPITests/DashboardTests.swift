@@ -1,0 +1,51 @@
+import Foundation
+import HTTPService
+import TelemetryModel
+import Testing
+
+/// Nothing in `dashboards/` may ask for what we do not expose.
+struct DashboardTests {
+    private struct Entry: Decodable {
+        var panel: String
+        var expr: String
+    }
+
+    private static func expressions() throws -> [Entry] {
+        let root = Fixtures.root.deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        let process = Process()
+        process.executableURL = URL(filePath: "/usr/bin/env")
+        process.arguments = ["python3", root.appending(path: "Tools/check-dashboards").path]
+        let output = Pipe()
+        process.standardOutput = output
+        try process.run()
+        let json = output.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 0)
+        return try JSONDecoder().decode([Entry].self, from: json)
+    }
+
+    @Test func everyMetricAndLabelExists() throws {
+        let server = try TestServer()
+        server.metrics.registerEverything(server)
+        let labels = server.catalogs.labelSet(MetricsExpositionTests.identity())
+        server.shard.record(SeriesKey(labels: labels, responseCode: 200, flags: [], side: .outbound), MetricsExpositionTests.sample(900))
+        var names = Set<Substring>()
+        // `instance` is the scraper's own.
+        var labelNames: Set<Substring> = ["instance"]
+        for sample in ScrapedPage(try server.get("/metrics").body).samples.keys {
+            names.insert(sample.prefix { $0 != "{" })
+            for label in sample.matches(of: /([a-z_]+)="/) { labelNames.insert(label.1) }
+        }
+        let entries = try Self.expressions()
+        #expect(entries.count > 35)
+        for entry in entries {
+            for metric in entry.expr.matches(of: /\b(istio|skein|process)_[a-z0-9_]+/) where !metric.0.isEmpty {
+                #expect(names.contains(metric.0), "\(entry.panel): \(metric.0)")
+            }
+            for label in entry.expr.matches(of: /([a-z_]+)=~?"/) { #expect(labelNames.contains(label.1), "\(entry.panel): \(label.1)") }
+            for list in entry.expr.matches(of: /by \(([a-z_, ]+)\)/) {
+                for label in list.1.split(separator: ", ") { #expect(labelNames.contains(label), "\(entry.panel): \(label)") }
+            }
+        }
+    }
+}

@@ -1,0 +1,295 @@
+
+import Glibc
+import TelemetryModel
+import Testing
+@testable import TelemetryStore
+
+@Suite struct TraceStoreTests {
+    private func configuration(_ directory: TemporaryDirectory) -> StoreConfiguration {
+        var configuration = StoreConfiguration(directory: directory.path)
+        configuration.compactsInBackground = false
+        configuration.retentionAgeSeconds = 0
+        configuration.groupCommitMilliseconds = 0
+        return configuration
+    }
+
+    private func span(_ trace: UInt64, _ id: UInt64 = 1, service: String = "a") -> PlainTestSpan {
+        var span = PlainTestSpan(traceLow: trace, id: id)
+        span.timestamp = 1_700_000_000_000_000 + trace
+        span.service = service
+        return span
+    }
+
+    private func overwrite(_ path: String, _ bytes: [UInt8], at offset: Int) {
+        let fd = unsafe open(path, O_RDWR | O_CREAT, 0o600)
+        _ = unsafe bytes.withUnsafeBytes { unsafe pwrite(fd, $0.baseAddress, $0.count, offset) }
+        close(fd)
+    }
+
+    @Test func annotationQueriesAreParsedAsZipkinDoes() {
+        #expect(TraceQuery.terms(annotationQuery: "http.method=GET and error") == [.tag(key: "http.method", value: "GET"), .annotationOrKey("error")])
+        #expect(TraceQuery.terms(annotationQuery: "a=b=c") == [.tag(key: "a", value: "b=c")])
+        #expect(TraceQuery.terms(annotationQuery: "") == [])
+        #expect(TraceQuery.terms(annotationQuery: "k=1 and k=2") == [.tag(key: "k", value: "2")])
+    }
+
+    /// Two processes writing one file would lose spans; the second must be told who has it.
+    @Test func secondOpenerIsToldWhoHoldsTheDirectory() throws {
+        let directory = TemporaryDirectory()
+        let store = try TraceStore.open(configuration(directory))
+        #expect(throws: StoreError.locked(directory: directory.path, holder: getpid())) { try TraceStore.open(configuration(directory)) }
+        store.close()
+        try TraceStore.open(configuration(directory)).close()
+    }
+
+    @Test func corruptFileIsSetAsideAndIngestGoesOn() throws {
+        let directory = TemporaryDirectory()
+        overwrite(directory.path + "/skein.db", Array("this is no database, not at all, and long enough to be read as one".utf8), at: 0)
+        let store = try TraceStore.open(configuration(directory))
+        #expect(store.statistics().quarantinedFiles == 1)
+        #expect(directory.files.contains { $0.hasPrefix("skein.db.corrupt-") })
+        try store.append(makeBatch([span(1)]))
+        #expect(try store.trace(TraceID(high: 0, low: 1)).spans.count == 1)
+        store.close()
+    }
+
+    @Test func newerSchemaIsRefusedAndLeftAlone() throws {
+        let directory = TemporaryDirectory()
+        try TraceStore.open(configuration(directory)).close()
+        do {
+            let connection = try SQLiteConnection(path: directory.path + "/skein.db", access: .readWrite)
+            try connection.execute("PRAGMA user_version = 99")
+        }
+        #expect(throws: StoreError.newerSchema(path: directory.path + "/skein.db", found: 99, known: StoreSchema.version)) {
+            try TraceStore.open(configuration(directory))
+        }
+        #expect(!directory.files.contains { $0.contains("corrupt") })
+    }
+
+    /// A full disk refuses, keeps what was acknowledged, and takes spans again by itself once there is space.
+    @Test func fullDiskRefusesAndResumes() throws {
+        let directory = TemporaryDirectory()
+        var limited = configuration(directory)
+        limited.pageCountMax = 16
+        limited.retentionBytes = 1
+        let store = try TraceStore.open(limited)
+        var acknowledged: [UInt64] = []
+        var refusal: StoreError?
+        for number in 1...200 as ClosedRange<UInt64> where refusal == nil {
+            var big = span(number)
+            big.tags["payload"] = String((0..<4000).map { Character(UnicodeScalar(UInt8(33 + ($0 &* 7 + Int(number)) % 90))) })
+            do throws(StoreError) {
+                try store.append(makeBatch([big]))
+                acknowledged.append(number)
+            } catch { refusal = error }
+        }
+        #expect(refusal == .diskFull)
+        #expect(!acknowledged.isEmpty)
+        for number in acknowledged { #expect(try store.trace(TraceID(high: 0, low: number)).spans.count == 1) }
+        #expect(store.statistics().spansRefusedDiskFull > 0)
+        #expect(store.statistics().isDiskFull)
+
+        // Space appears: the same store takes spans again by itself, after its pause between attempts.
+        #expect(store.limitPages(0))
+        var attempts = 0
+        var isResumed = false
+        while !isResumed, attempts < 5_000_000 {
+            attempts += 1
+            do throws(StoreError) {
+                try store.append(makeBatch([span(500)]))
+                isResumed = true
+            } catch { #expect(error == .diskFull) }
+        }
+        #expect(isResumed)
+        #expect(!store.statistics().isDiskFull)
+        acknowledged.append(500)
+        for number in acknowledged { #expect(try store.trace(TraceID(high: 0, low: number)).spans.count == 1) }
+        store.close()
+        limited.pageCountMax = 0
+        limited.retentionBytes = 0
+        let roomier = try TraceStore.open(limited)
+        for number in acknowledged { #expect(try roomier.trace(TraceID(high: 0, low: number)).spans.count == 1) }
+        try roomier.append(makeBatch([span(1000)]))
+        roomier.close()
+    }
+
+    @Test func oldestSegmentsGoWhenTheBytesAreTooMany() throws {
+        let directory = TemporaryDirectory()
+        var small = configuration(directory)
+        small.retentionBytes = 30_000
+        let store = try TraceStore.open(small)
+        for round in 0..<6 as Range<UInt64> {
+            try store.append(makeBatch((0..<400 as Range<UInt64>).map { index in
+                var one = span(round * 1000 + index + 1)
+                one.tags["id"] = String(format(round * 1000 + index))
+                return one
+            }))
+            try store.flush()
+        }
+        let statistics = store.statistics()
+        #expect(statistics.segmentBytes <= 30_000)
+        #expect(statistics.spansExpired > 0)
+        #expect(try store.trace(TraceID(high: 0, low: 1)).spans.isEmpty)
+        #expect(try store.trace(TraceID(high: 0, low: 5001)).spans.count == 1)
+        store.close()
+    }
+
+    @Test func segmentsOlderThanTheRetentionAgeGo() throws {
+        let directory = TemporaryDirectory()
+        var aged = configuration(directory)
+        aged.retentionAgeSeconds = 3600
+        let store = try TraceStore.open(aged)
+        let now = WallClock.nowMicroseconds()
+        var old = span(1)
+        old.timestamp = now - 3_700 * 1_000_000
+        var recent = span(2)
+        recent.timestamp = now - 3_000 * 1_000_000
+        try store.append(makeBatch([old]))
+        try store.flush()
+        #expect(try store.trace(TraceID(high: 0, low: 1)).spans.isEmpty)
+        #expect(store.statistics().spansExpired == 1)
+        try store.append(makeBatch([recent]))
+        try store.flush()
+        #expect(try store.trace(TraceID(high: 0, low: 2)).spans.count == 1)
+        #expect(store.statistics().spansExpired == 1)
+        #expect(store.statistics().spansStored == 1)
+        store.close()
+    }
+
+    /// Links come from segments' sums and from the head's spans, and add up.
+    @Test func dependenciesCountSegmentsAndHead() throws {
+        let directory = TemporaryDirectory()
+        let store = try TraceStore.open(configuration(directory))
+        func call(_ trace: UInt64, isError: Bool) -> PlainTestSpan {
+            var one = span(trace)
+            one.kind = .client
+            one.remoteService = "b"
+            if isError { one.tags["error"] = "true" }
+            return one
+        }
+        try store.append(makeBatch([call(1, isError: false), call(2, isError: true)]))
+        try store.flush()
+        try store.append(makeBatch([call(3, isError: true)]))
+        #expect(store.statistics().segments == 1)
+        #expect(store.statistics().headSpans == 1)
+        let end: UInt64 = 1_700_000_060_000
+        #expect(try store.dependencies(endTimestamp: end, lookback: 3_600_000) == [
+            DependencyLink(parent: "a", child: "b", callCount: 3, errorCount: 2)
+        ])
+        #expect(try store.dependencies(endTimestamp: end - 3_600_000, lookback: 60_000).isEmpty)
+        store.close()
+    }
+
+    private func format(_ value: UInt64) -> String {
+        let text = String(Mixing.fold(value), radix: 16)
+        return String(repeating: "0", count: 16 - text.count) + text
+    }
+
+    /// A trace far larger than a block must neither break the format nor lose a span.
+    @Test func hugeTraceAndHugeTagComeBackWhole() throws {
+        let directory = TemporaryDirectory()
+        let store = try TraceStore.open(configuration(directory))
+        var batch: [PlainTestSpan] = []
+        for id in 1...20_000 as ClosedRange<UInt64> {
+            var one = span(5, id)
+            one.parent = id / 2
+            batch.append(one)
+        }
+        batch[77].tags["big"] = String(repeating: "0123456789abcdef", count: 3750)
+        try store.append(makeBatch(batch))
+        try store.flush()
+        let found = try store.trace(TraceID(high: 0, low: 5))
+        #expect(Set(plain(found)) == Set(batch))
+        store.close()
+    }
+
+    /// Unbounded names and keys overflow the segment's tables; nothing may be lost by that.
+    @Test func moreNamesAndKeysThanTheTablesHold() throws {
+        let directory = TemporaryDirectory()
+        let store = try TraceStore.open(configuration(directory))
+        var spans: [PlainTestSpan] = []
+        for number in 1...9500 as ClosedRange<UInt64> {
+            var one = span(number, service: "service-x\(number)y")
+            one.name = "name q\(number)z"
+            one.tags["key a\(number)b"] = "value c\(number)d"
+            spans.append(one)
+        }
+        try store.append(makeBatch(spans))
+        try store.flush()
+        for number in stride(from: UInt64(1), through: 9500, by: 97) {
+            #expect(plain(try store.trace(TraceID(high: 0, low: number))) == [spans[Int(number) - 1]])
+        }
+        var query = TraceQuery(endTimestamp: 1_700_000_001_000)
+        query.serviceName = "service-x9400y"
+        query.terms = [.tag(key: "key a9400b", value: "value c9400d")]
+        #expect(try store.search(query).map { $0.spans[0].traceID.low } == [9400])
+        store.close()
+    }
+
+    /// Random damage to a segment's bytes is noticed, counted and skipped; other segments still answer.
+    @Test func damagedSegmentIsSkippedAndNamed() throws {
+        let directory = TemporaryDirectory()
+        var store = try TraceStore.open(configuration(directory))
+        try store.append(makeBatch([span(1)]))
+        try store.flush()
+        try store.append(makeBatch([span(2)]))
+        try store.flush()
+        store.close()
+        do {
+            let connection = try SQLiteConnection(path: directory.path + "/skein.db", access: .readWrite)
+            try connection.execute("UPDATE segment SET header = zeroblob(100) WHERE number = 1")
+        }
+        store = try TraceStore.open(configuration(directory))
+        #expect(try store.trace(TraceID(high: 0, low: 1)).spans.isEmpty)
+        #expect(try store.trace(TraceID(high: 0, low: 2)).spans.count == 1)
+        #expect(store.statistics().corruptSegments == 1)
+        #expect(store.statistics().corruptSegmentNumbers == [1])
+        store.close()
+    }
+
+    @Test func smallSegmentsAreMergedAndStayReadable() throws {
+        let directory = TemporaryDirectory()
+        let store = try TraceStore.open(configuration(directory))
+        for number in 1...17 as ClosedRange<UInt64> {
+            try store.append(makeBatch([span(number, 1), span(number, 2), span(1, number + 100)]))
+            try store.flush()
+        }
+        let statistics = store.statistics()
+        #expect(statistics.merges >= 2)
+        #expect(statistics.segments < 17)
+        #expect(try store.trace(TraceID(high: 0, low: 1)).spans.count == 19)
+        for number in 2...17 as ClosedRange<UInt64> { #expect(try store.trace(TraceID(high: 0, low: number)).spans.count == 2) }
+        store.close()
+    }
+
+    @Test func refusesWhatDoesNotFitTheQueue() throws {
+        let directory = TemporaryDirectory()
+        var tight = configuration(directory)
+        tight.queueBatchesMax = 0
+        let store = try TraceStore.open(tight)
+        let seen = Monitor<[Result<Void, StoreError>]>([])
+        store.submit(makeBatch([span(1)])) { result in seen.withLock { $0.append(result) } }
+        #expect(seen.withLock { $0.count } == 1)
+        #expect(store.statistics().spansRefusedOverloaded == 1)
+        store.close()
+        store.submit(makeBatch([span(1)])) { result in seen.withLock { $0.append(result) } }
+        #expect(store.statistics().spansRefusedClosed == 1)
+    }
+
+    @Test func autocompleteOffersOnlyConfiguredKeys() throws {
+        let directory = TemporaryDirectory()
+        var wanted = configuration(directory)
+        wanted.autocompleteKeys = ["env"]
+        let store = try TraceStore.open(wanted)
+        var one = span(1)
+        one.tags = ["env": "prod", "secret": "x"]
+        try store.append(makeBatch([one]))
+        #expect(try store.autocompleteValues("env") == ["prod"])
+        try store.flush()
+        one.tags["env"] = "test"
+        try store.append(makeBatch([one]))
+        #expect(try store.autocompleteValues("env") == ["prod", "test"])
+        #expect(try store.autocompleteValues("secret") == [])
+        store.close()
+    }
+}

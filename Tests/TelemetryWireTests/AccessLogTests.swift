@@ -1,0 +1,131 @@
+import TelemetryModel
+import TelemetryWire
+import Testing
+
+@Suite struct AccessLogTests {
+    func line(_ format: AccessLogFormat, _ record: RequestRecord = exampleRecord(), _ texts: [[UInt8]?]? = nil) throws -> String {
+        let entry = recordBytes(record, texts ?? exampleTexts.map { $0.map { Array($0.utf8) } })
+        let span = unsafe entry.span.bytes
+        var bytes: [UInt8] = []
+        if let view = RequestRecordView(span) {
+            format.program(capture: format.headers).append(view, names: exampleNames, emitUnixNanoseconds: 1_460_751_420_999_000_000, to: &bytes)
+        } else {
+            Issue.record("the entry is not a record")
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    func text(_ format: String) throws -> String { String(try line(.text(format)).dropLast()) }
+
+    @Test func istioTextLine() throws {
+        #expect(
+            try line(.text(AccessLogFormat.istioText))
+                == "[2016-04-15T20:17:00.310Z] \"GET /reviews/1?x=1 HTTP/1.1\" 200 - via_upstream - \"-\" 5 295 13 9 \"-\" \"curl/8\" \"id-1\" "
+                + "\"reviews:9080\" \"10.0.0.3:9080\" outbound|9080||reviews.default.svc.cluster.local [2001:db8::1]:55000 10.0.0.2:9080 "
+                + "10.0.0.1:41234 - default\n")
+    }
+
+    @Test func envoyTextLine() throws {
+        #expect(
+            try line(.text(AccessLogFormat.envoyText))
+                == "[2016-04-15T20:17:00.310Z] \"GET /reviews/1?x=1 HTTP/1.1\" 200 - 5 295 13 9 \"-\" \"curl/8\" \"id-1\" \"reviews:9080\" "
+                + "\"10.0.0.3:9080\"\n")
+    }
+
+    @Test func istioJSONLine() throws {
+        #expect(
+            try line(.json(AccessLogFormat.istioJSON))
+                == #"{"start_time":"2016-04-15T20:17:00.310Z","route_name":"default","method":"GET","path":"/reviews/1?x=1","protocol":"HTTP/1.1","response_code":200,"response_flags":"-","response_code_details":"via_upstream","connection_termination_details":null,"bytes_received":5,"bytes_sent":295,"duration":13,"upstream_service_time":"9","x_forwarded_for":null,"user_agent":"curl/8","request_id":"id-1","authority":"reviews:9080","upstream_host":"10.0.0.3:9080","upstream_cluster":"outbound|9080||reviews.default.svc.cluster.local","upstream_local_address":"[2001:db8::1]:55000","downstream_local_address":"10.0.0.2:9080","downstream_remote_address":"10.0.0.1:41234","requested_server_name":null,"upstream_transport_failure_reason":null}"#
+                + "\n")
+    }
+
+    @Test func stringJSONNeverHasNumbersAndMixedTemplatesAreStrings() throws {
+        let format = try AccessLogFormat.json([("a", "%RESPONSE_CODE%"), ("b", "%TRAILER(x)%"), ("c", "%PROTOCOL%/%GRPC_STATUS%\"")], typed: false)
+        #expect(try line(format) == #"{"a":"200","b":"-","c":"HTTP/1.1/-\""}"# + "\n")
+        #expect(try line(.json([("c", "%RESPONSE_CODE%ms")])) == #"{"c":"200ms"}"# + "\n")
+    }
+
+    @Test(arguments: [
+        ("%REQ(X-MISSING?USER-AGENT):3%", "cur"), ("%REQ(user-agent)%", "curl/8"), ("%REQ_WITHOUT_QUERY(:PATH)%", "/reviews/1"),
+        ("%START_TIME(%Y/%m/%dT%H:%M:%S%z %s.%3f %6f %9f %j %a %b)%", "2016/04/15T20:17:00+0000 1460751420.310 310000 310000000 106 Fri Apr"),
+        ("%EMIT_TIME%", "2016-04-15T20:17:00.999Z"), ("%REQUEST_DURATION% %REQUEST_TX_DURATION%", "1 2"),
+        ("%RESPONSE_DURATION% %RESPONSE_TX_DURATION%", "11 1"), ("%COMMON_DURATION(US_TX_BEG:US_RX_BEG:us)%", "9900"),
+        ("%COMMON_DURATION(US_CX_BEG:US_CX_END:ms)%", "-"), ("%UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT% %UPSTREAM_LOCAL_PORT%", "2001:db8::1 55000"),
+        ("%TRACE_ID% %SPAN_ID%", "0000000000000abc 0000000000000def"), ("100%% %UPSTREAM_REQUEST_ATTEMPT_COUNT%", "100% 1"),
+        ("%DYNAMIC_METADATA(a:b)%%FILTER_STATE(x):5%", "--"), ("%RESPONSE_FLAGS_LONG%", "-"),
+    ])
+    func operators(_ format: String, _ expected: String) throws {
+        #expect(try text(format) == expected)
+    }
+
+    @Test func hostnameAndEnvironmentAreConstants() throws {
+        let format = try AccessLogFormat.text("%HOSTNAME% %ENVIRONMENT(POD)% %ENVIRONMENT(NONE)%", hostname: "h1", environment: ["POD": "p"])
+        #expect(try line(format) == "h1 p -\n")
+    }
+
+    @Test(arguments: [
+        ("a %RESPONSE_COD%", 3, "RESPONSE_CODE"), ("%REQ%", 1, "header name"), ("%REQ(X)", 1, "closing"), ("%DURATION", 1, "written"), ("50%", 3, "written"),
+        ("%REQ(X):0%", 1, "above 0"), ("%COMMON_DURATION(A:B:ms)%", 1, "DS_RX_BEG"), ("%START_TIME(%Q)%", 1, "specifier"), ("%REQ(A?B?C)%", 1, "two"),
+        ("%NONSENSE_ENTIRELY_UNLIKE%", 1, "unknown operator"),
+    ])
+    func badFormatsSayWhereAndWhat(_ format: String, _ column: Int, _ hint: String) {
+        do throws(AccessLogFormatError) {
+            _ = try AccessLogFormat.text(format)
+            Issue.record("\(format) was accepted")
+        } catch {
+            #expect(error.column == column && error.message.contains(hint), "\(error)")
+        }
+    }
+
+    /// A header must not be able to forge a second line or break the quotes of its own.
+    @Test func networkBytesCannotForgeALine() throws {
+        var texts: [[UInt8]?] = exampleTexts.map { $0.map { Array($0.utf8) } }
+        texts[4] = Array("a\r\nb\"c\\d\u{7f}e\u{85}f-é".utf8) + [0xFF, 0xC3]
+        #expect(try line(.text("%REQ(USER-AGENT)%"), exampleRecord(), texts) == #"a\x0d\x0ab\x22c\x5cd\x7fe\xc2\x85f-é\xff\xc3"# + "\n")
+        #expect(
+            try line(.json([("u", "%REQ(USER-AGENT)%")]), exampleRecord(), texts)
+                == "{\"u\":\"a\\r\\nb\\\"c\\\\d\u{7f}e\u{85}f-é\u{FFFD}\u{FFFD}\"}\n")
+    }
+
+    @Test func flagsAndMissingResponsePrintAsEnvoyDoes() throws {
+        var record = exampleRecord()
+        record.flags = [.noHealthyUpstream, .upstreamRetryLimitExceeded]
+        record.responseCode = 0
+        record.protocolVersion = .http2
+        #expect(try line(.text("%RESPONSE_FLAGS% %RESPONSE_FLAGS_LONG% %RESPONSE_CODE% %PROTOCOL%"), record) == "UH,URX NoHealthyUpstream,UpstreamRetryLimitExceeded 0 HTTP/2\n")
+    }
+
+    @Test func headersThatTheFormatNeedsAreCapturedInTheirSlots() throws {
+        let format = try AccessLogFormat.text("%REQ(X-A?X-B)% %RESP(X-C)% %REQ(X-A)% %REQ(:METHOD)%")
+        #expect(format.headers == HeaderCapture(requestHeaders: ["x-a", "x-b"], responseHeaders: ["x-c"]))
+        let texts = exampleTexts.map { $0.map { Array($0.utf8) } } + [nil, Array("b".utf8), Array("c".utf8)]
+        #expect(try line(format, exampleRecord(), texts) == "b c - GET\n")
+    }
+
+    @Test func datesAgreeWithTheCalendar() throws {
+        for (seconds, expected) in [
+            (UInt64(0), "1970-01-01T00:00:00.000Z"), (951_782_400, "2000-02-29T00:00:00.000Z"), (4_102_444_799, "2099-12-31T23:59:59.000Z"),
+            (4_107_542_399, "2100-02-28T23:59:59.000Z"), (4_107_542_400, "2100-03-01T00:00:00.000Z"), (18_446_744_073, "2554-07-21T23:34:33.000Z"),
+        ] {
+            var record = exampleRecord()
+            record.startUnixNanoseconds = seconds * 1_000_000_000
+            #expect(try line(.text("%START_TIME%"), record) == expected + "\n")
+        }
+    }
+
+    @Test func proxySpanHasEnvoysTags() throws {
+        let entry = recordBytes(exampleRecord(), exampleTexts)
+        let builder = ProxySpanBuilder(identity: ProxySpanIdentity(serviceName: "Productpage.default", nodeID: "sidecar~1", canonicalService: "productpage"))
+        var batch = SpanBatch()
+        let span = unsafe entry.span.bytes
+        if let view = RequestRecordView(span) {
+            builder.append(view, names: exampleNames, operation: Array("reviews.default.svc.cluster.local:9080/*".utf8), to: &batch)
+        }
+        var bytes: [UInt8] = []
+        ZipkinJSONEncoder.appendList(batch, to: &bytes)
+        #expect(
+            String(decoding: bytes, as: UTF8.self)
+                == #"[{"traceId":"0000000000000abc","id":"0000000000000def","kind":"CLIENT","name":"reviews.default.svc.cluster.local:9080/*","timestamp":1460751420310000,"duration":13700,"localEndpoint":{"serviceName":"productpage.default","ipv6":"2001:db8::1","port":55000},"remoteEndpoint":{"ipv4":"10.0.0.3","port":9080},"tags":{"component":"proxy","downstream_cluster":"-","guid:x-request-id":"id-1","http.method":"GET","http.protocol":"HTTP/1.1","http.status_code":"200","http.url":"http://reviews:9080/reviews/1?x=1","istio.canonical_service":"productpage","node_id":"sidecar~1","peer.address":"10.0.0.1","request_size":"5","response_flags":"-","response_size":"295","upstream_cluster":"outbound|9080||reviews.default.svc.cluster.local","upstream_cluster.name":"outbound|9080||reviews.default.svc.cluster.local","user_agent":"curl/8"}}]"#
+        )
+    }
+}

@@ -1,0 +1,12 @@
+// libFuzzer entry: any bytes as one configuration file. Build with -sanitize=fuzzer -parse-as-library; seeds are
+// Config/seed and Tests/Fixtures/Corpus/MeshConfig.
+import MeshConfig
+
+@_cdecl("LLVMFuzzerTestOneInput")
+public func fuzzMeshConfig(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
+    let bytes = unsafe Array(UnsafeBufferPointer(start: data, count: count))
+    let (configuration, diagnostics) = MeshConfiguration.load(bytes: [(name: "fuzz", bytes: bytes)])
+    for item in diagnostics.items { precondition(!item.json.isEmpty && !item.text.utf8.contains(0x0a)) }
+    _ = configuration.tracingPolicy(namespace: "default", labels: [:], direction: .client)
+    return 0
+}

@@ -1,0 +1,24 @@
+// libFuzzer entry: a normalised path fits where it came from and is its own normal form.
+import HTTP
+
+@_cdecl("LLVMFuzzerTestOneInput")
+public func fuzzRequestPath(_ data: UnsafePointer<UInt8>, _ size: Int) -> CInt {
+    let path = unsafe UnsafeRawBufferPointer(start: data, count: size)
+    for mode in [PathNormalization.base, .mergeSlashes, .decodeAndMergeSlashes] {
+        var once = [UInt8](repeating: 0, count: max(1, size))
+        var twice = once
+        unsafe once.withUnsafeMutableBufferPointer { once in
+            guard let output = once.baseAddress, case .changed(let count) = unsafe PathNormalizer.normalize(path, mode: mode, into: output) else { return }
+            let normal = unsafe UnsafeRawBufferPointer(start: output, count: count)
+            unsafe twice.withUnsafeMutableBufferPointer { twice in
+                guard let output = twice.baseAddress else { return }
+                switch unsafe PathNormalizer.normalize(normal, mode: mode, into: output) {
+                case .unchanged: break
+                case .changed(let again): unsafe precondition(again == count && zip(normal, twice).allSatisfy { $0 == $1 }, "not stable")
+                case .rejected: preconditionFailure("a normal form was rejected")
+                }
+            }
+        }
+    }
+    return 0
+}

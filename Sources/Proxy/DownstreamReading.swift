@@ -43,7 +43,8 @@ extension ProxyWorker {
         unsafe connection.pointee.isWaitingToResume = false
         if unsafe !connection.pointee.input.isEmpty && !connection.pointee.isLingering {
             let consumed = unsafe process(id, connection.pointee.input.readable)
-            if unsafe !connection.pointee.isClosed { unsafe connection.pointee.input.consume(consumed) }
+            // A refused connection has given its input back already.
+            if unsafe !connection.pointee.isClosed && !connection.pointee.isLingering { unsafe connection.pointee.input.consume(consumed) }
         }
         readDownstream(id)
     }
@@ -86,7 +87,8 @@ extension ProxyWorker {
                 } else {
                     unsafe connection.pointee.input.commit(count)
                     let consumed = unsafe process(id, connection.pointee.input.readable)
-                    if unsafe !connection.pointee.isClosed {
+                    // A refused connection has given its input back already.
+                    if unsafe !connection.pointee.isClosed && !connection.pointee.isLingering {
                         unsafe connection.pointee.input.consume(consumed)
                         if unsafe connection.pointee.input.isEmpty { unsafe connection.pointee.input.release() }
                     }

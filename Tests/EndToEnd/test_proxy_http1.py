@@ -92,6 +92,29 @@ def test_refused_closed_and_never_forwarded(shared, name):
     assert len(shared.backend.requests) == before
 
 
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_as_well_when_it_comes_in_pieces(shared, name):
+    # What is kept between reads takes another way through the proxy than what comes at once.
+    data, status = REFUSED[name]
+    before = len(shared.backend.requests)
+    with socket.create_connection(("127.0.0.1", shared.ports["outbound"]), timeout=10) as s:
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        answer = b""
+        third = max(1, len(data) // 3)
+        try:
+            for start in range(0, len(data), third):
+                s.sendall(data[start : start + third])
+                threading.Event().wait(0.01)
+            while piece := s.recv(65536):
+                answer += piece
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+    assert statuses(answer)[:1] in ([status], []), answer
+    assert len(shared.backend.requests) == before
+    assert shared.process.poll() is None
+    assert statuses(shared.raw(b"GET /alive HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n")) == [200]
+
+
 BAD_CHUNKS = [b"5 \r\nabcde\r\n0\r\n\r\n", b"0x5\r\nabcde\r\n0\r\n\r\n", b"-5\r\nabcde\r\n0\r\n\r\n", b"\r\nabcde\r\n0\r\n\r\n", b"5\nabcde\r\n0\r\n\r\n",
               b"5\r\nabcdeX\r\n0\r\n\r\n", b"5\r\nabcde\n0\r\n\r\n", b"fffffffffffffffff\r\n", b"g\r\n", b"5;ext\x00\r\nabcde\r\n0\r\n\r\n",
               b"0\r\nX : y\r\n\r\n", b"0\r\nX: y\n\r\n\r\n", b"5;" + b"a" * 5000 + b"\r\nabcde\r\n0\r\n\r\n"]

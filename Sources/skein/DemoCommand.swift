@@ -60,6 +60,8 @@ struct DemoCommand: ParsableCommand {
         guard waitUntilReady(signals, children) else { return 70 }
         children.append(try Child(name: "visitor", bookinfo, ["visit", "127.0.0.1:15001", String(rate)], log: directory + "/visitor.log"))
         for line in Self.introduction(directory) { print(line) }
+        // Into a pipe, print keeps its text until there is more of it.
+        _ = fflush(nil)
         while true {
             if signals.wait(milliseconds: 500) == .terminate { break }
             if let ended = children.first(where: { !$0.isRunning }) {
@@ -82,7 +84,11 @@ struct DemoCommand: ParsableCommand {
                 complain(ended.lastLines)
                 return false
             }
-            if let page = try? client.send("GET", "/productpage", headers: [("Host", "productpage:9080")]), page.status == 200,
+            let areReady = Self.workloads.indices.allSatisfy { index in
+                guard let endpoint = SocketEndpoint(address: "127.0.1.\(index + 1)", port: 15021) else { return false }
+                return (try? HTTPClient(endpoint: endpoint).send("GET", "/healthz/ready"))?.status == 200
+            }
+            if areReady, let page = try? client.send("GET", "/productpage", headers: [("Host", "productpage:9080")]), page.status == 200,
                 !String(decoding: page.body, as: UTF8.self).contains("null")
             {
                 return true

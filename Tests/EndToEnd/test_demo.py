@@ -26,9 +26,15 @@ def demo(tmp_path_factory):
     def up():
         if process.poll() is not None:
             pytest.fail(out.read_text())
-        return http_get(15021, "/healthz/ready")[0] == 200 and http_get(15001, "/productpage", {"Host": "productpage:9080"})[0] == 200
+        return "The mesh is running" in out.read_text()
 
-    wait_for(up, seconds=30, what="the demo")
+    try:
+        wait_for(up, seconds=30, what="the demo")
+    except BaseException:
+        # The demo ends its children when it is told to, and only then.
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+        raise
     yield process, directory
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 0, out.read_text()

@@ -52,6 +52,7 @@ let package = Package(
         system("CSQLite", "sqlite3", apt: "libsqlite3-dev"),
         system("CProtobufC", "libprotobuf-c", apt: "libprotobuf-c-dev"),
         system("CZlib", "zlib", apt: "zlib1g-dev"),
+        system("CNGHTTP2", "libnghttp2", apt: "libnghttp2-dev"),
         system("CZstd", "libzstd", apt: "libzstd-dev"),
         system("CRE2System", "re2", apt: "libre2-dev"),
         .target(name: "CRE2", dependencies: ["CRE2System"], path: "Sources/CRE2"),
@@ -61,7 +62,7 @@ let package = Package(
         layer("Primitives", uses: ["CSystem"]),
         // 2
         layer("EventLoops", uses: ["Primitives", "CSystem"]),
-        layer("HTTP", uses: ["Primitives", "CZlib"]),
+        layer("HTTP", uses: ["Primitives", "CZlib", "CNGHTTP2"]),
         // 3
         layer("MeshConfig", uses: [yams]),
         layer("TelemetryModel", uses: ["Primitives"]),

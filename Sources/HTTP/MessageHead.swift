@@ -40,6 +40,10 @@ public struct MessageHead: ~Copyable {
     public internal(set) var contentLength: UInt64?
     /// Whether `Transfer-Encoding: chunked` frames the body.
     public internal(set) var isChunked = false
+    /// HTTP/2 only: `:authority`; empty when there was none.
+    public internal(set) var authority = 0..<0
+    /// HTTP/2 only: `:scheme` is https.
+    public internal(set) var isHTTPS = false
     /// `Connection` options, joined over all its lines.
     public internal(set) var connection: ConnectionOptions = []
 
@@ -60,6 +64,39 @@ public struct MessageHead: ~Copyable {
         isChunked = false
         connection = []
         statusCode = 0
+        authority = 0..<0
+        isHTTPS = false
+    }
+
+    /// HTTP/2 only: the bytes of `:authority`.
+    @unsafe public var authorityBytes: UnsafeRawBufferPointer { unsafe slice(authority.lowerBound, authority.count) }
+
+    /// Takes over a section that arrived by HTTP/2, in the form of an HTTP/1.1 head. Its bytes stay in the inbox, until that is cleared.
+    @unsafe
+    public mutating func load(_ block: HTTP2Block, from inbox: borrowing HTTP2Inbox) {
+        let all = unsafe inbox.bytes.readable
+        let start = Int(block.bytesStart)
+        unsafe begin(UnsafeRawBufferPointer(rebasing: all[start..<start + Int(block.bytesCount)]))
+        minorVersion = 1
+        byteCount = Int(block.byteCount)
+        statusCode = block.status
+        methodStart = Int(block.method.start)
+        methodCount = Int(block.method.count)
+        targetStart = Int(block.path.start)
+        targetCount = Int(block.path.count)
+        reasonCount = 0
+        reasonStart = 0
+        authority = block.authority.isThere ? Int(block.authority.start)..<Int(block.authority.start + block.authority.count) : 0..<0
+        isHTTPS = unsafe block.scheme.isThere && ASCII.equal(slice(Int(block.scheme.start), Int(block.scheme.count)), "https")
+        fieldCount = Int(block.fieldCount)
+        for index in 0..<fieldCount {
+            let field = inbox.fields[Int(block.fieldStart) + index]
+            unsafe table[index] = field
+            let slot = Int(field.name.rawValue)
+            if field.name != .other, firstIndex[slot] == 255 { firstIndex[slot] = UInt8(truncatingIfNeeded: index) }
+        }
+        // nghttp2 has seen to it that it is one decimal number.
+        if let length = unsafe value(of: .contentLength) { contentLength = unsafe ASCII.decimal(length) }
     }
 
     @unsafe @inlinable

@@ -2,19 +2,22 @@ internal import EventLoops
 internal import HTTP
 internal import Primitives
 
-/// A connection that a client made to us.
+/// A connection that a client made to us: HTTP/1.1, one request after the other, or HTTP/2, many at once.
+@safe
 struct DownstreamConnection: ~Copyable {
     let fd: Int32
     /// Index into the worker's listener sockets.
     let listener: Int
     let remote: SocketEndpoint
     let local: SocketEndpoint
+    /// HTTP/2 from the client's preface on; nil = HTTP/1.1.
+    var session: UnsafeMutablePointer<HTTP2Session>?
     /// Bytes received and not yet understood: the beginning of a head, or a pipelined request.
     var input = ByteBuffer()
     /// Bytes that the kernel would not take yet.
     var output = ByteBuffer()
     var scan = HeadScan()
-    /// The request being served; requests of one connection are served one after the other.
+    /// HTTP/1.1: the request being served. Those of an HTTP/2 connection are known to its session.
     var exchange = SlotID.none
     /// When to look at this connection again; `timer` may fire earlier and is then armed anew.
     var deadline: MonotonicInstant
@@ -35,6 +38,10 @@ struct DownstreamConnection: ~Copyable {
     /// Closed; freed at the end of the turn.
     var isClosed = false
     var isWaitingToResume = false
+    /// The session has something to send at the end of the turn.
+    var isDirty = false
+    /// Something has been parsed: an HTTP/2 preface is no longer expected.
+    var hasSpoken = false
 
     enum Deadline {
         case idle, header, stream, linger
@@ -46,5 +53,19 @@ struct DownstreamConnection: ~Copyable {
         self.remote = remote
         self.local = local
         self.deadline = deadline
+        unsafe session = nil
     }
+
+    deinit {
+        unsafe session?.deinitialize(count: 1)
+        unsafe session?.deallocate()
+    }
+
+    mutating func endSession() {
+        unsafe session?.deinitialize(count: 1)
+        unsafe session?.deallocate()
+        unsafe session = nil
+    }
+
+    var isHTTP2: Bool { unsafe session != nil }
 }

@@ -16,7 +16,7 @@ extension ProxyWorker {
         if !events.isDisjoint(with: [.readable, .readHangUp]) {
             unsafe connection.pointee.isReadable = true
             if events.contains(.readHangUp) { unsafe connection.pointee.sawHangUp = true }
-            readDownstream(id)
+            if unsafe connection.pointee.isHTTP2 && !connection.pointee.isLingering { readHTTP2Downstream(id) } else { readDownstream(id) }
         }
     }
 
@@ -41,6 +41,10 @@ extension ProxyWorker {
     mutating func resumeDownstream(_ id: SlotID) {
         guard let connection = unsafe downstreams.pointer(id), unsafe !connection.pointee.isClosed else { return }
         unsafe connection.pointee.isWaitingToResume = false
+        if unsafe connection.pointee.isHTTP2 && !connection.pointee.isLingering {
+            readHTTP2Downstream(id)
+            return
+        }
         if unsafe !connection.pointee.input.isEmpty && !connection.pointee.isLingering {
             let consumed = unsafe process(id, connection.pointee.input.readable)
             // A refused connection has given its input back already.
@@ -65,6 +69,11 @@ extension ProxyWorker {
                 return
             }
             reads += 1
+            if unsafe connection.pointee.isHTTP2 && !connection.pointee.isLingering {
+                // It has become HTTP/2 with the bytes just read.
+                readHTTP2Downstream(id)
+                return
+            }
             let usesScratch = unsafe connection.pointee.input.isEmpty
             let buffer =
                 unsafe usesScratch
@@ -114,6 +123,20 @@ extension ProxyWorker {
             let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[offset...])
             guard let exchange = unsafe exchanges.pointer(connection.pointee.exchange) else {
                 if unsafe connection.pointee.output.count >= limits.outputHighWatermark { return offset }
+                if unsafe !connection.pointee.hasSpoken {
+                    switch unsafe Self.preface(rest) {
+                    case .present:
+                        beginHTTP2(id)
+                        unsafe receiveHTTP2(downstream: id, rest)
+                        return bytes.count
+                    case .incomplete:
+                        if unsafe connection.pointee.deadlineMeaning != .header {
+                            setDeadline(ofDownstream: id, .header, after: limits.headerTimeoutNanoseconds)
+                        }
+                        return offset
+                    case .absent: unsafe connection.pointee.hasSpoken = true
+                    }
+                }
                 switch unsafe HeadParser.parseRequest(rest, scan: &connection.pointee.scan, limits: limits.http, into: &head) {
                 case .incomplete:
                     if unsafe connection.pointee.deadlineMeaning != .header {
@@ -127,7 +150,7 @@ extension ProxyWorker {
                     unsafe connection.pointee.scan = HeadScan()
                     let count = head.byteCount
                     offset += count
-                    beginExchange(id, hasMore: offset < bytes.count)
+                    beginExchange(id, stream: 0, endsStream: false, isTooLarge: false, hasMore: offset < bytes.count)
                     // Whatever the handling did, it left a state that the next turn of this loop reads.
                     continue
                 }
@@ -148,8 +171,7 @@ extension ProxyWorker {
     /// Forwards body bytes of an unfinished request; returns how many were consumed, 0 when more must arrive first.
     private mutating func forwardBody(_ id: SlotID, _ bytes: UnsafeRawBufferPointer) -> Int {
         guard let exchange = unsafe exchanges.pointer(id) else { return bytes.count }
-        let downstream = unsafe exchange.pointee.downstream
-        setDeadline(ofDownstream: downstream, .stream, after: limits.streamIdleTimeoutNanoseconds)
+        unsafe touch(id, exchange)
         switch unsafe exchange.pointee.requestFraming {
         case .length:
             let count = Int(min(UInt64(bytes.count), unsafe exchange.pointee.requestRemaining))
@@ -157,10 +179,12 @@ extension ProxyWorker {
             unsafe exchange.pointee.record.requestBodyBytes &+= UInt64(count)
             let isLast = unsafe exchange.pointee.requestRemaining == 0
             if unsafe !exchange.pointee.flags.contains(.dropsBody) {
-                unsafe exchange.pointee.flags.insert(.bodyForwarded)
-                unsafe sendUpstream(exchange.pointee.upstream, UnsafeRawBufferPointer(rebasing: bytes[..<count]))
+                unsafe sendBody(id, exchange, UnsafeRawBufferPointer(rebasing: bytes[..<count]))
             }
-            if isLast { requestCompleted(id) }
+            if isLast, let still = unsafe exchanges.pointer(id) {
+                requestCompleted(id)
+                unsafe sendEnd(still)
+            }
             return count
         case .chunked:
             return unsafe forwardChunks(id, exchange, bytes)
@@ -174,7 +198,6 @@ extension ProxyWorker {
         _ id: SlotID, _ exchange: UnsafeMutablePointer<Exchange>, _ bytes: UnsafeRawBufferPointer
     ) -> Int {
         var offset = 0
-        let upstream = unsafe upstreams.pointer(exchange.pointee.upstream)
         let drops = unsafe exchange.pointee.flags.contains(.dropsBody)
         while offset < bytes.count || (unsafe exchange.pointee.flags.contains(.requestInTrailers)) {
             let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[offset...])
@@ -187,13 +210,11 @@ extension ProxyWorker {
                     refuseBody(id, error.status, error.reason)
                     return bytes.count
                 case .complete:
-                    if !drops, let upstream = unsafe upstream {
-                        unsafe upstream.pointee.output.append("0\r\n")
-                        unsafe Self.appendTrailers(head, to: &upstream.pointee.output)
-                        unsafe flushUpstreamSoon(exchange)
-                    }
+                    let count = offset + head.byteCount
+                    unsafe Self.appendTrailerFields(head, to: &exchange.pointee.requestTrailers)
                     requestCompleted(id)
-                    return offset + head.byteCount
+                    if !drops { unsafe sendEnd(exchange) }
+                    return count
                 }
             }
             let (consumed, event) = unsafe exchange.pointee.requestDecoder.next(rest, limits: limits.http)
@@ -204,9 +225,8 @@ extension ProxyWorker {
                 return offset
             case .data(let count):
                 unsafe exchange.pointee.record.requestBodyBytes &+= UInt64(count)
-                if !drops, let upstream = unsafe upstream {
-                    unsafe exchange.pointee.flags.insert(.bodyForwarded)
-                    unsafe Self.appendChunk(UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + count]), to: &upstream.pointee.output)
+                if !drops {
+                    unsafe sendBody(id, exchange, UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + count]), flushes: false)
                 }
                 offset += count
             case .trailers:
@@ -234,8 +254,8 @@ extension ProxyWorker {
         output.append("\r\n")
     }
 
-    /// The trailer section in `head`, without the fields that must not come in trailers (RFC 9110 6.5.1), and its empty line.
-    static func appendTrailers(_ head: borrowing MessageHead, to output: inout ByteBuffer) {
+    /// The lines of the trailer section in `head`, without the fields that must not come in trailers (RFC 9110 6.5.1).
+    static func appendTrailerFields(_ head: borrowing MessageHead, to output: inout ByteBuffer) {
         for index in 0..<head.fieldCount {
             switch unsafe head.field(index).name {
             case .host, .contentLength, .transferEncoding, .connection, .keepAlive, .te, .trailer, .upgrade, .proxyConnection,
@@ -245,7 +265,6 @@ extension ProxyWorker {
                 appendField(head, index, to: &output)
             }
         }
-        output.append("\r\n")
     }
 
     /// One field line; in one piece when it already has the form in which we write it.
@@ -294,11 +313,11 @@ extension ProxyWorker {
     /// The client is gone; what it asked for is given up.
     mutating func abandonDownstream(_ id: SlotID) {
         guard let connection = unsafe downstreams.pointer(id), unsafe !connection.pointee.isClosed else { return }
+        if let session = unsafe connection.pointee.session { unsafe abandonStreams(session) }
         if let exchange = unsafe exchanges.pointer(connection.pointee.exchange) {
             unsafe exchange.pointee.record.flags.insert(.downstreamConnectionTermination)
             unsafe exchange.pointee.record.details = .downstreamRemoteDisconnect
-            // Nothing sent to this upstream connection can be taken back.
-            unsafe abandonUpstream(exchange.pointee.upstream)
+            unsafe abandonAttempt(connection.pointee.exchange, exchange)
             unsafe finish(connection.pointee.exchange)
         }
         closeDownstream(id)
@@ -345,6 +364,13 @@ extension ProxyWorker {
                 return
             }
         }
+        if unsafe connection.pointee.isHTTP2 {
+            unsafe connection.pointee.output.clear(keeping: 64 * 1024)
+            if unsafe connection.pointee.isReadable { resumeLater(downstream: id) }
+            // The end of the connection is `pumpDownstream`'s to see, once the session has nothing more to say.
+            markDirty(downstream: id)
+            return
+        }
         unsafe connection.pointee.output.release()
         if unsafe connection.pointee.closesAfterFlush {
             lingerOrClose(id)
@@ -357,11 +383,9 @@ extension ProxyWorker {
     /// A slow client has taken enough: read its upstream again.
     private mutating func wakeUpstream(behind connection: UnsafeMutablePointer<DownstreamConnection>) {
         guard unsafe connection.pointee.output.count <= limits.outputLowWatermark,
-            let exchange = unsafe exchanges.pointer(connection.pointee.exchange),
-            let upstream = unsafe upstreams.pointer(exchange.pointee.upstream), unsafe upstream.pointee.isPaused
+            let exchange = unsafe exchanges.pointer(connection.pointee.exchange)
         else { return }
-        unsafe upstream.pointee.isPaused = false
-        unsafe resumeUpstream.append(exchange.pointee.upstream)
+        unsafe resumeResponse(exchange)
     }
 
     /// Ends a connection whose last answer is written. If the client may still be sending, its bytes are read and dropped for a moment:

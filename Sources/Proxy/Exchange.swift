@@ -1,12 +1,20 @@
 internal import HTTP
 internal import Primitives
+internal import Routing
 internal import TelemetryModel
 
-/// One request and its response, from the head to the access record. Parked and reused, so that its buffers stay warm.
+/// One request and its response, from the head to the access record: the part that both sides share. Parked and reused, so that its buffers stay warm.
+///
+/// Either side is HTTP/1.1, with a connection to itself, or a stream of an HTTP/2 connection (`downstreamStream`, `upstreamStream` not 0). An attempt is
+/// one try at an endpoint: `upstream` names its connection while there is one.
 struct Exchange: ~Copyable {
     var downstream = SlotID.none
+    /// 0 = HTTP/1.1.
+    var downstreamStream: Int32 = 0
     var upstream = SlotID.none
-    /// Index of the pool whose `active` this request counts in; -1 = none.
+    /// 0 = HTTP/1.1.
+    var upstreamStream: Int32 = 0
+    /// Index of the pool whose `active` this attempt counts in; -1 = none.
     var pool = -1
     var record = RequestRecord()
     var start = MonotonicInstant(nanoseconds: 0)
@@ -14,18 +22,49 @@ struct Exchange: ~Copyable {
     var text = ByteBuffer()
     var textLengths = InlineArray<56, UInt16>(repeating: RequestRecordView.absentLength)
     var textCount = 0
-    /// The head as sent upstream, kept until the response begins so that a stale connection can be replaced.
+
+    // The request.
+    /// The head in the form of HTTP/1.1, kept until the response begins so that it can be sent again.
     var requestHead = ByteBuffer()
     var requestFraming = BodyFraming.none
     var requestRemaining: UInt64 = 0
     var requestDecoder = ChunkedDecoder()
     /// Position of a trailer section that has not arrived whole.
     var trailerScan = HeadScan()
+    /// Body bytes that no attempt has been given yet, or that another attempt may need (`keepsBody`).
+    var body = ByteBuffer()
+    /// How much of `body` the current attempt has been given.
+    var bodySent = 0
+    /// Lines of the request's trailer section.
+    var requestTrailers = ByteBuffer()
+    /// Body bytes of an HTTP/2 client that it may not yet replace by new ones.
+    var downstreamUnconsumed = 0
+
+    // The response.
     var responseFraming = BodyFraming.none
     var responseRemaining: UInt64 = 0
     var responseDecoder = ChunkedDecoder()
+    /// Body bytes of an HTTP/2 upstream that it may not yet replace by new ones.
+    var upstreamUnconsumed = 0
+
+    // Deadlines.
+    /// The route's timeout.
     var timer = TimerWheel.TimerID.none
+    /// A wait that belongs to the attempt: its timeout, a back-off, a delay.
+    var attemptTimer = TimerWheel.TimerID.none
+    var attemptWait = AttemptWait.none
+    /// HTTP/2 only: nothing may stand still for longer; `idleTimer` may fire earlier and is then armed anew.
+    var idleDeadline = MonotonicInstant.distantFuture
+    var idleTimer = TimerWheel.TimerID.none
+    /// When the current attempt began.
+    var attemptStart = MonotonicInstant(nanoseconds: 0)
+
     var flags = Flags()
+
+    /// What `attemptTimer` is for.
+    enum AttemptWait {
+        case none, perTryTimeout
+    }
 
     struct Flags: OptionSet {
         let rawValue: UInt32
@@ -43,7 +82,7 @@ struct Exchange: ~Copyable {
         /// On a connection that has served before.
         static let onReusedConnection = Flags(rawValue: 1 << 8)
         static let wasRetried = Flags(rawValue: 1 << 9)
-        /// Body bytes have gone to the connection, so that the request cannot be sent again.
+        /// Body bytes have gone to the connection and are not kept, so that the request cannot be sent again.
         static let bodyForwarded = Flags(rawValue: 1 << 10)
         /// The response to the client is chunked by us.
         static let chunksResponse = Flags(rawValue: 1 << 11)
@@ -51,32 +90,53 @@ struct Exchange: ~Copyable {
         /// Chunk data is over and the trailer section is awaited.
         static let requestInTrailers = Flags(rawValue: 1 << 13)
         static let responseInTrailers = Flags(rawValue: 1 << 14)
+        /// The upstream has said all it had to say.
         static let upstreamEnded = Flags(rawValue: 1 << 15)
         static let downstreamEnded = Flags(rawValue: 1 << 16)
         /// The request is refused or answered; the rest of its body is dropped.
         static let dropsBody = Flags(rawValue: 1 << 17)
+        /// Sent body bytes stay in `body` for another attempt.
+        static let keepsBody = Flags(rawValue: 1 << 18)
+        static let isGRPC = Flags(rawValue: 1 << 19)
+        /// The whole request has been given to the current attempt.
+        static let endSent = Flags(rawValue: 1 << 20)
+        /// Counted and logged; only its record remains to be parked.
+        static let isFinished = Flags(rawValue: 1 << 21)
     }
 
     init() {}
 
+    var isHTTP2Downstream: Bool { downstreamStream != 0 }
+
     /// Back to the state of a new exchange, keeping the buffers.
-    mutating func begin(downstream: SlotID, start: MonotonicInstant) {
+    mutating func begin(downstream: SlotID, stream: Int32, start: MonotonicInstant) {
         self.downstream = downstream
+        downstreamStream = stream
         self.start = start
         upstream = .none
+        upstreamStream = 0
         pool = -1
         record = RequestRecord()
         text.clear(keeping: 4096)
-        requestHead.clear(keeping: 4096)
         textCount = 0
+        requestHead.clear(keeping: 4096)
         requestFraming = .none
         requestRemaining = 0
         requestDecoder = ChunkedDecoder()
+        trailerScan = HeadScan()
+        body.clear(keeping: 4096)
+        bodySent = 0
+        requestTrailers.clear(keeping: 1024)
+        downstreamUnconsumed = 0
         responseFraming = .none
         responseRemaining = 0
         responseDecoder = ChunkedDecoder()
-        trailerScan = HeadScan()
+        upstreamUnconsumed = 0
         timer = .none
+        attemptTimer = .none
+        attemptWait = .none
+        idleDeadline = .distantFuture
+        idleTimer = .none
         flags = []
     }
 
@@ -93,5 +153,14 @@ struct Exchange: ~Copyable {
         unsafe text.append(UnsafeRawBufferPointer(rebasing: bytes[..<count]))
         textLengths[textCount] = UInt16(truncatingIfNeeded: count)
         textCount += 1
+    }
+}
+
+extension SlotID {
+    /// As the token of an HTTP/2 stream; never 0, since a generation in use is odd.
+    var token: UInt64 { UInt64(index) << 32 | UInt64(generation) }
+
+    init(token: UInt64) {
+        self.init(index: UInt32(truncatingIfNeeded: token >> 32), generation: UInt32(truncatingIfNeeded: token))
     }
 }

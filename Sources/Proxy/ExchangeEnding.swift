@@ -10,8 +10,12 @@ extension ProxyWorker {
     mutating func completeExchange(_ id: SlotID, upstreamReusable: Bool) {
         guard let exchange = unsafe exchanges.pointer(id) else { return }
         let downstreamID = unsafe exchange.pointee.downstream
-        unsafe releaseUpstream(exchange.pointee.upstream, isReusable: upstreamReusable)
-        unsafe exchange.pointee.upstream = .none
+        unsafe releaseAttempt(id, exchange, upstreamReusable: upstreamReusable)
+        if unsafe exchange.pointee.isHTTP2Downstream {
+            unsafe releaseStream(exchange)
+            finish(id)
+            return
+        }
         let keepsAlive = unsafe exchange.pointee.flags.contains(.keepsAlive) && exchange.pointee.flags.contains(.requestComplete)
         finish(id)
         guard let connection = unsafe downstreams.pointer(downstreamID), unsafe !connection.pointee.isClosed else { return }
@@ -26,13 +30,50 @@ extension ProxyWorker {
         }
     }
 
+    /// The attempt has done its work.
+    private mutating func releaseAttempt(_ id: SlotID, _ exchange: UnsafeMutablePointer<Exchange>, upstreamReusable: Bool) {
+        guard let upstream = unsafe upstreams.pointer(exchange.pointee.upstream), let session = unsafe upstream.pointee.session else {
+            unsafe releaseUpstream(exchange.pointee.upstream, isReusable: upstreamReusable)
+            unsafe exchange.pointee.upstream = .none
+            return
+        }
+        if unsafe exchange.pointee.flags.isSuperset(of: [.upstreamEnded, .endSent]) {
+            let stream = unsafe exchange.pointee.upstreamStream
+            unsafe session.pointee.consume(exchange.pointee.upstreamUnconsumed, stream: stream)
+            unsafe session.pointee.detach(stream: stream)
+            unsafe markDirty(upstream: exchange.pointee.upstream)
+            unsafe exchange.pointee.upstreamUnconsumed = 0
+            unsafe exchange.pointee.upstream = .none
+            unsafe exchange.pointee.upstreamStream = 0
+        } else {
+            unsafe abandonAttempt(id, exchange)
+        }
+    }
+
+    /// The client's stream goes on without the exchange: what waits on it is still sent.
+    private mutating func releaseStream(_ exchange: UnsafeMutablePointer<Exchange>) {
+        guard let session = unsafe downstreamSession(exchange) else { return }
+        unsafe session.pointee.consume(exchange.pointee.downstreamUnconsumed, stream: exchange.pointee.downstreamStream)
+        unsafe exchange.pointee.downstreamUnconsumed = 0
+        unsafe session.pointee.detach(stream: exchange.pointee.downstreamStream)
+        unsafe markDirty(downstream: exchange.pointee.downstream)
+    }
+
     /// The response has begun and cannot be finished: end it so that nobody takes it for whole.
     mutating func cutResponse(_ id: SlotID) {
         guard let exchange = unsafe exchanges.pointer(id) else { return }
         let downstreamID = unsafe exchange.pointee.downstream
+        if unsafe exchange.pointee.isHTTP2Downstream {
+            unsafe abandonAttempt(id, exchange)
+            if let session = unsafe downstreamSession(exchange) {
+                unsafe session.pointee.reset(stream: exchange.pointee.downstreamStream, code: HTTP2ErrorCode.internalError)
+                markDirty(downstream: downstreamID)
+            }
+            finish(id)
+            return
+        }
         sendAssembly(downstreamID)
-        unsafe abandonUpstream(exchange.pointee.upstream)
-        unsafe exchange.pointee.upstream = .none
+        unsafe abandonAttempt(id, exchange)
         // Where the end of the connection is the end of the body, only a reset tells the difference.
         let isCloseDelimited = unsafe !exchange.pointee.flags.contains(.chunksResponse)
             && (exchange.pointee.responseFraming == .untilClose || exchange.pointee.responseFraming == .chunked)
@@ -57,6 +98,8 @@ extension ProxyWorker {
             unsafe connection.pointee.exchange = .none
         }
         unsafe timers.cancel(exchange.pointee.timer)
+        unsafe timers.cancel(exchange.pointee.attemptTimer)
+        unsafe timers.cancel(exchange.pointee.idleTimer)
         unsafe leavePool(exchange.pointee.pool)
         unsafe exchange.pointee.pool = -1
         let duration = unsafe now.nanoseconds(since: exchange.pointee.start)

@@ -13,7 +13,7 @@ extension ProxyWorker {
             closeDownstream(downstreamID)
             return
         }
-        unsafe exchange.pointee.begin(downstream: downstreamID, start: now)
+        unsafe exchange.pointee.begin(downstream: downstreamID, stream: 0, start: now)
         unsafe connection.pointee.exchange = id
         handle.statistics.add(handle.statistics.requestsTotal)
         handle.statistics.add(handle.statistics.protocolErrors)
@@ -54,14 +54,20 @@ extension ProxyWorker {
     ) {
         guard let exchange = unsafe exchanges.pointer(id) else { return }
         let downstreamID = unsafe exchange.pointee.downstream
-        unsafe abandonUpstream(exchange.pointee.upstream)
-        unsafe exchange.pointee.upstream = .none
+        unsafe abandonAttempt(id, exchange)
         unsafe exchange.pointee.record.responseCode = status
         unsafe exchange.pointee.record.details = details
         unsafe exchange.pointee.record.flags.formUnion(flags)
         if unsafe closes || isDraining || !exchange.pointee.flags.contains(.requestComplete) {
             // The rest of a body that nobody wants would have to be read before the next request; closing is cheaper for both.
             unsafe exchange.pointee.flags.remove(.keepsAlive)
+        }
+        unsafe exchange.pointee.record.times.downstreamSendBegin = now.nanoseconds(since: exchange.pointee.start)
+        unsafe exchange.pointee.flags.insert(.responseStarted)
+        if unsafe exchange.pointee.isHTTP2Downstream {
+            unsafe replyHTTP2(exchange, status, body)
+            completeExchange(id, upstreamReusable: false)
+            return
         }
         localReplyScratch.clear()
         localReplyScratch.append("HTTP/1.1 ")
@@ -85,12 +91,63 @@ extension ProxyWorker {
             localReplyScratch.append(body)
             unsafe exchange.pointee.record.responseBodyBytes = UInt64(body.utf8CodeUnitCount)
         }
-        unsafe exchange.pointee.record.times.downstreamSendBegin = now.nanoseconds(since: exchange.pointee.start)
-        unsafe exchange.pointee.flags.insert(.responseStarted)
         unsafe sendDownstream(downstreamID, localReplyScratch.readable)
         // A client that was already gone has taken the exchange with it.
         guard let connection = unsafe downstreams.pointer(downstreamID), unsafe connection.pointee.exchange == id else { return }
         completeExchange(id, upstreamReusable: false)
+    }
+
+    /// Adds `date` to the HTTP/2 header section being put together.
+    mutating func addDate() {
+        localReplyScratch.clear()
+        dateCache.append(to: &localReplyScratch, unixNanoseconds: unix(now))
+        // Without `Date: ` and the line's end.
+        unsafe fieldList.add("date", copying: UnsafeRawBufferPointer(rebasing: localReplyScratch.readable[6..<35]))
+    }
+
+    private mutating func replyHTTP2(_ exchange: UnsafeMutablePointer<Exchange>, _ status: UInt16, _ body: StaticString) {
+        guard let session = unsafe downstreamSession(exchange) else { return }
+        let stream = unsafe exchange.pointee.downstreamStream
+        let isGRPC = unsafe exchange.pointee.flags.contains(.isGRPC)
+        fieldList.begin()
+        fieldList.add(":status", decimal: isGRPC ? 200 : UInt64(status))
+        if isGRPC {
+            // A gRPC client reads its status where it expects it: trailers-only (gRPC over HTTP/2, "Responses").
+            let code = GRPCStatus.code(forHTTP: status)
+            unsafe exchange.pointee.record.responseCode = 200
+            fieldList.add("content-type", "application/grpc")
+            fieldList.add("grpc-status", decimal: UInt64(code))
+            if body.utf8CodeUnitCount > 0 { fieldList.add("grpc-message", body) }
+        } else {
+            fieldList.add("content-length", decimal: UInt64(body.utf8CodeUnitCount))
+            if body.utf8CodeUnitCount > 0 { fieldList.add("content-type", "text/plain") }
+        }
+        addDate()
+        fieldList.add("server", "skein")
+        unsafe exchange.pointee.record.responseHeaderBytes = UInt32(clamping: fieldList.byteCount)
+        let hasBody = unsafe !isGRPC && body.utf8CodeUnitCount > 0 && !exchange.pointee.flags.contains(.isHEAD)
+        let stopsPeer = unsafe !exchange.pointee.flags.contains(.requestComplete)
+        // A stream that must also be stopped needs a body, if an empty one, for its end to be noticed.
+        guard unsafe session.pointee.submitResponse(fieldList, stream: stream, hasBody: hasBody || stopsPeer) else { return }
+        if hasBody {
+            unsafe session.pointee.append(UnsafeRawBufferPointer(start: body.utf8Start, count: body.utf8CodeUnitCount), stream: stream)
+            unsafe exchange.pointee.record.responseBodyBytes = UInt64(body.utf8CodeUnitCount)
+        }
+        unsafe session.pointee.end(stream: stream, trailers: UnsafeRawBufferPointer(start: nil, count: 0), stopsPeer: stopsPeer)
+    }
+}
+
+/// gRPC's status codes where HTTP has its own (gRPC "http-grpc-status-mapping").
+enum GRPCStatus {
+    static func code(forHTTP status: UInt16) -> UInt8 {
+        switch status {
+        case 400, 431: 13
+        case 401: 16
+        case 403: 7
+        case 404: 12
+        case 429, 502, 503, 504: 14
+        default: 2
+        }
     }
 }
 
@@ -98,10 +155,30 @@ extension ProxyWorker {
 enum StatusText {
     static func reason(_ status: UInt16) -> StaticString {
         switch status {
+        case 200: "OK"
+        case 201: "Created"
+        case 202: "Accepted"
+        case 204: "No Content"
+        case 206: "Partial Content"
+        case 301: "Moved Permanently"
+        case 302: "Found"
+        case 303: "See Other"
+        case 304: "Not Modified"
+        case 307: "Temporary Redirect"
+        case 308: "Permanent Redirect"
         case 400: "Bad Request"
+        case 401: "Unauthorized"
+        case 403: "Forbidden"
         case 404: "Not Found"
+        case 405: "Method Not Allowed"
         case 408: "Request Timeout"
         case 414: "URI Too Long"
+        case 409: "Conflict"
+        case 410: "Gone"
+        case 412: "Precondition Failed"
+        case 413: "Content Too Large"
+        case 415: "Unsupported Media Type"
+        case 422: "Unprocessable Content"
         case 426: "Upgrade Required"
         case 429: "Too Many Requests"
         case 431: "Request Header Fields Too Large"

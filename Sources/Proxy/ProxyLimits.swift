@@ -33,6 +33,8 @@ public struct ProxyLimits: Sendable {
     public var idleConnectionsPerEndpointMax: UInt32 = 512
     /// Text copied into one request record, bytes; longer values are cut there.
     public var recordTextBytesMax = 8 * 1024
+    /// Request-body bytes kept for another attempt; a longer body is sent once (Envoy's default: 1 MiB).
+    public var retryBufferBytesMax = 1 << 20
     /// RED series of one worker.
     public var seriesMax = 10_000
 

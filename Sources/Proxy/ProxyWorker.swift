@@ -58,6 +58,19 @@ public struct ProxyWorker: ~Copyable {
     var clusterPositions: [UInt32] = []
 
     var head = MessageHead()
+    /// What the HTTP/2 session that was just served had to tell; at an address that sessions keep.
+    let inbox: UnsafeMutablePointer<HTTP2Inbox>
+    /// The HTTP/2 header section being put together.
+    var fieldList = HTTP2FieldList()
+    /// Sessions with something to send at the end of the turn.
+    var dirtyDownstream: [SlotID] = []
+    var dirtyUpstream: [SlotID] = []
+    /// Those being served; swapped with the above so that neither allocates.
+    var pumpedDownstream: [SlotID] = []
+    var pumpedUpstream: [SlotID] = []
+    /// Trailer lines of the response whose end is the next event.
+    var trailerScratch = ByteBuffer()
+    var tokenScratch: [UInt64] = []
     let scratch: UnsafeMutableRawBufferPointer
     /// Response bytes being put together before one write.
     var assembly = ByteBuffer()
@@ -101,6 +114,8 @@ public struct ProxyWorker: ~Copyable {
         exchanges = Slab(countMax: handle.limits.downstreamConnectionsMax)
         unsafe scratch = .allocate(byteCount: handle.limits.readBytes, alignment: 64)
         unsafe pathScratch = .allocate(capacity: handle.limits.http.targetBytesMax + 1)
+        unsafe inbox = .allocate(capacity: 1)
+        unsafe inbox.initialize(to: HTTP2Inbox())
         var seeds = RandomSource(seed: seed)
         routeDraw = RandomSource(seed: seeds.next())
         balanceDraw = RandomSource(seed: seeds.next())
@@ -110,6 +125,11 @@ public struct ProxyWorker: ~Copyable {
     }
 
     deinit {
+        // Sessions use the inbox as they go.
+        for id in downstreams.identifiers() { unsafe downstreams.pointer(id)?.pointee.endSession() }
+        for id in upstreams.identifiers() { unsafe upstreams.pointer(id)?.pointee.endSession() }
+        unsafe inbox.deinitialize(count: 1)
+        unsafe inbox.deallocate()
         unsafe scratch.deallocate()
         unsafe pathScratch.deallocate()
     }
@@ -117,7 +137,7 @@ public struct ProxyWorker: ~Copyable {
     /// What an epoll event or a timer is about: kind in the top bits, then the slot.
     struct Token {
         enum Kind: UInt64 {
-            case mailbox, listener, downstream, upstream, exchange, listenerResume
+            case mailbox, listener, downstream, upstream, exchange, listenerResume, attempt, streamIdle
         }
 
         let rawValue: UInt64
@@ -148,6 +168,7 @@ public struct ProxyWorker: ~Copyable {
             }
             resume()
             fireTimers()
+            flushSessions()
             reap()
             if isDraining { continueDraining() }
             publish(turnStart)
@@ -156,7 +177,7 @@ public struct ProxyWorker: ~Copyable {
     }
 
     private func nextTimeout() -> Int32 {
-        if !resumeDownstream.isEmpty || !resumeUpstream.isEmpty { return 0 }
+        if !resumeDownstream.isEmpty || !resumeUpstream.isEmpty || !dirtyDownstream.isEmpty || !dirtyUpstream.isEmpty { return 0 }
         guard let nanoseconds = timers.nanosecondsUntilNext(now: SystemClock.monotonicNow()) else { return isDraining ? 50 : -1 }
         let milliseconds = Int32(clamping: nanoseconds / 1_000_000 + 1)
         return isDraining ? min(50, milliseconds) : milliseconds
@@ -168,7 +189,7 @@ public struct ProxyWorker: ~Copyable {
         case .upstream: upstreamReady(token.id, events)
         case .listener: acceptConnections(Int(token.id.index))
         case .mailbox: takeCommands()
-        case .exchange, .listenerResume, nil: break
+        case .exchange, .listenerResume, .attempt, .streamIdle, nil: break
         }
     }
 
@@ -256,6 +277,10 @@ public struct ProxyWorker: ~Copyable {
         for index in listeners.indices { closeListener(index) }
         for id in downstreams.identifiers() {
             guard let connection = unsafe downstreams.pointer(id) else { continue }
+            if unsafe connection.pointee.isHTTP2 {
+                drainHTTP2(id)
+                continue
+            }
             if unsafe connection.pointee.exchange.isNone && connection.pointee.input.isEmpty && !connection.pointee.isClosed {
                 // A request that is already in the kernel's buffer is served; only a silent connection is closed.
                 readDownstream(id)

@@ -6,19 +6,28 @@ internal import TelemetryModel
 
 /// From a parsed head to a request on its way: target, route, endpoint, trace context, and the head written anew.
 extension ProxyWorker {
-    /// Takes the request in `head`, whose bytes are still where they were parsed. `hasMore`: body bytes are at hand.
-    mutating func beginExchange(_ downstreamID: SlotID, hasMore: Bool) {
+    /// Takes the request in `head`, whose bytes are still where they were parsed. `stream`: of an HTTP/2 connection, else 0. `hasMore`: body bytes are at hand.
+    mutating func beginExchange(_ downstreamID: SlotID, stream: Int32, endsStream: Bool, isTooLarge: Bool, hasMore: Bool) {
         guard let connection = unsafe downstreams.pointer(downstreamID) else { return }
         guard let id = exchanges.reuse() ?? exchanges.insert(Exchange()), let exchange = unsafe exchanges.pointer(id) else {
-            closeDownstream(downstreamID)
+            abandonDownstream(downstreamID)
             return
         }
-        unsafe exchange.pointee.begin(downstream: downstreamID, start: now)
-        unsafe connection.pointee.exchange = id
+        unsafe exchange.pointee.begin(downstream: downstreamID, stream: stream, start: now)
+        if let session = unsafe connection.pointee.session {
+            unsafe session.pointee.attach(token: id.token, stream: stream)
+        } else {
+            unsafe connection.pointee.exchange = id
+        }
         handle.statistics.add(handle.statistics.requestsTotal)
-        setDeadline(ofDownstream: downstreamID, .stream, after: limits.streamIdleTimeoutNanoseconds)
+        unsafe touch(id, exchange)
         unsafe startRecord(exchange, connection)
-        unsafe readFraming(exchange)
+        if stream == 0 { unsafe readFraming(exchange) } else { unsafe readHTTP2Framing(exchange, endsStream: endsStream) }
+        if isTooLarge {
+            for _ in 0..<Int(RequestText.firstCaptured) + plan.requestHeaders.count { unsafe exchange.pointee.append(text: nil, limits: limits) }
+            reply(id, 431, .requestHeadersTooLarge, [.downstreamProtocolError], body: "header section too large", closes: false)
+            return
+        }
 
         let method = unsafe head.method
         guard let target = unsafe RequestTarget.parse(head.target, method: method) else {
@@ -26,10 +35,11 @@ extension ProxyWorker {
             reply(id, 400, .http1CodecError, [.downstreamProtocolError], body: "malformed request target (RFC 9112 3.2)", closes: true)
             return
         }
-        let authority = unsafe target.authority.isEmpty ? head.value(of: .host) : UnsafeRawBufferPointer(rebasing: head.target[target.authority])
+        let isHTTPS = target.isHTTPS || head.isHTTPS
+        let authority = unsafe requestAuthority(target)
         let query = unsafe UnsafeRawBufferPointer(rebasing: head.target[target.query])
         guard let path = unsafe normalizedPath(target) else {
-            unsafe recordText(exchange, path: head.target, authority: authority, requestID: nil, forwardedFor: nil, isHTTPS: target.isHTTPS)
+            unsafe recordText(exchange, path: head.target, authority: authority, requestID: nil, forwardedFor: nil, isHTTPS: isHTTPS)
             reply(id, 400, .pathNormalizationFailed, [], body: "path cannot be normalised: it has %00 or no leading slash", closes: false)
             return
         }
@@ -45,13 +55,13 @@ extension ProxyWorker {
             let entry = unsafe tables.listener(listener)
             unsafe exchange.pointee.record.labels = entry.labels
             if target.form != .authority {
-                let request = unsafe RouteRequest(method: method, path: path, query: query, authority: authority, isHTTPS: target.isHTTPS)
+                let request = unsafe RouteRequest(method: method, path: path, query: query, authority: authority, isHTTPS: isHTTPS)
                 decision = unsafe tables.decide(listener: listener, request, head, draw: &routeDraw)
             }
         } else {
             unsafe exchange.pointee.flags.remove(.keepsAlive)
         }
-        unsafe writeHead(exchange, connection, path: path, query: query, authority: authority, isHTTPS: target.isHTTPS)
+        unsafe writeHead(exchange, connection, path: path, query: query, authority: authority, isHTTPS: isHTTPS)
 
         switch decision {
         case .notFound:
@@ -64,16 +74,24 @@ extension ProxyWorker {
         }
     }
 
+    /// Host and port the request is for. In HTTP/2 `:authority`, which beats `Host` (RFC 9113 8.3.1).
+    private func requestAuthority(_ target: RequestTarget) -> UnsafeRawBufferPointer? {
+        if !target.authority.isEmpty { return unsafe UnsafeRawBufferPointer(rebasing: head.target[target.authority]) }
+        if !head.authority.isEmpty { return unsafe head.authorityBytes }
+        return unsafe head.value(of: .host)
+    }
+
     private func startRecord(_ exchange: UnsafeMutablePointer<Exchange>, _ connection: UnsafeMutablePointer<DownstreamConnection>) {
         unsafe exchange.pointee.record.startUnixNanoseconds = unix(now)
         unsafe exchange.pointee.record.downstreamRemote = connection.pointee.remote
         unsafe exchange.pointee.record.downstreamLocal = connection.pointee.local
         unsafe exchange.pointee.record.side = listeners[connection.pointee.listener].plan.side
-        unsafe exchange.pointee.record.protocolVersion = head.minorVersion == 0 ? .http10 : .http11
+        unsafe exchange.pointee.record.protocolVersion = exchange.pointee.isHTTP2Downstream ? .http2 : head.minorVersion == 0 ? .http10 : .http11
         unsafe exchange.pointee.record.requestHeaderBytes = UInt32(clamping: head.byteCount)
     }
 
-    private func readFraming(_ exchange: UnsafeMutablePointer<Exchange>) {
+    /// What the method and the kind of content say of the request.
+    private func requestTraits() -> Exchange.Flags {
         var flags: Exchange.Flags = []
         let method = unsafe head.method
         if unsafe ASCII.equal(method, "HEAD") { flags.insert(.isHEAD) }
@@ -82,6 +100,34 @@ extension ProxyWorker {
         {
             flags.insert(.isIdempotent)
         }
+        if let type = unsafe head.value(of: .contentType), unsafe Self.isGRPC(type) { flags.insert(.isGRPC) }
+        return flags
+    }
+
+    /// `application/grpc`, alone or with a `+` or `;` behind it.
+    static func isGRPC(_ type: UnsafeRawBufferPointer) -> Bool {
+        let text: StaticString = "application/grpc"
+        let count = text.utf8CodeUnitCount
+        guard type.count >= count, unsafe ASCII.equal(UnsafeRawBufferPointer(rebasing: type[..<count]), ignoringCase: text) else { return false }
+        return unsafe type.count == count || type[count] == UInt8(ascii: "+") || type[count] == UInt8(ascii: ";")
+    }
+
+    private func readHTTP2Framing(_ exchange: UnsafeMutablePointer<Exchange>, endsStream: Bool) {
+        var flags = requestTraits()
+        flags.insert(.keepsAlive)
+        if endsStream {
+            flags.insert(.requestComplete)
+            unsafe exchange.pointee.requestFraming = .none
+            unsafe exchange.pointee.record.times.downstreamReceiveEnd = 0
+        } else {
+            unsafe exchange.pointee.requestFraming = head.contentLength.map { .length($0) } ?? .chunked
+            if let expect = unsafe head.value(of: .expect), unsafe ASCII.equal(expect, ignoringCase: "100-continue") { flags.insert(.expectsContinue) }
+        }
+        unsafe exchange.pointee.flags = flags
+    }
+
+    private func readFraming(_ exchange: UnsafeMutablePointer<Exchange>) {
+        var flags = requestTraits()
         if head.minorVersion == 0 { flags.insert(.isHTTP10) }
         if head.keepsAlive, !isDraining { flags.insert(.keepsAlive) }
         if head.connection.contains(.upgrade), head.has(.upgrade), head.minorVersion == 1 { flags.insert(.wantsUpgrade) }
@@ -363,7 +409,7 @@ extension ProxyWorker {
         if unsafe exchange.pointee.flags.contains(.expectsContinue), let now = unsafe exchanges.pointer(id),
             unsafe !now.pointee.flags.contains(.dropsBody)
         {
-            unsafe sendContinue(exchange.pointee.downstream)
+            unsafe sendContinue(exchange)
         }
     }
 
@@ -378,7 +424,15 @@ extension ProxyWorker {
             load: { pools[Int(poolOfEndpoint[$0])].active })
     }
 
-    private mutating func sendContinue(_ downstream: SlotID) {
+    private mutating func sendContinue(_ exchange: UnsafeMutablePointer<Exchange>) {
+        if let session = unsafe downstreamSession(exchange) {
+            fieldList.begin()
+            fieldList.add(":status", "100")
+            unsafe session.pointee.submitInterim(fieldList, stream: exchange.pointee.downstreamStream)
+            unsafe markDirty(downstream: exchange.pointee.downstream)
+            return
+        }
+        let downstream = unsafe exchange.pointee.downstream
         let text: StaticString = "HTTP/1.1 100 Continue\r\n\r\n"
         unsafe sendDownstream(downstream, UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
     }
@@ -387,26 +441,50 @@ extension ProxyWorker {
     mutating func attachUpstream(_ id: SlotID, freshConnection: Bool, hasMore: Bool) {
         guard let exchange = unsafe exchanges.pointer(id) else { return }
         let pool = unsafe exchange.pointee.pool
+        unsafe exchange.pointee.flags.remove(.endSent)
+        unsafe exchange.pointee.bodySent = 0
+        if pools[pool].settings.isHTTP2 {
+            attachStream(id, freshConnection: freshConnection)
+            if let attached = unsafe exchanges.pointer(id), unsafe !attached.pointee.upstream.isNone { unsafe sendPending(attached) }
+            return
+        }
         if !freshConnection, let upstreamID = takeIdle(pool), let upstream = unsafe upstreams.pointer(upstreamID) {
             unsafe exchange.pointee.flags.insert(.onReusedConnection)
             unsafe upstream.pointee.exchange = id
             unsafe exchange.pointee.upstream = upstreamID
             unsafe startSending(exchange, upstreamID, hasMore: hasMore)
+            sendPendingHTTP1(id, upstreamID)
             return
         }
         unsafe exchange.pointee.flags.remove(.onReusedConnection)
         unsafe exchange.pointee.record.times.upstreamConnectBegin = now.nanoseconds(since: exchange.pointee.start)
         guard let upstreamID = connect(pool), let upstream = unsafe upstreams.pointer(upstreamID) else {
-            if upstreams.count >= limits.upstreamConnectionsMax {
-                reply(id, 503, .overflowBeforeResponse, [.upstreamOverflow], body: "too many upstream connections", closes: false)
-            } else {
-                failConnect(id)
-            }
+            connectRefused(id)
             return
         }
         unsafe upstream.pointee.exchange = id
         unsafe exchange.pointee.upstream = upstreamID
         unsafe upstream.pointee.output.append(exchange.pointee.requestHead.readable)
+        sendPendingHTTP1(id, upstreamID)
+    }
+
+    /// What came of the body while no attempt was there for it; for most requests nothing.
+    private mutating func sendPendingHTTP1(_ id: SlotID, _ upstreamID: SlotID) {
+        guard let exchange = unsafe exchanges.pointer(id), unsafe exchange.pointee.upstream == upstreamID else { return }
+        if unsafe exchange.pointee.requestFraming == .none {
+            unsafe exchange.pointee.flags.insert(.endSent)
+        } else {
+            unsafe sendPending(exchange)
+        }
+    }
+
+    /// No connection could even be begun.
+    mutating func connectRefused(_ id: SlotID) {
+        if upstreams.count >= limits.upstreamConnectionsMax {
+            reply(id, 503, .overflowBeforeResponse, [.upstreamOverflow], body: "too many upstream connections", closes: false)
+        } else {
+            attemptFailed(id, .connectFailure)
+        }
     }
 
     /// The connection is there: the head goes out, at once if nothing will follow it in this turn.
@@ -422,12 +500,5 @@ extension ProxyWorker {
             unsafe sendUpstream(upstreamID, exchange.pointee.requestHead.readable)
         }
         if unsafe exchange.pointee.flags.contains(.requestComplete) { unsafe exchange.pointee.record.times.upstreamSendEnd = elapsed }
-    }
-
-    mutating func failConnect(_ id: SlotID) {
-        handle.statistics.add(handle.statistics.upstreamConnectFailures)
-        reply(
-            id, 503, .connectionFailureBeforeResponse, [.upstreamConnectionFailure],
-            body: "upstream connect error or disconnect/reset before headers. reset reason: connection failure", closes: false)
     }
 }

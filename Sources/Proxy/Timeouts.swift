@@ -1,4 +1,5 @@
 internal import EventLoops
+internal import HTTP
 internal import Primitives
 internal import Routing
 internal import TelemetryModel
@@ -14,6 +15,28 @@ extension ProxyWorker {
         unsafe timers.cancel(connection.pointee.timer)
         unsafe connection.pointee.timerAt = deadline
         unsafe connection.pointee.timer = timers.arm(Token(.downstream, id).rawValue, at: deadline)
+    }
+
+    /// Something of the request moved: the stream's idle timeout begins anew.
+    mutating func touch(_ id: SlotID, _ exchange: UnsafeMutablePointer<Exchange>) {
+        guard unsafe exchange.pointee.isHTTP2Downstream else {
+            unsafe setDeadline(ofDownstream: exchange.pointee.downstream, .stream, after: limits.streamIdleTimeoutNanoseconds)
+            return
+        }
+        unsafe exchange.pointee.idleDeadline = now + limits.streamIdleTimeoutNanoseconds
+        if unsafe exchange.pointee.idleTimer == .none {
+            unsafe exchange.pointee.idleTimer = timers.arm(Token(.streamIdle, id).rawValue, at: exchange.pointee.idleDeadline)
+        }
+    }
+
+    private mutating func streamIdleTimerFired(_ id: SlotID) {
+        guard let exchange = unsafe exchanges.pointer(id) else { return }
+        unsafe exchange.pointee.idleTimer = .none
+        if unsafe now < exchange.pointee.idleDeadline {
+            unsafe exchange.pointee.idleTimer = timers.arm(Token(.streamIdle, id).rawValue, at: exchange.pointee.idleDeadline)
+            return
+        }
+        streamStoodStill(id)
     }
 
     mutating func setDeadline(ofUpstream id: SlotID, after nanoseconds: UInt64) {
@@ -36,7 +59,8 @@ extension ProxyWorker {
             case .upstream: upstreamTimerFired(token.id)
             case .exchange: routeTimedOut(token.id)
             case .listenerResume: resumeListener(Int(token.id.index))
-            case .mailbox, .listener, nil: break
+            case .streamIdle: streamIdleTimerFired(token.id)
+            case .attempt, .mailbox, .listener, nil: break
             }
         }
     }
@@ -48,6 +72,17 @@ extension ProxyWorker {
             let deadline = unsafe connection.pointee.deadline
             unsafe connection.pointee.timerAt = deadline
             unsafe connection.pointee.timer = timers.arm(Token(.downstream, id).rawValue, at: deadline)
+            return
+        }
+        if let session = unsafe connection.pointee.session, unsafe connection.pointee.deadlineMeaning != .linger {
+            // Requests have deadlines of their own; the connection goes when none is open.
+            if unsafe session.pointee.openStreams > 0 {
+                setDeadline(ofDownstream: id, .idle, after: limits.idleTimeoutNanoseconds)
+            } else {
+                unsafe session.pointee.goAway()
+                unsafe connection.pointee.closesAfterFlush = true
+                markDirty(downstream: id)
+            }
             return
         }
         switch unsafe connection.pointee.deadlineMeaning {
@@ -64,7 +99,7 @@ extension ProxyWorker {
             closeDownstream(id)
             return
         }
-        unsafe exchange.pointee.begin(downstream: id, start: now)
+        unsafe exchange.pointee.begin(downstream: id, stream: 0, start: now)
         unsafe connection.pointee.exchange = exchangeID
         unsafe exchange.pointee.record.startUnixNanoseconds = unix(now)
         unsafe exchange.pointee.record.downstreamRemote = connection.pointee.remote
@@ -78,11 +113,16 @@ extension ProxyWorker {
     private mutating func streamTimedOut(_ id: SlotID) {
         guard let connection = unsafe downstreams.pointer(id) else { return }
         let exchangeID = unsafe connection.pointee.exchange
-        guard let exchange = unsafe exchanges.pointer(exchangeID) else {
+        guard unsafe exchanges.pointer(exchangeID) != nil else {
             // The response is complete but the client never took it.
             closeDownstream(id)
             return
         }
+        streamStoodStill(exchangeID)
+    }
+
+    private mutating func streamStoodStill(_ exchangeID: SlotID) {
+        guard let exchange = unsafe exchanges.pointer(exchangeID) else { return }
         if unsafe exchange.pointee.flags.contains(.isTunnel) {
             unsafe exchange.pointee.record.flags.insert(.streamIdleTimeout)
             unsafe closeTunnel(exchange)
@@ -109,14 +149,10 @@ extension ProxyWorker {
         switch unsafe upstream.pointee.state {
         case .idle: closeUpstream(id)
         case .connecting:
-            let exchangeID = unsafe upstream.pointee.exchange
-            abandonUpstream(id)
-            if let exchange = unsafe exchanges.pointer(exchangeID) {
-                unsafe exchange.pointee.upstream = .none
-                unsafe exchange.pointee.record.attemptCount &+= 1
-                failConnect(exchangeID)
-            }
-        case .active, .closed: break
+            connectFailed(id)
+        case .active:
+            if let session = unsafe upstream.pointee.session, unsafe session.pointee.openStreams == 0 { closeUpstream(id) }
+        case .closed: break
         }
     }
 

@@ -3,7 +3,9 @@ internal import HTTP
 internal import Primitives
 internal import TelemetryModel
 
-/// A connection that we made to an endpoint. It serves one request at a time and rests in its pool in between.
+/// A connection that we made to an endpoint. HTTP/1.1 serves one request at a time and rests in its pool in between; HTTP/2 stays in its pool's
+/// list as long as it can take another stream.
+@safe
 struct UpstreamConnection: ~Copyable {
     enum State {
         case connecting, active, idle, closed
@@ -12,6 +14,8 @@ struct UpstreamConnection: ~Copyable {
     let fd: Int32
     /// Index into the worker's pools.
     let pool: Int
+    /// HTTP/2; nil = HTTP/1.1.
+    var session: UnsafeMutablePointer<HTTP2Session>?
     var state = State.connecting
     var input = ByteBuffer()
     var output = ByteBuffer()
@@ -19,7 +23,11 @@ struct UpstreamConnection: ~Copyable {
     var exchange = SlotID.none
     var requestsServed: UInt32 = 0
     var local = SocketEndpoint()
-    /// Neighbours in the pool's list of idle connections.
+    /// In the pool's list: idle, or HTTP/2 with streams to spare.
+    var isListed = false
+    /// The session has something to send at the end of the turn.
+    var isDirty = false
+    /// Neighbours in the pool's list.
     var nextIdle = SlotID.none
     var previousIdle = SlotID.none
     var deadline: MonotonicInstant
@@ -36,7 +44,21 @@ struct UpstreamConnection: ~Copyable {
         self.pool = pool
         self.deadline = deadline
         connectBegan = now
+        unsafe session = nil
     }
+
+    deinit {
+        unsafe session?.deinitialize(count: 1)
+        unsafe session?.deallocate()
+    }
+
+    mutating func endSession() {
+        unsafe session?.deinitialize(count: 1)
+        unsafe session?.deallocate()
+        unsafe session = nil
+    }
+
+    var isHTTP2: Bool { unsafe session != nil }
 }
 
 /// One endpoint of one cluster as one worker uses it.
@@ -45,6 +67,7 @@ struct UpstreamPool {
     var cluster: NameID
     var settings: PoolSettings
     /// Most recently used first, so that surplus connections age and close.
+    /// HTTP/2: connections with streams to spare.
     var firstIdle = SlotID.none
     var idleCount: UInt32 = 0
     /// Requests in flight, for LEAST_REQUEST.
@@ -59,4 +82,5 @@ struct PoolSettings {
     var connectTimeoutNanoseconds: UInt64
     var idleTimeoutNanoseconds: UInt64
     var maxRequestsPerConnection: UInt32
+    var isHTTP2: Bool
 }

@@ -1,5 +1,6 @@
 internal import EventLoops
 internal import HTTP
+internal import HTTP
 internal import Primitives
 internal import Routing
 internal import TelemetryModel
@@ -21,10 +22,10 @@ extension ProxyWorker {
             let cluster = unsafe tables.cluster(Int(entry.cluster))
             let settings = PoolSettings(
                 connectTimeoutNanoseconds: cluster.connectTimeoutNanoseconds, idleTimeoutNanoseconds: cluster.idleTimeoutNanoseconds,
-                maxRequestsPerConnection: cluster.maxRequestsPerConnection)
+                maxRequestsPerConnection: cluster.maxRequestsPerConnection, isHTTP2: cluster.isHTTP2)
             let key = PoolKey(cluster: cluster.name, endpoint: entry.address)
             let pool: Int
-            if let existing = known[key] {
+            if let existing = known[key], pools[existing].settings.isHTTP2 == cluster.isHTTP2 {
                 pool = existing
                 pools[pool].settings = settings
                 pools[pool].generation = routing.generation
@@ -42,7 +43,7 @@ extension ProxyWorker {
             poolOfEndpoint[index] = Int32(clamping: pool)
         }
         for index in pools.indices where !pools[index].isFree && pools[index].generation != routing.generation {
-            while let idle = takeIdle(index) { closeUpstream(idle) }
+            retireConnections(ofPool: index)
             freePoolIfUnused(index)
         }
     }
@@ -59,23 +60,19 @@ extension ProxyWorker {
     mutating func takeIdle(_ pool: Int) -> SlotID? {
         let id = pools[pool].firstIdle
         guard let upstream = unsafe upstreams.pointer(id) else { return nil }
-        unsafe unlinkIdle(upstream, pool)
-        unsafe upstream.pointee.state = .active
+        unlist(id)
+        if unsafe upstream.pointee.state == .idle { unsafe upstream.pointee.state = .active }
         return id
     }
 
-    private mutating func unlinkIdle(_ upstream: UnsafeMutablePointer<UpstreamConnection>, _ pool: Int) {
-        let next = unsafe upstream.pointee.nextIdle
-        let previous = unsafe upstream.pointee.previousIdle
-        if let neighbour = unsafe upstreams.pointer(previous) {
-            unsafe neighbour.pointee.nextIdle = next
-        } else {
-            pools[pool].firstIdle = next
+    /// Connections of a pool that the configuration no longer has end with their last request.
+    private mutating func retireConnections(ofPool pool: Int) {
+        while let id = takeIdle(pool) {
+            guard let upstream = unsafe upstreams.pointer(id), let session = unsafe upstream.pointee.session, unsafe session.pointee.openStreams > 0 else {
+                closeUpstream(id)
+                continue
+            }
         }
-        if let neighbour = unsafe upstreams.pointer(next) { unsafe neighbour.pointee.previousIdle = previous }
-        unsafe upstream.pointee.nextIdle = .none
-        unsafe upstream.pointee.previousIdle = .none
-        pools[pool].idleCount -= 1
     }
 
     /// Begins a connection; nil when the system or the table refuses.
@@ -95,6 +92,12 @@ extension ProxyWorker {
                 return nil
             }
             pools[pool].connections += 1
+            if pools[pool].settings.isHTTP2, let upstream = unsafe upstreams.pointer(id) {
+                let session = UnsafeMutablePointer<HTTP2Session>.allocate(capacity: 1)
+                unsafe session.initialize(to: HTTP2Session(.client, inbox: inbox, limits: limits.http, now: now))
+                unsafe upstream.pointee.session = session
+                list(id)
+            }
             handle.statistics.add(handle.statistics.upstreamTotal)
             setDeadline(ofUpstream: id, after: pools[pool].settings.connectTimeoutNanoseconds)
             return id
@@ -120,11 +123,7 @@ extension ProxyWorker {
         }
         unsafe upstream.pointee.state = .idle
         unsafe upstream.pointee.scan = .init()
-        let first = pools[pool].firstIdle
-        unsafe upstream.pointee.nextIdle = first
-        if let neighbour = unsafe upstreams.pointer(first) { unsafe neighbour.pointee.previousIdle = id }
-        pools[pool].firstIdle = id
-        pools[pool].idleCount += 1
+        list(id)
         let idle = pools[pool].settings.idleTimeoutNanoseconds
         setDeadline(ofUpstream: id, after: idle == 0 ? .max : idle)
     }
@@ -139,7 +138,7 @@ extension ProxyWorker {
     mutating func closeUpstream(_ id: SlotID) {
         guard let upstream = unsafe upstreams.pointer(id), unsafe upstream.pointee.state != .closed else { return }
         let pool = unsafe upstream.pointee.pool
-        if unsafe upstream.pointee.state == .idle { unsafe unlinkIdle(upstream, pool) }
+        unlist(id)
         unsafe upstream.pointee.state = .closed
         unsafe timers.cancel(upstream.pointee.timer)
         unsafe Socket.close(upstream.pointee.fd)

@@ -17,10 +17,15 @@ extension ProxyWorker {
             connected(id)
         } else if events.contains(.writable), unsafe !upstream.pointee.output.isEmpty {
             flushUpstream(id)
+            markDirty(upstream: id)
         }
         if !events.isDisjoint(with: [.readHangUp, .hangUp, .error]) { unsafe upstream.pointee.sawHangUp = true }
         if !events.isDisjoint(with: [.readable, .readHangUp, .hangUp, .error]) {
             unsafe upstream.pointee.isReadable = true
+            if unsafe upstream.pointee.isHTTP2 {
+                readHTTP2Upstream(id)
+                return
+            }
             if unsafe upstream.pointee.state == .idle {
                 // An idle connection has nothing to say: it ended, or it breaks the protocol.
                 closeUpstream(id)
@@ -35,6 +40,10 @@ extension ProxyWorker {
         unsafe upstream.pointee.state = .active
         unsafe upstream.pointee.local = Socket.localEndpoint(upstream.pointee.fd)
         setDeadline(ofUpstream: id, after: .max)
+        if let session = unsafe upstream.pointee.session {
+            unsafe http2Connected(id, session)
+            return
+        }
         guard let exchange = unsafe exchanges.pointer(upstream.pointee.exchange) else { return }
         let elapsed = unsafe now.nanoseconds(since: exchange.pointee.start)
         unsafe exchange.pointee.record.times.upstreamConnectEnd = elapsed
@@ -44,14 +53,34 @@ extension ProxyWorker {
         flushUpstream(id)
     }
 
-    private mutating func connectFailed(_ id: SlotID) {
+    /// Requests that were given to this connection have waited in its session.
+    private mutating func http2Connected(_ id: SlotID, _ session: UnsafeMutablePointer<HTTP2Session>) {
         guard let upstream = unsafe upstreams.pointer(id) else { return }
+        tokenScratch.removeAll(keepingCapacity: true)
+        unsafe session.pointee.tokens(into: &tokenScratch)
+        for index in tokenScratch.indices {
+            guard let exchange = unsafe exchanges.pointer(SlotID(token: tokenScratch[index])) else { continue }
+            let elapsed = unsafe now.nanoseconds(since: exchange.pointee.start)
+            unsafe exchange.pointee.record.times.upstreamConnectEnd = elapsed
+            unsafe exchange.pointee.record.times.upstreamSendBegin = elapsed
+            unsafe exchange.pointee.record.upstreamLocal = upstream.pointee.local
+        }
+        markDirty(upstream: id)
+    }
+
+    /// The connection could not be established, or not in time.
+    mutating func connectFailed(_ id: SlotID) {
+        guard let upstream = unsafe upstreams.pointer(id) else { return }
+        if unsafe upstream.pointee.isHTTP2 {
+            http2UpstreamEnded(id)
+            return
+        }
         let exchange = unsafe upstream.pointee.exchange
         abandonUpstream(id)
         if let waiting = unsafe exchanges.pointer(exchange) {
             unsafe waiting.pointee.upstream = .none
             unsafe waiting.pointee.record.attemptCount &+= 1
-            failConnect(exchange)
+            attemptFailed(exchange, .connectFailure)
         }
     }
 
@@ -102,6 +131,10 @@ extension ProxyWorker {
 
     /// A slow upstream has taken enough: read its client again.
     private mutating func wakeDownstream(behind upstream: UnsafeMutablePointer<UpstreamConnection>) {
+        if let exchange = unsafe exchanges.pointer(upstream.pointee.exchange), unsafe exchange.pointee.isHTTP2Downstream {
+            unsafe allowMoreBody(exchange)
+            return
+        }
         guard unsafe upstream.pointee.output.count <= limits.outputLowWatermark,
             let exchange = unsafe exchanges.pointer(upstream.pointee.exchange),
             let downstream = unsafe downstreams.pointer(exchange.pointee.downstream), unsafe downstream.pointee.isReadable || !downstream.pointee.input.isEmpty
@@ -164,10 +197,8 @@ extension ProxyWorker {
             return bytes.count
         }
         let downstream = unsafe exchange.pointee.downstream
-        setDeadline(ofDownstream: downstream, .stream, after: limits.streamIdleTimeoutNanoseconds)
-        if unsafe exchange.pointee.record.times.upstreamReceiveBegin == RequestTimes.absent {
-            unsafe exchange.pointee.record.times.upstreamReceiveBegin = now.nanoseconds(since: exchange.pointee.start)
-        }
+        unsafe touch(exchangeID, exchange)
+        unsafe markFirstByte(exchange)
         assembly.clear(keeping: 256 * 1024)
         var offset = 0
         while offset < bytes.count {
@@ -199,7 +230,13 @@ extension ProxyWorker {
                         // Any other interim response was for us: 100 was already answered, and 1xx may be dropped (RFC 9110 15.2).
                         continue
                     }
-                    unsafe writeResponseHead(exchange)
+                    let framing = unsafe BodyFraming.response(head, toHEAD: exchange.pointee.flags.contains(.isHEAD))
+                    if !head.keepsAlive || framing == .untilClose {
+                        // It will not be used again, and its end may already be here.
+                        unsafe upstream.pointee.sawHangUp = true
+                        unsafe upstream.pointee.isReadable = true
+                    }
+                    if unsafe !takeResponseHead(exchangeID, exchange, framing: framing) { return bytes.count }
                     if unsafe exchange.pointee.responseFraming == .none {
                         responseCompleted(exchangeID, leftover: bytes.count - offset)
                         return bytes.count
@@ -217,7 +254,8 @@ extension ProxyWorker {
             if used == 0 { break }
         }
         sendAssembly(downstream)
-        unsafe pauseIfSlow(upstream, downstream)
+        // The client may have gone while it was written to, and the exchange with it.
+        if let still = unsafe exchanges.pointer(exchangeID), unsafe still.pointee.upstream == id { unsafe resumeResponse(still) }
         return offset
     }
 
@@ -248,10 +286,9 @@ extension ProxyWorker {
                 upstreamBrokeProtocol(id)
                 return -1
             case .complete:
-                if unsafe exchange.pointee.flags.contains(.chunksResponse) {
-                    assembly.append("0\r\n")
-                    Self.appendTrailers(head, to: &assembly)
-                }
+                trailerScratch.clear()
+                unsafe takeTrailers(exchange)
+                Self.appendTrailerFields(head, to: &trailerScratch)
                 unsafe exchange.pointee.flags.insert(.upstreamEnded)
                 return head.byteCount
             }
@@ -276,116 +313,13 @@ extension ProxyWorker {
         }
     }
 
-    private mutating func passBody(_ exchange: UnsafeMutablePointer<Exchange>, _ bytes: UnsafeRawBufferPointer) {
-        unsafe exchange.pointee.record.responseBodyBytes &+= UInt64(bytes.count)
-        if unsafe exchange.pointee.flags.contains(.chunksResponse) {
-            unsafe Self.appendChunk(bytes, to: &assembly)
-        } else if bytes.count >= 16 * 1024 {
-            // Large pieces go out from where they are.
-            unsafe sendAssembly(exchange.pointee.downstream)
-            unsafe sendDownstream(exchange.pointee.downstream, bytes)
-        } else {
-            unsafe assembly.append(bytes)
-        }
-    }
-
-    mutating func sendAssembly(_ downstream: SlotID) {
-        guard !assembly.isEmpty else { return }
-        unsafe sendDownstream(downstream, assembly.readable)
-        assembly.clear(keeping: 256 * 1024)
-    }
-
-    private mutating func pauseIfSlow(_ upstream: UnsafeMutablePointer<UpstreamConnection>, _ downstream: SlotID) {
-        guard let connection = unsafe downstreams.pointer(downstream) else { return }
-        if unsafe connection.pointee.output.count >= limits.outputHighWatermark { unsafe upstream.pointee.isPaused = true }
-    }
-
-    // MARK: The response head
-
-    private mutating func writeResponseHead(_ exchange: UnsafeMutablePointer<Exchange>) {
-        let framing = unsafe BodyFraming.response(head, toHEAD: exchange.pointee.flags.contains(.isHEAD))
-        unsafe exchange.pointee.responseFraming = framing
-        if case .length(let count) = framing { unsafe exchange.pointee.responseRemaining = count }
-        unsafe exchange.pointee.flags.insert(.responseStarted)
-        // An upstream that will not keep its connection is not pooled; the client's own connection is another matter.
-        let isHTTP10 = unsafe exchange.pointee.flags.contains(.isHTTP10)
-        var chunks = false
-        switch framing {
-        case .chunked, .untilClose:
-            if isHTTP10 { unsafe exchange.pointee.flags.remove(.keepsAlive) } else { chunks = true }
-        case .none, .length: break
-        }
-        if chunks { unsafe exchange.pointee.flags.insert(.chunksResponse) }
-        if unsafe !exchange.pointee.flags.contains(.requestComplete) || isDraining { unsafe exchange.pointee.flags.remove(.keepsAlive) }
-        unsafe exchange.pointee.record.responseCode = head.statusCode
-        unsafe exchange.pointee.record.details = .viaUpstream
-
-        assembly.append("HTTP/1.1 ")
-        assembly.append(decimal: UInt64(head.statusCode))
-        assembly.append(byte: UInt8(ascii: " "))
-        unsafe assembly.append(head.reason)
-        assembly.append("\r\n")
-        appendResponseFields()
-        if !head.has(.date) { dateCache.append(to: &assembly, unixNanoseconds: unix(now)) }
-        unsafe appendServiceTime(exchange)
-        if chunks {
-            assembly.append("Transfer-Encoding: chunked\r\n")
-        } else if let length = head.contentLength, head.statusCode != 204 {
-            assembly.append("Content-Length: ")
-            assembly.append(decimal: length)
-            assembly.append("\r\n")
-        }
-        if unsafe !exchange.pointee.flags.contains(.keepsAlive) {
-            assembly.append("Connection: close\r\n")
-        } else if isHTTP10 {
-            assembly.append("Connection: keep-alive\r\n")
-        }
-        assembly.append("\r\n")
-        unsafe exchange.pointee.record.responseHeaderBytes = UInt32(clamping: assembly.count)
-        unsafe exchange.pointee.record.times.downstreamSendBegin = now.nanoseconds(since: exchange.pointee.start)
-        unsafe captureResponseHeaders(exchange)
-        if !head.keepsAlive || framing == .untilClose, let upstream = unsafe upstreams.pointer(exchange.pointee.upstream) {
-            unsafe upstream.pointee.sawHangUp = true
-            unsafe upstream.pointee.isReadable = true
-        }
-    }
-
-    private mutating func appendResponseFields() {
-        for index in 0..<head.fieldCount {
-            let name = unsafe head.field(index).name
-            switch name {
-            case .other:
-                if head.connection.contains(.namesOthers), unsafe isNamedByConnection(head.name(at: index)) { continue }
-            case .contentLength, .upstreamServiceTime: continue
-            default: if name.isHopByHop { continue }
-            }
-            Self.appendField(head, index, to: &assembly)
-        }
-    }
-
-    private mutating func appendServiceTime(_ exchange: UnsafeMutablePointer<Exchange>) {
-        let begin = unsafe exchange.pointee.record.times.upstreamReceiveBegin
-        let sent = unsafe exchange.pointee.record.times.upstreamSendBegin
-        guard begin != RequestTimes.absent, sent != RequestTimes.absent else { return }
-        assembly.append("X-Envoy-Upstream-Service-Time: ")
-        assembly.append(decimal: begin > sent ? (begin - sent) / 1_000_000 : 0)
-        assembly.append("\r\n")
-    }
-
-    func captureResponseHeaders(_ exchange: UnsafeMutablePointer<Exchange>) {
-        guard unsafe needsRecord(exchange) else { return }
-        for index in plan.responseHeaders.indices {
-            unsafe plan.responseHeaders[index].withUnsafeBytes { name in
-                unsafe exchange.pointee.append(text: head.value(named: name), limits: limits)
-            }
-        }
-    }
-
     // MARK: Ends
 
     private mutating func responseCompleted(_ id: SlotID, leftover: Int) {
         guard let exchange = unsafe exchanges.pointer(id) else { return }
         unsafe exchange.pointee.record.times.upstreamReceiveEnd = now.nanoseconds(since: exchange.pointee.start)
+        unsafe endBody(exchange, trailers: trailerScratch.readable)
+        trailerScratch.clear()
         unsafe sendAssembly(exchange.pointee.downstream)
         // Bytes nobody asked for make the connection unfit for another request.
         let isReusable = unsafe leftover == 0 && exchange.pointee.flags.contains(.requestComplete)
@@ -395,6 +329,10 @@ extension ProxyWorker {
     /// The upstream closed (`wasClean`) or failed.
     mutating func upstreamEnded(_ id: SlotID, wasClean: Bool) {
         guard let upstream = unsafe upstreams.pointer(id), unsafe upstream.pointee.state != .closed else { return }
+        if unsafe upstream.pointee.isHTTP2 {
+            http2UpstreamEnded(id)
+            return
+        }
         let exchangeID = unsafe upstream.pointee.exchange
         guard let exchange = unsafe exchanges.pointer(exchangeID) else {
             closeUpstream(id)
@@ -408,49 +346,15 @@ extension ProxyWorker {
             }
             return
         }
-        if unsafe exchange.pointee.flags.contains(.responseStarted) {
-            if wasClean, unsafe exchange.pointee.responseFraming == .untilClose {
-                if unsafe exchange.pointee.flags.contains(.chunksResponse) { assembly.append("0\r\n\r\n") }
-                responseCompleted(exchangeID, leftover: 0)
-            } else {
-                unsafe exchange.pointee.record.flags.insert(.upstreamConnectionTermination)
-                unsafe exchange.pointee.record.details = .connectionTerminationAfterResponse
-                cutResponse(exchangeID)
-            }
+        if wasClean, unsafe exchange.pointee.flags.contains(.responseStarted) && exchange.pointee.responseFraming == .untilClose {
+            responseCompleted(exchangeID, leftover: 0)
             return
         }
-        abandonUpstream(id)
-        unsafe exchange.pointee.upstream = .none
-        if unsafe canSendAgain(exchange) && !(upstream.pointee.input.count > 0) {
-            handle.statistics.add(handle.statistics.staleRetries)
-            unsafe exchange.pointee.flags.insert(.wasRetried)
-            unsafe exchange.pointee.record.times.upstreamReceiveBegin = RequestTimes.absent
-            attachUpstream(exchangeID, freshConnection: true, hasMore: false)
-            return
-        }
-        reply(
-            exchangeID, 503, .connectionTerminationBeforeResponse, [.upstreamConnectionTermination],
-            body: "upstream connect error or disconnect/reset before headers. reset reason: connection termination", closes: false)
-    }
-
-    /// A kept connection may have been closed while our request was on its way. RFC 9110 9.2.2 lets a proxy send an idempotent request again
-    /// then; once, on a new connection, and only if none of its body is gone.
-    private func canSendAgain(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
-        let flags = unsafe exchange.pointee.flags
-        return flags.contains(.onReusedConnection) && flags.contains(.isIdempotent) && !flags.contains(.wasRetried)
-            && !flags.contains(.bodyForwarded) && flags.contains(.requestComplete)
+        attemptFailed(exchangeID, .terminated)
     }
 
     private mutating func upstreamBrokeProtocol(_ id: SlotID) {
-        guard let exchange = unsafe exchanges.pointer(id) else { return }
         handle.statistics.add(handle.statistics.upstreamProtocolErrors)
-        unsafe exchange.pointee.record.flags.insert(.upstreamProtocolError)
-        if unsafe exchange.pointee.flags.contains(.responseStarted) {
-            cutResponse(id)
-        } else {
-            reply(
-                id, 502, .protocolErrorBeforeResponse, [.upstreamProtocolError],
-                body: "upstream connect error or disconnect/reset before headers. reset reason: protocol error", closes: false)
-        }
+        attemptFailed(id, .protocolError)
     }
 }

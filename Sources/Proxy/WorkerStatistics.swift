@@ -15,6 +15,11 @@ public final class WorkerStatistics: Sendable {
     public let protocolErrors = Atomic<UInt64>(0)
     /// Requests sent again because a kept-alive connection turned out to be gone.
     public let staleRetries = Atomic<UInt64>(0)
+    public let http2Connections = Atomic<UInt64>(0)
+    /// HTTP/2 connections ended because of a flood (RFC 9113 10.5).
+    public let http2Floods = Atomic<UInt64>(0)
+    /// Requests taken back by their client before they were looked at.
+    public let http2EarlyResets = Atomic<UInt64>(0)
     public let upstreamProtocolErrors = Atomic<UInt64>(0)
     /// The longest time between two turns of the loop since somebody last took it, nanoseconds.
     public let turnNanosecondsMax = Atomic<UInt64>(0)

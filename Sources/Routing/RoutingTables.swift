@@ -126,6 +126,8 @@ public struct ClusterEntry: Sendable, BitwiseCopyable {
     public var idleTimeoutNanoseconds: UInt64 = 3_600_000_000_000
     /// 0 = unlimited.
     public var maxRequestsPerConnection: UInt32 = 0
+    /// Endpoints are spoken to in HTTP/2, by prior knowledge.
+    public var isHTTP2 = false
     /// For requests that reach no endpoint.
     public var labels = LabelSetID.none
 }

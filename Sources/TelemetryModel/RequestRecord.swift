@@ -185,6 +185,12 @@ public enum ResponseCodeDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable 
     case requestURITooLong
     case requestHeaderTimeout
     case unsupportedTransferEncoding
+    case remoteResetBeforeResponse
+    case refusedStreamBeforeResponse
+    case remoteResetAfterResponse
+    case protocolErrorAfterResponse
+    case http2RemoteReset
+    case http2ProtocolError
 
     /// As the access log prints it; nil = `-`.
     public var text: String? {
@@ -216,6 +222,12 @@ public enum ResponseCodeDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable 
         case .requestURITooLong: "request_uri_too_long"
         case .requestHeaderTimeout: "request_header_timeout"
         case .unsupportedTransferEncoding: "http1.invalid_transfer_encoding"
+        case .remoteResetBeforeResponse: "upstream_reset_before_response_started{remote_reset}"
+        case .refusedStreamBeforeResponse: "upstream_reset_before_response_started{remote_refused_stream_reset}"
+        case .remoteResetAfterResponse: "upstream_reset_after_response_started{remote_reset}"
+        case .protocolErrorAfterResponse: "upstream_reset_after_response_started{protocol_error}"
+        case .http2RemoteReset: "http2.remote_reset"
+        case .http2ProtocolError: "http2.violation.of.messaging.rule"
         }
     }
 }

@@ -13,7 +13,7 @@ import Testing
     static let neighbours: Set<[String]> = [["TelemetryWire", "TelemetryModel"]]
     /// Which Swift targets use a C library or a package.
     static let users: [String: Set<String>] = [
-        "CSystem": ["Primitives", "EventLoops"], "CSQLite": ["TelemetryStore"], "CZstd": ["TelemetryStore"], "CZlib": ["HTTP"],
+        "CSystem": ["Primitives", "EventLoops"], "CSQLite": ["TelemetryStore"], "CZstd": ["TelemetryStore"], "CZlib": ["HTTP"], "CNGHTTP2": ["HTTP"],
         "CRE2": ["Routing"], "CRE2System": [], "COTLP": ["TelemetryWire"], "CProtobufC": ["TelemetryWire"],
         "Yams": ["MeshConfig"], "CYaml": ["MeshConfig"], "ArgumentParser": ["skein"], "Logging": ["MeshRuntime"],
     ]

@@ -1,0 +1,358 @@
+internal import CNGHTTP2
+internal import Primitives
+
+/// What nghttp2's callbacks of one session work with. At an address that never changes.
+@safe
+struct HTTP2Context: ~Copyable {
+    let role: HTTP2Session.Role
+    let inbox: UnsafeMutablePointer<HTTP2Inbox>
+    let limits: HTTPLimits
+    var now: MonotonicInstant
+    var guardian: HTTP2FloodGuard
+    var isFlooded = false
+    /// The bytes that `receive` was given.
+    var inputBase: UnsafePointer<UInt8>?
+    var sawGoAway = false
+    var saidGoAway = false
+    var openStreams = 0
+    /// Output states of all open streams, for the end of the session.
+    var firstStream: UnsafeMutablePointer<HTTP2Stream>?
+    /// The code of the GOAWAY we sent; 0 = none, or no error.
+    var sentErrorCode: UInt32 = 0
+
+    // The header section being received; one at a time in a connection (RFC 9113 4.3).
+    var block = HTTP2Block()
+    var blockBytes = ByteBuffer()
+    var blockFields: [HeaderField] = []
+    /// Crumbs of `cookie`, joined (RFC 9113 8.2.3).
+    var cookies = ByteBuffer()
+
+    init(role: HTTP2Session.Role, inbox: UnsafeMutablePointer<HTTP2Inbox>, limits: HTTPLimits, now: MonotonicInstant) {
+        self.role = role
+        unsafe self.inbox = unsafe inbox
+        self.limits = limits
+        self.now = now
+        guardian = HTTP2FloodGuard(now: now)
+        unsafe inputBase = nil
+        unsafe firstStream = nil
+    }
+
+    mutating func adopt(_ stream: UnsafeMutablePointer<HTTP2Stream>) {
+        openStreams += 1
+        unsafe stream.pointee.next = firstStream
+        unsafe stream.pointee.previous = nil
+        unsafe firstStream?.pointee.previous = stream
+        unsafe firstStream = unsafe stream
+    }
+
+    mutating func release(_ stream: UnsafeMutablePointer<HTTP2Stream>) {
+        let next = unsafe stream.pointee.next
+        let previous = unsafe stream.pointee.previous
+        unsafe next?.pointee.previous = previous
+        if let previous = unsafe previous {
+            unsafe previous.pointee.next = next
+        } else {
+            unsafe firstStream = unsafe next
+        }
+        openStreams -= 1
+        unsafe inbox.pointee.giveBack(stream)
+    }
+
+    mutating func returnStreams() {
+        while let stream = unsafe firstStream { unsafe release(stream) }
+    }
+
+    mutating func spend() {
+        if !guardian.spend(now: now) { isFlooded = true }
+    }
+
+    // MARK: A header section
+
+    mutating func beginBlock() {
+        block = HTTP2Block()
+        blockBytes.clear(keeping: 4096)
+        blockFields.removeAll(keepingCapacity: true)
+        cookies.clear(keeping: 4096)
+    }
+
+    mutating func add(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
+        block.byteCount &+= UInt32(clamping: name.count &+ value.count)
+        guard Int(block.byteCount) <= limits.headBytesMax, blockFields.count < min(limits.fieldCountMax, HTTPLimits.fieldSlots - 1) else {
+            block.isTooLarge = true
+            return
+        }
+        if name.count > 1, unsafe name[0] == UInt8(ascii: ":") {
+            unsafe addPseudo(name, value)
+            return
+        }
+        if unsafe ASCII.equal(name, "cookie") {
+            if !cookies.isEmpty { cookies.append("; ") }
+            unsafe cookies.append(value)
+            return
+        }
+        unsafe addField(name, value)
+    }
+
+    /// Kept as an HTTP/1.1 line, so that it can be passed on in either version.
+    private mutating func addField(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
+        var field = HeaderField()
+        field.nameStart = UInt32(truncatingIfNeeded: blockBytes.count)
+        field.nameCount = UInt16(clamping: name.count)
+        field.valueStart = UInt32(truncatingIfNeeded: blockBytes.count + name.count + 2)
+        field.valueCount = UInt32(truncatingIfNeeded: value.count)
+        field.isCanonical = true
+        field.name = unsafe HeaderName.lookup(name)
+        unsafe blockBytes.append(name)
+        blockBytes.append(": ")
+        unsafe blockBytes.append(value)
+        blockBytes.append("\r\n")
+        blockFields.append(field)
+    }
+
+    private mutating func addPseudo(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
+        let slice = HTTP2Block.Slice(start: UInt32(truncatingIfNeeded: blockBytes.count), count: UInt32(truncatingIfNeeded: value.count), isThere: true)
+        switch unsafe name[1] {
+        case UInt8(ascii: "m"): block.method = slice
+        case UInt8(ascii: "a"): block.authority = slice
+        case UInt8(ascii: "s"):
+            // `:status` was checked by nghttp2: three digits.
+            if unsafe ASCII.equal(name, ":status") {
+                block.status = unsafe UInt16(clamping: ASCII.decimal(value) ?? 0)
+                return
+            }
+            block.scheme = slice
+        case UInt8(ascii: "p"):
+            if unsafe ASCII.equal(name, ":protocol") {
+                block.isExtendedConnect = true
+                return
+            }
+            block.path = slice
+        default: return
+        }
+        unsafe blockBytes.append(value)
+    }
+
+    /// Moves the finished section into the inbox and tells of it.
+    mutating func endBlock(stream: Int32, token: UInt64, endsStream: Bool) {
+        if !cookies.isEmpty {
+            let name: StaticString = "cookie"
+            unsafe addField(UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount), cookies.readable)
+        }
+        block.endsStream = endsStream
+        unsafe block.bytesStart = UInt32(truncatingIfNeeded: inbox.pointee.bytes.count)
+        block.bytesCount = UInt32(truncatingIfNeeded: blockBytes.count)
+        unsafe block.fieldStart = UInt32(truncatingIfNeeded: inbox.pointee.fields.count)
+        block.fieldCount = UInt32(truncatingIfNeeded: blockFields.count)
+        unsafe inbox.pointee.bytes.append(blockBytes.readable)
+        for index in blockFields.indices { unsafe inbox.pointee.fields.append(blockFields[index]) }
+        unsafe inbox.pointee.blocks.append(block)
+        let place = unsafe UInt32(truncatingIfNeeded: inbox.pointee.blocks.count - 1)
+        unsafe inbox.pointee.events.append(HTTP2Event(kind: .head, stream: stream, token: token, start: place))
+        if endsStream { unsafe inbox.pointee.events.append(HTTP2Event(kind: .end, stream: stream, token: token)) }
+        if blockBytes.capacity > 8192 { blockBytes.release() }
+    }
+}
+
+/// The callbacks, the same for all sessions of the process.
+///
+/// `@unchecked Sendable`: written once before anybody sees it; nghttp2 copies it into each session.
+@safe
+final class HTTP2Callbacks: @unchecked Sendable {
+    static let shared = HTTP2Callbacks()
+    let pointer: OpaquePointer
+
+    private init() {
+        var callbacks: OpaquePointer?
+        unsafe nghttp2_session_callbacks_new(&callbacks)
+        guard let callbacks = unsafe callbacks else { preconditionFailure("out of memory") }
+        unsafe pointer = unsafe callbacks
+        unsafe nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks) { session, frame, user in
+            unsafe HTTP2Callbacks.beginHeaders(session, frame, user)
+        }
+        unsafe nghttp2_session_callbacks_set_on_header_callback(callbacks) { _, _, name, nameCount, value, valueCount, _, user in
+            guard let context = unsafe HTTP2Callbacks.context(user) else { return 0 }
+            unsafe context.pointee.add(
+                UnsafeRawBufferPointer(start: name, count: nameCount), UnsafeRawBufferPointer(start: value, count: valueCount))
+            return 0
+        }
+        unsafe nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks) { _, _, _, _, _, _, _, _ in
+            // Malformed fields make the message malformed (RFC 9113 8.1.1); nghttp2 alone would drop them in silence.
+            NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue
+        }
+        unsafe nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks) { session, frame, user in
+            unsafe HTTP2Callbacks.frameReceived(session, frame, user)
+        }
+        unsafe nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks) { _, header, user in
+            unsafe HTTP2Callbacks.frameBegins(header, user)
+        }
+        unsafe nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks) { session, _, stream, data, count, user in
+            unsafe HTTP2Callbacks.dataReceived(session, stream, data, count, user)
+        }
+        unsafe nghttp2_session_callbacks_set_on_frame_send_callback(callbacks) { session, frame, user in
+            unsafe HTTP2Callbacks.frameSent(session, frame, user)
+        }
+        unsafe nghttp2_session_callbacks_set_on_stream_close_callback(callbacks) { session, stream, code, user in
+            unsafe HTTP2Callbacks.streamClosed(session, stream, code, user)
+        }
+    }
+
+    static func context(_ user: UnsafeMutableRawPointer?) -> UnsafeMutablePointer<HTTP2Context>? {
+        unsafe user?.assumingMemoryBound(to: HTTP2Context.self)
+    }
+
+    static func stream(_ session: OpaquePointer?, _ id: Int32) -> UnsafeMutablePointer<HTTP2Stream>? {
+        unsafe nghttp2_session_get_stream_user_data(session, id)?.assumingMemoryBound(to: HTTP2Stream.self)
+    }
+
+    private static func beginHeaders(
+        _ session: OpaquePointer?, _ frame: UnsafePointer<nghttp2_frame>?, _ user: UnsafeMutableRawPointer?
+    ) -> Int32 {
+        guard let context = unsafe context(user), let frame = unsafe frame else { return 0 }
+        unsafe context.pointee.beginBlock()
+        if unsafe context.pointee.role == .server && frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST {
+            let stream = unsafe context.pointee.inbox.pointee.takeStream(token: 0)
+            unsafe context.pointee.adopt(stream)
+            unsafe _ = nghttp2_session_set_stream_user_data(session, frame.pointee.hd.stream_id, stream)
+        }
+        return 0
+    }
+
+    /// Counts the frames that are worth counting even when nghttp2 would ignore them.
+    private static func frameBegins(_ header: UnsafePointer<nghttp2_frame_hd>?, _ user: UnsafeMutableRawPointer?) -> Int32 {
+        guard let context = unsafe context(user), let header = unsafe header else { return 0 }
+        switch unsafe header.pointee.type {
+        case UInt8(NGHTTP2_DATA.rawValue):
+            let isEnd = unsafe header.pointee.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
+            if unsafe header.pointee.length > 0 {
+                unsafe context.pointee.guardian.earn()
+            } else if !isEnd {
+                unsafe context.pointee.spend()
+            }
+        case UInt8(NGHTTP2_HEADERS.rawValue):
+            // One stream more than allowed is decoded all the same, and refused.
+            if unsafe context.pointee.role == .server && context.pointee.openStreams >= Int(HTTP2Session.streamsMax) { unsafe context.pointee.spend() }
+        default:
+            // Everything else asks for attention and carries nothing: a peer earns these with the requests and data it sends, and with time.
+            unsafe context.pointee.spend()
+        }
+        return 0
+    }
+
+    private static func frameReceived(
+        _ session: OpaquePointer?, _ frame: UnsafePointer<nghttp2_frame>?, _ user: UnsafeMutableRawPointer?
+    ) -> Int32 {
+        guard let context = unsafe context(user), let frame = unsafe frame else { return 0 }
+        let header = unsafe frame.pointee.hd
+        let ends = header.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
+        switch header.type {
+        case UInt8(NGHTTP2_HEADERS.rawValue):
+            guard let stream = unsafe stream(session, header.stream_id) else { return 0 }
+            unsafe context.pointee.endBlock(stream: header.stream_id, token: stream.pointee.token, endsStream: ends)
+        case UInt8(NGHTTP2_DATA.rawValue):
+            guard ends, let stream = unsafe stream(session, header.stream_id) else { return 0 }
+            unsafe context.pointee.inbox.pointee.events.append(HTTP2Event(kind: .end, stream: header.stream_id, token: stream.pointee.token))
+        case UInt8(NGHTTP2_GOAWAY.rawValue):
+            unsafe context.pointee.sawGoAway = true
+            unsafe context.pointee.inbox.pointee.events.append(HTTP2Event(kind: .goAway, stream: 0, token: 0))
+        default: break
+        }
+        return 0
+    }
+
+    private static func frameSent(_ session: OpaquePointer?, _ frame: UnsafePointer<nghttp2_frame>?, _ user: UnsafeMutableRawPointer?) -> Int32 {
+        guard let frame = unsafe frame, let context = unsafe context(user) else { return 0 }
+        let header = unsafe frame.pointee.hd
+        switch header.type {
+        case UInt8(NGHTTP2_GOAWAY.rawValue):
+            unsafe context.pointee.sentErrorCode = frame.pointee.goaway.error_code
+        case UInt8(NGHTTP2_DATA.rawValue), UInt8(NGHTTP2_HEADERS.rawValue):
+            guard header.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0, let stream = unsafe stream(session, header.stream_id),
+                unsafe stream.pointee.stopsPeer
+            else { return 0 }
+            unsafe _ = nghttp2_submit_rst_stream(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), header.stream_id, HTTP2ErrorCode.noError)
+        default: break
+        }
+        return 0
+    }
+
+    private static func dataReceived(
+        _ session: OpaquePointer?, _ id: Int32, _ data: UnsafePointer<UInt8>?, _ count: Int, _ user: UnsafeMutableRawPointer?
+    ) -> Int32 {
+        guard let context = unsafe context(user), let data = unsafe data, let base = unsafe context.pointee.inputBase else { return 0 }
+        guard let stream = unsafe stream(session, id), unsafe stream.pointee.token != 0 || context.pointee.role == .server else {
+            // Nobody wants it: only the connection's window must not shrink for ever.
+            unsafe _ = nghttp2_session_consume(session, id, count)
+            return 0
+        }
+        unsafe context.pointee.inbox.pointee.events.append(
+            HTTP2Event(
+                kind: .data, stream: id, token: stream.pointee.token, start: UInt32(clamping: data - base), count: UInt32(clamping: count)))
+        return 0
+    }
+
+    private static func streamClosed(_ session: OpaquePointer?, _ id: Int32, _ code: UInt32, _ user: UnsafeMutableRawPointer?) -> Int32 {
+        guard let context = unsafe context(user), let stream = unsafe stream(session, id) else { return 0 }
+        let token = unsafe stream.pointee.token
+        // Also without an owner: one may be on its way from an event that has not been looked at.
+        unsafe context.pointee.inbox.pointee.events.append(HTTP2Event(kind: .closed, stream: id, token: token, code: code))
+        if code == HTTP2ErrorCode.noError { unsafe context.pointee.guardian.earn() }
+        unsafe _ = nghttp2_session_set_stream_user_data(session, id, nil)
+        unsafe context.pointee.release(stream)
+        return 0
+    }
+
+    // MARK: Sending
+
+    static func provider(_ stream: UnsafeMutablePointer<HTTP2Stream>) -> nghttp2_data_provider {
+        var provider = unsafe nghttp2_data_provider()
+        unsafe provider.source.ptr = UnsafeMutableRawPointer(stream)
+        unsafe provider.read_callback = { session, id, out, room, flags, source, user in
+            unsafe HTTP2Callbacks.read(session, id, out, room, flags, source, user)
+        }
+        return unsafe provider
+    }
+
+    /// Waiting bytes fall to this before a paused source is told to go on.
+    static let lowWatermark = 64 * 1024
+
+    private static func read(
+        _ session: OpaquePointer?, _ id: Int32, _ out: UnsafeMutablePointer<UInt8>?, _ room: Int, _ flags: UnsafeMutablePointer<UInt32>?,
+        _ source: UnsafeMutablePointer<nghttp2_data_source>?, _ user: UnsafeMutableRawPointer?
+    ) -> Int {
+        guard let context = unsafe context(user), let out = unsafe out, let flags = unsafe flags,
+            let stream = unsafe source?.pointee.ptr?.assumingMemoryBound(to: HTTP2Stream.self)
+        else { return Int(NGHTTP2_ERR_CALLBACK_FAILURE.rawValue) }
+        let count = unsafe min(room, stream.pointee.output.count)
+        if count > 0, let base = unsafe stream.pointee.output.readable.baseAddress {
+            unsafe UnsafeMutableRawPointer(out).copyMemory(from: base, byteCount: count)
+            unsafe stream.pointee.output.consume(count)
+            unsafe context.pointee.guardian.earn()
+        }
+        if unsafe stream.pointee.isWatched && stream.pointee.output.count <= lowWatermark {
+            unsafe stream.pointee.isWatched = false
+            unsafe context.pointee.inbox.pointee.drained.append(stream.pointee.token)
+        }
+        if unsafe stream.pointee.output.isEmpty {
+            if unsafe stream.pointee.isEnded {
+                unsafe flags.pointee |= UInt32(NGHTTP2_DATA_FLAG_EOF.rawValue)
+                if unsafe !stream.pointee.trailers.isEmpty {
+                    unsafe flags.pointee |= UInt32(NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue)
+                    unsafe sendTrailers(session, id, context, stream)
+                }
+            } else if count == 0 {
+                unsafe stream.pointee.isDeferred = true
+                return Int(NGHTTP2_ERR_DEFERRED.rawValue)
+            }
+        }
+        return count
+    }
+
+    private static func sendTrailers(
+        _ session: OpaquePointer?, _ id: Int32, _ context: UnsafeMutablePointer<HTTP2Context>, _ stream: UnsafeMutablePointer<HTTP2Stream>
+    ) {
+        unsafe context.pointee.inbox.pointee.trailerList.begin()
+        unsafe context.pointee.inbox.pointee.trailerList.add(lines: stream.pointee.trailers.readable)
+        unsafe _ = nghttp2_submit_trailer(
+            session, id, context.pointee.inbox.pointee.trailerList.table, context.pointee.inbox.pointee.trailerList.count)
+    }
+}

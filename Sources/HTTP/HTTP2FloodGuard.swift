@@ -1,0 +1,33 @@
+public import Primitives
+
+/// Counts the frames that cost us more than their sender: SETTINGS, PING, resets, empty frames and the like. A bucket that refills with time and with real
+/// work; when it is empty the connection ends (RFC 9113 10.5).
+public struct HTTP2FloodGuard: Sendable, BitwiseCopyable {
+    /// Frames a peer may send at once without doing anything useful.
+    public static let burst: Int32 = 1000
+    /// Frames it may send so each second for ever.
+    public static let perSecond: UInt64 = 100
+    /// What one request or one DATA frame with content earns.
+    static let earned: Int32 = 4
+
+    private var left = Self.burst
+    private var refilled: MonotonicInstant
+
+    public init(now: MonotonicInstant) { refilled = now }
+
+    /// Counts one frame; false when that was one too many.
+    public mutating func spend(now: MonotonicInstant) -> Bool {
+        if left > 0 {
+            left -= 1
+            return true
+        }
+        let elapsed = now.nanoseconds(since: refilled)
+        let grant = elapsed / (1_000_000_000 / Self.perSecond)
+        guard grant > 0 else { return false }
+        refilled = now
+        left = Int32(clamping: min(UInt64(Self.burst), grant)) - 1
+        return true
+    }
+
+    public mutating func earn() { left = min(Self.burst, left + Self.earned) }
+}

@@ -1,0 +1,165 @@
+internal import Primitives
+
+/// Something that a peer did on an HTTP/2 connection, in the order in which it did it.
+public struct HTTP2Event: BitwiseCopyable, Sendable {
+    public enum Kind: UInt8, Sendable, BitwiseCopyable {
+        /// A whole header section: `block` says which. A request, a response (also an interim one), or trailers.
+        case head
+        /// Body bytes: `start` and `count` are the place in the bytes given to `HTTP2Session.receive`.
+        case data
+        /// The peer's half of the stream is complete, after its head, data and trailers.
+        case end
+        /// The stream is gone; with `code` 0 after a proper end, else it was reset by either side or refused.
+        case closed
+        /// The peer will accept no further stream.
+        case goAway
+    }
+
+    public var kind: Kind
+    /// The stream; 0 for `goAway`.
+    public var stream: Int32
+    /// What the owner attached to the stream; 0 = nothing.
+    public var token: UInt64
+    public var start: UInt32 = 0
+    public var count: UInt32 = 0
+    /// RFC 9113 7.
+    public var code: UInt32 = 0
+}
+
+/// Error codes of RFC 9113 7 that this proxy sends or acts on.
+public enum HTTP2ErrorCode {
+    public static let noError: UInt32 = 0
+    public static let protocolError: UInt32 = 1
+    public static let internalError: UInt32 = 2
+    public static let refusedStream: UInt32 = 7
+    public static let cancel: UInt32 = 8
+    public static let enhanceYourCalm: UInt32 = 11
+}
+
+/// A header section as received: fields in the inbox's tables, pseudo-header fields apart.
+public struct HTTP2Block: BitwiseCopyable, Sendable {
+    /// Place in the inbox's bytes.
+    struct Slice: BitwiseCopyable, Sendable {
+        var start: UInt32 = 0
+        var count: UInt32 = 0
+        var isThere = false
+    }
+
+    var bytesStart: UInt32 = 0
+    var bytesCount: UInt32 = 0
+    var fieldStart: UInt32 = 0
+    var fieldCount: UInt32 = 0
+    var method = Slice()
+    var scheme = Slice()
+    var authority = Slice()
+    var path = Slice()
+    /// `:protocol` of an extended CONNECT (RFC 8441).
+    var isExtendedConnect = false
+    /// 0 in a request and in trailers.
+    public internal(set) var status: UInt16 = 0
+    /// The section exceeded `HTTPLimits.headBytesMax` or `fieldCountMax`; what is here is its beginning.
+    public internal(set) var isTooLarge = false
+    /// No body follows.
+    public internal(set) var endsStream = false
+    /// Size by RFC 9113 6.5.2 without its 32 bytes a field: names and values.
+    public internal(set) var byteCount: UInt32 = 0
+
+    /// A request's, as opposed to a response's or a trailer section.
+    public var isRequest: Bool { method.isThere }
+    public var isTrailers: Bool { !method.isThere && status == 0 }
+}
+
+/// What one `receive` or `fill` of any of a worker's sessions had to tell. Owned by the worker, at an address that never changes, and emptied by it
+/// after each call.
+@safe
+public struct HTTP2Inbox: ~Copyable {
+    public internal(set) var events: [HTTP2Event] = []
+    var blocks: [HTTP2Block] = []
+    var bytes = ByteBuffer()
+    var fields: [HeaderField] = []
+    /// Tokens of streams whose waiting output has fallen to the low watermark.
+    public internal(set) var drained: [UInt64] = []
+    /// For trailer sections, which are put together while nghttp2 sends.
+    var trailerList = HTTP2FieldList()
+    /// Output states not in use.
+    var freeStreams: [UnsafeMutablePointer<HTTP2Stream>] = unsafe []
+    /// Output buffers are kept warm up to this many streams.
+    static let freeStreamsMax = 1024
+
+    public init() {}
+
+    deinit {
+        for unsafe stream in unsafe freeStreams {
+            unsafe stream.deinitialize(count: 1)
+            unsafe stream.deallocate()
+        }
+    }
+
+    /// Forgets events and their bytes, keeping the memory unless it has grown large.
+    public mutating func clear() {
+        events.removeAll(keepingCapacity: true)
+        blocks.removeAll(keepingCapacity: true)
+        fields.removeAll(keepingCapacity: fields.capacity <= 16 * 1024)
+        bytes.clear(keeping: 512 * 1024)
+    }
+
+    public mutating func clearDrained() { drained.removeAll(keepingCapacity: true) }
+
+    public func block(of event: HTTP2Event) -> HTTP2Block { blocks[Int(event.start)] }
+
+    mutating func takeStream(token: UInt64) -> UnsafeMutablePointer<HTTP2Stream> {
+        if let stream = unsafe freeStreams.popLast() {
+            unsafe stream.pointee.token = token
+            return unsafe stream
+        }
+        let stream = UnsafeMutablePointer<HTTP2Stream>.allocate(capacity: 1)
+        unsafe stream.initialize(to: HTTP2Stream(token: token))
+        return unsafe stream
+    }
+
+    mutating func giveBack(_ stream: UnsafeMutablePointer<HTTP2Stream>) {
+        guard unsafe freeStreams.count < Self.freeStreamsMax else {
+            unsafe stream.deinitialize(count: 1)
+            unsafe stream.deallocate()
+            return
+        }
+        unsafe stream.pointee.reset()
+        unsafe freeStreams.append(stream)
+    }
+}
+
+/// Our half of a stream: what waits to be sent on it.
+@safe
+struct HTTP2Stream: ~Copyable {
+    var token: UInt64
+    var output = ByteBuffer()
+    /// Nothing will be appended any more.
+    var isEnded = false
+    /// nghttp2 waits for `resume`.
+    var isDeferred = false
+    /// Fields of the trailer section, as lines; empty = none.
+    var trailers = ByteBuffer()
+    /// Someone waits for the output to drain.
+    var isWatched = false
+    /// Reset the stream once our half is sent.
+    var stopsPeer = false
+    /// Neighbours among the open streams of the session.
+    var next: UnsafeMutablePointer<HTTP2Stream>?
+    var previous: UnsafeMutablePointer<HTTP2Stream>?
+
+    init(token: UInt64) {
+        self.token = token
+        unsafe next = nil
+        unsafe previous = nil
+    }
+
+    mutating func reset() {
+        token = 0
+        output.clear(keeping: 16 * 1024)
+        isEnded = false
+        isDeferred = false
+        trailers.clear(keeping: 1024)
+        isWatched = false
+        stopsPeer = false
+    }
+}

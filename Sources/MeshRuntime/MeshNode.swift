@@ -81,7 +81,9 @@ final class MeshNode {
         pump = try RecordPump(
             rings: proxy.workers.map(\.ring), plan: plan, sink: sink, catalogs: catalogs, statistics: statistics, say: say)
         let selfMetrics = SelfMetrics()
-        metrics = MetricsExposition(shards: proxy.workers.map(\.shard), catalogs: catalogs, selfMetrics: selfMetrics, pool: pool)
+        let handles = proxy.workers
+        metrics = MetricsExposition(
+            shards: handles.map(\.shard), catalogs: catalogs, selfMetrics: selfMetrics, pool: pool, tcp: { handles.flatMap { $0.tcpShard.snapshot() } })
         resolverThread = try resolver.start()
         resolver.want(first.routing.hostsToResolve)
         try startServers(receivers, queries)

@@ -21,6 +21,7 @@ extension ProxyWorker {
     /// The response head in `head` is the attempt's. False when it was given up for another attempt.
     @discardableResult
     mutating func takeResponseHead(_ id: SlotID, _ exchange: UnsafeMutablePointer<Exchange>, framing: BodyFraming) -> Bool {
+        unsafe takeTrailers(exchange)
         unsafe writeResponseHead(exchange, framing: framing)
         unsafe sendHTTP1Head(exchange)
         return true
@@ -38,7 +39,17 @@ extension ProxyWorker {
         }
     }
 
-    mutating func takeTrailers(_ exchange: UnsafeMutablePointer<Exchange>) {}
+    /// Reads what the trailers (or a head that stands for them) in `head` say of the request.
+    func takeTrailers(_ exchange: UnsafeMutablePointer<Exchange>) {
+        guard unsafe exchange.pointee.flags.contains(.isGRPC), let value = unsafe grpcStatusField() else { return }
+        // 17 codes are defined; an unknown one still counts as itself.
+        unsafe exchange.pointee.record.grpcStatus = UInt8(clamping: min(254, ASCII.decimal(value) ?? 2))
+    }
+
+    private func grpcStatusField() -> UnsafeRawBufferPointer? {
+        let name: StaticString = "grpc-status"
+        return unsafe head.value(named: UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount))
+    }
 
     /// The attempt is over without a whole response. Its connection or stream is already detached, or is now.
     mutating func attemptFailed(_ id: SlotID, _ failure: AttemptFailure) {

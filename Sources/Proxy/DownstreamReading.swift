@@ -156,8 +156,9 @@ extension ProxyWorker {
                 }
             }
             if unsafe exchange.pointee.flags.contains(.isTunnel) {
-                unsafe sendUpstream(exchange.pointee.upstream, rest)
                 unsafe exchange.pointee.record.requestBodyBytes &+= UInt64(rest.count)
+                unsafe touch(connection.pointee.exchange, exchange)
+                unsafe sendUpstream(exchange.pointee.upstream, rest)
                 return bytes.count
             }
             if unsafe exchange.pointee.flags.contains(.requestComplete) { return offset }
@@ -377,7 +378,12 @@ extension ProxyWorker {
             return
         }
         unsafe wakeUpstream(behind: connection)
-        if unsafe connection.pointee.exchange.isNone { resumeLater(downstream: id) }
+        if let exchange = unsafe exchanges.pointer(connection.pointee.exchange) {
+            // The upstream of a tunnel had ended before everything was out.
+            if unsafe exchange.pointee.flags.isSuperset(of: [.isTunnel, .upstreamEnded]) { unsafe Socket.shutdownWrite(connection.pointee.fd) }
+        } else {
+            resumeLater(downstream: id)
+        }
     }
 
     /// A slow client has taken enough: read its upstream again.

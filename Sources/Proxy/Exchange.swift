@@ -47,6 +47,10 @@ struct Exchange: ~Copyable {
     /// Body bytes of an HTTP/2 upstream that it may not yet replace by new ones.
     var upstreamUnconsumed = 0
 
+    // TCP: bytes already reported to the counters.
+    var countedSent: UInt64 = 0
+    var countedReceived: UInt64 = 0
+
     // Deadlines.
     /// The route's timeout.
     var timer = TimerWheel.TimerID.none
@@ -64,6 +68,8 @@ struct Exchange: ~Copyable {
     /// What `attemptTimer` is for.
     enum AttemptWait {
         case none, perTryTimeout
+        /// TCP: time to report bytes.
+        case tcpReport
     }
 
     struct Flags: OptionSet {
@@ -100,8 +106,8 @@ struct Exchange: ~Copyable {
         static let isGRPC = Flags(rawValue: 1 << 19)
         /// The whole request has been given to the current attempt.
         static let endSent = Flags(rawValue: 1 << 20)
-        /// Counted and logged; only its record remains to be parked.
-        static let isFinished = Flags(rawValue: 1 << 21)
+        /// A TCP connection rather than a request; always a tunnel.
+        static let isTCP = Flags(rawValue: 1 << 21)
     }
 
     init() {}
@@ -132,6 +138,8 @@ struct Exchange: ~Copyable {
         responseRemaining = 0
         responseDecoder = ChunkedDecoder()
         upstreamUnconsumed = 0
+        countedSent = 0
+        countedReceived = 0
         timer = .none
         attemptTimer = .none
         attemptWait = .none

@@ -104,15 +104,21 @@ extension ProxyWorker {
         unsafe exchange.pointee.pool = -1
         let duration = unsafe now.nanoseconds(since: exchange.pointee.start)
         unsafe exchange.pointee.record.times.downstreamSendEnd = duration
-        unsafe count(exchange, durationNanoseconds: duration)
+        if unsafe exchange.pointee.flags.contains(.isTCP) {
+            unsafe reportTCP(exchange, closed: 1)
+        } else {
+            unsafe count(exchange, durationNanoseconds: duration)
+        }
         if unsafe needsRecord(exchange) { unsafe emitRecord(exchange) }
         finishedExchanges.append(id)
     }
 
     private func count(_ exchange: UnsafeMutablePointer<Exchange>, durationNanoseconds: UInt64) {
-        let key = unsafe SeriesKey(
+        var key = unsafe SeriesKey(
             labels: exchange.pointee.record.labels, responseCode: exchange.pointee.record.responseCode, flags: exchange.pointee.record.flags,
             side: exchange.pointee.record.side)
+        unsafe key.isGRPC = exchange.pointee.flags.contains(.isGRPC)
+        unsafe key.grpcStatus = exchange.pointee.record.grpcStatus
         var sample = REDSample()
         sample.durationMicroseconds = durationNanoseconds / 1000
         sample.requestBytes = unsafe UInt64(exchange.pointee.record.requestHeaderBytes) &+ exchange.pointee.record.requestBodyBytes

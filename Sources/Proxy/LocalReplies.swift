@@ -55,6 +55,13 @@ extension ProxyWorker {
         guard let exchange = unsafe exchanges.pointer(id) else { return }
         let downstreamID = unsafe exchange.pointee.downstream
         unsafe abandonAttempt(id, exchange)
+        if unsafe exchange.pointee.flags.contains(.isTCP) {
+            unsafe exchange.pointee.record.details = details
+            unsafe exchange.pointee.record.flags.formUnion(flags)
+            finish(id)
+            closeDownstream(downstreamID)
+            return
+        }
         unsafe exchange.pointee.record.responseCode = status
         unsafe exchange.pointee.record.details = details
         unsafe exchange.pointee.record.flags.formUnion(flags)
@@ -115,6 +122,7 @@ extension ProxyWorker {
             // A gRPC client reads its status where it expects it: trailers-only (gRPC over HTTP/2, "Responses").
             let code = GRPCStatus.code(forHTTP: status)
             unsafe exchange.pointee.record.responseCode = 200
+            unsafe exchange.pointee.record.grpcStatus = code
             fieldList.add("content-type", "application/grpc")
             fieldList.add("grpc-status", decimal: UInt64(code))
             if body.utf8CodeUnitCount > 0 { fieldList.add("grpc-message", body) }

@@ -20,6 +20,10 @@ public struct ProxyLimits: Sendable {
     public var idleTimeoutNanoseconds: UInt64 = 3_600_000_000_000
     /// A request of which nothing moves (Envoy's stream idle timeout: five minutes). 408 or 504, flag SI.
     public var streamIdleTimeoutNanoseconds: UInt64 = 300_000_000_000
+    /// A TCP connection on which nothing moves (Envoy's default: one hour).
+    public var tcpIdleTimeoutNanoseconds: UInt64 = 3_600_000_000_000
+    /// Open TCP connections report their bytes this often (Istio's default).
+    public var tcpReportNanoseconds: UInt64 = 5_000_000_000
     /// Reading and dropping what a client still sends after it was refused, so that it sees the answer instead of a reset.
     public var lingerNanoseconds: UInt64 = 2_000_000_000
     public var lingerBytesMax = 1 << 20

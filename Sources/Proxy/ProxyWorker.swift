@@ -20,6 +20,7 @@ public final class WorkerHandle: Sendable {
     public let mailbox: Mailbox<WorkerCommand>
     public let ring: RecordRing
     public let shard: REDShard
+    public let tcpShard = TCPShard()
     public let statistics = WorkerStatistics()
     public let limits: ProxyLimits
 

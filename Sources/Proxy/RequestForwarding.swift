@@ -23,6 +23,7 @@ extension ProxyWorker {
         unsafe touch(id, exchange)
         unsafe startRecord(exchange, connection)
         if stream == 0 { unsafe readFraming(exchange) } else { unsafe readHTTP2Framing(exchange, endsStream: endsStream) }
+        unsafe exchange.pointee.record.isGRPC = exchange.pointee.flags.contains(.isGRPC)
         if isTooLarge {
             for _ in 0..<Int(RequestText.firstCaptured) + plan.requestHeaders.count { unsafe exchange.pointee.append(text: nil, limits: limits) }
             reply(id, 431, .requestHeadersTooLarge, [.downstreamProtocolError], body: "header section too large", closes: false)
@@ -413,7 +414,7 @@ extension ProxyWorker {
         }
     }
 
-    private mutating func pickEndpoint(_ cluster: ClusterEntry, _ index: Int) -> Int? {
+    mutating func pickEndpoint(_ cluster: ClusterEntry, _ index: Int) -> Int? {
         var position = clusterPositions[index]
         defer { clusterPositions[index] = position }
         let tables = unsafe self.tables

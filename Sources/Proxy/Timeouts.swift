@@ -20,12 +20,26 @@ extension ProxyWorker {
     /// Something of the request moved: the stream's idle timeout begins anew.
     mutating func touch(_ id: SlotID, _ exchange: UnsafeMutablePointer<Exchange>) {
         guard unsafe exchange.pointee.isHTTP2Downstream else {
+            let isTCP = unsafe exchange.pointee.flags.contains(.isTCP)
+            if isTCP {
+                unsafe setDeadline(ofDownstream: exchange.pointee.downstream, .stream, after: limits.tcpIdleTimeoutNanoseconds)
+                return
+            }
             unsafe setDeadline(ofDownstream: exchange.pointee.downstream, .stream, after: limits.streamIdleTimeoutNanoseconds)
             return
         }
         unsafe exchange.pointee.idleDeadline = now + limits.streamIdleTimeoutNanoseconds
         if unsafe exchange.pointee.idleTimer == .none {
             unsafe exchange.pointee.idleTimer = timers.arm(Token(.streamIdle, id).rawValue, at: exchange.pointee.idleDeadline)
+        }
+    }
+
+    private mutating func attemptTimerFired(_ id: SlotID) {
+        guard let exchange = unsafe exchanges.pointer(id) else { return }
+        unsafe exchange.pointee.attemptTimer = .none
+        switch unsafe exchange.pointee.attemptWait {
+        case .tcpReport: unsafe reportTCPAgain(id, exchange)
+        case .none, .perTryTimeout: break
         }
     }
 
@@ -60,7 +74,8 @@ extension ProxyWorker {
             case .exchange: routeTimedOut(token.id)
             case .listenerResume: resumeListener(Int(token.id.index))
             case .streamIdle: streamIdleTimerFired(token.id)
-            case .attempt, .mailbox, .listener, nil: break
+            case .attempt: attemptTimerFired(token.id)
+            case .mailbox, .listener, nil: break
             }
         }
     }

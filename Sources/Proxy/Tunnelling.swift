@@ -35,13 +35,8 @@ extension ProxyWorker {
                 unsafe Socket.shutdownWrite(upstream.pointee.fd)
             }
         } else if let connection = unsafe downstreams.pointer(exchange.pointee.downstream) {
-            if unsafe connection.pointee.output.isEmpty {
-                unsafe Socket.shutdownWrite(connection.pointee.fd)
-            } else {
-                // With bytes still to write, both ends are closed once they are out.
-                unsafe connection.pointee.closesAfterFlush = true
-                unsafe closeTunnel(exchange)
-            }
+            // Otherwise `flushDownstream` does it once everything is out.
+            if unsafe connection.pointee.output.isEmpty { unsafe Socket.shutdownWrite(connection.pointee.fd) }
         }
     }
 

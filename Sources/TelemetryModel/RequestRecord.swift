@@ -38,6 +38,9 @@ public struct RequestRecord: Sendable, BitwiseCopyable {
     public var details = ResponseCodeDetails.none
     public var protocolVersion = RequestProtocol.http11
     public var side = ProxySide.outbound
+    public var isGRPC = false
+    /// From the response's head or trailers; 255 = none.
+    public var grpcStatus: UInt8 = 255
     public var isSampled = false
     public var isDebug = false
     /// Listed so that a reader of a ring written by another version cannot misread: number of text slots that follow.

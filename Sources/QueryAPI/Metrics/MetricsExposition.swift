@@ -4,24 +4,6 @@ internal import Synchronization
 public import TelemetryModel
 public import TelemetryWire
 
-/// Bytes and connections of TCP streams between two identities; counted by the proxy, exposed as `istio_tcp_*`.
-public struct TCPSeries: Sendable {
-    public var labels: LabelSetID
-    public var side: ProxySide
-    public var flags: ResponseFlags
-    /// Sent by the server of the connection, and received from its client.
-    public var sentBytes: UInt64 = 0
-    public var receivedBytes: UInt64 = 0
-    public var connectionsOpened: UInt64 = 0
-    public var connectionsClosed: UInt64 = 0
-
-    public init(labels: LabelSetID, side: ProxySide, flags: ResponseFlags = []) {
-        self.labels = labels
-        self.side = side
-        self.flags = flags
-    }
-}
-
 /// Bounds of a scrape.
 public enum MetricsLimits {
     /// Bytes of one exposition. More is refused with 503 and the remedy: a smaller series budget. A RED series takes about 62 KB, because

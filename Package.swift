@@ -70,16 +70,17 @@ let package = Package(
         layer("HTTPService", uses: ["Primitives", "EventLoops", "HTTP"]),
         // 4
         layer("Routing", uses: ["Primitives", "HTTP", "MeshConfig", "TelemetryModel", "CRE2"]),
+        layer("OutlierDetection", uses: ["Primitives"]),
         // 5
-        layer("Proxy", uses: ["Primitives", "EventLoops", "HTTP", "TelemetryModel", "Routing"]),
+        layer("Proxy", uses: ["Primitives", "EventLoops", "HTTP", "TelemetryModel", "Routing", "OutlierDetection"]),
         layer("TelemetryStore", uses: ["Primitives", "TelemetryModel", "CSQLite", "CZstd"]),
         // 6
         layer("Collector", uses: ["Primitives", "EventLoops", "HTTP", "HTTPService", "TelemetryModel", "TelemetryWire", "TelemetryStore"]),
         layer("QueryAPI", uses: ["Primitives", "EventLoops", "HTTPService", "TelemetryModel", "TelemetryWire"]),
         // 8
         layer("MeshRuntime", uses: [
-            "Primitives", "EventLoops", "HTTP", "HTTPService", "MeshConfig", "TelemetryModel", "TelemetryWire", "Routing", "Proxy",
-            "TelemetryStore", "Collector", "QueryAPI", logging,
+            "Primitives", "EventLoops", "HTTP", "HTTPService", "MeshConfig", "TelemetryModel", "TelemetryWire", "Routing",
+            "OutlierDetection", "Proxy", "TelemetryStore", "Collector", "QueryAPI", logging,
         ]),
         // 9
         .executableTarget(

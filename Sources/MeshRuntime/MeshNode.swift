@@ -32,6 +32,7 @@ final class MeshNode {
     private let pool: QueryPool
     private let pump: RecordPump
     private let proxy: ProxyGroup
+    private var upstreams: UpstreamPlanner
     private let metrics: MetricsExposition
     private var servers: [ServiceServer] = []
     private var saidDiskFull = false
@@ -75,9 +76,11 @@ final class MeshNode {
         limits.drainNanoseconds = min(options.drainSeconds, 86_400) * 1_000_000_000
         let workers = options.workers > 0 ? options.workers : min(16, ProcessResources.processorCount)
         limits.seriesMax = max(500, Self.seriesMax / workers)
+        let seed = options.seed ?? .random(in: 1...UInt64.max)
+        upstreams = UpstreamPlanner(shared: SharedUpstreams(seed: seed))
         proxy = try ProxyGroup(
-            count: workers, limits: limits, ringBytes: Self.ringBytes, configuration: Self.proxyConfiguration(first, plan),
-            seed: options.seed ?? .random(in: 1...UInt64.max))
+            count: workers, limits: limits, ringBytes: Self.ringBytes, configuration: Self.proxyConfiguration(first, plan, &upstreams),
+            shared: upstreams.shared, seed: seed)
         pump = try RecordPump(
             rings: proxy.workers.map(\.ring), plan: plan, sink: sink, catalogs: catalogs, statistics: statistics, say: say)
         let selfMetrics = SelfMetrics()
@@ -233,16 +236,19 @@ final class MeshNode {
         }
         // The collector first, so that it knows the captures before records of them come.
         pump.apply(plan)
-        proxy.adopt(Self.proxyConfiguration(compiled, plan))
+        proxy.adopt(Self.proxyConfiguration(compiled, plan, &upstreams))
+        for problem in upstreams.problems { log.warning("\(problem)") }
         resolver.want(compiled.routing.hostsToResolve)
         shared.update(controller.status, compiled.routing)
         return true
     }
 
-    private static func proxyConfiguration(_ compiled: CompiledConfiguration, _ plan: CollectorPlan) -> ProxyConfiguration {
+    private static func proxyConfiguration(
+        _ compiled: CompiledConfiguration, _ plan: CollectorPlan, _ upstreams: inout UpstreamPlanner
+    ) -> ProxyConfiguration {
         ProxyConfiguration(
             routing: compiled.routing, telemetry: TelemetryPlanner.plan(compiled.routing, capture: plan.capture),
-            pathNormalization: PathNormalization(compiled.routing.pathNormalization))
+            pathNormalization: PathNormalization(compiled.routing.pathNormalization), upstreams: upstreams.plan(compiled.routing))
     }
 
     private static func collectorPlan(
@@ -293,6 +299,12 @@ final class MeshNode {
         } else {
             log.info("the disk of \(options.dataDirectory) has room again: spans are taken")
         }
+    }
+
+    /// Ejections end, rates are judged, and rows of old configurations are freed.
+    func judgeUpstreams() {
+        let adopted = proxy.workers.map { $0.statistics.configurationGeneration.load(ordering: .relaxed) }.min() ?? 0
+        upstreams.keepHouse(adopted: adopted)
     }
 
     func reopenLogs() { pump.reopen() }

@@ -12,10 +12,13 @@ public final class ProxyGroup {
     private let running: RunningCount
 
     /// Starts `count` workers on a first configuration. Throws what the system refused; nothing is left running then.
-    public init(count: Int, limits: ProxyLimits, ringBytes: Int, configuration: ProxyConfiguration, seed: UInt64) throws(SystemError) {
+    public init(
+        count: Int, limits: ProxyLimits, ringBytes: Int, configuration: ProxyConfiguration, shared: SharedUpstreams, seed: UInt64
+    ) throws(SystemError) {
         var workers: [WorkerHandle] = []
-        for _ in 0..<count { workers.append(try WorkerHandle(limits: limits, ringBytes: ringBytes)) }
+        for _ in 0..<count { workers.append(try WorkerHandle(limits: limits, ringBytes: ringBytes, shared: shared)) }
         self.workers = workers
+        shared.setWorkers(workers)
         let running = RunningCount(count)
         self.running = running
         var seeds = RandomSource(seed: seed)

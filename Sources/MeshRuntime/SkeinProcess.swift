@@ -53,6 +53,7 @@ public enum SkeinProcess {
             }
             node.adoptResolvedNames()
             node.watchStore()
+            node.judgeUpstreams()
             ticks += 1
             if ticks % housekeepingTicks == 0 { node.expireIdleSeries() }
         }

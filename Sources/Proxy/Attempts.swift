@@ -1,5 +1,6 @@
 internal import EventLoops
 internal import HTTP
+internal import OutlierDetection
 internal import Primitives
 internal import TelemetryModel
 
@@ -22,6 +23,7 @@ extension ProxyWorker {
     @discardableResult
     mutating func takeResponseHead(_ id: SlotID, _ exchange: UnsafeMutablePointer<Exchange>, framing: BodyFraming) -> Bool {
         unsafe takeTrailers(exchange)
+        unsafe judge(exchange, .response(status: outcomeStatus(exchange)))
         unsafe writeResponseHead(exchange, framing: framing)
         unsafe sendHTTP1Head(exchange)
         return true
@@ -31,6 +33,12 @@ extension ProxyWorker {
     private mutating func sendHTTP1Head(_ exchange: UnsafeMutablePointer<Exchange>) {
         guard unsafe exchange.pointee.upstreamStream != 0 && !exchange.pointee.isHTTP2Downstream else { return }
         unsafe sendAssembly(exchange.pointee.downstream)
+    }
+
+    /// The response's status as outlier detection counts it: for gRPC, what its grpc-status means in HTTP.
+    private func outcomeStatus(_ exchange: UnsafeMutablePointer<Exchange>) -> UInt16 {
+        let status = unsafe exchange.pointee.record.grpcStatus
+        return status == 255 ? head.statusCode : GRPCStatus.http(status)
     }
 
     func markFirstByte(_ exchange: UnsafeMutablePointer<Exchange>) {
@@ -54,6 +62,7 @@ extension ProxyWorker {
     /// The attempt is over without a whole response. Its connection or stream is already detached, or is now.
     mutating func attemptFailed(_ id: SlotID, _ failure: AttemptFailure) {
         guard let exchange = unsafe exchanges.pointer(id) else { return }
+        if unsafe !exchange.pointee.flags.contains(.responseStarted) { unsafe judge(exchange, failure == .connectFailure ? .connectFailed : .reset) }
         unsafe abandonAttempt(id, exchange)
         let flag: ResponseFlags =
             switch failure {

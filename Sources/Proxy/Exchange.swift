@@ -1,4 +1,5 @@
 internal import HTTP
+internal import OutlierDetection
 internal import Primitives
 internal import Routing
 internal import TelemetryModel
@@ -16,6 +17,11 @@ struct Exchange: ~Copyable {
     var upstreamStream: Int32 = 0
     /// Index of the pool whose `active` this attempt counts in; -1 = none.
     var pool = -1
+    /// Where the attempt is counted among all workers.
+    var cluster = ClusterSlot.none
+    var endpoint = EndpointSlot.none
+    /// Place of its configuration in the worker's list.
+    var epoch = 0
     var record = RequestRecord()
     var start = MonotonicInstant(nanoseconds: 0)
     /// Text slots of the record, in slot order, and their lengths.
@@ -108,6 +114,12 @@ struct Exchange: ~Copyable {
         static let endSent = Flags(rawValue: 1 << 20)
         /// A TCP connection rather than a request; always a tunnel.
         static let isTCP = Flags(rawValue: 1 << 21)
+        /// Counted as pending: it has no established connection.
+        static let isPending = Flags(rawValue: 1 << 22)
+        /// In its pool's line for a connection.
+        static let isWaiting = Flags(rawValue: 1 << 23)
+        /// Refused by a limit, which the answer says.
+        static let isOverloaded = Flags(rawValue: 1 << 24)
     }
 
     init() {}

@@ -100,8 +100,8 @@ extension ProxyWorker {
         unsafe timers.cancel(exchange.pointee.timer)
         unsafe timers.cancel(exchange.pointee.attemptTimer)
         unsafe timers.cancel(exchange.pointee.idleTimer)
-        unsafe leavePool(exchange.pointee.pool)
-        unsafe exchange.pointee.pool = -1
+        unsafe leavePool(exchange)
+        unsafe leaveEpoch(exchange.pointee.epoch)
         let duration = unsafe now.nanoseconds(since: exchange.pointee.start)
         unsafe exchange.pointee.record.times.downstreamSendEnd = duration
         if unsafe exchange.pointee.flags.contains(.isTCP) {

@@ -1,5 +1,6 @@
 internal import EventLoops
 internal import HTTP
+internal import OutlierDetection
 internal import Primitives
 internal import Routing
 internal import TelemetryModel
@@ -17,13 +18,22 @@ extension ProxyWorker {
         } else {
             unsafe exchange.pointee.flags.remove(.onReusedConnection)
             unsafe exchange.pointee.record.times.upstreamConnectBegin = now.nanoseconds(since: exchange.pointee.start)
+            guard handle.shared.state.tryAcquire(.connections, cluster: pools[pool].settings.cluster, limit: pools[pool].settings.maxConnections) else {
+                overflow(id)
+                return
+            }
             guard let made = connect(pool) else {
+                handle.shared.state.release(.connections, cluster: pools[pool].settings.cluster)
                 connectRefused(id)
                 return
             }
             connectionID = made
         }
         guard let upstream = unsafe upstreams.pointer(connectionID), let session = unsafe upstream.pointee.session else { return }
+        guard unsafe upstream.pointee.state == .active || startPending(exchange, pool) else {
+            overflow(id)
+            return
+        }
         fieldList.begin()
         unsafe fieldList.add(requestHead: exchange.pointee.requestHead.readable, isHTTPS: false)
         let hasBody = unsafe exchange.pointee.requestFraming != .none

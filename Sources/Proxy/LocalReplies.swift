@@ -14,6 +14,7 @@ extension ProxyWorker {
             return
         }
         unsafe exchange.pointee.begin(downstream: downstreamID, stream: 0, start: now)
+        unsafe enterEpoch(exchange)
         unsafe connection.pointee.exchange = id
         handle.statistics.add(handle.statistics.requestsTotal)
         handle.statistics.add(handle.statistics.protocolErrors)
@@ -87,6 +88,7 @@ extension ProxyWorker {
         if body.utf8CodeUnitCount > 0 { localReplyScratch.append("Content-Type: text/plain\r\n") }
         dateCache.append(to: &localReplyScratch, unixNanoseconds: unix(now))
         localReplyScratch.append("Server: skein\r\n")
+        if unsafe exchange.pointee.flags.contains(.isOverloaded) { localReplyScratch.append("X-Envoy-Overloaded: true\r\n") }
         if unsafe !exchange.pointee.flags.contains(.keepsAlive) {
             localReplyScratch.append("Connection: close\r\n")
         } else if unsafe exchange.pointee.flags.contains(.isHTTP10) {
@@ -132,6 +134,7 @@ extension ProxyWorker {
         }
         addDate()
         fieldList.add("server", "skein")
+        if unsafe exchange.pointee.flags.contains(.isOverloaded) { fieldList.add("x-envoy-overloaded", "true") }
         unsafe exchange.pointee.record.responseHeaderBytes = UInt32(clamping: fieldList.byteCount)
         let hasBody = unsafe !isGRPC && body.utf8CodeUnitCount > 0 && !exchange.pointee.flags.contains(.isHEAD)
         let stopsPeer = unsafe !exchange.pointee.flags.contains(.requestComplete)
@@ -147,6 +150,24 @@ extension ProxyWorker {
 
 /// gRPC's status codes where HTTP has its own (gRPC "http-grpc-status-mapping").
 enum GRPCStatus {
+    /// The HTTP status that a gRPC code amounts to (Envoy's Grpc::Utility).
+    static func http(_ code: UInt8) -> UInt16 {
+        switch code {
+        case 0: 200
+        case 1: 499
+        case 3, 9, 11: 400
+        case 4: 504
+        case 5: 404
+        case 6, 10: 409
+        case 7: 403
+        case 8: 429
+        case 12: 501
+        case 14: 503
+        case 16: 401
+        default: 500
+        }
+    }
+
     static func code(forHTTP status: UInt16) -> UInt8 {
         switch status {
         case 400, 431: 13

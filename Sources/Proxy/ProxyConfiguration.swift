@@ -1,5 +1,6 @@
-public import Routing
 public import HTTP
+public import OutlierDetection
+public import Routing
 public import TelemetryModel
 
 /// Everything a worker needs to serve, adopted whole: a request sees exactly one of these.
@@ -7,11 +8,27 @@ public final class ProxyConfiguration: Sendable {
     public let routing: RoutingSnapshot
     public let telemetry: TelemetryPlan
     public let pathNormalization: PathNormalization
+    public let upstreams: UpstreamPlan
 
-    public init(routing: RoutingSnapshot, telemetry: TelemetryPlan, pathNormalization: PathNormalization) {
+    public init(routing: RoutingSnapshot, telemetry: TelemetryPlan, pathNormalization: PathNormalization, upstreams: UpstreamPlan) {
+        self.upstreams = upstreams
         self.routing = routing
         self.telemetry = telemetry
         self.pathNormalization = pathNormalization
+    }
+}
+
+/// Where the clusters and endpoints of a configuration are counted together with the other workers; indices are those of its tables.
+public struct UpstreamPlan: Sendable {
+    public var clusters: [ClusterSlot]
+    public var endpoints: [EndpointSlot]
+    /// When errors of a cluster's endpoints are worth the judge's attention.
+    public var thresholds: [OutlierThresholds]
+
+    public init(clusters: [ClusterSlot], endpoints: [EndpointSlot], thresholds: [OutlierThresholds]) {
+        self.clusters = clusters
+        self.endpoints = endpoints
+        self.thresholds = thresholds
     }
 }
 

@@ -1,5 +1,6 @@
 public import EventLoops
 internal import HTTP
+public import OutlierDetection
 public import Primitives
 internal import Routing
 internal import Synchronization
@@ -13,6 +14,23 @@ public enum WorkerCommand: Sendable {
     /// End now.
     case stop
     case expire([(key: SeriesKey, requests: UInt64)])
+    /// Another worker's requests wait for a connection of this cluster: close one that idles.
+    case shedIdle(ClusterSlot)
+}
+
+/// What all workers of a process know and decide together about upstreams.
+public final class SharedUpstreams: Sendable {
+    public let state: UpstreamState
+    public let judge: OutlierJudge
+    /// Workers, to be asked for idle connections that another one needs. Set once, before the first request.
+    let peers = Mutex<[WorkerHandle]>([])
+
+    public init(seed: UInt64) {
+        state = UpstreamState()
+        judge = OutlierJudge(state: state, seed: seed)
+    }
+
+    public func setWorkers(_ workers: [WorkerHandle]) { peers.withLock { $0 = workers } }
 }
 
 /// The parts of a worker that other threads hold.
@@ -23,10 +41,12 @@ public final class WorkerHandle: Sendable {
     public let tcpShard = TCPShard()
     public let statistics = WorkerStatistics()
     public let limits: ProxyLimits
+    public let shared: SharedUpstreams
 
     /// `ringBytes` bounds the records waiting for the collector.
-    public init(limits: ProxyLimits, ringBytes: Int) throws(SystemError) {
+    public init(limits: ProxyLimits, ringBytes: Int, shared: SharedUpstreams) throws(SystemError) {
         self.limits = limits
+        self.shared = shared
         mailbox = try Mailbox()
         ring = RecordRing(capacity: ringBytes)
         shard = REDShard(seriesMax: limits.seriesMax)
@@ -53,10 +73,11 @@ public struct ProxyWorker: ~Copyable {
     var exchanges: Slab<Exchange>
     var pools: [UpstreamPool] = []
     var freePools: [Int] = []
-    /// Pool of each endpoint of the current configuration.
-    var poolOfEndpoint: [Int32] = []
-    /// Round-robin position of each cluster of the current configuration.
-    var clusterPositions: [UInt32] = []
+    /// The configurations that requests still live under; `epoch` is the current one.
+    var epochs: [Epoch] = []
+    var epoch = 0
+    /// Pools with requests waiting for a connection, in the order in which they began to wait.
+    var waitingPools: [Int] = []
 
     var head = MessageHead()
     /// What the HTTP/2 session that was just served had to tell; at an address that sessions keep.
@@ -169,6 +190,7 @@ public struct ProxyWorker: ~Copyable {
             }
             resume()
             fireTimers()
+            if !waitingPools.isEmpty { serveWaiting() }
             flushSessions()
             reap()
             if isDraining { continueDraining() }
@@ -179,8 +201,12 @@ public struct ProxyWorker: ~Copyable {
 
     private func nextTimeout() -> Int32 {
         if !resumeDownstream.isEmpty || !resumeUpstream.isEmpty || !dirtyDownstream.isEmpty || !dirtyUpstream.isEmpty { return 0 }
-        guard let nanoseconds = timers.nanosecondsUntilNext(now: SystemClock.monotonicNow()) else { return isDraining ? 50 : -1 }
-        let milliseconds = Int32(clamping: nanoseconds / 1_000_000 + 1)
+        // A connection that another worker gives up makes no event here.
+        let patience: Int32 = waitingPools.isEmpty ? .max : 2
+        guard let nanoseconds = timers.nanosecondsUntilNext(now: SystemClock.monotonicNow()) else {
+            return isDraining ? min(50, patience) : patience == .max ? -1 : patience
+        }
+        let milliseconds = min(patience, Int32(clamping: nanoseconds / 1_000_000 + 1))
         return isDraining ? min(50, milliseconds) : milliseconds
     }
 
@@ -201,6 +227,7 @@ public struct ProxyWorker: ~Copyable {
             case .drain: beginDraining()
             case .stop: mustStop = true
             case .expire(let keys): handle.shard.expire(keys)
+            case .shedIdle(let cluster): shedIdle(cluster)
             }
         }
     }
@@ -258,10 +285,7 @@ public struct ProxyWorker: ~Copyable {
         configuration = next
         unsafe tables = unsafe next.routing.tables
         plan = CapturePlan(next.telemetry)
-        clusterPositions = [UInt32](repeating: 0, count: next.routing.clusterCount)
-        // Workers start their round robin in different places, so that the first endpoint is not everybody's first.
-        for index in clusterPositions.indices { clusterPositions[index] = UInt32(truncatingIfNeeded: balanceDraw.next()) }
-        adoptPools(next.routing)
+        beginEpoch(next)
         adoptListeners(next.routing.listeners)
         handle.statistics.configurationGeneration.store(next.routing.generation, ordering: .relaxed)
     }

@@ -1,5 +1,6 @@
 internal import EventLoops
 internal import HTTP
+internal import OutlierDetection
 internal import Primitives
 internal import Routing
 internal import TelemetryModel
@@ -14,6 +15,7 @@ extension ProxyWorker {
             return
         }
         unsafe exchange.pointee.begin(downstream: downstreamID, stream: stream, start: now)
+        unsafe enterEpoch(exchange)
         if let session = unsafe connection.pointee.session {
             unsafe session.pointee.attach(token: id.token, stream: stream)
         } else {
@@ -404,8 +406,10 @@ extension ProxyWorker {
         let entry = unsafe tables.endpoint(endpoint)
         unsafe exchange.pointee.record.labels = entry.labels
         unsafe exchange.pointee.record.upstreamRemote = entry.address
-        unsafe exchange.pointee.pool = Int(poolOfEndpoint[endpoint])
-        pools[Int(poolOfEndpoint[endpoint])].active += 1
+        guard unsafe enterPool(exchange, Int(epochs[epoch].poolOfEndpoint[endpoint])) else {
+            overflow(id)
+            return
+        }
         attachUpstream(id, freshConnection: false, hasMore: hasMore)
         if unsafe exchange.pointee.flags.contains(.expectsContinue), let now = unsafe exchanges.pointer(id),
             unsafe !now.pointee.flags.contains(.dropsBody)
@@ -415,14 +419,14 @@ extension ProxyWorker {
     }
 
     mutating func pickEndpoint(_ cluster: ClusterEntry, _ index: Int) -> Int? {
-        var position = clusterPositions[index]
-        defer { clusterPositions[index] = position }
+        var position = epochs[epoch].clusterPositions[index]
+        defer { epochs[epoch].clusterPositions[index] = position }
         let tables = unsafe self.tables
         var draw = balanceDraw
         defer { balanceDraw = draw }
         return Balancer.pick(
             cluster, position: &position, draw: &draw, weight: { unsafe tables.endpoint($0).weight },
-            load: { pools[Int(poolOfEndpoint[$0])].active })
+            load: { pools[Int(epochs[epoch].poolOfEndpoint[$0])].active })
     }
 
     private mutating func sendContinue(_ exchange: UnsafeMutablePointer<Exchange>) {
@@ -451,6 +455,7 @@ extension ProxyWorker {
         }
         if !freshConnection, let upstreamID = takeIdle(pool), let upstream = unsafe upstreams.pointer(upstreamID) {
             unsafe exchange.pointee.flags.insert(.onReusedConnection)
+            unsafe stopPending(exchange)
             unsafe upstream.pointee.exchange = id
             unsafe exchange.pointee.upstream = upstreamID
             unsafe startSending(exchange, upstreamID, hasMore: hasMore)
@@ -459,7 +464,16 @@ extension ProxyWorker {
         }
         unsafe exchange.pointee.flags.remove(.onReusedConnection)
         unsafe exchange.pointee.record.times.upstreamConnectBegin = now.nanoseconds(since: exchange.pointee.start)
+        guard unsafe startPending(exchange, pool) else {
+            overflow(id)
+            return
+        }
+        guard handle.shared.state.tryAcquire(.connections, cluster: pools[pool].settings.cluster, limit: pools[pool].settings.maxConnections) else {
+            unsafe wait(id, exchange, pool)
+            return
+        }
         guard let upstreamID = connect(pool), let upstream = unsafe upstreams.pointer(upstreamID) else {
+            handle.shared.state.release(.connections, cluster: pools[pool].settings.cluster)
             connectRefused(id)
             return
         }

@@ -14,6 +14,7 @@ extension ProxyWorker {
             return
         }
         unsafe exchange.pointee.begin(downstream: downstreamID, stream: 0, start: now)
+        unsafe enterEpoch(exchange)
         unsafe exchange.pointee.flags = [.isTCP, .isTunnel, .endSent]
         unsafe connection.pointee.exchange = id
         unsafe connection.pointee.hasSpoken = true
@@ -39,8 +40,10 @@ extension ProxyWorker {
         let entry = unsafe tables.endpoint(endpoint)
         unsafe exchange.pointee.record.labels = entry.labels
         unsafe exchange.pointee.record.upstreamRemote = entry.address
-        unsafe exchange.pointee.pool = Int(poolOfEndpoint[endpoint])
-        pools[Int(poolOfEndpoint[endpoint])].active += 1
+        guard unsafe enterPool(exchange, Int(epochs[epoch].poolOfEndpoint[endpoint])) else {
+            overflow(id)
+            return
+        }
         var opened = unsafe TCPSeries(labels: exchange.pointee.record.labels, side: exchange.pointee.record.side)
         opened.connectionsOpened = 1
         handle.tcpShard.add(opened)

@@ -115,6 +115,7 @@ extension ProxyWorker {
             return
         }
         unsafe exchange.pointee.begin(downstream: id, stream: 0, start: now)
+        unsafe enterEpoch(exchange)
         unsafe connection.pointee.exchange = exchangeID
         unsafe exchange.pointee.record.startUnixNanoseconds = unix(now)
         unsafe exchange.pointee.record.downstreamRemote = connection.pointee.remote

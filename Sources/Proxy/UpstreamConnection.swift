@@ -1,6 +1,8 @@
 internal import EventLoops
 internal import HTTP
+internal import OutlierDetection
 internal import Primitives
+internal import Routing
 internal import TelemetryModel
 
 /// A connection that we made to an endpoint. HTTP/1.1 serves one request at a time and rests in its pool in between; HTTP/2 stays in its pool's
@@ -23,6 +25,8 @@ struct UpstreamConnection: ~Copyable {
     var exchange = SlotID.none
     var requestsServed: UInt32 = 0
     var local = SocketEndpoint()
+    /// Where this connection is counted against the cluster's limit.
+    var cluster = ClusterSlot.none
     /// In the pool's list: idle, or HTTP/2 with streams to spare.
     var isListed = false
     /// The session has something to send at the end of the turn.
@@ -73,6 +77,10 @@ struct UpstreamPool {
     /// Requests in flight, for LEAST_REQUEST.
     var active: UInt32 = 0
     var connections: UInt32 = 0
+    /// Where all workers count this endpoint.
+    var slot = EndpointSlot.none
+    /// Requests that wait for a connection because the cluster may have no more, first come first served.
+    var waiting: [SlotID] = []
     /// The configuration it was last part of.
     var generation: UInt64
     var isFree = false
@@ -83,4 +91,22 @@ struct PoolSettings {
     var idleTimeoutNanoseconds: UInt64
     var maxRequestsPerConnection: UInt32
     var isHTTP2: Bool
+    /// Where all workers count the cluster, and its limits (semantics 2.4).
+    var cluster: ClusterSlot
+    var maxConnections: UInt32
+    var maxPendingRequests: UInt32
+    var maxRequests: UInt32
+    var thresholds: OutlierThresholds
+
+    init(_ entry: ClusterEntry, slot: ClusterSlot, thresholds: OutlierThresholds) {
+        self.thresholds = thresholds
+        connectTimeoutNanoseconds = entry.connectTimeoutNanoseconds
+        idleTimeoutNanoseconds = entry.idleTimeoutNanoseconds
+        maxRequestsPerConnection = entry.maxRequestsPerConnection
+        isHTTP2 = entry.isHTTP2
+        cluster = slot
+        maxConnections = entry.maxConnections
+        maxPendingRequests = entry.maxPendingRequests
+        maxRequests = entry.maxRequests
+    }
 }

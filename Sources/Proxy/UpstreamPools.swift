@@ -1,6 +1,7 @@
 internal import EventLoops
 internal import HTTP
 internal import HTTP
+internal import OutlierDetection
 internal import Primitives
 internal import Routing
 internal import TelemetryModel
@@ -13,22 +14,21 @@ extension ProxyWorker {
     }
 
     /// Maps the endpoints of a new configuration to pools, keeping those that go on. Allocates; between two turns only.
-    mutating func adoptPools(_ routing: RoutingSnapshot) {
+    mutating func assignPools(_ next: ProxyConfiguration) -> [Int32] {
+        let routing = next.routing
         var known: [PoolKey: Int] = [:]
         for index in pools.indices where !pools[index].isFree { known[PoolKey(cluster: pools[index].cluster, endpoint: pools[index].endpoint)] = index }
-        poolOfEndpoint = [Int32](repeating: -1, count: routing.endpointCount)
+        var assigned = [Int32](repeating: -1, count: routing.endpointCount)
         for index in 0..<routing.endpointCount {
             let entry = unsafe tables.endpoint(index)
             let cluster = unsafe tables.cluster(Int(entry.cluster))
             let settings = PoolSettings(
-                connectTimeoutNanoseconds: cluster.connectTimeoutNanoseconds, idleTimeoutNanoseconds: cluster.idleTimeoutNanoseconds,
-                maxRequestsPerConnection: cluster.maxRequestsPerConnection, isHTTP2: cluster.isHTTP2)
+                cluster, slot: next.upstreams.clusters[Int(entry.cluster)], thresholds: next.upstreams.thresholds[Int(entry.cluster)])
             let key = PoolKey(cluster: cluster.name, endpoint: entry.address)
             let pool: Int
             if let existing = known[key], pools[existing].settings.isHTTP2 == cluster.isHTTP2 {
                 pool = existing
                 pools[pool].settings = settings
-                pools[pool].generation = routing.generation
             } else {
                 let fresh = UpstreamPool(endpoint: entry.address, cluster: cluster.name, settings: settings, generation: routing.generation)
                 if let free = freePools.popLast() {
@@ -40,16 +40,23 @@ extension ProxyWorker {
                 }
                 known[key] = pool
             }
-            poolOfEndpoint[index] = Int32(clamping: pool)
+            pools[pool].generation = routing.generation
+            pools[pool].slot = next.upstreams.endpoints[index]
+            assigned[index] = Int32(clamping: pool)
         }
         for index in pools.indices where !pools[index].isFree && pools[index].generation != routing.generation {
             retireConnections(ofPool: index)
-            freePoolIfUnused(index)
         }
+        return assigned
     }
 
-    private mutating func freePoolIfUnused(_ index: Int) {
-        guard !pools[index].isFree, pools[index].generation != configuration.routing.generation, pools[index].active == 0,
+    /// Once no request lives under an older configuration, pools that only those had are free.
+    mutating func freeUnusedPools() {
+        for index in pools.indices where !pools[index].isFree { freePoolIfUnused(index) }
+    }
+
+    mutating func freePoolIfUnused(_ index: Int) {
+        guard epochsAlive == 1, !pools[index].isFree, pools[index].generation != configuration.routing.generation, pools[index].active == 0,
             pools[index].connections == 0
         else { return }
         pools[index].isFree = true
@@ -92,6 +99,7 @@ extension ProxyWorker {
                 return nil
             }
             pools[pool].connections += 1
+            unsafe upstreams.pointer(id)?.pointee.cluster = pools[pool].settings.cluster
             if pools[pool].settings.isHTTP2, let upstream = unsafe upstreams.pointer(id) {
                 let session = UnsafeMutablePointer<HTTP2Session>.allocate(capacity: 1)
                 unsafe session.initialize(to: HTTP2Session(.client, inbox: inbox, limits: limits.http, now: now))
@@ -116,7 +124,7 @@ extension ProxyWorker {
         let servedMax = pools[pool].settings.maxRequestsPerConnection
         let isSpent = unsafe servedMax > 0 && upstream.pointee.requestsServed >= servedMax
         guard isReusable, !isSpent, !isDraining, unsafe !upstream.pointee.sawHangUp && upstream.pointee.input.isEmpty && upstream.pointee.output.isEmpty,
-            pools[pool].generation == configuration.routing.generation, pools[pool].idleCount < limits.idleConnectionsPerEndpointMax
+            pools[pool].generation == configuration.routing.generation, pools[pool].idleCount < limits.idleConnectionsPerEndpointMax, !isWantedElsewhere(pool)
         else {
             closeUpstream(id)
             return
@@ -144,13 +152,7 @@ extension ProxyWorker {
         unsafe Socket.close(upstream.pointee.fd)
         closedUpstream.append(id)
         pools[pool].connections -= 1
-        freePoolIfUnused(pool)
-    }
-
-    /// A request no longer counts as load on its endpoint.
-    mutating func leavePool(_ pool: Int) {
-        guard pool >= 0 else { return }
-        pools[pool].active -= 1
+        unsafe handle.shared.state.release(.connections, cluster: upstream.pointee.cluster)
         freePoolIfUnused(pool)
     }
 }

@@ -1,5 +1,6 @@
 internal import EventLoops
 internal import HTTP
+internal import OutlierDetection
 internal import Primitives
 internal import TelemetryModel
 
@@ -45,6 +46,8 @@ extension ProxyWorker {
             return
         }
         guard let exchange = unsafe exchanges.pointer(upstream.pointee.exchange) else { return }
+        unsafe stopPending(exchange)
+        if unsafe exchange.pointee.flags.contains(.isTCP) { unsafe judge(exchange, .connected) }
         let elapsed = unsafe now.nanoseconds(since: exchange.pointee.start)
         unsafe exchange.pointee.record.times.upstreamConnectEnd = elapsed
         unsafe exchange.pointee.record.times.upstreamSendBegin = elapsed
@@ -60,6 +63,7 @@ extension ProxyWorker {
         unsafe session.pointee.tokens(into: &tokenScratch)
         for index in tokenScratch.indices {
             guard let exchange = unsafe exchanges.pointer(SlotID(token: tokenScratch[index])) else { continue }
+            unsafe stopPending(exchange)
             let elapsed = unsafe now.nanoseconds(since: exchange.pointee.start)
             unsafe exchange.pointee.record.times.upstreamConnectEnd = elapsed
             unsafe exchange.pointee.record.times.upstreamSendBegin = elapsed

@@ -126,6 +126,10 @@ public struct ClusterEntry: Sendable, BitwiseCopyable {
     public var idleTimeoutNanoseconds: UInt64 = 3_600_000_000_000
     /// 0 = unlimited.
     public var maxRequestsPerConnection: UInt32 = 0
+    /// Circuit breaking (semantics 2.4); `UInt32.max` = unlimited.
+    public var maxConnections = UInt32.max
+    public var maxPendingRequests = UInt32.max
+    public var maxRequests = UInt32.max
     /// Endpoints are spoken to in HTTP/2, by prior knowledge.
     public var isHTTP2 = false
     /// For requests that reach no endpoint.

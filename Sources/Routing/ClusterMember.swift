@@ -1,0 +1,22 @@
+public import Primitives
+public import TelemetryModel
+
+/// A cluster of a snapshot as those see it who count and judge its endpoints.
+public struct ClusterMember: Sendable {
+    public var name: NameID
+    /// Places of its endpoints in the snapshot's table.
+    public var endpoints: Range<Int>
+    public var addresses: [SocketEndpoint]
+}
+
+extension RoutingSnapshot {
+    /// All clusters, in the order of their indices.
+    public var clusterMembers: [ClusterMember] {
+        (0..<clusterCount).map { index in
+            let cluster = unsafe tables.cluster(index)
+            return ClusterMember(
+                name: cluster.name, endpoints: cluster.endpoints.indices,
+                addresses: cluster.endpoints.indices.map { unsafe tables.endpoint($0).address })
+        }
+    }
+}

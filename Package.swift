@@ -70,6 +70,7 @@ let package = Package(
         layer("HTTPService", uses: ["Primitives", "EventLoops", "HTTP"]),
         // 4
         layer("Routing", uses: ["Primitives", "HTTP", "MeshConfig", "TelemetryModel", "CRE2"]),
+        layer("Policy", uses: ["Primitives"]),
         layer("OutlierDetection", uses: ["Primitives"]),
         // 5
         layer("Proxy", uses: ["Primitives", "EventLoops", "HTTP", "TelemetryModel", "Routing", "OutlierDetection"]),

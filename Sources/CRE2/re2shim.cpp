@@ -1,5 +1,7 @@
 #include "CRE2.h"
+#include <cstring>
 #include <re2/re2.h>
+#include <string>
 
 struct skein_re2 {
     re2::RE2 regex;
@@ -22,5 +24,16 @@ const char *skein_re2_error(const skein_re2 *regex) {
 }
 bool skein_re2_full_match(const skein_re2 *regex, const char *text, size_t count) {
     return re2::RE2::FullMatch(re2::StringPiece(text, count), regex->regex);
+}
+long skein_re2_replace(const skein_re2 *regex, const char *text, size_t count, const char *rewrite, size_t rewrite_count, char *out, size_t room) {
+    std::string result(text, count);
+    re2::RE2::Replace(&result, regex->regex, re2::StringPiece(rewrite, rewrite_count));
+    if (result.size() > room) return -1;
+    std::memcpy(out, result.data(), result.size());
+    return static_cast<long>(result.size());
+}
+bool skein_re2_check_rewrite(const skein_re2 *regex, const char *rewrite, size_t count) {
+    std::string error;
+    return regex->regex.CheckRewriteString(re2::StringPiece(rewrite, count), &error);
 }
 void skein_re2_free(skein_re2 *regex) { delete regex; }

@@ -21,6 +21,7 @@ public struct DestinationRule: Sendable {
         merged.loadBalancer = own.loadBalancer ?? merged.loadBalancer
         merged.connectionPool = own.connectionPool ?? merged.connectionPool
         merged.outlierDetection = own.outlierDetection ?? merged.outlierDetection
+        merged.retryBudget = own.retryBudget ?? merged.retryBudget
         return merged
     }
 }
@@ -37,6 +38,7 @@ public struct TrafficPolicy: Sendable {
     public var loadBalancer: LoadBalancerSettings?
     public var connectionPool: ConnectionPoolSettings?
     public var outlierDetection: OutlierDetectionSettings?
+    public var retryBudget: RetryBudgetSettings?
     public var portLevelSettings: [PortTrafficPolicy] = []
 
     static func settings(of policy: TrafficPolicy?, port: UInt16) -> TrafficPolicy {
@@ -45,6 +47,14 @@ public struct TrafficPolicy: Sendable {
         policy.portLevelSettings = []
         return policy
     }
+}
+
+/// Retries as a share of the requests in flight (semantics 2.3).
+public struct RetryBudgetSettings: Sendable {
+    /// 0...100; default 20.
+    public var percent: Double
+    /// Retries always allowed; default 3.
+    public var minRetryConcurrency: UInt32
 }
 
 public struct PortTrafficPolicy: Sendable {
@@ -84,6 +94,8 @@ public struct ConnectionPoolSettings: Sendable {
     public var http1MaxPendingRequests: UInt32?
     public var http2MaxRequests: UInt32?
     public var maxRetries: UInt32?
+    /// `h2UpgradePolicy: UPGRADE`: endpoints are spoken to in HTTP/2.
+    public var upgradesToHTTP2 = false
 }
 
 /// semantics 2.5. Nil = not set.

@@ -22,6 +22,9 @@ extension TrafficPolicy {
             loadBalancer: reader.child("loadBalancer").map(LoadBalancerSettings.init(reader:)),
             connectionPool: reader.child("connectionPool").map(ConnectionPoolSettings.init(reader:)),
             outlierDetection: reader.child("outlierDetection").map(OutlierDetectionSettings.init(reader:)),
+            retryBudget: reader.child("retryBudget").map {
+                RetryBudgetSettings(percent: $0.double("percent") ?? 20, minRetryConcurrency: $0.uint32("minRetryConcurrency") ?? 3)
+            },
             portLevelSettings: reader.children("portLevelSettings").compactMap { entry in
                 guard let port = entry.child("port")?.port("number") else { return nil }
                 return PortTrafficPolicy(
@@ -49,7 +52,7 @@ extension ConnectionPoolSettings {
             connectTimeoutNanoseconds: tcp?.nanoseconds("connectTimeout"), idleTimeoutNanoseconds: http?.nanoseconds("idleTimeout"),
             maxRequestsPerConnection: http?.uint32("maxRequestsPerConnection"), maxConnections: tcp?.uint32("maxConnections"),
             http1MaxPendingRequests: http?.uint32("http1MaxPendingRequests"), http2MaxRequests: http?.uint32("http2MaxRequests"),
-            maxRetries: http?.uint32("maxRetries"))
+            maxRetries: http?.uint32("maxRetries"), upgradesToHTTP2: http?.name("h2UpgradePolicy") == "UPGRADE")
     }
 }
 

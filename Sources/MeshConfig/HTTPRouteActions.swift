@@ -35,6 +35,13 @@ public struct HTTPRewrite: Sendable {
     /// RE2 pattern and substitution (`\1`), when given.
     public var uriRegex: (match: String, rewrite: String)?
     public var position: SourcePosition
+
+    public init(uri: String, authority: String, uriRegex: (match: String, rewrite: String)?, position: SourcePosition) {
+        self.uri = uri
+        self.authority = authority
+        self.uriRegex = uriRegex
+        self.position = position
+    }
 }
 
 /// semantics 2.3
@@ -93,4 +100,6 @@ public struct CORSPolicy: Sendable {
     public var exposeHeaders: [String]
     public var maxAgeNanoseconds: Int64?
     public var allowCredentials: Bool?
+    /// `unmatchedPreflights: IGNORE`: they are answered here, not forwarded.
+    public var ignoresUnmatchedPreflights = false
 }

@@ -113,4 +113,10 @@ public struct StringMatch: Sendable, Hashable {
     public var position: SourcePosition
     /// `spec.http[0].match[0].uri.regex`, for messages of later layers.
     public var field: String
+
+    public init(condition: Condition, position: SourcePosition, field: String) {
+        self.condition = condition
+        self.position = position
+        self.field = field
+    }
 }

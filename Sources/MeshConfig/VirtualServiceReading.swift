@@ -183,7 +183,8 @@ extension CORSPolicy {
         self.init(
             allowOrigins: modern.isEmpty ? old : modern, allowMethods: reader.strings("allowMethods"),
             allowHeaders: reader.strings("allowHeaders"), exposeHeaders: reader.strings("exposeHeaders"),
-            maxAgeNanoseconds: reader.nanoseconds("maxAge"), allowCredentials: reader.bool("allowCredentials"))
+            maxAgeNanoseconds: reader.nanoseconds("maxAge"), allowCredentials: reader.bool("allowCredentials"),
+            ignoresUnmatchedPreflights: reader.name("unmatchedPreflights") == "IGNORE")
     }
 }
 

@@ -28,7 +28,7 @@ struct UpstreamPlanner {
                 "\(assignment.clustersWithoutSlot) clusters and \(assignment.endpointsWithoutSlot) endpoints are beyond the "
                     + "\(UpstreamState.clustersMaxDefault) and \(UpstreamState.endpointsMaxDefault) that are counted: limits and outlier detection do not work for them")
         }
-        let settings = clusters.map { _ -> OutlierSettings? in nil }
+        let settings = clusters.map { OutlierSettings($0.outlier) }
         shared.judge.configure(
             zip(assignment.clusters, settings).compactMap { cluster, settings in
                 settings.map { OutlierCluster(key: cluster.key, settings: $0, endpoints: cluster.endpoints) }

@@ -91,6 +91,13 @@ public struct ByteBuffer: ~Copyable {
         tail += digits
     }
 
+    /// Drops what was appended behind the first `count` waiting bytes.
+    @inlinable
+    public mutating func truncate(to count: Int) {
+        precondition(count >= 0 && count <= tail - head, "truncation to more than is there")
+        tail = head + count
+    }
+
     /// Drops `count` bytes from the front.
     @inlinable
     public mutating func consume(_ count: Int) {

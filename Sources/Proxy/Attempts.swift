@@ -2,6 +2,7 @@ internal import EventLoops
 internal import HTTP
 internal import OutlierDetection
 internal import Primitives
+internal import Routing
 internal import TelemetryModel
 
 /// How an attempt came to nothing before its response began.
@@ -15,24 +16,118 @@ enum AttemptFailure {
     /// The endpoint reset the stream and says that it did nothing (RFC 9113 8.7).
     case refusedStream
     case protocolError
+    /// No response within the time of one try.
+    case perTryTimeout
 }
 
-/// The fate of attempts: what a response or a failure of the endpoint means for the request.
+/// The fate of attempts: an endpoint is chosen, and what it does (or does not) becomes the response, another attempt, or an answer of our own.
 extension ProxyWorker {
+    // MARK: Beginning
+
+    /// Chooses an endpoint and sends the request there.
+    mutating func beginAttempt(_ id: SlotID, hasMore: Bool) {
+        guard let exchange = unsafe exchanges.pointer(id) else { return }
+        let index = unsafe Int(exchange.pointee.clusterIndex)
+        let cluster = unsafe tables(exchange).cluster(index)
+        guard let endpoint = unsafe pickEndpoint(exchange, cluster, index) else {
+            let flags: ResponseFlags = cluster.isUnresolved ? [.noHealthyUpstream, .dnsResolutionFailed] : [.noHealthyUpstream]
+            reply(id, 503, .noHealthyUpstream, flags, body: "no healthy upstream", closes: false)
+            return
+        }
+        let entry = unsafe tables(exchange).endpoint(endpoint)
+        unsafe exchange.pointee.record.labels = entry.labels
+        unsafe exchange.pointee.record.upstreamRemote = entry.address
+        unsafe exchange.pointee.endpointIndex = Int32(clamping: endpoint)
+        guard unsafe enterPool(exchange, Int(epochs[exchange.pointee.epoch].poolOfEndpoint[endpoint])) else {
+            overflow(id)
+            return
+        }
+        unsafe exchange.pointee.attemptStart = now
+        unsafe finishHead(exchange)
+        let perTry = unsafe exchange.pointee.perTryNanoseconds
+        if perTry > 0 {
+            unsafe exchange.pointee.attemptWait = .perTryTimeout
+            unsafe exchange.pointee.attemptTimer = timers.arm(Token(.attempt, id).rawValue, at: now + perTry)
+        }
+        attachUpstream(id, freshConnection: false, hasMore: hasMore)
+    }
+
+    /// The last lines of the head, which tell attempts apart.
+    private func finishHead(_ exchange: UnsafeMutablePointer<Exchange>) {
+        guard unsafe exchange.pointee.headEnd > 0 else { return }
+        unsafe exchange.pointee.requestHead.truncate(to: exchange.pointee.headEnd)
+        unsafe exchange.pointee.requestHead.append("X-Envoy-Attempt-Count: ")
+        unsafe exchange.pointee.requestHead.append(decimal: UInt64(exchange.pointee.retries) + 1)
+        unsafe exchange.pointee.requestHead.append("\r\n\r\n")
+    }
+
+    /// An endpoint that is available and was not tried before, if there is one (semantics 2.3: at most five further looks).
+    mutating func pickEndpoint(_ exchange: UnsafeMutablePointer<Exchange>, _ cluster: ClusterEntry, _ index: Int) -> Int? {
+        let place = unsafe exchange.pointee.epoch
+        var position = epochs[place].clusterPositions[index]
+        var draw = balanceDraw
+        let tables = unsafe tables(exchange)
+        defer {
+            epochs[place].clusterPositions[index] = position
+            balanceDraw = draw
+        }
+        let state = handle.shared.state
+        var chosen: Int?
+        for _ in 0..<6 {
+            chosen = Balancer.pick(
+                cluster, position: &position, draw: &draw, weight: { unsafe tables.endpoint($0).weight },
+                load: { pools[Int(epochs[place].poolOfEndpoint[$0])].active })
+            guard let endpoint = chosen else { return nil }
+            let slot = pools[Int(epochs[place].poolOfEndpoint[endpoint])].slot
+            if state.isAvailable(slot), unsafe !exchange.pointee.hasTried(endpoint) { return endpoint }
+        }
+        // The draws found none: whoever is available will do, tried or not.
+        var available = 0
+        var last: Int?
+        for endpoint in cluster.endpoints.indices where state.isAvailable(pools[Int(epochs[place].poolOfEndpoint[endpoint])].slot) {
+            available += 1
+            if unsafe last == nil || !exchange.pointee.hasTried(endpoint) { last = endpoint }
+        }
+        if let last { return last }
+        let panicShare = max(0, cluster.outlier.minHealthPercent)
+        return 100 * Int64(available) < panicShare * Int64(cluster.endpoints.count) ? chosen : nil
+    }
+
+    // MARK: The response
+
     /// The response head in `head` is the attempt's. False when it was given up for another attempt.
     @discardableResult
     mutating func takeResponseHead(_ id: SlotID, _ exchange: UnsafeMutablePointer<Exchange>, framing: BodyFraming) -> Bool {
         unsafe takeTrailers(exchange)
         unsafe judge(exchange, .response(status: outcomeStatus(exchange)))
+        if unsafe exchange.pointee.flags.contains(.isShadow) {
+            unsafe exchange.pointee.responseFraming = framing
+            if case .length(let count) = framing { unsafe exchange.pointee.responseRemaining = count }
+            unsafe exchange.pointee.flags.insert(.responseStarted)
+            return true
+        }
+        if unsafe head.statusCode >= 400 || (exchange.pointee.record.grpcStatus != 255 && exchange.pointee.record.grpcStatus != 0) {
+            var outcome = RetryOutcome()
+            outcome.status = head.statusCode
+            outcome.grpcStatus = unsafe exchange.pointee.record.grpcStatus
+            outcome.isRateLimited = hasRateLimitField()
+            if unsafe tryAgain(id, exchange, outcome) { return false }
+        }
+        // The try has brought a response; what remains is the route's time.
+        if unsafe exchange.pointee.attemptWait == .perTryTimeout {
+            unsafe timers.cancel(exchange.pointee.attemptTimer)
+            unsafe exchange.pointee.attemptTimer = .none
+            unsafe exchange.pointee.attemptWait = .none
+        }
         unsafe writeResponseHead(exchange, framing: framing)
-        unsafe sendHTTP1Head(exchange)
+        // An HTTP/2 upstream's events share the assembly with nothing else.
+        if unsafe exchange.pointee.upstreamStream != 0 && !exchange.pointee.isHTTP2Downstream { unsafe sendAssembly(exchange.pointee.downstream) }
         return true
     }
 
-    /// An HTTP/2 upstream's events do not share the assembly with anything else: the head goes out with what follows in the same turn.
-    private mutating func sendHTTP1Head(_ exchange: UnsafeMutablePointer<Exchange>) {
-        guard unsafe exchange.pointee.upstreamStream != 0 && !exchange.pointee.isHTTP2Downstream else { return }
-        unsafe sendAssembly(exchange.pointee.downstream)
+    private func hasRateLimitField() -> Bool {
+        let name: StaticString = "x-envoy-ratelimited"
+        return unsafe head.value(named: UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)) != nil
     }
 
     /// The response's status as outlier detection counts it: for gRPC, what its grpc-status means in HTTP.
@@ -59,62 +154,103 @@ extension ProxyWorker {
         return unsafe head.value(named: UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount))
     }
 
+    // MARK: Failure
+
     /// The attempt is over without a whole response. Its connection or stream is already detached, or is now.
     mutating func attemptFailed(_ id: SlotID, _ failure: AttemptFailure) {
         guard let exchange = unsafe exchanges.pointer(id) else { return }
-        if unsafe !exchange.pointee.flags.contains(.responseStarted) { unsafe judge(exchange, failure == .connectFailure ? .connectFailed : .reset) }
-        unsafe abandonAttempt(id, exchange)
-        let flag: ResponseFlags =
-            switch failure {
-            case .connectFailure: .upstreamConnectionFailure
-            case .terminated: .upstreamConnectionTermination
-            case .remoteReset, .refusedStream: .upstreamRemoteReset
-            case .protocolError: .upstreamProtocolError
-            }
         if unsafe exchange.pointee.flags.contains(.responseStarted) {
-            unsafe exchange.pointee.record.flags.insert(flag)
-            unsafe exchange.pointee.record.details =
-                failure == .terminated ? .connectionTerminationAfterResponse : failure == .protocolError ? .protocolErrorAfterResponse : .remoteResetAfterResponse
+            unsafe abandonAttempt(id, exchange)
+            unsafe exchange.pointee.record.flags.insert(failure.flag)
+            unsafe exchange.pointee.record.details = failure.detailsAfterResponse
             cutResponse(id)
-            return
-        }
-        if failure != .connectFailure, unsafe canSendAgain(exchange) {
-            handle.statistics.add(handle.statistics.staleRetries)
-            unsafe exchange.pointee.flags.insert(.wasRetried)
-            attachUpstream(id, freshConnection: true, hasMore: false)
             return
         }
         switch failure {
         case .connectFailure:
             handle.statistics.add(handle.statistics.upstreamConnectFailures)
-            reply(
-                id, 503, .connectionFailureBeforeResponse, flag,
-                body: "upstream connect error or disconnect/reset before headers. reset reason: connection failure", closes: false)
-        case .terminated:
-            reply(
-                id, 503, .connectionTerminationBeforeResponse, flag,
-                body: "upstream connect error or disconnect/reset before headers. reset reason: connection termination", closes: false)
-        case .remoteReset:
-            reply(
-                id, 503, .remoteResetBeforeResponse, flag,
-                body: "upstream connect error or disconnect/reset before headers. reset reason: remote reset", closes: false)
-        case .refusedStream:
-            reply(
-                id, 503, .refusedStreamBeforeResponse, flag,
-                body: "upstream connect error or disconnect/reset before headers. reset reason: remote refused stream reset", closes: false)
-        case .protocolError:
-            reply(
-                id, 502, .protocolErrorBeforeResponse, flag,
-                body: "upstream connect error or disconnect/reset before headers. reset reason: protocol error", closes: false)
+            unsafe judge(exchange, .connectFailed)
+        case .perTryTimeout: unsafe judge(exchange, .timedOut)
+        case .terminated, .remoteReset, .refusedStream, .protocolError: unsafe judge(exchange, .reset)
         }
+        let outcome = unsafe retryOutcome(exchange, failure)
+        let mayBeStale = failure == .terminated || failure == .refusedStream
+        unsafe abandonAttempt(id, exchange)
+        if mayBeStale, unsafe canSendAgain(exchange) {
+            handle.statistics.add(handle.statistics.staleRetries)
+            unsafe exchange.pointee.flags.insert(.wasRetried)
+            attachUpstream(id, freshConnection: true, hasMore: false)
+            return
+        }
+        if unsafe tryAgain(id, exchange, outcome) { return }
+        let status: UInt16 = failure == .protocolError ? 502 : failure == .perTryTimeout ? 504 : 503
+        reply(id, status, failure.details, failure.flag, body: failure.body, closes: false)
+    }
+
+    private func retryOutcome(_ exchange: UnsafeMutablePointer<Exchange>, _ failure: AttemptFailure) -> RetryOutcome {
+        var outcome = RetryOutcome()
+        outcome.isIdempotent = unsafe exchange.pointee.flags.contains(.isIdempotent)
+        switch failure {
+        case .connectFailure: outcome.failure = .connectFailure
+        case .refusedStream: outcome.failure = .refusedStream
+        case .perTryTimeout: outcome.failure = .perTryTimeout
+        case .terminated, .remoteReset, .protocolError:
+            // Nothing of the request had left our buffers.
+            let wasSent = unsafe exchange.pointee.record.times.upstreamSendBegin != RequestTimes.absent
+            outcome.failure = wasSent ? .reset : .resetBeforeRequest
+        }
+        return outcome
     }
 
     /// A kept connection may have been closed while our request was on its way. RFC 9110 9.2.2 lets a proxy send an idempotent request again
     /// then; once, on a new connection, and only if none of its body is gone.
     private func canSendAgain(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
         let flags = unsafe exchange.pointee.flags
-        guard unsafe exchange.pointee.record.times.upstreamReceiveBegin == RequestTimes.absent else { return false }
+        guard unsafe exchange.pointee.record.times.upstreamReceiveBegin == RequestTimes.absent && exchange.pointee.pool >= 0 else { return false }
         return flags.contains(.onReusedConnection) && flags.contains(.isIdempotent) && !flags.contains(.wasRetried)
             && !flags.contains(.bodyForwarded) && flags.contains(.requestComplete)
+    }
+}
+
+extension AttemptFailure {
+    var flag: ResponseFlags {
+        switch self {
+        case .connectFailure: .upstreamConnectionFailure
+        case .terminated: .upstreamConnectionTermination
+        case .remoteReset, .refusedStream: .upstreamRemoteReset
+        case .protocolError: .upstreamProtocolError
+        case .perTryTimeout: .upstreamRequestTimeout
+        }
+    }
+
+    var details: ResponseCodeDetails {
+        switch self {
+        case .connectFailure: .connectionFailureBeforeResponse
+        case .terminated: .connectionTerminationBeforeResponse
+        case .remoteReset: .remoteResetBeforeResponse
+        case .refusedStream: .refusedStreamBeforeResponse
+        case .protocolError: .protocolErrorBeforeResponse
+        case .perTryTimeout: .upstreamPerTryTimeout
+        }
+    }
+
+    var detailsAfterResponse: ResponseCodeDetails {
+        switch self {
+        case .terminated, .connectFailure: .connectionTerminationAfterResponse
+        case .remoteReset, .refusedStream, .perTryTimeout: .remoteResetAfterResponse
+        case .protocolError: .protocolErrorAfterResponse
+        }
+    }
+
+    /// Envoy's words, which people search for.
+    var body: StaticString {
+        switch self {
+        case .connectFailure: "upstream connect error or disconnect/reset before headers. reset reason: connection failure"
+        case .terminated: "upstream connect error or disconnect/reset before headers. reset reason: connection termination"
+        case .remoteReset: "upstream connect error or disconnect/reset before headers. reset reason: remote reset"
+        case .refusedStream: "upstream connect error or disconnect/reset before headers. reset reason: remote refused stream reset"
+        case .protocolError: "upstream connect error or disconnect/reset before headers. reset reason: protocol error"
+        case .perTryTimeout: "upstream request timeout"
+        }
     }
 }

@@ -172,6 +172,8 @@ extension ProxyWorker {
     /// Forwards body bytes of an unfinished request; returns how many were consumed, 0 when more must arrive first.
     private mutating func forwardBody(_ id: SlotID, _ bytes: UnsafeRawBufferPointer) -> Int {
         guard let exchange = unsafe exchanges.pointer(id) else { return bytes.count }
+        // Between attempts the body waits where it is.
+        if unsafe exchange.pointee.upstream.isNone && !exchange.pointee.flags.contains(.dropsBody) { return 0 }
         unsafe touch(id, exchange)
         switch unsafe exchange.pointee.requestFraming {
         case .length:

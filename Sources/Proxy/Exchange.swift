@@ -17,6 +17,31 @@ struct Exchange: ~Copyable {
     var upstreamStream: Int32 = 0
     /// Index of the pool whose `active` this attempt counts in; -1 = none.
     var pool = -1
+    /// The rule that took the request, by indices of its configuration; -1 = none.
+    var route: Int32 = -1
+    var destination: UInt32 = 0
+    var match: Int32 = -1
+    /// The cluster it goes to; -1 = none.
+    var clusterIndex: Int32 = -1
+    /// Endpoint of the current attempt; -1 = none.
+    var endpointIndex: Int32 = -1
+    /// Endpoints tried before, the last few.
+    var tried = InlineArray<4, Int32>(repeating: -1)
+    /// Attempts after the first.
+    var retries: UInt16 = 0
+    /// Time of one attempt; 0 = no limit.
+    var perTryNanoseconds: UInt64 = 0
+    /// Where a retry is counted.
+    var retryCluster = ClusterSlot.none
+    /// Copies of the request under way.
+    var shadows = InlineArray<4, SlotID>(repeating: .none)
+    var shadowCount = 0
+    /// gRPC status of an answer of our own; 255 = what its HTTP status means.
+    var localGRPCStatus: UInt8 = 255
+    /// The `Origin` that a CORS policy allowed.
+    var origin = ByteBuffer()
+    /// Where the part of the head ends that all attempts share; 0 = it is not an HTTP request.
+    var headEnd = 0
     /// Where the attempt is counted among all workers.
     var cluster = ClusterSlot.none
     var endpoint = EndpointSlot.none
@@ -76,10 +101,11 @@ struct Exchange: ~Copyable {
         case none, perTryTimeout
         /// TCP: time to report bytes.
         case tcpReport
+        case backOff, faultDelay
     }
 
     struct Flags: OptionSet {
-        let rawValue: UInt32
+        let rawValue: UInt64
         static let requestComplete = Flags(rawValue: 1 << 0)
         /// The head of the final response has been written downstream.
         static let responseStarted = Flags(rawValue: 1 << 1)
@@ -120,6 +146,20 @@ struct Exchange: ~Copyable {
         static let isWaiting = Flags(rawValue: 1 << 23)
         /// Refused by a limit, which the answer says.
         static let isOverloaded = Flags(rawValue: 1 << 24)
+        /// A mirrored copy: no client, no record, no metrics.
+        static let isShadow = Flags(rawValue: 1 << 25)
+        /// Counted among the cluster's retries.
+        static let holdsRetry = Flags(rawValue: 1 << 26)
+        /// An injected abort follows the delay.
+        static let aborts = Flags(rawValue: 1 << 27)
+        /// `answerScratch` holds the value of `Location`.
+        static let hasLocation = Flags(rawValue: 1 << 28)
+        static let allowsOrigin = Flags(rawValue: 1 << 29)
+        static let isPreflight = Flags(rawValue: 1 << 30)
+        /// The route adds or removes response fields.
+        static let editsResponse = Flags(rawValue: 1 << 31)
+        /// The time limit is the client's own (grpc-timeout).
+        static let hasGRPCTimeout = Flags(rawValue: 1 << 32)
     }
 
     init() {}
@@ -134,6 +174,17 @@ struct Exchange: ~Copyable {
         upstream = .none
         upstreamStream = 0
         pool = -1
+        route = -1
+        destination = 0
+        match = -1
+        clusterIndex = -1
+        endpointIndex = -1
+        tried = InlineArray(repeating: -1)
+        retries = 0
+        perTryNanoseconds = 0
+        shadowCount = 0
+        localGRPCStatus = 255
+        headEnd = 0
         record = RequestRecord()
         text.clear(keeping: 4096)
         textCount = 0
@@ -159,6 +210,17 @@ struct Exchange: ~Copyable {
         idleTimer = .none
         flags = []
     }
+
+    /// Shadows of one request (`RouteCompiler.mirrorsMax`).
+    static let shadowsMax = 4
+
+    func hasTried(_ endpoint: Int) -> Bool {
+        if retries == 0 { return false }
+        for index in 0..<4 where tried[index] == Int32(clamping: endpoint) { return true }
+        return false
+    }
+
+    mutating func note(tried endpoint: Int) { tried[Int(retries) & 3] = Int32(clamping: endpoint) }
 
     /// Appends the next text slot of the record; nil = the message has no such value.
     mutating func append(text bytes: UnsafeRawBufferPointer?, limits: borrowing ProxyLimits) {

@@ -63,7 +63,7 @@ extension ProxyWorker {
     mutating func cutResponse(_ id: SlotID) {
         guard let exchange = unsafe exchanges.pointer(id) else { return }
         let downstreamID = unsafe exchange.pointee.downstream
-        if unsafe exchange.pointee.isHTTP2Downstream {
+        if unsafe exchange.pointee.isHTTP2Downstream || exchange.pointee.flags.contains(.isShadow) {
             unsafe abandonAttempt(id, exchange)
             if let session = unsafe downstreamSession(exchange) {
                 unsafe session.pointee.reset(stream: exchange.pointee.downstreamStream, code: HTTP2ErrorCode.internalError)
@@ -100,10 +100,17 @@ extension ProxyWorker {
         unsafe timers.cancel(exchange.pointee.timer)
         unsafe timers.cancel(exchange.pointee.attemptTimer)
         unsafe timers.cancel(exchange.pointee.idleTimer)
+        unsafe endBackOff(exchange)
         unsafe leavePool(exchange)
+        unsafe releaseRetry(exchange)
+        unsafe releaseShadows(exchange)
         unsafe leaveEpoch(exchange.pointee.epoch)
         let duration = unsafe now.nanoseconds(since: exchange.pointee.start)
         unsafe exchange.pointee.record.times.downstreamSendEnd = duration
+        if unsafe exchange.pointee.flags.contains(.isShadow) {
+            finishedExchanges.append(id)
+            return
+        }
         if unsafe exchange.pointee.flags.contains(.isTCP) {
             unsafe reportTCP(exchange, closed: 1)
         } else {

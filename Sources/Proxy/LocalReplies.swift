@@ -53,9 +53,20 @@ extension ProxyWorker {
     mutating func reply(
         _ id: SlotID, _ status: UInt16, _ details: ResponseCodeDetails, _ flags: ResponseFlags, body: StaticString, closes: Bool
     ) {
+        unsafe answer(id, status, details, flags, body: UnsafeRawBufferPointer(start: body.utf8Start, count: body.utf8CodeUnitCount), closes: closes)
+    }
+
+    /// As `reply`, with a body that the configuration holds.
+    mutating func answer(
+        _ id: SlotID, _ status: UInt16, _ details: ResponseCodeDetails, _ flags: ResponseFlags, body: UnsafeRawBufferPointer, closes: Bool
+    ) {
         guard let exchange = unsafe exchanges.pointer(id) else { return }
         let downstreamID = unsafe exchange.pointee.downstream
         unsafe abandonAttempt(id, exchange)
+        if unsafe exchange.pointee.flags.contains(.isShadow) {
+            finish(id)
+            return
+        }
         if unsafe exchange.pointee.flags.contains(.isTCP) {
             unsafe exchange.pointee.record.details = details
             unsafe exchange.pointee.record.flags.formUnion(flags)
@@ -83,9 +94,22 @@ extension ProxyWorker {
         localReplyScratch.append(byte: UInt8(ascii: " "))
         localReplyScratch.append(StatusText.reason(status))
         localReplyScratch.append("\r\nContent-Length: ")
-        localReplyScratch.append(decimal: UInt64(body.utf8CodeUnitCount))
+        localReplyScratch.append(decimal: UInt64(body.count))
         localReplyScratch.append("\r\n")
-        if body.utf8CodeUnitCount > 0 { localReplyScratch.append("Content-Type: text/plain\r\n") }
+        if body.count > 0 { localReplyScratch.append("Content-Type: text/plain\r\n") }
+        if unsafe exchange.pointee.flags.contains(.hasLocation) {
+            localReplyScratch.append("Location: ")
+            unsafe localReplyScratch.append(answerScratch.readable)
+            localReplyScratch.append("\r\n")
+        }
+        if unsafe addsResponseFields(exchange) {
+            unsafe forEachAddedField(exchange) { worker, name, value in
+                unsafe worker.localReplyScratch.append(name)
+                worker.localReplyScratch.append(": ")
+                unsafe worker.localReplyScratch.append(value)
+                worker.localReplyScratch.append("\r\n")
+            }
+        }
         dateCache.append(to: &localReplyScratch, unixNanoseconds: unix(now))
         localReplyScratch.append("Server: skein\r\n")
         if unsafe exchange.pointee.flags.contains(.isOverloaded) { localReplyScratch.append("X-Envoy-Overloaded: true\r\n") }
@@ -97,8 +121,8 @@ extension ProxyWorker {
         localReplyScratch.append("\r\n")
         unsafe exchange.pointee.record.responseHeaderBytes = UInt32(clamping: localReplyScratch.count)
         if unsafe !exchange.pointee.flags.contains(.isHEAD) {
-            localReplyScratch.append(body)
-            unsafe exchange.pointee.record.responseBodyBytes = UInt64(body.utf8CodeUnitCount)
+            unsafe localReplyScratch.append(body)
+            unsafe exchange.pointee.record.responseBodyBytes = UInt64(body.count)
         }
         unsafe sendDownstream(downstreamID, localReplyScratch.readable)
         // A client that was already gone has taken the exchange with it.
@@ -114,7 +138,7 @@ extension ProxyWorker {
         unsafe fieldList.add("date", copying: UnsafeRawBufferPointer(rebasing: localReplyScratch.readable[6..<35]))
     }
 
-    private mutating func replyHTTP2(_ exchange: UnsafeMutablePointer<Exchange>, _ status: UInt16, _ body: StaticString) {
+    private mutating func replyHTTP2(_ exchange: UnsafeMutablePointer<Exchange>, _ status: UInt16, _ body: UnsafeRawBufferPointer) {
         guard let session = unsafe downstreamSession(exchange) else { return }
         let stream = unsafe exchange.pointee.downstreamStream
         let isGRPC = unsafe exchange.pointee.flags.contains(.isGRPC)
@@ -122,27 +146,32 @@ extension ProxyWorker {
         fieldList.add(":status", decimal: isGRPC ? 200 : UInt64(status))
         if isGRPC {
             // A gRPC client reads its status where it expects it: trailers-only (gRPC over HTTP/2, "Responses").
-            let code = GRPCStatus.code(forHTTP: status)
+            let local = unsafe exchange.pointee.localGRPCStatus
+            let code = local == 255 ? GRPCStatus.code(forHTTP: status) : local
             unsafe exchange.pointee.record.responseCode = 200
             unsafe exchange.pointee.record.grpcStatus = code
             fieldList.add("content-type", "application/grpc")
             fieldList.add("grpc-status", decimal: UInt64(code))
-            if body.utf8CodeUnitCount > 0 { fieldList.add("grpc-message", body) }
+            if body.count > 0 { unsafe fieldList.add("grpc-message", body) }
         } else {
-            fieldList.add("content-length", decimal: UInt64(body.utf8CodeUnitCount))
-            if body.utf8CodeUnitCount > 0 { fieldList.add("content-type", "text/plain") }
+            fieldList.add("content-length", decimal: UInt64(body.count))
+            if body.count > 0 { fieldList.add("content-type", "text/plain") }
         }
         addDate()
         fieldList.add("server", "skein")
         if unsafe exchange.pointee.flags.contains(.isOverloaded) { fieldList.add("x-envoy-overloaded", "true") }
         unsafe exchange.pointee.record.responseHeaderBytes = UInt32(clamping: fieldList.byteCount)
-        let hasBody = unsafe !isGRPC && body.utf8CodeUnitCount > 0 && !exchange.pointee.flags.contains(.isHEAD)
+        if unsafe exchange.pointee.flags.contains(.hasLocation) { unsafe fieldList.add("location", answerScratch.readable) }
+        if unsafe addsResponseFields(exchange) {
+            unsafe forEachAddedField(exchange) { worker, name, value in unsafe worker.fieldList.add(name, value) }
+        }
+        let hasBody = unsafe !isGRPC && body.count > 0 && !exchange.pointee.flags.contains(.isHEAD)
         let stopsPeer = unsafe !exchange.pointee.flags.contains(.requestComplete)
         // A stream that must also be stopped needs a body, if an empty one, for its end to be noticed.
         guard unsafe session.pointee.submitResponse(fieldList, stream: stream, hasBody: hasBody || stopsPeer) else { return }
         if hasBody {
-            unsafe session.pointee.append(UnsafeRawBufferPointer(start: body.utf8Start, count: body.utf8CodeUnitCount), stream: stream)
-            unsafe exchange.pointee.record.responseBodyBytes = UInt64(body.utf8CodeUnitCount)
+            unsafe session.pointee.append(body, stream: stream)
+            unsafe exchange.pointee.record.responseBodyBytes = UInt64(body.count)
         }
         unsafe session.pointee.end(stream: stream, trailers: UnsafeRawBufferPointer(start: nil, count: 0), stopsPeer: stopsPeer)
     }
@@ -173,6 +202,7 @@ enum GRPCStatus {
         case 400, 431: 13
         case 401: 16
         case 403: 7
+        case 408: 4
         case 404: 12
         case 429, 502, 503, 504: 14
         default: 2

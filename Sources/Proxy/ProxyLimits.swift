@@ -39,6 +39,9 @@ public struct ProxyLimits: Sendable {
     public var recordTextBytesMax = 8 * 1024
     /// Request-body bytes kept for another attempt; a longer body is sent once (Envoy's default: 1 MiB).
     public var retryBufferBytesMax = 1 << 20
+    /// A mirrored request has this long, and at most so many body bytes wait for its upstream.
+    public var shadowTimeoutNanoseconds: UInt64 = 15_000_000_000
+    public var shadowBytesMax = 1 << 20
     /// RED series of one worker.
     public var seriesMax = 10_000
 

@@ -98,6 +98,8 @@ public struct ProxyWorker: ~Copyable {
     var assembly = ByteBuffer()
     var pathScratch: UnsafeMutablePointer<UInt8>
     var localReplyScratch = ByteBuffer()
+    /// `Location` of a redirect.
+    var answerScratch = ByteBuffer()
     /// Context of the request being begun.
     var traceContext = TraceContext()
 
@@ -113,6 +115,9 @@ public struct ProxyWorker: ~Copyable {
     var routeDraw: RandomSource
     var balanceDraw: RandomSource
     var sampleDraw: RandomSource
+    var retryDraw: RandomSource
+    var faultDraw: RandomSource
+    var mirrorDraw: RandomSource
     var identifierDraw: RandomSource
 
     var isDraining = false
@@ -143,6 +148,9 @@ public struct ProxyWorker: ~Copyable {
         balanceDraw = RandomSource(seed: seeds.next())
         sampleDraw = RandomSource(seed: seeds.next())
         identifierDraw = RandomSource(seed: seeds.next())
+        retryDraw = RandomSource(seed: seeds.next())
+        faultDraw = RandomSource(seed: seeds.next())
+        mirrorDraw = RandomSource(seed: seeds.next())
         adopt(configuration)
     }
 

@@ -54,26 +54,56 @@ extension ProxyWorker {
 
         let listener = unsafe listeners[connection.pointee.listener].index
         var decision = RouteDecision.notFound
+        let request = unsafe RouteRequest(method: method, path: path, query: query, authority: authority, isHTTPS: isHTTPS)
         if listener >= 0 {
             let entry = unsafe tables.listener(listener)
             unsafe exchange.pointee.record.labels = entry.labels
-            if target.form != .authority {
-                let request = unsafe RouteRequest(method: method, path: path, query: query, authority: authority, isHTTPS: isHTTPS)
-                decision = unsafe tables.decide(listener: listener, request, head, draw: &routeDraw)
-            }
+            if target.form != .authority { decision = unsafe tables.decide(listener: listener, request, head, draw: &routeDraw) }
         } else {
             unsafe exchange.pointee.flags.remove(.keepsAlive)
         }
+        unsafe take(decision, exchange)
         unsafe writeHead(exchange, connection, path: path, query: query, authority: authority, isHTTPS: isHTTPS)
+        unsafe follow(decision, id, exchange, request, hasMore: hasMore)
+    }
 
+    /// Notes the rule that the request goes by.
+    private func take(_ decision: RouteDecision, _ exchange: UnsafeMutablePointer<Exchange>) {
+        let choice: RouteChoice
         switch decision {
-        case .notFound:
+        case .notFound: return
+        case .noCluster(let taken), .redirect(let taken), .directResponse(let taken): choice = taken
+        case .cluster(let cluster, let taken):
+            unsafe exchange.pointee.clusterIndex = Int32(clamping: cluster)
+            choice = taken
+        }
+        unsafe exchange.pointee.route = Int32(clamping: choice.route)
+        unsafe exchange.pointee.destination = choice.destination
+        unsafe exchange.pointee.match = choice.match
+        unsafe exchange.pointee.record.route = tables.route(choice.route).name
+        if unsafe tables.responseEdits(destination: choice.destination).isActive { unsafe exchange.pointee.flags.insert(.editsResponse) }
+    }
+
+    /// Does what the rule says: policies that may answer first, then faults, then the endpoint.
+    private mutating func follow(
+        _ decision: RouteDecision, _ id: SlotID, _ exchange: UnsafeMutablePointer<Exchange>, _ request: borrowing RouteRequest, hasMore: Bool
+    ) {
+        let route = unsafe exchange.pointee.route
+        guard route >= 0 else {
             reply(id, 404, .routeNotFound, [.noRouteFound], body: "", closes: false)
-        case .noCluster(let route):
-            unsafe exchange.pointee.record.route = tables.route(route).name
+            return
+        }
+        let actions = unsafe tables.actions(UInt32(route))
+        if actions.cors >= 0, unsafe applyCORS(id, exchange, actions.cors) { return }
+        switch decision {
+        case .redirect(let choice): unsafe redirect(id, choice, request)
+        case .directResponse(let choice): answerDirectly(id, choice)
+        case .notFound: break
+        case .noCluster:
             reply(id, 503, .clusterNotFound, [.noClusterFound], body: "no such cluster", closes: false)
-        case .cluster(let cluster, let route):
-            unsafe forward(id, exchange, cluster: Int(cluster), route: tables.route(route), hasMore: hasMore)
+        case .cluster:
+            if unsafe injectFault(id, exchange, actions.fault) { return }
+            forward(id, hasMore: hasMore)
         }
     }
 
@@ -172,22 +202,35 @@ extension ProxyWorker {
         path: UnsafeRawBufferPointer, query: UnsafeRawBufferPointer, authority: UnsafeRawBufferPointer, isHTTPS: Bool
     ) {
         unsafe decideTrace(exchange)
+        let route = unsafe exchange.pointee.route
+        let rewrite = unsafe route >= 0 ? tables.actions(UInt32(route)).rewrite : RewriteEntry()
+        let edits = unsafe route >= 0 ? tables.requestEdits(destination: exchange.pointee.destination) : HeaderEdits()
+        let sentAuthority = unsafe tables.rewrittenAuthority(rewrite) ?? authority
         // Each `exchange.pointee.requestHead` below is one inlined append to the same buffer.
         unsafe exchange.pointee.requestHead.append(head.method)
         unsafe exchange.pointee.requestHead.append(byte: UInt8(ascii: " "))
-        unsafe exchange.pointee.requestHead.append(path)
+        if rewrite.path == .unchanged {
+            unsafe exchange.pointee.requestHead.append(path)
+        } else {
+            unsafe tables.rewrite(rewrite, match: exchange.pointee.match, path: path, into: &exchange.pointee.requestHead)
+        }
         unsafe exchange.pointee.requestHead.append(query)
+        let targetEnd = unsafe exchange.pointee.requestHead.count
         unsafe exchange.pointee.requestHead.append(" HTTP/1.1\r\nHost: ")
-        unsafe exchange.pointee.requestHead.append(authority)
+        unsafe exchange.pointee.requestHead.append(sentAuthority)
         unsafe exchange.pointee.requestHead.append("\r\n")
         let wantsUpgrade = unsafe exchange.pointee.flags.contains(.wantsUpgrade)
         for index in 0..<head.fieldCount {
             let name = unsafe head.field(index).name
+            if edits.isActive, unsafe tables.removes(edits, head.name(at: index)) { continue }
             switch name {
             case .other:
                 if head.connection.contains(.namesOthers), unsafe isNamedByConnection(head.name(at: index)) { continue }
-            case .host, .contentLength, .forwardedFor, .b3TraceID, .b3SpanID, .b3ParentSpanID, .b3Sampled, .b3Flags, .b3, .expect:
+            case .host, .contentLength, .forwardedFor, .b3TraceID, .b3SpanID, .b3ParentSpanID, .b3Sampled, .b3Flags, .b3, .expect,
+                .envoyAttemptCount:
                 continue
+            case .envoyOriginalPath:
+                if rewrite.path != .unchanged { continue }
             case .traceparent:
                 if plan.option == .useB3WithW3CPropagation { continue }
             case .tracestate:
@@ -222,9 +265,43 @@ extension ProxyWorker {
         let forwarded = unsafe appendForwarded(exchange, connection, isHTTPS: isHTTPS)
         let requestID = unsafe appendRequestID(exchange)
         unsafe appendTrace(exchange)
-        unsafe exchange.pointee.requestHead.append("\r\n")
+        if rewrite.path != .unchanged {
+            unsafe exchange.pointee.requestHead.append("X-Envoy-Original-Path: ")
+            unsafe exchange.pointee.requestHead.append(path)
+            unsafe exchange.pointee.requestHead.append(query)
+            unsafe exchange.pointee.requestHead.append("\r\n")
+        }
+        if edits.isActive { unsafe appendAdditions(edits, exchange) }
+        unsafe appendExpectedTime(exchange)
+        unsafe exchange.pointee.headEnd = exchange.pointee.requestHead.count
         unsafe recordHeadText(
-            exchange, path: path, query: query, authority: authority, requestID: requestID, forwarded: forwarded, isHTTPS: isHTTPS)
+            exchange, targetEnd: targetEnd, original: rewrite.path == .unchanged ? nil : path, query: query, authority: sentAuthority,
+            requestID: requestID, forwarded: forwarded, isHTTPS: isHTTPS)
+    }
+
+    private func appendAdditions(_ edits: HeaderEdits, _ exchange: UnsafeMutablePointer<Exchange>) {
+        for index in 0..<(unsafe tables.additionCount(edits)) {
+            let (name, value) = unsafe tables.addition(edits, index)
+            unsafe exchange.pointee.requestHead.append(name)
+            unsafe exchange.pointee.requestHead.append(": ")
+            unsafe exchange.pointee.requestHead.append(value)
+            unsafe exchange.pointee.requestHead.append("\r\n")
+        }
+    }
+
+    /// The time the request has, and each try of it, from the route and from what a gRPC client asks for.
+    private func appendExpectedTime(_ exchange: UnsafeMutablePointer<Exchange>) {
+        let route = unsafe exchange.pointee.route
+        guard route >= 0 else { return }
+        let whole = unsafe tables.route(UInt32(route)).timeoutNanoseconds
+        let perTry = unsafe tables.actions(UInt32(route)).retry.perTryTimeoutNanoseconds
+        // A try may not take longer than all of them (semantics 2.3).
+        if perTry > 0, whole == 0 || perTry < whole { unsafe exchange.pointee.perTryNanoseconds = perTry }
+        let expected = unsafe exchange.pointee.perTryNanoseconds > 0 ? exchange.pointee.perTryNanoseconds : whole
+        guard expected > 0 else { return }
+        unsafe exchange.pointee.requestHead.append("X-Envoy-Expected-Rq-Timeout-Ms: ")
+        unsafe exchange.pointee.requestHead.append(decimal: expected / 1_000_000)
+        unsafe exchange.pointee.requestHead.append("\r\n")
     }
 
     func isNamedByConnection(_ name: UnsafeRawBufferPointer) -> Bool {
@@ -346,16 +423,16 @@ extension ProxyWorker {
     // MARK: Text of the record
 
     private mutating func recordHeadText(
-        _ exchange: UnsafeMutablePointer<Exchange>, path: UnsafeRawBufferPointer, query: UnsafeRawBufferPointer,
+        _ exchange: UnsafeMutablePointer<Exchange>, targetEnd: Int, original: UnsafeRawBufferPointer?, query: UnsafeRawBufferPointer,
         authority: UnsafeRawBufferPointer, requestID: Range<Int>?, forwarded: Range<Int>, isHTTPS: Bool
     ) {
         guard unsafe needsRecord(exchange) else { return }
         let written = unsafe exchange.pointee.requestHead.readable
         let identifier = unsafe requestID.map { unsafe UnsafeRawBufferPointer(rebasing: written[$0]) } ?? head.value(of: .requestID)
         // Path and query stand next to each other in the head just written.
-        let target = unsafe UnsafeRawBufferPointer(rebasing: written[head.method.count + 1..<head.method.count + 1 + path.count + query.count])
+        let target = unsafe UnsafeRawBufferPointer(rebasing: written[head.method.count + 1..<targetEnd])
         unsafe recordText(
-            exchange, path: target, authority: authority, requestID: identifier,
+            exchange, original: original, path: target, authority: authority, requestID: identifier,
             forwardedFor: UnsafeRawBufferPointer(rebasing: written[forwarded]), isHTTPS: isHTTPS)
     }
 
@@ -366,13 +443,14 @@ extension ProxyWorker {
 
     /// The eight standard slots in the order of `RequestText`, then the captured request headers.
     private mutating func recordText(
-        _ exchange: UnsafeMutablePointer<Exchange>, path: UnsafeRawBufferPointer, authority: UnsafeRawBufferPointer?,
+        _ exchange: UnsafeMutablePointer<Exchange>, original: UnsafeRawBufferPointer? = nil, path: UnsafeRawBufferPointer,
+        authority: UnsafeRawBufferPointer?,
         requestID: UnsafeRawBufferPointer?, forwardedFor: UnsafeRawBufferPointer?, isHTTPS: Bool
     ) {
         let scheme: StaticString = isHTTPS ? "https" : "http"
         unsafe exchange.pointee.append(text: head.method, limits: limits)
-        // As Envoy: the original path is recorded only where a rewrite changed it, and nothing rewrites yet.
-        unsafe exchange.pointee.append(text: nil, limits: limits)
+        // As Envoy: the original path is recorded only where a rewrite changed it.
+        unsafe exchange.pointee.append(text: original, limits: limits)
         unsafe exchange.pointee.append(text: path, limits: limits)
         unsafe exchange.pointee.append(text: authority, limits: limits)
         unsafe exchange.pointee.append(text: head.value(of: .userAgent), limits: limits)
@@ -388,45 +466,36 @@ extension ProxyWorker {
 
     // MARK: To an endpoint
 
-    private mutating func forward(
-        _ id: SlotID, _ exchange: UnsafeMutablePointer<Exchange>, cluster index: Int, route: RouteEntry, hasMore: Bool
-    ) {
-        let cluster = unsafe tables.cluster(index)
-        unsafe exchange.pointee.record.route = route.name
+    /// Sends the request on its way to the cluster it was given; from here on the route's time runs.
+    mutating func forward(_ id: SlotID, hasMore: Bool) {
+        guard let exchange = unsafe exchanges.pointer(id) else { return }
+        let cluster = unsafe tables(exchange).cluster(Int(exchange.pointee.clusterIndex))
+        let route = unsafe tables(exchange).route(UInt32(exchange.pointee.route))
+        let actions = unsafe tables(exchange).actions(UInt32(exchange.pointee.route))
         unsafe exchange.pointee.record.cluster = cluster.name
         unsafe exchange.pointee.record.labels = cluster.labels
-        if route.timeoutNanoseconds > 0 {
-            unsafe exchange.pointee.timer = timers.arm(Token(.exchange, id).rawValue, at: now + route.timeoutNanoseconds)
+        var timeout = route.timeoutNanoseconds
+        if let asked = unsafe grpcTimeout(exchange), timeout == 0 || asked < timeout {
+            timeout = asked
+            unsafe exchange.pointee.flags.insert(.hasGRPCTimeout)
         }
-        guard let endpoint = pickEndpoint(cluster, index) else {
-            let flags: ResponseFlags = cluster.isUnresolved ? [.noHealthyUpstream, .dnsResolutionFailed] : [.noHealthyUpstream]
-            reply(id, 503, .noHealthyUpstream, flags, body: "no healthy upstream", closes: false)
-            return
-        }
-        let entry = unsafe tables.endpoint(endpoint)
-        unsafe exchange.pointee.record.labels = entry.labels
-        unsafe exchange.pointee.record.upstreamRemote = entry.address
-        guard unsafe enterPool(exchange, Int(epochs[epoch].poolOfEndpoint[endpoint])) else {
-            overflow(id)
-            return
-        }
-        attachUpstream(id, freshConnection: false, hasMore: hasMore)
-        if unsafe exchange.pointee.flags.contains(.expectsContinue), let now = unsafe exchanges.pointer(id),
-            unsafe !now.pointee.flags.contains(.dropsBody)
+        if timeout > 0 { unsafe exchange.pointee.timer = timers.arm(Token(.exchange, id).rawValue, at: now + timeout) }
+        if actions.retry.attempts > 0, unsafe exchange.pointee.requestFraming != .none { unsafe exchange.pointee.flags.insert(.keepsBody) }
+        if actions.mirrors.count > 0 { unsafe mirror(id, exchange, actions.mirrors, hasMore: hasMore) }
+        beginAttempt(id, hasMore: hasMore)
+        if unsafe exchange.pointee.flags.contains(.expectsContinue), let still = unsafe exchanges.pointer(id),
+            unsafe !still.pointee.flags.contains(.responseStarted)
         {
-            unsafe sendContinue(exchange)
+            unsafe sendContinue(still)
         }
     }
 
-    mutating func pickEndpoint(_ cluster: ClusterEntry, _ index: Int) -> Int? {
-        var position = epochs[epoch].clusterPositions[index]
-        defer { epochs[epoch].clusterPositions[index] = position }
-        let tables = unsafe self.tables
-        var draw = balanceDraw
-        defer { balanceDraw = draw }
-        return Balancer.pick(
-            cluster, position: &position, draw: &draw, weight: { unsafe tables.endpoint($0).weight },
-            load: { pools[Int(epochs[epoch].poolOfEndpoint[$0])].active })
+    /// What a gRPC client gave the call (gRPC over HTTP/2, "Timeout"); nil = nothing, or nothing legible.
+    private func grpcTimeout(_ exchange: UnsafeMutablePointer<Exchange>) -> UInt64? {
+        guard unsafe exchange.pointee.flags.contains(.isGRPC) else { return nil }
+        let text = unsafe exchange.pointee.requestHead.readable
+        guard let value = unsafe GRPCTimeout.find(in: text) else { return nil }
+        return unsafe GRPCTimeout.nanoseconds(value)
     }
 
     private mutating func sendContinue(_ exchange: UnsafeMutablePointer<Exchange>) {

@@ -7,6 +7,7 @@ internal import TelemetryModel
 extension ProxyWorker {
     /// Gives body bytes to the attempt; without one they wait. What another attempt may need is kept as well, within `retryBufferBytesMax`.
     mutating func sendBody(_ id: SlotID, _ exchange: UnsafeMutablePointer<Exchange>, _ bytes: UnsafeRawBufferPointer, flushes: Bool = true) {
+        if unsafe exchange.pointee.shadowCount > 0 { unsafe copyBody(exchange, bytes) }
         guard unsafe !exchange.pointee.upstream.isNone else {
             unsafe exchange.pointee.body.append(bytes)
             return
@@ -47,6 +48,7 @@ extension ProxyWorker {
 
     /// Tells the attempt that the request is complete, once it is and the attempt has everything.
     mutating func sendEnd(_ exchange: UnsafeMutablePointer<Exchange>) {
+        if unsafe exchange.pointee.shadowCount > 0 && exchange.pointee.flags.contains(.requestComplete) { unsafe endShadows(exchange) }
         guard unsafe exchange.pointee.flags.contains(.requestComplete) && !exchange.pointee.flags.contains(.endSent),
             let upstream = unsafe upstreams.pointer(exchange.pointee.upstream)
         else { return }
@@ -75,6 +77,10 @@ extension ProxyWorker {
         }
         unsafe sendEnd(exchange)
         unsafe allowMoreBody(exchange)
+        // An HTTP/1.1 client was not read while there was nowhere to send its body to.
+        if unsafe !exchange.pointee.isHTTP2Downstream && !exchange.pointee.flags.contains(.requestComplete) {
+            unsafe resumeLater(downstream: exchange.pointee.downstream)
+        }
     }
 
     /// Bytes of the request that the upstream has not taken yet.

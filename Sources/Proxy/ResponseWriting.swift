@@ -1,6 +1,7 @@
 internal import EventLoops
 internal import HTTP
 internal import Primitives
+internal import Routing
 internal import TelemetryModel
 
 /// The response on its way to the client, in either version of HTTP. What goes to an HTTP/1.1 client is put together in `assembly`.
@@ -38,7 +39,16 @@ extension ProxyWorker {
         let reason = unsafe head.reason
         if unsafe reason.isEmpty { assembly.append(StatusText.reason(head.statusCode)) } else { unsafe assembly.append(reason) }
         assembly.append("\r\n")
-        for index in 0..<head.fieldCount where passes(responseField: index) { Self.appendField(head, index, to: &assembly) }
+        let edits = unsafe responseEdits(exchange)
+        for index in 0..<head.fieldCount where unsafe passes(responseField: index, edits, exchange) { Self.appendField(head, index, to: &assembly) }
+        if unsafe addsResponseFields(exchange) {
+            unsafe forEachAddedField(exchange) { worker, name, value in
+                unsafe worker.assembly.append(name)
+                worker.assembly.append(": ")
+                unsafe worker.assembly.append(value)
+                worker.assembly.append("\r\n")
+            }
+        }
         if !head.has(.date) { dateCache.append(to: &assembly, unixNanoseconds: unix(now)) }
         if let time = unsafe serviceTime(exchange) {
             assembly.append("X-Envoy-Upstream-Service-Time: ")
@@ -68,8 +78,12 @@ extension ProxyWorker {
         guard let session = unsafe downstreamSession(exchange) else { return }
         fieldList.begin()
         fieldList.add(":status", decimal: UInt64(head.statusCode))
-        for index in 0..<head.fieldCount where passes(responseField: index) {
+        let edits = unsafe responseEdits(exchange)
+        for index in 0..<head.fieldCount where unsafe passes(responseField: index, edits, exchange) {
             unsafe fieldList.add(head.name(at: index), head.value(at: index))
+        }
+        if unsafe addsResponseFields(exchange) {
+            unsafe forEachAddedField(exchange) { worker, name, value in unsafe worker.fieldList.add(name, value) }
         }
         if !head.has(.date) { addDate() }
         if let time = unsafe serviceTime(exchange) { fieldList.add("x-envoy-upstream-service-time", decimal: time) }
@@ -89,13 +103,27 @@ extension ProxyWorker {
     }
 
     /// Whether a field of the upstream's response goes to the client as it is.
-    private func passes(responseField index: Int) -> Bool {
+    private func passes(responseField index: Int, _ edits: HeaderEdits, _ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
         let name = unsafe head.field(index).name
+        if edits.isActive, unsafe tables(exchange).removes(edits, head.name(at: index)) { return false }
+        // What a CORS policy says replaces what the application says.
+        if unsafe exchange.pointee.flags.contains(.allowsOrigin), isCORSField(index) { return false }
         switch name {
         case .other: return unsafe !(head.connection.contains(.namesOthers) && isNamedByConnection(head.name(at: index)))
         case .contentLength, .upstreamServiceTime: return false
         default: return !name.isHopByHop
         }
+    }
+
+    private func responseEdits(_ exchange: UnsafeMutablePointer<Exchange>) -> HeaderEdits {
+        guard unsafe exchange.pointee.flags.contains(.editsResponse) else { return HeaderEdits() }
+        return unsafe tables(exchange).responseEdits(destination: exchange.pointee.destination)
+    }
+
+    private func isCORSField(_ index: Int) -> Bool {
+        let name = unsafe head.name(at: index)
+        return unsafe ASCII.equal(name, ignoringCase: "access-control-allow-origin") || ASCII.equal(name, ignoringCase: "access-control-allow-credentials")
+            || ASCII.equal(name, ignoringCase: "access-control-expose-headers")
     }
 
     /// Milliseconds that the upstream took to its first byte.
@@ -117,6 +145,7 @@ extension ProxyWorker {
 
     /// Passes body bytes on.
     mutating func passBody(_ exchange: UnsafeMutablePointer<Exchange>, _ bytes: UnsafeRawBufferPointer) {
+        if unsafe exchange.pointee.flags.contains(.isShadow) { return }
         unsafe exchange.pointee.record.responseBodyBytes &+= UInt64(bytes.count)
         if unsafe exchange.pointee.isHTTP2Downstream {
             guard let session = unsafe downstreamSession(exchange) else { return }

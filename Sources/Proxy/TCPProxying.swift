@@ -31,24 +31,14 @@ extension ProxyWorker {
             return
         }
         let cluster = unsafe tables.cluster(Int(index))
+        unsafe exchange.pointee.clusterIndex = index
         unsafe exchange.pointee.record.cluster = cluster.name
         unsafe exchange.pointee.record.labels = cluster.labels
-        guard let endpoint = pickEndpoint(cluster, Int(index)) else {
-            reply(id, 0, .noHealthyUpstream, [.noHealthyUpstream], body: "", closes: true)
-            return
-        }
-        let entry = unsafe tables.endpoint(endpoint)
-        unsafe exchange.pointee.record.labels = entry.labels
-        unsafe exchange.pointee.record.upstreamRemote = entry.address
-        guard unsafe enterPool(exchange, Int(epochs[epoch].poolOfEndpoint[endpoint])) else {
-            overflow(id)
-            return
-        }
+        unsafe exchange.pointee.attemptWait = .tcpReport
+        beginAttempt(id, hasMore: false)
         var opened = unsafe TCPSeries(labels: exchange.pointee.record.labels, side: exchange.pointee.record.side)
         opened.connectionsOpened = 1
         handle.tcpShard.add(opened)
-        unsafe exchange.pointee.attemptWait = .tcpReport
-        attachUpstream(id, freshConnection: true, hasMore: false)
         guard let still = unsafe exchanges.pointer(id), unsafe !still.pointee.upstream.isNone else { return }
         unsafe still.pointee.attemptTimer = timers.arm(Token(.attempt, id).rawValue, at: now + limits.tcpReportNanoseconds)
     }

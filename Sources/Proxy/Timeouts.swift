@@ -1,5 +1,6 @@
 internal import EventLoops
 internal import HTTP
+internal import OutlierDetection
 internal import Primitives
 internal import Routing
 internal import TelemetryModel
@@ -31,15 +32,6 @@ extension ProxyWorker {
         unsafe exchange.pointee.idleDeadline = now + limits.streamIdleTimeoutNanoseconds
         if unsafe exchange.pointee.idleTimer == .none {
             unsafe exchange.pointee.idleTimer = timers.arm(Token(.streamIdle, id).rawValue, at: exchange.pointee.idleDeadline)
-        }
-    }
-
-    private mutating func attemptTimerFired(_ id: SlotID) {
-        guard let exchange = unsafe exchanges.pointer(id) else { return }
-        unsafe exchange.pointee.attemptTimer = .none
-        switch unsafe exchange.pointee.attemptWait {
-        case .tcpReport: unsafe reportTCPAgain(id, exchange)
-        case .none, .perTryTimeout: break
         }
     }
 
@@ -183,6 +175,12 @@ extension ProxyWorker {
             unsafe exchange.pointee.record.details = .upstreamResponseTimeout
             cutResponse(id)
         } else {
+            unsafe judge(exchange, .timedOut)
+            if unsafe exchange.pointee.flags.contains(.hasGRPCTimeout) {
+                unsafe exchange.pointee.localGRPCStatus = 4
+                reply(id, 504, .maxDurationTimeout, [.durationTimeout], body: "upstream max stream duration reached", closes: false)
+                return
+            }
             reply(id, 504, .upstreamResponseTimeout, [.upstreamRequestTimeout], body: "upstream request timeout", closes: false)
         }
     }

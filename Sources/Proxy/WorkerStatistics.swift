@@ -15,6 +15,12 @@ public final class WorkerStatistics: Sendable {
     public let protocolErrors = Atomic<UInt64>(0)
     /// Requests sent again because a kept-alive connection turned out to be gone.
     public let staleRetries = Atomic<UInt64>(0)
+    public let retries = Atomic<UInt64>(0)
+    public let faultDelays = Atomic<UInt64>(0)
+    public let faultAborts = Atomic<UInt64>(0)
+    public let mirrors = Atomic<UInt64>(0)
+    /// Copies given up because their upstream was slower than the original's client.
+    public let mirrorsDropped = Atomic<UInt64>(0)
     public let http2Connections = Atomic<UInt64>(0)
     /// HTTP/2 connections ended because of a flood (RFC 9113 10.5).
     public let http2Floods = Atomic<UInt64>(0)

@@ -7,6 +7,7 @@ public struct ClusterMember: Sendable {
     /// Places of its endpoints in the snapshot's table.
     public var endpoints: Range<Int>
     public var addresses: [SocketEndpoint]
+    public var outlier: OutlierPolicy
 }
 
 extension RoutingSnapshot {
@@ -16,7 +17,7 @@ extension RoutingSnapshot {
             let cluster = unsafe tables.cluster(index)
             return ClusterMember(
                 name: cluster.name, endpoints: cluster.endpoints.indices,
-                addresses: cluster.endpoints.indices.map { unsafe tables.endpoint($0).address })
+                addresses: cluster.endpoints.indices.map { unsafe tables.endpoint($0).address }, outlier: cluster.outlier)
         }
     }
 }

@@ -145,11 +145,7 @@ public struct RouteCompiler: ~Copyable {
     private mutating func reportPorts(of entry: ServiceEntry) {
         for port in entry.ports {
             switch port.protocol {
-            case .http, .httpProxy, .unspecified: continue
-            case .http2, .grpc, .grpcWeb:
-                report(
-                    .notice, "SKN0201", port.position, entry.id, "spec.ports.protocol",
-                    "\(port.protocol.rawValue) is accepted, not yet in effect: requests for port \(port.number) are sent as HTTP/1.1")
+            case .http, .httpProxy, .unspecified, .http2, .grpc, .grpcWeb: continue
             case .https, .tcp, .tls, .mongo, .mysql, .redis, .hbone:
                 report(
                     .notice, "SKN0201", port.position, entry.id, "spec.ports.protocol",
@@ -218,7 +214,13 @@ public struct RouteCompiler: ~Copyable {
     ) -> Int32 {
         var cluster = ClusterEntry()
         cluster.name = inputs.catalogs.name("outbound|\(port.number)|\(subset)|\(host)")
-        apply(rule?.policy(subset: subset, port: port.number), to: &cluster)
+        cluster.isHTTP2 = port.protocol == .http2 || port.protocol == .grpc
+        let policy = rule?.policy(subset: subset, port: port.number)
+        if let budget = policy?.retryBudget {
+            cluster.retryBudgetShare = FaultPolicy.share(percent: budget.percent)
+            cluster.retryBudgetMin = budget.minRetryConcurrency
+        }
+        apply(policy, to: &cluster)
         if let rule, let balancer = rule.policy(subset: subset, port: port.number).loadBalancer, balancer.simple == .passthrough {
             report(
                 .notice, "SKN0201", balancer.position, rule.id, "spec.trafficPolicy.loadBalancer.simple",
@@ -270,7 +272,14 @@ public struct RouteCompiler: ~Copyable {
         case .random: cluster.balancer = .random
         case .leastRequest, .passthrough, nil: cluster.balancer = .leastRequest
         }
+        if let outlier = policy?.outlierDetection { cluster.outlier = OutlierPolicy(outlier) }
         guard let pool = policy?.connectionPool else { return }
+        if pool.upgradesToHTTP2 { cluster.isHTTP2 = true }
+        // 0 cannot be told from absent in Istio's resource (semantics 2.4).
+        if let limit = pool.maxConnections, limit > 0 { cluster.maxConnections = limit }
+        if let limit = pool.http1MaxPendingRequests, limit > 0 { cluster.maxPendingRequests = limit }
+        if let limit = pool.http2MaxRequests, limit > 0 { cluster.maxRequests = limit }
+        if let limit = pool.maxRetries, limit > 0 { cluster.maxRetries = limit }
         if let timeout = pool.connectTimeoutNanoseconds, timeout > 0 { cluster.connectTimeoutNanoseconds = UInt64(timeout) }
         if let timeout = pool.idleTimeoutNanoseconds, timeout >= 0 { cluster.idleTimeoutNanoseconds = UInt64(timeout) }
         cluster.maxRequestsPerConnection = pool.maxRequestsPerConnection ?? 0
@@ -378,4 +387,18 @@ public struct RouteCompiler: ~Copyable {
 
 extension TableRange {
     var isEmpty: Bool { count == 0 }
+}
+
+extension OutlierPolicy {
+    init(_ settings: OutlierDetectionSettings) {
+        isEnabled = true
+        consecutive5xx = settings.consecutive5xxErrors.map(Int64.init) ?? -1
+        consecutiveGateway = settings.consecutiveGatewayErrors.map(Int64.init) ?? -1
+        consecutiveLocalOrigin = settings.consecutiveLocalOriginFailures.map(Int64.init) ?? -1
+        splitsLocalOrigin = settings.splitExternalLocalOriginErrors
+        intervalNanoseconds = settings.intervalNanoseconds ?? -1
+        baseEjectionNanoseconds = settings.baseEjectionTimeNanoseconds ?? -1
+        maxEjectionPercent = settings.maxEjectionPercent.map(Int64.init) ?? -1
+        minHealthPercent = settings.minHealthPercent.map(Int64.init) ?? -1
+    }
 }

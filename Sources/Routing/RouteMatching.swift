@@ -32,8 +32,19 @@ public enum RouteDecision: Sendable, BitwiseCopyable {
     /// No domain or no rule matched: 404 NR.
     case notFound
     /// The rule names a host or subset that does not exist: 503 NC.
-    case noCluster(route: UInt32)
-    case cluster(UInt32, route: UInt32)
+    case noCluster(RouteChoice)
+    case cluster(UInt32, RouteChoice)
+    case redirect(RouteChoice)
+    case directResponse(RouteChoice)
+}
+
+/// The rule that took a request, and what of it did.
+public struct RouteChoice: Sendable, BitwiseCopyable {
+    public var route: UInt32
+    /// Index of the destination drawn; meaningless without one.
+    public var destination: UInt32 = 0
+    /// Index of the match that held; -1 = the rule has none.
+    public var match: Int32
 }
 
 extension RoutingTables {
@@ -50,9 +61,16 @@ extension RoutingTables {
         let entry = unsafe virtualHosts[host]
         for index in entry.routes.indices {
             let route = unsafe routes[index]
-            guard unsafe matches(route, port: entry.port, request, head) else { continue }
-            let cluster = unsafe destination(route, draw: &draw)
-            return cluster < 0 ? .noCluster(route: UInt32(index)) : .cluster(UInt32(cluster), route: UInt32(index))
+            guard let match = unsafe matches(route, port: entry.port, request, head) else { continue }
+            var choice = RouteChoice(route: UInt32(index), destination: route.destinations.start, match: match)
+            switch unsafe actionTable[Int(route.actions)].kind {
+            case .redirect: return .redirect(choice)
+            case .directResponse: return .directResponse(choice)
+            case .forward: break
+            }
+            choice.destination = unsafe destination(route, draw: &draw)
+            let cluster = unsafe destinations[Int(choice.destination)].cluster
+            return cluster < 0 ? .noCluster(choice) : .cluster(UInt32(cluster), choice)
         }
         return .notFound
     }
@@ -106,7 +124,7 @@ extension RoutingTables {
     }
 
     /// Length of the host in `host[:port]`, and the port (0 when there is none).
-    static func splitPort(_ authority: UnsafeRawBufferPointer) -> (hostCount: Int, port: UInt16) {
+    public static func splitPort(_ authority: UnsafeRawBufferPointer) -> (hostCount: Int, port: UInt16) {
         var index = authority.count
         while index > 0, unsafe authority[index - 1] &- 48 < 10 { index -= 1 }
         guard index > 0, unsafe authority[index - 1] == UInt8(ascii: ":") else { return (authority.count, 0) }
@@ -126,10 +144,10 @@ extension RoutingTables {
 
     private func matches(
         _ route: RouteEntry, port: UInt16, _ request: borrowing RouteRequest, _ head: borrowing MessageHead
-    ) -> Bool {
-        if route.matches.count == 0 { return true }
-        for index in route.matches.indices where unsafe matches(matches + index, port: port, request, head) { return true }
-        return false
+    ) -> Int32? {
+        if route.matches.count == 0 { return -1 }
+        for index in route.matches.indices where unsafe matches(matches + index, port: port, request, head) { return Int32(clamping: index) }
+        return nil
     }
 
     private func matches(
@@ -157,7 +175,7 @@ extension RoutingTables {
         // Pseudo-headers are matched under their HTTP/2 names, as in Envoy.
         if unsafe name[0] == UInt8(ascii: ":") {
             if unsafe ASCII.equal(name, ":path") {
-                return unsafe test(header.matcher, request.path) != header.isNegated
+                return unsafe testTarget(header.matcher, request) != header.isNegated
             } else if unsafe ASCII.equal(name, ":method") {
                 return unsafe test(header.matcher, request.method) != header.isNegated
             } else if unsafe ASCII.equal(name, ":authority") {
@@ -222,7 +240,19 @@ extension RoutingTables {
         return false
     }
 
-    private func test(_ matcher: StringMatcher, _ value: UnsafeRawBufferPointer) -> Bool {
+    /// `:path` is path and query, as in Envoy. Both stand next to each other unless the path was normalised.
+    private func testTarget(_ matcher: StringMatcher, _ request: borrowing RouteRequest) -> Bool {
+        guard unsafe request.query.count > 0 else { return unsafe test(matcher, request.path) }
+        let path = unsafe request.path
+        let query = unsafe request.query
+        return unsafe withUnsafeTemporaryAllocation(byteCount: path.count + query.count, alignment: 1) { joined in
+            unsafe joined.copyMemory(from: path)
+            unsafe UnsafeMutableRawBufferPointer(rebasing: joined[path.count...]).copyMemory(from: query)
+            return unsafe test(matcher, UnsafeRawBufferPointer(joined))
+        }
+    }
+
+    func test(_ matcher: StringMatcher, _ value: UnsafeRawBufferPointer) -> Bool {
         switch matcher.kind {
         case .any, .present:
             return true
@@ -249,15 +279,14 @@ extension RoutingTables {
     // MARK: Destination
 
     /// A draw in 0 ..< total, walked along the cumulative weights (semantics 2.6).
-    private func destination(_ route: RouteEntry, draw: inout RandomSource) -> Int32 {
-        let first = unsafe destinations[Int(route.destinations.start)]
-        if route.destinations.count == 1 { return first.cluster }
+    private func destination(_ route: RouteEntry, draw: inout RandomSource) -> UInt32 {
+        if route.destinations.count == 1 { return route.destinations.start }
         var rest = draw.below(route.totalWeight)
         for index in route.destinations.indices {
             let entry = unsafe destinations[index]
-            if rest < entry.weight { return entry.cluster }
+            if rest < entry.weight { return UInt32(clamping: index) }
             rest -= entry.weight
         }
-        return first.cluster
+        return route.destinations.start
     }
 }

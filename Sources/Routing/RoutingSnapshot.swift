@@ -41,7 +41,9 @@ public final class RoutingSnapshot: @unchecked Sendable {
             wildcards: place(builder.wildcards), ports: place(builder.ports), virtualHosts: place(builder.virtualHosts),
             routes: place(builder.routes), destinations: place(builder.destinations), matches: place(builder.matches),
             named: place(builder.named), regexes: place(builder.regexes), clusterTable: place(builder.clusters),
-            endpointTable: place(builder.endpoints), listenerCount: builder.listeners.count, clusterCount: builder.clusters.count,
+            endpointTable: place(builder.endpoints), actionTable: place(builder.actions), mirrors: place(builder.mirrors),
+            statusCodes: place(builder.statusCodes), fieldTexts: place(builder.fieldTexts), corsTable: place(builder.cors),
+            originMatchers: place(builder.originMatchers), listenerCount: builder.listeners.count, clusterCount: builder.clusters.count,
             endpointCount: builder.endpoints.count)
         unsafe self.allocations = unsafe allocations
         self.listeners = listeners
@@ -112,6 +114,12 @@ struct SnapshotBuilder: ~Copyable {
     var regexes: [OpaquePointer] = unsafe []
     var clusters: [ClusterEntry] = []
     var endpoints: [EndpointEntry] = []
+    var actions = [RouteActions()]
+    var mirrors: [MirrorEntry] = []
+    var statusCodes: [UInt16] = []
+    var fieldTexts: [FieldText] = []
+    var cors: [CORSEntry] = []
+    var originMatchers: [StringMatcher] = []
 
     /// Bytes of one regex's program and its DFA cache (RE2's own default is 8 MiB).
     static let regexMemoryMax = 1 << 20
@@ -119,6 +127,12 @@ struct SnapshotBuilder: ~Copyable {
     mutating func add(text string: String) -> TableRange {
         let start = text.count
         text.append(contentsOf: string.utf8)
+        return range(start, text.count)
+    }
+
+    mutating func add(bytes: [UInt8]) -> TableRange {
+        let start = text.count
+        text.append(contentsOf: bytes)
         return range(start, text.count)
     }
 

@@ -59,12 +59,17 @@ public struct RouteEntry: Sendable, BitwiseCopyable {
     var totalWeight: UInt32 = 0
     /// Whole request; 0 = no limit.
     public var timeoutNanoseconds: UInt64 = 0
+    /// Index into the actions; 0 = plain.
+    public var actions: UInt32 = 0
 }
 
 struct DestinationEntry: Sendable, BitwiseCopyable {
     /// -1 = no such cluster.
     var cluster: Int32 = -1
     var weight: UInt32 = 0
+    /// The route's edits and the destination's own, merged.
+    var requestHeaders = HeaderEdits()
+    var responseHeaders = HeaderEdits()
 }
 
 /// One `match` block: all of its conditions must hold.
@@ -130,10 +135,28 @@ public struct ClusterEntry: Sendable, BitwiseCopyable {
     public var maxConnections = UInt32.max
     public var maxPendingRequests = UInt32.max
     public var maxRequests = UInt32.max
+    public var maxRetries = UInt32.max
+    /// Retries as a share of active requests, parts per million, and how many are always allowed; 0 = `maxRetries` decides.
+    public var retryBudgetShare: UInt32 = 0
+    public var retryBudgetMin: UInt32 = 3
+    public var outlier = OutlierPolicy()
     /// Endpoints are spoken to in HTTP/2, by prior knowledge.
     public var isHTTP2 = false
     /// For requests that reach no endpoint.
     public var labels = LabelSetID.none
+}
+
+/// `outlierDetection` as written (semantics 2.5); -1 = not set.
+public struct OutlierPolicy: Sendable, BitwiseCopyable {
+    public var isEnabled = false
+    public var consecutive5xx: Int64 = -1
+    public var consecutiveGateway: Int64 = -1
+    public var consecutiveLocalOrigin: Int64 = -1
+    public var splitsLocalOrigin = false
+    public var intervalNanoseconds: Int64 = -1
+    public var baseEjectionNanoseconds: Int64 = -1
+    public var maxEjectionPercent: Int64 = -1
+    public var minHealthPercent: Int64 = -1
 }
 
 public struct EndpointEntry: Sendable, BitwiseCopyable {
@@ -159,6 +182,12 @@ public struct RoutingTables: BitwiseCopyable {
     var regexes: UnsafePointer<OpaquePointer>
     var clusterTable: UnsafePointer<ClusterEntry>
     var endpointTable: UnsafePointer<EndpointEntry>
+    var actionTable: UnsafePointer<RouteActions>
+    var mirrors: UnsafePointer<MirrorEntry>
+    var statusCodes: UnsafePointer<UInt16>
+    var fieldTexts: UnsafePointer<FieldText>
+    var corsTable: UnsafePointer<CORSEntry>
+    var originMatchers: UnsafePointer<StringMatcher>
     public internal(set) var listenerCount: Int
     public internal(set) var clusterCount: Int
     public internal(set) var endpointCount: Int

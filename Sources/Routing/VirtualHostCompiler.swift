@@ -78,7 +78,7 @@ extension RouteCompiler {
     private mutating func addVirtualHost(host: String, port: UInt16, rule: VirtualService?) -> Int32 {
         let start = builder.routes.count
         if let rule, !rule.http.isEmpty {
-            for route in rule.http { addRoute(route, of: rule, port: port) }
+            for (route, owner) in expand(rule) { addRoute(route, of: owner, port: port) }
         } else {
             var entry = RouteEntry()
             entry.name = inputs.catalogs.name("default")
@@ -101,10 +101,19 @@ extension RouteCompiler {
         }
         // Matches that can never hold here leave nothing of the route.
         if !route.matches.isEmpty, applicable.isEmpty { return }
-        // A route whose only action is later work routes nowhere; its notice was given when it was read.
-        guard !route.destinations.isEmpty else { return }
+        let isAnswered = route.redirect != nil || route.directResponse != nil
+        guard isAnswered || !route.destinations.isEmpty else { return }
         var entry = RouteEntry()
         entry.name = inputs.catalogs.name(route.name.isEmpty ? "default" : route.name)
+        var route = route
+        // Setting Host is Istio's other way to say `rewrite.authority`.
+        let hosts = [route.headers?.request] + (isSingleDestination(route) ? [route.destinations[0].headers?.request] : [])
+        if let authority = Self.authority(in: hosts) {
+            var rewrite = route.rewrite ?? HTTPRewrite(uri: "", authority: "", uriRegex: nil, position: route.position)
+            rewrite.authority = authority
+            route.rewrite = rewrite
+        }
+        entry.actions = addActions(route, of: rule, port: port)
         if let timeout = route.timeoutNanoseconds, timeout > 0 { entry.timeoutNanoseconds = UInt64(timeout) }
         let matches = applicable.map { addMatch($0) }
         let matchStart = builder.matches.count
@@ -116,7 +125,18 @@ extension RouteCompiler {
             let host = HostName.resolve(destination.destination.host, namespace: rule.id.namespace).lowercased()
             let index = cluster(host: host, subset: destination.destination.subset, port: destination.destination.port, fallbackPort: port)
             let weight = isSingle ? max(1, destination.weight) : destination.weight
-            if weight > 0 { entries.append(DestinationEntry(cluster: index, weight: weight)) }
+            guard weight > 0 else { continue }
+            entries.append(
+                DestinationEntry(
+                    cluster: index, weight: weight,
+                    requestHeaders: addEdits([destination.headers?.request, route.headers?.request], of: rule, at: destination.position),
+                    responseHeaders: addEdits([destination.headers?.response, route.headers?.response], of: rule, at: destination.position)))
+        }
+        if isAnswered {
+            entries = [
+                DestinationEntry(
+                    cluster: -1, weight: 1, responseHeaders: addEdits([route.headers?.response], of: rule, at: route.position))
+            ]
         }
         let total = entries.reduce(UInt64(0)) { $0 + UInt64($1.weight) }
         if total > UInt64(UInt32.max) { for index in entries.indices { entries[index].weight = max(1, entries[index].weight >> 8) } }
@@ -127,6 +147,8 @@ extension RouteCompiler {
         entry.totalWeight = UInt32(clamping: entries.reduce(UInt64(0)) { $0 + UInt64($1.weight) })
         builder.routes.append(entry)
     }
+
+    private func isSingleDestination(_ route: HTTPRoute) -> Bool { route.destinations.count == 1 }
 
     private mutating func addMatch(_ match: HTTPMatchRequest) -> MatchEntry {
         var entry = MatchEntry()

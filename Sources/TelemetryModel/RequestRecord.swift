@@ -194,6 +194,8 @@ public enum ResponseCodeDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable 
     case protocolErrorAfterResponse
     case http2RemoteReset
     case http2ProtocolError
+    case faultFilterAbort
+    case corsPreflight
 
     /// As the access log prints it; nil = `-`.
     public var text: String? {
@@ -230,6 +232,8 @@ public enum ResponseCodeDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable 
         case .remoteResetAfterResponse: "upstream_reset_after_response_started{remote_reset}"
         case .protocolErrorAfterResponse: "upstream_reset_after_response_started{protocol_error}"
         case .http2RemoteReset: "http2.remote_reset"
+        case .faultFilterAbort: "fault_filter_abort"
+        case .corsPreflight: "cors_preflight"
         case .http2ProtocolError: "http2.violation.of.messaging.rule"
         }
     }

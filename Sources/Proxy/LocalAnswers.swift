@@ -1,0 +1,79 @@
+internal import EventLoops
+internal import HTTP
+internal import Primitives
+internal import Routing
+internal import TelemetryModel
+
+/// Answers that the configuration gives itself: redirects, direct responses, CORS preflights.
+extension ProxyWorker {
+    mutating func redirect(_ id: SlotID, _ choice: RouteChoice, _ request: borrowing RouteRequest) {
+        guard let exchange = unsafe exchanges.pointer(id) else { return }
+        let actions = unsafe tables(exchange).actions(choice.route)
+        answerScratch.clear()
+        let port = unsafe exchange.pointee.record.downstreamLocal.port
+        unsafe tables(exchange).location(actions.redirect, match: choice.match, request, requestPort: port, into: &answerScratch)
+        unsafe exchange.pointee.flags.insert(.hasLocation)
+        reply(id, actions.redirect.status, .directResponse, [], body: "", closes: false)
+    }
+
+    mutating func answerDirectly(_ id: SlotID, _ choice: RouteChoice) {
+        guard let exchange = unsafe exchanges.pointer(id) else { return }
+        let tables = unsafe tables(exchange)
+        let direct = unsafe tables.actions(choice.route).directResponse
+        unsafe answer(id, direct.status, .directResponse, [], body: tables.directBody(direct), closes: false)
+    }
+
+    /// What the route's CORS policy makes of the request. True = it was a preflight, and is answered.
+    mutating func applyCORS(_ id: SlotID, _ exchange: UnsafeMutablePointer<Exchange>, _ index: Int32) -> Bool {
+        let originName: StaticString = "origin"
+        guard let origin = unsafe head.value(named: UnsafeRawBufferPointer(start: originName.utf8Start, count: originName.utf8CodeUnitCount)),
+            origin.count > 0
+        else { return false }
+        let methodName: StaticString = "access-control-request-method"
+        let asked = unsafe head.value(named: UnsafeRawBufferPointer(start: methodName.utf8Start, count: methodName.utf8CodeUnitCount))
+        let isPreflight = unsafe ASCII.equal(head.method, "OPTIONS") && asked?.isEmpty == false
+        let isAllowed = unsafe tables(exchange).allows(cors: index, origin: origin)
+        if isAllowed {
+            unsafe exchange.pointee.flags.insert(.allowsOrigin)
+            unsafe exchange.pointee.origin.clear()
+            unsafe exchange.pointee.origin.append(origin)
+        }
+        guard isPreflight else { return false }
+        if isAllowed {
+            unsafe exchange.pointee.flags.insert(.isPreflight)
+            reply(id, 200, .corsPreflight, [], body: "", closes: false)
+            return true
+        }
+        if unsafe tables(exchange).answersUnmatchedPreflight(index) {
+            reply(id, 200, .corsPreflight, [], body: "", closes: false)
+            return true
+        }
+        return false
+    }
+
+    /// The fields that route and policy add to a response, one after the other.
+    mutating func forEachAddedField(
+        _ exchange: UnsafeMutablePointer<Exchange>, _ add: (inout Self, UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Void
+    ) {
+        let route = unsafe exchange.pointee.route
+        guard route >= 0 else { return }
+        let tables = unsafe tables(exchange)
+        let edits = unsafe tables.responseEdits(destination: exchange.pointee.destination)
+        for index in 0..<(unsafe tables.additionCount(edits)) {
+            let (name, value) = unsafe tables.addition(edits, index)
+            unsafe add(&self, name, value)
+        }
+        guard unsafe exchange.pointee.flags.contains(.allowsOrigin) else { return }
+        let cors = unsafe tables.actions(UInt32(route)).cors
+        let isPreflight = unsafe exchange.pointee.flags.contains(.isPreflight)
+        unsafe tables.corsFields(cors, isPreflight: isPreflight, origin: exchange.pointee.origin.readable) { name, value in
+            unsafe add(&self, UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount), value)
+        }
+    }
+
+    /// Whether the route has any edits for responses, or a CORS policy allowed the origin.
+    func addsResponseFields(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
+        if unsafe exchange.pointee.flags.contains(.allowsOrigin) { return true }
+        return unsafe exchange.pointee.flags.contains(.editsResponse)
+    }
+}

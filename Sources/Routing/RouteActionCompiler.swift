@@ -1,0 +1,289 @@
+internal import CRE2
+internal import MeshConfig
+internal import TelemetryModel
+
+/// What a route does besides choosing its destination, compiled: retries, faults, mirrors, rewrites, redirects, direct responses, CORS, header operations.
+extension RouteCompiler {
+    /// Destinations that one route mirrors to.
+    static let mirrorsMax = 4
+    /// Bytes of a direct response's body (Istio's limit: 1 MB).
+    static let directBodyBytesMax = 1 << 20
+
+    /// The index of the route's actions; 0 when it only forwards, with Istio's default retries.
+    mutating func addActions(_ route: HTTPRoute, of rule: VirtualService, port: UInt16) -> UInt32 {
+        var actions = RouteActions()
+        if let redirect = route.redirect {
+            actions.kind = .redirect
+            actions.redirect = addRedirect(redirect)
+        } else if let direct = route.directResponse {
+            actions.kind = .directResponse
+            actions.directResponse = addDirectResponse(direct, route, rule)
+        }
+        if let retries = route.retries { actions.retry = addRetry(retries, rule) }
+        if let fault = route.fault { actions.fault = faultPolicy(fault, rule, route) }
+        if let rewrite = route.rewrite { actions.rewrite = addRewrite(rewrite, rule) }
+        if let cors = route.corsPolicy { actions.cors = addCORS(cors) }
+        actions.mirrors = addMirrors(route, rule, port: port)
+        if route.redirect == nil, route.directResponse == nil, route.retries == nil, route.fault == nil, route.rewrite == nil, route.corsPolicy == nil,
+            actions.mirrors.isEmpty
+        {
+            return 0
+        }
+        builder.actions.append(actions)
+        return UInt32(clamping: builder.actions.count - 1)
+    }
+
+    // MARK: Retries
+
+    private mutating func addRetry(_ retries: HTTPRetry, _ rule: VirtualService) -> RetryPolicy {
+        var policy = RetryPolicy.istioDefault
+        // More than this many tries of one request help nobody; Envoy's own type ends at 2^32.
+        if let attempts = retries.attempts { policy.attempts = min(attempts, 255) }
+        if let timeout = retries.perTryTimeoutNanoseconds, timeout > 0 { policy.perTryTimeoutNanoseconds = UInt64(timeout) }
+        if let base = retries.backoffNanoseconds, base > 0 { policy.backoffBaseNanoseconds = UInt64(base) }
+        if let ignores = retries.retryIgnorePreviousHosts { policy.avoidsPreviousHosts = ignores }
+        guard !retries.retryOn.isEmpty else { return policy }
+        policy.isAskedFor = true
+        policy.conditions = []
+        let start = builder.statusCodes.count
+        for name in retries.retryOn {
+            if let code = UInt16(name), (100...599).contains(code) {
+                builder.statusCodes.append(code)
+                policy.conditions.insert(.retriableStatusCodes)
+            } else if let condition = RetryConditions.names[name] {
+                policy.conditions.insert(condition)
+            } else {
+                report(
+                    .error, "SKN0304", retries.position, rule.id, "spec.http.retries.retryOn",
+                    "\"\(name)\" is neither a status code nor a condition; known are \(RetryConditions.names.keys.sorted().joined(separator: ", "))")
+            }
+        }
+        policy.statusCodes = builder.range(start, builder.statusCodes.count)
+        return policy
+    }
+
+    // MARK: Faults and mirrors
+
+    private mutating func faultPolicy(_ fault: HTTPFaultInjection, _ rule: VirtualService, _ route: HTTPRoute) -> FaultPolicy {
+        var policy = FaultPolicy()
+        if let delay = fault.delay, delay.fixedDelayNanoseconds > 0 {
+            policy.delayNanoseconds = UInt64(delay.fixedDelayNanoseconds)
+            policy.delayShare = FaultPolicy.share(percent: delay.percentage)
+        }
+        if let abort = fault.abort {
+            policy.abortShare = FaultPolicy.share(percent: abort.percentage)
+            switch abort.error {
+            case .httpStatus(let status):
+                policy.abort = .http
+                policy.abortStatus = status
+            case .grpcStatus(let name):
+                policy.abort = .grpc
+                if let code = Self.grpcCode(name) {
+                    policy.abortStatus = code
+                } else {
+                    report(
+                        .error, "SKN0305", route.position, rule.id, "spec.http.fault.abort.grpcStatus",
+                        "\"\(name)\" is no gRPC status; write a name such as UNAVAILABLE or a number 0...16")
+                }
+            }
+        }
+        return policy
+    }
+
+    private static let grpcNames = [
+        "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS",
+        "UNAUTHENTICATED",
+    ]
+
+    private static func grpcCode(_ name: String) -> UInt16? {
+        if let number = UInt16(name) { return number <= 16 ? number : nil }
+        return grpcNames.firstIndex(of: name.uppercased()).map { UInt16($0) }
+    }
+
+    private mutating func addMirrors(_ route: HTTPRoute, _ rule: VirtualService, port: UInt16) -> TableRange {
+        var entries: [MirrorEntry] = []
+        for mirror in route.mirrors {
+            let share = FaultPolicy.share(percent: mirror.percentage)
+            guard share > 0 else { continue }
+            guard entries.count < Self.mirrorsMax else {
+                report(
+                    .warning, "SKN0306", mirror.destination.position, rule.id, "spec.http.mirrors",
+                    "more than \(Self.mirrorsMax) mirrors: the rest are left out")
+                break
+            }
+            let host = HostName.resolve(mirror.destination.host, namespace: rule.id.namespace).lowercased()
+            let index = cluster(host: host, subset: mirror.destination.subset, port: mirror.destination.port, fallbackPort: port)
+            entries.append(MirrorEntry(cluster: index, share: share))
+        }
+        let start = builder.mirrors.count
+        builder.mirrors.append(contentsOf: entries)
+        return builder.range(start, builder.mirrors.count)
+    }
+
+    // MARK: Rewrite, redirect, direct response
+
+    private mutating func addRewrite(_ rewrite: HTTPRewrite, _ rule: VirtualService) -> RewriteEntry {
+        var entry = RewriteEntry()
+        if let (pattern, text) = rewrite.uriRegex {
+            let match = StringMatch(condition: .regex(pattern), position: rewrite.position, field: "spec.http.rewrite.uriRegexRewrite.match")
+            let matcher = builder.add(match, problems: &problems)
+            entry.path = .regex
+            entry.regex = matcher.regex
+            entry.text = builder.add(text: text)
+            var text = text
+            let fits = text.withUTF8 { bytes in
+                unsafe bytes.withMemoryRebound(to: CChar.self) { characters in
+                    unsafe Int(matcher.regex) < builder.regexes.count
+                        && skein_re2_check_rewrite(builder.regexes[Int(matcher.regex)], characters.baseAddress, characters.count)
+                }
+            }
+            if !fits {
+                report(
+                    .error, "SKN0307", rewrite.position, rule.id, "spec.http.rewrite.uriRegexRewrite.rewrite",
+                    "\"\(text)\" refers to a group that \"\(pattern)\" does not have")
+            }
+        } else if !rewrite.uri.isEmpty {
+            entry.path = .uri
+            entry.text = builder.add(text: rewrite.uri)
+        }
+        if !rewrite.authority.isEmpty { entry.authority = builder.add(text: rewrite.authority) }
+        return entry
+    }
+
+    private mutating func addRedirect(_ redirect: HTTPRedirect) -> RedirectEntry {
+        var entry = RedirectEntry()
+        entry.status = redirect.redirectCode
+        entry.uri = builder.add(text: redirect.uri)
+        entry.authority = builder.add(text: redirect.authority)
+        entry.scheme = builder.add(text: redirect.scheme.lowercased())
+        switch redirect.port {
+        case .number(let number):
+            entry.port = .number
+            entry.portNumber = number
+        case .fromProtocolDefault: entry.port = .fromProtocolDefault
+        case .fromRequestPort: entry.port = .fromRequestPort
+        case nil: entry.port = .unchanged
+        }
+        return entry
+    }
+
+    private mutating func addDirectResponse(_ direct: HTTPDirectResponse, _ route: HTTPRoute, _ rule: VirtualService) -> DirectResponseEntry {
+        var entry = DirectResponseEntry()
+        entry.status = direct.status
+        let bytes: [UInt8] =
+            switch direct.body {
+            case .string(let text): Array(text.utf8)
+            case .bytes(let bytes): bytes
+            case nil: []
+            }
+        guard bytes.count <= Self.directBodyBytesMax else {
+            report(
+                .error, "SKN0308", route.position, rule.id, "spec.http.directResponse.body", "is \(bytes.count) bytes; at most \(Self.directBodyBytesMax) are served")
+            return entry
+        }
+        entry.body = builder.add(bytes: bytes)
+        return entry
+    }
+
+    // MARK: CORS
+
+    private mutating func addCORS(_ policy: CORSPolicy) -> Int32 {
+        var entry = CORSEntry()
+        var matchers: [StringMatcher] = []
+        for origin in policy.allowOrigins {
+            // Envoy reads an exact `*` as any origin.
+            if case .exact("*") = origin.condition {
+                var any = StringMatcher()
+                any.kind = .present
+                matchers.append(any)
+            } else {
+                matchers.append(builder.add(origin, problems: &problems))
+            }
+        }
+        let start = builder.originMatchers.count
+        builder.originMatchers.append(contentsOf: matchers)
+        entry.origins = builder.range(start, builder.originMatchers.count)
+        entry.methods = builder.add(text: policy.allowMethods.joined(separator: ","))
+        entry.headers = builder.add(text: policy.allowHeaders.joined(separator: ","))
+        entry.exposed = builder.add(text: policy.exposeHeaders.joined(separator: ","))
+        if let age = policy.maxAgeNanoseconds { entry.maxAge = age / 1_000_000_000 }
+        entry.allowsCredentials = policy.allowCredentials ?? false
+        entry.answersUnmatched = policy.ignoresUnmatchedPreflights
+        builder.cors.append(entry)
+        return Int32(clamping: builder.cors.count - 1)
+    }
+
+    // MARK: Header operations
+
+    /// The edits of a destination and its route as one: Envoy applies the destination's first, then the route's, each removing before it adds, so that the route has
+    /// the last word.
+    mutating func addEdits(_ lists: [HeaderOperations.Operations?], of rule: VirtualService, at position: SourcePosition) -> HeaderEdits {
+        var removals: [String] = []
+        var additions: [(name: String, value: String)] = []
+        func remove(_ name: String) {
+            additions.removeAll { $0.name == name }
+            if !removals.contains(name) { removals.append(name) }
+        }
+        for operations in lists {
+            guard let operations else { continue }
+            for name in operations.remove where isEditable(name, rule, position) { remove(name.lowercased()) }
+            for (name, value) in operations.set where isEditable(name, rule, position) && isSendable(value, name, rule, position) {
+                remove(name.lowercased())
+                additions.append((name.lowercased(), value))
+            }
+            for (name, value) in operations.add where isEditable(name, rule, position) && isSendable(value, name, rule, position) {
+                additions.append((name.lowercased(), value))
+            }
+        }
+        var edits = HeaderEdits()
+        let removalStart = builder.fieldTexts.count
+        for name in removals { builder.fieldTexts.append(FieldText(name: builder.add(text: name))) }
+        edits.removals = builder.range(removalStart, builder.fieldTexts.count)
+        let additionStart = builder.fieldTexts.count
+        for (name, value) in additions { builder.fieldTexts.append(FieldText(name: builder.add(text: name), value: builder.add(text: value))) }
+        edits.additions = builder.range(additionStart, builder.fieldTexts.count)
+        return edits
+    }
+
+    private static let framingNames: Set<String> = [
+        "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer", "proxy-connection", "http2-settings",
+    ]
+
+    /// Fields that frame a message are the proxy's own; `Host` is changed by `rewrite.authority` or, as in Istio, by setting it (`authority(in:)`).
+    private mutating func isEditable(_ name: String, _ rule: VirtualService, _ position: SourcePosition) -> Bool {
+        let lower = name.lowercased()
+        if lower == "host" || lower == ":authority" { return false }
+        let isToken = !lower.isEmpty && lower.utf8.allSatisfy { byte in
+            byte > 32 && byte < 127 && !"()<>@,;:\\\"/[]?={}".utf8.contains(byte)
+        }
+        guard isToken else {
+            report(.error, "SKN0309", position, rule.id, "headers", "\"\(name)\" is no header name: letters, digits and !#$%&'*+-.^_`|~ are (RFC 9110 5.1)")
+            return false
+        }
+        guard !Self.framingNames.contains(lower) else {
+            report(.warning, "SKN0310", position, rule.id, "headers", "\"\(name)\" frames the message and is written by the proxy: the operation is left out")
+            return false
+        }
+        return true
+    }
+
+    private mutating func isSendable(_ value: String, _ name: String, _ rule: VirtualService, _ position: SourcePosition) -> Bool {
+        guard value.utf8.allSatisfy({ $0 >= 32 && $0 != 127 || $0 == 9 }) else {
+            report(.error, "SKN0311", position, rule.id, "headers", "the value of \"\(name)\" has a control character, which no header may carry (RFC 9110 5.5)")
+            return false
+        }
+        if value.contains("%") {
+            report(.notice, "SKN0201", position, rule.id, "headers", "substitution of %OPERATORS% is accepted, not yet in effect: \"\(name)\" is sent as written")
+        }
+        return true
+    }
+
+    /// The authority that header operations set, which Istio allows in place of `rewrite.authority`.
+    static func authority(in lists: [HeaderOperations.Operations?]) -> String? {
+        for operations in lists {
+            for (name, value) in (operations?.set ?? []) where name.lowercased() == "host" || name.lowercased() == ":authority" { return value }
+        }
+        return nil
+    }
+}

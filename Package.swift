@@ -69,6 +69,8 @@ let package = Package(
         layer("HTTPService", uses: ["Primitives", "EventLoops", "HTTP"]),
         // 4
         layer("Routing", uses: ["Primitives", "HTTP", "MeshConfig", "TelemetryModel", "CRE2"]),
+        layer("Policy", uses: ["Primitives"]),
+        layer("OutlierDetection", uses: ["Primitives"]),
         // 5
         layer("Proxy", uses: ["Primitives", "EventLoops", "HTTP", "TelemetryModel", "Routing"]),
         layer("TelemetryStore", uses: ["Primitives", "TelemetryModel", "CSQLite", "CZstd"]),
@@ -90,6 +92,8 @@ let package = Package(
         suite("HTTPTests", uses: ["HTTP", "Primitives", "CZlib"]),
         suite("MeshConfigTests", uses: ["MeshConfig"]),
         suite("RoutingTests", uses: ["Routing", "HTTP", "MeshConfig", "TelemetryModel", "Primitives"]),
+        suite("PolicyTests", uses: ["Policy", "Primitives"]),
+        suite("OutlierDetectionTests", uses: ["OutlierDetection", "Primitives"], resources: [.copy("Scenarios")]),
         suite("TelemetryModelTests", uses: ["TelemetryModel", "Primitives"]),
         suite("TelemetryWireTests", uses: ["TelemetryWire", "TelemetryModel", "Primitives", "COTLP", "CProtobufC"]),
         suite("TelemetryStoreTests", uses: ["TelemetryStore", "TelemetryModel", "Primitives"]),

@@ -1,0 +1,102 @@
+internal import Synchronization
+
+/// What a circuit breaker limits (semantics 2.4). Limits are per cluster and process: a limit of 100 is 100 over all worker threads.
+public enum UpstreamResource: UInt8, Sendable, CaseIterable, BitwiseCopyable {
+    /// `maxConnections`; overflow is Envoy's `upstream_cx_overflow`.
+    case connections
+    /// `http1MaxPendingRequests`: requests waiting for a connection; `upstream_rq_pending_overflow`.
+    case pending
+    /// `http2MaxRequests`: requests on connections; `upstream_rq_pending_overflow` too in Envoy, apart here.
+    case requests
+    /// `maxRetries`: retries decided on and not ended, those waiting in back-off included; `upstream_rq_retry_overflow`.
+    case retries
+}
+
+/// How many retries a cluster may have in flight, as a share of its requests.
+public struct RetryBudget: Hashable, Sendable, BitwiseCopyable {
+    /// Parts per million of active and pending requests (20 % = 200,000).
+    public var partsPerMillion: UInt32
+    /// Retries that are always allowed at once.
+    public var minRetryConcurrency: UInt32
+
+    /// Envoy's and Istio's defaults: 20 %, at least 3.
+    @inlinable
+    public init(partsPerMillion: UInt32 = 200_000, minRetryConcurrency: UInt32 = 3) {
+        self.partsPerMillion = partsPerMillion
+        self.minRetryConcurrency = minRetryConcurrency
+    }
+
+    @inlinable
+    public func limit(active: UInt64, pending: UInt64) -> UInt32 {
+        let (sum, overflow) = active.addingReportingOverflow(pending)
+        let share = (overflow ? UInt64.max : sum).multipliedFullWidth(by: UInt64(partsPerMillion))
+        let quotient = share.high >= 1_000_000 ? UInt64.max : UInt64(1_000_000).dividingFullWidth(share).quotient
+        return max(minRetryConcurrency, UInt32(clamping: quotient))
+    }
+}
+
+extension UpstreamState {
+    /// Any thread: takes one unit unless `limit` are held; a refusal is counted. Never more than `limit` are held, and a refusal means that
+    /// `limit` really were: a plain add-and-back-out would refuse others for a moment. `UInt32.max` means unlimited. Pair with `release`.
+    public func tryAcquire(_ resource: UpstreamResource, cluster: ClusterSlot, limit: UInt32) -> Bool {
+        guard let row = unsafe row(cluster) else { return true }
+        let cell = unsafe row + (ClusterWord.held + Int(resource.rawValue))
+        if limit == .max {
+            unsafe cell.pointee.wrappingAdd(1, ordering: .relaxed)
+            return true
+        }
+        var held = unsafe cell.pointee.load(ordering: .relaxed)
+        while held < UInt64(limit) {
+            let (exchanged, original) = unsafe cell.pointee.weakCompareExchange(expected: held, desired: held &+ 1, ordering: .relaxed)
+            if exchanged { return true }
+            held = original
+        }
+        unsafe row[ClusterWord.overflow + Int(resource.rawValue)].wrappingAdd(1, ordering: .relaxed)
+        return false
+    }
+
+    /// Any thread: gives back what `tryAcquire` took, with the same slot.
+    public func release(_ resource: UpstreamResource, cluster: ClusterSlot) {
+        guard let row = unsafe row(cluster) else { return }
+        unsafe decrement(row + (ClusterWord.held + Int(resource.rawValue)))
+    }
+
+    /// Any thread: takes one retry within `budget`: at most a share of the requests active and pending at this moment. What counts against it
+    /// are all retries held, those waiting in back-off included; without them, a failing cluster would collect waiting retries without
+    /// bound and send them all at once. Refusals are counted as overflow of `retries`. Pair with `release(.retries)`.
+    public func tryAcquireRetry(cluster: ClusterSlot, budget: RetryBudget) -> Bool {
+        let limit = budget.limit(active: held(.requests, cluster: cluster), pending: held(.pending, cluster: cluster))
+        // A budget is never "unlimited", however large it comes out.
+        return tryAcquire(.retries, cluster: cluster, limit: min(limit, .max - 1))
+    }
+
+    /// Any thread: an acquired retry waits before its attempt. Only for show: waiting retries are part of `held(.retries)` anyway.
+    public func retryBackOffBegan(cluster: ClusterSlot) {
+        guard let row = unsafe row(cluster) else { return }
+        unsafe row[ClusterWord.retriesInBackOff].wrappingAdd(1, ordering: .relaxed)
+    }
+
+    /// Any thread: it waits no more, whether its attempt begins or its request is given up.
+    public func retryBackOffEnded(cluster: ClusterSlot) {
+        guard let row = unsafe row(cluster) else { return }
+        unsafe decrement(row + ClusterWord.retriesInBackOff)
+    }
+
+    /// Any thread: units held now.
+    public func held(_ resource: UpstreamResource, cluster: ClusterSlot) -> UInt64 {
+        guard let row = unsafe row(cluster) else { return 0 }
+        return unsafe row[ClusterWord.held + Int(resource.rawValue)].load(ordering: .relaxed)
+    }
+
+    /// Any thread: of the retries held, those in back-off.
+    public func retriesInBackOff(cluster: ClusterSlot) -> UInt64 {
+        guard let row = unsafe row(cluster) else { return 0 }
+        return unsafe row[ClusterWord.retriesInBackOff].load(ordering: .relaxed)
+    }
+
+    /// Any thread: refusals since the slot was assigned.
+    public func overflow(_ resource: UpstreamResource, cluster: ClusterSlot) -> UInt64 {
+        guard let row = unsafe row(cluster) else { return 0 }
+        return unsafe row[ClusterWord.overflow + Int(resource.rawValue)].load(ordering: .relaxed)
+    }
+}

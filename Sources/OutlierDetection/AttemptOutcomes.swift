@@ -2,12 +2,18 @@ internal import Synchronization
 
 /// How one attempt at an endpoint ended, for the error counters.
 public enum AttemptOutcome: Hashable, Sendable, BitwiseCopyable {
-    /// A response arrived. For gRPC the HTTP equivalent of its grpc-status.
+    /// A response arrived; for gRPC see `grpc(status:)`.
     case response(status: UInt16)
     /// TCP: the connection was made, which is all there is to judge.
     case connected
     /// Local failures: what the endpoint did to us rather than answered.
     case connectFailed, timedOut, reset
+
+    /// A gRPC response by its grpc-status: the HTTP status that Envoy judges it as. What is no grpc-status is an unknown error.
+    public static func grpc(status: UInt32) -> AttemptOutcome {
+        let table: InlineArray<17, UInt16> = [200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401]
+        return .response(status: status < 17 ? table[Int(status)] : 500)
+    }
 
     /// The status that a local failure counts as when it is not split off; 0 = a success.
     var equivalentStatus: UInt16 {

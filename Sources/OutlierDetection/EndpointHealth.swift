@@ -46,6 +46,22 @@ extension UpstreamState {
         if kinds.contains(.localOrigin) { unsafe row[EndpointWord.consecutiveLocalOrigin].store(0, ordering: .relaxed) }
     }
 
+    /// Which consecutive counts are above their thresholds, where `record` no longer reports them.
+    func consecutiveBeyond(_ thresholds: OutlierThresholds, of endpoint: EndpointSlot) -> OutlierCrossing {
+        guard let row = unsafe row(endpoint) else { return [] }
+        func isBeyond(_ word: Int, _ threshold: UInt32) -> Bool {
+            let count = unsafe row[word].load(ordering: .relaxed)
+            return threshold > 0 && count > UInt64(threshold)
+        }
+        var beyond: OutlierCrossing = []
+        if isBeyond(EndpointWord.consecutiveGateway, thresholds.consecutiveGateway) { beyond.insert(.gateway) }
+        if isBeyond(EndpointWord.consecutive5xx, thresholds.consecutive5xx) { beyond.insert(.fiveXX) }
+        if thresholds.splitsLocalOrigin, isBeyond(EndpointWord.consecutiveLocalOrigin, thresholds.consecutiveLocalOrigin) {
+            beyond.insert(.localOrigin)
+        }
+        return beyond
+    }
+
     /// The counts since the last call, which begin anew.
     func takeInterval(_ endpoint: EndpointSlot) -> IntervalSample {
         guard let row = unsafe row(endpoint) else { return IntervalSample(host: endpoint) }

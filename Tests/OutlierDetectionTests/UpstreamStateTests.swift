@@ -1,4 +1,5 @@
 import Dispatch
+import Glibc
 import OutlierDetection
 import Primitives
 import Synchronization
@@ -27,24 +28,24 @@ import Testing
         #expect(!state.tryAcquire(resource, cluster: cluster, limit: 0))
     }
 
-    /// A limit of 7 is 7 over all threads at every moment, and everything is given back.
-    @Test func limitsHoldAcrossThreads() {
+    /// A limit is one over all threads at every moment, it is reached, and everything is given back.
+    @Test(arguments: [1, 2, 7] as [UInt32])
+    func limitsHoldAcrossThreads(limit: UInt32) {
         let state = UpstreamState(clustersMax: 2, endpointsMax: 2)
         let cluster = Self.one(state).slot
-        let inside = Atomic<Int>(0), most = Atomic<Int>(0), granted = Atomic<Int>(0), refused = Atomic<Int>(0)
-        let threads = 4, limit: UInt32 = 7, attempts = 40_000
-        DispatchQueue.concurrentPerform(iterations: threads) { thread in
+        let inside = Atomic<Int>(0), most = Atomic<Int>(0), refused = Atomic<Int>(0)
+        DispatchQueue.concurrentPerform(iterations: 4) { thread in
             var random = RandomSource(seed: UInt64(thread))
             var mine = 0
-            for _ in 0..<attempts {
-                if mine > 0, random.below(2) == 0 {
+            for _ in 0..<100_000 {
+                // Taken and given back at once as often as possible: most meetings are at the limit itself.
+                if mine > 0, mine == limit || random.below(4) != 0 {
                     inside.wrappingSubtract(1, ordering: .sequentiallyConsistent)
                     state.release(.requests, cluster: cluster)
                     mine -= 1
                 } else if state.tryAcquire(.requests, cluster: cluster, limit: limit) {
                     let now = inside.wrappingAdd(1, ordering: .sequentiallyConsistent).newValue
                     most.max(now, ordering: .relaxed)
-                    granted.wrappingAdd(1, ordering: .relaxed)
                     mine += 1
                 } else {
                     refused.wrappingAdd(1, ordering: .relaxed)
@@ -58,7 +59,36 @@ import Testing
         #expect(most.load(ordering: .relaxed) == Int(limit), "the limit was passed, or never reached")
         #expect(state.held(.requests, cluster: cluster) == 0)
         #expect(state.overflow(.requests, cluster: cluster) == UInt64(refused.load(ordering: .relaxed)))
-        #expect(granted.load(ordering: .relaxed) > 0 && state.unbalancedReleases.load(ordering: .relaxed) == 0)
+        #expect(state.unbalancedReleases.load(ordering: .relaxed) == 0)
+    }
+
+    /// Two threads that want the last unit at the same moment: one gets it, one is refused.
+    @Test func theLastUnitIsGivenOnce() {
+        let state = UpstreamState(clustersMax: 2, endpointsMax: 2)
+        let cluster = Self.one(state).slot
+        let rounds = 20_000, threads = 2
+        let arrived = Atomic<Int>(0), granted = Atomic<Int>(0), wrong = Atomic<Int>(0)
+        @Sendable func meet(_ meeting: Int) {
+            arrived.wrappingAdd(1, ordering: .sequentiallyConsistent)
+            var spins = 0
+            while arrived.load(ordering: .sequentiallyConsistent) < meeting * threads {
+                spins += 1
+                if spins % 1000 == 0 { sched_yield() }
+            }
+        }
+        DispatchQueue.concurrentPerform(iterations: threads) { thread in
+            for round in 0..<rounds {
+                meet(3 * round + 1)
+                let isMine = state.tryAcquire(.connections, cluster: cluster, limit: 1)
+                if isMine { granted.wrappingAdd(1, ordering: .relaxed) }
+                meet(3 * round + 2)
+                if thread == 0, granted.exchange(0, ordering: .relaxed) != 1 { wrong.wrappingAdd(1, ordering: .relaxed) }
+                if isMine { state.release(.connections, cluster: cluster) }
+                meet(3 * round + 3)
+            }
+        }
+        #expect(wrong.load(ordering: .relaxed) == 0)
+        #expect(state.held(.connections, cluster: cluster) == 0 && state.overflow(.connections, cluster: cluster) == UInt64(rounds))
     }
 
     /// With nobody giving back, exactly `limit` of all attempts succeed: no refusal is spurious.
@@ -139,6 +169,15 @@ import Testing
             }
             judge.crossed(endpoint, crossing, now: MonotonicInstant(nanoseconds: 1))
         }
+    }
+
+    /// UNAVAILABLE and DEADLINE_EXCEEDED are gateway errors, INTERNAL is a 5xx, NOT_FOUND is the client's affair.
+    @Test func gRPCStatusesAreJudgedAsHTTPOnes() {
+        let statuses = (0...17 as ClosedRange<UInt32>).map { AttemptOutcome.grpc(status: $0) }
+        #expect(statuses.first == .response(status: 200) && statuses[14] == .response(status: 503) && statuses[4] == .response(status: 504))
+        let errors = statuses.indices.filter { if case .response(let status) = statuses[$0] { status >= 500 } else { false } }
+        #expect(errors == [2, 4, 12, 13, 14, 15, 17])
+        #expect(AttemptOutcome.grpc(status: .max) == .response(status: 500))
     }
 
     /// Workers go on counting while the judge ends intervals: no request is half in one and half in the next.

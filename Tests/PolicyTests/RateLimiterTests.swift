@@ -1,4 +1,5 @@
 import Dispatch
+import Glibc
 import Policy
 import Primitives
 import Synchronization
@@ -41,6 +42,30 @@ import Testing
         for index in descriptors.indices { #expect(granted[index] == 100, "descriptor \(index)") }
         #expect(limiter.allowed.load(ordering: .relaxed) == 20_000 && limiter.limited.load(ordering: .relaxed) == 28_000)
         #expect(limiter.busy(now: MonotonicInstant(nanoseconds: 1_000_000_000_000)) == 200)
+    }
+
+    /// Threads that meet a new descriptor at the same moment find one bucket, not one each.
+    @Test func aNewDescriptorHasOneBucket() throws {
+        let limiter = RateLimiter(bucketsMax: 65_536)
+        let rate = try Self.minute(1)
+        let rounds = 4000, threads = 2
+        let granted = Atomics(count: rounds)
+        let arrived = Atomic<Int>(0)
+        DispatchQueue.concurrentPerform(iterations: threads) { _ in
+            for round in 0..<rounds {
+                var descriptor = RateLimitDescriptor(route: 9)
+                descriptor.add(UInt64(round))
+                arrived.wrappingAdd(1, ordering: .relaxed)
+                var spins = 0
+                while arrived.load(ordering: .relaxed) < (round + 1) * threads {
+                    spins += 1
+                    if spins % 1000 == 0 { sched_yield() }
+                }
+                if limiter.take(descriptor, rate, now: MonotonicInstant(nanoseconds: 1 << 40)).isAllowed { granted.increment(round) }
+            }
+        }
+        let wrong = (0..<rounds).count { granted[$0] != 1 }
+        #expect(wrong == 0, "descriptors that had none or two")
     }
 
     /// The same with rows changing owners under the threads' hands: short-lived descriptors come and go in the sets of busy ones.

@@ -93,6 +93,8 @@ let package = Package(
         suite("HTTPTests", uses: ["HTTP", "Primitives", "CZlib"]),
         suite("MeshConfigTests", uses: ["MeshConfig"]),
         suite("RoutingTests", uses: ["Routing", "HTTP", "MeshConfig", "TelemetryModel", "Primitives"]),
+        suite("PolicyTests", uses: ["Policy", "Primitives"]),
+        suite("OutlierDetectionTests", uses: ["OutlierDetection", "Primitives"], resources: [.copy("Scenarios")]),
         suite("TelemetryModelTests", uses: ["TelemetryModel", "Primitives"]),
         suite("TelemetryWireTests", uses: ["TelemetryWire", "TelemetryModel", "Primitives", "COTLP", "CProtobufC"]),
         suite("TelemetryStoreTests", uses: ["TelemetryStore", "TelemetryModel", "Primitives"]),

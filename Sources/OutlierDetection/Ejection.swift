@@ -39,6 +39,14 @@ public struct Ejection: Hashable, Sendable {
     public var until: MonotonicInstant
     /// Ejections of this endpoint so far, this one included.
     public var count: UInt32
+
+    public init(host: EndpointSlot, reason: EjectionReason, durationNanoseconds: UInt64, until: MonotonicInstant, count: UInt32) {
+        self.host = host
+        self.reason = reason
+        self.durationNanoseconds = durationNanoseconds
+        self.until = until
+        self.count = count
+    }
 }
 
 /// What an interval tick changed.

@@ -143,7 +143,8 @@ extension UpstreamState {
                 table.addresses = table.addresses.filter { live.contains($0.key.rawValue) }
             }
             _ = table.clusters.reclaim(adopted: generation) { slot in
-                UpstreamResource.allCases.allSatisfy { held($0, cluster: ClusterSlot(slot)) == 0 } && retriesInBackOff(cluster: ClusterSlot(slot)) == 0
+                let cluster = ClusterSlot(slot)
+                return UpstreamResource.allCases.allSatisfy { held($0, cluster: cluster) == 0 } && retriesInBackOff(cluster: cluster) == 0
             }
             return table.endpoints.retired.count + table.clusters.retired.count
         }

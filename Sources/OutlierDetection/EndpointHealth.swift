@@ -1,0 +1,74 @@
+public import Primitives
+internal import Synchronization
+
+extension UpstreamState {
+    /// Any thread: whether a balancer should leave this endpoint out (unless its cluster panics).
+    public func isAvailable(_ endpoint: EndpointSlot) -> Bool {
+        guard let row = unsafe row(endpoint) else { return true }
+        return unsafe row[EndpointWord.ejectedUntil].load(ordering: .relaxed) | row[EndpointWord.failedHealthCheck].load(ordering: .relaxed) == 0
+    }
+
+    public func isEjected(_ endpoint: EndpointSlot) -> Bool { ejectedUntil(endpoint) != nil }
+
+    /// The earliest end of the running ejection; nil when admitted.
+    public func ejectedUntil(_ endpoint: EndpointSlot) -> MonotonicInstant? {
+        guard let row = unsafe row(endpoint) else { return nil }
+        let until = unsafe row[EndpointWord.ejectedUntil].load(ordering: .relaxed)
+        return until == 0 ? nil : MonotonicInstant(nanoseconds: until)
+    }
+
+    /// Whoever runs active health checks: their verdict.
+    public func setHealthCheckFailed(_ endpoint: EndpointSlot, _ failed: Bool) {
+        guard let row = unsafe row(endpoint) else { return }
+        unsafe row[EndpointWord.failedHealthCheck].store(failed ? 1 : 0, ordering: .relaxed)
+    }
+}
+
+// MARK: The judge's side
+
+extension UpstreamState {
+    func setEjected(_ endpoint: EndpointSlot, until: MonotonicInstant) {
+        guard let row = unsafe row(endpoint) else { return }
+        unsafe row[EndpointWord.ejectedUntil].store(max(1, until.nanoseconds), ordering: .relaxed)
+    }
+
+    /// The endpoint is admitted with clean consecutive counts, so that an old error does not bring it half way back out.
+    func admit(_ endpoint: EndpointSlot) {
+        guard let row = unsafe row(endpoint) else { return }
+        unsafe row[EndpointWord.ejectedUntil].store(0, ordering: .relaxed)
+        resetConsecutive(endpoint, [.fiveXX, .gateway, .localOrigin])
+    }
+
+    func resetConsecutive(_ endpoint: EndpointSlot, _ kinds: OutlierCrossing) {
+        guard let row = unsafe row(endpoint) else { return }
+        if kinds.contains(.fiveXX) { unsafe row[EndpointWord.consecutive5xx].store(0, ordering: .relaxed) }
+        if kinds.contains(.gateway) { unsafe row[EndpointWord.consecutiveGateway].store(0, ordering: .relaxed) }
+        if kinds.contains(.localOrigin) { unsafe row[EndpointWord.consecutiveLocalOrigin].store(0, ordering: .relaxed) }
+    }
+
+    /// Which consecutive counts are above their thresholds, where `record` no longer reports them.
+    func consecutiveBeyond(_ thresholds: OutlierThresholds, of endpoint: EndpointSlot) -> OutlierCrossing {
+        guard let row = unsafe row(endpoint) else { return [] }
+        func isBeyond(_ word: Int, _ threshold: UInt32) -> Bool {
+            let count = unsafe row[word].load(ordering: .relaxed)
+            return threshold > 0 && count > UInt64(threshold)
+        }
+        var beyond: OutlierCrossing = []
+        if isBeyond(EndpointWord.consecutiveGateway, thresholds.consecutiveGateway) { beyond.insert(.gateway) }
+        if isBeyond(EndpointWord.consecutive5xx, thresholds.consecutive5xx) { beyond.insert(.fiveXX) }
+        if thresholds.splitsLocalOrigin, isBeyond(EndpointWord.consecutiveLocalOrigin, thresholds.consecutiveLocalOrigin) {
+            beyond.insert(.localOrigin)
+        }
+        return beyond
+    }
+
+    /// The counts since the last call, which begin anew.
+    func takeInterval(_ endpoint: EndpointSlot) -> IntervalSample {
+        guard let row = unsafe row(endpoint) else { return IntervalSample(host: endpoint) }
+        func take(_ word: Int) -> IntervalSample.Counts {
+            let both = unsafe row[word].exchange(0, ordering: .relaxed)
+            return IntervalSample.Counts(successes: UInt32(truncatingIfNeeded: both), total: UInt32(truncatingIfNeeded: both >> 32))
+        }
+        return IntervalSample(host: endpoint, external: take(EndpointWord.intervalExternal), localOrigin: take(EndpointWord.intervalLocalOrigin))
+    }
+}

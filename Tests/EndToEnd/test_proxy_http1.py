@@ -328,7 +328,7 @@ spec:
     skein = start(mesh(backend.port, extra), arguments=["--workers", "1"])
     cases = [
         ("nowhere.local", "/", 404, "NR", "route_not_found"),
-        ("dead.local", "/", 503, "UF", "upstream_reset_before_response_started{connection_failure}"),
+        ("dead.local", "/", 503, "UF,URX", "upstream_reset_before_response_started{connection_failure}"),
         ("empty.local", "/", 503, "UH", "no_healthy_upstream"),
         ("nosubset.local", "/", 503, "NC", "cluster_not_found"),
         ("nosubset.local", "/timeout", 504, "UT", "upstream_response_timeout"),

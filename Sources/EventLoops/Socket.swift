@@ -124,6 +124,13 @@ public enum Socket {
         unsafe named(fd) { unsafe skein_getsockname($0, $1, $2) }
     }
 
+    /// Where the client meant to go when the kernel redirected its connection to us (netfilter REDIRECT); absent otherwise.
+    public static func originalDestination(_ fd: Int32) -> SocketEndpoint {
+        let four = unsafe named(fd) { unsafe skein_original_destination($0, 0, $1, $2) }
+        if four.family != .absent { return four }
+        return unsafe named(fd) { unsafe skein_original_destination($0, 1, $1, $2) }
+    }
+
     public static func peerEndpoint(_ fd: Int32) -> SocketEndpoint {
         unsafe named(fd) { unsafe skein_getpeername($0, $1, $2) }
     }

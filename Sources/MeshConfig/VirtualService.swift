@@ -8,6 +8,8 @@ public struct VirtualService: Sendable {
     public var gateways: [String]
     /// First match wins.
     public var http: [HTTPRoute]
+    /// `spec.tls`, then `spec.tcp`: connections that are not read as HTTP. First match wins.
+    public var l4: [L4Route]
     /// Namespaces that see this rule: `.`, `*` or names; empty = everywhere.
     public var exportTo: [String]
 

@@ -3,7 +3,9 @@ extension VirtualService {
         let gateways = spec.strings("gateways")
         self.init(
             id: id, position: position, hosts: spec.strings("hosts"), gateways: gateways.isEmpty ? ["mesh"] : gateways,
-            http: spec.children("http").map(HTTPRoute.init(reader:)), exportTo: spec.strings("exportTo"))
+            http: spec.children("http").map(HTTPRoute.init(reader:)),
+            l4: spec.children("tls").map { L4Route(reader: $0, isTLS: true) } + spec.children("tcp").map { L4Route(reader: $0, isTLS: false) },
+            exportTo: spec.strings("exportTo"))
     }
 }
 

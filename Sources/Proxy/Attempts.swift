@@ -29,6 +29,10 @@ extension ProxyWorker {
         guard let exchange = unsafe exchanges.pointer(id) else { return }
         let index = unsafe Int(exchange.pointee.clusterIndex)
         let cluster = unsafe tables(exchange).cluster(index)
+        if cluster.isPassthrough {
+            passThrough(id, cluster, index, hasMore: hasMore)
+            return
+        }
         guard let endpoint = unsafe pickEndpoint(exchange, cluster, index) else {
             let flags: ResponseFlags = cluster.isUnresolved ? [.noHealthyUpstream, .dnsResolutionFailed] : [.noHealthyUpstream]
             reply(id, 503, .noHealthyUpstream, flags, body: "no healthy upstream", closes: false)
@@ -49,6 +53,26 @@ extension ProxyWorker {
             unsafe exchange.pointee.attemptWait = .perTryTimeout
             unsafe exchange.pointee.attemptTimer = timers.arm(Token(.attempt, id).rawValue, at: now + perTry)
         }
+        attachUpstream(id, freshConnection: false, hasMore: hasMore)
+    }
+
+    /// To the address that the client dialled.
+    private mutating func passThrough(_ id: SlotID, _ cluster: ClusterEntry, _ index: Int, hasMore: Bool) {
+        guard let exchange = unsafe exchanges.pointer(id) else { return }
+        let dialled = unsafe exchange.pointee.record.downstreamLocal
+        guard let connection = unsafe downstreams.pointer(exchange.pointee.downstream), unsafe connection.pointee.isCaptured,
+            let pool = unsafe passthroughPool(dialled, cluster, slot: epochs[exchange.pointee.epoch].configuration.upstreams.clusters[index])
+        else {
+            reply(id, 503, .noHealthyUpstream, [.noHealthyUpstream], body: "no healthy upstream", closes: false)
+            return
+        }
+        unsafe exchange.pointee.record.upstreamRemote = dialled
+        guard unsafe enterPool(exchange, pool) else {
+            overflow(id)
+            return
+        }
+        unsafe exchange.pointee.attemptStart = now
+        unsafe finishHead(exchange)
         attachUpstream(id, freshConnection: false, hasMore: hasMore)
     }
 

@@ -9,7 +9,12 @@ struct DownstreamConnection: ~Copyable {
     /// Index into the worker's listener sockets.
     let listener: Int
     let remote: SocketEndpoint
-    let local: SocketEndpoint
+    /// The address that the client dialled.
+    var local: SocketEndpoint
+    /// It came by REDIRECT: `local` is another proxy's or server's address.
+    var isCaptured = false
+    /// What must be known before anything is done with its bytes.
+    var awaits = Awaited.nothing
     /// HTTP/2 from the client's preface on; nil = HTTP/1.1.
     var session: UnsafeMutablePointer<HTTP2Session>?
     /// Bytes received and not yet understood: the beginning of a head, or a pipelined request.
@@ -44,7 +49,11 @@ struct DownstreamConnection: ~Copyable {
     var hasSpoken = false
 
     enum Deadline {
-        case idle, header, stream, linger
+        case idle, header, stream, linger, detection
+    }
+
+    enum Awaited {
+        case nothing, protocolDetection, serverName
     }
 
     init(fd: Int32, listener: Int, remote: SocketEndpoint, local: SocketEndpoint, deadline: MonotonicInstant) {

@@ -123,6 +123,10 @@ extension ProxyWorker {
             let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[offset...])
             guard let exchange = unsafe exchanges.pointer(connection.pointee.exchange) else {
                 if unsafe connection.pointee.output.count >= limits.outputHighWatermark { return offset }
+                if unsafe connection.pointee.awaits != .nothing {
+                    guard unsafe detect(id, rest) else { return offset }
+                    continue
+                }
                 if unsafe !connection.pointee.hasSpoken {
                     switch unsafe Self.preface(rest) {
                     case .present:

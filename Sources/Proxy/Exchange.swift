@@ -160,6 +160,8 @@ struct Exchange: ~Copyable {
         static let editsResponse = Flags(rawValue: 1 << 31)
         /// The time limit is the client's own (grpc-timeout).
         static let hasGRPCTimeout = Flags(rawValue: 1 << 32)
+        /// To the address that the client dialled, as nobody declared it.
+        static let passesThrough = Flags(rawValue: 1 << 33)
     }
 
     init() {}

@@ -110,5 +110,6 @@ extension ProxyWorker {
         }
         handle.statistics.add(handle.statistics.downstreamTotal)
         setDeadline(ofDownstream: id, .idle, after: limits.idleTimeoutNanoseconds)
+        classify(id)
     }
 }

@@ -20,6 +20,10 @@ public struct ProxyLimits: Sendable {
     public var idleTimeoutNanoseconds: UInt64 = 3_600_000_000_000
     /// A request of which nothing moves (Envoy's stream idle timeout: five minutes). 408 or 504, flag SI.
     public var streamIdleTimeoutNanoseconds: UInt64 = 300_000_000_000
+    /// On a port that declares no protocol: how long the client's first bytes are waited for before the server is given the word.
+    public var detectionNanoseconds: UInt64 = 1_000_000_000
+    /// Pools for addresses that nobody declared, per worker.
+    public var passthroughPoolsMax = 4096
     /// A TCP connection on which nothing moves (Envoy's default: one hour).
     public var tcpIdleTimeoutNanoseconds: UInt64 = 3_600_000_000_000
     /// Open TCP connections report their bytes this often (Istio's default).

@@ -73,6 +73,8 @@ public struct ProxyWorker: ~Copyable {
     var exchanges: Slab<Exchange>
     var pools: [UpstreamPool] = []
     var freePools: [Int] = []
+    /// Pools of addresses that no configuration names.
+    var passthroughPools: [PoolKey: Int] = [:]
     /// The configurations that requests still live under; `epoch` is the current one.
     var epochs: [Epoch] = []
     var epoch = 0

@@ -59,6 +59,11 @@ extension ProxyWorker {
             let entry = unsafe tables.listener(listener)
             unsafe exchange.pointee.record.labels = entry.labels
             if target.form != .authority { decision = unsafe tables.decide(listener: listener, request, head, draw: &routeDraw) }
+            // A redirected client meant somebody; whom nobody declared it may reach all the same (ALLOW_ANY).
+            if case .notFound = decision, unsafe connection.pointee.isCaptured, entry.passthrough >= 0 {
+                unsafe exchange.pointee.clusterIndex = entry.passthrough
+                unsafe exchange.pointee.flags.insert(.passesThrough)
+            }
         } else {
             unsafe exchange.pointee.flags.remove(.keepsAlive)
         }
@@ -90,6 +95,13 @@ extension ProxyWorker {
     ) {
         let route = unsafe exchange.pointee.route
         guard route >= 0 else {
+            if unsafe exchange.pointee.flags.contains(.passesThrough) {
+                let cluster = unsafe tables.cluster(Int(exchange.pointee.clusterIndex))
+                unsafe exchange.pointee.record.cluster = cluster.name
+                unsafe exchange.pointee.record.labels = cluster.labels
+                beginAttempt(id, hasMore: hasMore)
+                return
+            }
             reply(id, 404, .routeNotFound, [.noRouteFound], body: "", closes: false)
             return
         }

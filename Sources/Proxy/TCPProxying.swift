@@ -7,7 +7,7 @@ internal import TelemetryModel
 /// Connections whose bytes pass untouched from the first on: an exchange that is a tunnel from its beginning, without a request.
 extension ProxyWorker {
     /// Connects a client's connection to an endpoint of a cluster; -1 = the route names none. `route` is for the record.
-    mutating func beginTCP(_ downstreamID: SlotID, cluster index: Int32, route: NameID) {
+    mutating func beginTCP(_ downstreamID: SlotID, cluster index: Int32, route: NameID, serverName: UnsafeRawBufferPointer) {
         guard let connection = unsafe downstreams.pointer(downstreamID) else { return }
         guard let id = exchanges.reuse() ?? exchanges.insert(Exchange()), let exchange = unsafe exchanges.pointer(id) else {
             closeDownstream(downstreamID)
@@ -27,7 +27,7 @@ extension ProxyWorker {
         for _ in 0..<Int(RequestText.firstCaptured) + plan.requestHeaders.count { unsafe exchange.pointee.append(text: nil, limits: limits) }
         unsafe touch(id, exchange)
         guard index >= 0 else {
-            reply(id, 0, .clusterNotFound, [.noRouteFound], body: "", closes: true)
+            reply(id, 0, .routeNotFound, [.noRouteFound], body: "", closes: true)
             return
         }
         let cluster = unsafe tables.cluster(Int(index))

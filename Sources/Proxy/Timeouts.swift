@@ -94,6 +94,7 @@ extension ProxyWorker {
         }
         switch unsafe connection.pointee.deadlineMeaning {
         case .idle, .linger: closeDownstream(id)
+        case .detection: detectionTimedOut(id)
         case .header: headerTimedOut(id)
         case .stream: streamTimedOut(id)
         }

@@ -8,7 +8,7 @@ internal import TelemetryModel
 
 /// Upstream connections: taken, made, returned and dropped.
 extension ProxyWorker {
-    private struct PoolKey: Hashable {
+    struct PoolKey: Hashable {
         var cluster: NameID
         var endpoint: SocketEndpoint
     }
@@ -44,10 +44,32 @@ extension ProxyWorker {
             pools[pool].slot = next.upstreams.endpoints[index]
             assigned[index] = Int32(clamping: pool)
         }
-        for index in pools.indices where !pools[index].isFree && pools[index].generation != routing.generation {
+        for index in pools.indices where !pools[index].isFree && pools[index].generation != routing.generation && pools[index].generation != .max {
             retireConnections(ofPool: index)
         }
         return assigned
+    }
+
+    /// The pool of an address that no configuration names; nil when there are too many.
+    mutating func passthroughPool(_ endpoint: SocketEndpoint, _ cluster: ClusterEntry, slot: ClusterSlot) -> Int? {
+        let key = PoolKey(cluster: cluster.name, endpoint: endpoint)
+        if let known = passthroughPools[key], !pools[known].isFree, pools[known].endpoint == endpoint, pools[known].cluster == cluster.name {
+            return known
+        }
+        if passthroughPools.count >= limits.passthroughPoolsMax { passthroughPools = passthroughPools.filter { !pools[$0.value].isFree } }
+        guard passthroughPools.count < limits.passthroughPoolsMax else { return nil }
+        let fresh = UpstreamPool(
+            endpoint: endpoint, cluster: cluster.name, settings: PoolSettings(cluster, slot: slot, thresholds: .off), generation: .max)
+        let pool: Int
+        if let free = freePools.popLast() {
+            pool = free
+            pools[pool] = fresh
+        } else {
+            pools.append(fresh)
+            pool = pools.count - 1
+        }
+        passthroughPools[key] = pool
+        return pool
     }
 
     /// Once no request lives under an older configuration, pools that only those had are free.
@@ -124,7 +146,7 @@ extension ProxyWorker {
         let servedMax = pools[pool].settings.maxRequestsPerConnection
         let isSpent = unsafe servedMax > 0 && upstream.pointee.requestsServed >= servedMax
         guard isReusable, !isSpent, !isDraining, unsafe !upstream.pointee.sawHangUp && upstream.pointee.input.isEmpty && upstream.pointee.output.isEmpty,
-            pools[pool].generation == configuration.routing.generation, pools[pool].idleCount < limits.idleConnectionsPerEndpointMax, !isWantedElsewhere(pool)
+            pools[pool].generation == configuration.routing.generation || pools[pool].generation == .max, pools[pool].idleCount < limits.idleConnectionsPerEndpointMax, !isWantedElsewhere(pool)
         else {
             closeUpstream(id)
             return

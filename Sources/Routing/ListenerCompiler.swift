@@ -12,33 +12,45 @@ extension RouteCompiler {
             // With egress listeners for ports only, the common listener serves what they leave: nothing, as in Istio.
             let hosts = egress.isEmpty ? nil : whole.flatMap(\.hosts)
             if hosts?.isEmpty != true {
-                addOutbound(ListenerPlan(name: "outbound", endpoint: endpoint, side: .outbound), OutboundScope(port: nil, hosts: hosts), &plans)
+                addOutbound(ListenerPlan(name: "outbound", endpoint: endpoint, side: .outbound), OutboundScope(port: nil, hosts: hosts), nil, &plans)
             }
         }
         for listener in egress {
             guard let port = listener.port, let sidecar else { continue }
-            guard port.protocol.isHTTP || port.protocol == .unspecified else {
-                report(
-                    .notice, "SKN0201", listener.position, sidecar.id, "spec.egress.port",
-                    "\(port.protocol.rawValue) egress listeners are accepted, not yet in effect: nothing listens on port \(port.number)")
-                continue
-            }
             guard let endpoint = address(listener.bind.isEmpty ? "127.0.0.1" : listener.bind, port.number, listener.position, sidecar.id)
             else { continue }
             let plan = ListenerPlan(name: "outbound_\(endpoint)", endpoint: endpoint, side: .outbound)
-            addOutbound(plan, OutboundScope(port: port.number, hosts: listener.hosts), &plans)
+            addOutbound(plan, OutboundScope(port: port.number, hosts: listener.hosts), port.protocol, &plans)
         }
     }
 
-    private mutating func addOutbound(_ plan: ListenerPlan, _ scope: OutboundScope, _ plans: inout [ListenerPlan]) {
+    /// `declared`: the protocol that a Sidecar's egress listener names; nil = the common listener.
+    private mutating func addOutbound(
+        _ plan: ListenerPlan, _ scope: OutboundScope, _ declared: ServicePort.ApplicationProtocol?, _ plans: inout [ListenerPlan]
+    ) {
         var entry = ListenerEntry()
         entry.side = .outbound
         var identity = IdentityLabels()
         inputs.node.describeSource(&identity)
         entry.labels = inputs.catalogs.labelSet(identity)
         addVirtualHosts(scope, to: &entry)
+        addTCPRoutes(scope, to: &entry)
+        if let declared {
+            if declared.isHTTP { entry.mode = .http } else if declared != .unspecified { entry.mode = .tcp }
+        } else {
+            // Whoever comes to it by itself speaks HTTP; what was redirected to it is taken for what it was.
+            entry.mode = .http
+            entry.isCapture = true
+            if allowsAny { entry.passthrough = passthroughCluster() }
+        }
         builder.listeners.append(entry)
         plans.append(plan)
+    }
+
+    /// The Sidecar's own mode, else the mesh's (Istio's default: ALLOW_ANY).
+    private var allowsAny: Bool {
+        let sidecar = configuration.sidecar(namespace: inputs.node.namespace, labels: inputs.node.labels)
+        return (sidecar?.outboundTrafficPolicy ?? configuration.mesh.outboundTrafficMode) == .allowAny
     }
 
     mutating func addInboundListeners(_ sidecar: Sidecar?, _ plans: inout [ListenerPlan]) {
@@ -46,22 +58,16 @@ extension RouteCompiler {
         if inputs.node.name.isEmpty { return }
         for listener in sidecar?.ingress ?? [] {
             guard let sidecar else { return }
-            guard listener.port.protocol.isHTTP || listener.port.protocol == .unspecified else {
-                report(
-                    .notice, "SKN0201", listener.position, sidecar.id, "spec.ingress.port",
-                    "\(listener.port.protocol.rawValue) ingress listeners are accepted, not yet in effect: nothing listens on port \(listener.port.number)")
-                continue
-            }
             let bind = listener.bind.isEmpty ? (inputs.node.address.isEmpty ? "127.0.0.1" : inputs.node.address) : listener.bind
             guard let endpoint = address(bind, listener.port.number, listener.position, sidecar.id),
                 let upstream = localAddress(listener, sidecar)
             else { continue }
             let plan = ListenerPlan(name: "inbound_\(endpoint)", endpoint: endpoint, side: .inbound)
-            addInbound(plan, upstream: upstream, port: listener.port.number, &plans)
+            addInbound(plan, upstream: upstream, port: listener.port.number, protocol: listener.port.protocol, &plans)
         }
         if let endpoint = inputs.inboundListener, sidecar?.ingress.isEmpty ?? true, let application = standardApplication {
             addInbound(
-                ListenerPlan(name: "inbound", endpoint: endpoint, side: .inbound), upstream: application, port: application.port, &plans)
+                ListenerPlan(name: "inbound", endpoint: endpoint, side: .inbound), upstream: application, port: application.port, protocol: .unspecified, &plans)
         }
     }
 
@@ -94,7 +100,9 @@ extension RouteCompiler {
         }
     }
 
-    private mutating func addInbound(_ plan: ListenerPlan, upstream: SocketEndpoint, port: UInt16, _ plans: inout [ListenerPlan]) {
+    private mutating func addInbound(
+        _ plan: ListenerPlan, upstream: SocketEndpoint, port: UInt16, protocol spoken: ServicePort.ApplicationProtocol, _ plans: inout [ListenerPlan]
+    ) {
         var identity = IdentityLabels()
         inputs.node.describeDestination(&identity)
         let service = services.first { service in
@@ -112,6 +120,7 @@ extension RouteCompiler {
         cluster.name = inputs.catalogs.name("inbound|\(port)||")
         cluster.labels = labels
         cluster.totalWeight = 1
+        cluster.isHTTP2 = spoken == .http2 || spoken == .grpc
         let start = builder.endpoints.count
         builder.endpoints.append(EndpointEntry(address: upstream, weight: 1, cluster: UInt32(builder.clusters.count), labels: labels))
         cluster.endpoints = builder.range(start, builder.endpoints.count)
@@ -123,6 +132,7 @@ extension RouteCompiler {
         builder.destinations.append(DestinationEntry(cluster: Int32(clamping: builder.clusters.count - 1), weight: 1))
         route.destinations = builder.range(destination, builder.destinations.count)
         route.totalWeight = 1
+        route.actions = inboundActions()
         let routeStart = builder.routes.count
         builder.routes.append(route)
         builder.virtualHosts.append(VirtualHostEntry(routes: builder.range(routeStart, builder.routes.count), port: port))
@@ -132,8 +142,24 @@ extension RouteCompiler {
         // Whatever the Host, it is for this application.
         builder.addDomains([], to: &entry)
         entry.fallback = Int32(clamping: builder.virtualHosts.count - 1)
+        entry.mode = spoken.isHTTP ? .http : spoken == .unspecified ? .detect : .tcp
+        var tcp = TCPRouteEntry()
+        tcp.name = cluster.name
+        tcp.destinations = route.destinations
+        tcp.totalWeight = 1
+        let tcpStart = builder.tcpRoutes.count
+        builder.tcpRoutes.append(tcp)
+        entry.tcpRoutes = builder.range(tcpStart, builder.tcpRoutes.count)
         builder.listeners.append(entry)
         plans.append(plan)
+    }
+
+    /// What an inbound route does: try again only what the application cannot have seen (semantics 2.3).
+    private mutating func inboundActions() -> UInt32 {
+        var actions = RouteActions()
+        actions.retry.conditions = .resetBeforeRequest
+        builder.actions.append(actions)
+        return UInt32(clamping: builder.actions.count - 1)
     }
 
     private mutating func address(_ text: String, _ port: UInt16, _ position: SourcePosition, _ resource: ResourceID) -> SocketEndpoint? {

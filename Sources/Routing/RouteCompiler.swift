@@ -115,7 +115,6 @@ public struct RouteCompiler: ~Copyable {
                     }
                     continue
                 }
-                reportPorts(of: entry)
                 servicesByHost[name] = services.count
                 if name.hasPrefix("*") { wildcardServices.append(services.count) }
                 services.append(Service(entry: entry, host: name))
@@ -137,19 +136,6 @@ public struct RouteCompiler: ~Copyable {
         for workload in configuration.workloadEntries {
             for (key, value) in workload.labels {
                 workloadsByLabel[LabelKey(namespace: workload.id.namespace, key: key, value: value), default: []].append(workload)
-            }
-        }
-    }
-
-    /// Ports whose protocol is later work are said, once a service: nothing is served differently from what was asked in silence.
-    private mutating func reportPorts(of entry: ServiceEntry) {
-        for port in entry.ports {
-            switch port.protocol {
-            case .http, .httpProxy, .unspecified, .http2, .grpc, .grpcWeb: continue
-            case .https, .tcp, .tls, .mongo, .mysql, .redis, .hbone:
-                report(
-                    .notice, "SKN0201", port.position, entry.id, "spec.ports.protocol",
-                    "\(port.protocol.rawValue) is accepted, not yet in effect: port \(port.number) is not proxied")
             }
         }
     }

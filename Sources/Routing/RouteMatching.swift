@@ -280,13 +280,17 @@ extension RoutingTables {
 
     /// A draw in 0 ..< total, walked along the cumulative weights (semantics 2.6).
     private func destination(_ route: RouteEntry, draw: inout RandomSource) -> UInt32 {
-        if route.destinations.count == 1 { return route.destinations.start }
-        var rest = draw.below(route.totalWeight)
-        for index in route.destinations.indices {
+        unsafe destination(route.destinations, totalWeight: route.totalWeight, draw: &draw)
+    }
+
+    func destination(_ range: TableRange, totalWeight: UInt32, draw: inout RandomSource) -> UInt32 {
+        if range.count == 1 { return range.start }
+        var rest = draw.below(totalWeight)
+        for index in range.indices {
             let entry = unsafe destinations[index]
             if rest < entry.weight { return UInt32(clamping: index) }
             rest -= entry.weight
         }
-        return route.destinations.start
+        return range.start
     }
 }

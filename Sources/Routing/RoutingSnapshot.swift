@@ -43,7 +43,8 @@ public final class RoutingSnapshot: @unchecked Sendable {
             named: place(builder.named), regexes: place(builder.regexes), clusterTable: place(builder.clusters),
             endpointTable: place(builder.endpoints), actionTable: place(builder.actions), mirrors: place(builder.mirrors),
             statusCodes: place(builder.statusCodes), fieldTexts: place(builder.fieldTexts), corsTable: place(builder.cors),
-            originMatchers: place(builder.originMatchers), listenerCount: builder.listeners.count, clusterCount: builder.clusters.count,
+            originMatchers: place(builder.originMatchers), tcpRoutes: place(builder.tcpRoutes), capturedPorts: place(builder.capturedPorts),
+            listenerCount: builder.listeners.count, clusterCount: builder.clusters.count,
             endpointCount: builder.endpoints.count)
         unsafe self.allocations = unsafe allocations
         self.listeners = listeners
@@ -120,6 +121,8 @@ struct SnapshotBuilder: ~Copyable {
     var fieldTexts: [FieldText] = []
     var cors: [CORSEntry] = []
     var originMatchers: [StringMatcher] = []
+    var tcpRoutes: [TCPRouteEntry] = []
+    var capturedPorts: [CapturedPort] = []
 
     /// Bytes of one regex's program and its DFA cache (RE2's own default is 8 MiB).
     static let regexMemoryMax = 1 << 20

@@ -23,6 +23,13 @@ public struct ListenerEntry: Sendable, BitwiseCopyable {
     public var fallback: Int32 = -1
     /// Identity of requests that no route takes.
     public var labels = LabelSetID.none
+    public var mode = ListenerMode.http
+    /// Connections come here from other addresses (REDIRECT, semantics: design, transparent capture); the one dialled decides.
+    public var isCapture = false
+    /// Cluster for what nobody declared; -1 = refused.
+    public var passthrough: Int32 = -1
+    var tcpRoutes = TableRange()
+    var capturedPorts = TableRange()
 }
 
 /// An exact domain of one listener (open addressing, linear probing); count 0 = free.
@@ -124,6 +131,8 @@ public struct ClusterEntry: Sendable, BitwiseCopyable {
     public var totalWeight: UInt32 = 0
     /// Step through the weights, coprime to `totalWeight`, so that `totalWeight` steps visit each point once.
     public var weightStride: UInt32 = 1
+    /// Goes to the address that the client dialled.
+    public var isPassthrough = false
     /// No answer from DNS yet, as opposed to a cluster that has no endpoint.
     public var isUnresolved = false
     public var connectTimeoutNanoseconds: UInt64 = 10_000_000_000
@@ -188,6 +197,8 @@ public struct RoutingTables: BitwiseCopyable {
     var fieldTexts: UnsafePointer<FieldText>
     var corsTable: UnsafePointer<CORSEntry>
     var originMatchers: UnsafePointer<StringMatcher>
+    var tcpRoutes: UnsafePointer<TCPRouteEntry>
+    var capturedPorts: UnsafePointer<CapturedPort>
     public internal(set) var listenerCount: Int
     public internal(set) var clusterCount: Int
     public internal(set) var endpointCount: Int

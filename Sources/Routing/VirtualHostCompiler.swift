@@ -60,7 +60,7 @@ extension RouteCompiler {
         return endpoint.family == .ipv6 ? "[\(endpoint.addressText)]" : endpoint.addressText
     }
 
-    private func sees(_ scope: OutboundScope, _ namespace: String, _ host: String) -> Bool {
+    func sees(_ scope: OutboundScope, _ namespace: String, _ host: String) -> Bool {
         guard let hosts = scope.hosts else { return true }
         return hosts.contains { allowed in
             let isNamespace =

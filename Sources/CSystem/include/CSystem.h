@@ -27,6 +27,10 @@ static inline int skein_accept4(int fd, struct sockaddr *address, socklen_t *len
 static inline int skein_bind(int fd, const struct sockaddr *address, socklen_t length) { return bind(fd, address, length); }
 static inline int skein_connect(int fd, const struct sockaddr *address, socklen_t length) { return connect(fd, address, length); }
 static inline int skein_getsockname(int fd, struct sockaddr *address, socklen_t *length) { return getsockname(fd, address, length); }
+// SO_ORIGINAL_DST and IP6T_SO_ORIGINAL_DST are both 80; <linux/netfilter_ipv4.h> brings conflicting headers.
+static inline int skein_original_destination(int fd, int is_ipv6, struct sockaddr *address, socklen_t *length) {
+    return getsockopt(fd, is_ipv6 ? IPPROTO_IPV6 : IPPROTO_IP, 80, address, length);
+}
 static inline int skein_getpeername(int fd, struct sockaddr *address, socklen_t *length) { return getpeername(fd, address, length); }
 // epoll_event carries an anonymous packed union; these read and write its 64-bit member.
 static inline int skein_epoll_ctl(int epoll, int operation, int fd, uint32_t events, uint64_t token) {

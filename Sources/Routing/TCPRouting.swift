@@ -1,0 +1,250 @@
+internal import HTTP
+internal import MeshConfig
+public import Primitives
+public import TelemetryModel
+
+/// What a listener takes a connection for.
+public enum ListenerMode: UInt8, Sendable, BitwiseCopyable {
+    case http
+    case tcp
+    /// The first bytes tell: HTTP goes the way of requests, everything else that of connections.
+    case detect
+}
+
+/// One way for connections: the first whose conditions hold takes a connection.
+struct TCPRouteEntry: Sendable, BitwiseCopyable {
+    var name = NameID.none
+    /// Service port; 0 = any.
+    var port: UInt16 = 0
+    /// Dialled address; `isAny` = any.
+    var subnet = SubnetEntry()
+    /// Server names of a TLS connection, as `WildcardEntry`-like texts (`*.suffix` with its star); count 0 = none asked for.
+    var serverNames = TableRange()
+    /// Only TLS connections.
+    var isTLS = false
+    var destinations = TableRange()
+    var totalWeight: UInt32 = 0
+}
+
+/// An address range; all addresses when `bits` is negative.
+struct SubnetEntry: Sendable, BitwiseCopyable {
+    var address = SocketEndpoint()
+    var bits: Int16 = -1
+
+    func contains(_ endpoint: SocketEndpoint) -> Bool {
+        if bits < 0 { return true }
+        guard endpoint.family == address.family else { return false }
+        if address.family == .ipv4 {
+            let mask = bits == 0 ? UInt64(0) : ~UInt64(0) << UInt64(32 - Int(min(bits, 32))) & 0xFFFF_FFFF
+            return endpoint.low & mask == address.low & mask
+        }
+        let high = bits >= 64 ? UInt64.max : bits == 0 ? 0 : ~UInt64(0) << UInt64(64 - Int(bits))
+        let low = bits >= 128 ? UInt64.max : bits <= 64 ? 0 : ~UInt64(0) << UInt64(128 - Int(bits))
+        return endpoint.high & high == address.high & high && endpoint.low & low == address.low & low
+    }
+}
+
+/// Where a connection goes.
+public enum TCPDecision: Sendable, BitwiseCopyable {
+    /// No route takes it, and nothing unknown may pass.
+    case none
+    /// The route names a host or subset that does not exist.
+    case noCluster(route: NameID)
+    case cluster(UInt32, route: NameID)
+}
+
+extension RoutingTables {
+    /// Decides the way of a connection. `dialled`: the address the client connected to; `serverName`: of its ClientHello, lower-case or not, when it speaks TLS.
+    public func decideTCP(
+        listener index: Int, dialled: SocketEndpoint, isTLS: Bool, serverName: UnsafeRawBufferPointer, draw: inout RandomSource
+    ) -> TCPDecision {
+        let listener = unsafe listener(index)
+        for place in listener.tcpRoutes.indices {
+            let route = unsafe tcpRoutes[place]
+            if route.isTLS && !isTLS { continue }
+            if route.port != 0 && listener.isCapture && route.port != dialled.port { continue }
+            guard route.subnet.contains(dialled), unsafe matches(serverNames: route.serverNames, serverName) else { continue }
+            let chosen = unsafe destination(route.destinations, totalWeight: route.totalWeight, draw: &draw)
+            let cluster = unsafe destinations[Int(chosen)].cluster
+            return cluster < 0 ? .noCluster(route: route.name) : .cluster(UInt32(cluster), route: route.name)
+        }
+        if listener.isCapture, listener.passthrough >= 0 { return unsafe .cluster(UInt32(listener.passthrough), route: clusterTable[Int(listener.passthrough)].name) }
+        return .none
+    }
+
+    /// Whether the routes that a connection may take need to see a server name.
+    public func needsServerName(listener index: Int, dialled: SocketEndpoint) -> Bool {
+        let listener = unsafe listener(index)
+        for place in listener.tcpRoutes.indices where unsafe tcpRoutes[place].isTLS {
+            if unsafe !listener.isCapture || tcpRoutes[place].port == 0 || tcpRoutes[place].port == dialled.port { return true }
+        }
+        return false
+    }
+
+    /// What the connections to a captured address are: the mode of its service's port.
+    public func mode(listener index: Int, dialled: SocketEndpoint) -> ListenerMode {
+        let listener = unsafe listener(index)
+        guard listener.isCapture else { return listener.mode }
+        var result = ListenerMode.detect
+        for place in listener.capturedPorts.indices {
+            let entry = unsafe capturedPorts[place]
+            guard entry.port == dialled.port else { continue }
+            if entry.subnet.bits >= 0, entry.subnet.contains(dialled) { return entry.mode }
+            // A service without an address has its port on every address; two of different kinds leave it to the bytes.
+            if entry.subnet.bits < 0 { result = result == .detect || result == entry.mode ? entry.mode : .detect }
+        }
+        return result
+    }
+
+    private func matches(serverNames range: TableRange, _ name: UnsafeRawBufferPointer) -> Bool {
+        if range.count == 0 { return true }
+        for index in range.indices {
+            let wanted = unsafe bytes(fieldTexts[index].name)
+            if unsafe wanted.count > 0 && wanted[0] == UInt8(ascii: "*") {
+                let suffix = unsafe UnsafeRawBufferPointer(rebasing: wanted[1...])
+                if suffix.count == 0 { return true }
+                guard name.count > suffix.count else { continue }
+                if unsafe ASCII.equalIgnoringCase(UnsafeRawBufferPointer(rebasing: name[(name.count - suffix.count)...]), suffix) { return true }
+            } else if unsafe ASCII.equalIgnoringCase(name, wanted) {
+                return true
+            }
+        }
+        return false
+    }
+}
+
+/// A port that captured connections are made to, and what is spoken there.
+struct CapturedPort: Sendable, BitwiseCopyable {
+    var port: UInt16
+    var subnet: SubnetEntry
+    var mode: ListenerMode
+}
+
+extension RouteCompiler {
+    /// The routes of connections that a listener serves: of VirtualServices for the visible services, then one per service port that is not HTTP.
+    mutating func addTCPRoutes(_ scope: OutboundScope, to listener: inout ListenerEntry) {
+        var routes: [TCPRouteEntry] = []
+        var captured: [CapturedPort] = []
+        for service in services where sees(scope, service.entry.id.namespace, service.host) {
+            let rule = configuration.virtualServices.first { rule in
+                rule.appliesToMesh && isVisible(rule.exportTo, from: rule.id.namespace)
+                    && rule.hosts.contains { HostName.matches(HostName.resolve($0, namespace: rule.id.namespace).lowercased(), service.host) }
+            }
+            for port in service.entry.ports {
+                if let wanted = scope.port, wanted != port.number { continue }
+                let subnets = service.entry.addresses.compactMap { SubnetEntry(text: $0) }
+                let mode: ListenerMode = port.protocol.isHTTP ? .http : port.protocol == .unspecified ? .detect : .tcp
+                for subnet in subnets.isEmpty ? [SubnetEntry()] : subnets { captured.append(CapturedPort(port: port.number, subnet: subnet, mode: mode)) }
+                guard !port.protocol.isHTTP else { continue }
+                if let rule, !rule.l4.isEmpty { for route in rule.l4 { addTCPRoute(route, of: rule, service, port, subnets, &routes) } }
+                addOwnTCPRoute(service, port, subnets, &routes)
+            }
+        }
+        let start = builder.tcpRoutes.count
+        // Routes for server names before those for every connection of the same port, as Envoy's filter chains are matched.
+        builder.tcpRoutes.append(contentsOf: routes.filter { $0.serverNames.count > 0 } + routes.filter { $0.serverNames.count == 0 })
+        listener.tcpRoutes = builder.range(start, builder.tcpRoutes.count)
+        let capturedStart = builder.capturedPorts.count
+        builder.capturedPorts.append(contentsOf: captured)
+        listener.capturedPorts = builder.range(capturedStart, builder.capturedPorts.count)
+        let modes = Set(captured.map(\.mode))
+        // One port, one protocol is the rule; with several the bytes decide.
+        listener.mode = modes.count == 1 ? (modes.first ?? .http) : modes.isEmpty ? .http : .detect
+    }
+
+    private mutating func addTCPRoute(
+        _ route: L4Route, of rule: VirtualService, _ service: Service, _ port: ServicePort, _ subnets: [SubnetEntry], _ routes: inout [TCPRouteEntry]
+    ) {
+        let applicable = route.matches.filter { match in
+            match.appliesToMesh(ruleGateways: rule.gateways) && (match.port == nil || match.port == port.number)
+                && match.sourceLabels.allSatisfy { inputs.node.labels[$0.key] == $0.value }
+                && (match.sourceNamespace.isEmpty || match.sourceNamespace == inputs.node.namespace)
+        }
+        if !route.matches.isEmpty, applicable.isEmpty { return }
+        var entries: [DestinationEntry] = []
+        for destination in route.destinations {
+            let host = HostName.resolve(destination.destination.host, namespace: rule.id.namespace).lowercased()
+            let index = cluster(host: host, subset: destination.destination.subset, port: destination.destination.port, fallbackPort: port.number)
+            let weight = route.destinations.count == 1 ? max(1, destination.weight) : destination.weight
+            if weight > 0 { entries.append(DestinationEntry(cluster: index, weight: min(weight, 1 << 24))) }
+        }
+        guard !entries.isEmpty else { return }
+        let start = builder.destinations.count
+        builder.destinations.append(contentsOf: entries)
+        var entry = TCPRouteEntry()
+        entry.name = inputs.catalogs.name(service.host)
+        entry.port = port.number
+        entry.isTLS = route.isTLS
+        entry.destinations = builder.range(start, builder.destinations.count)
+        entry.totalWeight = entries.reduce(0) { $0 &+ $1.weight }
+        if applicable.isEmpty {
+            for subnet in subnets.isEmpty ? [SubnetEntry()] : subnets {
+                entry.subnet = subnet
+                routes.append(entry)
+            }
+            return
+        }
+        for match in applicable {
+            let start = builder.fieldTexts.count
+            for name in match.sniHosts { builder.fieldTexts.append(FieldText(name: builder.add(text: name))) }
+            entry.serverNames = builder.range(start, builder.fieldTexts.count)
+            let ranges = match.destinationSubnets.compactMap { SubnetEntry(text: $0) }
+            for subnet in !ranges.isEmpty ? ranges : subnets.isEmpty ? [SubnetEntry()] : subnets {
+                entry.subnet = subnet
+                routes.append(entry)
+            }
+        }
+    }
+
+    private mutating func addOwnTCPRoute(_ service: Service, _ port: ServicePort, _ subnets: [SubnetEntry], _ routes: inout [TCPRouteEntry]) {
+        let start = builder.destinations.count
+        builder.destinations.append(
+            DestinationEntry(cluster: cluster(host: service.host, subset: "", port: port.number, fallbackPort: port.number), weight: 1))
+        var entry = TCPRouteEntry()
+        entry.name = inputs.catalogs.name(service.host)
+        entry.port = port.number
+        entry.destinations = builder.range(start, builder.destinations.count)
+        entry.totalWeight = 1
+        // A TLS service is known by its name where several share a port.
+        if port.protocol == .tls || port.protocol == .https {
+            let names = builder.fieldTexts.count
+            builder.fieldTexts.append(FieldText(name: builder.add(text: service.host)))
+            entry.serverNames = builder.range(names, builder.fieldTexts.count)
+            entry.isTLS = true
+        }
+        for subnet in subnets.isEmpty ? [SubnetEntry()] : subnets {
+            entry.subnet = subnet
+            routes.append(entry)
+        }
+    }
+
+    /// The cluster of addresses that nobody declared: to where the client dialled (Istio's PassthroughCluster).
+    mutating func passthroughCluster() -> Int32 {
+        var cluster = ClusterEntry()
+        cluster.name = inputs.catalogs.name("PassthroughCluster")
+        cluster.isPassthrough = true
+        var identity = IdentityLabels()
+        inputs.node.describeSource(&identity)
+        identity.destinationService = "PassthroughCluster"
+        identity.destinationServiceName = "PassthroughCluster"
+        cluster.labels = inputs.catalogs.labelSet(identity)
+        cluster.endpoints = builder.range(builder.endpoints.count, builder.endpoints.count)
+        builder.clusters.append(cluster)
+        return Int32(clamping: builder.clusters.count - 1)
+    }
+}
+
+extension SubnetEntry {
+    /// `10.0.0.0/8`, `2001:db8::/32`, or one address; nil when it is neither.
+    init?(text: String) {
+        let parts = text.split(separator: "/", maxSplits: 1)
+        guard let first = parts.first, let address = SocketEndpoint(address: String(first), port: 0) else { return nil }
+        let full: Int16 = address.family == .ipv4 ? 32 : 128
+        var bits = full
+        if parts.count == 2 {
+            guard let number = Int16(parts[1]), (0...full).contains(number) else { return nil }
+            bits = number
+        }
+        self.init(address: address, bits: bits)
+    }
+}

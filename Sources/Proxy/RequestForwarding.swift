@@ -60,7 +60,8 @@ extension ProxyWorker {
             unsafe exchange.pointee.record.labels = entry.labels
             if target.form != .authority { decision = unsafe tables.decide(listener: listener, request, head, draw: &routeDraw) }
             // A redirected client meant somebody; whom nobody declared it may reach all the same (ALLOW_ANY).
-            if case .notFound = decision, unsafe connection.pointee.isCaptured, entry.passthrough >= 0 {
+            if unsafe connection.pointee.isCaptured, entry.passthrough >= 0, decision.isNotFound || entry.side == .inbound {
+                decision = .notFound
                 unsafe exchange.pointee.clusterIndex = entry.passthrough
                 unsafe exchange.pointee.flags.insert(.passesThrough)
             }

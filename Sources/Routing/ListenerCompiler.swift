@@ -65,9 +65,16 @@ extension RouteCompiler {
             let plan = ListenerPlan(name: "inbound_\(endpoint)", endpoint: endpoint, side: .inbound)
             addInbound(plan, upstream: upstream, port: listener.port.number, protocol: listener.port.protocol, &plans)
         }
-        if let endpoint = inputs.inboundListener, sidecar?.ingress.isEmpty ?? true, let application = standardApplication {
+        if let endpoint = inputs.inboundListener, sidecar?.ingress.isEmpty ?? true {
+            // Who comes by itself means the workload's one application; who was redirected means the port it dialled.
+            let application = standardApplication ?? SocketEndpoint(ipv4: 0x7F00_0001, port: 0)
             addInbound(
-                ListenerPlan(name: "inbound", endpoint: endpoint, side: .inbound), upstream: application, port: application.port, protocol: .unspecified, &plans)
+                ListenerPlan(name: "inbound", endpoint: endpoint, side: .inbound), upstream: application, port: application.port,
+                protocol: .unspecified, &plans)
+            let last = builder.listeners.count - 1
+            builder.listeners[last].isCapture = true
+            builder.listeners[last].passthrough = passthroughCluster(named: "InboundPassthroughCluster", labels: builder.listeners[last].labels)
+            builder.listeners[last].tcpRoutes = TableRange()
         }
     }
 

@@ -36,6 +36,8 @@ public enum RouteDecision: Sendable, BitwiseCopyable {
     case cluster(UInt32, RouteChoice)
     case redirect(RouteChoice)
     case directResponse(RouteChoice)
+
+    public var isNotFound: Bool { if case .notFound = self { true } else { false } }
 }
 
 /// The rule that took a request, and what of it did.

@@ -219,15 +219,15 @@ extension RouteCompiler {
     }
 
     /// The cluster of addresses that nobody declared: to where the client dialled (Istio's PassthroughCluster).
-    mutating func passthroughCluster() -> Int32 {
+    mutating func passthroughCluster(named name: String = "PassthroughCluster", labels: LabelSetID? = nil) -> Int32 {
         var cluster = ClusterEntry()
-        cluster.name = inputs.catalogs.name("PassthroughCluster")
+        cluster.name = inputs.catalogs.name(name)
         cluster.isPassthrough = true
         var identity = IdentityLabels()
         inputs.node.describeSource(&identity)
-        identity.destinationService = "PassthroughCluster"
-        identity.destinationServiceName = "PassthroughCluster"
-        cluster.labels = inputs.catalogs.labelSet(identity)
+        identity.destinationService = name
+        identity.destinationServiceName = name
+        cluster.labels = labels ?? inputs.catalogs.labelSet(identity)
         cluster.endpoints = builder.range(builder.endpoints.count, builder.endpoints.count)
         builder.clusters.append(cluster)
         return Int32(clamping: builder.clusters.count - 1)

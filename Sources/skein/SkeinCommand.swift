@@ -18,7 +18,7 @@ struct SkeinCommand: ParsableCommand {
               0 success, 64 wrong usage, 65 bad input or configuration, 69 a server did not answer, 70 the system refused something.
             """,
         version: Version.text,
-        subcommands: [RunCommand.self, ValidateCommand.self, LogsCommand.self, TracesCommand.self, DemoCommand.self, VersionCommand.self])
+        subcommands: [RunCommand.self, ValidateCommand.self, CaptureCommand.self, LogsCommand.self, TracesCommand.self, DemoCommand.self, VersionCommand.self])
 }
 
 /// Exit codes, after sysexits.h. Stable.

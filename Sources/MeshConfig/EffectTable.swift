@@ -4,11 +4,7 @@
 /// `spec` alone stands for the whole kind.
 enum EffectTable {
     static let notYetInEffect: [String: Set<String>] = [
-        "VirtualService": [
-            "spec.tls", "spec.tcp", "spec.http.redirect", "spec.http.directResponse", "spec.http.delegate", "spec.http.rewrite",
-            "spec.http.retries", "spec.http.fault", "spec.http.mirror", "spec.http.mirrors", "spec.http.mirrorPercent",
-            "spec.http.mirrorPercentage", "spec.http.corsPolicy", "spec.http.headers", "spec.http.route.headers",
-        ],
+        "VirtualService": ["spec.http.retries.retryRemoteLocalities"],
         "DestinationRule": Set(
             policyRows(at: "spec.trafficPolicy") + policyRows(at: "spec.subsets.trafficPolicy")
                 + policyRows(at: "spec.trafficPolicy.portLevelSettings")
@@ -16,7 +12,7 @@ enum EffectTable {
         "ServiceEntry": ["spec.subjectAltNames", "spec.endpoints.network", "spec.endpoints.locality"],
         "WorkloadEntry": ["spec.network", "spec.locality"],
         "Sidecar": [
-            "spec.inboundConnectionPool", "spec.outboundTrafficPolicy", "spec.ingress.captureMode", "spec.ingress.tls",
+            "spec.inboundConnectionPool", "spec.outboundTrafficPolicy.egressProxy", "spec.ingress.captureMode", "spec.ingress.tls",
             "spec.ingress.connectionPool", "spec.egress.captureMode",
         ],
         "Telemetry": [
@@ -35,11 +31,9 @@ enum EffectTable {
 
     private static func policyRows(at prefix: String) -> [String] {
         [
-            "outlierDetection", "tls", "tunnel", "proxyProtocol", "retryBudget", "loadBalancer.consistentHash",
+            "tls", "tunnel", "proxyProtocol", "retryBudget.budgetInterval", "loadBalancer.consistentHash",
             "loadBalancer.localityLbSetting", "loadBalancer.sessionPersistence", "loadBalancer.warmup", "loadBalancer.warmupDurationSecs",
-            "connectionPool.tcp.maxConnections", "connectionPool.tcp.tcpKeepalive", "connectionPool.tcp.maxConnectionDuration",
-            "connectionPool.tcp.idleTimeout", "connectionPool.http.http1MaxPendingRequests",
-            "connectionPool.http.http2MaxRequests", "connectionPool.http.maxRetries", "connectionPool.http.h2UpgradePolicy",
+            "connectionPool.tcp.tcpKeepalive", "connectionPool.tcp.maxConnectionDuration", "connectionPool.tcp.idleTimeout",
             "connectionPool.http.useClientProtocol", "connectionPool.http.maxConcurrentStreams",
         ].map { "\(prefix).\($0)" }
     }
@@ -53,7 +47,7 @@ enum EffectTable {
                 "MeshConfig", "spec.meshConfig",
                 [
                     "accessLogFile", "accessLogFormat", "accessLogEncoding", "enableTracing", "defaultConfig",
-                    "defaultProviders", "extensionProviders", "pathNormalization", "rootNamespace",
+                    "defaultProviders", "extensionProviders", "pathNormalization", "rootNamespace", "outboundTrafficPolicy",
                 ]
             ),
             ("MeshProxyConfig", "spec.meshConfig.defaultConfig", ["tracing", "zipkinAddress"]),

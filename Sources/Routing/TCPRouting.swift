@@ -59,10 +59,9 @@ extension RoutingTables {
         listener index: Int, dialled: SocketEndpoint, isTLS: Bool, serverName: UnsafeRawBufferPointer, draw: inout RandomSource
     ) -> TCPDecision {
         let listener = unsafe listener(index)
-        for place in listener.tcpRoutes.indices {
+        for place in unsafe candidates(listener, dialled) {
             let route = unsafe tcpRoutes[place]
             if route.isTLS && !isTLS { continue }
-            if route.port != 0 && listener.isCapture && route.port != dialled.port { continue }
             guard route.subnet.contains(dialled), unsafe matches(serverNames: route.serverNames, serverName) else { continue }
             let chosen = unsafe destination(route.destinations, totalWeight: route.totalWeight, draw: &draw)
             let cluster = unsafe destinations[Int(chosen)].cluster
@@ -75,10 +74,27 @@ extension RoutingTables {
     /// Whether the routes that a connection may take need to see a server name.
     public func needsServerName(listener index: Int, dialled: SocketEndpoint) -> Bool {
         let listener = unsafe listener(index)
-        for place in listener.tcpRoutes.indices where unsafe tcpRoutes[place].isTLS {
-            if unsafe !listener.isCapture || tcpRoutes[place].port == 0 || tcpRoutes[place].port == dialled.port { return true }
-        }
+        for place in unsafe candidates(listener, dialled) where unsafe tcpRoutes[place].isTLS { return true }
         return false
+    }
+
+    /// The routes of a listener, or where connections to all ports come, those of the one dialled; they stand in the order of their ports.
+    private func candidates(_ listener: ListenerEntry, _ dialled: SocketEndpoint) -> Range<Int> {
+        guard listener.isCapture else { return listener.tcpRoutes.indices }
+        let first = unsafe Self.firstIndex(listener.tcpRoutes) { unsafe tcpRoutes[$0].port >= dialled.port }
+        let last = unsafe Self.firstIndex(listener.tcpRoutes) { unsafe tcpRoutes[$0].port > dialled.port }
+        return first..<last
+    }
+
+    /// The first index from which on the condition holds.
+    private static func firstIndex(_ range: TableRange, _ holds: (Int) -> Bool) -> Int {
+        var low = range.indices.lowerBound
+        var high = range.indices.upperBound
+        while low < high {
+            let middle = low + (high - low) / 2
+            if holds(middle) { high = middle } else { low = middle + 1 }
+        }
+        return low
     }
 
     /// What the connections to a captured address are: the mode of its service's port.
@@ -86,9 +102,10 @@ extension RoutingTables {
         let listener = unsafe listener(index)
         guard listener.isCapture else { return listener.mode }
         var result = ListenerMode.detect
-        for place in listener.capturedPorts.indices {
+        let first = unsafe Self.firstIndex(listener.capturedPorts) { unsafe capturedPorts[$0].port >= dialled.port }
+        for place in first..<listener.capturedPorts.indices.upperBound {
             let entry = unsafe capturedPorts[place]
-            guard entry.port == dialled.port else { continue }
+            guard entry.port == dialled.port else { break }
             if entry.subnet.bits >= 0, entry.subnet.contains(dialled) { return entry.mode }
             // A service without an address has its port on every address; two of different kinds leave it to the bytes.
             if entry.subnet.bits < 0 { result = result == .detect || result == entry.mode ? entry.mode : .detect }
@@ -125,31 +142,47 @@ extension RouteCompiler {
     mutating func addTCPRoutes(_ scope: OutboundScope, to listener: inout ListenerEntry) {
         var routes: [TCPRouteEntry] = []
         var captured: [CapturedPort] = []
+        let rules = connectionRules()
         for service in services where sees(scope, service.entry.id.namespace, service.host) {
-            let rule = configuration.virtualServices.first { rule in
-                rule.appliesToMesh && isVisible(rule.exportTo, from: rule.id.namespace)
-                    && rule.hosts.contains { HostName.matches(HostName.resolve($0, namespace: rule.id.namespace).lowercased(), service.host) }
-            }
+            let rule = rules.exact[service.host] ?? rules.wildcards.first { HostName.matches($0.host, service.host) }?.rule
             for port in service.entry.ports {
                 if let wanted = scope.port, wanted != port.number { continue }
                 let subnets = service.entry.addresses.compactMap { SubnetEntry(text: $0) }
                 let mode: ListenerMode = port.protocol.isHTTP ? .http : port.protocol == .unspecified ? .detect : .tcp
                 for subnet in subnets.isEmpty ? [SubnetEntry()] : subnets { captured.append(CapturedPort(port: port.number, subnet: subnet, mode: mode)) }
                 guard !port.protocol.isHTTP else { continue }
-                if let rule, !rule.l4.isEmpty { for route in rule.l4 { addTCPRoute(route, of: rule, service, port, subnets, &routes) } }
+                if let rule { for route in rule.l4 { addTCPRoute(route, of: rule, service, port, subnets, &routes) } }
                 addOwnTCPRoute(service, port, subnets, &routes)
             }
         }
         let start = builder.tcpRoutes.count
-        // Routes for server names before those for every connection of the same port, as Envoy's filter chains are matched.
-        builder.tcpRoutes.append(contentsOf: routes.filter { $0.serverNames.count > 0 } + routes.filter { $0.serverNames.count == 0 })
+        // By port; within one, routes for server names before those for every connection, as Envoy's filter chains are matched.
+        let order = routes.indices.sorted { left, right in
+            let keys = [left, right].map { (routes[$0].port, routes[$0].serverNames.count > 0 ? 0 : 1, $0) }
+            return keys[0] < keys[1]
+        }
+        builder.tcpRoutes.append(contentsOf: order.map { routes[$0] })
         listener.tcpRoutes = builder.range(start, builder.tcpRoutes.count)
         let capturedStart = builder.capturedPorts.count
+        captured.sort { $0.port < $1.port }
         builder.capturedPorts.append(contentsOf: captured)
         listener.capturedPorts = builder.range(capturedStart, builder.capturedPorts.count)
         let modes = Set(captured.map(\.mode))
         // One port, one protocol is the rule; with several the bytes decide.
         listener.mode = modes.count == 1 ? (modes.first ?? .http) : modes.isEmpty ? .http : .detect
+    }
+
+    /// VirtualServices that say anything of connections, by their hosts; the first for a host wins.
+    private func connectionRules() -> (exact: [String: VirtualService], wildcards: [(host: String, rule: VirtualService)]) {
+        var exact: [String: VirtualService] = [:]
+        var wildcards: [(host: String, rule: VirtualService)] = []
+        for rule in configuration.virtualServices where !rule.l4.isEmpty && rule.appliesToMesh && isVisible(rule.exportTo, from: rule.id.namespace) {
+            for host in rule.hosts {
+                let name = HostName.resolve(host, namespace: rule.id.namespace).lowercased()
+                if name.hasPrefix("*") { wildcards.append((name, rule)) } else if exact[name] == nil { exact[name] = rule }
+            }
+        }
+        return (exact, wildcards)
     }
 
     private mutating func addTCPRoute(

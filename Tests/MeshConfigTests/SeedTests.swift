@@ -10,23 +10,14 @@ import Testing
             "IST0101 spec.http[0].route[0].destination.subset", "IST0101 spec.http[1].route[0].destination.subset",
         ],
         "02-destinationrule-reviews.yaml": [
-            "IST0002 spec.trafficPolicy.loadBalancer.simple", "SKN0201 spec.trafficPolicy.connectionPool.tcp.maxConnections",
-            "SKN0201 spec.trafficPolicy.connectionPool.http.http1MaxPendingRequests",
-            "SKN0201 spec.trafficPolicy.connectionPool.http.http2MaxRequests", "SKN0201 spec.trafficPolicy.outlierDetection",
-            "IST0002 spec.trafficPolicy.outlierDetection.consecutiveErrors",
+            "IST0002 spec.trafficPolicy.loadBalancer.simple", "IST0002 spec.trafficPolicy.outlierDetection.consecutiveErrors",
         ],
         "03-virtualservice-canary-deployment.yaml": [
             "IST0101 spec.http[0].route[0].destination.subset", "IST0101 spec.http[1].route[0].destination.subset",
             "IST0101 spec.http[1].route[1].destination.subset",
         ],
-        "04-destinationrule-circuit-breaker.yaml": [
-            "SKN0201 spec.trafficPolicy.connectionPool.tcp.maxConnections",
-            "SKN0201 spec.trafficPolicy.connectionPool.http.http1MaxPendingRequests",
-            "SKN0201 spec.trafficPolicy.connectionPool.http.http2MaxRequests",
-            "SKN0201 spec.trafficPolicy.connectionPool.http.maxRetries", "SKN0201 spec.trafficPolicy.outlierDetection",
-            "IST0002 spec.trafficPolicy.outlierDetection.consecutiveErrors",
-        ],
-        "05-virtualservice-retry-policy.yaml": ["SKN0201 spec.http[0].retries"],
+        "04-destinationrule-circuit-breaker.yaml": ["IST0002 spec.trafficPolicy.outlierDetection.consecutiveErrors"],
+        "05-virtualservice-retry-policy.yaml": [],
         "06-virtualservice-timeout-policy.yaml": [],
         "07-peerauthentication-default.yaml": ["SKN0201 spec"],
         "08-authorizationpolicy-allow-frontend-to-backend.yaml": ["SKN0201 spec"],
@@ -34,10 +25,8 @@ import Testing
         "10-telemetry-access-logging.yaml": [],
         "11-istiooperator-control-plane.yaml": [],
         "12-destinationrule-load-balancing.yaml": ["IST0002 spec.trafficPolicy.loadBalancer.simple"],
-        "13-virtualservice-fault-injection.yaml": ["SKN0201 spec.http[0].fault"],
-        "14-virtualservice-mirror-traffic.yaml": [
-            "IST0101 spec.http[0].route[0].destination.subset", "SKN0201 spec.http[0].mirror", "SKN0201 spec.http[0].mirrorPercentage",
-        ],
+        "13-virtualservice-fault-injection.yaml": [],
+        "14-virtualservice-mirror-traffic.yaml": ["IST0101 spec.http[0].route[0].destination.subset"],
     ]
 
     @Test(arguments: SeedTests.expected.keys.sorted())

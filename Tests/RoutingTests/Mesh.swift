@@ -53,8 +53,10 @@ final class Mesh {
         switch decide(listener, Array(text.utf8), isHTTPS: isHTTPS) {
         case nil: return "bad request"
         case .notFound: return "404"
-        case .noCluster(let route): return "\(name(route)) -> 503"
-        case .cluster(let cluster, let route): return "\(name(route)) -> \(cluster_(Int(cluster)))"
+        case .noCluster(let choice): return "\(name(choice.route)) -> 503"
+        case .cluster(let cluster, let choice): return "\(name(choice.route)) -> \(cluster_(Int(cluster)))"
+        case .redirect(let choice): return "\(name(choice.route)) -> redirect"
+        case .directResponse(let choice): return "\(name(choice.route)) -> direct"
         }
     }
 

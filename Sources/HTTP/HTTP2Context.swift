@@ -45,6 +45,17 @@ struct HTTP2Context: ~Copyable {
         unsafe firstStream = unsafe stream
     }
 
+    /// A stream of ours that nghttp2 knows only from the moment its head is sent; the newest come first.
+    func unopened(_ id: Int32) -> UnsafeMutablePointer<HTTP2Stream>? {
+        guard role == .client else { return nil }
+        var stream = unsafe firstStream
+        while let open = unsafe stream {
+            if unsafe open.pointee.id == id { return unsafe open }
+            unsafe stream = unsafe open.pointee.next
+        }
+        return nil
+    }
+
     mutating func release(_ stream: UnsafeMutablePointer<HTTP2Stream>) {
         let next = unsafe stream.pointee.next
         let previous = unsafe stream.pointee.previous
@@ -291,7 +302,7 @@ final class HTTP2Callbacks: @unchecked Sendable {
     }
 
     private static func streamClosed(_ session: OpaquePointer?, _ id: Int32, _ code: UInt32, _ user: UnsafeMutableRawPointer?) -> Int32 {
-        guard let context = unsafe context(user), let stream = unsafe stream(session, id) else { return 0 }
+        guard let context = unsafe context(user), let stream = unsafe stream(session, id) ?? context.pointee.unopened(id) else { return 0 }
         let token = unsafe stream.pointee.token
         // Also without an owner: one may be on its way from an event that has not been looked at.
         unsafe context.pointee.inbox.pointee.events.append(HTTP2Event(kind: .closed, stream: id, token: token, code: code))

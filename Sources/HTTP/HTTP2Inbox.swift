@@ -132,6 +132,7 @@ public struct HTTP2Inbox: ~Copyable {
 @safe
 struct HTTP2Stream: ~Copyable {
     var token: UInt64
+    var id: Int32 = 0
     var output = ByteBuffer()
     /// Nothing will be appended any more.
     var isEnded = false

@@ -13,7 +13,7 @@ public struct ConfigLimits: Sendable {
     /// Aliases (`*name`) followed in one document.
     public var aliasesPerDocument = 1_000
     /// Nodes of one document after every alias is expanded.
-    public var nodesPerDocument = 200_000
+    public var nodesPerDocument = 400_000
     /// Bytes of text of one document after every alias is expanded.
     public var textBytesPerDocument = 8 << 20
     /// Nodes of one file after every alias is expanded.

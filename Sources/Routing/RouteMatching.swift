@@ -61,20 +61,24 @@ extension RoutingTables {
     ) -> RouteDecision {
         guard let host = unsafe virtualHost(listenerIndex, request.authority) else { return .notFound }
         let entry = unsafe virtualHosts[host]
-        for index in entry.routes.indices {
-            let route = unsafe routes[index]
-            guard let match = unsafe matches(route, port: entry.port, request, head) else { continue }
-            var choice = RouteChoice(route: UInt32(index), destination: route.destinations.start, match: match)
-            switch unsafe actionTable[Int(route.actions)].kind {
-            case .redirect: return .redirect(choice)
-            case .directResponse: return .directResponse(choice)
-            case .forward: break
-            }
-            choice.destination = unsafe destination(route, draw: &draw)
-            let cluster = unsafe destinations[Int(choice.destination)].cluster
-            return cluster < 0 ? .noCluster(choice) : .cluster(UInt32(cluster), choice)
+        var taken = RouteChoice(route: 0, match: -2)
+        var candidates = unsafe candidates(entry, path: request.path)
+        while let index = unsafe next(&candidates) {
+            guard let match = unsafe matches(routes[Int(index)], port: entry.port, request, head) else { continue }
+            taken = RouteChoice(route: index, match: match)
+            break
         }
-        return .notFound
+        guard taken.match > -2 else { return .notFound }
+        let route = unsafe routes[Int(taken.route)]
+        taken.destination = route.destinations.start
+        switch unsafe actionTable[Int(route.actions)].kind {
+        case .redirect: return .redirect(taken)
+        case .directResponse: return .directResponse(taken)
+        case .forward: break
+        }
+        taken.destination = unsafe destination(route, draw: &draw)
+        let cluster = unsafe destinations[Int(taken.destination)].cluster
+        return cluster < 0 ? .noCluster(taken) : .cluster(UInt32(cluster), taken)
     }
 
     // MARK: Virtual host

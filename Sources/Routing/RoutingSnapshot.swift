@@ -44,6 +44,7 @@ public final class RoutingSnapshot: @unchecked Sendable {
             endpointTable: place(builder.endpoints), actionTable: place(builder.actions), mirrors: place(builder.mirrors),
             statusCodes: place(builder.statusCodes), fieldTexts: place(builder.fieldTexts), corsTable: place(builder.cors),
             originMatchers: place(builder.originMatchers), tcpRoutes: place(builder.tcpRoutes), capturedPorts: place(builder.capturedPorts),
+            pathEntries: place(builder.pathEntries), pathLengths: place(builder.pathLengths), otherRoutes: place(builder.otherRoutes),
             listenerCount: builder.listeners.count, clusterCount: builder.clusters.count,
             endpointCount: builder.endpoints.count)
         unsafe self.allocations = unsafe allocations
@@ -123,6 +124,9 @@ struct SnapshotBuilder: ~Copyable {
     var originMatchers: [StringMatcher] = []
     var tcpRoutes: [TCPRouteEntry] = []
     var capturedPorts: [CapturedPort] = []
+    var pathEntries: [PathIndexEntry] = []
+    var pathLengths: [UInt16] = []
+    var otherRoutes: [UInt32] = []
 
     /// Bytes of one regex's program and its DFA cache (RE2's own default is 8 MiB).
     static let regexMemoryMax = 1 << 20

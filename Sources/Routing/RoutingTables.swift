@@ -55,6 +55,7 @@ struct VirtualHostEntry: Sendable, BitwiseCopyable {
     var routes = TableRange()
     /// The service port the virtual host stands for; 0 = unknown.
     var port: UInt16 = 0
+    var index = PathIndex()
 }
 
 /// One `http` rule.
@@ -199,6 +200,9 @@ public struct RoutingTables: BitwiseCopyable {
     var originMatchers: UnsafePointer<StringMatcher>
     var tcpRoutes: UnsafePointer<TCPRouteEntry>
     var capturedPorts: UnsafePointer<CapturedPort>
+    var pathEntries: UnsafePointer<PathIndexEntry>
+    var pathLengths: UnsafePointer<UInt16>
+    var otherRoutes: UnsafePointer<UInt32>
     public internal(set) var listenerCount: Int
     public internal(set) var clusterCount: Int
     public internal(set) var endpointCount: Int

@@ -89,7 +89,8 @@ extension RouteCompiler {
             entry.totalWeight = 1
             builder.routes.append(entry)
         }
-        builder.virtualHosts.append(VirtualHostEntry(routes: builder.range(start, builder.routes.count), port: port))
+        let routes = builder.range(start, builder.routes.count)
+        builder.virtualHosts.append(VirtualHostEntry(routes: routes, port: port, index: builder.addPathIndex(over: routes)))
         return Int32(clamping: builder.virtualHosts.count - 1)
     }
 

@@ -68,6 +68,24 @@ public struct PortTrafficPolicy: Sendable {
     }
 }
 
+/// Requests that are alike in one thing go to one endpoint.
+public struct ConsistentHashSettings: Sendable {
+    public enum Key: Sendable {
+        case header(String)
+        /// With a lifetime (nanoseconds) a cookie is made for clients that bring none; 0 = for their session.
+        case cookie(name: String, path: String, lifetime: Int64?)
+        case sourceIP
+        case queryParameter(String)
+    }
+    public enum Algorithm: Sendable {
+        case ring(minimum: UInt64)
+        /// A prime.
+        case maglev(size: UInt64)
+    }
+    public var key: Key
+    public var algorithm: Algorithm
+}
+
 public struct LoadBalancerSettings: Sendable {
     /// `LEAST_CONN` is read as `leastRequest`; `UNSPECIFIED` as nil.
     public enum Simple: String, Sendable, CaseIterable {
@@ -80,6 +98,7 @@ public struct LoadBalancerSettings: Sendable {
     public var position: SourcePosition
     /// Nil = Istio's default, LEAST_REQUEST.
     public var simple: Simple?
+    public var consistentHash: ConsistentHashSettings?
 }
 
 /// semantics 2.4. Nil = not set: Istio leaves every limit at 2^32-1.

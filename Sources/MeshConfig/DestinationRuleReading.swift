@@ -40,7 +40,30 @@ extension LoadBalancerSettings {
         let name = reader.name("simple")
         self.init(
             position: reader.position("simple"),
-            simple: name == "LEAST_CONN" ? .leastRequest : name.flatMap(Simple.init(rawValue:)))
+            simple: name == "LEAST_CONN" ? .leastRequest : name.flatMap(Simple.init(rawValue:)),
+            consistentHash: reader.child("consistentHash").flatMap(ConsistentHashSettings.init(reader:)))
+    }
+}
+
+extension ConsistentHashSettings {
+    init?(reader: NodeReader) {
+        if let name = reader.string("httpHeaderName") {
+            key = .header(name)
+        } else if let cookie = reader.child("httpCookie") {
+            key = .cookie(name: cookie.string("name") ?? "", path: cookie.string("path") ?? "", lifetime: cookie.nanoseconds("ttl"))
+        } else if let name = reader.string("httpQueryParameterName") {
+            key = .queryParameter(name)
+        } else if reader.bool("useSourceIp") == true {
+            key = .sourceIP
+        } else {
+            return nil
+        }
+        if let maglev = reader.child("maglev") {
+            algorithm = .maglev(size: maglev.integer("tableSize").flatMap { UInt64(exactly: $0) } ?? 65_537)
+        } else {
+            let size = reader.child("ringHash")?.integer("minimumRingSize") ?? reader.integer("minimumRingSize")
+            algorithm = .ring(minimum: size.flatMap { UInt64(exactly: $0) } ?? 1024)
+        }
     }
 }
 

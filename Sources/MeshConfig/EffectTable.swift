@@ -31,8 +31,8 @@ enum EffectTable {
 
     private static func policyRows(at prefix: String) -> [String] {
         [
-            "tls", "tunnel", "proxyProtocol", "retryBudget.budgetInterval", "loadBalancer.consistentHash",
-            "loadBalancer.localityLbSetting", "loadBalancer.sessionPersistence", "loadBalancer.warmup", "loadBalancer.warmupDurationSecs",
+            "tls", "tunnel", "proxyProtocol", "retryBudget.budgetInterval",
+            "loadBalancer.localityLbSetting", "loadBalancer.consistentHash.httpCookie.attributes", "loadBalancer.sessionPersistence", "loadBalancer.warmup", "loadBalancer.warmupDurationSecs",
             "connectionPool.tcp.tcpKeepalive", "connectionPool.tcp.maxConnectionDuration", "connectionPool.tcp.idleTimeout",
             "connectionPool.http.useClientProtocol", "connectionPool.http.maxConcurrentStreams",
         ].map { "\(prefix).\($0)" }

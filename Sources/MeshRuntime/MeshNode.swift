@@ -77,7 +77,7 @@ final class MeshNode {
         let workers = options.workers > 0 ? options.workers : min(16, ProcessResources.processorCount)
         limits.seriesMax = max(500, Self.seriesMax / workers)
         let seed = options.seed ?? .random(in: 1...UInt64.max)
-        upstreams = UpstreamPlanner(shared: SharedUpstreams(seed: seed))
+        upstreams = UpstreamPlanner(shared: SharedUpstreams(seed: seed), catalogs: catalogs)
         proxy = try ProxyGroup(
             count: workers, limits: limits, ringBytes: Self.ringBytes, configuration: Self.proxyConfiguration(first, plan, &upstreams),
             shared: upstreams.shared, seed: seed)
@@ -92,6 +92,8 @@ final class MeshNode {
         try startServers(receivers, queries)
         MetricsWiring(version: version, statistics: statistics, shared: shared, resolver: resolver, workers: proxy.workers)
             .register(in: selfMetrics, pool: pool, store: queries, servers: servers)
+        let clusters = upstreams.metrics
+        selfMetrics.register { clusters.samples() }
         shared.update(controller.status, first.routing)
         try checkListeners()
         shared.setReadiness(.ready)

@@ -60,6 +60,15 @@ struct MetricsWiring {
         health.acceptFailuresTotal = Double(statistics.acceptFailures.load(ordering: .relaxed))
         health.protocolErrorsTotal = Double(statistics.protocolErrors.load(ordering: .relaxed))
         health.staleRetriesTotal = Double(statistics.staleRetries.load(ordering: .relaxed))
+        health.retriesTotal = Double(statistics.retries.load(ordering: .relaxed))
+        health.faultDelaysTotal = Double(statistics.faultDelays.load(ordering: .relaxed))
+        health.faultAbortsTotal = Double(statistics.faultAborts.load(ordering: .relaxed))
+        health.mirrorsTotal = Double(statistics.mirrors.load(ordering: .relaxed))
+        health.mirrorsDroppedTotal = Double(statistics.mirrorsDropped.load(ordering: .relaxed))
+        health.http2ConnectionsTotal = Double(statistics.http2Connections.load(ordering: .relaxed))
+        health.http2FloodsTotal = Double(statistics.http2Floods.load(ordering: .relaxed))
+        health.http2EarlyResetsTotal = Double(statistics.http2EarlyResets.load(ordering: .relaxed))
+        health.upstreamProtocolErrorsTotal = Double(statistics.upstreamProtocolErrors.load(ordering: .relaxed))
         health.loopLagSeconds = Double(statistics.turnNanosecondsMax.exchange(0, ordering: .relaxed)) / 1e9
         return health
     }

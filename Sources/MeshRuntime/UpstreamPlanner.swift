@@ -8,11 +8,17 @@ internal import TelemetryModel
 /// control thread.
 struct UpstreamPlanner {
     let shared: SharedUpstreams
+    let metrics: ClusterMetrics
     /// Generations of routing that are in use or on their way, with the slot assignment of each.
     private var assignments: [(routing: UInt64, slots: UInt64)] = []
+    private let catalogs: Catalogs
     private(set) var problems: [String] = []
 
-    init(shared: SharedUpstreams) { self.shared = shared }
+    init(shared: SharedUpstreams, catalogs: Catalogs) {
+        self.shared = shared
+        metrics = ClusterMetrics(shared: shared, catalogs: catalogs)
+        self.catalogs = catalogs
+    }
 
     /// The places for a configuration about to be adopted.
     mutating func plan(_ routing: RoutingSnapshot) -> UpstreamPlan {
@@ -33,6 +39,7 @@ struct UpstreamPlanner {
             zip(assignment.clusters, settings).compactMap { cluster, settings in
                 settings.map { OutlierCluster(key: cluster.key, settings: $0, endpoints: cluster.endpoints) }
             }, now: SystemClock.monotonicNow())
+        metrics.update(zip(clusters, assignment.clusters).map { (catalogs.names.value($0.name.rawValue), $1.slot) })
         assignments.append((routing.generation, assignment.generation))
         return UpstreamPlan(
             clusters: assignment.clusters.map(\.slot), endpoints: endpoints, thresholds: settings.map { $0?.thresholds ?? .off })

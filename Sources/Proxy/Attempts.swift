@@ -96,6 +96,10 @@ extension ProxyWorker {
             balanceDraw = draw
         }
         let state = handle.shared.state
+        if cluster.hash.key != .none, unsafe exchange.pointee.flags.contains(.hasHash) {
+            let available = unsafe tables.pick(hashed: cluster, exchange.pointee.hash) { state.isAvailable(pools[Int(epochs[place].poolOfEndpoint[$0])].slot) }
+            if let available { return available }
+        }
         var chosen: Int?
         for _ in 0..<6 {
             chosen = Balancer.pick(

@@ -31,6 +31,9 @@ struct Exchange: ~Copyable {
     var retries: UInt16 = 0
     /// Time of one attempt; 0 = no limit.
     var perTryNanoseconds: UInt64 = 0
+    /// What consistent hashing goes by, and the cookie made for it.
+    var hash: UInt64 = 0
+    var cookieValue: UInt64 = 0
     /// Where a retry is counted.
     var retryCluster = ClusterSlot.none
     /// Copies of the request under way.
@@ -162,6 +165,9 @@ struct Exchange: ~Copyable {
         static let hasGRPCTimeout = Flags(rawValue: 1 << 32)
         /// To the address that the client dialled, as nobody declared it.
         static let passesThrough = Flags(rawValue: 1 << 33)
+        static let hasHash = Flags(rawValue: 1 << 34)
+        /// The client is given the cookie that its next request will be hashed by.
+        static let setsCookie = Flags(rawValue: 1 << 35)
     }
 
     init() {}

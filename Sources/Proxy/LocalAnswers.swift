@@ -63,6 +63,7 @@ extension ProxyWorker {
             let (name, value) = unsafe tables.addition(edits, index)
             unsafe add(&self, name, value)
         }
+        if unsafe exchange.pointee.flags.contains(.setsCookie) { unsafe addCookie(exchange, add) }
         guard unsafe exchange.pointee.flags.contains(.allowsOrigin) else { return }
         let cors = unsafe tables.actions(UInt32(route)).cors
         let isPreflight = unsafe exchange.pointee.flags.contains(.isPreflight)
@@ -71,9 +72,36 @@ extension ProxyWorker {
         }
     }
 
+    private mutating func addCookie(
+        _ exchange: UnsafeMutablePointer<Exchange>, _ add: (inout Self, UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Void
+    ) {
+        let tables = unsafe tables(exchange)
+        let policy = unsafe tables.cluster(Int(exchange.pointee.clusterIndex)).hash
+        answerScratch.clear()
+        unsafe answerScratch.append(tables.cookieName(policy))
+        answerScratch.append("=")
+        let value = unsafe exchange.pointee.cookieValue
+        for place in 0..<16 {
+            let nibble = UInt8(truncatingIfNeeded: value >> UInt64(60 - 4 * place)) & 15
+            answerScratch.append(byte: nibble < 10 ? 48 + nibble : 87 + nibble)
+        }
+        if policy.cookieSeconds > 0 {
+            answerScratch.append("; Max-Age=")
+            answerScratch.append(decimal: UInt64(policy.cookieSeconds))
+        }
+        let path = unsafe tables.cookiePath(policy)
+        if path.count > 0 {
+            answerScratch.append("; Path=")
+            unsafe answerScratch.append(path)
+        }
+        answerScratch.append("; HttpOnly")
+        let name: StaticString = "set-cookie"
+        unsafe add(&self, UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount), answerScratch.readable)
+    }
+
     /// Whether the route has any edits for responses, or a CORS policy allowed the origin.
     func addsResponseFields(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
-        if unsafe exchange.pointee.flags.contains(.allowsOrigin) { return true }
+        if unsafe !exchange.pointee.flags.isDisjoint(with: [.allowsOrigin, .setsCookie]) { return true }
         return unsafe exchange.pointee.flags.contains(.editsResponse)
     }
 }

@@ -115,9 +115,31 @@ extension ProxyWorker {
         case .noCluster:
             reply(id, 503, .clusterNotFound, [.noClusterFound], body: "no such cluster", closes: false)
         case .cluster:
+            let cluster = unsafe tables.cluster(Int(exchange.pointee.clusterIndex))
+            if cluster.hash.key != .none { unsafe hash(exchange, cluster.hash, request.query) }
             if unsafe injectFault(id, exchange, actions.fault) { return }
             forward(id, hasMore: hasMore)
         }
+    }
+
+    /// Notes what consistent hashing goes by; a client without the cookie gets one with its response.
+    private mutating func hash(_ exchange: UnsafeMutablePointer<Exchange>, _ policy: HashPolicy, _ query: UnsafeRawBufferPointer) {
+        if let known = unsafe tables.hash(policy, head, query: query, source: exchange.pointee.record.downstreamRemote) {
+            unsafe exchange.pointee.hash = known
+            unsafe exchange.pointee.flags.insert(.hasHash)
+            return
+        }
+        guard policy.key == .cookie, policy.cookieSeconds >= 0 else { return }
+        let value = identifierDraw.next()
+        unsafe exchange.pointee.cookieValue = value
+        var digits = InlineArray<16, UInt8>(repeating: 0)
+        for place in 0..<16 {
+            let nibble = UInt8(truncatingIfNeeded: value >> UInt64(60 - 4 * place)) & 15
+            digits[place] = nibble < 10 ? 48 + nibble : 87 + nibble
+        }
+        let tables = unsafe self.tables
+        unsafe withUnsafeBytes(of: &digits) { unsafe exchange.pointee.hash = unsafe tables.hash(cookieValue: $0) }
+        unsafe exchange.pointee.flags.formUnion([.hasHash, .setsCookie])
     }
 
     /// Host and port the request is for. In HTTP/2 `:authority`, which beats `Host` (RFC 9113 8.3.1).

@@ -239,6 +239,7 @@ public struct RouteCompiler: ~Copyable {
         cluster.hasEqualWeights = weights.allSatisfy { $0 == weights.first }
         cluster.weightStride = Self.stride(coprimeTo: cluster.totalWeight)
         if !cluster.endpoints.isEmpty { cluster.isUnresolved = false }
+        if let hash = policy?.loadBalancer?.consistentHash { cluster.hash = addHash(hash, endpoints: cluster.endpoints) }
         builder.clusters.append(cluster)
         return Int32(clamping: builder.clusters.count - 1)
     }

@@ -45,6 +45,7 @@ public final class RoutingSnapshot: @unchecked Sendable {
             statusCodes: place(builder.statusCodes), fieldTexts: place(builder.fieldTexts), corsTable: place(builder.cors),
             originMatchers: place(builder.originMatchers), tcpRoutes: place(builder.tcpRoutes), capturedPorts: place(builder.capturedPorts),
             pathEntries: place(builder.pathEntries), pathLengths: place(builder.pathLengths), otherRoutes: place(builder.otherRoutes),
+            ring: place(builder.ring), maglevSlots: place(builder.maglevSlots),
             listenerCount: builder.listeners.count, clusterCount: builder.clusters.count,
             endpointCount: builder.endpoints.count)
         unsafe self.allocations = unsafe allocations
@@ -127,6 +128,8 @@ struct SnapshotBuilder: ~Copyable {
     var pathEntries: [PathIndexEntry] = []
     var pathLengths: [UInt16] = []
     var otherRoutes: [UInt32] = []
+    var ring: [RingEntry] = []
+    var maglevSlots: [UInt32] = []
 
     /// Bytes of one regex's program and its DFA cache (RE2's own default is 8 MiB).
     static let regexMemoryMax = 1 << 20

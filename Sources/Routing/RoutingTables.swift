@@ -150,6 +150,8 @@ public struct ClusterEntry: Sendable, BitwiseCopyable {
     public var retryBudgetShare: UInt32 = 0
     public var retryBudgetMin: UInt32 = 3
     public var outlier = OutlierPolicy()
+    /// Consistent hashing; `none` = `balancer` decides.
+    public var hash = HashPolicy()
     /// Endpoints are spoken to in HTTP/2, by prior knowledge.
     public var isHTTP2 = false
     /// For requests that reach no endpoint.
@@ -203,6 +205,8 @@ public struct RoutingTables: BitwiseCopyable {
     var pathEntries: UnsafePointer<PathIndexEntry>
     var pathLengths: UnsafePointer<UInt16>
     var otherRoutes: UnsafePointer<UInt32>
+    var ring: UnsafePointer<RingEntry>
+    var maglevSlots: UnsafePointer<UInt32>
     public internal(set) var listenerCount: Int
     public internal(set) var clusterCount: Int
     public internal(set) var endpointCount: Int

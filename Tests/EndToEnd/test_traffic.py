@@ -509,3 +509,22 @@ def test_a_reload_does_not_disturb_what_waits(start):
     wait_for(lambda: skein.get("/new")[0] == 204, what="the new configuration")
     thread.join()
     assert answers[0][0] == 200, "a request keeps the configuration it began with"
+
+
+# Consistent hashing
+
+
+def test_one_user_one_endpoint_and_a_cookie_for_who_has_none(start):
+    servers = [Backend(lambda line, body, n=n: b"HTTP/1.1 200 OK\r\nX-Who: %d\r\nContent-Length: 0\r\n\r\n" % n) for n in range(4)]
+    text = service("many.local", [b.port for b in servers]) + policy(
+        "    loadBalancer: {consistentHash: {httpCookie: {name: sid, ttl: 60s, path: /}}}", host="many.local")
+    skein = start(mesh(servers[0].port, text), arguments=["--workers", "2"])
+    seen = set()
+    for _ in range(12):
+        code, headers, _ = skein.get("/", host="many.local")
+        name, value = headers["set-cookie"].split(";")[0].split("=")
+        assert code == 200 and name == "sid" and len(value) == 16 and "Max-Age=60" in headers["set-cookie"] and "Path=/" in headers["set-cookie"]
+        again = [skein.get("/", host="many.local", headers={"Cookie": f"a=b; sid={value}"}) for _ in range(5)]
+        assert {h["x-who"] for _, h, _ in again} == {headers["x-who"]} and "set-cookie" not in again[0][1]
+        seen.add(headers["x-who"])
+    assert len(seen) > 1, "twelve clients on one of four endpoints"

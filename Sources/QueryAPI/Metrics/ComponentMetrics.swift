@@ -17,6 +17,15 @@ public struct ProxyWorkerHealth: Sendable {
     public var acceptFailuresTotal: Double = 0
     public var protocolErrorsTotal: Double = 0
     public var staleRetriesTotal: Double = 0
+    public var retriesTotal: Double = 0
+    public var faultDelaysTotal: Double = 0
+    public var faultAbortsTotal: Double = 0
+    public var mirrorsTotal: Double = 0
+    public var mirrorsDroppedTotal: Double = 0
+    public var http2ConnectionsTotal: Double = 0
+    public var http2FloodsTotal: Double = 0
+    public var http2EarlyResetsTotal: Double = 0
+    public var upstreamProtocolErrorsTotal: Double = 0
     /// The longest time between two turns of the loop since the last scrape, seconds.
     public var loopLagSeconds: Double = 0
 
@@ -167,6 +176,15 @@ extension SelfMetrics {
                 family("accept_failures_total", "Connections refused for want of room or descriptors.", .counter) { $0.acceptFailuresTotal },
                 family("protocol_errors_total", "Requests refused for their form.", .counter) { $0.protocolErrorsTotal },
                 family("stale_retries_total", "Requests sent again because a kept-alive connection was gone.", .counter) { $0.staleRetriesTotal },
+                family("retries_total", "Further attempts begun.", .counter) { $0.retriesTotal },
+                family("fault_delays_total", "Requests delayed by fault injection.", .counter) { $0.faultDelaysTotal },
+                family("fault_aborts_total", "Requests aborted by fault injection.", .counter) { $0.faultAbortsTotal },
+                family("mirrors_total", "Copies of requests sent to mirrors.", .counter) { $0.mirrorsTotal },
+                family("mirrors_dropped_total", "Copies given up because their upstream was too slow or a table was full.", .counter) { $0.mirrorsDroppedTotal },
+                family("http2_connections_total", "Connections from clients that speak HTTP/2.", .counter) { $0.http2ConnectionsTotal },
+                family("http2_floods_total", "HTTP/2 connections ended for flooding.", .counter) { $0.http2FloodsTotal },
+                family("http2_early_resets_total", "HTTP/2 requests taken back before they were looked at.", .counter) { $0.http2EarlyResetsTotal },
+                family("upstream_protocol_errors_total", "Responses that broke the protocol.", .counter) { $0.upstreamProtocolErrorsTotal },
                 family("loop_lag_seconds", "Longest turn of the event loop since the last scrape, in seconds.", .gauge) { $0.loopLagSeconds },
             ]
         }

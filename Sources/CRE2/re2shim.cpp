@@ -36,4 +36,5 @@ bool skein_re2_check_rewrite(const skein_re2 *regex, const char *rewrite, size_t
     std::string error;
     return regex->regex.CheckRewriteString(re2::StringPiece(rewrite, count), &error);
 }
+const char *skein_re2_pattern(const skein_re2 *regex) { return regex->regex.pattern().c_str(); }
 void skein_re2_free(skein_re2 *regex) { delete regex; }

@@ -23,6 +23,9 @@ public struct RetryConditions: OptionSet, Sendable, BitwiseCopyable {
     public static let `internal` = RetryConditions(rawValue: 1 << 19)
     public static let unavailable = RetryConditions(rawValue: 1 << 20)
 
+    /// The names of those that are set, sorted and joined by commas.
+    public var nameList: String { Self.names.filter { contains($0.value) }.map(\.key).sorted().joined(separator: ",") }
+
     static let names: [String: RetryConditions] = [
         "5xx": .fiveXX, "gateway-error": .gatewayError, "reset": .reset, "connect-failure": .connectFailure, "refused-stream": .refusedStream,
         "retriable-4xx": .retriable4xx, "retriable-status-codes": .retriableStatusCodes, "retriable-headers": .retriableHeaders,
@@ -123,6 +126,9 @@ public struct RetryPolicy: Sendable, BitwiseCopyable {
         case .overflow: return false
         }
     }
+
+    /// Bound of the first wait.
+    public var backoffNanoseconds: UInt64 { backoffBaseNanoseconds }
 
     /// The wait before retry `number` (1 = the first): full jitter, uniform in [0, (2^number − 1) × B), at most ten times B.
     public func backoffNanoseconds(beforeRetry number: UInt32, draw: inout RandomSource) -> UInt64 {

@@ -83,7 +83,7 @@ extension RoutingTables {
 
     // MARK: Virtual host
 
-    private func virtualHost(_ listenerIndex: Int, _ authority: UnsafeRawBufferPointer) -> Int? {
+    func virtualHost(_ listenerIndex: Int, _ authority: UnsafeRawBufferPointer) -> Int? {
         let listener = unsafe listener(listenerIndex)
         let (hostCount, port) = unsafe Self.splitPort(authority)
         var found: Int32 = -1
@@ -174,7 +174,7 @@ extension RoutingTables {
         return true
     }
 
-    private func matches(header: NamedMatcher, _ request: borrowing RouteRequest, _ head: borrowing MessageHead) -> Bool {
+    func matches(header: NamedMatcher, _ request: borrowing RouteRequest, _ head: borrowing MessageHead) -> Bool {
         let name = unsafe bytes(header.name)
         var result = false
         var isThere = false
@@ -229,7 +229,7 @@ extension RoutingTables {
     }
 
     /// Matches the first parameter of that name; values are compared as sent, without decoding, as Envoy does.
-    private func matches(parameter: NamedMatcher, _ query: UnsafeRawBufferPointer) -> Bool {
+    func matches(parameter: NamedMatcher, _ query: UnsafeRawBufferPointer) -> Bool {
         let name = unsafe bytes(parameter.name)
         var start = 1
         while start <= query.count {

@@ -24,6 +24,8 @@ public final class RoutingSnapshot: @unchecked Sendable {
     public let hostsToResolve: [String]
     let catalogs: Catalogs
     public let routeCount: Int
+    /// Where rules were written; rules that nobody wrote have none.
+    let origins: [UInt32: RouteOrigin]
     private let allocations: [UnsafeMutableRawPointer]
     private let regexes: [OpaquePointer]
 
@@ -53,6 +55,7 @@ public final class RoutingSnapshot: @unchecked Sendable {
         node = cold.node
         catalogs = cold.catalogs
         routeCount = builder.routes.count
+        origins = builder.origins
         accessLog = cold.accessLog
         tracing = cold.tracing
         pathNormalization = cold.pathNormalization
@@ -129,6 +132,7 @@ struct SnapshotBuilder: ~Copyable {
     var pathLengths: [UInt16] = []
     var otherRoutes: [UInt32] = []
     var ring: [RingEntry] = []
+    var origins: [UInt32: RouteOrigin] = [:]
     var maglevSlots: [UInt32] = []
 
     /// Bytes of one regex's program and its DFA cache (RE2's own default is 8 MiB).

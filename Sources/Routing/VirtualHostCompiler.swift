@@ -146,6 +146,8 @@ extension RouteCompiler {
         builder.destinations.append(contentsOf: entries)
         entry.destinations = builder.range(start, builder.destinations.count)
         entry.totalWeight = UInt32(clamping: entries.reduce(UInt64(0)) { $0 + UInt64($1.weight) })
+        builder.origins[UInt32(clamping: builder.routes.count)] = RouteOrigin(
+            resource: rule.id, position: route.position, matches: applicable.map(\.position))
         builder.routes.append(entry)
     }
 

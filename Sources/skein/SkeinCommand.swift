@@ -11,6 +11,7 @@ struct SkeinCommand: ParsableCommand {
               skein run                               a collector: Zipkin on 9411, OTLP on 4318, metrics on 15090
               skein run -c mesh/ --node productpage   a proxy for one workload, configured by Istio resources
               skein validate mesh/                    check resources without starting anything
+              skein explain -c mesh/ http://reviews/  where a request would go, and why
               skein logs -f --status 5xx              follow failing requests
               skein traces --service reviews          recent traces of a service
 
@@ -18,7 +19,7 @@ struct SkeinCommand: ParsableCommand {
               0 success, 64 wrong usage, 65 bad input or configuration, 69 a server did not answer, 70 the system refused something.
             """,
         version: Version.text,
-        subcommands: [RunCommand.self, ValidateCommand.self, CaptureCommand.self, LogsCommand.self, TracesCommand.self, DemoCommand.self, VersionCommand.self])
+        subcommands: [RunCommand.self, ValidateCommand.self, ExplainCommand.self, CaptureCommand.self, LogsCommand.self, TracesCommand.self, DemoCommand.self, VersionCommand.self])
 }
 
 /// Exit codes, after sysexits.h. Stable.

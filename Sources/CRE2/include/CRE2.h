@@ -17,6 +17,8 @@ bool skein_re2_full_match(const skein_re2 *regex, const char *text, size_t count
 long skein_re2_replace(const skein_re2 *regex, const char *text, size_t count, const char *rewrite, size_t rewrite_count, char *out, size_t room);
 /// Whether `rewrite` fits the regex's groups.
 bool skein_re2_check_rewrite(const skein_re2 *regex, const char *rewrite, size_t count);
+/// The pattern, zero-terminated; owned by the regex.
+const char *skein_re2_pattern(const skein_re2 *regex);
 void skein_re2_free(skein_re2 *regex);
 #ifdef __cplusplus
 }

@@ -1,0 +1,273 @@
+internal import HTTP
+internal import MeshConfig
+internal import Primitives
+internal import Routing
+internal import TelemetryModel
+
+/// A request as a person describes it: what `skein explain` is asked about.
+public struct RequestDescription: Sendable {
+    public var method = "GET"
+    /// `http://host[:port]/path?query`.
+    public var url: String
+    public var headers: [(name: String, value: String)] = []
+    public var isInbound = false
+    /// Pins the draw among weighted destinations.
+    public var seed: UInt64 = 1
+
+    public init(url: String) { self.url = url }
+}
+
+/// The answer of `skein explain`: lines of a tree for people, fields for machines.
+public struct RequestExplanation: Sendable {
+    /// A fact, with the facts below it.
+    public struct Node: Sendable {
+        public var key: String
+        public var value: String
+        public var children: [Node] = []
+
+        public init(_ key: String, _ value: String, _ children: [Node] = []) {
+            self.key = key
+            self.value = value
+            self.children = children
+        }
+    }
+
+    public var nodes: [Node] = []
+    /// Whether something takes the request.
+    public var isRouted = false
+    /// Why there is no answer; the configuration or the request is wrong.
+    public var errors: [String] = []
+
+    /// Explains against a configuration on disk, as the proxy of `node` would act.
+    public static func run(paths: [String], node: String?, _ request: RequestDescription) -> RequestExplanation {
+        var result = RequestExplanation()
+        let (mesh, list) = MeshConfiguration.load(paths: paths)
+        guard !list.hasErrors else {
+            result.errors = list.items.filter { $0.severity == .error }.map(\.text)
+            return result
+        }
+        var identity = NodeIdentity()
+        if let node {
+            guard let workload = mesh.workload(named: node) else {
+                result.errors = ["--node \(node): no WorkloadEntry of that name"]
+                return result
+            }
+            identity = NodeIdentity(workload)
+        }
+        var inputs = CompileInputs(node: identity, catalogs: Catalogs())
+        inputs.outboundListener = SocketEndpoint(ipv4: 0x7F00_0001, port: 15001)
+        inputs.inboundListener = identity.name.isEmpty ? nil : SocketEndpoint(ipv4: 0x7F00_0001, port: 15006)
+        let (snapshot, problems) = RouteCompiler.compile(mesh, inputs)
+        let wrong = problems.filter { $0.severity == .error }
+        guard wrong.isEmpty else {
+            result.errors = wrong.map(\.text)
+            return result
+        }
+        result.explain(request, snapshot)
+        return result
+    }
+
+    // MARK: The walk
+
+    private mutating func explain(_ request: RequestDescription, _ snapshot: RoutingSnapshot) {
+        let side: ProxySide = request.isInbound ? .inbound : .outbound
+        guard let listener = snapshot.listeners.firstIndex(where: { $0.side == side }) else {
+            errors = ["there is no \(side) listener; name the workload with --node"]
+            return
+        }
+        guard let parts = Self.parts(of: request.url) else {
+            errors = ["\(request.url): write http://host[:port]/path"]
+            return
+        }
+        var text = "\(request.method) \(parts.target) HTTP/1.1\r\n"
+        if !request.headers.contains(where: { $0.name.lowercased() == "host" }) { text += "Host: \(parts.authority)\r\n" }
+        for (name, value) in request.headers { text += "\(name): \(value)\r\n" }
+        text += "\r\n"
+        var head = MessageHead()
+        var scan = HeadScan()
+        let bytes = Array(text.utf8)
+        let plan = snapshot.listeners[listener]
+        nodes.append(Node("listener", "\(plan.name) \(plan.endpoint)"))
+        unsafe bytes.withUnsafeBytes { buffer in
+            switch unsafe HeadParser.parseRequest(buffer, scan: &scan, limits: HTTPLimits(), into: &head) {
+            case .complete: break
+            case .incomplete:
+                errors = ["the request is no HTTP/1.1 request"]
+                return
+            case .failed(let error):
+                nodes.append(Node("refused", "\(error.status): \(error.reason)"))
+                return
+            }
+            guard let target = unsafe RequestTarget.parse(head.target, method: head.method), let authority = unsafe head.value(of: .host) else {
+                nodes.append(Node("refused", "400: malformed request target"))
+                return
+            }
+            let path = unsafe UnsafeRawBufferPointer(rebasing: head.target[target.path])
+            var normalized = [UInt8](repeating: 0, count: path.count + 1)
+            let outcome = unsafe normalized.withUnsafeMutableBufferPointer { out in
+                unsafe out.baseAddress.map { unsafe PathNormalizer.normalize(path, mode: PathNormalization(snapshot.pathNormalization), into: $0) }
+            }
+            let count: Int
+            switch outcome {
+            case .changed(let length): count = length
+            case .unchanged, nil:
+                normalized = unsafe Array(path)
+                count = path.count
+            case .rejected:
+                nodes.append(Node("refused", "400 path_normalization_failed"))
+                return
+            }
+            if count != path.count { nodes.append(Node("path normalised to", String(decoding: normalized[..<count], as: UTF8.self))) }
+            unsafe normalized.withUnsafeBytes { normal in
+                let asked = unsafe RouteRequest(
+                    method: head.method, path: UnsafeRawBufferPointer(rebasing: normal[..<count]),
+                    query: UnsafeRawBufferPointer(rebasing: head.target[target.query]), authority: authority, isHTTPS: parts.isHTTPS)
+                var draw = RandomSource(seed: request.seed)
+                let explanation = unsafe snapshot.explain(listener: listener, asked, head, draw: &draw)
+                unsafe describe(explanation, snapshot, asked)
+            }
+        }
+    }
+
+    private static func parts(of url: String) -> (authority: String, target: String, isHTTPS: Bool)? {
+        var rest = Substring(url)
+        var isHTTPS = false
+        if rest.hasPrefix("http://") {
+            rest = rest.dropFirst(7)
+        } else if rest.hasPrefix("https://") {
+            rest = rest.dropFirst(8)
+            isHTTPS = true
+        }
+        let end = rest.firstIndex { $0 == "/" || $0 == "?" } ?? rest.endIndex
+        let authority = String(rest[..<end])
+        guard !authority.isEmpty else { return nil }
+        let target = String(rest[end...])
+        return (authority, target.isEmpty ? "/" : target.hasPrefix("?") ? "/" + target : target, isHTTPS)
+    }
+
+    private mutating func describe(_ explanation: RouteExplanation, _ snapshot: RoutingSnapshot, _ request: borrowing RouteRequest) {
+        guard explanation.hasVirtualHost else {
+            let host = unsafe String(decoding: request.authority, as: UTF8.self)
+            nodes.append(Node("virtual host", "none has the name \(host) at that port: 404 NR route_not_found"))
+            return
+        }
+        for (index, rule) in explanation.rules.enumerated() {
+            let place = rule.position.map { " (\($0))" } ?? ""
+            let owner = rule.resource.map { " of \($0.namespace)/\($0.name)" } ?? ""
+            let matches = rule.matches.map { match in
+                Node(
+                    "match", (match.holds ? "holds" : "does not hold") + (match.position.map { " (\($0))" } ?? ""),
+                    match.clauses.map { clause in
+                        let found = clause.found.map { "\"\($0)\"" } ?? "nothing"
+                        return Node(clause.subject, "\(clause.wanted): the request has \(found) -> \(clause.holds ? "yes" : "no")")
+                    })
+            }
+            let verdict = rule.takes ? (rule.matches.isEmpty ? "takes every request" : "takes it") : "no"
+            nodes.append(Node("rule \(index + 1)", "\(rule.name)\(owner)\(place): \(verdict)", matches))
+        }
+        switch explanation.decision {
+        case .notFound: nodes.append(Node("decision", "no rule takes it: 404 NR route_not_found"))
+        case .noCluster:
+            nodes.append(Node("decision", "the destination's host or subset does not exist: 503 NC cluster_not_found", destinations(explanation)))
+        case .redirect(let choice):
+            isRouted = true
+            var out = ByteBuffer()
+            let actions = unsafe snapshot.tables.actions(choice.route)
+            unsafe snapshot.tables.location(actions.redirect, match: choice.match, request, requestPort: 80, into: &out)
+            nodes.append(Node("decision", unsafe "redirect \(actions.redirect.status) to \(String(decoding: out.readable, as: UTF8.self))"))
+        case .directResponse(let choice):
+            isRouted = true
+            let direct = unsafe snapshot.tables.actions(choice.route).directResponse
+            nodes.append(Node("decision", unsafe "answered with \(direct.status) and \(snapshot.tables.directBody(direct).count) bytes"))
+        case .cluster(let cluster, let choice):
+            isRouted = true
+            nodes.append(Node("decision", "goes to \(snapshot.name(ofCluster: cluster))", destinations(explanation)))
+            unsafe describe(choice, snapshot, request)
+            unsafe describe(snapshot.tables.cluster(Int(cluster)), snapshot)
+        }
+    }
+
+    private func destinations(_ explanation: RouteExplanation) -> [Node] {
+        guard explanation.destinations.count > 1 else { return [] }
+        return explanation.destinations.map { one in
+            let percent = (one.share * 1000).rounded() / 10
+            return Node(one.exists ? one.cluster : "(missing)", "weight \(one.weight), \(percent) %" + (one.isDrawn ? "  <- drawn" : ""))
+        }
+    }
+
+    /// What happens on the way: rewrites, time limits, retries, faults, mirrors.
+    private mutating func describe(_ choice: RouteChoice, _ snapshot: RoutingSnapshot, _ request: borrowing RouteRequest) {
+        let tables = unsafe snapshot.tables
+        let actions = unsafe tables.actions(choice.route)
+        if actions.rewrite.isActive {
+            var out = ByteBuffer()
+            unsafe tables.rewrite(actions.rewrite, match: choice.match, path: request.path, into: &out)
+            var authority = unsafe request.authority
+            if let changed = unsafe tables.rewrittenAuthority(actions.rewrite) { unsafe authority = changed }
+            nodes.append(Node("rewritten to", unsafe "\(String(decoding: authority, as: UTF8.self))\(String(decoding: out.readable, as: UTF8.self))"))
+        }
+        let edits = unsafe tables.requestEdits(destination: choice.destination)
+        if edits.isActive {
+            nodes.append(
+                Node(
+                    "request headers", "changed",
+                    unsafe (0..<tables.additionCount(edits)).map { index in
+                        let (name, value) = unsafe tables.addition(edits, index)
+                        return unsafe Node("add", "\(String(decoding: name, as: UTF8.self)): \(String(decoding: value, as: UTF8.self))")
+                    }))
+        }
+        let timeout = unsafe tables.route(choice.route).timeoutNanoseconds
+        nodes.append(Node("timeout", timeout == 0 ? "none" : "\(timeout / 1_000_000) ms over all attempts"))
+        nodes.append(Self.retries(actions.retry, whole: timeout))
+        let fault = actions.fault
+        if fault.delayShare > 0 { nodes.append(Node("fault", "delay of \(fault.delayNanoseconds / 1_000_000) ms for \(Self.percent(fault.delayShare))")) }
+        if fault.abortShare > 0, fault.abort != .none {
+            nodes.append(Node("fault", "abort with \(fault.abort == .grpc ? "grpc-status " : "")\(fault.abortStatus) for \(Self.percent(fault.abortShare))"))
+        }
+        for index in actions.mirrors.indices {
+            let mirror = unsafe tables.mirror(index)
+            let name = mirror.cluster < 0 ? "(missing, skipped)" : snapshot.name(ofCluster: UInt32(mirror.cluster))
+            nodes.append(Node("mirror", "\(name) for \(Self.percent(mirror.share))"))
+        }
+    }
+
+    private static func percent(_ share: UInt32) -> String { "\(Double(share) / 10_000) % of the requests" }
+
+    private static func retries(_ policy: RetryPolicy, whole: UInt64) -> Node {
+        guard policy.attempts > 0 else { return Node("retries", "none") }
+        var children = [Node("conditions", policy.conditions.nameList + (policy.isAskedFor ? "" : " (Istio's default: what is not idempotent only if nobody got it)"))]
+        if policy.perTryTimeoutNanoseconds > 0 {
+            let isIgnored = whole > 0 && policy.perTryTimeoutNanoseconds >= whole
+            children.append(Node("per try", "\(policy.perTryTimeoutNanoseconds / 1_000_000) ms" + (isIgnored ? ", ignored: not below the timeout" : "")))
+        }
+        let base = policy.backoffNanoseconds
+        children.append(Node("back-off", "random below \(base / 1_000_000) ms at first, doubling, at most \(base * 10 / 1_000_000) ms"))
+        return Node("retries", "at most \(policy.attempts) more", children)
+    }
+
+    private mutating func describe(_ cluster: ClusterEntry, _ snapshot: RoutingSnapshot) {
+        var limits: [Node] = []
+        func add(_ name: String, _ limit: UInt32) { if limit != .max { limits.append(Node(name, "\(limit)")) } }
+        add("connections", cluster.maxConnections)
+        add("pending requests", cluster.maxPendingRequests)
+        add("requests", cluster.maxRequests)
+        add("retries", cluster.maxRetries)
+        nodes.append(Node("limits", limits.isEmpty ? "none" : "over all workers", limits))
+        nodes.append(Node("protocol", cluster.isHTTP2 ? "HTTP/2" : "HTTP/1.1"))
+        nodes.append(Node("balancer", cluster.hash.key == .none ? "\(cluster.balancer)" : "consistent hash by \(cluster.hash.key)"))
+        if cluster.outlier.isEnabled { nodes.append(Node("outlier detection", "on")) }
+        let shown = cluster.endpoints.indices.prefix(Self.endpointsShown).map { index in
+            let endpoint = unsafe snapshot.tables.endpoint(index)
+            return Node("\(endpoint.address)", "weight \(endpoint.weight)")
+        }
+        let more = Int(cluster.endpoints.count) - shown.count
+        let none = cluster.isUnresolved ? "none: its name has not been resolved here" : "none: 503 UH no_healthy_upstream"
+        nodes.append(
+            Node(
+                "endpoints", cluster.endpoints.count == 0 ? none : "\(cluster.endpoints.count)",
+                shown + (more > 0 ? [Node("...", "and \(more) more")] : [])))
+    }
+
+    /// Endpoints listed one by one.
+    private static let endpointsShown = 50
+}

@@ -103,6 +103,11 @@ public struct CollectorPlan: Sendable {
     let inbound: BoundSide
 
     /// Binds the formats to `history`, which grows by what they need.
+    /// Everybody that either side's spans go to, once.
+    public var exporters: [ZipkinExporter] {
+        outbound.exporters + inbound.exporters.filter { one in !outbound.exporters.contains { $0 === one } }
+    }
+
     public init(outbound: Side, inbound: Side, history: inout CaptureHistory) throws(CollectorPlanError) {
         capture = try history.adopt((outbound.outputs + inbound.outputs).map(\.format))
         self.outbound = Self.bind(outbound, history)

@@ -31,6 +31,7 @@ final class MeshNode {
     private let store: TraceStore?
     private let pool: QueryPool
     private let pump: RecordPump
+    private let receivers: Receivers?
     private let proxy: ProxyGroup
     private var upstreams: UpstreamPlanner
     private let metrics: MetricsExposition
@@ -63,6 +64,7 @@ final class MeshNode {
         }
         pool = try QueryPool()
         let receivers = options.hasStore ? Receivers(sink: sink, statistics: statistics) : nil
+        self.receivers = receivers
         exporters = SpanExporters(
             statistics: statistics, own: options.hasStore ? [options.zipkinPort].compactMap { options.endpoint($0) } : [], say: say)
 
@@ -87,6 +89,7 @@ final class MeshNode {
         let handles = proxy.workers
         metrics = MetricsExposition(
             shards: handles.map(\.shard), catalogs: catalogs, selfMetrics: selfMetrics, pool: pool, tcp: { handles.flatMap { $0.tcpShard.snapshot() } })
+        receivers?.forward(to: plan.exporters)
         resolverThread = try resolver.start()
         resolver.want(first.routing.hostsToResolve)
         try startServers(receivers, queries)
@@ -238,6 +241,7 @@ final class MeshNode {
         }
         // The collector first, so that it knows the captures before records of them come.
         pump.apply(plan)
+        receivers?.forward(to: plan.exporters)
         proxy.adopt(Self.proxyConfiguration(compiled, plan, &upstreams))
         for problem in upstreams.problems { log.warning("\(problem)") }
         resolver.want(compiled.routing.hostsToResolve)

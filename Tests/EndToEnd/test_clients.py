@@ -347,3 +347,24 @@ def test_wrk_counts_agree_to_the_unit(start):
     lines = wait_for(lambda: (lambda n: n if n == skein.samples("istio_requests_total") else None)(len((skein.directory / "access.log").read_text().splitlines())), what="one line a request")
     assert lines == counted
     backend.close()
+
+
+def test_received_spans_reach_the_zipkin_of_the_provider(start):
+    """A provider that points elsewhere gets what applications send here as well, and what is stored stays stored."""
+    there = start()
+    config = f"""
+apiVersion: install.istio.io/v1alpha1
+kind: IstioOperator
+metadata: {{name: mesh, namespace: istio-system}}
+spec:
+  meshConfig:
+    defaultProviders: {{tracing: [away]}}
+    extensionProviders:
+    - name: away
+      zipkin: {{service: 127.0.0.1, port: {there.ports['zipkin']}}}
+"""
+    here = start(config)
+    span = [{"traceId": "00000000000000aa", "id": "00000000000000bb", "name": "get", "timestamp": int(time.time() * 1e6), "duration": 5, "localEndpoint": {"serviceName": "app"}}]
+    assert http_get(here.ports["zipkin"], "/api/v2/spans", {"Content-Type": "application/json"}, method="POST", body=json.dumps(span))[0] == 202
+    for skein in (here, there):
+        wait_for(lambda: http_get(skein.ports["zipkin"], "/api/v2/trace/00000000000000aa")[0] == 200, what="the trace")

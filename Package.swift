@@ -73,14 +73,14 @@ let package = Package(
         layer("Policy", uses: ["Primitives"]),
         layer("OutlierDetection", uses: ["Primitives"]),
         // 5
-        layer("Proxy", uses: ["Primitives", "EventLoops", "HTTP", "TelemetryModel", "Routing", "OutlierDetection"]),
+        layer("Proxy", uses: ["Primitives", "EventLoops", "HTTP", "TelemetryModel", "Routing", "Policy", "OutlierDetection"]),
         layer("TelemetryStore", uses: ["Primitives", "TelemetryModel", "CSQLite", "CZstd"]),
         // 6
         layer("Collector", uses: ["Primitives", "EventLoops", "HTTP", "HTTPService", "TelemetryModel", "TelemetryWire", "TelemetryStore"]),
         layer("QueryAPI", uses: ["Primitives", "EventLoops", "HTTPService", "TelemetryModel", "TelemetryWire"]),
         // 8
         layer("MeshRuntime", uses: [
-            "Primitives", "EventLoops", "HTTP", "HTTPService", "MeshConfig", "TelemetryModel", "TelemetryWire", "Routing",
+            "Primitives", "EventLoops", "HTTP", "HTTPService", "MeshConfig", "TelemetryModel", "TelemetryWire", "Routing", "Policy",
             "OutlierDetection", "Proxy", "TelemetryStore", "Collector", "QueryAPI", logging,
         ]),
         // 9

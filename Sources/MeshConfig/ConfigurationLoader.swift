@@ -132,7 +132,8 @@ struct ConfigurationLoader {
         if let node = reader.node("spec") {
             var validator = SchemaValidator(resource: id, file: file)
             validator.validate(spec: node, message: known.message)
-            found += validator.findings.items
+            let isMapped = kind == "EnvoyFilter" && RateLimit.isWhollyMapped(envoyFilter: NodeReader(node: node, file: file, path: "spec"))
+            found += validator.findings.items.filter { !(isMapped && $0.code == DiagnosticCode.notYetInEffect.rawValue) }
             count(validator.findings)
             spec = NodeReader(node: node, file: file, path: "spec")
         } else {
@@ -258,6 +259,14 @@ struct ConfigurationLoader {
             configuration.workloadEntries.append(
                 WorkloadEntry(
                     id: id, position: place, endpoint: WorkloadEndpoint(reader: spec), metadataLabels: metadata?.stringMap("labels") ?? [:]))
+        case "RateLimit": configuration.rateLimits.append(RateLimit(id: id, position: place, spec: spec))
+        case "EnvoyFilter":
+            let limits = RateLimit.limits(ofEnvoyFilter: spec, id: id, position: place)
+            configuration.rateLimits += limits
+            guard !limits.isEmpty else { return }
+            report(
+                .notice, .notYetInEffect, place.file, line: place.line, column: place.column, resource: id,
+                "acts as a rate limit by its token_bucket; filter_enabled, filter_enforced (both as 100 %), descriptors and response_headers_to_add are not yet in effect")
         case "Sidecar": configuration.sidecars.append(Sidecar(id: id, position: place, spec: spec))
         case "Telemetry": configuration.telemetries.append(Telemetry(id: id, position: place, spec: spec))
         case "IstioOperator":

@@ -11,6 +11,7 @@ public struct MeshConfiguration: Sendable {
     public var telemetries: [Telemetry] = []
     public var mesh = MeshSettings()
     /// Resources accepted, by kind.
+    public var rateLimits: [RateLimit] = []
     public var resourceCounts: [String: Int] = [:]
 
     public init() {}

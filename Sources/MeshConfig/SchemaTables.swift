@@ -430,6 +430,23 @@ enum SchemaTables {
         """
 
     static let policy = """
+        RateLimit
+          selector WorkloadMatchLabels -- workloads whose proxies count; default: all of the namespace, of the mesh in the root namespace
+          side RateLimitSide -- requests that arrive for the workload or that it sends; default: INBOUND
+          hosts [string] -- hosts the requests are for, `*.suffix` too; default: all
+          limits [LocalRateLimit] -- required; each that applies counts
+        LocalRateLimit
+          match HTTPMatchRequest -- requests it counts; default: all
+          requests uint32 -- required; how many in each `per`
+          per duration -- default: 1s; at least 50ms
+          burst uint32 -- how many at once; default: `requests`
+          by [RateLimitKey] -- who is counted apart; default: everybody together
+        RateLimitKey
+          header string
+          queryParameter string
+          clientIP bool
+          oneof header queryParameter clientIP
+        enum RateLimitSide INBOUND OUTBOUND
         PeerAuthentication
           selector WorkloadMatchLabels
           mtls MutualTLS

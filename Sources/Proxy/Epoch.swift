@@ -1,4 +1,5 @@
 internal import OutlierDetection
+internal import Policy
 internal import Primitives
 internal import Routing
 
@@ -12,6 +13,8 @@ struct Epoch {
     var poolOfEndpoint: [Int32]
     /// Round-robin position of each cluster.
     var clusterPositions: [UInt32]
+    /// Of its rate limits; nil = one that cannot be kept.
+    var rates: [TokenRate?] = []
     /// Requests that began under it and have not ended.
     var exchanges = 0
     /// Superseded and without requests; its place may be taken.
@@ -25,8 +28,12 @@ extension ProxyWorker {
         // Workers start their round robin in different places, so that the first endpoint is not everybody's first.
         for index in positions.indices { positions[index] = UInt32(truncatingIfNeeded: balanceDraw.next()) }
         let old = epochs.isEmpty ? -1 : epoch
-        let fresh = unsafe Epoch(
+        var fresh = unsafe Epoch(
             configuration: next, tables: next.routing.tables, poolOfEndpoint: assignPools(next), clusterPositions: positions)
+        fresh.rates = unsafe (0..<fresh.tables.rateLimitCount).map { index in
+            let entry = unsafe tables.rateLimit(index)
+            return try? TokenRate(maxTokens: entry.maxTokens, tokensPerFill: entry.tokensPerFill, fillIntervalNanoseconds: entry.fillNanoseconds)
+        }
         if let place = epochs.firstIndex(where: \.isOver) {
             epochs[place] = fresh
             epoch = place
@@ -60,6 +67,7 @@ extension ProxyWorker {
         epochs[index] = epochs[epoch]
         epochs[index].poolOfEndpoint = []
         epochs[index].clusterPositions = []
+        epochs[index].rates = []
         epochs[index].exchanges = 0
         epochs[index].isOver = true
         if epochsAlive == 1 { freeUnusedPools() }

@@ -1,5 +1,6 @@
 internal import HTTP
 internal import OutlierDetection
+internal import Policy
 internal import Primitives
 internal import Routing
 internal import TelemetryModel
@@ -34,6 +35,8 @@ struct Exchange: ~Copyable {
     /// What consistent hashing goes by, and the cookie made for it.
     var hash: UInt64 = 0
     var cookieValue: UInt64 = 0
+    /// The scarcest limit it was counted by.
+    var rateLimit = RateLimitDecision(isAllowed: true, limit: 0, remaining: 0, resetSeconds: 0, retryAfterSeconds: 0)
     /// Where a retry is counted.
     var retryCluster = ClusterSlot.none
     /// Copies of the request under way.
@@ -168,6 +171,7 @@ struct Exchange: ~Copyable {
         static let hasHash = Flags(rawValue: 1 << 34)
         /// The client is given the cookie that its next request will be hashed by.
         static let setsCookie = Flags(rawValue: 1 << 35)
+        static let showsRateLimit = Flags(rawValue: 1 << 36)
     }
 
     init() {}

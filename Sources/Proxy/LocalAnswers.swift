@@ -55,6 +55,7 @@ extension ProxyWorker {
     mutating func forEachAddedField(
         _ exchange: UnsafeMutablePointer<Exchange>, _ add: (inout Self, UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Void
     ) {
+        if unsafe exchange.pointee.flags.contains(.showsRateLimit) { unsafe addRateLimitFields(exchange, add) }
         let route = unsafe exchange.pointee.route
         guard route >= 0 else { return }
         let tables = unsafe tables(exchange)
@@ -77,31 +78,31 @@ extension ProxyWorker {
     ) {
         let tables = unsafe tables(exchange)
         let policy = unsafe tables.cluster(Int(exchange.pointee.clusterIndex)).hash
-        answerScratch.clear()
-        unsafe answerScratch.append(tables.cookieName(policy))
-        answerScratch.append("=")
+        cookieScratch.clear()
+        unsafe cookieScratch.append(tables.cookieName(policy))
+        cookieScratch.append("=")
         let value = unsafe exchange.pointee.cookieValue
         for place in 0..<16 {
             let nibble = UInt8(truncatingIfNeeded: value >> UInt64(60 - 4 * place)) & 15
-            answerScratch.append(byte: nibble < 10 ? 48 + nibble : 87 + nibble)
+            cookieScratch.append(byte: nibble < 10 ? 48 + nibble : 87 + nibble)
         }
         if policy.cookieSeconds > 0 {
-            answerScratch.append("; Max-Age=")
-            answerScratch.append(decimal: UInt64(policy.cookieSeconds))
+            cookieScratch.append("; Max-Age=")
+            cookieScratch.append(decimal: UInt64(policy.cookieSeconds))
         }
         let path = unsafe tables.cookiePath(policy)
         if path.count > 0 {
-            answerScratch.append("; Path=")
-            unsafe answerScratch.append(path)
+            cookieScratch.append("; Path=")
+            unsafe cookieScratch.append(path)
         }
-        answerScratch.append("; HttpOnly")
+        cookieScratch.append("; HttpOnly")
         let name: StaticString = "set-cookie"
-        unsafe add(&self, UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount), answerScratch.readable)
+        unsafe add(&self, UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount), cookieScratch.readable)
     }
 
     /// Whether the route has any edits for responses, or a CORS policy allowed the origin.
     func addsResponseFields(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
-        if unsafe !exchange.pointee.flags.isDisjoint(with: [.allowsOrigin, .setsCookie]) { return true }
+        if unsafe !exchange.pointee.flags.isDisjoint(with: [.allowsOrigin, .setsCookie, .showsRateLimit]) { return true }
         return unsafe exchange.pointee.flags.contains(.editsResponse)
     }
 }

@@ -1,6 +1,7 @@
 public import EventLoops
 internal import HTTP
 public import OutlierDetection
+public import Policy
 public import Primitives
 internal import Routing
 internal import Synchronization
@@ -22,6 +23,7 @@ public enum WorkerCommand: Sendable {
 public final class SharedUpstreams: Sendable {
     public let state: UpstreamState
     public let judge: OutlierJudge
+    public let limiter = RateLimiter()
     /// Workers, to be asked for idle connections that another one needs. Set once, before the first request.
     let peers = Mutex<[WorkerHandle]>([])
 
@@ -102,6 +104,7 @@ public struct ProxyWorker: ~Copyable {
     var localReplyScratch = ByteBuffer()
     /// `Location` of a redirect.
     var answerScratch = ByteBuffer()
+    var cookieScratch = ByteBuffer()
     /// Context of the request being begun.
     var traceContext = TraceContext()
 

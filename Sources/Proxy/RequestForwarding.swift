@@ -94,6 +94,11 @@ extension ProxyWorker {
     private mutating func follow(
         _ decision: RouteDecision, _ id: SlotID, _ exchange: UnsafeMutablePointer<Exchange>, _ request: borrowing RouteRequest, hasMore: Bool
     ) {
+        let place = unsafe downstreams.pointer(exchange.pointee.downstream).map { unsafe listeners[$0.pointee.listener].index } ?? -1
+        if place >= 0 {
+            let limits = unsafe tables.listener(place).rateLimits
+            if limits.count > 0, unsafe limitRate(id, exchange, limits, request) { return }
+        }
         let route = unsafe exchange.pointee.route
         guard route >= 0 else {
             if unsafe exchange.pointee.flags.contains(.passesThrough) {

@@ -72,7 +72,7 @@ extension RoutingTables {
         return nil
     }
 
-    private func parameter(_ name: UnsafeRawBufferPointer, _ query: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
+    func parameter(_ name: UnsafeRawBufferPointer, _ query: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
         var start = 1
         while start < query.count {
             var end = start

@@ -35,6 +35,7 @@ extension RouteCompiler {
         entry.labels = inputs.catalogs.labelSet(identity)
         addVirtualHosts(scope, to: &entry)
         addTCPRoutes(scope, to: &entry)
+        addRateLimits(.outbound, to: &entry)
         if let declared {
             if declared.isHTTP { entry.mode = .http } else if declared != .unspecified { entry.mode = .tcp }
         } else {
@@ -149,6 +150,7 @@ extension RouteCompiler {
         // Whatever the Host, it is for this application.
         builder.addDomains([], to: &entry)
         entry.fallback = Int32(clamping: builder.virtualHosts.count - 1)
+        addRateLimits(.inbound, to: &entry)
         entry.mode = spoken.isHTTP ? .http : spoken == .unspecified ? .detect : .tcp
         var tcp = TCPRouteEntry()
         tcp.name = cluster.name

@@ -156,7 +156,7 @@ extension RoutingTables {
         return nil
     }
 
-    private func matches(
+    func matches(
         _ match: UnsafePointer<MatchEntry>, port: UInt16, _ request: borrowing RouteRequest, _ head: borrowing MessageHead
     ) -> Bool {
         if unsafe match.pointee.port != 0 && match.pointee.port != port { return false }

@@ -47,7 +47,8 @@ public final class RoutingSnapshot: @unchecked Sendable {
             statusCodes: place(builder.statusCodes), fieldTexts: place(builder.fieldTexts), corsTable: place(builder.cors),
             originMatchers: place(builder.originMatchers), tcpRoutes: place(builder.tcpRoutes), capturedPorts: place(builder.capturedPorts),
             pathEntries: place(builder.pathEntries), pathLengths: place(builder.pathLengths), otherRoutes: place(builder.otherRoutes),
-            ring: place(builder.ring), maglevSlots: place(builder.maglevSlots),
+            ring: place(builder.ring), rateLimits: place(builder.rateLimits),
+            rateLimitCount: builder.rateLimits.count, maglevSlots: place(builder.maglevSlots),
             listenerCount: builder.listeners.count, clusterCount: builder.clusters.count,
             endpointCount: builder.endpoints.count)
         unsafe self.allocations = unsafe allocations
@@ -132,6 +133,7 @@ struct SnapshotBuilder: ~Copyable {
     var pathLengths: [UInt16] = []
     var otherRoutes: [UInt32] = []
     var ring: [RingEntry] = []
+    var rateLimits: [RateLimitEntry] = []
     var origins: [UInt32: RouteOrigin] = [:]
     var maglevSlots: [UInt32] = []
 

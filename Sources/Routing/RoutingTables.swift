@@ -28,6 +28,8 @@ public struct ListenerEntry: Sendable, BitwiseCopyable {
     public var isCapture = false
     /// Cluster for what nobody declared; -1 = refused.
     public var passthrough: Int32 = -1
+    /// `RateLimitEntry`s that may count its requests.
+    public var rateLimits = TableRange()
     var tcpRoutes = TableRange()
     var capturedPorts = TableRange()
 }
@@ -206,6 +208,8 @@ public struct RoutingTables: BitwiseCopyable {
     var pathLengths: UnsafePointer<UInt16>
     var otherRoutes: UnsafePointer<UInt32>
     var ring: UnsafePointer<RingEntry>
+    var rateLimits: UnsafePointer<RateLimitEntry>
+    public internal(set) var rateLimitCount: Int
     var maglevSlots: UnsafePointer<UInt32>
     public internal(set) var listenerCount: Int
     public internal(set) var clusterCount: Int

@@ -153,7 +153,7 @@ extension RouteCompiler {
 
     private func isSingleDestination(_ route: HTTPRoute) -> Bool { route.destinations.count == 1 }
 
-    private mutating func addMatch(_ match: HTTPMatchRequest) -> MatchEntry {
+    mutating func addMatch(_ match: HTTPMatchRequest) -> MatchEntry {
         var entry = MatchEntry()
         entry.path = builder.add(match.uri, ignoringCase: match.ignoreURICase, problems: &problems)
         entry.scheme = builder.add(match.scheme, problems: &problems)

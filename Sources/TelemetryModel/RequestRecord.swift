@@ -196,6 +196,7 @@ public enum ResponseCodeDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable 
     case http2ProtocolError
     case faultFilterAbort
     case corsPreflight
+    case localRateLimited
 
     /// As the access log prints it; nil = `-`.
     public var text: String? {
@@ -233,6 +234,7 @@ public enum ResponseCodeDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable 
         case .protocolErrorAfterResponse: "upstream_reset_after_response_started{protocol_error}"
         case .http2RemoteReset: "http2.remote_reset"
         case .faultFilterAbort: "fault_filter_abort"
+        case .localRateLimited: "local_rate_limited"
         case .corsPreflight: "cors_preflight"
         case .http2ProtocolError: "http2.violation.of.messaging.rule"
         }

@@ -1,0 +1,95 @@
+/// A limit on requests (`skein.io` RateLimit), or what an EnvoyFilter asks of Envoy's local rate limit filter.
+public struct RateLimit: Sendable {
+    public enum Side: Sendable {
+        case inbound, outbound
+    }
+
+    public enum Key: Sendable {
+        /// In lower case.
+        case header(String)
+        case queryParameter(String)
+        case clientIP
+    }
+
+    /// One token bucket, or one for each value of the keys.
+    public struct Limit: Sendable {
+        public var position: SourcePosition
+        /// Nil = every request.
+        public var match: HTTPMatchRequest?
+        /// Tokens of a full bucket.
+        public var burst: UInt32
+        public var requests: UInt32
+        public var perNanoseconds: UInt64
+        public var keys: [Key]
+    }
+
+    public var id: ResourceID
+    public var position: SourcePosition
+    public var side: Side
+    /// Labels of the workloads; empty = all.
+    public var selector: [String: String]
+    /// As written; empty = all.
+    public var hosts: [String]
+    public var limits: [Limit]
+}
+
+extension RateLimit {
+    init(id: ResourceID, position: SourcePosition, spec: NodeReader) {
+        self.init(
+            id: id, position: position, side: spec.name("side") == "OUTBOUND" ? .outbound : .inbound,
+            selector: spec.child("selector")?.stringMap("matchLabels") ?? [:], hosts: spec.strings("hosts"),
+            limits: spec.children("limits").map(Limit.init(reader:)))
+    }
+
+    /// The limits of an EnvoyFilter, by the documented form: a patch whose value holds `token_bucket` for `envoy.filters.http.local_ratelimit`, as the filter's own
+    /// configuration or as one of a route.
+    static func limits(ofEnvoyFilter spec: NodeReader, id: ResourceID, position: SourcePosition) -> [RateLimit] {
+        spec.children("configPatches").compactMap { patch in
+            guard let value = patch.child("patch")?.child("value"), let bucket = bucket(in: value) else { return nil }
+            let context = patch.child("match")?.string("context") ?? ""
+            let tokens = bucket.uint32("maxTokens") ?? 0
+            let fill = bucket.nanoseconds("fillInterval") ?? 0
+            let limit = Limit(
+                position: bucket.position, match: nil, burst: tokens, requests: bucket.uint32("tokensPerFill") ?? 1,
+                perNanoseconds: fill > 0 ? UInt64(fill) : 0, keys: [])
+            return RateLimit(
+                id: id, position: position, side: context == "SIDECAR_OUTBOUND" ? .outbound : .inbound,
+                selector: spec.child("workloadSelector")?.stringMap("labels") ?? [:], hosts: [], limits: [limit])
+        }
+    }
+
+    /// Whether every patch is part of a rate limit (the filter's own insertion may come without a bucket), so that nothing of the resource is left aside.
+    static func isWhollyMapped(envoyFilter spec: NodeReader) -> Bool {
+        let patches = spec.children("configPatches")
+        return !patches.isEmpty && patches.allSatisfy { patch in
+            guard let value = patch.child("patch")?.child("value") else { return false }
+            return bucket(in: value) != nil || value.string("name") == "envoy.filters.http.local_ratelimit"
+        }
+    }
+
+    private static func bucket(in value: NodeReader) -> NodeReader? {
+        let name = "envoy.filters.http.local_ratelimit"
+        let configured: NodeReader?
+        if value.string("name") == name {
+            configured = value.child("typedConfig")
+        } else {
+            configured = value.child("typedPerFilterConfig")?.child(FieldName.canonical(name))
+        }
+        return configured?.child("value")?.child("tokenBucket") ?? configured?.child("tokenBucket")
+    }
+}
+
+extension RateLimit.Limit {
+    init(reader: NodeReader) {
+        let requests = reader.uint32("requests") ?? 0
+        let per = reader.nanoseconds("per") ?? 1_000_000_000
+        self.init(
+            position: reader.position, match: reader.child("match").map(HTTPMatchRequest.init(reader:)), burst: reader.uint32("burst") ?? requests,
+            requests: requests, perNanoseconds: per > 0 ? UInt64(per) : 0,
+            keys: reader.children("by").compactMap { key in
+                if let name = key.string("header") { return .header(name.lowercased()) }
+                if let name = key.string("queryParameter") { return .queryParameter(name) }
+                return key.bool("clientIP") == true ? .clientIP : nil
+            })
+    }
+}

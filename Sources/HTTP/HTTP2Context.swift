@@ -17,6 +17,8 @@ struct HTTP2Context: ~Copyable {
     var openStreams = 0
     /// Output states of all open streams, for the end of the session.
     var firstStream: UnsafeMutablePointer<HTTP2Stream>?
+    /// The last stream whose request nghttp2 has sent. It knows nothing yet of those above, which wait for the connection or for a stream of the peer's allowance.
+    var lastSent: Int32 = 0
     /// The code of the GOAWAY we sent; 0 = none, or no error.
     var sentErrorCode: UInt32 = 0
 
@@ -56,6 +58,17 @@ struct HTTP2Context: ~Copyable {
         }
         openStreams -= 1
         unsafe inbox.pointee.giveBack(stream)
+    }
+
+    /// A request of ours that has not been sent yet. There are at most `HTTP2Session.streamsMax`.
+    func unsent(_ id: Int32) -> UnsafeMutablePointer<HTTP2Stream>? {
+        guard id > lastSent else { return nil }
+        var stream = unsafe firstStream
+        while let open = unsafe stream {
+            if unsafe open.pointee.id == id { return unsafe open }
+            unsafe stream = unsafe open.pointee.next
+        }
+        return nil
     }
 
     mutating func returnStreams() {
@@ -266,6 +279,7 @@ final class HTTP2Callbacks: @unchecked Sendable {
         case UInt8(NGHTTP2_GOAWAY.rawValue):
             unsafe context.pointee.sentErrorCode = frame.pointee.goaway.error_code
         case UInt8(NGHTTP2_DATA.rawValue), UInt8(NGHTTP2_HEADERS.rawValue):
+            if unsafe context.pointee.role == .client { unsafe context.pointee.lastSent = max(context.pointee.lastSent, header.stream_id) }
             guard header.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0, let stream = unsafe stream(session, header.stream_id),
                 unsafe stream.pointee.stopsPeer
             else { return 0 }

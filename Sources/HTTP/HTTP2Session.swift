@@ -169,6 +169,7 @@ public struct HTTP2Session: ~Copyable {
             unsafe context.pointee.inbox.pointee.giveBack(stream)
             return nil
         }
+        unsafe stream.pointee.id = id
         unsafe context.pointee.adopt(stream)
         return id
     }
@@ -190,7 +191,8 @@ public struct HTTP2Session: ~Copyable {
     // MARK: Bodies
 
     private func output(_ id: Int32) -> UnsafeMutablePointer<HTTP2Stream>? {
-        unsafe nghttp2_session_get_stream_user_data(session, id)?.assumingMemoryBound(to: HTTP2Stream.self)
+        if let known = unsafe nghttp2_session_get_stream_user_data(session, id) { return unsafe known.assumingMemoryBound(to: HTTP2Stream.self) }
+        return unsafe context.pointee.role == .client ? context.pointee.unsent(id) : nil
     }
 
     /// Queues body bytes; returns how many wait on this stream now, or nil when the stream is gone.

@@ -17,8 +17,6 @@ struct HTTP2Context: ~Copyable {
     var openStreams = 0
     /// Output states of all open streams, for the end of the session.
     var firstStream: UnsafeMutablePointer<HTTP2Stream>?
-    /// The last stream whose request nghttp2 has sent. It knows nothing yet of those above, which wait for the connection or for a stream of the peer's allowance.
-    var lastSent: Int32 = 0
     /// The code of the GOAWAY we sent; 0 = none, or no error.
     var sentErrorCode: UInt32 = 0
 
@@ -47,6 +45,17 @@ struct HTTP2Context: ~Copyable {
         unsafe firstStream = unsafe stream
     }
 
+    /// A stream of ours that nghttp2 knows only from the moment its head is sent; the newest come first.
+    func unopened(_ id: Int32) -> UnsafeMutablePointer<HTTP2Stream>? {
+        guard role == .client else { return nil }
+        var stream = unsafe firstStream
+        while let open = unsafe stream {
+            if unsafe open.pointee.id == id { return unsafe open }
+            unsafe stream = unsafe open.pointee.next
+        }
+        return nil
+    }
+
     mutating func release(_ stream: UnsafeMutablePointer<HTTP2Stream>) {
         let next = unsafe stream.pointee.next
         let previous = unsafe stream.pointee.previous
@@ -58,17 +67,6 @@ struct HTTP2Context: ~Copyable {
         }
         openStreams -= 1
         unsafe inbox.pointee.giveBack(stream)
-    }
-
-    /// A request of ours that has not been sent yet. There are at most `HTTP2Session.streamsMax`.
-    func unsent(_ id: Int32) -> UnsafeMutablePointer<HTTP2Stream>? {
-        guard id > lastSent else { return nil }
-        var stream = unsafe firstStream
-        while let open = unsafe stream {
-            if unsafe open.pointee.id == id { return unsafe open }
-            unsafe stream = unsafe open.pointee.next
-        }
-        return nil
     }
 
     mutating func returnStreams() {
@@ -279,7 +277,6 @@ final class HTTP2Callbacks: @unchecked Sendable {
         case UInt8(NGHTTP2_GOAWAY.rawValue):
             unsafe context.pointee.sentErrorCode = frame.pointee.goaway.error_code
         case UInt8(NGHTTP2_DATA.rawValue), UInt8(NGHTTP2_HEADERS.rawValue):
-            if unsafe context.pointee.role == .client { unsafe context.pointee.lastSent = max(context.pointee.lastSent, header.stream_id) }
             guard header.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0, let stream = unsafe stream(session, header.stream_id),
                 unsafe stream.pointee.stopsPeer
             else { return 0 }
@@ -305,7 +302,7 @@ final class HTTP2Callbacks: @unchecked Sendable {
     }
 
     private static func streamClosed(_ session: OpaquePointer?, _ id: Int32, _ code: UInt32, _ user: UnsafeMutableRawPointer?) -> Int32 {
-        guard let context = unsafe context(user), let stream = unsafe stream(session, id) else { return 0 }
+        guard let context = unsafe context(user), let stream = unsafe stream(session, id) ?? context.pointee.unopened(id) else { return 0 }
         let token = unsafe stream.pointee.token
         // Also without an owner: one may be on its way from an event that has not been looked at.
         unsafe context.pointee.inbox.pointee.events.append(HTTP2Event(kind: .closed, stream: id, token: token, code: code))

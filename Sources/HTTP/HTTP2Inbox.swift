@@ -132,7 +132,6 @@ public struct HTTP2Inbox: ~Copyable {
 @safe
 struct HTTP2Stream: ~Copyable {
     var token: UInt64
-    /// 0 until it is known.
     var id: Int32 = 0
     var output = ByteBuffer()
     /// Nothing will be appended any more.
@@ -157,7 +156,6 @@ struct HTTP2Stream: ~Copyable {
 
     mutating func reset() {
         token = 0
-        id = 0
         output.clear(keeping: 16 * 1024)
         isEnded = false
         isDeferred = false

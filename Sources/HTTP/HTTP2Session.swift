@@ -192,7 +192,7 @@ public struct HTTP2Session: ~Copyable {
 
     private func output(_ id: Int32) -> UnsafeMutablePointer<HTTP2Stream>? {
         if let known = unsafe nghttp2_session_get_stream_user_data(session, id) { return unsafe known.assumingMemoryBound(to: HTTP2Stream.self) }
-        return unsafe context.pointee.role == .client ? context.pointee.unsent(id) : nil
+        return unsafe context.pointee.unopened(id)
     }
 
     /// Queues body bytes; returns how many wait on this stream now, or nil when the stream is gone.

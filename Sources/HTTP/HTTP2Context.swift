@@ -143,6 +143,14 @@ struct HTTP2Context: ~Copyable {
         unsafe blockBytes.append(value)
     }
 
+    /// `:path` is neither `*` nor begins with a slash (RFC 9113 8.3.1). nghttp2 asks that of http and https alone; of any other scheme an absolute URI
+    /// would pass, and name a host beside `:authority`.
+    var pathIsForeign: Bool {
+        guard block.path.isThere else { return false }
+        let path = unsafe UnsafeRawBufferPointer(rebasing: blockBytes.readable[Int(block.path.start)..<Int(block.path.start + block.path.count)])
+        return unsafe path.isEmpty || (path[0] != UInt8(ascii: "/") && !ASCII.equal(path, "*"))
+    }
+
     /// Moves the finished section into the inbox and tells of it.
     mutating func endBlock(stream: Int32, token: UInt64, endsStream: Bool) {
         if !cookies.isEmpty {
@@ -258,6 +266,10 @@ final class HTTP2Callbacks: @unchecked Sendable {
         switch header.type {
         case UInt8(NGHTTP2_HEADERS.rawValue):
             guard let stream = unsafe stream(session, header.stream_id) else { return 0 }
+            if unsafe context.pointee.pathIsForeign {
+                unsafe _ = nghttp2_submit_rst_stream(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), header.stream_id, HTTP2ErrorCode.protocolError)
+                return 0
+            }
             unsafe context.pointee.endBlock(stream: header.stream_id, token: stream.pointee.token, endsStream: ends)
         case UInt8(NGHTTP2_DATA.rawValue):
             guard ends, let stream = unsafe stream(session, header.stream_id) else { return 0 }

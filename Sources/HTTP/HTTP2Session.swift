@@ -174,9 +174,11 @@ public struct HTTP2Session: ~Copyable {
         return id
     }
 
-    /// Answers a stream. False when it is gone or the section cannot be sent.
-    public mutating func submitResponse(_ list: borrowing HTTP2FieldList, stream id: Int32, hasBody: Bool) -> Bool {
+    /// Answers a stream. False when it is gone or the section cannot be sent. `stopsPeer`, for a response without a body: as in `end`. Such a response
+    /// must end with its head, since a gRPC client takes its status from there only then (gRPC over HTTP/2, "Trailers-Only").
+    public mutating func submitResponse(_ list: borrowing HTTP2FieldList, stream id: Int32, hasBody: Bool, stopsPeer: Bool = false) -> Bool {
         guard !list.isOverfull, let stream = unsafe output(id) else { return false }
+        if !hasBody { unsafe stream.pointee.stopsPeer = stopsPeer }
         var provider = unsafe HTTP2Callbacks.provider(stream)
         return unsafe hasBody
             ? nghttp2_submit_response(session, id, list.table, list.count, &provider) == 0

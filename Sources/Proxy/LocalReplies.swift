@@ -167,8 +167,7 @@ extension ProxyWorker {
         }
         let hasBody = unsafe !isGRPC && body.count > 0 && !exchange.pointee.flags.contains(.isHEAD)
         let stopsPeer = unsafe !exchange.pointee.flags.contains(.requestComplete)
-        // A stream that must also be stopped needs a body, if an empty one, for its end to be noticed.
-        guard unsafe session.pointee.submitResponse(fieldList, stream: stream, hasBody: hasBody || stopsPeer) else { return }
+        guard unsafe session.pointee.submitResponse(fieldList, stream: stream, hasBody: hasBody, stopsPeer: stopsPeer) else { return }
         if hasBody {
             unsafe session.pointee.append(body, stream: stream)
             unsafe exchange.pointee.record.responseBodyBytes = UInt64(body.count)

@@ -89,9 +89,10 @@ extension ProxyWorker {
         if let time = unsafe serviceTime(exchange) { fieldList.add("x-envoy-upstream-service-time", decimal: time) }
         if let length = head.contentLength, head.statusCode != 204 { fieldList.add("content-length", decimal: length) }
         unsafe exchange.pointee.record.responseHeaderBytes = UInt32(clamping: fieldList.byteCount)
-        // A client that is still sending is told to stop by the end of the body, so there is one.
-        let hasBody = unsafe framing != .none || !exchange.pointee.flags.contains(.requestComplete)
-        if unsafe !session.pointee.submitResponse(fieldList, stream: exchange.pointee.downstreamStream, hasBody: hasBody) {
+        let stopsPeer = unsafe !exchange.pointee.flags.contains(.requestComplete)
+        if unsafe !session.pointee.submitResponse(
+            fieldList, stream: exchange.pointee.downstreamStream, hasBody: framing != .none, stopsPeer: stopsPeer)
+        {
             unsafe session.pointee.reset(stream: exchange.pointee.downstreamStream, code: HTTP2ErrorCode.internalError)
         }
         unsafe markDirty(downstream: exchange.pointee.downstream)

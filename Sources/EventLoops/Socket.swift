@@ -68,6 +68,14 @@ public enum Socket {
         return fd
     }
 
+    /// Has the system probe a silent connection (tcp(7)); 0 = the system's value.
+    public static func keepAlive(_ fd: Int32, probes: Int32, idleSeconds: Int32, intervalSeconds: Int32) {
+        setOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1)
+        if probes > 0 { setOption(fd, Int32(IPPROTO_TCP), TCP_KEEPCNT, probes) }
+        if idleSeconds > 0 { setOption(fd, Int32(IPPROTO_TCP), TCP_KEEPIDLE, idleSeconds) }
+        if intervalSeconds > 0 { setOption(fd, Int32(IPPROTO_TCP), TCP_KEEPINTVL, intervalSeconds) }
+    }
+
     /// The error that ended an attempt to connect; 0 = none.
     public static func pendingError(_ fd: Int32) -> Int32 {
         var value: Int32 = 0

@@ -147,11 +147,14 @@ public struct HTTP2Session: ~Copyable {
     /// Streams that are open.
     public var openStreams: Int { unsafe context.pointee.openStreams }
 
+    /// Our own bound on the streams of a client session, besides the peer's.
+    public var streamsMax = UInt32.max
+
     /// Streams that may still be opened on this client session now.
     public var spareStreams: Int {
         if isGoingAway { return 0 }
         guard unsafe nghttp2_session_check_request_allowed(session) != 0 else { return 0 }
-        let allowed = unsafe min(Self.streamsMax, nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS))
+        let allowed = unsafe min(streamsMax, Self.streamsMax, nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS))
         return max(0, Int(allowed) - openStreams)
     }
 

@@ -240,6 +240,7 @@ struct ConfigurationLoader {
         case "AuthorizationPolicy": findings.check(authorizationPolicy: spec)
         case "RequestAuthentication": findings.check(requestAuthentication: spec)
         case "Gateway": findings.check(gateway: spec)
+        case "UpstreamPolicy": findings.check(upstreamPolicy: spec)
         default: break
         }
         return findings
@@ -259,6 +260,7 @@ struct ConfigurationLoader {
             configuration.workloadEntries.append(
                 WorkloadEntry(
                     id: id, position: place, endpoint: WorkloadEndpoint(reader: spec), metadataLabels: metadata?.stringMap("labels") ?? [:]))
+        case "UpstreamPolicy": configuration.upstreamPolicies.append(UpstreamPolicy(id: id, position: place, spec: spec))
         case "RateLimit": configuration.rateLimits.append(RateLimit(id: id, position: place, spec: spec))
         case "EnvoyFilter":
             let limits = RateLimit.limits(ofEnvoyFilter: spec, id: id, position: place)

@@ -99,6 +99,44 @@ public struct LoadBalancerSettings: Sendable {
     /// Nil = Istio's default, LEAST_REQUEST.
     public var simple: Simple?
     public var consistentHash: ConsistentHashSettings?
+    /// Nil = the mesh's.
+    public var locality: LocalitySettings?
+    public var warmup: WarmupSettings?
+}
+
+/// Which endpoints come first, by where they are (Istio: LocalityLoadBalancerSetting).
+public struct LocalitySettings: Sendable {
+    /// Shares of the traffic that comes from `from`, `region/zone/subzone` with `*` at the end of a prefix.
+    public struct Distribution: Sendable {
+        public var position: SourcePosition
+        public var from: String
+        /// Percent; they add up to 100.
+        public var to: [(locality: String, percent: UInt32)]
+    }
+
+    /// Where traffic of one region goes when that region has too little health.
+    public struct Failover: Sendable {
+        public var from: String
+        public var to: String
+    }
+
+    public var isEnabled: Bool
+    public var distribute: [Distribution]
+    public var failover: [Failover]
+    /// `label` or `label=value`: the more of the first ones an endpoint has in common with the caller, the sooner it is used.
+    public var failoverPriority: [String]
+
+    /// Istio's default: the nearest first, where outlier detection tells whether they are well.
+    public static var standard: LocalitySettings { LocalitySettings(isEnabled: true, distribute: [], failover: [], failoverPriority: []) }
+}
+
+/// A new endpoint's share grows with its age (Envoy: slow start).
+public struct WarmupSettings: Sendable {
+    public var durationNanoseconds: Int64
+    /// Percent of the full share it begins with; default 10.
+    public var minimumPercent: Double
+    /// 1 = the share grows evenly; above, faster at first.
+    public var aggression: Double
 }
 
 /// semantics 2.4. Nil = not set: Istio leaves every limit at 2^32-1.
@@ -115,6 +153,22 @@ public struct ConnectionPoolSettings: Sendable {
     public var maxRetries: UInt32?
     /// `h2UpgradePolicy: UPGRADE`: endpoints are spoken to in HTTP/2.
     public var upgradesToHTTP2 = false
+    /// Endpoints are spoken to in the protocol of the request.
+    public var usesClientProtocol = false
+    /// Streams at once on one HTTP/2 connection to an endpoint; nil and 0 = as many as the endpoint allows.
+    public var maxConcurrentStreams: UInt32?
+    public var keepalive: KeepaliveSettings?
+    /// A connection to an endpoint takes no new request, and TCP traffic ends, after this; nil and 0 = unlimited.
+    public var maxConnectionDurationNanoseconds: Int64?
+    /// TCP connections without a byte end after this; nil = 1 h; 0 = never.
+    public var tcpIdleTimeoutNanoseconds: Int64?
+}
+
+/// SO_KEEPALIVE on connections to endpoints; nil = the system's value (tcp(7)).
+public struct KeepaliveSettings: Sendable {
+    public var probes: UInt32?
+    public var timeNanoseconds: Int64?
+    public var intervalNanoseconds: Int64?
 }
 
 /// semantics 2.5. Nil = not set.

@@ -41,7 +41,33 @@ extension LoadBalancerSettings {
         self.init(
             position: reader.position("simple"),
             simple: name == "LEAST_CONN" ? .leastRequest : name.flatMap(Simple.init(rawValue:)),
-            consistentHash: reader.child("consistentHash").flatMap(ConsistentHashSettings.init(reader:)))
+            consistentHash: reader.child("consistentHash").flatMap(ConsistentHashSettings.init(reader:)),
+            locality: reader.child("localityLbSetting").map(LocalitySettings.init(reader:)), warmup: WarmupSettings(balancer: reader))
+    }
+}
+
+extension LocalitySettings {
+    init(reader: NodeReader) {
+        self.init(
+            isEnabled: reader.bool("enabled") ?? true,
+            distribute: reader.children("distribute").map { entry in
+                Distribution(
+                    position: entry.position, from: entry.string("from") ?? "",
+                    to: entry.entries("to").map { ($0.key, UInt32(clamping: $0.reader.node.scalar.flatMap(NodeReader.integer) ?? 0)) })
+            },
+            failover: reader.children("failover").map { Failover(from: $0.string("from") ?? "", to: $0.string("to") ?? "") },
+            failoverPriority: reader.strings("failoverPriority"))
+    }
+}
+
+extension WarmupSettings {
+    /// `warmup`, or the deprecated `warmupDurationSecs`.
+    init?(balancer: NodeReader) {
+        let own = balancer.child("warmup")
+        guard let duration = own?.nanoseconds("duration") ?? balancer.nanoseconds("warmupDurationSecs"), duration > 0 else { return nil }
+        self.init(
+            durationNanoseconds: duration, minimumPercent: min(100, max(0, own?.double("minimumPercent") ?? 10)),
+            aggression: max(1, own?.double("aggression") ?? 1))
     }
 }
 
@@ -75,7 +101,12 @@ extension ConnectionPoolSettings {
             connectTimeoutNanoseconds: tcp?.nanoseconds("connectTimeout"), idleTimeoutNanoseconds: http?.nanoseconds("idleTimeout"),
             maxRequestsPerConnection: http?.uint32("maxRequestsPerConnection"), maxConnections: tcp?.uint32("maxConnections"),
             http1MaxPendingRequests: http?.uint32("http1MaxPendingRequests"), http2MaxRequests: http?.uint32("http2MaxRequests"),
-            maxRetries: http?.uint32("maxRetries"), upgradesToHTTP2: http?.name("h2UpgradePolicy") == "UPGRADE")
+            maxRetries: http?.uint32("maxRetries"), upgradesToHTTP2: http?.name("h2UpgradePolicy") == "UPGRADE",
+            usesClientProtocol: http?.bool("useClientProtocol") ?? false, maxConcurrentStreams: http?.uint32("maxConcurrentStreams"),
+            keepalive: tcp?.child("tcpKeepalive").map {
+                KeepaliveSettings(probes: $0.uint32("probes"), timeNanoseconds: $0.nanoseconds("time"), intervalNanoseconds: $0.nanoseconds("interval"))
+            },
+            maxConnectionDurationNanoseconds: tcp?.nanoseconds("maxConnectionDuration"), tcpIdleTimeoutNanoseconds: tcp?.nanoseconds("idleTimeout"))
     }
 }
 

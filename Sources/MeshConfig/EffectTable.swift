@@ -4,13 +4,12 @@
 /// `spec` alone stands for the whole kind.
 enum EffectTable {
     static let notYetInEffect: [String: Set<String>] = [
-        "VirtualService": ["spec.http.retries.retryRemoteLocalities"],
         "DestinationRule": Set(
             policyRows(at: "spec.trafficPolicy") + policyRows(at: "spec.subsets.trafficPolicy")
                 + policyRows(at: "spec.trafficPolicy.portLevelSettings")
                 + policyRows(at: "spec.subsets.trafficPolicy.portLevelSettings")),
-        "ServiceEntry": ["spec.subjectAltNames", "spec.endpoints.network", "spec.endpoints.locality"],
-        "WorkloadEntry": ["spec.network", "spec.locality"],
+        "ServiceEntry": ["spec.subjectAltNames", "spec.endpoints.network"],
+        "WorkloadEntry": ["spec.network"],
         "Sidecar": [
             "spec.inboundConnectionPool", "spec.outboundTrafficPolicy.egressProxy", "spec.ingress.captureMode", "spec.ingress.tls",
             "spec.ingress.connectionPool", "spec.egress.captureMode",
@@ -32,9 +31,7 @@ enum EffectTable {
     private static func policyRows(at prefix: String) -> [String] {
         [
             "tls", "tunnel", "proxyProtocol", "retryBudget.budgetInterval",
-            "loadBalancer.localityLbSetting", "loadBalancer.consistentHash.httpCookie.attributes", "loadBalancer.sessionPersistence", "loadBalancer.warmup", "loadBalancer.warmupDurationSecs",
-            "connectionPool.tcp.tcpKeepalive", "connectionPool.tcp.maxConnectionDuration", "connectionPool.tcp.idleTimeout",
-            "connectionPool.http.useClientProtocol", "connectionPool.http.maxConcurrentStreams",
+            "loadBalancer.consistentHash.httpCookie.attributes", "loadBalancer.sessionPersistence",
         ].map { "\(prefix).\($0)" }
     }
 
@@ -48,6 +45,7 @@ enum EffectTable {
                 [
                     "accessLogFile", "accessLogFormat", "accessLogEncoding", "enableTracing", "defaultConfig",
                     "defaultProviders", "extensionProviders", "pathNormalization", "rootNamespace", "outboundTrafficPolicy",
+                    "localityLbSetting",
                 ]
             ),
             ("MeshProxyConfig", "spec.meshConfig.defaultConfig", ["tracing", "zipkinAddress"]),

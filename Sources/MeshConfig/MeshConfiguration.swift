@@ -12,6 +12,7 @@ public struct MeshConfiguration: Sendable {
     public var mesh = MeshSettings()
     /// Resources accepted, by kind.
     public var rateLimits: [RateLimit] = []
+    public var upstreamPolicies: [UpstreamPolicy] = []
     public var resourceCounts: [String: Int] = [:]
 
     public init() {}

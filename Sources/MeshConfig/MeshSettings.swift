@@ -30,6 +30,8 @@ public struct MeshSettings: Sendable {
     public var outboundTrafficMode = OutboundTrafficMode.allowAny
     public var trustDomain = "cluster.local"
     public var rootNamespace = "istio-system"
+    /// For services whose DestinationRule has none of its own.
+    public var locality: LocalitySettings?
 
     public init() {}
 

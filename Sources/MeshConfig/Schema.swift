@@ -66,6 +66,7 @@ struct Schema: Sendable {
         table["Telemetry"] = Kind(group: "telemetry.istio.io", message: "Telemetry", versions: ["v1alpha1", "v1"])
         // Ours: what Istio leaves to EnvoyFilter.
         table["RateLimit"] = Kind(group: "skein.io", message: "RateLimit", versions: ["v1"])
+        table["UpstreamPolicy"] = Kind(group: "skein.io", message: "UpstreamPolicy", versions: ["v1"])
         table["WasmPlugin"] = Kind(group: "extensions.istio.io", message: "WasmPlugin", versions: ["v1alpha1"])
         table["IstioOperator"] = Kind(group: "install.istio.io", message: "IstioOperator", versions: ["v1alpha1"])
         return table

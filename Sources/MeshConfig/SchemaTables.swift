@@ -447,6 +447,43 @@ enum SchemaTables {
           clientIP bool
           oneof header queryParameter clientIP
         enum RateLimitSide INBOUND OUTBOUND
+        UpstreamPolicy
+          host string -- required; the service, as in a DestinationRule
+          subset string -- default: every subset, and the service as a whole
+          loadBalancer UpstreamBalancer -- instead of the DestinationRule's
+          healthCheck HealthCheck -- probes of every endpoint; default: none
+          outlierDetection RateOutlierDetection -- detectors that a DestinationRule cannot name; default: off
+        enum UpstreamBalancer PEAK_EWMA
+        HealthCheck
+          interval duration -- from one probe to the next; default: 10s; at least 100ms
+          timeout duration -- default: 1s
+          unhealthyThreshold uint32 -- failed probes in a row; default: 3
+          healthyThreshold uint32 -- passed probes in a row; default: 2
+          intervalJitter duration -- added at random to each interval; default: a tenth of it
+          http HTTPHealthCheck -- GET over HTTP/1.1
+          tcp TCPHealthCheck -- a connection that is accepted
+          port uint32 -- default: the endpoint's own
+          oneof http tcp
+        HTTPHealthCheck
+          path string -- default: `/`
+          host string -- default: the service
+          expectedStatuses [string] -- `200` or `200-299`; default: `200`
+        TCPHealthCheck
+        RateOutlierDetection
+          successRate SuccessRateDetection -- endpoints well below the average of all
+          failurePercentage FailurePercentageDetection -- endpoints with too many failures
+          maxEjectionTime duration -- default: 300s, or baseEjectionTime if longer
+          maxEjectionTimeJitter duration -- default: 0s
+        SuccessRateDetection
+          enforcing uint32 -- percent of the detections that eject; default: 100
+          minimumHosts uint32 -- endpoints with enough requests; default: 5
+          requestVolume uint32 -- requests in one interval; default: 100
+          stdevFactor double -- default: 1.9
+        FailurePercentageDetection
+          enforcing uint32 -- percent of the detections that eject; default: 100
+          threshold uint32 -- percent of failures; default: 85
+          minimumHosts uint32 -- default: 5
+          requestVolume uint32 -- default: 50
         PeerAuthentication
           selector WorkloadMatchLabels
           mtls MutualTLS

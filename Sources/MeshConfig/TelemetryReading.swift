@@ -59,6 +59,7 @@ extension MeshSettings {
             mesh.child("outboundTrafficPolicy")?.name("mode").flatMap(OutboundTrafficMode.init(rawValue:)) ?? outboundTrafficMode
         trustDomain = mesh.string("trustDomain") ?? trustDomain
         rootNamespace = mesh.string("rootNamespace") ?? rootNamespace
+        locality = mesh.child("localityLbSetting").map(LocalitySettings.init(reader:))
     }
 }
 

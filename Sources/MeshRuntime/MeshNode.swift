@@ -25,6 +25,8 @@ final class MeshNode {
     private let shared = SharedStatus()
     private let resolver: HostResolver
     private let resolverThread: WorkerThread
+    private let prober: HealthProber
+    private let proberThread: WorkerThread
     private var controller: ConfigurationController
     private var history = CaptureHistory()
     private var exporters: SpanExporters
@@ -79,7 +81,9 @@ final class MeshNode {
         let workers = options.workers > 0 ? options.workers : min(16, ProcessResources.processorCount)
         limits.seriesMax = max(500, Self.seriesMax / workers)
         let seed = options.seed ?? .random(in: 1...UInt64.max)
-        upstreams = UpstreamPlanner(shared: SharedUpstreams(seed: seed), catalogs: catalogs)
+        let sharedUpstreams = SharedUpstreams(seed: seed)
+        prober = try HealthProber(shared: sharedUpstreams)
+        upstreams = UpstreamPlanner(shared: sharedUpstreams, catalogs: catalogs, prober: prober)
         proxy = try ProxyGroup(
             count: workers, limits: limits, ringBytes: Self.ringBytes, configuration: Self.proxyConfiguration(first, plan, &upstreams),
             shared: upstreams.shared, seed: seed)
@@ -90,6 +94,7 @@ final class MeshNode {
         metrics = MetricsExposition(
             shards: handles.map(\.shard), catalogs: catalogs, selfMetrics: selfMetrics, pool: pool, tcp: { handles.flatMap { $0.tcpShard.snapshot() } })
         receivers?.forward(to: plan.exporters)
+        proberThread = try prober.start(seed: seed)
         resolverThread = try resolver.start()
         resolver.want(first.routing.hostsToResolve)
         try startServers(receivers, queries)
@@ -335,6 +340,8 @@ final class MeshNode {
     func stop() {
         proxy.stop()
         proxy.join()
+        prober.stop()
+        proberThread.join()
         for server in servers { server.stop() }
         servers = []
         pump.stop()

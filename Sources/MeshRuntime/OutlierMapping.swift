@@ -15,5 +15,16 @@ extension OutlierSettings {
             consecutiveLocalOriginFailures: count(policy.consecutiveLocalOrigin), splitExternalLocalOriginErrors: policy.splitsLocalOrigin,
             intervalNanoseconds: time(policy.intervalNanoseconds), baseEjectionTimeNanoseconds: time(policy.baseEjectionNanoseconds),
             maxEjectionPercent: count(policy.maxEjectionPercent), minHealthPercent: count(policy.minHealthPercent))
+        let rates = policy.rates
+        enforcingSuccessRate = rates.successRateEnforcing
+        successRateMinimumHosts = rates.successRateMinimumHosts
+        successRateRequestVolume = rates.successRateRequestVolume
+        successRateStdevFactorThousandths = rates.successRateStdevFactorThousandths
+        enforcingFailurePercentage = rates.failurePercentageEnforcing
+        failurePercentageThreshold = rates.failurePercentageThreshold
+        failurePercentageMinimumHosts = rates.failurePercentageMinimumHosts
+        failurePercentageRequestVolume = rates.failurePercentageRequestVolume
+        if rates.maxEjectionNanoseconds > 0 { maxEjectionTimeNanoseconds = rates.maxEjectionNanoseconds }
+        maxEjectionTimeJitterNanoseconds = rates.maxEjectionJitterNanoseconds
     }
 }

@@ -1,3 +1,4 @@
+internal import MeshConfig
 internal import OutlierDetection
 internal import Primitives
 internal import Proxy
@@ -13,10 +14,12 @@ struct UpstreamPlanner {
     private var assignments: [(routing: UInt64, slots: UInt64)] = []
     private let catalogs: Catalogs
     private(set) var problems: [String] = []
+    private let prober: HealthProber
 
-    init(shared: SharedUpstreams, catalogs: Catalogs) {
+    init(shared: SharedUpstreams, catalogs: Catalogs, prober: HealthProber) {
         self.shared = shared
-        metrics = ClusterMetrics(shared: shared, catalogs: catalogs)
+        self.prober = prober
+        metrics = ClusterMetrics(shared: shared, catalogs: catalogs, prober: prober)
         self.catalogs = catalogs
     }
 
@@ -39,10 +42,46 @@ struct UpstreamPlanner {
             zip(assignment.clusters, settings).compactMap { cluster, settings in
                 settings.map { OutlierCluster(key: cluster.key, settings: $0, endpoints: cluster.endpoints) }
             }, now: SystemClock.monotonicNow())
-        metrics.update(zip(clusters, assignment.clusters).map { (catalogs.names.value($0.name.rawValue), $1.slot) })
+        let now = SystemClock.monotonicNow()
+        for cluster in assignment.clusters { for endpoint in cluster.endpoints { shared.state.noteAppearance(endpoint, now: now) } }
+        let targets = probeTargets(routing, clusters, assignment)
+        prober.apply(targets)
+        if targets.count > HealthProber.targetsMax {
+            problems.append("\(targets.count) endpoints are to be health-checked, of which \(HealthProber.targetsMax) are; the others count as healthy")
+        }
+        metrics.update(
+            zip(clusters, assignment.clusters).enumerated().map { index, pair in
+                let (member, assigned) = pair
+                return ClusterMetrics.Row(
+                    name: catalogs.names.value(member.name.rawValue), slot: assigned.slot,
+                    checked: routing.healthChecks[index] == nil ? [] : assigned.endpoints)
+            })
         assignments.append((routing.generation, assignment.generation))
         return UpstreamPlan(
             clusters: assignment.clusters.map(\.slot), endpoints: endpoints, thresholds: settings.map { $0?.thresholds ?? .off })
+    }
+
+    private func probeTargets(_ routing: RoutingSnapshot, _ clusters: [ClusterMember], _ assignment: SlotAssignment) -> [ProbeTarget] {
+        routing.healthChecks.sorted { $0.key < $1.key }.flatMap { index, check in
+            let own = check.settings
+            var settings = HealthCheckSettings()
+            settings.intervalNanoseconds = own.intervalNanoseconds
+            settings.timeoutNanoseconds = own.timeoutNanoseconds
+            settings.intervalJitterNanoseconds = own.jitterNanoseconds
+            settings.unhealthyThreshold = own.unhealthyThreshold
+            settings.healthyThreshold = own.healthyThreshold
+            var request: [UInt8] = []
+            var statuses: [ClosedRange<UInt16>] = []
+            if case .http(path: let path, host: let host, statuses: let accepted) = own.probe {
+                let asked = host.isEmpty ? check.host : host
+                request = Array("GET \(path) HTTP/1.1\r\nHost: \(asked)\r\nUser-Agent: skein-health-check\r\nConnection: close\r\n\r\n".utf8)
+                statuses = accepted
+            }
+            return zip(clusters[index].addresses, assignment.clusters[index].endpoints).filter { $0.1 != .none }.map { address, slot in
+                ProbeTarget(
+                    endpoint: slot, address: own.port.map { address.with(port: $0) } ?? address, settings: settings, request: request, statuses: statuses)
+            }
+        }
     }
 
     /// Un-ejections and rates that are due; rows that nobody uses any more.

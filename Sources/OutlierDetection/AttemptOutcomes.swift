@@ -25,6 +25,9 @@ public enum AttemptOutcome: Hashable, Sendable, BitwiseCopyable {
         }
     }
 
+    /// The endpoint answered, whatever it said.
+    public var isResponse: Bool { !isLocalFailure }
+
     var isLocalFailure: Bool {
         switch self {
         case .response, .connected: false

@@ -20,7 +20,32 @@ extension UpstreamState {
     /// Whoever runs active health checks: their verdict.
     public func setHealthCheckFailed(_ endpoint: EndpointSlot, _ failed: Bool) {
         guard let row = unsafe row(endpoint) else { return }
-        unsafe row[EndpointWord.failedHealthCheck].store(failed ? 1 : 0, ordering: .relaxed)
+        let was = unsafe row[EndpointWord.failedHealthCheck].exchange(failed ? 1 : 0, ordering: .relaxed)
+        if was != (failed ? 1 : 0) { availabilityVersion.wrappingAdd(1, ordering: .relaxed) }
+    }
+
+    public func hasFailedHealthCheck(_ endpoint: EndpointSlot) -> Bool {
+        guard let row = unsafe row(endpoint) else { return false }
+        return unsafe row[EndpointWord.failedHealthCheck].load(ordering: .relaxed) != 0
+    }
+
+    /// Control thread: an endpoint that has no age yet begins to have one.
+    public func noteAppearance(_ endpoint: EndpointSlot, now: MonotonicInstant) {
+        guard let row = unsafe row(endpoint), unsafe row[EndpointWord.since].load(ordering: .relaxed) == 0 else { return }
+        noteReturn(endpoint, now: now)
+    }
+
+    /// Whoever runs active health checks: the endpoint is back, and begins anew.
+    public func noteReturn(_ endpoint: EndpointSlot, now: MonotonicInstant) {
+        guard let row = unsafe row(endpoint) else { return }
+        unsafe row[EndpointWord.since].store(max(1, now.nanoseconds), ordering: .relaxed)
+    }
+
+    /// Any thread: nanoseconds since the endpoint appeared or came back; `UInt64.max` when nobody noted that.
+    public func age(_ endpoint: EndpointSlot, now: MonotonicInstant) -> UInt64 {
+        guard let row = unsafe row(endpoint) else { return .max }
+        let since = unsafe row[EndpointWord.since].load(ordering: .relaxed)
+        return since == 0 ? .max : now.nanoseconds > since ? now.nanoseconds - since : 0
     }
 }
 
@@ -30,12 +55,14 @@ extension UpstreamState {
     func setEjected(_ endpoint: EndpointSlot, until: MonotonicInstant) {
         guard let row = unsafe row(endpoint) else { return }
         unsafe row[EndpointWord.ejectedUntil].store(max(1, until.nanoseconds), ordering: .relaxed)
+        availabilityVersion.wrappingAdd(1, ordering: .relaxed)
     }
 
     /// The endpoint is admitted with clean consecutive counts, so that an old error does not bring it half way back out.
     func admit(_ endpoint: EndpointSlot) {
         guard let row = unsafe row(endpoint) else { return }
         unsafe row[EndpointWord.ejectedUntil].store(0, ordering: .relaxed)
+        availabilityVersion.wrappingAdd(1, ordering: .relaxed)
         resetConsecutive(endpoint, [.fiveXX, .gateway, .localOrigin])
     }
 

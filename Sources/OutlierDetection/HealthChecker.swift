@@ -78,6 +78,11 @@ public struct HealthChecker: Sendable {
         }
     }
 
+    /// The running probe, if any, is given up for reasons that are not the endpoint's; the next is due at once.
+    public mutating func cancel(now: MonotonicInstant) {
+        if case .probing = phase { phase = .waiting(until: now) }
+    }
+
     /// The running probe's result; one that comes after its timeout is ignored.
     @discardableResult
     public mutating func completed(passed: Bool, now: MonotonicInstant) -> Transition {

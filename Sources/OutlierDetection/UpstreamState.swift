@@ -36,6 +36,8 @@ public final class UpstreamState: @unchecked Sendable {
         static let intervalLocalOrigin = 12
         static let ejectedUntil = 16
         static let failedHealthCheck = 17
+        /// When the endpoint appeared, or was last found healthy after having failed its checks.
+        static let since = 18
         static let count = 24
     }
 
@@ -46,6 +48,8 @@ public final class UpstreamState: @unchecked Sendable {
     let table: Mutex<SlotTable>
     /// Releases of something that was not held: our bug, made harmless and counted.
     public let unbalancedReleases = Atomic<UInt64>(0)
+    /// Grows with every change of any endpoint's availability, so that balancers see that what they derived from it is out of date.
+    public let availabilityVersion = Atomic<UInt64>(1)
 
     public init(clustersMax: Int = clustersMaxDefault, endpointsMax: Int = endpointsMaxDefault) {
         precondition((1...1 << 24).contains(clustersMax) && (1...1 << 24).contains(endpointsMax), "slots are small integers")

@@ -29,7 +29,7 @@ extension ProxyWorker {
         guard let exchange = unsafe exchanges.pointer(id) else { return }
         let index = unsafe Int(exchange.pointee.clusterIndex)
         let cluster = unsafe tables(exchange).cluster(index)
-        if cluster.isPassthrough {
+        if unsafe cluster.isPassthrough || (cluster.prefersDialled && downstreams.pointer(exchange.pointee.downstream)?.pointee.isCaptured == true) {
             passThrough(id, cluster, index, hasMore: hasMore)
             return
         }
@@ -42,7 +42,7 @@ extension ProxyWorker {
         unsafe exchange.pointee.record.labels = entry.labels
         unsafe exchange.pointee.record.upstreamRemote = entry.address
         unsafe exchange.pointee.endpointIndex = Int32(clamping: endpoint)
-        guard unsafe enterPool(exchange, Int(epochs[exchange.pointee.epoch].poolOfEndpoint[endpoint])) else {
+        guard unsafe enterPool(exchange, pool(of: endpoint, cluster, exchange)) else {
             overflow(id)
             return
         }
@@ -83,42 +83,6 @@ extension ProxyWorker {
         unsafe exchange.pointee.requestHead.append("X-Envoy-Attempt-Count: ")
         unsafe exchange.pointee.requestHead.append(decimal: UInt64(exchange.pointee.retries) + 1)
         unsafe exchange.pointee.requestHead.append("\r\n\r\n")
-    }
-
-    /// An endpoint that is available and was not tried before, if there is one (semantics 2.3: at most five further looks).
-    mutating func pickEndpoint(_ exchange: UnsafeMutablePointer<Exchange>, _ cluster: ClusterEntry, _ index: Int) -> Int? {
-        let place = unsafe exchange.pointee.epoch
-        var position = epochs[place].clusterPositions[index]
-        var draw = balanceDraw
-        let tables = unsafe tables(exchange)
-        defer {
-            epochs[place].clusterPositions[index] = position
-            balanceDraw = draw
-        }
-        let state = handle.shared.state
-        if cluster.hash.key != .none, unsafe exchange.pointee.flags.contains(.hasHash) {
-            let available = unsafe tables.pick(hashed: cluster, exchange.pointee.hash) { state.isAvailable(pools[Int(epochs[place].poolOfEndpoint[$0])].slot) }
-            if let available { return available }
-        }
-        var chosen: Int?
-        for _ in 0..<6 {
-            chosen = Balancer.pick(
-                cluster, position: &position, draw: &draw, weight: { unsafe tables.endpoint($0).weight },
-                load: { pools[Int(epochs[place].poolOfEndpoint[$0])].active })
-            guard let endpoint = chosen else { return nil }
-            let slot = pools[Int(epochs[place].poolOfEndpoint[endpoint])].slot
-            if state.isAvailable(slot), unsafe !exchange.pointee.hasTried(endpoint) { return endpoint }
-        }
-        // The draws found none: whoever is available will do, tried or not.
-        var available = 0
-        var last: Int?
-        for endpoint in cluster.endpoints.indices where state.isAvailable(pools[Int(epochs[place].poolOfEndpoint[endpoint])].slot) {
-            available += 1
-            if unsafe last == nil || !exchange.pointee.hasTried(endpoint) { last = endpoint }
-        }
-        if let last { return last }
-        let panicShare = max(0, cluster.outlier.minHealthPercent)
-        return 100 * Int64(available) < panicShare * Int64(cluster.endpoints.count) ? chosen : nil
     }
 
     // MARK: The response

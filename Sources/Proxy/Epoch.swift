@@ -13,6 +13,9 @@ struct Epoch {
     var poolOfEndpoint: [Int32]
     /// Round-robin position of each cluster.
     var clusterPositions: [UInt32]
+    /// What part each `EndpointGroup` gets at present, and the availability that was derived from, per cluster.
+    var groupShares: [GroupShare] = []
+    var sharesVersions: [UInt64] = []
     /// Of its rate limits; nil = one that cannot be kept.
     var rates: [TokenRate?] = []
     /// Requests that began under it and have not ended.
@@ -34,6 +37,8 @@ extension ProxyWorker {
             let entry = unsafe tables.rateLimit(index)
             return try? TokenRate(maxTokens: entry.maxTokens, tokensPerFill: entry.tokensPerFill, fillIntervalNanoseconds: entry.fillNanoseconds)
         }
+        unsafe fresh.groupShares = [GroupShare](repeating: GroupShare(), count: fresh.tables.groupCount)
+        fresh.sharesVersions = [UInt64](repeating: 0, count: next.routing.clusterCount)
         if let place = epochs.firstIndex(where: \.isOver) {
             epochs[place] = fresh
             epoch = place
@@ -68,6 +73,8 @@ extension ProxyWorker {
         epochs[index].poolOfEndpoint = []
         epochs[index].clusterPositions = []
         epochs[index].rates = []
+        epochs[index].groupShares = []
+        epochs[index].sharesVersions = []
         epochs[index].exchanges = 0
         epochs[index].isOver = true
         if epochsAlive == 1 { freeUnusedPools() }

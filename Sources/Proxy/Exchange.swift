@@ -97,6 +97,8 @@ struct Exchange: ~Copyable {
     /// HTTP/2 only: nothing may stand still for longer; `idleTimer` may fire earlier and is then armed anew.
     var idleDeadline = MonotonicInstant.distantFuture
     var idleTimer = TimerWheel.TimerID.none
+    /// Priorities that attempts went to; 31 and beyond are one.
+    var triedPriorities: UInt32 = 0
     /// When the current attempt began.
     var attemptStart = MonotonicInstant(nanoseconds: 0)
 
@@ -193,6 +195,7 @@ struct Exchange: ~Copyable {
         endpointIndex = -1
         tried = InlineArray(repeating: -1)
         retries = 0
+        triedPriorities = 0
         perTryNanoseconds = 0
         shadowCount = 0
         localGRPCStatus = 255

@@ -11,6 +11,7 @@ extension ProxyWorker {
     mutating func attachStream(_ id: SlotID, freshConnection: Bool) {
         guard let exchange = unsafe exchanges.pointer(id) else { return }
         let pool = unsafe exchange.pointee.pool
+        retireAged(pool)
         var connectionID = freshConnection ? SlotID.none : pools[pool].firstIdle
         if let listed = unsafe upstreams.pointer(connectionID) {
             unsafe exchange.pointee.flags.insert(.onReusedConnection)
@@ -49,7 +50,7 @@ extension ProxyWorker {
         if !hasBody { unsafe exchange.pointee.flags.insert(.endSent) }
         unsafe upstream.pointee.requestsServed &+= 1
         let servedMax = pools[pool].settings.maxRequestsPerConnection
-        let isSpent = unsafe servedMax > 0 && upstream.pointee.requestsServed >= servedMax
+        let isSpent = unsafe servedMax > 0 && upstream.pointee.requestsServed >= servedMax || upstream.pointee.isAged(pools[pool].settings, now: now)
         if unsafe isSpent || session.pointee.spareStreams == 0 { unlist(connectionID) }
         if unsafe upstream.pointee.state == .active {
             let elapsed = unsafe now.nanoseconds(since: exchange.pointee.start)
@@ -60,6 +61,16 @@ extension ProxyWorker {
         unsafe exchange.pointee.record.attemptCount &+= 1
         if unsafe upstream.pointee.state == .active { setDeadline(ofUpstream: connectionID, after: .max) }
         markDirty(upstream: connectionID)
+    }
+
+    /// Connections that are open for too long take no new request; the last response closes them.
+    private mutating func retireAged(_ pool: Int) {
+        guard pools[pool].settings.maxConnectionNanoseconds > 0 else { return }
+        while let upstream = unsafe upstreams.pointer(pools[pool].firstIdle), unsafe upstream.pointee.isAged(pools[pool].settings, now: now) {
+            let id = pools[pool].firstIdle
+            unlist(id)
+            if let session = unsafe upstream.pointee.session, unsafe session.pointee.openStreams == 0 { closeUpstream(id) }
+        }
     }
 
     mutating func readHTTP2Upstream(_ id: SlotID) {
@@ -180,7 +191,7 @@ extension ProxyWorker {
         guard let upstream = unsafe upstreams.pointer(id), unsafe upstream.pointee.state != .closed else { return }
         let pool = unsafe upstream.pointee.pool
         let servedMax = pools[pool].settings.maxRequestsPerConnection
-        let isSpent = unsafe servedMax > 0 && upstream.pointee.requestsServed >= servedMax
+        let isSpent = unsafe servedMax > 0 && upstream.pointee.requestsServed >= servedMax || upstream.pointee.isAged(pools[pool].settings, now: now)
         let isCurrent = pools[pool].generation == configuration.routing.generation
         if unsafe !isSpent && isCurrent && !isDraining && session.pointee.spareStreams > 0 {
             list(id)
@@ -189,8 +200,7 @@ extension ProxyWorker {
             return
         }
         if unsafe session.pointee.openStreams == 0 {
-            let idle = pools[pool].settings.idleTimeoutNanoseconds
-            setDeadline(ofUpstream: id, after: idle == 0 ? .max : idle)
+            unsafe setIdleDeadline(ofUpstream: id, upstream)
         }
     }
 

@@ -26,6 +26,8 @@ public struct ProxyLimits: Sendable {
     public var passthroughPoolsMax = 4096
     /// A TCP connection on which nothing moves (Envoy's default: one hour).
     public var tcpIdleTimeoutNanoseconds: UInt64 = 3_600_000_000_000
+    /// What a failed attempt counts as at least where the balancer goes by latency, so that failing fast does not look fast.
+    public var failureLatencyNanoseconds: UInt64 = 1_000_000_000
     /// Open TCP connections report their bytes this often (Istio's default).
     public var tcpReportNanoseconds: UInt64 = 5_000_000_000
     /// Reading and dropping what a client still sends after it was refused, so that it sees the answer instead of a reset.

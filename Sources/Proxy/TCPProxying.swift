@@ -35,6 +35,10 @@ extension ProxyWorker {
         unsafe exchange.pointee.record.cluster = cluster.name
         unsafe exchange.pointee.record.labels = cluster.labels
         unsafe exchange.pointee.attemptWait = .tcpReport
+        unsafe touch(id, exchange)
+        if cluster.maxConnectionNanoseconds > 0 {
+            unsafe exchange.pointee.timer = timers.arm(Token(.exchange, id).rawValue, at: now + cluster.maxConnectionNanoseconds)
+        }
         beginAttempt(id, hasMore: false)
         var opened = unsafe TCPSeries(labels: exchange.pointee.record.labels, side: exchange.pointee.record.side)
         opened.connectionsOpened = 1

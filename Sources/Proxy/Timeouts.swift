@@ -23,7 +23,9 @@ extension ProxyWorker {
         guard unsafe exchange.pointee.isHTTP2Downstream else {
             let isTCP = unsafe exchange.pointee.flags.contains(.isTCP)
             if isTCP {
-                unsafe setDeadline(ofDownstream: exchange.pointee.downstream, .stream, after: limits.tcpIdleTimeoutNanoseconds)
+                let index = unsafe exchange.pointee.clusterIndex
+                let idle = unsafe index >= 0 ? tables(exchange).cluster(Int(index)).tcpIdleTimeoutNanoseconds : limits.tcpIdleTimeoutNanoseconds
+                unsafe setDeadline(ofDownstream: exchange.pointee.downstream, .stream, after: idle == 0 ? .max : idle)
                 return
             }
             unsafe setDeadline(ofDownstream: exchange.pointee.downstream, .stream, after: limits.streamIdleTimeoutNanoseconds)
@@ -169,6 +171,12 @@ extension ProxyWorker {
     private mutating func routeTimedOut(_ id: SlotID) {
         guard let exchange = unsafe exchanges.pointer(id) else { return }
         unsafe exchange.pointee.timer = .none
+        if unsafe exchange.pointee.flags.contains(.isTCP) {
+            unsafe exchange.pointee.record.flags.insert(.durationTimeout)
+            unsafe exchange.pointee.record.details = .maxDurationTimeout
+            unsafe closeTunnel(exchange)
+            return
+        }
         // An upgraded connection has had its response.
         if unsafe exchange.pointee.flags.contains(.isTunnel) { return }
         if unsafe exchange.pointee.flags.contains(.responseStarted) {

@@ -128,6 +128,11 @@ extension ProxyWorker {
     mutating func judge(_ exchange: UnsafeMutablePointer<Exchange>, _ outcome: AttemptOutcome) {
         let pool = unsafe exchange.pointee.pool
         guard pool >= 0 else { return }
+        if pools[pool].settings.measuresLatency {
+            let elapsed = unsafe now.nanoseconds(since: exchange.pointee.attemptStart)
+            let counted = outcome.isResponse ? elapsed : max(elapsed, limits.failureLatencyNanoseconds)
+            unsafe handle.shared.state.recordLatency(nanoseconds: counted, endpoint: exchange.pointee.endpoint, now: now)
+        }
         let crossing = unsafe handle.shared.state.record(outcome, endpoint: exchange.pointee.endpoint, thresholds: pools[pool].settings.thresholds)
         if !crossing.isEmpty { unsafe _ = handle.shared.judge.crossed(exchange.pointee.endpoint, crossing, now: now) }
     }

@@ -56,6 +56,11 @@ struct UpstreamConnection: ~Copyable {
         unsafe session?.deallocate()
     }
 
+    /// It has been open for as long as its cluster allows.
+    func isAged(_ settings: PoolSettings, now: MonotonicInstant) -> Bool {
+        settings.maxConnectionNanoseconds > 0 && now.nanoseconds(since: connectBegan) >= settings.maxConnectionNanoseconds
+    }
+
     mutating func endSession() {
         unsafe session?.deinitialize(count: 1)
         unsafe session?.deallocate()
@@ -77,6 +82,8 @@ struct UpstreamPool {
     /// Requests in flight, for LEAST_REQUEST.
     var active: UInt32 = 0
     var connections: UInt32 = 0
+    /// Pool of the same endpoint in HTTP/2, where the request's protocol decides; -1 = none.
+    var twin: Int32 = -1
     /// Where all workers count this endpoint.
     var slot = EndpointSlot.none
     /// Requests that wait for a connection because the cluster may have no more, first come first served.
@@ -97,6 +104,11 @@ struct PoolSettings {
     var maxPendingRequests: UInt32
     var maxRequests: UInt32
     var thresholds: OutlierThresholds
+    var maxConnectionNanoseconds: UInt64
+    var maxConcurrentStreams: UInt32
+    var keepalive: KeepalivePolicy
+    /// The balancer goes by latency.
+    var measuresLatency: Bool
 
     init(_ entry: ClusterEntry, slot: ClusterSlot, thresholds: OutlierThresholds) {
         self.thresholds = thresholds
@@ -108,5 +120,9 @@ struct PoolSettings {
         maxConnections = entry.maxConnections
         maxPendingRequests = entry.maxPendingRequests
         maxRequests = entry.maxRequests
+        maxConnectionNanoseconds = entry.maxConnectionNanoseconds
+        maxConcurrentStreams = entry.maxConcurrentStreams
+        keepalive = entry.keepalive
+        measuresLatency = entry.balancer == .peakEWMA
     }
 }

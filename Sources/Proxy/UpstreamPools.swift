@@ -1,6 +1,5 @@
 internal import EventLoops
 internal import HTTP
-internal import HTTP
 internal import OutlierDetection
 internal import Primitives
 internal import Routing
@@ -11,43 +10,61 @@ extension ProxyWorker {
     struct PoolKey: Hashable {
         var cluster: NameID
         var endpoint: SocketEndpoint
+        var isHTTP2 = false
     }
 
     /// Maps the endpoints of a new configuration to pools, keeping those that go on. Allocates; between two turns only.
     mutating func assignPools(_ next: ProxyConfiguration) -> [Int32] {
         let routing = next.routing
         var known: [PoolKey: Int] = [:]
-        for index in pools.indices where !pools[index].isFree { known[PoolKey(cluster: pools[index].cluster, endpoint: pools[index].endpoint)] = index }
+        for index in pools.indices where !pools[index].isFree {
+            let key = PoolKey(cluster: pools[index].cluster, endpoint: pools[index].endpoint, isHTTP2: pools[index].settings.isHTTP2)
+            known[key] = index
+        }
         var assigned = [Int32](repeating: -1, count: routing.endpointCount)
         for index in 0..<routing.endpointCount {
             let entry = unsafe tables.endpoint(index)
             let cluster = unsafe tables.cluster(Int(entry.cluster))
-            let settings = PoolSettings(
+            var settings = PoolSettings(
                 cluster, slot: next.upstreams.clusters[Int(entry.cluster)], thresholds: next.upstreams.thresholds[Int(entry.cluster)])
-            let key = PoolKey(cluster: cluster.name, endpoint: entry.address)
-            let pool: Int
-            if let existing = known[key], pools[existing].settings.isHTTP2 == cluster.isHTTP2 {
-                pool = existing
-                pools[pool].settings = settings
-            } else {
-                let fresh = UpstreamPool(endpoint: entry.address, cluster: cluster.name, settings: settings, generation: routing.generation)
-                if let free = freePools.popLast() {
-                    pool = free
-                    pools[pool] = fresh
-                } else {
-                    pools.append(fresh)
-                    pool = pools.count - 1
-                }
-                known[key] = pool
+            let pool = assign(entry.address, cluster.name, settings, next.upstreams.endpoints[index], routing.generation, &known)
+            pools[pool].twin = -1
+            if cluster.usesClientProtocol, !settings.isHTTP2 {
+                settings.isHTTP2 = true
+                let twin = assign(entry.address, cluster.name, settings, next.upstreams.endpoints[index], routing.generation, &known)
+                pools[pool].twin = Int32(clamping: twin)
             }
-            pools[pool].generation = routing.generation
-            pools[pool].slot = next.upstreams.endpoints[index]
             assigned[index] = Int32(clamping: pool)
         }
         for index in pools.indices where !pools[index].isFree && pools[index].generation != routing.generation && pools[index].generation != .max {
             retireConnections(ofPool: index)
         }
         return assigned
+    }
+
+    /// The pool of an endpoint, as it was or new.
+    private mutating func assign(
+        _ address: SocketEndpoint, _ cluster: NameID, _ settings: PoolSettings, _ slot: EndpointSlot, _ generation: UInt64, _ known: inout [PoolKey: Int]
+    ) -> Int {
+        let key = PoolKey(cluster: cluster, endpoint: address, isHTTP2: settings.isHTTP2)
+        let pool: Int
+        if let existing = known[key] {
+            pool = existing
+            pools[pool].settings = settings
+        } else {
+            let fresh = UpstreamPool(endpoint: address, cluster: cluster, settings: settings, generation: generation)
+            if let free = freePools.popLast() {
+                pool = free
+                pools[pool] = fresh
+            } else {
+                pools.append(fresh)
+                pool = pools.count - 1
+            }
+            known[key] = pool
+        }
+        pools[pool].generation = generation
+        pools[pool].slot = slot
+        return pool
     }
 
     /// The pool of an address that no configuration names; nil when there are too many.
@@ -108,6 +125,10 @@ extension ProxyWorker {
     mutating func connect(_ pool: Int) -> SlotID? {
         do throws(SystemError) {
             let fd = try Socket.connect(to: pools[pool].endpoint)
+            let keepalive = pools[pool].settings.keepalive
+            if keepalive.isOn {
+                Socket.keepAlive(fd, probes: keepalive.probes, idleSeconds: keepalive.idleSeconds, intervalSeconds: keepalive.intervalSeconds)
+            }
             let deadline = now + pools[pool].settings.connectTimeoutNanoseconds
             guard let id = upstreams.insert(UpstreamConnection(fd: fd, pool: pool, now: now, deadline: deadline)) else {
                 Socket.close(fd)
@@ -125,6 +146,7 @@ extension ProxyWorker {
             if pools[pool].settings.isHTTP2, let upstream = unsafe upstreams.pointer(id) {
                 let session = UnsafeMutablePointer<HTTP2Session>.allocate(capacity: 1)
                 unsafe session.initialize(to: HTTP2Session(.client, inbox: inbox, limits: limits.http, now: now))
+                unsafe session.pointee.streamsMax = pools[pool].settings.maxConcurrentStreams
                 unsafe upstream.pointee.session = session
                 list(id)
             }
@@ -144,7 +166,7 @@ extension ProxyWorker {
         unsafe upstream.pointee.isPaused = false
         unsafe upstream.pointee.requestsServed &+= 1
         let servedMax = pools[pool].settings.maxRequestsPerConnection
-        let isSpent = unsafe servedMax > 0 && upstream.pointee.requestsServed >= servedMax
+        let isSpent = unsafe servedMax > 0 && upstream.pointee.requestsServed >= servedMax || upstream.pointee.isAged(pools[pool].settings, now: now)
         guard isReusable, !isSpent, !isDraining, unsafe !upstream.pointee.sawHangUp && upstream.pointee.input.isEmpty && upstream.pointee.output.isEmpty,
             pools[pool].generation == configuration.routing.generation || pools[pool].generation == .max, pools[pool].idleCount < limits.idleConnectionsPerEndpointMax, !isWantedElsewhere(pool)
         else {
@@ -154,8 +176,20 @@ extension ProxyWorker {
         unsafe upstream.pointee.state = .idle
         unsafe upstream.pointee.scan = .init()
         list(id)
-        let idle = pools[pool].settings.idleTimeoutNanoseconds
-        setDeadline(ofUpstream: id, after: idle == 0 ? .max : idle)
+        unsafe setIdleDeadline(ofUpstream: id, upstream)
+    }
+
+    /// Idle for too long, or open for too long: the sooner of the two.
+    func idleTime(_ upstream: UnsafeMutablePointer<UpstreamConnection>) -> UInt64 {
+        let settings = unsafe pools[upstream.pointee.pool].settings
+        let idle = settings.idleTimeoutNanoseconds == 0 ? .max : settings.idleTimeoutNanoseconds
+        guard settings.maxConnectionNanoseconds > 0 else { return idle }
+        let age = unsafe now.nanoseconds(since: upstream.pointee.connectBegan)
+        return min(idle, settings.maxConnectionNanoseconds > age ? settings.maxConnectionNanoseconds - age : 1)
+    }
+
+    mutating func setIdleDeadline(ofUpstream id: SlotID, _ upstream: UnsafeMutablePointer<UpstreamConnection>) {
+        unsafe setDeadline(ofUpstream: id, after: idleTime(upstream))
     }
 
     /// Drops the connection of a request that will not be finished.

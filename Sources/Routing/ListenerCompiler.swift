@@ -127,11 +127,11 @@ extension RouteCompiler {
         var cluster = ClusterEntry()
         cluster.name = inputs.catalogs.name("inbound|\(port)||")
         cluster.labels = labels
-        cluster.totalWeight = 1
+        cluster.all.totalWeight = 1
         cluster.isHTTP2 = spoken == .http2 || spoken == .grpc
         let start = builder.endpoints.count
         builder.endpoints.append(EndpointEntry(address: upstream, weight: 1, cluster: UInt32(builder.clusters.count), labels: labels))
-        cluster.endpoints = builder.range(start, builder.endpoints.count)
+        cluster.all.endpoints = builder.range(start, builder.endpoints.count)
         builder.clusters.append(cluster)
 
         var route = RouteEntry()

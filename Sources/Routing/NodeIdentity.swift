@@ -11,6 +11,9 @@ public struct NodeIdentity: Sendable, Equatable {
     public var address: String
     /// Port name to port.
     public var ports: [String: UInt16]
+    /// Where it runs; empty = unknown.
+    public var locality = Locality()
+    public var network = ""
 
     /// A proxy beside no workload: an outbound proxy for whoever uses it.
     public init(name: String = "", namespace: String = "default") {
@@ -29,6 +32,8 @@ public struct NodeIdentity: Sendable, Equatable {
         serviceAccount = workload.endpoint.serviceAccount
         address = workload.endpoint.address
         ports = workload.endpoint.ports
+        locality = Locality(workload.endpoint.locality)
+        network = workload.endpoint.network
     }
 
     /// Finds the WorkloadEntry that `--node NAME` or `--node NAMESPACE/NAME` means; nil when there is none or the name is ambiguous.

@@ -76,6 +76,8 @@ public struct RetryPolicy: Sendable, BitwiseCopyable {
     public var statusCodes = TableRange()
     /// 0 = as long as the route allows.
     public var perTryTimeoutNanoseconds: UInt64 = 0
+    /// Another attempt goes to a priority that was not tried, if one is available.
+    public var retriesRemoteLocalities = false
     /// B of semantics 2.3; the cap is ten times that.
     public var backoffBaseNanoseconds: UInt64 = 25_000_000
     public var avoidsPreviousHosts = true

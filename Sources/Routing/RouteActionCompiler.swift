@@ -42,6 +42,7 @@ extension RouteCompiler {
         if let timeout = retries.perTryTimeoutNanoseconds, timeout > 0 { policy.perTryTimeoutNanoseconds = UInt64(timeout) }
         if let base = retries.backoffNanoseconds, base > 0 { policy.backoffBaseNanoseconds = UInt64(base) }
         if let ignores = retries.retryIgnorePreviousHosts { policy.avoidsPreviousHosts = ignores }
+        policy.retriesRemoteLocalities = retries.retryRemoteLocalities ?? false
         guard !retries.retryOn.isEmpty else { return policy }
         policy.isAskedFor = true
         policy.conditions = []

@@ -207,10 +207,10 @@ public struct RouteCompiler: ~Copyable {
             cluster.retryBudgetMin = budget.minRetryConcurrency
         }
         apply(policy, to: &cluster)
-        if let rule, let balancer = rule.policy(subset: subset, port: port.number).loadBalancer, balancer.simple == .passthrough {
-            report(
-                .notice, "SKN0201", balancer.position, rule.id, "spec.trafficPolicy.loadBalancer.simple",
-                "PASSTHROUGH is accepted, not yet in effect: \(host) is balanced by LEAST_REQUEST")
+        let upstreamPolicies = upstreamPolicies(host: host, subset: subset)
+        for own in upstreamPolicies { apply(own, to: &cluster) }
+        if let check = upstreamPolicies.last(where: { $0.healthCheck != nil })?.healthCheck {
+            builder.healthChecks[builder.clusters.count] = ClusterHealthCheck(settings: check, host: host)
         }
         var identity = IdentityLabels()
         inputs.node.describeSource(&identity)
@@ -219,38 +219,34 @@ public struct RouteCompiler: ~Copyable {
 
         let labels = rule?.subset(named: subset)?.labels ?? [:]
         let start = builder.endpoints.count
-        for endpoint in endpoints(of: service, host: host) where labels.allSatisfy({ endpoint.labels[$0.key] == $0.value }) {
+        let members = endpoints(of: service, host: host).filter { endpoint in labels.allSatisfy { endpoint.labels[$0.key] == $0.value } }
+        let ranks = ranks(of: members, policy)
+        // In the order of priority and locality, so that each group is a range.
+        var groups: [(rank: EndpointRank, range: TableRange)] = []
+        for place in members.indices.sorted(by: { (ranks[$0], $0) < (ranks[$1], $1) }) where ranks[place] != .excluded {
+            let endpoint = members[place]
             var own = identity
             endpoint.identity?.describeDestination(&own)
             let labelSet = inputs.catalogs.labelSet(own)
+            let first = builder.endpoints.count
             for address in addresses(of: endpoint, port: port, service: service, cluster: &cluster) {
                 guard builder.endpoints.count - start < Self.endpointsPerClusterMax else { break }
                 builder.endpoints.append(
                     EndpointEntry(address: address, weight: max(1, endpoint.weight), cluster: UInt32(builder.clusters.count), labels: labelSet))
             }
+            let added = builder.range(first, builder.endpoints.count)
+            if let last = groups.indices.last, groups[last].rank == ranks[place] {
+                groups[last].range.count += added.count
+            } else if !added.isEmpty {
+                groups.append((ranks[place], added))
+            }
         }
-        cluster.endpoints = builder.range(start, builder.endpoints.count)
-        let weights = builder.endpoints[start...].map(\.weight)
-        let total = weights.reduce(UInt64(0)) { $0 + UInt64($1) }
-        if total > UInt64(UInt32.max) {
-            for index in cluster.endpoints.indices { builder.endpoints[index].weight = max(1, builder.endpoints[index].weight >> 16) }
-        }
-        cluster.totalWeight = UInt32(clamping: builder.endpoints[start...].reduce(UInt64(0)) { $0 + UInt64($1.weight) })
-        cluster.hasEqualWeights = weights.allSatisfy { $0 == weights.first }
-        cluster.weightStride = Self.stride(coprimeTo: cluster.totalWeight)
+        cluster.all = builder.group(of: builder.range(start, builder.endpoints.count))
+        if groups.count > 1 { cluster.groups = builder.add(groups: groups) }
         if !cluster.endpoints.isEmpty { cluster.isUnresolved = false }
         if let hash = policy?.loadBalancer?.consistentHash { cluster.hash = addHash(hash, endpoints: cluster.endpoints) }
         builder.clusters.append(cluster)
         return Int32(clamping: builder.clusters.count - 1)
-    }
-
-    static func stride(coprimeTo total: UInt32) -> UInt32 {
-        guard total > 2 else { return 1 }
-        // Near the golden section of the total, where consecutive steps land far apart.
-        var stride = UInt32(Double(total) * 0.618)
-        func divisor(_ left: UInt32, _ right: UInt32) -> UInt32 { right == 0 ? left : divisor(right, left % right) }
-        while stride > 1, divisor(total, stride) != 1 { stride -= 1 }
-        return max(1, stride)
     }
 
     private func apply(_ policy: TrafficPolicy?, to cluster: inout ClusterEntry) {
@@ -259,7 +255,12 @@ public struct RouteCompiler: ~Copyable {
         case .random: cluster.balancer = .random
         case .leastRequest, .passthrough, nil: cluster.balancer = .leastRequest
         }
+        cluster.prefersDialled = policy?.loadBalancer?.simple == .passthrough
         if let outlier = policy?.outlierDetection { cluster.outlier = OutlierPolicy(outlier) }
+        if let warmup = policy?.loadBalancer?.warmup, cluster.balancer == .leastRequest || cluster.balancer == .roundRobin {
+            cluster.warmup = WarmupPolicy(
+                nanoseconds: UInt64(max(0, warmup.durationNanoseconds)), minimum: warmup.minimumPercent / 100, aggression: warmup.aggression)
+        }
         guard let pool = policy?.connectionPool else { return }
         if pool.upgradesToHTTP2 { cluster.isHTTP2 = true }
         // 0 cannot be told from absent in Istio's resource (semantics 2.4).
@@ -270,6 +271,11 @@ public struct RouteCompiler: ~Copyable {
         if let timeout = pool.connectTimeoutNanoseconds, timeout > 0 { cluster.connectTimeoutNanoseconds = UInt64(timeout) }
         if let timeout = pool.idleTimeoutNanoseconds, timeout >= 0 { cluster.idleTimeoutNanoseconds = UInt64(timeout) }
         cluster.maxRequestsPerConnection = pool.maxRequestsPerConnection ?? 0
+        cluster.maxConnectionNanoseconds = UInt64(max(0, pool.maxConnectionDurationNanoseconds ?? 0))
+        if let timeout = pool.tcpIdleTimeoutNanoseconds, timeout >= 0 { cluster.tcpIdleTimeoutNanoseconds = UInt64(timeout) }
+        if let limit = pool.maxConcurrentStreams, limit > 0 { cluster.maxConcurrentStreams = limit }
+        cluster.usesClientProtocol = pool.usesClientProtocol
+        if let keepalive = pool.keepalive { cluster.keepalive = KeepalivePolicy(keepalive) }
     }
 
     /// Istio's destination labels of a service: a Kubernetes-like name is split, any other is its own service name.
@@ -291,6 +297,8 @@ public struct RouteCompiler: ~Copyable {
         var labels: [String: String]
         var weight: UInt32
         var identity: NodeIdentity?
+        var locality = Locality()
+        var network = ""
 
         init(
             address: String, ports: [String: UInt16], position: SourcePosition, labels: [String: String], weight: UInt32, identity: NodeIdentity?
@@ -307,6 +315,8 @@ public struct RouteCompiler: ~Copyable {
             self.init(
                 address: endpoint.address, ports: endpoint.ports, position: endpoint.position, labels: labels, weight: endpoint.weight,
                 identity: identity)
+            locality = Locality(endpoint.locality)
+            network = endpoint.network
         }
     }
 

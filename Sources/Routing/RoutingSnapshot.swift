@@ -26,6 +26,8 @@ public final class RoutingSnapshot: @unchecked Sendable {
     public let routeCount: Int
     /// Where rules were written; rules that nobody wrote have none.
     let origins: [UInt32: RouteOrigin]
+    /// By cluster index.
+    public let healthChecks: [Int: ClusterHealthCheck]
     private let allocations: [UnsafeMutableRawPointer]
     private let regexes: [OpaquePointer]
 
@@ -49,6 +51,7 @@ public final class RoutingSnapshot: @unchecked Sendable {
             pathEntries: place(builder.pathEntries), pathLengths: place(builder.pathLengths), otherRoutes: place(builder.otherRoutes),
             ring: place(builder.ring), rateLimits: place(builder.rateLimits),
             rateLimitCount: builder.rateLimits.count, maglevSlots: place(builder.maglevSlots),
+            groupTable: place(builder.groups), groupCount: builder.groups.count,
             listenerCount: builder.listeners.count, clusterCount: builder.clusters.count,
             endpointCount: builder.endpoints.count)
         unsafe self.allocations = unsafe allocations
@@ -57,6 +60,7 @@ public final class RoutingSnapshot: @unchecked Sendable {
         catalogs = cold.catalogs
         routeCount = builder.routes.count
         origins = builder.origins
+        healthChecks = builder.healthChecks
         accessLog = cold.accessLog
         tracing = cold.tracing
         pathNormalization = cold.pathNormalization
@@ -135,7 +139,9 @@ struct SnapshotBuilder: ~Copyable {
     var ring: [RingEntry] = []
     var rateLimits: [RateLimitEntry] = []
     var origins: [UInt32: RouteOrigin] = [:]
+    var healthChecks: [Int: ClusterHealthCheck] = [:]
     var maglevSlots: [UInt32] = []
+    var groups: [EndpointGroup] = []
 
     /// Bytes of one regex's program and its DFA cache (RE2's own default is 8 MiB).
     static let regexMemoryMax = 1 << 20

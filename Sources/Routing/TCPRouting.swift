@@ -261,7 +261,7 @@ extension RouteCompiler {
         identity.destinationService = name
         identity.destinationServiceName = name
         cluster.labels = labels ?? inputs.catalogs.labelSet(identity)
-        cluster.endpoints = builder.range(builder.endpoints.count, builder.endpoints.count)
+        cluster.all.endpoints = builder.range(builder.endpoints.count, builder.endpoints.count)
         builder.clusters.append(cluster)
         return Int32(clamping: builder.clusters.count - 1)
     }

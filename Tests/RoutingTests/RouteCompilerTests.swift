@@ -125,7 +125,7 @@ import Testing
     @Test func endpointWeights() throws {
         let mesh = Mesh(Mesh.service("a.default.svc.cluster.local", [("10.0.0.1", "v1", 3), ("10.0.0.2", "v1", 1)]))
         let cluster = try #require(mesh.cluster(named: "outbound|80||a.default.svc.cluster.local"))
-        #expect(!cluster.hasEqualWeights && cluster.totalWeight == 4)
+        #expect(!cluster.all.hasEqualWeights && cluster.all.totalWeight == 4)
     }
 
     /// A mesh five times as large may cost five times as much, not twenty-five.
@@ -159,11 +159,11 @@ import Testing
     static func cluster(_ kind: BalancerKind, _ weights: [UInt32]) -> ClusterEntry {
         var cluster = ClusterEntry()
         cluster.balancer = kind
-        cluster.endpoints.start = 10
-        cluster.endpoints.count = UInt32(weights.count)
-        cluster.totalWeight = weights.reduce(0, +)
-        cluster.hasEqualWeights = Set(weights).count == 1
-        cluster.weightStride = cluster.totalWeight > 4 ? 3 : 1
+        cluster.all.endpoints.start = 10
+        cluster.all.endpoints.count = UInt32(weights.count)
+        cluster.all.totalWeight = weights.reduce(0, +)
+        cluster.all.hasEqualWeights = Set(weights).count == 1
+        cluster.all.weightStride = cluster.all.totalWeight > 4 ? 3 : 1
         return cluster
     }
 
@@ -172,7 +172,7 @@ import Testing
         var draw = RandomSource(seed: 77)
         var counts = [Int](repeating: 0, count: weights.count)
         for _ in 0..<picks {
-            guard let index = Balancer.pick(cluster, position: &position, draw: &draw, weight: { weights[$0 - 10] }, load: { loads?[$0 - 10] ?? 0 }) else { continue }
+            guard let index = Balancer.pick(cluster.all, by: cluster.balancer, position: &position, draw: &draw, weight: { weights[$0 - 10] }, load: { UInt64(loads?[$0 - 10] ?? 0) }) else { continue }
             counts[index - 10] += 1
         }
         return counts
@@ -182,7 +182,7 @@ import Testing
         var position: UInt32 = 0
         var draw = RandomSource(seed: 1)
         for kind in [BalancerKind.leastRequest, .roundRobin, .random] {
-            #expect(Balancer.pick(Self.cluster(kind, []), position: &position, draw: &draw, weight: { _ in 1 }, load: { _ in 0 }) == nil)
+            #expect(Balancer.pick(Self.cluster(kind, []).all, by: kind, position: &position, draw: &draw, weight: { _ in 1 }, load: { _ in 0 }) == nil)
             #expect(Self.counts(Self.cluster(kind, [9]), [9], picks: 5) == [5])
         }
     }
@@ -205,9 +205,9 @@ import Testing
                 Issue.record("no cluster")
                 return
             }
-            cluster.endpoints.start = 10
-            let turns = cluster.hasEqualWeights ? weights.count : Int(cluster.totalWeight)
-            let expected = cluster.hasEqualWeights ? weights.map { _ in 1 } : weights.map { Int($0) }
+            cluster.all.endpoints.start = 10
+            let turns = cluster.all.hasEqualWeights ? weights.count : Int(cluster.all.totalWeight)
+            let expected = cluster.all.hasEqualWeights ? weights.map { _ in 1 } : weights.map { Int($0) }
             #expect(Self.counts(cluster, weights, picks: turns) == expected, "\(weights)")
         }
     }

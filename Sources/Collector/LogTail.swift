@@ -1,6 +1,6 @@
 internal import Synchronization
-internal import TelemetryModel
-internal import TelemetryWire
+public import TelemetryModel
+public import TelemetryWire
 
 /// How `skein logs` prints a record.
 public enum LogLineFormat: Sendable {
@@ -81,10 +81,23 @@ public final class LogTail: Sendable {
 
     /// The newest `limit` records that match, oldest first, each a line with its line feed.
     public func recent(filter: LogFilter, limit: Int, format: LogLineFormat = .text) -> [[UInt8]] {
+        let entries = matching(filter, limit)
+        let table = names.current()
+        let program = program(format)
+        return entries.reversed().map { entry in
+            var line: [UInt8] = []
+            let bytes = unsafe entry.span.bytes
+            if let view = RequestRecordView(bytes) { program.append(view, names: table, emitUnixNanoseconds: 0, to: &line) }
+            return line
+        }
+    }
+
+    /// Copies of the newest `limit` records that match, newest first.
+    private func matching(_ filter: LogFilter, _ limit: Int) -> [[UInt8]] {
         guard limit > 0 else { return [] }
         let matcher = LogMatcher(filter)
         // Names are interned before the first record that uses them: a table made under the lock has those of every record kept.
-        let entries = withState { state -> [[UInt8]] in
+        return withState { state -> [[UInt8]] in
             let table = names.current()
             var found: [[UInt8]] = []
             for age in 0..<state.storage.count where found.count < limit {
@@ -94,14 +107,18 @@ public final class LogTail: Sendable {
             }
             return found
         }
+    }
+
+    /// What `transform` makes of the newest `limit` records that match, oldest first.
+    public func recentRecords<Value>(filter: LogFilter, limit: Int, _ transform: (borrowing RequestRecordView, borrowing NameTable) -> Value) -> [Value] {
+        let entries = matching(filter, limit)
         let table = names.current()
-        let program = program(format)
-        return entries.reversed().map { entry in
-            var line: [UInt8] = []
+        var values: [Value] = []
+        for entry in entries.reversed() {
             let bytes = unsafe entry.span.bytes
-            if let view = RequestRecordView(bytes) { program.append(view, names: table, emitUnixNanoseconds: 0, to: &line) }
-            return line
+            if let view = RequestRecordView(bytes) { values.append(transform(view, table)) }
         }
+        return values
     }
 
     /// Calls `sink` with whole lines, on the pump's thread, whenever records match; until it returns false or `unsubscribe`.

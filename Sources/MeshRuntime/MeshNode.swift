@@ -102,7 +102,7 @@ final class MeshNode {
             .register(in: selfMetrics, pool: pool, store: queries, servers: servers)
         let clusters = upstreams.metrics
         selfMetrics.register { clusters.samples() }
-        shared.update(controller.status, first.routing)
+        shared.update(controller.status, first.routing, upstreams.live)
         try checkListeners()
         shared.setReadiness(.ready)
     }
@@ -141,6 +141,7 @@ final class MeshNode {
         let version = version
         let admin = AdminAPI(readiness: { shared.readiness }, dump: { shared.dump(version: version) })
         let logs = LogsAPI(tail: pump.tail)
+        let explain = ExplainAPI(shared: shared, served: ServedRequestExplanation(tail: pump.tail, store: queries), pool: pool)
         if let receivers, let queries {
             var zipkin = ZipkinOptions(version: version)
             zipkin.autocompleteKeys = options.autocompleteKeys
@@ -158,11 +159,12 @@ final class MeshNode {
             try start("collector", [options.zipkinPort, options.otlpPort], router)
         }
         let router = EndpointRouter(
-            help: "/metrics, /stats/prometheus, /healthz/ready, /config_dump and /logs are",
+            help: "/metrics, /stats/prometheus, /healthz/ready, /config_dump, /logs and /explain are",
             [
                 { request, responder in admin.handle(request, responder) },
                 { request, responder in metrics.handle(request, responder) },
                 { request, responder in logs.handle(request, responder) },
+                { request, responder in explain.handle(request, responder) },
             ])
         try start("admin", [options.adminPort, options.readinessPort, options.metricsPort], router)
     }
@@ -250,7 +252,7 @@ final class MeshNode {
         proxy.adopt(Self.proxyConfiguration(compiled, plan, &upstreams))
         for problem in upstreams.problems { log.warning("\(problem)") }
         resolver.want(compiled.routing.hostsToResolve)
-        shared.update(controller.status, compiled.routing)
+        shared.update(controller.status, compiled.routing, upstreams.live)
         return true
     }
 

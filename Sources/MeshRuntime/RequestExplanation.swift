@@ -33,7 +33,7 @@ public struct RequestExplanation: Sendable {
     }
 
     public var nodes: [Node] = []
-    /// Whether something takes the request.
+    /// Whether something takes the request; for a served request, whether it was found.
     public var isRouted = false
     /// Why there is no answer; the configuration or the request is wrong.
     public var errors: [String] = []
@@ -63,13 +63,22 @@ public struct RequestExplanation: Sendable {
             result.errors = wrong.map(\.text)
             return result
         }
-        result.explain(request, snapshot)
+        result.explain(request, snapshot, live: nil)
         return result
+    }
+
+    /// As one line of JSON: `{"routed":true,"steps":[{"what":"…","value":"…","details":[…]},…]}`.
+    public var json: String { "{\"routed\":\(isRouted),\"steps\":[\(nodes.map(Self.json).joined(separator: ","))]}" }
+
+    private static func json(_ node: Node) -> String {
+        let details = node.children.isEmpty ? "" : ",\"details\":[\(node.children.map(json).joined(separator: ","))]"
+        return "{\"what\":\(JSONText.quote(node.key)),\"value\":\(JSONText.quote(node.value))\(details)}"
     }
 
     // MARK: The walk
 
-    private mutating func explain(_ request: RequestDescription, _ snapshot: RoutingSnapshot) {
+    /// `live`: what a running proxy knows of its endpoints; nil = only the configuration is known.
+    mutating func explain(_ request: RequestDescription, _ snapshot: RoutingSnapshot, live: LiveUpstreams?) {
         let side: ProxySide = request.isInbound ? .inbound : .outbound
         guard let listener = snapshot.listeners.firstIndex(where: { $0.side == side }) else {
             errors = ["there is no \(side) listener; name the workload with --node"]
@@ -124,7 +133,7 @@ public struct RequestExplanation: Sendable {
                     query: UnsafeRawBufferPointer(rebasing: head.target[target.query]), authority: authority, isHTTPS: parts.isHTTPS)
                 var draw = RandomSource(seed: request.seed)
                 let explanation = unsafe snapshot.explain(listener: listener, asked, head, draw: &draw)
-                unsafe describe(explanation, snapshot, asked)
+                unsafe describe(explanation, snapshot, live, asked)
             }
         }
     }
@@ -145,7 +154,9 @@ public struct RequestExplanation: Sendable {
         return (authority, target.isEmpty ? "/" : target.hasPrefix("?") ? "/" + target : target, isHTTPS)
     }
 
-    private mutating func describe(_ explanation: RouteExplanation, _ snapshot: RoutingSnapshot, _ request: borrowing RouteRequest) {
+    private mutating func describe(
+        _ explanation: RouteExplanation, _ snapshot: RoutingSnapshot, _ live: LiveUpstreams?, _ request: borrowing RouteRequest
+    ) {
         guard explanation.hasVirtualHost else {
             let host = unsafe String(decoding: request.authority, as: UTF8.self)
             nodes.append(Node("virtual host", "none has the name \(host) at that port: 404 NR route_not_found"))
@@ -183,7 +194,7 @@ public struct RequestExplanation: Sendable {
             isRouted = true
             nodes.append(Node("decision", "goes to \(snapshot.name(ofCluster: cluster))", destinations(explanation)))
             unsafe describe(choice, snapshot, request)
-            unsafe describe(snapshot.tables.cluster(Int(cluster)), snapshot)
+            describe(cluster: Int(cluster), snapshot, live)
         }
     }
 
@@ -244,30 +255,4 @@ public struct RequestExplanation: Sendable {
         children.append(Node("back-off", "random below \(base / 1_000_000) ms at first, doubling, at most \(base * 10 / 1_000_000) ms"))
         return Node("retries", "at most \(policy.attempts) more", children)
     }
-
-    private mutating func describe(_ cluster: ClusterEntry, _ snapshot: RoutingSnapshot) {
-        var limits: [Node] = []
-        func add(_ name: String, _ limit: UInt32) { if limit != .max { limits.append(Node(name, "\(limit)")) } }
-        add("connections", cluster.maxConnections)
-        add("pending requests", cluster.maxPendingRequests)
-        add("requests", cluster.maxRequests)
-        add("retries", cluster.maxRetries)
-        nodes.append(Node("limits", limits.isEmpty ? "none" : "over all workers", limits))
-        nodes.append(Node("protocol", cluster.isHTTP2 ? "HTTP/2" : "HTTP/1.1"))
-        nodes.append(Node("balancer", cluster.hash.key == .none ? "\(cluster.balancer)" : "consistent hash by \(cluster.hash.key)"))
-        if cluster.outlier.isEnabled { nodes.append(Node("outlier detection", "on")) }
-        let shown = cluster.endpoints.indices.prefix(Self.endpointsShown).map { index in
-            let endpoint = unsafe snapshot.tables.endpoint(index)
-            return Node("\(endpoint.address)", "weight \(endpoint.weight)")
-        }
-        let more = Int(cluster.endpoints.count) - shown.count
-        let none = cluster.isUnresolved ? "none: its name has not been resolved here" : "none: 503 UH no_healthy_upstream"
-        nodes.append(
-            Node(
-                "endpoints", cluster.endpoints.count == 0 ? none : "\(cluster.endpoints.count)",
-                shown + (more > 0 ? [Node("...", "and \(more) more")] : [])))
-    }
-
-    /// Endpoints listed one by one.
-    private static let endpointsShown = 50
 }

@@ -8,17 +8,24 @@ final class SharedStatus: Sendable {
         var readiness = Readiness.notReady(reason: "starting")
         var configuration = ConfigurationStatus()
         var routing: RoutingSnapshot?
+        var live: LiveUpstreams?
     }
 
     private let state = Mutex(State())
 
     /// `routing` nil keeps the one before.
-    func update(_ configuration: ConfigurationStatus, _ routing: RoutingSnapshot?) {
+    func update(_ configuration: ConfigurationStatus, _ routing: RoutingSnapshot?, _ live: LiveUpstreams? = nil) {
         state.withLock { state in
             state.configuration = configuration
-            if let routing { state.routing = routing }
+            if let routing {
+                state.routing = routing
+                state.live = live
+            }
         }
     }
+
+    /// The configuration in use and the places of its endpoints.
+    var routing: (snapshot: RoutingSnapshot, live: LiveUpstreams?)? { state.withLock { state in state.routing.map { ($0, state.live) } } }
 
     func setReadiness(_ readiness: Readiness) { state.withLock { $0.readiness = readiness } }
 

@@ -15,6 +15,8 @@ struct UpstreamPlanner {
     private let catalogs: Catalogs
     private(set) var problems: [String] = []
     private let prober: HealthProber
+    /// Of the last plan.
+    private(set) var live: LiveUpstreams?
 
     init(shared: SharedUpstreams, catalogs: Catalogs, prober: HealthProber) {
         self.shared = shared
@@ -57,8 +59,10 @@ struct UpstreamPlanner {
                     checked: routing.healthChecks[index] == nil ? [] : assigned.endpoints)
             })
         assignments.append((routing.generation, assignment.generation))
-        return UpstreamPlan(
+        let plan = UpstreamPlan(
             clusters: assignment.clusters.map(\.slot), endpoints: endpoints, thresholds: settings.map { $0?.thresholds ?? .off })
+        live = LiveUpstreams(shared: shared, plan: plan)
+        return plan
     }
 
     private func probeTargets(_ routing: RoutingSnapshot, _ clusters: [ClusterMember], _ assignment: SlotAssignment) -> [ProbeTarget] {

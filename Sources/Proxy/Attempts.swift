@@ -171,6 +171,8 @@ extension ProxyWorker {
         if mayBeStale, unsafe canSendAgain(exchange) {
             handle.statistics.add(handle.statistics.staleRetries)
             unsafe exchange.pointee.flags.insert(.wasRetried)
+            unsafe exchange.pointee.note(attemptEnding: failure == .refusedStream ? .refusedStream : .staleConnection, status: 0, now: now)
+            unsafe exchange.pointee.attemptStart = now
             attachUpstream(id, freshConnection: true, hasMore: false)
             return
         }

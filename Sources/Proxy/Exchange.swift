@@ -59,6 +59,8 @@ struct Exchange: ~Copyable {
     var text = ByteBuffer()
     var textLengths = InlineArray<56, UInt16>(repeating: RequestRecordView.absentLength)
     var textCount = 0
+    /// Tries that were followed by another; `record.earlierAttempts` are there.
+    var earlier = InlineArray<8, AttemptRecord>(repeating: AttemptRecord())
 
     // The request.
     /// The head in the form of HTTP/1.1, kept until the response begins so that it can be sent again.
@@ -236,6 +238,19 @@ struct Exchange: ~Copyable {
     }
 
     mutating func note(tried endpoint: Int) { tried[Int(retries) & 3] = Int32(clamping: endpoint) }
+
+    /// Keeps what is known of a try that another one will follow.
+    mutating func note(attemptEnding ending: AttemptRecord.End, status: UInt16, now: MonotonicInstant) {
+        let place = Int(record.earlierAttempts)
+        guard place < AttemptRecord.countMax else { return }
+        earlier[place].endpoint = record.upstreamRemote
+        earlier[place].begin = attemptStart.nanoseconds(since: start)
+        earlier[place].end = now.nanoseconds(since: start)
+        earlier[place].status = status
+        earlier[place].grpcStatus = record.grpcStatus
+        earlier[place].ending = ending
+        record.earlierAttempts += 1
+    }
 
     /// Appends the next text slot of the record; nil = the message has no such value.
     mutating func append(text bytes: UnsafeRawBufferPointer?, limits: borrowing ProxyLimits) {

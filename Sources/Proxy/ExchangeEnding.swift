@@ -142,7 +142,9 @@ extension ProxyWorker {
         let slots = unsafe exchange.pointee.textCount
         unsafe exchange.pointee.record.textCount = UInt8(truncatingIfNeeded: slots)
         let textBytes = unsafe exchange.pointee.text.count
-        let size = RequestRecordView.lengthsOffset + 2 * slots + textBytes
+        let attempts = unsafe Int(exchange.pointee.record.earlierAttempts)
+        let attemptsOffset = RequestRecordView.lengthsOffset + 2 * slots + textBytes
+        let size = attemptsOffset + attempts * MemoryLayout<AttemptRecord>.stride
         guard let out = unsafe handle.ring.reserve(size) else { return }
         unsafe out.storeBytes(of: exchange.pointee.record, as: RequestRecord.self)
         for slot in 0..<slots {
@@ -150,6 +152,10 @@ extension ProxyWorker {
         }
         if textBytes > 0, let text = unsafe exchange.pointee.text.readable.baseAddress {
             unsafe (out + RequestRecordView.lengthsOffset + 2 * slots).copyMemory(from: text, byteCount: textBytes)
+        }
+        for index in 0..<attempts {
+            unsafe out.storeBytes(
+                of: exchange.pointee.earlier[index], toByteOffset: attemptsOffset + index * MemoryLayout<AttemptRecord>.stride, as: AttemptRecord.self)
         }
         handle.ring.publish(size)
     }

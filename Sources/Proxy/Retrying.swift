@@ -29,6 +29,7 @@ extension ProxyWorker {
         }
         handle.statistics.add(handle.statistics.retries)
         if unsafe exchange.pointee.endpointIndex >= 0, policy.avoidsPreviousHosts { unsafe exchange.pointee.note(tried: Int(exchange.pointee.endpointIndex)) }
+        unsafe exchange.pointee.note(attemptEnding: AttemptRecord.End(outcome.failure), status: outcome.status, now: now)
         unsafe exchange.pointee.retries += 1
         unsafe abandonAttempt(id, exchange)
         unsafe leavePool(exchange)
@@ -98,6 +99,18 @@ extension ProxyWorker {
         case .perTryTimeout:
             unsafe exchange.pointee.attemptWait = .none
             if unsafe !exchange.pointee.flags.contains(.responseStarted) { attemptFailed(id, .perTryTimeout) }
+        }
+    }
+}
+
+extension AttemptRecord.End {
+    init(_ failure: RetryOutcome.Failure) {
+        switch failure {
+        case .none, .overflow: self = .response
+        case .connectFailure: self = .connectFailure
+        case .refusedStream: self = .refusedStream
+        case .resetBeforeRequest, .reset: self = .reset
+        case .perTryTimeout: self = .perTryTimeout
         }
     }
 }

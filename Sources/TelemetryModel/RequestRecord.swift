@@ -3,7 +3,7 @@ public import Primitives
 /// One finished request, as a proxy worker writes it into its record ring: the source of the access log line and the span.
 ///
 /// A record is this fixed part, then one `UInt16` length for each text slot (`RequestText`, `0xFFFF` = the message had no such
-/// value), then the bytes of the slots in the same order. `RequestRecordView` reads it. Names of routes, clusters, services and
+/// value), then the bytes of the slots in the same order, then its `AttemptRecord`s. `RequestRecordView` reads it. Names of routes, clusters, services and
 /// workloads are `NameID`s interned once per configuration, never text.
 public struct RequestRecord: Sendable, BitwiseCopyable {
     /// Wall clock at the first byte of the request, nanoseconds since 1970.
@@ -45,6 +45,8 @@ public struct RequestRecord: Sendable, BitwiseCopyable {
     public var isDebug = false
     /// Listed so that a reader of a ring written by another version cannot misread: number of text slots that follow.
     public var textCount: UInt8 = 0
+    /// `AttemptRecord`s behind the text: tries that were followed by another.
+    public var earlierAttempts: UInt8 = 0
 
     public init() {}
 }

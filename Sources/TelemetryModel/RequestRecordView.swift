@@ -2,6 +2,7 @@
 @safe
 public struct RequestRecordView: ~Escapable {
     private let bytes: RawSpan
+    private let attemptsOffset: Int
     public let record: RequestRecord
 
     /// `bytes` is exactly one ring entry, written by `RequestRecordWriter`.
@@ -17,6 +18,8 @@ public struct RequestRecordView: ~Escapable {
             let length = unsafe bytes.unsafeLoadUnaligned(fromByteOffset: Self.lengthsOffset + 2 * slot, as: UInt16.self)
             total += length == Self.absentLength ? 0 : Int(length)
         }
+        attemptsOffset = total
+        total += Int(record.earlierAttempts) * MemoryLayout<AttemptRecord>.stride
         guard bytes.byteCount >= total else { return nil }
         self.bytes = bytes
         self.record = record
@@ -30,6 +33,12 @@ public struct RequestRecordView: ~Escapable {
 
     public static let absentLength = UInt16.max
     public static let lengthsOffset = MemoryLayout<RequestRecord>.stride
+
+    /// A try that was followed by another, `index` in 0..<record.earlierAttempts.
+    public func attempt(_ index: Int) -> AttemptRecord {
+        precondition(index >= 0 && index < Int(record.earlierAttempts))
+        return unsafe bytes.unsafeLoadUnaligned(fromByteOffset: attemptsOffset + index * MemoryLayout<AttemptRecord>.stride, as: AttemptRecord.self)
+    }
 
     /// The bytes of a text slot; nil when the message had no such value.
     @_lifetime(copy self)

@@ -122,8 +122,22 @@ public struct ProxySpanBuilder: Sendable {
         if record.downstreamRemote.family != .absent {
             tag("peer.address", &batch) { AddressText.append(record.downstreamRemote, withPort: false, to: &$0) }
         }
+        for index in 0..<Int(record.earlierAttempts) { append(view.attempt(index), number: index + 1, &batch) }
         // Envoy marks server errors, and requests that never got an answer.
         if record.responseCode >= 500 || record.responseCode == 0 { tag("error", &batch) { $0.append(ascii: "true") } }
+    }
+
+    /// `attempt.1: 10.0.0.1:80 503 after 3.250 ms` for a try that was followed by another.
+    private func append(_ attempt: AttemptRecord, number: Int, _ batch: inout SpanBatch) {
+        tag("attempt.\(number)", &batch) { bytes in
+            AddressText.append(attempt.endpoint, withPort: true, to: &bytes)
+            bytes.append(UInt8(ascii: " "))
+            bytes.append(contentsOf: (attempt.ending == .response ? String(attempt.status) : attempt.ending.text).utf8)
+            let microseconds = (attempt.end &- min(attempt.begin, attempt.end)) / 1000
+            bytes.append(contentsOf: " after \(microseconds / 1000).".utf8)
+            let rest = String(microseconds % 1000)
+            bytes.append(contentsOf: (String(repeating: "0", count: 3 - rest.count) + rest + " ms").utf8)
+        }
     }
 
     @inline(__always)

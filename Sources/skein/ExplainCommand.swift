@@ -1,4 +1,6 @@
 internal import ArgumentParser
+internal import Foundation
+internal import HTTPService
 internal import MeshRuntime
 
 struct ExplainCommand: ParsableCommand {
@@ -14,10 +16,12 @@ struct ExplainCommand: ParsableCommand {
               skein explain -c mesh/ http://reviews:9080/reviews/1
               skein explain -c mesh/ -H 'end-user: jason' http://reviews:9080/
               skein explain -c mesh/ --node productpage -X POST --seed 7 -o json http://details/
+              skein explain --server 127.0.0.1:15000 http://reviews:9080/   with ejections and what is held now
+              skein explain --request-id 2f1c0a9e-6a4b-4f0e-9a51-0d6a3c1f7b11
             """)
 
     @Option(name: [.short, .customLong("config")], parsing: .singleValue, help: "File or directory of YAML; may be repeated.", completion: .file())
-    var config: [String]
+    var config: [String] = []
 
     @Option(help: "As the proxy of this WorkloadEntry.")
     var node: String?
@@ -37,11 +41,31 @@ struct ExplainCommand: ParsableCommand {
     @Option(name: .shortAndLong, help: "Output format: text or json.")
     var output = OutputFormat.text
 
+    @Option(help: "Ask the running Skein at this admin address (127.0.0.1:15000) instead of files.")
+    var server: String?
+
+    @Option(help: "What became of the request with this x-request-id; asks a running Skein.")
+    var requestID: String?
+
+    @Option(name: .customLong("trace"), help: "What became of the requests of this trace; asks a running Skein.")
+    var traceID: String?
+
     @Argument(help: "http://host[:port]/path?query")
-    var url: String
+    var url: String?
+
+    func validate() throws {
+        let isServed = requestID != nil || traceID != nil
+        if isServed ? url != nil || !config.isEmpty : url == nil { throw ValidationError("give either a URL, or --request-id or --trace of a served request") }
+        if server != nil, !config.isEmpty { throw ValidationError("give either -c or --server") }
+        if !isServed, server == nil, config.isEmpty { throw ValidationError("give -c FILES, or --server ADDRESS:PORT of a running Skein") }
+    }
 
     func run() throws {
-        var request = RequestDescription(url: url)
+        if server != nil || requestID != nil || traceID != nil {
+            try ask()
+            return
+        }
+        var request = RequestDescription(url: url ?? "")
         request.method = method
         request.isInbound = inbound
         request.seed = seed
@@ -57,7 +81,7 @@ struct ExplainCommand: ParsableCommand {
         }
         switch output {
         case .text: for node in result.nodes { show(node, indent: 0) }
-        case .json: print("{\"routed\":\(result.isRouted),\"steps\":[\(result.nodes.map(json).joined(separator: ","))]}")
+        case .json: print(result.json)
         }
         if !result.isRouted { throw ExitCode(2) }
     }
@@ -69,9 +93,46 @@ struct ExplainCommand: ParsableCommand {
         for child in node.children { show(child, indent: indent + 2) }
     }
 
-    private func json(_ node: RequestExplanation.Node) -> String {
-        var text = "{\"what\":\(JSONText.quote(node.key)),\"value\":\(JSONText.quote(node.value))"
-        if !node.children.isEmpty { text += ",\"details\":[\(node.children.map(json).joined(separator: ","))]" }
-        return text + "}"
+    // MARK: Asking a running process
+
+    private struct Answer: Decodable {
+        struct Step: Decodable {
+            var what: String
+            var value: String
+            var details: [Step]?
+
+            var node: RequestExplanation.Node { RequestExplanation.Node(what, value, (details ?? []).map(\.node)) }
+        }
+        var routed: Bool
+        var steps: [Step]
+    }
+
+    private func ask() throws {
+        var options = ServerOptions()
+        options.server = server
+        let client = try options.client(defaultPort: 15000)
+        let response = try calling(client) { try $0.send("GET", target) }
+        guard response.header("content-type") == "application/json", let answer = try? JSONDecoder().decode(Answer.self, from: Data(response.body)) else {
+            complain("skein: \(String(decoding: response.body, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines))")
+            throw response.status == 404 ? ExitCode(2) : ExitStatus.badInput
+        }
+        switch output {
+        case .text: for step in answer.steps { show(step.node, indent: 0) }
+        case .json: print(String(decoding: response.body, as: UTF8.self), terminator: "")
+        }
+        if !answer.routed { throw ExitCode(2) }
+    }
+
+    private var target: String {
+        var parameters: [(String, String)] = []
+        if let requestID {
+            parameters = [("request-id", requestID)]
+        } else if let traceID {
+            parameters = [("trace-id", traceID)]
+        } else {
+            parameters = [("url", url ?? ""), ("method", method), ("seed", "\(seed)")] + headers.map { ("header", $0) }
+            if inbound { parameters.append(("inbound", "true")) }
+        }
+        return "/explain?" + parameters.map { "\($0.0)=\($0.1.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? "")" }.joined(separator: "&")
     }
 }

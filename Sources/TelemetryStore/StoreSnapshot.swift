@@ -30,6 +30,8 @@ struct StoreState {
     var snapshot = StoreSnapshot()
     var queue: [Submission] = []
     var queueBytes = 0
+    /// The writer need not be woken for fewer batches than this.
+    var writerWakesAt = 1
     var jobs: [Job] = []
     var isClosing = false
     var isWriterDone = false

@@ -16,7 +16,7 @@ extension ProxyWorker {
                 return
             }
             connected(id)
-        } else if events.contains(.writable), unsafe !upstream.pointee.output.isEmpty {
+        } else if events.contains(.writable), unsafe !upstream.pointee.isFlushed {
             flushUpstream(id)
             markDirty(upstream: id)
         }
@@ -110,6 +110,15 @@ extension ProxyWorker {
 
     mutating func flushUpstream(_ id: SlotID) {
         guard let upstream = unsafe upstreams.pointer(id), unsafe upstream.pointee.state == .active else { return }
+        if unsafe !upstream.pointee.pipe.isNone {
+            switch unsafe flushPipe(&upstream.pointee.pipe, to: upstream.pointee.fd) {
+            case .bytes: break
+            case .wouldBlock: return
+            case .endOfStream, .failed:
+                upstreamEnded(id, wasClean: false)
+                return
+            }
+        }
         while unsafe !upstream.pointee.output.isEmpty {
             switch unsafe Socket.write(upstream.pointee.fd, upstream.pointee.output.readable) {
             case .bytes(let count): unsafe upstream.pointee.output.consume(count)
@@ -127,6 +136,10 @@ extension ProxyWorker {
                 unsafe exchange.pointee.record.times.upstreamSendEnd = now.nanoseconds(since: exchange.pointee.start)
             }
             if unsafe exchange.pointee.flags.contains(.isTunnel) && exchange.pointee.flags.contains(.downstreamEnded) {
+                if unsafe exchange.pointee.flags.contains(.upstreamEnded) {
+                    unsafe closeTunnel(exchange)
+                    return
+                }
                 unsafe Socket.shutdownWrite(upstream.pointee.fd)
             }
         }
@@ -157,6 +170,16 @@ extension ProxyWorker {
                 return
             }
             reads += 1
+            if unsafe upstream.pointee.fullReads >= limits.spliceAfterReads {
+                switch unsafe spliceResponse(id, upstream) {
+                case .declined: break
+                case .done: return
+                case .unfinished:
+                    resumeUpstream.append(id)
+                    return
+                }
+                if unsafe upstream.pointee.state != .active { return }
+            }
             let usesScratch = unsafe upstream.pointee.input.isEmpty
             let buffer =
                 unsafe usesScratch
@@ -165,6 +188,7 @@ extension ProxyWorker {
             switch unsafe Socket.read(upstream.pointee.fd, into: buffer) {
             case .bytes(let count):
                 if unsafe count < buffer.count && !upstream.pointee.sawHangUp { unsafe upstream.pointee.isReadable = false }
+                unsafe upstream.pointee.fullReads = unsafe count < buffer.count ? 0 : min(upstream.pointee.fullReads + 1, limits.spliceAfterReads)
                 let consumed: Int
                 if usesScratch {
                     let bytes = unsafe UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count])

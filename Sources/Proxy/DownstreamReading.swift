@@ -34,6 +34,7 @@ extension ProxyWorker {
             guard let upstream = unsafe upstreams.pointer(exchange.pointee.upstream) else {
                 return unsafe exchange.pointee.flags.contains(.dropsBody)
             }
+            if unsafe exchange.pointee.flags.contains(.awaitsTunnel) { return false }
             return unsafe upstream.pointee.pipe.isNone && upstream.pointee.output.count < limits.outputHighWatermark
         }
         return false
@@ -171,6 +172,7 @@ extension ProxyWorker {
                     continue
                 }
             }
+            if unsafe exchange.pointee.flags.contains(.awaitsTunnel) { return offset }
             if unsafe exchange.pointee.flags.contains(.isTunnel) {
                 unsafe exchange.pointee.record.requestBodyBytes &+= UInt64(rest.count)
                 unsafe touch(connection.pointee.exchange, exchange)

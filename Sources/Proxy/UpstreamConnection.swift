@@ -116,6 +116,10 @@ struct PoolSettings {
     var keepalive: KeepalivePolicy
     /// The balancer goes by latency.
     var measuresLatency: Bool
+    /// Requests are counted for a retry budget; 0 = no such budget.
+    var retryBudgetNanoseconds: UInt64
+    /// Version of the PROXY protocol that connections begin with; 0 = none.
+    var proxyProtocol: UInt8
 
     init(_ entry: ClusterEntry, slot: ClusterSlot, thresholds: OutlierThresholds) {
         self.thresholds = thresholds
@@ -131,5 +135,7 @@ struct PoolSettings {
         maxConcurrentStreams = entry.maxConcurrentStreams
         keepalive = entry.keepalive
         measuresLatency = entry.balancer == .peakEWMA
+        retryBudgetNanoseconds = entry.retryBudgetNanoseconds
+        proxyProtocol = entry.proxyProtocol
     }
 }

@@ -40,7 +40,9 @@ extension ProxyWorker {
         guard let upstream = unsafe upstreams.pointer(id) else { return }
         unsafe upstream.pointee.state = .active
         unsafe upstream.pointee.local = Socket.localEndpoint(upstream.pointee.fd)
-        setDeadline(ofUpstream: id, after: .max)
+        // An HTTP proxy must have connected further by then, too.
+        let awaitsTunnel = unsafe exchanges.pointer(upstream.pointee.exchange)?.pointee.flags.contains(.awaitsTunnel) ?? false
+        if !awaitsTunnel { setDeadline(ofUpstream: id, after: .max) }
         if let session = unsafe upstream.pointee.session {
             unsafe http2Connected(id, session)
             return
@@ -231,6 +233,12 @@ extension ProxyWorker {
         var offset = 0
         while offset < bytes.count {
             let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[offset...])
+            if unsafe exchange.pointee.flags.contains(.awaitsTunnel) {
+                guard let taken = unsafe takeTunnelAnswer(exchangeID, exchange, id, rest) else { return bytes.count }
+                if taken == 0 { return offset }
+                offset += taken
+                continue
+            }
             if unsafe exchange.pointee.flags.contains(.isTunnel) {
                 unsafe exchange.pointee.record.responseBodyBytes &+= UInt64(rest.count)
                 unsafe assembly.append(rest)

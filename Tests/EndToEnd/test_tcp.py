@@ -422,3 +422,78 @@ spec:
     with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
         with pytest.raises((ssl.SSLError, OSError)):
             ssl.create_default_context().wrap_socket(raw, server_hostname="c.example")
+
+
+class Connecting:
+    """An HTTP proxy that answers CONNECT as told, and connects where it was asked to."""
+
+    def __init__(self, answer=b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"):
+        self.heads = []
+        self.answer = answer
+        self.echo = Echo(handle=self.serve)
+
+    def serve(self, s):
+        data = b""
+        while b"\r\n\r\n" not in data:
+            piece = s.recv(1)
+            if not piece:
+                return
+            data += piece
+        self.heads.append(data)
+        if self.answer is None:
+            s.recv(1)
+            return
+        # In pieces, with an interim answer first.
+        for piece in (b"HTTP/1.1 103 Early Hints\r\n\r\n", self.answer[:9], self.answer[9:]):
+            s.sendall(piece)
+        if b" 200 " not in self.answer:
+            return
+        s.sendall(b"hello,")
+        for piece in received(s):
+            s.sendall(piece)
+
+
+def tunnel(port, proxy, extra=""):
+    return config(port, "TCP", [proxy.echo.port], f"""
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: db, namespace: default}}
+spec:
+  host: db.local
+  trafficPolicy:
+    tunnel: {{protocol: CONNECT, targetHost: far.example, targetPort: 443}}
+{extra}
+""")
+
+
+def test_tcp_goes_on_through_an_http_proxy(start):
+    """DestinationRule `tunnel`: CONNECT first; nothing of the client goes out before the proxy has agreed, nothing of its answer reaches the client."""
+    proxy = Connecting()
+    port = free_port()
+    skein = start(tunnel(port, proxy), arguments=["--workers", "1"])
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as s:
+        s.sendall(b"early")
+        s.shutdown(socket.SHUT_WR)
+        assert read_all(s) == b"hello,early"
+    assert proxy.heads == [b"CONNECT far.example:443 HTTP/1.1\r\nHost: far.example:443\r\n\r\n"]
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as s:
+        # The server speaks first.
+        assert s.recv(6) == b"hello,"
+        s.sendall(b"then")
+        assert s.recv(4) == b"then"
+    wait_for(lambda: skein.samples("istio_tcp_connections_closed_total") == 2, what="the ends")
+    assert skein.samples("istio_tcp_received_bytes_total") == 9
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", b"SSH-2.0-x\r\n\r\n", None])
+def test_a_proxy_that_refuses_or_says_nothing_is_a_failed_connection(start, answer):
+    proxy = Connecting(answer)
+    port = free_port()
+    skein = start(tunnel(port, proxy, "    connectionPool: {tcp: {connectTimeout: 500ms}}"), arguments=["--workers", "1"])
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as s:
+        s.sendall(b"secret")
+        with contextlib.suppress(ConnectionResetError):
+            assert read_all(s) == b""
+    assert all(b"secret" not in head for head in proxy.heads)
+    assert access_log(skein)[0]["flags"] == "UF"

@@ -22,6 +22,12 @@ public enum HostName {
         return host.utf8.count > suffix.utf8.count && host.hasSuffix(suffix) || host == pattern
     }
 
+    /// What both patterns cover, as one pattern: the narrower of the two; nil when they have nothing in common.
+    public static func intersection(_ left: String, _ right: String) -> String? {
+        if matches(left, right) { return right.lowercased() }
+        return matches(right, left) ? left.lowercased() : nil
+    }
+
     /// Names that reach a service with this full name from a workload in `namespace`, the full name first: Kubernetes'
     /// short forms, so that `http://reviews` and `http://reviews.production` work as in a cluster.
     public static func alternatives(of host: String, from namespace: String, domain: String = "cluster.local") -> [String] {

@@ -13,11 +13,13 @@ extension ProxyWorker {
             return false
         }
         let tables = unsafe tables(exchange)
-        let policy = unsafe tables.actions(UInt32(exchange.pointee.route)).retry
+        let policy = unsafe retryPolicy(exchange)
         guard policy.attempts > 0 else { return false }
         var outcome = outcome
         outcome.isIdempotent = unsafe exchange.pointee.flags.contains(.isIdempotent)
-        guard policy.retries(outcome, isListed: unsafe tables.isRetriable(policy, status: outcome.status)) else { return false }
+        let isListed = unsafe tables.isRetriable(policy, status: outcome.status)
+            || exchange.pointee.flags.contains(.hasOverrides) && exchange.pointee.overrides.isListed(outcome.status)
+        guard policy.retries(outcome, isListed: isListed) else { return false }
         guard unsafe UInt32(exchange.pointee.retries) < policy.attempts else {
             unsafe exchange.pointee.record.flags.insert(.upstreamRetryLimitExceeded)
             return false
@@ -45,6 +47,13 @@ extension ProxyWorker {
         return true
     }
 
+    /// The route's policy, as the request wants it.
+    func retryPolicy(_ exchange: UnsafeMutablePointer<Exchange>) -> RetryPolicy {
+        var policy = unsafe tables(exchange).actions(UInt32(exchange.pointee.route)).retry
+        if unsafe exchange.pointee.flags.contains(.hasOverrides) { unsafe exchange.pointee.overrides.apply(to: &policy) }
+        return policy
+    }
+
     /// Whether the request can be sent again as it was.
     private func canReplay(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
         let flags = unsafe exchange.pointee.flags
@@ -59,9 +68,12 @@ extension ProxyWorker {
         let entry = unsafe tables(exchange).cluster(Int(exchange.pointee.clusterIndex))
         let slot = unsafe epochs[exchange.pointee.epoch].configuration.upstreams.clusters[Int(exchange.pointee.clusterIndex)]
         let isAllowed: Bool
-        if entry.retryBudgetShare > 0 {
-            isAllowed = state.tryAcquireRetry(
-                cluster: slot, budget: RetryBudget(partsPerMillion: entry.retryBudgetShare, minRetryConcurrency: entry.retryBudgetMin))
+        if entry.hasRetryBudget {
+            let budget = RetryBudget(partsPerMillion: entry.retryBudgetShare, minRetryConcurrency: entry.retryBudgetMin)
+            isAllowed =
+                entry.retryBudgetNanoseconds > 0
+                ? state.tryAcquireRetry(cluster: slot, budget: budget, windowNanoseconds: entry.retryBudgetNanoseconds, now: now)
+                : state.tryAcquireRetry(cluster: slot, budget: budget)
         } else {
             isAllowed = state.tryAcquire(.retries, cluster: slot, limit: entry.maxRetries)
         }

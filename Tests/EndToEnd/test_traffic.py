@@ -1,7 +1,9 @@
 """Traffic management as its users see it: VirtualService and DestinationRule fields against backends that misbehave on demand."""
 
 import collections
+import re
 import socket
+import socketserver
 import threading
 import time
 
@@ -528,3 +530,120 @@ def test_one_user_one_endpoint_and_a_cookie_for_who_has_none(start):
         assert {h["x-who"] for _, h, _ in again} == {headers["x-who"]} and "set-cookie" not in again[0][1]
         seen.add(headers["x-who"])
     assert len(seen) > 1, "twelve clients on one of four endpoints"
+
+
+def test_a_workload_sets_the_limits_of_its_own_request(start):
+    """Envoy's request headers, which Istio's documents offer applications: time limit, tries and conditions in place of the route's."""
+    made = Backend(Script(status(503), status(503), OK))
+    skein = start(mesh(made.port))
+    # The route's own retries do not cover 503.
+    assert skein.get("/")[0] == 503
+    asked = {"x-envoy-retry-on": "gateway-error", "x-envoy-max-retries": "3"}
+    assert skein.get("/", headers=asked)[0] == 200
+    assert not any(k.lower().startswith(b"x-envoy-retry") or k.lower().startswith(b"x-envoy-max") for r in made.requests for k, _ in r[1])
+    slow = Backend(lambda line, body: time.sleep(3) or OK)
+    other = start(mesh(slow.port))
+    code, headers, _ = other.get("/", headers={"x-envoy-upstream-rq-timeout-ms": "150"})
+    assert code == 504
+    assert dict((k.lower(), v) for k, v in slow.requests[0][1])[b"x-envoy-expected-rq-timeout-ms"] == b"150"
+    line = access_log(other)[0]
+    assert line["flags"] == "UT"
+    # Nonsense asks for nothing.
+    made.respond = Script(OK)
+    assert skein.get("/", headers={"x-envoy-upstream-rq-timeout-ms": "-1", "x-envoy-max-retries": "18446744073709551616", "x-envoy-retry-on": ",,x,"})[0] == 200
+
+
+def test_codes_that_a_request_wants_tried_again(start):
+    made = Backend(Script(status(418), OK))
+    skein = start(mesh(made.port))
+    assert skein.get("/", headers={"x-envoy-retry-on": "retriable-status-codes", "x-envoy-retriable-status-codes": "418, 9999"})[0] == 200
+    assert len(made.requests) == 2
+
+
+class ProxyHeaderServer:
+    """An HTTP server behind a load balancer: every connection begins with who its client is."""
+
+    def __init__(self):
+        outer = self
+        self.headers = []
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self):
+                data = b""
+                while b"\r\n\r\n" not in data or (data.startswith(b"PROXY") and data.count(b"\r\n") < 3):
+                    piece = self.request.recv(65536)
+                    if not piece:
+                        return
+                    data += piece
+                if data.startswith(b"\r\n\r\n\0\r\nQUIT\n"):
+                    size = 16 + int.from_bytes(data[14:16], "big")
+                    while b"\r\n\r\n" not in data[size:]:
+                        data += self.request.recv(65536)
+                    outer.headers.append(data[:size])
+                else:
+                    outer.headers.append(data.split(b"\r\n", 1)[0])
+                self.request.sendall(OK)
+                self.request.recv(1)
+
+        class Server(socketserver.ThreadingTCPServer):
+            allow_reuse_address = True
+            daemon_threads = True
+
+        self.server = Server(("127.0.0.1", 0), Handler)
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.mark.parametrize("version", ["V1", "V2"])
+def test_endpoints_are_told_the_client_by_the_proxy_protocol(start, version):
+    server = ProxyHeaderServer()
+    skein = start(mesh(server.port, policy(f"    proxyProtocol: {{version: {version}}}")), arguments=["--workers", "1"])
+    clients = []
+    for _ in range(2):
+        with socket.create_connection(("127.0.0.1", skein.ports["outbound"]), timeout=10) as s:
+            clients.append(s.getsockname()[1])
+            s.sendall(b"GET / HTTP/1.1\r\nHost: web.local\r\nConnection: close\r\n\r\n")
+            assert s.recv(4096).startswith(b"HTTP/1.1 200")
+    own = skein.ports["outbound"]
+    if version == "V1":
+        assert server.headers == [b"PROXY TCP4 127.0.0.1 127.0.0.1 %d %d" % (port, own) for port in clients]
+    else:
+        local = bytes([127, 0, 0, 1])
+        assert server.headers == [
+            b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + local + local + port.to_bytes(2, "big") + own.to_bytes(2, "big") for port in clients]
+
+
+def test_a_retry_budget_counts_the_requests_of_its_interval(start):
+    """20 % of what came within the interval may be retried at once, and the least number always; zero percent leaves that least."""
+    slow = Backend(lambda line, body: time.sleep(0.3) or status(503))
+    budget = "    retryBudget: {percent: %d, minRetryConcurrency: 1, budgetInterval: 60s}"
+    retries = "  - retries: {attempts: 1, retryOn: 5xx, perTryTimeout: 5s}\n" + ROUTE
+
+    def burst(percent):
+        before = len(slow.requests)
+        skein = start(mesh(slow.port, rule(retries) + policy(budget % percent)), arguments=["--workers", "2"])
+        threads = [threading.Thread(target=skein.get, args=("/",)) for _ in range(40)]
+        [t.start() for t in threads]
+        [t.join() for t in threads]
+        return len(slow.requests) - before - 40, skein
+
+    allowed, skein = burst(50)
+    assert 15 <= allowed <= 20, allowed
+    assert skein.samples("skein_cluster_overflow_total") == 40 - allowed
+    allowed, _ = burst(0)
+    assert 1 <= allowed <= 3, allowed
+
+
+def test_the_cookie_says_what_its_attributes_ask(start):
+    made = [Backend(), Backend()]
+    text = """    loadBalancer:
+      consistentHash:
+        httpCookie:
+          name: who
+          path: /
+          ttl: 60s
+          attributes: [{name: SameSite, value: Strict}, {name: Secure}]
+"""
+    skein = start(mesh(9, rule("  - " + ROUTE.strip() + "\n", host="two.local", name="two") .replace("web.local", "two.local") + service("two.local", [b.port for b in made]) + policy(text, host="two.local")))
+    _, headers, _ = skein.get("/", host="two.local")
+    assert re.fullmatch(r"who=[0-9a-f]{16}; Max-Age=60; Path=/; SameSite=Strict; Secure; HttpOnly", headers["set-cookie"])

@@ -330,6 +330,8 @@ public final class TraceStore: Sendable {
         let numbers = Set(group.map(\.number))
         let state = state
         _ = onWriter { writer throws(StoreError) in
+            state.withLock { $0.rewrites &+= 1 }
+            defer { state.notify { $0.rewrites &+= 1 } }
             let number = try writer.commit(built, journalThrough: nil, replacing: group)
             state.notify { state in
                 guard let at = state.snapshot.segments.firstIndex(where: { $0.number == number }) else { return }

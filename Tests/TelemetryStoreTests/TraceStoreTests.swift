@@ -262,6 +262,40 @@ import Testing
         store.close()
     }
 
+    /// A merged segment takes the number of one that it replaces: a reader that looked up a place before must not read it in the new rows.
+    @Test func readersMissNothingWhileSegmentsAreMerged() throws {
+        let directory = TemporaryDirectory()
+        var small = configuration(directory)
+        small.headSpansMax = 512
+        small.groupCommitMilliseconds = 0
+        let store = try TraceStore.open(small)
+        /// Traces 1...stored are acknowledged.
+        let stored = Monitor<UInt64>(0)
+        let missed = Monitor<[UInt64]>([])
+        let isDone = Monitor<Bool>(false)
+        let readers = try (0..<2 as Range<UInt64>).map { reader in
+            try StoreThread {
+                var random = SeededRandom(reader)
+                while !isDone.withLock({ $0 }) {
+                    let last = stored.withLock { $0 }
+                    guard last > 0 else { continue }
+                    let number = UInt64.random(in: 1...last, using: &random)
+                    if (try? store.trace(TraceID(high: 0, low: number)).spans.count) != 1 { missed.withLock { $0.append(number) } }
+                }
+            }
+        }
+        for round in 0..<150 as Range<UInt64> {
+            try store.append(makeBatch((1...20 as ClosedRange<UInt64>).map { span(round * 20 + $0) }))
+            stored.withLock { $0 = round * 20 + 20 }
+            try store.flush()
+        }
+        isDone.withLock { $0 = true }
+        for reader in readers { reader.join() }
+        #expect(missed.withLock { $0 } == [])
+        #expect(store.statistics().merges > 10)
+        store.close()
+    }
+
     @Test func refusesWhatDoesNotFitTheQueue() throws {
         let directory = TemporaryDirectory()
         var tight = configuration(directory)

@@ -66,6 +66,8 @@ struct SegmentBuilder: ~Copyable {
     private var autocompleteColumns: [Bool] = []
     private var autocomplete: [UInt32: Set<String>] = [:]
     private var filterHashes = RawBuffer<UInt64>()
+    /// Hash of each string of the dictionary, for templates in the filter.
+    private var stringHashes = RawBuffer<UInt64>()
     private var links = LinkTable()
     private var plainNames: Set<[String]> = []
     private var directory: [SegmentHeader.BlockEntry] = []
@@ -203,6 +205,7 @@ struct SegmentBuilder: ~Copyable {
         autocompleteColumns.removeAll()
         autocomplete.removeAll()
         filterHashes.removeAll()
+        stringHashes.removeAll()
         links.removeAll()
         plainNames.removeAll()
         directory.removeAll()
@@ -403,8 +406,11 @@ struct SegmentBuilder: ~Copyable {
                 let number = stringNumber(text, batchNumber)
                 columns[column].first.append(UInt64(number))
                 columns[column].second.append(value)
-                // The number alone: the template is one of few, and is compared when the column is looked at.
-                if BloomFilter.covers(.template, value) { filterHashes.append(BloomFilter.hash(payload.keyHash, value, 1)) }
+                if BloomFilter.covers(.template, value) {
+                    // With the template: in a busy segment one of some ten thousand numbers is there, but seldom in the same path.
+                    let template = number > 0 ? stringHashes[number - 1] : unsafe batches[batchNumber].strings.withText(text) { unsafe Mixing.hash($0) }
+                    filterHashes.append(BloomFilter.hash(payload.keyHash, value, template))
+                }
                 if number == 0 { unsafe batches[batchNumber].strings.withText(text) { unsafe columns[column].append(text: $0) } }
             }
             if payload.isAutocomplete {
@@ -461,7 +467,11 @@ struct SegmentBuilder: ~Copyable {
     private mutating func map(_ batch: HeadBatch) {
         let stringStart = stringMap.count
         for number in 0..<batch.strings.count {
-            let mapped = unsafe batch.strings.withText(number) { unsafe strings.intern($0) }.map { $0 + 1 } ?? 0
+            let mapped = unsafe batch.strings.withText(number) { text in
+                let mapped = unsafe strings.intern(text).map { $0 + 1 } ?? 0
+                if mapped > stringHashes.count { stringHashes.append(unsafe Mixing.hash(text)) }
+                return mapped
+            }
             // `SegmentLimits.stringsMax` is far below.
             stringMap.append(UInt16(mapped))
         }

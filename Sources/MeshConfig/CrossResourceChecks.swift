@@ -60,10 +60,7 @@ struct CrossResourceChecks {
     }
 
     private mutating func checkDestinations() {
-        var subsets: [String: Set<String>] = [:]
-        for rule in configuration.destinationRules {
-            subsets[HostName.resolve(rule.host, namespace: rule.id.namespace).lowercased(), default: []].formUnion(rule.subsets.map(\.name))
-        }
+        let subsets = SubsetNames(configuration.destinationRules)
         let services = configuration.serviceEntries.flatMap(\.hosts).map { $0.lowercased() }
         let names = Set(services)
         for rule in configuration.virtualServices {
@@ -71,13 +68,14 @@ struct CrossResourceChecks {
                 for (index, entry) in route.destinations.enumerated() where !entry.destination.host.isEmpty {
                     let host = HostName.resolve(entry.destination.host, namespace: rule.id.namespace).lowercased()
                     let field = "spec.http[\(routeIndex)].route[\(index)].destination"
-                    if !services.isEmpty, !isKnown(host, names) {
+                    if !services.isEmpty, !HostName.covers(names, host) {
                         var text = "no ServiceEntry has the host \(host); requests routed there answer 503"
                         if items.count < Findings.kept, let nearest = EditDistance.nearest(to: host, among: Array(services.prefix(1000))) { text += ". Did you mean \(nearest)?" }
                         add(.warning, .referenceNotFound, rule.id, entry.destination.position, field + ".host", text)
                     }
-                    if !entry.destination.subset.isEmpty, subsets[host]?.contains(entry.destination.subset) != true {
-                        let known = subsets[host]?.sorted().joined(separator: ", ") ?? ""
+                    let defined = entry.destination.subset.isEmpty ? [] : subsets.names(of: host)
+                    if !entry.destination.subset.isEmpty, !defined.contains(entry.destination.subset) {
+                        let known = defined.sorted().joined(separator: ", ")
                         add(
                             .warning, .referenceNotFound, rule.id, entry.destination.position, field + ".subset",
                             "no DestinationRule defines subset \(entry.destination.subset) of \(host) (\(known.isEmpty ? "it has none" : "it has \(known)")); requests routed there answer 503"
@@ -86,17 +84,6 @@ struct CrossResourceChecks {
                 }
             }
         }
-    }
-
-    /// By its name or by a wildcard above it; costs the labels of the name, not the wildcards of the mesh.
-    private func isKnown(_ host: String, _ names: Set<String>) -> Bool {
-        if names.contains(host) { return true }
-        var rest = Substring(host)
-        while let dot = rest.firstIndex(of: ".") {
-            rest = rest[rest.index(after: dot)...]
-            if names.contains("*.\(rest)") { return true }
-        }
-        return false
     }
 
     private mutating func checkSidecars() {
@@ -148,5 +135,21 @@ struct CrossResourceChecks {
                 }
             }
         }
+    }
+}
+
+/// The subsets that DestinationRules define for a host: by its name, or by a wildcard above it.
+struct SubsetNames {
+    private var byHost: [String: Set<String>] = [:]
+
+    init(_ rules: [DestinationRule]) {
+        for rule in rules {
+            byHost[HostName.resolve(rule.host, namespace: rule.id.namespace).lowercased(), default: []].formUnion(rule.subsets.map(\.name))
+        }
+    }
+
+    /// `host`: resolved, in lower case. Costs its labels, not the rules of the mesh.
+    func names(of host: String) -> Set<String> {
+        HostName.withWildcards(host).reduce(into: []) { $0.formUnion(byHost[$1] ?? []) }
     }
 }

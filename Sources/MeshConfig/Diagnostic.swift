@@ -42,8 +42,10 @@ public struct Diagnostic: Sendable, Hashable {
 
     /// One line of text, without a line break whatever the input held:
     /// `a.yaml:7:3: error [SKN0101] VirtualService production/reviews spec.http[0].rout: unknown field...`
-    public var text: String {
-        var line = "\(position): \(severity.rawValue) [\(code)]"
+    public var text: String { text(severity: severity.rawValue) }
+
+    func text(severity: String) -> String {
+        var line = "\(position): \(severity) [\(code)]"
         if let resource { line += " \(resource)" }
         if !field.isEmpty { line += " \(field)" }
         line += ": \(message)"
@@ -51,9 +53,12 @@ public struct Diagnostic: Sendable, Hashable {
     }
 
     /// One JSON object on one line, keys in fixed order.
-    public var json: String {
+    public var json: String { json(severity: severity.rawValue) }
+
+    /// `more`: further text fields at the end.
+    func json(severity: String, more: [(name: String, value: String)] = []) -> String {
         var fields: [(String, String)] = [
-            ("severity", quoted(severity.rawValue)), ("code", quoted(code)), ("file", quoted(position.file)),
+            ("severity", quoted(severity)), ("code", quoted(code)), ("file", quoted(position.file)),
             ("line", String(position.line)), ("column", String(position.column)),
         ]
         if let resource {
@@ -63,6 +68,7 @@ public struct Diagnostic: Sendable, Hashable {
         }
         if !field.isEmpty { fields.append(("field", quoted(field))) }
         fields.append(("message", quoted(message)))
+        for field in more { fields.append((field.name, quoted(field.value))) }
         return "{" + fields.map { "\"\($0.0)\":\($0.1)" }.joined(separator: ",") + "}"
     }
 

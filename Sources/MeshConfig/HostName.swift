@@ -22,6 +22,23 @@ public enum HostName {
         return host.utf8.count > suffix.utf8.count && host.hasSuffix(suffix) || host == pattern
     }
 
+    /// A name, and the wildcards that cover it, the narrowest first: `a.b.c`, `*.b.c`, `*.c`, `*`. What is too long for a name has none.
+    static func withWildcards(_ host: String) -> [String] {
+        var result = [host]
+        guard host.utf8.count <= 255 else { return result }
+        var rest = Substring(host)
+        while let dot = rest.firstIndex(of: ".") {
+            rest = rest[rest.index(after: dot)...]
+            let wildcard = "*.\(rest)"
+            if wildcard != host { result.append(wildcard) }
+        }
+        if host != "*" { result.append("*") }
+        return result
+    }
+
+    /// Whether a host is among some names, or below a wildcard among them.
+    static func covers(_ names: Set<String>, _ host: String) -> Bool { withWildcards(host).contains(where: names.contains) }
+
     /// Names that reach a service with this full name from a workload in `namespace`, the full name first: Kubernetes'
     /// short forms, so that `http://reviews` and `http://reviews.production` work as in a cluster.
     public static func alternatives(of host: String, from namespace: String, domain: String = "cluster.local") -> [String] {

@@ -94,7 +94,7 @@ public struct Diagnostic: Sendable, Hashable {
     }
 
     /// Control characters come from the input; a terminal must not obey them.
-    private static func printable(_ text: String) -> String {
+    static func printable(_ text: String) -> String {
         var result = String.UnicodeScalarView()
         for scalar in text.unicodeScalars {
             let isControl = scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value)

@@ -78,3 +78,20 @@ public enum HostName {
         return nil
     }
 }
+
+/// Host names and wildcards, to ask what they have in common with another. In lower case.
+struct HostSet {
+    private var names: Set<String> = []
+    /// The wildcards that cover a name of the set.
+    private var above: Set<String> = []
+
+    init(_ hosts: some Sequence<String> = []) { for host in hosts { insert(host) } }
+
+    mutating func insert(_ host: String) {
+        names.insert(host)
+        above.formUnion(HostName.withWildcards(host))
+    }
+
+    /// Whether a name is covered by one of the set, or is a wildcard that covers one. Costs its labels.
+    func overlaps(_ host: String) -> Bool { above.contains(host) || HostName.covers(names, host) }
+}

@@ -9,7 +9,9 @@ struct AnalysisContext {
     private let servicesByHost: [String: [Int]]
     private let endpoints: [[WorkloadEndpoint]]
     /// For "did you mean".
-    private let hostNames: [String]
+    let hostNames: [String]
+    /// Every host of a ServiceEntry.
+    let hosts: HostSet
 
     init(_ configuration: MeshConfiguration, _ resources: [LoadedResource]) {
         self.configuration = configuration
@@ -24,6 +26,7 @@ struct AnalysisContext {
         let workloads = WorkloadsByLabel(configuration.workloadEntries)
         endpoints = configuration.serviceEntries.map { workloads.endpoints(of: $0) }
         hostNames = Array(configuration.serviceEntries.flatMap(\.hosts).prefix(AnalysisLimits.suggestionCandidates))
+        hosts = HostSet(byHost.keys)
     }
 
     var hasServices: Bool { !configuration.serviceEntries.isEmpty }
@@ -37,21 +40,41 @@ struct AnalysisContext {
         return []
     }
 
-    /// The endpoints of a ServiceEntry as far as they are addresses written down; nil where names are looked up or callers decide.
-    func knownEndpoints(_ service: Int) -> [WorkloadEndpoint]? {
-        let entry = configuration.serviceEntries[service]
-        let list = endpoints[service]
-        let selects = !(entry.workloadSelector?.isEmpty ?? true)
-        guard entry.resolution == .static || selects || !list.isEmpty else { return nil }
-        return list.allSatisfy { IPAddress.family($0.address) != nil } ? list : nil
+    /// The endpoints of a host, when every ServiceEntry that has it lists or selects some; nil where they are not written down.
+    func endpoints(of host: String) -> EndpointsByLabel? {
+        let lists = services(for: host).map { endpoints[$0] }
+        guard !lists.isEmpty, lists.allSatisfy({ !$0.isEmpty }) else { return nil }
+        return EndpointsByLabel(lists.flatMap { $0 })
+    }
+}
+
+/// Endpoints by label, so that a subset looks at those that carry its rarest label.
+struct EndpointsByLabel {
+    private let endpoints: [WorkloadEndpoint]
+    private var carriers: [String: [Int]] = [:]
+    private(set) var values: [String: Set<String>] = [:]
+    /// Whether each is one address, not a name that may stand for many.
+    let areAddresses: Bool
+
+    init(_ endpoints: [WorkloadEndpoint]) {
+        self.endpoints = endpoints
+        areAddresses = endpoints.allSatisfy { IPAddress.family($0.address) != nil }
+        for (index, endpoint) in endpoints.enumerated() {
+            for (key, value) in endpoint.labels {
+                carriers["\(key)=\(value)", default: []].append(index)
+                values[key, default: []].insert(value)
+            }
+        }
     }
 
-    /// All endpoints written down, looked-up names included; nil when there are none to speak of.
-    func labelledEndpoints(_ service: Int) -> [WorkloadEndpoint]? { endpoints[service].isEmpty ? nil : endpoints[service] }
+    var count: Int { endpoints.count }
 
-    func suggestion(for host: String) -> String? { EditDistance.nearest(to: host, among: hostNames) }
-
-    func virtualService(_ id: ResourceID) -> VirtualService? { configuration.virtualServices.first { $0.id == id } }
+    /// How many carry all the labels.
+    func count(_ labels: [String: String]) -> Int {
+        guard !labels.isEmpty else { return count }
+        let candidates = labels.map { carriers["\($0.key)=\($0.value)"] ?? [] }.min { $0.count < $1.count } ?? []
+        return candidates.count { Labels.select(labels, endpoints[$0].labels) }
+    }
 }
 
 /// Workloads by label, so that a selector looks at those that carry its rarest label and not at all of them.
@@ -95,6 +118,8 @@ struct GatewayDescription {
     var id: ResourceID
     var selector: [String: String]
     var servers: [Server]
+    /// Hosts by the namespace of the VirtualServices that may use them; `*` = all.
+    private var hosts: [String: HostSet] = [:]
 
     init(_ resource: LoadedResource) {
         id = resource.id
@@ -109,6 +134,12 @@ struct GatewayDescription {
                     return (parts[0] == "." ? own : parts[0], parts[1])
                 })
         }
+        for (namespace, host) in servers.flatMap(\.hosts) { hosts[namespace, default: HostSet()].insert(host) }
+    }
+
+    /// Whether a VirtualService of a namespace may be served at one of its hosts (resolved, in lower case).
+    func serves(_ wanted: [String], from namespace: String) -> Bool {
+        [hosts["*"], hosts[namespace]].contains { set in set.map { set in wanted.contains(where: set.overlaps) } ?? false }
     }
 }
 

@@ -9,11 +9,10 @@ enum DelegateFindings {
                 let id = ResourceID(kind: "VirtualService", namespace: wanted.namespace.isEmpty ? rule.id.namespace : wanted.namespace, name: wanted.name)
                 let shown = "\(id.namespace)/\(id.name)"
                 guard let target = byID[id] else {
-                    let names = byID.keys.filter { $0.namespace == id.namespace }.map(\.name).sorted()
-                    let meant = report.isFull ? nil : EditDistance.nearest(to: id.name, among: Array(names.prefix(AnalysisLimits.suggestionCandidates)))
+                    let meant = report.suggestion(for: id.name, among: byID.keys.filter { $0.namespace == id.namespace }.map(\.name).sorted())
                     report.add(
                         .referenceNotFound, rule.id, route.position, field,
-                        "no VirtualService \(shown): requests of this rule go on to the next", hint: meant.map { "Did you mean \($0)?" })
+                        "no VirtualService \(shown): requests of this rule go on to the next", hint: meant)
                     continue
                 }
                 if id == rule.id {
@@ -25,7 +24,8 @@ enum DelegateFindings {
                         hint: "Remove spec.hosts of \(shown).")
                 } else if let inner = target.http.firstIndex(where: { $0.delegate != nil }) {
                     let further = target.http[inner].delegate
-                    let isCircle = further?.name == rule.id.name && (further?.namespace ?? "").isEmpty ? target.id.namespace == rule.id.namespace : further?.namespace == rule.id.namespace && further?.name == rule.id.name
+                    let furtherNamespace = further.map { $0.namespace.isEmpty ? target.id.namespace : $0.namespace }
+                    let isCircle = further?.name == rule.id.name && furtherNamespace == rule.id.namespace
                     report.add(
                         .delegateIgnored, rule.id, route.position, field,
                         "http[\(inner)] of the delegate \(shown) (line \(target.http[inner].position.line)) delegates \(isCircle ? "back" : "further"), which only one level may: that rule is left out"

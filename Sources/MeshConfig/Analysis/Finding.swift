@@ -6,7 +6,7 @@ public struct Finding: Sendable, Hashable {
 
     public init(_ diagnostic: Diagnostic, hint: String) {
         self.diagnostic = diagnostic
-        self.hint = hint
+        self.hint = Diagnostic.printable(hint)
     }
 
     public var code: String { diagnostic.code }

@@ -11,14 +11,14 @@ enum GatewayFindings {
                 guard let gateway = byID[id] else {
                     report.add(
                         .referenceNotFound, rule.id, position, field, "no Gateway \(id.namespace)/\(id.name)",
-                        hint: EditDistance.nearest(to: id.name, among: context.gateways.prefix(AnalysisLimits.suggestionCandidates).map(\.id.name)).map { "Did you mean \($0)?" })
+                        hint: report.suggestion(for: id.name, among: context.gateways.map(\.id.name)))
                     continue
                 }
                 guard !rule.hosts.isEmpty, !serves(gateway, rule) else { continue }
-                let served = gateway.servers.flatMap(\.hosts).map(\.host)
+                let served = gateway.servers.prefix(10).flatMap(\.hosts).prefix(10).map(\.host)
                 report.add(
                     .hostNotInGateway, rule.id, position, field,
-                    "Gateway \(id.namespace)/\(id.name) serves none of \(rule.hosts.joined(separator: ", ")); it serves \(served.isEmpty ? "no host" : served.joined(separator: ", "))"
+                    "Gateway \(id.namespace)/\(id.name) serves none of \(rule.hosts.prefix(10).joined(separator: ", ")); it serves \(served.isEmpty ? "no host" : served.joined(separator: ", "))"
                 )
             }
         }
@@ -33,11 +33,9 @@ enum GatewayFindings {
     }
 
     private static func serves(_ gateway: GatewayDescription, _ rule: VirtualService) -> Bool {
-        let wanted = rule.hosts.map { HostName.resolve($0, namespace: rule.id.namespace).lowercased() } + rule.hosts.map { $0.lowercased() }
-        return gateway.servers.flatMap(\.hosts).contains { server in
-            (server.namespace == "*" || server.namespace == rule.id.namespace)
-                && wanted.contains { HostName.matches(server.host, $0) || HostName.matches($0, server.host) }
-        }
+        gateway.serves(
+            rule.hosts.map { HostName.resolve($0, namespace: rule.id.namespace).lowercased() } + rule.hosts.map { $0.lowercased() },
+            from: rule.id.namespace)
     }
 
     private struct GatewayHost: Hashable {

@@ -16,7 +16,7 @@ public struct MeshAnalysis: Sendable {
     private var fileOrder: [String: Int] = [:]
 
     /// Codes of inputs that could not be read to their end.
-    private static let unreadableCodes: Set<String> = [
+    static let unreadableCodes: Set<String> = [
         DiagnosticCode.unreadable.rawValue, DiagnosticCode.syntax.rawValue, DiagnosticCode.limitExceeded.rawValue,
     ]
     /// Said by a check here, in other words and with a hint.
@@ -40,7 +40,7 @@ public struct MeshAnalysis: Sendable {
         return MeshAnalysis(&loader)
     }
 
-    private static var limits: ConfigLimits {
+    static var limits: ConfigLimits {
         var limits = ConfigLimits.standard
         limits.diagnostics = AnalysisLimits.findings
         return limits
@@ -113,6 +113,12 @@ public struct MeshAnalysis: Sendable {
         findings.contains { $0.severity >= threshold } || omittedWorst.map { $0 >= threshold } ?? false
     }
 
+    /// What `--fix` would do to each file that was read, in their order; files without anything deprecated left out.
+    public func deprecationFixes() -> [DeprecationFix] {
+        let files = Set(findings.filter { $0.code == DiagnosticCode.deprecated.rawValue }.map(\.diagnostic.position.file))
+        return sources.filter { files.contains($0.name) }.map { DeprecationFix(file: $0.name, bytes: $0.bytes) }
+    }
+
     private mutating func omit(_ count: Int, _ severity: Diagnostic.Severity) {
         guard count > 0 else { return }
         omitted += count
@@ -161,21 +167,31 @@ enum AnalysisLimits {
     static let comparisons = 20_000_000
     /// Names among which the one that was probably meant is looked for.
     static let suggestionCandidates = 1_000
+    /// Findings for which one is looked for.
+    static let suggestions = 100
+    /// Pairs of a host and one it is mirrored to.
+    static let mirrors = 100_000
 }
 
 /// Collects the findings of the checks.
 struct AnalysisReport {
     private(set) var findings: [Finding] = []
     private(set) var omitted = 0
-    /// Further findings would be thrown away: callers skip costly explanations.
-    var isFull: Bool { findings.count >= AnalysisLimits.findings }
+    private var suggestionsLeft = AnalysisLimits.suggestions
+
+    /// "Did you mean": one of the names, when one is close and not too many were looked for.
+    mutating func suggestion(for name: String, among names: @autoclosure () -> [String]) -> String? {
+        guard suggestionsLeft > 0 else { return nil }
+        suggestionsLeft -= 1
+        return EditDistance.nearest(to: name, among: Array(names().prefix(AnalysisLimits.suggestionCandidates))).map { "Did you mean \($0)?" }
+    }
 
     /// The severity is the code's own (`AnalysisCode`) unless given; so is the hint.
     mutating func add(
         _ code: DiagnosticCode, _ resource: ResourceID, _ position: SourcePosition, _ field: String, _ message: String, hint: String? = nil,
         severity: Diagnostic.Severity? = nil
     ) {
-        guard !isFull else {
+        guard findings.count < AnalysisLimits.findings else {
             omitted += 1
             return
         }

@@ -52,15 +52,17 @@ enum MirrorLoops {
         private var edges: [String: [Edge]] = [:]
         /// In the order found, so that findings do not depend on hashing.
         private var order: [String] = []
+        private var targets: Set<[String]> = []
 
         mutating func add(_ mirror: Destination, of rule: VirtualService, _ field: String) {
             let target = HostName.resolve(mirror.host, namespace: rule.id.namespace).lowercased()
             for host in rule.hosts where rule.appliesToMesh && !host.hasPrefix("*") {
+                guard targets.count < AnalysisLimits.mirrors else { return }
                 let source = HostName.resolve(host, namespace: rule.id.namespace).lowercased()
                 // Another subset of the same service is the usual way to mirror.
                 guard source != target else { continue }
+                guard targets.insert([source, target]).inserted else { continue }
                 if edges[source] == nil { order.append(source) }
-                guard !(edges[source] ?? []).contains(where: { $0.to == target }) else { continue }
                 edges[source, default: []].append(Edge(to: target, rule: rule.id, position: mirror.position, field: field))
             }
         }

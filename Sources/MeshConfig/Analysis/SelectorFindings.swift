@@ -41,16 +41,16 @@ enum SelectorFindings {
                 }
                 continue
             }
-            var told: Set<ResourceID> = []
             for workload in workloads.selected(by: selector, namespace: telemetry.id.namespace) {
                 guard let first = selecting[workload.id] else {
                     selecting[workload.id] = telemetry.id
                     continue
                 }
-                guard first != telemetry.id, told.insert(first).inserted else { continue }
+                if first == telemetry.id { continue }
                 report.add(
                     .conflictingTelemetrySelectors, telemetry.id, telemetry.position, "spec.selector",
                     "\(first) selects \(workload.id) as well; only that one, the first loaded, is used for it")
+                break
             }
         }
     }

@@ -5,12 +5,13 @@ enum UnknownReferences {
     static func check(_ context: AnalysisContext, _ report: inout AnalysisReport) {
         checkAnythingDeclared(context, &report)
         for rule in context.configuration.virtualServices {
+            let asked = rule.http.isEmpty ? [:] : requestPorts(rule, context)
             for (index, route) in rule.http.enumerated() {
                 let path = "spec.http[\(index)]"
                 for (place, entry) in route.destinations.enumerated() {
                     let field = "\(path).route[\(place)].destination"
                     checkPort(entry.destination, field, rule, "requests sent there answer 503", context, &report)
-                    checkAmbiguousPort(entry.destination, field, rule, route, context, &report)
+                    checkAmbiguousPort(entry.destination, field, rule, route, asked, context, &report)
                 }
                 for (place, mirror) in route.mirrors.enumerated() where mirror.percentage > 0 {
                     let field = route.mirrors.count == 1 ? "\(path).mirror" : "\(path).mirrors[\(place)]"
@@ -46,10 +47,9 @@ enum UnknownReferences {
         guard !destination.host.isEmpty else { return }
         let host = HostName.resolve(destination.host, namespace: rule.id.namespace).lowercased()
         if context.hasServices, context.services(for: host).isEmpty {
-            let meant = report.isFull ? nil : context.suggestion(for: host)
+            let meant = report.suggestion(for: host, among: context.hostNames)
             report.add(
-                .referenceNotFound, rule.id, destination.position, field + ".host", "no ServiceEntry has the host \(host); \(consequence)",
-                hint: meant.map { "Did you mean \($0)?" })
+                .referenceNotFound, rule.id, destination.position, field + ".host", "no ServiceEntry has the host \(host); \(consequence)", hint: meant)
         }
         if !destination.subset.isEmpty {
             let known = context.subsetNames.names(of: host)
@@ -78,7 +78,8 @@ enum UnknownReferences {
 
     /// A destination without a port takes that of the request. Where the destination does not have it, which port is meant is a guess.
     private static func checkAmbiguousPort(
-        _ destination: Destination, _ field: String, _ rule: VirtualService, _ route: HTTPRoute, _ context: AnalysisContext, _ report: inout AnalysisReport
+        _ destination: Destination, _ field: String, _ rule: VirtualService, _ route: HTTPRoute, _ asked: [UInt16: String], _ context: AnalysisContext,
+        _ report: inout AnalysisReport
     ) {
         guard destination.port == nil, !destination.host.isEmpty, rule.appliesToMesh else { return }
         let host = HostName.resolve(destination.host, namespace: rule.id.namespace).lowercased()
@@ -87,30 +88,37 @@ enum UnknownReferences {
         guard ports.count > 1 else { return }
         // Ports that the match leaves; empty = all.
         let wanted = route.matches.allSatisfy { $0.port != nil } ? Set(route.matches.compactMap(\.port)) : []
-        for name in rule.hosts where !name.hasPrefix("*") {
-            let own = HostName.resolve(name, namespace: rule.id.namespace).lowercased()
-            let services = context.services(for: own).map { context.configuration.serviceEntries[$0] }
-            let asked = services.flatMap(\.ports).filter { $0.protocol.isHTTP || $0.protocol == .unspecified }.map(\.number)
-            guard let missing = asked.first(where: { !ports.contains($0) && (wanted.isEmpty || wanted.contains($0)) }) else { continue }
-            report.add(
-                .destinationPortRequired, rule.id, destination.position, field + ".port",
-                "\(host) has the ports \(ports.sorted().map(String.init).joined(separator: ", ")), and not \(missing), to which requests for \(own) come: which one is meant is a guess"
-            )
-            return
+        let others = asked.keys.filter { !ports.contains($0) && (wanted.isEmpty || wanted.contains($0)) }
+        guard let missing = others.min(), let own = asked[missing] else { return }
+        report.add(
+            .destinationPortRequired, rule.id, destination.position, field + ".port",
+            "\(host) has the ports \(ports.sorted().map(String.init).joined(separator: ", ")), and not \(missing), to which requests for \(own) come: which one is meant is a guess"
+        )
+    }
+
+    /// The ports at which requests for a rule's hosts come, each with the first host that has it.
+    private static func requestPorts(_ rule: VirtualService, _ context: AnalysisContext) -> [UInt16: String] {
+        var result: [UInt16: String] = [:]
+        for name in rule.hosts where rule.appliesToMesh && !name.hasPrefix("*") {
+            let host = HostName.resolve(name, namespace: rule.id.namespace).lowercased()
+            for service in context.services(for: host) {
+                for port in context.configuration.serviceEntries[service].ports where port.protocol.isHTTP || port.protocol == .unspecified {
+                    if result[port.number] == nil { result[port.number] = host }
+                }
+            }
         }
+        return result
     }
 
     private static func checkRuleHosts(_ context: AnalysisContext, _ report: inout AnalysisReport) {
         guard context.hasServices else { return }
-        let names = context.configuration.serviceEntries.flatMap(\.hosts).map { $0.lowercased() }
         for rule in context.configuration.destinationRules where !rule.host.isEmpty {
             let host = HostName.resolve(rule.host, namespace: rule.id.namespace).lowercased()
-            if !context.services(for: host).isEmpty { continue }
-            if host.hasPrefix("*"), names.contains(where: { HostName.matches(host, $0) }) { continue }
-            let meant = report.isFull ? nil : context.suggestion(for: host)
+            if context.hosts.overlaps(host) { continue }
+            let meant = report.suggestion(for: host, among: context.hostNames)
             report.add(
                 .unknownRuleHost, rule.id, rule.position, "spec.host", "no ServiceEntry has the host \(host), so the rule applies to nothing",
-                hint: meant.map { "Did you mean \($0)?" })
+                hint: meant)
         }
     }
 }

@@ -3,6 +3,7 @@
 enum UpstreamFindings {
     static func check(_ context: AnalysisContext, _ report: inout AnalysisReport) {
         var definitions: [String: (labels: [String: String], rule: ResourceID, position: SourcePosition)] = [:]
+        var endpoints: [String: EndpointsByLabel?] = [:]
         for rule in context.configuration.destinationRules where !rule.host.isEmpty {
             let host = HostName.resolve(rule.host, namespace: rule.id.namespace).lowercased()
             for (index, subset) in rule.subsets.enumerated() where !subset.name.isEmpty {
@@ -18,47 +19,39 @@ enum UpstreamFindings {
                     "\(first.rule) (\(first.position)) defines subset \(subset.name) of \(host) by other labels; that one, the first loaded, is used")
             }
             guard !host.hasPrefix("*") else { continue }
-            checkEndpoints(rule, host, context, &report)
+            if endpoints[host] == nil { endpoints[host] = .some(context.endpoints(of: host)) }
+            if let known = endpoints[host] ?? nil { checkEndpoints(rule, host, known, &report) }
             checkHash(rule, host, context, &report)
         }
     }
 
-    private static func checkEndpoints(_ rule: DestinationRule, _ host: String, _ context: AnalysisContext, _ report: inout AnalysisReport) {
-        let services = context.services(for: host)
-        guard !services.isEmpty else { return }
-        let labelled = services.compactMap { context.labelledEndpoints($0) }
-        // All that may be meant: when each of them lists its endpoints.
-        if labelled.count == services.count {
-            let all = labelled.flatMap { $0 }
-            for (index, subset) in rule.subsets.enumerated() where !subset.labels.isEmpty {
-                // Istio adds these to endpoints by where they run.
-                if subset.labels.keys.contains(where: { $0.hasPrefix("topology.") }) { continue }
-                if all.contains(where: { Labels.select(subset.labels, $0.labels) }) { continue }
-                let wanted = subset.labels.map { "\($0.key)=\($0.value)" }.sorted().joined(separator: ",")
-                report.add(
-                    .subsetSelectsNothing, rule.id, subset.position, "spec.subsets[\(index)].labels",
-                    "none of the \(all.count) endpoint\(all.count == 1 ? "" : "s") of \(host) carries \(wanted): routes to subset \(subset.name) answer 503",
-                    hint: present(subset.labels, among: all))
-            }
+    private static func checkEndpoints(_ rule: DestinationRule, _ host: String, _ endpoints: EndpointsByLabel, _ report: inout AnalysisReport) {
+        for (index, subset) in rule.subsets.enumerated() where !subset.labels.isEmpty {
+            // Istio adds these to endpoints by where they run.
+            if subset.labels.keys.contains(where: { $0.hasPrefix("topology.") }) { continue }
+            guard endpoints.count(subset.labels) == 0 else { continue }
+            let wanted = subset.labels.map { "\($0.key)=\($0.value)" }.sorted().joined(separator: ",")
+            report.add(
+                .subsetSelectsNothing, rule.id, subset.position, "spec.subsets[\(index)].labels",
+                "none of the \(endpoints.count) endpoint\(endpoints.count == 1 ? "" : "s") of \(host) carries \(wanted): routes to subset \(subset.name) answer 503",
+                hint: present(subset.labels, among: endpoints))
         }
-        let known = services.compactMap { context.knownEndpoints($0) }
-        guard known.count == services.count else { return }
-        let all = known.flatMap { $0 }
-        if let outlier = rule.trafficPolicy?.outlierDetection { check(outlier, endpoints: all.count, host, "spec.trafficPolicy", rule.id, &report) }
+        guard endpoints.areAddresses else { return }
+        if let outlier = rule.trafficPolicy?.outlierDetection { check(outlier, endpoints: endpoints.count, host, "spec.trafficPolicy", rule.id, &report) }
         for (index, subset) in rule.subsets.enumerated() {
             guard let outlier = subset.trafficPolicy?.outlierDetection else { continue }
-            let own = subset.labels.isEmpty ? all : all.filter { Labels.select(subset.labels, $0.labels) }
-            check(outlier, endpoints: own.count, "subset \(subset.name) of \(host)", "spec.subsets[\(index)].trafficPolicy", rule.id, &report)
+            check(
+                outlier, endpoints: endpoints.count(subset.labels), "subset \(subset.name) of \(host)", "spec.subsets[\(index)].trafficPolicy", rule.id,
+                &report)
         }
     }
 
     /// The values that the endpoints do have for the labels asked for.
-    private static func present(_ labels: [String: String], among endpoints: [WorkloadEndpoint]) -> String? {
-        for key in labels.keys.sorted() {
-            let values = Set(endpoints.prefix(AnalysisLimits.suggestionCandidates).compactMap { $0.labels[key] }).sorted()
-            if !values.isEmpty, let wanted = labels[key], !values.contains(wanted) {
-                return "Endpoints have \(key)=\(values.prefix(8).joined(separator: ", \(key)=")); correct the subset's labels or theirs."
-            }
+    private static func present(_ labels: [String: String], among endpoints: EndpointsByLabel) -> String? {
+        for (key, wanted) in labels.sorted(by: { $0.key < $1.key }) {
+            guard let values = endpoints.values[key], !values.contains(wanted) else { continue }
+            let shown = values.count > 8 ? "other values" : values.sorted().joined(separator: ", ")
+            return "For \(key) the endpoints have \(shown); correct the subset's labels or theirs."
         }
         return nil
     }

@@ -97,7 +97,7 @@ public struct AnalysisCode: Sendable {
         AnalysisCode("SKN0005", "NotAResource", .error, "A document that is no resource.", "Give it apiVersion, kind, metadata and spec."),
         AnalysisCode(
             "SKN0006", "IgnoredKind", .notice, "A kind that is not Istio's and is skipped.",
-            "Nothing, or describe the service by a ServiceEntry."),
+            "Nothing to do, or describe the service by a ServiceEntry."),
         AnalysisCode("SKN0007", "UnknownKind", .error, "A kind that its API group does not have.", "Correct the kind."),
         AnalysisCode("SKN0008", "UnknownVersion", .error, "An apiVersion that the kind does not have.", "Write one of those the message lists."),
         AnalysisCode("SKN0009", "DuplicateResource", .error, "Two resources of one kind, namespace and name.", "Keep one, or rename one."),
@@ -116,7 +116,7 @@ public struct AnalysisCode: Sendable {
         AnalysisCode("SKN0106", "OneOf", .error, "Two fields that exclude each other.", "Keep one of them."),
         AnalysisCode(
             "SKN0201", "NotYetInEffect", .notice, "A field that is read and checked, and not acted upon yet.",
-            "Nothing; docs/configuration-resources.md lists what is in effect."),
+            "Nothing to do: docs/configuration-resources.md lists what is in effect."),
     ]
 
     private static let compiling = [
@@ -173,10 +173,10 @@ public struct AnalysisCode: Sendable {
             "SKN0361", "MirrorCircle", .warning, "Services that mirror to each other in a circle.", "Remove one of the mirrors."),
         AnalysisCode(
             "SKN0362", "WeightsNot100", .notice, "Weights that do not add up to 100; they are shares of their sum.",
-            "Nothing, or write percentages so that readers need not divide."),
+            "Nothing to do, or write percentages so that readers need not divide."),
         AnalysisCode(
             "SKN0363", "WeightMissing", .warning, "A destination without weight among others with one; it gets nothing.", "Give it a weight, or delete it."),
-        AnalysisCode("SKN0364", "WeightZero", .notice, "A destination of weight 0; it gets nothing.", "Nothing, if it waits for its turn; else delete it."),
+        AnalysisCode("SKN0364", "WeightZero", .notice, "A destination of weight 0; it gets nothing.", "Nothing to do if it waits for its turn; else delete it."),
         AnalysisCode(
             "SKN0365", "PortNameContradicts", .warning, "A port whose name says one protocol and whose protocol field another; the field is used.",
             "Change the one that is wrong."),

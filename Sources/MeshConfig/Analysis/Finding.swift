@@ -9,6 +9,27 @@ public struct Finding: Sendable, Hashable {
         self.hint = Diagnostic.printable(hint)
     }
 
+    /// A finding of loading or compiling, whose message may hold what to do as well: that becomes the hint.
+    init(taking diagnostic: Diagnostic) {
+        let general = AnalysisCode.hint(for: diagnostic.code)
+        var rest = diagnostic
+        func split(at words: String) -> String? {
+            guard let range = rest.message.ranges(of: words).last else { return nil }
+            let hint = String(rest.message[range.upperBound...])
+            rest.message = String(rest.message[..<range.lowerBound])
+            return hint
+        }
+        if diagnostic.code == DiagnosticCode.deprecated.rawValue, let modern = split(at: ". Write ") {
+            let isGone = modern.hasPrefix("no replacement")
+            self.init(rest, hint: isGone ? "Delete it: there is \(modern)." : "Write \(modern). (skein analyze --fix)")
+        } else if let meant = split(at: ". Did you mean ") {
+            self.init(rest, hint: "Did you mean \(meant)")
+        } else {
+            if !general.isEmpty, diagnostic.message.hasSuffix(" " + general) { _ = split(at: " " + general) }
+            self.init(rest, hint: general)
+        }
+    }
+
     public var code: String { diagnostic.code }
     public var severity: Diagnostic.Severity { diagnostic.severity }
 

@@ -15,7 +15,7 @@ enum GatewayFindings {
                     continue
                 }
                 guard !rule.hosts.isEmpty, !serves(gateway, rule) else { continue }
-                let served = gateway.servers.prefix(10).flatMap(\.hosts).prefix(10).map(\.host)
+                let served = gateway.servers.prefix(10).flatMap(\.hosts).prefix(10).map { $0.namespace == "*" ? $0.host : "\($0.namespace)/\($0.host)" }
                 report.add(
                     .hostNotInGateway, rule.id, position, field,
                     "Gateway \(id.namespace)/\(id.name) serves none of \(rule.hosts.prefix(10).joined(separator: ", ")); it serves \(served.isEmpty ? "no host" : served.joined(separator: ", "))"

@@ -67,8 +67,13 @@ public struct MeshAnalysis: Sendable {
         omit(report.omitted, .warning)
         // Loading and a check may see the same thing at the same place; loading's words stay, as `skein validate` has them.
         var seen: Set<Key> = []
-        for item in diagnostics.items where seen.insert(Key(item)).inserted { findings.append(Finding(item, hint: AnalysisCode.hint(for: item.code))) }
-        for finding in report.findings where seen.insert(Key(finding.diagnostic)).inserted { findings.append(finding) }
+        for item in diagnostics.items where seen.insert(Key(item)).inserted { findings.append(Finding(taking: item)) }
+        // A value that could not be read counts as absent, so what follows from it may not be so: first the errors, then the rest.
+        let broken = Set(diagnostics.items.filter { $0.severity == .error }.compactMap(\.resource))
+        for finding in report.findings where seen.insert(Key(finding.diagnostic)).inserted {
+            if let resource = finding.diagnostic.resource, broken.contains(resource) { continue }
+            findings.append(finding)
+        }
         suppress(annotationsOf: loader.resources)
         sort()
     }
@@ -91,7 +96,7 @@ public struct MeshAnalysis: Sendable {
     public mutating func add(compilation diagnostics: [Diagnostic]) {
         var seen = Set(findings.map { Key($0.diagnostic) })
         for item in diagnostics where !MeshAnalysis.saidHere.contains(item.code) && seen.insert(Key(item)).inserted {
-            findings.append(Finding(item, hint: AnalysisCode.hint(for: item.code)))
+            findings.append(Finding(taking: item))
         }
         sort()
     }

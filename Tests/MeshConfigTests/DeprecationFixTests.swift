@@ -1,0 +1,151 @@
+import Glibc
+import MeshConfig
+import Testing
+
+/// `--fix`: modern names in place of deprecated ones, and every other byte as it was.
+@Suite struct DeprecationFixTests {
+    static func fix(_ text: String) -> DeprecationFix { DeprecationFix(file: "t.yaml", bytes: Array(text.utf8)) }
+
+    static func text(_ fix: DeprecationFix) -> String { String(decoding: fix.after, as: UTF8.self) }
+
+    static func deprecations(_ text: String) -> [Diagnostic] { TestFiles.load(text).1.items.filter { $0.code == "IST0002" } }
+
+    private static func route(_ fields: String) -> String { TestFiles.resource("VirtualService", "hosts: [a]\nhttp:\n- route: [{destination: {host: a}}]\n  \(fields)") }
+    private static func policy(_ fields: String) -> String { TestFiles.resource("DestinationRule", "host: a\ntrafficPolicy:\n  \(fields)") }
+
+    /// Before and after; comments, quotes and odd spacing stay.
+    @Test(arguments: [
+        (policy("outlierDetection:\n    # how many\n    consecutiveErrors:   5   # in a row"), policy("outlierDetection:\n    # how many\n    consecutiveGatewayErrors:   5   # in a row")),
+        (policy("outlierDetection: {consecutiveErrors: 5, interval: 1s}"), policy("outlierDetection: {consecutiveGatewayErrors: 5, interval: 1s}")),
+        (policy("outlierDetection: {consecutive_errors: 5}"), policy("outlierDetection: {consecutiveGatewayErrors: 5}")),
+        (policy("outlierDetection: {\"consecutiveErrors\":5}"), policy("outlierDetection: {\"consecutiveGatewayErrors\":5}")),
+        (policy("loadBalancer: {simple: LEAST_CONN} # LEAST_CONN"), policy("loadBalancer: {simple: LEAST_REQUEST} # LEAST_CONN")),
+        (policy("loadBalancer: {simple: 'LEAST_CONN'}"), policy("loadBalancer: {simple: 'LEAST_REQUEST'}")),
+        (policy("loadBalancer:\n    simple: ROUND_ROBIN\n    warmupDurationSecs: 30s # slowly"), policy("loadBalancer:\n    simple: ROUND_ROBIN\n    warmup: {duration: 30s} # slowly")),
+        (policy("loadBalancer: {consistentHash: {useSourceIp: true, minimumRingSize: 64}}"), policy("loadBalancer: {consistentHash: {useSourceIp: true, ringHash: {minimumRingSize: 64}}}")),
+        (route("mirror: {host: b}\n  mirrorPercent: 10 # of all"), route("mirror: {host: b}\n  mirrorPercentage: {value: 10} # of all")),
+        (
+            #"{"apiVersion":"networking.istio.io/v1","kind":"VirtualService","metadata":{"name":"x"},"spec":{"hosts":["a"],"http":[{"route":[{"destination":{"host":"a"}}],"mirror":{"host":"b"},"mirrorPercent":10,"corsPolicy":{"allowOrigin":["*"]}}]}}"#,
+            #"{"apiVersion":"networking.istio.io/v1","kind":"VirtualService","metadata":{"name":"x"},"spec":{"hosts":["a"],"http":[{"route":[{"destination":{"host":"a"}}],"mirror":{"host":"b"},"mirrorPercentage":{"value": 10},"corsPolicy":{"allowOrigins":[{"regex": ".*"}]}}]}}"#
+        ),
+        (route("fault: {delay: {percent: 7, fixedDelay: 1s}}"), route("fault: {delay: {percentage: {value: 7}, fixedDelay: 1s}}")),
+        (route("fault:\n    delay:\n      percent: 0x07\n      exponentialDelay: \"1s\""), route("fault:\n    delay:\n      percentage: {value: 0x07}\n      fixedDelay: \"1s\"")),
+        (route("corsPolicy:\n    allowOrigin:\n    - http://a # ours\n    - \"*\"\n    -   'http://b'"), route("corsPolicy:\n    allowOrigins:\n    - exact: http://a # ours\n    - regex: \".*\"\n    -   exact: 'http://b'")),
+        (route("corsPolicy: {allowOrigin: [http://a, '*' , \"b\"]}"), route("corsPolicy: {allowOrigins: [{exact: http://a}, {regex: \".*\"} , {exact: \"b\"}]}")),
+        (route("corsPolicy: {allowOrigin: []}"), route("corsPolicy: {allowOrigins: []}")),
+        (
+            TestFiles.resource("RequestAuthentication", "jwtRules: [{issuer: x, jwksUrl: 'https://x'}]"),
+            TestFiles.resource("RequestAuthentication", "jwtRules: [{issuer: x, jwksUri: 'https://x'}]")
+        ),
+        (
+            TestFiles.resource("Telemetry", "targetRef:\n  kind: Gateway # which\n  name: gw\n  group: gateway.networking.k8s.io\ntracing: []"),
+            TestFiles.resource("Telemetry", "targetRefs:\n- kind: Gateway # which\n  name: gw\n  group: gateway.networking.k8s.io\ntracing: []")
+        ),
+        (
+            TestFiles.resource("Telemetry", "targetRef: {kind: Gateway, name: gw}"), TestFiles.resource("Telemetry", "targetRefs: [{kind: Gateway, name: gw}]")
+        ),
+        (
+            TestFiles.resource("IstioOperator", "meshConfig: {defaultConfig: {zipkinAddress: 'z:9411'}}"),
+            TestFiles.resource("IstioOperator", "meshConfig: {defaultConfig: {tracing: {zipkin: {address: 'z:9411'}}}}")
+        ),
+    ])
+    func rewrites(before: String, after: String) {
+        let fix = Self.fix(before)
+        #expect(Self.text(fix) == after)
+        #expect(fix.left.isEmpty && !fix.rewritten.isEmpty, "\(fix.left.map(\.line))")
+        #expect(Self.deprecations(after).isEmpty, "\(Self.deprecations(after).map(\.text))")
+        // Once more, and nothing is left to do.
+        #expect(!Self.fix(after).hasChanges && Self.fix(after).left.isEmpty)
+    }
+
+    /// What cannot be rewritten is said, and stays.
+    @Test(arguments: [
+        (policy("outlierDetection: {consecutiveErrors: 5, consecutiveGatewayErrors: 3}"), "consecutiveGatewayErrors is there as well"),
+        (route("mirror: {host: b}\n  mirrorPercent: 10\n  mirrorPercentage: {value: 5}"), "mirrorPercentage is there as well"),
+        (policy("loadBalancer: {consistentHash: {useSourceIp: true, minimumRingSize: 64, maglev: {tableSize: 5}}}"), "maglev is there as well"),
+        (route("corsPolicy: {allowOrigin: [&a http://a, *a]}"), "unusual way"),
+        (route("mirror: {host: b}\n  mirrorPercent: &p 10"), "unusual way"),
+        (route("fault: {delay: {fixedDelay: 1s, percent: !!int \"7\"}}"), "unusual way"),
+        (TestFiles.resource("IstioOperator", "meshConfig: {disablePolicyChecks: true}"), "no replacement"),
+    ])
+    func leaves(text: String, why: String) {
+        let fix = Self.fix(text)
+        #expect(!fix.hasChanges && fix.diff.isEmpty)
+        #expect(fix.left.contains { $0.text.contains(why) }, "\(fix.left.map(\.line))")
+    }
+
+    /// The place behind an alias is the anchor's.
+    @Test func anchorsAreRewrittenWhereTheyAre() {
+        let text = Self.policy("outlierDetection: &o {consecutiveErrors: 5}\n  portLevelSettings: [{port: {number: 80}, outlierDetection: *o}]")
+        let fix = Self.fix(text)
+        #expect(Self.text(fix) == text.replacing("consecutiveErrors", with: "consecutiveGatewayErrors") && fix.left.isEmpty, "\(fix.left.map(\.line))")
+        let elsewhere = "x: &o {consecutiveErrors: 5}\n" + Self.policy("outlierDetection: *o")
+        #expect(!Self.fix(elsewhere).hasChanges && Self.fix(elsewhere).left.map(\.text).first?.contains("behind an anchor") == true)
+    }
+
+    @Test func otherTextIsKeptByteForByte() {
+        let text = "\u{FEFF}# é \u{1F600} \u{2028} x\r\n---\r\napiVersion: networking.istio.io/v1\r\nkind: DestinationRule\r\nmetadata: {name: é-is-no-name}\r\nspec: {host: a, trafficPolicy: {loadBalancer: {simple: LEAST_CONN}}}\r\n...\r\n# end"
+        let fix = Self.fix(text)
+        #expect(Self.text(fix) == text.replacing("LEAST_CONN", with: "LEAST_REQUEST"))
+        #expect(fix.diff.hasSuffix(" # end\n\\ No newline at end of file\n"))
+        let list = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: networking.istio.io/v1\n  kind: DestinationRule\n  metadata: {name: x}\n  spec: {host: a, trafficPolicy: {loadBalancer: {simple: LEAST_CONN}}}\n"
+        #expect(Self.text(Self.fix(list)) == list.replacing("LEAST_CONN", with: "LEAST_REQUEST"))
+    }
+
+    /// A file with mistakes of other kinds is rewritten all the same; one that cannot be read is not.
+    @Test func mistakesElsewhere() {
+        #expect(Self.fix(Self.policy("loadBalancer: {simple: LEAST_CONN}\n  typo: 1")).hasChanges)
+        let broken = Self.fix(Self.policy("loadBalancer: {simple: LEAST_CONN}") + "---\n{")
+        #expect(!broken.hasChanges && broken.left.map(\.text) == ["not rewritten: correct the YAML of the file first"])
+        #expect(!Self.fix(Self.policy("loadBalancer: {simple: LEAST_CONN, simple: RANDOM}")).hasChanges)
+    }
+
+    @Test func aDiffThatPatchReads() {
+        let text = (1...20).map { "# line \($0)\n" }.joined() + Self.policy("loadBalancer: {simple: LEAST_CONN}")
+        #expect(
+            Self.fix(text).diff == """
+                --- t.yaml
+                +++ t.yaml
+                @@ -26,4 +26,4 @@
+                 spec:
+                   host: a
+                   trafficPolicy:
+                -    loadBalancer: {simple: LEAST_CONN}
+                +    loadBalancer: {simple: LEAST_REQUEST}
+
+                """)
+    }
+
+    /// The seeds: after the rewriting they say the same and nothing is deprecated.
+    @Test func theSeedsSayTheSameAfterwards() {
+        for name in TestFiles.names(in: SeedTests.seed) {
+            let text = TestFiles.read("\(SeedTests.seed)/\(name)") ?? ""
+            let fix = Self.fix(text)
+            #expect(fix.hasChanges == !Self.deprecations(text).isEmpty && fix.left.isEmpty, "\(name)")
+            #expect(Self.deprecations(Self.text(fix)).isEmpty, "\(name)")
+        }
+        let rule = TestFiles.load(Self.text(Self.fix(TestFiles.read("\(SeedTests.seed)/02-destinationrule-reviews.yaml") ?? ""))).0.destinationRules.first
+        #expect(rule?.trafficPolicy?.outlierDetection?.consecutiveGatewayErrors == 3 && rule?.trafficPolicy?.loadBalancer?.simple == .leastRequest)
+    }
+
+    @Test func filesAreReplacedWholeAndKeepTheirMode() {
+        let folder = "/tmp/skein-fix-\(getpid())"
+        unsafe mkdir(folder, 0o755)
+        let path = "\(folder)/a.yaml"
+        defer {
+            for name in TestFiles.names(in: folder) { unsafe unlink("\(folder)/\(name)") }
+            unsafe rmdir(folder)
+        }
+        TestFiles.write(Self.policy("loadBalancer: {simple: LEAST_CONN}"), to: path)
+        unsafe chmod(path, 0o640)
+        unsafe symlink("a.yaml", "\(folder)/link.yaml")
+        let fixes = MeshAnalysis.run(paths: ["\(folder)/link.yaml"]).deprecationFixes()
+        #expect(fixes.compactMap { $0.write() } == [])
+        var status = stat()
+        #expect(unsafe lstat("\(folder)/link.yaml", &status) == 0 && status.st_mode & S_IFMT == S_IFLNK)
+        #expect(unsafe lstat(path, &status) == 0 && status.st_mode & 0o7777 == 0o640)
+        #expect(TestFiles.read(path) == Self.policy("loadBalancer: {simple: LEAST_REQUEST}"))
+        #expect(TestFiles.names(in: folder) == ["a.yaml", "link.yaml"])
+        #expect(DeprecationFix(file: "\(folder)/none.yaml", bytes: Array(Self.policy("loadBalancer: {simple: LEAST_CONN}").utf8)).write()?.contains("cannot be written") == true)
+    }
+}

@@ -28,34 +28,42 @@ struct CrossResourceChecks {
             Diagnostic(severity: severity, code: code.rawValue, position: position, resource: id, field: field, message: message))
     }
 
+    /// Of rules that some namespace sees both.
     private mutating func checkHostConflicts() {
         var owners: [String: ResourceID] = [:]
         for rule in configuration.virtualServices where rule.appliesToMesh {
+            let isEverywhere = rule.exportTo.isEmpty || rule.exportTo.contains("*")
+            let viewers = isEverywhere ? ["*"] : Set(rule.exportTo.map { $0 == "." ? rule.id.namespace : $0 }).sorted()
             for (index, host) in rule.hosts.enumerated() {
                 let name = HostName.resolve(host, namespace: rule.id.namespace).lowercased()
-                guard let first = owners[name] else {
-                    owners[name] = rule.id
-                    continue
+                // `*`: seen everywhere; `?`: seen somewhere.
+                let keys = isEverywhere ? ["*", "?"] : ["*"] + viewers
+                if let first = keys.lazy.compactMap({ owners["\($0)|\(name)"] }).first {
+                    if first == rule.id { continue }
+                    add(
+                        .warning, .conflictingHosts, rule.id, rule.position, "spec.hosts[\(index)]",
+                        "\(first) already routes \(name); only that one, the first loaded, is used. Merge the two into one resource.")
+                } else {
+                    for viewer in viewers + ["?"] where owners["\(viewer)|\(name)"] == nil { owners["\(viewer)|\(name)"] = rule.id }
                 }
-                if first == rule.id { continue }
-                add(
-                    .warning, .conflictingHosts, rule.id, rule.position, "spec.hosts[\(index)]",
-                    "\(first) already routes \(name); only that one, the first loaded, is used. Merge the two into one resource.")
             }
         }
     }
 
+    /// Of rules of one namespace: callers use their own namespace's before others, and a rule for some workloads only leaves room for
+    /// those of others.
     private mutating func checkRuleConflicts() {
-        var owners: [String: ResourceID] = [:]
+        var owners: [String: DestinationRule] = [:]
         for rule in configuration.destinationRules {
             let name = HostName.resolve(rule.host, namespace: rule.id.namespace).lowercased()
-            guard let first = owners[name] else {
-                owners[name] = rule.id
+            guard let first = owners["\(rule.id.namespace)|\(name)"] else {
+                owners["\(rule.id.namespace)|\(name)"] = rule
                 continue
             }
+            guard first.workloadSelector.isEmpty || first.workloadSelector == rule.workloadSelector else { continue }
             add(
                 .warning, .conflictingRules, rule.id, rule.position, "spec.host",
-                "\(first) is for \(name) too: subsets of both are used, the traffic policy of that one, the first loaded. Merge the two.")
+                "\(first.id) is for \(name) too: subsets of both are used, the traffic policy of that one, the first loaded. Merge the two.")
         }
     }
 

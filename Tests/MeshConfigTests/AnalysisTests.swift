@@ -176,6 +176,7 @@ import Testing
         #expect(codes("tcp:\n- match: [{port: 443}]\n  \(route)\n- \(route)") == [])
         #expect(codes("tls:\n- match: [{sniHosts: ['*.local']}]\n  \(route)\n- match: [{sniHosts: [t.local]}]\n  \(route)") == ["IST0130"])
         #expect(codes("tls:\n- match: [{sniHosts: [t.local]}]\n  \(route)\n- match: [{sniHosts: ['*.local']}]\n  \(route)") == [])
+        #expect(codes("tcp:\n- match: [{port: 443}]\n  \(route)\n- match: [{port: 443}, {port: 80}]\n  \(route)") == ["IST0131"])
         // Other addresses are other connections.
         #expect(codes("tcp:\n- \(route)\n- match: [{destinationSubnets: [10.0.0.0/8]}]\n  \(route)") == [])
         #expect(codes("tls:\n- match: [{sniHosts: [t.local]}]\n  \(route)\ntcp:\n- \(route)") == [])
@@ -318,6 +319,24 @@ import Testing
         #expect(Self.codes(Self.join(telemetry("one"), telemetry("two", namespace: "other"))) == [])
         #expect(Self.codes(Self.join(workload, telemetry("one", "selector: {matchLabels: {app: a}}"), telemetry("two", "selector: {matchLabels: {version: v1}}"))) == ["IST0159"])
         #expect(Self.codes(Self.join(workload, telemetry("one", "selector: {matchLabels: {app: a}}"), telemetry("two", "selector: {matchLabels: {app: b}}"))) == [])
+    }
+
+    /// Two rules for one host conflict where somebody sees both.
+    @Test func conflictsNeedSomebodyWhoSeesBoth() {
+        func rule(_ namespace: String, _ exportTo: String) -> String {
+            TestFiles.resource("VirtualService", "hosts: [a.local]\nexportTo: \(exportTo)\nhttp: [{route: [{destination: {host: a.local}}]}]", name: "r", namespace: namespace)
+        }
+        func conflicts(_ one: String, _ two: String) -> Bool { !Self.find("IST0109", Self.join(Self.base, one, two)).isEmpty }
+        #expect(conflicts(rule("one", "[]"), rule("two", "[]")) && conflicts(rule("one", "['*']"), rule("two", "['.']")) && conflicts(rule("one", "['.']"), rule("two", "['*']")))
+        #expect(conflicts(rule("one", "['.', three]"), rule("two", "[three]")) && conflicts(rule("one", "['.']"), rule("two", "[one]")))
+        #expect(!conflicts(rule("one", "['.']"), rule("two", "['.']")) && !conflicts(rule("one", "[three]"), rule("two", "['.']")))
+        func policy(_ namespace: String, _ more: String = "", name: String = "d") -> String {
+            TestFiles.resource("DestinationRule", "host: a.local\nsubsets: [{name: v1, labels: {version: v1}}]\n\(more)", name: name, namespace: namespace)
+        }
+        #expect(Self.codes(Self.join(Self.base, policy("one"), policy("two"))) == [])
+        #expect(Self.codes(Self.join(Self.base, policy("one"), policy("one", name: "e"))) == ["SKN0011"])
+        #expect(Self.codes(Self.join(Self.base, policy("one", "workloadSelector: {matchLabels: {app: a}}"), policy("one", name: "e"))) == [])
+        #expect(Self.codes(Self.join(Self.base, policy("one"), policy("one", "workloadSelector: {matchLabels: {app: a}}", name: "e"))) == ["SKN0011"])
     }
 
     // MARK: The whole

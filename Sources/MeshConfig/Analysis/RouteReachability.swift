@@ -149,6 +149,12 @@ enum RouteReachability {
                         "never used: \(name)[\(first)] before it takes every connection that it matches")
                     continue
                 }
+                for (place, taker) in takers.enumerated() {
+                    guard let taker, place < route.matches.count else { continue }
+                    report.add(
+                        .ineffectiveMatch, rule.id, route.matches[place].position, "spec.\(name)[\(index)].match[\(place)]",
+                        "never decides: \(name)[\(taker)] takes every connection that it matches")
+                }
                 earlier += matches.map { (index, route.position.line, $0) }
             }
         }

@@ -7,12 +7,13 @@ enum UpstreamFindings {
         for rule in context.configuration.destinationRules where !rule.host.isEmpty {
             let host = HostName.resolve(rule.host, namespace: rule.id.namespace).lowercased()
             for (index, subset) in rule.subsets.enumerated() where !subset.name.isEmpty {
-                let key = "\(host)|\(subset.name)"
+                // Callers look in their own namespace first, so other namespaces' rules are other matters.
+                let key = "\(rule.id.namespace)|\(host)|\(subset.name)"
                 guard let first = definitions[key] else {
                     definitions[key] = (subset.labels, rule.id, subset.position)
                     continue
                 }
-                // Rules of some callers only, and a name twice in one rule, are other matters.
+                // So are rules of some callers only, and a name twice in one rule.
                 guard rule.workloadSelector.isEmpty, first.rule != rule.id, first.labels != subset.labels else { continue }
                 report.add(
                     .conflictingSubsets, rule.id, subset.position, "spec.subsets[\(index)]",

@@ -149,3 +149,73 @@ import Testing
         #expect(DeprecationFix(file: "\(folder)/none.yaml", bytes: Array(Self.policy("loadBalancer: {simple: LEAST_CONN}").utf8)).write()?.contains("cannot be written") == true)
     }
 }
+
+/// Deprecated fields in every style of YAML, at random: all are rewritten, and nothing else changes.
+@Suite struct DeprecationFixPropertyTests {
+    private indirect enum Tree {
+        case map([(String, Tree)])
+        case list([Tree])
+        case text(String)
+
+        /// In one of YAML's styles; `column` = of a block's lines.
+        func yaml(_ random: inout SplitMix, column: Int, isFlow: Bool) -> String {
+            let pad = String(repeating: " ", count: column)
+            let comment = { (random: inout SplitMix) in isFlow || random.next() % 4 > 0 ? "" : " # \(random.next() % 10) é LEAST_CONN consecutiveErrors: 1" }
+            func key(_ name: String, _ random: inout SplitMix) -> String { ["\(name)", "\(name)", "\"\(name)\"", "'\(name)'"][Int(random.next() % 4)] }
+            switch self {
+            case .text(let text):
+                return text
+            case .map(let pairs) where isFlow || random.next() % 4 == 0:
+                return "{" + pairs.map { "\(key($0.0, &random)): \($0.1.yaml(&random, column: 0, isFlow: true))" }.joined(separator: ", ") + "}"
+            case .list(let items) where isFlow || random.next() % 4 == 0:
+                return "[" + items.map { $0.yaml(&random, column: 0, isFlow: true) }.joined(separator: random.next() % 2 == 0 ? ", " : " , ") + "]"
+            case .map(let pairs):
+                return pairs.map { name, value in "\n\(pad)\(key(name, &random)): " + value.yaml(&random, column: column + 2, isFlow: false) + comment(&random) }.joined()
+            case .list(let items):
+                return items.map { "\n\(pad)- " + $0.yaml(&random, column: column + 2, isFlow: false) + comment(&random) }.joined()
+            }
+        }
+    }
+
+    private static func document(_ random: inout SplitMix) -> Tree {
+        func some(_ pairs: [(String, Tree)]) -> [(String, Tree)] { pairs.filter { _ in random.next() % 3 > 0 } }
+        let policy = Tree.map(
+            [("loadBalancer", .map([random.next() % 2 == 0 ? ("simple", .text("LEAST_CONN")) : ("consistentHash", .map([("useSourceIp", .text("true"))] + some([("minimumRingSize", .text("64"))])))] + some([("warmupDurationSecs", .text("\"30s\""))])))]
+                + some([("outlierDetection", .map([("interval", .text("1s"))] + some([("consecutiveErrors", .text("5"))])))]))
+        let route = Tree.map(
+            [("route", .list([.map([("destination", .map([("host", .text("a"))]))])])), ("mirror", .map([("host", .text("b"))]))]
+                + some([
+                    ("mirrorPercent", .text("7")), ("fault", .map([("delay", .map([("percent", .text("3")), ("fixedDelay", .text("1s"))]))])),
+                    ("corsPolicy", .map([("allowOrigin", .list([.text("http://a"), .text("'*'"), .text("\"b c\"")]))])), ("timeout", .text("3s")),
+                ]))
+        let isRule = random.next() % 2 == 0
+        let spec: Tree = isRule ? .map([("host", .text("a")), ("trafficPolicy", policy)]) : .map([("hosts", .list([.text("a")])), ("http", .list([route]))])
+        return .map([
+            ("apiVersion", .text("networking.istio.io/v1")), ("kind", .text(isRule ? "DestinationRule" : "VirtualService")), ("metadata", .map([("name", .text("x"))])),
+            ("spec", spec),
+        ])
+    }
+
+    @Test(arguments: [UInt64(3), 20_261_126, 8])
+    func everyStyleIsRewritten(_ seed: UInt64) {
+        var random = SplitMix(state: seed)
+        var rewritten = 0
+        for round in 0..<150 {
+            var text = Self.document(&random).yaml(&random, column: 0, isFlow: false)
+            if random.next() % 3 == 0 { text = text.replacing("\n", with: "\r\n") }
+            let fix = DeprecationFixTests.fix(text)
+            let after = DeprecationFixTests.text(fix)
+            #expect(fix.left.isEmpty, "seed \(seed) round \(round): \(fix.left.map(\.line))\n\(text)")
+            #expect(DeprecationFixTests.deprecations(after).isEmpty && !TestFiles.load(after).1.hasErrors, "seed \(seed) round \(round): \(TestFiles.load(after).1.lines)\n\(text)\n\(after)")
+            #expect(fix.hasChanges == !DeprecationFixTests.deprecations(text).isEmpty && !DeprecationFixTests.fix(after).hasChanges, "seed \(seed) round \(round)")
+            func comments(_ text: String) -> [String] {
+                // Without carriage returns: to Swift, CR LF is one character.
+                String(decoding: text.utf8.filter { $0 != 13 }, as: UTF8.self).split(separator: "\n").compactMap { line in line.firstIndex(of: "#").map { String(line[$0...]) } }
+            }
+            let lines = (text.utf8.count { $0 == 10 }, after.utf8.count { $0 == 10 })
+            #expect(lines.0 == lines.1 && comments(text) == comments(after), "seed \(seed) round \(round)\n\(text)\n\(after)")
+            rewritten += fix.rewritten.count
+        }
+        #expect(rewritten > 150)
+    }
+}

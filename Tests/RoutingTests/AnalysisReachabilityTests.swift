@@ -123,3 +123,65 @@ import Testing
         #expect(unreachable > 40 && ineffective > 10, "\(unreachable) \(ineffective)")
     }
 }
+
+/// The same for connections: rules of `tls` and `tcp`, asked of the router.
+@Suite struct AnalysisConnectionTests {
+    private static func pick(_ words: [String], _ random: inout RandomSource) -> String { words[Int(random.below(UInt32(words.count)))] }
+
+    /// Conditions of one match; each rule sends to a subset of its own number.
+    private static func match(isTLS: Bool, _ random: inout RandomSource) -> String {
+        var parts: [String] = []
+        if isTLS { parts.append("sniHosts: [\(pick(["t.local", "'*.local'", "x.t.local", "'*.t.local'", "'*'", "t.local, x.t.local"], &random))]") }
+        if random.below(3) == 0 { parts.append("port: \(isTLS ? "443" : pick(["5432", "443"], &random))") }
+        if random.below(3) == 0 { parts.append("destinationSubnets: [\(pick(["10.1.0.0/16", "10.1.2.0/24", "10.9.0.0/16", "10.1.0.0/16, 10.9.0.0/16"], &random))]") }
+        if random.below(5) == 0 { parts.append("sourceLabels: {app: \(pick(["a", "b"], &random))}") }
+        if random.below(6) == 0 { parts.append("gateways: [\(pick(["mesh", "gw"], &random))]") }
+        return "{\(parts.joined(separator: ", "))}"
+    }
+
+    private static func yaml(_ random: inout RandomSource) -> String {
+        var rule = "hosts: [t.local]\ngateways: [mesh, gw]\n"
+        var subsets = ""
+        for kind in ["tls", "tcp"] {
+            rule += "\(kind):\n"
+            for index in 0..<2 + random.below(4) {
+                subsets += "- {name: \(kind)\(index), labels: {version: v1}}\n"
+                rule += "- route: [{destination: {host: t.local, subset: \(kind)\(index)}}]\n"
+                guard kind == "tls" || random.below(4) > 0 else { continue }
+                let matches = (0..<1 + random.below(2)).map { _ in match(isTLS: kind == "tls", &random) }
+                rule += "  match: [\(matches.joined(separator: ", "))]\n"
+            }
+        }
+        return Mesh.resource(
+            "ServiceEntry", "t",
+            "hosts: [t.local]\naddresses: [10.1.0.0/16]\nresolution: STATIC\nports: [{number: 5432, name: tcp, protocol: TCP}, {number: 443, name: tls, protocol: TLS}]\nendpoints: [{address: 10.0.0.1, labels: {version: v1}}]")
+            + Mesh.resource("DestinationRule", "t", "host: t.local\nsubsets:\n\(subsets)") + Mesh.resource("VirtualService", "t", rule)
+    }
+
+    @Test(arguments: [UInt64(1), 2, 20_261_126])
+    func whatIsCalledUnreachableNeverIs(_ seed: UInt64) {
+        var random = RandomSource(seed: seed)
+        var unreachable = 0
+        for round in 0..<150 {
+            let text = Self.yaml(&random)
+            let findings = MeshAnalysis.run(texts: [(name: "t.yaml", text: text)]).findings.map(\.diagnostic)
+            #expect(!findings.contains { $0.severity == .error }, "\(findings.map(\.text))")
+            // `spec.tcp[1]` sends to the subset tcp1.
+            let dead = findings.filter { $0.code == "IST0130" }.map { $0.field.dropFirst("spec.".count).filter { $0 != "[" && $0 != "]" } }
+            unreachable += dead.count
+            guard !dead.isEmpty else { continue }
+            for labels in [[:], ["app": "a"], ["app": "b"]] {
+                let mesh = Mesh(text, labels: labels)
+                for address in ["10.1.2.3", "10.1.9.9", "10.9.1.1", "10.2.0.1"] {
+                    for (port, name) in [(5432, nil), (443, nil), (443, "t.local"), (443, "x.t.local"), (443, "other.local"), (443, "")] as [(UInt16, String?)] {
+                        let taken = TCPRoutingTests.decide(mesh, address, port, name: name)
+                        for subset in dead where taken.contains("|\(subset)|") {
+                            Issue.record("seed \(seed) round \(round): \(address):\(port) \(name ?? "-") goes to \(taken)\n\(text)")
+                        }
+                    }
+                }
+            }
+        }
+        #expect(unreachable > 20, "\(unreachable)")
+    }
+}

@@ -64,12 +64,18 @@ public struct ConfigurationCheck: Sendable {
         return analysis
     }
 
+    /// What compilations for some nodes say, each thing once.
     private static func compile(_ mesh: MeshConfiguration, _ identities: [NodeIdentity]) -> [Diagnostic] {
-        identities.prefix(nodesMax).flatMap { identity in
+        var seen: Set<Diagnostic> = []
+        var problems: [Diagnostic] = []
+        for identity in identities.prefix(nodesMax) {
             var inputs = CompileInputs(node: identity, catalogs: Catalogs())
             inputs.outboundListener = SocketEndpoint(ipv4: 0x7F00_0001, port: 15001)
-            return RouteCompiler.compile(mesh, inputs).1 + TelemetryPlanner.problems(mesh, identity)
+            for problem in RouteCompiler.compile(mesh, inputs).1 + TelemetryPlanner.problems(mesh, identity) where seen.insert(problem).inserted {
+                problems.append(problem)
+            }
         }
+        return problems
     }
 
     /// Workloads compiled for; more add time, not findings.

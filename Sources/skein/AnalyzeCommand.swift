@@ -73,15 +73,19 @@ struct AnalyzeCommand: ParsableCommand {
         let input = paths.contains("-") ? Array(FileHandle.standardInput.readDataToEndOfFile()) : []
         var analysis = ConfigurationCheck.analyze(paths: paths, standardInput: input)
         var fixes: [DeprecationFix] = []
+        var unwritten: Set<Int> = []
         if fix {
             fixes = analysis.deprecationFixes()
             if dryRun {
                 try showDifferences(fixes, analysis)
                 return
             }
-            let problems = fixes.compactMap { $0.write() }
-            for problem in problems { complain("skein: \(problem)") }
-            if !problems.isEmpty { throw ExitStatus.system }
+            for (index, fix) in fixes.enumerated() {
+                guard let problem = fix.write() else { continue }
+                complain("skein: \(problem)")
+                unwritten.insert(index)
+            }
+            fixes = fixes.enumerated().filter { !unwritten.contains($0.offset) }.map(\.element)
             if fixes.contains(where: \.hasChanges) { analysis = ConfigurationCheck.analyze(paths: paths, standardInput: input) }
         }
         analysis.suppress(suppress.compactMap(Suppression.init))
@@ -89,6 +93,7 @@ struct AnalyzeCommand: ParsableCommand {
         case .text: printText(analysis, fixes)
         case .json: printJSON(analysis, fixes)
         }
+        if !unwritten.isEmpty { throw ExitStatus.system }
         if analysis.isIncomplete { throw ExitStatus.badInput }
         if analysis.fails(at: failureThreshold.severity) { throw ExitStatus.findings }
     }

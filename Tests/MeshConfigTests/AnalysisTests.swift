@@ -74,6 +74,14 @@ import Testing
         }
     }
 
+    @Test func policiesForHostsThatNobodyHas() {
+        func policy(_ spec: String) -> String { "apiVersion: skein.io/v1\nkind: UpstreamPolicy\nmetadata: {name: p}\nspec: {\(spec), healthCheck: {tcp: {}}}\n" }
+        let versions = Self.subsets("subsets: [{name: v1, labels: {version: v1}}]")
+        for (spec, expected) in [("host: a.local", []), ("host: a.local, subset: v1", []), ("host: c.local", ["IST0101"]), ("host: a.local, subset: v2", ["IST0101"]), ("host: '*.local'", [])] {
+            #expect(Self.codes(Self.join(Self.base, versions, policy(spec))) == expected, "\(spec)")
+        }
+    }
+
     @Test func aDestinationMustChooseAmongPortsThatAreNotTheRequests() {
         let two = "[{number: 81, name: http, protocol: HTTP}, {number: 82, name: http-b, protocol: HTTP}]"
         let http = "- route: [{destination: {host: b.local}}]"

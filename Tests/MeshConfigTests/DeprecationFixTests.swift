@@ -146,6 +146,9 @@ import Testing
         #expect(unsafe lstat(path, &status) == 0 && status.st_mode & 0o7777 == 0o640)
         #expect(TestFiles.read(path) == Self.policy("loadBalancer: {simple: LEAST_REQUEST}"))
         #expect(TestFiles.names(in: folder) == ["a.yaml", "link.yaml"])
+        // What was saved in the meantime is not overwritten.
+        TestFiles.write(Self.policy("loadBalancer: {simple: RANDOM}"), to: path)
+        #expect(fixes.first?.write()?.contains("changed in the meantime") == true && TestFiles.read(path) == Self.policy("loadBalancer: {simple: RANDOM}"))
         #expect(DeprecationFix(file: "\(folder)/none.yaml", bytes: Array(Self.policy("loadBalancer: {simple: LEAST_CONN}").utf8)).write()?.contains("cannot be written") == true)
     }
 }

@@ -63,6 +63,10 @@ public struct DeprecationFix: Sendable {
     /// Writes the result in the file's place, whole or not at all. Nil when it is written, or nothing was to write; else why not. Blocks.
     public func write() -> String? {
         guard hasChanges else { return nil }
+        // Somebody may have saved it since; that text was not looked at.
+        guard case .success(let now) = ConfigFiles.read(file, limit: MeshAnalysis.limits.fileBytes), now == before else {
+            return "\(file): cannot be written: it changed in the meantime; run again"
+        }
         switch ConfigFiles.replace(file, by: after) {
         case .success: return nil
         case .failure(let problem): return "\(file): \(problem.message)"

@@ -120,8 +120,9 @@ public struct MeshAnalysis: Sendable {
 
     /// What `--fix` would do to each file that was read, in their order; files without anything deprecated left out.
     public func deprecationFixes() -> [DeprecationFix] {
-        let files = Set(findings.filter { $0.code == DiagnosticCode.deprecated.rawValue }.map(\.diagnostic.position.file))
-        return sources.filter { files.contains($0.name) }.map { DeprecationFix(file: $0.name, bytes: $0.bytes) }
+        var files = Set(findings.filter { $0.code == DiagnosticCode.deprecated.rawValue }.map(\.diagnostic.position.file))
+        // A file that was named twice is one file.
+        return sources.filter { files.remove($0.name) != nil }.map { DeprecationFix(file: $0.name, bytes: $0.bytes) }
     }
 
     private mutating func omit(_ count: Int, _ severity: Diagnostic.Severity) {

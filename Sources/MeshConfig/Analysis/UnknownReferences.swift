@@ -28,6 +28,7 @@ enum UnknownReferences {
             }
         }
         checkRuleHosts(context, &report)
+        checkPolicies(context, &report)
     }
 
     /// Without any ServiceEntry every host is unknown: one word of it instead of one for each route.
@@ -119,6 +120,22 @@ enum UnknownReferences {
             report.add(
                 .unknownRuleHost, rule.id, rule.position, "spec.host", "no ServiceEntry has the host \(host), so the rule applies to nothing",
                 hint: meant)
+        }
+    }
+
+    private static func checkPolicies(_ context: AnalysisContext, _ report: inout AnalysisReport) {
+        for policy in context.configuration.upstreamPolicies where !policy.host.isEmpty {
+            let host = HostName.resolve(policy.host, namespace: policy.id.namespace).lowercased()
+            if context.hasServices, !context.hosts.overlaps(host) {
+                let meant = report.suggestion(for: host, among: context.hostNames)
+                report.add(
+                    .referenceNotFound, policy.id, policy.position, "spec.host", "no ServiceEntry has the host \(host), so the policy applies to nothing",
+                    hint: meant)
+            }
+            guard !policy.subset.isEmpty, !host.hasPrefix("*"), !context.subsetNames.names(of: host).contains(policy.subset) else { continue }
+            report.add(
+                .referenceNotFound, policy.id, policy.position, "spec.subset",
+                "no DestinationRule defines subset \(policy.subset) of \(host), so the policy applies to nothing")
         }
     }
 }

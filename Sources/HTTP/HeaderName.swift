@@ -8,9 +8,11 @@ public enum HeaderName: UInt8, Sendable, BitwiseCopyable {
     case userAgent, forwardedFor, forwardedProto, requestID, b3, b3TraceID, b3SpanID, b3ParentSpanID, b3Sampled, b3Flags
     case traceparent, tracestate, http2Settings, upstreamServiceTime, envoyAttemptCount, envoyOriginalPath
     case contentEncoding, contentType, accept, acceptEncoding, date, server
+    /// Any other `x-envoy-*`: what proxies tell each other.
+    case envoyOther
 
     /// Number of cases, for tables indexed by raw value.
-    @inlinable public static var count: Int { 35 }
+    @inlinable public static var count: Int { 36 }
 
     /// Fields that belong to one connection and are never forwarded (RFC 9110 7.6.1). `Transfer-Encoding` and `Content-Length` are written anew.
     @inlinable public var isHopByHop: Bool {
@@ -25,6 +27,13 @@ public enum HeaderName: UInt8, Sendable, BitwiseCopyable {
     /// Recognises a name in any case.
     @unsafe @inlinable
     public static func lookup(_ name: UnsafeRawBufferPointer) -> HeaderName {
+        let found = unsafe known(name)
+        guard found == .other, name.count > 8, unsafe name[0] | 0x20 == UInt8(ascii: "x") else { return found }
+        return unsafe ASCII.equal(UnsafeRawBufferPointer(rebasing: name[..<8]), ignoringCase: "x-envoy-") ? .envoyOther : .other
+    }
+
+    @unsafe @inlinable
+    static func known(_ name: UnsafeRawBufferPointer) -> HeaderName {
         func equal(_ text: StaticString, _ value: HeaderName) -> HeaderName {
             unsafe ASCII.equal(name, ignoringCase: text) ? value : .other
         }

@@ -21,7 +21,7 @@ public struct MessageHead: ~Copyable {
     @usableFromInline var bytes: UnsafeRawBufferPointer
     @usableFromInline let table: UnsafeMutablePointer<HeaderField>
     /// First field of each known name; index = `HeaderName.rawValue`, 255 = not present.
-    @usableFromInline var firstIndex: InlineArray<35, UInt8>
+    @usableFromInline var firstIndex: InlineArray<36, UInt8>
 
     public internal(set) var fieldCount = 0
     /// Minor version of HTTP/1: 0 or 1.
@@ -52,6 +52,7 @@ public struct MessageHead: ~Copyable {
         unsafe table = .allocate(capacity: HTTPLimits.fieldSlots)
         unsafe table.initialize(repeating: HeaderField(), count: HTTPLimits.fieldSlots)
         firstIndex = InlineArray(repeating: 255)
+        precondition(firstIndex.count == HeaderName.count, "the table has a place for every name")
     }
 
     deinit { unsafe table.deallocate() }

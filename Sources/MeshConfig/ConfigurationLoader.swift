@@ -276,6 +276,7 @@ struct ConfigurationLoader {
             report(
                 .notice, .notYetInEffect, place.file, line: place.line, column: place.column, resource: id,
                 "acts as a rate limit by its token_bucket; filter_enabled, filter_enforced (both as 100 %), descriptors and response_headers_to_add are not yet in effect")
+        case "Gateway": configuration.gateways.append(Gateway(id: id, position: place, spec: spec))
         case "Sidecar": configuration.sidecars.append(Sidecar(id: id, position: place, spec: spec))
         case "Telemetry": configuration.telemetries.append(Telemetry(id: id, position: place, spec: spec))
         case "IstioOperator":

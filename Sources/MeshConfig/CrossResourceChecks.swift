@@ -14,6 +14,7 @@ struct CrossResourceChecks {
         checkRuleConflicts()
         checkDestinations()
         checkProviders()
+        checkGatewaySelectors()
     }
 
     private mutating func add(
@@ -127,6 +128,17 @@ struct CrossResourceChecks {
                     selecting[key] = sidecar.id
                 }
             }
+        }
+    }
+
+    /// A Gateway whose labels no workload carries opens nothing, whoever runs.
+    private mutating func checkGatewaySelectors() {
+        for gateway in configuration.gateways where !gateway.selector.isEmpty {
+            if configuration.workloadEntries.contains(where: { Labels.select(gateway.selector, $0.labels) }) { continue }
+            let labels = gateway.selector.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ", ")
+            add(
+                .warning, .referenceNotFound, gateway.id, gateway.position, "spec.selector",
+                "no WorkloadEntry has the labels \(labels), so no proxy opens these ports. Add one with them and run its proxy with --node NAME.")
         }
     }
 

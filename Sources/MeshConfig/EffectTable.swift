@@ -19,7 +19,13 @@ enum EffectTable {
             "spec.tracing.useRequestIdForTraceSampling", "spec.tracing.enableIstioTags",
         ],
         "IstioOperator": Set(operatorRows),
-        "Gateway": ["spec"], "PeerAuthentication": ["spec"], "AuthorizationPolicy": ["spec"],
+        "Gateway": Set(
+            [
+                "serverCertificate", "privateKey", "caCertificates", "caCrl", "caCertCredentialName", "credentialName", "credentialNames",
+                "tlsCertificates", "subjectAltNames", "verifyCertificateSpki", "verifyCertificateHash", "minProtocolVersion", "maxProtocolVersion",
+                "cipherSuites",
+            ].map { "spec.servers.tls.\($0)" } + ["spec.servers.defaultEndpoint"]),
+        "PeerAuthentication": ["spec"], "AuthorizationPolicy": ["spec"],
         "RequestAuthentication": ["spec"], "EnvoyFilter": ["spec"], "WorkloadGroup": ["spec"], "ProxyConfig": ["spec"],
         "WasmPlugin": ["spec"],
     ]

@@ -39,6 +39,12 @@ public enum HostName {
     /// Whether a host is among some names, or below a wildcard among them.
     static func covers(_ names: Set<String>, _ host: String) -> Bool { withWildcards(host).contains(where: names.contains) }
 
+    /// What both patterns cover, as one pattern: the narrower of the two; nil when they have nothing in common.
+    public static func intersection(_ left: String, _ right: String) -> String? {
+        if matches(left, right) { return right.lowercased() }
+        return matches(right, left) ? left.lowercased() : nil
+    }
+
     /// Names that reach a service with this full name from a workload in `namespace`, the full name first: Kubernetes'
     /// short forms, so that `http://reviews` and `http://reviews.production` work as in a cluster.
     public static func alternatives(of host: String, from namespace: String, domain: String = "cluster.local") -> [String] {

@@ -45,6 +45,8 @@ extension L4Match {
             sourceNamespace: reader.string("sourceNamespace") ?? "", gateways: reader.strings("gateways"))
     }
 
-    /// Whether the entry can apply to a sidecar proxy of the mesh.
-    public func appliesToMesh(ruleGateways: [String]) -> Bool { (gateways.isEmpty ? ruleGateways : gateways).contains("mesh") }
+    /// Whether the entry can apply to a proxy that serves one of these gateways (`mesh` for one beside a workload).
+    public func applies(to names: Set<String>, ruleGateways: [String]) -> Bool {
+        (gateways.isEmpty ? ruleGateways : gateways).contains(where: names.contains)
+    }
 }

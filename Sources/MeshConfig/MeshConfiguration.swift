@@ -8,6 +8,7 @@ public struct MeshConfiguration: Sendable {
     public var serviceEntries: [ServiceEntry] = []
     public var workloadEntries: [WorkloadEntry] = []
     public var sidecars: [Sidecar] = []
+    public var gateways: [Gateway] = []
     public var telemetries: [Telemetry] = []
     public var mesh = MeshSettings()
     /// Resources accepted, by kind.

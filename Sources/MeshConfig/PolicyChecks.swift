@@ -172,6 +172,31 @@ extension Findings {
             if !port.has("number") { error(port.position, port.path, "number is required: 1 to 65535") }
             range(port, "number", 1...65535)
             check(protocolOf: port)
+            for (text, position, path) in server.positionedStrings("hosts") {
+                guard let scope = Gateway.HostScope(text: text) else {
+                    error(position, path, "\"\(text)\" is neither HOST nor NAMESPACE/HOST")
+                    continue
+                }
+                if let problem = HostName.problem(scope.host, wildcard: true) { error(position, path, "host \"\(scope.host)\" \(problem)") }
+            }
+            check(gatewayTLS: server, port)
+        }
+    }
+
+    /// What `tls` of a Gateway's server must have and what of it has no effect yet.
+    private mutating func check(gatewayTLS server: NodeReader, _ port: NodeReader) {
+        let spoken = (port.string("protocol") ?? "").uppercased()
+        let needsTLS = spoken == "HTTPS" || spoken == "TLS"
+        guard let tls = server.child("tls") else {
+            if needsTLS { error(server.position, "\(server.path).tls", "tls is required for protocol \(spoken); for example {mode: PASSTHROUGH}") }
+            return
+        }
+        if !needsTLS, tls.has("mode") {
+            warn(tls.position("mode"), "\(tls.path).mode", "has no effect on a port of protocol \(spoken.isEmpty ? "HTTP" : spoken), which is not TLS")
+        } else if needsTLS, tls.name("mode") ?? "PASSTHROUGH" != "PASSTHROUGH" {
+            add(
+                .notice, .notYetInEffect, tls.position("mode"), "\(tls.path).mode",
+                "TLS of a gateway's own is accepted, not yet in effect: nothing listens on this port. PASSTHROUGH is in effect.")
         }
     }
 }

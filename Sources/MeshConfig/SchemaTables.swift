@@ -28,7 +28,7 @@ enum SchemaTables {
 
         VirtualService
           hosts [string] -- required; names or wildcards `*`, `*.example.com`
-          gateways [string] -- default: `[mesh]`; only `mesh` is in effect
+          gateways [string] -- `mesh`, NAME or NAMESPACE/NAME of a Gateway; default: `[mesh]`
           http [HTTPRoute] -- first match wins
           tls [TLSRoute]
           tcp [TCPRoute]
@@ -377,13 +377,13 @@ enum SchemaTables {
           egressProxy Destination
         enum OutboundTrafficMode REGISTRY_ONLY ALLOW_ANY
         Gateway
-          servers [GatewayServer]
-          selector {string}
+          servers [GatewayServer] -- required
+          selector {string} -- labels of the WorkloadEntry whose proxy (--node) opens the ports; default: proxies without --node
         GatewayServer
-          port SidecarPort
-          bind string
-          hosts [string]
-          tls ServerTLSSettings
+          port SidecarPort -- required; a WorkloadEntry may give its name another number to listen on
+          bind string -- address; default: the workload's own, else loopback
+          hosts [string] -- required; HOST or NAMESPACE/HOST of the VirtualServices that may serve here
+          tls ServerTLSSettings -- only PASSTHROUGH and httpsRedirect; nothing listens for other modes yet
           defaultEndpoint string
           name string
         ServerTLSSettings

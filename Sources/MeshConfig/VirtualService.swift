@@ -4,7 +4,7 @@ public struct VirtualService: Sendable {
     public var position: SourcePosition
     /// As written: short names mean the rule's namespace (`HostName.resolve`); `*` and `*.suffix` are wildcards.
     public var hosts: [String]
-    /// As written; empty in the text means `["mesh"]`. Only `mesh` is in effect.
+    /// `mesh` or `namespace/name`; empty in the text means `["mesh"]`.
     public var gateways: [String]
     /// First match wins.
     public var http: [HTTPRoute]
@@ -84,13 +84,16 @@ public struct HTTPMatchRequest: Sendable {
     public var sourceLabels: [String: String]
     /// Empty = any.
     public var sourceNamespace: String
-    /// Replaces the VirtualService's own `gateways` when not empty.
+    /// Replaces the VirtualService's own `gateways` when not empty; `mesh` or `namespace/name`.
     public var gateways: [String]
     public var statPrefix: String
 
     /// Whether the entry can apply to a sidecar proxy of the mesh.
-    public func appliesToMesh(ruleGateways: [String]) -> Bool {
-        (gateways.isEmpty ? ruleGateways : gateways).contains("mesh")
+    public func appliesToMesh(ruleGateways: [String]) -> Bool { applies(to: ["mesh"], ruleGateways: ruleGateways) }
+
+    /// Whether the entry can apply to a proxy that serves one of these gateways.
+    public func applies(to names: Set<String>, ruleGateways: [String]) -> Bool {
+        (gateways.isEmpty ? ruleGateways : gateways).contains(where: names.contains)
     }
 }
 

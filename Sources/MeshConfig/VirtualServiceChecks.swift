@@ -2,7 +2,6 @@
 extension Findings {
     mutating func check(virtualService spec: NodeReader) {
         checkHosts(spec)
-        checkGateways(spec)
         let http = spec.children("http")
         if spec.isEmptyList("http"), spec.isEmptyList("tcp"), spec.isEmptyList("tls") {
             error(spec.position, "spec", "nothing is routed: one of http, tcp or tls is required")
@@ -36,14 +35,9 @@ extension Findings {
     private mutating func checkHosts(_ spec: NodeReader) {
         let hosts = spec.positionedStrings("hosts")
         let gateways = spec.strings("gateways")
-        if spec.isEmptyList("hosts") {
-            if gateways.isEmpty {
-                warn(
-                    spec.position("hosts"), "spec.hosts",
-                    "no hosts: the rule can only be a delegate of another VirtualService, which is not yet in effect. List the hosts it is for.")
-            } else {
-                error(spec.position("hosts"), "spec.hosts", "hosts is required: list at least one")
-            }
+        // Without hosts it is a delegate, which is used where its parent is and names no gateways.
+        if spec.isEmptyList("hosts"), !gateways.isEmpty {
+            error(spec.position("hosts"), "spec.hosts", "hosts is required: list at least one. (A delegate has neither hosts nor gateways.)")
         }
         var seen: Set<String> = []
         for (host, position, path) in hosts {
@@ -53,13 +47,6 @@ extension Findings {
             } else if IPAddress.family(host) == nil, !IPAddress.isPrefix(host), let problem = HostName.problem(host, wildcard: true) {
                 error(position, path, "host \"\(host)\" \(problem)")
             }
-        }
-    }
-
-    /// Gateways are not in effect; saying nothing would leave people waiting for traffic.
-    private mutating func checkGateways(_ reader: NodeReader) {
-        for (name, position, path) in reader.positionedStrings("gateways") where name != "mesh" {
-            add(.notice, .notYetInEffect, position, path, "gateway \"\(name.prefix(64))\" is accepted, not yet in effect; only \"mesh\" is")
         }
     }
 
@@ -161,7 +148,6 @@ extension Findings {
             checkOperands(value)
         }
         range(match, "port", 1...65535)
-        checkGateways(match)
         if match.bool("ignoreUriCase") == true, match.child("uri")?.has("regex") == true {
             warn(
                 match.position("ignoreUriCase"), "\(match.path).ignoreUriCase",

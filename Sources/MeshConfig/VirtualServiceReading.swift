@@ -2,10 +2,17 @@ extension VirtualService {
     init(id: ResourceID, position: SourcePosition, spec: NodeReader) {
         let gateways = spec.strings("gateways")
         self.init(
-            id: id, position: position, hosts: spec.strings("hosts"), gateways: gateways.isEmpty ? ["mesh"] : gateways,
+            id: id, position: position, hosts: spec.strings("hosts"), gateways: gateways.isEmpty ? ["mesh"] : gateways.map { Gateway.resolve($0, namespace: id.namespace) },
             http: spec.children("http").map(HTTPRoute.init(reader:)),
             l4: spec.children("tls").map { L4Route(reader: $0, isTLS: true) } + spec.children("tcp").map { L4Route(reader: $0, isTLS: false) },
             exportTo: spec.strings("exportTo"))
+        func resolve(_ names: inout [String]) { for index in names.indices { names[index] = Gateway.resolve(names[index], namespace: id.namespace) } }
+        for route in http.indices {
+            for match in http[route].matches.indices { resolve(&http[route].matches[match].gateways) }
+        }
+        for route in l4.indices {
+            for match in l4[route].matches.indices { resolve(&l4[route].matches[match].gateways) }
+        }
     }
 }
 

@@ -80,12 +80,20 @@ public struct RequestExplanation: Sendable {
     /// `live`: what a running proxy knows of its endpoints; nil = only the configuration is known.
     mutating func explain(_ request: RequestDescription, _ snapshot: RoutingSnapshot, live: LiveUpstreams?) {
         let side: ProxySide = request.isInbound ? .inbound : .outbound
-        guard let listener = snapshot.listeners.firstIndex(where: { $0.side == side }) else {
-            errors = ["there is no \(side) listener; name the workload with --node"]
-            return
-        }
         guard let parts = Self.parts(of: request.url) else {
             errors = ["\(request.url): write http://host[:port]/path"]
+            return
+        }
+        // Whoever comes to a gateway comes to one of its ports; everybody else to the common listener.
+        let authority = Array(parts.authority.utf8)
+        let named = unsafe authority.withUnsafeBytes { unsafe RoutingTables.splitPort($0).port }
+        let port: UInt16 = named != 0 ? named : parts.isHTTPS ? 443 : 80
+        let gateways = snapshot.listeners.indices.filter { snapshot.listeners[$0].gatewayPort != 0 }
+        guard let listener = side == .outbound && !gateways.isEmpty
+            ? gateways.first(where: { snapshot.listeners[$0].gatewayPort == port }) : snapshot.listeners.firstIndex(where: { $0.side == side })
+        else {
+            let ports = gateways.map { String(snapshot.listeners[$0].gatewayPort) }.joined(separator: ", ")
+            errors = [ports.isEmpty ? "there is no \(side) listener; name the workload with --node" : "the gateway has no port \(port); it has \(ports)"]
             return
         }
         var text = "\(request.method) \(parts.target) HTTP/1.1\r\n"

@@ -51,4 +51,14 @@ public enum ASCII {
         }
         return value
     }
+
+    /// Without spaces and tabs at both ends (OWS, RFC 9110 5.6.3).
+    @unsafe
+    public static func trim(_ bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+        var start = 0
+        var end = bytes.count
+        while start < end, unsafe bytes[start] == 32 || bytes[start] == 9 { start += 1 }
+        while end > start, unsafe bytes[end - 1] == 32 || bytes[end - 1] == 9 { end -= 1 }
+        return unsafe UnsafeRawBufferPointer(rebasing: bytes[start..<end])
+    }
 }

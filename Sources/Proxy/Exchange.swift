@@ -32,6 +32,8 @@ struct Exchange: ~Copyable {
     var retries: UInt16 = 0
     /// Time of one attempt; 0 = no limit.
     var perTryNanoseconds: UInt64 = 0
+    /// What the request itself asks for; meaningful with `hasOverrides`.
+    var overrides = RequestOverrides()
     /// What consistent hashing goes by, and the cookie made for it.
     var hash: UInt64 = 0
     var cookieValue: UInt64 = 0
@@ -176,6 +178,7 @@ struct Exchange: ~Copyable {
         /// The client is given the cookie that its next request will be hashed by.
         static let setsCookie = Flags(rawValue: 1 << 35)
         static let showsRateLimit = Flags(rawValue: 1 << 36)
+        static let hasOverrides = Flags(rawValue: 1 << 37)
     }
 
     init() {}

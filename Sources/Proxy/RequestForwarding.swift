@@ -260,12 +260,18 @@ extension ProxyWorker {
         unsafe exchange.pointee.requestHead.append(sentAuthority)
         unsafe exchange.pointee.requestHead.append("\r\n")
         let wantsUpgrade = unsafe exchange.pointee.flags.contains(.wantsUpgrade)
+        let listener = unsafe listeners[connection.pointee.listener].index
+        let isEdge = unsafe listener >= 0 && tables.listener(listener).isEdge
         for index in 0..<head.fieldCount {
             let name = unsafe head.field(index).name
             if edits.isActive, unsafe tables.removes(edits, head.name(at: index)) { continue }
             switch name {
             case .other:
                 if head.connection.contains(.namesOthers), unsafe isNamedByConnection(head.name(at: index)) { continue }
+            case .envoyOther:
+                if unsafe isEdge || takeOverride(exchange, index) { continue }
+            case .requestID, .forwardedProto:
+                if isEdge { continue }
             case .host, .contentLength, .forwardedFor, .b3TraceID, .b3SpanID, .b3ParentSpanID, .b3Sampled, .b3Flags, .b3, .expect,
                 .envoyAttemptCount:
                 continue
@@ -302,8 +308,8 @@ extension ProxyWorker {
             if head.contentLength != nil { unsafe exchange.pointee.requestHead.append("Content-Length: 0\r\n") }
         case .untilClose: break
         }
-        let forwarded = unsafe appendForwarded(exchange, connection, isHTTPS: isHTTPS)
-        let requestID = unsafe appendRequestID(exchange)
+        let forwarded = unsafe appendForwarded(exchange, connection, isHTTPS: isHTTPS, isEdge: isEdge)
+        let requestID = unsafe isEdge || !head.has(.requestID) ? appendRequestID(exchange) : nil
         unsafe appendTrace(exchange)
         if rewrite.path != .unchanged {
             unsafe exchange.pointee.requestHead.append("X-Envoy-Original-Path: ")
@@ -317,6 +323,21 @@ extension ProxyWorker {
         unsafe recordHeadText(
             exchange, targetEnd: targetEnd, original: rewrite.path == .unchanged ? nil : path, query: query, authority: sentAuthority,
             requestID: requestID, forwarded: forwarded, isHTTPS: isHTTPS)
+    }
+
+    /// Whether the field asks for time limits or retries of this request's own, which a workload may and its callers may not.
+    private func takeOverride(_ exchange: UnsafeMutablePointer<Exchange>, _ index: Int) -> Bool {
+        guard unsafe exchange.pointee.record.side == .outbound else { return false }
+        if unsafe !exchange.pointee.flags.contains(.hasOverrides) { unsafe exchange.pointee.overrides = RequestOverrides() }
+        guard unsafe exchange.pointee.overrides.take(head.name(at: index), head.value(at: index)) else { return false }
+        unsafe exchange.pointee.flags.insert(.hasOverrides)
+        return true
+    }
+
+    /// Time for the whole request; 0 = no limit.
+    private func timeLimit(_ exchange: UnsafeMutablePointer<Exchange>, _ route: RouteEntry) -> UInt64 {
+        if unsafe exchange.pointee.flags.contains(.hasOverrides), let asked = unsafe exchange.pointee.overrides.timeoutMilliseconds { return asked * 1_000_000 }
+        return route.timeoutNanoseconds
     }
 
     private func appendAdditions(_ edits: HeaderEdits, _ exchange: UnsafeMutablePointer<Exchange>) {
@@ -333,8 +354,9 @@ extension ProxyWorker {
     private func appendExpectedTime(_ exchange: UnsafeMutablePointer<Exchange>) {
         let route = unsafe exchange.pointee.route
         guard route >= 0 else { return }
-        let whole = unsafe tables.route(UInt32(route)).timeoutNanoseconds
-        let perTry = unsafe tables.actions(UInt32(route)).retry.perTryTimeoutNanoseconds
+        let whole = unsafe timeLimit(exchange, tables.route(UInt32(route)))
+        var perTry = unsafe tables.actions(UInt32(route)).retry.perTryTimeoutNanoseconds
+        if unsafe exchange.pointee.flags.contains(.hasOverrides), let asked = unsafe exchange.pointee.overrides.perTryMilliseconds { perTry = asked * 1_000_000 }
         // A try may not take longer than all of them (semantics 2.3).
         if perTry > 0, whole == 0 || perTry < whole { unsafe exchange.pointee.perTryNanoseconds = perTry }
         let expected = unsafe exchange.pointee.perTryNanoseconds > 0 ? exchange.pointee.perTryNanoseconds : whole
@@ -356,7 +378,7 @@ extension ProxyWorker {
 
     /// Writes X-Forwarded-For and -Proto; returns where in `requestHead` the value of the first stands.
     private func appendForwarded(
-        _ exchange: UnsafeMutablePointer<Exchange>, _ connection: UnsafeMutablePointer<DownstreamConnection>, isHTTPS: Bool
+        _ exchange: UnsafeMutablePointer<Exchange>, _ connection: UnsafeMutablePointer<DownstreamConnection>, isHTTPS: Bool, isEdge: Bool
     ) -> Range<Int> {
         unsafe exchange.pointee.requestHead.append("X-Forwarded-For: ")
         let start = unsafe exchange.pointee.requestHead.count
@@ -367,7 +389,7 @@ extension ProxyWorker {
         unsafe appendAddress(connection.pointee.remote, to: &exchange.pointee.requestHead)
         let end = unsafe exchange.pointee.requestHead.count
         unsafe exchange.pointee.requestHead.append("\r\n")
-        if !head.has(.forwardedProto) {
+        if isEdge || !head.has(.forwardedProto) {
             unsafe exchange.pointee.requestHead.append(isHTTPS ? "X-Forwarded-Proto: https\r\n" : "X-Forwarded-Proto: http\r\n")
         }
         return start..<end
@@ -385,9 +407,8 @@ extension ProxyWorker {
         }
     }
 
-    /// Writes X-Request-Id if the client sent none (a version 4 UUID); returns where ours stands.
-    private mutating func appendRequestID(_ exchange: UnsafeMutablePointer<Exchange>) -> Range<Int>? {
-        if head.has(.requestID) { return nil }
+    /// Writes an X-Request-Id of our own (a version 4 UUID); returns where it stands.
+    private mutating func appendRequestID(_ exchange: UnsafeMutablePointer<Exchange>) -> Range<Int> {
         unsafe exchange.pointee.requestHead.append("X-Request-Id: ")
         let start = unsafe exchange.pointee.requestHead.count
         let high = identifierDraw.next() & 0xFFFF_FFFF_FFFF_0FFF | 0x4000
@@ -514,13 +535,13 @@ extension ProxyWorker {
         let actions = unsafe tables(exchange).actions(UInt32(exchange.pointee.route))
         unsafe exchange.pointee.record.cluster = cluster.name
         unsafe exchange.pointee.record.labels = cluster.labels
-        var timeout = route.timeoutNanoseconds
+        var timeout = unsafe timeLimit(exchange, route)
         if let asked = unsafe grpcTimeout(exchange), timeout == 0 || asked < timeout {
             timeout = asked
             unsafe exchange.pointee.flags.insert(.hasGRPCTimeout)
         }
         if timeout > 0 { unsafe exchange.pointee.timer = timers.arm(Token(.exchange, id).rawValue, at: now + timeout) }
-        if actions.retry.attempts > 0, unsafe exchange.pointee.requestFraming != .none { unsafe exchange.pointee.flags.insert(.keepsBody) }
+        if unsafe exchange.pointee.requestFraming != .none && retryPolicy(exchange).attempts > 0 { unsafe exchange.pointee.flags.insert(.keepsBody) }
         if actions.mirrors.count > 0 { unsafe mirror(id, exchange, actions.mirrors, hasMore: hasMore) }
         beginAttempt(id, hasMore: hasMore)
         if unsafe exchange.pointee.flags.contains(.expectsContinue), let still = unsafe exchanges.pointer(id),

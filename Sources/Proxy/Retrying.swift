@@ -13,11 +13,13 @@ extension ProxyWorker {
             return false
         }
         let tables = unsafe tables(exchange)
-        let policy = unsafe tables.actions(UInt32(exchange.pointee.route)).retry
+        let policy = unsafe retryPolicy(exchange)
         guard policy.attempts > 0 else { return false }
         var outcome = outcome
         outcome.isIdempotent = unsafe exchange.pointee.flags.contains(.isIdempotent)
-        guard policy.retries(outcome, isListed: unsafe tables.isRetriable(policy, status: outcome.status)) else { return false }
+        let isListed = unsafe tables.isRetriable(policy, status: outcome.status)
+            || exchange.pointee.flags.contains(.hasOverrides) && exchange.pointee.overrides.isListed(outcome.status)
+        guard policy.retries(outcome, isListed: isListed) else { return false }
         guard unsafe UInt32(exchange.pointee.retries) < policy.attempts else {
             unsafe exchange.pointee.record.flags.insert(.upstreamRetryLimitExceeded)
             return false
@@ -43,6 +45,13 @@ extension ProxyWorker {
         unsafe handle.shared.state.retryBackOffBegan(cluster: exchange.pointee.retryCluster)
         unsafe exchange.pointee.attemptTimer = timers.arm(Token(.attempt, id).rawValue, at: now + pause)
         return true
+    }
+
+    /// The route's policy, as the request wants it.
+    func retryPolicy(_ exchange: UnsafeMutablePointer<Exchange>) -> RetryPolicy {
+        var policy = unsafe tables(exchange).actions(UInt32(exchange.pointee.route)).retry
+        if unsafe exchange.pointee.flags.contains(.hasOverrides) { unsafe exchange.pointee.overrides.apply(to: &policy) }
+        return policy
     }
 
     /// Whether the request can be sent again as it was.

@@ -19,7 +19,10 @@ extension RouteCompiler {
                     "VirtualService \(namespace)/\(wanted.name) has hosts of its own, so it is no delegate: requests of this rule go on to the next")
                 return []
             }
-            return target.http.compactMap { inner in merge(route, inner).map { ($0, target) } }
+            var owner = target
+            // A delegate names no gateways: it is used where its parent is.
+            owner.gateways = rule.gateways
+            return target.http.compactMap { inner in merge(route, inner).map { ($0, owner) } }
         }
     }
 

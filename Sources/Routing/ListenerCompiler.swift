@@ -171,7 +171,7 @@ extension RouteCompiler {
         return UInt32(clamping: builder.actions.count - 1)
     }
 
-    private mutating func address(_ text: String, _ port: UInt16, _ position: SourcePosition, _ resource: ResourceID) -> SocketEndpoint? {
+    mutating func address(_ text: String, _ port: UInt16, _ position: SourcePosition, _ resource: ResourceID) -> SocketEndpoint? {
         if let endpoint = SocketEndpoint(address: text, port: port) { return endpoint }
         if text.hasPrefix("unix:") {
             report(.notice, "SKN0201", position, resource, "bind", "unix domain sockets are accepted, not yet in effect: nothing listens on \(text)")

@@ -81,7 +81,8 @@ public struct RouteCompiler: ~Copyable {
         let sidecar = configuration.sidecar(namespace: inputs.node.namespace, labels: inputs.node.labels)
         var plans: [ListenerPlan] = []
         compiler.addOutboundListeners(sidecar, &plans)
-        compiler.addInboundListeners(sidecar, &plans)
+        // A gateway's workload is no application to guard, unless a Sidecar says so.
+        if !compiler.addGatewayListeners(&plans) || sidecar?.ingress.isEmpty == false { compiler.addInboundListeners(sidecar, &plans) }
         let settings = SnapshotSettings(
             node: inputs.node, catalogs: inputs.catalogs,
             accessLog: BySide(outbound: compiler.accessLog(.client), inbound: compiler.accessLog(.server)),

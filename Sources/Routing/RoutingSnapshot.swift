@@ -82,11 +82,14 @@ public struct ListenerPlan: Sendable, Equatable {
     public var name: String
     public var endpoint: SocketEndpoint
     public var side: ProxySide
+    /// The port of a Gateway's server that requests are addressed to; 0 for a proxy beside a workload.
+    public var gatewayPort: UInt16
 
-    public init(name: String, endpoint: SocketEndpoint, side: ProxySide) {
+    public init(name: String, endpoint: SocketEndpoint, side: ProxySide, gatewayPort: UInt16 = 0) {
         self.name = name
         self.endpoint = endpoint
         self.side = side
+        self.gatewayPort = gatewayPort
     }
 }
 

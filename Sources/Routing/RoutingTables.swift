@@ -27,6 +27,8 @@ public struct ListenerEntry: Sendable, BitwiseCopyable {
     public var mode = ListenerMode.http
     /// Connections come here from other addresses (REDIRECT, semantics: design, transparent capture); the one dialled decides.
     public var isCapture = false
+    /// A Gateway's: clients are strangers, whose hop-by-hop promises (`x-envoy-*`, `x-request-id`, `x-forwarded-proto`) are not believed.
+    public var isEdge = false
     /// Cluster for what nobody declared; -1 = refused.
     public var passthrough: Int32 = -1
     /// `RateLimitEntry`s that may count its requests.

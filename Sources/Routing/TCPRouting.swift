@@ -151,10 +151,23 @@ extension RouteCompiler {
                 let mode: ListenerMode = port.protocol.isHTTP ? .http : port.protocol == .unspecified ? .detect : .tcp
                 for subnet in subnets.isEmpty ? [SubnetEntry()] : subnets { captured.append(CapturedPort(port: port.number, subnet: subnet, mode: mode)) }
                 guard !port.protocol.isHTTP else { continue }
-                if let rule { for route in rule.l4 { addTCPRoute(route, of: rule, service, port, subnets, &routes) } }
+                if let rule {
+                    for route in rule.l4 { addTCPRoute(route, of: rule, for: ["mesh"], name: service.host, port: port.number, subnets, &routes) }
+                }
                 addOwnTCPRoute(service, port, subnets, &routes)
             }
         }
+        add(tcpRoutes: routes, to: &listener)
+        let capturedStart = builder.capturedPorts.count
+        captured.sort { $0.port < $1.port }
+        builder.capturedPorts.append(contentsOf: captured)
+        listener.capturedPorts = builder.range(capturedStart, builder.capturedPorts.count)
+        let modes = Set(captured.map(\.mode))
+        // One port, one protocol is the rule; with several the bytes decide.
+        listener.mode = modes.count == 1 ? (modes.first ?? .http) : modes.isEmpty ? .http : .detect
+    }
+
+    mutating func add(tcpRoutes routes: [TCPRouteEntry], to listener: inout ListenerEntry) {
         let start = builder.tcpRoutes.count
         // By port; within one, routes for server names before those for every connection, as Envoy's filter chains are matched.
         let order = routes.indices.sorted { left, right in
@@ -163,13 +176,6 @@ extension RouteCompiler {
         }
         builder.tcpRoutes.append(contentsOf: order.map { routes[$0] })
         listener.tcpRoutes = builder.range(start, builder.tcpRoutes.count)
-        let capturedStart = builder.capturedPorts.count
-        captured.sort { $0.port < $1.port }
-        builder.capturedPorts.append(contentsOf: captured)
-        listener.capturedPorts = builder.range(capturedStart, builder.capturedPorts.count)
-        let modes = Set(captured.map(\.mode))
-        // One port, one protocol is the rule; with several the bytes decide.
-        listener.mode = modes.count == 1 ? (modes.first ?? .http) : modes.isEmpty ? .http : .detect
     }
 
     /// VirtualServices that say anything of connections, by their hosts; the first for a host wins.
@@ -185,11 +191,13 @@ extension RouteCompiler {
         return (exact, wildcards)
     }
 
-    private mutating func addTCPRoute(
-        _ route: L4Route, of rule: VirtualService, _ service: Service, _ port: ServicePort, _ subnets: [SubnetEntry], _ routes: inout [TCPRouteEntry]
+    /// `name`: in logs and metrics. `subnets`: of the service; none = any address.
+    mutating func addTCPRoute(
+        _ route: L4Route, of rule: VirtualService, for gateways: Set<String>, name: String, port: UInt16, _ subnets: [SubnetEntry],
+        _ routes: inout [TCPRouteEntry]
     ) {
         let applicable = route.matches.filter { match in
-            match.appliesToMesh(ruleGateways: rule.gateways) && (match.port == nil || match.port == port.number)
+            match.applies(to: gateways, ruleGateways: rule.gateways) && (match.port == nil || match.port == port)
                 && match.sourceLabels.allSatisfy { inputs.node.labels[$0.key] == $0.value }
                 && (match.sourceNamespace.isEmpty || match.sourceNamespace == inputs.node.namespace)
         }
@@ -197,7 +205,7 @@ extension RouteCompiler {
         var entries: [DestinationEntry] = []
         for destination in route.destinations {
             let host = HostName.resolve(destination.destination.host, namespace: rule.id.namespace).lowercased()
-            let index = cluster(host: host, subset: destination.destination.subset, port: destination.destination.port, fallbackPort: port.number)
+            let index = cluster(host: host, subset: destination.destination.subset, port: destination.destination.port, fallbackPort: port)
             let weight = route.destinations.count == 1 ? max(1, destination.weight) : destination.weight
             if weight > 0 { entries.append(DestinationEntry(cluster: index, weight: min(weight, 1 << 24))) }
         }
@@ -205,8 +213,8 @@ extension RouteCompiler {
         let start = builder.destinations.count
         builder.destinations.append(contentsOf: entries)
         var entry = TCPRouteEntry()
-        entry.name = inputs.catalogs.name(service.host)
-        entry.port = port.number
+        entry.name = inputs.catalogs.name(name)
+        entry.port = port
         entry.isTLS = route.isTLS
         entry.destinations = builder.range(start, builder.destinations.count)
         entry.totalWeight = entries.reduce(0) { $0 &+ $1.weight }

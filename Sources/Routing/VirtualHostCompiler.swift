@@ -74,29 +74,44 @@ extension RouteCompiler {
         }
     }
 
+    /// A VirtualService, and as which gateways' rule it is compiled: `mesh` beside workloads.
+    struct RuleInScope {
+        var rule: VirtualService
+        var gateways: Set<String>
+    }
+
+    /// One virtual host: the routes of these rules, one after the other.
+    mutating func addVirtualHost(of rules: [RuleInScope], port: UInt16) -> Int32 {
+        let start = builder.routes.count
+        for scoped in rules {
+            for (route, owner) in expand(scoped.rule) { addRoute(route, of: owner, for: scoped.gateways, port: port) }
+        }
+        return addVirtualHost(over: builder.range(start, builder.routes.count), port: port)
+    }
+
     /// One virtual host: the rule's routes, or a route of its own to the service.
     private mutating func addVirtualHost(host: String, port: UInt16, rule: VirtualService?) -> Int32 {
+        if let rule, !rule.http.isEmpty { return addVirtualHost(of: [RuleInScope(rule: rule, gateways: ["mesh"])], port: port) }
+        var entry = RouteEntry()
+        entry.name = inputs.catalogs.name("default")
+        let destination = builder.destinations.count
+        builder.destinations.append(
+            DestinationEntry(cluster: cluster(host: host, subset: "", port: nil, fallbackPort: port), weight: 1))
+        entry.destinations = builder.range(destination, builder.destinations.count)
+        entry.totalWeight = 1
         let start = builder.routes.count
-        if let rule, !rule.http.isEmpty {
-            for (route, owner) in expand(rule) { addRoute(route, of: owner, port: port) }
-        } else {
-            var entry = RouteEntry()
-            entry.name = inputs.catalogs.name("default")
-            let destination = builder.destinations.count
-            builder.destinations.append(
-                DestinationEntry(cluster: cluster(host: host, subset: "", port: nil, fallbackPort: port), weight: 1))
-            entry.destinations = builder.range(destination, builder.destinations.count)
-            entry.totalWeight = 1
-            builder.routes.append(entry)
-        }
-        let routes = builder.range(start, builder.routes.count)
+        builder.routes.append(entry)
+        return addVirtualHost(over: builder.range(start, builder.routes.count), port: port)
+    }
+
+    mutating func addVirtualHost(over routes: TableRange, port: UInt16) -> Int32 {
         builder.virtualHosts.append(VirtualHostEntry(routes: routes, port: port, index: builder.addPathIndex(over: routes)))
         return Int32(clamping: builder.virtualHosts.count - 1)
     }
 
-    private mutating func addRoute(_ route: HTTPRoute, of rule: VirtualService, port: UInt16) {
+    private mutating func addRoute(_ route: HTTPRoute, of rule: VirtualService, for gateways: Set<String>, port: UInt16) {
         let applicable = route.matches.filter { match in
-            match.appliesToMesh(ruleGateways: rule.gateways)
+            match.applies(to: gateways, ruleGateways: rule.gateways)
                 && match.sourceLabels.allSatisfy { inputs.node.labels[$0.key] == $0.value }
                 && (match.sourceNamespace.isEmpty || match.sourceNamespace == inputs.node.namespace)
         }

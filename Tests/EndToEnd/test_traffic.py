@@ -528,3 +528,31 @@ def test_one_user_one_endpoint_and_a_cookie_for_who_has_none(start):
         assert {h["x-who"] for _, h, _ in again} == {headers["x-who"]} and "set-cookie" not in again[0][1]
         seen.add(headers["x-who"])
     assert len(seen) > 1, "twelve clients on one of four endpoints"
+
+
+def test_a_workload_sets_the_limits_of_its_own_request(start):
+    """Envoy's request headers, which Istio's documents offer applications: time limit, tries and conditions in place of the route's."""
+    made = Backend(Script(status(503), status(503), OK))
+    skein = start(mesh(made.port))
+    # The route's own retries do not cover 503.
+    assert skein.get("/")[0] == 503
+    asked = {"x-envoy-retry-on": "gateway-error", "x-envoy-max-retries": "3"}
+    assert skein.get("/", headers=asked)[0] == 200
+    assert not any(k.lower().startswith(b"x-envoy-retry") or k.lower().startswith(b"x-envoy-max") for r in made.requests for k, _ in r[1])
+    slow = Backend(lambda line, body: time.sleep(3) or OK)
+    other = start(mesh(slow.port))
+    code, headers, _ = other.get("/", headers={"x-envoy-upstream-rq-timeout-ms": "150"})
+    assert code == 504
+    assert dict((k.lower(), v) for k, v in slow.requests[0][1])[b"x-envoy-expected-rq-timeout-ms"] == b"150"
+    line = access_log(other)[0]
+    assert line["flags"] == "UT"
+    # Nonsense asks for nothing.
+    made.respond = Script(OK)
+    assert skein.get("/", headers={"x-envoy-upstream-rq-timeout-ms": "-1", "x-envoy-max-retries": "18446744073709551616", "x-envoy-retry-on": ",,x,"})[0] == 200
+
+
+def test_codes_that_a_request_wants_tried_again(start):
+    made = Backend(Script(status(418), OK))
+    skein = start(mesh(made.port))
+    assert skein.get("/", headers={"x-envoy-retry-on": "retriable-status-codes", "x-envoy-retriable-status-codes": "418, 9999"})[0] == 200
+    assert len(made.requests) == 2

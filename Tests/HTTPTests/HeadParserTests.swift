@@ -134,6 +134,19 @@ import Testing
     }
 
     /// More than a count of 16 bits can say is refused, not cut short.
+    /// A name that the table of first places had no room for would end the process.
+    @Test func everyKnownNameHasAPlace() {
+        #expect(HeaderName(rawValue: UInt8(HeaderName.count)) == nil)
+        #expect(HeaderName(rawValue: UInt8(HeaderName.count - 1)) != nil)
+        let reading = read(Array("GET / HTTP/1.1\r\nHost: a\r\nX-Envoy-Internal: true\r\nx-envoy-: 1\r\nx-envoy: 1\r\n\r\n".utf8))
+        #expect(reading.fields.count == 4)
+        func lookup(_ text: String) -> HeaderName { unsafe Array(text.utf8).withUnsafeBytes { unsafe HeaderName.lookup($0) } }
+        #expect(lookup("X-ENVOY-max-retries") == .envoyOther)
+        #expect(lookup("x-envoy-attempt-count") == .envoyAttemptCount)
+        #expect(lookup("x-envoy-") == .other)
+        #expect(lookup("x-custom-header") == .other)
+    }
+
     @Test func endlessFieldName() {
         var limits = HTTPLimits()
         limits.headBytesMax = 1 << 20

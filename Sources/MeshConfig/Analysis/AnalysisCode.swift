@@ -141,7 +141,7 @@ public struct AnalysisCode: Sendable {
             "SKN0350", "NothingDeclared", .notice, "No ServiceEntry, or no WorkloadEntry, is among the files, so names of them are not checked.",
             "Name the files that declare them as well."),
         AnalysisCode(
-            "SKN0351", "SharedGatewayHost", .notice, "Two VirtualServices route one host of one Gateway: their rules are merged in no defined order.",
+            "SKN0351", "SharedGatewayHost", .notice, "Two VirtualServices route one host of one Gateway: their rules follow each other as loaded; in Istio, in no defined order.",
             "Keep the rules for the host in one resource, or make sure that no request fits rules of both."),
         AnalysisCode(
             "SKN0352", "ConflictingSubsets", .warning, "Two DestinationRules define one subset of one host by different labels.",

@@ -4,7 +4,6 @@ struct AnalysisContext {
     /// Every resource of our kinds, in the order of files.
     let resources: [LoadedResource]
     let subsetNames: SubsetNames
-    let gateways: [GatewayDescription]
     /// ServiceEntries by each of their hosts, in lower case; wildcards under their own text.
     private let servicesByHost: [String: [Int]]
     private let endpoints: [[WorkloadEndpoint]]
@@ -17,7 +16,6 @@ struct AnalysisContext {
         self.configuration = configuration
         self.resources = resources
         subsetNames = SubsetNames(configuration.destinationRules)
-        gateways = resources.filter { $0.id.kind == "Gateway" }.map(GatewayDescription.init)
         var byHost: [String: [Int]] = [:]
         for (index, service) in configuration.serviceEntries.enumerated() {
             for host in Set(service.hosts.map { $0.lowercased() }) { byHost[host, default: []].append(index) }
@@ -106,40 +104,19 @@ struct WorkloadsByLabel {
     }
 }
 
-/// What the checks need of a Gateway, which the proxy does not act upon yet.
-struct GatewayDescription {
-    struct Server {
-        var position: SourcePosition
-        var port: UInt16
-        var bind: String
-        /// `namespace/host` split; the namespace is `*` when none is written, and the Gateway's own for `.`.
-        var hosts: [(namespace: String, host: String)]
-    }
-    var id: ResourceID
-    var selector: [String: String]
-    var servers: [Server]
-    /// Hosts by the namespace of the VirtualServices that may use them; `*` = all.
-    private var hosts: [String: HostSet] = [:]
+/// The hosts of a Gateway's servers by the namespace of the VirtualServices that may be served there; `*` = any.
+struct GatewayHosts {
+    private var byNamespace: [String: HostSet] = [:]
 
-    init(_ resource: LoadedResource) {
-        id = resource.id
-        selector = resource.spec.stringMap("selector")
-        let own = resource.id.namespace
-        servers = resource.spec.children("servers").map { server in
-            Server(
-                position: server.position, port: server.child("port")?.port("number") ?? 0, bind: server.string("bind") ?? "",
-                hosts: server.strings("hosts").map { text in
-                    let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false).map { String($0).lowercased() }
-                    if parts.count == 1 { return ("*", parts[0]) }
-                    return (parts[0] == "." ? own : parts[0], parts[1])
-                })
+    init(_ gateway: Gateway) {
+        for scope in gateway.servers.flatMap(\.hosts) {
+            byNamespace[scope.namespace == "." ? gateway.id.namespace : scope.namespace, default: HostSet()].insert(scope.host)
         }
-        for (namespace, host) in servers.flatMap(\.hosts) { hosts[namespace, default: HostSet()].insert(host) }
     }
 
-    /// Whether a VirtualService of a namespace may be served at one of its hosts (resolved, in lower case).
-    func serves(_ wanted: [String], from namespace: String) -> Bool {
-        [hosts["*"], hosts[namespace]].contains { set in set.map { set in wanted.contains(where: set.overlaps) } ?? false }
+    /// Whether a VirtualService of a namespace is served at one of these hosts (resolved, in lower case).
+    func serve(_ wanted: [String], from namespace: String) -> Bool {
+        [byNamespace["*"], byNamespace[namespace]].contains { set in set.map { set in wanted.contains(where: set.overlaps) } ?? false }
     }
 }
 

@@ -33,6 +33,8 @@ enum RouteReachability {
     }
 
     private static func checkHTTP(_ rule: VirtualService, _ budget: inout Int, _ report: inout AnalysisReport) {
+        // A delegate's conditions count together with its parent's, which may replace them.
+        guard !rule.hosts.isEmpty else { return }
         var earlier = EarlierMatches()
         for (index, route) in rule.http.enumerated() {
             // A delegate's rules have conditions of their own, so neither end of the comparison is known here.

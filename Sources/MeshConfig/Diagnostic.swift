@@ -36,7 +36,7 @@ public struct Diagnostic: Sendable, Hashable {
     static let messageBytes = 2048
     static let fieldBytes = 512
 
-    private static func bounded(_ text: String, _ limit: Int) -> String {
+    static func bounded(_ text: String, _ limit: Int) -> String {
         text.utf8.count <= limit ? text : String(text.unicodeScalars.prefix(limit - 3)) + "..."
     }
 

@@ -99,8 +99,12 @@ struct AnalyzeCommand: ParsableCommand {
     }
 
     private func showDifferences(_ fixes: [DeprecationFix], _ analysis: MeshAnalysis) throws {
-        for fix in fixes { print(fix.diff, terminator: "") }
-        for note in fixes.flatMap(\.left) { complain("skein: \(note.line)") }
+        switch output {
+        case .text:
+            for fix in fixes { print(fix.diff, terminator: "") }
+            for note in fixes.flatMap(\.left) { complain("skein: \(note.line)") }
+        case .json: print("{\"diff\":\(JSONText.quote(fixes.map(\.diff).joined())),\(notes(fixes))}")
+        }
         if analysis.isIncomplete { throw ExitStatus.badInput }
         if fixes.contains(where: \.hasChanges) { throw ExitStatus.findings }
     }
@@ -136,16 +140,18 @@ struct AnalyzeCommand: ParsableCommand {
         return text
     }
 
-    private func printJSON(_ analysis: MeshAnalysis, _ fixes: [DeprecationFix]) {
+    /// What was rewritten and what was left, as two JSON fields.
+    private func notes(_ fixes: [DeprecationFix]) -> String {
         func note(_ note: DeprecationFix.Note) -> String {
             "{\"file\":\(JSONText.quote(note.position.file)),\"line\":\(note.position.line),\"column\":\(note.position.column),\"message\":\(JSONText.quote(note.text))}"
         }
+        return "\"rewritten\":[\(fixes.flatMap(\.rewritten).map(note).joined(separator: ","))],\"left\":[\(fixes.flatMap(\.left).map(note).joined(separator: ","))]"
+    }
+
+    private func printJSON(_ analysis: MeshAnalysis, _ fixes: [DeprecationFix]) {
         var text = "{\"findings\":[\(shown(analysis).map(\.json).joined(separator: ","))],\"errors\":\(analysis.count(.error)),"
         text += "\"warnings\":\(analysis.count(.warning)),\"infos\":\(analysis.count(.notice)),\"omitted\":\(analysis.omitted),\"suppressed\":\(analysis.suppressedCount)"
-        if fix {
-            text += ",\"rewritten\":[\(fixes.flatMap(\.rewritten).map(note).joined(separator: ","))]"
-            text += ",\"left\":[\(fixes.flatMap(\.left).map(note).joined(separator: ","))]"
-        }
+        if fix { text += ",\(notes(fixes))" }
         print(text + "}")
     }
 

@@ -102,6 +102,7 @@ def test_fix_rewrites_and_says_so(tmp_path):
     dry = analyze("--fix", "--dry-run", path)
     assert dry.returncode == 79 and path.read_text() == DEPRECATED
     assert dry.stdout.startswith(f"--- {path}\n+++ {path}\n@@ ")
+    assert json.loads(analyze("--fix", "--dry-run", "-o", "json", path).stdout)["diff"] == dry.stdout
     if shutil.which("patch"):
         copy = tmp_path / "copy.yaml"
         copy.write_text(DEPRECATED)

@@ -253,6 +253,8 @@ import Testing
         ("[{destination: {host: a.local}, weight: 100}, {destination: {host: b.local}}]", ["SKN0363"]),
         ("[{destination: {host: a.local}, weight: 50}]", []), ("[{destination: {host: a.local}}]", []),
         ("[{destination: {host: a.local}, weight: 0}, {destination: {host: b.local}, weight: 0}]", ["IST0106"]),
+        // A sum that wraps around to 2 was the end of the process.
+        ("[{destination: {host: a.local}, weight: 9223372036854775807}, {destination: {host: b.local}, weight: 9223372036854775807}, {destination: {host: b.local}, weight: 4}]", ["SKN0104", "SKN0104", "SKN0104"]),
     ])
     func weights(route: String, expected: [String]) { #expect(Self.codes(Self.join(Self.base, Self.rule("- route: \(route)"))) == expected) }
 
@@ -294,6 +296,7 @@ import Testing
 
     @Test(arguments: [
         ("[{number: 80, name: web}]", ["IST0118"]), ("[{number: 80, name: web, protocol: HTTP}]", []),
+        ("[{number: 53, name: dns, protocol: UDP}]", ["IST0133"]),
         ("[{number: 80, name: http-web, protocol: TCP}]", ["SKN0365"]), ("[{number: 80, name: tcp, protocol: HTTP}]", ["SKN0365"]),
         ("[{number: 443, name: https, protocol: HTTP}]", ["SKN0365"]), ("[{number: 80, name: http2, protocol: GRPC}]", []),
         ("[{number: 443, name: https, protocol: TLS}]", []), ("[{number: 443, name: tls-x, protocol: TCP}]", []), ("[{number: 80, name: httpd, protocol: TCP}]", []),

@@ -6,7 +6,7 @@ public struct Finding: Sendable, Hashable {
 
     public init(_ diagnostic: Diagnostic, hint: String) {
         self.diagnostic = diagnostic
-        self.hint = Diagnostic.printable(hint)
+        self.hint = Diagnostic.printable(Diagnostic.bounded(hint, Diagnostic.messageBytes))
     }
 
     /// A finding of loading or compiling, whose message may hold what to do as well: that becomes the hint.

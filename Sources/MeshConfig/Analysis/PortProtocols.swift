@@ -2,19 +2,13 @@
 enum PortProtocols {
     static func check(_ context: AnalysisContext, _ report: inout AnalysisReport) {
         let originating = hostsWithTLS(context)
-        for service in context.configuration.serviceEntries {
+        for (resource, service) in zip(context.resources(of: "ServiceEntry"), context.configuration.serviceEntries) {
             let isOriginating = service.hosts.contains { originating.contains($0.lowercased()) }
-            for (index, port) in service.ports.enumerated() where port.number > 0 {
-                check(port, "spec.ports[\(index)]", service.id, isOriginating: isOriginating, &report)
-            }
+            for reader in resource.spec.children("ports") { check(reader, service.id, isOriginating: isOriginating, &report) }
         }
-        for sidecar in context.configuration.sidecars {
-            for (index, listener) in sidecar.ingress.enumerated() where listener.port.number > 0 {
-                check(listener.port, "spec.ingress[\(index)].port", sidecar.id, isOriginating: false, &report)
-            }
-            for (index, listener) in sidecar.egress.enumerated() {
-                guard let port = listener.port, port.number > 0 else { continue }
-                check(port, "spec.egress[\(index)].port", sidecar.id, isOriginating: false, &report)
+        for resource in context.resources(of: "Sidecar") {
+            for listener in resource.spec.children("ingress") + resource.spec.children("egress") {
+                if let reader = listener.child("port") { check(reader, resource.id, isOriginating: false, &report) }
             }
         }
     }
@@ -42,12 +36,16 @@ enum PortProtocols {
         }
     }
 
-    private static func check(_ port: ServicePort, _ field: String, _ id: ResourceID, isOriginating: Bool, _ report: inout AnalysisReport) {
+    private static func check(_ reader: NodeReader, _ id: ResourceID, isOriginating: Bool, _ report: inout AnalysisReport) {
+        let port = ServicePort(reader: reader)
+        guard port.number > 0 else { return }
         let named = Family(portName: port.name)
         guard port.protocol != .unspecified else {
+            // One that is not proxied (UDP) is written all the same.
+            if reader.string("protocol")?.isEmpty == false { return }
             let guess = named.map { $0 == .http ? "protocol: HTTP" : "protocol: \($0.rawValue)" }
             report.add(
-                .portWithoutProtocol, id, port.position, "\(field).protocol",
+                .portWithoutProtocol, id, port.position, "\(reader.path).protocol",
                 "port \(port.number) has no protocol: the first bytes of each connection decide what it is, whatever the name \"\(port.name.prefix(63))\" says",
                 hint: guess.map { "Write \($0), if that is what it is." })
             return
@@ -56,7 +54,7 @@ enum PortProtocols {
         // TLS that is passed on unread is TCP; and a proxy that speaks TLS to the endpoint gets the port named after that.
         if named == .tls, declared == .tcp || isOriginating { return }
         report.add(
-            .portNameContradicts, id, port.position, field,
+            .portNameContradicts, id, port.position, reader.path,
             "port \(port.number) is named \"\(port.name.prefix(63))\" and has protocol \(port.protocol.rawValue), so it is read as \(declared.rawValue)")
     }
 

@@ -11,8 +11,9 @@ enum WeightFindings {
     private static func check(_ route: NodeReader, _ id: ResourceID, _ report: inout AnalysisReport) {
         let destinations = route.children("route")
         guard destinations.count > 1 else { return }
-        let weights = destinations.map { $0.has("weight") ? max(0, $0.integer("weight") ?? 0) : nil }
-        let total = weights.reduce(Int64(0)) { $0.addingReportingOverflow($1 ?? 0).partialValue }
+        // What is beyond the range is loading's to refuse; clamped, no sum of them overflows.
+        let weights = destinations.map { $0.has("weight") ? min(max(0, $0.integer("weight") ?? 0), Int64(Int32.max)) : nil }
+        let total = weights.reduce(Int64(0)) { $0 + ($1 ?? 0) }
         guard total > 0 else { return }
         for (destination, weight) in zip(destinations, weights) {
             let host = destination.child("destination")?.string("host") ?? "it"

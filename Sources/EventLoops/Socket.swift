@@ -158,7 +158,7 @@ public enum Socket {
         Int32(bitPattern: SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
     }
 
-    private static func outcome() -> TransferResult {
+    static func outcome() -> TransferResult {
         let code = skein_errno()
         return code == EAGAIN || code == EINTR ? .wouldBlock : .failed(code)
     }

@@ -17,11 +17,16 @@ public struct DestinationRule: Sendable {
     public func policy(subset subsetName: String, port: UInt16) -> TrafficPolicy {
         var merged = TrafficPolicy.settings(of: trafficPolicy, port: port)
         guard !subsetName.isEmpty, let own = subset(named: subsetName)?.trafficPolicy else { return merged }
-        if let perPort = own.portLevelSettings.first(where: { $0.port == port }) { return perPort.asPolicy }
+        merged.retryBudget = own.retryBudget ?? merged.retryBudget
+        merged.tunnel = own.tunnel ?? merged.tunnel
+        merged.proxyProtocol = own.proxyProtocol ?? merged.proxyProtocol
+        if let perPort = own.portLevelSettings.first(where: { $0.port == port }) {
+            merged.replaceGroups(by: perPort)
+            return merged
+        }
         merged.loadBalancer = own.loadBalancer ?? merged.loadBalancer
         merged.connectionPool = own.connectionPool ?? merged.connectionPool
         merged.outlierDetection = own.outlierDetection ?? merged.outlierDetection
-        merged.retryBudget = own.retryBudget ?? merged.retryBudget
         return merged
     }
 }
@@ -39,14 +44,38 @@ public struct TrafficPolicy: Sendable {
     public var connectionPool: ConnectionPoolSettings?
     public var outlierDetection: OutlierDetectionSettings?
     public var retryBudget: RetryBudgetSettings?
+    public var tunnel: TunnelSettings?
+    public var proxyProtocol: ProxyProtocolVersion?
     public var portLevelSettings: [PortTrafficPolicy] = []
 
     static func settings(of policy: TrafficPolicy?, port: UInt16) -> TrafficPolicy {
         guard var policy else { return TrafficPolicy() }
-        if let perPort = policy.portLevelSettings.first(where: { $0.port == port }) { return perPort.asPolicy }
+        if let perPort = policy.portLevelSettings.first(where: { $0.port == port }) { policy.replaceGroups(by: perPort) }
         policy.portLevelSettings = []
         return policy
     }
+
+    /// A port's settings replace the groups that ports have, also where they leave one out.
+    mutating func replaceGroups(by port: PortTrafficPolicy) {
+        loadBalancer = port.loadBalancer
+        connectionPool = port.connectionPool
+        outlierDetection = port.outlierDetection
+    }
+}
+
+/// TCP connections to the destination go on from it, as a proxy, to somewhere else (RFC 9110 9.3.6).
+public struct TunnelSettings: Sendable {
+    public var position: SourcePosition
+    /// `POST` instead of CONNECT.
+    public var usesPOST: Bool
+    public var targetHost: String
+    public var targetPort: UInt16
+}
+
+/// Who the client is, told to the endpoint before the first byte (haproxy.org, "The PROXY protocol").
+public enum ProxyProtocolVersion: String, Sendable {
+    case v1 = "V1"
+    case v2 = "V2"
 }
 
 /// Retries as a share of the requests in flight (semantics 2.3).
@@ -55,6 +84,8 @@ public struct RetryBudgetSettings: Sendable {
     public var percent: Double
     /// Retries always allowed; default 3.
     public var minRetryConcurrency: UInt32
+    /// The share is one of the requests begun within this time; 0 = of those in flight.
+    public var intervalNanoseconds: Int64
 }
 
 public struct PortTrafficPolicy: Sendable {
@@ -62,10 +93,6 @@ public struct PortTrafficPolicy: Sendable {
     public var loadBalancer: LoadBalancerSettings?
     public var connectionPool: ConnectionPoolSettings?
     public var outlierDetection: OutlierDetectionSettings?
-
-    var asPolicy: TrafficPolicy {
-        TrafficPolicy(loadBalancer: loadBalancer, connectionPool: connectionPool, outlierDetection: outlierDetection)
-    }
 }
 
 /// Requests that are alike in one thing go to one endpoint.
@@ -73,7 +100,8 @@ public struct ConsistentHashSettings: Sendable {
     public enum Key: Sendable {
         case header(String)
         /// With a lifetime (nanoseconds) a cookie is made for clients that bring none; 0 = for their session.
-        case cookie(name: String, path: String, lifetime: Int64?)
+        /// `attributes`: what else the cookie says, in the order written (`SameSite=Strict`; without a value `Secure`).
+        case cookie(name: String, path: String, lifetime: Int64?, attributes: [(name: String, value: String)])
         case sourceIP
         case queryParameter(String)
     }

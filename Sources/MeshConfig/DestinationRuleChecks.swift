@@ -30,6 +30,10 @@ extension Findings {
         if let tunnel = policy.child("tunnel") {
             require(tunnel, "targetHost", "where the tunnel ends")
             range(tunnel, "targetPort", 1...65535)
+            if let host = tunnel.string("targetHost"), IPAddress.family(host) == nil, let problem = HostName.problem(host, wildcard: false) {
+                error(tunnel.position("targetHost"), "\(tunnel.path).targetHost", "host \"\(host)\" \(problem)")
+            }
+            if !tunnel.has("targetPort") { error(tunnel.position, "\(tunnel.path).targetPort", "targetPort is required: 1 to 65535") }
             if let name = tunnel.string("protocol"), !name.isEmpty, name != "CONNECT", name != "POST" {
                 error(tunnel.position("protocol"), "\(tunnel.path).protocol", "\"\(name)\" is not accepted; CONNECT or POST")
             }
@@ -84,7 +88,7 @@ extension Findings {
             if !["httpHeaderName", "httpCookie", "useSourceIp", "httpQueryParameterName"].contains(where: hash.has) {
                 error(hash.position, hash.path, "one of httpHeaderName, httpCookie, useSourceIp or httpQueryParameterName is required")
             }
-            if let cookie = hash.child("httpCookie") { require(cookie, "name", "the cookie to hash") }
+            if let cookie = hash.child("httpCookie") { check(cookie: cookie) }
         }
         if let warmup = balancer.child("warmup") {
             if !warmup.has("duration") { error(warmup.position, warmup.path, "duration is required") }
@@ -101,6 +105,21 @@ extension Findings {
             for entry in locality.children("distribute") {
                 let total = entry.entries("to").reduce(Int64(0)) { $0 &+ ($1.reader.node.scalar.flatMap(NodeReader.integer) ?? 0) }
                 if total != 100 { error(entry.position, entry.path, "the shares of \"to\" add up to \(total); they must add up to 100") }
+            }
+        }
+    }
+
+    /// What becomes part of a `set-cookie` line must not end it.
+    private mutating func check(cookie: NodeReader) {
+        require(cookie, "name", "the cookie to hash")
+        func breaks(_ text: String) -> Bool { text.utf8.contains { $0 < 32 || $0 == 127 || $0 == UInt8(ascii: ";") } }
+        for name in ["name", "path"] where cookie.string(name).map(breaks) == true {
+            error(cookie.position(name), "\(cookie.path).\(name)", "must not contain \";\" or control characters")
+        }
+        for attribute in cookie.children("attributes") {
+            require(attribute, "name", "for example SameSite")
+            for name in ["name", "value"] where attribute.string(name).map(breaks) == true {
+                error(attribute.position(name), "\(attribute.path).\(name)", "must not contain \";\" or control characters")
             }
         }
     }

@@ -23,8 +23,14 @@ extension TrafficPolicy {
             connectionPool: reader.child("connectionPool").map(ConnectionPoolSettings.init(reader:)),
             outlierDetection: reader.child("outlierDetection").map(OutlierDetectionSettings.init(reader:)),
             retryBudget: reader.child("retryBudget").map {
-                RetryBudgetSettings(percent: $0.double("percent") ?? 20, minRetryConcurrency: $0.uint32("minRetryConcurrency") ?? 3)
+                RetryBudgetSettings(
+                    percent: $0.double("percent") ?? 20, minRetryConcurrency: $0.uint32("minRetryConcurrency") ?? 3,
+                    intervalNanoseconds: max(0, $0.nanoseconds("budgetInterval") ?? 0))
             },
+            tunnel: reader.child("tunnel").map {
+                TunnelSettings(
+                    position: $0.position, usesPOST: $0.string("protocol") == "POST", targetHost: $0.string("targetHost") ?? "", targetPort: $0.port("targetPort") ?? 0)
+            }, proxyProtocol: reader.child("proxyProtocol").map { $0.name("version").flatMap(ProxyProtocolVersion.init(rawValue:)) ?? .v1 },
             portLevelSettings: reader.children("portLevelSettings").compactMap { entry in
                 guard let port = entry.child("port")?.port("number") else { return nil }
                 return PortTrafficPolicy(
@@ -76,7 +82,9 @@ extension ConsistentHashSettings {
         if let name = reader.string("httpHeaderName") {
             key = .header(name)
         } else if let cookie = reader.child("httpCookie") {
-            key = .cookie(name: cookie.string("name") ?? "", path: cookie.string("path") ?? "", lifetime: cookie.nanoseconds("ttl"))
+            key = .cookie(
+                name: cookie.string("name") ?? "", path: cookie.string("path") ?? "", lifetime: cookie.nanoseconds("ttl"),
+                attributes: cookie.children("attributes").map { ($0.string("name") ?? "", $0.string("value") ?? "") })
         } else if let name = reader.string("httpQueryParameterName") {
             key = .queryParameter(name)
         } else if reader.bool("useSourceIp") == true {

@@ -8,11 +8,12 @@ enum EffectTable {
             policyRows(at: "spec.trafficPolicy") + policyRows(at: "spec.subsets.trafficPolicy")
                 + policyRows(at: "spec.trafficPolicy.portLevelSettings")
                 + policyRows(at: "spec.subsets.trafficPolicy.portLevelSettings")),
+        // A prefix for Envoy's statistics per route, of which there are none here.
+        "VirtualService": ["spec.http.match.statPrefix"],
         "ServiceEntry": ["spec.subjectAltNames", "spec.endpoints.network"],
         "WorkloadEntry": ["spec.network"],
         "Sidecar": [
-            "spec.inboundConnectionPool", "spec.outboundTrafficPolicy.egressProxy", "spec.ingress.captureMode", "spec.ingress.tls",
-            "spec.ingress.connectionPool", "spec.egress.captureMode",
+            "spec.outboundTrafficPolicy.egressProxy", "spec.ingress.captureMode", "spec.ingress.tls", "spec.egress.captureMode",
         ],
         "Telemetry": [
             "spec.metrics", "spec.targetRef", "spec.targetRefs", "spec.accessLogging.filter", "spec.tracing.customTags",
@@ -36,8 +37,7 @@ enum EffectTable {
 
     private static func policyRows(at prefix: String) -> [String] {
         [
-            "tls", "tunnel", "proxyProtocol", "retryBudget.budgetInterval",
-            "loadBalancer.consistentHash.httpCookie.attributes", "loadBalancer.sessionPersistence",
+            "tls", "loadBalancer.sessionPersistence",
         ].map { "\(prefix).\($0)" }
     }
 

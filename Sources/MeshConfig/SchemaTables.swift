@@ -64,7 +64,7 @@ enum SchemaTables {
           ignoreUriCase bool -- default: false; uri exact and prefix only
           withoutHeaders {StringMatch} -- none may match
           sourceNamespace string -- namespace of the caller; default: any
-          statPrefix string
+          statPrefix string -- there are no statistics of single routes
         HTTPRouteDestination
           destination Destination -- required
           weight int32 -- share of the sum over the route; default: 0, or everything for a single destination

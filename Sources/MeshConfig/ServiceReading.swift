@@ -39,6 +39,7 @@ extension Sidecar {
             id: id, position: position, workloadSelector: spec.child("workloadSelector")?.stringMap("labels"),
             ingress: spec.children("ingress").map(IngressListener.init(reader:)),
             egress: spec.children("egress").map(EgressListener.init(reader:)),
+            inboundConnectionPool: spec.child("inboundConnectionPool").map(ConnectionPoolSettings.init(reader:)),
             outboundTrafficPolicy: spec.child("outboundTrafficPolicy")?.name("mode").flatMap(
                 MeshSettings.OutboundTrafficMode.init(rawValue:)))
     }
@@ -49,7 +50,8 @@ extension Sidecar.IngressListener {
         let port = reader.child("port") ?? reader
         self.init(
             position: reader.position, port: ServicePort(reader: port), bind: reader.string("bind") ?? "",
-            defaultEndpoint: reader.string("defaultEndpoint").flatMap(Sidecar.LocalEndpoint.init(text:)))
+            defaultEndpoint: reader.string("defaultEndpoint").flatMap(Sidecar.LocalEndpoint.init(text:)),
+            connectionPool: reader.child("connectionPool").map(ConnectionPoolSettings.init(reader:)))
     }
 }
 

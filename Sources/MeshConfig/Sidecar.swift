@@ -7,6 +7,8 @@ public struct Sidecar: Sendable {
     public var ingress: [IngressListener]
     /// Empty = one listener that sees everything (`*/*`).
     public var egress: [EgressListener]
+    /// Of connections to the workload's application.
+    public var inboundConnectionPool: ConnectionPoolSettings?
     /// Nil = the mesh's own mode.
     public var outboundTrafficPolicy: MeshSettings.OutboundTrafficMode?
 
@@ -17,6 +19,8 @@ public struct Sidecar: Sendable {
         public var bind: String
         /// Where the application listens; nil = the same port on loopback.
         public var defaultEndpoint: LocalEndpoint?
+        /// Nil = the Sidecar's `inboundConnectionPool`.
+        public var connectionPool: ConnectionPoolSettings?
     }
 
     public struct EgressListener: Sendable {

@@ -58,6 +58,7 @@ struct MetricsWiring {
         health.upstreamConnectFailuresTotal = Double(statistics.upstreamConnectFailures.load(ordering: .relaxed))
         health.requestsTotal = Double(statistics.requestsTotal.load(ordering: .relaxed))
         health.acceptFailuresTotal = Double(statistics.acceptFailures.load(ordering: .relaxed))
+        health.splicedBytesTotal = Double(statistics.splicedBytes.load(ordering: .relaxed))
         health.protocolErrorsTotal = Double(statistics.protocolErrors.load(ordering: .relaxed))
         health.staleRetriesTotal = Double(statistics.staleRetries.load(ordering: .relaxed))
         health.retriesTotal = Double(statistics.retries.load(ordering: .relaxed))

@@ -1,3 +1,4 @@
+public import Primitives
 internal import Synchronization
 
 /// What a circuit breaker limits (semantics 2.4). Limits are per cluster and process: a limit of 100 is 100 over all worker threads.
@@ -68,6 +69,44 @@ extension UpstreamState {
         let limit = budget.limit(active: held(.requests, cluster: cluster), pending: held(.pending, cluster: cluster))
         // A budget is never "unlimited", however large it comes out.
         return tryAcquire(.retries, cluster: cluster, limit: min(limit, .max - 1))
+    }
+
+    /// Any thread: the same with a budget that is a share of the requests begun within the last `windowNanoseconds` (Istio's `budgetInterval`), which worker threads
+    /// tell by `requestSeen`.
+    public func tryAcquireRetry(cluster: ClusterSlot, budget: RetryBudget, windowNanoseconds: UInt64, now: MonotonicInstant) -> Bool {
+        let seen = requestsSeen(cluster: cluster, windowNanoseconds: windowNanoseconds, now: now)
+        return tryAcquire(.retries, cluster: cluster, limit: min(budget.limit(active: seen, pending: 0), .max - 1))
+    }
+
+    /// Any thread: a request has begun that a budget with a window counts.
+    public func requestSeen(cluster: ClusterSlot, windowNanoseconds: UInt64, now: MonotonicInstant) {
+        guard let row = unsafe row(cluster), windowNanoseconds > 0 else { return }
+        unsafe turnWindow(row, windowNanoseconds, now)
+        unsafe row[ClusterWord.windowCount].wrappingAdd(1, ordering: .relaxed)
+    }
+
+    /// Any thread: requests begun within the last window. Exact in the first one; after that the window before counts by the part of it that is still within
+    /// reach, as if its requests had been spread evenly.
+    public func requestsSeen(cluster: ClusterSlot, windowNanoseconds: UInt64, now: MonotonicInstant) -> UInt64 {
+        guard let row = unsafe row(cluster), windowNanoseconds > 0 else { return 0 }
+        unsafe turnWindow(row, windowNanoseconds, now)
+        let start = unsafe row[ClusterWord.windowStart].load(ordering: .relaxed)
+        let elapsed = min(windowNanoseconds, now.nanoseconds >= start ? now.nanoseconds - start : 0)
+        let before = unsafe row[ClusterWord.windowBefore].load(ordering: .relaxed)
+        let product = before.multipliedFullWidth(by: windowNanoseconds - elapsed)
+        let share = windowNanoseconds.dividingFullWidth(product).quotient
+        return unsafe row[ClusterWord.windowCount].load(ordering: .relaxed) &+ share
+    }
+
+    /// Begins a new window when the time has come. Two threads that meet here may lose a few counts, which a budget can bear.
+    private func turnWindow(_ row: UnsafeMutablePointer<Atomic<UInt64>>, _ nanoseconds: UInt64, _ now: MonotonicInstant) {
+        let start = unsafe row[ClusterWord.windowStart].load(ordering: .relaxed)
+        guard now.nanoseconds >= start, now.nanoseconds - start >= nanoseconds else { return }
+        // Windows follow each other without a gap, so that what is counted is never older than two of them.
+        let passed = (now.nanoseconds - start) / nanoseconds
+        guard unsafe row[ClusterWord.windowStart].compareExchange(expected: start, desired: start + passed * nanoseconds, ordering: .relaxed).exchanged else { return }
+        let count = unsafe row[ClusterWord.windowCount].exchange(0, ordering: .relaxed)
+        unsafe row[ClusterWord.windowBefore].store(passed == 1 ? count : 0, ordering: .relaxed)
     }
 
     /// Any thread: an acquired retry waits before its attempt. Only for show: waiting retries are part of `held(.retries)` anyway.

@@ -21,6 +21,10 @@ public final class UpstreamState: @unchecked Sendable {
         static let held = 0  // + UpstreamResource.rawValue
         static let retriesInBackOff = 4
         static let overflow = 8  // + UpstreamResource.rawValue
+        /// Requests begun in the window of a retry budget: when it began, those in it, those in the one before.
+        static let windowStart = 12
+        static let windowCount = 13
+        static let windowBefore = 14
         static let count = 16
     }
 

@@ -21,6 +21,10 @@ struct DownstreamConnection: ~Copyable {
     var input = ByteBuffer()
     /// Bytes that the kernel would not take yet.
     var output = ByteBuffer()
+    /// Bytes of a tunnel on their way to the client inside the kernel; they come before `output`.
+    var pipe = SlotID.none
+    /// Reads in a row that filled the buffer.
+    var fullReads: UInt8 = 0
     var scan = HeadScan()
     /// HTTP/1.1: the request being served. Those of an HTTP/2 connection are known to its session.
     var exchange = SlotID.none
@@ -77,4 +81,7 @@ struct DownstreamConnection: ~Copyable {
     }
 
     var isHTTP2: Bool { unsafe session != nil }
+
+    /// Everything written is with the kernel's socket.
+    var isFlushed: Bool { output.isEmpty && pipe.isNone }
 }

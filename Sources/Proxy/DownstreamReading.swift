@@ -7,15 +7,16 @@ internal import TelemetryModel
 extension ProxyWorker {
     mutating func downstreamReady(_ id: SlotID, _ events: ReadyEvents) {
         guard let connection = unsafe downstreams.pointer(id), unsafe !connection.pointee.isClosed else { return }
-        if events.contains(.error) || events.contains(.hangUp) {
-            // Both directions are gone: nobody is left to answer.
+        if events.contains(.error) {
+            // The connection was reset: nobody is left to answer.
             abandonDownstream(id)
             return
         }
-        if events.contains(.writable), unsafe !connection.pointee.output.isEmpty { flushDownstream(id) }
-        if !events.isDisjoint(with: [.readable, .readHangUp]) {
+        if events.contains(.writable), unsafe !connection.pointee.isFlushed { flushDownstream(id) }
+        // A hang-up is both ends' word that they send no more; what the client had sent before may still wait here.
+        if !events.isDisjoint(with: [.readable, .readHangUp, .hangUp]) {
             unsafe connection.pointee.isReadable = true
-            if events.contains(.readHangUp) { unsafe connection.pointee.sawHangUp = true }
+            if !events.isDisjoint(with: [.readHangUp, .hangUp]) { unsafe connection.pointee.sawHangUp = true }
             if unsafe connection.pointee.isHTTP2 && !connection.pointee.isLingering { readHTTP2Downstream(id) } else { readDownstream(id) }
         }
     }
@@ -33,7 +34,8 @@ extension ProxyWorker {
             guard let upstream = unsafe upstreams.pointer(exchange.pointee.upstream) else {
                 return unsafe exchange.pointee.flags.contains(.dropsBody)
             }
-            return unsafe upstream.pointee.output.count < limits.outputHighWatermark
+            if unsafe exchange.pointee.flags.contains(.awaitsTunnel) { return false }
+            return unsafe upstream.pointee.pipe.isNone && upstream.pointee.output.count < limits.outputHighWatermark
         }
         return false
     }
@@ -74,6 +76,16 @@ extension ProxyWorker {
                 readHTTP2Downstream(id)
                 return
             }
+            if unsafe connection.pointee.fullReads >= limits.spliceAfterReads {
+                switch unsafe spliceRequest(id, connection) {
+                case .declined: break
+                case .done: return
+                case .unfinished:
+                    resumeLater(downstream: id)
+                    return
+                }
+                if unsafe !wantsBytes(connection) { return }
+            }
             let usesScratch = unsafe connection.pointee.input.isEmpty
             let buffer =
                 unsafe usesScratch
@@ -84,6 +96,7 @@ extension ProxyWorker {
                 // An edge-triggered socket that gave less than asked for is empty, and its end comes with another event, unless it
                 // came with this one.
                 if unsafe count < buffer.count && !connection.pointee.sawHangUp { unsafe connection.pointee.isReadable = false }
+                unsafe connection.pointee.fullReads = unsafe count < buffer.count ? 0 : min(connection.pointee.fullReads + 1, limits.spliceAfterReads)
                 if unsafe connection.pointee.isLingering {
                     unsafe connection.pointee.lingeredBytes += count
                     if unsafe connection.pointee.lingeredBytes > limits.lingerBytesMax { closeDownstream(id) }
@@ -159,6 +172,7 @@ extension ProxyWorker {
                     continue
                 }
             }
+            if unsafe exchange.pointee.flags.contains(.awaitsTunnel) { return offset }
             if unsafe exchange.pointee.flags.contains(.isTunnel) {
                 unsafe exchange.pointee.record.requestBodyBytes &+= UInt64(rest.count)
                 unsafe touch(connection.pointee.exchange, exchange)
@@ -333,6 +347,7 @@ extension ProxyWorker {
     mutating func closeDownstream(_ id: SlotID) {
         guard let connection = unsafe downstreams.pointer(id), unsafe !connection.pointee.isClosed else { return }
         unsafe connection.pointee.isClosed = true
+        unsafe returnPipe(&connection.pointee.pipe)
         unsafe timers.cancel(connection.pointee.timer)
         unsafe Socket.close(connection.pointee.fd)
         closedDownstream.append(id)
@@ -360,6 +375,15 @@ extension ProxyWorker {
 
     mutating func flushDownstream(_ id: SlotID) {
         guard let connection = unsafe downstreams.pointer(id), unsafe !connection.pointee.isClosed else { return }
+        if unsafe !connection.pointee.pipe.isNone {
+            switch unsafe flushPipe(&connection.pointee.pipe, to: connection.pointee.fd) {
+            case .bytes: break
+            case .wouldBlock: return
+            case .endOfStream, .failed:
+                abandonDownstream(id)
+                return
+            }
+        }
         while unsafe !connection.pointee.output.isEmpty {
             switch unsafe Socket.write(connection.pointee.fd, connection.pointee.output.readable) {
             case .bytes(let count): unsafe connection.pointee.output.consume(count)

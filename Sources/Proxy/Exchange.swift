@@ -179,6 +179,8 @@ struct Exchange: ~Copyable {
         static let setsCookie = Flags(rawValue: 1 << 35)
         static let showsRateLimit = Flags(rawValue: 1 << 36)
         static let hasOverrides = Flags(rawValue: 1 << 37)
+        /// TCP through an HTTP proxy that has not said yes yet.
+        static let awaitsTunnel = Flags(rawValue: 1 << 38)
     }
 
     init() {}

@@ -29,6 +29,8 @@ extension ProxyWorker {
                 return
             }
             connectionID = made
+            let version = pools[pool].settings.proxyProtocol
+            if version > 0 { unsafe announceClient(exchange, to: made, version: version) }
         }
         guard let upstream = unsafe upstreams.pointer(connectionID), let session = unsafe upstream.pointee.session else { return }
         guard unsafe upstream.pointee.state == .active || startPending(exchange, pool) else {

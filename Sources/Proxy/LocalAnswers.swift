@@ -95,6 +95,7 @@ extension ProxyWorker {
             cookieScratch.append("; Path=")
             unsafe cookieScratch.append(path)
         }
+        unsafe cookieScratch.append(tables.cookieAttributes(policy))
         cookieScratch.append("; HttpOnly")
         let name: StaticString = "set-cookie"
         unsafe add(&self, UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount), cookieScratch.readable)

@@ -28,6 +28,12 @@ public struct ProxyLimits: Sendable {
     public var tcpIdleTimeoutNanoseconds: UInt64 = 3_600_000_000_000
     /// What a failed attempt counts as at least where the balancer goes by latency, so that failing fast does not look fast.
     public var failureLatencyNanoseconds: UInt64 = 1_000_000_000
+    /// Pipes of one worker through which the bytes of tunnels move inside the kernel, and the room asked for in each; beyond that they are copied.
+    public var splicePipesMax = 64
+    public var splicePipeBytes = 1 << 20
+    /// A direction of a tunnel that filled this many reads in a row is spliced; one that moves less than `spliceBytesMin` at once is copied again.
+    public var spliceAfterReads: UInt8 = 2
+    public var spliceBytesMin = 32 * 1024
     /// Open TCP connections report their bytes this often (Istio's default).
     public var tcpReportNanoseconds: UInt64 = 5_000_000_000
     /// Reading and dropping what a client still sends after it was refused, so that it sees the answer instead of a reset.

@@ -75,6 +75,8 @@ public struct ProxyWorker: ~Copyable {
     var exchanges: Slab<Exchange>
     var pools: [UpstreamPool] = []
     var freePools: [Int] = []
+    /// For tunnels that move much.
+    var pipes: Slab<SplicePipe>
     /// Pools of addresses that no configuration names.
     var passthroughPools: [PoolKey: Int] = [:]
     /// The configurations that requests still live under; `epoch` is the current one.
@@ -144,6 +146,7 @@ public struct ProxyWorker: ~Copyable {
         downstreams = Slab(countMax: handle.limits.downstreamConnectionsMax)
         upstreams = Slab(countMax: handle.limits.upstreamConnectionsMax)
         exchanges = Slab(countMax: handle.limits.downstreamConnectionsMax)
+        pipes = Slab(countMax: handle.limits.splicePipesMax)
         unsafe scratch = .allocate(byteCount: handle.limits.readBytes, alignment: 64)
         unsafe pathScratch = .allocate(capacity: handle.limits.http.targetBytesMax + 1)
         unsafe inbox = .allocate(capacity: 1)

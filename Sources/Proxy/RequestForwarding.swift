@@ -386,7 +386,7 @@ extension ProxyWorker {
             unsafe exchange.pointee.requestHead.append(head.value(at: index))
             unsafe exchange.pointee.requestHead.append(",")
         }
-        unsafe appendAddress(connection.pointee.remote, to: &exchange.pointee.requestHead)
+        unsafe Self.appendAddress(connection.pointee.remote, to: &exchange.pointee.requestHead)
         let end = unsafe exchange.pointee.requestHead.count
         unsafe exchange.pointee.requestHead.append("\r\n")
         if isEdge || !head.has(.forwardedProto) {
@@ -395,7 +395,7 @@ extension ProxyWorker {
         return start..<end
     }
 
-    private func appendAddress(_ endpoint: SocketEndpoint, to buffer: inout ByteBuffer) {
+    static func appendAddress(_ endpoint: SocketEndpoint, to buffer: inout ByteBuffer) {
         guard endpoint.family == .ipv4 else {
             // Rare, and not worth a formatter of its own: this one makes a String.
             buffer.append(string: endpoint.addressText)
@@ -609,6 +609,8 @@ extension ProxyWorker {
         }
         unsafe upstream.pointee.exchange = id
         unsafe exchange.pointee.upstream = upstreamID
+        let version = pools[pool].settings.proxyProtocol
+        if version > 0 { unsafe announceClient(exchange, to: upstreamID, version: version) }
         unsafe upstream.pointee.output.append(exchange.pointee.requestHead.readable)
         sendPendingHTTP1(id, upstreamID)
     }

@@ -180,7 +180,9 @@ extension ProxyWorker {
     /// Bytes of the response that the client has not taken yet.
     func downstreamWaiting(_ exchange: UnsafeMutablePointer<Exchange>) -> Int {
         guard let connection = unsafe downstreams.pointer(exchange.pointee.downstream) else { return 0 }
-        guard let session = unsafe connection.pointee.session else { return unsafe connection.pointee.output.count }
+        guard let session = unsafe connection.pointee.session else {
+            return unsafe connection.pointee.pipe.isNone ? connection.pointee.output.count : limits.outputHighWatermark
+        }
         return unsafe session.pointee.waiting(stream: exchange.pointee.downstreamStream)
     }
 

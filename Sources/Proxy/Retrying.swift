@@ -68,9 +68,12 @@ extension ProxyWorker {
         let entry = unsafe tables(exchange).cluster(Int(exchange.pointee.clusterIndex))
         let slot = unsafe epochs[exchange.pointee.epoch].configuration.upstreams.clusters[Int(exchange.pointee.clusterIndex)]
         let isAllowed: Bool
-        if entry.retryBudgetShare > 0 {
-            isAllowed = state.tryAcquireRetry(
-                cluster: slot, budget: RetryBudget(partsPerMillion: entry.retryBudgetShare, minRetryConcurrency: entry.retryBudgetMin))
+        if entry.hasRetryBudget {
+            let budget = RetryBudget(partsPerMillion: entry.retryBudgetShare, minRetryConcurrency: entry.retryBudgetMin)
+            isAllowed =
+                entry.retryBudgetNanoseconds > 0
+                ? state.tryAcquireRetry(cluster: slot, budget: budget, windowNanoseconds: entry.retryBudgetNanoseconds, now: now)
+                : state.tryAcquireRetry(cluster: slot, budget: budget)
         } else {
             isAllowed = state.tryAcquire(.retries, cluster: slot, limit: entry.maxRetries)
         }

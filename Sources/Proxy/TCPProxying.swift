@@ -35,6 +35,7 @@ extension ProxyWorker {
         unsafe exchange.pointee.record.cluster = cluster.name
         unsafe exchange.pointee.record.labels = cluster.labels
         unsafe exchange.pointee.attemptWait = .tcpReport
+        if let target = unsafe tables.tunnelTarget(cluster) { unsafe askForTunnel(exchange, to: target) }
         unsafe touch(id, exchange)
         if cluster.maxConnectionNanoseconds > 0 {
             unsafe exchange.pointee.timer = timers.arm(Token(.exchange, id).rawValue, at: now + cluster.maxConnectionNanoseconds)

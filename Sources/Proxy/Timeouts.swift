@@ -163,6 +163,7 @@ extension ProxyWorker {
             connectFailed(id)
         case .active:
             if let session = unsafe upstream.pointee.session, unsafe session.pointee.openStreams == 0 { closeUpstream(id) }
+            if let exchange = unsafe exchanges.pointer(upstream.pointee.exchange), unsafe exchange.pointee.flags.contains(.awaitsTunnel) { connectFailed(id) }
         case .closed: break
         }
     }

@@ -27,16 +27,18 @@ extension ProxyWorker {
     mutating func tunnelEnded(fromDownstream: Bool, _ exchange: UnsafeMutablePointer<Exchange>) {
         unsafe exchange.pointee.flags.insert(fromDownstream ? .downstreamEnded : .upstreamEnded)
         if unsafe exchange.pointee.flags.isSuperset(of: [.downstreamEnded, .upstreamEnded]) {
+            // What the endpoint has not taken yet is still for it; `flushUpstream` ends the tunnel then.
+            if let upstream = unsafe upstreams.pointer(exchange.pointee.upstream), unsafe upstream.pointee.state == .active && !upstream.pointee.isFlushed { return }
             unsafe closeTunnel(exchange)
             return
         }
         if fromDownstream {
-            if let upstream = unsafe upstreams.pointer(exchange.pointee.upstream), unsafe upstream.pointee.output.isEmpty {
+            if let upstream = unsafe upstreams.pointer(exchange.pointee.upstream), unsafe upstream.pointee.isFlushed {
                 unsafe Socket.shutdownWrite(upstream.pointee.fd)
             }
         } else if let connection = unsafe downstreams.pointer(exchange.pointee.downstream) {
             // Otherwise `flushDownstream` does it once everything is out.
-            if unsafe connection.pointee.output.isEmpty { unsafe Socket.shutdownWrite(connection.pointee.fd) }
+            if unsafe connection.pointee.isFlushed { unsafe Socket.shutdownWrite(connection.pointee.fd) }
         }
     }
 
@@ -47,7 +49,7 @@ extension ProxyWorker {
         guard let connection = unsafe downstreams.pointer(downstreamID) else { return }
         let id = unsafe connection.pointee.exchange
         finish(id)
-        if unsafe connection.pointee.output.isEmpty {
+        if unsafe connection.pointee.isFlushed {
             closeDownstream(downstreamID)
         } else {
             unsafe connection.pointee.closesAfterFlush = true

@@ -14,6 +14,9 @@ extension ProxyWorker {
         let settings = pools[pool].settings
         guard handle.shared.state.tryAcquire(.requests, cluster: settings.cluster, limit: settings.maxRequests) else { return false }
         handle.shared.state.requestBegan(pools[pool].slot)
+        if settings.retryBudgetNanoseconds > 0, unsafe exchange.pointee.retries == 0 {
+            handle.shared.state.requestSeen(cluster: settings.cluster, windowNanoseconds: settings.retryBudgetNanoseconds, now: now)
+        }
         pools[pool].active += 1
         unsafe exchange.pointee.pool = pool
         unsafe exchange.pointee.cluster = settings.cluster

@@ -21,6 +21,10 @@ struct UpstreamConnection: ~Copyable {
     var state = State.connecting
     var input = ByteBuffer()
     var output = ByteBuffer()
+    /// Bytes of a tunnel on their way to the endpoint inside the kernel; they come before `output`.
+    var pipe = SlotID.none
+    /// Reads in a row that filled the buffer.
+    var fullReads: UInt8 = 0
     var scan = HeadScan()
     var exchange = SlotID.none
     var requestsServed: UInt32 = 0
@@ -68,6 +72,9 @@ struct UpstreamConnection: ~Copyable {
     }
 
     var isHTTP2: Bool { unsafe session != nil }
+
+    /// Everything written is with the kernel's socket.
+    var isFlushed: Bool { output.isEmpty && pipe.isNone }
 }
 
 /// One endpoint of one cluster as one worker uses it.
@@ -109,6 +116,10 @@ struct PoolSettings {
     var keepalive: KeepalivePolicy
     /// The balancer goes by latency.
     var measuresLatency: Bool
+    /// Requests are counted for a retry budget; 0 = no such budget.
+    var retryBudgetNanoseconds: UInt64
+    /// Version of the PROXY protocol that connections begin with; 0 = none.
+    var proxyProtocol: UInt8
 
     init(_ entry: ClusterEntry, slot: ClusterSlot, thresholds: OutlierThresholds) {
         self.thresholds = thresholds
@@ -124,5 +135,7 @@ struct PoolSettings {
         maxConcurrentStreams = entry.maxConcurrentStreams
         keepalive = entry.keepalive
         measuresLatency = entry.balancer == .peakEWMA
+        retryBudgetNanoseconds = entry.retryBudgetNanoseconds
+        proxyProtocol = entry.proxyProtocol
     }
 }

@@ -204,6 +204,7 @@ extension ProxyWorker {
         let pool = unsafe upstream.pointee.pool
         unlist(id)
         unsafe upstream.pointee.state = .closed
+        unsafe returnPipe(&upstream.pointee.pipe)
         unsafe timers.cancel(upstream.pointee.timer)
         unsafe Socket.close(upstream.pointee.fd)
         closedUpstream.append(id)

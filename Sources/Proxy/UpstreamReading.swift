@@ -16,7 +16,7 @@ extension ProxyWorker {
                 return
             }
             connected(id)
-        } else if events.contains(.writable), unsafe !upstream.pointee.output.isEmpty {
+        } else if events.contains(.writable), unsafe !upstream.pointee.isFlushed {
             flushUpstream(id)
             markDirty(upstream: id)
         }
@@ -40,7 +40,9 @@ extension ProxyWorker {
         guard let upstream = unsafe upstreams.pointer(id) else { return }
         unsafe upstream.pointee.state = .active
         unsafe upstream.pointee.local = Socket.localEndpoint(upstream.pointee.fd)
-        setDeadline(ofUpstream: id, after: .max)
+        // An HTTP proxy must have connected further by then, too.
+        let awaitsTunnel = unsafe exchanges.pointer(upstream.pointee.exchange)?.pointee.flags.contains(.awaitsTunnel) ?? false
+        if !awaitsTunnel { setDeadline(ofUpstream: id, after: .max) }
         if let session = unsafe upstream.pointee.session {
             unsafe http2Connected(id, session)
             return
@@ -110,6 +112,15 @@ extension ProxyWorker {
 
     mutating func flushUpstream(_ id: SlotID) {
         guard let upstream = unsafe upstreams.pointer(id), unsafe upstream.pointee.state == .active else { return }
+        if unsafe !upstream.pointee.pipe.isNone {
+            switch unsafe flushPipe(&upstream.pointee.pipe, to: upstream.pointee.fd) {
+            case .bytes: break
+            case .wouldBlock: return
+            case .endOfStream, .failed:
+                upstreamEnded(id, wasClean: false)
+                return
+            }
+        }
         while unsafe !upstream.pointee.output.isEmpty {
             switch unsafe Socket.write(upstream.pointee.fd, upstream.pointee.output.readable) {
             case .bytes(let count): unsafe upstream.pointee.output.consume(count)
@@ -127,6 +138,10 @@ extension ProxyWorker {
                 unsafe exchange.pointee.record.times.upstreamSendEnd = now.nanoseconds(since: exchange.pointee.start)
             }
             if unsafe exchange.pointee.flags.contains(.isTunnel) && exchange.pointee.flags.contains(.downstreamEnded) {
+                if unsafe exchange.pointee.flags.contains(.upstreamEnded) {
+                    unsafe closeTunnel(exchange)
+                    return
+                }
                 unsafe Socket.shutdownWrite(upstream.pointee.fd)
             }
         }
@@ -157,6 +172,16 @@ extension ProxyWorker {
                 return
             }
             reads += 1
+            if unsafe upstream.pointee.fullReads >= limits.spliceAfterReads {
+                switch unsafe spliceResponse(id, upstream) {
+                case .declined: break
+                case .done: return
+                case .unfinished:
+                    resumeUpstream.append(id)
+                    return
+                }
+                if unsafe upstream.pointee.state != .active { return }
+            }
             let usesScratch = unsafe upstream.pointee.input.isEmpty
             let buffer =
                 unsafe usesScratch
@@ -165,6 +190,7 @@ extension ProxyWorker {
             switch unsafe Socket.read(upstream.pointee.fd, into: buffer) {
             case .bytes(let count):
                 if unsafe count < buffer.count && !upstream.pointee.sawHangUp { unsafe upstream.pointee.isReadable = false }
+                unsafe upstream.pointee.fullReads = unsafe count < buffer.count ? 0 : min(upstream.pointee.fullReads + 1, limits.spliceAfterReads)
                 let consumed: Int
                 if usesScratch {
                     let bytes = unsafe UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count])
@@ -207,6 +233,12 @@ extension ProxyWorker {
         var offset = 0
         while offset < bytes.count {
             let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[offset...])
+            if unsafe exchange.pointee.flags.contains(.awaitsTunnel) {
+                guard let taken = unsafe takeTunnelAnswer(exchangeID, exchange, id, rest) else { return bytes.count }
+                if taken == 0 { return offset }
+                offset += taken
+                continue
+            }
             if unsafe exchange.pointee.flags.contains(.isTunnel) {
                 unsafe exchange.pointee.record.responseBodyBytes &+= UInt64(rest.count)
                 unsafe assembly.append(rest)

@@ -27,6 +27,8 @@ public final class WorkerStatistics: Sendable {
     /// Requests taken back by their client before they were looked at.
     public let http2EarlyResets = Atomic<UInt64>(0)
     public let upstreamProtocolErrors = Atomic<UInt64>(0)
+    /// Bytes of tunnels that moved inside the kernel.
+    public let splicedBytes = Atomic<UInt64>(0)
     /// The longest time between two turns of the loop since somebody last took it, nanoseconds.
     public let turnNanosecondsMax = Atomic<UInt64>(0)
     /// Generation of the configuration in use.

@@ -13,6 +13,8 @@ public struct HashPolicy: Sendable, BitwiseCopyable {
     var name = TableRange()
     /// Of a cookie that is made when the client brings none; empty = the whole site.
     var path = TableRange()
+    /// What else such a cookie says, each with `; ` before it.
+    var attributes = TableRange()
     /// Seconds such a cookie lives; -1 = none is made, 0 = as long as the client's session.
     public var cookieSeconds: Int64 = -1
     var isMaglev = false
@@ -51,6 +53,7 @@ extension RoutingTables {
     public func hash(cookieValue digits: UnsafeRawBufferPointer) -> UInt64 { unsafe ByteHash.hash(digits, seed: Self.hashSeed) }
 
     public func cookieName(_ policy: HashPolicy) -> UnsafeRawBufferPointer { unsafe bytes(policy.name) }
+    public func cookieAttributes(_ policy: HashPolicy) -> UnsafeRawBufferPointer { unsafe bytes(policy.attributes) }
     public func cookiePath(_ policy: HashPolicy) -> UnsafeRawBufferPointer { unsafe bytes(policy.path) }
 
     private func cookie(_ name: UnsafeRawBufferPointer, _ head: borrowing MessageHead) -> UnsafeRawBufferPointer? {
@@ -126,10 +129,12 @@ extension RouteCompiler {
         case .header(let name):
             policy.key = .header
             policy.name = builder.add(text: name.lowercased())
-        case .cookie(let name, let path, let lifetime):
+        case .cookie(let name, let path, let lifetime, let attributes):
             policy.key = .cookie
             policy.name = builder.add(text: name)
             policy.path = builder.add(text: path)
+            let others = attributes.filter { $0.name.lowercased() != "httponly" }
+            policy.attributes = builder.add(text: others.map { "; \($0.name)" + ($0.value.isEmpty ? "" : "=\($0.value)") }.joined())
             policy.cookieSeconds = lifetime.map { $0 / 1_000_000_000 } ?? -1
         case .sourceIP: policy.key = .sourceIP
         case .queryParameter(let name):

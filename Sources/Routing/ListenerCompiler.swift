@@ -64,14 +64,16 @@ extension RouteCompiler {
                 let upstream = localAddress(listener, sidecar)
             else { continue }
             let plan = ListenerPlan(name: "inbound_\(endpoint)", endpoint: endpoint, side: .inbound)
-            addInbound(plan, upstream: upstream, port: listener.port.number, protocol: listener.port.protocol, &plans)
+            addInbound(
+                plan, upstream: upstream, port: listener.port.number, protocol: listener.port.protocol,
+                pool: listener.connectionPool ?? sidecar.inboundConnectionPool, &plans)
         }
         if let endpoint = inputs.inboundListener, sidecar?.ingress.isEmpty ?? true {
             // Who comes by itself means the workload's one application; who was redirected means the port it dialled.
             let application = standardApplication ?? SocketEndpoint(ipv4: 0x7F00_0001, port: 0)
             addInbound(
                 ListenerPlan(name: "inbound", endpoint: endpoint, side: .inbound), upstream: application, port: application.port,
-                protocol: .unspecified, &plans)
+                protocol: .unspecified, pool: sidecar?.inboundConnectionPool, &plans)
             let last = builder.listeners.count - 1
             builder.listeners[last].isCapture = true
             builder.listeners[last].passthrough = passthroughCluster(named: "InboundPassthroughCluster", labels: builder.listeners[last].labels)
@@ -109,7 +111,8 @@ extension RouteCompiler {
     }
 
     private mutating func addInbound(
-        _ plan: ListenerPlan, upstream: SocketEndpoint, port: UInt16, protocol spoken: ServicePort.ApplicationProtocol, _ plans: inout [ListenerPlan]
+        _ plan: ListenerPlan, upstream: SocketEndpoint, port: UInt16, protocol spoken: ServicePort.ApplicationProtocol, pool: ConnectionPoolSettings?,
+        _ plans: inout [ListenerPlan]
     ) {
         var identity = IdentityLabels()
         inputs.node.describeDestination(&identity)
@@ -129,6 +132,7 @@ extension RouteCompiler {
         cluster.labels = labels
         cluster.all.totalWeight = 1
         cluster.isHTTP2 = spoken == .http2 || spoken == .grpc
+        if let pool { apply(pool, to: &cluster) }
         let start = builder.endpoints.count
         builder.endpoints.append(EndpointEntry(address: upstream, weight: 1, cluster: UInt32(builder.clusters.count), labels: labels))
         cluster.all.endpoints = builder.range(start, builder.endpoints.count)

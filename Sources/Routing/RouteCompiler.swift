@@ -204,10 +204,13 @@ public struct RouteCompiler: ~Copyable {
         cluster.isHTTP2 = port.protocol == .http2 || port.protocol == .grpc
         let policy = rule?.policy(subset: subset, port: port.number)
         if let budget = policy?.retryBudget {
+            cluster.hasRetryBudget = true
             cluster.retryBudgetShare = FaultPolicy.share(percent: budget.percent)
             cluster.retryBudgetMin = budget.minRetryConcurrency
+            cluster.retryBudgetNanoseconds = UInt64(budget.intervalNanoseconds)
         }
         apply(policy, to: &cluster)
+        if let tunnel = policy?.tunnel { apply(tunnel, of: rule, to: &cluster) }
         let upstreamPolicies = upstreamPolicies(host: host, subset: subset)
         for own in upstreamPolicies { apply(own, to: &cluster) }
         if let check = upstreamPolicies.last(where: { $0.healthCheck != nil })?.healthCheck {
@@ -262,7 +265,27 @@ public struct RouteCompiler: ~Copyable {
             cluster.warmup = WarmupPolicy(
                 nanoseconds: UInt64(max(0, warmup.durationNanoseconds)), minimum: warmup.minimumPercent / 100, aggression: warmup.aggression)
         }
-        guard let pool = policy?.connectionPool else { return }
+        if let pool = policy?.connectionPool { apply(pool, to: &cluster) }
+        if let version = policy?.proxyProtocol {
+            cluster.proxyProtocol = version == .v1 ? 1 : 2
+            // What a connection has said of its client holds for no other.
+            cluster.maxRequestsPerConnection = 1
+            cluster.maxConcurrentStreams = 1
+        }
+    }
+
+    private mutating func apply(_ tunnel: TunnelSettings, of rule: DestinationRule?, to cluster: inout ClusterEntry) {
+        guard !tunnel.usesPOST, !cluster.isHTTP2 else {
+            report(
+                .notice, "SKN0201", tunnel.position, rule?.id, "spec.trafficPolicy.tunnel",
+                "tunnels by POST or over HTTP/2 are accepted, not yet in effect: TCP goes to the destination itself. CONNECT over HTTP/1.1 is in effect.")
+            return
+        }
+        let host = tunnel.targetHost.contains(":") ? "[\(tunnel.targetHost)]" : tunnel.targetHost
+        cluster.tunnelTarget = builder.add(text: "\(host):\(tunnel.targetPort)")
+    }
+
+    func apply(_ pool: ConnectionPoolSettings, to cluster: inout ClusterEntry) {
         if pool.upgradesToHTTP2 { cluster.isHTTP2 = true }
         // 0 cannot be told from absent in Istio's resource (semantics 2.4).
         if let limit = pool.maxConnections, limit > 0 { cluster.maxConnections = limit }

@@ -182,9 +182,16 @@ public struct ClusterEntry: Sendable, BitwiseCopyable {
     public var maxPendingRequests = UInt32.max
     public var maxRequests = UInt32.max
     public var maxRetries = UInt32.max
-    /// Retries as a share of active requests, parts per million, and how many are always allowed; 0 = `maxRetries` decides.
+    /// A budget instead of `maxRetries`: a share of the requests, parts per million, and how many are always allowed.
+    public var hasRetryBudget = false
     public var retryBudgetShare: UInt32 = 0
     public var retryBudgetMin: UInt32 = 3
+    /// The share is one of the requests begun within this time; 0 = of those in flight.
+    public var retryBudgetNanoseconds: UInt64 = 0
+    /// Told to an endpoint before the first byte: the client's address, in this version of the PROXY protocol; 0 = nothing.
+    public var proxyProtocol: UInt8 = 0
+    /// `host:port` that the endpoint, an HTTP proxy, is asked to CONNECT TCP to; empty = TCP is for the endpoint itself.
+    var tunnelTarget = TableRange()
     public var outlier = OutlierPolicy()
     /// Goes to the address that a captured client dialled, whatever the endpoints are (`simple: PASSTHROUGH`).
     public var prefersDialled = false
@@ -297,6 +304,11 @@ public struct RoutingTables: BitwiseCopyable {
     public func endpoint(_ index: Int) -> EndpointEntry {
         unsafe precondition(index >= 0 && index < endpointCount)
         return unsafe endpointTable[index]
+    }
+
+    /// Where TCP of a cluster goes on to from its endpoint; nil = nowhere.
+    public func tunnelTarget(_ cluster: ClusterEntry) -> UnsafeRawBufferPointer? {
+        cluster.tunnelTarget.count == 0 ? nil : unsafe bytes(cluster.tunnelTarget)
     }
 
     @inline(__always)

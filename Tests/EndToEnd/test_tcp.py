@@ -1,6 +1,7 @@
 """Connections that are not read as HTTP: TCP ports, server names, undeclared protocols, and redirected connections in network namespaces."""
 
 import contextlib
+import hashlib
 import os
 import pathlib
 import shutil
@@ -43,6 +44,7 @@ class Echo:
         class Server(socketserver.ThreadingTCPServer):
             allow_reuse_address = True
             daemon_threads = True
+            request_queue_size = 1024
 
         self.server = Server(("127.0.0.1", 0), Handler)
         self.port = self.server.server_address[1]
@@ -122,8 +124,157 @@ def test_bulk_with_a_slow_reader(start):
         before = rss(skein)
         wait_for(lambda: stalled(skein), what="the pause of the sender")
         assert rss(skein) - before < 4096, "KiB for a slow reader"
-        got = 1000 + len(read_all(s))
+        got = 1000 + sum(len(piece) for piece in received(s))
     assert got >= size, got
+
+
+def stream(seed, size):
+    """Bytes that tell when one is missing, twice there or out of order."""
+    block = hashlib.sha256(str(seed).encode()).digest() * 2048
+    sent = 0
+    while sent < size:
+        piece = sent.to_bytes(8, "big") + block[8:]
+        yield piece[: size - sent]
+        sent += len(piece)
+
+
+def digest(pieces):
+    total = hashlib.sha256()
+    count = 0
+    for piece in pieces:
+        total.update(piece)
+        count += len(piece)
+    return count, total.hexdigest()
+
+
+def received(s):
+    while piece := s.recv(1 << 18):
+        yield piece
+
+
+def test_bulk_moves_inside_the_kernel_and_arrives_whole_both_ways_at_once(start):
+    """Large transfers are spliced; what goes through the pipe must keep its order with what is copied before and after, and the ends must come last."""
+    size = 48 << 20
+    seen = []
+
+    def both(s):
+        reader = threading.Thread(target=lambda: seen.append(digest(received(s))))
+        reader.start()
+        for piece in stream("down", size):
+            s.sendall(piece)
+        s.sendall(b"end")
+        s.shutdown(socket.SHUT_WR)
+        reader.join()
+
+    echo = Echo(handle=both)
+    port = free_port()
+    skein = start(config(port, "TCP", [echo.port]), arguments=["--workers", "1"])
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as s:
+
+        def send():
+            for piece in stream("up", size):
+                s.sendall(piece)
+            s.sendall(b"end")
+            s.shutdown(socket.SHUT_WR)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        got = digest(received(s))
+        sender.join()
+    assert got == digest([*stream("down", size), b"end"])
+    wait_for(lambda: seen, what="the server's end")
+    assert seen == [digest([*stream("up", size), b"end"])]
+    assert skein.samples("skein_proxy_spliced_bytes_total") > size
+    wait_for(lambda: skein.samples("istio_tcp_connections_closed_total") == 1, what="the closed connection")
+    assert skein.samples("istio_tcp_sent_bytes_total") == skein.samples("istio_tcp_received_bytes_total") == size + 3
+
+
+def test_more_bulk_than_pipes_and_peers_that_leave_in_the_middle(start):
+    """Pipes are few: the rest is copied. Whoever leaves in the middle leaves no descriptor behind, and none of its bytes to the next tunnel."""
+
+    def pour(s):
+        for piece in stream("many", 2 << 20):
+            s.sendall(piece)
+
+    echo = Echo(handle=pour)
+    port = free_port()
+    skein = start(config(port, "TCP", [echo.port]), arguments=["--workers", "1"])
+
+    def descriptors():
+        return len(list(pathlib.Path(f"/proc/{skein.process.pid}/fd").iterdir()))
+
+    before = descriptors()
+    for _ in range(2):
+        clients = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(100)]
+        wait_for(lambda: stalled(skein), what="senders that wait")
+        for client in clients[::2]:
+            client.close()
+        expected = digest(stream("many", 2 << 20))
+        for client in clients[1::2]:
+            assert digest(received(client)) == expected
+            client.close()
+    wait_for(lambda: skein.samples("istio_tcp_connections_closed_total") == 200, what="the ends")
+    # Two ends of each pipe that is kept for the next tunnel.
+    assert descriptors() <= before + 2 * 64
+    assert skein.samples("skein_proxy_spliced_bytes_total") > 0
+
+
+@pytest.mark.parametrize("size", [3000, 24 << 20])
+def test_what_a_client_sent_before_its_end_arrives_though_the_server_ended_first(start, size):
+    """Each direction ends on its own: the server says its end at once and then reads slowly what the client had sent before its own end."""
+    go, seen = threading.Event(), []
+
+    def early(s):
+        s.sendall(b"done")
+        s.shutdown(socket.SHUT_WR)
+        go.wait(20)
+        seen.append(digest(received(s)))
+
+    echo = Echo(handle=early)
+    port = free_port()
+    skein = start(config(port, "TCP", [echo.port]), arguments=["--workers", "1"])
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as s:
+        assert read_all(s) == b"done"
+
+        def send():
+            for piece in stream("late", size):
+                s.sendall(piece)
+            s.shutdown(socket.SHUT_WR)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        wait_for(lambda: stalled(skein), what="the pause")
+        go.set()
+        sender.join()
+        wait_for(lambda: seen, what="the server's end")
+    assert seen == [digest(stream("late", size))]
+    wait_for(lambda: skein.samples("istio_tcp_connections_closed_total") == 1, what="the closed connection")
+    assert skein.samples("istio_tcp_received_bytes_total") == size
+
+
+def test_a_slow_server_holds_back_its_client(start):
+    release = threading.Event()
+    seen = []
+
+    def slow(s):
+        s.recv(1 << 16)
+        release.wait(30)
+        seen.append(sum(len(piece) for piece in received(s)))
+
+    echo = Echo(handle=slow)
+    port = free_port()
+    skein = start(config(port, "TCP", [echo.port]), arguments=["--workers", "1"])
+    size = 64 << 20
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as s:
+        before = rss(skein)
+        sender = threading.Thread(target=lambda: [s.sendall(piece) for piece in stream("slow", size)] and s.shutdown(socket.SHUT_WR))
+        sender.start()
+        wait_for(lambda: stalled(skein), what="the pause of the client")
+        assert rss(skein) - before < 4096, "KiB for a slow server"
+        release.set()
+        sender.join()
+        wait_for(lambda: seen, what="the server's end")
+    assert size - (1 << 16) <= seen[0] < size
 
 
 def rss(skein):
@@ -271,3 +422,78 @@ spec:
     with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
         with pytest.raises((ssl.SSLError, OSError)):
             ssl.create_default_context().wrap_socket(raw, server_hostname="c.example")
+
+
+class Connecting:
+    """An HTTP proxy that answers CONNECT as told, and connects where it was asked to."""
+
+    def __init__(self, answer=b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"):
+        self.heads = []
+        self.answer = answer
+        self.echo = Echo(handle=self.serve)
+
+    def serve(self, s):
+        data = b""
+        while b"\r\n\r\n" not in data:
+            piece = s.recv(1)
+            if not piece:
+                return
+            data += piece
+        self.heads.append(data)
+        if self.answer is None:
+            s.recv(1)
+            return
+        # In pieces, with an interim answer first.
+        for piece in (b"HTTP/1.1 103 Early Hints\r\n\r\n", self.answer[:9], self.answer[9:]):
+            s.sendall(piece)
+        if b" 200 " not in self.answer:
+            return
+        s.sendall(b"hello,")
+        for piece in received(s):
+            s.sendall(piece)
+
+
+def tunnel(port, proxy, extra=""):
+    return config(port, "TCP", [proxy.echo.port], f"""
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: db, namespace: default}}
+spec:
+  host: db.local
+  trafficPolicy:
+    tunnel: {{protocol: CONNECT, targetHost: far.example, targetPort: 443}}
+{extra}
+""")
+
+
+def test_tcp_goes_on_through_an_http_proxy(start):
+    """DestinationRule `tunnel`: CONNECT first; nothing of the client goes out before the proxy has agreed, nothing of its answer reaches the client."""
+    proxy = Connecting()
+    port = free_port()
+    skein = start(tunnel(port, proxy), arguments=["--workers", "1"])
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as s:
+        s.sendall(b"early")
+        s.shutdown(socket.SHUT_WR)
+        assert read_all(s) == b"hello,early"
+    assert proxy.heads == [b"CONNECT far.example:443 HTTP/1.1\r\nHost: far.example:443\r\n\r\n"]
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as s:
+        # The server speaks first.
+        assert s.recv(6) == b"hello,"
+        s.sendall(b"then")
+        assert s.recv(4) == b"then"
+    wait_for(lambda: skein.samples("istio_tcp_connections_closed_total") == 2, what="the ends")
+    assert skein.samples("istio_tcp_received_bytes_total") == 9
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", b"SSH-2.0-x\r\n\r\n", None])
+def test_a_proxy_that_refuses_or_says_nothing_is_a_failed_connection(start, answer):
+    proxy = Connecting(answer)
+    port = free_port()
+    skein = start(tunnel(port, proxy, "    connectionPool: {tcp: {connectTimeout: 500ms}}"), arguments=["--workers", "1"])
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as s:
+        s.sendall(b"secret")
+        with contextlib.suppress(ConnectionResetError):
+            assert read_all(s) == b""
+    assert all(b"secret" not in head for head in proxy.heads)
+    assert access_log(skein)[0]["flags"] == "UF"

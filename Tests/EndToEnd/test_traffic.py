@@ -1,7 +1,9 @@
 """Traffic management as its users see it: VirtualService and DestinationRule fields against backends that misbehave on demand."""
 
 import collections
+import re
 import socket
+import socketserver
 import threading
 import time
 
@@ -556,3 +558,92 @@ def test_codes_that_a_request_wants_tried_again(start):
     skein = start(mesh(made.port))
     assert skein.get("/", headers={"x-envoy-retry-on": "retriable-status-codes", "x-envoy-retriable-status-codes": "418, 9999"})[0] == 200
     assert len(made.requests) == 2
+
+
+class ProxyHeaderServer:
+    """An HTTP server behind a load balancer: every connection begins with who its client is."""
+
+    def __init__(self):
+        outer = self
+        self.headers = []
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self):
+                data = b""
+                while b"\r\n\r\n" not in data or (data.startswith(b"PROXY") and data.count(b"\r\n") < 3):
+                    piece = self.request.recv(65536)
+                    if not piece:
+                        return
+                    data += piece
+                if data.startswith(b"\r\n\r\n\0\r\nQUIT\n"):
+                    size = 16 + int.from_bytes(data[14:16], "big")
+                    while b"\r\n\r\n" not in data[size:]:
+                        data += self.request.recv(65536)
+                    outer.headers.append(data[:size])
+                else:
+                    outer.headers.append(data.split(b"\r\n", 1)[0])
+                self.request.sendall(OK)
+                self.request.recv(1)
+
+        class Server(socketserver.ThreadingTCPServer):
+            allow_reuse_address = True
+            daemon_threads = True
+
+        self.server = Server(("127.0.0.1", 0), Handler)
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.mark.parametrize("version", ["V1", "V2"])
+def test_endpoints_are_told_the_client_by_the_proxy_protocol(start, version):
+    server = ProxyHeaderServer()
+    skein = start(mesh(server.port, policy(f"    proxyProtocol: {{version: {version}}}")), arguments=["--workers", "1"])
+    clients = []
+    for _ in range(2):
+        with socket.create_connection(("127.0.0.1", skein.ports["outbound"]), timeout=10) as s:
+            clients.append(s.getsockname()[1])
+            s.sendall(b"GET / HTTP/1.1\r\nHost: web.local\r\nConnection: close\r\n\r\n")
+            assert s.recv(4096).startswith(b"HTTP/1.1 200")
+    own = skein.ports["outbound"]
+    if version == "V1":
+        assert server.headers == [b"PROXY TCP4 127.0.0.1 127.0.0.1 %d %d" % (port, own) for port in clients]
+    else:
+        local = bytes([127, 0, 0, 1])
+        assert server.headers == [
+            b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + local + local + port.to_bytes(2, "big") + own.to_bytes(2, "big") for port in clients]
+
+
+def test_a_retry_budget_counts_the_requests_of_its_interval(start):
+    """20 % of what came within the interval may be retried at once, and the least number always; zero percent leaves that least."""
+    slow = Backend(lambda line, body: time.sleep(0.3) or status(503))
+    budget = "    retryBudget: {percent: %d, minRetryConcurrency: 1, budgetInterval: 60s}"
+    retries = "  - retries: {attempts: 1, retryOn: 5xx, perTryTimeout: 5s}\n" + ROUTE
+
+    def burst(percent):
+        before = len(slow.requests)
+        skein = start(mesh(slow.port, rule(retries) + policy(budget % percent)), arguments=["--workers", "2"])
+        threads = [threading.Thread(target=skein.get, args=("/",)) for _ in range(40)]
+        [t.start() for t in threads]
+        [t.join() for t in threads]
+        return len(slow.requests) - before - 40, skein
+
+    allowed, skein = burst(50)
+    assert 15 <= allowed <= 20, allowed
+    assert skein.samples("skein_cluster_overflow_total") == 40 - allowed
+    allowed, _ = burst(0)
+    assert 1 <= allowed <= 3, allowed
+
+
+def test_the_cookie_says_what_its_attributes_ask(start):
+    made = [Backend(), Backend()]
+    text = """    loadBalancer:
+      consistentHash:
+        httpCookie:
+          name: who
+          path: /
+          ttl: 60s
+          attributes: [{name: SameSite, value: Strict}, {name: Secure}]
+"""
+    skein = start(mesh(9, rule("  - " + ROUTE.strip() + "\n", host="two.local", name="two") .replace("web.local", "two.local") + service("two.local", [b.port for b in made]) + policy(text, host="two.local")))
+    _, headers, _ = skein.get("/", host="two.local")
+    assert re.fullmatch(r"who=[0-9a-f]{16}; Max-Age=60; Path=/; SameSite=Strict; Secure; HttpOnly", headers["set-cookie"])

@@ -122,6 +122,10 @@ import Testing
     @Test func wildcardsCoverWholeLabelsBelow() {
         #expect(HostName.matches("*.a.com", "b.a.com") && HostName.matches("*", "x") && HostName.matches("A.com", "a.COM"))
         #expect(!HostName.matches("*.a.com", "a.com") && !HostName.matches("*.a.com", "ba.com"))
+        #expect(HostName.intersection("*", "A.com") == "a.com" && HostName.intersection("x.a.com", "*.a.com") == "x.a.com")
+        #expect(HostName.intersection("*.b.a.com", "*.a.com") == "*.b.a.com" && HostName.intersection("*.a.com", "*.b.com") == nil)
+        #expect(Gateway.resolve("mesh", namespace: "n") == "mesh" && Gateway.resolve("g", namespace: "n") == "n/g")
+        #expect(Gateway.resolve("o/g", namespace: "n") == "o/g" && Gateway.resolve("g.o.svc.cluster.local", namespace: "n") == "o/g")
         #expect(
             HostName.alternatives(of: "r.n.svc.cluster.local", from: "n") == ["r.n.svc.cluster.local", "r.n.svc", "r.n", "r"])
         #expect(HostName.alternatives(of: "r.n.svc.cluster.local", from: "m").last == "r.n")

@@ -125,6 +125,37 @@ import Testing
         #expect(state.tryAcquireRetry(cluster: cluster, budget: budget))
     }
 
+    /// Against the times themselves: never fewer than the requests of the current window, never more than those of two, and none once both are over.
+    @Test(arguments: [1, 2, 3] as [UInt64])
+    func windowOfRequestsFollowsTheTimes(seed: UInt64) {
+        let state = UpstreamState(clustersMax: 2, endpointsMax: 2)
+        let cluster = Self.one(state).slot
+        var random = RandomSource(seed: seed)
+        let window: UInt64 = 1_000_000
+        var now: UInt64 = 5_000_000_000
+        var times: [UInt64] = []
+        for _ in 0..<3000 {
+            now += UInt64(random.below(random.below(50) == 0 ? 3_000_000 : 30_000))
+            let instant = MonotonicInstant(nanoseconds: now)
+            state.requestSeen(cluster: cluster, windowNanoseconds: window, now: instant)
+            times.append(now)
+            let seen = Int(state.requestsSeen(cluster: cluster, windowNanoseconds: window, now: instant))
+            let most = times.count { now - $0 <= 2 * window }
+            #expect(seen >= 1 && seen <= most, "seed \(seed) at \(now)")
+        }
+        // Evenly spread requests are counted to within a few.
+        for _ in 0..<3000 {
+            now += 1000
+            state.requestSeen(cluster: cluster, windowNanoseconds: window, now: MonotonicInstant(nanoseconds: now))
+        }
+        let seen = state.requestsSeen(cluster: cluster, windowNanoseconds: window, now: MonotonicInstant(nanoseconds: now))
+        #expect((995...1005).contains(seen), "\(seen)")
+        #expect(state.requestsSeen(cluster: cluster, windowNanoseconds: window, now: MonotonicInstant(nanoseconds: now + 2 * window)) == 0)
+        // A clock that went back, and no window at all.
+        #expect(state.requestsSeen(cluster: cluster, windowNanoseconds: window, now: MonotonicInstant(nanoseconds: 0)) <= 2000)
+        #expect(state.requestsSeen(cluster: cluster, windowNanoseconds: 0, now: MonotonicInstant(nanoseconds: now)) == 0)
+    }
+
     @Test func retryBudgetArithmetic() {
         #expect(RetryBudget().limit(active: 0, pending: 0) == 3)
         #expect(RetryBudget(partsPerMillion: 1_000_000, minRetryConcurrency: 0).limit(active: 70, pending: 7) == 77)

@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
@@ -20,6 +21,15 @@
 // Swift's Glibc module, which Clang refuses in one program: so they are declared by hand.
 extern int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags);
 extern int pthread_setname_np(pthread_t thread, const char *name);
+// So do splice, pipe2 and F_SETPIPE_SZ (1031).
+extern ssize_t splice(int in, int64_t *in_offset, int out, int64_t *out_offset, size_t count, unsigned int flags);
+extern int pipe2(int ends[2], int flags);
+static inline int skein_pipe(int ends[2]) { return pipe2(ends, O_NONBLOCK | O_CLOEXEC); }
+static inline int skein_set_pipe_size(int fd, int bytes) { return fcntl(fd, 1031, bytes); }
+// SPLICE_F_MOVE | SPLICE_F_NONBLOCK, and SPLICE_F_MORE when more will follow.
+static inline ssize_t skein_splice(int in, int out, size_t count, int more_follows) {
+    return splice(in, NULL, out, NULL, count, more_follows ? 7 : 3);
+}
 static inline int skein_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags) {
     return accept4(fd, address, length, flags);
 }

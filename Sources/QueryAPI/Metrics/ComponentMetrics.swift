@@ -16,6 +16,7 @@ public struct ProxyWorkerHealth: Sendable {
     public var requestsTotal: Double = 0
     public var acceptFailuresTotal: Double = 0
     public var protocolErrorsTotal: Double = 0
+    public var splicedBytesTotal: Double = 0
     public var staleRetriesTotal: Double = 0
     public var retriesTotal: Double = 0
     public var faultDelaysTotal: Double = 0
@@ -175,6 +176,7 @@ extension SelfMetrics {
                 family("requests_total", "Requests finished, whatever came of them.", .counter) { $0.requestsTotal },
                 family("accept_failures_total", "Connections refused for want of room or descriptors.", .counter) { $0.acceptFailuresTotal },
                 family("protocol_errors_total", "Requests refused for their form.", .counter) { $0.protocolErrorsTotal },
+                family("spliced_bytes_total", "Bytes of tunnels that moved inside the kernel.", .counter) { $0.splicedBytesTotal },
                 family("stale_retries_total", "Requests sent again because a kept-alive connection was gone.", .counter) { $0.staleRetriesTotal },
                 family("retries_total", "Further attempts begun.", .counter) { $0.retriesTotal },
                 family("fault_delays_total", "Requests delayed by fault injection.", .counter) { $0.faultDelaysTotal },

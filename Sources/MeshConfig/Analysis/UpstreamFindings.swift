@@ -77,7 +77,7 @@ enum UpstreamFindings {
         switch hash.key {
         case .sourceIP: return
         case .header(let name): key = "header \(name)"
-        case .cookie(let name, _, _): key = "cookie \(name)"
+        case .cookie(let name, _, _, _): key = "cookie \(name)"
         case .queryParameter(let name): key = "query parameter \(name)"
         }
         let ports = context.services(for: host).flatMap { context.configuration.serviceEntries[$0].ports }

@@ -167,7 +167,7 @@ public struct AnalysisCode: Sendable {
             "SKN0359", "RetriesAfterAbort", .notice, "Retries of a route that aborts every request; an injected abort is never retried.",
             "Delete the retries, or abort less than all."),
         AnalysisCode(
-            "SKN0360", "MirrorToItself", .warning, "A mirror to where the route sends already: those endpoints get each request twice.",
+            "SKN0360", "MirrorToItself", .warning, "A mirror to where the route sends already: those endpoints get requests twice.",
             "Mirror to another subset or service."),
         AnalysisCode(
             "SKN0361", "MirrorCircle", .warning, "Services that mirror to each other in a circle.", "Remove one of the mirrors."),

@@ -14,6 +14,8 @@ public struct MeshAnalysis: Sendable {
     private(set) var sources: [SourceFile]
     private var omittedWorst: Diagnostic.Severity?
     private var fileOrder: [String: Int] = [:]
+    /// Codes that resources ask not to be told of.
+    private var annotated: [ResourceID: Set<String>] = [:]
 
     /// Codes of inputs that could not be read to their end.
     static let unreadableCodes: Set<String> = [
@@ -74,7 +76,11 @@ public struct MeshAnalysis: Sendable {
             if let resource = finding.diagnostic.resource, broken.contains(resource) { continue }
             findings.append(finding)
         }
-        suppress(annotationsOf: loader.resources)
+        for resource in loader.resources {
+            guard let text = resource.metadata?.child("annotations")?.string(MeshAnalysis.suppressAnnotation) else { continue }
+            annotated[resource.id, default: []].formUnion(text.split(separator: ",").map { $0.filter { !$0.isWhitespace } })
+        }
+        suppressAnnotated()
         sort()
     }
 
@@ -98,6 +104,7 @@ public struct MeshAnalysis: Sendable {
         for item in diagnostics where !MeshAnalysis.saidHere.contains(item.code) && seen.insert(Key(item)).inserted {
             findings.append(Finding(taking: item))
         }
+        suppressAnnotated()
         sort()
     }
 
@@ -131,16 +138,12 @@ public struct MeshAnalysis: Sendable {
         omittedWorst = max(omittedWorst ?? .notice, severity)
     }
 
-    private mutating func suppress(annotationsOf resources: [LoadedResource]) {
-        var asked: [ResourceID: Set<String>] = [:]
-        for resource in resources {
-            guard let text = resource.metadata?.child("annotations")?.string(MeshAnalysis.suppressAnnotation) else { continue }
-            asked[resource.id, default: []].formUnion(text.split(separator: ",").map { $0.filter { !$0.isWhitespace } })
-        }
-        guard !asked.isEmpty else { return }
+    /// Leaves out what the annotations of resources ask for.
+    private mutating func suppressAnnotated() {
+        guard !annotated.isEmpty else { return }
         let kept = findings.filter { finding in
             // What cannot be used at all is told whatever somebody asked.
-            guard let resource = finding.diagnostic.resource, finding.severity != .error, let codes = asked[resource] else { return true }
+            guard let resource = finding.diagnostic.resource, finding.severity != .error, let codes = annotated[resource] else { return true }
             return !codes.contains("*") && !codes.contains(finding.code)
         }
         suppressedCount += findings.count - kept.count

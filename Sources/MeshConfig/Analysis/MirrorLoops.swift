@@ -34,8 +34,7 @@ enum MirrorLoops {
         }
         guard let same else { return }
         let target = same.destination.subset.isEmpty ? host : "subset \(same.destination.subset) of \(host)"
-        let copies = mirror.subset == same.destination.subset ? "get a copy of each request that they serve" : "get copies of requests that they serve"
-        report.add(.mirrorToItself, rule.id, mirror.position, field, "the route sends to \(target) already, so its endpoints \(copies)")
+        report.add(.mirrorToItself, rule.id, mirror.position, field, "the route sends to \(target) already, so its endpoints get copies of requests that they serve")
     }
 
     private struct Edge {

@@ -318,6 +318,7 @@ final class MeshNode {
     func judgeUpstreams() {
         let adopted = proxy.workers.map { $0.statistics.configurationGeneration.load(ordering: .relaxed) }.min() ?? 0
         upstreams.keepHouse(adopted: adopted)
+        proxy.freeRetired()
     }
 
     func reopenLogs() { pump.reopen() }

@@ -38,6 +38,11 @@ public final class ProxyGroup {
         for worker in workers { worker.mailbox.send(.adopt(configuration)) }
     }
 
+    /// Now and then: frees configurations that no request lives under any more.
+    public func freeRetired() {
+        for worker in workers { worker.freeRetired() }
+    }
+
     /// First call: stop accepting and finish. Second call: stop at once.
     public func drain() {
         for worker in workers { worker.mailbox.send(.drain) }

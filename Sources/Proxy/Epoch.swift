@@ -68,7 +68,8 @@ extension ProxyWorker {
 
     private mutating func endEpochIfOver(_ index: Int) {
         guard index != epoch, epochs[index].exchanges == 0, !epochs[index].isOver else { return }
-        // The current one stands in, so that the old configuration's memory goes now.
+        handle.retire(epochs[index].configuration)
+        // The current one stands in, so that nothing here holds the old one any longer.
         epochs[index] = epochs[epoch]
         epochs[index].poolOfEndpoint = []
         epochs[index].clusterPositions = []

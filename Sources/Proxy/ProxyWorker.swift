@@ -44,6 +44,22 @@ public final class WorkerHandle: Sendable {
     public let statistics = WorkerStatistics()
     public let limits: ProxyLimits
     public let shared: SharedUpstreams
+    /// Configurations that the worker is done with. Freeing one, with its tables and regular expressions, takes longer than a worker may pause.
+    private let retired = Mutex<[ProxyConfiguration]>([])
+
+    /// The worker: gives a configuration away.
+    func retire(_ configuration: ProxyConfiguration) { retired.withLock { $0.append(configuration) } }
+
+    /// The control thread, now and then: frees what the worker is done with.
+    public func freeRetired() {
+        let done = retired.withLock { list in
+            let taken = list
+            list = []
+            return taken
+        }
+        // Freed here, outside the lock.
+        _ = done.count
+    }
 
     /// `ringBytes` bounds the records waiting for the collector.
     public init(limits: ProxyLimits, ringBytes: Int, shared: SharedUpstreams) throws(SystemError) {
@@ -75,6 +91,8 @@ public struct ProxyWorker: ~Copyable {
     var exchanges: Slab<Exchange>
     var pools: [UpstreamPool] = []
     var freePools: [Int] = []
+    /// Of endpoints that all workers count; index = slot times two, plus one for HTTP/2; -1 = none.
+    var poolOfSlot: [Int32] = []
     /// For tunnels that move much.
     var pipes: Slab<SplicePipe>
     /// Pools of addresses that no configuration names.

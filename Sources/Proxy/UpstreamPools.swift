@@ -16,22 +16,26 @@ extension ProxyWorker {
     /// Maps the endpoints of a new configuration to pools, keeping those that go on. Allocates; between two turns only.
     mutating func assignPools(_ next: ProxyConfiguration) -> [Int32] {
         let routing = next.routing
-        var known: [PoolKey: Int] = [:]
-        for index in pools.indices where !pools[index].isFree {
-            let key = PoolKey(cluster: pools[index].cluster, endpoint: pools[index].endpoint, isHTTP2: pools[index].settings.isHTTP2)
-            known[key] = index
+        // Endpoints have small numbers that outlive reloads, which find their pools without hashing; only those beyond the counted ones have none.
+        var unnumbered: [PoolKey: Int] = [:]
+        if next.upstreams.endpoints.contains(.none) {
+            for index in pools.indices where !pools[index].isFree && pools[index].slot == .none {
+                let key = PoolKey(cluster: pools[index].cluster, endpoint: pools[index].endpoint, isHTTP2: pools[index].settings.isHTTP2)
+                unnumbered[key] = index
+            }
         }
+        pools.reserveCapacity(pools.count + routing.endpointCount)
         var assigned = [Int32](repeating: -1, count: routing.endpointCount)
         for index in 0..<routing.endpointCount {
             let entry = unsafe tables.endpoint(index)
             let cluster = unsafe tables.cluster(Int(entry.cluster))
             var settings = PoolSettings(
                 cluster, slot: next.upstreams.clusters[Int(entry.cluster)], thresholds: next.upstreams.thresholds[Int(entry.cluster)])
-            let pool = assign(entry.address, cluster.name, settings, next.upstreams.endpoints[index], routing.generation, &known)
+            let pool = assign(entry.address, cluster.name, settings, next.upstreams.endpoints[index], routing.generation, &unnumbered)
             pools[pool].twin = -1
             if cluster.usesClientProtocol, !settings.isHTTP2 {
                 settings.isHTTP2 = true
-                let twin = assign(entry.address, cluster.name, settings, next.upstreams.endpoints[index], routing.generation, &known)
+                let twin = assign(entry.address, cluster.name, settings, next.upstreams.endpoints[index], routing.generation, &unnumbered)
                 pools[pool].twin = Int32(clamping: twin)
             }
             assigned[index] = Int32(clamping: pool)
@@ -44,12 +48,19 @@ extension ProxyWorker {
 
     /// The pool of an endpoint, as it was or new.
     private mutating func assign(
-        _ address: SocketEndpoint, _ cluster: NameID, _ settings: PoolSettings, _ slot: EndpointSlot, _ generation: UInt64, _ known: inout [PoolKey: Int]
+        _ address: SocketEndpoint, _ cluster: NameID, _ settings: PoolSettings, _ slot: EndpointSlot, _ generation: UInt64, _ unnumbered: inout [PoolKey: Int]
     ) -> Int {
-        let key = PoolKey(cluster: cluster, endpoint: address, isHTTP2: settings.isHTTP2)
+        let place = slot == .none ? -1 : Int(slot.rawValue) * 2 + (settings.isHTTP2 ? 1 : 0)
+        if place >= poolOfSlot.count { poolOfSlot.append(contentsOf: repeatElement(-1, count: place + 1 - poolOfSlot.count)) }
+        let known =
+            place >= 0
+            ? Int(poolOfSlot[place]) : unnumbered[PoolKey(cluster: cluster, endpoint: address, isHTTP2: settings.isHTTP2)] ?? -1
         let pool: Int
-        if let existing = known[key] {
-            pool = existing
+        // A number may have been given to somebody else since.
+        if known >= 0, !pools[known].isFree, pools[known].endpoint == address, pools[known].cluster == cluster, pools[known].settings.isHTTP2 == settings.isHTTP2,
+            pools[known].generation != .max
+        {
+            pool = known
             pools[pool].settings = settings
         } else {
             let fresh = UpstreamPool(endpoint: address, cluster: cluster, settings: settings, generation: generation)
@@ -60,7 +71,11 @@ extension ProxyWorker {
                 pools.append(fresh)
                 pool = pools.count - 1
             }
-            known[key] = pool
+            if place >= 0 {
+                poolOfSlot[place] = Int32(clamping: pool)
+            } else {
+                unnumbered[PoolKey(cluster: cluster, endpoint: address, isHTTP2: settings.isHTTP2)] = pool
+            }
         }
         pools[pool].generation = generation
         pools[pool].slot = slot

@@ -1,6 +1,6 @@
 import Glibc
 
-/// The file system's side of loading: regular files and one level of directories, symbolic links followed (Kubernetes
+/// The file system's side of loading, and of `--fix`: regular files and one level of directories, symbolic links followed (Kubernetes
 /// mounts ConfigMaps as links). Blocks.
 enum ConfigFiles {
     struct Problem: Error {
@@ -59,6 +59,44 @@ enum ConfigFiles {
             result += chunk[..<count]
         }
         return .failure(Problem(message: "has more than \(limit) bytes; at most that many are read. Split it.", isLimit: true))
+    }
+
+    /// Puts a text in the place of a regular file at once: a reader sees the one or the other, and after a failure the file is as it was.
+    /// Symbolic links are followed; mode and, where allowed, owner are kept.
+    static func replace(_ path: String, by bytes: [UInt8]) -> Result<Void, Problem> {
+        guard let resolved = unsafe realpath(path, nil) else { return .failure(Problem(message: "cannot be written: \(lastError())")) }
+        defer { unsafe free(resolved) }
+        let target = unsafe String(cString: resolved)
+        var status = stat()
+        guard unsafe stat(target, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            return .failure(Problem(message: "cannot be written: it is not a regular file"))
+        }
+        // What may not be written is not replaced either, even where the directory would allow it.
+        guard unsafe access(target, W_OK) == 0 else { return .failure(Problem(message: "cannot be written: \(lastError())")) }
+        let temporary = "\(target).skein-\(getpid())"
+        let descriptor = unsafe open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { return .failure(Problem(message: "cannot be written: \(temporary): \(lastError())")) }
+        var problem: String?
+        if !writeAll(descriptor, bytes) { problem = lastError() }
+        _ = fchown(descriptor, status.st_uid, status.st_gid)
+        if problem == nil, fchmod(descriptor, status.st_mode & 0o7777) != 0 { problem = lastError() }
+        if problem == nil, fsync(descriptor) != 0 { problem = lastError() }
+        close(descriptor)
+        if problem == nil, unsafe rename(temporary, target) != 0 { problem = lastError() }
+        guard let problem else { return .success(()) }
+        unsafe unlink(temporary)
+        return .failure(Problem(message: "cannot be written: \(problem)"))
+    }
+
+    private static func writeAll(_ descriptor: Int32, _ bytes: [UInt8]) -> Bool {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let count = unsafe rest.withUnsafeBytes { unsafe write(descriptor, $0.baseAddress, $0.count) }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { return false }
+            rest = rest.dropFirst(count)
+        }
+        return true
     }
 
     private static func kind(_ path: String) -> mode_t? {

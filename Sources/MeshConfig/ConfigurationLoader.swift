@@ -6,9 +6,14 @@ struct ConfigurationLoader {
     private var seen: [ResourceID: SourcePosition] = [:]
     private var files = 0
     private var bytes = 0
+    private let keepsSources: Bool
+    /// Everything read, as written; empty unless asked for.
+    private(set) var sources: [SourceFile] = []
+    private(set) var resources: [LoadedResource] = []
 
-    init(limits: ConfigLimits) {
+    init(limits: ConfigLimits, keepsSources: Bool = false) {
         self.limits = limits
+        self.keepsSources = keepsSources
         diagnostics = DiagnosticList(limit: limits.diagnostics)
     }
 
@@ -45,6 +50,7 @@ struct ConfigurationLoader {
             report(.error, .limitExceeded, name, "more than \(limits.totalBytes) bytes in one load")
             return
         }
+        if keepsSources { sources.append(SourceFile(name: name, bytes: content)) }
         var loader = YAMLLoader(limits: limits)
         let documents = loader.load(content)
         for problem in loader.problems {
@@ -252,6 +258,7 @@ struct ConfigurationLoader {
 
     private mutating func store(_ kind: String, _ id: ResourceID, _ spec: NodeReader, _ metadata: NodeReader?, at place: SourcePosition) {
         configuration.resourceCounts[kind, default: 0] += 1
+        if keepsSources { resources.append(LoadedResource(id: id, position: place, spec: spec, metadata: metadata)) }
         switch kind {
         case "VirtualService": configuration.virtualServices.append(VirtualService(id: id, position: place, spec: spec))
         case "DestinationRule": configuration.destinationRules.append(DestinationRule(id: id, position: place, spec: spec))
@@ -268,7 +275,10 @@ struct ConfigurationLoader {
             guard !limits.isEmpty else { return }
             report(
                 .notice, .notYetInEffect, place.file, line: place.line, column: place.column, resource: id,
-                "acts as a rate limit by its token_bucket; filter_enabled, filter_enforced (both as 100 %), descriptors and response_headers_to_add are not yet in effect")
+                "acts as a rate limit by its token_bucket, filter_enabled, filter_enforced and response_headers_to_add; descriptors and status are not yet in effect")
+            for text in limits.flatMap(\.silences) {
+                report(.warning, .schemaWarning, place.file, line: place.line, column: place.column, resource: id, text)
+            }
         case "Gateway": configuration.gateways.append(Gateway(id: id, position: place, spec: spec))
         case "Sidecar": configuration.sidecars.append(Sidecar(id: id, position: place, spec: spec))
         case "Telemetry": configuration.telemetries.append(Telemetry(id: id, position: place, spec: spec))
@@ -285,4 +295,18 @@ struct ConfigurationLoader {
         default: break
         }
     }
+}
+
+/// One file of a load, as it was read.
+struct SourceFile: Sendable {
+    var name: String
+    var bytes: [UInt8]
+}
+
+/// A resource as it was written, for checks that need more than the typed model keeps.
+struct LoadedResource {
+    var id: ResourceID
+    var position: SourcePosition
+    var spec: NodeReader
+    var metadata: NodeReader?
 }

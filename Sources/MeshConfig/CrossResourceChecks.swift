@@ -29,42 +29,47 @@ struct CrossResourceChecks {
             Diagnostic(severity: severity, code: code.rawValue, position: position, resource: id, field: field, message: message))
     }
 
+    /// Of rules that some namespace sees both.
     private mutating func checkHostConflicts() {
         var owners: [String: ResourceID] = [:]
         for rule in configuration.virtualServices where rule.appliesToMesh {
+            let isEverywhere = rule.exportTo.isEmpty || rule.exportTo.contains("*")
+            let viewers = isEverywhere ? ["*"] : Set(rule.exportTo.map { $0 == "." ? rule.id.namespace : $0 }).sorted()
             for (index, host) in rule.hosts.enumerated() {
                 let name = HostName.resolve(host, namespace: rule.id.namespace).lowercased()
-                guard let first = owners[name] else {
-                    owners[name] = rule.id
-                    continue
+                // `*`: seen everywhere; `?`: seen somewhere.
+                let keys = isEverywhere ? ["*", "?"] : ["*"] + viewers
+                if let first = keys.lazy.compactMap({ owners["\($0)|\(name)"] }).first {
+                    if first == rule.id { continue }
+                    add(
+                        .warning, .conflictingHosts, rule.id, rule.position, "spec.hosts[\(index)]",
+                        "\(first) already routes \(name); only that one, the first loaded, is used. Merge the two into one resource.")
+                } else {
+                    for viewer in viewers + ["?"] where owners["\(viewer)|\(name)"] == nil { owners["\(viewer)|\(name)"] = rule.id }
                 }
-                if first == rule.id { continue }
-                add(
-                    .warning, .conflictingHosts, rule.id, rule.position, "spec.hosts[\(index)]",
-                    "\(first) already routes \(name); only that one, the first loaded, is used. Merge the two into one resource.")
             }
         }
     }
 
+    /// Of rules of one namespace: callers use their own namespace's before others, and a rule for some workloads only leaves room for
+    /// those of others.
     private mutating func checkRuleConflicts() {
-        var owners: [String: ResourceID] = [:]
+        var owners: [String: DestinationRule] = [:]
         for rule in configuration.destinationRules {
             let name = HostName.resolve(rule.host, namespace: rule.id.namespace).lowercased()
-            guard let first = owners[name] else {
-                owners[name] = rule.id
+            guard let first = owners["\(rule.id.namespace)|\(name)"] else {
+                owners["\(rule.id.namespace)|\(name)"] = rule
                 continue
             }
+            guard first.workloadSelector.isEmpty || first.workloadSelector == rule.workloadSelector else { continue }
             add(
                 .warning, .conflictingRules, rule.id, rule.position, "spec.host",
-                "\(first) is for \(name) too: subsets of both are used, the traffic policy of that one, the first loaded. Merge the two.")
+                "\(first.id) is for \(name) too: subsets of both are used, the traffic policy of that one, the first loaded. Merge the two.")
         }
     }
 
     private mutating func checkDestinations() {
-        var subsets: [String: Set<String>] = [:]
-        for rule in configuration.destinationRules {
-            subsets[HostName.resolve(rule.host, namespace: rule.id.namespace).lowercased(), default: []].formUnion(rule.subsets.map(\.name))
-        }
+        let subsets = SubsetNames(configuration.destinationRules)
         let services = configuration.serviceEntries.flatMap(\.hosts).map { $0.lowercased() }
         let names = Set(services)
         for rule in configuration.virtualServices {
@@ -72,13 +77,14 @@ struct CrossResourceChecks {
                 for (index, entry) in route.destinations.enumerated() where !entry.destination.host.isEmpty {
                     let host = HostName.resolve(entry.destination.host, namespace: rule.id.namespace).lowercased()
                     let field = "spec.http[\(routeIndex)].route[\(index)].destination"
-                    if !services.isEmpty, !isKnown(host, names) {
+                    if !services.isEmpty, !HostName.covers(names, host) {
                         var text = "no ServiceEntry has the host \(host); requests routed there answer 503"
                         if items.count < Findings.kept, let nearest = EditDistance.nearest(to: host, among: Array(services.prefix(1000))) { text += ". Did you mean \(nearest)?" }
                         add(.warning, .referenceNotFound, rule.id, entry.destination.position, field + ".host", text)
                     }
-                    if !entry.destination.subset.isEmpty, subsets[host]?.contains(entry.destination.subset) != true {
-                        let known = subsets[host]?.sorted().joined(separator: ", ") ?? ""
+                    let defined = entry.destination.subset.isEmpty ? [] : subsets.names(of: host)
+                    if !entry.destination.subset.isEmpty, !defined.contains(entry.destination.subset) {
+                        let known = defined.sorted().joined(separator: ", ")
                         add(
                             .warning, .referenceNotFound, rule.id, entry.destination.position, field + ".subset",
                             "no DestinationRule defines subset \(entry.destination.subset) of \(host) (\(known.isEmpty ? "it has none" : "it has \(known)")); requests routed there answer 503"
@@ -87,17 +93,6 @@ struct CrossResourceChecks {
                 }
             }
         }
-    }
-
-    /// By its name or by a wildcard above it; costs the labels of the name, not the wildcards of the mesh.
-    private func isKnown(_ host: String, _ names: Set<String>) -> Bool {
-        if names.contains(host) { return true }
-        var rest = Substring(host)
-        while let dot = rest.firstIndex(of: ".") {
-            rest = rest[rest.index(after: dot)...]
-            if names.contains("*.\(rest)") { return true }
-        }
-        return false
     }
 
     private mutating func checkSidecars() {
@@ -160,5 +155,21 @@ struct CrossResourceChecks {
                 }
             }
         }
+    }
+}
+
+/// The subsets that DestinationRules define for a host: by its name, or by a wildcard above it.
+struct SubsetNames {
+    private var byHost: [String: Set<String>] = [:]
+
+    init(_ rules: [DestinationRule]) {
+        for rule in rules {
+            byHost[HostName.resolve(rule.host, namespace: rule.id.namespace).lowercased(), default: []].formUnion(rule.subsets.map(\.name))
+        }
+    }
+
+    /// `host`: resolved, in lower case. Costs its labels, not the rules of the mesh.
+    func names(of host: String) -> Set<String> {
+        HostName.withWildcards(host).reduce(into: []) { $0.formUnion(byHost[$1] ?? []) }
     }
 }

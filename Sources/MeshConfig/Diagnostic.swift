@@ -36,14 +36,16 @@ public struct Diagnostic: Sendable, Hashable {
     static let messageBytes = 2048
     static let fieldBytes = 512
 
-    private static func bounded(_ text: String, _ limit: Int) -> String {
+    static func bounded(_ text: String, _ limit: Int) -> String {
         text.utf8.count <= limit ? text : String(text.unicodeScalars.prefix(limit - 3)) + "..."
     }
 
     /// One line of text, without a line break whatever the input held:
     /// `a.yaml:7:3: error [SKN0101] VirtualService production/reviews spec.http[0].rout: unknown field...`
-    public var text: String {
-        var line = "\(position): \(severity.rawValue) [\(code)]"
+    public var text: String { text(severity: severity.rawValue) }
+
+    func text(severity: String) -> String {
+        var line = "\(position): \(severity) [\(code)]"
         if let resource { line += " \(resource)" }
         if !field.isEmpty { line += " \(field)" }
         line += ": \(message)"
@@ -51,9 +53,12 @@ public struct Diagnostic: Sendable, Hashable {
     }
 
     /// One JSON object on one line, keys in fixed order.
-    public var json: String {
+    public var json: String { json(severity: severity.rawValue) }
+
+    /// `more`: further text fields at the end.
+    func json(severity: String, more: [(name: String, value: String)] = []) -> String {
         var fields: [(String, String)] = [
-            ("severity", quoted(severity.rawValue)), ("code", quoted(code)), ("file", quoted(position.file)),
+            ("severity", quoted(severity)), ("code", quoted(code)), ("file", quoted(position.file)),
             ("line", String(position.line)), ("column", String(position.column)),
         ]
         if let resource {
@@ -63,6 +68,7 @@ public struct Diagnostic: Sendable, Hashable {
         }
         if !field.isEmpty { fields.append(("field", quoted(field))) }
         fields.append(("message", quoted(message)))
+        for field in more { fields.append((field.name, quoted(field.value))) }
         return "{" + fields.map { "\"\($0.0)\":\($0.1)" }.joined(separator: ",") + "}"
     }
 
@@ -88,7 +94,7 @@ public struct Diagnostic: Sendable, Hashable {
     }
 
     /// Control characters come from the input; a terminal must not obey them.
-    private static func printable(_ text: String) -> String {
+    static func printable(_ text: String) -> String {
         var result = String.UnicodeScalarView()
         for scalar in text.unicodeScalars {
             let isControl = scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value)

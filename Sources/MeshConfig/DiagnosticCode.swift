@@ -13,11 +13,21 @@ enum DiagnosticCode: String, CaseIterable {
     case conflictingSidecarSelectors = "IST0110"
     case multipleDefaultSidecars = "IST0111"
     case destinationPortRequired = "IST0112"
+    /// A port without a protocol.
+    case portWithoutProtocol = "IST0118"
+    /// A selector that selects nobody.
+    case noWorkloads = "IST0127"
     case unreachableRule = "IST0130"
     case ineffectiveMatch = "IST0131"
+    case hostNotInGateway = "IST0132"
     /// A value is legal but probably not what is meant.
     case schemaWarning = "IST0133"
     case addressesRequired = "IST0134"
+    case conflictingGateways = "IST0145"
+    case conflictingTelemetrySelectors = "IST0159"
+    case multipleDefaultTelemetries = "IST0160"
+    case subsetSelectsNothing = "IST0173"
+    case unknownRuleHost = "IST0174"
 
     // Ours: reading.
     case unreadable = "SKN0001"
@@ -44,4 +54,25 @@ enum DiagnosticCode: String, CaseIterable {
 
     /// Accepted, not yet in effect.
     case notYetInEffect = "SKN0201"
+
+    // Ours: analysis. SKN0301...SKN0349 belong to Routing.
+    case nothingDeclared = "SKN0350"
+    case sharedGatewayHost = "SKN0351"
+    case conflictingSubsets = "SKN0352"
+    case delegateIgnored = "SKN0353"
+    case analysisCutShort = "SKN0354"
+    case perTryTimeoutIgnored = "SKN0355"
+    case retriesDoNotFit = "SKN0356"
+    case retriesWithoutAttempts = "SKN0357"
+    case delayOutsideTimeout = "SKN0358"
+    case retriesAfterAbort = "SKN0359"
+    case mirrorToItself = "SKN0360"
+    case mirrorCircle = "SKN0361"
+    case weightsNot100 = "SKN0362"
+    case weightMissing = "SKN0363"
+    case weightZero = "SKN0364"
+    case portNameContradicts = "SKN0365"
+    case neverEjects = "SKN0366"
+    case hashNeedsHTTP = "SKN0367"
+    case faultNeverHappens = "SKN0368"
 }

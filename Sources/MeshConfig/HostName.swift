@@ -22,6 +22,23 @@ public enum HostName {
         return host.utf8.count > suffix.utf8.count && host.hasSuffix(suffix) || host == pattern
     }
 
+    /// A name, and the wildcards that cover it, the narrowest first: `a.b.c`, `*.b.c`, `*.c`, `*`. What is too long for a name has none.
+    static func withWildcards(_ host: String) -> [String] {
+        var result = [host]
+        guard host.utf8.count <= 255 else { return result }
+        var rest = Substring(host)
+        while let dot = rest.firstIndex(of: ".") {
+            rest = rest[rest.index(after: dot)...]
+            let wildcard = "*.\(rest)"
+            if wildcard != host { result.append(wildcard) }
+        }
+        if host != "*" { result.append("*") }
+        return result
+    }
+
+    /// Whether a host is among some names, or below a wildcard among them.
+    static func covers(_ names: Set<String>, _ host: String) -> Bool { withWildcards(host).contains(where: names.contains) }
+
     /// What both patterns cover, as one pattern: the narrower of the two; nil when they have nothing in common.
     public static func intersection(_ left: String, _ right: String) -> String? {
         if matches(left, right) { return right.lowercased() }
@@ -66,4 +83,21 @@ public enum HostName {
         }
         return nil
     }
+}
+
+/// Host names and wildcards, to ask what they have in common with another. In lower case.
+struct HostSet {
+    private var names: Set<String> = []
+    /// The wildcards that cover a name of the set.
+    private var above: Set<String> = []
+
+    init(_ hosts: some Sequence<String> = []) { for host in hosts { insert(host) } }
+
+    mutating func insert(_ host: String) {
+        names.insert(host)
+        above.formUnion(HostName.withWildcards(host))
+    }
+
+    /// Whether a name is covered by one of the set, or is a wildcard that covers one. Costs its labels.
+    func overlaps(_ host: String) -> Bool { above.contains(host) || HostName.covers(names, host) }
 }

@@ -11,6 +11,7 @@
 //   EffectTable     which fields are parsed but not acted upon yet; one row each
 //   VirtualService, DestinationRule, ... the typed model and how a tree becomes one
 //   *Checks         rules across the fields of one resource, then across resources
+//   Analysis/       `skein analyze`: findings with hints, beyond what a start needs to know; `--fix`
 //
 // It refuses: to guess (an unknown field is an error, not a warning), to stop at the first error, to drop anything
 // silently (Kubernetes' own kinds are reported as ignored), to compile regexes (Routing does, with RE2; each regex keeps

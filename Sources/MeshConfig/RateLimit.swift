@@ -21,6 +21,13 @@ public struct RateLimit: Sendable {
         public var requests: UInt32
         public var perNanoseconds: UInt64
         public var keys: [Key]
+        /// Percent of the requests that are counted, and of those that are refused when the bucket is empty.
+        public var enabledPercent: Double = 100
+        public var enforcedPercent: Double = 100
+        /// Fields of a refusal, besides those that every one has.
+        public var responseHeaders: [(name: String, value: String)] = []
+        /// Only what comes to this port of the workload; nil = all.
+        public var port: UInt16?
     }
 
     public var id: ResourceID
@@ -49,9 +56,20 @@ extension RateLimit {
             let context = patch.child("match")?.string("context") ?? ""
             let tokens = bucket.uint32("maxTokens") ?? 0
             let fill = bucket.nanoseconds("fillInterval") ?? 0
-            let limit = Limit(
+            var limit = Limit(
                 position: bucket.position, match: nil, burst: tokens, requests: bucket.uint32("tokensPerFill") ?? 1,
                 perNanoseconds: fill > 0 ? UInt64(fill) : 0, keys: [])
+            if let filter = filter(in: value) {
+                // Envoy counts and refuses nothing unless it is told to.
+                limit.enabledPercent = percent(filter.child("filterEnabled"))
+                limit.enforcedPercent = percent(filter.child("filterEnforced"))
+                limit.responseHeaders = filter.children("responseHeadersToAdd").compactMap { entry in
+                    entry.child("header").flatMap { header in header.string("key").map { ($0, header.string("value") ?? "") } }
+                }
+            }
+            let host = patch.child("match")?.child("routeConfiguration")?.child("vhost")?.string("name") ?? ""
+            let parts = host.split(separator: "|", omittingEmptySubsequences: false)
+            if parts.count > 2, parts[0] == "inbound" { limit.port = UInt16(parts[2]) }
             return RateLimit(
                 id: id, position: position, side: context == "SIDECAR_OUTBOUND" ? .outbound : .inbound,
                 selector: spec.child("workloadSelector")?.stringMap("labels") ?? [:], hosts: [], limits: [limit])
@@ -67,7 +85,10 @@ extension RateLimit {
         }
     }
 
-    private static func bucket(in value: NodeReader) -> NodeReader? {
+    private static func bucket(in value: NodeReader) -> NodeReader? { filter(in: value)?.child("tokenBucket") }
+
+    /// The filter's configuration, whether typed or in a TypedStruct's `value`.
+    private static func filter(in value: NodeReader) -> NodeReader? {
         let name = "envoy.filters.http.local_ratelimit"
         let configured: NodeReader?
         if value.string("name") == name {
@@ -75,7 +96,28 @@ extension RateLimit {
         } else {
             configured = value.child("typedPerFilterConfig")?.child(FieldName.canonical(name))
         }
-        return configured?.child("value")?.child("tokenBucket") ?? configured?.child("tokenBucket")
+        return configured?.child("value") ?? configured
+    }
+
+    /// Envoy's RuntimeFractionalPercent by its default; absent = 0.
+    private static func percent(_ fraction: NodeReader?) -> Double {
+        guard let value = fraction?.child("defaultValue") else { return 0 }
+        let numerator = Double(value.uint32("numerator") ?? 0)
+        switch value.name("denominator") {
+        case "TEN_THOUSAND": return min(100, numerator / 100)
+        case "MILLION": return min(100, numerator / 10_000)
+        default: return min(100, numerator)
+        }
+    }
+
+    /// What an EnvoyFilter's limits do less than it seems; empty = all that is written acts.
+    var silences: [String] {
+        limits.flatMap { limit -> [String] in
+            var found: [String] = []
+            if limit.enabledPercent == 0 { found.append("filter_enabled is not above 0 %, so nothing is counted (Envoy's default)") }
+            else if limit.enforcedPercent == 0 { found.append("filter_enforced is not above 0 %, so nothing is refused (Envoy's default)") }
+            return found
+        }
     }
 }
 

@@ -12,7 +12,8 @@ extension Findings {
                 warn(
                     route.position, route.path, "never used: http[\(catchAll)] before it matches every request. Move it before that one.",
                     code: .unreachableRule)
-            } else if route.children("match").isEmpty {
+            } else if route.children("match").isEmpty, !route.has("delegate") {
+                // A delegate's own rules have conditions: what none of them takes goes on to the next.
                 catchAll = index
             }
             check(route: route)

@@ -3,7 +3,7 @@ internal import Primitives
 internal import Routing
 internal import TelemetryModel
 
-/// What `skein validate` finds: everything a start would, without starting.
+/// What `skein validate` and `skein analyze` find: everything a start would, without starting.
 public struct ConfigurationCheck: Sendable {
     public var diagnostics: [Diagnostic] = []
     public var otherErrors: [String] = []
@@ -43,20 +43,39 @@ public struct ConfigurationCheck: Sendable {
             identities = [NodeIdentity(workload)]
         }
         var seen = Set(check.diagnostics)
-        for identity in identities.prefix(Self.nodesMax) {
-            var inputs = CompileInputs(node: identity, catalogs: Catalogs())
-            inputs.outboundListener = SocketEndpoint(ipv4: 0x7F00_0001, port: 15001)
-            let problems = RouteCompiler.compile(mesh, inputs).1 + TelemetryPlanner.problems(mesh, identity)
-            for problem in problems where seen.insert(problem).inserted {
-                check.diagnostics.append(problem)
-                switch problem.severity {
-                case .error: check.errors += 1
-                case .warning: check.warnings += 1
-                case .notice: check.notices += 1
-                }
+        for problem in compile(mesh, identities) where seen.insert(problem).inserted {
+            check.diagnostics.append(problem)
+            switch problem.severity {
+            case .error: check.errors += 1
+            case .warning: check.warnings += 1
+            case .notice: check.notices += 1
             }
         }
         return check
+    }
+
+    /// `skein analyze`: what loading and the checks across resources say, and what a compilation for every workload does.
+    public static func analyze(paths: [String], standardInput: [UInt8]) -> MeshAnalysis {
+        var analysis = MeshAnalysis.run(paths: paths, standardInput: standardInput)
+        // As for a start: what has errors is not compiled.
+        guard analysis.count(.error) == 0 else { return analysis }
+        let mesh = analysis.configuration
+        analysis.add(compilation: compile(mesh, [NodeIdentity()] + mesh.workloadEntries.map { NodeIdentity($0) }))
+        return analysis
+    }
+
+    /// What compilations for some nodes say, each thing once.
+    private static func compile(_ mesh: MeshConfiguration, _ identities: [NodeIdentity]) -> [Diagnostic] {
+        var seen: Set<Diagnostic> = []
+        var problems: [Diagnostic] = []
+        for identity in identities.prefix(nodesMax) {
+            var inputs = CompileInputs(node: identity, catalogs: Catalogs())
+            inputs.outboundListener = SocketEndpoint(ipv4: 0x7F00_0001, port: 15001)
+            for problem in RouteCompiler.compile(mesh, inputs).1 + TelemetryPlanner.problems(mesh, identity) where seen.insert(problem).inserted {
+                problems.append(problem)
+            }
+        }
+        return problems
     }
 
     /// Workloads compiled for; more add time, not findings.

@@ -104,9 +104,14 @@ final class MeshNode {
         selfMetrics.register { clusters.samples() }
         shared.update(controller.status, first.routing, upstreams.live)
         try checkListeners()
+        guard proxy.hasAdopted(first.routing.generation, withinMilliseconds: Self.adoptionMilliseconds) else {
+            throw StartError(status: SkeinProcess.systemError, lines: ["a worker thread did not start serving within \(Self.adoptionMilliseconds / 1000) s"])
+        }
         shared.setReadiness(.ready)
     }
 
+    /// Until then every worker has opened its listeners, or something is badly wrong.
+    static let adoptionMilliseconds = 30_000
     /// Bytes of records that one worker may have waiting.
     static let ringBytes = 1 << 20
     /// RED series of all workers together; what is beyond is counted in overflow series. More would not fit one scrape.

@@ -1,4 +1,5 @@
 public import EventLoops
+internal import Glibc
 internal import Primitives
 public import Proxy
 internal import Synchronization
@@ -36,6 +37,15 @@ public final class ProxyGroup {
 
     public func adopt(_ configuration: ProxyConfiguration) {
         for worker in workers { worker.mailbox.send(.adopt(configuration)) }
+    }
+
+    /// Waits until every worker has adopted a configuration, its listeners included. False when that takes too long.
+    func hasAdopted(_ generation: UInt64, withinMilliseconds patience: Int) -> Bool {
+        for _ in 0...patience {
+            if workers.allSatisfy({ $0.statistics.configurationGeneration.load(ordering: .acquiring) >= generation }) { return true }
+            usleep(1000)
+        }
+        return false
     }
 
     /// Now and then: frees configurations that no request lives under any more.

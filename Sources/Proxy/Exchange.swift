@@ -39,6 +39,8 @@ struct Exchange: ~Copyable {
     var cookieValue: UInt64 = 0
     /// The scarcest limit it was counted by.
     var rateLimit = RateLimitDecision(isAllowed: true, limit: 0, remaining: 0, resetSeconds: 0, retryAfterSeconds: 0)
+    /// The limit that refused it; -1 = none.
+    var rateLimitIndex: Int32 = -1
     /// Where a retry is counted.
     var retryCluster = ClusterSlot.none
     /// Copies of the request under way.
@@ -198,6 +200,7 @@ struct Exchange: ~Copyable {
         route = -1
         destination = 0
         match = -1
+        rateLimitIndex = -1
         clusterIndex = -1
         endpointIndex = -1
         tried = InlineArray(repeating: -1)

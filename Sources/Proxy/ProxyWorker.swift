@@ -125,6 +125,7 @@ public struct ProxyWorker: ~Copyable {
     /// `Location` of a redirect.
     var answerScratch = ByteBuffer()
     var cookieScratch = ByteBuffer()
+    var rateLimitScratch = ByteBuffer()
     /// Context of the request being begun.
     var traceContext = TraceContext()
 
@@ -321,7 +322,7 @@ public struct ProxyWorker: ~Copyable {
         plan = CapturePlan(next.telemetry)
         beginEpoch(next)
         adoptListeners(next.routing.listeners)
-        handle.statistics.configurationGeneration.store(next.routing.generation, ordering: .relaxed)
+        handle.statistics.configurationGeneration.store(next.routing.generation, ordering: .releasing)
     }
 
     // MARK: Draining

@@ -7,12 +7,16 @@ internal import TelemetryModel
 
 /// Local rate limits: token buckets that all workers share (`Policy.RateLimiter`). Every limit that applies takes a token; the scarcest is shown to the client.
 extension ProxyWorker {
+    /// Room for the values of all `RateLimitHeader`s.
+    private static let rateLimitBytes = 32 * RateLimitHeader.allCases.count
+
     /// True = the request is refused, and answered with 429 RL.
     mutating func limitRate(_ id: SlotID, _ exchange: UnsafeMutablePointer<Exchange>, _ limits: TableRange, _ request: borrowing RouteRequest) -> Bool {
         let port = unsafe exchange.pointee.record.downstreamLocal.port
         for index in limits.indices {
             let entry = unsafe tables.rateLimit(index)
             guard let rate = epochs[epoch].rates[index], unsafe tables.applies(entry, port: port, request, head) else { continue }
+            if entry.enabledShare < 1_000_000, faultDraw.below(1_000_000) >= entry.enabledShare { continue }
             var descriptor = RateLimitDescriptor(route: entry.id)
             let client = unsafe exchange.pointee.record.downstreamRemote
             unsafe tables.forEachPart(entry, request, head) { part in
@@ -30,7 +34,8 @@ extension ProxyWorker {
                 unsafe exchange.pointee.rateLimit = decision
                 unsafe exchange.pointee.flags.insert(.showsRateLimit)
             }
-            guard decision.isAllowed else {
+            guard decision.isAllowed || (entry.enforcedShare < 1_000_000 && faultDraw.below(1_000_000) >= entry.enforcedShare) else {
+                unsafe exchange.pointee.rateLimitIndex = Int32(clamping: index)
                 reply(id, 429, .localRateLimited, [.rateLimited], body: "local_rate_limited", closes: false)
                 return true
             }
@@ -43,14 +48,20 @@ extension ProxyWorker {
         _ exchange: UnsafeMutablePointer<Exchange>, _ add: (inout Self, UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Void
     ) {
         let decision = unsafe exchange.pointee.rateLimit
-        answerScratch.clear()
+        rateLimitScratch.clear(keeping: Self.rateLimitBytes)
+        // Values must stay where they are until all are sent: room for them first.
+        _ = unsafe rateLimitScratch.reserve(Self.rateLimitBytes)
         for header in RateLimitHeader.allCases where decision.has(header) {
-            let start = answerScratch.count
-            decision.write(header, to: &answerScratch)
+            let start = rateLimitScratch.count
+            decision.write(header, to: &rateLimitScratch)
             let name = header.name
             unsafe add(
                 &self, UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount),
-                UnsafeRawBufferPointer(rebasing: answerScratch.readable[start...]))
+                UnsafeRawBufferPointer(rebasing: rateLimitScratch.readable[start...]))
         }
+        let refusedBy = unsafe exchange.pointee.rateLimitIndex
+        guard refusedBy >= 0 else { return }
+        let tables = unsafe tables(exchange)
+        unsafe tables.forEachRefusalField(tables.rateLimit(Int(refusedBy))) { name, value in unsafe add(&self, name, value) }
     }
 }

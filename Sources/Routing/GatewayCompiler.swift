@@ -26,7 +26,7 @@ extension RouteCompiler {
                 guard let kind = kind(of: server), let endpoint = endpoint(of: server, gateway) else { continue }
                 if let first = servers[endpoint]?.first, (first.kind == .http) != (kind == .http) {
                     report(
-                        .warning, "SKN0314", server.position, gateway.id, "spec.servers.port",
+                        .warning, "SKN0315", server.position, gateway.id, "spec.servers.port",
                         "\(first.gateway.id) serves \(endpoint) as \(first.server.port.protocol.rawValue); this server is left out. Give one of them another port.")
                     continue
                 }

@@ -154,7 +154,7 @@ extension RouteCompiler {
         // Whatever the Host, it is for this application.
         builder.addDomains([], to: &entry)
         entry.fallback = Int32(clamping: builder.virtualHosts.count - 1)
-        addRateLimits(.inbound, to: &entry)
+        addRateLimits(.inbound, port: port, to: &entry)
         entry.mode = spoken.isHTTP ? .http : spoken == .unspecified ? .detect : .tcp
         var tcp = TCPRouteEntry()
         tcp.name = cluster.name

@@ -14,6 +14,11 @@ public struct RateLimitEntry: Sendable, BitwiseCopyable {
     var hosts = TableRange()
     /// Of `FieldText`s whose value is `h`, `q` or `i`.
     var keys = TableRange()
+    /// Parts per million of the requests that are counted, and that are refused when no token is left.
+    public var enabledShare: UInt32 = 1_000_000
+    public var enforcedShare: UInt32 = 1_000_000
+    /// `FieldText`s that a refusal carries.
+    var responseFields = TableRange()
 }
 
 /// What tells one counted party from another.
@@ -26,6 +31,11 @@ public enum RateLimitPart {
 
 extension RoutingTables {
     public func rateLimit(_ index: Int) -> RateLimitEntry { unsafe rateLimits[index] }
+
+    /// Calls `body` with each field that a refusal by this limit carries.
+    public func forEachRefusalField(_ entry: RateLimitEntry, _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Void) {
+        for index in entry.responseFields.indices { unsafe body(bytes(fieldTexts[index].name), bytes(fieldTexts[index].value)) }
+    }
 
     /// Whether a limit counts the request.
     public func applies(_ entry: RateLimitEntry, port: UInt16, _ request: borrowing RouteRequest, _ head: borrowing MessageHead) -> Bool {
@@ -67,13 +77,14 @@ extension RoutingTables {
 
 extension RouteCompiler {
     /// The limits of a listener's side that apply to the node.
-    mutating func addRateLimits(_ side: RateLimit.Side, to listener: inout ListenerEntry) {
+    /// `port`: of the workload, on the inbound side.
+    mutating func addRateLimits(_ side: RateLimit.Side, port: UInt16 = 0, to listener: inout ListenerEntry) {
         var entries: [RateLimitEntry] = []
         for resource in configuration.rateLimits where resource.side == side {
             guard resource.id.namespace == inputs.node.namespace || resource.id.namespace == configuration.mesh.rootNamespace,
                 resource.selector.allSatisfy({ inputs.node.labels[$0.key] == $0.value })
             else { continue }
-            for (index, limit) in resource.limits.enumerated() {
+            for (index, limit) in resource.limits.enumerated() where limit.port == nil || limit.port == port {
                 guard limit.burst > 0, limit.requests > 0, limit.perNanoseconds >= 50_000_000 else {
                     report(
                         .error, "SKN0314", limit.position, resource.id, "limits",
@@ -86,6 +97,13 @@ extension RouteCompiler {
                 entry.fillNanoseconds = limit.perNanoseconds
                 let name = "\(resource.id)#\(index)"
                 entry.id = unsafe Array(name.utf8).withUnsafeBytes { unsafe ByteHash.hash($0, seed: Self.rateLimitSeed) }
+                entry.enabledShare = FaultPolicy.share(percent: limit.enabledPercent)
+                entry.enforcedShare = FaultPolicy.share(percent: limit.enforcedPercent)
+                let fieldStart = builder.fieldTexts.count
+                for (name, value) in limit.responseHeaders where isSendable(name, value, limit.position, resource.id) {
+                    builder.fieldTexts.append(FieldText(name: builder.add(text: name.lowercased()), value: builder.add(text: value)))
+                }
+                entry.responseFields = builder.range(fieldStart, builder.fieldTexts.count)
                 if let match = limit.match { entry.match = addMatch(match) }
                 let hostStart = builder.fieldTexts.count
                 for host in resource.hosts {
@@ -112,6 +130,15 @@ extension RouteCompiler {
         let start = builder.rateLimits.count
         builder.rateLimits.append(contentsOf: entries)
         listener.rateLimits = builder.range(start, builder.rateLimits.count)
+    }
+
+    private mutating func isSendable(_ name: String, _ value: String, _ position: SourcePosition, _ resource: ResourceID) -> Bool {
+        let isToken = !name.isEmpty && name.utf8.allSatisfy { $0 > 32 && $0 < 127 && !"()<>@,;:\\\"/[]?={}".utf8.contains($0) }
+        guard isToken, value.utf8.allSatisfy({ $0 >= 32 && $0 != 127 }) else {
+            report(.error, "SKN0309", position, resource, "response_headers_to_add", "\"\(name): \(value)\" is no header field (RFC 9110 5.1, 5.5)")
+            return false
+        }
+        return true
     }
 
     private static var rateLimitSeed: UInt64 { 0x51_7C_C1_B7_27_22_0A_95 }

@@ -11,15 +11,17 @@ struct SkeinCommand: ParsableCommand {
               skein run                               a collector: Zipkin on 9411, OTLP on 4318, metrics on 15090
               skein run -c mesh/ --node productpage   a proxy for one workload, configured by Istio resources
               skein validate mesh/                    check resources without starting anything
+              skein analyze --fix mesh/               what does not fit together; rewrite what is deprecated
               skein explain -c mesh/ http://reviews/  where a request would go, and why
               skein logs -f --status 5xx              follow failing requests
               skein traces --service reviews          recent traces of a service
 
             EXIT CODES
-              0 success, 64 wrong usage, 65 bad input or configuration, 69 a server did not answer, 70 the system refused something.
+              0 success, 64 wrong usage, 65 bad input or configuration, 69 a server did not answer, 70 the system refused something,
+              79 analyze found something.
             """,
         version: Version.text,
-        subcommands: [RunCommand.self, ValidateCommand.self, ExplainCommand.self, CaptureCommand.self, LogsCommand.self, TracesCommand.self, DemoCommand.self, VersionCommand.self])
+        subcommands: [RunCommand.self, ValidateCommand.self, AnalyzeCommand.self, ExplainCommand.self, CaptureCommand.self, LogsCommand.self, TracesCommand.self, DemoCommand.self, VersionCommand.self])
 }
 
 /// Exit codes, after sysexits.h. Stable.
@@ -30,6 +32,8 @@ enum ExitStatus {
     static let unavailable = ExitCode(69)
     /// The system refused a resource: a port in use, a directory not writable.
     static let system = ExitCode(70)
+    /// `skein analyze` found something at or above its threshold (istioctl's code for it).
+    static let findings = ExitCode(79)
 }
 
 enum OutputFormat: String, ExpressibleByArgument, CaseIterable {

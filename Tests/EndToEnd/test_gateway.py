@@ -306,7 +306,7 @@ def test_conflicts_and_gaps_are_said(tmp_path, two):
     path.write_text(edge(0, servers, "", ports="{}"))
     out = subprocess.run([SKEIN, "validate", str(path)], capture_output=True, text=True)
     assert out.returncode == 0, out.stdout
-    assert re.search(r"mesh\.yaml:\d+:\d+.*SKN0314.*8080.*left out", out.stdout), out.stdout
+    assert re.search(r"mesh\.yaml:\d+:\d+.*SKN0315.*8080.*left out", out.stdout), out.stdout
     assert re.search(r"SKN0201.*nothing listens on this port", out.stdout), out.stdout
     path.write_text(edge(0, servers, nobody, ports="{}"))
     out = subprocess.run([SKEIN, "validate", str(path)], capture_output=True, text=True)

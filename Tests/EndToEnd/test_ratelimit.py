@@ -1,10 +1,11 @@
 """Local rate limits: the resource, and the EnvoyFilter form that Istio documents."""
 
 import collections
+import subprocess
 import threading
 import time
 
-from conftest import Backend, access_log, http_get, mesh, wait_for
+from conftest import SKEIN, Backend, access_log, http_get, mesh, wait_for
 
 
 def limit(spec, name="limit"):
@@ -128,5 +129,86 @@ spec:
                     value: 'true'
 """
     skein = start(config, arguments=["--node", "productpage", "--workers", "2"])
-    codes = [http_get(skein.ports["inbound"], "/", {"Host": "productpage"})[0] for _ in range(10)]
-    assert codes == [200] * 4 + [429] * 6
+    answers = [http_get(skein.ports["inbound"], "/", {"Host": "productpage"}) for _ in range(10)]
+    assert [a[0] for a in answers] == [200] * 4 + [429] * 6
+    assert [a[1].get("x-local-rate-limit") for a in answers] == [None] * 4 + ["true"] * 6
+
+
+def test_the_envoy_filter_of_one_port_and_its_shares(start, tmp_path):
+    """Istio's second example limits one port by a route patch; what Envoy would not count is not counted, and said."""
+    backend = Backend()
+
+    def config(port, enabled):
+        return mesh(1) + f"""
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {{name: productpage, namespace: default, labels: {{app: productpage}}}}
+spec: {{address: 127.0.0.1, ports: {{http: {backend.port}}}}}
+---
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {{name: local, namespace: istio-system}}
+spec:
+  workloadSelector: {{labels: {{app: productpage}}}}
+  configPatches:
+  - applyTo: HTTP_FILTER
+    match: {{context: SIDECAR_INBOUND}}
+    patch:
+      operation: INSERT_BEFORE
+      value:
+        name: envoy.filters.http.local_ratelimit
+        typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit, stat_prefix: x}}
+  - applyTo: HTTP_ROUTE
+    match:
+      context: SIDECAR_INBOUND
+      routeConfiguration: {{vhost: {{name: "inbound|http|{port}", route: {{action: ANY}}}}}}
+    patch:
+      operation: MERGE
+      value:
+        typed_per_filter_config:
+          envoy.filters.http.local_ratelimit:
+            "@type": type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit
+            stat_prefix: x
+            token_bucket: {{max_tokens: 2, tokens_per_fill: 2, fill_interval: 60s}}
+            {enabled}
+            filter_enforced: {{default_value: {{numerator: 500000, denominator: MILLION}}}}
+"""
+
+    on = "filter_enabled: {default_value: {numerator: 100}}"
+
+    def codes(text, count):
+        skein = start(text, arguments=["--node", "productpage", "--workers", "1"])
+        return [http_get(skein.ports["inbound"], "/", {"Host": "productpage"})[0] for _ in range(count)]
+
+    assert codes(config(1, on), 5) == [200] * 5
+    refused = codes(config(backend.port, on), 202).count(429)
+    assert 70 <= refused <= 130, refused
+    silent = config(backend.port, "")
+    assert codes(silent, 5) == [200] * 5
+    path = tmp_path / "mesh.yaml"
+    path.write_text(silent)
+    out = subprocess.run([SKEIN, "validate", str(path)], capture_output=True, text=True)
+    assert "filter_enabled is not above 0 %" in out.stdout, out.stdout
+
+
+def test_limits_and_redirects_stand_beside_each_other_in_http2(start):
+    """The values of both are made for the answer; one must not overwrite the other."""
+    backend = Backend()
+    extra = limit("  side: OUTBOUND\n  limits: [{requests: 3, per: 60s, burst: 3}]") + """
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: web, namespace: default}
+spec:
+  hosts: [web.local]
+  http:
+  - redirect: {uri: /a-rather-long-place-to-go-to/and/further/still, authority: elsewhere.example}
+"""
+    skein = start(mesh(backend.port, extra), arguments=["--workers", "1"])
+    for left in (2, 1, 0):
+        out = subprocess.run(
+            ["curl", "-s", "-D", "-", "-o", "/dev/null", "--http2-prior-knowledge", "-H", "Host: web.local", f"http://127.0.0.1:{skein.ports['outbound']}/"],
+            capture_output=True, text=True, timeout=20).stdout
+        assert "location: http://elsewhere.example/a-rather-long-place-to-go-to/and/further/still" in out, out
+        assert f"x-ratelimit-remaining: {left}" in out and "x-ratelimit-limit: 3" in out, out

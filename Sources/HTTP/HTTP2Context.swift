@@ -73,9 +73,14 @@ struct HTTP2Context: ~Copyable {
         while let stream = unsafe firstStream { unsafe release(stream) }
     }
 
-    mutating func spend() {
-        if !guardian.spend(now: now) { isFlooded = true }
+    mutating func spend(_ count: Int32 = 1) {
+        if !guardian.spend(count, now: now) { isFlooded = true }
     }
+
+    /// A header section may grow to this many times the limits before the connection ends instead of the request: it must be decoded for the table's sake, but not
+    /// for ever.
+    static let decodedBytesFactor = 4
+    static let decodedFieldsFactor = 8
 
     // MARK: A header section
 
@@ -88,6 +93,10 @@ struct HTTP2Context: ~Copyable {
 
     mutating func add(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
         block.byteCount &+= UInt32(clamping: name.count &+ value.count)
+        block.decodedFields &+= 1
+        if Int(block.byteCount) > limits.headBytesMax * Self.decodedBytesFactor || Int(block.decodedFields) > limits.fieldCountMax * Self.decodedFieldsFactor {
+            isFlooded = true
+        }
         guard Int(block.byteCount) <= limits.headBytesMax, blockFields.count < min(limits.fieldCountMax, HTTPLimits.fieldSlots - 1) else {
             block.isTooLarge = true
             return
@@ -157,6 +166,7 @@ struct HTTP2Context: ~Copyable {
             let name: StaticString = "cookie"
             unsafe addField(UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount), cookies.readable)
         }
+        if block.isTooLarge, role == .server { spend(HTTP2FloodGuard.largeHeadCost) }
         block.endsStream = endsStream
         unsafe block.bytesStart = UInt32(truncatingIfNeeded: inbox.pointee.bytes.count)
         block.bytesCount = UInt32(truncatingIfNeeded: blockBytes.count)
@@ -192,7 +202,8 @@ final class HTTP2Callbacks: @unchecked Sendable {
             guard let context = unsafe HTTP2Callbacks.context(user) else { return 0 }
             unsafe context.pointee.add(
                 UnsafeRawBufferPointer(start: name, count: nameCount), UnsafeRawBufferPointer(start: value, count: valueCount))
-            return 0
+            // Ends the decoding at once; `receive` then ends the connection.
+            return unsafe context.pointee.isFlooded ? NGHTTP2_ERR_CALLBACK_FAILURE.rawValue : 0
         }
         unsafe nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks) { _, _, _, _, _, _, _, _ in
             // Malformed fields make the message malformed (RFC 9113 8.1.1); nghttp2 alone would drop them in silence.
@@ -288,6 +299,11 @@ final class HTTP2Callbacks: @unchecked Sendable {
         switch header.type {
         case UInt8(NGHTTP2_GOAWAY.rawValue):
             unsafe context.pointee.sentErrorCode = frame.pointee.goaway.error_code
+        case UInt8(NGHTTP2_RST_STREAM.rawValue):
+            // What we reset for reasons of our own has one of these codes.
+            let code = unsafe frame.pointee.rst_stream.error_code
+            let isOurs = code == HTTP2ErrorCode.noError || code == HTTP2ErrorCode.internalError || code == HTTP2ErrorCode.cancel || code == HTTP2ErrorCode.refusedStream
+            if unsafe !isOurs && context.pointee.role == .server { unsafe context.pointee.spend(HTTP2FloodGuard.brokenStreamCost) }
         case UInt8(NGHTTP2_DATA.rawValue), UInt8(NGHTTP2_HEADERS.rawValue):
             guard header.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0, let stream = unsafe stream(session, header.stream_id),
                 unsafe stream.pointee.stopsPeer

@@ -63,6 +63,8 @@ public struct HTTP2Block: BitwiseCopyable, Sendable {
     public internal(set) var endsStream = false
     /// Size by RFC 9113 6.5.2 without its 32 bytes a field: names and values.
     public internal(set) var byteCount: UInt32 = 0
+    /// Fields decoded, those that were dropped for the limits included.
+    var decodedFields: UInt32 = 0
 
     /// A request's, as opposed to a response's or a trailer section.
     public var isRequest: Bool { method.isThere }

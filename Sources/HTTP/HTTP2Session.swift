@@ -120,7 +120,7 @@ public struct HTTP2Session: ~Copyable {
     }
 
     private mutating func fail(_ error: Int32) -> Outcome {
-        let isFlood = error == NGHTTP2_ERR_FLOODED.rawValue || error == NGHTTP2_ERR_TOO_MANY_SETTINGS.rawValue
+        let isFlood = unsafe context.pointee.isFlooded || error == NGHTTP2_ERR_FLOODED.rawValue || error == NGHTTP2_ERR_TOO_MANY_SETTINGS.rawValue
         unsafe nghttp2_session_terminate_session(session, isFlood ? HTTP2ErrorCode.enhanceYourCalm : HTTP2ErrorCode.protocolError)
         return .ended(flooded: isFlood)
     }

@@ -466,6 +466,11 @@ def flood(kind):
         return frame(2, 0, 3, bytes([0, 0, 0, 1, 5])) * 20000
     if kind == "continuation":
         return frame(1, 0, 1, request) + frame(9, 0, 1, encode([(b"x-a", b"b" * 100)])) * 20000
+    if kind == "header list":
+        # One long field goes into the table; a request then names it sixteen thousand times, a byte each (the "HPACK bomb").
+        # 4000 as a string length: 127 in the prefix, then 3873 in groups of seven bits (RFC 7541 5.1).
+        first = request + b"\x40\x03x-a\x7f\xa1\x1e" + b"b" * 4000
+        return b"".join([frame(1, 5, 1, first)] + [frame(1, 5, 2 * i + 3, request + b"\xbe" * 16000) for i in range(100)])
     if kind == "made you reset":
         # Each request breaks its own content-length, so that the proxy resets it (CVE-2025-8671).
         short = encode([(b":method", b"POST"), (b":scheme", b"http"), (b":authority", b"web.local"), (b":path", b"/flood"), (b"content-length", b"1")])
@@ -473,7 +478,7 @@ def flood(kind):
     raise ValueError(kind)
 
 
-FLOODS = ["rapid reset", "settings", "ping", "empty data", "window update", "priority", "continuation", "made you reset"]
+FLOODS = ["rapid reset", "settings", "ping", "empty data", "window update", "priority", "continuation", "header list", "made you reset"]
 
 
 @pytest.mark.parametrize("kind", FLOODS)

@@ -68,6 +68,20 @@ import Testing
         #expect(id != nil && slab.insert(Item(value: 2)) == nil)
     }
 
+    /// What has ended is found by nobody, although those who hold a pointer still read it, and its slot is not given away before they are done.
+    @Test func retiredIsStaleButThere() throws {
+        var slab = Slab<Item>(countMax: 4)
+        let id = try #require(slab.insert(Item(value: 7)))
+        let held = unsafe slab.pointer(id)
+        #expect(slab.retire(id) && !slab.retire(id) && !slab.park(id) && !slab.remove(id))
+        #expect(unsafe slab.pointer(id) == nil && held?.pointee.value == 7 && slab.count == 0)
+        #expect(slab.reuse() == nil)
+        slab.park(retired: id)
+        let again = try #require(slab.reuse())
+        #expect(again.index == id.index && again.generation != id.generation)
+        #expect(unsafe slab.pointer(again)?.pointee.value == 7)
+    }
+
     /// A parked connection's buffers are freed once, with the slab.
     @Test func everyElementEndsOnce() {
         struct Counted: ~Copyable {

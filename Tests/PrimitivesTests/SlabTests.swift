@@ -71,15 +71,23 @@ import Testing
     /// What has ended is found by nobody, although those who hold a pointer still read it, and its slot is not given away before they are done.
     @Test func retiredIsStaleButThere() throws {
         var slab = Slab<Item>(countMax: 4)
-        let id = try #require(slab.insert(Item(value: 7)))
+        let inserted = slab.insert(Item(value: 7))
+        let id = try #require(inserted)
         let held = unsafe slab.pointer(id)
-        #expect(slab.retire(id) && !slab.retire(id) && !slab.park(id) && !slab.remove(id))
-        #expect(unsafe slab.pointer(id) == nil && held?.pointee.value == 7 && slab.count == 0)
-        #expect(slab.reuse() == nil)
+        let firstTime = slab.retire(id)
+        let outcomes = [slab.retire(id), slab.park(id), slab.remove(id)]
+        #expect(firstTime && outcomes == [false, false, false])
+        let isFound = unsafe slab.pointer(id) != nil
+        let value = unsafe held?.pointee.value
+        #expect(!isFound && value == 7 && slab.count == 0)
+        let tooEarly = slab.reuse()
+        #expect(tooEarly == nil)
         slab.park(retired: id)
-        let again = try #require(slab.reuse())
+        let reused = slab.reuse()
+        let again = try #require(reused)
         #expect(again.index == id.index && again.generation != id.generation)
-        #expect(unsafe slab.pointer(again)?.pointee.value == 7)
+        let kept = unsafe slab.pointer(again)?.pointee.value
+        #expect(kept == 7)
     }
 
     /// A parked connection's buffers are freed once, with the slab.

@@ -47,7 +47,7 @@ public struct HTTPRewrite: Sendable {
 /// semantics 2.3
 public struct HTTPRetry: Sendable {
     public var position: SourcePosition
-    /// Tries after the first; 0 turns retries off. Nil = Istio's default of 2.
+    /// Tries after the first; nil and 0 turn retries off. (A route without `retries` has Istio's two.)
     public var attempts: UInt32?
     public var perTryTimeoutNanoseconds: Int64?
     /// Names and status codes as written, split on commas, trimmed.

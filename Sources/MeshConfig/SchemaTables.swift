@@ -103,7 +103,7 @@ enum SchemaTables {
           match string
           rewrite string
         HTTPRetry
-          attempts int32 -- tries after the first; default: 2; 0 = none
+          attempts int32 -- tries after the first; absent or 0 = none (without `retries` at all: 2)
           perTryTimeout duration -- default: the route's timeout
           retryOn string
           retryRemoteLocalities bool

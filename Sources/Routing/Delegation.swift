@@ -59,6 +59,9 @@ extension RouteCompiler {
             }
         }
         if outer.port != nil, inner.port != nil, outer.port != inner.port { return nil }
+        for (left, right) in [(outer.scheme, inner.scheme), (outer.method, inner.method), (outer.authority, inner.authority)] {
+            if let left, let right, !covers(left, right) { return nil }
+        }
         merged.scheme = inner.scheme ?? outer.scheme
         merged.method = inner.method ?? outer.method
         merged.authority = inner.authority ?? outer.authority

@@ -37,8 +37,10 @@ extension RouteCompiler {
 
     private mutating func addRetry(_ retries: HTTPRetry, _ rule: VirtualService) -> RetryPolicy {
         var policy = RetryPolicy.istioDefault
-        // More than this many tries of one request help nobody; Envoy's own type ends at 2^32.
-        if let attempts = retries.attempts { policy.attempts = min(attempts, 255) }
+        // More than this many tries of one request help nobody; Envoy's own type ends at 2^32. Absent is 0 in Istio's type, and 0 means no policy at all, a time
+        // limit for each try included.
+        policy.attempts = min(retries.attempts ?? 0, 255)
+        guard policy.attempts > 0 else { return policy }
         if let timeout = retries.perTryTimeoutNanoseconds, timeout > 0 { policy.perTryTimeoutNanoseconds = UInt64(timeout) }
         if let base = retries.backoffNanoseconds, base > 0 { policy.backoffBaseNanoseconds = UInt64(base) }
         if let ignores = retries.retryIgnorePreviousHosts { policy.avoidsPreviousHosts = ignores }

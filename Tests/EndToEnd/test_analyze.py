@@ -2,7 +2,9 @@
 
 import json
 import os
+import resource
 import shutil
+import signal
 import stat
 import subprocess
 
@@ -129,13 +131,18 @@ def test_fix_says_what_it_cannot(tmp_path):
     assert len(result["rewritten"]) == 1 and "LEAST_REQUEST" in path.read_text()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everything")
-def test_fix_of_a_file_that_may_not_be_written(tmp_path):
+def test_fix_of_a_file_that_cannot_be_written(tmp_path):
+    """A disk that takes nothing more: the file stays as it was, and the exit status tells."""
     path = tmp_path / "rule.yaml"
     path.write_text(DEPRECATED)
-    path.chmod(0o444)
-    result = analyze("--fix", path)
+
+    def full_disk():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+    result = subprocess.run([SKEIN, "analyze", "--fix", str(path)], capture_output=True, text=True, preexec_fn=full_disk)
     assert result.returncode == 70 and "cannot be written" in result.stderr and path.read_text() == DEPRECATED
+    assert os.listdir(tmp_path) == ["rule.yaml"]
 
 
 def test_list_of_codes():

@@ -134,6 +134,7 @@ public struct AnalysisCode: Sendable {
         AnalysisCode("SKN0312", "UnknownDelegate", .warning, "A delegate that does not exist (analyze says IST0101).", "Define it, or correct the name."),
         AnalysisCode("SKN0313", "DelegateWithHosts", .warning, "A delegate with hosts of its own (analyze says SKN0353).", "Remove its hosts."),
         AnalysisCode("SKN0314", "RateLimitLeftOut", .warning, "A rate limit that cannot be counted and is left out.", "Change it as the message says."),
+        AnalysisCode("SKN0315", "GatewayServersConflict", .warning, "Two Gateway servers share an address and port for different protocols; the later one is left out.", "Give one of them another port."),
     ]
 
     private static let analysis = [
@@ -159,7 +160,7 @@ public struct AnalysisCode: Sendable {
             "Raise timeout, or lower attempts or perTryTimeout."),
         AnalysisCode(
             "SKN0357", "RetriesWithoutAttempts", .warning,
-            "retries without attempts: Istio reads that as none at all, Skein as its default of two.", "Write attempts."),
+            "retries without attempts: absent is 0, so nothing is tried again.", "Write attempts."),
         AnalysisCode(
             "SKN0358", "DelayOutsideTimeout", .warning, "An injected delay as long as the route's timeout, which does not count it.",
             "Expect the delay to come on top: the timeout runs from when the request goes on."),

@@ -23,7 +23,8 @@ struct DeprecationWalk {
 
     private mutating func message(_ node: SourceNode, _ name: String) {
         guard let message = schema.messages[name], let pairs = node.pairs else { return }
-        for (key, value) in pairs {
+        for pair in pairs {
+            let (key, value) = (pair.key, pair.value)
             guard let keyScalar = key.scalar, let field = message.field(named: FieldName.canonical(keyScalar.text)) else { continue }
             if Deprecations.fields["\(name).\(field.name)"] != nil {
                 // The schema passes over empty fields, so they are no finding.
@@ -38,7 +39,7 @@ struct DeprecationWalk {
         switch type {
         case .message(let name): message(node, name)
         case .list(let element): for item in node.items ?? [] { values(item, element) }
-        case .map(let element), .portMap(let element): for (_, value) in node.pairs ?? [] { values(value, element) }
+        case .map(let element), .portMap(let element): for pair in node.pairs ?? [] { values(pair.value, element) }
         case .enumeration(let name):
             guard let scalar = node.scalar, let modern = Deprecations.enumValues["\(name).\(scalar.text)"] else { return }
             replaceName(scalar, by: modern)
@@ -46,19 +47,19 @@ struct DeprecationWalk {
         }
     }
 
-    private func position(_ scalar: SourceNode.Scalar) -> SourcePosition { SourcePosition(file: file, line: scalar.line, column: scalar.column) }
+    private func position(_ scalar: SourceScalar) -> SourcePosition { SourcePosition(file: file, line: scalar.line, column: scalar.column) }
 
-    private mutating func leave(_ scalar: SourceNode.Scalar, _ why: String) {
+    private mutating func leave(_ scalar: SourceScalar, _ why: String) {
         left.append(DeprecationFix.Note(position: position(scalar), text: "\(scalar.text.prefix(64)) not rewritten: \(why)"))
     }
 
-    private mutating func done(_ scalar: SourceNode.Scalar, _ modern: String, _ changes: TextEdits) {
+    private mutating func done(_ scalar: SourceScalar, _ modern: String, _ changes: TextEdits) {
         edits.add(changes)
         rewritten.append(DeprecationFix.Note(position: position(scalar), text: "\(scalar.text) rewritten as \(modern)"))
     }
 
     /// The name of an enum: only the word, so that quotes, anchor and tag stay.
-    private mutating func replaceName(_ scalar: SourceNode.Scalar, by modern: String) {
+    private mutating func replaceName(_ scalar: SourceScalar, by modern: String) {
         let word = Array(scalar.text.utf8)
         let inside = bytes[scalar.range]
         guard let first = inside.indices.last(where: { inside[$0...].starts(with: word) }) else {
@@ -102,7 +103,7 @@ struct DeprecationWalk {
     /// Siblings besides the modern field itself that rule the modern form out.
     private static let rivals: [String: [String]] = ["ConsistentHashLB.minimumRingSize": ["maglev"], "JWTRule.jwksUrl": ["jwks"]]
 
-    private mutating func rewrite(_ key: SourceNode.Scalar, _ value: SourceNode, _ field: String, in parent: SourceNode) {
+    private mutating func rewrite(_ key: SourceScalar, _ value: SourceNode, _ field: String, in parent: SourceNode) {
         guard let form = DeprecationWalk.forms[field] else {
             leave(key, (Deprecations.fields[field] ?? "it has no modern form") + ". Delete it.")
             return
@@ -130,12 +131,12 @@ struct DeprecationWalk {
     }
 
     /// A name in the quotes that another has, so that JSON stays JSON.
-    private func quoted(_ name: String, like key: SourceNode.Scalar) -> String {
+    private func quoted(_ name: String, like key: SourceScalar) -> String {
         guard !key.isPlain, let mark = bytes[key.range].first else { return name }
         return "\(Character(Unicode.Scalar(mark)))\(name)\(Character(Unicode.Scalar(mark)))"
     }
 
-    private mutating func wrap(_ key: SourceNode.Scalar, _ value: SourceNode, _ modern: String, _ names: [String], _ changes: TextEdits) {
+    private mutating func wrap(_ key: SourceScalar, _ value: SourceNode, _ modern: String, _ names: [String], _ changes: TextEdits) {
         var changes = changes
         // In braces a plain text may hold less than outside them.
         guard let scalar = value.scalar, scalar.isSimple, !scalar.range.isEmpty, !scalar.isPlain || !scalar.text.utf8.contains(where: ",[]{}".utf8.contains) else {
@@ -147,7 +148,7 @@ struct DeprecationWalk {
         done(key, "\(modern): {\(names.joined(separator: ": {")): \(scalar.text)\(String(repeating: "}", count: names.count))", changes)
     }
 
-    private mutating func matches(_ key: SourceNode.Scalar, _ value: SourceNode, _ modern: String, _ changes: TextEdits) {
+    private mutating func matches(_ key: SourceScalar, _ value: SourceNode, _ modern: String, _ changes: TextEdits) {
         var changes = changes
         guard case .sequence(let items, _, let isFlow) = value, items.allSatisfy({ $0.scalar?.isSimple ?? false }) else {
             leave(key, "its list is written in an unusual way; write \(modern): [{exact: ORIGIN}]")
@@ -162,7 +163,7 @@ struct DeprecationWalk {
         done(key, modern, changes)
     }
 
-    private mutating func list(_ key: SourceNode.Scalar, _ value: SourceNode, _ modern: String, _ changes: TextEdits) {
+    private mutating func list(_ key: SourceScalar, _ value: SourceNode, _ modern: String, _ changes: TextEdits) {
         var changes = changes
         guard case .mapping(let pairs, let range, let isFlow) = value, let first = pairs.first?.key.scalar else {
             leave(key, "its value is written in an unusual way; write \(modern): [...]")

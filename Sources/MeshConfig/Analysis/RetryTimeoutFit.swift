@@ -1,9 +1,6 @@
 /// Time limits of a route that do not go together: tries that the timeout has no room for, limits that are ignored, faults that retries
 /// or the timeout do not touch (SKN0355...SKN0359, SKN0368; semantics 2.3, 2.6).
 enum RetryTimeoutFit {
-    /// Tries after the first when `retries` does not say (semantics 2.3).
-    private static let defaultAttempts: UInt32 = 2
-
     static func check(_ context: AnalysisContext, _ report: inout AnalysisReport) {
         for rule in context.configuration.virtualServices {
             for (index, route) in rule.http.enumerated() {
@@ -19,12 +16,10 @@ enum RetryTimeoutFit {
             let isBounded = (retries.perTryTimeoutNanoseconds ?? 0) > 0
             report.add(
                 .retriesWithoutAttempts, id, retries.position, "\(path).retries",
-                isBounded
-                    ? "perTryTimeout without attempts: Istio reads absent attempts as 0 and retries nothing; here it means \(defaultAttempts) tries more"
-                    : "retries without attempts: Istio reads absent attempts as 0 and retries nothing; here it means \(defaultAttempts) tries more",
-                hint: "Write attempts: \(defaultAttempts), or attempts: 0 for none.")
+                "\(isBounded ? "perTryTimeout" : "retries") without attempts: absent is 0, so nothing is tried again and the rest of it has no effect",
+                hint: "Write attempts: 2, or attempts: 0 for none.")
         }
-        let attempts = retries.attempts ?? defaultAttempts
+        let attempts = retries.attempts ?? 0
         guard let perTry = retries.perTryTimeoutNanoseconds, perTry > 0, let whole = route.timeoutNanoseconds, whole > 0 else { return }
         if perTry >= whole {
             report.add(
@@ -59,7 +54,7 @@ enum RetryTimeoutFit {
         guard let abort = fault.abort else { return }
         if abort.percentage <= 0 {
             report.add(.faultNeverHappens, id, route.position, "\(path).fault.abort", "the abort has no percentage, or 0, so no request is aborted")
-        } else if abort.percentage >= 100, let retries = route.retries, retries.attempts.map({ $0 > 0 }) ?? true {
+        } else if abort.percentage >= 100, let retries = route.retries, (retries.attempts ?? 0) > 0 {
             report.add(
                 .retriesAfterAbort, id, retries.position, "\(path).retries", "every request is aborted by the fault, and an injected abort is never retried")
         }

@@ -1,33 +1,41 @@
 internal import CYaml
 internal import Yams
 
+/// A scalar as it stands in the text.
+struct SourceScalar {
+    var text: String
+    /// Bytes of the file, quotes, anchor and tag included.
+    var range: Range<Int>
+    var isPlain: Bool
+    /// On one line, without anchor or tag, and no block scalar.
+    var isSimple: Bool
+    var line: Int
+    var column: Int
+}
+
 /// A node of a YAML text as it stands there: where each thing begins and ends, so that a word can be replaced and everything else
 /// stays byte for byte. Aliases are not followed and merges not applied.
-indirect enum SourceNode {
-    struct Scalar {
-        var text: String
-        /// Bytes of the file, quotes, anchor and tag included.
-        var range: Range<Int>
-        var isPlain: Bool
-        /// On one line, without anchor or tag, and no block scalar.
-        var isSimple: Bool
-        var line: Int
-        var column: Int
-    }
-    case scalar(Scalar)
+enum SourceNode {
+    case scalar(SourceScalar)
     /// `range`: of a flow collection with its brackets; of a block collection from its first entry to somewhere after its last.
     case sequence([SourceNode], range: Range<Int>, isFlow: Bool)
-    case mapping([(key: SourceNode, value: SourceNode)], range: Range<Int>, isFlow: Bool)
+    case mapping([SourcePair], range: Range<Int>, isFlow: Bool)
     case alias
 
-    var scalar: Scalar? { if case .scalar(let scalar) = self { scalar } else { nil } }
+    var scalar: SourceScalar? { if case .scalar(let scalar) = self { scalar } else { nil } }
     var items: [SourceNode]? { if case .sequence(let items, _, _) = self { items } else { nil } }
-    var pairs: [(key: SourceNode, value: SourceNode)]? { if case .mapping(let pairs, _, _) = self { pairs } else { nil } }
+    var pairs: [SourcePair]? { if case .mapping(let pairs, _, _) = self { pairs } else { nil } }
 
     /// The value of a field, by its canonical name.
     func value(_ name: String) -> SourceNode? {
         pairs?.first { $0.key.scalar.map { FieldName.canonical($0.text) } == name }?.value
     }
+}
+
+/// An entry of a mapping. A type of its own: a tuple here would have the compiler go in circles.
+struct SourcePair {
+    var key: SourceNode
+    var value: SourceNode
 }
 
 /// Reads the documents of a file into `SourceNode`s by libyaml's events.
@@ -39,7 +47,7 @@ struct SourceTree {
         var start: Int
         var isFlow: Bool
         var items: [SourceNode] = []
-        var pairs: [(key: SourceNode, value: SourceNode)] = []
+        var pairs: [SourcePair] = []
         var key: SourceNode?
     }
 
@@ -94,7 +102,7 @@ struct SourceTree {
             let isSimple = unsafe isOneLine && !isBlock && scalar.anchor == nil && scalar.tag == nil
             add(
                 .scalar(
-                    SourceNode.Scalar(
+                    SourceScalar(
                         text: text, range: start..<end, isPlain: style == YAML_PLAIN_SCALAR_STYLE, isSimple: isSimple,
                         line: unsafe Int(clamping: event.start_mark.line) &+ 1, column: unsafe Int(clamping: event.start_mark.column) &+ 1)))
         case YAML_ALIAS_EVENT: add(.alias)
@@ -123,7 +131,7 @@ struct SourceTree {
         if !frames[top].isMapping {
             frames[top].items.append(node)
         } else if let key = frames[top].key {
-            frames[top].pairs.append((key, node))
+            frames[top].pairs.append(SourcePair(key: key, value: node))
             frames[top].key = nil
         } else {
             frames[top].key = node

@@ -13,6 +13,10 @@ struct HTTP2Context: ~Copyable {
     /// The bytes that `receive` was given.
     var inputBase: UnsafePointer<UInt8>?
     var sawGoAway = false
+    /// The peer has said what it allows.
+    var sawSettings = false
+    /// The last stream that the peer reset.
+    var resetByPeer: Int32 = 0
     var saidGoAway = false
     var openStreams = 0
     /// Output states of all open streams, for the end of the session.
@@ -285,6 +289,9 @@ final class HTTP2Callbacks: @unchecked Sendable {
         case UInt8(NGHTTP2_DATA.rawValue):
             guard ends, let stream = unsafe stream(session, header.stream_id) else { return 0 }
             unsafe context.pointee.inbox.pointee.events.append(HTTP2Event(kind: .end, stream: header.stream_id, token: stream.pointee.token))
+        case UInt8(NGHTTP2_SETTINGS.rawValue):
+            if header.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) == 0 { unsafe context.pointee.sawSettings = true }
+        case UInt8(NGHTTP2_RST_STREAM.rawValue): unsafe context.pointee.resetByPeer = header.stream_id
         case UInt8(NGHTTP2_GOAWAY.rawValue):
             unsafe context.pointee.sawGoAway = true
             unsafe context.pointee.inbox.pointee.events.append(HTTP2Event(kind: .goAway, stream: 0, token: 0))
@@ -333,7 +340,7 @@ final class HTTP2Callbacks: @unchecked Sendable {
         guard let context = unsafe context(user), let stream = unsafe stream(session, id) ?? context.pointee.unopened(id) else { return 0 }
         let token = unsafe stream.pointee.token
         // Also without an owner: one may be on its way from an event that has not been looked at.
-        unsafe context.pointee.inbox.pointee.events.append(HTTP2Event(kind: .closed, stream: id, token: token, code: code))
+        unsafe context.pointee.inbox.pointee.events.append(HTTP2Event(kind: .closed, stream: id, token: token, code: code, isRemote: context.pointee.resetByPeer == id))
         if code == HTTP2ErrorCode.noError { unsafe context.pointee.guardian.earn() }
         unsafe _ = nghttp2_session_set_stream_user_data(session, id, nil)
         unsafe context.pointee.release(stream)

@@ -24,6 +24,8 @@ public struct HTTP2Event: BitwiseCopyable, Sendable {
     public var count: UInt32 = 0
     /// RFC 9113 7.
     public var code: UInt32 = 0
+    /// `closed`: the peer reset the stream.
+    public var isRemote = false
 }
 
 /// Error codes of RFC 9113 7 that this proxy sends or acts on.

@@ -397,8 +397,8 @@ def test_resets_by_the_upstream_before_and_after_the_head(h2start):
         before = client.request("/before")
         assert before.status == 503 and b"remote reset" in before.body
         after = client.request("/after")
-    # The reset may overtake the head on its way.
-        assert after.status in (0, 200) and not after.done and after.reset is not None and after.body in (b"", b"part")
+        # The reset comes behind what the upstream had sent.
+        assert after.status == 200 and not after.done and after.reset is not None and after.body == b"part"
         assert client.request("/fine").body == b"fine"
     entries = {entry["path"]: entry for entry in access_log(skein, 3)}
     assert (entries["/before"]["code"], entries["/before"]["flags"]) == (503, "UR")
@@ -423,7 +423,7 @@ def test_an_upstream_that_dies_fails_its_requests_with_uc(h2start):
     with H2Client(skein.ports["outbound"]) as client:
         assert client.request("/die", "POST", body=b"x").status == 503
         half = client.request("/half", "POST", body=b"x")
-        assert half.status in (0, 200) and not half.done
+        assert half.status == 200 and not half.done and half.reset is not None and half.body == b"part"
         assert client.request("/fine").body == b"fine"
     entries = {entry["path"]: entry for entry in access_log(skein, 3)}
     assert (entries["/die"]["code"], entries["/die"]["flags"]) == (503, "UC")
@@ -442,9 +442,9 @@ def test_an_upstream_that_speaks_something_else_is_a_protocol_error(start, backe
     backend.respond = lambda line, body: b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
     skein = start(mesh(backend.port, protocol="HTTP2"))
     with H2Client(skein.ports["outbound"]) as client:
-        assert client.request("/").status in (502, 503)
+        assert client.request("/").status == 502
     entry = access_log(skein)[0]
-    assert entry["flags"].split(",")[0] in ("UPE", "UC"), entry
+    assert entry["flags"] == "UPE", entry
 
 
 # Attacks
@@ -601,7 +601,8 @@ def test_malformed_requests_reach_no_upstream(shared, name):
 @pytest.mark.parametrize("declared,body", [(b"5", b"abcdefghij"), (b"5", b"abc"), (b"0", b"abc"), (b"5", b"")])
 def test_bodies_that_break_their_content_length_are_never_whole_requests(proxy, client, declared, body):
     answer = client.request("/cl", "POST", headers=[(b"content-length", declared)], body=body)
-    assert answer.reset is not None or answer.status >= 400 or client.closed
+    # Where nothing was declared, the answer may have come before the body.
+    assert answer.reset is not None or answer.status >= 400 or client.closed or declared == b"0"
     assert client.closed or client.request("/alive").status == 200
     # A declared length of nothing is a whole request to the upstream at once, and exactly that.
     assert [(r[0], r[2]) for r in proxy.backend.requests if r[0] != b"GET /alive HTTP/1.1"] in ([], [(b"POST /cl HTTP/1.1", b"")] if declared == b"0" else [])

@@ -120,9 +120,19 @@ extension ProxyWorker {
         return route.timeoutNanoseconds
     }
 
-    private func appendAdditions(_ edits: HeaderEdits, _ exchange: UnsafeMutablePointer<Exchange>) {
+    private mutating func appendAdditions(_ edits: HeaderEdits, _ exchange: UnsafeMutablePointer<Exchange>) {
         for index in 0..<(unsafe tables.additionCount(edits)) {
             let (name, value) = unsafe tables.addition(edits, index)
+            if let pieces = unsafe tables.pieces(edits, index) {
+                unsafe makeValue(pieces, exchange, isResponse: false)
+                // What comes to nothing is not sent, as in Envoy.
+                if valueScratch.isEmpty { continue }
+                unsafe exchange.pointee.requestHead.append(name)
+                unsafe exchange.pointee.requestHead.append(": ")
+                unsafe exchange.pointee.requestHead.append(valueScratch.readable)
+                unsafe exchange.pointee.requestHead.append("\r\n")
+                continue
+            }
             unsafe exchange.pointee.requestHead.append(name)
             unsafe exchange.pointee.requestHead.append(": ")
             unsafe exchange.pointee.requestHead.append(value)

@@ -126,6 +126,8 @@ public struct ProxyWorker: ~Copyable {
     var answerScratch = ByteBuffer()
     var cookieScratch = ByteBuffer()
     var rateLimitScratch = ByteBuffer()
+    /// A header value made of pieces; whoever is given it copies it.
+    var valueScratch = ByteBuffer()
     /// Context of the request being begun.
     var traceContext = TraceContext()
 

@@ -93,6 +93,7 @@ let package = Package(
         suite("EventLoopsTests", uses: ["EventLoops", "Primitives"]),
         suite("HTTPTests", uses: ["HTTP", "Primitives", "CZlib"]),
         suite("MeshConfigTests", uses: ["MeshConfig"]),
+        suite("HTTPServiceTests", uses: ["HTTPService", "EventLoops", "HTTP", "Primitives"]),
         suite("RoutingTests", uses: ["Routing", "HTTP", "MeshConfig", "TelemetryModel", "Primitives"]),
         suite("PolicyTests", uses: ["Policy", "Primitives"]),
         suite("OutlierDetectionTests", uses: ["OutlierDetection", "Primitives"], resources: [.copy("Scenarios")]),

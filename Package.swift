@@ -102,6 +102,7 @@ let package = Package(
         suite("TelemetryStoreTests", uses: ["TelemetryStore", "TelemetryModel", "Primitives"]),
         suite("CollectorTests", uses: ["Collector", "EventLoops", "HTTPService", "TelemetryWire", "TelemetryModel", "Primitives"]),
         suite("QueryAPITests", uses: ["QueryAPI", "Primitives", "EventLoops", "HTTPService", "TelemetryModel", "TelemetryWire"]),
+        suite("ProxyTests", uses: ["Proxy", "Routing", "OutlierDetection", "MeshConfig", "TelemetryModel", "EventLoops", "HTTP", "Primitives"]),
         suite("ArchitectureTests", uses: []),
 
         tool("WireBench", uses: ["TelemetryWire", "TelemetryModel", "Primitives"]),

@@ -103,6 +103,9 @@ let package = Package(
         suite("CollectorTests", uses: ["Collector", "EventLoops", "HTTPService", "TelemetryWire", "TelemetryModel", "Primitives"]),
         suite("QueryAPITests", uses: ["QueryAPI", "Primitives", "EventLoops", "HTTPService", "TelemetryModel", "TelemetryWire"]),
         suite("ProxyTests", uses: ["Proxy", "Routing", "OutlierDetection", "MeshConfig", "TelemetryModel", "EventLoops", "HTTP", "Primitives"]),
+        suite("MeshRuntimeTests", uses: [
+            "MeshRuntime", "Proxy", "Routing", "OutlierDetection", "MeshConfig", "TelemetryModel", "TelemetryWire", "HTTP", "HTTPService", "EventLoops", "Primitives",
+        ]),
         suite("ArchitectureTests", uses: []),
 
         tool("WireBench", uses: ["TelemetryWire", "TelemetryModel", "Primitives"]),

@@ -109,7 +109,7 @@ let package = Package(
         suite("skeinTests", uses: ["skein", "MeshRuntime", argumentParser]),
         suite("ArchitectureTests", uses: []),
 
-        tool("WireBench", uses: ["TelemetryWire", "TelemetryModel", "Primitives"]),
+        tool("WireBench", uses: ["TelemetryWire", "TelemetryModel", "Primitives", "COTLP", "CProtobufC"]),
         tool("CollectorBench", uses: ["Collector", "EventLoops", "HTTPService", "TelemetryWire", "TelemetryModel", "Primitives"]),
         tool("Floor", uses: ["EventLoops", "Primitives"]),
         tool("Bookinfo", uses: ["EventLoops", "HTTPService", "Primitives"]),

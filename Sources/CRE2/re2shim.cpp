@@ -27,7 +27,7 @@ bool skein_re2_full_match(const skein_re2 *regex, const char *text, size_t count
 }
 long skein_re2_replace(const skein_re2 *regex, const char *text, size_t count, const char *rewrite, size_t rewrite_count, char *out, size_t room) {
     std::string result(text, count);
-    re2::RE2::Replace(&result, regex->regex, re2::StringPiece(rewrite, rewrite_count));
+    re2::RE2::GlobalReplace(&result, regex->regex, re2::StringPiece(rewrite, rewrite_count));
     if (result.size() > room) return -1;
     std::memcpy(out, result.data(), result.size());
     return static_cast<long>(result.size());

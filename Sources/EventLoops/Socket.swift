@@ -84,6 +84,10 @@ public enum Socket {
         return value
     }
 
+    /// Whether an error of a connection says that nobody listens there, or that nobody answered.
+    public static func isRefusal(_ error: Int32) -> Bool { error == ECONNREFUSED }
+    public static func isTimeout(_ error: Int32) -> Bool { error == ETIMEDOUT }
+
     @unsafe @inline(__always)
     public static func read(_ fd: Int32, into buffer: UnsafeMutableRawBufferPointer) -> TransferResult {
         let count = unsafe CSystem.recv(fd, buffer.baseAddress, buffer.count, 0)

@@ -13,6 +13,10 @@ struct HTTP2Context: ~Copyable {
     /// The bytes that `receive` was given.
     var inputBase: UnsafePointer<UInt8>?
     var sawGoAway = false
+    /// The peer has said what it allows.
+    var sawSettings = false
+    /// The last stream that the peer reset.
+    var resetByPeer: Int32 = 0
     var saidGoAway = false
     var openStreams = 0
     /// Output states of all open streams, for the end of the session.
@@ -73,9 +77,14 @@ struct HTTP2Context: ~Copyable {
         while let stream = unsafe firstStream { unsafe release(stream) }
     }
 
-    mutating func spend() {
-        if !guardian.spend(now: now) { isFlooded = true }
+    mutating func spend(_ count: Int32 = 1) {
+        if !guardian.spend(count, now: now) { isFlooded = true }
     }
+
+    /// A header section may grow to this many times the limits before the connection ends instead of the request: it must be decoded for the table's sake, but not
+    /// for ever.
+    static let decodedBytesFactor = 4
+    static let decodedFieldsFactor = 8
 
     // MARK: A header section
 
@@ -88,6 +97,10 @@ struct HTTP2Context: ~Copyable {
 
     mutating func add(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
         block.byteCount &+= UInt32(clamping: name.count &+ value.count)
+        block.decodedFields &+= 1
+        if Int(block.byteCount) > limits.headBytesMax * Self.decodedBytesFactor || Int(block.decodedFields) > limits.fieldCountMax * Self.decodedFieldsFactor {
+            isFlooded = true
+        }
         guard Int(block.byteCount) <= limits.headBytesMax, blockFields.count < min(limits.fieldCountMax, HTTPLimits.fieldSlots - 1) else {
             block.isTooLarge = true
             return
@@ -157,6 +170,7 @@ struct HTTP2Context: ~Copyable {
             let name: StaticString = "cookie"
             unsafe addField(UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount), cookies.readable)
         }
+        if block.isTooLarge, role == .server { spend(HTTP2FloodGuard.largeHeadCost) }
         block.endsStream = endsStream
         unsafe block.bytesStart = UInt32(truncatingIfNeeded: inbox.pointee.bytes.count)
         block.bytesCount = UInt32(truncatingIfNeeded: blockBytes.count)
@@ -192,7 +206,8 @@ final class HTTP2Callbacks: @unchecked Sendable {
             guard let context = unsafe HTTP2Callbacks.context(user) else { return 0 }
             unsafe context.pointee.add(
                 UnsafeRawBufferPointer(start: name, count: nameCount), UnsafeRawBufferPointer(start: value, count: valueCount))
-            return 0
+            // Ends the decoding at once; `receive` then ends the connection.
+            return unsafe context.pointee.isFlooded ? NGHTTP2_ERR_CALLBACK_FAILURE.rawValue : 0
         }
         unsafe nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks) { _, _, _, _, _, _, _, _ in
             // Malformed fields make the message malformed (RFC 9113 8.1.1); nghttp2 alone would drop them in silence.
@@ -274,6 +289,9 @@ final class HTTP2Callbacks: @unchecked Sendable {
         case UInt8(NGHTTP2_DATA.rawValue):
             guard ends, let stream = unsafe stream(session, header.stream_id) else { return 0 }
             unsafe context.pointee.inbox.pointee.events.append(HTTP2Event(kind: .end, stream: header.stream_id, token: stream.pointee.token))
+        case UInt8(NGHTTP2_SETTINGS.rawValue):
+            if header.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) == 0 { unsafe context.pointee.sawSettings = true }
+        case UInt8(NGHTTP2_RST_STREAM.rawValue): unsafe context.pointee.resetByPeer = header.stream_id
         case UInt8(NGHTTP2_GOAWAY.rawValue):
             unsafe context.pointee.sawGoAway = true
             unsafe context.pointee.inbox.pointee.events.append(HTTP2Event(kind: .goAway, stream: 0, token: 0))
@@ -288,6 +306,11 @@ final class HTTP2Callbacks: @unchecked Sendable {
         switch header.type {
         case UInt8(NGHTTP2_GOAWAY.rawValue):
             unsafe context.pointee.sentErrorCode = frame.pointee.goaway.error_code
+        case UInt8(NGHTTP2_RST_STREAM.rawValue):
+            // What we reset for reasons of our own has one of these codes.
+            let code = unsafe frame.pointee.rst_stream.error_code
+            let isOurs = code == HTTP2ErrorCode.noError || code == HTTP2ErrorCode.internalError || code == HTTP2ErrorCode.cancel || code == HTTP2ErrorCode.refusedStream
+            if unsafe !isOurs && context.pointee.role == .server { unsafe context.pointee.spend(HTTP2FloodGuard.brokenStreamCost) }
         case UInt8(NGHTTP2_DATA.rawValue), UInt8(NGHTTP2_HEADERS.rawValue):
             guard header.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0, let stream = unsafe stream(session, header.stream_id),
                 unsafe stream.pointee.stopsPeer
@@ -317,7 +340,7 @@ final class HTTP2Callbacks: @unchecked Sendable {
         guard let context = unsafe context(user), let stream = unsafe stream(session, id) ?? context.pointee.unopened(id) else { return 0 }
         let token = unsafe stream.pointee.token
         // Also without an owner: one may be on its way from an event that has not been looked at.
-        unsafe context.pointee.inbox.pointee.events.append(HTTP2Event(kind: .closed, stream: id, token: token, code: code))
+        unsafe context.pointee.inbox.pointee.events.append(HTTP2Event(kind: .closed, stream: id, token: token, code: code, isRemote: context.pointee.resetByPeer == id))
         if code == HTTP2ErrorCode.noError { unsafe context.pointee.guardian.earn() }
         unsafe _ = nghttp2_session_set_stream_user_data(session, id, nil)
         unsafe context.pointee.release(stream)

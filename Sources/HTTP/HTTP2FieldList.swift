@@ -85,6 +85,19 @@ public struct HTTP2FieldList: ~Copyable {
         unsafe add(name, UnsafeRawBufferPointer(start: start, count: value.count))
     }
 
+    /// As `add(_:copying:)`, with a name that is not a constant.
+    @unsafe
+    public mutating func add(_ name: UnsafeRawBufferPointer, copying value: UnsafeRawBufferPointer) {
+        guard nameCount + name.count + value.count <= Self.nameBytesMax else {
+            isOverfull = true
+            return
+        }
+        let start = unsafe names + nameCount
+        for index in 0..<value.count { unsafe start[index] = value[index] }
+        nameCount += value.count
+        unsafe add(name, UnsafeRawBufferPointer(start: start, count: value.count))
+    }
+
     /// Adds lines of the form `Name: value CR LF`, as we write them ourselves, leaving out those that HTTP/2 has no place for (RFC 9113 8.2.2).
     @unsafe
     public mutating func add(lines: UnsafeRawBufferPointer) {

@@ -9,24 +9,28 @@ public struct HTTP2FloodGuard: Sendable, BitwiseCopyable {
     public static let perSecond: UInt64 = 100
     /// What one request or one DATA frame with content earns.
     static let earned: Int32 = 4
+    /// What a stream costs that we had to reset for its client's fault, a request begun and undone included (CVE-2025-8671).
+    static let brokenStreamCost: Int32 = 20
+    /// What a header section beyond the limits costs, which a few bytes can ask for by naming a long field of the table again and again.
+    static let largeHeadCost: Int32 = 100
 
     private var left = Self.burst
     private var refilled: MonotonicInstant
 
     public init(now: MonotonicInstant) { refilled = now }
 
-    /// Counts one frame; false when that was one too many.
-    public mutating func spend(now: MonotonicInstant) -> Bool {
-        if left > 0 {
-            left -= 1
+    /// Counts one frame, or something that costs as much as `count` of them; false when that was too many.
+    public mutating func spend(_ count: Int32 = 1, now: MonotonicInstant) -> Bool {
+        if left >= count {
+            left -= count
             return true
         }
         let elapsed = now.nanoseconds(since: refilled)
         let grant = elapsed / (1_000_000_000 / Self.perSecond)
         guard grant > 0 else { return false }
         refilled = now
-        left = Int32(clamping: min(UInt64(Self.burst), grant)) - 1
-        return true
+        left = min(Self.burst, left + Int32(clamping: min(UInt64(Self.burst), grant))) - count
+        return left >= 0
     }
 
     public mutating func earn() { left = min(Self.burst, left + Self.earned) }

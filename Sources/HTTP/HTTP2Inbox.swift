@@ -24,6 +24,8 @@ public struct HTTP2Event: BitwiseCopyable, Sendable {
     public var count: UInt32 = 0
     /// RFC 9113 7.
     public var code: UInt32 = 0
+    /// `closed`: the peer reset the stream.
+    public var isRemote = false
 }
 
 /// Error codes of RFC 9113 7 that this proxy sends or acts on.
@@ -63,6 +65,8 @@ public struct HTTP2Block: BitwiseCopyable, Sendable {
     public internal(set) var endsStream = false
     /// Size by RFC 9113 6.5.2 without its 32 bytes a field: names and values.
     public internal(set) var byteCount: UInt32 = 0
+    /// Fields decoded, those that were dropped for the limits included.
+    var decodedFields: UInt32 = 0
 
     /// A request's, as opposed to a response's or a trailer section.
     public var isRequest: Bool { method.isThere }

@@ -120,7 +120,7 @@ public struct HTTP2Session: ~Copyable {
     }
 
     private mutating func fail(_ error: Int32) -> Outcome {
-        let isFlood = error == NGHTTP2_ERR_FLOODED.rawValue || error == NGHTTP2_ERR_TOO_MANY_SETTINGS.rawValue
+        let isFlood = unsafe context.pointee.isFlooded || error == NGHTTP2_ERR_FLOODED.rawValue || error == NGHTTP2_ERR_TOO_MANY_SETTINGS.rawValue
         unsafe nghttp2_session_terminate_session(session, isFlood ? HTTP2ErrorCode.enhanceYourCalm : HTTP2ErrorCode.protocolError)
         return .ended(flooded: isFlood)
     }
@@ -131,13 +131,18 @@ public struct HTTP2Session: ~Copyable {
             var data: UnsafePointer<UInt8>?
             let count = unsafe nghttp2_session_mem_send(session, &data)
             if count < 0 { return .ended(flooded: false) }
-            if count == 0 { break }
+            if count == 0 {
+                guard !cuts.isEmpty else { break }
+                for cut in cuts { unsafe _ = nghttp2_submit_rst_stream(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), cut.stream, cut.code) }
+                cuts.removeAll(keepingCapacity: true)
+                continue
+            }
             unsafe output.append(UnsafeRawBufferPointer(start: data, count: count))
         }
         return .fine
     }
 
-    public var wantsWrite: Bool { unsafe nghttp2_session_want_write(session) != 0 }
+    public var wantsWrite: Bool { unsafe nghttp2_session_want_write(session) != 0 || !cuts.isEmpty }
     /// Both sides are done with this connection.
     public var isFinished: Bool { unsafe nghttp2_session_want_read(session) == 0 && nghttp2_session_want_write(session) == 0 }
     /// The peer has said GOAWAY, or we have.
@@ -147,14 +152,25 @@ public struct HTTP2Session: ~Copyable {
     /// Streams that are open.
     public var openStreams: Int { unsafe context.pointee.openStreams }
 
+    /// Streams to be reset once nothing more can be sent.
+    private var cuts: [(stream: Int32, code: UInt32)] = []
+
     /// Our own bound on the streams of a client session, besides the peer's.
     public var streamsMax = UInt32.max
+
+    /// What the peer is taken to allow until it says what it does.
+    public var streamsAssumed = UInt32.max
+
+    /// The streams that the peer has said it allows; nil before it has.
+    public var peerStreamsMax: UInt32? {
+        unsafe context.pointee.sawSettings ? nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS) : nil
+    }
 
     /// Streams that may still be opened on this client session now.
     public var spareStreams: Int {
         if isGoingAway { return 0 }
         guard unsafe nghttp2_session_check_request_allowed(session) != 0 else { return 0 }
-        let allowed = unsafe min(streamsMax, Self.streamsMax, nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS))
+        let allowed = min(streamsMax, Self.streamsMax, peerStreamsMax ?? streamsAssumed)
         return max(0, Int(allowed) - openStreams)
     }
 
@@ -254,6 +270,12 @@ public struct HTTP2Session: ~Copyable {
     public mutating func reset(stream id: Int32, code: UInt32) {
         detach(stream: id)
         unsafe _ = nghttp2_submit_rst_stream(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), id, code)
+    }
+
+    /// Ends a stream behind what waits on it, as far as the peer's windows let that out: a reset would overtake even the head. No further event.
+    public mutating func cut(stream id: Int32, code: UInt32) {
+        detach(stream: id)
+        if unsafe output(id) != nil { cuts.append((id, code)) }
     }
 
     /// The owner lost interest; what waits is still sent.

@@ -3,7 +3,7 @@ internal import Primitives
 /// Istio's `meshConfig.pathNormalization` (semantics 2.8): applied once, before routing; the result is what the upstream gets.
 public enum PathNormalization: UInt8, Sendable, BitwiseCopyable {
     case none
-    /// Dot segments removed, `\` read as `/`, unreserved `%HH` decoded (RFC 3986 6.2.2).
+    /// Dot segments removed, `\` read as `/`, unreserved `%HH` decoded, what no path may hold encoded (RFC 3986 6.2.2; as Envoy).
     case base
     /// `base`, then runs of slashes become one.
     case mergeSlashes
@@ -21,7 +21,7 @@ public enum PathResult: Sendable, Equatable {
 }
 
 public enum PathNormalizer {
-    /// Normalises `path` (no query) into `output`, which holds at least `path.count` bytes. One pass; never decodes twice.
+    /// Normalises `path` (no query) into `output`, which holds at least `growthMax * path.count` bytes. One pass; never decodes twice.
     @unsafe
     public static func normalize(
         _ path: UnsafeRawBufferPointer, mode: PathNormalization, into output: UnsafeMutablePointer<UInt8>
@@ -35,6 +35,9 @@ public enum PathNormalizer {
         return .changed(count: count)
     }
 
+    /// How much longer a path may become: one byte is written as `%HH`.
+    public static let growthMax = 3
+
     private static func hasEncodedNUL(_ path: UnsafeRawBufferPointer) -> Bool {
         guard path.count >= 3 else { return false }
         for index in 0..<path.count - 2
@@ -47,7 +50,7 @@ public enum PathNormalizer {
     private static func needsWork(_ path: UnsafeRawBufferPointer, _ mode: PathNormalization) -> Bool {
         var previous: UInt8 = 0
         for unsafe byte in unsafe path {
-            if byte == UInt8(ascii: "%") || byte == UInt8(ascii: "\\") { return true }
+            if byte == UInt8(ascii: "%") || byte == UInt8(ascii: "\\") || isForbidden(byte) { return true }
             if previous == UInt8(ascii: "/"), byte == UInt8(ascii: ".") || (mode != .base && byte == UInt8(ascii: "/")) { return true }
             previous = byte
         }
@@ -87,6 +90,14 @@ public enum PathNormalizer {
                 }
             }
             if byte == UInt8(ascii: "\\") { byte = UInt8(ascii: "/") }
+            if isForbidden(byte) {
+                unsafe output[count] = UInt8(ascii: "%")
+                unsafe output[count + 1] = ASCII.upperHexDigit(byte >> 4)
+                unsafe output[count + 2] = ASCII.upperHexDigit(byte & 15)
+                count += 3
+                index += 1
+                continue
+            }
             if byte == UInt8(ascii: "%") { loosePercent = count }
             unsafe output[count] = byte
             count += 1
@@ -148,6 +159,16 @@ public enum PathNormalizer {
             written += 1
         }
         return written
+    }
+
+    /// Neither unreserved, nor a delimiter, nor `%` (RFC 3986 3.3), yet sent by clients; `\` stands for the slash before.
+    private static func isForbidden(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "\""), UInt8(ascii: "<"), UInt8(ascii: ">"), UInt8(ascii: "^"), UInt8(ascii: "`"), UInt8(ascii: "{"), UInt8(ascii: "|"),
+            UInt8(ascii: "}"), 128...255:
+            true
+        default: false
+        }
     }
 
     private static func isUnreserved(_ byte: UInt8) -> Bool {

@@ -120,7 +120,7 @@ public struct RequestExplanation: Sendable {
                 return
             }
             let path = unsafe UnsafeRawBufferPointer(rebasing: head.target[target.path])
-            var normalized = [UInt8](repeating: 0, count: path.count + 1)
+            var normalized = [UInt8](repeating: 0, count: PathNormalizer.growthMax * path.count + 1)
             let outcome = unsafe normalized.withUnsafeMutableBufferPointer { out in
                 unsafe out.baseAddress.map { unsafe PathNormalizer.normalize(path, mode: PathNormalization(snapshot.pathNormalization), into: $0) }
             }
@@ -134,7 +134,7 @@ public struct RequestExplanation: Sendable {
                 nodes.append(Node("refused", "400 path_normalization_failed"))
                 return
             }
-            if count != path.count { nodes.append(Node("path normalised to", String(decoding: normalized[..<count], as: UTF8.self))) }
+            if unsafe !normalized[..<count].elementsEqual(path) { nodes.append(Node("path normalised to", String(decoding: normalized[..<count], as: UTF8.self))) }
             unsafe normalized.withUnsafeBytes { normal in
                 let asked = unsafe RouteRequest(
                     method: head.method, path: UnsafeRawBufferPointer(rebasing: normal[..<count]),

@@ -15,6 +15,10 @@ public enum ASCII {
         return letter < 6 ? letter + 10 : 255
     }
 
+    /// The digit of a value below 16.
+    @inlinable
+    public static func upperHexDigit(_ value: UInt8) -> UInt8 { value < 10 ? 48 + value : 55 + value }
+
     /// Whether two byte strings are equal but for ASCII case.
     @unsafe @inlinable
     public static func equalIgnoringCase(_ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer) -> Bool {

@@ -107,14 +107,28 @@ public struct Slab<Element: ~Copyable>: ~Copyable {
     /// Makes the handle stale but keeps the element, so that `reuse` finds its buffers warm. False when the handle was stale.
     @discardableResult
     public mutating func park(_ id: SlotID) -> Bool {
+        guard retire(id) else { return false }
+        park(retired: id)
+        return true
+    }
+
+    /// The first half of parking: the handle is stale from here on, while pointers to the element are good until `park(retired:)`.
+    @discardableResult
+    public mutating func retire(_ id: SlotID) -> Bool {
         guard unsafe pointer(id) != nil else { return false }
         let slot = unsafe slot(id.index)
         unsafe slot.pointee.generation &+= 1
         unsafe slot.pointee.isParked = true
-        unsafe slot.pointee.nextFree = firstParked
-        firstParked = id.index
         count -= 1
         return true
+    }
+
+    /// The second half, once for each handle that `retire` made stale.
+    public mutating func park(retired id: SlotID) {
+        let slot = unsafe slot(id.index)
+        assert(unsafe slot.pointee.isParked && slot.pointee.generation == id.generation &+ 1, "parked without being retired, or twice")
+        unsafe slot.pointee.nextFree = firstParked
+        firstParked = id.index
     }
 
     /// A parked element under a new handle, most recently parked first; nil when none is parked.

@@ -9,6 +9,9 @@ internal import TelemetryModel
 enum AttemptFailure {
     /// No connection to the endpoint: the request was not sent.
     case connectFailure
+    /// As before: the endpoint says that nobody listens, or says nothing in time.
+    case connectionRefused
+    case connectionTimeout
     /// The connection ended.
     case terminated
     /// The endpoint reset the stream.
@@ -159,33 +162,34 @@ extension ProxyWorker {
             return
         }
         switch failure {
-        case .connectFailure:
+        case .connectFailure, .connectionRefused, .connectionTimeout:
             handle.statistics.add(handle.statistics.upstreamConnectFailures)
             unsafe judge(exchange, .connectFailed)
         case .perTryTimeout: unsafe judge(exchange, .timedOut)
         case .terminated, .remoteReset, .refusedStream, .protocolError: unsafe judge(exchange, .reset)
         }
         let outcome = unsafe retryOutcome(exchange, failure)
-        let mayBeStale = failure == .terminated || failure == .refusedStream
+        let mayBeStale = failure == .terminated
         unsafe abandonAttempt(id, exchange)
         if mayBeStale, unsafe canSendAgain(exchange) {
             handle.statistics.add(handle.statistics.staleRetries)
             unsafe exchange.pointee.flags.insert(.wasRetried)
-            unsafe exchange.pointee.note(attemptEnding: failure == .refusedStream ? .refusedStream : .staleConnection, status: 0, now: now)
+            unsafe exchange.pointee.note(attemptEnding: .staleConnection, status: 0, now: now)
             unsafe exchange.pointee.attemptStart = now
             attachUpstream(id, freshConnection: true, hasMore: false)
             return
         }
         if unsafe tryAgain(id, exchange, outcome) { return }
         let status: UInt16 = failure == .protocolError ? 502 : failure == .perTryTimeout ? 504 : 503
-        reply(id, status, failure.details, failure.flag, body: failure.body, closes: false)
+        let body = unsafe exchange.pointee.retries > 0 ? failure.bodyAfterRetries : failure.body
+        reply(id, status, failure.details, failure.flag, body: body, closes: false)
     }
 
     private func retryOutcome(_ exchange: UnsafeMutablePointer<Exchange>, _ failure: AttemptFailure) -> RetryOutcome {
         var outcome = RetryOutcome()
         outcome.isIdempotent = unsafe exchange.pointee.flags.contains(.isIdempotent)
         switch failure {
-        case .connectFailure: outcome.failure = .connectFailure
+        case .connectFailure, .connectionRefused, .connectionTimeout: outcome.failure = .connectFailure
         case .refusedStream: outcome.failure = .refusedStream
         case .perTryTimeout: outcome.failure = .perTryTimeout
         case .terminated, .remoteReset, .protocolError:
@@ -209,7 +213,7 @@ extension ProxyWorker {
 extension AttemptFailure {
     var flag: ResponseFlags {
         switch self {
-        case .connectFailure: .upstreamConnectionFailure
+        case .connectFailure, .connectionRefused, .connectionTimeout: .upstreamConnectionFailure
         case .terminated: .upstreamConnectionTermination
         case .remoteReset, .refusedStream: .upstreamRemoteReset
         case .protocolError: .upstreamProtocolError
@@ -220,6 +224,8 @@ extension AttemptFailure {
     var details: ResponseCodeDetails {
         switch self {
         case .connectFailure: .connectionFailureBeforeResponse
+        case .connectionRefused: .connectionRefusedBeforeResponse
+        case .connectionTimeout: .connectionTimeoutBeforeResponse
         case .terminated: .connectionTerminationBeforeResponse
         case .remoteReset: .remoteResetBeforeResponse
         case .refusedStream: .refusedStreamBeforeResponse
@@ -230,7 +236,7 @@ extension AttemptFailure {
 
     var detailsAfterResponse: ResponseCodeDetails {
         switch self {
-        case .terminated, .connectFailure: .connectionTerminationAfterResponse
+        case .terminated, .connectFailure, .connectionRefused, .connectionTimeout: .connectionTerminationAfterResponse
         case .remoteReset, .refusedStream, .perTryTimeout: .remoteResetAfterResponse
         case .protocolError: .protocolErrorAfterResponse
         }
@@ -239,12 +245,26 @@ extension AttemptFailure {
     /// Envoy's words, which people search for.
     var body: StaticString {
         switch self {
-        case .connectFailure: "upstream connect error or disconnect/reset before headers. reset reason: connection failure"
+        case .connectFailure, .connectionRefused: "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure"
+        case .connectionTimeout: "upstream connect error or disconnect/reset before headers. reset reason: connection timeout"
         case .terminated: "upstream connect error or disconnect/reset before headers. reset reason: connection termination"
         case .remoteReset: "upstream connect error or disconnect/reset before headers. reset reason: remote reset"
         case .refusedStream: "upstream connect error or disconnect/reset before headers. reset reason: remote refused stream reset"
         case .protocolError: "upstream connect error or disconnect/reset before headers. reset reason: protocol error"
         case .perTryTimeout: "upstream request timeout"
+        }
+    }
+
+    var bodyAfterRetries: StaticString {
+        switch self {
+        case .connectFailure, .connectionRefused:
+            "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: remote connection failure"
+        case .connectionTimeout: "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: connection timeout"
+        case .terminated: "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: connection termination"
+        case .remoteReset: "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: remote reset"
+        case .refusedStream: "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: remote refused stream reset"
+        case .protocolError: "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: protocol error"
+        case .perTryTimeout: body
         }
     }
 }

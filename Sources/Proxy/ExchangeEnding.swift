@@ -66,7 +66,7 @@ extension ProxyWorker {
         if unsafe exchange.pointee.isHTTP2Downstream || exchange.pointee.flags.contains(.isShadow) {
             unsafe abandonAttempt(id, exchange)
             if let session = unsafe downstreamSession(exchange) {
-                unsafe session.pointee.reset(stream: exchange.pointee.downstreamStream, code: HTTP2ErrorCode.internalError)
+                unsafe session.pointee.cut(stream: exchange.pointee.downstreamStream, code: HTTP2ErrorCode.internalError)
                 markDirty(downstream: downstreamID)
             }
             finish(id)
@@ -91,9 +91,12 @@ extension ProxyWorker {
         }
     }
 
-    /// Counts the request and hands its record over. The exchange is parked at the end of the turn.
+    /// Counts the request and hands its record over. Its handle is stale from here on, so that nothing else that happens in this turn can end it again;
+    /// pointers to it are good until the turn's end, when it is parked.
     mutating func finish(_ id: SlotID) {
         guard let exchange = unsafe exchanges.pointer(id) else { return }
+        exchanges.retire(id)
+        finishedExchanges.append(id)
         if let connection = unsafe downstreams.pointer(exchange.pointee.downstream), unsafe connection.pointee.exchange == id {
             unsafe connection.pointee.exchange = .none
         }
@@ -107,17 +110,13 @@ extension ProxyWorker {
         unsafe leaveEpoch(exchange.pointee.epoch)
         let duration = unsafe now.nanoseconds(since: exchange.pointee.start)
         unsafe exchange.pointee.record.times.downstreamSendEnd = duration
-        if unsafe exchange.pointee.flags.contains(.isShadow) {
-            finishedExchanges.append(id)
-            return
-        }
+        if unsafe exchange.pointee.flags.contains(.isShadow) { return }
         if unsafe exchange.pointee.flags.contains(.isTCP) {
             unsafe reportTCP(exchange, closed: 1)
         } else {
             unsafe count(exchange, durationNanoseconds: duration)
         }
         if unsafe needsRecord(exchange) { unsafe emitRecord(exchange) }
-        finishedExchanges.append(id)
     }
 
     private func count(_ exchange: UnsafeMutablePointer<Exchange>, durationNanoseconds: UInt64) {

@@ -30,13 +30,15 @@ extension ProxyWorker {
         if unsafe exchange.pointee.flags.contains(.aborts) {
             abort(id, unsafe tables(exchange).actions(UInt32(exchange.pointee.route)).fault)
         } else {
-            forward(id, hasMore: false)
+            proceed(id, hasMore: false)
         }
     }
 
     private mutating func abort(_ id: SlotID, _ fault: FaultPolicy) {
         guard let exchange = unsafe exchanges.pointer(id) else { return }
         handle.statistics.add(handle.statistics.faultAborts)
+        // The CORS policy comes behind the fault and has no say in its answer.
+        unsafe exchange.pointee.flags.subtract([.allowsOrigin, .isPreflight])
         if fault.abort == .grpc {
             unsafe exchange.pointee.localGRPCStatus = UInt8(clamping: fault.abortStatus)
             reply(id, 200, .faultFilterAbort, [.faultInjected], body: "fault filter abort", closes: false)

@@ -34,7 +34,7 @@ extension ProxyWorker {
         while unsafe connection.pointee.isReadable && !connection.pointee.isClosed && !connection.pointee.closesAfterFlush {
             // A peer that does not read what it asked for is not asked for more.
             if unsafe connection.pointee.output.count >= limits.outputHighWatermark { return }
-            if reads == limits.readsPerTurnMax {
+            if reads == limits.http2ReadsPerTurnMax {
                 resumeLater(downstream: id)
                 return
             }
@@ -59,7 +59,11 @@ extension ProxyWorker {
         while offset < bytes.count, unsafe !connection.pointee.isClosed {
             let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[offset...])
             let (taken, outcome) = unsafe session.pointee.receive(rest, now: now)
-            unsafe takeDownstreamEvents(id, session, rest)
+            // Resets that these bytes have earned go out first: a request that broke a rule in the same breath is then gone before it was begun (CVE-2025-8671).
+            if unsafe session.pointee.wantsWrite && connection.pointee.output.count < limits.outputHighWatermark {
+                unsafe _ = session.pointee.fill(&connection.pointee.output, bytesMax: limits.outputHighWatermark)
+            }
+            unsafe takeDownstreamEvents(id, session, rest, begins: outcome == .fine)
             offset += taken
             if case .ended(let flooded) = outcome {
                 if flooded { handle.statistics.add(handle.statistics.http2Floods) }
@@ -71,8 +75,9 @@ extension ProxyWorker {
         markDirty(downstream: id)
     }
 
+    /// `begins`: false on a connection that is about to end, whose new requests nobody would be answered.
     private mutating func takeDownstreamEvents(
-        _ id: SlotID, _ session: UnsafeMutablePointer<HTTP2Session>, _ bytes: UnsafeRawBufferPointer
+        _ id: SlotID, _ session: UnsafeMutablePointer<HTTP2Session>, _ bytes: UnsafeRawBufferPointer, begins: Bool = true
     ) {
         var index = 0
         while unsafe index < inbox.pointee.events.count {
@@ -85,7 +90,7 @@ extension ProxyWorker {
             case .head:
                 let block = unsafe inbox.pointee.block(of: event)
                 if block.isRequest {
-                    unsafe beginHTTP2Exchange(id, session, event.stream, block)
+                    if begins { unsafe beginHTTP2Exchange(id, session, event.stream, block) }
                 } else if let exchange = unsafe exchanges.pointer(SlotID(token: token)) {
                     unsafe keepTrailers(exchange, block)
                 }

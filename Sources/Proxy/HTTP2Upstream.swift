@@ -107,11 +107,12 @@ extension ProxyWorker {
             offset += taken
             if outcome != .fine {
                 handle.statistics.add(handle.statistics.upstreamProtocolErrors)
-                pumpUpstream(id)
-                http2UpstreamEnded(id)
+                pumpUpstream(id, .protocolError)
+                http2UpstreamEnded(id, .protocolError)
                 return
             }
         }
+        if let allowed = unsafe session.pointee.peerStreamsMax, unsafe upstream.pointee.state == .active { unsafe pools[upstream.pointee.pool].peerStreamsMax = allowed }
         markDirty(upstream: id)
     }
 
@@ -174,7 +175,8 @@ extension ProxyWorker {
                 unsafe exchange.pointee.upstreamStream = 0
                 unsafe exchange.pointee.upstreamUnconsumed = 0
                 unsafe streamFreed(id, session)
-                attemptFailed(exchangeID, event.code == HTTP2ErrorCode.refusedStream ? .refusedStream : .remoteReset)
+                // What nobody asked us to end broke the rules (RFC 9113 8.1.1).
+                attemptFailed(exchangeID, event.code == HTTP2ErrorCode.refusedStream ? .refusedStream : event.isRemote ? .remoteReset : .protocolError)
             case .goAway: break
             }
         }
@@ -206,10 +208,11 @@ extension ProxyWorker {
         }
     }
 
-    /// The connection is gone: every request on it fails.
-    mutating func http2UpstreamEnded(_ id: SlotID) {
+    /// The connection is gone, or did not come about: every request on it fails.
+    mutating func http2UpstreamEnded(_ id: SlotID, _ failure: AttemptFailure = .terminated) {
         guard let upstream = unsafe upstreams.pointer(id), unsafe upstream.pointee.state != .closed, let session = unsafe upstream.pointee.session else { return }
-        let failure: AttemptFailure = unsafe upstream.pointee.state == .connecting ? .connectFailure : .terminated
+        // We said GOAWAY for what the upstream sent.
+        let failure = unsafe failure == .terminated && session.pointee.sentErrorCode != 0 ? .protocolError : failure
         tokenScratch.removeAll(keepingCapacity: true)
         unsafe session.pointee.tokens(into: &tokenScratch)
         let tokens = tokenScratch
@@ -224,7 +227,8 @@ extension ProxyWorker {
         }
     }
 
-    mutating func pumpUpstream(_ id: SlotID) {
+    /// Sends what waits. `failure`: what becomes of the requests should this be the connection's end.
+    mutating func pumpUpstream(_ id: SlotID, _ failure: AttemptFailure = .terminated) {
         guard let upstream = unsafe upstreams.pointer(id), let session = unsafe upstream.pointee.session else { return }
         unsafe upstream.pointee.isDirty = false
         guard unsafe upstream.pointee.state == .active else { return }
@@ -234,14 +238,14 @@ extension ProxyWorker {
             takeDrained()
             guard unsafe upstream.pointee.state == .active else { return }
             if outcome != .fine {
-                http2UpstreamEnded(id)
+                http2UpstreamEnded(id, failure)
                 return
             }
             if unsafe upstream.pointee.output.isEmpty { break }
             flushUpstream(id)
             if unsafe upstream.pointee.state != .active || !upstream.pointee.output.isEmpty { return }
         }
-        if unsafe session.pointee.wantsWrite { markDirty(upstream: id) } else if unsafe session.pointee.isFinished { http2UpstreamEnded(id) }
+        if unsafe session.pointee.wantsWrite { markDirty(upstream: id) } else if unsafe session.pointee.isFinished { http2UpstreamEnded(id, failure) }
     }
 
     // MARK: The pool's list

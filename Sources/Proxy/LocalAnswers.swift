@@ -10,25 +10,26 @@ extension ProxyWorker {
         guard let exchange = unsafe exchanges.pointer(id) else { return }
         let actions = unsafe tables(exchange).actions(choice.route)
         answerScratch.clear()
-        let port = unsafe exchange.pointee.record.downstreamLocal.port
+        // Nobody means the port of the proxy itself.
+        let isCaptured = unsafe downstreams.pointer(exchange.pointee.downstream)?.pointee.isCaptured == true
+        let port = unsafe isCaptured ? exchange.pointee.record.downstreamLocal.port : 0
         unsafe tables(exchange).location(actions.redirect, match: choice.match, request, requestPort: port, into: &answerScratch)
         unsafe exchange.pointee.flags.insert(.hasLocation)
         reply(id, actions.redirect.status, .directResponse, [], body: "", closes: false)
     }
 
-    mutating func answerDirectly(_ id: SlotID, _ choice: RouteChoice) {
-        guard let exchange = unsafe exchanges.pointer(id) else { return }
+    mutating func answerDirectly(_ id: SlotID, _ exchange: UnsafeMutablePointer<Exchange>) {
         let tables = unsafe tables(exchange)
-        let direct = unsafe tables.actions(choice.route).directResponse
+        let direct = unsafe tables.actions(UInt32(exchange.pointee.route)).directResponse
         unsafe answer(id, direct.status, .directResponse, [], body: tables.directBody(direct), closes: false)
     }
 
-    /// What the route's CORS policy makes of the request. True = it was a preflight, and is answered.
-    mutating func applyCORS(_ id: SlotID, _ exchange: UnsafeMutablePointer<Exchange>, _ index: Int32) -> Bool {
+    /// Notes what the route's CORS policy makes of the request.
+    mutating func readCORS(_ exchange: UnsafeMutablePointer<Exchange>, _ index: Int32) {
         let originName: StaticString = "origin"
         guard let origin = unsafe head.value(named: UnsafeRawBufferPointer(start: originName.utf8Start, count: originName.utf8CodeUnitCount)),
             origin.count > 0
-        else { return false }
+        else { return }
         let methodName: StaticString = "access-control-request-method"
         let asked = unsafe head.value(named: UnsafeRawBufferPointer(start: methodName.utf8Start, count: methodName.utf8CodeUnitCount))
         let isPreflight = unsafe ASCII.equal(head.method, "OPTIONS") && asked?.isEmpty == false
@@ -38,17 +39,14 @@ extension ProxyWorker {
             unsafe exchange.pointee.origin.clear()
             unsafe exchange.pointee.origin.append(origin)
         }
-        guard isPreflight else { return false }
-        if isAllowed {
-            unsafe exchange.pointee.flags.insert(.isPreflight)
-            reply(id, 200, .corsPreflight, [], body: "", closes: false)
-            return true
-        }
-        if unsafe tables(exchange).answersUnmatchedPreflight(index) {
-            reply(id, 200, .corsPreflight, [], body: "", closes: false)
-            return true
-        }
-        return false
+        if isPreflight, unsafe isAllowed || tables(exchange).answersUnmatchedPreflight(index) { unsafe exchange.pointee.flags.insert(.isPreflight) }
+    }
+
+    /// Answers a preflight, unless the upstream is to. True = it is answered.
+    mutating func answerPreflight(_ id: SlotID, _ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
+        guard unsafe exchange.pointee.flags.contains(.isPreflight) else { return false }
+        reply(id, 200, .corsPreflight, [], body: "", closes: false)
+        return true
     }
 
     /// The fields that route and policy add to a response, one after the other.

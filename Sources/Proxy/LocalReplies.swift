@@ -26,7 +26,8 @@ extension ProxyWorker {
         if listener >= 0 { unsafe exchange.pointee.record.labels = tables.listener(listener).labels }
         let details: ResponseCodeDetails =
             switch error {
-            case .headTooLarge, .tooManyFields: .requestHeadersTooLarge
+            case .headTooLarge: .requestHeadersTooLarge
+            case .tooManyFields: .tooManyRequestHeaders
             case .targetTooLong: .requestURITooLong
             case .missingHost: .missingHostHeader
             case .unsupportedVersion: .lowVersion
@@ -93,8 +94,11 @@ extension ProxyWorker {
         localReplyScratch.append(decimal: UInt64(status))
         localReplyScratch.append(byte: UInt8(ascii: " "))
         localReplyScratch.append(StatusText.reason(status))
-        localReplyScratch.append("\r\nContent-Length: ")
-        localReplyScratch.append(decimal: UInt64(body.count))
+        // A 204 has no length (RFC 9110 8.6).
+        if status != 204 {
+            localReplyScratch.append("\r\nContent-Length: ")
+            localReplyScratch.append(decimal: UInt64(body.count))
+        }
         localReplyScratch.append("\r\n")
         if body.count > 0 { localReplyScratch.append("Content-Type: text/plain\r\n") }
         if unsafe exchange.pointee.flags.contains(.hasLocation) {
@@ -154,16 +158,16 @@ extension ProxyWorker {
             fieldList.add("grpc-status", decimal: UInt64(code))
             if body.count > 0 { unsafe fieldList.add("grpc-message", body) }
         } else {
-            fieldList.add("content-length", decimal: UInt64(body.count))
+            if status != 204 { fieldList.add("content-length", decimal: UInt64(body.count)) }
             if body.count > 0 { fieldList.add("content-type", "text/plain") }
         }
         addDate()
         fieldList.add("server", "skein")
         if unsafe exchange.pointee.flags.contains(.isOverloaded) { fieldList.add("x-envoy-overloaded", "true") }
         unsafe exchange.pointee.record.responseHeaderBytes = UInt32(clamping: fieldList.byteCount)
-        if unsafe exchange.pointee.flags.contains(.hasLocation) { unsafe fieldList.add("location", answerScratch.readable) }
+        if unsafe exchange.pointee.flags.contains(.hasLocation) { unsafe fieldList.add("location", copying: answerScratch.readable) }
         if unsafe addsResponseFields(exchange) {
-            unsafe forEachAddedField(exchange) { worker, name, value in unsafe worker.fieldList.add(name, value) }
+            unsafe forEachAddedField(exchange) { worker, name, value in unsafe worker.fieldList.add(name, copying: value) }
         }
         let hasBody = unsafe !isGRPC && body.count > 0 && !exchange.pointee.flags.contains(.isHEAD)
         let stopsPeer = unsafe !exchange.pointee.flags.contains(.requestComplete)

@@ -11,6 +11,8 @@ public struct ProxyLimits: Sendable {
     public var readBytes = 64 * 1024
     /// Reads of one connection in one turn, so that one busy peer cannot starve the others.
     public var readsPerTurnMax = 8
+    /// The same of an HTTP/2 client, whose frames cost more to look at than their bytes to move.
+    public var http2ReadsPerTurnMax = 1
     /// Bytes waiting to be written to a peer beyond which its source is no longer read, and below which it is again.
     public var outputHighWatermark = 256 * 1024
     public var outputLowWatermark = 64 * 1024

@@ -178,7 +178,7 @@ public struct ProxyWorker: ~Copyable {
         exchanges = Slab(countMax: handle.limits.downstreamConnectionsMax)
         pipes = Slab(countMax: handle.limits.splicePipesMax)
         unsafe scratch = .allocate(byteCount: handle.limits.readBytes, alignment: 64)
-        unsafe pathScratch = .allocate(capacity: handle.limits.http.targetBytesMax + 1)
+        unsafe pathScratch = .allocate(capacity: PathNormalizer.growthMax * handle.limits.http.targetBytesMax + 1)
         unsafe inbox = .allocate(capacity: 1)
         unsafe inbox.initialize(to: HTTP2Inbox())
         var seeds = RandomSource(seed: seed)
@@ -294,7 +294,7 @@ public struct ProxyWorker: ~Copyable {
 
     /// Frees what was closed during the turn; nothing holds a pointer to it any more.
     private mutating func reap() {
-        for id in finishedExchanges { exchanges.park(id) }
+        for id in finishedExchanges { exchanges.park(retired: id) }
         finishedExchanges.removeAll(keepingCapacity: true)
         for id in closedDownstream { downstreams.remove(id) }
         closedDownstream.removeAll(keepingCapacity: true)

@@ -38,7 +38,9 @@ extension ProxyWorker {
             reply(id, 400, .http1CodecError, [.downstreamProtocolError], body: "malformed request target (RFC 9112 3.2)", closes: true)
             return
         }
-        let isHTTPS = target.isHTTPS || head.isHTTPS
+        let listener = unsafe listeners[connection.pointee.listener].index
+        let isEdge = unsafe listener >= 0 && tables.listener(listener).isEdge
+        let isHTTPS = target.isHTTPS || head.isHTTPS || !isEdge && isForwardedHTTPS()
         let authority = unsafe requestAuthority(target)
         let query = unsafe UnsafeRawBufferPointer(rebasing: head.target[target.query])
         guard let path = unsafe normalizedPath(target) else {
@@ -52,7 +54,6 @@ extension ProxyWorker {
             return
         }
 
-        let listener = unsafe listeners[connection.pointee.listener].index
         var decision = RouteDecision.notFound
         let request = unsafe RouteRequest(method: method, path: path, query: query, authority: authority, isHTTPS: isHTTPS)
         if listener >= 0 {
@@ -112,17 +113,30 @@ extension ProxyWorker {
             return
         }
         let actions = unsafe tables.actions(UInt32(route))
-        if actions.cors >= 0, unsafe applyCORS(id, exchange, actions.cors) { return }
-        switch decision {
-        case .redirect(let choice): unsafe redirect(id, choice, request)
-        case .directResponse(let choice): answerDirectly(id, choice)
-        case .notFound: break
-        case .noCluster:
-            reply(id, 503, .clusterNotFound, [.noClusterFound], body: "no such cluster", closes: false)
-        case .cluster:
+        if actions.cors >= 0 { unsafe readCORS(exchange, actions.cors) }
+        if case .redirect(let choice) = decision {
+            // Rules that redirect have no faults (IST0106).
+            if unsafe !answerPreflight(id, exchange) { unsafe redirect(id, choice, request) }
+            return
+        }
+        if case .cluster = decision {
             let cluster = unsafe tables.cluster(Int(exchange.pointee.clusterIndex))
             if cluster.hash.key != .none { unsafe hash(exchange, cluster.hash, request.query) }
-            if unsafe injectFault(id, exchange, actions.fault) { return }
+        }
+        // Faults come before all else that the rule says, as in Istio's chain of filters.
+        if unsafe injectFault(id, exchange, actions.fault) { return }
+        proceed(id, hasMore: hasMore)
+    }
+
+    /// Does what the rule says once faults are through with the request.
+    mutating func proceed(_ id: SlotID, hasMore: Bool) {
+        guard let exchange = unsafe exchanges.pointer(id) else { return }
+        if unsafe answerPreflight(id, exchange) { return }
+        if unsafe tables(exchange).actions(UInt32(exchange.pointee.route)).kind == .directResponse {
+            unsafe answerDirectly(id, exchange)
+        } else if unsafe exchange.pointee.clusterIndex < 0 {
+            reply(id, 503, .clusterNotFound, [.noClusterFound], body: "no such cluster", closes: false)
+        } else {
             forward(id, hasMore: hasMore)
         }
     }
@@ -145,6 +159,12 @@ extension ProxyWorker {
         let tables = unsafe self.tables
         unsafe withUnsafeBytes(of: &digits) { unsafe exchange.pointee.hash = unsafe tables.hash(cookieValue: $0) }
         unsafe exchange.pointee.flags.formUnion([.hasHash, .setsCookie])
+    }
+
+    /// Whoever ended the client's TLS says so (Envoy takes the scheme from there).
+    private func isForwardedHTTPS() -> Bool {
+        guard head.has(.forwardedProto), let value = unsafe head.value(of: .forwardedProto) else { return false }
+        return unsafe ASCII.equal(value, ignoringCase: "https")
     }
 
     /// Host and port the request is for. In HTTP/2 `:authority`, which beats `Host` (RFC 9113 8.3.1).
@@ -269,8 +289,12 @@ extension ProxyWorker {
             case .other:
                 if head.connection.contains(.namesOthers), unsafe isNamedByConnection(head.name(at: index)) { continue }
             case .envoyOther:
-                if unsafe isEdge || takeOverride(exchange, index) { continue }
-            case .requestID, .forwardedProto:
+                if unsafe isEdge || takeOverride(exchange, index) || Self.steersEnvoy(head.name(at: index)) { continue }
+                if rewrite.hasAuthority, unsafe ASCII.equal(head.name(at: index), ignoringCase: "x-envoy-original-host") { continue }
+            case .requestID:
+                // An empty one names nothing; ours follows.
+                if unsafe isEdge || head.value(at: index).isEmpty { continue }
+            case .forwardedProto:
                 if isEdge { continue }
             case .host, .contentLength, .forwardedFor, .b3TraceID, .b3SpanID, .b3ParentSpanID, .b3Sampled, .b3Flags, .b3, .expect,
                 .envoyAttemptCount:
@@ -283,7 +307,7 @@ extension ProxyWorker {
                 if plan.option == .useB3WithW3CPropagation, !traceContext.keepsTracestate { continue }
             case .te:
                 // RFC 9110 10.1.4: TE is for one hop; `trailers` is what we can promise ourselves, as we forward them.
-                if unsafe ASCII.equal(head.value(at: index), ignoringCase: "trailers") {
+                if unsafe listsTrailers(head.value(at: index)) {
                     unsafe exchange.pointee.requestHead.append("TE: trailers\r\n")
                 }
                 continue
@@ -309,19 +333,27 @@ extension ProxyWorker {
         case .untilClose: break
         }
         let forwarded = unsafe appendForwarded(exchange, connection, isHTTPS: isHTTPS, isEdge: isEdge)
-        let requestID = unsafe isEdge || !head.has(.requestID) ? appendRequestID(exchange) : nil
+        let requestID = unsafe isEdge || head.value(of: .requestID)?.isEmpty ?? true ? appendRequestID(exchange) : nil
         unsafe appendTrace(exchange)
+        var original = 0..<0
         if rewrite.path != .unchanged {
             unsafe exchange.pointee.requestHead.append("X-Envoy-Original-Path: ")
+            let start = unsafe exchange.pointee.requestHead.count
             unsafe exchange.pointee.requestHead.append(path)
             unsafe exchange.pointee.requestHead.append(query)
+            original = unsafe start..<exchange.pointee.requestHead.count
+            unsafe exchange.pointee.requestHead.append("\r\n")
+        }
+        if rewrite.hasAuthority {
+            unsafe exchange.pointee.requestHead.append("X-Envoy-Original-Host: ")
+            unsafe exchange.pointee.requestHead.append(authority)
             unsafe exchange.pointee.requestHead.append("\r\n")
         }
         if edits.isActive { unsafe appendAdditions(edits, exchange) }
         unsafe appendExpectedTime(exchange)
         unsafe exchange.pointee.headEnd = exchange.pointee.requestHead.count
         unsafe recordHeadText(
-            exchange, targetEnd: targetEnd, original: rewrite.path == .unchanged ? nil : path, query: query, authority: sentAuthority,
+            exchange, targetEnd: targetEnd, original: original.isEmpty ? nil : original, query: query, authority: sentAuthority,
             requestID: requestID, forwarded: forwarded, isHTTPS: isHTTPS)
     }
 
@@ -354,7 +386,8 @@ extension ProxyWorker {
     private func appendExpectedTime(_ exchange: UnsafeMutablePointer<Exchange>) {
         let route = unsafe exchange.pointee.route
         guard route >= 0 else { return }
-        let whole = unsafe timeLimit(exchange, tables.route(UInt32(route)))
+        var whole = unsafe timeLimit(exchange, tables.route(UInt32(route)))
+        if let asked = unsafe grpcTimeout(exchange), whole == 0 || asked < whole { whole = asked }
         var perTry = unsafe tables.actions(UInt32(route)).retry.perTryTimeoutNanoseconds
         if unsafe exchange.pointee.flags.contains(.hasOverrides), let asked = unsafe exchange.pointee.overrides.perTryMilliseconds { perTry = asked * 1_000_000 }
         // A try may not take longer than all of them (semantics 2.3).
@@ -364,6 +397,35 @@ extension ProxyWorker {
         unsafe exchange.pointee.requestHead.append("X-Envoy-Expected-Rq-Timeout-Ms: ")
         unsafe exchange.pointee.requestHead.append(decimal: expected / 1_000_000)
         unsafe exchange.pointee.requestHead.append("\r\n")
+    }
+
+    /// Further fields by which Envoy's internal callers steer it, and on the inbound side those that a request's own limits are asked for by: for one hop, or the next
+    /// proxy might obey.
+    private static func steersEnvoy(_ name: UnsafeRawBufferPointer) -> Bool {
+        let rest = unsafe UnsafeRawBufferPointer(rebasing: name[8...])
+        return switch rest.count {
+        case 7: unsafe ASCII.equal(rest, ignoringCase: "ip-tags")
+        case 8: unsafe ASCII.equal(rest, ignoringCase: "retry-on") || ASCII.equal(rest, ignoringCase: "internal")
+        case 11: unsafe ASCII.equal(rest, ignoringCase: "max-retries") || ASCII.equal(rest, ignoringCase: "force-trace")
+        case 12: unsafe ASCII.equal(rest, ignoringCase: "original-url")
+        case 13: unsafe ASCII.equal(rest, ignoringCase: "retry-grpc-on")
+        case 22:
+            unsafe ASCII.equal(rest, ignoringCase: "upstream-rq-timeout-ms") || ASCII.equal(rest, ignoringCase: "expected-rq-timeout-ms")
+                || ASCII.equal(rest, ignoringCase: "retriable-status-codes") || ASCII.equal(rest, ignoringCase: "retriable-header-names")
+                || ASCII.equal(rest, ignoringCase: "upstream-alt-stat-name")
+        case 24: unsafe ASCII.equal(rest, ignoringCase: "hedge-on-per-try-timeout")
+        case 30: unsafe ASCII.equal(rest, ignoringCase: "upstream-rq-per-try-timeout-ms")
+        case 32: unsafe ASCII.equal(rest, ignoringCase: "upstream-rq-timeout-alt-response")
+        default: false
+        }
+    }
+
+    private func listsTrailers(_ value: UnsafeRawBufferPointer) -> Bool {
+        var isListed = false
+        unsafe HeadParser.forEachListItem(value) { item in
+            if unsafe ASCII.equal(item, ignoringCase: "trailers") { isListed = true }
+        }
+        return isListed
     }
 
     func isNamedByConnection(_ name: UnsafeRawBufferPointer) -> Bool {
@@ -484,7 +546,7 @@ extension ProxyWorker {
     // MARK: Text of the record
 
     private mutating func recordHeadText(
-        _ exchange: UnsafeMutablePointer<Exchange>, targetEnd: Int, original: UnsafeRawBufferPointer?, query: UnsafeRawBufferPointer,
+        _ exchange: UnsafeMutablePointer<Exchange>, targetEnd: Int, original: Range<Int>?, query: UnsafeRawBufferPointer,
         authority: UnsafeRawBufferPointer, requestID: Range<Int>?, forwarded: Range<Int>, isHTTPS: Bool
     ) {
         guard unsafe needsRecord(exchange) else { return }
@@ -493,7 +555,7 @@ extension ProxyWorker {
         // Path and query stand next to each other in the head just written.
         let target = unsafe UnsafeRawBufferPointer(rebasing: written[head.method.count + 1..<targetEnd])
         unsafe recordText(
-            exchange, original: original, path: target, authority: authority, requestID: identifier,
+            exchange, original: original.map { unsafe UnsafeRawBufferPointer(rebasing: written[$0]) }, path: target, authority: authority, requestID: identifier,
             forwardedFor: UnsafeRawBufferPointer(rebasing: written[forwarded]), isHTTPS: isHTTPS)
     }
 

@@ -83,7 +83,7 @@ extension ProxyWorker {
             unsafe fieldList.add(head.name(at: index), head.value(at: index))
         }
         if unsafe addsResponseFields(exchange) {
-            unsafe forEachAddedField(exchange) { worker, name, value in unsafe worker.fieldList.add(name, value) }
+            unsafe forEachAddedField(exchange) { worker, name, value in unsafe worker.fieldList.add(name, copying: value) }
         }
         if !head.has(.date) { addDate() }
         if let time = unsafe serviceTime(exchange) { fieldList.add("x-envoy-upstream-service-time", decimal: time) }
@@ -107,8 +107,8 @@ extension ProxyWorker {
     private func passes(responseField index: Int, _ edits: HeaderEdits, _ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
         let name = unsafe head.field(index).name
         if edits.isActive, unsafe tables(exchange).removes(edits, head.name(at: index)) { return false }
-        // What a CORS policy says replaces what the application says.
-        if unsafe exchange.pointee.flags.contains(.allowsOrigin), isCORSField(index) { return false }
+        // What a CORS policy says replaces what the application says; of what it does not say, the application's stays.
+        if unsafe exchange.pointee.flags.contains(.allowsOrigin), unsafe isReplaced(corsField: index, exchange) { return false }
         switch name {
         case .other: return unsafe !(head.connection.contains(.namesOthers) && isNamedByConnection(head.name(at: index)))
         case .contentLength, .upstreamServiceTime: return false
@@ -121,10 +121,13 @@ extension ProxyWorker {
         return unsafe tables(exchange).responseEdits(destination: exchange.pointee.destination)
     }
 
-    private func isCORSField(_ index: Int) -> Bool {
+    private func isReplaced(corsField index: Int, _ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
         let name = unsafe head.name(at: index)
-        return unsafe ASCII.equal(name, ignoringCase: "access-control-allow-origin") || ASCII.equal(name, ignoringCase: "access-control-allow-credentials")
-            || ASCII.equal(name, ignoringCase: "access-control-expose-headers")
+        if unsafe ASCII.equal(name, ignoringCase: "access-control-allow-origin") { return true }
+        let tables = unsafe tables(exchange)
+        let cors = unsafe tables.actions(UInt32(exchange.pointee.route)).cors
+        if unsafe ASCII.equal(name, ignoringCase: "access-control-allow-credentials") { return unsafe tables.saysCredentials(cors: cors) }
+        return unsafe ASCII.equal(name, ignoringCase: "access-control-expose-headers") && tables.saysExposed(cors: cors)
     }
 
     /// Milliseconds that the upstream took to its first byte.

@@ -110,6 +110,7 @@ extension ProxyWorker {
             return
         }
         unsafe exchange.pointee.begin(downstream: id, stream: 0, start: now)
+        handle.statistics.add(handle.statistics.requestsTotal)
         unsafe enterEpoch(exchange)
         unsafe connection.pointee.exchange = exchangeID
         unsafe exchange.pointee.record.startUnixNanoseconds = unix(now)
@@ -160,10 +161,10 @@ extension ProxyWorker {
         switch unsafe upstream.pointee.state {
         case .idle: closeUpstream(id)
         case .connecting:
-            connectFailed(id)
+            connectFailed(id, .connectionTimeout)
         case .active:
             if let session = unsafe upstream.pointee.session, unsafe session.pointee.openStreams == 0 { closeUpstream(id) }
-            if let exchange = unsafe exchanges.pointer(upstream.pointee.exchange), unsafe exchange.pointee.flags.contains(.awaitsTunnel) { connectFailed(id) }
+            if let exchange = unsafe exchanges.pointer(upstream.pointee.exchange), unsafe exchange.pointee.flags.contains(.awaitsTunnel) { connectFailed(id, .connectionTimeout) }
         case .closed: break
         }
     }

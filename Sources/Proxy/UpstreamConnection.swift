@@ -86,6 +86,8 @@ struct UpstreamPool {
     /// HTTP/2: connections with streams to spare.
     var firstIdle = SlotID.none
     var idleCount: UInt32 = 0
+    /// HTTP/2: the streams that the endpoint last said it allows on a connection.
+    var peerStreamsMax = UInt32.max
     /// Requests in flight, for LEAST_REQUEST.
     var active: UInt32 = 0
     var connections: UInt32 = 0

@@ -162,6 +162,7 @@ extension ProxyWorker {
                 let session = UnsafeMutablePointer<HTTP2Session>.allocate(capacity: 1)
                 unsafe session.initialize(to: HTTP2Session(.client, inbox: inbox, limits: limits.http, now: now))
                 unsafe session.pointee.streamsMax = pools[pool].settings.maxConcurrentStreams
+                unsafe session.pointee.streamsAssumed = pools[pool].peerStreamsMax
                 unsafe upstream.pointee.session = session
                 list(id)
             }

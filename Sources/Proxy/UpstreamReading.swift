@@ -12,7 +12,7 @@ extension ProxyWorker {
             if events.isDisjoint(with: [.writable, .error, .hangUp]) { return }
             let error = unsafe Socket.pendingError(upstream.pointee.fd)
             guard error == 0, !events.contains(.error) else {
-                connectFailed(id)
+                connectFailed(id, Socket.isRefusal(error) ? .connectionRefused : Socket.isTimeout(error) ? .connectionTimeout : .connectFailure)
                 return
             }
             connected(id)
@@ -75,10 +75,10 @@ extension ProxyWorker {
     }
 
     /// The connection could not be established, or not in time.
-    mutating func connectFailed(_ id: SlotID) {
+    mutating func connectFailed(_ id: SlotID, _ failure: AttemptFailure) {
         guard let upstream = unsafe upstreams.pointer(id) else { return }
         if unsafe upstream.pointee.isHTTP2 {
-            http2UpstreamEnded(id)
+            http2UpstreamEnded(id, failure)
             return
         }
         let exchange = unsafe upstream.pointee.exchange
@@ -86,7 +86,7 @@ extension ProxyWorker {
         if let waiting = unsafe exchanges.pointer(exchange) {
             unsafe waiting.pointee.upstream = .none
             unsafe waiting.pointee.record.attemptCount &+= 1
-            attemptFailed(exchange, .connectFailure)
+            attemptFailed(exchange, failure)
         }
     }
 

@@ -145,7 +145,7 @@ public struct RetryPolicy: Sendable, BitwiseCopyable {
         case .refusedStream: return !conditions.isDisjoint(with: [.refusedStream, .fiveXX, .gatewayError, .reset, .resetBeforeRequest])
         case .resetBeforeRequest: return !conditions.isDisjoint(with: [.reset, .fiveXX, .gatewayError, .resetBeforeRequest])
         case .reset: return !conditions.isDisjoint(with: [.reset, .fiveXX, .gatewayError])
-        case .perTryTimeout: return !conditions.isDisjoint(with: [.fiveXX, .gatewayError])
+        case .perTryTimeout: return !conditions.isDisjoint(with: [.fiveXX, .gatewayError, .reset])
         case .overflow: return false
         }
     }

@@ -219,24 +219,30 @@ extension RouteCompiler {
 
     // MARK: Header operations
 
-    /// The edits of a destination and its route as one: Envoy applies the destination's first, then the route's, each removing before it adds, so that the route has
-    /// the last word.
-    mutating func addEdits(_ lists: [HeaderOperations.Operations?], of rule: VirtualService, at position: SourcePosition) -> HeaderEdits {
+    /// The edits of a destination and its route as one, as istiod and Envoy together make them. A rule's only destination shares the rule's list: what is removed
+    /// or replaced is so first, the rule's before the destination's, and then follows what is added. One of several has a list of its own, which is through before
+    /// the rule's begins, so that the rule has the last word.
+    mutating func addEdits(
+        _ destination: HeaderOperations.Operations?, _ route: HeaderOperations.Operations?, _ isSingle: Bool, of rule: VirtualService, at position: SourcePosition
+    ) -> HeaderEdits {
         var removals: [String] = []
         var additions: [(name: String, value: String)] = []
         func remove(_ name: String) {
             additions.removeAll { $0.name == name }
             if !removals.contains(name) { removals.append(name) }
         }
-        for operations in lists {
-            guard let operations else { continue }
-            for name in operations.remove where isEditable(name, rule, position) { remove(name.lowercased()) }
-            for (name, value) in operations.set where isEditable(name, rule, position) && isSendable(value, name, rule, position) {
-                remove(name.lowercased())
-                additions.append((name.lowercased(), value))
+        for list in isSingle ? [[route, destination].compactMap(\.self)] : [[destination].compactMap(\.self), [route].compactMap(\.self)] {
+            for operations in list { for name in operations.remove where isEditable(name, rule, position) { remove(name.lowercased()) } }
+            for operations in list {
+                for (name, value) in operations.set where isEditable(name, rule, position) && isSendable(value, name, rule, position) {
+                    remove(name.lowercased())
+                    additions.append((name.lowercased(), value))
+                }
             }
-            for (name, value) in operations.add where isEditable(name, rule, position) && isSendable(value, name, rule, position) {
-                additions.append((name.lowercased(), value))
+            for operations in list {
+                for (name, value) in operations.add where isEditable(name, rule, position) && isSendable(value, name, rule, position) {
+                    additions.append((name.lowercased(), value))
+                }
             }
         }
         var edits = HeaderEdits()

@@ -59,7 +59,7 @@ public struct RewriteEntry: Sendable, BitwiseCopyable {
         case unchanged
         /// The matched prefix, or with any other match the whole path, becomes `text`.
         case uri
-        /// `text` is RE2's substitution (`\1`) for the first match of `regex`.
+        /// `text` is RE2's substitution (`\1`) for every match of `regex`.
         case regex
     }
 
@@ -71,7 +71,8 @@ public struct RewriteEntry: Sendable, BitwiseCopyable {
 
     public init() {}
 
-    public var isActive: Bool { path != .unchanged || authority.count > 0 }
+    public var isActive: Bool { path != .unchanged || hasAuthority }
+    public var hasAuthority: Bool { authority.count > 0 }
 }
 
 public struct RedirectEntry: Sendable, BitwiseCopyable {

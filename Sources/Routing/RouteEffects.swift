@@ -55,12 +55,15 @@ extension RoutingTables {
 
     // MARK: Redirect and direct response
 
-    /// Appends the value of `Location`.
+    /// Appends the value of `Location`. `requestPort`: what a captured client dialled, else 0, and what it names counts.
     public func location(_ entry: RedirectEntry, match: Int32, _ request: borrowing RouteRequest, requestPort: UInt16, into out: inout ByteBuffer) {
         let isHTTPS = unsafe entry.scheme.count > 0 ? ASCII.equal(bytes(entry.scheme), "https") : request.isHTTPS
         if entry.scheme.count > 0 { unsafe out.append(bytes(entry.scheme)) } else { out.append(isHTTPS ? "https" : "http") }
         out.append("://")
-        let (hostCount, port) = unsafe Self.splitPort(request.authority)
+        var (hostCount, port) = unsafe Self.splitPort(request.authority)
+        // As Envoy: a port that the client named stays, but for the one that its own scheme implies.
+        let implied: UInt16 = unsafe request.isHTTPS ? 443 : 80
+        if entry.port == .unchanged, port == implied, unsafe isHTTPS != request.isHTTPS { port = 0 }
         if entry.authority.count > 0 {
             unsafe out.append(bytes(entry.authority))
         } else {
@@ -69,16 +72,23 @@ extension RoutingTables {
         var shown: UInt16 = 0
         switch entry.port {
         case .number: shown = entry.portNumber
-        case .fromRequestPort: shown = requestPort
+        case .fromRequestPort: shown = requestPort != 0 ? requestPort : port
         case .fromProtocolDefault: shown = 0
-        case .unchanged: shown = entry.authority.count > 0 || entry.scheme.count > 0 ? 0 : port
+        case .unchanged: shown = entry.authority.count > 0 ? 0 : port
         }
         if shown != 0, shown != (isHTTPS ? 443 : 80) {
             out.append(byte: UInt8(ascii: ":"))
             out.append(decimal: UInt64(shown))
         }
-        if entry.uri.count > 0 { unsafe out.append(bytes(entry.uri)) } else { unsafe out.append(request.path) }
-        unsafe out.append(request.query)
+        guard entry.uri.count > 0 else {
+            unsafe out.append(request.path)
+            unsafe out.append(request.query)
+            return
+        }
+        let uri = unsafe bytes(entry.uri)
+        unsafe out.append(uri)
+        // A target with a query of its own is complete.
+        if unsafe !uri.contains(UInt8(ascii: "?")) { unsafe out.append(request.query) }
     }
 
     public func directBody(_ entry: DirectResponseEntry) -> UnsafeRawBufferPointer { unsafe bytes(entry.body) }
@@ -111,12 +121,13 @@ extension RoutingTables {
         return false
     }
 
-    /// Calls `add` with each field that a response to an allowed origin carries.
+    /// Calls `add` with each field that a response to an allowed origin carries. The values last as long as the call.
     public func corsFields(
         _ index: Int32, isPreflight: Bool, origin: UnsafeRawBufferPointer, _ add: (StaticString, UnsafeRawBufferPointer) -> Void
     ) {
         let entry = unsafe corsTable[Int(index)]
         unsafe add("access-control-allow-origin", origin)
+        if entry.exposed.count > 0 { unsafe add("access-control-expose-headers", bytes(entry.exposed)) }
         let yes: StaticString = "true"
         if entry.allowsCredentials { unsafe add("access-control-allow-credentials", UnsafeRawBufferPointer(start: yes.utf8Start, count: 4)) }
         if isPreflight {
@@ -129,10 +140,11 @@ extension RoutingTables {
                     unsafe add("access-control-max-age", UnsafeRawBufferPointer(start: base, count: count))
                 }
             }
-        } else if entry.exposed.count > 0 {
-            unsafe add("access-control-expose-headers", bytes(entry.exposed))
         }
     }
+
+    public func saysCredentials(cors index: Int32) -> Bool { unsafe corsTable[Int(index)].allowsCredentials }
+    public func saysExposed(cors index: Int32) -> Bool { unsafe corsTable[Int(index)].exposed.count > 0 }
 
     /// `unmatchedPreflights: IGNORE`: a preflight from an origin that is not allowed is answered here, without the fields that would allow it.
     public func answersUnmatchedPreflight(_ index: Int32) -> Bool { unsafe corsTable[Int(index)].answersUnmatched }

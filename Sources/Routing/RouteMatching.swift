@@ -176,7 +176,6 @@ extension RoutingTables {
 
     func matches(header: NamedMatcher, _ request: borrowing RouteRequest, _ head: borrowing MessageHead) -> Bool {
         let name = unsafe bytes(header.name)
-        var result = false
         var isThere = false
         // Pseudo-headers are matched under their HTTP/2 names, as in Envoy.
         if unsafe name[0] == UInt8(ascii: ":") {
@@ -189,43 +188,17 @@ extension RoutingTables {
             }
             return header.isNegated
         }
-        var first = -1
-        var total = 0
-        var isRepeated = false
+        // Of a repeated field any value will do, as in Envoy 1.40.
         for index in 0..<head.fieldCount where unsafe head.field(index).nameCount == UInt16(truncatingIfNeeded: name.count) {
             guard unsafe ASCII.equalIgnoringCase(head.name(at: index), name) else { continue }
-            if isThere {
-                total += 1
-                isRepeated = true
-            } else {
-                first = index
-            }
+            if unsafe test(header.matcher, head.value(at: index)) { return !header.isNegated }
             isThere = true
-            total += unsafe head.value(at: index).count
         }
-        if isThere {
-            let single = unsafe head.value(at: first)
-            if !isRepeated {
-                result = unsafe test(header.matcher, single)
-            } else {
-                // Repeated fields are joined by commas before matching (semantics 2.8).
-                unsafe withUnsafeTemporaryAllocation(byteCount: total, alignment: 1) { joined in
-                    var count = 0
-                    for index in first..<head.fieldCount where unsafe ASCII.equalIgnoringCase(head.name(at: index), name) {
-                        if index > first {
-                            unsafe joined[count] = UInt8(ascii: ",")
-                            count += 1
-                        }
-                        for unsafe byte in unsafe head.value(at: index) {
-                            unsafe joined[count] = byte
-                            count += 1
-                        }
-                    }
-                    result = unsafe test(header.matcher, UnsafeRawBufferPointer(rebasing: joined[..<count]))
-                }
-            }
+        // `withoutHeaders` reads a field that is not there as an empty one (istiod's treat_missing_header_as_empty), but where it asks for presence.
+        if !isThere, header.isNegated, header.matcher.kind != .present, header.matcher.kind != .any {
+            return unsafe !test(header.matcher, UnsafeRawBufferPointer(start: nil, count: 0))
         }
-        return result != header.isNegated
+        return header.isNegated
     }
 
     /// Matches the first parameter of that name; values are compared as sent, without decoding, as Envoy does.

@@ -124,7 +124,7 @@ extension RouteCompiler {
         var route = route
         // Setting Host is Istio's other way to say `rewrite.authority`.
         let hosts = [route.headers?.request] + (isSingleDestination(route) ? [route.destinations[0].headers?.request] : [])
-        if let authority = Self.authority(in: hosts) {
+        if let authority = Self.authority(in: hosts), route.rewrite?.authority.isEmpty ?? true {
             var rewrite = route.rewrite ?? HTTPRewrite(uri: "", authority: "", uriRegex: nil, position: route.position)
             rewrite.authority = authority
             route.rewrite = rewrite
@@ -145,13 +145,13 @@ extension RouteCompiler {
             entries.append(
                 DestinationEntry(
                     cluster: index, weight: weight,
-                    requestHeaders: addEdits([destination.headers?.request, route.headers?.request], of: rule, at: destination.position),
-                    responseHeaders: addEdits([destination.headers?.response, route.headers?.response], of: rule, at: destination.position)))
+                    requestHeaders: addEdits(destination.headers?.request, route.headers?.request, isSingle, of: rule, at: destination.position),
+                    responseHeaders: addEdits(destination.headers?.response, route.headers?.response, isSingle, of: rule, at: destination.position)))
         }
         if isAnswered {
             entries = [
                 DestinationEntry(
-                    cluster: -1, weight: 1, responseHeaders: addEdits([route.headers?.response], of: rule, at: route.position))
+                    cluster: -1, weight: 1, responseHeaders: addEdits(nil, route.headers?.response, true, of: rule, at: route.position))
             ]
         }
         let total = entries.reduce(UInt64(0)) { $0 + UInt64($1.weight) }

@@ -199,6 +199,9 @@ public enum ResponseCodeDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable 
     case faultFilterAbort
     case corsPreflight
     case localRateLimited
+    case connectionRefusedBeforeResponse
+    case connectionTimeoutBeforeResponse
+    case tooManyRequestHeaders
 
     /// As the access log prints it; nil = `-`.
     public var text: String? {
@@ -214,7 +217,10 @@ public enum ResponseCodeDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable 
         case .requestOverallTimeout: "request_overall_timeout"
         case .streamIdleTimeout: "stream_idle_timeout"
         case .maxDurationTimeout: "max_duration_timeout"
-        case .connectionFailureBeforeResponse: "upstream_reset_before_response_started{connection_failure}"
+        case .connectionFailureBeforeResponse: "upstream_reset_before_response_started{remote_connection_failure}"
+        case .connectionRefusedBeforeResponse:
+            "upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_refused}"
+        case .connectionTimeoutBeforeResponse: "upstream_reset_before_response_started{connection_timeout}"
         case .connectionTerminationBeforeResponse: "upstream_reset_before_response_started{connection_termination}"
         case .connectionTerminationAfterResponse: "upstream_reset_after_response_started{connection_termination}"
         case .protocolErrorBeforeResponse: "upstream_reset_before_response_started{protocol_error}"
@@ -226,7 +232,8 @@ public enum ResponseCodeDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable 
         case .pathNormalizationFailed: "path_normalization_failed"
         case .lowVersion: "low_version"
         case .http1CodecError: "http1.codec_error"
-        case .requestHeadersTooLarge: "request_headers_too_large"
+        case .requestHeadersTooLarge: "http1.headers_too_large"
+        case .tooManyRequestHeaders: "http1.too_many_headers"
         case .requestURITooLong: "request_uri_too_long"
         case .requestHeaderTimeout: "request_header_timeout"
         case .unsupportedTransferEncoding: "http1.invalid_transfer_encoding"
@@ -237,7 +244,7 @@ public enum ResponseCodeDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable 
         case .http2RemoteReset: "http2.remote_reset"
         case .faultFilterAbort: "fault_filter_abort"
         case .localRateLimited: "local_rate_limited"
-        case .corsPreflight: "cors_preflight"
+        case .corsPreflight: "cors_response"
         case .http2ProtocolError: "http2.violation.of.messaging.rule"
         }
     }

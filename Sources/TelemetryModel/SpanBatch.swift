@@ -6,7 +6,8 @@
 ///
 /// A batch may be reused: `removeAll()` keeps the capacity. It is a value; whoever holds it owns it.
 public struct SpanBatch: Sendable {
-    /// UTF-8 bytes of every string in the batch, in no particular order. At most `UInt32.max` bytes.
+    /// UTF-8 bytes of every string in the batch, in no particular order, and perhaps bytes between them that no reference names: a
+    /// decoder may put a whole body here and refer to the texts in it. At most `UInt32.max` bytes.
     public var text: [UInt8] = []
     public var spans: [SpanRow] = []
     /// Tags of all spans; a span's own are `tags[tagStart ..< tagStart + tagCount]`, in the order received, keys unique (last one wins).

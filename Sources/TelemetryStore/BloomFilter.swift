@@ -41,11 +41,30 @@ enum BloomFilter {
             for index in 0..<hashes.count { set(hashes[index], &filter) }
             return [filter]
         }
-        var counts = [Int](repeating: 0, count: partCount)
-        for index in 0..<hashes.count { counts[part(hashes[index])] &+= 1 }
-        var filters = counts.map { [UInt8](repeating: 0, count: byteCount($0)) }
-        for index in 0..<hashes.count { set(withinPart(hashes[index]), &filters[part(hashes[index])]) }
-        return filters
+        // Sorted by part first: one part at a time stays in the cache, and its owner is checked once.
+        var ends = [Int](repeating: 0, count: partCount)
+        for index in 0..<hashes.count { ends[part(hashes[index])] &+= 1 }
+        let counts = ends
+        var sum = 0
+        for part in 0..<partCount {
+            let count = ends[part]
+            ends[part] = sum
+            sum &+= count
+        }
+        let sorted = unsafe [UInt64](unsafeUninitializedCapacity: hashes.count) { buffer, count in
+            for index in 0..<hashes.count {
+                let part = part(hashes[index])
+                // Every place below `hashes.count` is written once: the ends begin at the sums of the counts before them.
+                unsafe buffer[ends[part]] = hashes[index]
+                ends[part] &+= 1
+            }
+            count = hashes.count
+        }
+        return (0..<partCount).map { part in
+            var filter = [UInt8](repeating: 0, count: byteCount(counts[part]))
+            for index in (ends[part] - counts[part])..<ends[part] { set(withinPart(sorted[index]), &filter) }
+            return filter
+        }
     }
 
     private static func byteCount(_ values: Int) -> Int { (values * bitsPerValue / 8 + blockBytes - 1) / blockBytes * blockBytes }
@@ -59,10 +78,14 @@ enum BloomFilter {
     @inline(__always)
     private static func set(_ hash: UInt64, _ filter: inout [UInt8]) {
         let start = block(hash, of: filter.count)
-        var rest = hash
-        for _ in 0..<bitsSet {
-            filter[start &+ Int(rest >> 3 & 63)] |= 1 << UInt8(truncatingIfNeeded: rest & 7)
-            rest >>= 9
+        precondition(start >= 0 && start &+ blockBytes <= filter.count)
+        unsafe filter.withUnsafeMutableBytes { bytes in
+            var rest = hash
+            for _ in 0..<bitsSet {
+                // Six bits choose one of the block's 64 bytes.
+                unsafe bytes[start &+ Int(truncatingIfNeeded: rest >> 3 & 63)] |= 1 << UInt8(truncatingIfNeeded: rest & 7)
+                rest >>= 9
+            }
         }
     }
 

@@ -54,6 +54,13 @@ struct ByteReader {
 
     @inline(__always)
     mutating func varint() -> UInt64 {
+        if position < end, let base = unsafe base {
+            let first = unsafe base.load(fromByteOffset: position, as: UInt8.self)
+            if first < 0x80 {
+                position &+= 1
+                return UInt64(first)
+            }
+        }
         var value: UInt64 = 0
         var shift: UInt64 = 0
         while shift < 64 {

@@ -65,13 +65,14 @@ struct ByteWriter: ~Copyable {
     mutating func append(varint value: UInt64) {
         reserve(10)
         var rest = value
+        var at = count
         while rest >= 0x80 {
-            unsafe base.storeBytes(of: UInt8(truncatingIfNeeded: rest) | 0x80, toByteOffset: count, as: UInt8.self)
-            count &+= 1
+            unsafe base.storeBytes(of: UInt8(truncatingIfNeeded: rest) | 0x80, toByteOffset: at, as: UInt8.self)
+            at &+= 1
             rest >>= 7
         }
-        unsafe base.storeBytes(of: UInt8(truncatingIfNeeded: rest), toByteOffset: count, as: UInt8.self)
-        count &+= 1
+        unsafe base.storeBytes(of: UInt8(truncatingIfNeeded: rest), toByteOffset: at, as: UInt8.self)
+        count = at &+ 1
     }
 
     /// Signed difference, small magnitudes short.
@@ -86,6 +87,25 @@ struct ByteWriter: ~Copyable {
         reserve(bytes.count)
         unsafe (base + count).copyMemory(from: source, byteCount: bytes.count)
         count &+= bytes.count
+    }
+
+    /// The same for text that is short more often than not: words, the last of which overlaps the one before, instead of a call.
+    @inline(__always)
+    mutating func append(short bytes: UnsafeRawBufferPointer) {
+        let length = bytes.count
+        guard let source = bytes.baseAddress, length >= 8 else {
+            for unsafe byte in unsafe bytes { append(byte) }
+            return
+        }
+        reserve(length)
+        let target = unsafe base + count
+        var at = 0
+        while at &+ 8 < length {
+            unsafe target.storeBytes(of: source.loadUnaligned(fromByteOffset: at, as: UInt64.self), toByteOffset: at, as: UInt64.self)
+            at &+= 8
+        }
+        unsafe target.storeBytes(of: source.loadUnaligned(fromByteOffset: length &- 8, as: UInt64.self), toByteOffset: length &- 8, as: UInt64.self)
+        count &+= length
     }
 
     mutating func append(array: [UInt8]) {
@@ -113,21 +133,28 @@ struct ByteWriter: ~Copyable {
         count &+= zeros
     }
 
-    /// ORs `value`'s low `width` bits in at bit position `bit` counted from byte `start`; the bytes must exist and eight bytes of slack follow.
+    /// Writes `count` values of `width` bits each, 1...64, one after another from byte `start`. The bytes must exist, be zero, and have eight
+    /// bytes of slack behind them; no value may be wider.
     @inline(__always)
-    mutating func orBits(_ value: UInt64, atBit bit: Int, from start: Int) {
-        let byte = start &+ (bit >> 3)
-        let shift = UInt64(bit & 7)
-        let at = unsafe base + byte
-        let low = unsafe at.loadUnaligned(as: UInt64.self) | (value << shift)
-        unsafe at.storeBytes(of: low, as: UInt64.self)
-        if shift != 0 {
-            let carried = value >> (64 &- shift)
-            if carried != 0 {
-                let high = unsafe at.loadUnaligned(fromByteOffset: 8, as: UInt8.self)
-                unsafe at.storeBytes(of: high | UInt8(truncatingIfNeeded: carried), toByteOffset: 8, as: UInt8.self)
+    mutating func packBits(_ count: Int, width: Int, from start: Int, _ value: (Int) -> UInt64) {
+        precondition(width > 0 && width <= 64 && start >= 0 && start + (count * width + 7) / 8 + IntegerColumn.slackBytes <= self.count)
+        var at = unsafe base + start
+        // The bits that are not stored yet, the oldest lowest.
+        var word: UInt64 = 0
+        var held = 0
+        for index in 0..<count {
+            let value = value(index)
+            word |= value &<< UInt64(truncatingIfNeeded: held)
+            held &+= width
+            if held >= 64 {
+                unsafe at.storeBytes(of: word.littleEndian, as: UInt64.self)
+                unsafe at += 8
+                held &-= 64
+                // What did not fit; a shift by all 64 means that everything did.
+                word = held == 0 ? 0 : value &>> UInt64(truncatingIfNeeded: width &- held)
             }
         }
+        if held > 0 { unsafe at.storeBytes(of: word.littleEndian, as: UInt64.self) }
     }
 
     /// Overwrites four bytes written earlier.

@@ -15,6 +15,27 @@ struct CompiledQuery {
         var value: [UInt8]
         var classified: ClassifiedValue
         var keyHash: UInt64
+        /// `prefix NUL suffix` of a value that is one; else empty.
+        var template: [UInt8] = []
+
+        init(key: [UInt8], value: [UInt8]) {
+            self.key = key
+            self.value = value
+            classified = unsafe value.withUnsafeBytes { unsafe ClassifiedValue($0) }
+            keyHash = unsafe key.withUnsafeBytes { unsafe Mixing.hash($0) }
+            if classified.kind == .template {
+                template = Array(value[..<classified.digitsStart]) + [0] + Array(value[classified.digitsEnd...])
+            }
+        }
+
+        /// What a segment's filter holds of the value.
+        var filterHash: UInt64 {
+            BloomFilter.hash(
+                keyHash, classified.a, classified.kind == .template ? unsafe template.withUnsafeBytes { unsafe Mixing.hash($0) } : classified.b)
+        }
+
+        /// What the filter of an older segment holds of it.
+        var olderFilterHash: UInt64 { BloomFilter.hash(keyHash, classified.a, classified.kind == .template ? 1 : classified.b) }
     }
 
     /// A payload that decides a term: the value of payload `payload` of a shape, which is column `column` of a segment.
@@ -50,9 +71,7 @@ struct CompiledQuery {
             case .tag(let key, let value): (Array(key.utf8), Array(value.utf8))
             case .annotationOrKey(let key): (Array(key.utf8), [UInt8]())
             }
-            return Term(
-                key: key, value: value, classified: unsafe value.withUnsafeBytes { unsafe ClassifiedValue($0) },
-                keyHash: unsafe key.withUnsafeBytes { unsafe Mixing.hash($0) })
+            return Term(key: key, value: value)
         }
         for index in terms.indices { required |= Self.firstTermBit << UInt32(index) }
         self.required = required
@@ -84,9 +103,7 @@ struct CompiledQuery {
             numbers.words.append(key >= 0 || numbers.isPartial || term.key.count > ValueKind.textBytesMax)
             switch term.classified.kind {
             case .text: numbers.values.append((strings.find(term.value) ?? -1) + 1)
-            case .template:
-                let template = Array(term.value[..<term.classified.digitsStart]) + [0] + Array(term.value[term.classified.digitsEnd...])
-                numbers.values.append((strings.find(template) ?? -1) + 1)
+            case .template: numbers.values.append((strings.find(term.template) ?? -1) + 1)
             default: numbers.values.append(0)
             }
         }

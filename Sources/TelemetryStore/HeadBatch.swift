@@ -18,6 +18,8 @@ struct SpanShape: Sendable {
     var localService: UInt32 = 0
     var remoteService: UInt32 = 0
     var payloads: [Payload] = []
+    /// Number of the list that `payloads` is in its `ShapeList`; equal lists have one number and share their memory.
+    var list = 0
 
     /// Reads one shape; fails the reader on string numbers beyond `stringCount` and on unknown kinds.
     init(_ reader: inout ByteReader, stringCount: Int) {
@@ -48,23 +50,53 @@ struct SpanShape: Sendable {
     }
 }
 
+/// The shapes of one journal row. Most differ in names only, so their lists of payloads are kept, and mapped to a segment's, once.
+struct ShapeList: Sendable {
+    var shapes: [SpanShape] = []
+    var lists: [[SpanShape.Payload]] = []
+
+    init() {}
+
+    /// Reads as many shapes as the row says; fails the reader on damage.
+    init(_ reader: inout ByteReader, stringCount: Int) {
+        let count = reader.count(bytesEach: 6)
+        shapes.reserveCapacity(count)
+        var numbers: [[UInt32]: Int] = [:]
+        for _ in 0..<count {
+            var shape = SpanShape(&reader, stringCount: stringCount)
+            if reader.failed { return }
+            let codes = shape.payloads.map { $0.key << 4 | UInt32($0.kind.rawValue) }
+            if let known = numbers[codes] {
+                shape.list = known
+                shape.payloads = lists[known]
+            } else {
+                shape.list = lists.count
+                numbers[codes] = lists.count
+                lists.append(shape.payloads)
+            }
+            shapes.append(shape)
+        }
+    }
+}
+
 /// One journal row in memory: the part of the store that is not yet in a segment. Immutable.
 final class HeadBatch: Sendable {
     let bytes: [UInt8]
     let strings: StringList
     let shapes: [SpanShape]
+    let payloadLists: [[SpanShape.Payload]]
     /// Offset of each span from `spansStart`.
     let spanStarts: [UInt32]
     let traceIDs: [TraceID]
     let spansStart: Int
     let baseTimestamp: UInt64
 
-    /// Takes over what the encoder knows already. Returns nil only if the bytes are not a row, which would be our bug.
-    init?(bytes: [UInt8], spanStarts: [UInt32], traceIDs: [TraceID]) {
-        guard let prefix = HeadBatch.parsePrefix(bytes) else { return nil }
+    /// Takes over what the encoder knows already.
+    init(bytes: [UInt8], _ prefix: Prefix, spanStarts: [UInt32], traceIDs: [TraceID]) {
         self.bytes = bytes
         self.strings = prefix.strings
-        self.shapes = prefix.shapes
+        self.shapes = prefix.shapes.shapes
+        self.payloadLists = prefix.shapes.lists
         self.spansStart = prefix.spansStart
         self.baseTimestamp = prefix.baseTimestamp
         self.spanStarts = spanStarts
@@ -72,7 +104,7 @@ final class HeadBatch: Sendable {
     }
 
     /// Reads a row back from the file. Returns nil for damaged bytes.
-    init?(row bytes: [UInt8]) {
+    convenience init?(row bytes: [UInt8]) {
         guard bytes.count >= 8 else { return nil }
         let sound = unsafe bytes.withUnsafeBytes { all in
             let body = unsafe UnsafeRawBufferPointer(rebasing: all[0..<(bytes.count - 8)])
@@ -80,18 +112,12 @@ final class HeadBatch: Sendable {
             return unsafe tail.uint64() == Mixing.hash(body)
         }
         guard sound, let walked = HeadBatch.walk(bytes) else { return nil }
-        self.bytes = bytes
-        self.strings = walked.prefix.strings
-        self.shapes = walked.prefix.shapes
-        self.spansStart = walked.prefix.spansStart
-        self.baseTimestamp = walked.prefix.baseTimestamp
-        self.spanStarts = walked.spanStarts
-        self.traceIDs = walked.traceIDs
+        self.init(bytes: bytes, walked.prefix, spanStarts: walked.spanStarts, traceIDs: walked.traceIDs)
     }
 
     struct Prefix {
         var strings: StringList
-        var shapes: [SpanShape]
+        var shapes: ShapeList
         var spansStart: Int
         var baseTimestamp: UInt64
         var spanCount: Int
@@ -104,13 +130,7 @@ final class HeadBatch: Sendable {
             let spanCount = reader.count(bytesEach: 13)
             let baseTimestamp = reader.uint64()
             let strings = StringList(&reader)
-            let shapeCount = reader.count(bytesEach: 6)
-            var shapes: [SpanShape] = []
-            shapes.reserveCapacity(shapeCount)
-            for _ in 0..<shapeCount {
-                shapes.append(SpanShape(&reader, stringCount: strings.count))
-                if reader.failed { return nil }
-            }
+            let shapes = ShapeList(&reader, stringCount: strings.count)
             guard !reader.failed else { return nil }
             return Prefix(strings: strings, shapes: shapes, spansStart: reader.position, baseTimestamp: baseTimestamp, spanCount: spanCount)
         }
@@ -119,6 +139,7 @@ final class HeadBatch: Sendable {
     /// Checks every span once, so that later decoding of the same bytes cannot fail. Open to tests without the checksum.
     static func walk(_ bytes: [UInt8]) -> (prefix: Prefix, spanStarts: [UInt32], traceIDs: [TraceID])? {
         guard let prefix = parsePrefix(bytes) else { return nil }
+        let shapes = prefix.shapes.shapes
         return unsafe bytes.withUnsafeBytes { all in
             var reader = unsafe ByteReader(all, at: prefix.spansStart)
             var starts: [UInt32] = []
@@ -127,9 +148,9 @@ final class HeadBatch: Sendable {
             for _ in 0..<prefix.spanCount {
                 let start = reader.position - prefix.spansStart
                 let span = JournalSpan(&reader, previousTrace: previous, baseTimestamp: prefix.baseTimestamp)
-                guard !reader.failed, span.shape < prefix.shapes.count else { return nil }
+                guard !reader.failed, span.shape < shapes.count else { return nil }
                 previous = span.traceID
-                let shape = prefix.shapes[span.shape]
+                let shape = shapes[span.shape]
                 for payload in shape.payloads {
                     let value = JournalValue(&reader, kind: payload.kind)
                     if value.usesString, value.a >= UInt64(prefix.strings.count) { return nil }
@@ -150,7 +171,9 @@ final class HeadBatch: Sendable {
 
     var spanCount: Int { spanStarts.count }
     /// Roughly what the batch keeps in memory.
-    var memoryBytes: Int { bytes.count + strings.bytes.count + 8 * strings.count + 20 * spanCount + 64 * shapes.count }
+    var memoryBytes: Int {
+        bytes.count + strings.bytes.count + 8 * strings.count + 20 * spanCount + 48 * shapes.count + payloadLists.reduce(0) { $0 + 32 + 8 * $1.count }
+    }
 
     func contains(_ traceID: TraceID) -> Bool { traceIDs.contains(traceID) }
 

@@ -60,11 +60,9 @@ enum IntegerColumn {
         guard best > 0 else { return }
         let start = writer.count
         writer.append(zeros: (best * values.count + 7) / 8 + slackBytes)
-        var bit = 0
-        for unsafe value in unsafe values {
-            let difference = value &- least
-            if difference <= limit { writer.orBits(difference, atBit: bit, from: start) }
-            bit &+= best
+        writer.packBits(values.count, width: best, from: start) { index in
+            let difference = unsafe values[index] &- least
+            return difference <= limit ? difference : 0
         }
     }
 
@@ -89,12 +87,11 @@ enum IntegerColumn {
         guard width > 0 else { return true }
         let start = writer.count
         writer.append(zeros: (width * values.count + 7) / 8 + slackBytes)
-        var bit = 0
-        for unsafe value in unsafe values {
+        writer.packBits(values.count, width: width, from: start) { index in
+            let value = unsafe values[index]
             var slot = Int((value &* Mixing.odd) >> 56)
             while table[Int(slots[slot]) - 1] != value { slot = (slot + 1) & 255 }
-            writer.orBits(UInt64(slots[slot] - 1), atBit: bit, from: start)
-            bit &+= width
+            return UInt64(slots[slot] - 1)
         }
         return true
     }

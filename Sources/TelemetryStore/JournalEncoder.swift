@@ -17,14 +17,27 @@ struct JournalEncoder: ~Copyable {
     private var spanStarts = RawBuffer<UInt32>(capacity: JournalEncoder.rowSpansMax)
     private var traceIDs = RawBuffer<TraceID>(capacity: JournalEncoder.rowSpansMax)
     private var baseTimestamp: UInt64 = 0
+    /// A shape is five words: name, local service, remote service, kind and flags, number of its list of payloads.
     private var signatures = SignatureTable()
-    /// The tag keys last seen at each tag position: most spans of a service list their tags in one order.
-    private var recentKeys = RawBuffer<Int32>(capacity: JournalEncoder.recentKeysMax)
+    /// Keys and kinds of payloads: thousands of shapes have a handful of lists, and so does each span's search for its shape.
+    private var lists = SignatureTable()
+    /// The lists that the last two different spans had.
+    private var recentLists = (-1, -1)
+    private var recentTags = RawBuffer<RecentTag>(capacity: JournalEncoder.recentTagsMax)
     private var scratch = ByteWriter(capacity: 256)
 
-    private static let recentKeysMax = 32
+    /// What was last seen at a tag position: most spans of a service list their tags in one order, and some values never change.
+    struct RecentTag: BitwiseCopyable {
+        var key: Int32 = -1
+        var text: Int32 = -1
+        var keyPlace = TextRef.empty
+        var textPlace = TextRef.empty
+    }
 
-    init() { recentKeys.fill(-1, count: Self.recentKeysMax) }
+    private static let recentTagsMax = 32
+    private static let shapeWords = 5
+
+    init() { recentTags.fill(RecentTag(), count: Self.recentTagsMax) }
 
     var spanCount: Int { spanStarts.count }
     @inline(__always)
@@ -68,14 +81,16 @@ struct JournalEncoder: ~Copyable {
     }
 
     @inline(__always)
-    private mutating func keyNumber(_ text: UnsafeRawBufferPointer, _ reference: TextRef, position: Int) -> UInt32 {
-        let bytes = unsafe slice(text, reference)
-        if position < Self.recentKeysMax {
-            let recent = Int(recentKeys[position])
-            if recent >= 0, unsafe strings.isEqual(recent, bytes) { return UInt32(recent) }
+    private mutating func keyNumber(_ bytes: UnsafeRawBufferPointer, position: Int) -> UInt32 {
+        if position < Self.recentTagsMax {
+            let recent = recentTags[position]
+            if recent.key >= 0, unsafe strings.isEqual(recent.keyPlace, bytes) { return UInt32(truncatingIfNeeded: recent.key) }
         }
-        let number = unsafe strings.intern(bytes) ?? 0
-        if position < Self.recentKeysMax { recentKeys[position] = Int32(truncatingIfNeeded: number) }
+        guard let number = unsafe strings.intern(bytes) else { return 0 }
+        if position < Self.recentTagsMax {
+            recentTags[position].key = Int32(truncatingIfNeeded: number)
+            recentTags[position].keyPlace = strings.reference(number)
+        }
         return UInt32(number)
     }
 
@@ -111,6 +126,7 @@ struct JournalEncoder: ~Copyable {
         if span.timestamp != 0 { spans.append(zigzag: Int64(bitPattern: span.timestamp &- baseTimestamp)) }
         if span.duration != 0 { spans.append(varint: span.duration) }
 
+        let listStart = lists.words.count
         let signatureStart = signatures.words.count
         signatures.words.append(unsafe number(text, span.name))
         signatures.words.append(unsafe number(text, local.serviceName))
@@ -121,9 +137,9 @@ struct JournalEncoder: ~Copyable {
         append(endpoint: remote, keyBase: PayloadKey.remoteIPv4)
         for position in 0..<tagCount {
             let tag = unsafe tags[Int(span.tagStart) &+ position]
-            let key = unsafe keyNumber(text, tag.key, position: position)
-            let kind = unsafe append(value: slice(text, tag.value))
-            signatures.words.append((key &+ PayloadKey.firstString) << 4 | UInt32(kind.rawValue))
+            let key = unsafe keyNumber(slice(text, tag.key), position: position)
+            let kind = unsafe append(value: slice(text, tag.value), position: position)
+            lists.words.append((key &+ PayloadKey.firstString) << 4 | UInt32(kind.rawValue))
         }
         if annotationCount > 0 {
             spans.append(varint: UInt64(annotationCount))
@@ -140,6 +156,7 @@ struct JournalEncoder: ~Copyable {
                 }
             }
         }
+        signatures.words.append(UInt32(truncatingIfNeeded: listNumber(from: listStart)))
         let shape = shapeNumber(from: signatureStart)
         spans.patch(UInt32(shape), at: shapeAt)
         spanStarts.append(UInt32(start))
@@ -149,26 +166,39 @@ struct JournalEncoder: ~Copyable {
     @inline(__always)
     private mutating func append(endpoint: EndpointRow, keyBase: UInt32) {
         if endpoint.hasIPv4 {
-            signatures.words.append(keyBase << 4 | UInt32(ValueKind.ipv4.rawValue))
+            lists.words.append(keyBase << 4 | UInt32(ValueKind.ipv4.rawValue))
             spans.append(endpoint.ipv4)
         }
         if endpoint.port != 0 {
-            signatures.words.append((keyBase &+ 1) << 4 | UInt32(ValueKind.number.rawValue))
+            lists.words.append((keyBase &+ 1) << 4 | UInt32(ValueKind.number.rawValue))
             spans.append(varint: UInt64(endpoint.port))
         }
         if endpoint.hasIPv6 {
-            signatures.words.append((keyBase &+ 2) << 4 | UInt32(ValueKind.hex32.rawValue))
+            lists.words.append((keyBase &+ 2) << 4 | UInt32(ValueKind.hex32.rawValue))
             spans.append(endpoint.ipv6High)
             spans.append(endpoint.ipv6Low)
         }
     }
 
     @inline(__always)
-    private mutating func append(value text: UnsafeRawBufferPointer) -> ValueKind {
+    private mutating func append(value text: UnsafeRawBufferPointer, position: Int) -> ValueKind {
+        if position < Self.recentTagsMax {
+            let recent = recentTags[position]
+            if recent.text >= 0, unsafe strings.isEqual(recent.textPlace, text) {
+                spans.append(varint: UInt64(truncatingIfNeeded: recent.text))
+                return .text
+            }
+        }
         let value = unsafe ClassifiedValue(text)
         switch value.kind {
         case .text:
-            spans.append(varint: UInt64(unsafe strings.intern(text) ?? 0))
+            let number = unsafe strings.intern(text)
+            spans.append(varint: UInt64(number ?? 0))
+            // Only what has been classified as text may be taken for it by its bytes alone.
+            if let number, position < Self.recentTagsMax {
+                recentTags[position].text = Int32(truncatingIfNeeded: number)
+                recentTags[position].textPlace = strings.reference(number)
+            }
         case .long:
             spans.append(varint: UInt64(text.count))
             unsafe spans.append(bytes: text)
@@ -180,9 +210,9 @@ struct JournalEncoder: ~Copyable {
         case .ipv4: spans.append(UInt32(truncatingIfNeeded: value.a))
         case .template:
             scratch.removeAll()
-            unsafe scratch.append(bytes: UnsafeRawBufferPointer(rebasing: text[0..<value.digitsStart]))
+            unsafe scratch.append(short: UnsafeRawBufferPointer(rebasing: text[0..<value.digitsStart]))
             scratch.append(UInt8(0))
-            unsafe scratch.append(bytes: UnsafeRawBufferPointer(rebasing: text[value.digitsEnd...]))
+            unsafe scratch.append(short: UnsafeRawBufferPointer(rebasing: text[value.digitsEnd...]))
             let number = unsafe scratch.withBytes { unsafe strings.intern($0) } ?? 0
             spans.append(varint: UInt64(number))
             spans.append(varint: value.a)
@@ -190,17 +220,35 @@ struct JournalEncoder: ~Copyable {
         return value.kind
     }
 
+    /// The number of the list of payloads at the end of `lists.words`.
+    @inline(__always)
+    private mutating func listNumber(from start: Int) -> Int {
+        let (first, second) = recentLists
+        if first >= 0, lists.isEqual(first, from: start) {
+            lists.words.truncate(to: start)
+            return first
+        }
+        if second >= 0, lists.isEqual(second, from: start) {
+            lists.words.truncate(to: start)
+            recentLists = (second, first)
+            return second
+        }
+        let number = lists.find(from: start) ?? lists.insert(from: start)
+        recentLists = (number, first)
+        return number
+    }
+
     /// The number of the shape whose signature is at the end of `signatures`.
     private mutating func shapeNumber(from start: Int) -> Int {
         if let known = signatures.find(from: start) { return known }
         let number = signatures.insert(from: start)
-        let end = signatures.words.count
         let kindAndFlags = signatures.words[start + 3]
         shapes.append(UInt8(truncatingIfNeeded: kindAndFlags))
         shapes.append(UInt8(truncatingIfNeeded: kindAndFlags >> 8))
         for field in 0..<3 { shapes.append(varint: UInt64(signatures.words[start + field])) }
-        shapes.append(varint: UInt64(end - start - 4))
-        for at in (start + 4)..<end { shapes.append(varint: UInt64(signatures.words[at])) }
+        let payloads = lists.range(Int(signatures.words[start + 4]))
+        shapes.append(varint: UInt64(payloads.count))
+        for at in payloads { shapes.append(varint: UInt64(lists.words[at])) }
         return number
     }
 
@@ -213,11 +261,40 @@ struct JournalEncoder: ~Copyable {
         strings.write(to: &row)
         row.append(varint: UInt64(signatures.count))
         unsafe shapes.withBytes { unsafe row.append(bytes: $0) }
+        let spansStart = row.count
         unsafe spans.withBytes { unsafe row.append(bytes: $0) }
         row.append(unsafe row.withBytes { unsafe Mixing.hash($0) })
-        let batch = HeadBatch(bytes: row.array(), spanStarts: spanStarts.array(), traceIDs: traceIDs.array())
+        let batch = HeadBatch(
+            bytes: row.array(), HeadBatch.Prefix(
+                strings: strings.list(), shapes: shapeList(), spansStart: spansStart, baseTimestamp: baseTimestamp, spanCount: spanStarts.count),
+            spanStarts: spanStarts.array(), traceIDs: traceIDs.array())
         removeAll()
         return batch
+    }
+
+    /// What `shapes` says, as a reader of it would have it.
+    private func shapeList() -> ShapeList {
+        var result = ShapeList()
+        result.lists = (0..<lists.count).map { number in
+            lists.range(number).compactMap { at in
+                let word = lists.words[at]
+                return ValueKind(rawValue: UInt8(truncatingIfNeeded: word & 15)).map { SpanShape.Payload(key: word >> 4, kind: $0) }
+            }
+        }
+        result.shapes.reserveCapacity(signatures.count)
+        for number in 0..<signatures.count {
+            let start = number * Self.shapeWords
+            var shape = SpanShape()
+            shape.name = signatures.words[start]
+            shape.localService = signatures.words[start + 1]
+            shape.remoteService = signatures.words[start + 2]
+            shape.kind = UInt8(truncatingIfNeeded: signatures.words[start + 3])
+            shape.flags = UInt8(truncatingIfNeeded: signatures.words[start + 3] >> 8)
+            shape.list = Int(signatures.words[start + 4])
+            shape.payloads = result.lists[shape.list]
+            result.shapes.append(shape)
+        }
+        return result
     }
 
     mutating func removeAll() {
@@ -229,7 +306,9 @@ struct JournalEncoder: ~Copyable {
         spanStarts.removeAll()
         traceIDs.removeAll()
         signatures.removeAll()
-        recentKeys.fill(-1, count: Self.recentKeysMax)
+        lists.removeAll()
+        recentLists = (-1, -1)
+        recentTags.fill(RecentTag(), count: Self.recentTagsMax)
     }
 }
 

@@ -1,27 +1,44 @@
 import Glibc
 
-/// A lock with one condition: what the queue between callers and the store's two threads needs, and Mutex lacks.
+/// Who waits on a monitor. To wake a thread that then finds nothing to do costs more than storing several spans.
+struct Waiters: OptionSet {
+    let rawValue: Int
+
+    static let writer = Waiters(rawValue: 1)
+    static let compactor = Waiters(rawValue: 2)
+    /// Threads of others, inside `append`, `flush` and the like.
+    static let callers = Waiters(rawValue: 4)
+    static let all: Waiters = [.writer, .compactor, .callers]
+
+    static let count = 3
+}
+
+/// A lock with a condition for each kind of waiter: what the queue between callers and the store's two threads needs, and Mutex lacks.
 ///
 /// `@unchecked Sendable`: the value is touched only inside `withLock` and `wait`, under the lock.
 @safe
 final class Monitor<Value>: @unchecked Sendable {
     private let lock: UnsafeMutablePointer<pthread_mutex_t>
-    private let condition: UnsafeMutablePointer<pthread_cond_t>
+    /// One for each of `Waiters`, in order of their bits.
+    private let conditions: UnsafeMutablePointer<pthread_cond_t>
     private var value: Value
 
     init(_ value: Value) {
         self.value = value
         unsafe lock = .allocate(capacity: 1)
-        unsafe condition = .allocate(capacity: 1)
+        unsafe conditions = .allocate(capacity: Waiters.count)
         unsafe lock.initialize(to: pthread_mutex_t())
-        unsafe condition.initialize(to: pthread_cond_t())
-        precondition(unsafe pthread_mutex_init(lock, nil) == 0 && pthread_cond_init(condition, nil) == 0)
+        precondition(unsafe pthread_mutex_init(lock, nil) == 0)
+        for index in 0..<Waiters.count {
+            unsafe (conditions + index).initialize(to: pthread_cond_t())
+            precondition(unsafe pthread_cond_init(conditions + index, nil) == 0)
+        }
     }
 
     deinit {
-        unsafe pthread_cond_destroy(condition)
+        for index in 0..<Waiters.count { unsafe pthread_cond_destroy(conditions + index) }
         unsafe pthread_mutex_destroy(lock)
-        unsafe condition.deallocate()
+        unsafe conditions.deallocate()
         unsafe lock.deallocate()
     }
 
@@ -33,16 +50,27 @@ final class Monitor<Value>: @unchecked Sendable {
 
     /// Changes the value and wakes every waiter.
     func notify<Result>(_ body: (inout Value) -> Result) -> Result {
-        unsafe pthread_mutex_lock(lock)
-        defer {
-            unsafe pthread_cond_broadcast(condition)
-            unsafe pthread_mutex_unlock(lock)
+        notify { value, woken in
+            woken = .all
+            return body(&value)
         }
-        return body(&value)
     }
 
-    /// Waits until `body` returns a result, at most `milliseconds` (nil = for ever); `body` runs under the lock, once per wake-up.
-    func wait<Result>(milliseconds: Int? = nil, until body: (inout Value) -> Result?) -> Result? {
+    /// Changes the value and wakes the waiters that `body` names: all that may find what they wait for.
+    func notify<Result>(_ body: (inout Value, inout Waiters) -> Result) -> Result {
+        unsafe pthread_mutex_lock(lock)
+        var woken: Waiters = []
+        defer {
+            for index in 0..<Waiters.count where woken.contains(Waiters(rawValue: 1 << index)) { unsafe pthread_cond_broadcast(conditions + index) }
+            unsafe pthread_mutex_unlock(lock)
+        }
+        return body(&value, &woken)
+    }
+
+    /// Waits until `body` returns a result, at most `milliseconds` (nil = for ever); `body` runs under the lock, once per wake-up. `waiter` is
+    /// one of `Waiters`.
+    func wait<Result>(as waiter: Waiters = .callers, milliseconds: Int? = nil, until body: (inout Value) -> Result?) -> Result? {
+        let condition = unsafe conditions + min(waiter.rawValue.trailingZeroBitCount, Waiters.count - 1)
         unsafe pthread_mutex_lock(lock)
         defer { unsafe pthread_mutex_unlock(lock) }
         var deadline = timespec()

@@ -33,15 +33,16 @@ final class Segment: Sendable {
             guard let mine = hashes, let theirs = other.hashes else { continue }
             var left = 0
             var right = 0
-            while left < mine.count, right < theirs.count {
-                if mine[left] == theirs[right] {
-                    split.insert(mine[left])
-                    left += 1
-                    right += 1
-                } else if mine[left] < theirs[right] {
-                    left += 1
-                } else {
-                    right += 1
+            // Which of two random hashes is less cannot be guessed, so neither step is a branch; equal ones are rare.
+            unsafe mine.withUnsafeBufferPointer { mine in
+                unsafe theirs.withUnsafeBufferPointer { theirs in
+                    while left < mine.count, right < theirs.count {
+                        let one = unsafe mine[left]
+                        let other = unsafe theirs[right]
+                        if one == other { split.insert(one) }
+                        left &+= one <= other ? 1 : 0
+                        right &+= other <= one ? 1 : 0
+                    }
                 }
             }
         }

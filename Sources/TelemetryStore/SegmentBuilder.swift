@@ -1,3 +1,4 @@
+internal import Primitives
 import TelemetryModel
 
 /// Rows of a segment, ready to be stored.
@@ -53,15 +54,20 @@ struct SegmentBuilder: ~Copyable {
     private var strings = StringTable(countMax: SegmentLimits.stringsMax, bytesMax: SegmentLimits.stringBytesMax)
     private var shapes: [SpanShape] = []
     private var shapeInfos = RawBuffer<ShapeInfo>(capacity: 512)
-    /// The payloads of all shapes, one after another.
+    /// The payloads of all lists, one after another.
     private var payloads = RawBuffer<PayloadInfo>(capacity: 4096)
-    /// Signature n belongs to shape n + 1.
+    /// Signature n belongs to shape n + 1: kind and flags, name, local service, remote service, list of payloads.
     private var signatures = SignatureTable()
+    /// Signature n belongs to list n: key << 4 | kind of each payload.
+    private var listSignatures = SignatureTable()
+    private var lists: [ListInfo] = []
     private var columnKeys: [UInt32] = []
     private var columnNumbers: [UInt32: Int32] = [:]
     private var autocompleteColumns: [Bool] = []
     private var autocomplete: [UInt32: Set<String>] = [:]
     private var filterHashes = RawBuffer<UInt64>()
+    /// Hash of each string of the dictionary, for templates in the filter.
+    private var stringHashes = RawBuffer<UInt64>()
     private var links = LinkTable()
     private var plainNames: Set<[String]> = []
     private var directory: [SegmentHeader.BlockEntry] = []
@@ -77,8 +83,18 @@ struct SegmentBuilder: ~Copyable {
         var remoteService: UInt32 = 0
     }
 
+    /// A list of payloads that shapes share.
+    struct ListInfo {
+        var payloads: [SpanShape.Payload]
+        /// Place in the builder's `payloads`.
+        var start: Int
+        var hasError: Bool
+    }
+
     struct PayloadInfo: BitwiseCopyable {
         var column: Int
+        /// The column's.
+        var keyHash: UInt64
         var kind: ValueKind
         var isTag: Bool
         var isAutocomplete: Bool
@@ -106,9 +122,12 @@ struct SegmentBuilder: ~Copyable {
     private var columns = ColumnTable()
     private var block = BlockBuffer()
 
-    // Mapping of each input batch's numbers to the segment's; -1 = not yet mapped.
-    private var stringMap = RawBuffer<Int32>(capacity: 4096)
-    private var shapeMap = RawBuffer<Int32>(capacity: 1024)
+    // Mapping of each input batch's numbers to the segment's, made before the traces are gathered: in order of memory, and in tables small
+    // enough to stay in the cache while they are read out of order.
+    /// Number + 1; 0 = the dictionary has no room for it.
+    private var stringMap = RawBuffer<UInt16>(capacity: 4096)
+    /// 0 = a plain row.
+    private var shapeMap = RawBuffer<UInt16>(capacity: 1024)
     private var inputs: [Input] = []
 
     // Reused per trace.
@@ -127,7 +146,12 @@ struct SegmentBuilder: ~Copyable {
         var batch: Int32
         var first: Int32
         var count: Int32
+        /// Where its first span lies in the batch's bytes.
+        var place: Int32
     }
+
+    /// Traces are gathered from all over the batches: the first lines of a run are asked for this many runs ahead.
+    private static let prefetchDistance = 4
 
     mutating func build(_ batches: [HeadBatch]) -> BuiltSegment {
         reset(batches)
@@ -138,7 +162,12 @@ struct SegmentBuilder: ~Copyable {
         var tracesHigh = ByteWriter(capacity: runs.count * 4)
         var tracesRest = ByteWriter(capacity: runs.count * 12)
         var start = 0
+        var asked = 0
         while start < runs.count {
+            while asked < min(start + Self.prefetchDistance, runs.count) {
+                prefetch(runs[asked])
+                asked += 1
+            }
             var end = start + 1
             while end < runs.count, runs[end].sortKey == runs[start].sortKey, runs[end].high == runs[start].high { end += 1 }
             append(trace: runs[start..<end], batches, &result, &tracesHigh, &tracesRest)
@@ -154,6 +183,13 @@ struct SegmentBuilder: ~Copyable {
         return result
     }
 
+    private func prefetch(_ run: Run) {
+        let input = inputs[Int(run.batch)]
+        guard let bytes = unsafe input.bytes.baseAddress, let starts = unsafe input.spanStarts.baseAddress else { return }
+        unsafe Prefetch.read(starts + Int(run.first))
+        for line in 0..<3 { unsafe Prefetch.read(bytes + Int(run.place) + 64 * line) }
+    }
+
     private mutating func reset(_ batches: [HeadBatch]) {
         strings.removeAll()
         shapes = [SpanShape()]
@@ -161,12 +197,15 @@ struct SegmentBuilder: ~Copyable {
         shapeInfos.append(ShapeInfo())
         payloads.removeAll()
         signatures.removeAll()
+        listSignatures.removeAll()
+        lists.removeAll(keepingCapacity: true)
         columnKeys.removeAll()
         columnNumbers.removeAll()
         columns.removeAll()
         autocompleteColumns.removeAll()
         autocomplete.removeAll()
         filterHashes.removeAll()
+        stringHashes.removeAll()
         links.removeAll()
         plainNames.removeAll()
         directory.removeAll()
@@ -182,20 +221,24 @@ struct SegmentBuilder: ~Copyable {
             strings += batch.strings.count
             shapes += batch.shapes.count
         }
-        stringMap.fill(-1, count: strings)
-        shapeMap.fill(-1, count: shapes)
+        stringMap.removeAll()
+        shapeMap.removeAll()
+        for batch in batches { map(batch) }
     }
 
     private func sortedRuns(_ batches: [HeadBatch]) -> [Run] {
         var runs: [Run] = []
         for (number, batch) in batches.enumerated() {
             let ids = batch.traceIDs
+            let starts = batch.spanStarts
+            let spansStart = batch.spansStart
             var first = 0
             while first < ids.count {
                 var end = first + 1
                 while end < ids.count, ids[end] == ids[first] { end += 1 }
                 runs.append(Run(
-                    sortKey: ids[first].sortKey, high: ids[first].high, batch: Int32(number), first: Int32(first), count: Int32(end - first)))
+                    sortKey: ids[first].sortKey, high: ids[first].high, batch: Int32(number), first: Int32(first), count: Int32(end - first),
+                    place: Int32(clamping: spansStart + Int(starts[first]))))
                 first = end
             }
         }
@@ -230,7 +273,7 @@ struct SegmentBuilder: ~Copyable {
         beginEntry()
         for run in runs {
             let input = inputs[Int(run.batch)]
-            for index in Int(run.first)..<Int(run.first + run.count) {
+            for index in Int(run.first)..<Int(run.first) + Int(run.count) {
                 if traceSpans.count == blockSpansMax {
                     endEntry()
                     finishBlock(&result)
@@ -274,14 +317,13 @@ struct SegmentBuilder: ~Copyable {
             appendParent(span, index, count, indexByID)
             let place = tracePlaces[index]
             let number = Int(place.batch)
-            let shape = shapeNumber(span.shape, number, batches)
+            let shape = shapeNumber(span.shape, number)
             block.shapes.append(UInt64(shape))
             let known = shapeInfos[shape]
             if shape == 0 {
                 appendPlain(span, batches[number], Int(place.position))
             } else {
-                var reader = unsafe ByteReader(inputs[number].bytes, at: Int(place.position))
-                appendPayloads(known, shape, &reader, number, batches)
+                appendPayloads(known, shape, at: Int(place.position), number, batches)
             }
             nodes.append(DependencyLinker.Node(
                 id: span.id, parentID: span.parent, kind: known.kind, isShared: known.flags & SpanFlags.shared.rawValue != 0,
@@ -321,42 +363,60 @@ struct SegmentBuilder: ~Copyable {
         }
     }
 
+    /// Adds the payloads that begin at `position` of a batch's bytes, and the annotations behind them.
     private mutating func appendPayloads(
-        _ shape: ShapeInfo, _ shapeNumber: Int, _ reader: inout ByteReader, _ batchNumber: Int, _ batches: [HeadBatch]
+        _ shape: ShapeInfo, _ shapeNumber: Int, at position: Int, _ batchNumber: Int, _ batches: [HeadBatch]
     ) {
+        // The row has been walked once, so nothing here fails; the reader checks its bounds all the same.
+        var reader = unsafe ByteReader(inputs[batchNumber].bytes, at: position)
         for index in 0..<shape.payloadCount {
             let payload = payloads[shape.payloadStart &+ index]
-            let kind = payload.kind
             let column = payload.column
-            let value = JournalValue(&reader, kind: kind)
-            switch kind {
+            let start = reader.position
+            switch payload.kind {
             case .text:
-                let number = stringNumber(Int(value.a), batchNumber, batches)
+                let text = Int(truncatingIfNeeded: reader.varint())
+                let number = stringNumber(text, batchNumber)
                 columns[column].first.append(UInt64(number))
-                if number == 0 { unsafe batches[batchNumber].strings.withText(Int(value.a)) { unsafe columns[column].append(text: $0) } }
+                if number == 0 { unsafe batches[batchNumber].strings.withText(text) { unsafe columns[column].append(text: $0) } }
             case .long:
-                unsafe columns[column].append(text: UnsafeRawBufferPointer(rebasing: inputs[batchNumber].bytes[value.start..<value.end]))
+                let count = reader.count()
+                unsafe columns[column].append(text: reader.bytes(count))
             case .uuid, .hex32:
-                columns[column].first.append(value.a)
-                columns[column].second.append(value.b)
-                filterHashes.append(BloomFilter.hash(columns[column].keyHash, value.a, value.b))
+                let high = reader.uint64()
+                let low = reader.uint64()
+                columns[column].first.append(high)
+                columns[column].second.append(low)
+                filterHashes.append(BloomFilter.hash(payload.keyHash, high, low))
             case .hex16:
-                columns[column].first.append(value.a)
-                filterHashes.append(BloomFilter.hash(columns[column].keyHash, value.a, 0))
-            case .number, .ipv4:
-                columns[column].first.append(value.a)
-                if payload.isTag, BloomFilter.covers(kind, value.a) {
-                    filterHashes.append(BloomFilter.hash(columns[column].keyHash, value.a, 0))
-                }
+                let value = reader.uint64()
+                columns[column].first.append(value)
+                filterHashes.append(BloomFilter.hash(payload.keyHash, value, 0))
+            case .number:
+                let value = reader.varint()
+                columns[column].first.append(value)
+                if payload.isTag, BloomFilter.covers(.number, value) { filterHashes.append(BloomFilter.hash(payload.keyHash, value, 0)) }
+            case .ipv4:
+                let value = UInt64(reader.uint32())
+                columns[column].first.append(value)
+                if payload.isTag { filterHashes.append(BloomFilter.hash(payload.keyHash, value, 0)) }
             case .template:
-                let number = stringNumber(Int(value.a), batchNumber, batches)
+                let text = Int(truncatingIfNeeded: reader.varint())
+                let value = reader.varint()
+                let number = stringNumber(text, batchNumber)
                 columns[column].first.append(UInt64(number))
-                columns[column].second.append(value.b)
-                // The number alone: the template is one of few, and is compared when the column is looked at.
-                if BloomFilter.covers(.template, value.b) { filterHashes.append(BloomFilter.hash(columns[column].keyHash, value.b, 1)) }
-                if number == 0 { unsafe batches[batchNumber].strings.withText(Int(value.a)) { unsafe columns[column].append(text: $0) } }
+                columns[column].second.append(value)
+                if BloomFilter.covers(.template, value) {
+                    // With the template: in a busy segment one of some ten thousand numbers is there, but seldom in the same path.
+                    let template = number > 0 ? stringHashes[number - 1] : unsafe batches[batchNumber].strings.withText(text) { unsafe Mixing.hash($0) }
+                    filterHashes.append(BloomFilter.hash(payload.keyHash, value, template))
+                }
+                if number == 0 { unsafe batches[batchNumber].strings.withText(text) { unsafe columns[column].append(text: $0) } }
             }
-            if payload.isAutocomplete { noteAutocomplete(shapes[shapeNumber].payloads[index], value, batches[batchNumber]) }
+            if payload.isAutocomplete {
+                var again = unsafe ByteReader(inputs[batchNumber].bytes, at: start)
+                noteAutocomplete(shapes[shapeNumber].payloads[index], JournalValue(&again, kind: payload.kind), batches[batchNumber])
+            }
         }
         if shape.flags & SpanShape.hasAnnotations != 0 {
             let start = block.annotations.count
@@ -365,7 +425,7 @@ struct SegmentBuilder: ~Copyable {
             for _ in 0..<count {
                 let annotation = JournalAnnotation(&reader)
                 block.annotations.append(zigzag: annotation.delta)
-                let number = annotation.string > 0 ? stringNumber(annotation.string - 1, batchNumber, batches) : 0
+                let number = annotation.string > 0 ? stringNumber(annotation.string - 1, batchNumber) : 0
                 block.annotations.append(varint: UInt64(number))
                 guard number == 0 else { continue }
                 if annotation.string > 0 {
@@ -396,33 +456,37 @@ struct SegmentBuilder: ~Copyable {
 
     /// The segment's number + 1 for a batch's string; 0 when the dictionary is full.
     @inline(__always)
-    private mutating func stringNumber(_ number: Int, _ batchNumber: Int, _ batches: [HeadBatch]) -> Int {
-        let at = inputs[batchNumber].stringMapStart &+ number
-        let known = stringMap[at]
-        if known >= 0 { return Int(known) }
-        let mapped = unsafe batches[batchNumber].strings.withText(number) { unsafe strings.intern($0) }.map { $0 + 1 } ?? 0
-        stringMap[at] = Int32(mapped)
-        return mapped
+    private func stringNumber(_ number: Int, _ batchNumber: Int) -> Int {
+        Int(stringMap[inputs[batchNumber].stringMapStart &+ number])
     }
 
     @inline(__always)
-    private mutating func shapeNumber(_ shape: Int, _ batchNumber: Int, _ batches: [HeadBatch]) -> Int {
-        let at = inputs[batchNumber].shapeMapStart &+ shape
-        let known = shapeMap[at]
-        if known >= 0 { return Int(known) }
-        let mapped = map(batches[batchNumber].shapes[shape], batchNumber, batches)
-        shapeMap[at] = Int32(mapped)
-        return mapped
+    private func shapeNumber(_ shape: Int, _ batchNumber: Int) -> Int { Int(shapeMap[inputs[batchNumber].shapeMapStart &+ shape]) }
+
+    /// Appends a batch's numbers to the maps.
+    private mutating func map(_ batch: HeadBatch) {
+        let stringStart = stringMap.count
+        for number in 0..<batch.strings.count {
+            let mapped = unsafe batch.strings.withText(number) { text in
+                let mapped = unsafe strings.intern(text).map { $0 + 1 } ?? 0
+                if mapped > stringHashes.count { stringHashes.append(unsafe Mixing.hash(text)) }
+                return mapped
+            }
+            // `SegmentLimits.stringsMax` is far below.
+            stringMap.append(UInt16(mapped))
+        }
+        let lists = batch.payloadLists.map { mapList($0, stringStart) }
+        for shape in batch.shapes { shapeMap.append(UInt16(map(shape, lists[shape.list], stringStart))) }
     }
 
     /// The segment's number for a batch's shape; 0 (plain rows) when a table is full.
-    private mutating func map(_ shape: SpanShape, _ batchNumber: Int, _ batches: [HeadBatch]) -> Int {
-        guard shape.payloads.count <= SegmentLimits.payloadsPerShapeMax else { return 0 }
+    private mutating func map(_ shape: SpanShape, _ list: Int?, _ stringStart: Int) -> Int {
+        guard let list else { return 0 }
         let start = signatures.words.count
         var isComplete = true
         func word(_ number: UInt32) -> UInt32 {
             guard number > 0 else { return 0 }
-            let mapped = stringNumber(Int(number) - 1, batchNumber, batches)
+            let mapped = stringMap[stringStart + Int(number) - 1]
             if mapped == 0 { isComplete = false }
             return UInt32(mapped)
         }
@@ -430,38 +494,50 @@ struct SegmentBuilder: ~Copyable {
         signatures.words.append(word(shape.name))
         signatures.words.append(word(shape.localService))
         signatures.words.append(word(shape.remoteService))
-        for payload in shape.payloads {
-            var key = payload.key
-            if key >= PayloadKey.firstString { key = word(key - PayloadKey.firstString + 1) &- 1 &+ PayloadKey.firstString }
-            signatures.words.append(key << 4 | UInt32(payload.kind.rawValue))
-        }
+        signatures.words.append(UInt32(list))
         guard isComplete else { signatures.words.truncate(to: start); return 0 }
         if let known = signatures.find(from: start) { return known + 1 }
-        guard shapes.count < SegmentLimits.shapesMax, columnKeys.count + shape.payloads.count <= SegmentLimits.columnsMax else {
-            signatures.words.truncate(to: start)
-            return 0
-        }
+        guard shapes.count < SegmentLimits.shapesMax else { signatures.words.truncate(to: start); return 0 }
         var mapped = shape
         mapped.name = signatures.words[start + 1]
         mapped.localService = signatures.words[start + 2]
         mapped.remoteService = signatures.words[start + 3]
-        var info = ShapeInfo(
-            payloadStart: payloads.count, payloadCount: shape.payloads.count, kind: shape.kind, flags: shape.flags,
-            localService: mapped.localService, remoteService: mapped.remoteService)
-        for index in mapped.payloads.indices {
-            let key = signatures.words[start + 4 + index] >> 4
-            mapped.payloads[index].key = key
-            let column = Int(columnNumber(mapped.payloads[index]))
-            let isTag = key >= PayloadKey.firstString
-            if isTag, strings.isEqual(Int(key - PayloadKey.firstString), "error") { info.hasError = true }
-            payloads.append(PayloadInfo(
-                column: column, kind: mapped.payloads[index].kind, isTag: isTag, isAutocomplete: autocompleteColumns[column]))
-        }
+        mapped.list = list
+        mapped.payloads = lists[list].payloads
         _ = signatures.insert(from: start)
         let number = shapes.count
         shapes.append(mapped)
-        shapeInfos.append(info)
+        shapeInfos.append(ShapeInfo(
+            payloadStart: lists[list].start, payloadCount: mapped.payloads.count, kind: shape.kind, flags: shape.flags,
+            hasError: lists[list].hasError, localService: mapped.localService, remoteService: mapped.remoteService))
         return number
+    }
+
+    /// The segment's number for a batch's list of payloads; nil when a table is full.
+    private mutating func mapList(_ list: [SpanShape.Payload], _ stringStart: Int) -> Int? {
+        guard list.count <= SegmentLimits.payloadsPerShapeMax else { return nil }
+        let start = listSignatures.words.count
+        var mapped = list
+        for index in list.indices {
+            if list[index].key >= PayloadKey.firstString {
+                let number = stringMap[stringStart + Int(list[index].key - PayloadKey.firstString)]
+                guard number > 0 else { listSignatures.words.truncate(to: start); return nil }
+                mapped[index].key = UInt32(number) - 1 + PayloadKey.firstString
+            }
+            listSignatures.words.append(mapped[index].key << 4 | UInt32(mapped[index].kind.rawValue))
+        }
+        if let known = listSignatures.find(from: start) { return known }
+        guard columnKeys.count + list.count <= SegmentLimits.columnsMax else { listSignatures.words.truncate(to: start); return nil }
+        var info = ListInfo(payloads: mapped, start: payloads.count, hasError: false)
+        for payload in mapped {
+            let column = Int(columnNumber(payload))
+            let isTag = payload.key >= PayloadKey.firstString
+            if isTag, strings.isEqual(Int(payload.key - PayloadKey.firstString), "error") { info.hasError = true }
+            payloads.append(PayloadInfo(
+                column: column, keyHash: columns[column].keyHash, kind: payload.kind, isTag: isTag, isAutocomplete: autocompleteColumns[column]))
+        }
+        lists.append(info)
+        return listSignatures.insert(from: start)
     }
 
     private mutating func columnNumber(_ payload: SpanShape.Payload) -> Int32 {

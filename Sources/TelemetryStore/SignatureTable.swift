@@ -23,24 +23,35 @@ struct SignatureTable: ~Copyable {
         slots.fill(0, count: Self.slotsMin)
     }
 
+    /// Two words at a time.
     @inline(__always)
     private func hash(from start: Int) -> UInt64 {
-        var hash: UInt64 = 0
-        var at = start
-        while at < words.count {
-            hash = (hash ^ UInt64(words[at])) &* Mixing.odd
-            hash ^= hash >> 32
-            at &+= 1
+        unsafe words.withElements { words in
+            var hash: UInt64 = 0
+            var at = start
+            while at < words.count {
+                var pair = UInt64(unsafe words[at])
+                if at &+ 1 < words.count { pair |= UInt64(unsafe words[at &+ 1]) &<< 32 }
+                hash = (hash ^ pair) &* Mixing.odd
+                hash ^= hash >> 32
+                at &+= 2
+            }
+            return hash
         }
-        return hash
     }
 
-    private func isEqual(_ number: Int, _ start: Int) -> Bool {
+    /// Whether signature `number` is the one that begins at `start`.
+    @inline(__always)
+    func isEqual(_ number: Int, from start: Int) -> Bool {
+        guard number < ends.count else { return false }
         let knownStart = number == 0 ? 0 : ends[number &- 1]
         let length = words.count &- start
         guard ends[number] &- knownStart == length else { return false }
-        for at in 0..<length where words[knownStart &+ at] != words[start &+ at] { return false }
-        return true
+        return unsafe words.withElements { words in
+            var difference: UInt32 = 0
+            for at in 0..<length { unsafe difference |= words[knownStart &+ at] ^ words[start &+ at] }
+            return difference == 0
+        }
     }
 
     /// The number of the signature that begins at `start`, which is taken off `words` again; nil when it is new and still there.
@@ -50,7 +61,7 @@ struct SignatureTable: ~Copyable {
         var slot = Int(truncatingIfNeeded: hash) & mask
         while slots[slot] != 0 {
             let number = Int(slots[slot]) &- 1
-            if hashes[number] == hash, isEqual(number, start) {
+            if hashes[number] == hash, isEqual(number, from: start) {
                 words.truncate(to: start)
                 return number
             }
@@ -58,6 +69,9 @@ struct SignatureTable: ~Copyable {
         }
         return nil
     }
+
+    /// The words of signature `number`.
+    func range(_ number: Int) -> Range<Int> { (number == 0 ? 0 : ends[number - 1])..<ends[number] }
 
     /// Keeps the new signature that begins at `start`.
     mutating func insert(from start: Int) -> Int {

@@ -3,12 +3,15 @@ enum StoreSchema {
     static let version: Int64 = 1
     /// A row is hundreds of kilobytes: larger pages mean fewer writes to the log, at half a page lost per row. New files only.
     static let pageSize = 16_384
-    /// Blocks of a segment lie at `segment << blockBits`; the two highest numbers are the segment's trace index and filter.
+    /// Blocks of a segment lie at `segment << blockBits`; the highest numbers are the segment's trace index and filter.
     static let blockBits: Int64 = 20
     static let tracesBlock: Int64 = (1 << 20) - 2
-    static let filterBlock: Int64 = (1 << 20) - 1
+    static let filterBlock: Int64 = (1 << 20) - 3
     /// A large filter lies in `BloomFilter.partCount` rows from here on instead, so that a search reads one small row a segment.
-    static let filterParts: Int64 = 1 << 19
+    static let filterParts: Int64 = (1 << 19) + 64
+    /// Where the same are in older segments, whose filters know a template's number but not the template.
+    static let olderFilterBlock: Int64 = (1 << 20) - 1
+    static let olderFilterParts: Int64 = 1 << 19
 
     private static let first = [
         "CREATE TABLE journal (number INTEGER PRIMARY KEY, row BLOB NOT NULL)",

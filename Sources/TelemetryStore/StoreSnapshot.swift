@@ -28,8 +28,13 @@ struct StoreState {
     }
 
     var snapshot = StoreSnapshot()
+    /// Odd while merged segments take the place, and the number, of others: between commit and publication a number's rows are not those of
+    /// the segment in the snapshot, and a reader would take them for other traces'.
+    var rewrites = 0
     var queue: [Submission] = []
     var queueBytes = 0
+    /// The writer need not be woken for fewer batches than this.
+    var writerWakesAt = 1
     var jobs: [Job] = []
     var isClosing = false
     var isWriterDone = false

@@ -95,6 +95,22 @@ struct StringTable: ~Copyable {
         }
     }
 
+    /// Where string `number` lies among the bytes of all.
+    func reference(_ number: Int) -> TextRef { TextRef(offset: entries[number].offset, count: entries[number].count) }
+
+    /// Whether the string at `reference`, which this table has given, is `text`.
+    @inline(__always)
+    func isEqual(_ reference: TextRef, _ text: UnsafeRawBufferPointer) -> Bool {
+        let end = Int(reference.offset) &+ Int(reference.count)
+        guard Int(reference.count) == text.count, end <= arena.count else { return false }
+        return unsafe arena.withBytes { unsafe memoryEqual($0.baseAddress! + Int(reference.offset), text.baseAddress, text.count) }
+    }
+
+    /// What `write` writes, as a reader of it would have it.
+    func list() -> StringList {
+        StringList(bytes: arena.array(), references: (0..<entries.count).map { reference($0) })
+    }
+
     /// Count, then each string with its length.
     func write(to writer: inout ByteWriter) {
         writer.append(varint: UInt64(entries.count))
@@ -109,6 +125,11 @@ struct StringList: Sendable {
     private(set) var references: [TextRef] = []
 
     init() {}
+
+    init(bytes: [UInt8], references: [TextRef]) {
+        self.bytes = bytes
+        self.references = references
+    }
 
     init(_ reader: inout ByteReader) {
         let count = reader.count()

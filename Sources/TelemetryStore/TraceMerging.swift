@@ -1,48 +1,65 @@
 import TelemetryModel
 
 /// One span per (id, shared, local endpoint) out of everything that was received for a trace: a batch sent twice after a lost answer, or a
-/// span reported in two parts, appears once (semantics 2.11, "merge duplicate spans").
+/// span reported in two parts, appears once (semantics 2.11, "merge duplicate spans"). The rules are in docs/formats/segment.md.
+///
+/// A trace comes here in the order in which its spans were acknowledged, which journal, segments and merges of segments all keep: so the
+/// same value wins before and after compaction and in a reopened file.
 enum TraceMerging {
     private struct Key: Hashable {
         var id: UInt64
         var isShared: Bool
+
+        init(_ span: SpanRow) {
+            id = span.id.rawValue
+            isShared = span.flags.contains(.shared)
+        }
     }
 
     static func merged(_ trace: SpanBatch) -> SpanBatch {
-        var groups: [Key: [Int]] = [:]
-        groups.reserveCapacity(trace.spans.count)
-        var hasDuplicates = false
-        for (index, span) in trace.spans.enumerated() {
-            let key = Key(id: span.id.rawValue, isShared: span.flags.contains(.shared))
-            if groups[key, default: []].contains(where: { sameEndpoint($0, index, trace) }) { hasDuplicates = true }
-            // Only one member per endpoint is compared with, so a thousand copies stay cheap.
-            if !groups[key, default: []].contains(where: { sameEndpoint($0, index, trace) }) { groups[key, default: []].append(index) }
-        }
-        guard hasDuplicates else { return trace }
+        var seen: Set<Key> = []
+        seen.reserveCapacity(trace.spans.count)
+        guard !trace.spans.allSatisfy({ seen.insert(Key($0)).inserted }) else { return trace }
         var result = trace
         result.spans.removeAll()
-        var placeOf: [Int: Int] = [:]
-        for (index, span) in trace.spans.enumerated() {
-            let key = Key(id: span.id.rawValue, isShared: span.flags.contains(.shared))
-            guard let first = groups[key, default: []].first(where: { sameEndpoint($0, index, trace) }) else { continue }
-            if let place = placeOf[first] {
-                merge(span, into: place, &result)
+        /// Places in `result.spans`, one per endpoint, so that a thousand copies are compared with one span each.
+        var places: [Key: [Int]] = [:]
+        for span in trace.spans {
+            let same = places[Key(span), default: []].first { isSame(result.spans[$0].localEndpoint, span.localEndpoint, result) }
+            if let same {
+                merge(span, into: same, &result)
             } else {
-                placeOf[first] = result.spans.count
+                places[Key(span), default: []].append(result.spans.count)
                 result.spans.append(span)
             }
         }
         return result
     }
 
-    private static func sameEndpoint(_ left: Int, _ right: Int, _ trace: SpanBatch) -> Bool {
-        let one = trace.spans[left].localEndpoint
-        let other = trace.spans[right].localEndpoint
+    /// Whether nothing that both endpoints say is different, as Zipkin has it: endpoints, too, are sent in pieces.
+    private static func isSame(_ one: UInt32, _ other: UInt32, _ trace: SpanBatch) -> Bool {
         if one == EndpointRow.absent || other == EndpointRow.absent || one == other { return true }
         let a = trace.endpoints[Int(one)]
         let b = trace.endpoints[Int(other)]
-        return a.hasIPv4 == b.hasIPv4 && a.ipv4 == b.ipv4 && a.hasIPv6 == b.hasIPv6 && a.ipv6High == b.ipv6High && a.ipv6Low == b.ipv6Low
-            && a.port == b.port && equal(a.serviceName, b.serviceName, trace)
+        if a.hasIPv4, b.hasIPv4, a.ipv4 != b.ipv4 { return false }
+        if a.hasIPv6, b.hasIPv6, a.ipv6High != b.ipv6High || a.ipv6Low != b.ipv6Low { return false }
+        if a.port != 0, b.port != 0, a.port != b.port { return false }
+        return a.serviceName.isEmpty || b.serviceName.isEmpty || equal(a.serviceName, b.serviceName, trace)
+    }
+
+    /// `one` with what only `other` says. Spans may share a row, so a new one is made.
+    private static func union(_ one: UInt32, _ other: UInt32, _ batch: inout SpanBatch) -> UInt32 {
+        if one == EndpointRow.absent { return other }
+        if other == EndpointRow.absent || one == other { return one }
+        var row = batch.endpoints[Int(one)]
+        let more = batch.endpoints[Int(other)]
+        if row.serviceName.isEmpty { row.serviceName = more.serviceName }
+        if !row.hasIPv4, more.hasIPv4 { (row.hasIPv4, row.ipv4) = (true, more.ipv4) }
+        if !row.hasIPv6, more.hasIPv6 { (row.hasIPv6, row.ipv6High, row.ipv6Low) = (true, more.ipv6High, more.ipv6Low) }
+        if row.port == 0 { row.port = more.port }
+        guard row != batch.endpoints[Int(one)] else { return one }
+        batch.endpoints.append(row)
+        return UInt32(clamping: batch.endpoints.count - 1)
     }
 
     private static func equal(_ left: TextRef, _ right: TextRef, _ trace: SpanBatch) -> Bool {
@@ -51,13 +68,14 @@ enum TraceMerging {
                 .elementsEqual(trace.text[Int(right.offset)..<Int(right.offset) + Int(right.count)])
     }
 
-    /// Absent fields are filled, tags and annotations united (the first value of a key stays), the longer duration wins.
+    /// What was there first stays and what is absent is filled in, but for times: the earliest timestamp and the longest duration win. Tags and
+    /// annotations are united; a key that has a value keeps it.
     private static func merge(_ span: SpanRow, into place: Int, _ batch: inout SpanBatch) {
         var kept = batch.spans[place]
         if kept.parentID.isNone { kept.parentID = span.parentID }
         if kept.name.isEmpty { kept.name = span.name }
         if kept.kind == .unspecified { kept.kind = span.kind }
-        if kept.localEndpoint == EndpointRow.absent { kept.localEndpoint = span.localEndpoint }
+        kept.localEndpoint = union(kept.localEndpoint, span.localEndpoint, &batch)
         if kept.remoteEndpoint == EndpointRow.absent { kept.remoteEndpoint = span.remoteEndpoint }
         if kept.timestamp == 0 || (span.timestamp != 0 && span.timestamp < kept.timestamp) { kept.timestamp = span.timestamp }
         kept.duration = max(kept.duration, span.duration)

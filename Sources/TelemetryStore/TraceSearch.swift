@@ -231,20 +231,25 @@ extension TraceStore {
         let wanted = compiled.terms.filter { !$0.value.isEmpty && BloomFilter.covers($0.classified.kind, $0.classified.a) }
         guard !wanted.isEmpty else { return true }
         for term in wanted {
-            let low = term.classified.kind == .template ? 1 : term.classified.b
-            let hash = BloomFilter.hash(term.keyHash, term.classified.a, low)
-            let part = StoreSchema.filterParts + Int64(BloomFilter.part(hash))
-            var allows: Bool? = try unsafe reader.withBlock(segment.number, part) { filter, _ in
-                unsafe BloomFilter.mayContain(filter, BloomFilter.withinPart(hash))
+            var holds = try filterHolds(term.filterHash, parts: StoreSchema.filterParts, whole: StoreSchema.filterBlock, segment, reader)
+            if holds == nil {
+                holds = try filterHolds(
+                    term.olderFilterHash, parts: StoreSchema.olderFilterParts, whole: StoreSchema.olderFilterBlock, segment, reader)
             }
-            if allows == nil {
-                allows = try unsafe reader.withBlock(segment.number, StoreSchema.filterBlock) { filter, _ in
-                    unsafe BloomFilter.mayContain(filter, hash)
-                }
-            }
-            if allows == false { return false }
+            if holds == false { return false }
         }
         return true
+    }
+
+    /// Nil when there is no filter at these places.
+    private func filterHolds(
+        _ hash: UInt64, parts: Int64, whole: Int64, _ segment: Segment, _ reader: ReadConnection
+    ) throws(StoreError) -> Bool? {
+        let part: Bool? = try unsafe reader.withBlock(segment.number, parts + Int64(BloomFilter.part(hash))) { filter, _ in
+            unsafe BloomFilter.mayContain(filter, BloomFilter.withinPart(hash))
+        }
+        if let part { return part }
+        return try unsafe reader.withBlock(segment.number, whole) { filter, _ in unsafe BloomFilter.mayContain(filter, hash) }
     }
 
     /// Whether each packed term has its value anywhere in the block: a look down a column, before all columns are walked row by row.

@@ -80,7 +80,7 @@ public final class TraceStore: Sendable {
         let spans = UInt64(batch.spans.count)
         let bytes = batch.text.count + batch.spans.count * 96 + batch.tags.count * 16 + batch.annotations.count * 16 + batch.endpoints.count * 40
         let taken = batch
-        let refusal: StoreError? = state.notify { state in
+        let refusal: StoreError? = state.notify { state, woken in
             if state.isClosing {
                 state.statistics.spansRefusedClosed += spans
                 return .closed
@@ -97,6 +97,7 @@ public final class TraceStore: Sendable {
             }
             state.queue.append(StoreState.Submission(batch: taken, bytes: bytes, completion: completion))
             state.queueBytes += bytes
+            if state.queue.count >= state.writerWakesAt { woken = .writer }
             return nil
         }
         if let refusal { completion(.failure(refusal)) }
@@ -180,14 +181,14 @@ public final class TraceStore: Sendable {
 
     /// False when the store is closing.
     private static func waitForCompaction(_ state: Monitor<StoreState>, _ configuration: StoreConfiguration) -> Bool {
-        _ = state.wait(milliseconds: maintenanceMilliseconds) { state in
+        _ = state.wait(as: .compactor, milliseconds: maintenanceMilliseconds) { state in
             state.isClosing || state.flushesWanted > state.flushesDone
                 || (configuration.compactsInBackground && isCompactionDue(state, configuration)) ? true : nil
         }
         return !state.withLock { $0.isClosing }
     }
 
-    private static func isCompactionDue(_ state: StoreState, _ configuration: StoreConfiguration) -> Bool {
+    static func isCompactionDue(_ state: StoreState, _ configuration: StoreConfiguration) -> Bool {
         guard let first = state.snapshot.head.first, !state.statistics.isDiskFull else { return false }
         return state.headSpans >= configuration.headSpansMax || state.snapshot.head.count >= journalRowsMax
             || WallClock.nowMicroseconds() &- first.arrival > configuration.headAgeSecondsMax &* 1_000_000
@@ -329,6 +330,8 @@ public final class TraceStore: Sendable {
         let numbers = Set(group.map(\.number))
         let state = state
         _ = onWriter { writer throws(StoreError) in
+            state.withLock { $0.rewrites &+= 1 }
+            defer { state.notify { $0.rewrites &+= 1 } }
             let number = try writer.commit(built, journalThrough: nil, replacing: group)
             state.notify { state in
                 guard let at = state.snapshot.segments.firstIndex(where: { $0.number == number }) else { return }

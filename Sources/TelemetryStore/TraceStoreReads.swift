@@ -3,6 +3,8 @@ public import TelemetryModel
 /// Reading traces. Every call looks at one moment of the store; a segment that was merged away meanwhile makes it look again.
 extension TraceStore {
     static let attemptsMax = 4
+    /// How long an attempt waits for merged segments to be committed.
+    static let rewriteMillisecondsMax = 5000
 
     /// The spans of a trace, duplicates merged; empty when there is none. The id is matched exactly (strict trace id).
     public func trace(_ id: TraceID) throws(StoreError) -> SpanBatch {
@@ -21,15 +23,18 @@ extension TraceStore {
         }
     }
 
-    /// Runs `body` until it did not meet a segment that is gone (nil).
+    /// Runs `body` until it did not meet a segment that is gone (nil), and none was replaced under its number meanwhile.
     func consistently<Result>(
         _ body: (StoreSnapshot, ReadConnection) throws(StoreError) -> Result?
     ) throws(StoreError) -> Result {
         if state.withLock({ $0.isClosed }) { throw .closed }
         return try readers.withReader { reader throws(StoreError) in
             for _ in 0..<TraceStore.attemptsMax {
-                let snapshot = state.withLock { $0.snapshot }
-                if let result = try body(snapshot, reader) { return result }
+                let moment = state.wait(milliseconds: TraceStore.rewriteMillisecondsMax) { state in
+                    state.rewrites % 2 == 0 ? (snapshot: state.snapshot, rewrites: state.rewrites) : nil
+                }
+                guard let moment else { continue }
+                if let result = try body(moment.snapshot, reader), state.withLock({ $0.rewrites }) == moment.rewrites { return result }
             }
             throw .sqlite(code: 5, message: "segments changed during every attempt", operation: "reading traces: retry")
         }
@@ -37,10 +42,10 @@ extension TraceStore {
 
     /// Nil when the segment is gone; counts and returns an empty optional inside when it is damaged.
     func header(_ segment: Segment, _ reader: ReadConnection) throws(StoreError) -> Found<SegmentHeader> {
-        if let known = headers.find(segment.number), known.blocks.count == segment.blockCount { return .found(known) }
+        if let known = headers.find(segment) { return .found(known) }
         guard let bytes = try reader.header(segment.number) else { return .gone }
         guard let header = SegmentHeader(bytes, reader.zstd) else { return noteDamage(segment) }
-        headers.insert(header, segment.number)
+        headers.insert(header, segment)
         return .found(header)
     }
 
@@ -51,8 +56,8 @@ extension TraceStore {
     }
 
     func noteDamage<Value>(_ segment: Segment) -> Found<Value> {
-        // A segment replaced by a merge keeps the number, so an old view of it is not damage.
-        let isCurrent = state.withLock { $0.snapshot.segments.contains { $0 === segment } }
+        // A segment replaced by a merge leaves its number to another, so an old view of it is not damage.
+        let isCurrent = state.withLock { state in state.rewrites % 2 == 0 && state.snapshot.segments.contains { $0 === segment } }
         guard isCurrent else { return .gone }
         if headers.markDamaged(segment.number) {
             state.withLock { state in

@@ -59,38 +59,57 @@ struct ClassifiedValue {
         if count > ValueKind.textBytesMax { self.init(kind: .long); return }
         if first &- 48 < 10 {
             if let value = unsafe ClassifiedValue.number(base, count) { self.init(kind: .number, a: value); return }
-            if count <= 15, let address = unsafe ClassifiedValue.address(base, count) { self.init(kind: .ipv4, a: address); return }
+            if count >= 7, count <= 15, let address = unsafe ClassifiedValue.address(base, count) { self.init(kind: .ipv4, a: address); return }
         }
         self.init(kind: .text)
         unsafe findTemplate(base, count)
     }
 
-    /// The longest run of 3...18 digits without a leading zero, the later of equals.
+    /// The longest run of 3...18 digits without a leading zero, the later of equals; none in a text with a NUL. Needs 1...128 bytes.
     @inline(__always)
     private mutating func findTemplate(_ base: UnsafeRawPointer, _ count: Int) {
-        var best = 2
+        if count <= 64 { unsafe findTemplate(base, count, bits: UInt64.self) } else { unsafe findTemplate(base, count, bits: UInt128.self) }
+    }
+
+    /// The same for a text of no more bytes than `Bits` has bits.
+    @inline(__always)
+    private mutating func findTemplate<Bits: FixedWidthInteger & UnsignedInteger>(_ base: UnsafeRawPointer, _ count: Int, bits: Bits.Type) {
+        // A bit per byte that is a digit, the first byte lowest.
+        var digits: Bits = 0
+        var nuls: UInt64 = 0
         var at = 0
-        while at < count {
-            if at &+ 8 <= count, unsafe !ClassifiedValue.hasDigitOrNUL(ClassifiedValue.load8(base + at)) { at &+= 8; continue }
-            let byte = unsafe base.load(fromByteOffset: at, as: UInt8.self)
-            if byte == 0 { kind = .text; return }
-            guard byte &- 48 < 10 else { at &+= 1; continue }
-            let start = at
-            var value: UInt64 = 0
-            while at < count {
-                let digit = (unsafe base.load(fromByteOffset: at, as: UInt8.self)) &- 48
-                guard digit < 10 else { break }
-                value = value &* 10 &+ UInt64(digit)
-                at &+= 1
-            }
-            let length = at &- start
-            if length > 2, length >= best, length <= 18, byte != 48 {
+        while count &- at >= 8 {
+            let word = unsafe ClassifiedValue.load8(base + at)
+            nuls |= ClassifiedValue.nuls(word)
+            let found = ClassifiedValue.digits(word)
+            if found != 0 { digits |= Bits(truncatingIfNeeded: ClassifiedValue.bits(found)) &<< Bits(truncatingIfNeeded: at) }
+            at &+= 8
+        }
+        if at < count {
+            let word = unsafe ClassifiedValue.load(base + at, count &- at)
+            // Padded with ones: neither digits nor NUL.
+            let padded = word | UInt64.max &<< UInt64(truncatingIfNeeded: (count &- at) &* 8)
+            nuls |= ClassifiedValue.nuls(padded)
+            digits |= Bits(truncatingIfNeeded: ClassifiedValue.bits(ClassifiedValue.digits(padded))) &<< Bits(truncatingIfNeeded: at)
+        }
+        // Where a run of three or more begins, or goes on for two more.
+        var runs = digits & (digits &>> 1) & (digits &>> 2)
+        if runs == 0 || nuls != 0 { return }
+        var best = 2
+        while runs != 0 {
+            let start = runs.trailingZeroBitCount
+            let length = (~(digits &>> Bits(truncatingIfNeeded: start))).trailingZeroBitCount
+            if length >= best, length <= 18, unsafe base.load(fromByteOffset: start, as: UInt8.self) != 48 {
                 best = length
-                kind = .template
-                a = value
                 digitsStart = start
-                digitsEnd = at
+                digitsEnd = start &+ length
             }
+            if start &+ length >= count { break }
+            runs &= Bits.max &<< Bits(truncatingIfNeeded: start &+ length)
+        }
+        if digitsEnd > 0, let value = unsafe ClassifiedValue.number(base + digitsStart, digitsEnd &- digitsStart) {
+            kind = .template
+            a = value
         }
     }
 
@@ -137,49 +156,109 @@ struct ClassifiedValue {
         return (one << 32 | two, three << 32 | four)
     }
 
-    /// Whether any of eight bytes is a digit or NUL.
+    /// Less than eight bytes as the lowest of a word, the others zero. Nothing beyond `count` is read.
     @inline(__always)
-    private static func hasDigitOrNUL(_ word: UInt64) -> Bool {
-        let high = ones &* 0x80
-        let digits = word ^ (ones &* 48)
-        return ((digits &- ones &* 10) & ~digits | (word &- ones) & ~word) & high != 0
+    private static func load(_ base: UnsafeRawPointer, _ count: Int) -> UInt64 {
+        if count >= 4 {
+            let first = UInt64(UInt32(littleEndian: unsafe base.loadUnaligned(as: UInt32.self)))
+            let last = UInt64(UInt32(littleEndian: unsafe base.loadUnaligned(fromByteOffset: count &- 4, as: UInt32.self)))
+            return first | last &<< UInt64(truncatingIfNeeded: (count &- 4) &* 8)
+        }
+        if count >= 2 {
+            let first = UInt64(UInt16(littleEndian: unsafe base.loadUnaligned(as: UInt16.self)))
+            let last = UInt64(UInt16(littleEndian: unsafe base.loadUnaligned(fromByteOffset: count &- 2, as: UInt16.self)))
+            return first | last &<< UInt64(truncatingIfNeeded: (count &- 2) &* 8)
+        }
+        return count == 1 ? UInt64(unsafe base.load(as: UInt8.self)) : 0
     }
 
+    /// The highest bit of each byte that is a digit, exactly.
+    @inline(__always)
+    private static func digits(_ word: UInt64) -> UInt64 {
+        let values = word ^ (ones &* 48)
+        return ~(((values & (ones &* 0x7F)) &+ ones &* 0x76) | values) & (ones &* 0x80)
+    }
+
+    /// The highest bit of each byte that is a dot, exactly.
+    @inline(__always)
+    private static func dots(_ word: UInt64) -> UInt64 {
+        let values = word ^ (ones &* 46)
+        return ~(((values & (ones &* 0x7F)) &+ ones &* 0x7F) | values) & (ones &* 0x80)
+    }
+
+    /// Not zero when one of eight bytes is NUL.
+    @inline(__always)
+    private static func nuls(_ word: UInt64) -> UInt64 { (word &- ones) & ~word & (ones &* 0x80) }
+
+    /// The highest bits of eight bytes as eight bits, the first byte lowest.
+    @inline(__always)
+    private static func bits(_ word: UInt64) -> UInt64 { ((word &>> 7) &* 0x0102_0408_1020_4080) &>> 56 }
+
+    /// Eight digits in memory order as a number; the caller has made sure that all are digits.
+    @inline(__always)
+    private static func decimal8(_ word: UInt64) -> UInt64 {
+        let digits = word &- ones &* 48
+        let pairs = digits &* 10 &+ (digits &>> 8)
+        let mask: UInt64 = 0x0000_00FF_0000_00FF
+        return ((pairs & mask) &* 0x000F_4240_0000_0064 &+ ((pairs &>> 16) & mask) &* 0x0000_2710_0000_0001) &>> 32
+    }
+
+    /// 1...8 digits as a number; nil for anything else.
+    @inline(__always)
+    private static func decimal(_ base: UnsafeRawPointer, _ count: Int) -> UInt64? {
+        var word: UInt64
+        if count == 8 {
+            word = unsafe load8(base)
+        } else {
+            // Zeros in front change nothing.
+            let free = UInt64(truncatingIfNeeded: (8 &- count) &* 8)
+            word = (unsafe load(base, count)) &<< free | (ones &* 48) &>> UInt64(truncatingIfNeeded: count &* 8)
+        }
+        guard digits(word) == ones &* 0x80 else { return nil }
+        return decimal8(word)
+    }
+
+    /// A decimal number without leading zeros, at most 18 digits.
     @inline(__always)
     private static func number(_ base: UnsafeRawPointer, _ count: Int) -> UInt64? {
-        guard count <= 18 else { return nil }
-        var value: UInt64 = 0
-        for at in 0..<count {
-            let digit = (unsafe base.load(fromByteOffset: at, as: UInt8.self)) &- 48
-            guard digit < 10 else { return nil }
-            if at == 0, digit == 0, count > 1 { return nil }
-            value = value &* 10 &+ UInt64(digit)
+        guard count > 0, count <= 18 else { return nil }
+        if count > 1, unsafe base.load(as: UInt8.self) == 48 { return nil }
+        if count <= 8 { return unsafe decimal(base, count) }
+        let rest = count &- 8
+        guard let low = unsafe decimal(base + rest, 8) else { return nil }
+        if rest <= 8 {
+            guard let high = unsafe decimal(base, rest) else { return nil }
+            return high &* 100_000_000 &+ low
         }
-        return value
+        guard let high = unsafe decimal(base, rest &- 8), let middle = unsafe decimal(base + (rest &- 8), 8) else { return nil }
+        return (high &* 100_000_000 &+ middle) &* 100_000_000 &+ low
     }
 
+    /// A dotted quad without leading zeros. Needs 7...15 bytes.
     @inline(__always)
     private static func address(_ base: UnsafeRawPointer, _ count: Int) -> UInt64? {
+        let low = count >= 8 ? unsafe load8(base) : unsafe load(base, count)
+        let high = count > 8 ? unsafe load(base + 8, count &- 8) : 0
+        var ends = bits(dots(low)) | bits(dots(high)) &<< 8
+        let all: UInt64 = (1 &<< UInt64(truncatingIfNeeded: count)) &- 1
+        guard ends | bits(digits(low)) | bits(digits(high)) &<< 8 == all, ends.nonzeroBitCount == 3 else { return nil }
+        // The end of the text ends the last part as a dot would.
+        ends |= all &+ 1
+        var rest = UInt128(truncatingIfNeeded: high) &<< 64 | UInt128(truncatingIfNeeded: low)
         var value: UInt64 = 0
-        var part: UInt64 = 0
-        var digits = 0
-        var parts = 0
-        for at in 0...count {
-            let byte: UInt8 = at < count ? unsafe base.load(fromByteOffset: at, as: UInt8.self) : 46
-            if byte == 46 {
-                guard digits > 0, part < 256, parts < 4 else { return nil }
-                value = value << 8 | part
-                part = 0
-                digits = 0
-                parts &+= 1
-            } else {
-                let digit = byte &- 48
-                guard digit < 10, digits < 3, !(digits > 0 && part == 0) else { return nil }
-                part = part &* 10 &+ UInt64(digit)
-                digits &+= 1
-            }
+        for _ in 0..<4 {
+            let length = UInt64(truncatingIfNeeded: ends.trailingZeroBitCount)
+            guard length >= 1, length <= 3 else { return nil }
+            // The digits in the highest bytes, the last one highest.
+            let digits = (UInt32(truncatingIfNeeded: rest) ^ 0x3030_3030) &<< UInt32(truncatingIfNeeded: 32 &- 8 &* length)
+            let part = (digits &>> 24) &+ (digits &>> 16 & 255) &* 10 &+ (digits &>> 8 & 255) &* 100
+            // A leading zero shows in a number too small for its length.
+            guard part < 256, part >= (length == 3 ? 100 : length == 2 ? 10 : 0) else { return nil }
+            value = value &<< 8 | UInt64(part)
+            rest = rest &>> UInt128(truncatingIfNeeded: 8 &* (length &+ 1))
+            ends = ends &>> (length &+ 1)
         }
-        return parts == 4 ? value : nil
+        return value
     }
 }
 

@@ -12,6 +12,8 @@ struct WriterLoop: ~Copyable {
 
     /// Spans per commit at most, so that a full queue does not become one long transaction.
     private static let commitSpansMax = 16_384
+    /// A window ends early when this many batches wait.
+    private static let windowBatches = 8
     private static let diskRetryMicroseconds: UInt64 = 250_000
 
     init(state: Monitor<StoreState>, configuration: StoreConfiguration, writer: StoreWriter) {
@@ -41,7 +43,8 @@ struct WriterLoop: ~Copyable {
     private mutating func nextWork() -> Work {
         let headLimit = configuration.headSpansMax * max(1, configuration.headBacklogMax)
         let configuration = configuration
-        let first = state.wait { state -> Work? in
+        let first = state.wait(as: .writer) { state -> Work? in
+            state.writerWakesAt = 1
             if !state.jobs.isEmpty { return .job(state.jobs.removeFirst()) }
             if !state.queue.isEmpty, state.headSpans < headLimit || state.isClosing || !configuration.compactsInBackground {
                 return .batches([])
@@ -58,11 +61,13 @@ struct WriterLoop: ~Copyable {
         let window = UInt64(min(max(configuration.groupCommitMilliseconds, 0), 100)) * 1000
         let sinceLast = WallClock.nowMicroseconds() &- lastCommit
         if sinceLast < window {
-            _ = state.wait(milliseconds: Int((window - sinceLast + 999) / 1000)) { state in
-                state.queue.count >= 8 || state.isClosing || !state.jobs.isEmpty ? true : nil
+            _ = state.wait(as: .writer, milliseconds: Int((window - sinceLast + 999) / 1000)) { state in
+                state.writerWakesAt = WriterLoop.windowBatches
+                return state.queue.count >= WriterLoop.windowBatches || state.isClosing || !state.jobs.isEmpty ? true : nil
             }
         }
-        return .batches(state.notify { state in
+        return .batches(state.notify { state, woken in
+            woken = .callers
             var spans = 0
             var taken = 0
             while taken < state.queue.count, spans < WriterLoop.commitSpansMax {
@@ -93,7 +98,7 @@ struct WriterLoop: ~Copyable {
             let first = rows.isEmpty ? 0 : try writer.commit(rows)
             let now = WallClock.nowMicroseconds()
             lastCommit = now
-            state.notify { state in
+            state.notify { [configuration] state, woken in
                 for (index, row) in rows.enumerated() {
                     state.snapshot.head.append(StoreSnapshot.Row(number: first + Int64(index), batch: row, arrival: now))
                     state.headSpans += row.spanCount
@@ -102,6 +107,7 @@ struct WriterLoop: ~Copyable {
                 state.statistics.spansAccepted += UInt64(spans)
                 state.statistics.commits += 1
                 state.statistics.isDiskFull = false
+                if TraceStore.isCompactionDue(state, configuration) { woken = .compactor }
             }
             result = .success(())
         } catch {

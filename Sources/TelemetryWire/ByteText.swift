@@ -139,8 +139,50 @@ enum UTF8Text {
         }
     }
 
+    /// Whether all of `count` bytes are below 0x80. The last eight are loaded as one word that may overlap those before.
+    @inline(__always)
+    static func isASCII(_ base: UnsafeRawPointer, _ count: Int) -> Bool {
+        var seen: UInt64 = 0
+        if count >= 8 {
+            var at = 0
+            while at &+ 8 < count {
+                seen |= unsafe base.loadUnaligned(fromByteOffset: at, as: UInt64.self)
+                at &+= 8
+            }
+            seen |= unsafe base.loadUnaligned(fromByteOffset: count &- 8, as: UInt64.self)
+        } else {
+            for at in 0..<max(count, 0) { seen |= UInt64(unsafe base.load(fromByteOffset: at, as: UInt8.self)) }
+        }
+        return seen & 0x8080_8080_8080_8080 == 0
+    }
+
+    /// Whether one of `bytes`, which are all ASCII, is a capital letter.
+    @inline(__always)
+    static func hasCapitals(ascii bytes: UnsafeRawBufferPointer) -> Bool {
+        var found: UInt64 = 0
+        var at = 0
+        while bytes.count &- at >= 8 {
+            // Per byte: bit 7 is set by 0x3F from `A` on and by 0x25 from behind `Z` on; no sum carries into the next byte.
+            let word = unsafe bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self)
+            found |= (word &+ 0x3F3F_3F3F_3F3F_3F3F) & ~(word &+ 0x2525_2525_2525_2525)
+            at &+= 8
+        }
+        if found & 0x8080_8080_8080_8080 != 0 { return true }
+        while at < bytes.count {
+            if unsafe bytes[at] &- 0x41 < 26 { return true }
+            at &+= 1
+        }
+        return false
+    }
+
     /// Whether all of `bytes` is valid UTF-8, eight bytes at a time while it is ASCII.
+    @inline(__always)
     static func isValid(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        guard let base = bytes.baseAddress, bytes.count > 0 else { return true }
+        return unsafe isASCII(base, bytes.count) || isValidBeyondASCII(bytes)
+    }
+
+    private static func isValidBeyondASCII(_ bytes: UnsafeRawBufferPointer) -> Bool {
         var at = 0
         while at < bytes.count {
             if bytes.count - at >= 8, unsafe bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self) & 0x8080_8080_8080_8080 == 0 {

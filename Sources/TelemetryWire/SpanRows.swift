@@ -27,8 +27,14 @@ enum SpanRows {
     private static func hasRepeatedKey(_ start: Int, _ batch: SpanBatch) -> Bool {
         unsafe batch.tags.withUnsafeBufferPointer { tags in
             unsafe batch.text.withUnsafeBufferPointer { text in
-                for index in start + 1..<tags.count {
+                // Two keys whose ends are unequal are not compared: a bit per end says whether one like it was there before.
+                var seen: UInt64 = 0
+                for index in start..<tags.count {
                     let key = unsafe tags[index].key
+                    let bit = unsafe fingerprint(text, key)
+                    let wasSeen = seen & bit != 0
+                    seen |= bit
+                    if !wasSeen { continue }
                     for earlier in start..<index {
                         let other = unsafe tags[earlier].key
                         if other.count == key.count, unsafe equal(text, Int(other.offset), Int(key.offset), Int(key.count)) { return true }
@@ -37,6 +43,19 @@ enum SpanRows {
                 return false
             }
         }
+    }
+
+    /// One bit of 64, the same for equal keys.
+    @inline(__always)
+    private static func fingerprint(_ text: UnsafeBufferPointer<UInt8>, _ key: TextRef) -> UInt64 {
+        let end = Int(key.offset) &+ Int(key.count)
+        var word = UInt64(key.count)
+        if key.count >= 8 {
+            word ^= unsafe UnsafeRawBufferPointer(text).loadUnaligned(fromByteOffset: end &- 8, as: UInt64.self)
+        } else {
+            for index in Int(key.offset)..<end { word = word << 8 ^ UInt64(unsafe text[index]) }
+        }
+        return 1 << ((word &* 0x9E37_79B9_7F4A_7C15) >> 58)
     }
 
     @inline(__always)

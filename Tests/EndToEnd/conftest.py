@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import signal
 import socket
 import socketserver
@@ -20,9 +21,12 @@ SKEIN = os.environ.get("SKEIN", str(ROOT / ".build/release/skein"))
 
 
 def free_port(address="127.0.0.1"):
-    with socket.socket() as s:
-        s.bind((address, 0))
-        return s.getsockname()[1]
+    """Below the range that the kernel takes ports of outgoing connections from: one of those may not have it by the time it is listened on."""
+    while True:
+        port = random.randrange(10000, 32000)
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind((address, port))
+            return port
 
 
 def wait_for(condition, seconds=15, what="condition"):
@@ -53,9 +57,10 @@ def http_get(port, path, headers=None, address="127.0.0.1", method="GET", body=N
 class Backend:
     """An upstream that records what reaches it, byte for byte, and answers what the test wants."""
 
-    def __init__(self, respond=None):
+    def __init__(self, respond=None, port=0):
         self.requests = []
         self.connections = 0
+        self.open = set()
         self.respond = respond or (lambda head, body: b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         self.lock = threading.Lock()
         outer = self
@@ -64,17 +69,21 @@ class Backend:
             def handle(self):
                 with outer.lock:
                     outer.connections += 1
+                    outer.open.add(self.request)
                 try:
                     outer.serve(self.request)
                 except (ConnectionError, TimeoutError, OSError):
                     pass
+                finally:
+                    with outer.lock:
+                        outer.open.discard(self.request)
 
         class Server(socketserver.ThreadingTCPServer):
             allow_reuse_address = True
             daemon_threads = True
             request_queue_size = 1024
 
-        self.server = Server(("127.0.0.1", 0), Handler)
+        self.server = Server(("127.0.0.1", port), Handler)
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
@@ -139,6 +148,15 @@ class Backend:
     def close(self):
         self.server.shutdown()
         self.server.server_close()
+
+    def crash(self):
+        """As a process that ends: nobody listens, and what was connected is closed."""
+        self.server.socket.close()
+        with self.lock:
+            for connection in self.open:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+        self.close()
 
 
 class Skein:

@@ -21,6 +21,12 @@ def frame(kind, flags, stream, payload=b""):
     return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
 
 
+def announced(client, values):
+    """Settings that the first SETTINGS frame tells; what is assigned to `local_settings` later holds without the peer having heard of it."""
+    codes = h2.settings.SettingCodes
+    return h2.settings.Settings(client=client, initial_values={codes.MAX_CONCURRENT_STREAMS: 100, codes.MAX_HEADER_LIST_SIZE: 65536, **values})
+
+
 class Answer:
     """What a stream came to."""
 
@@ -49,7 +55,7 @@ class H2Client:
             validate_inbound_headers=True, split_outbound_cookies=False)
         self.connection = h2.connection.H2Connection(config)
         if window is not None:
-            self.connection.local_settings[h2.settings.SettingCodes.INITIAL_WINDOW_SIZE] = window
+            self.connection.local_settings = announced(True, {h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: window})
         self.connection.initiate_connection()
         self.answers = {}
         self.goaway = None
@@ -238,7 +244,7 @@ class H2Serving:
         self.is_open = True
         config = h2.config.H2Configuration(client_side=False, header_encoding=None, validate_outbound_headers=False, normalize_outbound_headers=False)
         self.connection = h2.connection.H2Connection(config)
-        self.connection.local_settings[h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS] = backend.max_streams
+        self.connection.local_settings = announced(False, {h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: backend.max_streams})
         self.connection.initiate_connection()
         self.flush()
 

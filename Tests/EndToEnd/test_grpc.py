@@ -175,7 +175,8 @@ def test_errors_of_the_proxy_are_grpc_statuses(calls, start):
     assert status(lambda: gone.unary_unary("/t.T/Unary")(b"x", timeout=10))[0] is grpc.StatusCode.UNAVAILABLE
     for channel in (unknown, empty, gone):
         channel.close()
-    assert access_log(skein)[0]["flags"] == "NR"
+    # Each call may be on a worker of its own, and between these the log has no order.
+    assert {entry["flags"] for entry in access_log(skein, 2)} == {"NR", "UH"}
 
 
 def test_many_calls_at_once(calls):

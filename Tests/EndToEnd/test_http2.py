@@ -397,8 +397,8 @@ def test_resets_by_the_upstream_before_and_after_the_head(h2start):
         before = client.request("/before")
         assert before.status == 503 and b"remote reset" in before.body
         after = client.request("/after")
-    # The reset may overtake the head on its way.
-        assert after.status in (0, 200) and not after.done and after.reset is not None and after.body in (b"", b"part")
+        # The reset comes behind what the upstream had sent.
+        assert after.status == 200 and not after.done and after.reset is not None and after.body == b"part"
         assert client.request("/fine").body == b"fine"
     entries = {entry["path"]: entry for entry in access_log(skein, 3)}
     assert (entries["/before"]["code"], entries["/before"]["flags"]) == (503, "UR")
@@ -423,7 +423,7 @@ def test_an_upstream_that_dies_fails_its_requests_with_uc(h2start):
     with H2Client(skein.ports["outbound"]) as client:
         assert client.request("/die", "POST", body=b"x").status == 503
         half = client.request("/half", "POST", body=b"x")
-        assert half.status in (0, 200) and not half.done
+        assert half.status == 200 and not half.done and half.reset is not None and half.body == b"part"
         assert client.request("/fine").body == b"fine"
     entries = {entry["path"]: entry for entry in access_log(skein, 3)}
     assert (entries["/die"]["code"], entries["/die"]["flags"]) == (503, "UC")
@@ -442,9 +442,9 @@ def test_an_upstream_that_speaks_something_else_is_a_protocol_error(start, backe
     backend.respond = lambda line, body: b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
     skein = start(mesh(backend.port, protocol="HTTP2"))
     with H2Client(skein.ports["outbound"]) as client:
-        assert client.request("/").status in (502, 503)
+        assert client.request("/").status == 502
     entry = access_log(skein)[0]
-    assert entry["flags"].split(",")[0] in ("UPE", "UC"), entry
+    assert entry["flags"] == "UPE", entry
 
 
 # Attacks
@@ -466,6 +466,11 @@ def flood(kind):
         return frame(2, 0, 3, bytes([0, 0, 0, 1, 5])) * 20000
     if kind == "continuation":
         return frame(1, 0, 1, request) + frame(9, 0, 1, encode([(b"x-a", b"b" * 100)])) * 20000
+    if kind == "header list":
+        # One long field goes into the table; a request then names it sixteen thousand times, a byte each (the "HPACK bomb").
+        # 4000 as a string length: 127 in the prefix, then 3873 in groups of seven bits (RFC 7541 5.1).
+        first = request + b"\x40\x03x-a\x7f\xa1\x1e" + b"b" * 4000
+        return b"".join([frame(1, 5, 1, first)] + [frame(1, 5, 2 * i + 3, request + b"\xbe" * 16000) for i in range(100)])
     if kind == "made you reset":
         # Each request breaks its own content-length, so that the proxy resets it (CVE-2025-8671).
         short = encode([(b":method", b"POST"), (b":scheme", b"http"), (b":authority", b"web.local"), (b":path", b"/flood"), (b"content-length", b"1")])
@@ -473,7 +478,7 @@ def flood(kind):
     raise ValueError(kind)
 
 
-FLOODS = ["rapid reset", "settings", "ping", "empty data", "window update", "priority", "continuation", "made you reset"]
+FLOODS = ["rapid reset", "settings", "ping", "empty data", "window update", "priority", "continuation", "header list", "made you reset"]
 
 
 @pytest.mark.parametrize("kind", FLOODS)
@@ -596,7 +601,8 @@ def test_malformed_requests_reach_no_upstream(shared, name):
 @pytest.mark.parametrize("declared,body", [(b"5", b"abcdefghij"), (b"5", b"abc"), (b"0", b"abc"), (b"5", b"")])
 def test_bodies_that_break_their_content_length_are_never_whole_requests(proxy, client, declared, body):
     answer = client.request("/cl", "POST", headers=[(b"content-length", declared)], body=body)
-    assert answer.reset is not None or answer.status >= 400 or client.closed
+    # Where nothing was declared, the answer may have come before the body.
+    assert answer.reset is not None or answer.status >= 400 or client.closed or declared == b"0"
     assert client.closed or client.request("/alive").status == 200
     # A declared length of nothing is a whole request to the upstream at once, and exactly that.
     assert [(r[0], r[2]) for r in proxy.backend.requests if r[0] != b"GET /alive HTTP/1.1"] in ([], [(b"POST /cl HTTP/1.1", b"")] if declared == b"0" else [])

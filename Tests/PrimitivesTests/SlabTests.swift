@@ -68,6 +68,28 @@ import Testing
         #expect(id != nil && slab.insert(Item(value: 2)) == nil)
     }
 
+    /// What has ended is found by nobody, although those who hold a pointer still read it, and its slot is not given away before they are done.
+    @Test func retiredIsStaleButThere() throws {
+        var slab = Slab<Item>(countMax: 4)
+        let inserted = slab.insert(Item(value: 7))
+        let id = try #require(inserted)
+        let held = unsafe slab.pointer(id)
+        let firstTime = slab.retire(id)
+        let outcomes = [slab.retire(id), slab.park(id), slab.remove(id)]
+        #expect(firstTime && outcomes == [false, false, false])
+        let isFound = unsafe slab.pointer(id) != nil
+        let value = unsafe held?.pointee.value
+        #expect(!isFound && value == 7 && slab.count == 0)
+        let tooEarly = slab.reuse()
+        #expect(tooEarly == nil)
+        slab.park(retired: id)
+        let reused = slab.reuse()
+        let again = try #require(reused)
+        #expect(again.index == id.index && again.generation != id.generation)
+        let kept = unsafe slab.pointer(again)?.pointee.value
+        #expect(kept == 7)
+    }
+
     /// A parked connection's buffers are freed once, with the slab.
     @Test func everyElementEndsOnce() {
         struct Counted: ~Copyable {

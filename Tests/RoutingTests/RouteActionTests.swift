@@ -85,7 +85,12 @@ import Testing
         #expect(wrong.errors.contains { $0.message.contains("group") })
     }
 
-    @Test func editsOfRouteAndDestinationMerge() throws {
+    /// Of the only destination the rule's come first, replacements before additions; of one of several the destination's are through before the rule's begin.
+    @Test(arguments: [
+        ("", ["x-a=own", "x-d=own", "x-b=route", "x-b=own"]),
+        ("\n    weight: 50\n  - destination: {host: web.local}\n    weight: 50\n    headers: {request: {set: {x-a: own, x-d: own}, add: {x-b: own}}}", ["x-b=own", "x-a=route", "x-b=route"]),
+    ])
+    func editsOfRouteAndDestinationMerge(second: String, expected: [String]) throws {
         let mesh = Mesh(
             Self.web
                 + Self.rules(
@@ -94,7 +99,7 @@ import Testing
                       route:
                       - destination: {host: web.local}
                         headers: {request: {set: {x-a: own, x-d: own}, add: {x-b: own}}}
-                    """))
+                    """ + second))
         let (_, choice) = try #require(Self.taken(mesh))
         let tables = unsafe mesh.snapshot.tables
         let edits = unsafe tables.requestEdits(destination: choice.destination)
@@ -102,8 +107,7 @@ import Testing
             let (name, value) = unsafe tables.addition(edits, index)
             return unsafe "\(String(decoding: name, as: UTF8.self))=\(String(decoding: value, as: UTF8.self))"
         }
-        // The destination's first, then the route's, which has the last word on what it sets or removes.
-        #expect(added == ["x-b=own", "x-a=route", "x-b=route"])
+        #expect(added == expected)
         for (name, goes) in [("X-A", true), ("x-b", false), ("x-c", true), ("x-D", true), ("x-e", false)] {
             #expect(unsafe Array(name.utf8).withUnsafeBytes { unsafe tables.removes(edits, $0) } == goes, "\(name)")
         }

@@ -31,7 +31,7 @@ import Testing
         if Int.random(in: 0..<5, using: &random) == 0 { span.annotations = ["ws", Self.values.randomElement(using: &random) ?? "x"] }
         if Int.random(in: 0..<200, using: &random) == 0 { span.tags["huge"] = String(repeating: "h\u{e9}", count: 20_000) }
         if Int.random(in: 0..<50, using: &random) == 0 { span.tags["rare\(Int.random(in: 0..<1000, using: &random))"] = "1" }
-        // Ids are unique but for spans that are sent again as they were: which of two different values wins is not specified.
+        // Ids are unique but for spans that are sent again as they were; those that differ have a test of their own.
         span.id = random.next() | 1
         if let earlier = known.randomElement(using: &random), span.parent != 0, Bool.random(using: &random) {
             span.parent = earlier.id
@@ -130,6 +130,102 @@ import Testing
         store = try TraceStore.open(configuration)
         try check(store, spans, "reopened segments", seed: seed, &random)
         store.close()
+        store.close()
+    }
+
+    /// The rules of docs/formats/segment.md on plain values.
+    private func merged(_ spans: [PlainTestSpan]) -> [PlainTestSpan] {
+        struct Merged {
+            var span: PlainTestSpan
+            var annotations: [[String]]
+        }
+        func annotations(_ span: PlainTestSpan) -> [[String]] {
+            span.annotations.enumerated().map { ["\(span.timestamp &+ UInt64($0.offset))", $0.element] }
+        }
+        var result: [Merged] = []
+        for span in spans {
+            let at = result.firstIndex { known in
+                let kept = known.span
+                return kept.id == span.id && kept.isShared == span.isShared
+                    && (kept.service.isEmpty || span.service.isEmpty || kept.service == span.service)
+                    && (kept.ipv4 == nil || span.ipv4 == nil || kept.ipv4 == span.ipv4) && (kept.port == 0 || span.port == 0 || kept.port == span.port)
+            }
+            guard let at else {
+                result.append(Merged(span: span, annotations: annotations(span)))
+                continue
+            }
+            var kept = result[at].span
+            if kept.parent == 0 { kept.parent = span.parent }
+            if kept.name.isEmpty { kept.name = span.name }
+            if kept.kind == .unspecified { kept.kind = span.kind }
+            if kept.service.isEmpty { kept.service = span.service }
+            if kept.ipv4 == nil { kept.ipv4 = span.ipv4 }
+            if kept.port == 0 { kept.port = span.port }
+            if kept.remoteService.isEmpty { kept.remoteService = span.remoteService }
+            if span.timestamp != 0 { kept.timestamp = kept.timestamp == 0 ? span.timestamp : min(kept.timestamp, span.timestamp) }
+            kept.duration = max(kept.duration, span.duration)
+            kept.tags.merge(span.tags) { first, _ in first }
+            result[at].span = kept
+            for annotation in annotations(span) where !result[at].annotations.contains(annotation) { result[at].annotations.append(annotation) }
+        }
+        return result.map { merged in
+            var span = merged.span
+            span.annotations = merged.annotations.map { $0[1] }
+            return span
+        }
+    }
+
+    /// A span reported in parts, or again with other values, is the same span wherever its parts lie: in the head, in one segment, in several,
+    /// in merged ones, in a reopened file. What was acknowledged first wins.
+    @Test(arguments: [11, 12, 13, 14, 15, 16] as [UInt64])
+    func partsThatDifferMergeInOrderOfArrival(seed: UInt64) throws {
+        let directory = TemporaryDirectory()
+        var random = SeededRandom(seed)
+        var configuration = StoreConfiguration(directory: directory.path)
+        configuration.compactsInBackground = false
+        configuration.retentionAgeSeconds = 0
+        configuration.groupCommitMilliseconds = 0
+        configuration.blockSpansMax = 16
+        configuration.headSpansMax = 256
+        var spans: [PlainTestSpan] = []
+        var store = try TraceStore.open(configuration)
+        func add(_ count: Int) throws {
+            var part: [PlainTestSpan] = []
+            for _ in 0..<count {
+                var span = randomSpan(&random, [])
+                span.traceHigh = 0
+                span.traceLow = UInt64.random(in: 1...6, using: &random)
+                span.id = UInt64.random(in: 1...5, using: &random)
+                span.isShared = Int.random(in: 0..<4, using: &random) == 0
+                span.port = Bool.random(using: &random) ? 0 : UInt16.random(in: 1...2, using: &random)
+                if span.ipv4 != nil { span.ipv4 = UInt32.random(in: 1...2, using: &random) }
+                part.append(span)
+            }
+            spans += part
+            try store.append(makeBatch(part))
+        }
+        func check(_ stage: String) throws {
+            for (id, received) in Dictionary(grouping: spans, by: \.traceID) {
+                let wanted = merged(received)
+                let found = plain(try store.trace(id))
+                #expect(found == wanted, "\(stage), seed \(seed), trace \(id)")
+            }
+        }
+        try add(60)
+        try check("head")
+        try store.flush()
+        try check("one segment")
+        for round in 0..<12 {
+            try add(Int.random(in: 1...20, using: &random))
+            if round == 5 { try check("segments and head") }
+            try store.flush()
+        }
+        #expect(store.statistics().merges > 0)
+        try check("merged segments")
+        try add(30)
+        store.close()
+        store = try TraceStore.open(configuration)
+        try check("reopened")
         store.close()
     }
 }

@@ -128,6 +128,118 @@ struct Message {
         #expect(try decode(Message.request([Message.span().message(9, .attribute("a", text))]).bytes, &batch).acceptedSpans == 1)
     }
 
+    /// The walker looks at nesting only where something can nest; it must refuse all that a pass over the whole request refuses, wherever it
+    /// lies: in parts that are not kept, in values that are overruled, behind a text that is not UTF-8.
+    @Test func whatThePassOverNestingRefusesIsRefused() throws {
+        func nested(_ levels: Int) -> Message {
+            var value = Message().text(1, "x")
+            for level in 0..<levels { value = level % 2 == 0 ? Message().message(5, Message().message(1, value)) : Message().message(6, Message().message(1, .attribute("k", value))) }
+            return value
+        }
+        let deep = Message.attribute("a", nested(20))
+        let broken = Message().text(1, "k").data(2, [0x0A, 9, 1])
+        let bad = Message().data(1, [0xFF]).text(1, "k")
+        for (index, part) in [deep, broken].enumerated() {
+            let bodies: [Message] = [
+                .request([Message.span().message(9, part)]),
+                .request([Message.span()], resource: Message().message(1, part)),
+                .request([Message.span()], scope: Message().message(3, part)),
+                .request([Message.span().message(11, Message().text(2, "e").message(3, part))]),
+                .request([Message.span().message(11, Message().data(2, [0xFF]).message(3, part))]),
+                .request([Message.span().message(13, Message().message(4, part))]),
+                .request([Message.span(id: []).message(9, part)]),
+                .request([Message.span().data(5, [0xFF]).message(9, part)]),
+                .request([Message.span().message(9, Message(bytes: part.bytes + Message().message(2, Message().text(1, "last")).bytes))]),
+                .request([Message.span().message(9, Message(bytes: Message().data(1, [0xFF]).bytes + part.bytes))]),
+                .request([Message.span().message(9, part)], resource: Message().message(1, bad)),
+                .request([Message.span()], resource: Message().message(1, Message(bytes: Message().data(1, [0xFF]).bytes + part.bytes))),
+                .request([Message.span().message(9, .attribute("a", Message(bytes: Message().data(1, [0xFF]).bytes + nested(20).bytes)))]),
+            ]
+            for (number, body) in bodies.enumerated() {
+                var batch = SpanBatch()
+                #expect(throws: OTLPDecodeError.self, "\(index) \(number)") { _ = try decode(body.bytes, &batch) }
+                #expect(throws: OTLPDecodeError.self, "\(index) \(number)") { try unsafe body.bytes.withUnsafeBytes { try unsafe OTLPTraceDecoder.checkNesting($0) } }
+                #expect(batch.text.isEmpty && batch.spans.isEmpty)
+            }
+        }
+        let seed: UInt64 = 0x5EED
+        var random = SeededRandom(state: seed)
+        var refused = 0
+        for _ in 0..<20_000 {
+            let levels = random.next(18)
+            let attribute = Message.attribute("a", nested(levels))
+            var bytes = Message.request(
+                [
+                    Message.span().text(5, "n").message(9, attribute).message(13, Message().message(4, attribute)),
+                    Message.span().message(11, Message().text(2, "e").message(3, attribute)),
+                ], resource: Message().message(1, attribute), scope: Message().text(1, "s").message(3, attribute)).bytes
+            for _ in 0..<random.next(4) { bytes[random.next(bytes.count)] = UInt8(random.next(256)) }
+            var batch = SpanBatch()
+            let isRefused = (try? unsafe bytes.withUnsafeBytes { try unsafe OTLPTraceDecoder.checkNesting($0) }) == nil
+            if isRefused { refused += 1 }
+            if isRefused { #expect(throws: OTLPDecodeError.self, "seed \(seed)") { _ = try decode(bytes, &batch) } }
+        }
+        #expect(refused > 1000 && refused < 19_000)
+    }
+
+    /// Texts are references into a copy of the body, whatever was in the batch before.
+    @Test func aBatchTakesSeveralBodies() throws {
+        var batch = SpanBatch()
+        _ = try decode(Self.full.bytes, &batch)
+        let once = batch
+        #expect(throws: OTLPDecodeError.self) { _ = try decode(Array(Self.full.bytes.dropLast()), &batch) }
+        #expect(batch.text == once.text && batch.tags.count == once.tags.count && batch.endpoints.count == once.endpoints.count)
+        _ = try decode(Self.full.bytes, &batch)
+        func tags(_ row: SpanRow) -> [String] {
+            (0..<Int(row.tagCount)).map { index in
+                let tag = batch.tags[Int(row.tagStart) + index]
+                return batch.string(tag.key) + "=" + batch.string(tag.value)
+            }
+        }
+        let half = batch.spans.count / 2
+        #expect(half == once.spans.count)
+        for index in 0..<half {
+            #expect(tags(batch.spans[index]) == tags(batch.spans[half + index]))
+            #expect(batch.string(batch.spans[index].name) == batch.string(batch.spans[half + index].name))
+        }
+    }
+
+    /// Attributes that are not short ASCII texts, and more of them than are gathered before they go to the batch.
+    @Test func attributesOfAnyFormAreTheSameInLongLists() throws {
+        let forms: [(Message, String)] = [
+            (.attribute("", ""), "="), (.attribute("k", ""), "k="), (.attribute("ключ", "значение"), "ключ=значение"),
+            (.attribute("k1", String(repeating: "x", count: 125)), "k1=" + String(repeating: "x", count: 125)),
+            (.attribute("k2", String(repeating: "x", count: 126)), "k2=" + String(repeating: "x", count: 126)),
+            (.attribute("k3", String(repeating: "x", count: 400)), "k3=" + String(repeating: "x", count: 400)),
+            (.attribute(String(repeating: "k", count: 127), "v"), String(repeating: "k", count: 127) + "=v"),
+            (.attribute(String(repeating: "k", count: 128), "v"), String(repeating: "k", count: 128) + "=v"),
+            (Message().message(2, Message().text(1, "value first")).text(1, "k4"), "k4=value first"),
+            (Message().text(1, "k5"), "k5="), (Message().text(1, "k6").message(2, Message()), "k6="),
+            (Message().text(1, "k7").message(2, Message().text(1, "a").text(1, "b")), "k7=b"),
+            (Message().text(1, "k8").message(2, Message().text(1, "a")).int(9, 1), "k8=a"),
+        ]
+        var span = Message.span()
+        var wanted: [String] = []
+        for (form, text) in forms {
+            span = span.message(9, form)
+            wanted.append(text)
+        }
+        for number in 0..<90 {
+            span = span.message(9, .attribute("number-\(number)", "\(number)"))
+            wanted.append("number-\(number)=\(number)")
+        }
+        var batch = SpanBatch()
+        let outcome = try decode(Message.request([span, span]).bytes, &batch)
+        #expect(outcome.acceptedSpans == 2)
+        for row in batch.spans {
+            let tags = (0..<Int(row.tagCount)).map { index in
+                let tag = batch.tags[Int(row.tagStart) + index]
+                return batch.string(tag.key) + "=" + batch.string(tag.value)
+            }
+            #expect(tags == wanted)
+        }
+    }
+
     @Test func brokenMessagesThrowAndLeaveTheBatchAlone() throws {
         for body: [UInt8] in [
             [0x0A], [0x0A, 5, 1], [0x0A, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1], [0x00], [0x0B], [0x07], [0x09, 1], [0x0D, 1],

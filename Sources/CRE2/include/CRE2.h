@@ -13,7 +13,7 @@ skein_re2 *skein_re2_new(const char *pattern, size_t count, long max_memory);
 const char *skein_re2_error(const skein_re2 *regex);
 /// Whether the whole of `text` matches.
 bool skein_re2_full_match(const skein_re2 *regex, const char *text, size_t count);
-/// Replaces the first match in `text` by `rewrite` (`\\1` = first group) into `out`; the length, or -1 when it does not fit.
+/// Replaces every match in `text` by `rewrite` (`\\1` = first group) into `out`; the length, or -1 when it does not fit.
 long skein_re2_replace(const skein_re2 *regex, const char *text, size_t count, const char *rewrite, size_t rewrite_count, char *out, size_t room);
 /// Whether `rewrite` fits the regex's groups.
 bool skein_re2_check_rewrite(const skein_re2 *regex, const char *rewrite, size_t count);

@@ -47,6 +47,8 @@ static inline int skein_epoll_ctl(int epoll, int operation, int fd, uint32_t eve
     struct epoll_event event = {.events = events, .data = {.u64 = token}};
     return epoll_ctl(epoll, operation, fd, &event);
 }
+// A compiler builtin, which Swift does not show: asks for the cache line at `address`, whatever lies there.
+static inline void skein_prefetch(const void *address) { __builtin_prefetch(address); }
 static inline uint64_t skein_epoll_token(const struct epoll_event *event) { return event->data.u64; }
 static inline uint32_t skein_epoll_events(const struct epoll_event *event) { return event->events; }
 // errno is a macro over a function call; Swift sees it only through Glibc, which lower layers do without.

@@ -176,7 +176,7 @@ extension SelfMetrics {
                 family("downstream_connections_total", "Connections accepted from clients.", .counter) { $0.downstreamConnectionsTotal },
                 family("upstream_connections_total", "Connections opened to upstreams.", .counter) { $0.upstreamConnectionsTotal },
                 family("upstream_connect_failures_total", "Connections to upstreams that failed.", .counter) { $0.upstreamConnectFailuresTotal },
-                family("requests_total", "Requests finished, whatever came of them.", .counter) { $0.requestsTotal },
+                family("requests_total", "Requests begun, whatever came of them.", .counter) { $0.requestsTotal },
                 family("accept_failures_total", "Connections refused for want of room or descriptors.", .counter) { $0.acceptFailuresTotal },
                 family("protocol_errors_total", "Requests refused for their form.", .counter) { $0.protocolErrorsTotal },
                 family("spliced_bytes_total", "Bytes of tunnels that moved inside the kernel.", .counter) { $0.splicedBytesTotal },

@@ -53,8 +53,11 @@ public enum OTLPSpanRejection: UInt8, Sendable, CaseIterable {
 /// local endpoint (`unknown_service` without one), the peer's attributes to the remote endpoint. Resource attributes become tags;
 /// a span's own attribute of the same key wins. Numbers and booleans are written as text, arrays and maps as JSON, bytes as base64.
 ///
-/// A field walker and not protobuf-c's unpacker is on this path: no tree is built only to be copied out of. protobuf-c reads
-/// the same bytes in the tests and has to agree. Nesting is bounded by `nestingDepthMax` in an iterative check before anything else.
+/// A field walker and not protobuf-c's unpacker is on this path: no tree is built only to be copied out of (docs/measurements.md has both
+/// beside each other). protobuf-c reads the same bytes in the tests and has to agree. The only recursion is into lists and maps, whose
+/// nesting `OTLPDepthCheck` has bounded by `nestingDepthMax` without recursion before; what the walker skips it has looked at, too.
+///
+/// The body is copied into the batch's arena once and texts are references into that copy.
 public enum OTLPTraceDecoder {
     /// Messages inside messages, counted from the request; an ordinary attribute lies at depth 5.
     public static let nestingDepthMax = 32
@@ -71,15 +74,25 @@ public enum OTLPTraceDecoder {
         let mark = BatchMark(batch)
         var walker = unsafe OTLPTraceWalker(body)
         do throws(ProtobufError) {
-            // Text can grow by base64 and by JSON escapes, at most six times.
-            guard UInt64(batch.text.count) + 8 * UInt64(body.count) < UInt64(UInt32.max) else {
+            // Beside the body itself: text can grow by base64 and by JSON escapes, at most six times, and two bytes of an empty
+            // message can ask for fifteen of a default name.
+            guard UInt64(batch.text.count) + 16 * UInt64(body.count) < UInt64(UInt32.max) else {
                 throw ProtobufError(fault: .bodyTooLarge, offset: 0)
             }
-            unsafe try OTLPDepthCheck.check(body)
             try walker.request(into: &batch)
             return walker.outcome
         } catch {
             mark.restore(&batch)
+            throw OTLPDecodeError(fault: error.fault, byteOffset: error.offset)
+        }
+    }
+
+    /// Refuses a body that is no protobuf message or nests deeper than `nestingDepthMax`, without recursion: what has to come before an
+    /// unpacker that follows nesting by itself, as protobuf-c's does. `decode` needs no such pass of its own.
+    public static func checkNesting(_ body: UnsafeRawBufferPointer) throws(OTLPDecodeError) {
+        do throws(ProtobufError) {
+            unsafe try OTLPDepthCheck.check(body)
+        } catch {
             throw OTLPDecodeError(fault: error.fault, byteOffset: error.offset)
         }
     }
@@ -108,12 +121,12 @@ public enum OTLPTraceDecoder {
     }
 }
 
-/// Bounds the nesting of a request without recursion.
+/// Bounds the nesting of a request, or of a message in one, without recursion.
 ///
 /// Only fields that are messages by the schema are entered. Whatever else is length-delimited is text or bytes, and entering it
 /// would refuse good messages whose text happens to look like protobuf.
 enum OTLPDepthCheck {
-    private enum Kind: UInt8, BitwiseCopyable { case request, resourceSpans, resource, scopeSpans, scope, span, event, link, keyValue, anyValue, list, map }
+    enum Kind: UInt8, BitwiseCopyable { case request, resourceSpans, resource, scopeSpans, scope, span, event, link, keyValue, anyValue, list, map }
 
     private static func child(_ kind: Kind, _ field: UInt32) -> Kind? {
         switch (kind, field) {
@@ -133,13 +146,20 @@ enum OTLPDepthCheck {
     }
 
     static func check(_ body: UnsafeRawBufferPointer) throws(ProtobufError) {
+        try check(unsafe ProtobufReader(body), 0..<body.count, .request, depth: 0)
+    }
+
+    /// Checks the message of `kind` in `range`, which lies `start` messages deep in its request.
+    static func check(_ body: ProtobufReader, _ range: Range<Int>, _ kind: Kind, depth start: Int) throws(ProtobufError) {
         var ends = InlineArray<32, Int>(repeating: 0)
         var kinds = InlineArray<32, Kind>(repeating: .request)
-        var depth = 0
-        ends[0] = body.count
-        var at = 0
+        guard start >= 0, start < OTLPTraceDecoder.nestingDepthMax else { throw ProtobufError(fault: .tooDeep, offset: range.lowerBound) }
+        var depth = start
+        ends[depth] = range.upperBound
+        kinds[depth] = kind
+        var at = range.lowerBound
         while true {
-            var reader = unsafe ProtobufReader(ProtobufReader(body), at..<ends[depth])
+            var reader = ProtobufReader(body, at..<ends[depth])
             var entered = false
             while try reader.next() {
                 guard reader.wireType == 2, let kind = child(kinds[depth], reader.field) else {
@@ -157,7 +177,7 @@ enum OTLPDepthCheck {
                 break
             }
             if entered { continue }
-            if depth == 0 { return }
+            if depth == start { return }
             at = ends[depth]
             depth -= 1
         }

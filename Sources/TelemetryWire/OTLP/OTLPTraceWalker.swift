@@ -1,9 +1,15 @@
 import TelemetryModel
 
-/// One pass over one OTLP request whose nesting has been checked.
+/// One pass over one OTLP request. What it does not enter itself, or does not enter to the end, goes through `OTLPDepthCheck`, so that a
+/// request is refused for its form no matter where in it the fault lies.
 @safe
 struct OTLPTraceWalker {
     private let body: ProtobufReader
+    /// Where the copy of the body begins in the batch's arena.
+    private var bodyStart = 0
+    /// Tags of the span being read that are not in the batch yet: appended together, because each append to an array checks its owner.
+    private var pending = InlineArray<32, TagRow>(repeating: TagRow(key: .empty, value: .empty))
+    private var pendingCount = 0
     private(set) var outcome = OTLPDecodeOutcome()
     private var resource = ResourceRows()
     private var rowsLeft: Int
@@ -31,7 +37,12 @@ struct OTLPTraceWalker {
         rowsLeft = max(buffer.count * OTLPTraceDecoder.tagRowsPerBodyByte, 1024)
     }
 
+    /// Depths of messages, counted from the request.
+    private enum Depth { static let span = 3, resourceAttribute = 3, spanAttribute = 4, scopeAttribute = 4, event = 4, link = 4 }
+
     mutating func request(into batch: inout SpanBatch) throws(ProtobufError) {
+        bodyStart = batch.text.count
+        unsafe batch.text.append(contentsOf: body.bytes(body.at..<body.end))
         var reader = body
         while try reader.next() {
             guard reader.field == 1 else {
@@ -60,11 +71,13 @@ struct OTLPTraceWalker {
                     try inner.skipField()
                     continue
                 }
-                guard let tag = try attribute(try inner.bytesField(), &batch) else {
+                let range = try inner.bytesField()
+                guard let tag = try attribute(range, depth: Depth.resourceAttribute, &batch) else {
+                    try OTLPDepthCheck.check(body, range, .keyValue, depth: Depth.resourceAttribute)
                     resource.isTextValid = false
                     continue
                 }
-                if equals(tag.key, "service.name", batch) { serviceName = tag.value } else { batch.tags.append(tag) }
+                if isKey(tag.key, "service.name") { serviceName = tag.value } else { batch.tags.append(tag) }
             }
         }
         SpanRows.uniqueTags(from: tagStart, &batch)
@@ -95,13 +108,18 @@ struct OTLPTraceWalker {
             }
             var inner = ProtobufReader(body, try reader.bytesField())
             while try inner.next() {
+                if inner.field == 3, inner.wireType == 2 {
+                    // Attributes of scopes have no place in Zipkin's model.
+                    try OTLPDepthCheck.check(body, try inner.bytesField(), .keyValue, depth: Depth.scopeAttribute)
+                    continue
+                }
                 guard inner.field == 1 || inner.field == 2 else {
                     try inner.skipField()
                     continue
                 }
                 let text = try inner.bytesField()
                 if text.isEmpty { continue }
-                guard let value = store(text, &batch) else {
+                guard let value = reference(to: text) else {
                     resource.isTextValid = false
                     continue
                 }
@@ -128,8 +146,12 @@ struct OTLPTraceWalker {
             outcome.acceptedSpans += 1
         } catch {
             mark.restore(&batch)
+            pendingCount = 0
             switch error {
-            case .rejected(let reason): outcome.reject(reason)
+            case .rejected(let reason):
+                // It may have been left half-way.
+                try OTLPDepthCheck.check(body, range, .span, depth: Depth.span)
+                outcome.reject(reason)
             case .malformed(let fault): throw fault
             }
         }
@@ -148,7 +170,7 @@ struct OTLPTraceWalker {
         guard resource.isTextValid else { throw .rejected(.invalidText) }
         guard resource.tags.count <= rowsLeft else { throw .rejected(.tooManyAttributes) }
         rowsLeft -= resource.tags.count
-        batch.tags.append(contentsOf: resource.tags)
+        if !resource.tags.isEmpty { batch.tags.append(contentsOf: resource.tags) }
         peer = PeerAttributes()
         var rejection: OTLPSpanRejection?
         var startNanoseconds: UInt64 = 0
@@ -180,24 +202,30 @@ struct OTLPTraceWalker {
                         rejection = rejection ?? .parentIDLength
                     }
                 case 5:
-                    if let name = store(try reader.bytesField(), &batch) { row.name = lowercased(name, &batch) } else {
+                    if let name = reference(to: try reader.bytesField()) { row.name = lowercased(name, &batch) } else {
                         rejection = rejection ?? .invalidText
                     }
                 case 6: row.kind = Self.kind(try reader.varintField())
                 case 7: startNanoseconds = try reader.fixed64Field()
                 case 8: endNanoseconds = try reader.fixed64Field()
                 case 9:
-                    if let tag = try attribute(try reader.bytesField(), &batch) {
-                        notePeer(tag, batch)
-                        batch.tags.append(tag)
+                    if let tag = try attribute(try reader.bytesField(), depth: Depth.spanAttribute, &batch) {
+                        notePeer(tag)
+                        if pendingCount == pending.count { takePending(&batch) }
+                        pending[pendingCount] = tag
+                        pendingCount &+= 1
                     } else {
                         rejection = rejection ?? .invalidText
                     }
                 case 11: if try !event(try reader.bytesField(), &batch) { rejection = rejection ?? .invalidText }
+                case 13 where reader.wireType == 2:
+                    // Links have no place in Zipkin's model.
+                    try OTLPDepthCheck.check(body, try reader.bytesField(), .link, depth: Depth.link)
                 case 15: status = try reader.bytesField()
                 default: try reader.skipField()
                 }
             }
+            takePending(&batch)
             if !status.isEmpty, try !self.status(status, &batch) { rejection = rejection ?? .invalidText }
         } catch {
             throw .malformed(error)
@@ -207,6 +235,14 @@ struct OTLPTraceWalker {
         if batch.tags.count - Int(row.tagStart) > OTLPTraceDecoder.attributesPerSpanMax { rejection = .tooManyAttributes }
         if let rejection { throw .rejected(rejection) }
         finish(&row, startNanoseconds, endNanoseconds, &batch)
+    }
+
+    @inline(__always)
+    private mutating func takePending(_ batch: inout SpanBatch) {
+        let count = pendingCount
+        pendingCount = 0
+        guard count > 0 else { return }
+        unsafe pending.span.withUnsafeBufferPointer { unsafe batch.tags.append(contentsOf: UnsafeBufferPointer(rebasing: $0[..<count])) }
     }
 
     private func finish(_ row: inout SpanRow, _ start: UInt64, _ end: UInt64, _ batch: inout SpanBatch) {
@@ -239,27 +275,41 @@ struct OTLPTraceWalker {
 
     // MARK: Attributes, events, status
 
-    /// A key and its value as text; nil when a text in it is not UTF-8.
+    /// A key and its value as text; nil when a text in it is not UTF-8. `depth` is the attribute's own.
     @inline(__always)
-    private func attribute(_ range: Range<Int>, _ batch: inout SpanBatch) throws(ProtobufError) -> TagRow? {
+    private func attribute(_ range: Range<Int>, depth: Int, _ batch: inout SpanBatch) throws(ProtobufError) -> TagRow? {
+        // Nearly every attribute is a short key and one short string: 0A length key 12 length 0A length text, and all of it ASCII.
+        let count = range.count
+        if count >= 6, count < 260 {
+            let base = unsafe body.base + range.lowerBound
+            let keyCount = Int(unsafe base.load(fromByteOffset: 1, as: UInt8.self))
+            let valueCount = count &- keyCount &- 6
+            if unsafe base.load(as: UInt8.self) == 0x0A, keyCount < 128, valueCount >= 0, valueCount < 126,
+                unsafe base.load(fromByteOffset: keyCount &+ 2, as: UInt8.self) == 0x12,
+                Int(unsafe base.load(fromByteOffset: keyCount &+ 3, as: UInt8.self)) == valueCount &+ 2,
+                unsafe base.load(fromByteOffset: keyCount &+ 4, as: UInt8.self) == 0x0A,
+                Int(unsafe base.load(fromByteOffset: keyCount &+ 5, as: UInt8.self)) == valueCount, unsafe UTF8Text.isASCII(base, count)
+            {
+                let start = bodyStart &+ range.lowerBound
+                return TagRow(
+                    key: TextRef(offset: UInt32(truncatingIfNeeded: start &+ 2), count: UInt32(truncatingIfNeeded: keyCount)),
+                    value: TextRef(offset: UInt32(truncatingIfNeeded: start &+ keyCount &+ 6), count: UInt32(truncatingIfNeeded: valueCount)))
+            }
+        }
+        return try anyAttribute(range, depth: depth, &batch)
+    }
+
+    private func anyAttribute(_ range: Range<Int>, depth: Int, _ batch: inout SpanBatch) throws(ProtobufError) -> TagRow? {
         var key: TextRef? = TextRef.empty
         var value: TextRef? = TextRef.empty
         var reader = ProtobufReader(body, range)
         while try reader.next() {
             switch reader.field {
-            case 1: key = store(try reader.bytesField(), &batch)
+            case 1: key = reference(to: try reader.bytesField())
             case 2:
-                let bytes = try reader.bytesField()
-                // Nearly every value is one short string: field 1, length, text.
-                if bytes.count >= 2, unsafe body.base.load(fromByteOffset: bytes.lowerBound, as: UInt8.self) == 0x0A,
-                    Int(unsafe body.base.load(fromByteOffset: bytes.lowerBound + 1, as: UInt8.self)) == bytes.count - 2, bytes.count < 130
-                {
-                    value = store(bytes.lowerBound + 2..<bytes.upperBound, &batch)
-                } else {
-                    let offset = batch.text.count
-                    let isValid = try OTLPValueText.append(body, bytes, isNested: false, to: &batch.text)
-                    value = isValid ? reference(from: offset, batch) : nil
-                }
+                let offset = batch.text.count
+                let isValid = try OTLPValueText.append(tag: body, try reader.bytesField(), depth: depth + 1, to: &batch.text)
+                value = isValid ? reference(from: offset, batch) : nil
             default: try reader.skipField()
             }
         }
@@ -286,6 +336,7 @@ struct OTLPTraceWalker {
         guard unsafe UTF8Text.isValid(body.bytes(name)) else { return false }
         let offset = batch.text.count
         if hasAttributes {
+            try OTLPDepthCheck.check(body, range, .event, depth: Depth.event)
             batch.text.append(UInt8(ascii: "\""))
             unsafe batch.text.append(jsonEscaping: body.bytes(name))
             batch.text.append(ascii: "\": {")
@@ -315,7 +366,7 @@ struct OTLPTraceWalker {
         var reader = ProtobufReader(body, range)
         while try reader.next() {
             switch reader.field {
-            case 2: message = store(try reader.bytesField(), &batch)
+            case 2: message = reference(to: try reader.bytesField())
             case 3: code = try reader.varintField()
             default: try reader.skipField()
             }
@@ -330,32 +381,42 @@ struct OTLPTraceWalker {
 
     // MARK: Endpoints
 
-    private mutating func notePeer(_ tag: TagRow, _ batch: SpanBatch) {
+    @inline(__always)
+    private mutating func notePeer(_ tag: TagRow) {
+        // All of them begin with `net`, `peer` or `server`.
+        guard tag.key.count >= 11 else { return }
+        switch unsafe body.base.load(fromByteOffset: Int(tag.key.offset) &- bodyStart, as: UInt8.self) {
+        case UInt8(ascii: "n"), UInt8(ascii: "p"), UInt8(ascii: "s"): notePeerKey(tag)
+        default: break
+        }
+    }
+
+    private mutating func notePeerKey(_ tag: TagRow) {
         switch tag.key.count {
-        case 11: if equals(tag.key, "server.port", batch) { peer.serverPort = tag.value }
+        case 11: if isKey(tag.key, "server.port") { peer.serverPort = tag.value }
         case 12:
-            if equals(tag.key, "peer.service", batch) {
+            if isKey(tag.key, "peer.service") {
                 peer.service = tag.value
-            } else if equals(tag.key, "peer.address", batch) {
+            } else if isKey(tag.key, "peer.address") {
                 if peer.networkPeerAddress.isEmpty { peer.networkPeerAddress = tag.value }
             }
         case 13:
-            if equals(tag.key, "net.peer.name", batch) {
+            if isKey(tag.key, "net.peer.name") {
                 if peer.serverAddress.isEmpty { peer.serverAddress = tag.value }
-            } else if equals(tag.key, "net.peer.port", batch) {
+            } else if isKey(tag.key, "net.peer.port") {
                 if peer.networkPeerPort.isEmpty { peer.networkPeerPort = tag.value }
             }
         case 11...20:
-            if equals(tag.key, "server.address", batch) {
+            if isKey(tag.key, "server.address") {
                 peer.serverAddress = tag.value
-            } else if equals(tag.key, "network.peer.address", batch) {
+            } else if isKey(tag.key, "network.peer.address") {
                 peer.networkPeerAddress = tag.value
-            } else if equals(tag.key, "network.peer.port", batch) {
+            } else if isKey(tag.key, "network.peer.port") {
                 peer.networkPeerPort = tag.value
-            } else if equals(tag.key, "net.sock.peer.addr", batch), peer.networkPeerAddress.isEmpty {
+            } else if isKey(tag.key, "net.sock.peer.addr"), peer.networkPeerAddress.isEmpty {
                 peer.networkPeerAddress = tag.value
             }
-        default: if equals(tag.key, "net.peer.ip", batch), peer.networkPeerAddress.isEmpty { peer.networkPeerAddress = tag.value }
+        default: if isKey(tag.key, "net.peer.ip"), peer.networkPeerAddress.isEmpty { peer.networkPeerAddress = tag.value }
         }
     }
 
@@ -390,14 +451,12 @@ struct OTLPTraceWalker {
 
     // MARK: Text
 
-    /// Copies a text into the arena; nil when it is not UTF-8.
+    /// A text of the body, where it lies in the arena; nil when it is not UTF-8.
     @inline(__always)
-    private func store(_ range: Range<Int>, _ batch: inout SpanBatch) -> TextRef? {
+    private func reference(to range: Range<Int>) -> TextRef? {
         let bytes = unsafe body.bytes(range)
         guard unsafe UTF8Text.isValid(bytes) else { return nil }
-        let offset = batch.text.count
-        unsafe batch.text.append(contentsOf: bytes)
-        return TextRef(offset: UInt32(truncatingIfNeeded: offset), count: UInt32(truncatingIfNeeded: range.count))
+        return TextRef(offset: UInt32(truncatingIfNeeded: bodyStart &+ range.lowerBound), count: UInt32(truncatingIfNeeded: range.count))
     }
 
     private func reference(from offset: Int, _ batch: SpanBatch) -> TextRef {
@@ -406,28 +465,28 @@ struct OTLPTraceWalker {
 
     /// The text itself when it has no capital letters, else a lower-cased copy.
     private func lowercased(_ text: TextRef, _ batch: inout SpanBatch) -> TextRef {
-        var hasCapitals = false
-        var isASCII = true
-        for index in Int(text.offset)..<Int(text.offset) + Int(text.count) {
-            let byte = batch.text[index]
-            if byte &- 0x41 < 26 { hasCapitals = true }
-            if byte >= 0x80 { isASCII = false }
+        let range = Int(text.offset)..<Int(text.offset) + Int(text.count)
+        let isASCII = unsafe batch.text.withUnsafeBytes { arena -> Bool? in
+            let bytes = unsafe UnsafeRawBufferPointer(rebasing: arena[range])
+            guard let base = bytes.baseAddress else { return nil }
+            guard unsafe UTF8Text.isASCII(base, bytes.count) else { return false }
+            return unsafe UTF8Text.hasCapitals(ascii: bytes) ? true : nil
         }
-        if isASCII, !hasCapitals { return text }
+        guard let isASCII else { return text }
         let offset = batch.text.count
-        batch.text.append(contentsOf: Array(batch.text[Int(text.offset)..<Int(text.offset) + Int(text.count)]))
+        batch.text.append(contentsOf: Array(batch.text[range]))
         TextCase.lowercase(reference(from: offset, batch), isASCII: isASCII, &batch.text)
         return reference(from: offset, batch)
     }
 
+    /// Whether the key of an attribute, which lies in the body, is `literal`.
     @inline(__always)
-    private func equals(_ text: TextRef, _ literal: StaticString, _ batch: SpanBatch) -> Bool {
-        guard Int(text.count) == literal.utf8CodeUnitCount else { return false }
-        return unsafe batch.text.withUnsafeBufferPointer { bytes in
-            for index in 0..<Int(text.count) {
-                if unsafe bytes[Int(text.offset) + index] != literal.utf8Start[index] { return false }
-            }
-            return true
+    private func isKey(_ key: TextRef, _ literal: StaticString) -> Bool {
+        guard Int(key.count) == literal.utf8CodeUnitCount else { return false }
+        let base = unsafe body.base + (Int(key.offset) &- bodyStart)
+        for index in 0..<Int(key.count) {
+            if unsafe base.load(fromByteOffset: index, as: UInt8.self) != literal.utf8Start[index] { return false }
         }
+        return true
     }
 }

@@ -1,9 +1,24 @@
 /// `AnyValue` as text: plain for a tag, JSON inside lists, maps and events.
 ///
-/// Recursion here is bounded: `OTLPDepthCheck` has refused anything deeper than `OTLPTraceDecoder.nestingDepthMax`.
+/// Recursion here is bounded: before a list or a map is entered, `OTLPDepthCheck` has refused anything deeper than
+/// `OTLPTraceDecoder.nestingDepthMax`.
 enum OTLPValueText {
-    /// Appends the value in `range`; the last field of the oneof wins. False when a text in it is not UTF-8.
-    static func append(_ body: ProtobufReader, _ range: Range<Int>, isNested: Bool, to bytes: inout [UInt8]) throws(ProtobufError) -> Bool {
+    /// Appends the value of a tag, which lies `depth` messages deep in its request. False when a text in it is not UTF-8.
+    static func append(tag body: ProtobufReader, _ range: Range<Int>, depth: Int, to bytes: inout [UInt8]) throws(ProtobufError) -> Bool {
+        var reader = ProtobufReader(body, range)
+        while try reader.next() {
+            // Lists and maps alone can nest. All of the value is looked at, once, before the first of them is followed.
+            if reader.wireType == 2, reader.field == 5 || reader.field == 6 {
+                try OTLPDepthCheck.check(body, range, .anyValue, depth: depth)
+                break
+            }
+            try reader.skipField()
+        }
+        return try append(body, range, isNested: false, to: &bytes)
+    }
+
+    /// Appends the value in `range`, whose nesting has been checked; the last field of the oneof wins.
+    private static func append(_ body: ProtobufReader, _ range: Range<Int>, isNested: Bool, to bytes: inout [UInt8]) throws(ProtobufError) -> Bool {
         let start = bytes.count
         var reader = ProtobufReader(body, range)
         var isEmpty = true
@@ -74,7 +89,7 @@ enum OTLPValueText {
         return true
     }
 
-    /// `"key":value` of a `KeyValue`.
+    /// `"key":value` of a `KeyValue` whose nesting has been checked.
     static func appendMember(_ body: ProtobufReader, _ range: Range<Int>, to bytes: inout [UInt8]) throws(ProtobufError) -> Bool {
         var key = 0..<0
         var value = 0..<0

@@ -1,12 +1,13 @@
-// libFuzzer entry: a normalised path fits where it came from and is its own normal form.
+// libFuzzer entry: a normalised path fits where it is written and is its own normal form.
 import HTTP
 
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzRequestPath(_ data: UnsafePointer<UInt8>, _ size: Int) -> CInt {
     let path = unsafe UnsafeRawBufferPointer(start: data, count: size)
     for mode in [PathNormalization.base, .mergeSlashes, .decodeAndMergeSlashes] {
-        var once = [UInt8](repeating: 0, count: max(1, size))
-        var twice = once
+        // A normal form has nothing left that grows, but for a `%` that stands alone.
+        var once = [UInt8](repeating: 0, count: PathNormalizer.growthMax * size + 1)
+        var twice = [UInt8](repeating: 0, count: PathNormalizer.growthMax * once.count)
         unsafe once.withUnsafeMutableBufferPointer { once in
             guard let output = once.baseAddress, case .changed(let count) = unsafe PathNormalizer.normalize(path, mode: mode, into: output) else { return }
             let normal = unsafe UnsafeRawBufferPointer(start: output, count: count)

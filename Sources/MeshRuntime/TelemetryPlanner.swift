@@ -1,3 +1,4 @@
+internal import Collector
 internal import Glibc
 internal import MeshConfig
 internal import Primitives
@@ -46,18 +47,24 @@ enum TelemetryPlanner {
     }
 
     static func problems(_ mesh: MeshConfiguration, _ node: NodeIdentity) -> [Diagnostic] {
-        var seen: Set<String> = []
-        var found: [Diagnostic] = []
+        var lines: [String] = []
+        var formats: [AccessLogFormat] = []
         for direction in TrafficDirection.allCases {
-            let policy = mesh.accessLogPolicy(namespace: node.namespace, labels: node.labels, direction: direction)
-            for line in outputs(policy).1 where seen.insert(line).inserted {
-                found.append(
-                    Diagnostic(
-                        severity: .error, code: "SKN0304", position: mesh.mesh.position ?? SourcePosition(file: "meshConfig", line: 0, column: 0),
-                        resource: mesh.mesh.id, field: "", message: line))
-            }
+            let (outputs, wrong) = outputs(mesh.accessLogPolicy(namespace: node.namespace, labels: node.labels, direction: direction))
+            for line in wrong where !lines.contains(line) { lines.append(line) }
+            formats += outputs.map(\.format)
         }
-        return found
+        var history = CaptureHistory()
+        do throws(CollectorPlanError) {
+            _ = try history.adopt(formats)
+        } catch {
+            lines.append(error.description)
+        }
+        return lines.map { line in
+            Diagnostic(
+                severity: .error, code: "SKN0304", position: mesh.mesh.position ?? SourcePosition(file: "meshConfig", line: 0, column: 0),
+                resource: mesh.mesh.id, field: "", message: line)
+        }
     }
 
     /// What the workers do about telemetry.

@@ -22,6 +22,21 @@ import Testing
         }
     }
 
+    /// A client whose first bytes come in pieces would otherwise be taken for something else than one whose bytes come at once.
+    @Test(arguments: [
+        String(repeating: "Z", count: 69) + "CAKC @x", "ABCDEFGHIJKLMNOPQRSTUVWX / HTTP/1.1\r\n", "ABCDEFGHIJKLMNOPQRSTUVWXY / HTTP/1.1\r\n",
+        "GET /" + String(repeating: "a", count: 8192 - 16) + " HTTP/1.1\r\n", "GET /" + String(repeating: "a", count: 9000) + " HTTP/1.1\r\n",
+    ])
+    func aVerdictStaysWhateverComesLater(_ text: String) {
+        let whole = Self.look(text)
+        var first: ProtocolSniffer.Verdict?
+        for count in 0...text.utf8.count where first == nil {
+            let verdict = Self.look(String(text.prefix(count)))
+            if verdict != .undecided { first = verdict }
+        }
+        #expect((first ?? .undecided) == whole)
+    }
+
     static func hello(name: String, protocols: [String] = []) -> [UInt8] {
         func number(_ value: Int) -> [UInt8] { [UInt8(value >> 8), UInt8(value & 255)] }
         let host = Array(name.utf8)

@@ -1,46 +1,6 @@
 internal import Primitives
 import TelemetryModel
 
-/// Rows of a segment, ready to be stored.
-struct BuiltSegment: Sendable {
-    struct Block: Sendable {
-        var hot: [UInt8]
-        var cold: [UInt8]
-    }
-
-    var header: [UInt8] = []
-    var traceHashes: [UInt8] = []
-    var traceRests: [UInt8] = []
-    /// One filter, or `BloomFilter.partCount` parts; none when the segment has plain rows.
-    var filter: [[UInt8]] = []
-    var blocks: [Block] = []
-    var spanCount = 0
-    var timestampMin: UInt64 = 0
-    var timestampMax: UInt64 = 0
-    /// Sort-key prefixes of the traces, as `traceHashes` has them.
-    var hashes: [UInt32] = []
-
-    var byteCount: Int {
-        header.count + traceHashes.count + traceRests.count + filter.reduce(0) { $0 + $1.count } + blocks.reduce(0) { $0 + $1.hot.count + $1.cold.count }
-    }
-}
-
-/// Named bounds of the segment format. What does not fit goes to a block's plain rows, slower and larger but complete.
-enum SegmentLimits {
-    static let stringsMax = 8192
-    static let stringBytesMax = 256 << 10
-    static let shapesMax = 2048
-    static let columnsMax = 512
-    static let payloadsPerShapeMax = 128
-    static let autocompleteValuesMax = 1000
-    static let blockSpansMax = 8192
-    static let blockTextBytesMax = 1 << 30
-    static let headerBytesMax = 16 << 20
-    static let linksMax = 65_536
-    /// Width of the dependency rollup's time buckets, microseconds.
-    static let linkBucketMicroseconds: UInt64 = 60_000_000
-}
-
 /// Builds one segment out of head batches: spans grouped by trace, traces in hash order, one column per (tag key, value kind).
 ///
 /// Confined to one thread; may be reused. Layout: docs/formats/segment.md.

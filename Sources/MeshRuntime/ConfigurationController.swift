@@ -90,7 +90,8 @@ struct ConfigurationController {
         inputs.generation = generation
         inputs.outboundListener = options.endpoint(options.outboundPort)
         inputs.inboundListener = node.name.isEmpty ? nil : options.endpoint(options.inboundPort)
-        let (routing, problems) = RouteCompiler.compile(mesh, inputs)
+        let (routing, routingProblems) = RouteCompiler.compile(mesh, inputs)
+        let problems = routingProblems + TelemetryPlanner.problems(mesh, node)
         let errors = problems.filter { $0.severity == .error }
         guard errors.isEmpty else { return fail(errors.map(\.text)) }
         let compiled = CompiledConfiguration(mesh: mesh, routing: routing, node: node)

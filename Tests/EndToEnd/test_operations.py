@@ -133,6 +133,10 @@ def test_changed_files_are_noticed_and_bad_ones_refused(start):
     wait_for(lambda: "hots" in skein.log(), what="the reason in the log")
     assert skein.get("/")[2] == b"two"
     wait_for(lambda: skein.samples("skein_config_reload_failures_total") == 1, what="the failure counted")
+    # A format that nobody can write lines in is no reason to go on without a log.
+    (skein.config / "mesh.yaml").write_text(mesh(one.port).replace("%RESPONSE_FLAGS%", "%RESPONSE_FLAG%"))
+    wait_for(lambda: skein.samples("skein_config_reload_failures_total") == 2, what="the failure counted")
+    assert "RESPONSE_FLAG;" in skein.log() and skein.get("/")[2] == b"two"
     one.close()
     two.close()
 

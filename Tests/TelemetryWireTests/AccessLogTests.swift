@@ -1,3 +1,4 @@
+import Primitives
 import TelemetryModel
 import TelemetryWire
 import Testing

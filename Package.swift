@@ -90,8 +90,10 @@ let package = Package(
             path: "Sources/skein", swiftSettings: settings),
 
         suite("PrimitivesTests", uses: ["Primitives"]),
+        suite("EventLoopsTests", uses: ["EventLoops", "Primitives"]),
         suite("HTTPTests", uses: ["HTTP", "Primitives", "CZlib"]),
         suite("MeshConfigTests", uses: ["MeshConfig"]),
+        suite("HTTPServiceTests", uses: ["HTTPService", "EventLoops", "HTTP", "Primitives"]),
         suite("RoutingTests", uses: ["Routing", "HTTP", "MeshConfig", "TelemetryModel", "Primitives"]),
         suite("PolicyTests", uses: ["Policy", "Primitives"]),
         suite("OutlierDetectionTests", uses: ["OutlierDetection", "Primitives"], resources: [.copy("Scenarios")]),
@@ -100,6 +102,11 @@ let package = Package(
         suite("TelemetryStoreTests", uses: ["TelemetryStore", "TelemetryModel", "Primitives"]),
         suite("CollectorTests", uses: ["Collector", "EventLoops", "HTTPService", "TelemetryWire", "TelemetryModel", "Primitives"]),
         suite("QueryAPITests", uses: ["QueryAPI", "Primitives", "EventLoops", "HTTPService", "TelemetryModel", "TelemetryWire"]),
+        suite("ProxyTests", uses: ["Proxy", "Routing", "OutlierDetection", "MeshConfig", "TelemetryModel", "EventLoops", "HTTP", "Primitives"]),
+        suite("MeshRuntimeTests", uses: [
+            "MeshRuntime", "Proxy", "Routing", "OutlierDetection", "MeshConfig", "TelemetryModel", "TelemetryWire", "HTTP", "HTTPService", "EventLoops", "Primitives",
+        ]),
+        suite("skeinTests", uses: ["skein", "MeshRuntime", argumentParser]),
         suite("ArchitectureTests", uses: []),
 
         tool("WireBench", uses: ["TelemetryWire", "TelemetryModel", "Primitives", "COTLP", "CProtobufC"]),

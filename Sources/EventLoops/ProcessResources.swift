@@ -1,5 +1,6 @@
 internal import CSystem
 internal import Glibc
+internal import Primitives
 
 /// What the process uses, read from the kernel when asked.
 public struct ProcessResources: Sendable {
@@ -51,7 +52,7 @@ public struct ProcessResources: Sendable {
     /// schema). The code pages are clean and file-backed, so whatever is needed again is mapped again from the page cache at the cost of a
     /// minor fault. Measured: about 8 MB of a resident 19.
     public static func releaseStartupMemory() {
-        skein_malloc_trim()
+        HeapMemory.giveBackFreePages()
         for line in read("/proc/self/maps", bytesMax: 256 * 1024).split(separator: "\n") {
             let fields = line.split(separator: " ", omittingEmptySubsequences: true)
             guard fields.count >= 6, fields[1] == "r-xp", fields[5].hasPrefix("/") else { continue }

@@ -75,27 +75,25 @@ public struct HTTP2FieldList: ~Copyable {
     /// A value that would not stay where it is until the section is sent.
     @unsafe
     public mutating func add(_ name: StaticString, copying value: UnsafeRawBufferPointer) {
-        guard nameCount + value.count <= Self.nameBytesMax else {
-            isOverfull = true
-            return
-        }
-        let start = unsafe names + nameCount
-        for index in 0..<value.count { unsafe start[index] = value[index] }
-        nameCount += value.count
-        unsafe add(name, UnsafeRawBufferPointer(start: start, count: value.count))
+        if let kept = unsafe keep(value, besides: 0) { unsafe add(name, kept) }
     }
 
     /// As `add(_:copying:)`, with a name that is not a constant.
     @unsafe
     public mutating func add(_ name: UnsafeRawBufferPointer, copying value: UnsafeRawBufferPointer) {
-        guard nameCount + name.count + value.count <= Self.nameBytesMax else {
+        if let kept = unsafe keep(value, besides: name.count) { unsafe add(name, kept) }
+    }
+
+    /// Copies a value to among the names; nil when there is no room for it and `others` bytes more.
+    private mutating func keep(_ value: UnsafeRawBufferPointer, besides others: Int) -> UnsafeRawBufferPointer? {
+        guard nameCount + others + value.count <= Self.nameBytesMax else {
             isOverfull = true
-            return
+            return nil
         }
         let start = unsafe names + nameCount
         for index in 0..<value.count { unsafe start[index] = value[index] }
         nameCount += value.count
-        unsafe add(name, UnsafeRawBufferPointer(start: start, count: value.count))
+        return unsafe UnsafeRawBufferPointer(start: start, count: value.count)
     }
 
     /// Adds lines of the form `Name: value CR LF`, as we write them ourselves, leaving out those that HTTP/2 has no place for (RFC 9113 8.2.2).

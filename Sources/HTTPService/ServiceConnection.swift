@@ -12,6 +12,10 @@ struct ServiceConnection: ~Copyable {
     let peer: SocketEndpoint
     let presence = Presence()
     var state = State.head
+    /// Requests that were handed over before this one.
+    var requestNumber: UInt64 = 0
+    /// Bytes of the next head have come; its time limit runs since the first of them.
+    var isHeadBegun = false
     var input = ByteBuffer()
     var output = ByteBuffer()
     var body = ByteBuffer()

@@ -95,14 +95,26 @@ struct ServiceLoop: ~Copyable {
     private mutating func takeCommands() {
         for command in mailbox.take() {
             switch command {
-            case .respond(let id, let response): respond(id, response)
-            case .begin(let id, let response): beginStream(id, response)
-            case .write(let id, let bytes): writeStream(id, bytes)
-            case .end(let id): endStream(id)
+            case .respond(let request, let response):
+                if let id = current(request) { respond(id, response) }
+            case .begin(let request, let response):
+                if let id = current(request) { beginStream(id, response) }
+            case .write(let request, let bytes):
+                if let id = current(request) { writeStream(id, bytes) }
+            case .end(let request):
+                if let id = current(request) { endStream(id) }
+            case .abandon(let request):
+                if let id = current(request) { abandon(id) }
             case .drain: beginDraining()
             case .stop: mustStop = true
             }
         }
+    }
+
+    /// The connection of a request that is the one it has now; nil when that was answered, or the connection is gone.
+    private func current(_ request: RequestID) -> SlotID? {
+        guard let connection = unsafe connections.pointer(request.connection), unsafe connection.pointee.requestNumber == request.number else { return nil }
+        return request.connection
     }
 
     private mutating func beginDraining() {

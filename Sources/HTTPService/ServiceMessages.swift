@@ -60,25 +60,67 @@ public protocol ServiceHandler: AnyObject, Sendable {
     func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome
 }
 
-/// The way back to a connection from any thread. Answers to connections that are gone are dropped.
+/// The way back to the client of one request from any thread. Answers to connections that are gone are dropped, and so are second answers.
+///
+/// When its last copy goes and the request has not been answered, the client gets a 500 (or a stream that visibly breaks off) instead of waiting
+/// for ever.
 public struct Responder: Sendable {
-    let mailbox: Mailbox<ServerCommand>
-    let connection: SlotID
-    let presence: Presence
+    private let debt: AnswerDebt
+
+    init(mailbox: Mailbox<ServerCommand>, request: RequestID, presence: Presence) {
+        debt = AnswerDebt(mailbox: mailbox, request: request, presence: presence)
+    }
 
     /// False once the connection is known to be gone; a moment's value.
-    public var isOpen: Bool { presence.isOpen }
+    public var isOpen: Bool { debt.presence.isOpen }
 
-    public func respond(_ response: ServiceResponse) { mailbox.send(.respond(connection, response)) }
+    public func respond(_ response: ServiceResponse) {
+        debt.settle()
+        debt.mailbox.send(.respond(debt.request, response))
+    }
 
     /// Begins an answer of unknown length; follow with `write` and `end`.
     public func begin(status: UInt16, headers: [(name: String, value: String)]) {
-        mailbox.send(.begin(connection, ServiceResponse(status: status, headers: headers)))
+        debt.mailbox.send(.begin(debt.request, ServiceResponse(status: status, headers: headers)))
     }
 
     /// A piece of a streamed answer. A reader that falls too far behind is disconnected.
-    public func write(_ bytes: [UInt8]) { mailbox.send(.write(connection, bytes)) }
-    public func end() { mailbox.send(.end(connection)) }
+    public func write(_ bytes: [UInt8]) { debt.mailbox.send(.write(debt.request, bytes)) }
+
+    public func end() {
+        debt.settle()
+        debt.mailbox.send(.end(debt.request))
+    }
+
+    /// The handler has answered in another way.
+    func settle() { debt.settle() }
+}
+
+/// A request of a connection. Connections outlive their requests: an answer that comes twice, or late, must not become the next one's.
+struct RequestID: Sendable {
+    var connection: SlotID
+    /// How many requests of the connection came before.
+    var number: UInt64
+}
+
+/// What a handler owes to one request.
+private final class AnswerDebt: Sendable {
+    let mailbox: Mailbox<ServerCommand>
+    let request: RequestID
+    let presence: Presence
+    private let isSettled = Atomic<Bool>(false)
+
+    init(mailbox: Mailbox<ServerCommand>, request: RequestID, presence: Presence) {
+        self.mailbox = mailbox
+        self.request = request
+        self.presence = presence
+    }
+
+    deinit {
+        if !isSettled.load(ordering: .relaxed) { mailbox.send(.abandon(request)) }
+    }
+
+    func settle() { isSettled.store(true, ordering: .relaxed) }
 }
 
 /// Whether a connection is still there, as seen from other threads.
@@ -90,10 +132,12 @@ final class Presence: Sendable {
 }
 
 enum ServerCommand: Sendable {
-    case respond(SlotID, ServiceResponse)
-    case begin(SlotID, ServiceResponse)
-    case write(SlotID, [UInt8])
-    case end(SlotID)
+    case respond(RequestID, ServiceResponse)
+    case begin(RequestID, ServiceResponse)
+    case write(RequestID, [UInt8])
+    case end(RequestID)
+    /// Nobody is left who could answer.
+    case abandon(RequestID)
     case drain
     case stop
 }

@@ -82,9 +82,15 @@ extension ServiceLoop {
     private mutating func takeHead(_ id: SlotID, _ connection: UnsafeMutablePointer<ServiceConnection>) -> Bool {
         switch unsafe HeadParser.parseRequest(connection.pointee.input.readable, scan: &connection.pointee.scan, limits: limits.http, into: &head) {
         case .incomplete:
-            setDeadline(id, after: limits.headerTimeoutNanoseconds)
+            // From the first byte: a client that sends one byte now and then would otherwise stay for ever.
+            if unsafe !connection.pointee.isHeadBegun {
+                unsafe connection.pointee.isHeadBegun = true
+                setDeadline(id, after: limits.headerTimeoutNanoseconds)
+            }
             return false
         case .failed(let error):
+            // Nothing is known of what was asked, whatever the request before was.
+            unsafe connection.pointee.isHEAD = false
             refuse(id, error.status, "\(error.reason)")
             return false
         case .complete:
@@ -92,7 +98,9 @@ extension ServiceLoop {
         }
         statistics.add(statistics.requestsTotal)
         unsafe connection.pointee.scan = HeadScan()
+        unsafe connection.pointee.isHeadBegun = false
         let method = unsafe String(decoding: head.method, as: UTF8.self)
+        unsafe connection.pointee.isHEAD = method == "HEAD"
         guard let target = unsafe RequestTarget.parse(head.target, method: head.method), target.form == .origin || target.form == .absolute else {
             refuse(id, 400, "malformed request target (RFC 9112 3.2)")
             return false
@@ -105,7 +113,6 @@ extension ServiceLoop {
             unsafe connection.pointee.fields.append(
                 (String(decoding: head.name(at: index), as: UTF8.self).lowercased(), String(decoding: head.value(at: index), as: UTF8.self)))
         }
-        unsafe connection.pointee.isHEAD = method == "HEAD"
         unsafe connection.pointee.isHTTP10 = head.minorVersion == 0
         unsafe connection.pointee.keepsAlive = head.keepsAlive && !isDraining
         unsafe connection.pointee.framing = BodyFraming.request(head)
@@ -120,7 +127,8 @@ extension ServiceLoop {
             }
         }
         let hasBody = unsafe connection.pointee.framing != .none
-        let expects = unsafe head.value(of: .expect).map { unsafe ASCII.equal($0, ignoringCase: "100-continue") } ?? false
+        // An HTTP/1.0 client does not know 1xx and would take it for the answer (RFC 9110 10.1.1).
+        let expects = unsafe head.minorVersion > 0 && head.value(of: .expect).map { unsafe ASCII.equal($0, ignoringCase: "100-continue") } ?? false
         unsafe connection.pointee.input.consume(head.byteCount)
         if hasBody {
             unsafe connection.pointee.state = .body
@@ -206,10 +214,15 @@ extension ServiceLoop {
             method: connection.pointee.method, path: connection.pointee.path, query: connection.pointee.query,
             listener: connection.pointee.listener, peer: connection.pointee.peer, fields: connection.pointee.fields,
             bytes: connection.pointee.body.readable)
-        let outcome = unsafe handler.handle(request, Responder(mailbox: mailbox, connection: id, presence: connection.pointee.presence))
+        let responder = unsafe Responder(
+            mailbox: mailbox, request: RequestID(connection: id, number: connection.pointee.requestNumber), presence: connection.pointee.presence)
+        let outcome = handler.handle(request, responder)
         unsafe bodyBytes -= connection.pointee.countedBytes
         unsafe connection.pointee.countedBytes = 0
         unsafe connection.pointee.body.clear(keeping: limits.bodyBytesKept)
-        if case .respond(let response) = outcome { respond(id, response) }
+        if case .respond(let response) = outcome {
+            responder.settle()
+            respond(id, response)
+        }
     }
 }

@@ -10,6 +10,8 @@ public final class ServiceStatistics: Sendable {
     /// Refused for their form, size or the server's load.
     public let requestsRefused = Atomic<UInt64>(0)
     public let acceptFailures = Atomic<UInt64>(0)
+    /// Handed over and never answered by our own code.
+    public let requestsAbandoned = Atomic<UInt64>(0)
     /// Readers of streamed answers disconnected for being slow.
     public let streamsCut = Atomic<UInt64>(0)
 

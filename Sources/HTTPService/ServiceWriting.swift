@@ -7,8 +7,12 @@ internal import Synchronization
 extension ServiceLoop {
     mutating func respond(_ id: SlotID, _ response: ServiceResponse) {
         guard let connection = unsafe connections.pointer(id), unsafe connection.pointee.state == .handling else { return }
+        // The client shall not send its next request into a closed connection.
+        if isDraining { unsafe connection.pointee.keepsAlive = false }
         unsafe writeHead(connection, response, isStreamed: false)
-        if unsafe !connection.pointee.isHEAD { unsafe response.body.withUnsafeBytes { unsafe connection.pointee.output.append($0) } }
+        // Bytes behind an answer that has no body would be read as the next answer (RFC 9112 6.3).
+        let hasBody = unsafe !connection.pointee.isHEAD && response.status != 204 && response.status != 304
+        if hasBody { unsafe response.body.withUnsafeBytes { unsafe connection.pointee.output.append($0) } }
         unsafe answered(id, connection)
     }
 
@@ -34,6 +38,7 @@ extension ServiceLoop {
 
     /// The answer is in `output`: write it and go on with the connection.
     private mutating func answered(_ id: SlotID, _ connection: UnsafeMutablePointer<ServiceConnection>) {
+        unsafe connection.pointee.requestNumber += 1
         if unsafe connection.pointee.keepsAlive && !isDraining {
             unsafe connection.pointee.state = .head
             setDeadline(id, after: limits.idleTimeoutNanoseconds)
@@ -85,6 +90,17 @@ extension ServiceLoop {
         unsafe connection.pointee.keepsAlive = false
         unsafe connection.pointee.state = .handling
         respond(id, .text(status, reason, headers: headers))
+    }
+
+    /// The last responder went without an answer. A stream that has begun cannot become an error any more: it breaks off.
+    mutating func abandon(_ id: SlotID) {
+        guard let connection = unsafe connections.pointer(id), unsafe !connection.pointee.isClosed else { return }
+        statistics.add(statistics.requestsAbandoned)
+        if unsafe connection.pointee.state == .streaming {
+            close(id)
+        } else {
+            respond(id, .text(500, "the request was given up without an answer"))
+        }
     }
 
     // MARK: Streams

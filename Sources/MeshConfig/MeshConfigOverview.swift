@@ -4,7 +4,7 @@
 // A configuration is usable only when the list has no error; a bad one never replaces a good one (the caller keeps
 // the last good value, see MeshRuntime).
 //
-// The way of a document, one file each:
+// The way of a document (`Loading`, `Schema`, `Resources`, `Checks`), one file each:
 //   YAMLLoader      bytes -> `YAMLNode` trees with positions, by libyaml events; every bound of `ConfigLimits` is here
 //   Schema*         the Istio API as tables: every message, field, type and enum name
 //   SchemaValidator tree against tables: unknown fields, wrong types, enum names, ranges, deprecated spellings

@@ -90,8 +90,9 @@ struct ConfigurationController {
         inputs.generation = generation
         inputs.outboundListener = options.endpoint(options.outboundPort)
         inputs.inboundListener = node.name.isEmpty ? nil : options.endpoint(options.inboundPort)
-        let (routing, routingProblems) = RouteCompiler.compile(mesh, inputs)
-        let problems = routingProblems + TelemetryPlanner.problems(mesh, node)
+        let (routing, found) = RouteCompiler.compile(mesh, inputs)
+        // An access log that nobody can write is found out here, while the old configuration can still go on.
+        let problems = found + TelemetryPlanner.problems(mesh, node)
         let errors = problems.filter { $0.severity == .error }
         guard errors.isEmpty else { return fail(errors.map(\.text)) }
         let compiled = CompiledConfiguration(mesh: mesh, routing: routing, node: node)

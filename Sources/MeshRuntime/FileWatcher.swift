@@ -1,6 +1,7 @@
 internal import Glibc
 
-/// Notices changed configuration files by their identity, size and time. Polled: it works on every file system, mounted secrets and
+/// Notices changed configuration files by their identity, size and time of change (which, other than that of modification, no copying tool sets
+/// back, and which also tells of a file that may be read only now). Polled: it works on every file system, mounted secrets and
 /// editors' rename tricks included, and costs a few system calls a second.
 struct FileWatcher {
     private struct Signature: Equatable {
@@ -51,6 +52,6 @@ struct FileWatcher {
         guard unsafe stat(path, &status) == 0 else { return nil }
         return Signature(
             path: path, device: UInt64(status.st_dev), inode: UInt64(status.st_ino), size: Int64(status.st_size),
-            seconds: status.st_mtim.tv_sec, nanoseconds: status.st_mtim.tv_nsec)
+            seconds: status.st_ctim.tv_sec, nanoseconds: status.st_ctim.tv_nsec)
     }
 }

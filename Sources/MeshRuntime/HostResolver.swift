@@ -7,6 +7,8 @@ internal import Synchronization
 final class HostResolver: Sendable {
     private struct State {
         var wanted: [String] = []
+        /// The same names, to be asked for one.
+        var kept: Set<String> = []
         var answers: [String: [SocketEndpoint]] = [:]
         var failures: [String: String] = [:]
         var changed = false
@@ -15,16 +17,28 @@ final class HostResolver: Sendable {
     }
 
     /// Between two rounds of look-ups.
-    static let refreshSeconds = 30
+    static let refreshSeconds: Int32 = 30
     /// While a name has no answer at all.
-    static let retrySeconds = 2
+    static let retrySeconds: Int32 = 2
     /// Names resolved; further ones are reported by the compiler as unresolved.
     static let hostsMax = 4096
 
     private let state = Mutex(State())
     private let wakeup: Mailbox<Void>
+    /// Asks for the addresses of one name; blocks.
+    private let lookUp: @Sendable (String) -> Result<[SocketEndpoint], ResolveError>
+    private let refreshMilliseconds: Int32
+    private let retryMilliseconds: Int32
 
-    init() throws(SystemError) { wakeup = try Mailbox() }
+    init(
+        refreshMilliseconds: Int32 = refreshSeconds * 1000, retryMilliseconds: Int32 = retrySeconds * 1000,
+        lookUp: @escaping @Sendable (String) -> Result<[SocketEndpoint], ResolveError> = { Resolver.addresses(of: $0, port: 0) }
+    ) throws(SystemError) {
+        self.refreshMilliseconds = refreshMilliseconds
+        self.retryMilliseconds = retryMilliseconds
+        self.lookUp = lookUp
+        wakeup = try Mailbox()
+    }
 
     /// Starts the thread; it ends after `stop`.
     func start() throws(SystemError) -> WorkerThread {
@@ -42,6 +56,11 @@ final class HostResolver: Sendable {
             let wanted = Array(hosts.prefix(Self.hostsMax))
             let changed = wanted != state.wanted
             state.wanted = wanted
+            if changed {
+                // Answers for names of old configurations would pile up, and be stale when such a name comes back.
+                state.kept = Set(wanted)
+                state.answers = state.answers.filter { state.kept.contains($0.key) }
+            }
             return changed
         }
         if isNew { wakeup.wake() }
@@ -66,15 +85,17 @@ final class HostResolver: Sendable {
         var missing = false
         while true {
             var poll = pollfd(fd: wakeup.descriptor, events: Int16(POLLIN), revents: 0)
-            let seconds = missing ? Self.retrySeconds : Self.refreshSeconds
-            if unsafe Glibc.poll(&poll, 1, Int32(seconds * 1000)) > 0 { _ = wakeup.take() }
+            let patience = missing ? retryMilliseconds : refreshMilliseconds
+            if unsafe Glibc.poll(&poll, 1, patience) > 0 { _ = wakeup.take() }
             let wanted = state.withLock { $0.stopped ? nil : $0.wanted }
             guard let wanted else { return }
             missing = false
             for host in wanted {
-                switch Resolver.addresses(of: host, port: 0) {
+                switch lookUp(host) {
                 case .success(let addresses):
                     state.withLock { state in
+                        // The configuration may have changed while the name was looked up.
+                        guard state.kept.contains(host) else { return }
                         if Set(state.answers[host] ?? []) != Set(addresses) {
                             state.answers[host] = addresses
                             state.changed = true

@@ -25,13 +25,19 @@ public final class ProxyGroup {
         var seeds = RandomSource(seed: seed)
         for (index, handle) in workers.enumerated() {
             let workerSeed = seeds.next()
-            threads.append(
-                try WorkerThread(name: "worker-\(index)") {
-                    defer { running.leave() }
-                    guard let poller = try? Poller() else { return }
-                    var worker = ProxyWorker(handle: handle, poller: poller, configuration: configuration, seed: workerSeed)
-                    try? worker.run()
-                })
+            let first = FirstConfiguration(configuration)
+            do throws(SystemError) {
+                threads.append(
+                    try WorkerThread(name: "worker-\(index)") {
+                        defer { running.leave() }
+                        guard let poller = try? Poller(), var worker = first.worker(handle, poller, seed: workerSeed) else { return }
+                        try? worker.run()
+                    })
+            } catch {
+                stop()
+                join()
+                throw error
+            }
         }
     }
 
@@ -69,6 +75,23 @@ public final class ProxyGroup {
     public func join() {
         for thread in threads { thread.join() }
         threads = []
+    }
+}
+
+/// Hands a thread its first configuration without leaving it in the thread's body, where it would live as long as the thread.
+private final class FirstConfiguration: Sendable {
+    private let configuration: Mutex<ProxyConfiguration?>
+
+    init(_ configuration: ProxyConfiguration) { self.configuration = Mutex(configuration) }
+
+    /// The worker that begins with it; nil the second time.
+    func worker(_ handle: WorkerHandle, _ poller: consuming Poller, seed: UInt64) -> ProxyWorker? {
+        let first = configuration.withLock { configuration in
+            defer { configuration = nil }
+            return configuration
+        }
+        guard let first else { return nil }
+        return ProxyWorker(handle: handle, poller: poller, configuration: first, seed: seed)
     }
 }
 

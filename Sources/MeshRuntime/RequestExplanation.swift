@@ -147,7 +147,8 @@ public struct RequestExplanation: Sendable {
     }
 
     private static func parts(of url: String) -> (authority: String, target: String, isHTTPS: Bool)? {
-        var rest = Substring(url)
+        // A fragment never leaves the client (RFC 9110 4.2.5).
+        var rest = url.prefix { $0 != "#" }
         var isHTTPS = false
         if rest.hasPrefix("http://") {
             rest = rest.dropFirst(7)
@@ -157,7 +158,8 @@ public struct RequestExplanation: Sendable {
         }
         let end = rest.firstIndex { $0 == "/" || $0 == "?" } ?? rest.endIndex
         let authority = String(rest[..<end])
-        guard !authority.isEmpty else { return nil }
+        // `ftp://host/` is not a host named `ftp:`.
+        guard !authority.isEmpty, !(authority.hasSuffix(":") && rest[end...].hasPrefix("//")) else { return nil }
         let target = String(rest[end...])
         return (authority, target.isEmpty ? "/" : target.hasPrefix("?") ? "/" + target : target, isHTTPS)
     }

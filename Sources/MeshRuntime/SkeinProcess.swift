@@ -20,10 +20,12 @@ public enum SkeinProcess {
         do {
             let signals = try SignalInbox()
             ProcessResources.raiseDescriptorLimit()
+            // Before the files are read: what changes meanwhile is seen at the first look.
+            let watcher = FileWatcher(paths: options.configPaths)
             let node = try MeshNode(options: options, version: version, log: log)
             log.info("ready: \(node.summary)")
             ProcessResources.releaseStartupMemory()
-            loop(signals, node, options, log)
+            loop(signals, node, watcher)
             log.info("draining: requests in flight have \(options.drainSeconds) s")
             finish(signals, node)
             log.info("stopped")
@@ -37,17 +39,17 @@ public enum SkeinProcess {
         }
     }
 
-    private static func loop(_ signals: borrowing SignalInbox, _ node: MeshNode, _ options: RuntimeOptions, _ log: Logger) {
-        var watcher = FileWatcher(paths: options.configPaths)
+    private static func loop(_ signals: borrowing SignalInbox, _ node: MeshNode, _ start: FileWatcher) {
+        var watcher = start
         var ticks = 0
         while true {
             switch signals.wait(milliseconds: tickMilliseconds) {
             case .terminate: return
             case .reload:
                 node.reopenLogs()
-                node.reload(reason: "SIGHUP")
-                // What changed is loaded; the next look starts from here.
+                // The next look starts from here: before the files are read, so that what changes meanwhile is not missed.
                 _ = watcher.hasChanged()
+                node.reload(reason: "SIGHUP")
             case nil:
                 if watcher.hasChanged() { node.reload(reason: "files changed") }
             }

@@ -1,3 +1,4 @@
+internal import Collector
 internal import Glibc
 internal import MeshConfig
 internal import Primitives
@@ -53,7 +54,7 @@ enum TelemetryPlanner {
     }
 
     static func problems(_ mesh: MeshConfiguration, _ node: NodeIdentity) -> [Diagnostic] {
-        var seen: Set<String> = []
+        var said: [String] = []
         var found: [Diagnostic] = []
         // Providers that nobody uses as well: their turn comes with another Telemetry, and the mistake is here. Each at its own place.
         for provider in mesh.mesh.extensionProviders {
@@ -68,7 +69,7 @@ enum TelemetryPlanner {
                     format = try Self.format(.json(labels), environment: { _ in nil })
                 }
             } catch {
-                seen.insert("access log provider \(provider.name): \(error)")
+                said.append("access log provider \(provider.name): \(error)")
                 found.append(diagnostic(.error, "SKN0304", provider, mesh, "access log provider \(provider.name): \(error)"))
                 continue
             }
@@ -78,16 +79,24 @@ enum TelemetryPlanner {
                     diagnostic(.notice, "SKN0201", provider, mesh, "\(names) accepted, not yet in effect: always printed as missing"))
             }
         }
+        var lines: [String] = []
+        var formats: [AccessLogFormat] = []
         for direction in TrafficDirection.allCases {
-            let policy = mesh.accessLogPolicy(namespace: node.namespace, labels: node.labels, direction: direction)
-            for line in outputs(policy).1 where seen.insert(line).inserted {
-                found.append(
-                    Diagnostic(
-                        severity: .error, code: "SKN0304", position: mesh.mesh.position ?? SourcePosition(file: "meshConfig", line: 0, column: 0),
-                        resource: mesh.mesh.id, field: "", message: line))
-            }
+            let (outputs, wrong) = outputs(mesh.accessLogPolicy(namespace: node.namespace, labels: node.labels, direction: direction))
+            for line in wrong where !said.contains(line) && !lines.contains(line) { lines.append(line) }
+            formats += outputs.map(\.format)
         }
-        return found
+        var history = CaptureHistory()
+        do throws(CollectorPlanError) {
+            _ = try history.adopt(formats)
+        } catch {
+            lines.append(error.description)
+        }
+        return found + lines.map { line in
+            Diagnostic(
+                severity: .error, code: "SKN0304", position: mesh.mesh.position ?? SourcePosition(file: "meshConfig", line: 0, column: 0),
+                resource: mesh.mesh.id, field: "", message: line)
+        }
     }
 
     private static func diagnostic(

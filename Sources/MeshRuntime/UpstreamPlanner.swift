@@ -37,7 +37,7 @@ struct UpstreamPlanner {
         if assignment.clustersWithoutSlot + assignment.endpointsWithoutSlot > 0 {
             problems.append(
                 "\(assignment.clustersWithoutSlot) clusters and \(assignment.endpointsWithoutSlot) endpoints are beyond the "
-                    + "\(UpstreamState.clustersMaxDefault) and \(UpstreamState.endpointsMaxDefault) that are counted: limits and outlier detection do not work for them")
+                    + "\(shared.state.clustersMax) and \(shared.state.endpointsMax) that are counted: limits and outlier detection do not work for them")
         }
         let settings = clusters.map { OutlierSettings($0.outlier) }
         shared.judge.configure(

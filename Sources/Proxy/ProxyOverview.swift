@@ -7,7 +7,7 @@
 // Rules of the request path: no allocation once warm, no reference counting, no String, no existential. Connections and exchanges live in slabs
 // and name each other by generation-checked handles; nothing is freed before the end of the turn (`reap`), so pointers stay good within one.
 //
-// Files in the order of a request: `ListenerSocket`, `DownstreamReading`, `RequestForwarding`, `UpstreamPools`, `UpstreamReading`,
-// `ExchangeEnding`. `LocalReplies`, `Tunnelling` and `Timeouts` are the ways off that road.
+// Folders in the order of a request: `Worker` (the loop, listeners, configurations, bounds), `Downstream` (clients' bytes), `Request` (what is done with one before it
+// is sent, answers of our own included), `Attempts` (endpoint, limits, retries), `Upstream` (connections to endpoints), `Response`; `Tunnels` is the way off that road.
 //
-// Next file: `ProxyWorker.swift`.
+// Next file: `Worker/ProxyWorker.swift`.

@@ -249,8 +249,18 @@ extension RouteCompiler {
         let removalStart = builder.fieldTexts.count
         for name in removals { builder.fieldTexts.append(FieldText(name: builder.add(text: name))) }
         edits.removals = builder.range(removalStart, builder.fieldTexts.count)
+        var fields: [FieldText] = []
+        for (name, value) in additions {
+            guard let (program, plain) = addProgram(value) else {
+                report(
+                    .error, "SKN0316", position, rule.id, "headers",
+                    "the value of \"\(name)\", \"\(value)\", has an operator that is not known; known are \(Self.operatorNames). Write %% for a percent sign.")
+                continue
+            }
+            fields.append(FieldText(name: builder.add(text: name), value: builder.add(text: plain), program: program))
+        }
         let additionStart = builder.fieldTexts.count
-        for (name, value) in additions { builder.fieldTexts.append(FieldText(name: builder.add(text: name), value: builder.add(text: value))) }
+        builder.fieldTexts.append(contentsOf: fields)
         edits.additions = builder.range(additionStart, builder.fieldTexts.count)
         return edits
     }
@@ -281,9 +291,6 @@ extension RouteCompiler {
         guard value.utf8.allSatisfy({ $0 >= 32 && $0 != 127 || $0 == 9 }) else {
             report(.error, "SKN0311", position, rule.id, "headers", "the value of \"\(name)\" has a control character, which no header may carry (RFC 9110 5.5)")
             return false
-        }
-        if value.contains("%") {
-            report(.notice, "SKN0201", position, rule.id, "headers", "substitution of %OPERATORS% is accepted, not yet in effect: \"\(name)\" is sent as written")
         }
         return true
     }

@@ -111,6 +111,8 @@ public struct HeaderEdits: Sendable, BitwiseCopyable {
 struct FieldText: Sendable, BitwiseCopyable {
     var name = TableRange()
     var value = TableRange()
+    /// `HeaderValuePiece`s that make the value; none = `value` is it.
+    var program = TableRange()
 }
 
 /// CORS (fetch.spec.whatwg.org, as Envoy's filter does it).

@@ -46,7 +46,7 @@ public final class RoutingSnapshot: @unchecked Sendable {
             routes: place(builder.routes), destinations: place(builder.destinations), matches: place(builder.matches),
             named: place(builder.named), regexes: place(builder.regexes), clusterTable: place(builder.clusters),
             endpointTable: place(builder.endpoints), actionTable: place(builder.actions), mirrors: place(builder.mirrors),
-            statusCodes: place(builder.statusCodes), fieldTexts: place(builder.fieldTexts), corsTable: place(builder.cors),
+            statusCodes: place(builder.statusCodes), fieldTexts: place(builder.fieldTexts), headerPieces: place(builder.headerPieces), corsTable: place(builder.cors),
             originMatchers: place(builder.originMatchers), tcpRoutes: place(builder.tcpRoutes), capturedPorts: place(builder.capturedPorts),
             pathEntries: place(builder.pathEntries), pathLengths: place(builder.pathLengths), otherRoutes: place(builder.otherRoutes),
             ring: place(builder.ring), rateLimits: place(builder.rateLimits),
@@ -132,6 +132,7 @@ struct SnapshotBuilder: ~Copyable {
     var mirrors: [MirrorEntry] = []
     var statusCodes: [UInt16] = []
     var fieldTexts: [FieldText] = []
+    var headerPieces: [HeaderValuePiece] = []
     var cors: [CORSEntry] = []
     var originMatchers: [StringMatcher] = []
     var tcpRoutes: [TCPRouteEntry] = []

@@ -274,6 +274,7 @@ public struct RoutingTables: BitwiseCopyable {
     var mirrors: UnsafePointer<MirrorEntry>
     var statusCodes: UnsafePointer<UInt16>
     var fieldTexts: UnsafePointer<FieldText>
+    var headerPieces: UnsafePointer<HeaderValuePiece>
     var corsTable: UnsafePointer<CORSEntry>
     var originMatchers: UnsafePointer<StringMatcher>
     var tcpRoutes: UnsafePointer<TCPRouteEntry>

@@ -1,3 +1,4 @@
+internal import Primitives
 public import TelemetryModel
 
 /// The trace store: spans in, durable; traces, names and dependency links out. Any thread may call it.
@@ -202,6 +203,8 @@ public final class TraceStore: Sendable {
             let wanted = state.withLock { $0.headSpans }
             var done = 0
             while done < wanted, let compacted = compactOnce() { done += compacted }
+            // A quiet store needs the builder's memory again only in a while; a busy one at once.
+            if done > 0, done < configuration.headSpansMax / 2 { HeapMemory.giveBackFreePages() }
         }
         expire()
         merge()

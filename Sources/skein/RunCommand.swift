@@ -67,7 +67,8 @@ struct RunOptions: ParsableArguments {
         if workers < 0 || workers > 64 { throw ValidationError("--workers takes 0...64") }
     }
 
-    func runtimeOptions() -> RuntimeOptions {
+    /// `environment` gives the value of a variable.
+    func runtimeOptions(environment: (String) -> String? = Environment.value) -> RuntimeOptions {
         var options = RuntimeOptions()
         options.configPaths = config
         options.node = node
@@ -82,7 +83,7 @@ struct RunOptions: ParsableArguments {
         options.adminPort = adminPort
         options.readinessPort = readinessPort
         options.metricsPort = metricsPort
-        options.zipkinPort = zipkinPort ?? Environment.port("QUERY_PORT") ?? 9411
+        options.zipkinPort = zipkinPort ?? Environment.port("QUERY_PORT", in: environment) ?? 9411
         options.otlpPort = otlpPort
         options.drainSeconds = drainSeconds
         options.retentionSeconds = retentionDays > 36_500 ? 0 : retentionDays * 86_400
@@ -94,9 +95,10 @@ struct RunOptions: ParsableArguments {
 }
 
 enum Environment {
-    static func port(_ name: String) -> UInt16? {
-        unsafe getenv(name).flatMap { unsafe UInt16(String(cString: $0)) }
-    }
+    static func value(_ name: String) -> String? { unsafe getenv(name).map { unsafe String(cString: $0) } }
+
+    /// nil when the variable is not set or is no port: Kubernetes sets `QUERY_PORT=tcp://…` for a service named `query`.
+    static func port(_ name: String, in environment: (String) -> String? = value) -> UInt16? { environment(name).flatMap { UInt16($0) } }
 }
 
 struct RunCommand: ParsableCommand {

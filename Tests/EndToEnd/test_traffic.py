@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from conftest import Backend, access_log, free_port, http_get, mesh, wait_for
+from conftest import SKEIN, Backend, access_log, free_port, http_get, mesh, wait_for
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -658,3 +658,49 @@ def test_the_cookie_says_what_its_attributes_ask(start):
     skein = start(mesh(9, rule("  - " + ROUTE.strip() + "\n", host="two.local", name="two") .replace("web.local", "two.local") + service("two.local", [b.port for b in made]) + policy(text, host="two.local")))
     _, headers, _ = skein.get("/", host="two.local")
     assert re.fullmatch(r"who=[0-9a-f]{16}; Max-Age=60; Path=/; SameSite=Strict; Secure; HttpOnly", headers["set-cookie"])
+
+
+OPERATORS = """
+  - headers:
+      request:
+        set:
+          x-client: "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"
+          x-both: "a=%REQ(X-A)%, b=%REQ(x-none?x-b):3%; 100%%"
+          x-line: "%REQ(:METHOD)% %REQ(:PATH)% %REQ(:AUTHORITY)% %PROTOCOL%"
+          x-start: "t=%START_TIME(%s.%3f)%"
+        add:
+          x-nothing: "%REQ(x-none)%%RESP(x-a)%"
+          x-percent: "50%%"
+      response:
+        set:
+          x-from: "%UPSTREAM_HOST%"
+          x-code: "%RESPONSE_CODE% %RESP(x-answer)%"
+          x-echo: "%REQ(x-a)%"
+    route: [{destination: {host: web.local}}]
+"""
+
+
+@pytest.mark.parametrize("version", ["--http1.1", "--http2-prior-knowledge"])
+def test_header_values_say_what_envoys_operators_mean(start, version):
+    made = Backend(lambda line, body: b"HTTP/1.1 200 OK\r\nX-Answer: yes\r\nContent-Length: 2\r\n\r\nok")
+    skein = start(mesh(made.port, rule(OPERATORS)), arguments=["--workers", "1"])
+    before = time.time()
+    out = subprocess.run(
+        ["curl", "-s", "-D", "-", "-o", "/dev/null", version, "-H", "Host: web.local", "-H", "x-a: one", "-H", "x-b: twofold", "-H", "x-percent: 10",
+         f"http://127.0.0.1:{skein.ports['outbound']}/p?q=1"], capture_output=True, text=True, timeout=20).stdout.lower()
+    head = [(k.lower(), v) for k, v in made.requests[0][1]]
+    sent = dict(head)
+    assert sent[b"x-client"] == b"127.0.0.1" and sent[b"x-both"] == b"a=one, b=two; 100%"
+    assert sent[b"x-line"] == b"GET /p?q=1 web.local HTTP/" + (b"2" if "2" in version else b"1.1")
+    assert before - 1 < float(sent[b"x-start"].removeprefix(b"t=")) < time.time() + 1
+    # What comes to nothing is not sent.
+    assert b"x-nothing" not in sent and [v for k, v in head if k == b"x-percent"] == [b"10", b"50%"]
+    assert f"x-from: 127.0.0.1:{made.port}" in out and "x-code: 200 yes" in out and "x-echo: one" in out
+
+
+def test_unknown_operators_are_errors_with_the_known_ones(tmp_path):
+    path = tmp_path / "mesh.yaml"
+    for bad in ("%NOPE%", "50%", "%REQ()%", "%REQ(x):0%", "%START_TIME(%Y)%"):
+        path.write_text(mesh(1, rule('  - headers: {request: {set: {x: "' + bad + '"}}}\n    route: [{destination: {host: web.local}}]\n')))
+        out = subprocess.run([SKEIN, "validate", str(path)], capture_output=True, text=True)
+        assert out.returncode == 65 and re.search(r"mesh.yaml:\d+:\d+: error \[SKN0316\].*DOWNSTREAM_REMOTE_ADDRESS.*%%", out.stdout), (bad, out.stdout)

@@ -56,6 +56,13 @@ enum TestFiles {
         }
         return names.sorted()
     }
+
+    /// Paths of all Swift files below a directory.
+    static func sources(below directory: String) -> [String] {
+        names(in: directory).flatMap { name in
+            name.hasSuffix(".swift") ? ["\(directory)/\(name)"] : sources(below: "\(directory)/\(name)")
+        }
+    }
 }
 
 extension DiagnosticList {

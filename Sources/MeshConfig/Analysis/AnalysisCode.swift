@@ -135,6 +135,7 @@ public struct AnalysisCode: Sendable {
         AnalysisCode("SKN0313", "DelegateWithHosts", .warning, "A delegate with hosts of its own (analyze says SKN0353).", "Remove its hosts."),
         AnalysisCode("SKN0314", "RateLimitLeftOut", .warning, "A rate limit that cannot be counted and is left out.", "Change it as the message says."),
         AnalysisCode("SKN0315", "GatewayServersConflict", .warning, "Two Gateway servers share an address and port for different protocols; the later one is left out.", "Give one of them another port."),
+        AnalysisCode("SKN0316", "UnknownOperator", .error, "A header value with a command operator that is not known.", "Use one of those the message lists; write %% for a percent sign."),
     ]
 
     private static let analysis = [

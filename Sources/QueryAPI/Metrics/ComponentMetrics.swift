@@ -114,6 +114,9 @@ extension SelfMetrics {
                     "requests_refused_total", "Requests refused for their form, their size or the load.", .counter,
                     Double(statistics.requestsRefused.load(ordering: .relaxed))),
                 family(
+                    "requests_abandoned_total", "Requests taken and given up without an answer; the client got a 500.", .counter,
+                    Double(statistics.requestsAbandoned.load(ordering: .relaxed))),
+                family(
                     "accept_failures_total", "Connections that could not be taken.", .counter, Double(statistics.acceptFailures.load(ordering: .relaxed))),
                 family(
                     "streams_cut_total", "Readers of streamed answers disconnected for being slow.", .counter,

@@ -60,7 +60,13 @@ extension ProxyWorker {
         let edits = unsafe tables.responseEdits(destination: exchange.pointee.destination)
         for index in 0..<(unsafe tables.additionCount(edits)) {
             let (name, value) = unsafe tables.addition(edits, index)
-            unsafe add(&self, name, value)
+            guard let pieces = unsafe tables.pieces(edits, index) else {
+                unsafe add(&self, name, value)
+                continue
+            }
+            unsafe makeValue(pieces, exchange, isResponse: true)
+            // What comes to nothing is not sent, as in Envoy.
+            if !valueScratch.isEmpty { unsafe add(&self, name, valueScratch.readable) }
         }
         if unsafe exchange.pointee.flags.contains(.setsCookie) { unsafe addCookie(exchange, add) }
         guard unsafe exchange.pointee.flags.contains(.allowsOrigin) else { return }

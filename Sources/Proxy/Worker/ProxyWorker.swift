@@ -27,8 +27,8 @@ public final class SharedUpstreams: Sendable {
     /// Workers, to be asked for idle connections that another one needs. Set once, before the first request.
     let peers = Mutex<[WorkerHandle]>([])
 
-    public init(seed: UInt64) {
-        state = UpstreamState()
+    public init(seed: UInt64, state: UpstreamState = UpstreamState()) {
+        self.state = state
         judge = OutlierJudge(state: state, seed: seed)
     }
 
@@ -47,8 +47,17 @@ public final class WorkerHandle: Sendable {
     /// Configurations that the worker is done with. Freeing one, with its tables and regular expressions, takes longer than a worker may pause.
     private let retired = Mutex<[ProxyConfiguration]>([])
 
-    /// The worker: gives a configuration away.
-    func retire(_ configuration: ProxyConfiguration) { retired.withLock { $0.append(configuration) } }
+    /// The worker, between two turns: gives configurations away. The last reference of the worker's goes while it holds the lock, so that whoever takes
+    /// them from here, however soon, is the one who frees them.
+    func retire(_ configurations: inout [ProxyConfiguration]) {
+        retired.withLock { list in
+            list += configurations
+            configurations.removeAll(keepingCapacity: true)
+        }
+    }
+
+    /// Configurations that wait to be freed.
+    var retiredCount: Int { retired.withLock { $0.count } }
 
     /// The control thread, now and then: frees what the worker is done with.
     public func freeRetired() {
@@ -100,6 +109,8 @@ public struct ProxyWorker: ~Copyable {
     /// The configurations that requests still live under; `epoch` is the current one.
     var epochs: [Epoch] = []
     var epoch = 0
+    /// Configurations that ended during this turn; given away at its end, when no command still holds one.
+    var endedConfigurations: [ProxyConfiguration] = []
     /// Pools with requests waiting for a connection, in the order in which they began to wait.
     var waitingPools: [Int] = []
 
@@ -126,6 +137,8 @@ public struct ProxyWorker: ~Copyable {
     var answerScratch = ByteBuffer()
     var cookieScratch = ByteBuffer()
     var rateLimitScratch = ByteBuffer()
+    /// A header value made of pieces; whoever is given it copies it.
+    var valueScratch = ByteBuffer()
     /// Context of the request being begun.
     var traceContext = TraceContext()
 
@@ -289,6 +302,7 @@ public struct ProxyWorker: ~Copyable {
         closedDownstream.removeAll(keepingCapacity: true)
         for id in closedUpstream { upstreams.remove(id) }
         closedUpstream.removeAll(keepingCapacity: true)
+        if !endedConfigurations.isEmpty { handle.retire(&endedConfigurations) }
     }
 
     private func publish(_ turnStart: MonotonicInstant) {

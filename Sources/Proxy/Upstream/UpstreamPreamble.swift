@@ -19,7 +19,7 @@ extension ProxyWorker {
         }
     }
 
-    private static func appendProxyLine(_ isKnown: Bool, _ source: SocketEndpoint, _ target: SocketEndpoint, to output: inout ByteBuffer) {
+    static func appendProxyLine(_ isKnown: Bool, _ source: SocketEndpoint, _ target: SocketEndpoint, to output: inout ByteBuffer) {
         guard isKnown else {
             output.append("PROXY UNKNOWN\r\n")
             return
@@ -35,7 +35,7 @@ extension ProxyWorker {
         output.append("\r\n")
     }
 
-    private static func appendProxyHeader(_ isKnown: Bool, _ source: SocketEndpoint, _ target: SocketEndpoint, to output: inout ByteBuffer) {
+    static func appendProxyHeader(_ isKnown: Bool, _ source: SocketEndpoint, _ target: SocketEndpoint, to output: inout ByteBuffer) {
         func append(_ value: UInt64, bytes: Int) {
             for place in stride(from: bytes - 1, through: 0, by: -1) { output.append(byte: UInt8(truncatingIfNeeded: value >> UInt64(8 * place))) }
         }

@@ -68,7 +68,7 @@ extension ProxyWorker {
 
     private mutating func endEpochIfOver(_ index: Int) {
         guard index != epoch, epochs[index].exchanges == 0, !epochs[index].isOver else { return }
-        handle.retire(epochs[index].configuration)
+        endedConfigurations.append(epochs[index].configuration)
         // The current one stands in, so that nothing here holds the old one any longer.
         epochs[index] = epochs[epoch]
         epochs[index].poolOfEndpoint = []

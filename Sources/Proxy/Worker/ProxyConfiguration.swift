@@ -44,9 +44,9 @@ public struct TelemetryPlan: Sendable {
 
         public init() {}
 
-        /// The threshold for a percentage in 0...100.
+        /// The threshold for a percentage in 0...100; what is no number samples nothing.
         public static func threshold(percent: Double) -> UInt64 {
-            UInt64(max(0, min(100, percent)) / 100 * 4_294_967_296)
+            percent > 0 ? UInt64(min(100, percent) / 100 * 4_294_967_296) : 0
         }
     }
 

@@ -1,0 +1,252 @@
+internal import HTTP
+internal import Primitives
+internal import Routing
+internal import TelemetryModel
+
+/// The head as the upstream gets it: written anew from the parsed one, in the form of HTTP/1.1, with what this hop adds and without what was for it alone.
+extension ProxyWorker {
+    mutating func writeHead(
+        _ exchange: UnsafeMutablePointer<Exchange>, _ connection: UnsafeMutablePointer<DownstreamConnection>,
+        path: UnsafeRawBufferPointer, query: UnsafeRawBufferPointer, authority: UnsafeRawBufferPointer, isHTTPS: Bool
+    ) {
+        unsafe decideTrace(exchange)
+        let route = unsafe exchange.pointee.route
+        let rewrite = unsafe route >= 0 ? tables.actions(UInt32(route)).rewrite : RewriteEntry()
+        let edits = unsafe route >= 0 ? tables.requestEdits(destination: exchange.pointee.destination) : HeaderEdits()
+        let sentAuthority = unsafe tables.rewrittenAuthority(rewrite) ?? authority
+        // Each `exchange.pointee.requestHead` below is one inlined append to the same buffer.
+        unsafe exchange.pointee.requestHead.append(head.method)
+        unsafe exchange.pointee.requestHead.append(byte: UInt8(ascii: " "))
+        if rewrite.path == .unchanged {
+            unsafe exchange.pointee.requestHead.append(path)
+        } else {
+            unsafe tables.rewrite(rewrite, match: exchange.pointee.match, path: path, into: &exchange.pointee.requestHead)
+        }
+        unsafe exchange.pointee.requestHead.append(query)
+        let targetEnd = unsafe exchange.pointee.requestHead.count
+        unsafe exchange.pointee.requestHead.append(" HTTP/1.1\r\nHost: ")
+        unsafe exchange.pointee.requestHead.append(sentAuthority)
+        unsafe exchange.pointee.requestHead.append("\r\n")
+        let wantsUpgrade = unsafe exchange.pointee.flags.contains(.wantsUpgrade)
+        let listener = unsafe listeners[connection.pointee.listener].index
+        let isEdge = unsafe listener >= 0 && tables.listener(listener).isEdge
+        for index in 0..<head.fieldCount {
+            let name = unsafe head.field(index).name
+            if edits.isActive, unsafe tables.removes(edits, head.name(at: index)) { continue }
+            switch name {
+            case .other:
+                if head.connection.contains(.namesOthers), unsafe isNamedByConnection(head.name(at: index)) { continue }
+            case .envoyOther:
+                if unsafe isEdge || takeOverride(exchange, index) || Self.steersEnvoy(head.name(at: index)) { continue }
+                if rewrite.hasAuthority, unsafe ASCII.equal(head.name(at: index), ignoringCase: "x-envoy-original-host") { continue }
+            case .requestID:
+                // An empty one names nothing; ours follows.
+                if unsafe isEdge || head.value(at: index).isEmpty { continue }
+            case .forwardedProto:
+                if isEdge { continue }
+            case .host, .contentLength, .forwardedFor, .b3TraceID, .b3SpanID, .b3ParentSpanID, .b3Sampled, .b3Flags, .b3, .expect,
+                .envoyAttemptCount:
+                continue
+            case .envoyOriginalPath:
+                if rewrite.path != .unchanged { continue }
+            case .traceparent:
+                if plan.option == .useB3WithW3CPropagation { continue }
+            case .tracestate:
+                if plan.option == .useB3WithW3CPropagation, !traceContext.keepsTracestate { continue }
+            case .te:
+                // RFC 9110 10.1.4: TE is for one hop; `trailers` is what we can promise ourselves, as we forward them.
+                if unsafe listsTrailers(head.value(at: index)) {
+                    unsafe exchange.pointee.requestHead.append("TE: trailers\r\n")
+                }
+                continue
+            default:
+                if name.isHopByHop { continue }
+            }
+            unsafe Self.appendField(head, index, to: &exchange.pointee.requestHead)
+        }
+        if wantsUpgrade, let upgrade = unsafe head.value(of: .upgrade) {
+            unsafe exchange.pointee.requestHead.append("Connection: Upgrade\r\nUpgrade: ")
+            unsafe exchange.pointee.requestHead.append(upgrade)
+            unsafe exchange.pointee.requestHead.append("\r\n")
+        }
+        switch unsafe exchange.pointee.requestFraming {
+        case .length(let count):
+            unsafe exchange.pointee.requestHead.append("Content-Length: ")
+            unsafe exchange.pointee.requestHead.append(decimal: count)
+            unsafe exchange.pointee.requestHead.append("\r\n")
+        case .chunked: unsafe exchange.pointee.requestHead.append("Transfer-Encoding: chunked\r\n")
+        case .none:
+            // An explicit zero is kept: it means something for POST (RFC 9110 8.6).
+            if head.contentLength != nil { unsafe exchange.pointee.requestHead.append("Content-Length: 0\r\n") }
+        case .untilClose: break
+        }
+        let forwarded = unsafe appendForwarded(exchange, connection, isHTTPS: isHTTPS, isEdge: isEdge)
+        let requestID = unsafe isEdge || head.value(of: .requestID)?.isEmpty ?? true ? appendRequestID(exchange) : nil
+        unsafe appendTrace(exchange)
+        var original = 0..<0
+        if rewrite.path != .unchanged {
+            unsafe exchange.pointee.requestHead.append("X-Envoy-Original-Path: ")
+            let start = unsafe exchange.pointee.requestHead.count
+            unsafe exchange.pointee.requestHead.append(path)
+            unsafe exchange.pointee.requestHead.append(query)
+            original = unsafe start..<exchange.pointee.requestHead.count
+            unsafe exchange.pointee.requestHead.append("\r\n")
+        }
+        if rewrite.hasAuthority {
+            unsafe exchange.pointee.requestHead.append("X-Envoy-Original-Host: ")
+            unsafe exchange.pointee.requestHead.append(authority)
+            unsafe exchange.pointee.requestHead.append("\r\n")
+        }
+        if edits.isActive { unsafe appendAdditions(edits, exchange) }
+        unsafe appendExpectedTime(exchange)
+        unsafe exchange.pointee.headEnd = exchange.pointee.requestHead.count
+        unsafe recordHeadText(
+            exchange, targetEnd: targetEnd, original: original.isEmpty ? nil : original, query: query, authority: sentAuthority,
+            requestID: requestID, forwarded: forwarded, isHTTPS: isHTTPS)
+    }
+
+    /// Whether the field asks for time limits or retries of this request's own, which a workload may and its callers may not.
+    private func takeOverride(_ exchange: UnsafeMutablePointer<Exchange>, _ index: Int) -> Bool {
+        guard unsafe exchange.pointee.record.side == .outbound else { return false }
+        if unsafe !exchange.pointee.flags.contains(.hasOverrides) { unsafe exchange.pointee.overrides = RequestOverrides() }
+        guard unsafe exchange.pointee.overrides.take(head.name(at: index), head.value(at: index)) else { return false }
+        unsafe exchange.pointee.flags.insert(.hasOverrides)
+        return true
+    }
+
+    /// Time for the whole request; 0 = no limit.
+    func timeLimit(_ exchange: UnsafeMutablePointer<Exchange>, _ route: RouteEntry) -> UInt64 {
+        if unsafe exchange.pointee.flags.contains(.hasOverrides), let asked = unsafe exchange.pointee.overrides.timeoutMilliseconds { return asked * 1_000_000 }
+        return route.timeoutNanoseconds
+    }
+
+    private mutating func appendAdditions(_ edits: HeaderEdits, _ exchange: UnsafeMutablePointer<Exchange>) {
+        for index in 0..<(unsafe tables.additionCount(edits)) {
+            let (name, value) = unsafe tables.addition(edits, index)
+            if let pieces = unsafe tables.pieces(edits, index) {
+                unsafe makeValue(pieces, exchange, isResponse: false)
+                // What comes to nothing is not sent, as in Envoy.
+                if valueScratch.isEmpty { continue }
+                unsafe exchange.pointee.requestHead.append(name)
+                unsafe exchange.pointee.requestHead.append(": ")
+                unsafe exchange.pointee.requestHead.append(valueScratch.readable)
+                unsafe exchange.pointee.requestHead.append("\r\n")
+                continue
+            }
+            unsafe exchange.pointee.requestHead.append(name)
+            unsafe exchange.pointee.requestHead.append(": ")
+            unsafe exchange.pointee.requestHead.append(value)
+            unsafe exchange.pointee.requestHead.append("\r\n")
+        }
+    }
+
+    /// The time the request has, and each try of it, from the route and from what a gRPC client asks for.
+    private func appendExpectedTime(_ exchange: UnsafeMutablePointer<Exchange>) {
+        let route = unsafe exchange.pointee.route
+        guard route >= 0 else { return }
+        var whole = unsafe timeLimit(exchange, tables.route(UInt32(route)))
+        if let asked = unsafe grpcTimeout(exchange), whole == 0 || asked < whole { whole = asked }
+        var perTry = unsafe tables.actions(UInt32(route)).retry.perTryTimeoutNanoseconds
+        if unsafe exchange.pointee.flags.contains(.hasOverrides), let asked = unsafe exchange.pointee.overrides.perTryMilliseconds { perTry = asked * 1_000_000 }
+        // A try may not take longer than all of them (semantics 2.3).
+        if perTry > 0, whole == 0 || perTry < whole { unsafe exchange.pointee.perTryNanoseconds = perTry }
+        let expected = unsafe exchange.pointee.perTryNanoseconds > 0 ? exchange.pointee.perTryNanoseconds : whole
+        guard expected > 0 else { return }
+        unsafe exchange.pointee.requestHead.append("X-Envoy-Expected-Rq-Timeout-Ms: ")
+        unsafe exchange.pointee.requestHead.append(decimal: expected / 1_000_000)
+        unsafe exchange.pointee.requestHead.append("\r\n")
+    }
+
+    /// Further fields by which Envoy's internal callers steer it, and on the inbound side those that a request's own limits are asked for by: for one hop, or the next
+    /// proxy might obey.
+    private static func steersEnvoy(_ name: UnsafeRawBufferPointer) -> Bool {
+        let rest = unsafe UnsafeRawBufferPointer(rebasing: name[8...])
+        return switch rest.count {
+        case 7: unsafe ASCII.equal(rest, ignoringCase: "ip-tags")
+        case 8: unsafe ASCII.equal(rest, ignoringCase: "retry-on") || ASCII.equal(rest, ignoringCase: "internal")
+        case 11: unsafe ASCII.equal(rest, ignoringCase: "max-retries") || ASCII.equal(rest, ignoringCase: "force-trace")
+        case 12: unsafe ASCII.equal(rest, ignoringCase: "original-url")
+        case 13: unsafe ASCII.equal(rest, ignoringCase: "retry-grpc-on")
+        case 22:
+            unsafe ASCII.equal(rest, ignoringCase: "upstream-rq-timeout-ms") || ASCII.equal(rest, ignoringCase: "expected-rq-timeout-ms")
+                || ASCII.equal(rest, ignoringCase: "retriable-status-codes") || ASCII.equal(rest, ignoringCase: "retriable-header-names")
+                || ASCII.equal(rest, ignoringCase: "upstream-alt-stat-name")
+        case 24: unsafe ASCII.equal(rest, ignoringCase: "hedge-on-per-try-timeout")
+        case 30: unsafe ASCII.equal(rest, ignoringCase: "upstream-rq-per-try-timeout-ms")
+        case 32: unsafe ASCII.equal(rest, ignoringCase: "upstream-rq-timeout-alt-response")
+        default: false
+        }
+    }
+
+    private func listsTrailers(_ value: UnsafeRawBufferPointer) -> Bool {
+        var isListed = false
+        unsafe HeadParser.forEachListItem(value) { item in
+            if unsafe ASCII.equal(item, ignoringCase: "trailers") { isListed = true }
+        }
+        return isListed
+    }
+
+    func isNamedByConnection(_ name: UnsafeRawBufferPointer) -> Bool {
+        var isNamed = false
+        for index in 0..<head.fieldCount where unsafe head.field(index).name == .connection {
+            unsafe HeadParser.forEachListItem(head.value(at: index)) { item in
+                if unsafe ASCII.equalIgnoringCase(item, name) { isNamed = true }
+            }
+        }
+        return isNamed
+    }
+
+    /// Writes X-Forwarded-For and -Proto; returns where in `requestHead` the value of the first stands.
+    private func appendForwarded(
+        _ exchange: UnsafeMutablePointer<Exchange>, _ connection: UnsafeMutablePointer<DownstreamConnection>, isHTTPS: Bool, isEdge: Bool
+    ) -> Range<Int> {
+        unsafe exchange.pointee.requestHead.append("X-Forwarded-For: ")
+        let start = unsafe exchange.pointee.requestHead.count
+        for index in 0..<head.fieldCount where unsafe head.field(index).name == .forwardedFor {
+            unsafe exchange.pointee.requestHead.append(head.value(at: index))
+            unsafe exchange.pointee.requestHead.append(",")
+        }
+        unsafe Self.appendAddress(connection.pointee.remote, to: &exchange.pointee.requestHead)
+        let end = unsafe exchange.pointee.requestHead.count
+        unsafe exchange.pointee.requestHead.append("\r\n")
+        if isEdge || !head.has(.forwardedProto) {
+            unsafe exchange.pointee.requestHead.append(isHTTPS ? "X-Forwarded-Proto: https\r\n" : "X-Forwarded-Proto: http\r\n")
+        }
+        return start..<end
+    }
+
+    static func appendAddress(_ endpoint: SocketEndpoint, to buffer: inout ByteBuffer) {
+        guard endpoint.family == .ipv4 else {
+            // Rare, and not worth a formatter of its own: this one makes a String.
+            buffer.append(string: endpoint.addressText)
+            return
+        }
+        for octet in 0..<4 {
+            if octet > 0 { buffer.append(byte: UInt8(ascii: ".")) }
+            buffer.append(decimal: endpoint.low >> UInt64(24 - 8 * octet) & 255)
+        }
+    }
+
+    /// Writes an X-Request-Id of our own (a version 4 UUID); returns where it stands.
+    private mutating func appendRequestID(_ exchange: UnsafeMutablePointer<Exchange>) -> Range<Int> {
+        unsafe exchange.pointee.requestHead.append("X-Request-Id: ")
+        let start = unsafe exchange.pointee.requestHead.count
+        let high = identifierDraw.next() & 0xFFFF_FFFF_FFFF_0FFF | 0x4000
+        let low = identifierDraw.next() & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000
+        let out = unsafe exchange.pointee.requestHead.reserve(36).assumingMemoryBound(to: UInt8.self)
+        var position = 0
+        for digit in 0..<32 {
+            if digit == 8 || digit == 12 || digit == 16 || digit == 20 {
+                unsafe out[position] = UInt8(ascii: "-")
+                position += 1
+            }
+            let word = digit < 16 ? high : low
+            let nibble = UInt8(truncatingIfNeeded: word >> UInt64(60 - 4 * (digit & 15))) & 15
+            unsafe out[position] = nibble < 10 ? 48 + nibble : 87 + nibble
+            position += 1
+        }
+        unsafe exchange.pointee.requestHead.commit(36)
+        unsafe exchange.pointee.requestHead.append("\r\n")
+        return start..<start + 36
+    }
+}

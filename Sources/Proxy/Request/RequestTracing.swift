@@ -1,0 +1,100 @@
+internal import HTTP
+internal import Primitives
+internal import Routing
+internal import TelemetryModel
+
+/// What a request leaves behind: the trace context that it came with and goes on with, and the texts of its record.
+extension ProxyWorker {
+    /// Reads the incoming context and decides for this hop: an incoming decision always wins (semantics 2.10).
+    mutating func decideTrace(_ exchange: UnsafeMutablePointer<Exchange>) {
+        let side = unsafe exchange.pointee.record.side == .outbound ? plan.outbound : plan.inbound
+        let incoming = extractContext()
+        var context = incoming
+        if !context.hasIdentifiers {
+            context.traceID = TraceID(high: plan.uses128BitTraceIDs ? identifierDraw.next() : 0, low: identifierDraw.next() | 1)
+            context.spanID = .none
+            context.keepsTracestate = false
+        }
+        if context.decision == .none {
+            context.decision = (sampleDraw.next() >> 32) < side.samplingThreshold ? .accept : .reject
+        }
+        traceContext = context.child(SpanID(identifierDraw.next() | 1))
+        unsafe exchange.pointee.record.traceID = traceContext.traceID
+        unsafe exchange.pointee.record.spanID = traceContext.spanID
+        unsafe exchange.pointee.record.parentSpanID = traceContext.parentSpanID
+        unsafe exchange.pointee.record.isSampled = side.isTraced && (context.decision == .accept || context.decision == .debug)
+        unsafe exchange.pointee.record.isDebug = context.decision == .debug
+    }
+
+    private func extractContext() -> TraceContext {
+        // The common request carries none of them, and that is one comparison each.
+        guard head.has(.b3TraceID) || head.has(.b3) || head.has(.b3Sampled) || head.has(.b3Flags) || head.has(.traceparent) else {
+            return TraceContext()
+        }
+        return TraceContext.extract(
+            option: plan.option, b3: span(.b3), b3TraceID: span(.b3TraceID), b3SpanID: span(.b3SpanID),
+            b3ParentSpanID: span(.b3ParentSpanID), b3Sampled: span(.b3Sampled), b3Flags: span(.b3Flags), traceparent: span(.traceparent),
+            tracestate: span(.tracestate))
+    }
+
+    @_lifetime(borrow self)
+    private func span(_ name: HeaderName) -> RawSpan? {
+        guard let value = unsafe head.value(of: name) else { return nil }
+        return unsafe _overrideLifetime(RawSpan(_unsafeBytes: value), borrowing: self)
+    }
+
+    func appendTrace(_ exchange: UnsafeMutablePointer<Exchange>) {
+        for header in TraceHeader.allCases where traceContext.sends(header, option: plan.option) {
+            unsafe exchange.pointee.requestHead.append(header.name)
+            unsafe exchange.pointee.requestHead.append(": ")
+            let room = unsafe exchange.pointee.requestHead.reserve(TraceHeader.valueBytesMax)
+            let count = unsafe traceContext.write(header, into: UnsafeMutableRawBufferPointer(start: room, count: TraceHeader.valueBytesMax))
+            unsafe exchange.pointee.requestHead.commit(count)
+            unsafe exchange.pointee.requestHead.append("\r\n")
+        }
+    }
+
+    // MARK: Text of the record
+
+    mutating func recordHeadText(
+        _ exchange: UnsafeMutablePointer<Exchange>, targetEnd: Int, original: Range<Int>?, query: UnsafeRawBufferPointer,
+        authority: UnsafeRawBufferPointer, requestID: Range<Int>?, forwarded: Range<Int>, isHTTPS: Bool
+    ) {
+        guard unsafe needsRecord(exchange) else { return }
+        let written = unsafe exchange.pointee.requestHead.readable
+        let identifier = unsafe requestID.map { unsafe UnsafeRawBufferPointer(rebasing: written[$0]) } ?? head.value(of: .requestID)
+        // Path and query stand next to each other in the head just written.
+        let target = unsafe UnsafeRawBufferPointer(rebasing: written[head.method.count + 1..<targetEnd])
+        unsafe recordText(
+            exchange, original: original.map { unsafe UnsafeRawBufferPointer(rebasing: written[$0]) }, path: target, authority: authority, requestID: identifier,
+            forwardedFor: UnsafeRawBufferPointer(rebasing: written[forwarded]), isHTTPS: isHTTPS)
+    }
+
+    func needsRecord(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
+        let side = unsafe exchange.pointee.record.side == .outbound ? plan.outbound : plan.inbound
+        return unsafe side.isLogged || exchange.pointee.record.isSampled
+    }
+
+    /// The eight standard slots in the order of `RequestText`, then the captured request headers.
+    mutating func recordText(
+        _ exchange: UnsafeMutablePointer<Exchange>, original: UnsafeRawBufferPointer? = nil, path: UnsafeRawBufferPointer,
+        authority: UnsafeRawBufferPointer?,
+        requestID: UnsafeRawBufferPointer?, forwardedFor: UnsafeRawBufferPointer?, isHTTPS: Bool
+    ) {
+        let scheme: StaticString = isHTTPS ? "https" : "http"
+        unsafe exchange.pointee.append(text: head.method, limits: limits)
+        // As Envoy: the original path is recorded only where a rewrite changed it.
+        unsafe exchange.pointee.append(text: original, limits: limits)
+        unsafe exchange.pointee.append(text: path, limits: limits)
+        unsafe exchange.pointee.append(text: authority, limits: limits)
+        unsafe exchange.pointee.append(text: head.value(of: .userAgent), limits: limits)
+        unsafe exchange.pointee.append(text: requestID, limits: limits)
+        unsafe exchange.pointee.append(text: forwardedFor, limits: limits)
+        unsafe exchange.pointee.append(text: UnsafeRawBufferPointer(start: scheme.utf8Start, count: scheme.utf8CodeUnitCount), limits: limits)
+        for index in plan.requestHeaders.indices {
+            unsafe plan.requestHeaders[index].withUnsafeBytes { name in
+                unsafe exchange.pointee.append(text: head.value(named: name), limits: limits)
+            }
+        }
+    }
+}

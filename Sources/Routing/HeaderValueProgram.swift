@@ -1,0 +1,141 @@
+internal import MeshConfig
+internal import Primitives
+
+/// A piece of a header value that a rule sets: text, or one of Envoy's command operators ("Custom request/response headers").
+public struct HeaderValuePiece: Sendable, BitwiseCopyable {
+    public enum Kind: UInt8, Sendable, BitwiseCopyable {
+        case text
+        /// REQ and RESP; `:METHOD`, `:PATH` and `:AUTHORITY` too.
+        case requestField, responseField
+        case downstreamRemote, downstreamRemoteAddress, downstreamRemotePort
+        case downstreamLocal, downstreamLocalAddress, downstreamLocalPort
+        case upstreamHost, protocolName, responseCode
+        /// Seconds since 1970, and their fraction in three, six or nine digits.
+        case startSeconds, startMilliseconds, startMicroseconds, startNanoseconds
+    }
+
+    public var kind = Kind.text
+    /// The text, or the field's name in lower case.
+    var text = TableRange()
+    /// The field that stands in for one that is not there.
+    var alternative = TableRange()
+    /// Bytes of the value at most; 0 = all.
+    public var bytesMax: UInt32 = 0
+}
+
+extension RoutingTables {
+    /// The pieces of the n-th field to add; nil when its value is plain text.
+    public func pieces(_ edits: HeaderEdits, _ index: Int) -> Range<Int>? {
+        let range = unsafe fieldTexts[Int(edits.additions.start) + index].program
+        return range.count == 0 ? nil : range.indices
+    }
+
+    public func piece(_ index: Int) -> HeaderValuePiece { unsafe headerPieces[index] }
+    public func text(_ piece: HeaderValuePiece) -> UnsafeRawBufferPointer { unsafe bytes(piece.text) }
+    public func alternative(_ piece: HeaderValuePiece) -> UnsafeRawBufferPointer { unsafe bytes(piece.alternative) }
+}
+
+extension RouteCompiler {
+    private static let operators: [String: HeaderValuePiece.Kind] = [
+        "DOWNSTREAM_REMOTE_ADDRESS": .downstreamRemote, "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": .downstreamRemoteAddress,
+        "DOWNSTREAM_REMOTE_PORT": .downstreamRemotePort, "DOWNSTREAM_DIRECT_REMOTE_ADDRESS": .downstreamRemote,
+        "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT": .downstreamRemoteAddress, "DOWNSTREAM_LOCAL_ADDRESS": .downstreamLocal,
+        "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT": .downstreamLocalAddress, "DOWNSTREAM_LOCAL_PORT": .downstreamLocalPort, "UPSTREAM_HOST": .upstreamHost,
+        "UPSTREAM_REMOTE_ADDRESS": .upstreamHost, "PROTOCOL": .protocolName, "RESPONSE_CODE": .responseCode,
+    ]
+
+    static let operatorNames = (operators.keys.sorted() + ["REQ(NAME?OTHER):LENGTH", "RESP(NAME?OTHER):LENGTH", "START_TIME(%s.%3f)"]).joined(separator: ", ")
+
+    /// The pieces of a value, none when it is plain text; nil, with the reason, when an operator is none that is known here.
+    mutating func addProgram(_ value: String) -> (program: TableRange, plain: String)? {
+        guard value.contains("%") else { return (TableRange(), value) }
+        var pieces: [HeaderValuePiece] = []
+        var text = ""
+        func flush(_ builder: inout SnapshotBuilder) {
+            if text.isEmpty { return }
+            var piece = HeaderValuePiece()
+            piece.text = builder.add(text: text)
+            pieces.append(piece)
+            text = ""
+        }
+        var rest = Substring(value)
+        while let mark = rest.firstIndex(of: "%") {
+            text += rest[..<mark]
+            rest = rest[rest.index(after: mark)...]
+            if rest.first == "%" {
+                text += "%"
+                rest = rest.dropFirst()
+                continue
+            }
+            // An argument in parentheses may hold percent signs of its own.
+            var end = rest.startIndex
+            var depth = 0
+            while end < rest.endIndex, rest[end] != "%" || depth > 0 {
+                if rest[end] == "(" { depth += 1 }
+                if rest[end] == ")" { depth -= 1 }
+                end = rest.index(after: end)
+            }
+            guard end < rest.endIndex else { return nil }
+            flush(&builder)
+            guard let operation = operation(String(rest[..<end])) else { return nil }
+            pieces += operation
+            rest = rest[rest.index(after: end)...]
+        }
+        text += rest
+        if pieces.isEmpty { return (TableRange(), text) }
+        flush(&builder)
+        let start = builder.headerPieces.count
+        builder.headerPieces.append(contentsOf: pieces)
+        return (builder.range(start, builder.headerPieces.count), "")
+    }
+
+    private mutating func operation(_ text: String) -> [HeaderValuePiece]? {
+        if let kind = Self.operators[text] {
+            var piece = HeaderValuePiece()
+            piece.kind = kind
+            return [piece]
+        }
+        guard let open = text.firstIndex(of: "("), let close = text.lastIndex(of: ")"), open < close else { return nil }
+        let argument = text[text.index(after: open)..<close]
+        let tail = text[text.index(after: close)...]
+        switch text[..<open] {
+        case "REQ", "RESP":
+            var piece = HeaderValuePiece()
+            piece.kind = text.hasPrefix("REQ") ? .requestField : .responseField
+            let names = argument.split(separator: "?", maxSplits: 1).map { $0.lowercased() }
+            guard let name = names.first, !name.isEmpty else { return nil }
+            piece.text = builder.add(text: name)
+            if names.count == 2 { piece.alternative = builder.add(text: names[1]) }
+            if !tail.isEmpty {
+                guard tail.hasPrefix(":"), let length = UInt32(tail.dropFirst()), length > 0 else { return nil }
+                piece.bytesMax = length
+            }
+            return [piece]
+        case "START_TIME":
+            return tail.isEmpty ? startTime(argument) : nil
+        default: return nil
+        }
+    }
+
+    /// A pattern of `%s`, `%3f`, `%6f`, `%9f` and text.
+    private mutating func startTime(_ pattern: Substring) -> [HeaderValuePiece]? {
+        let kinds: [(String, HeaderValuePiece.Kind)] = [
+            ("%s", .startSeconds), ("%3f", .startMilliseconds), ("%6f", .startMicroseconds), ("%9f", .startNanoseconds),
+        ]
+        var pieces: [HeaderValuePiece] = []
+        var rest = pattern
+        while let first = rest.first {
+            var piece = HeaderValuePiece()
+            if let (name, kind) = kinds.first(where: { rest.hasPrefix($0.0) }) {
+                piece.kind = kind
+                rest = rest.dropFirst(name.count)
+            } else {
+                guard first != "%" else { return nil }
+                piece.text = builder.add(text: String(first))
+                rest = rest.dropFirst()
+            }
+            pieces.append(piece)
+        }
+        return pieces.isEmpty ? nil : pieces
+    }
+}

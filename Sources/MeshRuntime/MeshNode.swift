@@ -1,5 +1,6 @@
 internal import Collector
 internal import EventLoops
+internal import Glibc
 internal import HTTP
 internal import HTTPService
 internal import Logging
@@ -40,6 +41,8 @@ final class MeshNode {
     private var servers: [ServiceServer] = []
     private var saidDiskFull = false
     private var refusedDiskFull: UInt64 = 0
+    /// Host names without an answer and the reason that was said last.
+    private var unresolved: [String: String] = [:]
 
     init(options: RuntimeOptions, version: String, log: Logger) throws {
         self.options = options
@@ -80,6 +83,7 @@ final class MeshNode {
         limits.drainNanoseconds = min(options.drainSeconds, 86_400) * 1_000_000_000
         let workers = options.workers > 0 ? options.workers : min(16, ProcessResources.processorCount)
         limits.seriesMax = max(500, Self.seriesMax / workers)
+        try Self.checkListeners(first)
         let seed = options.seed ?? .random(in: 1...UInt64.max)
         let sharedUpstreams = SharedUpstreams(seed: seed)
         prober = try HealthProber(shared: sharedUpstreams)
@@ -103,7 +107,6 @@ final class MeshNode {
         let clusters = upstreams.metrics
         selfMetrics.register { clusters.samples() }
         shared.update(controller.status, first.routing, upstreams.live)
-        try checkListeners()
         guard proxy.hasAdopted(first.routing.generation, withinMilliseconds: Self.adoptionMilliseconds) else {
             throw StartError(status: SkeinProcess.systemError, lines: ["a worker thread did not start serving within \(Self.adoptionMilliseconds / 1000) s"])
         }
@@ -190,14 +193,16 @@ final class MeshNode {
     }
 
     /// A listener that cannot be opened at start is an error; after a reload it is reported and counted.
-    private func checkListeners() throws {
-        for plan in controller.current?.routing.listeners ?? [] {
+    private static func checkListeners(_ first: CompiledConfiguration) throws {
+        for plan in first.routing.listeners {
             do throws(SystemError) {
-                // The workers listen with SO_REUSEPORT, so our own socket succeeds beside theirs and fails where theirs did.
-                Socket.close(try Socket.listen(on: plan.endpoint, reusePort: true))
+                // Before the workers, and without SO_REUSEPORT: with it the kernel would give each of two proxies of one user half the
+                // connections to a port that both took, and say nothing.
+                Socket.close(try Socket.listen(on: plan.endpoint, reusePort: false))
             } catch {
                 throw StartError(
-                    status: SkeinProcess.systemError, lines: ["listener \(plan.name) on \(plan.endpoint): \(error)"])
+                    status: SkeinProcess.systemError,
+                    lines: ["listener \(plan.name) on \(plan.endpoint): \(error)" + (error.code == EADDRINUSE ? "; another process has the port" : "")])
             }
         }
     }
@@ -216,7 +221,13 @@ final class MeshNode {
 
     var summary: String {
         let listeners = controller.current?.routing.listeners.map { "\($0.name) \($0.endpoint)" } ?? []
-        let ports = servers.flatMap(\.endpoints).map(\.description)
+        let names = [
+            (options.zipkinPort, "Zipkin and page"), (options.otlpPort, "OTLP"), (options.adminPort, "admin"), (options.readinessPort, "readiness"),
+            (options.metricsPort, "metrics"),
+        ]
+        let ports = servers.flatMap(\.endpoints).map { endpoint in
+            [names.first { $0.0 == endpoint.port }?.1, endpoint.description].compactMap(\.self).joined(separator: " ")
+        }
         return (listeners + ports).joined(separator: ", ")
     }
 
@@ -238,7 +249,11 @@ final class MeshNode {
     /// Compiles again when names resolve differently.
     func adoptResolvedNames() {
         let (changed, failures) = resolver.takeChanges()
-        for (host, reason) in failures.sorted(by: { $0.key < $1.key }) { log.warning("cannot resolve \(host): \(reason)") }
+        // It is tried every two seconds and said once.
+        for (host, reason) in failures.sorted(by: { $0.key < $1.key }) where unresolved.updateValue(reason, forKey: host) != reason {
+            log.warning("cannot resolve \(host): \(reason)")
+        }
+        if changed { unresolved = unresolved.filter { resolver.answers[$0.key] == nil } }
         if changed, let compiled = controller.recompile(resolved: resolver.answers) { adopt(compiled) }
     }
 

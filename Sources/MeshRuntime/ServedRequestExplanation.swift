@@ -71,8 +71,14 @@ struct ServedRequestExplanation {
         add("flags", flags)
         add("details", record.details.text ?? "")
         add("request id", text(.requestID))
-        if !record.traceID.isNone { add("trace", "\(record.traceID)" + (record.isSampled ? "" : " (not sampled)")) }
+        if !record.traceID.isNone { add("trace", Self.text(record.traceID) + (record.isSampled ? "" : " (not sampled)")) }
         return RequestExplanation.Node(record.side == .outbound ? "outbound" : "inbound", line, facts)
+    }
+
+    private static func text(_ id: TraceID) -> String {
+        var digits: [UInt8] = []
+        HexCodec.append(id, to: &digits)
+        return String(decoding: digits, as: UTF8.self)
     }
 
     private static func milliseconds(_ nanoseconds: UInt64) -> String {
@@ -116,7 +122,7 @@ struct ServedRequestExplanation {
         for (key, value) in tags where key.hasPrefix("attempt.") {
             facts.append(RequestExplanation.Node("attempt \(key.dropFirst(8))", value + "; tried again"))
         }
-        facts.append(RequestExplanation.Node("trace", "\(span.traceID)"))
+        facts.append(RequestExplanation.Node("trace", text(span.traceID)))
         return RequestExplanation.Node(span.kind == .server ? "inbound (stored span)" : "outbound (stored span)", line, facts)
     }
 }

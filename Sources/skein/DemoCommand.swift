@@ -114,7 +114,7 @@ struct DemoCommand: ParsableCommand {
             heading("Type"),
             "  curl -x http://127.0.0.1:15001 http://productpage:9080/productpage",
             "  curl -H 'end-user: jason' -x http://127.0.0.1:15001 http://productpage:9080/productpage",
-            "  skein traces --service reviews             then: skein traces TRACE-ID",
+            "  skein traces --service reviews.bookinfo    then: skein traces TRACE-ID",
             "  skein logs -f --server 127.0.1.1:15000     requests of productpage's proxy, as they finish",
             "  tail -f \(directory)/access.log",
             "  prometheus --config.file Config/prometheus/quickstart.yml",

@@ -8,17 +8,19 @@ struct SkeinCommand: ParsableCommand {
         abstract: "Service-mesh proxy, telemetry collector and trace store in one program.",
         discussion: """
             EXAMPLES
-              skein run                               a collector: Zipkin on 9411, OTLP on 4318, metrics on 15090
-              skein run -c mesh/ --node productpage   a proxy for one workload, configured by Istio resources
-              skein validate mesh/                    check resources without starting anything
-              skein analyze --fix mesh/               what does not fit together; rewrite what is deprecated
+              skein run                               a collector: Zipkin 9411, OTLP 4318
+              skein run -c mesh/ --node productpage   a proxy beside one workload
+              skein validate mesh/                    check resources, start nothing
+              skein analyze --fix mesh/               what does not fit together
               skein explain -c mesh/ http://reviews/  where a request would go, and why
               skein logs -f --status 5xx              follow failing requests
               skein traces --service reviews          recent traces of a service
 
             EXIT CODES
-              0 success, 64 wrong usage, 65 bad input or configuration, 69 a server did not answer, 70 the system refused something,
-              79 analyze found something.
+              0   success                      69  a server did not answer
+              2   explain: nothing routes it   70  the system refused something
+              64  wrong usage                  79  analyze found something
+              65  bad input or configuration
             """,
         version: Version.text,
         subcommands: [RunCommand.self, ValidateCommand.self, AnalyzeCommand.self, ExplainCommand.self, CaptureCommand.self, LogsCommand.self, TracesCommand.self, DemoCommand.self, VersionCommand.self])

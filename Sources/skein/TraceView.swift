@@ -74,7 +74,7 @@ struct TraceView {
         }
         let width = Swift.min(60, lines.map { $0.0.count }.max() ?? 0)
         let total = Swift.max(1, end &- start)
-        var out = ["trace \(spans.first?.traceId ?? "-")  \(Self.when(start))  \(Self.duration(end &- start))  \(spans.count) spans"]
+        var out = ["trace \(spans.first?.traceId ?? "-")  \(Self.when(start))  \(Self.duration(end &- start))  \(spans.count) span\(spans.count == 1 ? "" : "s")"]
         for (label, span) in lines {
             let offset = Int(Double((span.timestamp ?? start) &- start) / Double(total) * 40)
             let length = Swift.max(1, Int(Double(span.duration ?? 0) / Double(total) * 40))

@@ -69,6 +69,22 @@ def test_a_request_is_one_trace_through_every_proxy(demo):
     assert all(s.get("parentId") in ids or s.get("parentId") == "e457b5a2e4d86bd1" for s in found)
 
 
+def test_what_the_demo_says_to_type_shows_something(demo):
+    """The newcomer types it literally: a service name that nobody has would be answered with nothing."""
+    said = (demo[1] / "out").read_text()
+    service = re.search(r"skein traces --service (\S+)", said)[1]
+    assert f"skein traces --service {service}" in (ROOT / "README.md").read_text()
+
+    def trace():
+        listed = subprocess.run([SKEIN, "traces", "--service", service], capture_output=True, text=True)
+        return re.search(r"^\d{4}-\S+ \S+ +([0-9a-f]{32}) ", listed.stdout, re.MULTILINE)
+
+    shown = subprocess.run([SKEIN, "traces", wait_for(trace, what=f"a trace of {service}")[1]], capture_output=True, text=True)
+    assert service in shown.stdout
+    logs = subprocess.run([SKEIN, "logs", *re.search(r"skein logs -f (--server \S+)", said)[1].split()], capture_output=True, text=True)
+    assert "/productpage" in logs.stdout
+
+
 def test_the_access_log_and_the_page_show_it(demo):
     _, directory = demo
     text = wait_for(lambda: (lambda t: t if "/productpage" in t else None)((directory / "access.log").read_text()), what="log lines")

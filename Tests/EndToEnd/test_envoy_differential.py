@@ -227,8 +227,11 @@ HOSTS = {
          rule(to=None, redirect={"path_redirect": "/default"}, response_headers_to_add=[sets("x-why", "moved")])]),
     "direct.local": (
         "  - match: [{uri: {prefix: /empty}}]\n    directResponse: {status: 204}\n"
+        + "  - match: [{uri: {prefix: /json}}]\n    directResponse: {status: 200, body: {string: '{}'}}\n    headers: {response: {set: {content-type: application/json}}}\n"
         + "  - directResponse: {status: 503, body: {string: closed}}\n    headers: {response: {set: {x-why: sunday}, add: {x-more: a}}}\n",
         [rule({"prefix": "/empty"}, to=None, direct_response={"status": 204}),
+         rule({"prefix": "/json"}, to=None, direct_response={"status": 200, "body": {"inline_string": "{}"}},
+              response_headers_to_add=[sets("content-type", "application/json")]),
          rule(to=None, direct_response={"status": 503, "body": {"inline_string": "closed"}}, response_headers_to_add=[sets("x-why", "sunday"), adds("x-more", "a")])]),
     "ops.local": (
         f"  - headers:\n      {yaml_operations('route', 6)}\n    route:\n    - destination: {{host: web.local}}\n      headers:\n        {yaml_operations('dest', 8)}\n",
@@ -503,6 +506,8 @@ case("redirect of POST", "redirect.local", "/308", method="POST", body=b"x" * 10
 case("redirect over h2", "redirect.local", "/308", http2=True)
 case("direct", "direct.local")
 case("direct empty", "direct.local", "/empty")
+case("direct with a type", "direct.local", "/json")
+case("direct with a type over h2", "direct.local", "/json", http2=True)
 case("direct HEAD", "direct.local", method="HEAD")
 case("direct over h2", "direct.local", http2=True)
 case("direct POST with a body", "direct.local", method="POST", body=b"x" * 1000)

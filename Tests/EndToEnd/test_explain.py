@@ -1,6 +1,7 @@
 """`skein explain`: what it says is what the proxy does."""
 
 import json
+import re
 import subprocess
 
 from conftest import SKEIN, Backend, free_port, mesh, wait_for
@@ -153,6 +154,8 @@ def test_a_served_request_attempt_by_attempt(start, tmp_path):
     text = explain_running(skein, "--request-id", failed).stdout
     lines = text.splitlines()
     assert lines[0].startswith("outbound") and "GET three.local/path -> 200" in lines[0], text
+    # As every other tool writes a trace id, to be pasted there.
+    assert any(re.fullmatch(r"\s+trace\s+[0-9a-f]{32}( \(not sampled\))?", line) for line in lines), text
     assert any("rule" in line and "retried" in line for line in lines), text
     attempts = [line.split() for line in lines if line.strip().startswith("attempt ")]
     assert attempts[-1][2].rstrip(":") == f"127.0.0.1:{good.port}", text

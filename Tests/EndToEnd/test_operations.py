@@ -133,6 +133,10 @@ def test_changed_files_are_noticed_and_bad_ones_refused(start):
     wait_for(lambda: "hots" in skein.log(), what="the reason in the log")
     assert skein.get("/")[2] == b"two"
     wait_for(lambda: skein.samples("skein_config_reload_failures_total") == 1, what="the failure counted")
+    # A format that nobody can write lines in is no reason to go on without a log.
+    (skein.config / "mesh.yaml").write_text(mesh(one.port).replace("%RESPONSE_FLAGS%", "%RESPONSE_FLAG%"))
+    wait_for(lambda: skein.samples("skein_config_reload_failures_total") == 2, what="the failure counted")
+    assert "RESPONSE_FLAG;" in skein.log() and skein.get("/")[2] == b"two"
     one.close()
     two.close()
 
@@ -291,6 +295,42 @@ def test_a_port_in_use_is_a_clear_error(start, tmp_path):
     skein = start()
     result = run("run", "--data", tmp_path, "--zipkin-port", skein.ports["zipkin"], "--outbound-port", 0, "--admin-port", 0, "--readiness-port", 0, "--metrics-port", 0, "--otlp-port", 0)
     assert result.returncode == 70 and str(skein.ports["zipkin"]) in result.stderr
+
+
+def test_a_proxy_port_in_use_is_an_error_and_not_half_of_the_connections(start, tmp_path):
+    skein = start()
+    result = run("run", "--data", tmp_path, "--outbound-port", skein.ports["outbound"], "--zipkin-port", 0, "--admin-port", 0, "--readiness-port", 0, "--metrics-port", 0, "--otlp-port", 0)
+    assert result.returncode == 70 and f"127.0.0.1:{skein.ports['outbound']}" in result.stderr and "another process" in result.stderr
+
+
+def test_the_ready_line_names_every_port(start):
+    skein = start()
+    ready = next(line for line in skein.log().splitlines() if "ready: " in line)
+    for name, port in (("outbound", "outbound"), ("Zipkin and page", "zipkin"), ("OTLP", "otlp"), ("admin", "admin"), ("readiness", "readiness"), ("metrics", "metrics")):
+        assert f"{name} 127.0.0.1:{skein.ports[port]}" in ready
+
+
+def test_access_log_formats_are_checked_where_they_stand(tmp_path):
+    """Also those that no Telemetry asks for yet; what Envoy accepts and this does not have is said, not refused."""
+    file = tmp_path / "mesh.yaml"
+    text = (
+        "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nspec:\n  meshConfig:\n    extensionProviders:\n    - name: good\n"
+        "      envoyFileAccessLog: {path: a, logFormat: {text: '%GRPC_STATUS% %UPSTREAM_PROTOCOL%'}}\n"
+    )
+    file.write_text(text)
+    result = run("validate", file)
+    assert result.returncode == 0 and re.search(r"mesh\.yaml:7:\d+: notice .*%UPSTREAM_PROTOCOL% accepted, not yet in effect", result.stdout), result.stdout
+    assert "GRPC_STATUS" not in result.stdout
+    file.write_text(text + "    - name: bad\n      envoyFileAccessLog:\n        path: b\n        logFormat:\n          labels: {code: '%RESPONSE_COD%'}\n")
+    result = run("validate", file)
+    assert result.returncode == 65 and re.search(r"mesh\.yaml:12:\d+: error .*provider bad: .*field code: .*RESPONSE_CODE", result.stdout), result.stdout
+
+
+def test_a_name_that_does_not_resolve_is_said_once(start):
+    skein = start(mesh(1, "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: gone}\nspec:\n  hosts: [no-such-name.invalid]\n"
+                       "  ports: [{number: 80, name: http, protocol: HTTP}]\n  resolution: DNS\n"))
+    wait_for(lambda: skein.samples("skein_dns_failures_total") >= 3, what="three attempts")
+    assert skein.log().count("cannot resolve no-such-name.invalid") == 1
 
 
 def test_running_out_of_descriptors_is_survived_and_counted(start):

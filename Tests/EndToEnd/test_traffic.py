@@ -289,6 +289,9 @@ def test_redirects_and_direct_responses(start):
   - match: [{uri: {prefix: /direct}}]
     directResponse: {status: 503, body: {string: "closed for today"}}
     headers: {response: {set: {x-why: sunday}}}
+  - match: [{uri: {prefix: /json}}]
+    directResponse: {status: 200, body: {string: "{}"}}
+    headers: {response: {set: {content-type: application/json}}}
 """
         + ROUTE.replace("    route", "  - route")
     )
@@ -299,6 +302,12 @@ def test_redirects_and_direct_responses(start):
     assert skein.get("/port")[1]["location"] == "http://web.local:8443/port"
     code, headers, body = skein.get("/direct")
     assert (code, body, headers["x-why"]) == (503, b"closed for today", "sunday")
+    # A type that the configuration gives is the only one.
+    types = [line for line in skein.raw(b"GET /json HTTP/1.1\r\nHost: web.local\r\nConnection: close\r\n\r\n").lower().split(b"\r\n") if line.startswith(b"content-type")]
+    assert types == [b"content-type: application/json"]
+    ours = subprocess.run(
+        ["curl", "-s", "-i", "--http2-prior-knowledge", "-H", "Host: web.local", f"http://127.0.0.1:{skein.ports['outbound']}/json"], capture_output=True, text=True)
+    assert ours.stdout.count("content-type:") == 1 and "content-type: application/json" in ours.stdout
     assert not backend.requests
 
 

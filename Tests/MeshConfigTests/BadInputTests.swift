@@ -47,6 +47,14 @@ import Testing
         #expect(diagnostic.text == "a\"b.yaml:3:4: error [SKN0101] K n/x spec.a: tab here  [31m ")
     }
 
+    /// istioctl takes the mesh's settings without metadata, and Istio's documentation shows them so.
+    @Test func theMeshSettingsNeedNoName() {
+        let (mesh, diagnostics) = TestFiles.load(
+            "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nspec:\n  meshConfig: {accessLogFile: /dev/stdout}\n")
+        #expect(!diagnostics.hasErrors)
+        #expect(mesh.mesh.accessLogFile == "/dev/stdout")
+    }
+
     @Test func aHundredThousandMistakesAreFast() {
         let text = TestFiles.resource("IstioOperator", "meshConfig:\n" + (0..<60_000).map { "  acessLog\($0): 1" }.joined(separator: "\n"))
         let (_, diagnostics) = TestFiles.load(text)

@@ -1,3 +1,4 @@
+import Primitives
 import TelemetryModel
 import TelemetryWire
 import Testing
@@ -52,21 +53,21 @@ import Testing
         ("%RESPONSE_DURATION% %RESPONSE_TX_DURATION%", "11 1"), ("%COMMON_DURATION(US_TX_BEG:US_RX_BEG:us)%", "9900"),
         ("%COMMON_DURATION(US_CX_BEG:US_CX_END:ms)%", "-"), ("%UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT% %UPSTREAM_LOCAL_PORT%", "2001:db8::1 55000"),
         ("%TRACE_ID% %SPAN_ID%", "0000000000000abc 0000000000000def"), ("100%% %UPSTREAM_REQUEST_ATTEMPT_COUNT%", "100% 1"),
-        ("%DYNAMIC_METADATA(a:b)%%FILTER_STATE(x):5%", "--"), ("%RESPONSE_FLAGS_LONG%", "-"),
+        ("%DYNAMIC_METADATA(a:b)%%FILTER_STATE(x):5%", "--"), ("%RESPONSE_FLAGS_LONG%", "-"), ("%STREAM_ID% %DOWNSTREAM_DIRECT_LOCAL_ADDRESS%", "id-1 10.0.0.2:9080"),
     ])
     func operators(_ format: String, _ expected: String) throws {
         #expect(try text(format) == expected)
     }
 
     @Test func hostnameAndEnvironmentAreConstants() throws {
-        let format = try AccessLogFormat.text("%HOSTNAME% %ENVIRONMENT(POD)% %ENVIRONMENT(NONE)%", hostname: "h1", environment: ["POD": "p"])
+        let format = try AccessLogFormat.text("%HOSTNAME% %ENVIRONMENT(POD)% %ENVIRONMENT(NONE)%", hostname: "h1", environment: { $0 == "POD" ? "p" : nil })
         #expect(try line(format) == "h1 p -\n")
     }
 
     @Test(arguments: [
         ("a %RESPONSE_COD%", 3, "RESPONSE_CODE"), ("%REQ%", 1, "header name"), ("%REQ(X)", 1, "closing"), ("%DURATION", 1, "written"), ("50%", 3, "written"),
         ("%REQ(X):0%", 1, "above 0"), ("%COMMON_DURATION(A:B:ms)%", 1, "DS_RX_BEG"), ("%START_TIME(%Q)%", 1, "specifier"), ("%REQ(A?B?C)%", 1, "two"),
-        ("%NONSENSE_ENTIRELY_UNLIKE%", 1, "unknown operator"),
+        ("%NONSENSE_ENTIRELY_UNLIKE%", 1, "unknown operator"), ("%GRPC_STATUS(LOUD)%", 1, "SNAKE_STRING"),
     ])
     func badFormatsSayWhereAndWhat(_ format: String, _ column: Int, _ hint: String) {
         do throws(AccessLogFormatError) {
@@ -93,6 +94,55 @@ import Testing
         record.responseCode = 0
         record.protocolVersion = .http2
         #expect(try line(.text("%RESPONSE_FLAGS% %RESPONSE_FLAGS_LONG% %RESPONSE_CODE% %PROTOCOL%"), record) == "UH,URX NoHealthyUpstream,UpstreamRetryLimitExceeded 0 HTTP/2\n")
+    }
+
+    /// gRPC's outcome is not the HTTP status: a log without it says 200 to every failed call.
+    @Test func grpcStatusHasItsThreeForms() throws {
+        let format = "%GRPC_STATUS% %GRPC_STATUS(SNAKE_STRING)% %GRPC_STATUS(NUMBER)% %GRPC_STATUS_NUMBER%"
+        var record = exampleRecord()
+        #expect(try line(.text(format), record) == "- - - -\n")
+        record.grpcStatus = 14
+        #expect(try line(.text(format), record) == "Unavailable UNAVAILABLE 14 14\n")
+        #expect(try line(.json([("s", "%GRPC_STATUS%"), ("n", "%GRPC_STATUS_NUMBER%")]), record) == #"{"s":"Unavailable","n":14}"# + "\n")
+        record.grpcStatus = 99
+        #expect(try line(.text(format), record) == "99 99 99 99\n")
+    }
+
+    @Test func everyEndpointThatWasTriedIsNamedInOrder() throws {
+        var record = exampleRecord()
+        record.earlierAttempts = 2
+        var first = AttemptRecord()
+        first.endpoint = SocketEndpoint(ipv4: 0x0A00_0009, port: 1)
+        var second = AttemptRecord()
+        second.endpoint = SocketEndpoint(ipv6High: 0x2001_0db8_0000_0000, ipv6Low: 9, port: 2)
+        let entry = recordBytes(record, exampleTexts) + [first, second].flatMap { attempt in
+            let bytes = unsafe withUnsafeBytes(of: attempt) { unsafe Array($0) }
+            return bytes + [UInt8](repeating: 0, count: MemoryLayout<AttemptRecord>.stride - bytes.count)
+        }
+        let format = try AccessLogFormat.text("%UPSTREAM_HOSTS_ATTEMPTED%")
+        var bytes: [UInt8] = []
+        if let view = unsafe RequestRecordView(entry.span.bytes) {
+            format.program(capture: format.headers).append(view, names: exampleNames, emitUnixNanoseconds: 0, to: &bytes)
+        }
+        #expect(String(decoding: bytes, as: UTF8.self) == "10.0.0.9:1,[2001:db8::9]:2,10.0.0.3:9080\n")
+        record = exampleRecord()
+        #expect(try line(format, record) == "10.0.0.3:9080\n")
+        record.upstreamRemote = SocketEndpoint()
+        #expect(try line(format, record) == "-\n")
+    }
+
+    @Test func aRefusedConnectionHasItsReason() throws {
+        var record = exampleRecord()
+        record.details = .connectionRefusedBeforeResponse
+        #expect(try line(.text("%UPSTREAM_TRANSPORT_FAILURE_REASON%"), record) == "delayed_connect_error:_Connection_refused\n")
+    }
+
+    /// Envoy accepts them; a configuration that names one must not be refused, nor the user left to wonder at the dashes.
+    @Test func operatorsNotInEffectAreAcceptedAndNamed() throws {
+        let format = try AccessLogFormat.text("%PATH(WQ:ORIG)% %UPSTREAM_PROTOCOL% %PATH(WQ:ORIG)% %DOWNSTREAM_PEER_URI_SAN% %REQUEST_HEADER(USER-AGENT)%")
+        #expect(format.notInEffect == ["PATH", "UPSTREAM_PROTOCOL"])
+        #expect(try line(format) == "- - - - curl/8\n")
+        #expect(try AccessLogFormat.json([("a", "%UNIQUE_ID%"), ("b", "%UNIQUE_ID%%DURATION%")]).notInEffect == ["UNIQUE_ID"])
     }
 
     @Test func headersThatTheFormatNeedsAreCapturedInTheirSlots() throws {

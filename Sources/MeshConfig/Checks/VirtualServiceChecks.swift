@@ -212,6 +212,9 @@ extension Findings {
             if !abort.has("httpStatus"), !abort.has("grpcStatus"), !abort.has("http2Error") {
                 error(abort.position, abort.path, "httpStatus or grpcStatus is required")
             }
+            if abort.has("http2Error") {
+                error(abort.position("http2Error"), "\(abort.path).http2Error", "Istio refuses HTTP/2 errors as faults too; write httpStatus or grpcStatus")
+            }
             range(abort, "httpStatus", 200...599)
             if let percentage = abort.child("percentage") { percent(percentage, "value") }
         }

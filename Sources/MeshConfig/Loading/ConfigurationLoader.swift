@@ -204,13 +204,16 @@ struct ConfigurationLoader {
             findings.error(
                 SourcePosition(file: reader.file, line: pair.keyLine, column: pair.keyColumn), String(pair.key.prefix(64)), text, code: .unknownField)
         }
+        // The mesh's own settings are one object, and istioctl takes them without a name.
+        let isNamed = reader.string("kind") != "IstioOperator"
         guard let metadata else {
+            guard isNamed else { return }
             findings.error(reader.position("metadata"), "metadata", "metadata is required: {name: NAME}")
             return
         }
         for name in ["name", "namespace"] {
             guard let node = metadata.node(name) else {
-                if name == "name" { findings.error(metadata.position, "metadata.name", "name is required") }
+                if name == "name", isNamed { findings.error(metadata.position, "metadata.name", "name is required") }
                 continue
             }
             let position = SourcePosition(file: reader.file, line: node.line, column: node.column)

@@ -96,16 +96,18 @@ public struct ExtensionProvider: Sendable {
 
     public var name: String
     public var position: SourcePosition
+    /// Of an access log's format, where it has one.
+    public var logFormatPosition: SourcePosition
     public var configuration: Configuration
 
     static let builtIn: [String: ExtensionProvider] = {
         let position = SourcePosition(file: "built-in", line: 0, column: 0)
         return [
             "envoy": ExtensionProvider(
-                name: "envoy", position: position,
+                name: "envoy", position: position, logFormatPosition: position,
                 configuration: .envoyFileAccessLog(
                     FileAccessLog(path: "/dev/stdout", format: .inherited, omitEmptyValues: false))),
-            "prometheus": ExtensionProvider(name: "prometheus", position: position, configuration: .prometheus),
+            "prometheus": ExtensionProvider(name: "prometheus", position: position, logFormatPosition: position, configuration: .prometheus),
         ]
     }()
 }

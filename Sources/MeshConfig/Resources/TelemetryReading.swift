@@ -66,7 +66,9 @@ extension MeshSettings {
 extension ExtensionProvider {
     init(reader: NodeReader) {
         self.init(
-            name: reader.string("name") ?? "", position: reader.position, configuration: ExtensionProvider.configuration(reader))
+            name: reader.string("name") ?? "", position: reader.position,
+            logFormatPosition: reader.child("envoyFileAccessLog")?.child("logFormat")?.position ?? reader.position,
+            configuration: ExtensionProvider.configuration(reader))
     }
 
     private static func configuration(_ reader: NodeReader) -> Configuration {

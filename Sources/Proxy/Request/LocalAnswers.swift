@@ -77,6 +77,18 @@ extension ProxyWorker {
         }
     }
 
+    /// Whether the configuration names the type of our own answer's body (`headers: {response: {set: {content-type: …}}}`), as Envoy takes it:
+    /// text/plain is only what an answer has that says nothing else.
+    func addsContentType(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
+        guard unsafe exchange.pointee.flags.contains(.editsResponse), unsafe exchange.pointee.route >= 0 else { return false }
+        let tables = unsafe tables(exchange)
+        let edits = unsafe tables.responseEdits(destination: exchange.pointee.destination)
+        for index in 0..<(unsafe tables.additionCount(edits)) {
+            if unsafe ASCII.equal(tables.addition(edits, index).0, ignoringCase: "content-type") { return true }
+        }
+        return false
+    }
+
     private mutating func addCookie(
         _ exchange: UnsafeMutablePointer<Exchange>, _ add: (inout Self, UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Void
     ) {

@@ -100,7 +100,7 @@ extension ProxyWorker {
             localReplyScratch.append(decimal: UInt64(body.count))
         }
         localReplyScratch.append("\r\n")
-        if body.count > 0 { localReplyScratch.append("Content-Type: text/plain\r\n") }
+        if body.count > 0, unsafe !addsContentType(exchange) { localReplyScratch.append("Content-Type: text/plain\r\n") }
         if unsafe exchange.pointee.flags.contains(.hasLocation) {
             localReplyScratch.append("Location: ")
             unsafe localReplyScratch.append(answerScratch.readable)
@@ -159,7 +159,7 @@ extension ProxyWorker {
             if body.count > 0 { unsafe fieldList.add("grpc-message", body) }
         } else {
             if status != 204 { fieldList.add("content-length", decimal: UInt64(body.count)) }
-            if body.count > 0 { fieldList.add("content-type", "text/plain") }
+            if body.count > 0, unsafe !addsContentType(exchange) { fieldList.add("content-type", "text/plain") }
         }
         addDate()
         fieldList.add("server", "skein")

@@ -37,39 +37,45 @@ public struct AccessLogFormat: Sendable {
     let style: Style
     /// The headers that the workers must capture for this format, beyond those in every record.
     public let headers: HeaderCapture
+    /// Operators of the format that Envoy knows and that always print as missing here, each once.
+    public let notInEffect: [String]
 
     /// A text line. A line feed is added when the format does not end in one, as Istio does.
     public static func text(
-        _ format: String, hostname: String = "", environment: [String: String] = [:]
+        _ format: String, hostname: String = "", environment: (String) -> String? = { _ in nil }
     ) throws(AccessLogFormatError) -> AccessLogFormat {
         let line = format.hasSuffix("\n") ? format : format + "\n"
-        var parser = AccessLogFormatParser(line, hostname: hostname, environment: environment)
-        return AccessLogFormat([Field(prefix: [], pieces: try parser.pieces())], .text)
+        var parser = AccessLogFormatParser(line, hostname: hostname)
+        let pieces = try parser.pieces(environment)
+        return AccessLogFormat([Field(prefix: [], pieces: pieces)], .text, notInEffect: parser.notInEffect)
     }
 
     /// One JSON object a line, its keys in the order given. A template that is one operator yields a number, a string or null when
     /// `typed`, else always a string with `-` for what is missing. At least one field.
     public static func json(
-        _ templates: [(key: String, template: String)], typed: Bool = true, hostname: String = "", environment: [String: String] = [:]
+        _ templates: [(key: String, template: String)], typed: Bool = true, hostname: String = "", environment: (String) -> String? = { _ in nil }
     ) throws(AccessLogFormatError) -> AccessLogFormat {
         guard !templates.isEmpty else { throw AccessLogFormatError(column: 1, message: "a JSON format needs at least one field") }
         var fields: [Field] = []
+        var notInEffect: [String] = []
         for (index, (key, template)) in templates.enumerated() {
             var prefix: [UInt8] = [index == 0 ? UInt8(ascii: "{") : UInt8(ascii: ","), UInt8(ascii: "\"")]
             prefix.append(jsonEscaping: key)
             prefix.append(ascii: "\":")
-            var parser = AccessLogFormatParser(template, hostname: hostname, environment: environment)
+            var parser = AccessLogFormatParser(template, hostname: hostname)
             do throws(AccessLogFormatError) {
-                fields.append(Field(prefix: prefix, pieces: try parser.pieces()))
+                fields.append(Field(prefix: prefix, pieces: try parser.pieces(environment)))
+                notInEffect += parser.notInEffect.filter { !notInEffect.contains($0) }
             } catch {
                 throw AccessLogFormatError(column: error.column, message: "field \(key): \(error.message)")
             }
         }
-        return AccessLogFormat(fields, typed ? .typedJSON : .stringJSON)
+        return AccessLogFormat(fields, typed ? .typedJSON : .stringJSON, notInEffect: notInEffect)
     }
 
-    private init(_ fields: [Field], _ style: Style) {
+    private init(_ fields: [Field], _ style: Style, notInEffect: [String]) {
         self.fields = fields
+        self.notInEffect = notInEffect
         self.style = style
         var capture = HeaderCapture()
         for field in fields {

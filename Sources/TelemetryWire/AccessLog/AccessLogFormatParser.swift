@@ -4,16 +4,16 @@ import TelemetryModel
 struct AccessLogFormatParser {
     private let bytes: [UInt8]
     private let hostname: String
-    private let environment: [String: String]
+    /// Operators that print as missing whatever happens, each once.
+    private(set) var notInEffect: [String] = []
     private var at = 0
 
-    init(_ format: String, hostname: String, environment: [String: String]) {
+    init(_ format: String, hostname: String) {
         bytes = Array(format.utf8)
         self.hostname = hostname
-        self.environment = environment
     }
 
-    mutating func pieces() throws(AccessLogFormatError) -> [AccessLogFormat.Piece] {
+    mutating func pieces(_ environment: (String) -> String?) throws(AccessLogFormatError) -> [AccessLogFormat.Piece] {
         var pieces: [AccessLogFormat.Piece] = []
         var literal: [UInt8] = []
         while at < bytes.count {
@@ -26,14 +26,14 @@ struct AccessLogFormatParser {
             } else {
                 if !literal.isEmpty { pieces.append(.fixed(.literal(literal))) }
                 literal = []
-                pieces.append(try command())
+                pieces.append(try command(environment))
             }
         }
         if !literal.isEmpty { pieces.append(.fixed(.literal(literal))) }
         return pieces
     }
 
-    private mutating func command() throws(AccessLogFormatError) -> AccessLogFormat.Piece {
+    private mutating func command(_ environment: (String) -> String?) throws(AccessLogFormatError) -> AccessLogFormat.Piece {
         let start = at
         func fail(_ message: String) -> AccessLogFormatError { AccessLogFormatError(column: start + 1, message: message) }
         at += 1
@@ -61,7 +61,7 @@ struct AccessLogFormatParser {
             throw fail("an operator is written %NAME%, %NAME(argument)% or %NAME(argument):length%; a percent sign is %%")
         }
         at += 1
-        return try piece(name, argument, maxBytes, start)
+        return try piece(name, argument, maxBytes, start, environment)
     }
 
     private func byte(_ index: Int) -> UInt8 { index < bytes.count ? bytes[index] : 0 }
@@ -72,21 +72,21 @@ struct AccessLogFormatParser {
         return String(decoding: bytes[start..<at], as: UTF8.self)
     }
 
-    private func piece(
-        _ name: String, _ argument: String?, _ maxBytes: Int, _ start: Int
+    private mutating func piece(
+        _ name: String, _ argument: String?, _ maxBytes: Int, _ start: Int, _ environment: (String) -> String?
     ) throws(AccessLogFormatError) -> AccessLogFormat.Piece {
         func fail(_ message: String) -> AccessLogFormatError { AccessLogFormatError(column: start + 1, message: message) }
         switch name {
-        case "REQ", "RESP", "TRAILER", "REQ_WITHOUT_QUERY":
+        case "REQ", "RESP", "TRAILER", "REQ_WITHOUT_QUERY", "REQUEST_HEADER", "RESPONSE_HEADER", "RESPONSE_TRAILER":
             guard let argument, !argument.isEmpty else { throw fail("\(name) needs a header name, as in %\(name)(USER-AGENT)%") }
             let names = argument.lowercased().split(separator: "?", omittingEmptySubsequences: false).map(String.init)
             guard names.count <= 2, names.allSatisfy({ !$0.isEmpty }) else { throw fail("\(name) takes one header name, or two as in (FIRST?SECOND)") }
             let second = names.count > 1 ? names[1] : nil
             switch name {
-            case "REQ": return .requestHeader(first: names[0], second: second, maxBytes: maxBytes)
-            case "RESP": return .responseHeader(first: names[0], second: second, maxBytes: maxBytes)
+            case "REQ", "REQUEST_HEADER": return .requestHeader(first: names[0], second: second, maxBytes: maxBytes)
+            case "RESP", "RESPONSE_HEADER": return .responseHeader(first: names[0], second: second, maxBytes: maxBytes)
             case "REQ_WITHOUT_QUERY": return .fixed(.pathWithoutQuery(maxBytes: maxBytes))
-            default: return .fixed(.absent)
+            default: return absent(name)
             }
         case "START_TIME", "EMIT_TIME":
             let pattern = Array((argument ?? "").utf8)
@@ -94,16 +94,28 @@ struct AccessLogFormatParser {
                 throw fail("unknown specifier in the time format of \(name); known are \(AccessLogTime.specifiers)")
             }
             return .fixed(name == "START_TIME" ? .startTime(pattern: pattern) : .emitTime(pattern: pattern))
+        case "GRPC_STATUS":
+            guard let form = AccessLogOperator.GRPCStatusForm(rawValue: argument ?? "CAMEL_STRING") else {
+                throw fail("GRPC_STATUS takes CAMEL_STRING, SNAKE_STRING or NUMBER")
+            }
+            return .fixed(.grpcStatus(form))
         case "COMMON_DURATION": return .fixed(try commonDuration(argument ?? "", fail))
         case "HOSTNAME": return .fixed(hostname.isEmpty ? .absent : .literal(Array(hostname.utf8)))
         case "ENVIRONMENT":
             guard let argument, !argument.isEmpty else { throw fail("ENVIRONMENT needs a variable's name, as in %ENVIRONMENT(POD_NAME)%") }
-            return .fixed(environment[argument].map { .literal(Array($0.utf8.prefix(maxBytes))) } ?? .absent)
+            return .fixed(environment(argument).map { .literal(Array($0.utf8.prefix(maxBytes))) } ?? .absent)
         default:
+            // Not of TLS: what these print, they print as missing for plain text in Envoy too.
+            if AccessLogOperator.missingWithoutTLS.contains(name) { return .fixed(.absent) }
             if let known = AccessLogOperator.plain[name] { return .fixed(known) }
-            if AccessLogOperator.withArgument.contains(name) { return .fixed(.absent) }
+            if AccessLogOperator.notInEffect.contains(name) { return absent(name) }
             throw fail("unknown operator \(name.isEmpty ? "%" : name)\(Self.nearest(name).map { "; the nearest known one is \($0)" } ?? "")")
         }
+    }
+
+    private mutating func absent(_ name: String) -> AccessLogFormat.Piece {
+        if !notInEffect.contains(name) { notInEffect.append(name) }
+        return .fixed(.absent)
     }
 
     private func commonDuration(

@@ -22,12 +22,34 @@ enum AccessLogOperator: Sendable {
     case attemptCount
     case traceID
     case spanID
+    case grpcStatus(GRPCStatusForm)
+    /// Every endpoint that was tried, in order, with commas between.
+    case hostsAttempted
+    case transportFailureReason
     case literal([UInt8])
     /// Known to Envoy but without meaning here, such as a Lua filter's state.
     case absent
 
     enum Endpoint: Sendable { case downstreamRemote, downstreamLocal, upstreamRemote, upstreamLocal }
     enum Part: Sendable { case whole, withoutPort, port }
+
+    /// How GRPC_STATUS writes a code.
+    enum GRPCStatusForm: String, Sendable {
+        case camel = "CAMEL_STRING"
+        case snake = "SNAKE_STRING"
+        case number = "NUMBER"
+
+        /// Of the codes 0 to 16 (gRPC "Status codes").
+        static let camelNames: [String] = [
+            "OK", "Canceled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound", "AlreadyExists", "PermissionDenied", "ResourceExhausted",
+            "FailedPrecondition", "Aborted", "OutOfRange", "Unimplemented", "Internal", "Unavailable", "DataLoss", "Unauthenticated",
+        ]
+        static let snakeNames: [String] = [
+            "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED",
+            "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS",
+            "UNAUTHENTICATED",
+        ]
+    }
 
     /// Envoy's COMMON_DURATION points.
     enum TimePoint: String, Sendable, CaseIterable {
@@ -104,37 +126,57 @@ enum AccessLogOperator: Sendable {
         "UPSTREAM_REQUEST_ATTEMPT_COUNT": .attemptCount,
         "TRACE_ID": .traceID,
         "SPAN_ID": .spanID,
-        // Nothing of these is known to this proxy yet, or ever.
-        "CONNECTION_TERMINATION_DETAILS": .absent, "UPSTREAM_TRANSPORT_FAILURE_REASON": .absent, "REQUESTED_SERVER_NAME": .absent,
-        "DOWNSTREAM_TRANSPORT_FAILURE_REASON": .absent, "DOWNSTREAM_TLS_VERSION": .absent, "DOWNSTREAM_TLS_CIPHER": .absent,
-        "DOWNSTREAM_TLS_SESSION_ID": .absent, "DOWNSTREAM_PEER_URI_SAN": .absent, "DOWNSTREAM_PEER_SUBJECT": .absent,
-        "DOWNSTREAM_PEER_ISSUER": .absent, "DOWNSTREAM_PEER_SERIAL": .absent, "DOWNSTREAM_PEER_CERT": .absent,
-        "DOWNSTREAM_PEER_CERT_V_START": .absent, "DOWNSTREAM_PEER_CERT_V_END": .absent, "DOWNSTREAM_PEER_FINGERPRINT_256": .absent,
-        "DOWNSTREAM_PEER_FINGERPRINT_1": .absent, "DOWNSTREAM_PEER_DNS_SAN": .absent, "DOWNSTREAM_LOCAL_URI_SAN": .absent,
-        "DOWNSTREAM_LOCAL_SUBJECT": .absent, "UPSTREAM_TLS_VERSION": .absent, "UPSTREAM_TLS_CIPHER": .absent,
-        "UPSTREAM_PEER_URI_SAN": .absent, "UPSTREAM_PEER_SUBJECT": .absent, "UPSTREAM_PROTOCOL": .absent, "CONNECTION_ID": .absent,
-        "UPSTREAM_CONNECTION_ID": .absent, "STREAM_ID": .absent, "GRPC_STATUS": .absent, "GRPC_STATUS_NUMBER": .absent,
-        "VIRTUAL_CLUSTER_NAME": .absent, "VIRTUAL_HOST_NAME": .absent, "FILTER_CHAIN_NAME": .absent, "JA3_FINGERPRINT": .absent,
-        "TLS_JA3_FINGERPRINT": .absent, "UNIQUE_ID": .absent, "ACCESS_LOG_TYPE": .absent, "UPSTREAM_HOSTS_ATTEMPTED": .absent,
-        "REQUEST_TRAILERS_BYTES": .absent, "RESPONSE_TRAILERS_BYTES": .absent, "UPSTREAM_WIRE_BYTES_SENT": .absent,
-        "UPSTREAM_WIRE_BYTES_RECEIVED": .absent, "DOWNSTREAM_WIRE_BYTES_SENT": .absent, "DOWNSTREAM_WIRE_BYTES_RECEIVED": .absent,
-        "UPSTREAM_HEADER_BYTES_SENT": .absent, "UPSTREAM_HEADER_BYTES_RECEIVED": .absent, "ROUNDTRIP_DURATION": .absent,
-        "UPSTREAM_HOST_NAME": .absent, "UPSTREAM_METADATA": .absent, "CUSTOM_FLAGS": .absent,
+        "STREAM_ID": .text(first: .requestID, second: nil, maxBytes: .max),
+        "GRPC_STATUS_NUMBER": .grpcStatus(.number),
+        "UPSTREAM_HOSTS_ATTEMPTED": .hostsAttempted,
+        "UPSTREAM_TRANSPORT_FAILURE_REASON": .transportFailureReason,
+        "DOWNSTREAM_DIRECT_LOCAL_ADDRESS": .endpoint(.downstreamLocal, .whole),
+        "DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT": .endpoint(.downstreamLocal, .withoutPort),
+        "DOWNSTREAM_DIRECT_LOCAL_PORT": .endpoint(.downstreamLocal, .port),
     ]
 
-    /// Operators with an argument in parentheses.
-    static let withArgument = [
-        "REQ", "RESP", "TRAILER", "REQ_WITHOUT_QUERY", "START_TIME", "EMIT_TIME", "COMMON_DURATION", "ENVIRONMENT", "DYNAMIC_METADATA",
-        "FILTER_STATE", "CLUSTER_METADATA", "UPSTREAM_METADATA", "GRPC_STATUS", "METADATA", "QUERY_PARAM",
+    /// Of TLS connections: missing on plain text in Envoy as well.
+    static let missingWithoutTLS: Set<String> = [
+        "DOWNSTREAM_TRANSPORT_FAILURE_REASON", "DOWNSTREAM_TLS_VERSION", "DOWNSTREAM_TLS_CIPHER", "DOWNSTREAM_TLS_SESSION_ID",
+        "DOWNSTREAM_PEER_URI_SAN", "DOWNSTREAM_PEER_DNS_SAN", "DOWNSTREAM_PEER_IP_SAN", "DOWNSTREAM_PEER_EMAIL_SAN", "DOWNSTREAM_PEER_OTHERNAME_SAN",
+        "DOWNSTREAM_PEER_SUBJECT", "DOWNSTREAM_PEER_ISSUER", "DOWNSTREAM_PEER_SERIAL", "DOWNSTREAM_PEER_CERT", "DOWNSTREAM_PEER_CERT_V_START",
+        "DOWNSTREAM_PEER_CERT_V_END", "DOWNSTREAM_PEER_FINGERPRINT_256", "DOWNSTREAM_PEER_FINGERPRINT_1", "DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256",
+        "DOWNSTREAM_PEER_CHAIN_SERIALS", "DOWNSTREAM_LOCAL_URI_SAN", "DOWNSTREAM_LOCAL_DNS_SAN", "DOWNSTREAM_LOCAL_IP_SAN",
+        "DOWNSTREAM_LOCAL_EMAIL_SAN", "DOWNSTREAM_LOCAL_OTHERNAME_SAN", "DOWNSTREAM_LOCAL_SUBJECT", "UPSTREAM_TLS_VERSION", "UPSTREAM_TLS_CIPHER",
+        "UPSTREAM_TLS_SESSION_ID", "UPSTREAM_PEER_URI_SAN", "UPSTREAM_PEER_DNS_SAN", "UPSTREAM_PEER_SUBJECT", "UPSTREAM_PEER_ISSUER",
+        "UPSTREAM_PEER_CERT", "UPSTREAM_PEER_CERT_V_START", "UPSTREAM_PEER_CERT_V_END", "UPSTREAM_LOCAL_URI_SAN", "UPSTREAM_LOCAL_DNS_SAN",
+        "TLS_JA3_FINGERPRINT", "TLS_JA4_FINGERPRINT", "JA3_FINGERPRINT",
     ]
 
-    static let names: [String] = (Array(plain.keys) + withArgument + ["HOSTNAME"]).sorted()
+    /// What else Envoy 1.40 accepts in a format, tried one by one. It may not refuse a configuration that Envoy takes; `skein validate` says
+    /// that these print as missing.
+    static let notInEffect: Set<String> = [
+        "ACCESS_LOG_TYPE", "CLUSTER_METADATA", "COALESCE", "CONNECTION_ID", "CONNECTION_TERMINATION_DETAILS", "CUSTOM_FLAGS",
+        "DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_SENT", "DOWNSTREAM_DETECTED_CLOSE_TYPE", "DOWNSTREAM_HEADER_BYTES_RECEIVED",
+        "DOWNSTREAM_HEADER_BYTES_SENT", "DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID", "DOWNSTREAM_LOCAL_CLOSE_REASON", "DOWNSTREAM_WIRE_BYTES_RECEIVED",
+        "DOWNSTREAM_WIRE_BYTES_SENT", "DYNAMIC_METADATA", "EMIT_TIME_LOCAL", "FILTER_CHAIN_NAME", "FILTER_STATE", "METADATA", "PATH", "QUERY_PARAM",
+        "QUERY_PARAMS", "REQUESTED_SERVER_NAME", "REQUEST_TRAILERS_BYTES", "RESPONSE_TRAILERS_BYTES", "ROUNDTRIP_DURATION", "START_TIME_LOCAL",
+        "UNIQUE_ID", "UPSTREAM_CONNECTION_ID", "UPSTREAM_CONNECTION_IDS_ATTEMPTED", "UPSTREAM_CONNECTION_POOL_READY_DURATION",
+        "UPSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED", "UPSTREAM_DECOMPRESSED_HEADER_BYTES_SENT", "UPSTREAM_DETECTED_CLOSE_TYPE",
+        "UPSTREAM_FILTER_STATE", "UPSTREAM_HEADER_BYTES_RECEIVED", "UPSTREAM_HEADER_BYTES_SENT", "UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT",
+        "UPSTREAM_HOST_NAME", "UPSTREAM_HOST_NAMES_ATTEMPTED", "UPSTREAM_HOST_NAMES_ATTEMPTED_WITHOUT_PORT", "UPSTREAM_HOST_NAME_WITHOUT_PORT",
+        "UPSTREAM_LOCAL_CLOSE_REASON", "UPSTREAM_METADATA", "UPSTREAM_PROTOCOL", "UPSTREAM_REMOTE_ADDRESS_ENDPOINT_ID",
+        "UPSTREAM_WIRE_BYTES_RECEIVED", "UPSTREAM_WIRE_BYTES_SENT", "VIRTUAL_CLUSTER_NAME", "VIRTUAL_HOST_NAME",
+    ]
+
+    /// Operators that have arguments of their own.
+    private static let withArgument = [
+        "REQ", "RESP", "TRAILER", "REQUEST_HEADER", "RESPONSE_HEADER", "RESPONSE_TRAILER", "REQ_WITHOUT_QUERY", "COMMON_DURATION", "ENVIRONMENT",
+        "GRPC_STATUS", "HOSTNAME",
+    ]
+
+    static let names: [String] = (Array(plain.keys) + withArgument + Array(missingWithoutTLS) + Array(notInEffect)).sorted()
 
     /// Whether typed JSON writes it as a number when it is the whole value.
     var isNumber: Bool {
         switch self {
         case .responseCode, .bytesReceived, .bytesSent, .requestHeaderBytes, .responseHeaderBytes, .duration, .attemptCount: true
-        case .endpoint(_, .port): true
+        case .endpoint(_, .port), .grpcStatus(.number): true
         default: false
         }
     }

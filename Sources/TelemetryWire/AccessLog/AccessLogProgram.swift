@@ -37,7 +37,8 @@ public struct AccessLogProgram: Sendable {
         case endpoint(AccessLogOperator.Endpoint, AccessLogOperator.Part)
         case protocolVersion, responseCode, responseFlags(long: Bool), responseCodeDetails
         case bytesReceived, bytesSent, requestHeaderBytes, responseHeaderBytes
-        case cluster, route, attemptCount, traceID, spanID
+        case cluster, route, attemptCount, traceID, spanID, hostsAttempted, transportFailureReason
+        case grpcStatus(AccessLogOperator.GRPCStatusForm)
         case pathWithoutQuery(maxBytes: Int)
         /// A time in the format `patterns[index]`.
         case pattern(index: UInt32, isEmit: Bool)
@@ -158,6 +159,13 @@ public struct AccessLogProgram: Sendable {
             fixedBytesMax += 32
             return .traceID
         case .spanID: return .spanID
+        case .grpcStatus(let form): return .grpcStatus(form)
+        case .hostsAttempted:
+            fixedBytesMax += (AttemptRecord.countMax + 1) * (LineWriter.endpointBytesMax + 1)
+            return .hostsAttempted
+        case .transportFailureReason:
+            fixedBytesMax += Self.connectError.utf8CodeUnitCount
+            return .transportFailureReason
         }
     }
 
@@ -279,10 +287,42 @@ public struct AccessLogProgram: Sendable {
         case .spanID:
             guard unsafe !record.pointee.spanID.isNone else { return false }
             unsafe writer.hexadecimal16(record.pointee.spanID.rawValue)
+        case .grpcStatus(let form): return unsafe write(grpcStatus: record.pointee.grpcStatus, form, &writer)
+        case .hostsAttempted: return unsafe writeHosts(record, texts, &writer)
+        case .transportFailureReason:
+            // The only one known without TLS; the details say the same.
+            guard unsafe record.pointee.details == .connectionRefusedBeforeResponse else { return false }
+            writer.ascii(Self.connectError)
         case .pathWithoutQuery(let maxBytes): return texts.writePathWithoutQuery(maxBytes, isJSON: isJSON, to: &writer)
         case .pattern(let index, let isEmit): unsafe writeTime(isEmit ? emit : record.pointee.startUnixNanoseconds, patterns[Int(index)], &writer)
         }
         return true
+    }
+
+    /// As Envoy has it in its log, spaces turned to `_`.
+    private static let connectError: StaticString = "delayed_connect_error:_Connection_refused"
+
+    @inline(never)
+    private func write(grpcStatus code: UInt8, _ form: AccessLogOperator.GRPCStatusForm, _ writer: inout LineWriter) -> Bool {
+        // 255 = none was seen.
+        guard code != 255 else { return false }
+        let names = form == .snake ? AccessLogOperator.GRPCStatusForm.snakeNames : AccessLogOperator.GRPCStatusForm.camelNames
+        if form == .number || Int(code) >= names.count { writer.decimal(UInt64(code)) } else { writer.utf8(names[Int(code)]) }
+        return true
+    }
+
+    @inline(never)
+    private func writeHosts(_ record: UnsafePointer<RequestRecord>, _ texts: borrowing RecordTexts, _ writer: inout LineWriter) -> Bool {
+        var isFirst = true
+        for index in 0..<Int(unsafe record.pointee.earlierAttempts) {
+            let endpoint = texts.attempt(index).endpoint
+            if endpoint.family == .absent { continue }
+            if !isFirst { writer.byte(UInt8(ascii: ",")) }
+            isFirst = !write(endpoint, .whole, &writer) && isFirst
+        }
+        guard unsafe record.pointee.upstreamRemote.family != .absent else { return !isFirst }
+        if !isFirst { writer.byte(UInt8(ascii: ",")) }
+        return unsafe write(record.pointee.upstreamRemote, .whole, &writer)
     }
 
     @inline(never)
@@ -354,6 +394,11 @@ private struct RecordTexts: ~Copyable {
         let text = unsafe UnsafeRawBufferPointer(rebasing: entry[start..<start &+ min(length, maxBytes)])
         unsafe writer.escaped(text, readable: entry.count &- start, isJSON: isJSON)
         return true
+    }
+
+    /// A try before the last; they lie behind the texts.
+    func attempt(_ index: Int) -> AttemptRecord {
+        unsafe entry.loadUnaligned(fromByteOffset: Int(starts[count]) &+ index &* MemoryLayout<AttemptRecord>.stride, as: AttemptRecord.self)
     }
 
     /// The original path, else the path, up to its query; false when the record has neither.

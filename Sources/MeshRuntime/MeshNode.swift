@@ -220,7 +220,9 @@ final class MeshNode {
     }
 
     var summary: String {
-        let listeners = controller.current?.routing.listeners.map { "\($0.name) \($0.endpoint)" } ?? []
+        let listeners = controller.current?.routing.listeners.map { plan in
+            plan.name.hasSuffix(plan.endpoint.description) ? plan.name.replacing("_", with: " ", maxReplacements: 1) : "\(plan.name) \(plan.endpoint)"
+        } ?? []
         let names = [
             (options.zipkinPort, "Zipkin and page"), (options.otlpPort, "OTLP"), (options.adminPort, "admin"), (options.readinessPort, "readiness"),
             (options.metricsPort, "metrics"),

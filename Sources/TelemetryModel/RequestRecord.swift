@@ -269,6 +269,8 @@ public struct RequestText: RawRepresentable, Hashable, Sendable {
     /// As forwarded, our own hop included.
     public static let forwardedFor = RequestText(rawValue: 6)
     public static let scheme = RequestText(rawValue: 7)
+    /// Of a TCP connection, which has no scheme: the name its ClientHello asks for.
+    public static let serverName = RequestText(rawValue: 7)
 
     public static let firstCaptured: UInt8 = 8
 }

@@ -88,6 +88,8 @@ struct CaptureCommand: ParsableCommand {
                 CaptureCommand.complain("failed, nothing is captured: \(line)")
                 throw ExitCode(70)
             }
+            let inbound = rules.capturesInbound ? ", incoming ones to \(rules.inboundPort)" : ""
+            CaptureCommand.say("outgoing connections go to \(rules.outboundPort)\(inbound); those of user \(rules.uid) and of this machine to itself are left alone. End: skein capture disable")
         }
     }
 
@@ -101,8 +103,10 @@ struct CaptureCommand: ParsableCommand {
         }
     }
 
-    private static func complain(_ line: String) {
-        var text = "error: \(line)\n"
+    private static func complain(_ line: String) { say("error: \(line)") }
+
+    private static func say(_ line: String) {
+        var text = "\(line)\n"
         text.withUTF8 { unsafe _ = write(2, $0.baseAddress, $0.count) }
     }
 }

@@ -284,6 +284,7 @@ spec:
             cluster: "%UPSTREAM_CLUSTER_RAW%"
             route: "%ROUTE_NAME%"
             trace: "%TRACE_ID%"
+            sni: "%REQUESTED_SERVER_NAME%"
 {extra}
 """
 

@@ -418,6 +418,8 @@ spec:
         with context.wrap_socket(socket.create_connection(("127.0.0.1", port), timeout=10), server_hostname=asked) as s:
             s.sendall(b"hi")
             assert s.recv(100) == served.encode() + b":hi"
+    names = [entry["sni"] for entry in access_log(skein, 4)]
+    assert sorted(names) == ["a.example", "alias.example", "b.example", "x.a.example"], names
     # A name nobody has.
     with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
         with pytest.raises((ssl.SSLError, OSError)):

@@ -24,7 +24,10 @@ extension ProxyWorker {
         unsafe exchange.pointee.record.side = listeners[connection.pointee.listener].plan.side
         unsafe exchange.pointee.record.protocolVersion = .tcp
         unsafe exchange.pointee.record.route = route
-        for _ in 0..<Int(RequestText.firstCaptured) + plan.requestHeaders.count { unsafe exchange.pointee.append(text: nil, limits: limits) }
+        for slot in 0..<Int(RequestText.firstCaptured) + plan.requestHeaders.count {
+            let isName = unsafe slot == Int(RequestText.serverName.rawValue) && !serverName.isEmpty
+            unsafe exchange.pointee.append(text: isName ? serverName : nil, limits: limits)
+        }
         unsafe touch(id, exchange)
         guard index >= 0 else {
             reply(id, 0, .routeNotFound, [.noRouteFound], body: "", closes: true)

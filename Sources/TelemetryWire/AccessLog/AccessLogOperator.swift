@@ -26,6 +26,8 @@ enum AccessLogOperator: Sendable {
     /// Every endpoint that was tried, in order, with commas between.
     case hostsAttempted
     case transportFailureReason
+    /// Of a TLS connection that passed through.
+    case serverName
     case literal([UInt8])
     /// Known to Envoy but without meaning here, such as a Lua filter's state.
     case absent
@@ -130,6 +132,7 @@ enum AccessLogOperator: Sendable {
         "GRPC_STATUS_NUMBER": .grpcStatus(.number),
         "UPSTREAM_HOSTS_ATTEMPTED": .hostsAttempted,
         "UPSTREAM_TRANSPORT_FAILURE_REASON": .transportFailureReason,
+        "REQUESTED_SERVER_NAME": .serverName,
         "DOWNSTREAM_DIRECT_LOCAL_ADDRESS": .endpoint(.downstreamLocal, .whole),
         "DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT": .endpoint(.downstreamLocal, .withoutPort),
         "DOWNSTREAM_DIRECT_LOCAL_PORT": .endpoint(.downstreamLocal, .port),
@@ -155,7 +158,7 @@ enum AccessLogOperator: Sendable {
         "DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_SENT", "DOWNSTREAM_DETECTED_CLOSE_TYPE", "DOWNSTREAM_HEADER_BYTES_RECEIVED",
         "DOWNSTREAM_HEADER_BYTES_SENT", "DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID", "DOWNSTREAM_LOCAL_CLOSE_REASON", "DOWNSTREAM_WIRE_BYTES_RECEIVED",
         "DOWNSTREAM_WIRE_BYTES_SENT", "DYNAMIC_METADATA", "EMIT_TIME_LOCAL", "FILTER_CHAIN_NAME", "FILTER_STATE", "METADATA", "PATH", "QUERY_PARAM",
-        "QUERY_PARAMS", "REQUESTED_SERVER_NAME", "REQUEST_TRAILERS_BYTES", "RESPONSE_TRAILERS_BYTES", "ROUNDTRIP_DURATION", "START_TIME_LOCAL",
+        "QUERY_PARAMS", "REQUEST_TRAILERS_BYTES", "RESPONSE_TRAILERS_BYTES", "ROUNDTRIP_DURATION", "START_TIME_LOCAL",
         "UNIQUE_ID", "UPSTREAM_CONNECTION_ID", "UPSTREAM_CONNECTION_IDS_ATTEMPTED", "UPSTREAM_CONNECTION_POOL_READY_DURATION",
         "UPSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED", "UPSTREAM_DECOMPRESSED_HEADER_BYTES_SENT", "UPSTREAM_DETECTED_CLOSE_TYPE",
         "UPSTREAM_FILTER_STATE", "UPSTREAM_HEADER_BYTES_RECEIVED", "UPSTREAM_HEADER_BYTES_SENT", "UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT",

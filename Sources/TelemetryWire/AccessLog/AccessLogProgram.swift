@@ -37,7 +37,7 @@ public struct AccessLogProgram: Sendable {
         case endpoint(AccessLogOperator.Endpoint, AccessLogOperator.Part)
         case protocolVersion, responseCode, responseFlags(long: Bool), responseCodeDetails
         case bytesReceived, bytesSent, requestHeaderBytes, responseHeaderBytes
-        case cluster, route, attemptCount, traceID, spanID, hostsAttempted, transportFailureReason
+        case cluster, route, attemptCount, traceID, spanID, hostsAttempted, transportFailureReason, serverName
         case grpcStatus(AccessLogOperator.GRPCStatusForm)
         case pathWithoutQuery(maxBytes: Int)
         /// A time in the format `patterns[index]`.
@@ -128,6 +128,9 @@ public struct AccessLogProgram: Sendable {
             uses[first.rawValue, default: 0] += 1
             if let second { uses[second.rawValue, default: 0] += 1 }
             return .text(first: first, second: second, maxBytes: maxBytes)
+        case .serverName:
+            uses[RequestText.serverName.rawValue, default: 0] += 1
+            return .serverName
         case .pathWithoutQuery(let maxBytes):
             for slot in [RequestText.originalPath, .path] { uses[slot.rawValue, default: 0] += 1 }
             return .pathWithoutQuery(maxBytes: maxBytes)
@@ -241,9 +244,14 @@ public struct AccessLogProgram: Sendable {
         switch value {
         case .time(let isEmit): unsafe writer.iso(isEmit ? emit : record.pointee.startUnixNanoseconds)
         case .text(let first, let second, let maxBytes):
+            // A connection has a server name in that slot.
+            if unsafe first == .scheme && record.pointee.protocolVersion == .tcp { return false }
             if texts.write(first, maxBytes, isJSON: isJSON, to: &writer) { return true }
             guard let second else { return false }
             return texts.write(second, maxBytes, isJSON: isJSON, to: &writer)
+        case .serverName:
+            guard unsafe record.pointee.protocolVersion == .tcp else { return false }
+            return texts.write(.serverName, .max, isJSON: isJSON, to: &writer)
         case .duration(let from, let to, let divisor):
             let start = unsafe from.value(record)
             let end = unsafe to.value(record)

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import pathlib
@@ -20,10 +21,16 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 SKEIN = os.environ.get("SKEIN", str(ROOT / ".build/release/skein"))
 
 
+PORTS = itertools.cycle(range(10000, 32000))
+for _ in range(random.randrange(22000)):
+    next(PORTS)
+
+
 def free_port(address="127.0.0.1"):
-    """Below the range that the kernel takes ports of outgoing connections from: one of those may not have it by the time it is listened on."""
+    """Below the range that the kernel takes ports of outgoing connections from: one of those may not have it by the time it is listened on. No port is given
+    twice before all have been: one that was given may not be listened on yet."""
     while True:
-        port = random.randrange(10000, 32000)
+        port = next(PORTS)
         with socket.socket() as s, contextlib.suppress(OSError):
             s.bind((address, port))
             return port

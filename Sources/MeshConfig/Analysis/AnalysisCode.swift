@@ -136,6 +136,7 @@ public struct AnalysisCode: Sendable {
         AnalysisCode("SKN0314", "RateLimitLeftOut", .warning, "A rate limit that cannot be counted and is left out.", "Change it as the message says."),
         AnalysisCode("SKN0315", "GatewayServersConflict", .warning, "Two Gateway servers share an address and port for different protocols; the later one is left out.", "Give one of them another port."),
         AnalysisCode("SKN0316", "UnknownOperator", .error, "A header value with a command operator that is not known.", "Use one of those the message lists; write %% for a percent sign."),
+        AnalysisCode("SKN0317", "UnixSocketLeftOut", .error, "A Unix socket's path that cannot be kept, because the process has seen as many as it keeps.", "Restart the process, which forgets those of earlier configurations, or name fewer."),
     ]
 
     private static let analysis = [

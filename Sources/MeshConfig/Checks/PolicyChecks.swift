@@ -169,8 +169,13 @@ extension Findings {
                 error(server.position, server.path, "port is required: {number, name, protocol}")
                 continue
             }
-            if !port.has("number") { error(port.position, port.path, "number is required: 1 to 65535") }
-            range(port, "number", 1...65535)
+            if let bind = server.string("bind"), bind.hasPrefix(UnixAddress.prefix) {
+                if let problem = UnixAddress.problem(bind) { error(server.position("bind"), "\(server.path).bind", problem) }
+                check(numberOfSocket: port)
+            } else {
+                if !port.has("number") { error(port.position, port.path, "number is required: 1 to 65535") }
+                range(port, "number", 1...65535)
+            }
             check(protocolOf: port)
             for (text, position, path) in server.positionedStrings("hosts") {
                 guard let scope = Gateway.HostScope(text: text) else {

@@ -43,6 +43,8 @@ final class MeshNode {
     private var refusedDiskFull: UInt64 = 0
     /// Host names without an answer and the reason that was said last.
     private var unresolved: [String: String] = [:]
+    /// What workers said of listeners since the last reload: each of them says it.
+    private var saidOfListeners: Set<String> = []
 
     init(options: RuntimeOptions, version: String, log: Logger) throws {
         self.options = options
@@ -198,11 +200,12 @@ final class MeshNode {
             do throws(SystemError) {
                 // Before the workers, and without SO_REUSEPORT: with it the kernel would give each of two proxies of one user half the
                 // connections to a port that both took, and say nothing.
-                Socket.close(try Socket.listen(on: plan.endpoint, reusePort: false))
+                Socket.close(listener: try Socket.listen(on: plan.endpoint, reusePort: false), on: plan.endpoint)
             } catch {
+                let isTaken = error.code == EADDRINUSE && error.advice.isEmpty
                 throw StartError(
                     status: SkeinProcess.systemError,
-                    lines: ["listener \(plan.name) on \(plan.endpoint): \(error)" + (error.code == EADDRINUSE ? "; another process has the port" : "")])
+                    lines: ["listener \(plan.name) on \(plan.endpoint): \(error)" + (isTaken ? "; another process has the port" : "")])
             }
         }
     }
@@ -271,6 +274,7 @@ final class MeshNode {
         // The collector first, so that it knows the captures before records of them come.
         pump.apply(plan)
         receivers?.forward(to: plan.exporters)
+        saidOfListeners = []
         proxy.adopt(Self.proxyConfiguration(compiled, plan, &upstreams))
         for problem in upstreams.problems { log.warning("\(problem)") }
         resolver.want(compiled.routing.hostsToResolve)
@@ -341,6 +345,7 @@ final class MeshNode {
         let adopted = proxy.workers.map { $0.statistics.configurationGeneration.load(ordering: .relaxed) }.min() ?? 0
         upstreams.keepHouse(adopted: adopted)
         proxy.freeRetired()
+        for problem in proxy.workers.flatMap({ $0.takeProblems() }) where saidOfListeners.insert(problem).inserted { log.error("\(problem)") }
     }
 
     func reopenLogs() { pump.reopen() }

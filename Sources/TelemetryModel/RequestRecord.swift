@@ -208,7 +208,7 @@ public enum ResponseCodeDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable 
     case unixForbiddenBeforeResponse
     case unixBacklogFullBeforeResponse
 
-    /// Why no connection came about, as Envoy has it in its log with spaces turned to `_`; nil = another matter. An error of a connection that was under way is
+    /// Why no connection came about, as Envoy has it in its log with spaces turned to `_` (and from 1.33 on `|remote_address:` behind it); nil = another matter. An error of a connection that was under way is
     /// "delayed" there, one that the first system call told "immediate".
     public var connectError: StaticString? {
         switch self {

@@ -327,6 +327,14 @@ def test_connecting_fails_as_what_it_is(start, sockets):
     tried = [line for line in access_log(skein, len(reasons) + 20) if line["authority"] == "again.local"]
     assert all(line["hosts"].endswith(well) and line["attempts"] == line["hosts"].count(",") + 1 for line in tried)
     assert any("," in line["hosts"] for line in tried)
+    # At once means before the body has come: as with every answer before it, the connection ends behind it. Without a body it goes on.
+    status, headers, _ = skein.get("/", host="missing.local", method="POST", body=bytes(60_000))
+    assert status == 503 and headers["connection"] == "close"
+    both = skein.raw(b"GET / HTTP/1.1\r\nHost: stale.local\r\n\r\nGET / HTTP/1.1\r\nHost: missing.local\r\nConnection: close\r\n\r\n")
+    assert both.count(b"HTTP/1.1 503 ") == 2
+    out = f"http://127.0.0.1:{skein.ports['outbound']}/"
+    told = subprocess.run(["curl", "-s", "--http2-prior-knowledge", "-w", " %{http_code}.", "-H", "Host: h2.local", out, out], capture_output=True, text=True, timeout=30)
+    assert told.stdout.count("remote connection failure 503.") == 2, told
     # No connection was left counted: its server comes, and all is well.
     for s in [busy, *waiting]:
         s.close()

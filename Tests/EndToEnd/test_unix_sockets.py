@@ -333,8 +333,8 @@ def test_connecting_fails_as_what_it_is(start, sockets):
     both = skein.raw(b"GET / HTTP/1.1\r\nHost: stale.local\r\n\r\nGET / HTTP/1.1\r\nHost: missing.local\r\nConnection: close\r\n\r\n")
     assert both.count(b"HTTP/1.1 503 ") == 2
     out = f"http://127.0.0.1:{skein.ports['outbound']}/"
-    told = subprocess.run(["curl", "-s", "--http2-prior-knowledge", "-w", " %{http_code}.", "-H", "Host: h2.local", out, out], capture_output=True, text=True, timeout=30)
-    assert told.stdout.count("remote connection failure 503.") == 2, told
+    told = subprocess.run(["curl", "-s", "--http2-prior-knowledge", "-w", " %{http_code}.", "-H", "Host: h2.local", out], capture_output=True, text=True, timeout=30)
+    assert told.stdout.endswith("remote connection failure 503."), told
     # No connection was left counted: its server comes, and all is well.
     for s in [busy, *waiting]:
         s.close()

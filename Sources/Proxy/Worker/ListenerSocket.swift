@@ -52,17 +52,17 @@ extension ProxyWorker {
         }
     }
 
-    private func cannotListen(_ place: Int, _ error: SystemError) {
+    private mutating func cannotListen(_ place: Int, _ error: SystemError) {
         handle.statistics.add(handle.statistics.acceptFailures)
         handle.note(problem: "listener \(listeners[place].plan.name) on \(listeners[place].plan.endpoint): \(error)")
     }
 
-    private func awaitConnections(_ place: Int) throws(SystemError) {
+    private mutating func awaitConnections(_ place: Int) throws(SystemError) {
         let token = listenerToken(.listener, place)
         if listeners[place].isShared { try poller.add(sharedListener: listeners[place].fd, token: token) } else { try poller.add(readable: listeners[place].fd, token: token) }
     }
 
-    private func listenerToken(_ kind: Token.Kind, _ place: Int) -> UInt64 {
+    private mutating func listenerToken(_ kind: Token.Kind, _ place: Int) -> UInt64 {
         Token(kind, SlotID(index: UInt32(truncatingIfNeeded: place), generation: 1)).rawValue
     }
 

@@ -94,6 +94,14 @@ import Testing
         #expect(TCPRoutingTests.decide(mesh, "-", 0, name: "other") == "outbound|5432||db.local")
     }
 
+    /// What the table of paths refuses (it is full, or loading let something through) is an error of the configuration, which the last good one survives.
+    @Test func aPathThatHasNoPlaceIsAnError() {
+        let mesh = Mesh(Mesh.service("a.local", [("unix://relative", "v1", 0)]))
+        let found = mesh.errors.filter { $0.code == "SKN0317" }
+        #expect(found.map(\.message) == ["the socket \"relative\" cannot be used: it is neither an absolute path nor @name"])
+        #expect(mesh.addresses("outbound|80||a.local") == [])
+    }
+
     @Test func aGatewayMayListenOnASocket() {
         let mesh = Mesh(
             Mesh.service("a.local") + Mesh.resource("Gateway", "g", "servers:\n- port: {number: 0, name: http, protocol: HTTP}\n  bind: unix:///run/gateway.sock\n  hosts: ['*']")

@@ -264,6 +264,34 @@ def test_zipkin_write_forms(start):
     assert len(traces(skein)) == 1
 
 
+def test_a_bad_span_costs_itself_and_not_its_batch(start):
+    """Every span sent is in the store or counted under a reason, whatever its neighbours were."""
+    skein = start()
+    sent = bad = 0
+    breakages = [{"id": "xyz"}, {"traceId": None}, {"timestamp": "soon"}, {"kind": "client"}, {"tags": ["a"]}, {"annotations": [{"value": "v"}]}, {"localEndpoint": {"port": 1 << 16}}]
+    for round in range(20):
+        batch = []
+        for index in range(50):
+            breakage = breakages[(round + index) % len(breakages)] if index % (round + 2) == 1 else {}
+            batch.append(span(f"{round + 1:016x}", f"{index + 1:016x}") | breakage)
+            bad += bool(breakage)
+        sent += len(batch)
+        status, _, text = post(skein, batch)
+        assert status == 400 and b" spans refused, " in text and b"span 1, field " in text, text
+        # Stored before the answer, and only the good ones.
+        status, _, found = http_get(skein.ports["zipkin"], f"/api/v2/trace/{round + 1:016x}")
+        assert status == 200 and len(json.loads(found)) == sum(index % (round + 2) != 1 for index in range(50))
+    # JSON that breaks is refused whole.
+    assert post(skein, json.dumps([span("ff"), span("ff", "2")]).encode()[:-1])[0] == 400
+    assert http_get(skein.ports["zipkin"], "/api/v2/trace/00000000000000ff")[0] == 404
+    counted = {}
+    for line in http_get(skein.ports["metrics"], "/metrics")[2].decode().splitlines():
+        if line.startswith("skein_receiver_spans") and 'receiver="zipkin"' in line:
+            name = "rejected" if "rejected" in line else "stored"
+            counted[name] = counted.get(name, 0) + float(line.rsplit(" ", 1)[1])
+    assert counted == {"stored": sent - bad, "rejected": bad}
+
+
 def test_zipkin_query_api(start):
     skein = start(arguments=["--autocomplete-keys", "http.method"])
     now = int(time.time() * 1e6)

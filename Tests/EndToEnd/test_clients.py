@@ -396,3 +396,25 @@ spec:
     assert http_get(here.ports["zipkin"], "/api/v2/spans", {"Content-Type": "application/json"}, method="POST", body=json.dumps(span))[0] == 202
     for skein in (here, there):
         wait_for(lambda: http_get(skein.ports["zipkin"], "/api/v2/trace/00000000000000aa")[0] == 200, what="the trace")
+
+
+def test_answers_are_gzip_for_clients_that_take_it(start):
+    skein = start()
+    for index in range(40):
+        assert post(skein, [span(f"{index + 1:016x}", f"{index + 1:016x}", tags={"http.path": "/a/rather/long/path/that/repeats"})])[0] == 202
+    same = {"zipkin": ["/api/v2/traces?serviceName=front&limit=100", "/zipkin/api/v2/traces?limit=100"]}
+    for port, paths in same.items():
+        for path in paths:
+            status, headers, plain = http_get(skein.ports[port], path)
+            assert status == 200 and "content-encoding" not in headers and "accept-encoding" in headers["vary"].lower()
+            for accepted, coded in (("gzip", True), ("deflate, gzip;q=0.5", True), ("*", True), ("gzip;q=0", False), ("gzip;q=0, *", False), ("br", False)):
+                status, headers, body = http_get(skein.ports[port], path, {"Accept-Encoding": accepted})
+                assert status == 200 and (headers.get("content-encoding") == "gzip") == coded, (path, accepted)
+                assert "accept-encoding" in headers["vary"].lower()
+                assert (gzip.decompress(body) if coded else body) == plain and (len(body) < len(plain) / 4) == coded
+    # Not worth it.
+    assert "content-encoding" not in http_get(skein.ports["zipkin"], "/api/v2/services", {"Accept-Encoding": "gzip"})[1]
+    for path in ("/metrics", "/stats/prometheus"):
+        _, headers, body = http_get(skein.ports["metrics"], path, {"Accept-Encoding": "gzip"})
+        assert headers["content-encoding"] == "gzip" and b"skein_receiver_spans_total" in gzip.decompress(body)
+        assert {part.strip().lower() for part in headers["vary"].split(",")} == {"accept", "accept-encoding"}

@@ -131,9 +131,9 @@ enum TelemetryPlanner {
         return side
     }
 
-    /// Who the node's spans are from, in Istio's words.
-    static func spanIdentity(_ node: NodeIdentity) -> ProxySpanIdentity {
-        guard !node.name.isEmpty else { return ProxySpanIdentity(serviceName: "skein", nodeID: "skein") }
+    /// Who the node's spans are from, in Istio's words; beside no workload, in those of whoever started it.
+    static func spanIdentity(_ node: NodeIdentity, serviceName: String? = nil) -> ProxySpanIdentity {
+        guard !node.name.isEmpty else { return ProxySpanIdentity(serviceName: serviceName ?? "skein", nodeID: "skein") }
         return ProxySpanIdentity(
             serviceName: "\(node.canonicalService).\(node.namespace)",
             nodeID: "sidecar~\(node.address)~\(node.name).\(node.namespace)~\(node.namespace).svc.cluster.local",

@@ -50,6 +50,26 @@ def test_every_seed_configuration_runs_verbatim(start, path):
     assert skein.stop() == 0
 
 
+def test_names_of_the_environment_are_taken_or_said(start, backend):
+    entry = (
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: web}\nspec: {hosts: [web.local], ports: [{number: 80, name: http, protocol: HTTP}], "
+        f"resolution: STATIC, endpoints: [{{address: 127.0.0.1, ports: {{http: {backend.port}}}}}]}}\n")
+    names = {"OTEL_SERVICE_NAME": "edge-proxy", "OTEL_TRACES_SAMPLER": "always_on", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "MEM_MAX_SPANS": "9"}
+    skein = start(entry, environment=names)
+    assert skein.get("/")[0] == 200
+    services = lambda: json.loads(http_get(skein.ports["zipkin"], "/api/v2/services")[2])
+    wait_for(lambda: services() == ["edge-proxy"], what="the proxy's span")
+    log = skein.log()
+    assert "notice: OTEL_EXPORTER_OTLP_ENDPOINT: accepted, not yet in effect" in log and "notice: MEM_MAX_SPANS: not in effect" in log
+    # No spans of its own; what others send is taken.
+    silent = start(entry, environment={"OTEL_SDK_DISABLED": "true"})
+    b3 = {"X-B3-TraceId": "00000000000000aa", "X-B3-SpanId": "00000000000000ab", "X-B3-Sampled": "1"}
+    assert silent.get("/", headers=b3)[0] == 200
+    assert post(silent, [span("00000000000000ac")])[0] == 202
+    assert http_get(silent.ports["zipkin"], "/api/v2/trace/00000000000000ac")[0] == 200
+    assert http_get(silent.ports["zipkin"], "/api/v2/trace/00000000000000aa")[0] == 404
+
+
 def test_traces_and_logs_commands(proxy):
     proxy.get("/alpha", headers={"User-Agent": "tester"})
     proxy.get("/", host="nowhere")

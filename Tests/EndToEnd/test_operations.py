@@ -28,6 +28,17 @@ def test_exit_codes_and_streams(tmp_path):
     assert run("validate").returncode == 64
     good = run("validate", ROOT / "Config/seed")
     assert good.returncode == 0 and "0 errors" in good.stdout
+    lost = tmp_path / "lost"
+    lost.mkdir()
+    (lost / "a b.yaml").write_text(
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: x}\nspec:\n  hosts: [a.example]\n  gateways: [nowhere]\n  http:\n  - route: [{destination: {host: a.example}}]\n"
+        "    retries: {attempts: 2}\n")
+    pointed = run("validate", lost / "a b.yaml")
+    assert pointed.returncode == 0 and pointed.stdout.splitlines()[-1].startswith("skein analyze finds 1 thing that does not fit together: skein analyze '"), pointed.stdout
+    assert run("analyze", lost).returncode == 79
+    (lost / "a b.yaml").write_text((lost / "a b.yaml").read_text().replace("attempts: 2", "attempts: 3000000000"))
+    twice = run("validate", lost / "a b.yaml")
+    assert twice.returncode == 65 and twice.stdout.count("3000000000") == 1 and "accepted: 0 to 2147483647" in twice.stdout and "skein analyze" not in twice.stdout
     bad = tmp_path / "bad.yaml"
     bad.write_text("apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: x}\nspec:\n  hosts: [a]\n  http:\n  - rout: []\n")
     result = run("validate", bad)
@@ -82,7 +93,11 @@ def test_traces_and_logs_commands(proxy):
     zipkin = f"127.0.0.1:{proxy.ports['zipkin']}"
     wait_for(lambda: "web.local" in run("traces", "--server", zipkin).stdout, what="the trace in the list")
     trace = json.loads(run("traces", "--server", zipkin, "-o", "json").stdout)[0][0]["traceId"]
+    services = json.loads(http_get(proxy.ports["zipkin"], "/api/v2/services")[2])
     assert trace in run("traces", trace, "--server", zipkin).stdout
+    assert trace in run("traces", "--service", "WEB.local" if "web.local" in services else services[0], "--server", zipkin).stdout
+    wrong = run("traces", "--service", "webb", "--server", zipkin)
+    assert wrong.returncode == 0 and wrong.stderr.strip() == f"skein: no service webb; there are {', '.join(services)}", wrong
     assert run("traces", "00000000000000ff", "--server", zipkin).returncode == 65
 
 

@@ -182,7 +182,7 @@ func meshConfig(_ lines: String) -> String {
         let found = try problems(meshConfig("accessLogFile: /dev/stdout\naccessLogFormat: \"%NOPE%\""))
         #expect(found.count == 1)
         #expect(found.first?.severity == .error)
-        #expect(found.first?.code == "SKN0304")
+        #expect(found.first?.code == "SKN0330")
         #expect(found.first?.message.contains("NOPE") == true)
         #expect(found.first?.position.file == "t.yaml")
         let json = try problems(meshConfig("accessLogFile: /dev/stdout\naccessLogEncoding: JSON\naccessLogFormat: '{\"a\": 5}'"))
@@ -197,6 +197,7 @@ func meshConfig(_ lines: String) -> String {
         #expect(try problems(meshConfig("accessLogFile: /dev/stdout\naccessLogFormat: \"\(format(max))\"")).isEmpty)
         let found = try problems(meshConfig("accessLogFile: /dev/stdout\naccessLogFormat: \"\(format(max + 1))\""))
         #expect(found.map(\.message) == ["the access-log formats print \(max + 1) different headers; at most \(max) are accepted, use fewer"])
+        #expect(found.map(\.code) == ["SKN0331"])
     }
 
     @Test func relativePathsStartWhereTheyAreTold() {

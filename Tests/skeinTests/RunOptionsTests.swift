@@ -125,6 +125,10 @@ import Testing
         #expect(try options("--retention-megabytes", "\(megabytes)").retentionBytes == bytes)
     }
 
+    @Test func aShellReadsBackWhatIsQuoted() {
+        #expect(["mesh/a.yaml", "two words", "it's", ""].map(ShellText.quoted) == ["mesh/a.yaml", "'two words'", #"'it'\''s'"#, "''"])
+    }
+
     @Test(arguments: [["--workers", "-1"], ["--workers", "65"], ["--zipkin-port", "70000"], ["--drain-seconds", "soon"], ["--nodes", "x"]])
     func refusesWhatItCannotMean(_ arguments: [String]) { #expect(throws: (any Error).self) { try RunOptions.parse(arguments) } }
 }

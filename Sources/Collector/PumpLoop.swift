@@ -43,7 +43,15 @@ struct PumpLoop: ~Copyable {
 
     private struct Output {
         let file: AccessLogFile
-        let programs: [AccessLogProgram?]
+        /// By how many headers the record captured.
+        let programs: [Program?]
+    }
+
+    /// A program where it can be used without a copy, which would count five references for each line.
+    private final class Program {
+        let program: AccessLogProgram
+
+        init(_ program: AccessLogProgram) { self.program = program }
     }
 
     private struct SideState {
@@ -58,11 +66,12 @@ struct PumpLoop: ~Copyable {
             _ view: borrowing RequestRecordView, names: borrowing NameTable, emitUnixNanoseconds: UInt64, now: MonotonicInstant
         ) {
             let captured = Int(view.record.textCount) - Int(RequestText.firstCaptured)
-            for output in outputs {
+            for place in outputs.indices {
                 // A capture that no plan ever had would be our bug; its captured headers are left out.
-                let index = captured >= 0 && captured < output.programs.count && output.programs[captured] != nil ? captured : 0
-                guard let program = output.programs[index] else { continue }
-                output.file.append { program.append(view, names: names, emitUnixNanoseconds: emitUnixNanoseconds, to: &$0) }
+                let count = outputs[place].programs.count
+                let index = captured >= 0 && captured < count && outputs[place].programs[captured] != nil ? captured : 0
+                guard let line = outputs[place].programs[index] else { continue }
+                outputs[place].file.append { line.program.append(view, names: names, emitUnixNanoseconds: emitUnixNanoseconds, to: &$0) }
             }
             if view.record.isSampled, let builder { reporter.append(view, builder, names: names, now: now) }
         }
@@ -227,7 +236,7 @@ struct PumpLoop: ~Copyable {
     }
 
     private func bind(_ outputs: [CollectorPlan.Bound]) -> [Output] {
-        outputs.compactMap { output in files[output.path].map { Output(file: $0, programs: output.programs) } }
+        outputs.compactMap { output in files[output.path].map { Output(file: $0, programs: output.programs.map { $0.map(Program.init) }) } }
     }
 
     private mutating func report() {

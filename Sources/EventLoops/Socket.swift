@@ -90,7 +90,7 @@ public enum Socket {
 
     @unsafe @inline(__always)
     public static func read(_ fd: Int32, into buffer: UnsafeMutableRawBufferPointer) -> TransferResult {
-        let count = unsafe CSystem.recv(fd, buffer.baseAddress, buffer.count, 0)
+        let count = unsafe skein_recv(fd, buffer.baseAddress, buffer.count)
         if count > 0 { return .bytes(count) }
         if count == 0 { return .endOfStream }
         return outcome()
@@ -98,7 +98,7 @@ public enum Socket {
 
     @unsafe @inline(__always)
     public static func write(_ fd: Int32, _ bytes: UnsafeRawBufferPointer) -> TransferResult {
-        let count = unsafe CSystem.send(fd, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
+        let count = unsafe skein_send(fd, bytes.baseAddress, bytes.count)
         return count >= 0 ? .bytes(count) : outcome()
     }
 

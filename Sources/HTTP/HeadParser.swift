@@ -254,15 +254,22 @@ public enum HeadParser {
     ) -> HeadError? {
         // `findEnd` saw CR LF CR LF at `end`, so no loop below runs past it: CR stops every one of them.
         let last = end - 2
+        let countMax = min(limits.fieldCountMax, HTTPLimits.fieldSlots)
         while cursor < last {
-            if head.fieldCount >= min(limits.fieldCountMax, HTTPLimits.fieldSlots) { return .tooManyFields }
+            if head.fieldCount >= countMax { return .tooManyFields }
             var field = HeaderField()
             let nameStart = cursor
-            while unsafe isToken(bytes[cursor]) { cursor += 1 }
+            unsafe skipName(bytes, &cursor, end: end)
             let nameCount = cursor - nameStart
             guard nameCount > 0, unsafe bytes[cursor] == 58 else {
                 let first = unsafe bytes[nameStart]
                 return nameCount == 0 && (first == 32 || first == 9) ? .foldedLine : .malformedFieldName
+            }
+            let name = unsafe UnsafeRawBufferPointer(rebasing: bytes[nameStart..<cursor])
+            field.name = unsafe HeaderName.lookup(name)
+            // The names known whole are of token characters.
+            if field.name == .other || field.name == .envoyOther {
+                for unsafe byte in unsafe name where !isToken(byte) { return .malformedFieldName }
             }
             // Only a head limit beyond the default lets a name be longer than its count can say.
             guard nameCount <= Int(UInt16.max) else { return .headTooLarge }
@@ -280,7 +287,6 @@ public enum HeadParser {
             field.valueStart = UInt32(truncatingIfNeeded: valueStart)
             field.valueCount = UInt32(truncatingIfNeeded: valueEnd - valueStart)
             field.isCanonical = unsafe valueStart == nameStart + nameCount + 2 && bytes[valueStart - 1] == 32 && cursor == valueEnd + 2
-            field.name = unsafe HeaderName.lookup(UnsafeRawBufferPointer(rebasing: bytes[nameStart..<nameStart + nameCount]))
             if field.name != .other {
                 let slot = Int(field.name.rawValue)
                 if head.firstIndex[slot] == 255 { head.firstIndex[slot] = UInt8(truncatingIfNeeded: head.fieldCount) }
@@ -289,6 +295,26 @@ public enum HeadParser {
             head.fieldCount += 1
         }
         return cursor == last ? nil : .bareCarriageReturn
+    }
+
+    /// Moves to the colon, eight bytes at a time, or to a byte that no name has: a control character, a space or one above 127.
+    @inline(__always)
+    private static func skipName(_ bytes: UnsafeRawBufferPointer, _ cursor: inout Int, end: Int) {
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        let highs: UInt64 = 0x8080_8080_8080_8080
+        while cursor + 8 <= end {
+            let word = unsafe bytes.loadUnaligned(fromByteOffset: cursor, as: UInt64.self)
+            let low = (word &- ones &* 33) & ~word
+            let colon = word ^ (ones &* 58)
+            let isColon = (colon &- ones) & ~colon
+            let stop = (low | isColon | word) & highs
+            if stop != 0 {
+                cursor += stop.trailingZeroBitCount / 8
+                return
+            }
+            cursor += 8
+        }
+        while unsafe bytes[cursor] > 32 && bytes[cursor] != 58 && bytes[cursor] < 128 { cursor += 1 }
     }
 
     /// Moves to the first byte that may not stand in a field value, eight bytes at a time.

@@ -54,7 +54,8 @@ extension ServiceLoop {
     mutating func flush(_ id: SlotID) {
         guard let connection = unsafe connections.pointer(id), unsafe !connection.pointee.isClosed else { return }
         while unsafe !connection.pointee.output.isEmpty {
-            switch unsafe Socket.write(connection.pointee.fd, connection.pointee.output.readable) {
+            let piece = unsafe UnsafeRawBufferPointer(rebasing: connection.pointee.output.readable.prefix(limits.writeBytesMax))
+            switch unsafe Socket.write(connection.pointee.fd, piece) {
             case .bytes(let count):
                 unsafe connection.pointee.output.consume(count)
                 if unsafe connection.pointee.state == .closing { setDeadline(id, after: limits.stallTimeoutNanoseconds) }

@@ -22,9 +22,44 @@ public enum ASCII {
     /// Whether two byte strings are equal but for ASCII case.
     @unsafe @inlinable
     public static func equalIgnoringCase(_ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer) -> Bool {
-        guard left.count == right.count else { return false }
-        for index in 0..<left.count where unsafe lower(left[index]) != lower(right[index]) { return false }
+        let count = left.count
+        guard count == right.count else { return false }
+        guard count >= 4, let left = left.baseAddress, let right = right.baseAddress else {
+            for index in 0..<count where unsafe lower(left[index]) != lower(right[index]) { return false }
+            return true
+        }
+        if count < 8 {
+            return unsafe lower(eight: overlapping(left, count)) == lower(eight: overlapping(right, count))
+        }
+        var offset = 0
+        while offset < count {
+            // The last word overlaps the one before it.
+            let place = min(offset, count - 8)
+            let one = unsafe left.loadUnaligned(fromByteOffset: place, as: UInt64.self)
+            let other = unsafe right.loadUnaligned(fromByteOffset: place, as: UInt64.self)
+            if one != other, lower(eight: one) != lower(eight: other) { return false }
+            offset += 8
+        }
         return true
+    }
+
+    /// Four to eight bytes as two words of four, the second over the end of the first.
+    @unsafe @inlinable
+    static func overlapping(_ bytes: UnsafeRawPointer, _ count: Int) -> UInt64 {
+        let first = unsafe bytes.loadUnaligned(as: UInt32.self)
+        let last = unsafe bytes.loadUnaligned(fromByteOffset: count - 4, as: UInt32.self)
+        return UInt64(first) << 32 | UInt64(last)
+    }
+
+    /// Lower-cases `A-Z` in each of the eight bytes.
+    @inlinable
+    public static func lower(eight bytes: UInt64) -> UInt64 {
+        // Without their top bits, no sum below carries into the next byte.
+        let low = bytes & 0x7F7F_7F7F_7F7F_7F7F
+        let fromA = low &+ 0x3F3F_3F3F_3F3F_3F3F
+        let beyondZ = low &+ 0x2525_2525_2525_2525
+        let isUpper = fromA & ~beyondZ & ~bytes & 0x8080_8080_8080_8080
+        return bytes | isUpper >> 2
     }
 
     /// Whether `bytes` equal the lower-case `text` but for ASCII case.

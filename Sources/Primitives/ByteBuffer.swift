@@ -54,9 +54,12 @@ public struct ByteBuffer: ~Copyable {
         tail += bytes.count
     }
 
-    @inlinable
+    /// Always inlined: a literal's length is known where it is appended, and its bytes go there as a few stores.
+    @inlinable @inline(__always)
     public mutating func append(_ text: StaticString) {
-        unsafe append(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+        let count = text.utf8CodeUnitCount
+        unsafe reserve(count).copyMemory(from: text.utf8Start, byteCount: count)
+        tail += count
     }
 
     @inlinable

@@ -4,6 +4,7 @@ public import Primitives
 
 /// The effects of a route's actions on bytes. Pure; everything is written into the caller's buffers.
 extension RoutingTables {
+    @inlinable @inline(__always)
     public func actions(_ route: UInt32) -> RouteActions { unsafe actionTable[Int(routes[Int(route)].actions)] }
 
     public func mirror(_ index: Int) -> MirrorEntry { unsafe mirrors[index] }

@@ -50,6 +50,7 @@ public struct RouteChoice: Sendable, BitwiseCopyable {
 }
 
 extension RoutingTables {
+    @inlinable @inline(__always)
     public func route(_ index: UInt32) -> RouteEntry { unsafe routes[Int(index)] }
 
     /// Longest host name looked up, bytes (RFC 1035 2.3.4).

@@ -40,7 +40,7 @@ public final class RoutingSnapshot: @unchecked Sendable {
             return unsafe UnsafePointer(memory)
         }
         unsafe regexes = unsafe builder.regexes
-        unsafe tables = unsafe RoutingTables(
+        let addresses = unsafe TableAddresses(
             text: place(builder.text), listeners: place(builder.listeners), domains: place(builder.domains),
             wildcards: place(builder.wildcards), ports: place(builder.ports), virtualHosts: place(builder.virtualHosts),
             routes: place(builder.routes), destinations: place(builder.destinations), matches: place(builder.matches),
@@ -54,6 +54,7 @@ public final class RoutingSnapshot: @unchecked Sendable {
             groupTable: place(builder.groups), groupCount: builder.groups.count,
             listenerCount: builder.listeners.count, clusterCount: builder.clusters.count,
             endpointCount: builder.endpoints.count)
+        unsafe tables = unsafe RoutingTables(place([addresses]))
         unsafe self.allocations = unsafe allocations
         self.listeners = listeners
         node = cold.node

@@ -254,23 +254,23 @@ public struct EndpointEntry: Sendable, BitwiseCopyable {
     public var labels = LabelSetID.none
 }
 
-/// Pointers into a `RoutingSnapshot`. Valid exactly as long as that snapshot is held; copying them counts no reference.
-@unsafe
-public struct RoutingTables: BitwiseCopyable {
+/// Where the tables of a `RoutingSnapshot` lie, and how long those are that are checked.
+@unsafe @usableFromInline
+struct TableAddresses: BitwiseCopyable {
     var text: UnsafePointer<UInt8>
-    var listeners: UnsafePointer<ListenerEntry>
+    @usableFromInline var listeners: UnsafePointer<ListenerEntry>
     var domains: UnsafePointer<DomainEntry>
     var wildcards: UnsafePointer<WildcardEntry>
     var ports: UnsafePointer<PortEntry>
     var virtualHosts: UnsafePointer<VirtualHostEntry>
-    var routes: UnsafePointer<RouteEntry>
+    @usableFromInline var routes: UnsafePointer<RouteEntry>
     var destinations: UnsafePointer<DestinationEntry>
     var matches: UnsafePointer<MatchEntry>
     var named: UnsafePointer<NamedMatcher>
     var regexes: UnsafePointer<OpaquePointer>
-    var clusterTable: UnsafePointer<ClusterEntry>
-    var endpointTable: UnsafePointer<EndpointEntry>
-    var actionTable: UnsafePointer<RouteActions>
+    @usableFromInline var clusterTable: UnsafePointer<ClusterEntry>
+    @usableFromInline var endpointTable: UnsafePointer<EndpointEntry>
+    @usableFromInline var actionTable: UnsafePointer<RouteActions>
     var mirrors: UnsafePointer<MirrorEntry>
     var statusCodes: UnsafePointer<UInt16>
     var fieldTexts: UnsafePointer<FieldText>
@@ -284,24 +284,72 @@ public struct RoutingTables: BitwiseCopyable {
     var otherRoutes: UnsafePointer<UInt32>
     var ring: UnsafePointer<RingEntry>
     var rateLimits: UnsafePointer<RateLimitEntry>
-    public internal(set) var rateLimitCount: Int
+    var rateLimitCount: Int
     var maglevSlots: UnsafePointer<UInt32>
     var groupTable: UnsafePointer<EndpointGroup>
-    public internal(set) var groupCount: Int
-    public internal(set) var listenerCount: Int
-    public internal(set) var clusterCount: Int
-    public internal(set) var endpointCount: Int
+    var groupCount: Int
+    @usableFromInline var listenerCount: Int
+    @usableFromInline var clusterCount: Int
+    @usableFromInline var endpointCount: Int
+}
 
+/// The tables of a `RoutingSnapshot`, by one pointer into it. Valid exactly as long as that snapshot is held; copying it counts no reference.
+///
+/// What the request path reads of an entry is read in place: the accessors are inlined, so that an entry of hundreds of bytes is not copied for one field.
+@unsafe
+public struct RoutingTables: BitwiseCopyable {
+    @usableFromInline let addresses: UnsafePointer<TableAddresses>
+
+    init(_ addresses: UnsafePointer<TableAddresses>) { unsafe self.addresses = addresses }
+
+    var text: UnsafePointer<UInt8> { unsafe addresses.pointee.text }
+    @inlinable @inline(__always) var listeners: UnsafePointer<ListenerEntry> { unsafe addresses.pointee.listeners }
+    var domains: UnsafePointer<DomainEntry> { unsafe addresses.pointee.domains }
+    var wildcards: UnsafePointer<WildcardEntry> { unsafe addresses.pointee.wildcards }
+    var ports: UnsafePointer<PortEntry> { unsafe addresses.pointee.ports }
+    var virtualHosts: UnsafePointer<VirtualHostEntry> { unsafe addresses.pointee.virtualHosts }
+    @inlinable @inline(__always) var routes: UnsafePointer<RouteEntry> { unsafe addresses.pointee.routes }
+    var destinations: UnsafePointer<DestinationEntry> { unsafe addresses.pointee.destinations }
+    var matches: UnsafePointer<MatchEntry> { unsafe addresses.pointee.matches }
+    var named: UnsafePointer<NamedMatcher> { unsafe addresses.pointee.named }
+    var regexes: UnsafePointer<OpaquePointer> { unsafe addresses.pointee.regexes }
+    @inlinable @inline(__always) var clusterTable: UnsafePointer<ClusterEntry> { unsafe addresses.pointee.clusterTable }
+    @inlinable @inline(__always) var endpointTable: UnsafePointer<EndpointEntry> { unsafe addresses.pointee.endpointTable }
+    @inlinable @inline(__always) var actionTable: UnsafePointer<RouteActions> { unsafe addresses.pointee.actionTable }
+    var mirrors: UnsafePointer<MirrorEntry> { unsafe addresses.pointee.mirrors }
+    var statusCodes: UnsafePointer<UInt16> { unsafe addresses.pointee.statusCodes }
+    var fieldTexts: UnsafePointer<FieldText> { unsafe addresses.pointee.fieldTexts }
+    var headerPieces: UnsafePointer<HeaderValuePiece> { unsafe addresses.pointee.headerPieces }
+    var corsTable: UnsafePointer<CORSEntry> { unsafe addresses.pointee.corsTable }
+    var originMatchers: UnsafePointer<StringMatcher> { unsafe addresses.pointee.originMatchers }
+    var tcpRoutes: UnsafePointer<TCPRouteEntry> { unsafe addresses.pointee.tcpRoutes }
+    var capturedPorts: UnsafePointer<CapturedPort> { unsafe addresses.pointee.capturedPorts }
+    var pathEntries: UnsafePointer<PathIndexEntry> { unsafe addresses.pointee.pathEntries }
+    var pathLengths: UnsafePointer<UInt16> { unsafe addresses.pointee.pathLengths }
+    var otherRoutes: UnsafePointer<UInt32> { unsafe addresses.pointee.otherRoutes }
+    var ring: UnsafePointer<RingEntry> { unsafe addresses.pointee.ring }
+    var rateLimits: UnsafePointer<RateLimitEntry> { unsafe addresses.pointee.rateLimits }
+    public var rateLimitCount: Int { unsafe addresses.pointee.rateLimitCount }
+    var maglevSlots: UnsafePointer<UInt32> { unsafe addresses.pointee.maglevSlots }
+    var groupTable: UnsafePointer<EndpointGroup> { unsafe addresses.pointee.groupTable }
+    public var groupCount: Int { unsafe addresses.pointee.groupCount }
+    @inlinable public var listenerCount: Int { unsafe addresses.pointee.listenerCount }
+    @inlinable public var clusterCount: Int { unsafe addresses.pointee.clusterCount }
+    @inlinable public var endpointCount: Int { unsafe addresses.pointee.endpointCount }
+
+    @inlinable @inline(__always)
     public func listener(_ index: Int) -> ListenerEntry {
         unsafe precondition(index >= 0 && index < listenerCount)
         return unsafe listeners[index]
     }
 
+    @inlinable @inline(__always)
     public func cluster(_ index: Int) -> ClusterEntry {
         unsafe precondition(index >= 0 && index < clusterCount)
         return unsafe clusterTable[index]
     }
 
+    @inlinable @inline(__always)
     public func endpoint(_ index: Int) -> EndpointEntry {
         unsafe precondition(index >= 0 && index < endpointCount)
         return unsafe endpointTable[index]

@@ -69,6 +69,23 @@ import Testing
 }
 
 @Suite struct SourceHabitTests {
+    /// A worker is larger than a kilobyte, and a method that only borrows it is given a copy at each call.
+    @Test func workersMethodsAreMutating() {
+        var methods = 0
+        for file in Repository.swiftFiles("Sources") where file.target == "Proxy" {
+            var isWorker = false
+            for (number, line) in file.text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+                if line.first == "}" { isWorker = false }
+                if line.hasPrefix("extension ProxyWorker") || line.hasPrefix("public struct ProxyWorker") { isWorker = true }
+                let words = line.split(separator: " ")
+                guard isWorker, line.hasPrefix("    "), !line.hasPrefix("     "), words.contains("func"), !words.contains("static") else { continue }
+                methods += 1
+                #expect(words.contains("mutating"), "\(file.path):\(number + 1)")
+            }
+        }
+        #expect(methods > 100)
+    }
+
     @Test(arguments: ["try" + "!", "as" + "!", "fatal" + "Error(", "TO" + "DO"])
     func neverWritten(_ words: String) {
         for file in Repository.swiftFiles("Sources") {

@@ -31,6 +31,41 @@ import Testing
         #expect(equal("[", "{") == (false, false))
         #expect(equal("@", "`") == (false, false))
     }
+
+    @Test(arguments: [1, 2, 3] as [UInt64])
+    func eightAtOnceAreAsOneByOne(seed: UInt64) {
+        var random = RandomSource(seed: seed)
+        for _ in 0..<20_000 {
+            // Bytes around the letters' ends, with and without the top bit, are where lanes would disturb each other.
+            var word: UInt64 = 0
+            var expected: UInt64 = 0
+            for lane in 0..<8 {
+                let byte = random.below(2) == 0 ? UInt8(truncatingIfNeeded: random.next()) : [64, 65, 90, 91, 96, 97, 122, 123, 0, 127, 128, 193, 218, 255][Int(random.below(14))]
+                word |= UInt64(byte) << UInt64(8 * lane)
+                expected |= UInt64(ASCII.lower(byte)) << UInt64(8 * lane)
+            }
+            #expect(ASCII.lower(eight: word) == expected, "seed \(seed): \(String(word, radix: 16))")
+        }
+    }
+
+    /// Every length, so that every way of cutting it into words is there; one byte changed at every place.
+    @Test func equalityOfEveryLength() {
+        var random = RandomSource(seed: 7)
+        for count in 0..<40 {
+            let left = (0..<count).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+            let right = left.map { byte in ASCII.lower(byte) &- 97 < 26 && random.below(2) == 0 ? byte ^ 0x20 : byte }
+            #expect(unsafe left.withUnsafeBytes { left in unsafe right.withUnsafeBytes { unsafe ASCII.equalIgnoringCase(left, $0) } })
+            for place in 0..<count {
+                for change in [1, 0x20, 0x80, UInt8(truncatingIfNeeded: random.next() | 1)] {
+                    var changed = right
+                    changed[place] ^= change
+                    let isSame = ASCII.lower(changed[place]) == ASCII.lower(left[place])
+                    let found = unsafe left.withUnsafeBytes { left in unsafe changed.withUnsafeBytes { unsafe ASCII.equalIgnoringCase(left, $0) } }
+                    #expect(found == isSame, "\(left) \(changed)")
+                }
+            }
+        }
+    }
 }
 
 @Suite struct RandomSourceTests {

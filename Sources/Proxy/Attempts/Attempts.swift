@@ -80,7 +80,7 @@ extension ProxyWorker {
     }
 
     /// The last lines of the head, which tell attempts apart.
-    private func finishHead(_ exchange: UnsafeMutablePointer<Exchange>) {
+    private mutating func finishHead(_ exchange: UnsafeMutablePointer<Exchange>) {
         guard unsafe exchange.pointee.headEnd > 0 else { return }
         unsafe exchange.pointee.requestHead.truncate(to: exchange.pointee.headEnd)
         unsafe exchange.pointee.requestHead.append("X-Envoy-Attempt-Count: ")
@@ -120,31 +120,31 @@ extension ProxyWorker {
         return true
     }
 
-    private func hasRateLimitField() -> Bool {
+    private mutating func hasRateLimitField() -> Bool {
         let name: StaticString = "x-envoy-ratelimited"
         return unsafe head.value(named: UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)) != nil
     }
 
     /// The response's status as outlier detection counts it: for gRPC, what its grpc-status means in HTTP.
-    private func outcomeStatus(_ exchange: UnsafeMutablePointer<Exchange>) -> UInt16 {
+    private mutating func outcomeStatus(_ exchange: UnsafeMutablePointer<Exchange>) -> UInt16 {
         let status = unsafe exchange.pointee.record.grpcStatus
         return status == 255 ? head.statusCode : GRPCStatus.http(status)
     }
 
-    func markFirstByte(_ exchange: UnsafeMutablePointer<Exchange>) {
+    mutating func markFirstByte(_ exchange: UnsafeMutablePointer<Exchange>) {
         if unsafe exchange.pointee.record.times.upstreamReceiveBegin == RequestTimes.absent {
             unsafe exchange.pointee.record.times.upstreamReceiveBegin = now.nanoseconds(since: exchange.pointee.start)
         }
     }
 
     /// Reads what the trailers (or a head that stands for them) in `head` say of the request.
-    func takeTrailers(_ exchange: UnsafeMutablePointer<Exchange>) {
+    mutating func takeTrailers(_ exchange: UnsafeMutablePointer<Exchange>) {
         guard unsafe exchange.pointee.flags.contains(.isGRPC), let value = unsafe grpcStatusField() else { return }
         // 17 codes are defined; an unknown one still counts as itself.
         unsafe exchange.pointee.record.grpcStatus = UInt8(clamping: min(254, ASCII.decimal(value) ?? 2))
     }
 
-    private func grpcStatusField() -> UnsafeRawBufferPointer? {
+    private mutating func grpcStatusField() -> UnsafeRawBufferPointer? {
         let name: StaticString = "grpc-status"
         return unsafe head.value(named: UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount))
     }
@@ -185,7 +185,7 @@ extension ProxyWorker {
         reply(id, status, failure.details, failure.flag, body: body, closes: false)
     }
 
-    private func retryOutcome(_ exchange: UnsafeMutablePointer<Exchange>, _ failure: AttemptFailure) -> RetryOutcome {
+    private mutating func retryOutcome(_ exchange: UnsafeMutablePointer<Exchange>, _ failure: AttemptFailure) -> RetryOutcome {
         var outcome = RetryOutcome()
         outcome.isIdempotent = unsafe exchange.pointee.flags.contains(.isIdempotent)
         switch failure {
@@ -202,7 +202,7 @@ extension ProxyWorker {
 
     /// A kept connection may have been closed while our request was on its way. RFC 9110 9.2.2 lets a proxy send an idempotent request again
     /// then; once, on a new connection, and only if none of its body is gone.
-    private func canSendAgain(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
+    private mutating func canSendAgain(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
         let flags = unsafe exchange.pointee.flags
         guard unsafe exchange.pointee.record.times.upstreamReceiveBegin == RequestTimes.absent && exchange.pointee.pool >= 0 else { return false }
         return flags.contains(.onReusedConnection) && flags.contains(.isIdempotent) && !flags.contains(.wasRetried)

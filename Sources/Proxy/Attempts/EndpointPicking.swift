@@ -55,28 +55,28 @@ extension ProxyWorker {
         return panics || 100 * Int64(available) < panicShare * Int64(group.endpoints.count) ? chosen : nil
     }
 
-    private func isAvailable(_ endpoint: Int, _ place: Int) -> Bool {
-        handle.shared.state.isAvailable(pools[Int(epochs[place].poolOfEndpoint[endpoint])].slot)
+    private mutating func isAvailable(_ endpoint: Int, _ place: Int) -> Bool {
+        upstreamState.use { $0.isAvailable(pools[Int(epochs[place].poolOfEndpoint[endpoint])].slot) }
     }
 
-    private func load(of endpoint: Int, _ cluster: ClusterEntry, _ place: Int) -> UInt64 {
+    private mutating func load(of endpoint: Int, _ cluster: ClusterEntry, _ place: Int) -> UInt64 {
         let pool = Int(epochs[place].poolOfEndpoint[endpoint])
         let twin = pools[pool].twin
         let active = pools[pool].active &+ (twin >= 0 ? pools[Int(twin)].active : 0)
         guard cluster.balancer == .peakEWMA else { return UInt64(active) }
-        return Balancer.peakCost(latencyMicroseconds: handle.shared.state.latencyMicroseconds(pools[pool].slot), active: active)
+        return Balancer.peakCost(latencyMicroseconds: upstreamState.use { $0.latencyMicroseconds(pools[pool].slot) }, active: active)
     }
 
     /// A draw against the endpoint's present share: rejecting in proportion gives each the share that its age earns.
-    private func isWarm(_ endpoint: Int, _ cluster: ClusterEntry, _ place: Int, _ draw: inout RandomSource) -> Bool {
+    private mutating func isWarm(_ endpoint: Int, _ cluster: ClusterEntry, _ place: Int, _ draw: inout RandomSource) -> Bool {
         guard cluster.warmup.nanoseconds > 0 else { return true }
-        let age = handle.shared.state.age(pools[Int(epochs[place].poolOfEndpoint[endpoint])].slot, now: now)
+        let age = upstreamState.use { $0.age(pools[Int(epochs[place].poolOfEndpoint[endpoint])].slot, now: now) }
         guard age < cluster.warmup.nanoseconds else { return true }
         return Double(draw.below(1 << 24)) < cluster.warmup.share(age: age) * Double(1 << 24)
     }
 
     /// The pool of an endpoint for this request; where the request's protocol decides, there are two.
-    func pool(of endpoint: Int, _ cluster: ClusterEntry, _ exchange: UnsafeMutablePointer<Exchange>) -> Int {
+    mutating func pool(of endpoint: Int, _ cluster: ClusterEntry, _ exchange: UnsafeMutablePointer<Exchange>) -> Int {
         let pool = unsafe Int(epochs[exchange.pointee.epoch].poolOfEndpoint[endpoint])
         guard cluster.usesClientProtocol, unsafe exchange.pointee.isHTTP2Downstream, pools[pool].twin >= 0 else { return pool }
         return Int(pools[pool].twin)
@@ -120,7 +120,7 @@ extension ProxyWorker {
         return unsafe (groups[chosen - start], epochs[place].groupShares[chosen].panics)
     }
 
-    private func retriesElsewhere(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
+    private mutating func retriesElsewhere(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
         let route = unsafe exchange.pointee.route
         return unsafe route >= 0 && tables(exchange).actions(UInt32(route)).retry.retriesRemoteLocalities
     }

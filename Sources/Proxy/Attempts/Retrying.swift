@@ -42,27 +42,27 @@ extension ProxyWorker {
         unsafe exchange.pointee.record.times.upstreamConnectEnd = RequestTimes.absent
         let pause = unsafe policy.backoffNanoseconds(beforeRetry: UInt32(exchange.pointee.retries), draw: &retryDraw)
         unsafe exchange.pointee.attemptWait = .backOff
-        unsafe handle.shared.state.retryBackOffBegan(cluster: exchange.pointee.retryCluster)
+        upstreamState.use { unsafe $0.retryBackOffBegan(cluster: exchange.pointee.retryCluster) }
         unsafe exchange.pointee.attemptTimer = timers.arm(Token(.attempt, id).rawValue, at: now + pause)
         return true
     }
 
     /// The route's policy, as the request wants it.
-    func retryPolicy(_ exchange: UnsafeMutablePointer<Exchange>) -> RetryPolicy {
+    mutating func retryPolicy(_ exchange: UnsafeMutablePointer<Exchange>) -> RetryPolicy {
         var policy = unsafe tables(exchange).actions(UInt32(exchange.pointee.route)).retry
         if unsafe exchange.pointee.flags.contains(.hasOverrides) { unsafe exchange.pointee.overrides.apply(to: &policy) }
         return policy
     }
 
     /// Whether the request can be sent again as it was.
-    private func canReplay(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
+    private mutating func canReplay(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
         let flags = unsafe exchange.pointee.flags
         if unsafe exchange.pointee.requestFraming == .none || flags.contains(.keepsBody) { return true }
         return !flags.contains(.bodyForwarded)
     }
 
     /// A place among the cluster's retries, held until the attempt has ended.
-    private func acquireRetry(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
+    private mutating func acquireRetry(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
         unsafe releaseRetry(exchange)
         let state = handle.shared.state
         let entry = unsafe tables(exchange).cluster(Int(exchange.pointee.clusterIndex))
@@ -83,17 +83,17 @@ extension ProxyWorker {
         return true
     }
 
-    func releaseRetry(_ exchange: UnsafeMutablePointer<Exchange>) {
+    mutating func releaseRetry(_ exchange: UnsafeMutablePointer<Exchange>) {
         guard unsafe exchange.pointee.flags.contains(.holdsRetry) else { return }
         unsafe exchange.pointee.flags.remove(.holdsRetry)
-        unsafe handle.shared.state.release(.retries, cluster: exchange.pointee.retryCluster)
+        upstreamState.use { unsafe $0.release(.retries, cluster: exchange.pointee.retryCluster) }
     }
 
     /// The request waits no more, because its attempt begins or because it is over.
-    func endBackOff(_ exchange: UnsafeMutablePointer<Exchange>) {
+    mutating func endBackOff(_ exchange: UnsafeMutablePointer<Exchange>) {
         guard unsafe exchange.pointee.attemptWait == .backOff else { return }
         unsafe exchange.pointee.attemptWait = .none
-        unsafe handle.shared.state.retryBackOffEnded(cluster: exchange.pointee.retryCluster)
+        upstreamState.use { unsafe $0.retryBackOffEnded(cluster: exchange.pointee.retryCluster) }
     }
 
     mutating func attemptTimerFired(_ id: SlotID) {

@@ -12,10 +12,10 @@ extension ProxyWorker {
     /// Counts an attempt in at its endpoint and cluster. False = the cluster's limit of requests is reached.
     mutating func enterPool(_ exchange: UnsafeMutablePointer<Exchange>, _ pool: Int) -> Bool {
         let settings = pools[pool].settings
-        guard handle.shared.state.tryAcquire(.requests, cluster: settings.cluster, limit: settings.maxRequests) else { return false }
-        handle.shared.state.requestBegan(pools[pool].slot)
+        guard upstreamState.use({ $0.tryAcquire(.requests, cluster: settings.cluster, limit: settings.maxRequests) }) else { return false }
+        upstreamState.use { $0.requestBegan(pools[pool].slot) }
         if settings.retryBudgetNanoseconds > 0, unsafe exchange.pointee.retries == 0 {
-            handle.shared.state.requestSeen(cluster: settings.cluster, windowNanoseconds: settings.retryBudgetNanoseconds, now: now)
+            upstreamState.use { $0.requestSeen(cluster: settings.cluster, windowNanoseconds: settings.retryBudgetNanoseconds, now: now) }
         }
         pools[pool].active += 1
         unsafe exchange.pointee.pool = pool
@@ -30,25 +30,25 @@ extension ProxyWorker {
         guard pool >= 0 else { return }
         unsafe exchange.pointee.pool = -1
         unsafe stopPending(exchange)
-        unsafe handle.shared.state.release(.requests, cluster: exchange.pointee.cluster)
-        unsafe handle.shared.state.requestEnded(exchange.pointee.endpoint)
+        upstreamState.use { unsafe $0.release(.requests, cluster: exchange.pointee.cluster) }
+        upstreamState.use { unsafe $0.requestEnded(exchange.pointee.endpoint) }
         pools[pool].active -= 1
         freePoolIfUnused(pool)
     }
 
     /// Counts a request that has no established connection yet; false = the limit is reached.
-    func startPending(_ exchange: UnsafeMutablePointer<Exchange>, _ pool: Int) -> Bool {
+    mutating func startPending(_ exchange: UnsafeMutablePointer<Exchange>, _ pool: Int) -> Bool {
         if unsafe exchange.pointee.flags.contains(.isPending) { return true }
         let settings = pools[pool].settings
-        guard handle.shared.state.tryAcquire(.pending, cluster: settings.cluster, limit: settings.maxPendingRequests) else { return false }
+        guard upstreamState.use({ $0.tryAcquire(.pending, cluster: settings.cluster, limit: settings.maxPendingRequests) }) else { return false }
         unsafe exchange.pointee.flags.insert(.isPending)
         return true
     }
 
-    func stopPending(_ exchange: UnsafeMutablePointer<Exchange>) {
+    mutating func stopPending(_ exchange: UnsafeMutablePointer<Exchange>) {
         guard unsafe exchange.pointee.flags.contains(.isPending) else { return }
         unsafe exchange.pointee.flags.subtract([.isPending, .isWaiting])
-        unsafe handle.shared.state.release(.pending, cluster: exchange.pointee.cluster)
+        upstreamState.use { unsafe $0.release(.pending, cluster: exchange.pointee.cluster) }
     }
 
     /// The request waits for a connection of its pool.
@@ -88,7 +88,7 @@ extension ProxyWorker {
             }
             let settings = pools[pool].settings
             if pools[pool].firstIdle.isNone {
-                let hasRoom = settings.maxConnections == .max || handle.shared.state.held(.connections, cluster: settings.cluster) < UInt64(settings.maxConnections)
+                let hasRoom = settings.maxConnections == .max || upstreamState.use({ $0.held(.connections, cluster: settings.cluster) }) < UInt64(settings.maxConnections)
                 guard hasRoom else { break }
             }
             unsafe exchange.pointee.flags.remove(.isWaiting)
@@ -111,7 +111,7 @@ extension ProxyWorker {
     }
 
     /// Whether a connection that has just become idle is needed more elsewhere.
-    func isWantedElsewhere(_ pool: Int) -> Bool {
+    mutating func isWantedElsewhere(_ pool: Int) -> Bool {
         let settings = pools[pool].settings
         guard settings.maxConnections != .max, pools[pool].waiting.isEmpty else { return false }
         let state = handle.shared.state
@@ -134,9 +134,9 @@ extension ProxyWorker {
         if pools[pool].settings.measuresLatency {
             let elapsed = unsafe now.nanoseconds(since: exchange.pointee.attemptStart)
             let counted = outcome.isResponse ? elapsed : max(elapsed, limits.failureLatencyNanoseconds)
-            unsafe handle.shared.state.recordLatency(nanoseconds: counted, endpoint: exchange.pointee.endpoint, now: now)
+            upstreamState.use { unsafe $0.recordLatency(nanoseconds: counted, endpoint: exchange.pointee.endpoint, now: now) }
         }
-        let crossing = unsafe handle.shared.state.record(outcome, endpoint: exchange.pointee.endpoint, thresholds: pools[pool].settings.thresholds)
+        let crossing = upstreamState.use { unsafe $0.record(outcome, endpoint: exchange.pointee.endpoint, thresholds: pools[pool].settings.thresholds) }
         if !crossing.isEmpty { unsafe _ = handle.shared.judge.crossed(exchange.pointee.endpoint, crossing, now: now) }
     }
 }

@@ -22,7 +22,7 @@ extension ProxyWorker {
     }
 
     /// Whether bytes from this client have somewhere to go.
-    private func wantsBytes(_ connection: UnsafeMutablePointer<DownstreamConnection>) -> Bool {
+    private mutating func wantsBytes(_ connection: UnsafeMutablePointer<DownstreamConnection>) -> Bool {
         if unsafe connection.pointee.isClosed || connection.pointee.isEndOfStream { return false }
         if unsafe connection.pointee.isLingering { return true }
         if unsafe connection.pointee.closesAfterFlush { return false }

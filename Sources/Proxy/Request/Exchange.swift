@@ -260,8 +260,8 @@ struct Exchange: ~Copyable {
         record.earlierAttempts += 1
     }
 
-    /// Appends the next text slot of the record; nil = the message has no such value.
-    mutating func append(text bytes: UnsafeRawBufferPointer?, limits: borrowing ProxyLimits) {
+    /// Appends the next text slot of the record; nil = the message has no such value. All slots together hold `bytesMax`.
+    mutating func append(text bytes: UnsafeRawBufferPointer?, upTo bytesMax: Int) {
         guard textCount < 56 else { return }
         guard let bytes = unsafe bytes else {
             textLengths[textCount] = RequestRecordView.absentLength
@@ -269,7 +269,7 @@ struct Exchange: ~Copyable {
             return
         }
         // Cut, not dropped: the beginning of a value tells most.
-        let count = min(bytes.count, max(0, limits.recordTextBytesMax - text.count))
+        let count = min(bytes.count, max(0, bytesMax - text.count))
         unsafe text.append(UnsafeRawBufferPointer(rebasing: bytes[..<count]))
         textLengths[textCount] = UInt16(truncatingIfNeeded: count)
         textCount += 1

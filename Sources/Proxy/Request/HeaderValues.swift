@@ -14,7 +14,7 @@ extension ProxyWorker {
         swap(&output, &valueScratch)
     }
 
-    private func write(_ pieces: Range<Int>, _ exchange: UnsafeMutablePointer<Exchange>, isResponse: Bool, to output: inout ByteBuffer) {
+    private mutating func write(_ pieces: Range<Int>, _ exchange: UnsafeMutablePointer<Exchange>, isResponse: Bool, to output: inout ByteBuffer) {
         let tables = unsafe tables(exchange)
         // `head` is the upstream's response, unless the answer is our own.
         let hasResponseHead = unsafe isResponse && exchange.pointee.record.times.upstreamReceiveBegin != RequestTimes.absent
@@ -49,7 +49,7 @@ extension ProxyWorker {
         }
     }
 
-    private func append(_ value: UnsafeRawBufferPointer?, _ bytesMax: UInt32, to output: inout ByteBuffer) {
+    private mutating func append(_ value: UnsafeRawBufferPointer?, _ bytesMax: UInt32, to output: inout ByteBuffer) {
         guard let value = unsafe value else { return }
         let count = bytesMax == 0 ? value.count : min(value.count, Int(bytesMax))
         unsafe output.append(UnsafeRawBufferPointer(rebasing: value[..<count]))

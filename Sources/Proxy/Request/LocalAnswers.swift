@@ -79,7 +79,7 @@ extension ProxyWorker {
 
     /// Whether the configuration names the type of our own answer's body (`headers: {response: {set: {content-type: …}}}`), as Envoy takes it:
     /// text/plain is only what an answer has that says nothing else.
-    func addsContentType(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
+    mutating func addsContentType(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
         guard unsafe exchange.pointee.flags.contains(.editsResponse), unsafe exchange.pointee.route >= 0 else { return false }
         let tables = unsafe tables(exchange)
         let edits = unsafe tables.responseEdits(destination: exchange.pointee.destination)
@@ -118,7 +118,7 @@ extension ProxyWorker {
     }
 
     /// Whether the route has any edits for responses, or a CORS policy allowed the origin.
-    func addsResponseFields(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
+    mutating func addsResponseFields(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
         if unsafe !exchange.pointee.flags.isDisjoint(with: [.allowsOrigin, .setsCookie, .showsRateLimit]) { return true }
         return unsafe exchange.pointee.flags.contains(.editsResponse)
     }

@@ -34,7 +34,7 @@ extension ProxyWorker {
             case .unsupportedTransferEncoding, .malformedTransferEncoding: .unsupportedTransferEncoding
             default: .http1CodecError
             }
-        for _ in 0..<Int(RequestText.firstCaptured) + plan.requestHeaders.count { unsafe exchange.pointee.append(text: nil, limits: limits) }
+        for _ in 0..<Int(RequestText.firstCaptured) + plan.requestHeaders.count { unsafe exchange.pointee.append(text: nil, upTo: limits.recordTextBytesMax) }
         reply(id, error.status, details, [.downstreamProtocolError], body: error.reason, closes: true)
     }
 

@@ -40,7 +40,7 @@ extension ProxyWorker {
     }
 
     /// The head with `-shadow` behind the host, before any port.
-    private func copyHead(from exchange: UnsafeMutablePointer<Exchange>, to shadow: UnsafeMutablePointer<Exchange>) {
+    private mutating func copyHead(from exchange: UnsafeMutablePointer<Exchange>, to shadow: UnsafeMutablePointer<Exchange>) {
         let text = unsafe UnsafeRawBufferPointer(rebasing: exchange.pointee.requestHead.readable[..<exchange.pointee.headEnd])
         guard let lineEnd = unsafe text.firstIndex(of: 13), let hostEnd = unsafe text[(lineEnd + 2)...].firstIndex(of: 13) else { return }
         let hostStart = lineEnd + 2 + 6

@@ -27,7 +27,7 @@ extension ProxyWorker {
         if stream == 0 { unsafe readFraming(exchange) } else { unsafe readHTTP2Framing(exchange, endsStream: endsStream) }
         unsafe exchange.pointee.record.isGRPC = exchange.pointee.flags.contains(.isGRPC)
         if isTooLarge {
-            for _ in 0..<Int(RequestText.firstCaptured) + plan.requestHeaders.count { unsafe exchange.pointee.append(text: nil, limits: limits) }
+            for _ in 0..<Int(RequestText.firstCaptured) + plan.requestHeaders.count { unsafe exchange.pointee.append(text: nil, upTo: limits.recordTextBytesMax) }
             reply(id, 431, .requestHeadersTooLarge, [.downstreamProtocolError], body: "header section too large", closes: false)
             return
         }
@@ -75,7 +75,7 @@ extension ProxyWorker {
     }
 
     /// Notes the rule that the request goes by.
-    private func take(_ decision: RouteDecision, _ exchange: UnsafeMutablePointer<Exchange>) {
+    private mutating func take(_ decision: RouteDecision, _ exchange: UnsafeMutablePointer<Exchange>) {
         let choice: RouteChoice
         switch decision {
         case .notFound: return
@@ -162,19 +162,19 @@ extension ProxyWorker {
     }
 
     /// Whoever ended the client's TLS says so (Envoy takes the scheme from there).
-    private func isForwardedHTTPS() -> Bool {
+    private mutating func isForwardedHTTPS() -> Bool {
         guard head.has(.forwardedProto), let value = unsafe head.value(of: .forwardedProto) else { return false }
         return unsafe ASCII.equal(value, ignoringCase: "https")
     }
 
     /// Host and port the request is for. In HTTP/2 `:authority`, which beats `Host` (RFC 9113 8.3.1).
-    private func requestAuthority(_ target: RequestTarget) -> UnsafeRawBufferPointer? {
+    private mutating func requestAuthority(_ target: RequestTarget) -> UnsafeRawBufferPointer? {
         if !target.authority.isEmpty { return unsafe UnsafeRawBufferPointer(rebasing: head.target[target.authority]) }
         if !head.authority.isEmpty { return unsafe head.authorityBytes }
         return unsafe head.value(of: .host)
     }
 
-    private func startRecord(_ exchange: UnsafeMutablePointer<Exchange>, _ connection: UnsafeMutablePointer<DownstreamConnection>) {
+    private mutating func startRecord(_ exchange: UnsafeMutablePointer<Exchange>, _ connection: UnsafeMutablePointer<DownstreamConnection>) {
         unsafe exchange.pointee.record.startUnixNanoseconds = unix(now)
         unsafe exchange.pointee.record.downstreamRemote = connection.pointee.remote
         unsafe exchange.pointee.record.downstreamLocal = connection.pointee.local
@@ -184,7 +184,7 @@ extension ProxyWorker {
     }
 
     /// What the method and the kind of content say of the request.
-    private func requestTraits() -> Exchange.Flags {
+    private mutating func requestTraits() -> Exchange.Flags {
         var flags: Exchange.Flags = []
         let method = unsafe head.method
         if unsafe ASCII.equal(method, "HEAD") { flags.insert(.isHEAD) }
@@ -205,7 +205,7 @@ extension ProxyWorker {
         return unsafe type.count == count || type[count] == UInt8(ascii: "+") || type[count] == UInt8(ascii: ";")
     }
 
-    private func readHTTP2Framing(_ exchange: UnsafeMutablePointer<Exchange>, endsStream: Bool) {
+    private mutating func readHTTP2Framing(_ exchange: UnsafeMutablePointer<Exchange>, endsStream: Bool) {
         var flags = requestTraits()
         flags.insert(.keepsAlive)
         if endsStream {
@@ -219,7 +219,7 @@ extension ProxyWorker {
         unsafe exchange.pointee.flags = flags
     }
 
-    private func readFraming(_ exchange: UnsafeMutablePointer<Exchange>) {
+    private mutating func readFraming(_ exchange: UnsafeMutablePointer<Exchange>) {
         var flags = requestTraits()
         if head.minorVersion == 0 { flags.insert(.isHTTP10) }
         if head.keepsAlive, !isDraining { flags.insert(.keepsAlive) }
@@ -241,7 +241,7 @@ extension ProxyWorker {
     }
 
     /// The path to route by and to forward, or nil when it must be refused. Lives until the next request of this worker.
-    private func normalizedPath(_ target: RequestTarget) -> UnsafeRawBufferPointer? {
+    private mutating func normalizedPath(_ target: RequestTarget) -> UnsafeRawBufferPointer? {
         if target.form == .asterisk || target.form == .authority { return unsafe head.target }
         if target.path.isEmpty {
             unsafe pathScratch[0] = UInt8(ascii: "/")
@@ -282,7 +282,7 @@ extension ProxyWorker {
     }
 
     /// What a gRPC client gave the call (gRPC over HTTP/2, "Timeout"); nil = nothing, or nothing legible.
-    func grpcTimeout(_ exchange: UnsafeMutablePointer<Exchange>) -> UInt64? {
+    mutating func grpcTimeout(_ exchange: UnsafeMutablePointer<Exchange>) -> UInt64? {
         guard unsafe exchange.pointee.flags.contains(.isGRPC) else { return nil }
         let text = unsafe exchange.pointee.requestHead.readable
         guard let value = unsafe GRPCTimeout.find(in: text) else { return nil }
@@ -328,12 +328,12 @@ extension ProxyWorker {
             overflow(id)
             return
         }
-        guard handle.shared.state.tryAcquire(.connections, cluster: pools[pool].settings.cluster, limit: pools[pool].settings.maxConnections) else {
+        guard upstreamState.use({ $0.tryAcquire(.connections, cluster: pools[pool].settings.cluster, limit: pools[pool].settings.maxConnections) }) else {
             unsafe wait(id, exchange, pool)
             return
         }
         guard let upstreamID = connect(pool), let upstream = unsafe upstreams.pointer(upstreamID) else {
-            handle.shared.state.release(.connections, cluster: pools[pool].settings.cluster)
+            upstreamState.use { $0.release(.connections, cluster: pools[pool].settings.cluster) }
             connectRefused(id)
             return
         }

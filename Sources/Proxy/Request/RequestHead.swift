@@ -106,7 +106,7 @@ extension ProxyWorker {
     }
 
     /// Whether the field asks for time limits or retries of this request's own, which a workload may and its callers may not.
-    private func takeOverride(_ exchange: UnsafeMutablePointer<Exchange>, _ index: Int) -> Bool {
+    private mutating func takeOverride(_ exchange: UnsafeMutablePointer<Exchange>, _ index: Int) -> Bool {
         guard unsafe exchange.pointee.record.side == .outbound else { return false }
         if unsafe !exchange.pointee.flags.contains(.hasOverrides) { unsafe exchange.pointee.overrides = RequestOverrides() }
         guard unsafe exchange.pointee.overrides.take(head.name(at: index), head.value(at: index)) else { return false }
@@ -115,7 +115,7 @@ extension ProxyWorker {
     }
 
     /// Time for the whole request; 0 = no limit.
-    func timeLimit(_ exchange: UnsafeMutablePointer<Exchange>, _ route: RouteEntry) -> UInt64 {
+    mutating func timeLimit(_ exchange: UnsafeMutablePointer<Exchange>, _ route: RouteEntry) -> UInt64 {
         if unsafe exchange.pointee.flags.contains(.hasOverrides), let asked = unsafe exchange.pointee.overrides.timeoutMilliseconds { return asked * 1_000_000 }
         return route.timeoutNanoseconds
     }
@@ -141,7 +141,7 @@ extension ProxyWorker {
     }
 
     /// The time the request has, and each try of it, from the route and from what a gRPC client asks for.
-    private func appendExpectedTime(_ exchange: UnsafeMutablePointer<Exchange>) {
+    private mutating func appendExpectedTime(_ exchange: UnsafeMutablePointer<Exchange>) {
         let route = unsafe exchange.pointee.route
         guard route >= 0 else { return }
         var whole = unsafe timeLimit(exchange, tables.route(UInt32(route)))
@@ -178,7 +178,7 @@ extension ProxyWorker {
         }
     }
 
-    private func listsTrailers(_ value: UnsafeRawBufferPointer) -> Bool {
+    private mutating func listsTrailers(_ value: UnsafeRawBufferPointer) -> Bool {
         var isListed = false
         unsafe HeadParser.forEachListItem(value) { item in
             if unsafe ASCII.equal(item, ignoringCase: "trailers") { isListed = true }
@@ -186,7 +186,7 @@ extension ProxyWorker {
         return isListed
     }
 
-    func isNamedByConnection(_ name: UnsafeRawBufferPointer) -> Bool {
+    mutating func isNamedByConnection(_ name: UnsafeRawBufferPointer) -> Bool {
         var isNamed = false
         for index in 0..<head.fieldCount where unsafe head.field(index).name == .connection {
             unsafe HeadParser.forEachListItem(head.value(at: index)) { item in
@@ -197,7 +197,7 @@ extension ProxyWorker {
     }
 
     /// Writes X-Forwarded-For and -Proto; returns where in `requestHead` the value of the first stands.
-    private func appendForwarded(
+    private mutating func appendForwarded(
         _ exchange: UnsafeMutablePointer<Exchange>, _ connection: UnsafeMutablePointer<DownstreamConnection>, isHTTPS: Bool, isEdge: Bool
     ) -> Range<Int> {
         unsafe exchange.pointee.requestHead.append("X-Forwarded-For: ")
@@ -233,18 +233,22 @@ extension ProxyWorker {
         let start = unsafe exchange.pointee.requestHead.count
         let high = identifierDraw.next() & 0xFFFF_FFFF_FFFF_0FFF | 0x4000
         let low = identifierDraw.next() & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000
-        let out = unsafe exchange.pointee.requestHead.reserve(36).assumingMemoryBound(to: UInt8.self)
-        var position = 0
-        for digit in 0..<32 {
-            if digit == 8 || digit == 12 || digit == 16 || digit == 20 {
-                unsafe out[position] = UInt8(ascii: "-")
-                position += 1
-            }
-            let word = digit < 16 ? high : low
-            let nibble = UInt8(truncatingIfNeeded: word >> UInt64(60 - 4 * (digit & 15))) & 15
-            unsafe out[position] = nibble < 10 ? 48 + nibble : 87 + nibble
-            position += 1
-        }
+        let out = unsafe exchange.pointee.requestHead.reserve(36)
+        // 8-4-4-4-12 digits: what the dashes push aside is written again behind them.
+        let digits = (
+            HexCodec.encode8(UInt32(truncatingIfNeeded: high >> 32)), HexCodec.encode8(UInt32(truncatingIfNeeded: high)),
+            HexCodec.encode8(UInt32(truncatingIfNeeded: low >> 32)), HexCodec.encode8(UInt32(truncatingIfNeeded: low))
+        )
+        unsafe out.storeBytes(of: digits.0.bigEndian, as: UInt64.self)
+        unsafe out.storeBytes(of: digits.1.bigEndian, toByteOffset: 9, as: UInt64.self)
+        unsafe out.storeBytes(of: UInt32(truncatingIfNeeded: digits.1).bigEndian, toByteOffset: 14, as: UInt32.self)
+        unsafe out.storeBytes(of: digits.2.bigEndian, toByteOffset: 19, as: UInt64.self)
+        unsafe out.storeBytes(of: UInt32(truncatingIfNeeded: digits.2).bigEndian, toByteOffset: 24, as: UInt32.self)
+        unsafe out.storeBytes(of: digits.3.bigEndian, toByteOffset: 28, as: UInt64.self)
+        unsafe out.storeBytes(of: UInt8(ascii: "-"), toByteOffset: 8, as: UInt8.self)
+        unsafe out.storeBytes(of: UInt8(ascii: "-"), toByteOffset: 13, as: UInt8.self)
+        unsafe out.storeBytes(of: UInt8(ascii: "-"), toByteOffset: 18, as: UInt8.self)
+        unsafe out.storeBytes(of: UInt8(ascii: "-"), toByteOffset: 23, as: UInt8.self)
         unsafe exchange.pointee.requestHead.commit(36)
         unsafe exchange.pointee.requestHead.append("\r\n")
         return start..<start + 36

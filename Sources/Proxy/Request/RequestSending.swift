@@ -26,7 +26,7 @@ extension ProxyWorker {
     }
 
     /// No further attempt will need what was sent.
-    func forgetBody(_ exchange: UnsafeMutablePointer<Exchange>) {
+    mutating func forgetBody(_ exchange: UnsafeMutablePointer<Exchange>) {
         unsafe exchange.pointee.flags.remove(.keepsBody)
         unsafe exchange.pointee.flags.insert(.bodyForwarded)
         unsafe exchange.pointee.body.release()
@@ -84,13 +84,13 @@ extension ProxyWorker {
     }
 
     /// Bytes of the request that the upstream has not taken yet.
-    func upstreamWaiting(_ exchange: UnsafeMutablePointer<Exchange>) -> Int {
+    mutating func upstreamWaiting(_ exchange: UnsafeMutablePointer<Exchange>) -> Int {
         guard let upstream = unsafe upstreams.pointer(exchange.pointee.upstream) else { return 0 }
         guard let session = unsafe upstream.pointee.session else { return unsafe upstream.pointee.output.count }
         return unsafe session.pointee.waiting(stream: exchange.pointee.upstreamStream)
     }
 
-    func watchUpstream(_ exchange: UnsafeMutablePointer<Exchange>) {
+    mutating func watchUpstream(_ exchange: UnsafeMutablePointer<Exchange>) {
         guard let upstream = unsafe upstreams.pointer(exchange.pointee.upstream), let session = unsafe upstream.pointee.session else { return }
         unsafe session.pointee.watch(stream: exchange.pointee.upstreamStream)
     }

@@ -8,7 +8,7 @@ extension ProxyWorker {
     /// Reads the incoming context and decides for this hop: an incoming decision always wins (semantics 2.10).
     mutating func decideTrace(_ exchange: UnsafeMutablePointer<Exchange>) {
         let side = unsafe exchange.pointee.record.side == .outbound ? plan.outbound : plan.inbound
-        let incoming = extractContext()
+        let incoming = Self.context(of: head, plan.option)
         var context = incoming
         if !context.hasIdentifiers {
             context.traceID = TraceID(high: plan.uses128BitTraceIDs ? identifierDraw.next() : 0, low: identifierDraw.next() | 1)
@@ -26,25 +26,26 @@ extension ProxyWorker {
         unsafe exchange.pointee.record.isDebug = context.decision == .debug
     }
 
-    private func extractContext() -> TraceContext {
+    private static func context(of head: borrowing MessageHead, _ option: TraceContextOption) -> TraceContext {
         // The common request carries none of them, and that is one comparison each.
         guard head.has(.b3TraceID) || head.has(.b3) || head.has(.b3Sampled) || head.has(.b3Flags) || head.has(.traceparent) else {
             return TraceContext()
         }
         return TraceContext.extract(
-            option: plan.option, b3: span(.b3), b3TraceID: span(.b3TraceID), b3SpanID: span(.b3SpanID),
-            b3ParentSpanID: span(.b3ParentSpanID), b3Sampled: span(.b3Sampled), b3Flags: span(.b3Flags), traceparent: span(.traceparent),
-            tracestate: span(.tracestate))
+            option: option, b3: span(head, .b3), b3TraceID: span(head, .b3TraceID), b3SpanID: span(head, .b3SpanID),
+            b3ParentSpanID: span(head, .b3ParentSpanID), b3Sampled: span(head, .b3Sampled), b3Flags: span(head, .b3Flags),
+            traceparent: span(head, .traceparent), tracestate: span(head, .tracestate))
     }
 
-    @_lifetime(borrow self)
-    private func span(_ name: HeaderName) -> RawSpan? {
+    @_lifetime(borrow head)
+    private static func span(_ head: borrowing MessageHead, _ name: HeaderName) -> RawSpan? {
         guard let value = unsafe head.value(of: name) else { return nil }
-        return unsafe _overrideLifetime(RawSpan(_unsafeBytes: value), borrowing: self)
+        return unsafe _overrideLifetime(RawSpan(_unsafeBytes: value), borrowing: head)
     }
 
-    func appendTrace(_ exchange: UnsafeMutablePointer<Exchange>) {
-        for header in TraceHeader.allCases where traceContext.sends(header, option: plan.option) {
+    mutating func appendTrace(_ exchange: UnsafeMutablePointer<Exchange>) {
+        for header in TraceHeader.b3TraceID.rawValue...TraceHeader.traceparent.rawValue {
+            guard let header = TraceHeader(rawValue: header), traceContext.sends(header, option: plan.option) else { continue }
             unsafe exchange.pointee.requestHead.append(header.name)
             unsafe exchange.pointee.requestHead.append(": ")
             let room = unsafe exchange.pointee.requestHead.reserve(TraceHeader.valueBytesMax)
@@ -70,7 +71,7 @@ extension ProxyWorker {
             forwardedFor: UnsafeRawBufferPointer(rebasing: written[forwarded]), isHTTPS: isHTTPS)
     }
 
-    func needsRecord(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
+    mutating func needsRecord(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
         let side = unsafe exchange.pointee.record.side == .outbound ? plan.outbound : plan.inbound
         return unsafe side.isLogged || exchange.pointee.record.isSampled
     }
@@ -82,18 +83,18 @@ extension ProxyWorker {
         requestID: UnsafeRawBufferPointer?, forwardedFor: UnsafeRawBufferPointer?, isHTTPS: Bool
     ) {
         let scheme: StaticString = isHTTPS ? "https" : "http"
-        unsafe exchange.pointee.append(text: head.method, limits: limits)
+        unsafe exchange.pointee.append(text: head.method, upTo: limits.recordTextBytesMax)
         // As Envoy: the original path is recorded only where a rewrite changed it.
-        unsafe exchange.pointee.append(text: original, limits: limits)
-        unsafe exchange.pointee.append(text: path, limits: limits)
-        unsafe exchange.pointee.append(text: authority, limits: limits)
-        unsafe exchange.pointee.append(text: head.value(of: .userAgent), limits: limits)
-        unsafe exchange.pointee.append(text: requestID, limits: limits)
-        unsafe exchange.pointee.append(text: forwardedFor, limits: limits)
-        unsafe exchange.pointee.append(text: UnsafeRawBufferPointer(start: scheme.utf8Start, count: scheme.utf8CodeUnitCount), limits: limits)
+        unsafe exchange.pointee.append(text: original, upTo: limits.recordTextBytesMax)
+        unsafe exchange.pointee.append(text: path, upTo: limits.recordTextBytesMax)
+        unsafe exchange.pointee.append(text: authority, upTo: limits.recordTextBytesMax)
+        unsafe exchange.pointee.append(text: head.value(of: .userAgent), upTo: limits.recordTextBytesMax)
+        unsafe exchange.pointee.append(text: requestID, upTo: limits.recordTextBytesMax)
+        unsafe exchange.pointee.append(text: forwardedFor, upTo: limits.recordTextBytesMax)
+        unsafe exchange.pointee.append(text: UnsafeRawBufferPointer(start: scheme.utf8Start, count: scheme.utf8CodeUnitCount), upTo: limits.recordTextBytesMax)
         for index in plan.requestHeaders.indices {
             unsafe plan.requestHeaders[index].withUnsafeBytes { name in
-                unsafe exchange.pointee.append(text: head.value(named: name), limits: limits)
+                unsafe exchange.pointee.append(text: head.value(named: name), upTo: limits.recordTextBytesMax)
             }
         }
     }

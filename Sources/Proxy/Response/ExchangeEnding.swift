@@ -119,7 +119,7 @@ extension ProxyWorker {
         if unsafe needsRecord(exchange) { unsafe emitRecord(exchange) }
     }
 
-    private func count(_ exchange: UnsafeMutablePointer<Exchange>, durationNanoseconds: UInt64) {
+    private mutating func count(_ exchange: UnsafeMutablePointer<Exchange>, durationNanoseconds: UInt64) {
         var key = unsafe SeriesKey(
             labels: exchange.pointee.record.labels, responseCode: exchange.pointee.record.responseCode, flags: exchange.pointee.record.flags,
             side: exchange.pointee.record.side)
@@ -134,17 +134,17 @@ extension ProxyWorker {
             sample.spanID = unsafe exchange.pointee.record.spanID
             sample.unixMilliseconds = unix(now) / 1_000_000
         }
-        handle.shard.record(key, sample)
+        shard.use { $0.record(key, sample) }
     }
 
-    private func emitRecord(_ exchange: UnsafeMutablePointer<Exchange>) {
+    private mutating func emitRecord(_ exchange: UnsafeMutablePointer<Exchange>) {
         let slots = unsafe exchange.pointee.textCount
         unsafe exchange.pointee.record.textCount = UInt8(truncatingIfNeeded: slots)
         let textBytes = unsafe exchange.pointee.text.count
         let attempts = unsafe Int(exchange.pointee.record.earlierAttempts)
         let attemptsOffset = RequestRecordView.lengthsOffset + 2 * slots + textBytes
         let size = attemptsOffset + attempts * MemoryLayout<AttemptRecord>.stride
-        guard let out = unsafe handle.ring.reserve(size) else { return }
+        guard let out = unsafe ring.use({ unsafe $0.reserve(size) }) else { return }
         unsafe out.storeBytes(of: exchange.pointee.record, as: RequestRecord.self)
         for slot in 0..<slots {
             unsafe out.storeBytes(of: exchange.pointee.textLengths[slot], toByteOffset: RequestRecordView.lengthsOffset + 2 * slot, as: UInt16.self)
@@ -156,6 +156,6 @@ extension ProxyWorker {
             unsafe out.storeBytes(
                 of: exchange.pointee.earlier[index], toByteOffset: attemptsOffset + index * MemoryLayout<AttemptRecord>.stride, as: AttemptRecord.self)
         }
-        handle.ring.publish(size)
+        ring.use { $0.publish(size) }
     }
 }

@@ -98,13 +98,13 @@ extension ProxyWorker {
         unsafe markDirty(downstream: exchange.pointee.downstream)
     }
 
-    func downstreamSession(_ exchange: UnsafeMutablePointer<Exchange>) -> UnsafeMutablePointer<HTTP2Session>? {
+    mutating func downstreamSession(_ exchange: UnsafeMutablePointer<Exchange>) -> UnsafeMutablePointer<HTTP2Session>? {
         guard let connection = unsafe downstreams.pointer(exchange.pointee.downstream), unsafe !connection.pointee.isClosed else { return nil }
         return unsafe connection.pointee.session
     }
 
     /// Whether a field of the upstream's response goes to the client as it is.
-    private func passes(responseField index: Int, _ edits: HeaderEdits, _ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
+    private mutating func passes(responseField index: Int, _ edits: HeaderEdits, _ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
         let name = unsafe head.field(index).name
         if edits.isActive, unsafe tables(exchange).removes(edits, head.name(at: index)) { return false }
         // What a CORS policy says replaces what the application says; of what it does not say, the application's stays.
@@ -116,12 +116,12 @@ extension ProxyWorker {
         }
     }
 
-    private func responseEdits(_ exchange: UnsafeMutablePointer<Exchange>) -> HeaderEdits {
+    private mutating func responseEdits(_ exchange: UnsafeMutablePointer<Exchange>) -> HeaderEdits {
         guard unsafe exchange.pointee.flags.contains(.editsResponse) else { return HeaderEdits() }
         return unsafe tables(exchange).responseEdits(destination: exchange.pointee.destination)
     }
 
-    private func isReplaced(corsField index: Int, _ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
+    private mutating func isReplaced(corsField index: Int, _ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
         let name = unsafe head.name(at: index)
         if unsafe ASCII.equal(name, ignoringCase: "access-control-allow-origin") { return true }
         let tables = unsafe tables(exchange)
@@ -131,18 +131,18 @@ extension ProxyWorker {
     }
 
     /// Milliseconds that the upstream took to its first byte.
-    private func serviceTime(_ exchange: UnsafeMutablePointer<Exchange>) -> UInt64? {
+    private mutating func serviceTime(_ exchange: UnsafeMutablePointer<Exchange>) -> UInt64? {
         let begin = unsafe exchange.pointee.record.times.upstreamReceiveBegin
         let sent = unsafe exchange.pointee.record.times.upstreamSendBegin
         guard begin != RequestTimes.absent, sent != RequestTimes.absent else { return nil }
         return begin > sent ? (begin - sent) / 1_000_000 : 0
     }
 
-    func captureResponseHeaders(_ exchange: UnsafeMutablePointer<Exchange>) {
+    mutating func captureResponseHeaders(_ exchange: UnsafeMutablePointer<Exchange>) {
         guard unsafe needsRecord(exchange) else { return }
         for index in plan.responseHeaders.indices {
             unsafe plan.responseHeaders[index].withUnsafeBytes { name in
-                unsafe exchange.pointee.append(text: head.value(named: name), limits: limits)
+                unsafe exchange.pointee.append(text: head.value(named: name), upTo: limits.recordTextBytesMax)
             }
         }
     }
@@ -181,7 +181,7 @@ extension ProxyWorker {
     }
 
     /// Bytes of the response that the client has not taken yet.
-    func downstreamWaiting(_ exchange: UnsafeMutablePointer<Exchange>) -> Int {
+    mutating func downstreamWaiting(_ exchange: UnsafeMutablePointer<Exchange>) -> Int {
         guard let connection = unsafe downstreams.pointer(exchange.pointee.downstream) else { return 0 }
         guard let session = unsafe connection.pointee.session else {
             return unsafe connection.pointee.pipe.isNone ? connection.pointee.output.count : limits.outputHighWatermark

@@ -112,7 +112,7 @@ extension ProxyWorker {
     }
 
     /// Empties a pipe; `bytes` = it is empty.
-    private func drain(_ pipe: UnsafeMutablePointer<SplicePipe>, to fd: Int32) -> TransferResult {
+    private mutating func drain(_ pipe: UnsafeMutablePointer<SplicePipe>, to fd: Int32) -> TransferResult {
         while unsafe pipe.pointee.pending > 0 {
             switch unsafe pipe.pointee.drain(to: fd) {
             case .bytes: continue

@@ -26,7 +26,7 @@ extension ProxyWorker {
         unsafe exchange.pointee.record.route = route
         for slot in 0..<Int(RequestText.firstCaptured) + plan.requestHeaders.count {
             let isName = unsafe slot == Int(RequestText.serverName.rawValue) && !serverName.isEmpty
-            unsafe exchange.pointee.append(text: isName ? serverName : nil, limits: limits)
+            unsafe exchange.pointee.append(text: isName ? serverName : nil, upTo: limits.recordTextBytesMax)
         }
         unsafe touch(id, exchange)
         guard index >= 0 else {
@@ -52,7 +52,7 @@ extension ProxyWorker {
     }
 
     /// Adds to the counters what has moved since the last report.
-    func reportTCP(_ exchange: UnsafeMutablePointer<Exchange>, closed: UInt64) {
+    mutating func reportTCP(_ exchange: UnsafeMutablePointer<Exchange>, closed: UInt64) {
         let flags: ResponseFlags = unsafe closed == 0 ? [] : exchange.pointee.record.flags
         var series = unsafe TCPSeries(labels: exchange.pointee.record.labels, side: exchange.pointee.record.side, flags: flags)
         unsafe series.receivedBytes = exchange.pointee.record.requestBodyBytes &- exchange.pointee.countedReceived

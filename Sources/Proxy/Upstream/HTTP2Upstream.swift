@@ -19,12 +19,12 @@ extension ProxyWorker {
         } else {
             unsafe exchange.pointee.flags.remove(.onReusedConnection)
             unsafe exchange.pointee.record.times.upstreamConnectBegin = now.nanoseconds(since: exchange.pointee.start)
-            guard handle.shared.state.tryAcquire(.connections, cluster: pools[pool].settings.cluster, limit: pools[pool].settings.maxConnections) else {
+            guard upstreamState.use({ $0.tryAcquire(.connections, cluster: pools[pool].settings.cluster, limit: pools[pool].settings.maxConnections) }) else {
                 overflow(id)
                 return
             }
             guard let made = connect(pool) else {
-                handle.shared.state.release(.connections, cluster: pools[pool].settings.cluster)
+                upstreamState.use { $0.release(.connections, cluster: pools[pool].settings.cluster) }
                 connectRefused(id)
                 return
             }
@@ -184,7 +184,7 @@ extension ProxyWorker {
     }
 
     /// How the body of the response in `head` is framed: its end comes as an event; a length is known or not.
-    private func http2Framing(_ exchange: UnsafeMutablePointer<Exchange>, endsStream: Bool) -> BodyFraming {
+    private mutating func http2Framing(_ exchange: UnsafeMutablePointer<Exchange>, endsStream: Bool) -> BodyFraming {
         if unsafe endsStream || exchange.pointee.flags.contains(.isHEAD) || head.statusCode == 204 || head.statusCode == 304 { return .none }
         if let length = head.contentLength { return .length(length) }
         return .chunked

@@ -196,7 +196,7 @@ extension ProxyWorker {
     }
 
     /// Idle for too long, or open for too long: the sooner of the two.
-    func idleTime(_ upstream: UnsafeMutablePointer<UpstreamConnection>) -> UInt64 {
+    mutating func idleTime(_ upstream: UnsafeMutablePointer<UpstreamConnection>) -> UInt64 {
         let settings = unsafe pools[upstream.pointee.pool].settings
         let idle = settings.idleTimeoutNanoseconds == 0 ? .max : settings.idleTimeoutNanoseconds
         guard settings.maxConnectionNanoseconds > 0 else { return idle }
@@ -225,7 +225,7 @@ extension ProxyWorker {
         unsafe Socket.close(upstream.pointee.fd)
         closedUpstream.append(id)
         pools[pool].connections -= 1
-        unsafe handle.shared.state.release(.connections, cluster: upstream.pointee.cluster)
+        upstreamState.use { unsafe $0.release(.connections, cluster: upstream.pointee.cluster) }
         freePoolIfUnused(pool)
     }
 }

@@ -7,7 +7,7 @@ internal import TelemetryModel
 /// What a connection to an endpoint begins with besides requests: who the client is (PROXY protocol), or where an HTTP proxy shall connect to (CONNECT).
 extension ProxyWorker {
     /// Writes the client's address for the endpoint, ahead of everything else (haproxy.org/download/2.9/doc/proxy-protocol.txt, 2.1 and 2.2).
-    func announceClient(_ exchange: UnsafeMutablePointer<Exchange>, to upstreamID: SlotID, version: UInt8) {
+    mutating func announceClient(_ exchange: UnsafeMutablePointer<Exchange>, to upstreamID: SlotID, version: UInt8) {
         guard let upstream = unsafe upstreams.pointer(upstreamID) else { return }
         let source = unsafe exchange.pointee.record.downstreamRemote
         let target = unsafe exchange.pointee.record.downstreamLocal
@@ -63,7 +63,7 @@ extension ProxyWorker {
     }
 
     /// Makes the head that asks an endpoint to connect further (RFC 9110 9.3.6); bytes wait until it says yes.
-    func askForTunnel(_ exchange: UnsafeMutablePointer<Exchange>, to target: UnsafeRawBufferPointer) {
+    mutating func askForTunnel(_ exchange: UnsafeMutablePointer<Exchange>, to target: UnsafeRawBufferPointer) {
         unsafe exchange.pointee.flags.insert(.awaitsTunnel)
         unsafe exchange.pointee.requestHead.append("CONNECT ")
         unsafe exchange.pointee.requestHead.append(target)

@@ -83,7 +83,7 @@ extension ProxyWorker {
 
     /// The tables that a request began with.
     @inline(__always)
-    func tables(_ exchange: UnsafeMutablePointer<Exchange>) -> RoutingTables {
+    mutating func tables(_ exchange: UnsafeMutablePointer<Exchange>) -> RoutingTables {
         let index = unsafe exchange.pointee.epoch
         return unsafe index == epoch ? tables : epochs[index].tables
     }

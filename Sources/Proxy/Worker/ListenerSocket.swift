@@ -53,7 +53,7 @@ extension ProxyWorker {
         }
     }
 
-    private func listenerToken(_ kind: Token.Kind, _ place: Int) -> UInt64 {
+    private mutating func listenerToken(_ kind: Token.Kind, _ place: Int) -> UInt64 {
         Token(kind, SlotID(index: UInt32(truncatingIfNeeded: place), generation: 1)).rawValue
     }
 

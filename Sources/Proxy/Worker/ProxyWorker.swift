@@ -81,9 +81,16 @@ public final class WorkerHandle: Sendable {
 }
 
 /// One proxy thread: its loop and everything it owns. See `ProxyOverview.swift`.
+///
+/// Every method is `mutating`, also one that changes nothing: so the worker is passed by its address. A borrowed `self` of this size would be copied, whole, at
+/// each call (LayerTests hold it to that).
 @safe
 public struct ProxyWorker: ~Copyable {
     let handle: WorkerHandle
+    /// Of the handle, as the request path asks them.
+    let ring: Held<RecordRing>
+    let shard: Held<REDShard>
+    let upstreamState: Held<UpstreamState>
     let limits: ProxyLimits
     let poller: Poller
     var timers: TimerWheel
@@ -167,6 +174,9 @@ public struct ProxyWorker: ~Copyable {
     /// `seed` pins every random draw.
     public init(handle: WorkerHandle, poller: consuming Poller, configuration: ProxyConfiguration, seed: UInt64) {
         self.handle = handle
+        ring = Held(keptByCaller: handle.ring)
+        shard = Held(keptByCaller: handle.shard)
+        upstreamState = Held(keptByCaller: handle.shared.state)
         limits = handle.limits
         self.poller = poller
         now = SystemClock.monotonicNow()
@@ -247,7 +257,7 @@ public struct ProxyWorker: ~Copyable {
         closeEverything()
     }
 
-    private func nextTimeout() -> Int32 {
+    private mutating func nextTimeout() -> Int32 {
         if !resumeDownstream.isEmpty || !resumeUpstream.isEmpty || !dirtyDownstream.isEmpty || !dirtyUpstream.isEmpty { return 0 }
         // A connection that another worker gives up makes no event here.
         let patience: Int32 = waitingPools.isEmpty ? .max : 2
@@ -274,7 +284,7 @@ public struct ProxyWorker: ~Copyable {
             case .adopt(let next): adopt(next)
             case .drain: beginDraining()
             case .stop: mustStop = true
-            case .expire(let keys): handle.shard.expire(keys)
+            case .expire(let keys): shard.use { $0.expire(keys) }
             case .shedIdle(let cluster): shedIdle(cluster)
             }
         }
@@ -305,7 +315,7 @@ public struct ProxyWorker: ~Copyable {
         if !endedConfigurations.isEmpty { handle.retire(&endedConfigurations) }
     }
 
-    private func publish(_ turnStart: MonotonicInstant) {
+    private mutating func publish(_ turnStart: MonotonicInstant) {
         let statistics = handle.statistics
         statistics.downstreamActive.store(downstreams.count, ordering: .relaxed)
         statistics.upstreamActive.store(upstreams.count, ordering: .relaxed)
@@ -368,7 +378,7 @@ public struct ProxyWorker: ~Copyable {
     }
 
     /// Nanoseconds since 1970 of an instant of this turn.
-    func unix(_ instant: MonotonicInstant) -> UInt64 { instant.nanoseconds &+ unixOffset }
+    mutating func unix(_ instant: MonotonicInstant) -> UInt64 { instant.nanoseconds &+ unixOffset }
 }
 
 /// The header names that records capture, as bytes.

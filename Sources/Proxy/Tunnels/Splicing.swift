@@ -132,7 +132,8 @@ extension ProxyWorker {
 
     private mutating func takePipe() -> SlotID? {
         if let free = pipes.reuse() { return free }
-        guard let pipe = SplicePipe(bytes: limits.splicePipeBytes) else { return nil }
+        // Making a pipe takes four system calls; where all are in use, none is made to be thrown away.
+        guard pipes.count < limits.splicePipesMax, let pipe = SplicePipe(bytes: limits.splicePipeBytes) else { return nil }
         return pipes.insert(pipe)
     }
 

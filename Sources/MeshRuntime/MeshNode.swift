@@ -155,6 +155,7 @@ final class MeshNode {
         if let receivers, let queries {
             var zipkin = ZipkinOptions(version: version)
             zipkin.autocompleteKeys = options.autocompleteKeys
+            zipkin.lookbackDefault = options.queryLookbackMilliseconds
             let api = ZipkinAPI(store: queries, pool: pool, options: zipkin)
             let hints = Self.hints(options)
             let page = LandingPage(store: queries, pool: pool, version: version, hints: { hints })
@@ -294,7 +295,7 @@ final class MeshNode {
         _ compiled: CompiledConfiguration, _ options: RuntimeOptions, _ history: inout CaptureHistory, _ exporters: inout SpanExporters,
         _ log: Logger
     ) throws -> CollectorPlan {
-        let identity = TelemetryPlanner.spanIdentity(compiled.node)
+        let identity = TelemetryPlanner.spanIdentity(compiled.node, serviceName: options.spanServiceName)
         var used: [ZipkinExporter] = []
         func side(_ log: AccessLogPolicy, _ tracing: TracingPolicy, _ exporters: inout SpanExporters, _ used: inout [ZipkinExporter], _ problems: inout [String]) -> CollectorPlan.Side {
             let (outputs, wrong) = TelemetryPlanner.outputs(log)

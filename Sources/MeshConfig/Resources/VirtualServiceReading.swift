@@ -132,7 +132,7 @@ extension HTTPRetry {
             String($0.filter { !$0.isWhitespace })
         }
         self.init(
-            position: reader.position, attempts: reader.uint32("attempts"),
+            position: reader.position, retryOnPosition: reader.position("retryOn"), attempts: reader.uint32("attempts"),
             perTryTimeoutNanoseconds: reader.nanoseconds("perTryTimeout"), retryOn: conditions.filter { !$0.isEmpty },
             retryRemoteLocalities: reader.bool("retryRemoteLocalities"),
             retryIgnorePreviousHosts: reader.bool("retryIgnorePreviousHosts"), backoffNanoseconds: reader.nanoseconds("backoff"))
@@ -150,6 +150,7 @@ extension HTTPFaultInjection {
             let status = $0.port("httpStatus").map { Abort.Error.httpStatus($0) }
             return Abort(
                 error: status ?? .grpcStatus($0.string("grpcStatus") ?? ""),
+                errorPosition: $0.position(status == nil ? "grpcStatus" : "httpStatus"),
                 percentage: $0.child("percentage")?.double("value") ?? 0)
         }
     }

@@ -68,6 +68,7 @@ import Testing
         ("a %RESPONSE_COD%", 3, "RESPONSE_CODE"), ("%REQ%", 1, "header name"), ("%REQ(X)", 1, "closing"), ("%DURATION", 1, "written"), ("50%", 3, "written"),
         ("%REQ(X):0%", 1, "above 0"), ("%COMMON_DURATION(A:B:ms)%", 1, "DS_RX_BEG"), ("%START_TIME(%Q)%", 1, "specifier"), ("%REQ(A?B?C)%", 1, "two"),
         ("%NONSENSE_ENTIRELY_UNLIKE%", 1, "unknown operator"), ("%GRPC_STATUS(LOUD)%", 1, "SNAKE_STRING"),
+        ("%START_TIME_LOCAL(%Q)%", 1, "specifier"), ("%EMIT_TIME_LOCA%", 1, "EMIT_TIME_LOCAL"),
     ])
     func badFormatsSayWhereAndWhat(_ format: String, _ column: Int, _ hint: String) {
         do throws(AccessLogFormatError) {

@@ -88,12 +88,17 @@ struct AccessLogFormatParser {
             case "REQ_WITHOUT_QUERY": return .fixed(.pathWithoutQuery(maxBytes: maxBytes))
             default: return absent(name)
             }
-        case "START_TIME", "EMIT_TIME":
+        case "START_TIME", "EMIT_TIME", "START_TIME_LOCAL", "EMIT_TIME_LOCAL":
             let pattern = Array((argument ?? "").utf8)
             guard AccessLogTime.isValid(pattern) else {
                 throw fail("unknown specifier in the time format of \(name); known are \(AccessLogTime.specifiers)")
             }
-            return .fixed(name == "START_TIME" ? .startTime(pattern: pattern) : .emitTime(pattern: pattern))
+            switch name {
+            case "START_TIME": return .fixed(.startTime(pattern: pattern))
+            case "EMIT_TIME": return .fixed(.emitTime(pattern: pattern))
+            case "START_TIME_LOCAL": return .fixed(.startTimeLocal(pattern: pattern))
+            default: return .fixed(.emitTimeLocal(pattern: pattern))
+            }
         case "GRPC_STATUS":
             guard let form = AccessLogOperator.GRPCStatusForm(rawValue: argument ?? "CAMEL_STRING") else {
                 throw fail("GRPC_STATUS takes CAMEL_STRING, SNAKE_STRING or NUMBER")
@@ -105,8 +110,7 @@ struct AccessLogFormatParser {
             guard let argument, !argument.isEmpty else { throw fail("ENVIRONMENT needs a variable's name, as in %ENVIRONMENT(POD_NAME)%") }
             return .fixed(environment(argument).map { .literal(Array($0.utf8.prefix(maxBytes))) } ?? .absent)
         default:
-            // Not of TLS: what these print, they print as missing for plain text in Envoy too.
-            if AccessLogOperator.missingWithoutTLS.contains(name) { return .fixed(.absent) }
+            if AccessLogOperator.missingInEnvoyToo.contains(name) { return .fixed(.absent) }
             if let known = AccessLogOperator.plain[name] { return .fixed(known) }
             if AccessLogOperator.notInEffect.contains(name) { return absent(name) }
             throw fail("unknown operator \(name.isEmpty ? "%" : name)\(Self.nearest(name).map { "; the nearest known one is \($0)" } ?? "")")

@@ -4,6 +4,9 @@ import TelemetryModel
 enum AccessLogOperator: Sendable {
     case startTime(pattern: [UInt8])
     case emitTime(pattern: [UInt8])
+    /// The same in the local time zone.
+    case startTimeLocal(pattern: [UInt8])
+    case emitTimeLocal(pattern: [UInt8])
     /// A request header: slots to try in order, at most `maxBytes` of it (`Int.max` = all).
     case text(first: RequestText, second: RequestText?, maxBytes: Int)
     /// The original path and, where nothing was rewritten, the path itself.
@@ -138,8 +141,8 @@ enum AccessLogOperator: Sendable {
         "DOWNSTREAM_DIRECT_LOCAL_PORT": .endpoint(.downstreamLocal, .port),
     ]
 
-    /// Of TLS connections: missing on plain text in Envoy as well.
-    static let missingWithoutTLS: Set<String> = [
+    /// Of TLS connections, and a QUIC connection's round trip: missing on plain text and TCP in Envoy as well.
+    static let missingInEnvoyToo: Set<String> = [
         "DOWNSTREAM_TRANSPORT_FAILURE_REASON", "DOWNSTREAM_TLS_VERSION", "DOWNSTREAM_TLS_CIPHER", "DOWNSTREAM_TLS_SESSION_ID",
         "DOWNSTREAM_PEER_URI_SAN", "DOWNSTREAM_PEER_DNS_SAN", "DOWNSTREAM_PEER_IP_SAN", "DOWNSTREAM_PEER_EMAIL_SAN", "DOWNSTREAM_PEER_OTHERNAME_SAN",
         "DOWNSTREAM_PEER_SUBJECT", "DOWNSTREAM_PEER_ISSUER", "DOWNSTREAM_PEER_SERIAL", "DOWNSTREAM_PEER_CERT", "DOWNSTREAM_PEER_CERT_V_START",
@@ -148,7 +151,7 @@ enum AccessLogOperator: Sendable {
         "DOWNSTREAM_LOCAL_EMAIL_SAN", "DOWNSTREAM_LOCAL_OTHERNAME_SAN", "DOWNSTREAM_LOCAL_SUBJECT", "UPSTREAM_TLS_VERSION", "UPSTREAM_TLS_CIPHER",
         "UPSTREAM_TLS_SESSION_ID", "UPSTREAM_PEER_URI_SAN", "UPSTREAM_PEER_DNS_SAN", "UPSTREAM_PEER_SUBJECT", "UPSTREAM_PEER_ISSUER",
         "UPSTREAM_PEER_CERT", "UPSTREAM_PEER_CERT_V_START", "UPSTREAM_PEER_CERT_V_END", "UPSTREAM_LOCAL_URI_SAN", "UPSTREAM_LOCAL_DNS_SAN",
-        "TLS_JA3_FINGERPRINT", "TLS_JA4_FINGERPRINT", "JA3_FINGERPRINT",
+        "TLS_JA3_FINGERPRINT", "TLS_JA4_FINGERPRINT", "JA3_FINGERPRINT", "ROUNDTRIP_DURATION",
     ]
 
     /// What else Envoy 1.40 accepts in a format, tried one by one. It may not refuse a configuration that Envoy takes; `skein validate` says
@@ -157,8 +160,8 @@ enum AccessLogOperator: Sendable {
         "ACCESS_LOG_TYPE", "CLUSTER_METADATA", "COALESCE", "CONNECTION_ID", "CONNECTION_TERMINATION_DETAILS", "CUSTOM_FLAGS",
         "DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_SENT", "DOWNSTREAM_DETECTED_CLOSE_TYPE", "DOWNSTREAM_HEADER_BYTES_RECEIVED",
         "DOWNSTREAM_HEADER_BYTES_SENT", "DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID", "DOWNSTREAM_LOCAL_CLOSE_REASON", "DOWNSTREAM_WIRE_BYTES_RECEIVED",
-        "DOWNSTREAM_WIRE_BYTES_SENT", "DYNAMIC_METADATA", "EMIT_TIME_LOCAL", "FILTER_CHAIN_NAME", "FILTER_STATE", "METADATA", "PATH", "QUERY_PARAM",
-        "QUERY_PARAMS", "REQUEST_TRAILERS_BYTES", "RESPONSE_TRAILERS_BYTES", "ROUNDTRIP_DURATION", "START_TIME_LOCAL",
+        "DOWNSTREAM_WIRE_BYTES_SENT", "DYNAMIC_METADATA", "FILTER_CHAIN_NAME", "FILTER_STATE", "METADATA", "PATH", "QUERY_PARAM",
+        "QUERY_PARAMS", "REQUEST_TRAILERS_BYTES", "RESPONSE_TRAILERS_BYTES",
         "UNIQUE_ID", "UPSTREAM_CONNECTION_ID", "UPSTREAM_CONNECTION_IDS_ATTEMPTED", "UPSTREAM_CONNECTION_POOL_READY_DURATION",
         "UPSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED", "UPSTREAM_DECOMPRESSED_HEADER_BYTES_SENT", "UPSTREAM_DETECTED_CLOSE_TYPE",
         "UPSTREAM_FILTER_STATE", "UPSTREAM_HEADER_BYTES_RECEIVED", "UPSTREAM_HEADER_BYTES_SENT", "UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT",
@@ -170,10 +173,10 @@ enum AccessLogOperator: Sendable {
     /// Operators that have arguments of their own.
     private static let withArgument = [
         "REQ", "RESP", "TRAILER", "REQUEST_HEADER", "RESPONSE_HEADER", "RESPONSE_TRAILER", "REQ_WITHOUT_QUERY", "COMMON_DURATION", "ENVIRONMENT",
-        "GRPC_STATUS", "HOSTNAME",
+        "GRPC_STATUS", "HOSTNAME", "START_TIME_LOCAL", "EMIT_TIME_LOCAL",
     ]
 
-    static let names: [String] = (Array(plain.keys) + withArgument + Array(missingWithoutTLS) + Array(notInEffect)).sorted()
+    static let names: [String] = (Array(plain.keys) + withArgument + Array(missingInEnvoyToo) + Array(notInEffect)).sorted()
 
     /// Whether typed JSON writes it as a number when it is the whole value.
     var isNumber: Bool {

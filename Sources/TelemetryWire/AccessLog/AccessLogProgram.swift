@@ -41,7 +41,7 @@ public struct AccessLogProgram: Sendable {
         case grpcStatus(AccessLogOperator.GRPCStatusForm)
         case pathWithoutQuery(maxBytes: Int)
         /// A time in the format `patterns[index]`.
-        case pattern(index: UInt32, isEmit: Bool)
+        case pattern(index: UInt32, isEmit: Bool, isLocal: Bool)
     }
 
     let style: AccessLogFormat.Style
@@ -126,6 +126,8 @@ public struct AccessLogProgram: Sendable {
         case .literal, .absent: return nil
         case .startTime(let pattern): return time(pattern, isEmit: false)
         case .emitTime(let pattern): return time(pattern, isEmit: true)
+        case .startTimeLocal(let pattern): return time(pattern.isEmpty ? AccessLogTime.localPattern : pattern, isEmit: false, isLocal: true)
+        case .emitTimeLocal(let pattern): return time(pattern.isEmpty ? AccessLogTime.localPattern : pattern, isEmit: true, isLocal: true)
         case .text(let first, let second, let maxBytes):
             uses[first.rawValue, default: 0] += 1
             if let second { uses[second.rawValue, default: 0] += 1 }
@@ -176,11 +178,11 @@ public struct AccessLogProgram: Sendable {
         }
     }
 
-    private mutating func time(_ pattern: [UInt8], isEmit: Bool) -> Value {
+    private mutating func time(_ pattern: [UInt8], isEmit: Bool, isLocal: Bool = false) -> Value {
         fixedBytesMax += AccessLogTime.bytesMax(pattern) * LineWriter.escapedBytesMax
         if pattern.isEmpty { return .time(isEmit: isEmit) }
         patterns.append(pattern)
-        return .pattern(index: UInt32(clamping: patterns.count - 1), isEmit: isEmit)
+        return .pattern(index: UInt32(clamping: patterns.count - 1), isEmit: isEmit, isLocal: isLocal)
     }
 
     // MARK: One line
@@ -308,7 +310,8 @@ public struct AccessLogProgram: Sendable {
             guard let error = unsafe record.pointee.details.connectError else { return false }
             writer.ascii(error)
         case .pathWithoutQuery(let maxBytes): return texts.writePathWithoutQuery(maxBytes, isJSON: isJSON, to: &writer)
-        case .pattern(let index, let isEmit): unsafe writeTime(isEmit ? emit : record.pointee.startUnixNanoseconds, patterns[Int(index)], &writer)
+        case .pattern(let index, let isEmit, let isLocal):
+            unsafe writeTime(isEmit ? emit : record.pointee.startUnixNanoseconds, patterns[Int(index)], isLocal: isLocal, &writer)
         }
         return true
     }
@@ -361,9 +364,10 @@ public struct AccessLogProgram: Sendable {
     }
 
     @inline(never)
-    private func writeTime(_ unixNanoseconds: UInt64, _ pattern: [UInt8], _ writer: inout LineWriter) {
+    private func writeTime(_ unixNanoseconds: UInt64, _ pattern: [UInt8], isLocal: Bool, _ writer: inout LineWriter) {
         var scratch: [UInt8] = []
-        AccessLogTime.append(unixNanoseconds, pattern: pattern, to: &scratch)
+        let zone = isLocal ? LocalZone.shared.reading(at: unixNanoseconds / 1_000_000_000) : .utc
+        AccessLogTime.append(unixNanoseconds, pattern: pattern, zone: zone, to: &scratch)
         if style == .text {
             for byte in scratch { writer.byte(byte) }
         } else {

@@ -75,11 +75,14 @@ enum AccessLogTime {
         return true
     }
 
-    /// A strftime pattern in UTC, with `%s` (seconds), `%1f`…`%9f` (fraction, that many digits), `%f` and `%N` (nine digits).
-    static func append(_ unixNanoseconds: UInt64, pattern: [UInt8], to bytes: inout [UInt8]) {
+    /// Of the local operators where none is given, as Envoy prints it (`%Y-%m-%dT%H:%M:%E3S%z` in Abseil's words).
+    static let localPattern = Array("%Y-%m-%dT%H:%M:%S.%3f%z".utf8)
+
+    /// A strftime pattern in UTC or the given zone, with `%s` (seconds), `%1f`…`%9f` (fraction, that many digits), `%f` and `%N` (nine digits).
+    static func append(_ unixNanoseconds: UInt64, pattern: [UInt8], zone: ZoneReading = .utc, to bytes: inout [UInt8]) {
         let seconds = unixNanoseconds / 1_000_000_000
         let nanoseconds = unixNanoseconds % 1_000_000_000
-        let civil = civil(seconds)
+        let civil = civil(UInt64(clamping: Int(clamping: seconds) + zone.offsetSeconds))
         var at = 0
         while at < pattern.count {
             guard pattern[at] == UInt8(ascii: "%"), at + 1 < pattern.count else {
@@ -97,7 +100,11 @@ enum AccessLogTime {
                 at += 1
                 continue
             }
-            append(specifier, civil, seconds, nanoseconds, to: &bytes)
+            switch specifier {
+            case UInt8(ascii: "z"): zone.appendOffset(to: &bytes)
+            case UInt8(ascii: "Z"): zone.appendName(to: &bytes)
+            default: append(specifier, civil, seconds, nanoseconds, to: &bytes)
+            }
         }
     }
 
@@ -136,8 +143,6 @@ enum AccessLogTime {
                 if index > 0 { bytes.append(UInt8(ascii: "/")) }
                 bytes.append(decimal: UInt64(part), width: 2)
             }
-        case UInt8(ascii: "Z"): bytes.append(ascii: "UTC")
-        case UInt8(ascii: "z"): bytes.append(ascii: "+0000")
         case UInt8(ascii: "s"): bytes.append(decimal: seconds)
         case UInt8(ascii: "f"), UInt8(ascii: "N"): bytes.append(decimal: nanoseconds, width: 9)
         case UInt8(ascii: "n"): bytes.append(0x0A)

@@ -37,6 +37,8 @@ public struct RequestRecord: Sendable, BitwiseCopyable {
     public var attemptCount: UInt16 = 0
     public var details = ResponseCodeDetails.none
     public var protocolVersion = RequestProtocol.http11
+    /// What the last try's connection speaks; `.tcp` = none came about.
+    public var upstreamProtocol = RequestProtocol.tcp
     public var side = ProxySide.outbound
     public var isGRPC = false
     /// From the response's head or trailers; 255 = none.

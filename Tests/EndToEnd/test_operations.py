@@ -350,11 +350,11 @@ def test_access_log_formats_are_checked_where_they_stand(tmp_path):
     file = tmp_path / "mesh.yaml"
     text = (
         "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nspec:\n  meshConfig:\n    extensionProviders:\n    - name: good\n"
-        "      envoyFileAccessLog: {path: a, logFormat: {text: '%GRPC_STATUS% %UPSTREAM_PROTOCOL%'}}\n"
+        "      envoyFileAccessLog: {path: a, logFormat: {text: '%GRPC_STATUS% %CONNECTION_ID%'}}\n"
     )
     file.write_text(text)
     result = run("validate", file)
-    assert result.returncode == 0 and re.search(r"mesh\.yaml:7:\d+: notice .*%UPSTREAM_PROTOCOL% accepted, not yet in effect", result.stdout), result.stdout
+    assert result.returncode == 0 and re.search(r"mesh\.yaml:7:\d+: notice .*%CONNECTION_ID% accepted, not yet in effect", result.stdout), result.stdout
     assert "GRPC_STATUS" not in result.stdout
     file.write_text(text + "    - name: bad\n      envoyFileAccessLog:\n        path: b\n        logFormat:\n          labels: {code: '%RESPONSE_COD%'}\n")
     result = run("validate", file)

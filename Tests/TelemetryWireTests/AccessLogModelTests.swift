@@ -23,12 +23,24 @@ import Testing
         return ascii(parts.joined(separator: ".") + ":\(endpoint.port)")
     }
 
+    static func query(_ path: [UInt8]?) -> [UInt8]? {
+        path.flatMap { path in path.firstIndex(of: UInt8(ascii: "?")).map { Array(path[($0 + 1)...]) } }
+    }
+
     /// Operator, whether typed JSON has it as a number, and its value.
     static let operators: [(text: String, isNumber: Bool, value: Model)] = [
         ("%REQ(:METHOD)%", false, { $0.text(0) }), ("%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%", false, { $0.text(1) ?? $0.text(2) }),
         ("%REQ(:AUTHORITY):7%", false, { $0.text(3).map { Array($0.prefix(7)) } }), ("%REQ(USER-AGENT)%", false, { $0.text(4) }),
         ("%REQ(X-A)%", false, { $0.text(8) }), ("%RESP(X-B)%", false, { $0.text(9) }),
         ("%REQ_WITHOUT_QUERY(:PATH)%", false, { sample in (sample.texts[1] ?? sample.texts[2]).map { Array($0.prefix { $0 != UInt8(ascii: "?") }) } }),
+        ("%PATH(NQ:PATH)%", false, { $0.texts[2].map { Array($0.prefix { $0 != UInt8(ascii: "?") }) } }), ("%PATH%", false, { $0.text(1) ?? $0.text(2) }),
+        ("%QUERY_PARAMS%", false, { query($0.texts[2]) }), ("%QUERY_PARAM(q)%", false, { sample in
+            let parameters = query(sample.texts[2])?.split(separator: UInt8(ascii: "&"), omittingEmptySubsequences: false) ?? []
+            let halves = parameters.map { $0.split(separator: UInt8(ascii: "="), maxSplits: 1, omittingEmptySubsequences: false).map(Array.init) }
+            // `%XX` does not come up in random texts.
+            return halves.first { $0[0] == [UInt8(ascii: "q")] }.map { $0.count > 1 ? $0[1] : [] }
+        }),
+        ("%UPSTREAM_HOSTS_ATTEMPTED%", false, { endpoint($0.record.upstreamRemote) }), ("%ACCESS_LOG_TYPE%", false, { _ in ascii("DownstreamEnd") }),
         ("%RESPONSE_CODE%", true, { ascii(String($0.record.responseCode)) }), ("%BYTES_SENT%", true, { ascii(String($0.record.responseBodyBytes)) }),
         ("%BYTES_RECEIVED%", true, { ascii(String($0.record.requestBodyBytes)) }), ("%DURATION%", true, { duration(0, $0.record.times.downstreamSendEnd) }),
         ("%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%", false, { duration($0.record.times.upstreamSendBegin, $0.record.times.upstreamReceiveBegin) }),

@@ -59,6 +59,53 @@ import Testing
         #expect(try text(format) == expected)
     }
 
+    private func texts(path: String, original: String? = nil) -> [[UInt8]?] {
+        var texts: [[UInt8]?] = exampleTexts.map { $0.map { Array($0.utf8) } }
+        texts[1] = original.map { Array($0.utf8) }
+        texts[2] = Array(path.utf8)
+        return texts
+    }
+
+    /// Each line is what Envoy 1.40 printed for the same path.
+    @Test(arguments: [
+        ("%PATH%", "/rw?a=1", "/new?a=1"), ("%PATH()%", "/rw?a=1", "/new?a=1"), ("%PATH(NQ)%", "/rw", "/new"), ("%PATH(WQ:ORIG)%", "/rw?a=1", "-"),
+        ("%PATH(:ORIG)%", "/rw?a=1", "-"), ("%PATH(NQ:ORIG)%", "/rw", "-"), ("%PATH(NQ:PATH)%", "/new", "/new"), ("%PATH(WQ:PATH)%", "/new?a=1", "/new?a=1"),
+        ("%PATH(NQ:ORIG_OR_PATH)%", "/rw", "/new"), ("%PATH:3%", "/rw", "/ne"), ("%PATH(WQ:PATH):6%", "/new?a", "/new?a"), ("%PATH(WQ:ORIG:X)%", "/rw?a=1", "-"),
+    ])
+    func pathsInAllForms(_ format: String, _ rewritten: String, _ plain: String) throws {
+        #expect(try line(.text(format), exampleRecord(), texts(path: "/new?a=1", original: "/rw?a=1")) == rewritten + "\n")
+        #expect(try line(.text(format), exampleRecord(), texts(path: "/new?a=1")) == plain + "\n")
+    }
+
+    @Test(arguments: [
+        ("/a?a=12345&b=x%20y&b=2&c", ["12345", "12", "x y", "", nil, "a=12345&b=x%20y&b=2&c"]), ("/q?", [nil, nil, nil, nil, nil, ""]), ("/q", [nil, nil, nil, nil, nil, nil]),
+        ("/q?%61=1&b=%zz%00+x&x=1", ["1", "1", "%zz\u{0}+x", nil, nil, "%61=1&b=%zz%00+x&x=1"]), ("/q?&&=v&A=3&a=", ["", "", nil, nil, "3", "&&=v&A=3&a="]),
+        ("/y?a=1?b=2%", ["1?b=2%", "1?", nil, nil, nil, "a=1?b=2%"]), ("/?b=%2&c=%4g&a=%C3%a9%22", ["é\"", "é", "%2", "%4g", nil, "b=%2&c=%4g&a=%C3%a9%22"]),
+    ])
+    func queriesAsEnvoyReadsThem(_ path: String, _ expected: [String?]) throws {
+        let templates = ["%QUERY_PARAM(a)%", "%QUERY_PARAM(a):2%", "%QUERY_PARAM(b)%", "%QUERY_PARAM(c)%", "%QUERY_PARAM(A)%", "%QUERY_PARAMS%"]
+        let values = expected.map { value in
+            value.map { "\"" + $0.replacing("\"", with: "\\\"").replacing("\u{0}", with: "\\u0000") + "\"" } ?? "null"
+        }
+        let line = try line(.json(templates.enumerated().map { (String($0), $1) }), exampleRecord(), texts(path: path))
+        #expect(line == "{" + values.enumerated().map { "\"\($0)\":\($1)" }.joined(separator: ",") + "}\n")
+    }
+
+    /// What a query brings in by `%XX` forges no line either.
+    @Test func decodedParametersAreEscaped() throws {
+        #expect(try line(.text("%QUERY_PARAM(a)%"), exampleRecord(), texts(path: "/?a=%0d%0a%22%ff")) == #"\x0d\x0a\x22\xff"# + "\n")
+    }
+
+    @Test func upstreamProtocolAndTypeOfTheLine() throws {
+        let format = try AccessLogFormat.text("%UPSTREAM_PROTOCOL% %ACCESS_LOG_TYPE%")
+        var record = exampleRecord()
+        #expect(try line(format, record) == "- DownstreamEnd\n")
+        record.upstreamProtocol = .http2
+        #expect(try line(format, record) == "HTTP/2 DownstreamEnd\n")
+        record.protocolVersion = .tcp
+        #expect(try line(format, record) == "- TcpConnectionEnd\n")
+    }
+
     @Test func hostnameAndEnvironmentAreConstants() throws {
         let format = try AccessLogFormat.text("%HOSTNAME% %ENVIRONMENT(POD)% %ENVIRONMENT(NONE)%", hostname: "h1", environment: { $0 == "POD" ? "p" : nil })
         #expect(try line(format) == "h1 p -\n")
@@ -68,6 +115,8 @@ import Testing
         ("a %RESPONSE_COD%", 3, "RESPONSE_CODE"), ("%REQ%", 1, "header name"), ("%REQ(X)", 1, "closing"), ("%DURATION", 1, "written"), ("50%", 3, "written"),
         ("%REQ(X):0%", 1, "above 0"), ("%COMMON_DURATION(A:B:ms)%", 1, "DS_RX_BEG"), ("%START_TIME(%Q)%", 1, "specifier"), ("%REQ(A?B?C)%", 1, "two"),
         ("%NONSENSE_ENTIRELY_UNLIKE%", 1, "unknown operator"), ("%GRPC_STATUS(LOUD)%", 1, "SNAKE_STRING"),
+        ("%PATH(XX)%", 1, "NQ"), ("-%PATH(WQ:YY)%", 2, "ORIG_OR_PATH"), ("%QUERY_PARAM%", 1, "name"), ("%QUERY_PARAM()%", 1, "name"),
+        ("%QUERY_PARAMS(RAW)%", 1, "DECODED"), ("%UPSTREAM_PROTOCOL(x)%", 1, "no argument"), ("%DURATION:3%", 1, "no length"), ("%START_TIME(%s):3%", 1, "no length"), ("%QUERY_PARMS%", 1, "QUERY_PARAM"),
         ("%START_TIME_LOCAL(%Q)%", 1, "specifier"), ("%EMIT_TIME_LOCA%", 1, "EMIT_TIME_LOCAL"),
     ])
     func badFormatsSayWhereAndWhat(_ format: String, _ column: Int, _ hint: String) {
@@ -114,22 +163,23 @@ import Testing
         record.earlierAttempts = 2
         var first = AttemptRecord()
         first.endpoint = SocketEndpoint(ipv4: 0x0A00_0009, port: 1)
+        first.ending = .connectFailure
         var second = AttemptRecord()
         second.endpoint = SocketEndpoint(ipv6High: 0x2001_0db8_0000_0000, ipv6Low: 9, port: 2)
         let entry = recordBytes(record, exampleTexts) + [first, second].flatMap { attempt in
             let bytes = unsafe withUnsafeBytes(of: attempt) { unsafe Array($0) }
             return bytes + [UInt8](repeating: 0, count: MemoryLayout<AttemptRecord>.stride - bytes.count)
         }
-        let format = try AccessLogFormat.text("%UPSTREAM_HOSTS_ATTEMPTED%")
+        let format = try AccessLogFormat.text("%UPSTREAM_HOSTS_ATTEMPTED% %UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT%")
         var bytes: [UInt8] = []
         if let view = unsafe RequestRecordView(entry.span.bytes) {
             format.program(capture: format.headers).append(view, names: exampleNames, emitUnixNanoseconds: 0, to: &bytes)
         }
-        #expect(String(decoding: bytes, as: UTF8.self) == "10.0.0.9:1,[2001:db8::9]:2,10.0.0.3:9080\n")
+        #expect(String(decoding: bytes, as: UTF8.self) == "10.0.0.9:1,[2001:db8::9]:2,10.0.0.3:9080 10.0.0.9,2001:db8::9,10.0.0.3\n")
         record = exampleRecord()
-        #expect(try line(format, record) == "10.0.0.3:9080\n")
+        #expect(try line(format, record) == "10.0.0.3:9080 10.0.0.3\n")
         record.upstreamRemote = SocketEndpoint()
-        #expect(try line(format, record) == "-\n")
+        #expect(try line(format, record) == "- -\n")
     }
 
     @Test func aRefusedConnectionHasItsReason() throws {
@@ -140,8 +190,8 @@ import Testing
 
     /// Envoy accepts them; a configuration that names one must not be refused, nor the user left to wonder at the dashes.
     @Test func operatorsNotInEffectAreAcceptedAndNamed() throws {
-        let format = try AccessLogFormat.text("%PATH(WQ:ORIG)% %UPSTREAM_PROTOCOL% %PATH(WQ:ORIG)% %DOWNSTREAM_PEER_URI_SAN% %REQUEST_HEADER(USER-AGENT)%")
-        #expect(format.notInEffect == ["PATH", "UPSTREAM_PROTOCOL"])
+        let format = try AccessLogFormat.text("%QUERY_PARAMS(DECODED)% %CONNECTION_ID% %CONNECTION_ID% %DOWNSTREAM_PEER_URI_SAN% %REQUEST_HEADER(USER-AGENT)%")
+        #expect(format.notInEffect == ["QUERY_PARAMS(DECODED)", "CONNECTION_ID"])
         #expect(try line(format) == "- - - - curl/8\n")
         #expect(try AccessLogFormat.json([("a", "%UNIQUE_ID%"), ("b", "%UNIQUE_ID%%DURATION%")]).notInEffect == ["UNIQUE_ID"])
     }

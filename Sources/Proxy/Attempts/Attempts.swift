@@ -46,6 +46,7 @@ extension ProxyWorker {
         let entry = unsafe tables(exchange).endpoint(endpoint)
         unsafe exchange.pointee.record.labels = entry.labels
         unsafe exchange.pointee.record.upstreamRemote = entry.address
+        unsafe exchange.pointee.record.upstreamProtocol = .tcp
         unsafe exchange.pointee.endpointIndex = Int32(clamping: endpoint)
         guard unsafe enterPool(exchange, pool(of: endpoint, cluster, exchange)) else {
             overflow(id)
@@ -72,6 +73,7 @@ extension ProxyWorker {
             return
         }
         unsafe exchange.pointee.record.upstreamRemote = dialled
+        unsafe exchange.pointee.record.upstreamProtocol = .tcp
         guard unsafe enterPool(exchange, pool) else {
             overflow(id)
             return

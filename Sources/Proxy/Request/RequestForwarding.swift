@@ -372,6 +372,7 @@ extension ProxyWorker {
         let elapsed = unsafe now.nanoseconds(since: exchange.pointee.start)
         unsafe exchange.pointee.record.times.upstreamSendBegin = elapsed
         unsafe exchange.pointee.record.upstreamLocal = upstream.pointee.local
+        unsafe exchange.pointee.record.upstreamProtocol = .http11
         unsafe exchange.pointee.record.attemptCount &+= 1
         if unsafe hasMore && !exchange.pointee.flags.contains(.requestComplete) {
             unsafe upstream.pointee.output.append(exchange.pointee.requestHead.readable)

@@ -59,6 +59,7 @@ extension ProxyWorker {
             let elapsed = unsafe now.nanoseconds(since: exchange.pointee.start)
             unsafe exchange.pointee.record.times.upstreamSendBegin = elapsed
             unsafe exchange.pointee.record.upstreamLocal = upstream.pointee.local
+            unsafe exchange.pointee.record.upstreamProtocol = .http2
             if unsafe exchange.pointee.flags.contains(.requestComplete) { unsafe exchange.pointee.record.times.upstreamSendEnd = elapsed }
         }
         unsafe exchange.pointee.record.attemptCount &+= 1

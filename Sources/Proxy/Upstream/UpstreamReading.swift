@@ -55,6 +55,7 @@ extension ProxyWorker {
         unsafe exchange.pointee.record.times.upstreamConnectEnd = elapsed
         unsafe exchange.pointee.record.times.upstreamSendBegin = elapsed
         unsafe exchange.pointee.record.upstreamLocal = upstream.pointee.local
+        unsafe exchange.pointee.record.upstreamProtocol = .http11
         unsafe exchange.pointee.record.attemptCount &+= 1
         flushUpstream(id)
     }
@@ -71,6 +72,7 @@ extension ProxyWorker {
             unsafe exchange.pointee.record.times.upstreamConnectEnd = elapsed
             unsafe exchange.pointee.record.times.upstreamSendBegin = elapsed
             unsafe exchange.pointee.record.upstreamLocal = upstream.pointee.local
+            unsafe exchange.pointee.record.upstreamProtocol = .http2
         }
         markDirty(upstream: id)
     }

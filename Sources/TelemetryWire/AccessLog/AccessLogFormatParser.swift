@@ -76,6 +76,7 @@ struct AccessLogFormatParser {
         _ name: String, _ argument: String?, _ maxBytes: Int, _ start: Int, _ environment: (String) -> String?
     ) throws(AccessLogFormatError) -> AccessLogFormat.Piece {
         func fail(_ message: String) -> AccessLogFormatError { AccessLogFormatError(column: start + 1, message: message) }
+        if maxBytes != .max, AccessLogOperator.withArgumentOnly.contains(name) { throw fail("\(name) takes no length") }
         switch name {
         case "REQ", "RESP", "TRAILER", "REQ_WITHOUT_QUERY", "REQUEST_HEADER", "RESPONSE_HEADER", "RESPONSE_TRAILER":
             guard let argument, !argument.isEmpty else { throw fail("\(name) needs a header name, as in %\(name)(USER-AGENT)%") }
@@ -85,8 +86,18 @@ struct AccessLogFormatParser {
             switch name {
             case "REQ", "REQUEST_HEADER": return .requestHeader(first: names[0], second: second, maxBytes: maxBytes)
             case "RESP", "RESPONSE_HEADER": return .responseHeader(first: names[0], second: second, maxBytes: maxBytes)
-            case "REQ_WITHOUT_QUERY": return .fixed(.pathWithoutQuery(maxBytes: maxBytes))
+            case "REQ_WITHOUT_QUERY": return .fixed(.pathWithoutQuery(first: .originalPath, second: .path, maxBytes: maxBytes))
             default: return absent(name)
+            }
+        case "PATH": return .fixed(try path(argument ?? "", maxBytes, fail))
+        case "QUERY_PARAM":
+            guard let argument, !argument.isEmpty else { throw fail("QUERY_PARAM needs a parameter's name, as in %QUERY_PARAM(page)%") }
+            return .fixed(.queryParameter(name: Array(argument.utf8), maxBytes: maxBytes))
+        case "QUERY_PARAMS":
+            switch argument ?? "" {
+            case "", "ORIG": return .fixed(.query(maxBytes: maxBytes))
+            case "DECODED": return absent("QUERY_PARAMS(DECODED)")
+            default: throw fail("QUERY_PARAMS takes ORIG or DECODED")
             }
         case "START_TIME", "EMIT_TIME", "START_TIME_LOCAL", "EMIT_TIME_LOCAL":
             let pattern = Array((argument ?? "").utf8)
@@ -111,7 +122,11 @@ struct AccessLogFormatParser {
             return .fixed(environment(argument).map { .literal(Array($0.utf8.prefix(maxBytes))) } ?? .absent)
         default:
             if AccessLogOperator.missingInEnvoyToo.contains(name) { return .fixed(.absent) }
-            if let known = AccessLogOperator.plain[name] { return .fixed(known) }
+            if let known = AccessLogOperator.plain[name] {
+                guard argument?.isEmpty ?? true || AccessLogOperator.takesArgument(name) else { throw fail("\(name) takes no argument") }
+                guard maxBytes == .max else { throw fail("\(name) takes no length") }
+                return .fixed(known)
+            }
             if AccessLogOperator.notInEffect.contains(name) { return absent(name) }
             throw fail("unknown operator \(name.isEmpty ? "%" : name)\(Self.nearest(name).map { "; the nearest known one is \($0)" } ?? "")")
         }
@@ -120,6 +135,24 @@ struct AccessLogFormatParser {
     private mutating func absent(_ name: String) -> AccessLogFormat.Piece {
         if !notInEffect.contains(name) { notInEffect.append(name) }
         return .fixed(.absent)
+    }
+
+    /// PATH's arguments are the form, WQ or NQ, and the choice of the path, each with a default. What follows them Envoy 1.40 does not look at.
+    private func path(_ argument: String, _ maxBytes: Int, _ fail: (String) -> AccessLogFormatError) throws(AccessLogFormatError) -> AccessLogOperator {
+        let parts = argument.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+        let form = parts.first ?? ""
+        let paths: (first: RequestText, second: RequestText?)? =
+            switch parts.count > 1 ? parts[1] : "" {
+            case "", "ORIG_OR_PATH": (.originalPath, .path)
+            case "ORIG": (.originalPath, nil)
+            case "PATH": (.path, nil)
+            default: nil
+            }
+        guard let paths, ["", "WQ", "NQ"].contains(form) else {
+            throw fail("PATH takes WQ or NQ (with or without its query), then ORIG, PATH or ORIG_OR_PATH, as in %PATH(NQ:ORIG)%")
+        }
+        if form == "NQ" { return .pathWithoutQuery(first: paths.first, second: paths.second ?? paths.first, maxBytes: maxBytes) }
+        return .text(first: paths.first, second: paths.second, maxBytes: maxBytes)
     }
 
     private func commonDuration(

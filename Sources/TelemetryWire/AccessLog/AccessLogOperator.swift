@@ -9,8 +9,12 @@ enum AccessLogOperator: Sendable {
     case emitTimeLocal(pattern: [UInt8])
     /// A request header: slots to try in order, at most `maxBytes` of it (`Int.max` = all).
     case text(first: RequestText, second: RequestText?, maxBytes: Int)
-    /// The original path and, where nothing was rewritten, the path itself.
-    case pathWithoutQuery(maxBytes: Int)
+    /// The first of the paths that the record has, up to its query.
+    case pathWithoutQuery(first: RequestText, second: RequestText, maxBytes: Int)
+    /// What follows the `?` of the path; empty where nothing does.
+    case query(maxBytes: Int)
+    /// The first parameter of this name, decoded.
+    case queryParameter(name: [UInt8], maxBytes: Int)
     /// `x-envoy-upstream-service-time`: computed, not captured.
     case upstreamServiceTime
     case protocolVersion
@@ -27,7 +31,11 @@ enum AccessLogOperator: Sendable {
     case spanID
     case grpcStatus(GRPCStatusForm)
     /// Every endpoint that was tried, in order, with commas between.
-    case hostsAttempted
+    case hostsAttempted(Part)
+    /// HTTP's version upstream.
+    case upstreamProtocol
+    /// What the line is written for: the end of a request or of a TCP connection.
+    case accessLogType
     case transportFailureReason
     /// Of a TLS connection that passed through.
     case serverName
@@ -133,7 +141,10 @@ enum AccessLogOperator: Sendable {
         "SPAN_ID": .spanID,
         "STREAM_ID": .text(first: .requestID, second: nil, maxBytes: .max),
         "GRPC_STATUS_NUMBER": .grpcStatus(.number),
-        "UPSTREAM_HOSTS_ATTEMPTED": .hostsAttempted,
+        "UPSTREAM_HOSTS_ATTEMPTED": .hostsAttempted(.whole),
+        "UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT": .hostsAttempted(.withoutPort),
+        "UPSTREAM_PROTOCOL": .upstreamProtocol,
+        "ACCESS_LOG_TYPE": .accessLogType,
         "UPSTREAM_TRANSPORT_FAILURE_REASON": .transportFailureReason,
         "REQUESTED_SERVER_NAME": .serverName,
         "DOWNSTREAM_DIRECT_LOCAL_ADDRESS": .endpoint(.downstreamLocal, .whole),
@@ -157,16 +168,15 @@ enum AccessLogOperator: Sendable {
     /// What else Envoy 1.40 accepts in a format, tried one by one. It may not refuse a configuration that Envoy takes; `skein validate` says
     /// that these print as missing.
     static let notInEffect: Set<String> = [
-        "ACCESS_LOG_TYPE", "CLUSTER_METADATA", "COALESCE", "CONNECTION_ID", "CONNECTION_TERMINATION_DETAILS", "CUSTOM_FLAGS",
+        "CLUSTER_METADATA", "COALESCE", "CONNECTION_ID", "CONNECTION_TERMINATION_DETAILS", "CUSTOM_FLAGS",
         "DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_SENT", "DOWNSTREAM_DETECTED_CLOSE_TYPE", "DOWNSTREAM_HEADER_BYTES_RECEIVED",
         "DOWNSTREAM_HEADER_BYTES_SENT", "DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID", "DOWNSTREAM_LOCAL_CLOSE_REASON", "DOWNSTREAM_WIRE_BYTES_RECEIVED",
-        "DOWNSTREAM_WIRE_BYTES_SENT", "DYNAMIC_METADATA", "FILTER_CHAIN_NAME", "FILTER_STATE", "METADATA", "PATH", "QUERY_PARAM",
-        "QUERY_PARAMS", "REQUEST_TRAILERS_BYTES", "RESPONSE_TRAILERS_BYTES",
+        "DOWNSTREAM_WIRE_BYTES_SENT", "DYNAMIC_METADATA", "FILTER_CHAIN_NAME", "FILTER_STATE", "METADATA", "REQUEST_TRAILERS_BYTES", "RESPONSE_TRAILERS_BYTES",
         "UNIQUE_ID", "UPSTREAM_CONNECTION_ID", "UPSTREAM_CONNECTION_IDS_ATTEMPTED", "UPSTREAM_CONNECTION_POOL_READY_DURATION",
         "UPSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED", "UPSTREAM_DECOMPRESSED_HEADER_BYTES_SENT", "UPSTREAM_DETECTED_CLOSE_TYPE",
-        "UPSTREAM_FILTER_STATE", "UPSTREAM_HEADER_BYTES_RECEIVED", "UPSTREAM_HEADER_BYTES_SENT", "UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT",
+        "UPSTREAM_FILTER_STATE", "UPSTREAM_HEADER_BYTES_RECEIVED", "UPSTREAM_HEADER_BYTES_SENT",
         "UPSTREAM_HOST_NAME", "UPSTREAM_HOST_NAMES_ATTEMPTED", "UPSTREAM_HOST_NAMES_ATTEMPTED_WITHOUT_PORT", "UPSTREAM_HOST_NAME_WITHOUT_PORT",
-        "UPSTREAM_LOCAL_CLOSE_REASON", "UPSTREAM_METADATA", "UPSTREAM_PROTOCOL", "UPSTREAM_REMOTE_ADDRESS_ENDPOINT_ID",
+        "UPSTREAM_LOCAL_CLOSE_REASON", "UPSTREAM_METADATA", "UPSTREAM_REMOTE_ADDRESS_ENDPOINT_ID",
         "UPSTREAM_WIRE_BYTES_RECEIVED", "UPSTREAM_WIRE_BYTES_SENT", "VIRTUAL_CLUSTER_NAME", "VIRTUAL_HOST_NAME",
     ]
 
@@ -174,7 +184,16 @@ enum AccessLogOperator: Sendable {
     private static let withArgument = [
         "REQ", "RESP", "TRAILER", "REQUEST_HEADER", "RESPONSE_HEADER", "RESPONSE_TRAILER", "REQ_WITHOUT_QUERY", "COMMON_DURATION", "ENVIRONMENT",
         "GRPC_STATUS", "HOSTNAME", "START_TIME_LOCAL", "EMIT_TIME_LOCAL",
+        "PATH", "QUERY_PARAM", "QUERY_PARAMS",
     ]
+
+    /// The ones that take an argument and no length, as in Envoy 1.40.
+    static let withArgumentOnly: Set<String> = [
+        "START_TIME", "EMIT_TIME", "START_TIME_LOCAL", "EMIT_TIME_LOCAL", "GRPC_STATUS", "COMMON_DURATION", "HOSTNAME",
+    ]
+
+    /// Plain operators whose argument Envoy 1.40 takes: it refuses those of all others, and the length of each.
+    static func takesArgument(_ name: String) -> Bool { name.hasSuffix("_ADDRESS_WITHOUT_PORT") || name == "RESPONSE_CODE_DETAILS" }
 
     static let names: [String] = (Array(plain.keys) + withArgument + Array(missingInEnvoyToo) + Array(notInEffect)).sorted()
 

@@ -37,15 +37,19 @@ public struct AccessLogProgram: Sendable {
         case endpoint(AccessLogOperator.Endpoint, AccessLogOperator.Part)
         case protocolVersion, responseCode, responseFlags(long: Bool), responseCodeDetails
         case bytesReceived, bytesSent, requestHeaderBytes, responseHeaderBytes
-        case cluster, route, attemptCount, traceID, spanID, hostsAttempted, transportFailureReason, serverName
+        case cluster, route, attemptCount, traceID, spanID, hostsAttempted(AccessLogOperator.Part), upstreamProtocol, accessLogType, transportFailureReason, serverName
         case grpcStatus(AccessLogOperator.GRPCStatusForm)
-        case pathWithoutQuery(maxBytes: Int)
+        case pathWithoutQuery(first: RequestText, second: RequestText, maxBytes: Int)
+        case query(maxBytes: Int)
+        /// Of the parameter `patterns[index]`.
+        case queryParameter(index: UInt32, maxBytes: Int)
         /// A time in the format `patterns[index]`.
         case pattern(index: UInt32, isEmit: Bool, isLocal: Bool)
     }
 
     let style: AccessLogFormat.Style
     private var steps: [Step] = []
+    /// Formats of times, and names of query parameters.
     private var patterns: [[UInt8]] = []
     /// The constants of the steps in their order, the end of the line, the texts of the response code details, slack.
     private var pool: [UInt8] = []
@@ -135,9 +139,18 @@ public struct AccessLogProgram: Sendable {
         case .serverName:
             uses[RequestText.serverName.rawValue, default: 0] += 1
             return .serverName
-        case .pathWithoutQuery(let maxBytes):
-            for slot in [RequestText.originalPath, .path] { uses[slot.rawValue, default: 0] += 1 }
-            return .pathWithoutQuery(maxBytes: maxBytes)
+        case .pathWithoutQuery(let first, let second, let maxBytes):
+            for slot in [first, second] { uses[slot.rawValue, default: 0] += 1 }
+            return .pathWithoutQuery(first: first, second: second, maxBytes: maxBytes)
+        case .query(let maxBytes):
+            uses[RequestText.path.rawValue, default: 0] += 1
+            return .query(maxBytes: maxBytes)
+        case .queryParameter(let name, let maxBytes):
+            uses[RequestText.path.rawValue, default: 0] += 1
+            patterns.append(name)
+            return .queryParameter(index: UInt32(clamping: patterns.count - 1), maxBytes: maxBytes)
+        case .upstreamProtocol: return .upstreamProtocol
+        case .accessLogType: return .accessLogType
         case .upstreamServiceTime: return .duration(from: .upstreamSendBegin, to: .upstreamReceiveBegin, divisor: 1_000_000)
         case .duration(let from, let to, let divisor): return .duration(from: from, to: to, divisor: max(divisor, 1))
         case .endpoint(let which, let part):
@@ -168,10 +181,10 @@ public struct AccessLogProgram: Sendable {
             return .traceID
         case .spanID: return .spanID
         case .grpcStatus(let form): return .grpcStatus(form)
-        case .hostsAttempted:
+        case .hostsAttempted(let part):
             fixedBytesMax += (AttemptRecord.countMax + 1) * (LineWriter.endpointBytesMax + 1)
             endpointUses += AttemptRecord.countMax + 1
-            return .hostsAttempted
+            return .hostsAttempted(part)
         case .transportFailureReason:
             fixedBytesMax += ResponseCodeDetails.allCases.map { $0.connectError?.utf8CodeUnitCount ?? 0 }.max() ?? 0
             return .transportFailureReason
@@ -274,12 +287,7 @@ public struct AccessLogProgram: Sendable {
             case .upstreamLocal: return unsafe write(record.pointee.upstreamLocal, part, isJSON: isJSON, &writer)
             }
         case .protocolVersion:
-            switch unsafe record.pointee.protocolVersion {
-            case .http10: writer.ascii("HTTP/1.0")
-            case .http11: writer.ascii("HTTP/1.1")
-            case .http2: writer.ascii("HTTP/2")
-            case .tcp: return false
-            }
+            return unsafe write(record.pointee.protocolVersion, &writer)
         case .responseCode: unsafe writer.decimal(UInt64(record.pointee.responseCode))
         case .responseFlags(let isLong):
             if unsafe record.pointee.flags.isEmpty { writer.byte(UInt8(ascii: "-")) } else { unsafe writer.flags(record.pointee.flags, isLong: isLong) }
@@ -304,12 +312,21 @@ public struct AccessLogProgram: Sendable {
             guard unsafe !record.pointee.spanID.isNone else { return false }
             unsafe writer.hexadecimal16(record.pointee.spanID.rawValue)
         case .grpcStatus(let form): return unsafe write(grpcStatus: record.pointee.grpcStatus, form, &writer)
-        case .hostsAttempted: return unsafe writeHosts(record, texts, &writer)
+        case .hostsAttempted(let part): return unsafe writeHosts(record, texts, part, &writer)
+        case .upstreamProtocol:
+            guard unsafe record.pointee.protocolVersion != .tcp else { return false }
+            return unsafe write(record.pointee.upstreamProtocol, &writer)
+        case .accessLogType:
+            if unsafe record.pointee.protocolVersion == .tcp { writer.ascii("TcpConnectionEnd") } else { writer.ascii("DownstreamEnd") }
         case .transportFailureReason:
             // What is known without TLS; the details say the same.
             guard let error = unsafe record.pointee.details.connectError else { return false }
             writer.ascii(error)
-        case .pathWithoutQuery(let maxBytes): return texts.writePathWithoutQuery(maxBytes, isJSON: isJSON, to: &writer)
+        case .pathWithoutQuery(let first, let second, let maxBytes):
+            return texts.writePathWithoutQuery(first, second, maxBytes, isJSON: isJSON, to: &writer)
+        case .query(let maxBytes): return texts.writeQuery(maxBytes, isJSON: isJSON, to: &writer)
+        case .queryParameter(let index, let maxBytes):
+            return texts.writeQueryParameter(patterns[Int(index)], maxBytes, isJSON: isJSON, to: &writer)
         case .pattern(let index, let isEmit, let isLocal):
             unsafe writeTime(isEmit ? emit : record.pointee.startUnixNanoseconds, patterns[Int(index)], isLocal: isLocal, &writer)
         }
@@ -325,18 +342,33 @@ public struct AccessLogProgram: Sendable {
         return true
     }
 
+    @inline(__always)
+    private func write(_ version: RequestProtocol, _ writer: inout LineWriter) -> Bool {
+        switch version {
+        case .http10: writer.ascii("HTTP/1.0")
+        case .http11: writer.ascii("HTTP/1.1")
+        case .http2: writer.ascii("HTTP/2")
+        case .tcp: return false
+        }
+        return true
+    }
+
+    /// By the words of Envoy's documentation, "all upstream hosts that were attempted": 1.40 prints the last alone, and none when no
+    /// connection to it came about.
     @inline(never)
-    private func writeHosts(_ record: UnsafePointer<RequestRecord>, _ texts: borrowing RecordTexts, _ writer: inout LineWriter) -> Bool {
+    private func writeHosts(
+        _ record: UnsafePointer<RequestRecord>, _ texts: borrowing RecordTexts, _ part: AccessLogOperator.Part, _ writer: inout LineWriter
+    ) -> Bool {
         var isFirst = true
         for index in 0..<Int(unsafe record.pointee.earlierAttempts) {
-            let endpoint = texts.attempt(index).endpoint
-            if endpoint.family == .absent { continue }
+            let attempt = texts.attempt(index)
+            if attempt.endpoint.family == .absent { continue }
             if !isFirst { writer.byte(UInt8(ascii: ",")) }
-            isFirst = !write(endpoint, .whole, isJSON: style != .text, &writer) && isFirst
+            isFirst = !write(attempt.endpoint, part, isJSON: style != .text, &writer) && isFirst
         }
         guard unsafe record.pointee.upstreamRemote.family != .absent else { return !isFirst }
         if !isFirst { writer.byte(UInt8(ascii: ",")) }
-        return unsafe write(record.pointee.upstreamRemote, .whole, isJSON: style != .text, &writer)
+        return unsafe write(record.pointee.upstreamRemote, part, isJSON: style != .text, &writer)
     }
 
     @inline(never)
@@ -423,10 +455,40 @@ private struct RecordTexts: ~Copyable {
         unsafe entry.loadUnaligned(fromByteOffset: Int(starts[count]) &+ index &* MemoryLayout<AttemptRecord>.stride, as: AttemptRecord.self)
     }
 
-    /// The original path, else the path, up to its query; false when the record has neither.
+    /// What follows the `?` of the path; false when there is none.
     @inline(never)
-    func writePathWithoutQuery(_ maxBytes: Int, isJSON: Bool, to writer: inout LineWriter) -> Bool {
-        for index in Int(RequestText.originalPath.rawValue)...Int(RequestText.path.rawValue) where index < count {
+    func writeQuery(_ maxBytes: Int, isJSON: Bool, to writer: inout LineWriter) -> Bool {
+        guard let query = unsafe query else { return false }
+        unsafe writer.escaped(UnsafeRawBufferPointer(rebasing: query.prefix(maxBytes)), readable: query.count, isJSON: isJSON)
+        return true
+    }
+
+    /// The value of the first parameter of this name, both with their `%XX` decoded; false when there is none. A parameter without `=` is empty.
+    @inline(never)
+    func writeQueryParameter(_ name: [UInt8], _ maxBytes: Int, isJSON: Bool, to writer: inout LineWriter) -> Bool {
+        guard let query = unsafe query else { return false }
+        guard let value = unsafe QueryParameter.value(of: name, in: query) else { return false }
+        unsafe value.withUnsafeBytes { value in
+            unsafe writer.escaped(UnsafeRawBufferPointer(rebasing: value.prefix(maxBytes)), readable: value.count, isJSON: isJSON)
+        }
+        return true
+    }
+
+    private var query: UnsafeRawBufferPointer? {
+        let index = Int(RequestText.path.rawValue)
+        guard index < count else { return nil }
+        let path = unsafe UnsafeRawBufferPointer(rebasing: entry[Int(starts[index])..<Int(starts[index &+ 1])])
+        guard let mark = unsafe path.firstIndex(of: UInt8(ascii: "?")) else { return nil }
+        return unsafe UnsafeRawBufferPointer(rebasing: path[(mark + 1)...])
+    }
+
+    /// The first of two paths that the record has, up to its query; false when it has neither.
+    @inline(never)
+    func writePathWithoutQuery(_ first: RequestText, _ second: RequestText, _ maxBytes: Int, isJSON: Bool, to writer: inout LineWriter) -> Bool {
+        let slots: InlineArray<2, RequestText> = [first, second]
+        for place in slots.indices {
+            let index = Int(slots[place].rawValue)
+            guard index < count else { continue }
             let length = unsafe entry.loadUnaligned(fromByteOffset: RequestRecordView.lengthsOffset &+ 2 &* index, as: UInt16.self)
             if length == RequestRecordView.absentLength { continue }
             let path = unsafe UnsafeRawBufferPointer(rebasing: entry[Int(starts[index])..<Int(starts[index &+ 1])])

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import http.client
 import json
+import os
 import pathlib
 import re
 import socket
@@ -23,7 +24,14 @@ LABELS = {
     "code": "%RESPONSE_CODE%", "flags": "%RESPONSE_FLAGS%", "details": "%RESPONSE_CODE_DETAILS%", "method": "%REQ(:METHOD)%",
     "path": "%REQ(:PATH)%", "original": "%REQ(X-ENVOY-ORIGINAL-PATH)%", "authority": "%REQ(:AUTHORITY)%", "protocol": "%PROTOCOL%",
     "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%", "sent": "%BYTES_SENT%", "received": "%BYTES_RECEIVED%", "case": "%REQ(X-CASE)%",
+    "upstream_protocol": "%UPSTREAM_PROTOCOL%", "attempted": "%UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT%", "type": "%ACCESS_LOG_TYPE%", "round_trip": "%ROUNDTRIP_DURATION%",
+    "path_nq": "%PATH(NQ)%", "path_own": "%PATH(WQ:PATH)%", "path_before": "%PATH(NQ:ORIG)%", "path_cut": "%PATH:4%",
+    "zone": "%START_TIME_LOCAL(%z %Z)% %EMIT_TIME_LOCAL(%z)%", "local": "%START_TIME_LOCAL%", "emitted": "%EMIT_TIME_LOCAL%",
+    "query": "%QUERY_PARAMS%", "parameter": "%QUERY_PARAM(e)%", "parameter_cut": "%QUERY_PARAM(x):2%",
 }
+# Not that of the machine, so that local time is not UTC.
+ZONE = {"TZ": "America/New_York"}
+OPERATORS = ("zone", "local", "emitted", "upstream_protocol", "attempted", "type", "round_trip", "path_nq", "path_own", "path_before", "path_cut", "query", "parameter", "parameter_cut")
 
 
 # --- The backend ---------------------------------------------------------------------------------------------------------
@@ -229,7 +237,7 @@ class Envoy:
         self.stderr = open(directory / "envoy.stderr", "wb")
         self.process = subprocess.Popen(
             [ENVOY, "-c", config, "--concurrency", "1", "-l", "warning", "--use-dynamic-base-id", "--file-flush-interval-msec", "10"],
-            stdout=subprocess.DEVNULL, stderr=self.stderr)
+            stdout=subprocess.DEVNULL, stderr=self.stderr, env={**os.environ, **ZONE})
 
         def answers():
             assert self.process.poll() is None, (directory / "envoy.stderr").read_text(errors="replace")
@@ -384,6 +392,12 @@ class Side:
         outcome["flags"] = ",".join(sorted((line["flags"] or "-").split(",")))
         outcome["details"] = line["details"] or "-"
         outcome["logged"] = {n: line[n] for n in ("code", "method", "path", "original", "authority", "protocol")}
+        outcome["operators"] = {n: line[n] for n in OPERATORS}
+        for name in ("local", "emitted"):
+            outcome["operators"][name] = re.sub("[0-9]", "0", line[name])
+        # Envoy 1.40 has the last host alone, and not where no connection came about; its documentation and Skein say all.
+        has_host = not {"UF", "UO"} & set((line["flags"] or "").split(","))
+        outcome["operators"]["attempted"] = has_host and (line["attempted"] or "-").split(",")[-1]
         if isinstance(backend, H2Backend):
             outcome["upstream"] = [
                 {

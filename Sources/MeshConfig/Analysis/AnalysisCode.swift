@@ -36,7 +36,7 @@ public struct AnalysisCode: Sendable {
             "IST0002", "Deprecated", .warning, "A deprecated field or value; it is honoured.",
             "Run skein analyze --fix, or write the modern form."),
         AnalysisCode(
-            "IST0101", "ReferencedResourceNotFound", .warning, "A host, subset, port, Gateway, delegate or provider that nothing defines.",
+            "IST0101", "ReferencedResourceNotFound", .warning, "A host, subset, port, Gateway, delegate or provider that nothing defines, or that is not shown to the namespace.",
             "Define it, load the file that does as well, or correct the name."),
         AnalysisCode(
             "IST0106", "SchemaValidationError", .error, "A value breaks a rule of the resource.", "Change the value as the message says."),
@@ -71,9 +71,9 @@ public struct AnalysisCode: Sendable {
             "IST0133", "SchemaWarning", .warning, "A value is legal but probably not what is meant.", "Change the value as the message says."),
         AnalysisCode(
             "IST0134", "ServiceEntryAddressesRequired", .warning, "A TCP port of a service that has no address to be told apart by.",
-            "List spec.addresses."),
+            "List spec.addresses, or an egress listener with the port in a Sidecar."),
         AnalysisCode(
-            "IST0145", "ConflictingGateways", .warning, "Two Gateways of one selector serve one host at one port.",
+            "IST0145", "ConflictingGateways", .warning, "Two Gateways, of one selector or of one within the other, serve one host at one port.",
             "Merge the servers, or give the Gateways different hosts, ports or selectors."),
         AnalysisCode(
             "IST0159", "ConflictingTelemetryWorkloadSelectors", .warning, "Two Telemetry resources select one workload; only the first is used.",

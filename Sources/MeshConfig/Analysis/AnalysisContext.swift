@@ -41,6 +41,11 @@ struct AnalysisContext {
         return partialHosts.first { HostName.matches($0, host) }.flatMap { servicesByHost[$0] } ?? []
     }
 
+    /// The same with those of every wildcard above it.
+    func allServices(for host: String) -> [Int] {
+        (HostName.withWildcards(host) + partialHosts.filter { HostName.matches($0, host) }).flatMap { servicesByHost[$0] ?? [] }
+    }
+
     /// The endpoints of a host, when every ServiceEntry that has it lists or selects some; nil where they are not written down.
     func endpoints(of host: String) -> EndpointsByLabel? {
         let lists = services(for: host).map { endpoints[$0] }

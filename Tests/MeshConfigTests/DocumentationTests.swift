@@ -131,6 +131,7 @@ import Testing
             | `0s` for `timeout`, `perTryTimeout`, `idleTimeout`, `maxAge` | none; a `maxAge` of 0 | Istio's API has no other way to say so, and its validation refuses it |
             | `retryOn: "5xx, reset"` | blanks and empty conditions are passed over | istiod passes over them, too, once it has validated |
             | `fault` beside `directResponse` | honoured, with a warning | a fault comes before everything else |
+            | an authority set by `rewrite` and by `headers` | `rewrite.authority` wins, with a warning | so that it is settled |
             | `exponentialDelay` | read as `fixedDelay`, with a warning | what was meant |
             | status 600; redirect codes other than 301, 302, 303, 307, 308 | errors | Envoy knows none of them |
             | expressions of `accessLogging.filter`, values and `proxyVersion` of an EnvoyFilter | not read | nothing acts on them |

@@ -74,6 +74,27 @@ import Testing
         #expect(one.items.map(\.text) == ["t.yaml:2:7: notice [SKN0006] Deployment default/x: ignored: Deployment is no Istio resource. Services and workloads are described by ServiceEntry and WorkloadEntry."])
     }
 
+    /// An EnvoyFilter that is wholly a rate limit is not spoken of; of another, what is left aside is named where it stands.
+    @Test func whatALimitingEnvoyFilterLeavesAsideIsNamed() {
+        let filter = "name: envoy.filters.http.local_ratelimit, typed_config: {stat_prefix: x, token_bucket: {max_tokens: 4, fill_interval: 60s}, "
+            + "filter_enabled: {default_value: {numerator: 100}}, filter_enforced: {default_value: {numerator: 100}}"
+        func said(_ patches: String) -> [String] {
+            TestFiles.load(TestFiles.resource("EnvoyFilter", "{configPatches: [\(patches)]}")).1.items.map { "\($0.severity) \($0.code) \($0.field)" }
+        }
+        func patch(_ value: String) -> String {
+            "{applyTo: HTTP_FILTER, match: {context: SIDECAR_INBOUND}, patch: {operation: INSERT_BEFORE, value: {\(value)}}}"
+        }
+        #expect(said(patch(filter + "}")) == [])
+        #expect(said(patch(filter + ", status: {code: 503}, descriptors: [], stage: 1}")) == [
+            "notice SKN0201 spec.configPatches[0].patch.value.typedConfig.status", "notice SKN0201 spec.configPatches[0].patch.value.typedConfig.stage",
+        ])
+        let route = "route: {rate_limits: [{actions: [{remote_address: {}}]}]}, typed_per_filter_config: {envoy.filters.http.local_ratelimit: "
+            + "{token_bucket: {max_tokens: 4, fill_interval: 60s}, filter_enabled: {default_value: {numerator: 1}}, filter_enforced: {default_value: {numerator: 1}}}}"
+        #expect(said(patch(route)) == ["notice SKN0201 spec.configPatches[0].patch.value.route"])
+        #expect(said(patch(filter + "}") + ", " + patch("name: envoy.filters.http.lua, typed_config: {}")) == ["notice SKN0201 spec.configPatches[1]"])
+        #expect(said(patch("name: envoy.filters.http.lua, typed_config: {}")) == ["notice SKN0201 spec"])
+    }
+
     /// Routes of TCP and TLS, and mirrors, go to subsets as well as those of HTTP.
     @Test func unknownSubsetsAreSaidOfEveryKindOfRoute() {
         let rule = TestFiles.resource(

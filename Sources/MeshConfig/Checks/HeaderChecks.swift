@@ -34,7 +34,8 @@ extension Findings {
     /// `headers` of a route or of one destination. Values and other names are looked at where they are compiled (SKN0309, SKN0311, SKN0316).
     /// Source: Istio's validation of header operations: pseudo-fields stay, the authority is a request's and is set once.
     mutating func check(headerOperations headers: NodeReader, rewrite: NodeReader? = nil) {
-        var authority = rewrite?.string("authority").map { "rewrite.authority \"\($0)\"" }
+        let rewritten = rewrite?.string("authority")
+        var authority: String?
         for side in ["request", "response"] {
             guard let operations = headers.child(side) else { continue }
             for kind in ["set", "add"] {
@@ -48,6 +49,8 @@ extension Findings {
                     } else if let authority {
                         error(value.position, value.path, "the authority is set twice: also by \(authority). Keep one of them.")
                     } else {
+                        // Istio refuses it; here it is settled which one wins (docs/traffic.md).
+                        if let rewritten { warn(value.position, value.path, "has no effect: rewrite.authority \"\(rewritten)\" wins") }
                         authority = "\(kind) of \"\(name)\""
                     }
                 }

@@ -144,10 +144,16 @@ struct ConfigurationLoader {
         if let node = reader.node("spec") {
             var validator = SchemaValidator(resource: id, file: file)
             validator.validate(spec: node, message: known.message)
-            let isMapped = kind == "EnvoyFilter" && RateLimit.isWhollyMapped(envoyFilter: NodeReader(node: node, file: file, path: "spec"))
-            found += validator.findings.items.filter { !(isMapped && $0.code == DiagnosticCode.notYetInEffect.rawValue) }
-            count(validator.findings)
             spec = NodeReader(node: node, file: file, path: "spec")
+            let unread = kind == "EnvoyFilter" ? RateLimit.unread(ofEnvoyFilter: spec) : nil
+            found += validator.findings.items.filter { unread == nil || $0.code != DiagnosticCode.notYetInEffect.rawValue }
+            count(validator.findings)
+            for (field, position) in unread?.prefix(Findings.kept) ?? [] {
+                found.append(
+                    Diagnostic(
+                        severity: .notice, code: DiagnosticCode.notYetInEffect.rawValue, position: position, resource: id, field: field,
+                        message: "accepted, not yet in effect; the rest of this EnvoyFilter acts as a rate limit"))
+            }
         } else {
             spec = NodeReader(node: YAMLNode(content: .mapping([]), line: at.line, column: at.column), file: file, path: "spec")
         }
@@ -303,10 +309,6 @@ struct ConfigurationLoader {
         case "EnvoyFilter":
             let limits = RateLimit.limits(ofEnvoyFilter: spec, id: id, position: place)
             configuration.rateLimits += limits
-            guard !limits.isEmpty else { return }
-            report(
-                .notice, .notYetInEffect, place.file, line: place.line, column: place.column, resource: id,
-                "acts as a rate limit by its token_bucket, filter_enabled, filter_enforced and response_headers_to_add; descriptors and status are not yet in effect")
             for text in limits.flatMap(\.silences) {
                 report(.warning, .schemaWarning, place.file, line: place.line, column: place.column, resource: id, text)
             }

@@ -50,10 +50,10 @@ extension Receivers {
         otlp.spansInvalid.add(outcome.rejectedSpans)
         if batch.spans.isEmpty {
             batches.give(batch)
-            otlp.accepted.add()
+            otlp.requests(stored: 0, refused: outcome.rejectedSpans).add()
             return .respond(Self.success(outcome, encoding))
         }
-        submit(batch, otlp) { rejection in
+        submit(batch, otlp, request: otlp.requests(stored: outcome.acceptedSpans, refused: outcome.rejectedSpans)) { rejection in
             guard let rejection else {
                 responder.respond(Self.success(outcome, encoding))
                 return

@@ -123,8 +123,10 @@ public final class Receivers: Sendable {
         }
     }
 
-    /// Hands the batch over; `answer` is called on any thread with what came of it.
-    func submit(_ batch: SpanBatch, _ counters: ReceiverCounters, _ answer: @escaping @Sendable (SpanRejection?) -> Void) {
+    /// Hands the batch over; `answer` is called on any thread with what came of it. A request whose batch is stored counts in `request`.
+    func submit(
+        _ batch: SpanBatch, _ counters: ReceiverCounters, request: CollectorCounter, _ answer: @escaping @Sendable (SpanRejection?) -> Void
+    ) {
         let count = batch.spans.count
         let exporters = exporters.withLock { $0 }
         // Shares the sink's memory: forwarded once the sink has it (a sender whose batch was refused comes back with it), else used again.
@@ -134,7 +136,7 @@ public final class Receivers: Sendable {
             switch result {
             case .success:
                 for exporter in exporters { exporter.offer(kept) }
-                counters.accepted.add()
+                request.add()
                 counters.spans.add(count)
                 answer(nil)
             case .failure(let rejection):
@@ -166,10 +168,11 @@ public final class Receivers: Sendable {
     }
 }
 
-/// What became of the requests to one receiver, and of the spans in them.
+/// What became of the requests to one receiver, and of the spans in them. Every span of a body that could be read counts once, as stored
+/// or under the reason it was not; of a body that could not, nobody knows how many there were.
 struct ReceiverCounters: Sendable {
     let bytes, spans: CollectorCounter
-    let accepted, malformed, unsupported, tooLarge, overloaded, unavailable: CollectorCounter
+    let accepted, partial, malformed, unsupported, tooLarge, overloaded, unavailable: CollectorCounter
     let spansInvalid, spansOverloaded, spansUnavailable: CollectorCounter
 
     init(_ receiver: String, _ statistics: CollectorStatistics) {
@@ -179,6 +182,7 @@ struct ReceiverCounters: Sendable {
         bytes = statistics.counter(.receivedBytes, base)
         spans = statistics.counter(.received, base)
         accepted = requests("accepted")
+        partial = requests("partial")
         malformed = requests("malformed")
         unsupported = requests("unsupported")
         tooLarge = requests("too_large")
@@ -187,6 +191,12 @@ struct ReceiverCounters: Sendable {
         spansInvalid = rejected("invalid")
         spansOverloaded = rejected("overloaded")
         spansUnavailable = rejected("unavailable")
+    }
+
+    /// Where a request counts whose body could be read and whose good spans are stored.
+    func requests(stored: Int, refused: Int) -> CollectorCounter {
+        if refused == 0 { return accepted }
+        return stored == 0 ? malformed : partial
     }
 
     func count(_ error: Receivers.BodyError) {

@@ -3,6 +3,9 @@ internal import TelemetryModel
 internal import TelemetryWire
 
 /// `POST /api/v2/spans` (Zipkin v2 API; semantics 2.11).
+///
+/// A bad span costs itself and not its batch: the good ones are stored before the answer, which is 400 with the reason of each of the
+/// first bad ones. A body that is not JSON is refused whole.
 extension Receivers {
     func handleZipkin(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome {
         switch request.method {
@@ -19,16 +22,18 @@ extension Receivers {
             return .respond(zipkinText(415, "\(type) is not supported; send Zipkin v2 JSON with Content-Type: application/json"))
         }
         var batch = batches.take()
+        let outcome: ZipkinDecodeOutcome
         do throws(BodyError) {
-            let failure = unsafe try withBody(request) { body -> ZipkinDecodeError? in
+            let result = unsafe try withBody(request) { body -> Result<ZipkinDecodeOutcome, ZipkinDecodeError> in
                 do throws(ZipkinDecodeError) {
-                    unsafe try ZipkinJSONDecoder.decode(body, into: &batch)
-                    return nil
+                    return .success(unsafe try ZipkinJSONDecoder.decode(body, into: &batch))
                 } catch {
-                    return error
+                    return .failure(error)
                 }
             }
-            if let failure {
+            switch result {
+            case .success(let decoded): outcome = decoded
+            case .failure(let failure):
                 batches.give(batch)
                 zipkin.malformed.add()
                 return .respond(zipkinText(400, failure.description))
@@ -38,14 +43,15 @@ extension Receivers {
             zipkin.count(error)
             return .respond(zipkinText(error.status, error.text(bytesMax: limits.bodyBytesMax)))
         }
+        zipkin.spansInvalid.add(outcome.refusedSpans)
         if batch.spans.isEmpty {
             batches.give(batch)
-            zipkin.accepted.add()
-            return .respond(Self.zipkinAccepted)
+            zipkin.requests(stored: 0, refused: outcome.refusedSpans).add()
+            return .respond(Self.zipkinAnswer(outcome))
         }
-        submit(batch, zipkin) { rejection in
+        submit(batch, zipkin, request: zipkin.requests(stored: outcome.acceptedSpans, refused: outcome.refusedSpans)) { rejection in
             guard let rejection else {
-                responder.respond(Self.zipkinAccepted)
+                responder.respond(Self.zipkinAnswer(outcome))
                 return
             }
             responder.respond(
@@ -62,6 +68,12 @@ extension Receivers {
             return .respond(zipkinText(405, "spans are sent with POST, to /api/v2/spans", [("Allow", "POST, OPTIONS")]))
         }
         return .respond(zipkinText(400, "Zipkin v1 is not supported; send Zipkin v2 JSON to /api/v2/spans"))
+    }
+
+    /// Once the accepted spans are stored: 202, or 400 with what was refused and why.
+    private static func zipkinAnswer(_ outcome: ZipkinDecodeOutcome) -> ServiceResponse {
+        guard outcome.refusedSpans > 0 else { return zipkinAccepted }
+        return .text(400, outcome.message, headers: [allowOrigin])
     }
 
     private static let zipkinAccepted = ServiceResponse(status: 202, headers: [allowOrigin])

@@ -6,14 +6,17 @@ public struct SystemError: Error, CustomStringConvertible {
     public let call: String
     /// The errno value.
     public let code: Int32
+    /// What the reader can do about it; empty = the code says all there is.
+    public let advice: String
 
-    public init(call: String, code: Int32) {
+    public init(call: String, code: Int32, advice: String = "") {
         self.call = call
         self.code = code
+        self.advice = advice
     }
 
     public var description: String {
-        unsafe "\(call): \(String(cString: strerror(code)))"
+        unsafe "\(call): \(String(cString: strerror(code)))" + (advice.isEmpty ? "" : "; \(advice)")
     }
 }
 

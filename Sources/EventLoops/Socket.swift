@@ -20,13 +20,15 @@ public enum AcceptResult {
     case exhausted(Int32)
 }
 
-/// TCP system calls with their outcomes as values. Descriptors are plain numbers here; their owner closes them with `close`.
+/// System calls of stream sockets, TCP and Unix domain, with their outcomes as values. Descriptors are plain numbers here; their owner closes them with `close`.
 public enum Socket {
     /// Pending connections the kernel holds for a listener.
     public static let listenBacklog: Int32 = 4096
 
-    /// A non-blocking listener. With `reusePort`, every worker listens on the same port and the kernel spreads connections.
+    /// A non-blocking listener; `close(listener:on:)` ends it. With `reusePort`, every worker listens on the same port and the kernel spreads connections. A path
+    /// has one listener, of which every caller gets a descriptor (`UnixListeners`).
     public static func listen(on endpoint: SocketEndpoint, reusePort: Bool) throws(SystemError) -> Int32 {
+        if endpoint.family == .unix { return try UnixListeners.open(endpoint) }
         let fd = socket(family(endpoint), streamType, 0)
         guard fd >= 0 else { throw SystemError(call: "socket", code: skein_errno()) }
         setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1)
@@ -39,6 +41,11 @@ public enum Socket {
         return fd
     }
 
+    /// Closes what `listen` gave.
+    public static func close(listener fd: Int32, on endpoint: SocketEndpoint) {
+        if endpoint.family == .unix { UnixListeners.close(fd, endpoint) } else { close(fd) }
+    }
+
     public static func accept(_ listener: Int32) -> AcceptResult {
         var storage = sockaddr_storage()
         var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
@@ -48,7 +55,7 @@ public enum Socket {
             }
         }
         if fd >= 0 {
-            setOption(fd, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+            if storage.ss_family != sa_family_t(AF_UNIX) { setOption(fd, Int32(IPPROTO_TCP), TCP_NODELAY, 1) }
             return .connection(fd: fd, peer: endpoint(from: storage))
         }
         switch skein_errno() {
@@ -58,17 +65,18 @@ public enum Socket {
         }
     }
 
-    /// Begins a connection; it is established when the descriptor turns writable and `pendingError` is 0.
+    /// Begins a connection; it is established when the descriptor turns writable and `pendingError` is 0. One to a path is established at once or fails at once, with
+    /// EAGAIN when the listener's backlog is full (unix(7)).
     public static func connect(to endpoint: SocketEndpoint) throws(SystemError) -> Int32 {
         let fd = socket(family(endpoint), streamType, 0)
         guard fd >= 0 else { throw SystemError(call: "socket", code: skein_errno()) }
-        setOption(fd, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+        if endpoint.family != .unix { setOption(fd, Int32(IPPROTO_TCP), TCP_NODELAY, 1) }
         let result = unsafe withSystemAddress(endpoint) { unsafe skein_connect(fd, $0, $1) }
         guard result == 0 || skein_errno() == EINPROGRESS else { throw failure(closing: fd, "connect") }
         return fd
     }
 
-    /// Has the system probe a silent connection (tcp(7)); 0 = the system's value.
+    /// Has the system probe a silent TCP connection (tcp(7)); 0 = the system's value.
     public static func keepAlive(_ fd: Int32, probes: Int32, idleSeconds: Int32, intervalSeconds: Int32) {
         setOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1)
         if probes > 0 { setOption(fd, Int32(IPPROTO_TCP), TCP_KEEPCNT, probes) }
@@ -125,7 +133,7 @@ public enum Socket {
 
     public static func close(_ fd: Int32) { _ = CSystem.close(fd) }
 
-    /// Closes with a reset, so that the peer cannot mistake a truncated message for a complete one.
+    /// Closes with a reset, so that the peer cannot mistake a truncated message for a complete one. A Unix socket knows none: its peer sees a plain end.
     public static func reset(_ fd: Int32) {
         var value = linger(l_onoff: 1, l_linger: 0)
         unsafe setsockopt(fd, SOL_SOCKET, SO_LINGER, &value, socklen_t(MemoryLayout<linger>.size))
@@ -158,7 +166,7 @@ public enum Socket {
         return result == 0 ? endpoint(from: storage) : SocketEndpoint()
     }
 
-    private static var streamType: Int32 {
+    static var streamType: Int32 {
         Int32(bitPattern: SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
     }
 
@@ -167,7 +175,7 @@ public enum Socket {
         return code == EAGAIN || code == EINTR ? .wouldBlock : .failed(code)
     }
 
-    private static func failure(closing fd: Int32, _ call: String) -> SystemError {
+    static func failure(closing fd: Int32, _ call: String) -> SystemError {
         let error = SystemError(call: call, code: skein_errno())
         close(fd)
         return error
@@ -179,12 +187,17 @@ public enum Socket {
     }
 
     private static func family(_ endpoint: SocketEndpoint) -> Int32 {
-        endpoint.family == .ipv6 ? AF_INET6 : AF_INET
+        switch endpoint.family {
+        case .unix: AF_UNIX
+        case .ipv6: AF_INET6
+        case .ipv4, .absent: AF_INET
+        }
     }
 
-    private static func withSystemAddress(
+    static func withSystemAddress(
         _ endpoint: SocketEndpoint, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32
     ) -> Int32 {
+        if endpoint.family == .unix { return unsafe withUnixAddress(endpoint.unixPath, body) }
         if endpoint.family == .ipv6 {
             var address = sockaddr_in6()
             address.sin6_family = sa_family_t(AF_INET6)
@@ -210,6 +223,25 @@ public enum Socket {
         }
     }
 
+    /// unix(7): a path ends with a NUL, an abstract name begins with one and is as long as the length says.
+    private static func withUnixAddress(
+        _ path: UnsafeRawBufferPointer, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32
+    ) -> Int32 {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        // The rest of it is zero.
+        let isAbstract = unsafe path.first == UInt8(ascii: "@")
+        unsafe withUnsafeMutableBytes(of: &address.sun_path) { room in
+            unsafe room.copyMemory(from: UnsafeRawBufferPointer(rebasing: path.prefix(room.count - 1)))
+            if isAbstract { unsafe room[0] = 0 }
+        }
+        let length = MemoryLayout<sockaddr_un>.size - MemoryLayout.size(ofValue: address.sun_path) + path.count + (isAbstract ? 0 : 1)
+        return unsafe withUnsafePointer(to: &address) { pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { unsafe body($0, socklen_t(length)) }
+        }
+    }
+
+    /// Absent for a Unix socket, whose name belongs to the listener's plan; whoever connects to one has none.
     static func endpoint(from storage: sockaddr_storage) -> SocketEndpoint {
         let addressFamily = storage.ss_family
         return unsafe withUnsafeBytes(of: storage) { bytes in

@@ -7,8 +7,36 @@ public enum GzipError: Error, Sendable, Equatable {
     case tooLarge
 }
 
-/// Decodes gzip and zlib content (`Content-Encoding: gzip`, `deflate`), bounded in what it may grow to.
+/// Decodes gzip and zlib content (`Content-Encoding: gzip`, `deflate`), bounded in what it may grow to, and encodes gzip.
 public enum Gzip {
+    /// zlib's cheapest. What we send are lines that repeat one another and shrink to a fiftieth already; level 6 takes twice the time to make
+    /// a ninetieth of them (docs/measurements.md, scrapes).
+    static let level: Int32 = 1
+
+    /// `input` as one gzip member (RFC 1952); nil when there is no memory for it or it has 4 GiB or more.
+    public static func encode(_ input: [UInt8]) -> [UInt8]? {
+        guard let inputBytes = UInt32(exactly: input.count) else { return nil }
+        var stream = unsafe z_stream()
+        // 15 bits of window, plus 16: gzip's header and trailer. 8 is zlib's own choice of memory, 256 KiB in all.
+        let structBytes = unsafe Int32(MemoryLayout<z_stream>.size)
+        guard unsafe deflateInit2_(&stream, level, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION, structBytes) == Z_OK else { return nil }
+        defer { unsafe deflateEnd(&stream) }
+        guard let room = unsafe UInt32(exactly: deflateBound(&stream, UInt(inputBytes))) else { return nil }
+        var status = Z_OK
+        // With room for the worst case one call does it all; what is not written to costs no memory.
+        let output = unsafe [UInt8](unsafeUninitializedCapacity: Int(room)) { buffer, count in
+            status = unsafe input.withUnsafeBufferPointer { bytes in
+                unsafe stream.next_in = UnsafeMutablePointer(mutating: bytes.baseAddress)
+                unsafe stream.avail_in = inputBytes
+                unsafe stream.next_out = buffer.baseAddress
+                unsafe stream.avail_out = room
+                return unsafe deflate(&stream, Z_FINISH)
+            }
+            count = unsafe Int(room - stream.avail_out)
+        }
+        return status == Z_STREAM_END ? output : nil
+    }
+
     /// Appends the decoded bytes to `output`. Several members in a row are one body (RFC 1952 2.2). An error leaves `output` as it was.
     @unsafe
     public static func decode(_ input: UnsafeRawBufferPointer, into output: inout [UInt8], bytesMax: Int) throws(GzipError) {

@@ -13,53 +13,55 @@ public struct HeaderField: BitwiseCopyable, Sendable {
     @inlinable public init() {}
 }
 
-/// A parsed request or response head. Reused for every message of a worker; it owns only its field table.
+/// What a `MessageHead` holds, at an address of its own.
+@safe @usableFromInline
+struct HeadParts {
+    @usableFromInline var bytes = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
+    /// First field of each known name; index = `HeaderName.rawValue`, 255 = not present.
+    @usableFromInline var firstIndex = InlineArray<36, UInt8>(repeating: 255)
+    @usableFromInline var fieldCount = 0
+    @usableFromInline var minorVersion: UInt8 = 1
+    @usableFromInline var byteCount = 0
+    @usableFromInline var methodStart = 0
+    @usableFromInline var methodCount = 0
+    @usableFromInline var targetStart = 0
+    @usableFromInline var targetCount = 0
+    @usableFromInline var statusCode: UInt16 = 0
+    @usableFromInline var reasonStart = 0
+    @usableFromInline var reasonCount = 0
+    @usableFromInline var contentLength: UInt64?
+    @usableFromInline var isChunked = false
+    @usableFromInline var authority = 0..<0
+    @usableFromInline var isHTTPS = false
+    @usableFromInline var connection: ConnectionOptions = []
+
+    init() {}
+}
+
+/// A parsed request or response head. Reused for every message of a worker; it owns only its field table. Two pointers, so that lending it copies no more.
 ///
 /// All pointers it hands out point into the bytes given to the parser and live exactly as long as those.
 @safe
 public struct MessageHead: ~Copyable {
-    @usableFromInline var bytes: UnsafeRawBufferPointer
+    @usableFromInline let parts: UnsafeMutablePointer<HeadParts>
     @usableFromInline let table: UnsafeMutablePointer<HeaderField>
-    /// First field of each known name; index = `HeaderName.rawValue`, 255 = not present.
-    @usableFromInline var firstIndex: InlineArray<36, UInt8>
-
-    public internal(set) var fieldCount = 0
-    /// Minor version of HTTP/1: 0 or 1.
-    public internal(set) var minorVersion: UInt8 = 1
-    /// Bytes of the whole head, with its last empty line (and any empty lines skipped before a request).
-    public internal(set) var byteCount = 0
-    var methodStart = 0
-    var methodCount = 0
-    var targetStart = 0
-    var targetCount = 0
-    /// Response only: 100...999.
-    public internal(set) var statusCode: UInt16 = 0
-    var reasonStart = 0
-    var reasonCount = 0
-    /// What `Content-Length` said, when there was one.
-    public internal(set) var contentLength: UInt64?
-    /// Whether `Transfer-Encoding: chunked` frames the body.
-    public internal(set) var isChunked = false
-    /// HTTP/2 only: `:authority`; empty when there was none.
-    public internal(set) var authority = 0..<0
-    /// HTTP/2 only: `:scheme` is https.
-    public internal(set) var isHTTPS = false
-    /// `Connection` options, joined over all its lines.
-    public internal(set) var connection: ConnectionOptions = []
 
     public init() {
-        unsafe bytes = UnsafeRawBufferPointer(start: nil, count: 0)
+        unsafe parts = .allocate(capacity: 1)
+        unsafe parts.initialize(to: HeadParts())
         unsafe table = .allocate(capacity: HTTPLimits.fieldSlots)
         unsafe table.initialize(repeating: HeaderField(), count: HTTPLimits.fieldSlots)
-        firstIndex = InlineArray(repeating: 255)
-        precondition(firstIndex.count == HeaderName.count, "the table has a place for every name")
+        unsafe precondition(parts.pointee.firstIndex.count == HeaderName.count, "the table has a place for every name")
     }
 
-    deinit { unsafe table.deallocate() }
+    deinit {
+        unsafe parts.deallocate()
+        unsafe table.deallocate()
+    }
 
     mutating func begin(_ bytes: UnsafeRawBufferPointer) {
-        unsafe self.bytes = unsafe bytes
-        firstIndex = InlineArray(repeating: 255)
+        unsafe parts.pointee.bytes = unsafe bytes
+        unsafe parts.pointee.firstIndex = InlineArray(repeating: 255)
         fieldCount = 0
         contentLength = nil
         isChunked = false
@@ -67,6 +69,89 @@ public struct MessageHead: ~Copyable {
         statusCode = 0
         authority = 0..<0
         isHTTPS = false
+    }
+
+    @inlinable public internal(set) var fieldCount: Int {
+        get { unsafe parts.pointee.fieldCount }
+        set { unsafe parts.pointee.fieldCount = newValue }
+    }
+
+    /// Minor version of HTTP/1: 0 or 1.
+    @inlinable public internal(set) var minorVersion: UInt8 {
+        get { unsafe parts.pointee.minorVersion }
+        set { unsafe parts.pointee.minorVersion = newValue }
+    }
+
+    /// Bytes of the whole head, with its last empty line (and any empty lines skipped before a request).
+    @inlinable public internal(set) var byteCount: Int {
+        get { unsafe parts.pointee.byteCount }
+        set { unsafe parts.pointee.byteCount = newValue }
+    }
+
+    var methodStart: Int {
+        get { unsafe parts.pointee.methodStart }
+        set { unsafe parts.pointee.methodStart = newValue }
+    }
+
+    var methodCount: Int {
+        get { unsafe parts.pointee.methodCount }
+        set { unsafe parts.pointee.methodCount = newValue }
+    }
+
+    var targetStart: Int {
+        get { unsafe parts.pointee.targetStart }
+        set { unsafe parts.pointee.targetStart = newValue }
+    }
+
+    var targetCount: Int {
+        get { unsafe parts.pointee.targetCount }
+        set { unsafe parts.pointee.targetCount = newValue }
+    }
+
+    /// Response only: 100...999.
+    @inlinable public internal(set) var statusCode: UInt16 {
+        get { unsafe parts.pointee.statusCode }
+        set { unsafe parts.pointee.statusCode = newValue }
+    }
+
+    var reasonStart: Int {
+        get { unsafe parts.pointee.reasonStart }
+        set { unsafe parts.pointee.reasonStart = newValue }
+    }
+
+    var reasonCount: Int {
+        get { unsafe parts.pointee.reasonCount }
+        set { unsafe parts.pointee.reasonCount = newValue }
+    }
+
+    /// What `Content-Length` said, when there was one.
+    @inlinable public internal(set) var contentLength: UInt64? {
+        get { unsafe parts.pointee.contentLength }
+        set { unsafe parts.pointee.contentLength = newValue }
+    }
+
+    /// Whether `Transfer-Encoding: chunked` frames the body.
+    @inlinable public internal(set) var isChunked: Bool {
+        get { unsafe parts.pointee.isChunked }
+        set { unsafe parts.pointee.isChunked = newValue }
+    }
+
+    /// HTTP/2 only: `:authority`; empty when there was none.
+    @inlinable public internal(set) var authority: Range<Int> {
+        get { unsafe parts.pointee.authority }
+        set { unsafe parts.pointee.authority = newValue }
+    }
+
+    /// HTTP/2 only: `:scheme` is https.
+    @inlinable public internal(set) var isHTTPS: Bool {
+        get { unsafe parts.pointee.isHTTPS }
+        set { unsafe parts.pointee.isHTTPS = newValue }
+    }
+
+    /// `Connection` options, joined over all its lines.
+    @inlinable public internal(set) var connection: ConnectionOptions {
+        get { unsafe parts.pointee.connection }
+        set { unsafe parts.pointee.connection = newValue }
     }
 
     /// HTTP/2 only: the bytes of `:authority`.
@@ -94,7 +179,7 @@ public struct MessageHead: ~Copyable {
             let field = inbox.fields[Int(block.fieldStart) + index]
             unsafe table[index] = field
             let slot = Int(field.name.rawValue)
-            if field.name != .other, firstIndex[slot] == 255 { firstIndex[slot] = UInt8(truncatingIfNeeded: index) }
+            if field.name != .other, unsafe parts.pointee.firstIndex[slot] == 255 { unsafe parts.pointee.firstIndex[slot] = UInt8(truncatingIfNeeded: index) }
         }
         // nghttp2 has seen to it that it is one decimal number.
         if let length = unsafe value(of: .contentLength) { contentLength = unsafe ASCII.decimal(length) }
@@ -109,12 +194,12 @@ public struct MessageHead: ~Copyable {
     /// The index of the first field with a known name, or nil.
     @inlinable
     public func index(of name: HeaderName) -> Int? {
-        let index = firstIndex[Int(name.rawValue)]
+        let index = unsafe parts.pointee.firstIndex[Int(name.rawValue)]
         return index == 255 ? nil : Int(index)
     }
 
     @inlinable
-    public func has(_ name: HeaderName) -> Bool { firstIndex[Int(name.rawValue)] != 255 }
+    public func has(_ name: HeaderName) -> Bool { unsafe parts.pointee.firstIndex[Int(name.rawValue)] != 255 }
 
     /// The first value of a known field, without surrounding white space.
     @unsafe @inlinable
@@ -160,7 +245,7 @@ public struct MessageHead: ~Copyable {
 
     @unsafe @inlinable
     func slice(_ start: Int, _ count: Int) -> UnsafeRawBufferPointer {
-        unsafe UnsafeRawBufferPointer(rebasing: bytes[start..<start + count])
+        unsafe UnsafeRawBufferPointer(rebasing: parts.pointee.bytes[start..<start + count])
     }
 
     /// Whether the sender wants the connection kept after this message (RFC 9112 9.3).

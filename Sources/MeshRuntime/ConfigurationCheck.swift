@@ -54,6 +54,14 @@ public struct ConfigurationCheck: Sendable {
         return check
     }
 
+    /// What `skein analyze` finds of warning or error severity that is not said here already; 0 for a configuration with errors, whose other
+    /// findings may be but what follows from them. Reads the files once more and compiles nothing.
+    public func furtherFindings(paths: [String]) -> Int {
+        guard isValid else { return 0 }
+        let said = Set(diagnostics.map(\.position))
+        return MeshAnalysis.run(paths: paths).findings.count { $0.severity >= .warning && !said.contains($0.diagnostic.position) }
+    }
+
     /// `skein analyze`: what loading and the checks across resources say, and what a compilation for every workload does.
     public static func analyze(paths: [String], standardInput: [UInt8]) -> MeshAnalysis {
         var analysis = MeshAnalysis.run(paths: paths, standardInput: standardInput)

@@ -51,7 +51,8 @@ struct ConfigurationController {
     /// Reads everything anew. On an error nothing changes but the counters.
     mutating func load(resolved: [String: [SocketEndpoint]]) -> Result<(CompiledConfiguration, [Diagnostic]), ConfigurationError> {
         status.reloads += 1
-        let (mesh, diagnostics) = MeshConfiguration.load(paths: options.configPaths)
+        var (mesh, diagnostics) = MeshConfiguration.load(paths: options.configPaths)
+        applyPreferences(to: &mesh.mesh)
         guard !diagnostics.hasErrors else {
             return fail(diagnostics.items.filter { $0.severity == .error }.map(\.text))
         }
@@ -62,6 +63,13 @@ struct ConfigurationController {
             status.resources = mesh.resourceCounts
             return .success((compiled, diagnostics.items + problems))
         }
+    }
+
+    /// What the options prefer where the files say nothing.
+    private func applyPreferences(to settings: inout MeshSettings) {
+        if settings.tracingSampling == nil { settings.tracingSampling = options.samplingPercentage }
+        // Reporting stops where neither a Telemetry nor a provider speaks (`MeshConfiguration.tracingPolicy`).
+        if !options.reportsSpans, !settings.speaksOfTracing { settings.enableTracing = false }
     }
 
     /// Compiles the current resources again, because names resolve differently now.

@@ -43,6 +43,8 @@ final class MeshNode {
     private var refusedDiskFull: UInt64 = 0
     /// Host names without an answer and the reason that was said last.
     private var unresolved: [String: String] = [:]
+    /// What workers said of listeners since the last reload: each of them says it.
+    private var saidOfListeners: Set<String> = []
 
     init(options: RuntimeOptions, version: String, log: Logger) throws {
         self.options = options
@@ -153,6 +155,7 @@ final class MeshNode {
         if let receivers, let queries {
             var zipkin = ZipkinOptions(version: version)
             zipkin.autocompleteKeys = options.autocompleteKeys
+            zipkin.lookbackDefault = options.queryLookbackMilliseconds
             let api = ZipkinAPI(store: queries, pool: pool, options: zipkin)
             let hints = Self.hints(options)
             let page = LandingPage(store: queries, pool: pool, version: version, hints: { hints })
@@ -198,11 +201,12 @@ final class MeshNode {
             do throws(SystemError) {
                 // Before the workers, and without SO_REUSEPORT: with it the kernel would give each of two proxies of one user half the
                 // connections to a port that both took, and say nothing.
-                Socket.close(try Socket.listen(on: plan.endpoint, reusePort: false))
+                Socket.close(listener: try Socket.listen(on: plan.endpoint, reusePort: false), on: plan.endpoint)
             } catch {
+                let isTaken = error.code == EADDRINUSE && error.advice.isEmpty
                 throw StartError(
                     status: SkeinProcess.systemError,
-                    lines: ["listener \(plan.name) on \(plan.endpoint): \(error)" + (error.code == EADDRINUSE ? "; another process has the port" : "")])
+                    lines: ["listener \(plan.name) on \(plan.endpoint): \(error)" + (isTaken ? "; another process has the port" : "")])
             }
         }
     }
@@ -271,6 +275,7 @@ final class MeshNode {
         // The collector first, so that it knows the captures before records of them come.
         pump.apply(plan)
         receivers?.forward(to: plan.exporters)
+        saidOfListeners = []
         proxy.adopt(Self.proxyConfiguration(compiled, plan, &upstreams))
         for problem in upstreams.problems { log.warning("\(problem)") }
         resolver.want(compiled.routing.hostsToResolve)
@@ -290,7 +295,7 @@ final class MeshNode {
         _ compiled: CompiledConfiguration, _ options: RuntimeOptions, _ history: inout CaptureHistory, _ exporters: inout SpanExporters,
         _ log: Logger
     ) throws -> CollectorPlan {
-        let identity = TelemetryPlanner.spanIdentity(compiled.node)
+        let identity = TelemetryPlanner.spanIdentity(compiled.node, serviceName: options.spanServiceName)
         var used: [ZipkinExporter] = []
         func side(_ log: AccessLogPolicy, _ tracing: TracingPolicy, _ exporters: inout SpanExporters, _ used: inout [ZipkinExporter], _ problems: inout [String]) -> CollectorPlan.Side {
             let (outputs, wrong) = TelemetryPlanner.outputs(log)
@@ -341,6 +346,7 @@ final class MeshNode {
         let adopted = proxy.workers.map { $0.statistics.configurationGeneration.load(ordering: .relaxed) }.min() ?? 0
         upstreams.keepHouse(adopted: adopted)
         proxy.freeRetired()
+        for problem in proxy.workers.flatMap({ $0.takeProblems() }) where saidOfListeners.insert(problem).inserted { log.error("\(problem)") }
     }
 
     func reopenLogs() { pump.reopen() }

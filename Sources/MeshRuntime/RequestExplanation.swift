@@ -88,9 +88,11 @@ public struct RequestExplanation: Sendable {
         let authority = Array(parts.authority.utf8)
         let named = unsafe authority.withUnsafeBytes { unsafe RoutingTables.splitPort($0).port }
         let port: UInt16 = named != 0 ? named : parts.isHTTPS ? 443 : 80
-        let gateways = snapshot.listeners.indices.filter { snapshot.listeners[$0].gatewayPort != 0 }
+        let tables = unsafe snapshot.tables
+        let gateways = snapshot.listeners.indices.filter { unsafe tables.listener($0).isEdge }
         guard let listener = side == .outbound && !gateways.isEmpty
-            ? gateways.first(where: { snapshot.listeners[$0].gatewayPort == port }) : snapshot.listeners.firstIndex(where: { $0.side == side })
+            ? gateways.first(where: { snapshot.listeners[$0].gatewayPort == port }) ?? gateways.first(where: { snapshot.listeners[$0].gatewayPort == 0 })
+            : snapshot.listeners.firstIndex(where: { $0.side == side })
         else {
             let ports = gateways.map { String(snapshot.listeners[$0].gatewayPort) }.joined(separator: ", ")
             errors = [ports.isEmpty ? "there is no \(side) listener; name the workload with --node" : "the gateway has no port \(port); it has \(ports)"]

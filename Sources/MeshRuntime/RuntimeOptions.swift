@@ -36,6 +36,16 @@ public struct RuntimeOptions: Sendable {
     public var retentionBytes: UInt64 = 10 << 30
     /// Tag keys offered for completion in query pages.
     public var autocompleteKeys: [String] = []
+    /// How far queries look back that do not say, milliseconds.
+    public var queryLookbackMilliseconds: UInt64 = 86_400_000
+    /// Service name of this proxy's own spans when it stands beside no workload; nil = `skein`.
+    public var spanServiceName: String?
+    /// 0...100, of requests that bring no decision, where neither a Telemetry nor the mesh configuration says; nil = Istio's default, 1.
+    public var samplingPercentage: Double?
+    /// False: this proxy reports no spans of its own, where neither a Telemetry nor the mesh configuration speaks of tracing.
+    public var reportsSpans = true
+    /// What to say at the start about options that are accepted and not yet in effect.
+    public var notices: [String] = []
 
     public init() {}
 

@@ -18,6 +18,7 @@ public enum SkeinProcess {
         var log = Logger(label: "skein") { _ in PlainLogHandler() }
         log.logLevel = .info
         do {
+            for notice in options.notices { log.notice("\(notice)") }
             let signals = try SignalInbox()
             ProcessResources.raiseDescriptorLimit()
             // Before the files are read: what changes meanwhile is seen at the first look.

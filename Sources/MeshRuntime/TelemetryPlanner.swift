@@ -70,7 +70,7 @@ enum TelemetryPlanner {
                 }
             } catch {
                 said.append("access log provider \(provider.name): \(error)")
-                found.append(diagnostic(.error, "SKN0304", provider, mesh, "access log provider \(provider.name): \(error)"))
+                found.append(diagnostic(.error, "SKN0330", provider, mesh, "access log provider \(provider.name): \(error)"))
                 continue
             }
             if !format.notInEffect.isEmpty {
@@ -79,23 +79,23 @@ enum TelemetryPlanner {
                     diagnostic(.notice, "SKN0201", provider, mesh, "\(names) accepted, not yet in effect: always printed as missing"))
             }
         }
-        var lines: [String] = []
+        var lines: [(code: String, text: String)] = []
         var formats: [AccessLogFormat] = []
         for direction in TrafficDirection.allCases {
             let (outputs, wrong) = outputs(mesh.accessLogPolicy(namespace: node.namespace, labels: node.labels, direction: direction))
-            for line in wrong where !said.contains(line) && !lines.contains(line) { lines.append(line) }
+            for line in wrong where !said.contains(line) && !lines.contains(where: { $0.text == line }) { lines.append(("SKN0330", line)) }
             formats += outputs.map(\.format)
         }
         var history = CaptureHistory()
         do throws(CollectorPlanError) {
             _ = try history.adopt(formats)
         } catch {
-            lines.append(error.description)
+            lines.append(("SKN0331", error.description))
         }
         return found + lines.map { line in
             Diagnostic(
-                severity: .error, code: "SKN0304", position: mesh.mesh.position ?? SourcePosition(file: "meshConfig", line: 0, column: 0),
-                resource: mesh.mesh.id, field: "", message: line)
+                severity: .error, code: line.code, position: mesh.mesh.position ?? SourcePosition(file: "meshConfig", line: 0, column: 0),
+                resource: mesh.mesh.id, field: "", message: line.text)
         }
     }
 
@@ -131,9 +131,9 @@ enum TelemetryPlanner {
         return side
     }
 
-    /// Who the node's spans are from, in Istio's words.
-    static func spanIdentity(_ node: NodeIdentity) -> ProxySpanIdentity {
-        guard !node.name.isEmpty else { return ProxySpanIdentity(serviceName: "skein", nodeID: "skein") }
+    /// Who the node's spans are from, in Istio's words; beside no workload, in those of whoever started it.
+    static func spanIdentity(_ node: NodeIdentity, serviceName: String? = nil) -> ProxySpanIdentity {
+        guard !node.name.isEmpty else { return ProxySpanIdentity(serviceName: serviceName ?? "skein", nodeID: "skein") }
         return ProxySpanIdentity(
             serviceName: "\(node.canonicalService).\(node.namespace)",
             nodeID: "sidecar~\(node.address)~\(node.name).\(node.namespace)~\(node.namespace).svc.cluster.local",

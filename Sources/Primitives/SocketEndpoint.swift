@@ -1,6 +1,7 @@
-/// An IPv4 or IPv6 address and port. IPv4 is held in `low`'s lower 32 bits.
+/// An IPv4 or IPv6 address and port, or the path of a Unix domain socket. IPv4 is held in `low`'s lower 32 bits; a path by its number in `UnixPathTable`,
+/// without a port.
 public struct SocketEndpoint: Hashable, Sendable, BitwiseCopyable {
-    public enum Family: UInt8, Sendable, BitwiseCopyable { case absent, ipv4, ipv6 }
+    public enum Family: UInt8, Sendable, BitwiseCopyable { case absent, ipv4, ipv6, unix }
 
     public var high: UInt64 = 0
     public var low: UInt64 = 0
@@ -24,6 +25,12 @@ public struct SocketEndpoint: Hashable, Sendable, BitwiseCopyable {
         self.port = port
         family = .ipv6
     }
+
+    /// An absolute path, or `@name` for an abstract socket.
+    public init(unixPath path: String) throws(UnixPathTable.Refusal) {
+        low = UInt64(try UnixPathTable.shared.number(of: path.utf8))
+        family = .unix
+    }
 }
 
 extension SocketEndpoint {
@@ -41,8 +48,9 @@ extension SocketEndpoint {
         }
     }
 
-    /// The same address with another port.
+    /// The same address with another port; a path has none.
     public func with(port: UInt16) -> SocketEndpoint {
+        if family == .unix { return self }
         var copy = self
         copy.port = port
         return copy
@@ -52,14 +60,21 @@ extension SocketEndpoint {
         switch family {
         case .ipv4: low >> 24 == 127
         case .ipv6: high == 0 && low == 1
-        case .absent: false
+        case .absent, .unix: false
         }
     }
 
-    /// Dotted quad or RFC 5952 text, without port.
+    /// The path as it is written, `@` before an abstract name; none for other families. Valid for ever.
+    public var unixPath: UnsafeRawBufferPointer {
+        guard family == .unix else { return unsafe UnsafeRawBufferPointer(start: nil, count: 0) }
+        return unsafe UnixPathTable.shared.bytes(Int(truncatingIfNeeded: low))
+    }
+
+    /// Dotted quad or RFC 5952 text, without port; a path as it is.
     public var addressText: String {
         switch family {
         case .absent: return "-"
+        case .unix: return unsafe String(decoding: unixPath, as: UTF8.self)
         case .ipv4: return "\(low >> 24 & 255).\(low >> 16 & 255).\(low >> 8 & 255).\(low & 255)"
         case .ipv6:
             let groups = (0..<8).map { UInt16(truncatingIfNeeded: ($0 < 4 ? high : low) >> UInt64(48 - 16 * ($0 & 3))) }
@@ -123,9 +138,13 @@ extension SocketEndpoint {
 }
 
 extension SocketEndpoint: CustomStringConvertible {
-    /// `10.0.0.1:80` or `[::1]:80`.
+    /// `10.0.0.1:80`, `[::1]:80`, or a path as Envoy writes it.
     public var description: String {
-        family == .ipv6 ? "[\(addressText)]:\(port)" : family == .absent ? "-" : "\(addressText):\(port)"
+        switch family {
+        case .absent, .unix: addressText
+        case .ipv4: "\(addressText):\(port)"
+        case .ipv6: "[\(addressText)]:\(port)"
+        }
     }
 }
 

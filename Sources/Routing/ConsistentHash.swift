@@ -42,7 +42,10 @@ extension RoutingTables {
         case .cookie:
             guard let value = unsafe cookie(bytes(policy.name), head) else { return nil }
             return unsafe ByteHash.hash(value, seed: Self.hashSeed)
-        case .sourceIP: return unsafe ByteHash.mix(source.high ^ Self.hashSeed, source.low | 1)
+        case .sourceIP:
+            // The client of a Unix socket has no address, as in Envoy.
+            guard source.family != .absent else { return nil }
+            return unsafe ByteHash.mix(source.high ^ Self.hashSeed, source.low | 1)
         case .queryParameter:
             guard let value = unsafe parameter(bytes(policy.name), query) else { return nil }
             return unsafe ByteHash.hash(value, seed: Self.hashSeed)

@@ -20,7 +20,9 @@ extension RouteCompiler {
             guard let endpoint = address(listener.bind.isEmpty ? "127.0.0.1" : listener.bind, port.number, listener.position, sidecar.id)
             else { continue }
             let plan = ListenerPlan(name: "outbound_\(endpoint)", endpoint: endpoint, side: .outbound)
-            addOutbound(plan, OutboundScope(port: port.number, hosts: listener.hosts), port.protocol, &plans)
+            // A path stands for no port: all of them, as on the common listener (Istio's listenerPort 0).
+            let isUnix = endpoint.family == .unix
+            addOutbound(plan, OutboundScope(port: isUnix ? nil : port.number, hosts: listener.hosts, isUnix: isUnix), port.protocol, &plans)
         }
     }
 
@@ -59,7 +61,7 @@ extension RouteCompiler {
         if inputs.node.name.isEmpty { return }
         for listener in sidecar?.ingress ?? [] {
             guard let sidecar else { return }
-            let bind = listener.bind.isEmpty ? (inputs.node.address.isEmpty ? "127.0.0.1" : inputs.node.address) : listener.bind
+            let bind = listener.bind.isEmpty ? ownAddress : listener.bind
             guard let endpoint = address(bind, listener.port.number, listener.position, sidecar.id),
                 let upstream = localAddress(listener, sidecar)
             else { continue }
@@ -81,8 +83,14 @@ extension RouteCompiler {
         }
     }
 
-    /// Without a Sidecar, port 15006 leads to the workload's one port on loopback.
+    /// Where others reach the workload; loopback when it has no IP address of its own.
+    private var ownAddress: String {
+        inputs.node.address.isEmpty || UnixAddress.path(inputs.node.address) != nil ? "127.0.0.1" : inputs.node.address
+    }
+
+    /// Without a Sidecar, port 15006 leads to the workload's one port on loopback, or to its socket.
     private var standardApplication: SocketEndpoint? {
+        if let path = UnixAddress.path(inputs.node.address) { return try? SocketEndpoint(unixPath: path) }
         guard inputs.node.ports.count == 1, let port = inputs.node.ports.values.first else { return nil }
         return SocketEndpoint(ipv4: 0x7F00_0001, port: port)
     }
@@ -93,11 +101,7 @@ extension RouteCompiler {
         case .ipv6Loopback(let port): return SocketEndpoint(ipv6High: 0, ipv6Low: 1, port: port)
         case .sameAddress(let port):
             return SocketEndpoint(address: inputs.node.address, port: port) ?? SocketEndpoint(ipv4: 0x7F00_0001, port: port)
-        case .unix(let path):
-            report(
-                .notice, "SKN0201", listener.position, sidecar.id, "spec.ingress.defaultEndpoint",
-                "unix domain sockets are accepted, not yet in effect: nothing is forwarded to \(path)")
-            return nil
+        case .unix(let path): return unixSocket(path, listener.position, sidecar.id, "spec.ingress.defaultEndpoint")
         case nil:
             // The application cannot listen on the very address the proxy took.
             guard !listener.bind.isEmpty, listener.bind != "127.0.0.1" else {
@@ -177,11 +181,8 @@ extension RouteCompiler {
 
     mutating func address(_ text: String, _ port: UInt16, _ position: SourcePosition, _ resource: ResourceID) -> SocketEndpoint? {
         if let endpoint = SocketEndpoint(address: text, port: port) { return endpoint }
-        if text.hasPrefix("unix:") {
-            report(.notice, "SKN0201", position, resource, "bind", "unix domain sockets are accepted, not yet in effect: nothing listens on \(text)")
-        } else {
-            report(.error, "SKN0303", position, resource, "bind", "\"\(text)\" is no IP address; write one such as 127.0.0.1 or 0.0.0.0")
-        }
+        if let path = UnixAddress.path(text) { return unixSocket(path, position, resource, "bind") }
+        report(.error, "SKN0303", position, resource, "bind", "\"\(text)\" is no IP address; write one such as 127.0.0.1 or 0.0.0.0")
         return nil
     }
 }

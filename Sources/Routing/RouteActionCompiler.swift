@@ -57,7 +57,7 @@ extension RouteCompiler {
                 policy.conditions.insert(condition)
             } else {
                 report(
-                    .error, "SKN0304", retries.position, rule.id, "spec.http.retries.retryOn",
+                    .error, "SKN0304", retries.retryOnPosition, rule.id, "spec.http.retries.retryOn",
                     "\"\(name)\" is neither a status code nor a condition; known are \(RetryConditions.names.keys.sorted().joined(separator: ", "))")
             }
         }
@@ -85,7 +85,7 @@ extension RouteCompiler {
                     policy.abortStatus = code
                 } else {
                     report(
-                        .error, "SKN0305", route.position, rule.id, "spec.http.fault.abort.grpcStatus",
+                        .error, "SKN0305", abort.errorPosition, rule.id, "spec.http.fault.abort.grpcStatus",
                         "\"\(name)\" is no gRPC status; write a name such as UNAVAILABLE or a number 0...16")
                 }
             }

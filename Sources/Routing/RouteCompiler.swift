@@ -313,7 +313,7 @@ public struct RouteCompiler: ~Copyable {
     // MARK: Endpoints
 
     struct ServiceEndpoint {
-        /// IP address, DNS name or `unix:` path.
+        /// IP address, DNS name or `unix://` path.
         var address: String
         /// Service port name to the endpoint's own port.
         var ports: [String: UInt16]
@@ -373,11 +373,8 @@ public struct RouteCompiler: ~Copyable {
     ) -> [SocketEndpoint] {
         let number = endpoint.ports[port.name] ?? port.targetPort ?? port.number
         if let literal = SocketEndpoint(address: endpoint.address, port: number) { return [literal] }
-        if endpoint.address.hasPrefix("unix:") {
-            report(
-                .notice, "SKN0201", endpoint.position, service.entry.id, "spec.endpoints.address",
-                "unix domain socket endpoints are accepted, not yet in effect: this endpoint gets no traffic")
-            return []
+        if let path = UnixAddress.path(endpoint.address) {
+            return unixSocket(path, endpoint.position, service.entry.id, "spec.endpoints.address").map { [$0] } ?? []
         }
         let name = endpoint.address.lowercased()
         guard !name.isEmpty else { return [] }
@@ -388,6 +385,15 @@ public struct RouteCompiler: ~Copyable {
         }
         let addresses = answers.map { $0.with(port: number) }
         return service.entry.resolution == .dnsRoundRobin ? Array(addresses.prefix(1)) : addresses
+    }
+
+    mutating func unixSocket(_ path: String, _ position: SourcePosition, _ resource: ResourceID, _ field: String) -> SocketEndpoint? {
+        do throws(UnixPathTable.Refusal) {
+            return try SocketEndpoint(unixPath: path)
+        } catch {
+            report(.error, "SKN0317", position, resource, field, "the socket \"\(path)\" cannot be used: \(error)")
+            return nil
+        }
     }
 
     // MARK: Diagnostics

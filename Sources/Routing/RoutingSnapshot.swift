@@ -83,7 +83,7 @@ public struct ListenerPlan: Sendable, Equatable {
     public var name: String
     public var endpoint: SocketEndpoint
     public var side: ProxySide
-    /// The port of a Gateway's server that requests are addressed to; 0 for a proxy beside a workload.
+    /// The port of a Gateway's server that requests are addressed to; 0 for a proxy beside a workload, and for a server on a Unix socket.
     public var gatewayPort: UInt16
 
     public init(name: String, endpoint: SocketEndpoint, side: ProxySide, gatewayPort: UInt16 = 0) {

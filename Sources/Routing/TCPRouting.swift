@@ -147,7 +147,7 @@ extension RouteCompiler {
             let rule = rules.exact[service.host] ?? rules.wildcards.first { HostName.matches($0.host, service.host) }?.rule
             for port in service.entry.ports {
                 if let wanted = scope.port, wanted != port.number { continue }
-                let subnets = service.entry.addresses.compactMap { SubnetEntry(text: $0) }
+                let subnets = scope.isUnix ? [] : service.entry.addresses.compactMap { SubnetEntry(text: $0) }
                 let mode: ListenerMode = port.protocol.isHTTP ? .http : port.protocol == .unspecified ? .detect : .tcp
                 for subnet in subnets.isEmpty ? [SubnetEntry()] : subnets { captured.append(CapturedPort(port: port.number, subnet: subnet, mode: mode)) }
                 guard !port.protocol.isHTTP else { continue }
@@ -157,6 +157,8 @@ extension RouteCompiler {
                 addOwnTCPRoute(service, port, subnets, &routes)
             }
         }
+        // Those for server names first, then the services in their order, whatever their ports: the first of them takes every connection.
+        if scope.isUnix { for place in routes.indices { routes[place].port = 0 } }
         add(tcpRoutes: routes, to: &listener)
         let capturedStart = builder.capturedPorts.count
         captured.sort { $0.port < $1.port }

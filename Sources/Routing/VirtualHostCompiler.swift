@@ -11,6 +11,8 @@ extension RouteCompiler {
         var port: UInt16?
         /// Nil = everything.
         var hosts: [Sidecar.EgressHost]?
+        /// Clients come to a path: what they dial tells no service from another.
+        var isUnix = false
     }
 
     /// The virtual hosts of an outbound listener: one per visible service port, and one per VirtualService host that is no service.

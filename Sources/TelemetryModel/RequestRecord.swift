@@ -202,6 +202,24 @@ public enum ResponseCodeDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable 
     case connectionRefusedBeforeResponse
     case connectionTimeoutBeforeResponse
     case tooManyRequestHeaders
+    /// Connecting to a Unix socket failed at once (ECONNREFUSED, ENOENT, EACCES, EAGAIN).
+    case unixRefusedBeforeResponse
+    case unixMissingBeforeResponse
+    case unixForbiddenBeforeResponse
+    case unixBacklogFullBeforeResponse
+
+    /// Why no connection came about, as Envoy has it in its log with spaces turned to `_` (and from 1.33 on `|remote_address:` behind it); nil = another matter. An error of a connection that was under way is
+    /// "delayed" there, one that the first system call told "immediate".
+    public var connectError: StaticString? {
+        switch self {
+        case .connectionRefusedBeforeResponse: "delayed_connect_error:_Connection_refused"
+        case .unixRefusedBeforeResponse: "immediate_connect_error:_Connection_refused"
+        case .unixMissingBeforeResponse: "immediate_connect_error:_No_such_file_or_directory"
+        case .unixForbiddenBeforeResponse: "immediate_connect_error:_Permission_denied"
+        case .unixBacklogFullBeforeResponse: "immediate_connect_error:_Resource_temporarily_unavailable"
+        default: nil
+        }
+    }
 
     /// As the access log prints it; nil = `-`.
     public var text: String? {
@@ -218,8 +236,9 @@ public enum ResponseCodeDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable 
         case .streamIdleTimeout: "stream_idle_timeout"
         case .maxDurationTimeout: "max_duration_timeout"
         case .connectionFailureBeforeResponse: "upstream_reset_before_response_started{remote_connection_failure}"
-        case .connectionRefusedBeforeResponse:
-            "upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_refused}"
+        case .connectionRefusedBeforeResponse, .unixRefusedBeforeResponse, .unixMissingBeforeResponse, .unixForbiddenBeforeResponse,
+            .unixBacklogFullBeforeResponse:
+            "upstream_reset_before_response_started{remote_connection_failure|\(connectError.map(String.init(describing:)) ?? "")}"
         case .connectionTimeoutBeforeResponse: "upstream_reset_before_response_started{connection_timeout}"
         case .connectionTerminationBeforeResponse: "upstream_reset_before_response_started{connection_termination}"
         case .connectionTerminationAfterResponse: "upstream_reset_after_response_started{connection_termination}"

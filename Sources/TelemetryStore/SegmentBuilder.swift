@@ -6,59 +6,16 @@ import TelemetryModel
 /// Confined to one thread; may be reused. Layout: docs/formats/segment.md.
 struct SegmentBuilder: ~Copyable {
     private let blockSpansMax: Int
-    private let autocompleteKeys: Set<String>
     private let zstd = ZstdCodec()
     private var linker = DependencyLinker()
 
-    // Segment-wide tables.
-    private var strings = StringTable(countMax: SegmentLimits.stringsMax, bytesMax: SegmentLimits.stringBytesMax)
-    private var shapes: [SpanShape] = []
-    private var shapeInfos = RawBuffer<ShapeInfo>(capacity: 512)
-    /// The payloads of all lists, one after another.
-    private var payloads = RawBuffer<PayloadInfo>(capacity: 4096)
-    /// Signature n belongs to shape n + 1: kind and flags, name, local service, remote service, list of payloads.
-    private var signatures = SignatureTable()
-    /// Signature n belongs to list n: key << 4 | kind of each payload.
-    private var listSignatures = SignatureTable()
-    private var lists: [ListInfo] = []
-    private var columnKeys: [UInt32] = []
-    private var columnNumbers: [UInt32: Int32] = [:]
-    private var autocompleteColumns: [Bool] = []
+    // The segment as a whole.
+    private var tables: SegmentTables
     private var autocomplete: [UInt32: Set<String>] = [:]
     private var filterHashes = RawBuffer<UInt64>()
-    /// Hash of each string of the dictionary, for templates in the filter.
-    private var stringHashes = RawBuffer<UInt64>()
     private var links = LinkTable()
     private var plainNames: Set<[String]> = []
     private var directory: [SegmentHeader.BlockEntry] = []
-
-    /// What the hot loop needs of a shape.
-    struct ShapeInfo: BitwiseCopyable {
-        var payloadStart = 0
-        var payloadCount = 0
-        var kind: UInt8 = 0
-        var flags: UInt8 = 0
-        var hasError = false
-        var localService: UInt32 = 0
-        var remoteService: UInt32 = 0
-    }
-
-    /// A list of payloads that shapes share.
-    struct ListInfo {
-        var payloads: [SpanShape.Payload]
-        /// Place in the builder's `payloads`.
-        var start: Int
-        var hasError: Bool
-    }
-
-    struct PayloadInfo: BitwiseCopyable {
-        var column: Int
-        /// The column's.
-        var keyHash: UInt64
-        var kind: ValueKind
-        var isTag: Bool
-        var isAutocomplete: Bool
-    }
 
     /// A batch as the hot loop sees it: no counting of references. Valid while the batch lives.
     @safe
@@ -68,7 +25,7 @@ struct SegmentBuilder: ~Copyable {
         var traceIDs: UnsafeBufferPointer<TraceID>
         var spansStart: Int
         var baseTimestamp: UInt64
-        /// Where its numbers begin in `stringMap` and `shapeMap`.
+        /// Where its numbers begin in the maps of `tables`.
         var stringMapStart: Int
         var shapeMapStart: Int
     }
@@ -82,12 +39,6 @@ struct SegmentBuilder: ~Copyable {
     private var columns = ColumnTable()
     private var block = BlockBuffer()
 
-    // Mapping of each input batch's numbers to the segment's, made before the traces are gathered: in order of memory, and in tables small
-    // enough to stay in the cache while they are read out of order.
-    /// Number + 1; 0 = the dictionary has no room for it.
-    private var stringMap = RawBuffer<UInt16>(capacity: 4096)
-    /// 0 = a plain row.
-    private var shapeMap = RawBuffer<UInt16>(capacity: 1024)
     private var inputs: [Input] = []
 
     // Reused per trace.
@@ -97,17 +48,7 @@ struct SegmentBuilder: ~Copyable {
 
     init(blockSpansMax: Int, autocompleteKeys: [String]) {
         self.blockSpansMax = min(max(blockSpansMax, 16), SegmentLimits.blockSpansMax)
-        self.autocompleteKeys = Set(autocompleteKeys)
-    }
-
-    private struct Run {
-        var sortKey: UInt64
-        var high: UInt64
-        var batch: Int32
-        var first: Int32
-        var count: Int32
-        /// Where its first span lies in the batch's bytes.
-        var place: Int32
+        tables = SegmentTables(autocompleteKeys: Set(autocompleteKeys))
     }
 
     /// Traces are gathered from all over the batches: the first lines of a run are asked for this many runs ahead.
@@ -118,7 +59,7 @@ struct SegmentBuilder: ~Copyable {
         // `inputs` points into the batches' arrays, which are native, immutable and kept alive to the end of this call.
         defer { withExtendedLifetime(batches) {} }
         var result = BuiltSegment()
-        let runs = sortedRuns(batches)
+        let runs = TraceRun.sorted(batches)
         var tracesHigh = ByteWriter(capacity: runs.count * 4)
         var tracesRest = ByteWriter(capacity: runs.count * 12)
         var start = 0
@@ -138,12 +79,13 @@ struct SegmentBuilder: ~Copyable {
         result.traceRests = tracesRest.array()
         // Plain rows are not in the filter, so a segment that has some has none, and is always looked at.
         result.filter = plainNames.isEmpty ? BloomFilter.build(filterHashes) : []
-        result.header = header()
+        result.header = SegmentHeaderWriter.write(
+            tables, directory, links, plainNames: plainNames, autocomplete: autocomplete, zstd)
         reset([])
         return result
     }
 
-    private func prefetch(_ run: Run) {
+    private func prefetch(_ run: TraceRun) {
         let input = inputs[Int(run.batch)]
         guard let bytes = unsafe input.bytes.baseAddress, let starts = unsafe input.spanStarts.baseAddress else { return }
         unsafe Prefetch.read(starts + Int(run.first))
@@ -151,21 +93,10 @@ struct SegmentBuilder: ~Copyable {
     }
 
     private mutating func reset(_ batches: [HeadBatch]) {
-        strings.removeAll()
-        shapes = [SpanShape()]
-        shapeInfos.removeAll()
-        shapeInfos.append(ShapeInfo())
-        payloads.removeAll()
-        signatures.removeAll()
-        listSignatures.removeAll()
-        lists.removeAll(keepingCapacity: true)
-        columnKeys.removeAll()
-        columnNumbers.removeAll()
+        tables.removeAll()
         columns.removeAll()
-        autocompleteColumns.removeAll()
         autocomplete.removeAll()
         filterHashes.removeAll()
-        stringHashes.removeAll()
         links.removeAll()
         plainNames.removeAll()
         directory.removeAll()
@@ -181,38 +112,12 @@ struct SegmentBuilder: ~Copyable {
             strings += batch.strings.count
             shapes += batch.shapes.count
         }
-        stringMap.removeAll()
-        shapeMap.removeAll()
-        for batch in batches { map(batch) }
-    }
-
-    private func sortedRuns(_ batches: [HeadBatch]) -> [Run] {
-        var runs: [Run] = []
-        for (number, batch) in batches.enumerated() {
-            let ids = batch.traceIDs
-            let starts = batch.spanStarts
-            let spansStart = batch.spansStart
-            var first = 0
-            while first < ids.count {
-                var end = first + 1
-                while end < ids.count, ids[end] == ids[first] { end += 1 }
-                runs.append(Run(
-                    sortKey: ids[first].sortKey, high: ids[first].high, batch: Int32(number), first: Int32(first), count: Int32(end - first),
-                    place: Int32(clamping: spansStart + Int(starts[first]))))
-                first = end
-            }
-        }
-        runs.sort {
-            if $0.sortKey != $1.sortKey { return $0.sortKey < $1.sortKey }
-            if $0.high != $1.high { return $0.high < $1.high }
-            return $0.batch != $1.batch ? $0.batch < $1.batch : $0.first < $1.first
-        }
-        return runs
+        for batch in batches { tables.map(batch, &columns) }
     }
 
     /// A trace larger than a block becomes several entries with the same id.
     private mutating func append(
-        trace runs: ArraySlice<Run>, _ batches: [HeadBatch], _ result: inout BuiltSegment,
+        trace runs: ArraySlice<TraceRun>, _ batches: [HeadBatch], _ result: inout BuiltSegment,
         _ tracesHigh: inout ByteWriter, _ tracesRest: inout ByteWriter
     ) {
         var total = 0
@@ -279,7 +184,7 @@ struct SegmentBuilder: ~Copyable {
             let number = Int(place.batch)
             let shape = shapeNumber(span.shape, number)
             block.shapes.append(UInt64(shape))
-            let known = shapeInfos[shape]
+            let known = tables.shapeInfos[shape]
             if shape == 0 {
                 appendPlain(span, batches[number], Int(place.position))
             } else {
@@ -325,12 +230,12 @@ struct SegmentBuilder: ~Copyable {
 
     /// Adds the payloads that begin at `position` of a batch's bytes, and the annotations behind them.
     private mutating func appendPayloads(
-        _ shape: ShapeInfo, _ shapeNumber: Int, at position: Int, _ batchNumber: Int, _ batches: [HeadBatch]
+        _ shape: SegmentTables.ShapeInfo, _ shapeNumber: Int, at position: Int, _ batchNumber: Int, _ batches: [HeadBatch]
     ) {
         // The row has been walked once, so nothing here fails; the reader checks its bounds all the same.
         var reader = unsafe ByteReader(inputs[batchNumber].bytes, at: position)
         for index in 0..<shape.payloadCount {
-            let payload = payloads[shape.payloadStart &+ index]
+            let payload = tables.payloads[shape.payloadStart &+ index]
             let column = payload.column
             let start = reader.position
             switch payload.kind {
@@ -368,14 +273,14 @@ struct SegmentBuilder: ~Copyable {
                 columns[column].second.append(value)
                 if BloomFilter.covers(.template, value) {
                     // With the template: in a busy segment one of some ten thousand numbers is there, but seldom in the same path.
-                    let template = number > 0 ? stringHashes[number - 1] : unsafe batches[batchNumber].strings.withText(text) { unsafe Mixing.hash($0) }
+                    let template = number > 0 ? tables.stringHashes[number - 1] : unsafe batches[batchNumber].strings.withText(text) { unsafe Mixing.hash($0) }
                     filterHashes.append(BloomFilter.hash(payload.keyHash, value, template))
                 }
                 if number == 0 { unsafe batches[batchNumber].strings.withText(text) { unsafe columns[column].append(text: $0) } }
             }
             if payload.isAutocomplete {
                 var again = unsafe ByteReader(inputs[batchNumber].bytes, at: start)
-                noteAutocomplete(shapes[shapeNumber].payloads[index], JournalValue(&again, kind: payload.kind), batches[batchNumber])
+                noteAutocomplete(tables.shapes[shapeNumber].payloads[index], JournalValue(&again, kind: payload.kind), batches[batchNumber])
             }
         }
         if shape.flags & SpanShape.hasAnnotations != 0 {
@@ -417,107 +322,11 @@ struct SegmentBuilder: ~Copyable {
     /// The segment's number + 1 for a batch's string; 0 when the dictionary is full.
     @inline(__always)
     private func stringNumber(_ number: Int, _ batchNumber: Int) -> Int {
-        Int(stringMap[inputs[batchNumber].stringMapStart &+ number])
+        Int(tables.stringMap[inputs[batchNumber].stringMapStart &+ number])
     }
 
     @inline(__always)
-    private func shapeNumber(_ shape: Int, _ batchNumber: Int) -> Int { Int(shapeMap[inputs[batchNumber].shapeMapStart &+ shape]) }
-
-    /// Appends a batch's numbers to the maps.
-    private mutating func map(_ batch: HeadBatch) {
-        let stringStart = stringMap.count
-        for number in 0..<batch.strings.count {
-            let mapped = unsafe batch.strings.withText(number) { text in
-                let mapped = unsafe strings.intern(text).map { $0 + 1 } ?? 0
-                if mapped > stringHashes.count { stringHashes.append(unsafe Mixing.hash(text)) }
-                return mapped
-            }
-            // `SegmentLimits.stringsMax` is far below.
-            stringMap.append(UInt16(mapped))
-        }
-        let lists = batch.payloadLists.map { mapList($0, stringStart) }
-        for shape in batch.shapes { shapeMap.append(UInt16(map(shape, lists[shape.list], stringStart))) }
-    }
-
-    /// The segment's number for a batch's shape; 0 (plain rows) when a table is full.
-    private mutating func map(_ shape: SpanShape, _ list: Int?, _ stringStart: Int) -> Int {
-        guard let list else { return 0 }
-        let start = signatures.words.count
-        var isComplete = true
-        func word(_ number: UInt32) -> UInt32 {
-            guard number > 0 else { return 0 }
-            let mapped = stringMap[stringStart + Int(number) - 1]
-            if mapped == 0 { isComplete = false }
-            return UInt32(mapped)
-        }
-        signatures.words.append(UInt32(shape.kind) | UInt32(shape.flags) << 8)
-        signatures.words.append(word(shape.name))
-        signatures.words.append(word(shape.localService))
-        signatures.words.append(word(shape.remoteService))
-        signatures.words.append(UInt32(list))
-        guard isComplete else { signatures.words.truncate(to: start); return 0 }
-        if let known = signatures.find(from: start) { return known + 1 }
-        guard shapes.count < SegmentLimits.shapesMax else { signatures.words.truncate(to: start); return 0 }
-        var mapped = shape
-        mapped.name = signatures.words[start + 1]
-        mapped.localService = signatures.words[start + 2]
-        mapped.remoteService = signatures.words[start + 3]
-        mapped.list = list
-        mapped.payloads = lists[list].payloads
-        _ = signatures.insert(from: start)
-        let number = shapes.count
-        shapes.append(mapped)
-        shapeInfos.append(ShapeInfo(
-            payloadStart: lists[list].start, payloadCount: mapped.payloads.count, kind: shape.kind, flags: shape.flags,
-            hasError: lists[list].hasError, localService: mapped.localService, remoteService: mapped.remoteService))
-        return number
-    }
-
-    /// The segment's number for a batch's list of payloads; nil when a table is full.
-    private mutating func mapList(_ list: [SpanShape.Payload], _ stringStart: Int) -> Int? {
-        guard list.count <= SegmentLimits.payloadsPerShapeMax else { return nil }
-        let start = listSignatures.words.count
-        var mapped = list
-        for index in list.indices {
-            if list[index].key >= PayloadKey.firstString {
-                let number = stringMap[stringStart + Int(list[index].key - PayloadKey.firstString)]
-                guard number > 0 else { listSignatures.words.truncate(to: start); return nil }
-                mapped[index].key = UInt32(number) - 1 + PayloadKey.firstString
-            }
-            listSignatures.words.append(mapped[index].key << 4 | UInt32(mapped[index].kind.rawValue))
-        }
-        if let known = listSignatures.find(from: start) { return known }
-        guard columnKeys.count + list.count <= SegmentLimits.columnsMax else { listSignatures.words.truncate(to: start); return nil }
-        var info = ListInfo(payloads: mapped, start: payloads.count, hasError: false)
-        for payload in mapped {
-            let column = Int(columnNumber(payload))
-            let isTag = payload.key >= PayloadKey.firstString
-            if isTag, strings.isEqual(Int(payload.key - PayloadKey.firstString), "error") { info.hasError = true }
-            payloads.append(PayloadInfo(
-                column: column, keyHash: columns[column].keyHash, kind: payload.kind, isTag: isTag, isAutocomplete: autocompleteColumns[column]))
-        }
-        lists.append(info)
-        return listSignatures.insert(from: start)
-    }
-
-    private mutating func columnNumber(_ payload: SpanShape.Payload) -> Int32 {
-        let code = payload.key << 4 | UInt32(payload.kind.rawValue)
-        if let known = columnNumbers[code] { return known }
-        let number = Int32(columnKeys.count)
-        columnKeys.append(code)
-        columnNumbers[code] = number
-        var keyHash: UInt64 = UInt64(payload.key)
-        var isAutocomplete = false
-        if payload.key >= PayloadKey.firstString {
-            unsafe strings.withText(Int(payload.key - PayloadKey.firstString)) { text in
-                keyHash = unsafe Mixing.hash(text)
-                isAutocomplete = autocompleteKeys.contains(unsafe String(decoding: text, as: UTF8.self))
-            }
-        }
-        autocompleteColumns.append(isAutocomplete)
-        columns.append(ColumnBuffer(kind: payload.kind, keyHash: keyHash))
-        return number
-    }
+    private func shapeNumber(_ shape: Int, _ batchNumber: Int) -> Int { Int(tables.shapeMap[inputs[batchNumber].shapeMapStart &+ shape]) }
 
     /// A span with everything spelled out, for what the tables have no room for.
     private mutating func appendPlain(_ span: JournalSpan, _ batch: HeadBatch, _ position: Int) {
@@ -546,55 +355,5 @@ struct SegmentBuilder: ~Copyable {
         result.blocks.append(block.encode(columns, zstd))
         block.removeAll()
         columns.clear()
-    }
-
-    private mutating func header() -> [UInt8] {
-        var plain = ByteWriter(capacity: 16 << 10)
-        strings.write(to: &plain)
-        plain.append(varint: UInt64(shapes.count))
-        for shape in shapes {
-            plain.append(shape.kind)
-            plain.append(shape.flags)
-            plain.append(varint: UInt64(shape.name))
-            plain.append(varint: UInt64(shape.localService))
-            plain.append(varint: UInt64(shape.remoteService))
-            plain.append(varint: UInt64(shape.payloads.count))
-            for payload in shape.payloads { plain.append(varint: UInt64(payload.key) << 4 | UInt64(payload.kind.rawValue)) }
-        }
-        plain.append(varint: UInt64(columnKeys.count))
-        for code in columnKeys { plain.append(varint: UInt64(code)) }
-        plain.append(varint: UInt64(directory.count))
-        for entry in directory {
-            plain.append(varint: UInt64(entry.traceCount))
-            plain.append(varint: UInt64(entry.spanCount))
-            plain.append(entry.timestampMin)
-            plain.append(entry.timestampMax)
-            plain.append(entry.durationMax)
-        }
-        plain.append(varint: UInt64(links.entries.count))
-        for number in 0..<links.entries.count {
-            let link = links.entries[number]
-            plain.append(varint: link.bucket)
-            plain.append(varint: UInt64(link.parent))
-            plain.append(varint: UInt64(link.child))
-            plain.append(varint: link.calls)
-            plain.append(varint: link.errors)
-        }
-        plain.append(varint: UInt64(plainNames.count))
-        for names in plainNames { for name in names { plain.append(string: name) } }
-        plain.append(varint: UInt64(autocomplete.count))
-        for (key, values) in autocomplete {
-            unsafe strings.withText(Int(key - PayloadKey.firstString)) { text in
-                plain.append(varint: UInt64(text.count))
-                unsafe plain.append(bytes: text)
-            }
-            plain.append(varint: UInt64(values.count))
-            for value in values { plain.append(string: value) }
-        }
-        var packed = ByteWriter(capacity: plain.count / 2)
-        packed.append(SegmentHeader.version)
-        unsafe plain.withBytes { unsafe zstd.write($0, to: &packed) }
-        packed.append(unsafe packed.withBytes { unsafe Mixing.hash($0) })
-        return packed.array()
     }
 }

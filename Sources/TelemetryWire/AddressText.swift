@@ -1,7 +1,7 @@
 internal import Primitives
 import TelemetryModel
 
-/// IP addresses from and to text, byte by byte and without a String.
+/// Addresses from and to text, byte by byte and without a String.
 enum AddressText {
     enum Parsed: Equatable {
         case ipv4(UInt32)
@@ -115,10 +115,13 @@ enum AddressText {
         bytes.append(atMost: 41) { $0.ipv6(high: high, low: low) }
     }
 
-    /// `1.2.3.4:80` or `[::1]:80`; nothing is appended for an absent endpoint.
+    /// `1.2.3.4:80` or `[::1]:80`, or the path of a Unix socket; nothing is appended for an absent endpoint.
     static func append(_ endpoint: SocketEndpoint, withPort: Bool, to bytes: inout [UInt8]) {
         switch endpoint.family {
         case .absent: return
+        case .unix:
+            unsafe bytes.append(contentsOf: endpoint.unixPath)
+            return
         case .ipv4: append(ipv4: UInt32(truncatingIfNeeded: endpoint.low), to: &bytes)
         case .ipv6:
             if withPort { bytes.append(UInt8(ascii: "[")) }

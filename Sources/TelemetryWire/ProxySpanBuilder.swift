@@ -122,6 +122,9 @@ public struct ProxySpanBuilder: Sendable {
         if record.downstreamRemote.family != .absent {
             tag("peer.address", &batch) { AddressText.append(record.downstreamRemote, withPort: false, to: &$0) }
         }
+        if record.upstreamRemote.family == .unix {
+            tag("upstream_address", &batch) { AddressText.append(record.upstreamRemote, withPort: false, to: &$0) }
+        }
         for index in 0..<Int(record.earlierAttempts) { append(view.attempt(index), number: index + 1, &batch) }
         // Envoy marks server errors, and requests that never got an answer.
         if record.responseCode >= 500 || record.responseCode == 0 { tag("error", &batch) { $0.append(ascii: "true") } }
@@ -182,7 +185,8 @@ public struct ProxySpanBuilder: Sendable {
         var row = EndpointRow()
         if isLocal, !serviceName.isEmpty { row.serviceName = store(serviceName, &batch) }
         switch address.family {
-        case .absent: if row.serviceName.isEmpty { return EndpointRow.absent }
+        // Zipkin's endpoints have no paths; a tag tells it.
+        case .absent, .unix: if row.serviceName.isEmpty { return EndpointRow.absent }
         case .ipv4:
             row.ipv4 = UInt32(truncatingIfNeeded: address.low)
             row.hasIPv4 = true

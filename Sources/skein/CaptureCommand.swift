@@ -6,9 +6,12 @@ struct CaptureCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "capture", abstract: "Send this machine's (or network namespace's) TCP connections through the proxy.",
         discussion: """
-            Run as root. The proxy's own connections are recognised by their user, so run `skein run` as a user of its own and name it.
+            Run as root. The proxy's own connections are recognised by their user and left alone, so run `skein run` as a user of its own: what
+            else runs as that user is not captured either. Without --uid it is the user whose process listens on the outbound port. A wrong
+            user would send the proxy's connections back to itself without end, so that nothing is guessed when nobody listens there.
 
             Examples:
+              skein capture enable
               skein capture print --uid skein
               skein capture enable --uid skein --exclude-outbound-ports 5432
               skein capture disable
@@ -17,8 +20,8 @@ struct CaptureCommand: ParsableCommand {
         subcommands: [Enable.self, Disable.self, Print.self])
 
     struct Options: ParsableArguments {
-        @Option(help: "User of the proxy, by name or number; its connections are not captured.")
-        var uid = "0"
+        @Option(help: "User of the proxy, by name or number; its connections are not captured. Default: whose process listens on the outbound port.")
+        var uid: String?
         @Option(help: "iptables or nft; by default what is installed, iptables first.")
         var tool: String?
         @Option(help: "The proxy's outbound port.")
@@ -35,7 +38,7 @@ struct CaptureCommand: ParsableCommand {
         var excludeRanges: [String] = []
 
         func rules() throws -> CaptureRules {
-            guard let number = UInt32(uid) ?? Self.userNumber(uid) else { throw ValidationError("--uid \(uid): no such user; write a name of /etc/passwd or a number") }
+            let number = try userNumber()
             for range in excludeRanges where !range.allSatisfy({ $0.isHexDigit || ".:/".contains($0) }) {
                 throw ValidationError("--exclude-ranges \(range): write an address or a range such as 10.0.0.0/8")
             }
@@ -56,6 +59,21 @@ struct CaptureCommand: ParsableCommand {
             }
             for known in CaptureRules.Tool.allCases where unsafe system("command -v \(known.rawValue) >/dev/null 2>&1") == 0 { return known }
             throw ValidationError("neither iptables nor nft is installed: apt-get install iptables, or nftables")
+        }
+
+        private func userNumber() throws -> UInt32 {
+            if let uid {
+                guard let number = UInt32(uid) ?? Self.userNumber(uid) else { throw ValidationError("--uid \(uid): no such user; write a name of /etc/passwd or a number") }
+                return number
+            }
+            let users = ListeningUsers.of(port: outboundPort)
+            guard users.count <= 1 else {
+                throw ValidationError("several users listen on port \(outboundPort) (\(users.sorted().map(String.init).joined(separator: ", "))): name the proxy's with --uid")
+            }
+            guard let user = users.first else {
+                throw ValidationError("nothing listens on port \(outboundPort), so that whose connections to leave alone is not known: start skein run first, or name its user with --uid")
+            }
+            return user
         }
 
         private static func userNumber(_ name: String) -> UInt32? {
@@ -98,8 +116,7 @@ struct CaptureCommand: ParsableCommand {
         @OptionGroup var options: Options
 
         func run() throws {
-            let rules = try options.rules()
-            for line in rules.disable(try options.chosenTool()) { _ = unsafe system("\(line) 2>/dev/null") }
+            for line in CaptureRules(uid: 0).disable(try options.chosenTool()) { _ = unsafe system("\(line) 2>/dev/null") }
         }
     }
 

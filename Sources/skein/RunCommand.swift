@@ -1,5 +1,4 @@
 internal import ArgumentParser
-internal import Glibc
 internal import MeshRuntime
 
 struct RunOptions: ParsableArguments {
@@ -57,7 +56,7 @@ struct RunOptions: ParsableArguments {
     @Option(help: "Megabytes that spans may take on disk; 0 = no limit.")
     var retentionMegabytes: UInt64 = 10_240
 
-    @Option(parsing: .upToNextOption, help: "Tag keys offered for completion by the query API.")
+    @Option(parsing: .upToNextOption, help: "Tag keys offered for completion by the query API (environment: AUTOCOMPLETE_KEYS, with commas).")
     var autocompleteKeys: [String] = []
 
     @Option(help: ArgumentHelp("Seed of every random draw of the proxy.", visibility: .hidden))
@@ -83,22 +82,21 @@ struct RunOptions: ParsableArguments {
         options.adminPort = adminPort
         options.readinessPort = readinessPort
         options.metricsPort = metricsPort
-        options.zipkinPort = zipkinPort ?? Environment.port("QUERY_PORT", in: environment) ?? 9411
+        let preset = EnvironmentOptions(environment)
+        options.zipkinPort = zipkinPort ?? preset.zipkinPort ?? options.zipkinPort
         options.otlpPort = otlpPort
         options.drainSeconds = drainSeconds
         options.retentionSeconds = retentionDays > 36_500 ? 0 : retentionDays * 86_400
         options.retentionBytes = retentionMegabytes > 1 << 32 ? 0 : retentionMegabytes << 20
-        options.autocompleteKeys = autocompleteKeys
+        options.autocompleteKeys = autocompleteKeys.isEmpty ? preset.autocompleteKeys : autocompleteKeys
+        options.queryLookbackMilliseconds = preset.queryLookbackMilliseconds ?? options.queryLookbackMilliseconds
+        options.spanServiceName = preset.serviceName
+        options.samplingPercentage = preset.samplingPercentage
+        options.reportsSpans = !preset.isSDKDisabled
+        options.notices = preset.notices
         options.seed = seed
         return options
     }
-}
-
-enum Environment {
-    static func value(_ name: String) -> String? { unsafe getenv(name).map { unsafe String(cString: $0) } }
-
-    /// nil when the variable is not set or is no port: Kubernetes sets `QUERY_PORT=tcp://…` for a service named `query`.
-    static func port(_ name: String, in environment: (String) -> String? = value) -> UInt16? { environment(name).flatMap { UInt16($0) } }
 }
 
 struct RunCommand: ParsableCommand {
@@ -113,6 +111,13 @@ struct RunCommand: ParsableCommand {
               skein run
               skein run -c mesh/ --node productpage --data /var/lib/skein
               skein run -c mesh/ --outbound-port 18001 --zipkin-port 0
+
+            ENVIRONMENT
+              QUERY_PORT, AUTOCOMPLETE_KEYS, QUERY_LOOKBACK                Zipkin's; an option given here counts instead
+              OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES (service.name)   of this proxy's own spans, without --node
+              OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG                 where no Telemetry or meshConfig names a percentage
+              OTEL_SDK_DISABLED=true                                       no own spans, where none of them speaks of tracing
+            Of OpenTelemetry's exporter settings and Zipkin's storage settings it is said at the start that they are not yet in effect.
             """)
 
     @OptionGroup var options: RunOptions

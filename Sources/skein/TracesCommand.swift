@@ -74,6 +74,7 @@ struct TracesCommand: ParsableCommand {
             complain("skein: \(String(decoding: response.body, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines))")
             throw response.status == 404 || response.status == 400 ? ExitStatus.badInput : ExitStatus.unavailable
         }
+        if trace == nil, let service { try noteUnknown(service, Self.isEmptyList(response.body), client) }
         if output == .json {
             print(String(decoding: response.body, as: UTF8.self))
             return
@@ -87,6 +88,27 @@ struct TracesCommand: ParsableCommand {
             for line in TraceView.table(traces.map { TraceView(spans: $0) }, style: .standardOutput) { print(line) }
         }
     }
+
+    /// A service that nobody has spans of is mostly a name mistyped: says which there are.
+    private func noteUnknown(_ service: String, _ foundNothing: Bool, _ client: HTTPClient) throws {
+        guard foundNothing else { return }
+        let response = try calling(client) { try $0.send("GET", "/api/v2/services") }
+        guard response.status == 200, let known = try? JSONDecoder().decode([String].self, from: Data(response.body)) else { return }
+        if let note = Self.unknownServiceNote(service, among: known) { complain("skein: \(note)") }
+    }
+
+    /// Names told at most.
+    static let servicesShownMax = 30
+
+    /// nil when the service is known, so that what does not fit is something else. Names are lower-case in Zipkin.
+    static func unknownServiceNote(_ service: String, among known: [String]) -> String? {
+        if known.contains(service.lowercased()) { return nil }
+        guard !known.isEmpty else { return "no service \(service): no spans have been stored" }
+        let rest = known.count > servicesShownMax ? " and \(known.count - servicesShownMax) more" : ""
+        return "no service \(service); there are \(known.prefix(servicesShownMax).joined(separator: ", "))\(rest)"
+    }
+
+    private static func isEmptyList(_ body: [UInt8]) -> Bool { body.filter { $0 > 0x20 } == Array("[]".utf8) }
 
     private func target() throws -> String {
         if let trace { return "/api/v2/trace/" + Self.encode(trace) }

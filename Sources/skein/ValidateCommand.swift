@@ -8,7 +8,8 @@ struct ValidateCommand: ParsableCommand {
         abstract: "Check Istio resources without starting anything.",
         discussion: """
             Prints every error, warning and notice with its place, and a count at the end. Exits 0 when the configuration would be adopted,
-            65 when it has errors.
+            65 when it has errors. What does not fit together (a Gateway or host that nothing defines, a rule that no request reaches) is
+            adopted all the same: the last line says when `skein analyze` finds such things.
 
             EXAMPLES
               skein validate mesh/ extra.yaml
@@ -36,6 +37,11 @@ struct ValidateCommand: ParsableCommand {
             for line in result.otherErrors { print(style.paint("error: \(line)", TerminalStyle.red)) }
             if result.omitted > 0 { print("... and \(result.omitted) more") }
             print(result.summary)
+            let further = result.furtherFindings(paths: paths)
+            if further > 0 {
+                let noun = further == 1 ? "thing that does" : "things that do"
+                print(style.paint("skein analyze finds \(further) \(noun) not fit together: skein analyze \(paths.map(ShellText.quoted).joined(separator: " "))", TerminalStyle.yellow))
+            }
         case .json:
             let items = result.diagnostics.map(\.json) + result.otherErrors.map { "{\"severity\":\"error\",\"message\":\(JSONText.quote($0))}" }
             print(

@@ -111,6 +111,37 @@ private final class Handler: ServiceHandler {
         #expect(try server.zipkin(span).status == 202)
     }
 
+    /// A sender with one bad span in a batch loses that one, is told which and why, and every span is counted once.
+    @Test func aBadSpanCostsItselfAndNotItsBatch() throws {
+        let server = try Server()
+        let answer = try server.zipkin(
+            #"[{"traceId":"a","id":"1"},{"traceId":"a","id":"0xff"},{"traceId":"a","id":"2"},{"id":"3"},{"traceId":"a","id":"4","duration":[]}]"#)
+        #expect(answer.status == 400 && answer.head.contains("access-control-allow-origin: *"))
+        #expect(answer.body.hasPrefix("3 of 5 spans refused, 2 stored"))
+        #expect(answer.body.contains("span 1, field id, byte 46: ") && answer.body.contains("accepted are the digits 0-9 and a-f"))
+        #expect(answer.body.contains("span 3, field traceId") && answer.body.contains("span 4, field duration"))
+        #expect(server.sink.stored.flatMap(\.spans).map(\.id) == [SpanID(1), SpanID(2)])
+        // Broken JSON: nothing of it can be trusted to be complete.
+        #expect(try server.zipkin(#"[{"traceId":"a","id":"5"},{"traceId":"a"},{"#).status == 400)
+        #expect(try server.zipkin(#"[null]"#).status == 400)
+        #expect(server.sink.spans == 2)
+        let zipkin = ["receiver": "zipkin"]
+        #expect(server.statistics.total("skein_receiver_spans_total", zipkin) == 2)
+        #expect(server.statistics.total("skein_receiver_spans_rejected_total", zipkin.merging(["reason": "invalid"]) { $1 }) == 4)
+        #expect(server.statistics.total("skein_receiver_requests_total", zipkin.merging(["outcome": "partial"]) { $1 }) == 1)
+        #expect(server.statistics.total("skein_receiver_requests_total", zipkin.merging(["outcome": "malformed"]) { $1 }) == 2)
+    }
+
+    /// The answer waits for the store also when it is 400, and says so when the store has no room.
+    @Test func goodSpansOfABadBatchAreNotAcknowledgedUnstored() throws {
+        let server = try Server()
+        server.sink.mode = .fail(.overloaded)
+        let answer = try server.zipkin(#"[{"traceId":"a","id":"1"},{"traceId":"a"}]"#)
+        #expect(answer.status == 503 && answer.body.contains("nothing of the request was kept"))
+        #expect(server.statistics.total("skein_receiver_spans_rejected_total", ["reason": "invalid"]) == 1)
+        #expect(server.statistics.total("skein_receiver_spans_rejected_total", ["reason": "overloaded"]) == 1)
+    }
+
     /// A few kilobytes that unpack to gigabytes must cost the bound and no more.
     @Test func bodiesLargerThanTheBoundOnceUnpackedAreRefused() throws {
         var limits = ReceiverLimits()
@@ -213,6 +244,9 @@ private final class Handler: ServiceHandler {
         // With no good span there is nothing to store, and still an answer that says why.
         let none = try server.send("POST", "/v1/traces", type: "application/x-protobuf", body: otlp(spanIDs: [[1]]))
         #expect(none.status == 200 && none.body.contains("1 of 1 spans rejected"))
+        for outcome in ["partial", "malformed"] {
+            #expect(server.statistics.total("skein_receiver_requests_total", ["receiver": "otlp", "outcome": outcome]) == 1)
+        }
     }
 
     @Test func otlpJSONIsAcceptedAndAnsweredInJSON() throws {
@@ -226,9 +260,11 @@ private final class Handler: ServiceHandler {
         #expect(good.status == 200 && good.body == "{}" && good.head.contains("content-type: application/json"))
         let half = try send(#"{"resourceSpans":[{"scopeSpans":[{"spans":[\#(span),{"traceId":"01"}]}]}]}"#)
         #expect(half.status == 200 && half.body.contains(#""rejectedSpans":"1""#))
+        let notHex = try send(#"{"resourceSpans":[{"scopeSpans":[{"spans":[\#(span),{"traceId":"xy"}]}]}]}"#)
+        #expect(notHex.status == 200 && notHex.body.contains(#""rejectedSpans":"1""#) && notHex.body.contains("not hexadecimal"))
         let bad = try send(#"{"resourceSpans":["#)
         #expect(bad.status == 400 && bad.body.hasPrefix(#"{"code":3,"#) && bad.body.contains("at byte"))
-        #expect(server.sink.spans == 2)
+        #expect(server.sink.spans == 3)
     }
 
     @Test func otlpErrorsCarryAStatusInTheRequestsEncoding() throws {

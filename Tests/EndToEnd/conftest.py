@@ -64,7 +64,7 @@ def http_get(port, path, headers=None, address="127.0.0.1", method="GET", body=N
 class Backend:
     """An upstream that records what reaches it, byte for byte, and answers what the test wants."""
 
-    def __init__(self, respond=None, port=0):
+    def __init__(self, respond=None, port=0, path=None):
         self.requests = []
         self.connections = 0
         self.open = set()
@@ -90,8 +90,16 @@ class Backend:
             daemon_threads = True
             request_queue_size = 1024
 
-        self.server = Server(("127.0.0.1", port), Handler)
-        self.port = self.server.server_address[1]
+        class UnixServer(socketserver.ThreadingUnixStreamServer):
+            daemon_threads = True
+            request_queue_size = 1024
+
+        if path:
+            # A Unix socket; `@name` is an abstract one.
+            self.server = UnixServer("\0" + path[1:] if path.startswith("@") else path, Handler)
+        else:
+            self.server = Server(("127.0.0.1", port), Handler)
+            self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def serve(self, connection):
@@ -294,6 +302,13 @@ spec:
             sni: "%REQUESTED_SERVER_NAME%"
 {extra}
 """
+
+
+@pytest.fixture
+def sockets():
+    """A directory whose name leaves room for a socket's in the 107 bytes there are."""
+    with tempfile.TemporaryDirectory(prefix="sk") as directory:
+        yield pathlib.Path(directory)
 
 
 @pytest.fixture

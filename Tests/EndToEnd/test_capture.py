@@ -137,7 +137,9 @@ def captured(namespace, tmp_path, text, tool):
             "--access-log-directory", tmp_path, "--workers", "1", stderr=log)
     try:
         wait_for(lambda: b"ready" in (tmp_path / "log").read_bytes(), what="readiness")
-        enabled = namespace.run(SKEIN, "capture", "enable", "--uid", UID, "--tool", tool)
+        # nft by the listener's user, iptables told.
+        user = ["--uid", UID] if tool == "iptables" else []
+        enabled = namespace.run(SKEIN, "capture", "enable", *user, "--tool", tool)
         assert enabled.returncode == 0, enabled.stderr
         yield
         disabled = namespace.run(SKEIN, "capture", "disable", "--tool", tool)

@@ -264,6 +264,34 @@ def test_zipkin_write_forms(start):
     assert len(traces(skein)) == 1
 
 
+def test_a_bad_span_costs_itself_and_not_its_batch(start):
+    """Every span sent is in the store or counted under a reason, whatever its neighbours were."""
+    skein = start()
+    sent = bad = 0
+    breakages = [{"id": "xyz"}, {"traceId": None}, {"timestamp": "soon"}, {"kind": "client"}, {"tags": ["a"]}, {"annotations": [{"value": "v"}]}, {"localEndpoint": {"port": 1 << 16}}]
+    for round in range(20):
+        batch = []
+        for index in range(50):
+            breakage = breakages[(round + index) % len(breakages)] if index % (round + 2) == 1 else {}
+            batch.append(span(f"{round + 1:016x}", f"{index + 1:016x}") | breakage)
+            bad += bool(breakage)
+        sent += len(batch)
+        status, _, text = post(skein, batch)
+        assert status == 400 and b" spans refused, " in text and b"span 1, field " in text, text
+        # Stored before the answer, and only the good ones.
+        status, _, found = http_get(skein.ports["zipkin"], f"/api/v2/trace/{round + 1:016x}")
+        assert status == 200 and len(json.loads(found)) == sum(index % (round + 2) != 1 for index in range(50))
+    # JSON that breaks is refused whole.
+    assert post(skein, json.dumps([span("ff"), span("ff", "2")]).encode()[:-1])[0] == 400
+    assert http_get(skein.ports["zipkin"], "/api/v2/trace/00000000000000ff")[0] == 404
+    counted = {}
+    for line in http_get(skein.ports["metrics"], "/metrics")[2].decode().splitlines():
+        if line.startswith("skein_receiver_spans") and 'receiver="zipkin"' in line:
+            name = "rejected" if "rejected" in line else "stored"
+            counted[name] = counted.get(name, 0) + float(line.rsplit(" ", 1)[1])
+    assert counted == {"stored": sent - bad, "rejected": bad}
+
+
 def test_zipkin_query_api(start):
     skein = start(arguments=["--autocomplete-keys", "http.method"])
     now = int(time.time() * 1e6)
@@ -368,3 +396,25 @@ spec:
     assert http_get(here.ports["zipkin"], "/api/v2/spans", {"Content-Type": "application/json"}, method="POST", body=json.dumps(span))[0] == 202
     for skein in (here, there):
         wait_for(lambda: http_get(skein.ports["zipkin"], "/api/v2/trace/00000000000000aa")[0] == 200, what="the trace")
+
+
+def test_answers_are_gzip_for_clients_that_take_it(start):
+    skein = start()
+    for index in range(40):
+        assert post(skein, [span(f"{index + 1:016x}", f"{index + 1:016x}", tags={"http.path": "/a/rather/long/path/that/repeats"})])[0] == 202
+    same = {"zipkin": ["/api/v2/traces?serviceName=front&limit=100", "/zipkin/api/v2/traces?limit=100"]}
+    for port, paths in same.items():
+        for path in paths:
+            status, headers, plain = http_get(skein.ports[port], path)
+            assert status == 200 and "content-encoding" not in headers and "accept-encoding" in headers["vary"].lower()
+            for accepted, coded in (("gzip", True), ("deflate, gzip;q=0.5", True), ("*", True), ("gzip;q=0", False), ("gzip;q=0, *", False), ("br", False)):
+                status, headers, body = http_get(skein.ports[port], path, {"Accept-Encoding": accepted})
+                assert status == 200 and (headers.get("content-encoding") == "gzip") == coded, (path, accepted)
+                assert "accept-encoding" in headers["vary"].lower()
+                assert (gzip.decompress(body) if coded else body) == plain and (len(body) < len(plain) / 4) == coded
+    # Not worth it.
+    assert "content-encoding" not in http_get(skein.ports["zipkin"], "/api/v2/services", {"Accept-Encoding": "gzip"})[1]
+    for path in ("/metrics", "/stats/prometheus"):
+        _, headers, body = http_get(skein.ports["metrics"], path, {"Accept-Encoding": "gzip"})
+        assert headers["content-encoding"] == "gzip" and b"skein_receiver_spans_total" in gzip.decompress(body)
+        assert {part.strip().lower() for part in headers["vary"].split(",")} == {"accept", "accept-encoding"}

@@ -28,6 +28,17 @@ def test_exit_codes_and_streams(tmp_path):
     assert run("validate").returncode == 64
     good = run("validate", ROOT / "Config/seed")
     assert good.returncode == 0 and "0 errors" in good.stdout
+    lost = tmp_path / "lost"
+    lost.mkdir()
+    (lost / "a b.yaml").write_text(
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: x}\nspec:\n  hosts: [a.example]\n  gateways: [nowhere]\n  http:\n  - route: [{destination: {host: a.example}}]\n"
+        "    retries: {attempts: 2}\n")
+    pointed = run("validate", lost / "a b.yaml")
+    assert pointed.returncode == 0 and pointed.stdout.splitlines()[-1].startswith("skein analyze finds 1 thing that does not fit together: skein analyze '"), pointed.stdout
+    assert run("analyze", lost).returncode == 79
+    (lost / "a b.yaml").write_text((lost / "a b.yaml").read_text().replace("attempts: 2", "attempts: 3000000000"))
+    twice = run("validate", lost / "a b.yaml")
+    assert twice.returncode == 65 and twice.stdout.count("3000000000") == 1 and "accepted: 0 to 2147483647" in twice.stdout and "skein analyze" not in twice.stdout
     bad = tmp_path / "bad.yaml"
     bad.write_text("apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: x}\nspec:\n  hosts: [a]\n  http:\n  - rout: []\n")
     result = run("validate", bad)
@@ -50,6 +61,26 @@ def test_every_seed_configuration_runs_verbatim(start, path):
     assert skein.stop() == 0
 
 
+def test_names_of_the_environment_are_taken_or_said(start, backend):
+    entry = (
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: web}\nspec: {hosts: [web.local], ports: [{number: 80, name: http, protocol: HTTP}], "
+        f"resolution: STATIC, endpoints: [{{address: 127.0.0.1, ports: {{http: {backend.port}}}}}]}}\n")
+    names = {"OTEL_SERVICE_NAME": "edge-proxy", "OTEL_TRACES_SAMPLER": "always_on", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "MEM_MAX_SPANS": "9"}
+    skein = start(entry, environment=names)
+    assert skein.get("/")[0] == 200
+    services = lambda: json.loads(http_get(skein.ports["zipkin"], "/api/v2/services")[2])
+    wait_for(lambda: services() == ["edge-proxy"], what="the proxy's span")
+    log = skein.log()
+    assert "notice: OTEL_EXPORTER_OTLP_ENDPOINT: accepted, not yet in effect" in log and "notice: MEM_MAX_SPANS: not in effect" in log
+    # No spans of its own; what others send is taken.
+    silent = start(entry, environment={"OTEL_SDK_DISABLED": "true"})
+    b3 = {"X-B3-TraceId": "00000000000000aa", "X-B3-SpanId": "00000000000000ab", "X-B3-Sampled": "1"}
+    assert silent.get("/", headers=b3)[0] == 200
+    assert post(silent, [span("00000000000000ac")])[0] == 202
+    assert http_get(silent.ports["zipkin"], "/api/v2/trace/00000000000000ac")[0] == 200
+    assert http_get(silent.ports["zipkin"], "/api/v2/trace/00000000000000aa")[0] == 404
+
+
 def test_traces_and_logs_commands(proxy):
     proxy.get("/alpha", headers={"User-Agent": "tester"})
     proxy.get("/", host="nowhere")
@@ -62,7 +93,11 @@ def test_traces_and_logs_commands(proxy):
     zipkin = f"127.0.0.1:{proxy.ports['zipkin']}"
     wait_for(lambda: "web.local" in run("traces", "--server", zipkin).stdout, what="the trace in the list")
     trace = json.loads(run("traces", "--server", zipkin, "-o", "json").stdout)[0][0]["traceId"]
+    services = json.loads(http_get(proxy.ports["zipkin"], "/api/v2/services")[2])
     assert trace in run("traces", trace, "--server", zipkin).stdout
+    assert trace in run("traces", "--service", "WEB.local" if "web.local" in services else services[0], "--server", zipkin).stdout
+    wrong = run("traces", "--service", "webb", "--server", zipkin)
+    assert wrong.returncode == 0 and wrong.stderr.strip() == f"skein: no service webb; there are {', '.join(services)}", wrong
     assert run("traces", "00000000000000ff", "--server", zipkin).returncode == 65
 
 

@@ -44,6 +44,19 @@ import Testing
         #expect(Self.decode(Self.member([]), after: [9]) == .success([9]))
     }
 
+    /// What no coding makes smaller must fit as well: zlib's bound is for the worst case.
+    @Test func encodedBodiesDecode() throws {
+        var random = RandomSource(seed: 5)
+        for count in [0, 1, 3, 258, 65_535, 65_536, 1_000_000] {
+            let noise = (0..<count).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+            #expect(Self.decode(try #require(Gzip.encode(noise)), bytesMax: 1 << 21) == .success(noise))
+            let text = Array(String(repeating: "istio_requests_total{reporter=\"source\"} 1\n", count: count / 40).utf8)
+            let encoded = try #require(Gzip.encode(text))
+            #expect(Self.decode(encoded, bytesMax: 1 << 21) == .success(text))
+            #expect(text.count < 1000 || encoded.count < text.count / 40)
+        }
+    }
+
     @Test func everyTruncationIsMalformed() {
         let whole = Self.member(Self.text)
         for count in 0..<whole.count { #expect(Self.decode(Array(whole[..<count]), after: [7]) == .failure(.malformed), "\(count) bytes") }

@@ -23,6 +23,21 @@ import Testing
         #expect(bad.diagnostics.contains { $0.text.contains("b.yaml") })
     }
 
+    /// What is adopted and does nothing is `skein analyze`'s to say; a configuration in order or with errors has no pointer there.
+    @Test func countsWhatAnalysisFindsBesides() {
+        func further(_ yaml: String) -> Int {
+            directory.write("a.yaml", yaml)
+            return ConfigurationCheck.run(paths: [directory.path], node: nil).furtherFindings(paths: [directory.path])
+        }
+        let good = YAML.service("a.example") + YAML.workload("a-v1")
+        #expect(further(good) == 0)
+        let gateway = "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\nspec: {hosts: [a.example], gateways: [nowhere], http: [{route: [{destination: {host: a.example}}]}]}\n"
+        let rule = "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: b}\nspec: {host: b.example}\n"
+        #expect(further(good + gateway) == 1)
+        #expect(further(good + gateway + rule) == 2)
+        #expect(further(good + gateway + YAML.broken) == 0)
+    }
+
     /// Loading is fine, and still a proxy could not start.
     @Test func compilesForEveryWorkload() {
         directory.write("a.yaml", YAML.workload("a-v1") + meshConfig("accessLogFile: /dev/stdout\naccessLogFormat: \"%NOPE%\""))

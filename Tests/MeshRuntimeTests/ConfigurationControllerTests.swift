@@ -52,6 +52,29 @@ import Testing
         #expect(controller.status.generation > good.routing.generation)
     }
 
+    /// What the environment prefers counts where the files are silent, and nowhere else.
+    @Test func preferencesGiveWayToTheConfiguration() throws {
+        func tracing(_ text: String?) throws -> TracingPolicy {
+            directory.remove("mesh.yaml")
+            if let text { directory.write("mesh.yaml", text) }
+            var options = RuntimeOptions()
+            options.configPaths = [directory.path]
+            options.samplingPercentage = 40
+            options.reportsSpans = false
+            var controller = ConfigurationController(options: options, catalogs: Catalogs())
+            return try controller.load(resolved: [:]).get().0.routing.tracing.outbound
+        }
+        directory.write("a.yaml", YAML.service("reviews.default.svc.cluster.local"))
+        let silent = try tracing(nil)
+        #expect(silent.samplingPercentage == 40 && silent.isReportingDisabled)
+        let mesh = "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: {name: mesh}\nspec: {meshConfig: {defaultConfig: {tracing: {sampling: 5}}}}\n"
+        let spoken = try tracing(mesh)
+        #expect(spoken.samplingPercentage == 5 && !spoken.isReportingDisabled)
+        let telemetry = "apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {name: all, namespace: istio-system}\nspec: {tracing: [{randomSamplingPercentage: 7}]}\n"
+        let resolved = try tracing(telemetry)
+        #expect(resolved.samplingPercentage == 7 && !resolved.isReportingDisabled)
+    }
+
     /// Half a file is what a reload sees while `cp` is at work.
     @Test func halfAFileIsABadConfiguration() throws {
         directory.write("a.yaml", YAML.service("reviews.default.svc.cluster.local"))
@@ -159,7 +182,7 @@ func meshConfig(_ lines: String) -> String {
         let found = try problems(meshConfig("accessLogFile: /dev/stdout\naccessLogFormat: \"%NOPE%\""))
         #expect(found.count == 1)
         #expect(found.first?.severity == .error)
-        #expect(found.first?.code == "SKN0304")
+        #expect(found.first?.code == "SKN0330")
         #expect(found.first?.message.contains("NOPE") == true)
         #expect(found.first?.position.file == "t.yaml")
         let json = try problems(meshConfig("accessLogFile: /dev/stdout\naccessLogEncoding: JSON\naccessLogFormat: '{\"a\": 5}'"))
@@ -174,6 +197,7 @@ func meshConfig(_ lines: String) -> String {
         #expect(try problems(meshConfig("accessLogFile: /dev/stdout\naccessLogFormat: \"\(format(max))\"")).isEmpty)
         let found = try problems(meshConfig("accessLogFile: /dev/stdout\naccessLogFormat: \"\(format(max + 1))\""))
         #expect(found.map(\.message) == ["the access-log formats print \(max + 1) different headers; at most \(max) are accepted, use fewer"])
+        #expect(found.map(\.code) == ["SKN0331"])
     }
 
     @Test func relativePathsStartWhereTheyAreTold() {

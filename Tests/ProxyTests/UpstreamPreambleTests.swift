@@ -28,6 +28,13 @@ import Testing
         #expect(line(false, Self.four) == "PROXY UNKNOWN\r\n")
     }
 
+    /// A header value that a rule makes of an address: a path as it is, and nothing where a port is asked for.
+    @Test func aPathIsWrittenAsItIs() throws {
+        var output = ByteBuffer()
+        ProxyWorker.appendAddress(try SocketEndpoint(unixPath: "/run/app.sock"), to: &output)
+        #expect(String(decoding: output.bytes, as: UTF8.self) == "/run/app.sock")
+    }
+
     /// The longest line that the specification allows has 107 bytes; receivers reserve no more.
     @Test func versionOneFitsTheReceiversBuffer() {
         let longest = SocketEndpoint(ipv6High: .max, ipv6Low: .max, port: 65535)

@@ -36,6 +36,14 @@ import Testing
         #expect(try #require(Self.taken(mesh, "GET /")).0.retry.attempts == 2)
     }
 
+    /// An editor jumps to where a message points.
+    @Test func anUnknownGRPCStatusIsReportedWhereItStands() throws {
+        let yaml = Self.web + Self.rules("- route: [{destination: {host: web.local}}]\n  fault:\n    abort:\n      percentage: {value: 100}\n      grpcStatus: NOWHERE\n")
+        let found = try #require(Mesh(yaml).diagnostics.first { $0.code == "SKN0305" })
+        let lines = yaml.split(separator: "\n", omittingEmptySubsequences: false)
+        #expect(lines[found.position.line - 1].dropFirst(found.position.column - 1) == "NOWHERE", "\(found.text)")
+    }
+
     @Test func statusCodesMayStandAmongTheConditions() throws {
         let mesh = Mesh(Self.web + Self.rules("- route: [{destination: {host: web.local}}]\n  retries: {attempts: 1, retryOn: '503, retriable-4xx ,418'}\n"))
         let policy = try #require(Self.taken(mesh)).0.retry

@@ -17,6 +17,7 @@ import Testing
         from == .max || to == .max || to < from ? nil : ascii(String((to - from) / 1_000_000))
     }
     static func endpoint(_ endpoint: SocketEndpoint) -> [UInt8]? {
+        if endpoint.family == .unix { return ascii(endpoint.addressText) }
         guard endpoint.family == .ipv4 else { return nil }
         let parts = [24, 16, 8, 0].map { String(endpoint.low >> UInt64($0) & 255) }
         return ascii(parts.joined(separator: ".") + ":\(endpoint.port)")
@@ -31,7 +32,10 @@ import Testing
         ("%RESPONSE_CODE%", true, { ascii(String($0.record.responseCode)) }), ("%BYTES_SENT%", true, { ascii(String($0.record.responseBodyBytes)) }),
         ("%BYTES_RECEIVED%", true, { ascii(String($0.record.requestBodyBytes)) }), ("%DURATION%", true, { duration(0, $0.record.times.downstreamSendEnd) }),
         ("%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%", false, { duration($0.record.times.upstreamSendBegin, $0.record.times.upstreamReceiveBegin) }),
-        ("%UPSTREAM_HOST%", false, { endpoint($0.record.upstreamRemote) }), ("%RESPONSE_CODE_DETAILS%", false, { ascii($0.record.details.text) }),
+        ("%UPSTREAM_HOST%", false, { endpoint($0.record.upstreamRemote) }), ("%UPSTREAM_REMOTE_PORT%", true, { sample in
+            sample.record.upstreamRemote.family == .ipv4 ? ascii(String(sample.record.upstreamRemote.port)) : nil
+        }),
+        ("%UPSTREAM_TRANSPORT_FAILURE_REASON%", false, { ascii($0.record.details.connectError.map { "\($0)" }) }), ("%RESPONSE_CODE_DETAILS%", false, { ascii($0.record.details.text) }),
         ("%DOWNSTREAM_REMOTE_PORT%", true, { $0.record.downstreamRemote.family == .absent ? nil : ascii(String($0.record.downstreamRemote.port)) }),
         ("%ROUTE_NAME%", false, { $0.record.route.rawValue == 2 ? ascii("default") : nil }), ("%REQUESTED_SERVER_NAME%", false, { _ in nil }),
         ("%SPAN_ID%", false, { sample in
@@ -108,6 +112,12 @@ import Testing
         }
     }
 
+    /// The longest there are, made of what takes most room when escaped.
+    static let paths = [
+        "/run/app.sock", "@abstract", "/" + String(repeating: "\"", count: 106), "/" + String(repeating: "\\", count: 106), "@" + String(repeating: "\u{2028}", count: 35),
+        "/" + String(repeating: "\u{85}", count: 53),
+    ]
+
     static func sample(_ random: inout SeededRandom) -> Sample {
         var record = RequestRecord()
         record.startUnixNanoseconds = number(&random) >> 1
@@ -122,6 +132,7 @@ import Testing
         record.route = NameID(UInt32(random.next(2) == 0 ? 2 : random.next(2) * 9))
         record.details = ResponseCodeDetails.allCases[random.next(ResponseCodeDetails.allCases.count)]
         if random.next(3) > 0 { record.upstreamRemote = SocketEndpoint(ipv4: UInt32(random.next(1 << 32)), port: UInt16(random.next(65536))) }
+        if random.next(3) == 0, let path = try? SocketEndpoint(unixPath: paths[random.next(paths.count)]) { record.upstreamRemote = path }
         if random.next(3) > 0 { record.downstreamRemote = SocketEndpoint(ipv6High: number(&random), ipv6Low: 1, port: UInt16(random.next(65536))) }
         return Sample(record: record, texts: (0..<10).map { _ in text(&random) })
     }

@@ -163,6 +163,55 @@ import Testing
         }
     }
 
+    /// A path is a whole address: no port behind it, and none where a port is asked for.
+    @Test func socketsAreTheirPaths() throws {
+        var record = exampleRecord()
+        record.upstreamRemote = try SocketEndpoint(unixPath: "/run/a \"b\".sock")
+        record.downstreamLocal = try SocketEndpoint(unixPath: "@proxy")
+        record.downstreamRemote = SocketEndpoint()
+        record.upstreamLocal = SocketEndpoint()
+        record.details = .unixMissingBeforeResponse
+        let format = "%UPSTREAM_HOST% %UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %UPSTREAM_REMOTE_PORT% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_PORT% "
+            + "%DOWNSTREAM_REMOTE_ADDRESS% %UPSTREAM_LOCAL_ADDRESS% %UPSTREAM_HOSTS_ATTEMPTED%"
+        #expect(try line(.text(format), record) == #"/run/a \x22b\x22.sock /run/a \x22b\x22.sock - @proxy - - - /run/a \x22b\x22.sock"# + "\n")
+        let json = try line(.json([("h", "%UPSTREAM_HOST%"), ("p", "%UPSTREAM_REMOTE_PORT%"), ("d", "%RESPONSE_CODE_DETAILS%"), ("f", "%UPSTREAM_TRANSPORT_FAILURE_REASON%")]), record)
+        #expect(
+            json
+                == #"{"h":"/run/a \"b\".sock","p":null,"d":"upstream_reset_before_response_started{remote_connection_failure|immediate_connect_error:_No_such_file_or_directory}","f":"immediate_connect_error:_No_such_file_or_directory"}"#
+                + "\n")
+    }
+
+    /// Every address of the longest line there may be is the longest path: what the writer reserves must hold it, or the process ends.
+    @Test func theLongestPathsFit() throws {
+        let path = "/" + String(repeating: "\"", count: UnixPathTable.pathBytesMax - 1)
+        var record = exampleRecord()
+        record.upstreamRemote = try SocketEndpoint(unixPath: path)
+        record.upstreamLocal = record.upstreamRemote
+        record.downstreamLocal = record.upstreamRemote
+        record.downstreamRemote = record.upstreamRemote
+        let every = "%UPSTREAM_HOST%%UPSTREAM_LOCAL_ADDRESS%%DOWNSTREAM_LOCAL_ADDRESS%%DOWNSTREAM_REMOTE_ADDRESS%%UPSTREAM_HOSTS_ATTEMPTED%"
+        #expect(try line(.text(every), record) == String(repeating: "/" + String(repeating: #"\x22"#, count: 106), count: 5) + "\n")
+        #expect(try line(.json([("k", every)]), record) == "{\"k\":\"" + String(repeating: "/" + String(repeating: #"\""#, count: 106), count: 5) + "\"}\n")
+    }
+
+    /// Zipkin's endpoints are IP addresses; where a request went must be found all the same.
+    @Test func aSpanTellsTheSocketByATag() throws {
+        var record = exampleRecord()
+        record.upstreamRemote = try SocketEndpoint(unixPath: "/run/app.sock")
+        record.downstreamRemote = SocketEndpoint()
+        let entry = recordBytes(record, exampleTexts)
+        var batch = SpanBatch()
+        let span = unsafe entry.span.bytes
+        if let view = RequestRecordView(span) {
+            ProxySpanBuilder(identity: ProxySpanIdentity(serviceName: "p", nodeID: "n", canonicalService: "p")).append(view, names: exampleNames, operation: [], to: &batch)
+        }
+        var bytes: [UInt8] = []
+        ZipkinJSONEncoder.appendList(batch, to: &bytes)
+        let text = String(decoding: bytes, as: UTF8.self)
+        #expect(text.contains(#""upstream_address":"/run/app.sock""#))
+        #expect(!text.contains("remoteEndpoint") && !text.contains("peer.address"))
+    }
+
     @Test func proxySpanHasEnvoysTags() throws {
         let entry = recordBytes(exampleRecord(), exampleTexts)
         let builder = ProxySpanBuilder(identity: ProxySpanIdentity(serviceName: "Productpage.default", nodeID: "sidecar~1", canonicalService: "productpage"))

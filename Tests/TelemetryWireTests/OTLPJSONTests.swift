@@ -91,13 +91,33 @@ import Testing
         for (name, bytes) in corpus {
             var batch = SpanBatch()
             do {
-                _ = try unsafe bytes.withUnsafeBytes { unsafe try OTLPTraceDecoder.decodeJSON($0, into: &batch) }
-                #expect(name.hasPrefix("y_"), "\(name) was accepted")
+                let outcome = try unsafe bytes.withUnsafeBytes { unsafe try OTLPTraceDecoder.decodeJSON($0, into: &batch) }
+                // `r_` is what only JSON can get wrong: the span is rejected and its request read.
+                #expect(name.hasPrefix("y_") || name.hasPrefix("r_"), "\(name) was accepted")
+                #expect((outcome.firstFault != nil) == name.hasPrefix("r_"), "\(name)")
             } catch {
                 #expect(name.hasPrefix("n_"), "\(name) was refused: \(error)")
                 #expect(batch.spans.isEmpty && batch.text.isEmpty)
             }
         }
+    }
+
+    /// An id that is not hex, or a text where a number belongs, costs one span; text that is no JSON costs the request.
+    @Test func aBadSpanCostsItselfOnly() throws {
+        let good = #"{"traceId":"0102030405060708090a0b0c0d0e0f10","spanId":"0102030405060708","name":"good"}"#
+        func request(_ spans: String) -> String { #"{"resourceSpans":[{"scopeSpans":[{"spans":[\#(spans)]}]}]}"# }
+        for bad in [#"{"traceId":"zz"}"#, #"{"startTimeUnixNano":"soon","attributes":[{"key":"k"}]}"#, "7", "[]", #"{"name":5}"#] {
+            var batch = SpanBatch()
+            let outcome = try decode(request("\(good),\(bad),\(good)"), &batch)
+            #expect(outcome.acceptedSpans == 2 && outcome.rejectedSpans == 1, "\(bad)")
+            #expect(outcome.message.hasPrefix("1 of 3 spans rejected; at byte "), "\(outcome.message)")
+            #expect(batch.spans.map { batch.string($0.name) } == ["good", "good"])
+        }
+        var batch = SpanBatch()
+        #expect(throws: OTLPDecodeError.self) {
+            _ = try decode(request(#"\#(good),{"traceId":"zz","spanId":nope}"#), &batch)
+        }
+        #expect(batch.spans.isEmpty && batch.text.isEmpty)
     }
 
     @Test func corpusOfProtobufIsAcceptedOrRefusedAsNamed() throws {

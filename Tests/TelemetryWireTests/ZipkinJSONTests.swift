@@ -26,13 +26,15 @@ struct SeededRandom {
     }
 }
 
-func decodeZipkin(_ bytes: [UInt8], into batch: inout SpanBatch) throws -> Int {
+func decodeZipkin(_ bytes: [UInt8], into batch: inout SpanBatch) throws -> ZipkinDecodeOutcome {
     try unsafe bytes.withUnsafeBytes { unsafe try ZipkinJSONDecoder.decode($0, into: &batch) }
 }
 
+/// The spans of a body in which none may be refused.
 func decodeZipkin(_ text: String) throws -> SpanBatch {
     var batch = SpanBatch()
-    _ = try decodeZipkin(Array(text.utf8), into: &batch)
+    let outcome = try decodeZipkin(Array(text.utf8), into: &batch)
+    if let reason = outcome.reasons.first { throw reason }
     return batch
 }
 
@@ -51,19 +53,75 @@ func encodeZipkin(_ batch: SpanBatch) -> String {
         #expect(encodeZipkin(try decodeZipkin(Self.golden)) == Self.golden)
     }
 
+    /// `y_` is accepted, `n_` is refused whole, and in `r_` one span or more is refused and what is good is kept.
     @Test func corpusIsAcceptedOrRefusedAsNamed() throws {
         for (name, bytes) in try Fixtures.corpus("ZipkinJSON") {
             var batch = SpanBatch()
             _ = batch.append(text: "kept")
             do {
-                _ = try decodeZipkin(bytes, into: &batch)
-                #expect(name.hasPrefix("y_"), "\(name) was accepted")
+                let outcome = try decodeZipkin(bytes, into: &batch)
+                #expect(name.hasPrefix(outcome.refusedSpans == 0 ? "y_" : "r_"), "\(name) was accepted: \(outcome)")
+                #expect(outcome.acceptedSpans == batch.spans.count, "\(name)")
+                #expect(outcome.reasons.count == min(outcome.refusedSpans, ZipkinDecodeOutcome.reasonsMax), "\(name)")
             } catch {
                 #expect(name.hasPrefix("n_"), "\(name): \(error)")
                 // A refused body leaves nothing behind.
                 #expect(batch.text == Array("kept".utf8) && batch.spans.isEmpty && batch.tags.isEmpty && batch.endpoints.isEmpty)
             }
         }
+    }
+
+    /// A bad span costs itself: its neighbours come out as if it had not been there, whatever of it had been read already.
+    @Test func goodSpansAroundBadOnesAreKept() throws {
+        let good = Self.golden.dropFirst().dropLast()
+        for (name, bytes) in try Fixtures.corpus("ZipkinJSON") where name.hasPrefix("r_") {
+            let inner = String(decoding: bytes, as: UTF8.self).drop { $0 != "[" }.dropFirst().reversed().drop { $0 != "]" }.dropFirst()
+            let bad = String(inner.reversed())
+            var alone = SpanBatch()
+            var among = SpanBatch()
+            let expected = try decodeZipkin(bytes, into: &alone)
+            let outcome = try decodeZipkin(Array("[\(good),\(bad),\(good),\(bad),\(good)]".utf8), into: &among)
+            #expect(outcome.acceptedSpans == 3 + 2 * expected.acceptedSpans && outcome.refusedSpans == 2 * expected.refusedSpans, "\(name)")
+            #expect(outcome.reasons.first.map { ($0.fault.rawValue, $0.field, $0.spanIndex) }! == expected.reasons.first.map { ($0.fault.rawValue, $0.field, $0.spanIndex! + 1) }!)
+            let between = expected.acceptedSpans == 0 ? "" : "\(encodeZipkin(alone).dropFirst().dropLast()),"
+            #expect(encodeZipkin(among) == "[\(good),\(between)\(good),\(between)\(good)]", "\(name)")
+        }
+    }
+
+    /// JSON that breaks after a bad span is refused for the break, and all of it.
+    @Test func brokenJSONRefusesTheBodyWhateverStoodBefore() {
+        func error(_ text: String) -> ZipkinDecodeError? {
+            var batch = SpanBatch()
+            do {
+                let outcome = try decodeZipkin(Array(text.utf8), into: &batch)
+                Issue.record("accepted: \(outcome)")
+            } catch {
+                #expect(batch.spans.isEmpty && batch.text.isEmpty && batch.endpoints.isEmpty)
+                return error as? ZipkinDecodeError
+            }
+            return nil
+        }
+        let good = #"{"traceId":"a","id":"b"}"#
+        #expect(error("[\(good),{\"id\":\"b\"},\(good)")?.fault == .unexpectedEnd)
+        #expect(error("[\(good),{\"id\":\"b\"},\(good)] x")?.fault == .trailingBytes)
+        let late = error(#"[{"traceId":"!","id":"b","name":"\x"}]"#)
+        #expect(late?.fault == .invalidEscape && late?.field == .name && late?.spanIndex == 0)
+        // Where both are at one place, what was expected there is said.
+        let same = error(#"[{"traceId":"a","id":"b","timestamp":yes}]"#)
+        #expect(same?.fault == .expectedInteger && same?.field == .timestamp && same?.byteOffset == 37)
+    }
+
+    @Test func refusedSpansAreToldOneByOneUpToABound() throws {
+        var batch = SpanBatch()
+        let bad = (0..<7).map { _ in #"{"traceId":"a","id":"b","timestamp":true}"# }.joined(separator: ",")
+        let outcome = try decodeZipkin(Array(#"[{"traceId":"a","id":"b"},\#(bad),{"traceId":"a"}]"#.utf8), into: &batch)
+        let lines = outcome.message.split(separator: "\n")
+        #expect(lines.count == 7)
+        #expect(lines.first == "8 of 9 spans refused, 1 stored, which need not be sent again")
+        #expect(lines[1] == "span 1, field timestamp, byte 62: expected an integer, as a number or in a string")
+        #expect(lines.last == "and 3 more")
+        #expect(try decodeZipkin(Array(#"[{"traceId":"a"}]"#.utf8), into: &batch).message
+            == "1 of 1 spans refused, none stored\nspan 0, field id, byte 16: id is missing; accepted are 1 to 16 lower-hex digits")
     }
 
     @Test func normalisesAsZipkinDoes() throws {
@@ -104,9 +162,8 @@ func encodeZipkin(_ batch: SpanBatch) -> String {
         #expect(message("{}") == "Expected a JSON_V2 encoded list")
         #expect(message(#"[{"traceId":"a","id":"b","binaryAnnotations":[]}]"#) == "Expected a JSON_V2 encoded list, but received: JSON_V1")
         #expect(
-            message(#"[{"traceId":"a","id":"b"},{"traceId":"a","id":"b","timestamp":true}]"#)
-                == "expected an integer at byte 62, span 1, field timestamp reading List<Span> from json")
-        #expect(message(#"[{"id":"b"}]"#).hasPrefix("traceId is missing at byte 11, span 0"))
+            message(#"[{"traceId":"a","id":"b"},{"traceId":"a","id":"b","timestamp":1.}]"#)
+                == "invalid number at byte 64, span 1, field timestamp reading List<Span> from json")
         #expect(message(#"[{"traceId":"A","id":"b"}]"#).contains("lower-hex"))
     }
 
@@ -145,6 +202,7 @@ func encodeZipkin(_ batch: SpanBatch) -> String {
         let seed: UInt64 = 0xC0FFEE
         var random = SeededRandom(state: seed)
         var accepted = 0
+        var refused = 0
         for _ in 0..<20_000 {
             var bytes = Array(Self.golden.utf8)
             for _ in 0...random.next(3) {
@@ -157,11 +215,13 @@ func encodeZipkin(_ batch: SpanBatch) -> String {
                 }
             }
             var batch = SpanBatch()
-            guard (try? decodeZipkin(bytes, into: &batch)) != nil else { continue }
+            guard let outcome = try? decodeZipkin(bytes, into: &batch) else { continue }
+            #expect(outcome.acceptedSpans == batch.spans.count, "seed \(seed)")
+            refused += outcome.refusedSpans
             accepted += 1
             let text = encodeZipkin(batch)
             #expect(encodeZipkin(try decodeZipkin(text)) == text, "seed \(seed)")
         }
-        #expect(accepted > 1000)
+        #expect(accepted > 1000 && refused > 1000)
     }
 }

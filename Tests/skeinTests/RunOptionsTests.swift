@@ -62,6 +62,58 @@ import Testing
         #expect(given.zipkinPort == port)
     }
 
+    @Test func takesZipkinsOtherNamesFromTheEnvironment() throws {
+        let environment = ["AUTOCOMPLETE_KEYS": "http.method, error,,", "QUERY_LOOKBACK": "3600000"]
+        let given = try options(environment: environment)
+        #expect(given.autocompleteKeys == ["http.method", "error"] && given.queryLookbackMilliseconds == 3_600_000 && given.notices.isEmpty)
+        #expect(try options("--autocomplete-keys", "k", environment: environment).autocompleteKeys == ["k"])
+        let wrong = try options(environment: ["QUERY_LOOKBACK": "1d"])
+        #expect(wrong.queryLookbackMilliseconds == 86_400_000 && wrong.notices.count == 1 && wrong.notices[0].contains("QUERY_LOOKBACK=1d"))
+    }
+
+    /// OpenTelemetry's specification: the name counts before the attribute, an empty value is none, and attributes of which one is broken are none.
+    @Test(arguments: [
+        ([:], nil), (["OTEL_SERVICE_NAME": "edge"], "edge"), (["OTEL_SERVICE_NAME": ""], nil),
+        (["OTEL_RESOURCE_ATTRIBUTES": "a=b, service.name = shop%20edge ,c=d"], "shop edge"),
+        (["OTEL_SERVICE_NAME": "edge", "OTEL_RESOURCE_ATTRIBUTES": "service.name=other"], "edge"), (["OTEL_RESOURCE_ATTRIBUTES": "service.name=%zz"], nil),
+        (["OTEL_RESOURCE_ATTRIBUTES": "service.name=x,broken"], nil), (["OTEL_RESOURCE_ATTRIBUTES": "service.name=%ff"], nil),
+        (["OTEL_RESOURCE_ATTRIBUTES": "service.name="], nil),
+    ] as [([String: String], String?)])
+    func takesTheServiceNameOfOwnSpansFromTheEnvironment(_ environment: [String: String], _ expected: String?) throws {
+        let given = try options(environment: environment)
+        #expect(given.spanServiceName == expected)
+        let broken = environment["OTEL_RESOURCE_ATTRIBUTES"].map { EnvironmentOptions.attributes($0) == nil } ?? false
+        #expect(given.notices.count == (broken ? 1 : 0))
+    }
+
+    @Test(arguments: [
+        (nil, nil, nil, 0), ("always_on", nil, 100, 0), ("parentbased_always_off", "0.5", 0, 0), ("traceidratio", "0.25", 25, 0),
+        ("parentbased_traceidratio", nil, 100, 0), ("traceidratio", "2", 100, 1), ("traceidratio", "nan", 100, 1), ("jaeger_remote", nil, nil, 1), (nil, "0.5", nil, 0),
+    ] as [(String?, String?, Double?, Int)])
+    func takesTheDefaultSamplingFromTheEnvironment(_ sampler: String?, _ argument: String?, _ percentage: Double?, _ notices: Int) throws {
+        var environment: [String: String] = [:]
+        environment["OTEL_TRACES_SAMPLER"] = sampler
+        environment["OTEL_TRACES_SAMPLER_ARG"] = argument
+        let given = try options(environment: environment)
+        #expect(given.samplingPercentage == percentage && given.notices.count == notices)
+    }
+
+    @Test func anOpenTelemetrySDKThatIsDisabledReportsNothing() throws {
+        for (value, reports) in [("true", false), ("TRUE", false), ("false", true), ("1", true), ("", true)] {
+            #expect(try options(environment: ["OTEL_SDK_DISABLED": value]).reportsSpans == reports, "\(value)")
+        }
+    }
+
+    /// Somebody who set an endpoint and sees nothing arrive there must find the reason in the first lines of the log.
+    @Test func whatIsNotInEffectIsSaid() throws {
+        let given = try options(environment: [
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_PROPAGATORS": "b3", "STORAGE_TYPE": "mem", "MEM_MAX_SPANS": "500000",
+        ])
+        #expect(given.notices.count == 2)
+        #expect(given.notices[0].hasPrefix("OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_PROPAGATORS: accepted, not yet in effect"))
+        #expect(given.notices[1].hasPrefix("STORAGE_TYPE, MEM_MAX_SPANS: not in effect") && given.notices[1].contains("--retention-days"))
+    }
+
     /// Retention 0 is for ever, and numbers whose seconds or bytes do not fit must not wrap around to nearly nothing: that would delete everything.
     @Test(arguments: [(0, 0), (1, 86_400), (36_500, 3_153_600_000), (36_501, 0), (UInt64.max, 0)] as [(UInt64, UInt64)])
     func retentionNeverWrapsAround(_ days: UInt64, _ seconds: UInt64) throws {
@@ -71,6 +123,10 @@ import Testing
     @Test(arguments: [(0, 0), (1, 1 << 20), (1 << 32, 1 << 52), ((1 << 32) + 1, 0), (UInt64.max, 0)] as [(UInt64, UInt64)])
     func diskSpaceNeverWrapsAround(_ megabytes: UInt64, _ bytes: UInt64) throws {
         #expect(try options("--retention-megabytes", "\(megabytes)").retentionBytes == bytes)
+    }
+
+    @Test func aShellReadsBackWhatIsQuoted() {
+        #expect(["mesh/a.yaml", "two words", "it's", ""].map(ShellText.quoted) == ["mesh/a.yaml", "'two words'", #"'it'\''s'"#, "''"])
     }
 
     @Test(arguments: [["--workers", "-1"], ["--workers", "65"], ["--zipkin-port", "70000"], ["--drain-seconds", "soon"], ["--nodes", "x"]])

@@ -55,7 +55,7 @@ func benchZipkin() {
         var sum = 0
         for _ in 0..<100 {
             batch.removeAll()
-            let decoded = unsafe body.withUnsafeBytes { unsafe (try? ZipkinJSONDecoder.decode($0, into: &batch)) ?? 0 }
+            let decoded = unsafe body.withUnsafeBytes { unsafe (try? ZipkinJSONDecoder.decode($0, into: &batch))?.acceptedSpans ?? 0 }
             sum &+= decoded &+ batch.text.count
         }
         return sum
@@ -69,5 +69,25 @@ func benchZipkin() {
             sum &+= output.count
         }
         return sum
+    }
+}
+
+/// What hostile bodies cost for a byte: batches in which every span is refused, the shortest ones that are and a long one.
+func benchRefusedSpans() {
+    let long = String(decoding: zipkinBody(spans: 256, seed: 42), as: UTF8.self).replacing("\"guid:x-request-id\"", with: "\"guid:x-request-id\":null,\"x\"")
+    for (name, body) in [
+        ("long", long), ("empty", "[" + String(repeating: "{},", count: 40_000) + "{}]"), ("numbers", "[" + String(repeating: "1,", count: 60_000) + "1]"),
+        ("no id", "[" + String(repeating: "{\"traceId\":\"a\"},", count: 7_000) + "1]"),
+    ] {
+        let bytes = Array(body.utf8)
+        var batch = SpanBatch()
+        measure("zipkin json decode, all refused, \(name), a kilobyte", units: bytes.count / 1024 * 20, bytesPerUnit: 1024) {
+            var sum = 0
+            for _ in 0..<20 {
+                batch.removeAll()
+                sum &+= unsafe bytes.withUnsafeBytes { unsafe (try? ZipkinJSONDecoder.decode($0, into: &batch))?.refusedSpans ?? 0 }
+            }
+            return sum
+        }
     }
 }

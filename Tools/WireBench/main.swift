@@ -1,4 +1,4 @@
-// Measures the codecs of TelemetryWire on one core: `swift run -c release WireBench [zipkin|otlp|log|metrics]`.
+// Measures the codecs of TelemetryWire on one core: `swift run -c release WireBench [zipkin|refused|otlp|log|metrics]`.
 //
 // Each line says what one unit costs and prints a checksum, so that nothing measured can be optimised away.
 import TelemetryModel
@@ -24,6 +24,7 @@ func measure(_ name: String, units: Int, bytesPerUnit: Int = 0, rounds: Int = 7,
 
 let only = CommandLine.arguments.dropFirst().first
 if only == nil || only == "zipkin" { benchZipkin() }
+if only == nil || only == "refused" { benchRefusedSpans() }
 if only == nil || only == "otlp" { benchOTLP() }
 if only == nil || only == "log" { benchAccessLog() }
 if only == nil || only == "metrics" { benchMetrics() }

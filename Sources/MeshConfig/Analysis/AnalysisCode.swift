@@ -123,7 +123,7 @@ public struct AnalysisCode: Sendable {
         AnalysisCode("SKN0301", "InvalidRegex", .error, "A regular expression that RE2 does not accept.", "Write it in RE2 syntax; it has neither look-around nor back-references."),
         AnalysisCode("SKN0302", "ApplicationAddress", .warning, "An ingress listener whose application has no address that can be used.", "Write defaultEndpoint: 127.0.0.1:PORT."),
         AnalysisCode("SKN0303", "NotAnAddress", .error, "A listener address that is no IP address.", "Write one such as 127.0.0.1."),
-        AnalysisCode("SKN0304", "UnknownName", .error, "A retry condition, or an operator of an access-log format, that does not exist.", "Write one of those the message lists."),
+        AnalysisCode("SKN0304", "UnknownRetryCondition", .error, "A retry condition that does not exist.", "Write one of those the message lists."),
         AnalysisCode("SKN0305", "UnknownGRPCStatus", .error, "A gRPC status that does not exist.", "Write its name, such as UNAVAILABLE, or its number."),
         AnalysisCode("SKN0306", "TooManyMirrors", .warning, "More mirrors than one route may have.", "Keep the first ones, or mirror at the destination."),
         AnalysisCode("SKN0307", "BadRewrite", .error, "A substitution that does not fit its regular expression.", "Refer to groups the expression has, as \\1."),
@@ -136,6 +136,9 @@ public struct AnalysisCode: Sendable {
         AnalysisCode("SKN0314", "RateLimitLeftOut", .warning, "A rate limit that cannot be counted and is left out.", "Change it as the message says."),
         AnalysisCode("SKN0315", "GatewayServersConflict", .warning, "Two Gateway servers share an address and port for different protocols; the later one is left out.", "Give one of them another port."),
         AnalysisCode("SKN0316", "UnknownOperator", .error, "A header value with a command operator that is not known.", "Use one of those the message lists; write %% for a percent sign."),
+        AnalysisCode("SKN0317", "UnixSocketLeftOut", .error, "A Unix socket's path that cannot be kept, because the process has seen as many as it keeps.", "Restart the process, which forgets those of earlier configurations, or name fewer."),
+        AnalysisCode("SKN0330", "BadAccessLogFormat", .error, "An access-log format that cannot be read: an operator that does not exist, or labels that are no text.", "Write what the message asks for."),
+        AnalysisCode("SKN0331", "TooManyLoggedHeaders", .error, "Access-log formats that print more different headers than a record holds.", "Print fewer."),
     ]
 
     private static let analysis = [

@@ -64,7 +64,7 @@ struct EndpointsByLabel {
 
     init(_ endpoints: [WorkloadEndpoint]) {
         self.endpoints = endpoints
-        areAddresses = endpoints.allSatisfy { IPAddress.family($0.address) != nil }
+        areAddresses = endpoints.allSatisfy { IPAddress.family($0.address) != nil || UnixAddress.path($0.address) != nil }
         for (index, endpoint) in endpoints.enumerated() {
             for (key, value) in endpoint.labels {
                 carriers["\(key)=\(value)", default: []].append(index)

@@ -13,6 +13,13 @@ extension Findings {
                 error(server.position, server.path, "port is required: {number, name, protocol}")
                 continue
             }
+            check(bindOf: server, unixAllowed: true)
+            if server.string("bind")?.hasPrefix(UnixAddress.prefix) == true {
+                check(numberOfSocket: port)
+            } else {
+                if !port.has("number") { error(port.position, port.path, "number is required: 1 to 65535") }
+                range(port, "number", 1...65535)
+            }
             check(port: port)
             if let name = port.string("name"), !name.isEmpty, !names.insert(name).inserted {
                 error(port.position("name"), "\(port.path).name", "port name \"\(name)\" is used twice; each server has its own")
@@ -22,8 +29,6 @@ extension Findings {
     }
 
     private mutating func check(port: NodeReader) {
-        if !port.has("number") { error(port.position, port.path, "number is required: 1 to 65535") }
-        range(port, "number", 1...65535)
         require(port, "name", "for example http")
         require(port, "protocol", "HTTP, HTTP2, GRPC, HTTPS, TLS, TCP, MONGO, MYSQL or REDIS")
         check(protocolOf: port)

@@ -20,6 +20,7 @@ extension Findings {
             error(spec.position("workloadSelector"), "spec.workloadSelector", "workloadSelector and endpoints exclude each other; keep one")
         }
         checkResolution(spec, resolution, endpoints.count)
+        checkSockets(spec, endpoints)
         for endpoint in endpoints {
             check(endpoint: endpoint, resolution: resolution)
             for (name, entry) in endpoint.entries("ports") where !ports.contains(name) {
@@ -135,6 +136,15 @@ extension Findings {
         }
     }
 
+    /// A socket does not tell ports apart.
+    private mutating func checkSockets(_ spec: NodeReader, _ endpoints: [NodeReader]) {
+        let ports = spec.children("ports").count
+        guard ports > 1, let socket = endpoints.first(where: { UnixAddress.path($0.string("address") ?? "") != nil }) else { return }
+        error(
+            socket.position("address"), "\(socket.path).address",
+            "a Unix socket is one port, and this entry has \(ports): give each port an entry of its own")
+    }
+
     private mutating func check(endpoint: NodeReader, resolution: String) {
         let address = endpoint.string("address") ?? ""
         let position = endpoint.position("address")
@@ -149,12 +159,10 @@ extension Findings {
             warn(position, path, "without an address the endpoint of network \"\(endpoint.string("network")?.prefix(64) ?? "")\" gets no traffic")
             return
         }
-        if address.hasPrefix("unix://") {
-            if !address.hasPrefix("unix:///") && !address.hasPrefix("unix://@") || address.utf8.count > 107 {
-                error(position, path, "\"\(address)\" is not a socket path; write unix:///absolute/path, at most 100 bytes")
-            }
-            if endpoint.has("ports") { error(endpoint.position("ports"), "\(endpoint.path).ports", "a unix socket has no ports") }
-            if resolution.hasPrefix("DNS") { error(position, path, "a unix socket cannot be combined with resolution \(resolution)") }
+        if address.hasPrefix(UnixAddress.prefix) {
+            if let problem = UnixAddress.problem(address) { error(position, path, problem) }
+            if endpoint.has("ports") { error(endpoint.position("ports"), "\(endpoint.path).ports", "a Unix socket has no ports") }
+            if resolution.hasPrefix("DNS") { error(position, path, "a Unix socket cannot be combined with resolution \(resolution)") }
             return
         }
         if IPAddress.family(address) != nil { return }
@@ -189,7 +197,9 @@ extension Findings {
             check(protocolOf: port)
             if !ports.insert(number).inserted { error(port.position, port.path, "port \(number) has two ingress listeners") }
             check(bindOf: listener, unixAllowed: false)
-            if let text = listener.string("defaultEndpoint"), Sidecar.LocalEndpoint(text: text) == nil {
+            if let text = listener.string("defaultEndpoint"), text.hasPrefix(UnixAddress.prefix) {
+                if let problem = UnixAddress.problem(text) { error(listener.position("defaultEndpoint"), "\(listener.path).defaultEndpoint", problem) }
+            } else if let text = listener.string("defaultEndpoint"), Sidecar.LocalEndpoint(text: text) == nil {
                 error(
                     listener.position("defaultEndpoint"), "\(listener.path).defaultEndpoint",
                     "\"\(text)\" is not accepted; one of 127.0.0.1:PORT, :PORT, 0.0.0.0:PORT, [::1]:PORT, [::]:PORT, unix:///path")
@@ -197,7 +207,13 @@ extension Findings {
             if let pool = listener.child("connectionPool") { check(connectionPool: pool) }
         }
         let egress = spec.children("egress")
-        for (index, listener) in egress.enumerated() { check(egress: listener, isLast: index == egress.count - 1) }
+        var sockets: Set<[UInt8]> = []
+        for (index, listener) in egress.enumerated() {
+            check(egress: listener, isLast: index == egress.count - 1)
+            if let bind = listener.string("bind"), bind.hasPrefix(UnixAddress.prefix), !sockets.insert(Array(bind.utf8)).inserted {
+                error(listener.position("bind"), "\(listener.path).bind", "\"\(bind)\" has two egress listeners")
+            }
+        }
         if let pool = spec.child("inboundConnectionPool") { check(connectionPool: pool) }
         if let policy = spec.child("outboundTrafficPolicy"), let proxy = policy.child("egressProxy") {
             require(proxy, "host", "the service that unknown traffic goes to")
@@ -206,13 +222,20 @@ extension Findings {
 
     private mutating func check(egress listener: NodeReader, isLast: Bool) {
         if let port = listener.child("port") {
-            let isUnix = listener.string("bind")?.hasPrefix("unix://") ?? false
-            if !isUnix, port.integer("number") ?? 0 == 0 { error(port.position, port.path, "number is required: 1 to 65535") }
-            range(port, "number", isUnix ? 0...0 : 1...65535)
+            let isUnix = listener.string("bind")?.hasPrefix(UnixAddress.prefix) ?? false
+            if isUnix {
+                check(numberOfSocket: port)
+            } else {
+                if port.integer("number") ?? 0 == 0 { error(port.position, port.path, "number is required: 1 to 65535 (0 is for bind: unix:///path)") }
+                range(port, "number", 1...65535)
+            }
+            if isUnix, listener.name("captureMode") == "IPTABLES" {
+                error(listener.position("captureMode"), "\(listener.path).captureMode", "nobody is redirected to a Unix socket; write NONE, or delete it")
+            }
             check(protocolOf: port)
         } else {
             if !isLast { error(listener.position, listener.path, "a listener without port covers every other port and must be the last") }
-            if listener.string("bind")?.isEmpty == false { error(listener.position("bind"), "\(listener.path).bind", "bind needs a port") }
+            if listener.string("bind")?.isEmpty == false { error(listener.position("bind"), "\(listener.path).bind", "bind needs a port; for a Unix socket one with number 0 and its protocol") }
         }
         check(bindOf: listener, unixAllowed: true)
         let hosts = listener.positionedStrings("hosts")
@@ -229,9 +252,19 @@ extension Findings {
         }
     }
 
-    private mutating func check(bindOf listener: NodeReader, unixAllowed: Bool) {
+    /// Of a listener on a Unix socket.
+    mutating func check(numberOfSocket port: NodeReader) {
+        guard let number = port.integer("number"), number != 0 else { return }
+        error(port.position("number"), "\(port.path).number", "\(number) with a Unix socket as bind, which has no port: write 0", code: .outOfRange)
+    }
+
+    /// The address that a listener or server opens its port at.
+    mutating func check(bindOf listener: NodeReader, unixAllowed: Bool) {
         guard let bind = listener.string("bind"), !bind.isEmpty else { return }
-        if unixAllowed, bind.hasPrefix("unix:///") || bind.hasPrefix("unix://@") { return }
+        if unixAllowed, bind.hasPrefix(UnixAddress.prefix) {
+            if let problem = UnixAddress.problem(bind) { error(listener.position("bind"), "\(listener.path).bind", problem) }
+            return
+        }
         if IPAddress.family(bind) != nil { return }
         error(listener.position("bind"), "\(listener.path).bind", "\"\(bind)\" is not an IP address\(unixAllowed ? " or unix:///path" : "")")
     }

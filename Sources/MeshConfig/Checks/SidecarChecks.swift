@@ -14,19 +14,11 @@ extension Findings {
             }
         }
         var ports: Set<Int64> = []
-        var sockets: Set<String> = []
         for listener in spec.children("egress") {
             checkPortFields(listener)
             checkHosts(listener)
-            guard let port = listener.child("port") else { continue }
-            let bind = listener.string("bind") ?? ""
-            if let number = port.integer("number"), number != 0 {
-                if !ports.insert(number).inserted { error(port.position, port.path, "port \(number) has two egress listeners") }
-            } else if bind.hasPrefix("unix://") {
-                if !sockets.insert(bind).inserted { error(listener.position("bind"), "\(listener.path).bind", "\"\(bind.prefix(128))\" has two egress listeners") }
-                if listener.name("captureMode") == "IPTABLES" {
-                    error(listener.position("captureMode"), "\(listener.path).captureMode", "nothing is captured to a unix socket; DEFAULT or NONE")
-                }
+            if let port = listener.child("port"), let number = port.integer("number"), number != 0, !ports.insert(number).inserted {
+                error(port.position, port.path, "port \(number) has two egress listeners")
             }
         }
         if let policy = spec.child("outboundTrafficPolicy"), let proxy = policy.child("egressProxy") {

@@ -158,6 +158,9 @@ struct ConfigurationLoader {
             spec = NodeReader(node: YAMLNode(content: .mapping([]), line: at.line, column: at.column), file: file, path: "spec")
         }
         let checked = check(kind, id, spec)
+        // A number beyond its type is beyond what the field accepts as well: the narrower range says it.
+        let outside = Set(checked.items.filter { $0.code == DiagnosticCode.outOfRange.rawValue }.map(\.position))
+        if !outside.isEmpty { found.removeAll { $0.code == DiagnosticCode.outOfRange.rawValue && outside.contains($0.position) } }
         found += checked.items
         count(checked)
         let place = SourcePosition(file: file, line: at.line, column: at.column)

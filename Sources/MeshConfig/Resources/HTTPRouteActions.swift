@@ -47,6 +47,7 @@ public struct HTTPRewrite: Sendable {
 /// semantics 2.3
 public struct HTTPRetry: Sendable {
     public var position: SourcePosition
+    public var retryOnPosition: SourcePosition
     /// Tries after the first; nil and 0 turn retries off. (A route without `retries` has Istio's two.)
     public var attempts: UInt32?
     public var perTryTimeoutNanoseconds: Int64?
@@ -69,6 +70,8 @@ public struct HTTPFaultInjection: Sendable {
             case grpcStatus(String)
         }
         public var error: Error
+        /// Of the field that `error` is from.
+        public var errorPosition: SourcePosition
         /// 0...100; omitted = 0 (semantics 2.6).
         public var percentage: Double
     }

@@ -18,6 +18,8 @@ public struct MeshSettings: Sendable {
     public var accessLogFormat = ""
     public var accessLogEncoding = AccessLogEncoding.text
     public var enableTracing = true
+    /// Whether the file says anything about tracing: what an environment prefers is then not asked.
+    public var speaksOfTracing = false
     /// 0...100 from `defaultConfig.tracing.sampling`.
     public var tracingSampling: Double?
     /// `host:port` from `defaultConfig.tracing.zipkin.address`.

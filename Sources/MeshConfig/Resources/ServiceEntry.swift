@@ -62,7 +62,7 @@ public struct ServicePort: Sendable, Hashable {
 /// One endpoint: inline in a ServiceEntry, or the body of a WorkloadEntry.
 public struct WorkloadEndpoint: Sendable {
     public var position: SourcePosition
-    /// IP address, DNS name, or `unix:///path`. Empty only where an inline endpoint stands for a network gateway.
+    /// IP address, DNS name, `unix:///path` or `unix://@name`. Empty only where an inline endpoint stands for a network gateway.
     public var address: String
     /// Service port name -> port of the endpoint.
     public var ports: [String: UInt16]

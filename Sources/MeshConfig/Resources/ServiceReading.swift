@@ -75,8 +75,7 @@ extension Sidecar.EgressHost {
 extension Sidecar.LocalEndpoint {
     /// Nil unless one of the forms Istio accepts for a Sidecar's defaultEndpoint.
     init?(text: String) {
-        if text.hasPrefix("unix://") {
-            let path = String(text.dropFirst("unix://".count))
+        if let path = UnixAddress.path(text) {
             guard !path.isEmpty else { return nil }
             self = .unix(path: path)
             return

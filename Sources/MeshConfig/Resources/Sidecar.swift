@@ -27,7 +27,7 @@ public struct Sidecar: Sendable {
         public var position: SourcePosition
         /// Nil = the proxy's one outbound listener, every port.
         public var port: ServicePort?
-        /// Address or `unix:///path`; empty = loopback.
+        /// Address, or `unix:///path` (port number 0); empty = loopback.
         public var bind: String
         public var hosts: [EgressHost]
     }
@@ -45,6 +45,7 @@ public struct Sidecar: Sendable {
         case sameAddress(port: UInt16)
         /// `[::1]` and `[::]` forms.
         case ipv6Loopback(port: UInt16)
+        /// Absolute, or `@name`.
         case unix(path: String)
     }
 }

@@ -40,7 +40,8 @@ extension MeshSettings {
         accessLogFile = mesh.string("accessLogFile") ?? accessLogFile
         accessLogFormat = mesh.string("accessLogFormat") ?? accessLogFormat
         accessLogEncoding = mesh.name("accessLogEncoding").flatMap(AccessLogEncoding.init(rawValue:)) ?? accessLogEncoding
-        enableTracing = mesh.bool("enableTracing") ?? enableTracing
+        let tracingSwitch = mesh.bool("enableTracing")
+        enableTracing = tracingSwitch ?? enableTracing
         if let proxy = mesh.child("defaultConfig") {
             let tracing = proxy.child("tracing")
             tracingSampling = tracing?.double("sampling")
@@ -52,6 +53,8 @@ extension MeshSettings {
             defaultAccessLoggingProviders = defaults.strings("accessLogging")
             defaultMetricsProviders = defaults.strings("metrics")
         }
+        speaksOfTracing =
+            tracingSwitch != nil || tracingSampling != nil || !tracingZipkinAddress.isEmpty || !defaultTracingProviders.isEmpty
         extensionProviders = mesh.children("extensionProviders").map(ExtensionProvider.init(reader:))
         let normalization = mesh.child("pathNormalization")?.name("normalization")
         pathNormalization = normalization.flatMap(PathNormalization.init(rawValue:)) ?? pathNormalization

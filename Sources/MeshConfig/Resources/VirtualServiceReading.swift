@@ -140,7 +140,7 @@ extension HTTPRetry {
             String($0.filter { !$0.isWhitespace })
         }
         self.init(
-            position: reader.position, attempts: reader.uint32("attempts"),
+            position: reader.position, retryOnPosition: reader.position("retryOn"), attempts: reader.uint32("attempts"),
             perTryTimeoutNanoseconds: reader.nanoseconds("perTryTimeout"), retryOn: conditions.filter { !$0.isEmpty },
             retryRemoteLocalities: reader.bool("retryRemoteLocalities"),
             retryIgnorePreviousHosts: reader.bool("retryIgnorePreviousHosts"), backoffNanoseconds: reader.nanoseconds("backoff"))
@@ -156,8 +156,12 @@ extension HTTPFaultInjection {
             }
         }
         abort = reader.child("abort").flatMap { entry in
-            let status = entry.port("httpStatus").map { Abort.Error.httpStatus($0) } ?? entry.string("grpcStatus").map { .grpcStatus($0) }
-            return status.map { Abort(error: $0, percentage: entry.child("percentage")?.double("value") ?? 0) }
+            let status = entry.port("httpStatus").map { Abort.Error.httpStatus($0) }
+            return (status ?? entry.string("grpcStatus").map { .grpcStatus($0) }).map {
+                Abort(
+                    error: $0, errorPosition: entry.position(status == nil ? "grpcStatus" : "httpStatus"),
+                    percentage: entry.child("percentage")?.double("value") ?? 0)
+            }
         }
     }
 }

@@ -310,7 +310,7 @@ enum SchemaTables {
         enum ServiceEntryLocation MESH_EXTERNAL MESH_INTERNAL
         enum ServiceEntryResolution NONE STATIC DNS DNS_ROUND_ROBIN DYNAMIC_DNS
         WorkloadEntry
-          address string -- IP address, DNS name or unix:///path
+          address string -- IP address, DNS name, unix:///path or unix://@name (abstract)
           ports {uint32} -- service port name to port number
           labels {string}
           network string
@@ -362,12 +362,12 @@ enum SchemaTables {
           port SidecarPort -- required
           bind string -- address; default: the proxy's inbound address
           captureMode CaptureMode
-          defaultEndpoint string -- 127.0.0.1:PORT, 0.0.0.0:PORT, [::1]:PORT, [::]:PORT or unix:///path; default: same port on loopback
+          defaultEndpoint string -- 127.0.0.1:PORT, 0.0.0.0:PORT, [::1]:PORT, [::]:PORT, unix:///path or unix://@name; default: same port on loopback
           tls ServerTLSSettings
           connectionPool ConnectionPoolSettings
         IstioEgressListener
           port SidecarPort -- default: every port
-          bind string -- address or unix:///path; default: loopback
+          bind string -- address, or unix:///path with port number 0 (every port of the hosts); default: loopback
           captureMode CaptureMode
           hosts [string] -- required; NAMESPACE/HOST with `.`, `*`, `~` or a name before the slash
         SidecarPort
@@ -385,7 +385,7 @@ enum SchemaTables {
           selector {string} -- labels of the WorkloadEntry whose proxy (--node) opens the ports; default: proxies without --node
         GatewayServer
           port SidecarPort -- required; a WorkloadEntry may give its name another number to listen on
-          bind string -- address; default: the workload's own, else loopback
+          bind string -- address, or unix:///path with port number 0; default: the workload's own, else loopback
           hosts [string] -- required; HOST or NAMESPACE/HOST of the VirtualServices that may serve here
           tls ServerTLSSettings -- only PASSTHROUGH and httpsRedirect; nothing listens for other modes yet
           defaultEndpoint string

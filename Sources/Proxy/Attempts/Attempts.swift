@@ -6,9 +6,11 @@ internal import Routing
 internal import TelemetryModel
 
 /// How an attempt came to nothing before its response began.
-enum AttemptFailure {
+enum AttemptFailure: Equatable {
     /// No connection to the endpoint: the request was not sent.
     case connectFailure
+    /// As before: connecting to a Unix socket ends at once, and this is how.
+    case unixConnectFailure(UnixConnectError)
     /// As before: the endpoint says that nobody listens, or says nothing in time.
     case connectionRefused
     case connectionTimeout
@@ -162,7 +164,7 @@ extension ProxyWorker {
             return
         }
         switch failure {
-        case .connectFailure, .connectionRefused, .connectionTimeout:
+        case .connectFailure, .unixConnectFailure, .connectionRefused, .connectionTimeout:
             handle.statistics.add(handle.statistics.upstreamConnectFailures)
             unsafe judge(exchange, .connectFailed)
         case .perTryTimeout: unsafe judge(exchange, .timedOut)
@@ -189,7 +191,7 @@ extension ProxyWorker {
         var outcome = RetryOutcome()
         outcome.isIdempotent = unsafe exchange.pointee.flags.contains(.isIdempotent)
         switch failure {
-        case .connectFailure, .connectionRefused, .connectionTimeout: outcome.failure = .connectFailure
+        case .connectFailure, .unixConnectFailure, .connectionRefused, .connectionTimeout: outcome.failure = .connectFailure
         case .refusedStream: outcome.failure = .refusedStream
         case .perTryTimeout: outcome.failure = .perTryTimeout
         case .terminated, .remoteReset, .protocolError:
@@ -213,7 +215,7 @@ extension ProxyWorker {
 extension AttemptFailure {
     var flag: ResponseFlags {
         switch self {
-        case .connectFailure, .connectionRefused, .connectionTimeout: .upstreamConnectionFailure
+        case .connectFailure, .unixConnectFailure, .connectionRefused, .connectionTimeout: .upstreamConnectionFailure
         case .terminated: .upstreamConnectionTermination
         case .remoteReset, .refusedStream: .upstreamRemoteReset
         case .protocolError: .upstreamProtocolError
@@ -224,6 +226,10 @@ extension AttemptFailure {
     var details: ResponseCodeDetails {
         switch self {
         case .connectFailure: .connectionFailureBeforeResponse
+        case .unixConnectFailure(.refused): .unixRefusedBeforeResponse
+        case .unixConnectFailure(.missing): .unixMissingBeforeResponse
+        case .unixConnectFailure(.forbidden): .unixForbiddenBeforeResponse
+        case .unixConnectFailure(.backlogFull): .unixBacklogFullBeforeResponse
         case .connectionRefused: .connectionRefusedBeforeResponse
         case .connectionTimeout: .connectionTimeoutBeforeResponse
         case .terminated: .connectionTerminationBeforeResponse
@@ -236,7 +242,7 @@ extension AttemptFailure {
 
     var detailsAfterResponse: ResponseCodeDetails {
         switch self {
-        case .terminated, .connectFailure, .connectionRefused, .connectionTimeout: .connectionTerminationAfterResponse
+        case .terminated, .connectFailure, .unixConnectFailure, .connectionRefused, .connectionTimeout: .connectionTerminationAfterResponse
         case .remoteReset, .refusedStream, .perTryTimeout: .remoteResetAfterResponse
         case .protocolError: .protocolErrorAfterResponse
         }
@@ -245,7 +251,8 @@ extension AttemptFailure {
     /// Envoy's words, which people search for.
     var body: StaticString {
         switch self {
-        case .connectFailure, .connectionRefused: "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure"
+        case .connectFailure, .unixConnectFailure, .connectionRefused:
+            "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure"
         case .connectionTimeout: "upstream connect error or disconnect/reset before headers. reset reason: connection timeout"
         case .terminated: "upstream connect error or disconnect/reset before headers. reset reason: connection termination"
         case .remoteReset: "upstream connect error or disconnect/reset before headers. reset reason: remote reset"
@@ -257,7 +264,7 @@ extension AttemptFailure {
 
     var bodyAfterRetries: StaticString {
         switch self {
-        case .connectFailure, .connectionRefused:
+        case .connectFailure, .unixConnectFailure, .connectionRefused:
             "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: remote connection failure"
         case .connectionTimeout: "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: connection timeout"
         case .terminated: "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: connection termination"

@@ -57,6 +57,11 @@ extension ProxyWorker {
 
     private static func append(_ endpoint: SocketEndpoint, hasAddress: Bool, hasPort: Bool, to output: inout ByteBuffer) {
         guard endpoint.family != .absent else { return }
+        if endpoint.family == .unix {
+            // A path has no port.
+            if hasAddress { appendAddress(endpoint, to: &output) }
+            return
+        }
         if hasAddress {
             let isBracketed = hasPort && endpoint.family == .ipv6
             if isBracketed { output.append("[") }

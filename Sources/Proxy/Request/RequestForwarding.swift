@@ -332,9 +332,10 @@ extension ProxyWorker {
             unsafe wait(id, exchange, pool)
             return
         }
-        guard let upstreamID = connect(pool), let upstream = unsafe upstreams.pointer(upstreamID) else {
+        var failure = AttemptFailure.connectFailure
+        guard let upstreamID = connect(pool, &failure), let upstream = unsafe upstreams.pointer(upstreamID) else {
             upstreamState.use { $0.release(.connections, cluster: pools[pool].settings.cluster) }
-            connectRefused(id)
+            connectRefused(id, failure)
             return
         }
         unsafe upstream.pointee.exchange = id
@@ -356,11 +357,12 @@ extension ProxyWorker {
     }
 
     /// No connection could even be begun.
-    mutating func connectRefused(_ id: SlotID) {
+    mutating func connectRefused(_ id: SlotID, _ failure: AttemptFailure) {
         if upstreams.count >= limits.upstreamConnectionsMax {
             reply(id, 503, .overflowBeforeResponse, [.upstreamOverflow], body: "too many upstream connections", closes: false)
         } else {
-            attemptFailed(id, .connectFailure)
+            unsafe exchanges.pointer(id)?.pointee.record.attemptCount &+= 1
+            attemptFailed(id, failure)
         }
     }
 

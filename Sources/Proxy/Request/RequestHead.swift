@@ -196,27 +196,44 @@ extension ProxyWorker {
         return isNamed
     }
 
-    /// Writes X-Forwarded-For and -Proto; returns where in `requestHead` the value of the first stands.
+    /// Writes X-Forwarded-For and -Proto; returns where in `requestHead` the value of the first stands. As Envoy's, it gets IP addresses only: the client of a Unix
+    /// socket adds nothing, and without a value there is no field.
     private mutating func appendForwarded(
         _ exchange: UnsafeMutablePointer<Exchange>, _ connection: UnsafeMutablePointer<DownstreamConnection>, isHTTPS: Bool, isEdge: Bool
     ) -> Range<Int> {
+        let hasAddress = unsafe connection.pointee.remote.family != .absent
+        let begin = unsafe exchange.pointee.requestHead.count
         unsafe exchange.pointee.requestHead.append("X-Forwarded-For: ")
         let start = unsafe exchange.pointee.requestHead.count
         for index in 0..<head.fieldCount where unsafe head.field(index).name == .forwardedFor {
             unsafe exchange.pointee.requestHead.append(head.value(at: index))
             unsafe exchange.pointee.requestHead.append(",")
         }
-        unsafe Self.appendAddress(connection.pointee.remote, to: &exchange.pointee.requestHead)
-        let end = unsafe exchange.pointee.requestHead.count
-        unsafe exchange.pointee.requestHead.append("\r\n")
+        var end = unsafe exchange.pointee.requestHead.count
+        if hasAddress {
+            unsafe Self.appendAddress(connection.pointee.remote, to: &exchange.pointee.requestHead)
+            end = unsafe exchange.pointee.requestHead.count
+        } else if end > start {
+            end -= 1
+            unsafe exchange.pointee.requestHead.truncate(to: end)
+        }
+        if end > start {
+            unsafe exchange.pointee.requestHead.append("\r\n")
+        } else {
+            unsafe exchange.pointee.requestHead.truncate(to: begin)
+        }
         if isEdge || !head.has(.forwardedProto) {
             unsafe exchange.pointee.requestHead.append(isHTTPS ? "X-Forwarded-Proto: https\r\n" : "X-Forwarded-Proto: http\r\n")
         }
-        return start..<end
+        return end > start ? start..<end : begin..<begin
     }
 
     static func appendAddress(_ endpoint: SocketEndpoint, to buffer: inout ByteBuffer) {
         guard endpoint.family == .ipv4 else {
+            if endpoint.family == .unix {
+                unsafe buffer.append(endpoint.unixPath)
+                return
+            }
             // Rare, and not worth a formatter of its own: this one makes a String.
             buffer.append(string: endpoint.addressText)
             return

@@ -23,9 +23,10 @@ extension ProxyWorker {
                 overflow(id)
                 return
             }
-            guard let made = connect(pool) else {
+            var failure = AttemptFailure.connectFailure
+            guard let made = connect(pool, &failure) else {
                 upstreamState.use { $0.release(.connections, cluster: pools[pool].settings.cluster) }
-                connectRefused(id)
+                connectRefused(id, failure)
                 return
             }
             connectionID = made
@@ -43,7 +44,7 @@ extension ProxyWorker {
         guard let stream = unsafe session.pointee.submitRequest(fieldList, token: id.token, hasBody: hasBody) else {
             // It has just lost its last stream, or its numbers are used up.
             unlist(connectionID)
-            if freshConnection { connectRefused(id) } else { attachStream(id, freshConnection: true) }
+            if freshConnection { connectRefused(id, .connectFailure) } else { attachStream(id, freshConnection: true) }
             return
         }
         unsafe exchange.pointee.upstream = connectionID

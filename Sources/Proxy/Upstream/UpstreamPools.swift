@@ -136,12 +136,12 @@ extension ProxyWorker {
         }
     }
 
-    /// Begins a connection; nil when the system or the table refuses.
-    mutating func connect(_ pool: Int) -> SlotID? {
+    /// Begins a connection; nil when the table, the system or, at once, the endpoint refuses: `failure` is how.
+    mutating func connect(_ pool: Int, _ failure: inout AttemptFailure) -> SlotID? {
         do throws(SystemError) {
             let fd = try Socket.connect(to: pools[pool].endpoint)
             let keepalive = pools[pool].settings.keepalive
-            if keepalive.isOn {
+            if keepalive.isOn, pools[pool].endpoint.family != .unix {
                 Socket.keepAlive(fd, probes: keepalive.probes, idleSeconds: keepalive.idleSeconds, intervalSeconds: keepalive.intervalSeconds)
             }
             let deadline = now + pools[pool].settings.connectTimeoutNanoseconds
@@ -170,6 +170,7 @@ extension ProxyWorker {
             setDeadline(ofUpstream: id, after: pools[pool].settings.connectTimeoutNanoseconds)
             return id
         } catch {
+            if pools[pool].endpoint.family == .unix, let reason = UnixConnectError(error) { failure = .unixConnectFailure(reason) }
             return nil
         }
     }

@@ -39,7 +39,8 @@ extension ProxyWorker {
     private mutating func connected(_ id: SlotID) {
         guard let upstream = unsafe upstreams.pointer(id) else { return }
         unsafe upstream.pointee.state = .active
-        unsafe upstream.pointee.local = Socket.localEndpoint(upstream.pointee.fd)
+        // Our end of a connection to a path has no name.
+        if unsafe pools[upstream.pointee.pool].endpoint.family != .unix { unsafe upstream.pointee.local = Socket.localEndpoint(upstream.pointee.fd) }
         // An HTTP proxy must have connected further by then, too.
         let awaitsTunnel = unsafe exchanges.pointer(upstream.pointee.exchange)?.pointee.flags.contains(.awaitsTunnel) ?? false
         if !awaitsTunnel { setDeadline(ofUpstream: id, after: .max) }

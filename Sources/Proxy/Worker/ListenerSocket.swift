@@ -12,11 +12,12 @@ struct ListenerSocket {
     var index: Int
     /// Not accepting for a moment, because descriptors ran out.
     var isPaused = false
-    /// Why it is not listening, for the log.
-    var problem: SystemError?
+
+    /// Its connections come to all workers through one socket.
+    var isShared: Bool { plan.endpoint.family == .unix }
 
     mutating func close() {
-        if fd >= 0 { Socket.close(fd) }
+        if fd >= 0 { Socket.close(listener: fd, on: plan.endpoint) }
         fd = -1
     }
 }
@@ -44,13 +45,21 @@ extension ProxyWorker {
         do throws(SystemError) {
             let fd = try Socket.listen(on: listeners[place].plan.endpoint, reusePort: true)
             listeners[place].fd = fd
-            listeners[place].problem = nil
-            try poller.add(readable: fd, token: listenerToken(.listener, place))
+            try awaitConnections(place)
         } catch {
             listeners[place].close()
-            listeners[place].problem = error
-            handle.statistics.add(handle.statistics.acceptFailures)
+            cannotListen(place, error)
         }
+    }
+
+    private mutating func cannotListen(_ place: Int, _ error: SystemError) {
+        handle.statistics.add(handle.statistics.acceptFailures)
+        handle.note(problem: "listener \(listeners[place].plan.name) on \(listeners[place].plan.endpoint): \(error)")
+    }
+
+    private mutating func awaitConnections(_ place: Int) throws(SystemError) {
+        let token = listenerToken(.listener, place)
+        if listeners[place].isShared { try poller.add(sharedListener: listeners[place].fd, token: token) } else { try poller.add(readable: listeners[place].fd, token: token) }
     }
 
     private mutating func listenerToken(_ kind: Token.Kind, _ place: Int) -> UInt64 {
@@ -75,7 +84,12 @@ extension ProxyWorker {
                 listeners[place].isPaused = true
                 _ = timers.arm(listenerToken(.listenerResume, place), at: now + limits.acceptPauseNanoseconds)
                 return
-            case .connection(let fd, let peer): addDownstream(fd, peer, place)
+            case .connection(let fd, let peer):
+                addDownstream(fd, peer, place)
+                if listeners[place].isShared {
+                    letOthersAccept(place)
+                    return
+                }
             }
         }
     }
@@ -83,18 +97,30 @@ extension ProxyWorker {
     mutating func resumeListener(_ place: Int) {
         guard place < listeners.count, listeners[place].fd >= 0, listeners[place].isPaused else { return }
         listeners[place].isPaused = false
+        awaitAgain(place)
+    }
+
+    private mutating func awaitAgain(_ place: Int) {
         do throws(SystemError) {
-            try poller.add(readable: listeners[place].fd, token: listenerToken(.listener, place))
+            try awaitConnections(place)
         } catch {
             closeListener(place)
-            listeners[place].problem = error
+            cannotListen(place, error)
         }
+    }
+
+    /// The kernel wakes whoever waits first in the line of a shared listener: without this, one worker would get all connections of a quiet time. Who has taken
+    /// one goes to the end, so that they come round in turn; whatever else waits makes the next event.
+    private mutating func letOthersAccept(_ place: Int) {
+        poller.remove(listeners[place].fd)
+        awaitAgain(place)
     }
 
     private mutating func addDownstream(_ fd: Int32, _ peer: SocketEndpoint, _ place: Int) {
         let deadline = now + limits.idleTimeoutNanoseconds
         let connection = DownstreamConnection(
-            fd: fd, listener: place, remote: peer, local: Socket.localEndpoint(fd), deadline: deadline)
+            fd: fd, listener: place, remote: peer, local: listeners[place].isShared ? listeners[place].plan.endpoint : Socket.localEndpoint(fd),
+            deadline: deadline)
         guard let id = downstreams.insert(connection) else {
             handle.statistics.add(handle.statistics.acceptFailures)
             Socket.close(fd)

@@ -70,6 +70,19 @@ public final class WorkerHandle: Sendable {
         _ = done.count
     }
 
+    /// Why listeners are not there, in words; few, as they are made between requests.
+    private let problems = Mutex<[String]>([])
+
+    func note(problem: String) { problems.withLock { $0.append(problem) } }
+
+    /// The control thread, now and then: what a log should tell.
+    public func takeProblems() -> [String] {
+        problems.withLock { list in
+            defer { list = [] }
+            return list
+        }
+    }
+
     /// `ringBytes` bounds the records waiting for the collector.
     public init(limits: ProxyLimits, ringBytes: Int, shared: SharedUpstreams) throws(SystemError) {
         self.limits = limits

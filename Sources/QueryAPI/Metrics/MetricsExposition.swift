@@ -49,12 +49,14 @@ public final class MetricsExposition: Sendable {
         guard request.path == "/metrics" || request.path == "/stats/prometheus" || request.path == "/prometheus" else { return nil }
         if let refusal = APIReply.refusal(request.method) { return .respond(refusal) }
         let format = ExpositionFormat.negotiate(accept: request.header("accept"))
+        let acceptsGzip = request.acceptsGzip
         return pool.answer(responder) { [self] in
             guard let body = exposition(format) else {
                 return .text(
                     503, "the exposition would be larger than \(MetricsLimits.answerBytesMax) bytes: lower the series budget or the idle expiry")
             }
             return ServiceResponse(status: 200, contentType: "\(format.contentType)", headers: [("Vary", "Accept")], body: body)
+                .coded(acceptsGzip: acceptsGzip)
         }
     }
 

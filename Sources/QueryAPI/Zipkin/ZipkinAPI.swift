@@ -69,7 +69,8 @@ public final class ZipkinAPI: Sendable {
             body.append(jsonStrings: options.autocompleteKeys.sorted())
             return .respond(APIReply.json(body, headers: [cacheControl]))
         default:
-            return pool.answer(responder) { [self] in answer(endpoint, parameters) }
+            let acceptsGzip = request.acceptsGzip
+            return pool.answer(responder) { [self] in answer(endpoint, parameters).coded(acceptsGzip: acceptsGzip) }
         }
     }
 

@@ -59,6 +59,8 @@ public struct AccessLogProgram: Sendable {
     private var slotUses = 0
     private var clusterUses = 0
     private var routeUses = 0
+    /// How often an address stands in it at most.
+    private var endpointUses = 0
 
     init(fields: [Field], style: AccessLogFormat.Style) {
         self.style = style
@@ -138,6 +140,7 @@ public struct AccessLogProgram: Sendable {
         case .duration(let from, let to, let divisor): return .duration(from: from, to: to, divisor: max(divisor, 1))
         case .endpoint(let which, let part):
             fixedBytesMax += LineWriter.endpointBytesMax
+            endpointUses += 1
             return .endpoint(which, part)
         case .protocolVersion: return .protocolVersion
         case .responseCode: return .responseCode
@@ -165,9 +168,10 @@ public struct AccessLogProgram: Sendable {
         case .grpcStatus(let form): return .grpcStatus(form)
         case .hostsAttempted:
             fixedBytesMax += (AttemptRecord.countMax + 1) * (LineWriter.endpointBytesMax + 1)
+            endpointUses += AttemptRecord.countMax + 1
             return .hostsAttempted
         case .transportFailureReason:
-            fixedBytesMax += Self.connectError.utf8CodeUnitCount
+            fixedBytesMax += ResponseCodeDetails.allCases.map { $0.connectError?.utf8CodeUnitCount ?? 0 }.max() ?? 0
             return .transportFailureReason
         }
     }
@@ -206,6 +210,8 @@ public struct AccessLogProgram: Sendable {
         // Each use of each slot, and of the names, at its longest. Text that needs no escapes takes a sixth; the rest stays unused.
         let variable = unsafe texts.byteCount &* slotUses &+ names.byteCount(record.pointee.cluster) &* clusterUses
             &+ names.byteCount(record.pointee.route) &* routeUses
+            // An address that is a path; without paths in the process none is.
+            &+ (UnixPathTable.shared.count > 0 ? UnixPathTable.pathBytesMax &* endpointUses : 0)
         bytes.append(atMost: fixedBytesMax &+ variable &* LineWriter.escapedBytesMax) { writer in
             unsafe write(record, texts, names, emit, &writer)
         }
@@ -260,10 +266,10 @@ public struct AccessLogProgram: Sendable {
             writer.decimal(divisor == 1_000_000 ? (end &- start) / 1_000_000 : (end &- start) / divisor)
         case .endpoint(let which, let part):
             switch which {
-            case .downstreamRemote: return unsafe write(record.pointee.downstreamRemote, part, &writer)
-            case .downstreamLocal: return unsafe write(record.pointee.downstreamLocal, part, &writer)
-            case .upstreamRemote: return unsafe write(record.pointee.upstreamRemote, part, &writer)
-            case .upstreamLocal: return unsafe write(record.pointee.upstreamLocal, part, &writer)
+            case .downstreamRemote: return unsafe write(record.pointee.downstreamRemote, part, isJSON: isJSON, &writer)
+            case .downstreamLocal: return unsafe write(record.pointee.downstreamLocal, part, isJSON: isJSON, &writer)
+            case .upstreamRemote: return unsafe write(record.pointee.upstreamRemote, part, isJSON: isJSON, &writer)
+            case .upstreamLocal: return unsafe write(record.pointee.upstreamLocal, part, isJSON: isJSON, &writer)
             }
         case .protocolVersion:
             switch unsafe record.pointee.protocolVersion {
@@ -298,17 +304,14 @@ public struct AccessLogProgram: Sendable {
         case .grpcStatus(let form): return unsafe write(grpcStatus: record.pointee.grpcStatus, form, &writer)
         case .hostsAttempted: return unsafe writeHosts(record, texts, &writer)
         case .transportFailureReason:
-            // The only one known without TLS; the details say the same.
-            guard unsafe record.pointee.details == .connectionRefusedBeforeResponse else { return false }
-            writer.ascii(Self.connectError)
+            // What is known without TLS; the details say the same.
+            guard let error = unsafe record.pointee.details.connectError else { return false }
+            writer.ascii(error)
         case .pathWithoutQuery(let maxBytes): return texts.writePathWithoutQuery(maxBytes, isJSON: isJSON, to: &writer)
         case .pattern(let index, let isEmit): unsafe writeTime(isEmit ? emit : record.pointee.startUnixNanoseconds, patterns[Int(index)], &writer)
         }
         return true
     }
-
-    /// As Envoy has it in its log, spaces turned to `_`.
-    private static let connectError: StaticString = "delayed_connect_error:_Connection_refused"
 
     @inline(never)
     private func write(grpcStatus code: UInt8, _ form: AccessLogOperator.GRPCStatusForm, _ writer: inout LineWriter) -> Bool {
@@ -326,16 +329,23 @@ public struct AccessLogProgram: Sendable {
             let endpoint = texts.attempt(index).endpoint
             if endpoint.family == .absent { continue }
             if !isFirst { writer.byte(UInt8(ascii: ",")) }
-            isFirst = !write(endpoint, .whole, &writer) && isFirst
+            isFirst = !write(endpoint, .whole, isJSON: style != .text, &writer) && isFirst
         }
         guard unsafe record.pointee.upstreamRemote.family != .absent else { return !isFirst }
         if !isFirst { writer.byte(UInt8(ascii: ",")) }
-        return unsafe write(record.pointee.upstreamRemote, .whole, &writer)
+        return unsafe write(record.pointee.upstreamRemote, .whole, isJSON: style != .text, &writer)
     }
 
     @inline(never)
-    private func write(_ endpoint: SocketEndpoint, _ part: AccessLogOperator.Part, _ writer: inout LineWriter) -> Bool {
+    private func write(_ endpoint: SocketEndpoint, _ part: AccessLogOperator.Part, isJSON: Bool, _ writer: inout LineWriter) -> Bool {
         if endpoint.family == .absent { return false }
+        if endpoint.family == .unix {
+            // As Envoy prints a pipe: its path, which has no port.
+            if part == .port { return false }
+            let path = unsafe endpoint.unixPath
+            unsafe writer.escaped(path, readable: path.count, isJSON: isJSON)
+            return true
+        }
         if part != .port {
             if endpoint.family == .ipv4 {
                 writer.ipv4(UInt32(truncatingIfNeeded: endpoint.low))

@@ -324,9 +324,13 @@ extension JSONScanner {
             guard !text.hasEscapes, text.count > 0 else { throw JSONScanError(fault: .expectedInteger, offset: start) }
             var inner = self
             inner.at = text.start
-            let value = try inner.integerLiteral()
-            guard inner.at == text.start + text.count else { throw JSONScanError(fault: .expectedInteger, offset: start) }
-            return value
+            do throws(JSONScanError) {
+                let value = try inner.integerLiteral()
+                if inner.at == text.start + text.count { return value }
+            } catch {
+                if error.fault == .numberOutOfRange { throw error }
+            }
+            throw JSONScanError(fault: .expectedInteger, offset: start)
         }
         guard first == UInt8(ascii: "-") || Self.isDigit(first) else { throw error(.expectedInteger) }
         return try integerLiteral()
@@ -485,5 +489,16 @@ extension JSONScanner {
                 }
             }
         }
+    }
+
+    /// Takes an object as `skipValue` does, each member with all of the depth: what a reader that knows some of the members would take.
+    /// Anything else than an object is skipped as a value.
+    mutating func skipMembers() throws(JSONScanError) {
+        guard try peek() == UInt8(ascii: "{") else { return try skipValue() }
+        guard try openObject() else { return }
+        repeat {
+            _ = try key()
+            try skipValue()
+        } while try hasNextMember()
     }
 }

@@ -20,6 +20,9 @@ struct OTLPJSONTranscoder {
 
     private var scanner: JSONScanner
     private(set) var bytes: [UInt8] = []
+    /// Spans left out because a field of theirs is not what OTLP's JSON asks for, and why the first was.
+    private(set) var rejectedSpans = 0
+    private(set) var firstFault: JSONScanError?
 
     init(_ buffer: UnsafeRawBufferPointer) {
         scanner = unsafe JSONScanner(buffer.bindMemory(to: UInt8.self))
@@ -105,7 +108,9 @@ struct OTLPJSONTranscoder {
         case .message(let child): try nested(number, child, depth)
         case .messages(let child):
             guard try scanner.openArray() else { return }
-            repeat { try nested(number, child, depth) } while try scanner.hasNextElement()
+            repeat {
+                if child == .span { try span(number, depth) } else { try nested(number, child, depth) }
+            } while try scanner.hasNextElement()
         case .text:
             let text = try scanner.string()
             try delimited(number) { (transcoder) throws(JSONScanError) in transcoder.scanner.append(text, to: &transcoder.bytes) }
@@ -123,6 +128,28 @@ struct OTLPJSONTranscoder {
                 "SPAN_KIND_UNSPECIFIED", "SPAN_KIND_INTERNAL", "SPAN_KIND_SERVER", "SPAN_KIND_CLIENT", "SPAN_KIND_PRODUCER", "SPAN_KIND_CONSUMER",
             ]))
         case .statusCode: varint(number, try enumeration(["STATUS_CODE_UNSET", "STATUS_CODE_OK", "STATUS_CODE_ERROR"]))
+        }
+    }
+
+    /// One bad span costs itself and not its request (OTLP specification, partial success). Throws when the text is not JSON or nests too
+    /// deeply: then nothing after it can be trusted to be what was sent.
+    private mutating func span(_ number: UInt8, _ depth: Int) throws(JSONScanError) {
+        let start = scanner.at
+        let place = bytes.count
+        do throws(JSONScanError) {
+            try nested(number, .span, depth)
+        } catch {
+            if error.fault == .tooDeep { throw error }
+            scanner.at = start
+            do throws(JSONScanError) {
+                try scanner.skipMembers()
+            } catch let broken {
+                // The same place: what was expected there says more than that it is not JSON.
+                throw broken.offset == error.offset ? error : broken
+            }
+            bytes.removeSubrange(place...)
+            rejectedSpans += 1
+            if firstFault == nil { firstFault = error }
         }
     }
 

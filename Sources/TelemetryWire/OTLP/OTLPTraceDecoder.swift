@@ -14,13 +14,18 @@ public struct OTLPDecodeOutcome: Equatable, Sendable {
     public var rejectedSpans = 0
     /// The first reason a span was rejected, for the response's `error_message`; nil when none was.
     public var firstReason: OTLPSpanRejection?
+    /// The same of a span whose JSON could not be read as a span; its place is in the request's text.
+    public var firstFault: OTLPDecodeError?
 
     public init() {}
 
     /// Empty when nothing was rejected.
     public var message: String {
-        guard let firstReason, rejectedSpans > 0 else { return "" }
-        return "\(rejectedSpans) of \(rejectedSpans + acceptedSpans) spans rejected; the first because \(firstReason.text)"
+        guard rejectedSpans > 0 else { return "" }
+        let count = "\(rejectedSpans) of \(rejectedSpans + acceptedSpans) spans rejected"
+        if let firstFault { return "\(count); at byte \(firstFault.byteOffset): \(firstFault.fault.text)" }
+        guard let firstReason else { return count }
+        return "\(count); the first because \(firstReason.text)"
     }
 
     mutating func reject(_ reason: OTLPSpanRejection) {
@@ -99,7 +104,8 @@ public enum OTLPTraceDecoder {
 
     /// The same for a request in OTLP's JSON (semantics 2.12); the spans are those of the same request in protobuf.
     ///
-    /// A body that is no JSON object throws and leaves the batch as it was. Offsets in errors are of the JSON text.
+    /// A body that is no JSON object throws and leaves the batch as it was; a span that is JSON and no span (an id that is not hex, a text
+    /// where a number belongs) is rejected alone. Offsets in errors are of the JSON text.
     public static func decodeJSON(_ body: UnsafeRawBufferPointer, into batch: inout SpanBatch) throws(OTLPDecodeError) -> OTLPDecodeOutcome {
         var transcoder = unsafe OTLPJSONTranscoder(body)
         do throws(JSONScanError) {
@@ -110,7 +116,10 @@ public enum OTLPTraceDecoder {
         let result = unsafe transcoder.bytes.withUnsafeBytes { buffer -> Result<OTLPDecodeOutcome, OTLPDecodeError> in
             do throws(OTLPDecodeError) { return .success(unsafe try decode(buffer, into: &batch)) } catch { return .failure(error) }
         }
-        return try result.get()
+        var outcome = try result.get()
+        outcome.rejectedSpans += transcoder.rejectedSpans
+        outcome.firstFault = transcoder.firstFault.map { OTLPDecodeError(fault: $0.fault, byteOffset: $0.offset) }
+        return outcome
     }
 
     public static func decode(_ body: RawSpan, into batch: inout SpanBatch) throws(OTLPDecodeError) -> OTLPDecodeOutcome {

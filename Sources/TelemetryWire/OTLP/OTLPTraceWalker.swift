@@ -2,6 +2,8 @@ import TelemetryModel
 
 /// One pass over one OTLP request. What it does not enter itself, or does not enter to the end, goes through `OTLPDepthCheck`, so that a
 /// request is refused for its form no matter where in it the fault lies.
+///
+/// Its methods are `mutating`, also those that change nothing: a borrowed walker would be copied, its pending rows included, for each attribute.
 @safe
 struct OTLPTraceWalker {
     private let body: ProtobufReader
@@ -245,7 +247,7 @@ struct OTLPTraceWalker {
         unsafe pending.span.withUnsafeBufferPointer { unsafe batch.tags.append(contentsOf: UnsafeBufferPointer(rebasing: $0[..<count])) }
     }
 
-    private func finish(_ row: inout SpanRow, _ start: UInt64, _ end: UInt64, _ batch: inout SpanBatch) {
+    private mutating func finish(_ row: inout SpanRow, _ start: UInt64, _ end: UInt64, _ batch: inout SpanBatch) {
         if row.parentID == row.id { row.parentID = .none }
         row.timestamp = start / 1000
         // Below a microsecond is rounded up; an end before the start is unknown.
@@ -269,7 +271,7 @@ struct OTLPTraceWalker {
     }
 
     @inline(__always)
-    private func bigEndian(_ offset: Int) -> UInt64 {
+    private mutating func bigEndian(_ offset: Int) -> UInt64 {
         unsafe UInt64(bigEndian: body.base.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
     }
 
@@ -277,7 +279,7 @@ struct OTLPTraceWalker {
 
     /// A key and its value as text; nil when a text in it is not UTF-8. `depth` is the attribute's own.
     @inline(__always)
-    private func attribute(_ range: Range<Int>, depth: Int, _ batch: inout SpanBatch) throws(ProtobufError) -> TagRow? {
+    private mutating func attribute(_ range: Range<Int>, depth: Int, _ batch: inout SpanBatch) throws(ProtobufError) -> TagRow? {
         // Nearly every attribute is a short key and one short string: 0A length key 12 length 0A length text, and all of it ASCII.
         let count = range.count
         if count >= 6, count < 260 {
@@ -299,7 +301,7 @@ struct OTLPTraceWalker {
         return try anyAttribute(range, depth: depth, &batch)
     }
 
-    private func anyAttribute(_ range: Range<Int>, depth: Int, _ batch: inout SpanBatch) throws(ProtobufError) -> TagRow? {
+    private mutating func anyAttribute(_ range: Range<Int>, depth: Int, _ batch: inout SpanBatch) throws(ProtobufError) -> TagRow? {
         var key: TextRef? = TextRef.empty
         var value: TextRef? = TextRef.empty
         var reader = ProtobufReader(body, range)
@@ -318,7 +320,7 @@ struct OTLPTraceWalker {
     }
 
     /// `name`, or `"name": {attributes}` when it has any, as the specification's mapping writes it. False for text that is not UTF-8.
-    private func event(_ range: Range<Int>, _ batch: inout SpanBatch) throws(ProtobufError) -> Bool {
+    private mutating func event(_ range: Range<Int>, _ batch: inout SpanBatch) throws(ProtobufError) -> Bool {
         var nanoseconds: UInt64 = 0
         var name = 0..<0
         var hasAttributes = false
@@ -360,7 +362,7 @@ struct OTLPTraceWalker {
     }
 
     /// OK and ERROR become `otel.status_code`; ERROR also `error` with the description, empty without one.
-    private func status(_ range: Range<Int>, _ batch: inout SpanBatch) throws(ProtobufError) -> Bool {
+    private mutating func status(_ range: Range<Int>, _ batch: inout SpanBatch) throws(ProtobufError) -> Bool {
         var code: UInt64 = 0
         var message: TextRef? = TextRef.empty
         var reader = ProtobufReader(body, range)
@@ -421,7 +423,7 @@ struct OTLPTraceWalker {
     }
 
     /// The peer's name (`peer.service`, else `server.address` when that is a name) and its address and port.
-    private func remoteEndpoint(_ batch: inout SpanBatch) -> UInt32 {
+    private mutating func remoteEndpoint(_ batch: inout SpanBatch) -> UInt32 {
         var row = EndpointRow()
         if !peer.service.isEmpty { row.serviceName = lowercased(peer.service, &batch) }
         for candidate in [peer.networkPeerAddress, peer.serverAddress] where !candidate.isEmpty {
@@ -453,18 +455,18 @@ struct OTLPTraceWalker {
 
     /// A text of the body, where it lies in the arena; nil when it is not UTF-8.
     @inline(__always)
-    private func reference(to range: Range<Int>) -> TextRef? {
+    private mutating func reference(to range: Range<Int>) -> TextRef? {
         let bytes = unsafe body.bytes(range)
         guard unsafe UTF8Text.isValid(bytes) else { return nil }
         return TextRef(offset: UInt32(truncatingIfNeeded: bodyStart &+ range.lowerBound), count: UInt32(truncatingIfNeeded: range.count))
     }
 
-    private func reference(from offset: Int, _ batch: SpanBatch) -> TextRef {
+    private mutating func reference(from offset: Int, _ batch: SpanBatch) -> TextRef {
         TextRef(offset: UInt32(truncatingIfNeeded: offset), count: UInt32(truncatingIfNeeded: batch.text.count - offset))
     }
 
     /// The text itself when it has no capital letters, else a lower-cased copy.
-    private func lowercased(_ text: TextRef, _ batch: inout SpanBatch) -> TextRef {
+    private mutating func lowercased(_ text: TextRef, _ batch: inout SpanBatch) -> TextRef {
         let range = Int(text.offset)..<Int(text.offset) + Int(text.count)
         let isASCII = unsafe batch.text.withUnsafeBytes { arena -> Bool? in
             let bytes = unsafe UnsafeRawBufferPointer(rebasing: arena[range])
@@ -481,7 +483,7 @@ struct OTLPTraceWalker {
 
     /// Whether the key of an attribute, which lies in the body, is `literal`.
     @inline(__always)
-    private func isKey(_ key: TextRef, _ literal: StaticString) -> Bool {
+    private mutating func isKey(_ key: TextRef, _ literal: StaticString) -> Bool {
         guard Int(key.count) == literal.utf8CodeUnitCount else { return false }
         let base = unsafe body.base + (Int(key.offset) &- bodyStart)
         for index in 0..<Int(key.count) {

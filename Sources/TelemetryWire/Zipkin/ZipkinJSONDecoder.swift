@@ -1,49 +1,5 @@
 public import TelemetryModel
 
-/// Why a body of Zipkin JSON was refused. One bad span refuses the whole body with 400, as Zipkin's own server does: the sender has
-/// a bug, and storing half of a body would hide it.
-public struct ZipkinDecodeError: Error, Equatable, Sendable, CustomStringConvertible {
-    public var fault: WireFault
-    public var field: ZipkinField
-    /// Which span of the list, from 0; nil before the first.
-    public var spanIndex: Int?
-    /// Byte offset in the body.
-    public var byteOffset: Int
-
-    /// For people, one line: what, where, and what would have been accepted.
-    public var description: String {
-        if fault == .expectedList || fault == .receivedV1 { return fault.text }
-        var place = "byte \(byteOffset)"
-        if let spanIndex { place += ", span \(spanIndex)" }
-        if field != .none { place += ", field \(field.name)" }
-        return "\(fault.text) at \(place) reading List<Span> from json"
-    }
-}
-
-/// The part of a span that a decoder was reading.
-public enum ZipkinField: UInt8, Sendable, BitwiseCopyable {
-    case none, traceID, parentID, id, kind, name, timestamp, duration, localEndpoint, remoteEndpoint, annotations, tags, debug, shared
-
-    public var name: String {
-        switch self {
-        case .none: "-"
-        case .traceID: "traceId"
-        case .parentID: "parentId"
-        case .id: "id"
-        case .kind: "kind"
-        case .name: "name"
-        case .timestamp: "timestamp"
-        case .duration: "duration"
-        case .localEndpoint: "localEndpoint"
-        case .remoteEndpoint: "remoteEndpoint"
-        case .annotations: "annotations"
-        case .tags: "tags"
-        case .debug: "debug"
-        case .shared: "shared"
-        }
-    }
-}
-
 /// Zipkin v2 JSON to spans, in one pass over the bytes (Zipkin v2 API, `POST /api/v2/spans`; semantics 2.11).
 ///
 /// Normalises as Zipkin does: trace ids padded to 16 or 32 digits and shortened when the upper half is zero, ids padded, names and
@@ -51,17 +7,21 @@ public enum ZipkinField: UInt8, Sendable, BitwiseCopyable {
 /// annotations sorted and unique, tags unique (the last one wins), unreadable IP addresses ignored, unknown fields skipped, `null`
 /// taken as absent. Numbers may stand in strings and strings may be numbers, as Gson reads them for Zipkin.
 ///
-/// Cost: about one pass of the body; no allocation beyond the batch's own growth, except for names in capital letters outside ASCII
+/// Where we differ: Zipkin's own server refuses a body for one bad span in it. Here a span that is JSON but no span is left out, with
+/// its reason, and the others are kept. A body that is not JSON to its last byte is refused whole: what stood before the break
+/// may itself have lost something.
+///
+/// Cost: about one pass of the body, and a second one of a refused span; no allocation beyond the batch's own growth, except for names in capital letters outside ASCII
 /// and for spans with more than `tagsScannedMax` tags. Any thread; keeps nothing.
 public enum ZipkinJSONDecoder {
     /// Above this many tags in one span, repeated keys are found with a hash table instead of by comparing.
     static let tagsScannedMax = 64
 
-    /// Appends the spans of `body` to `batch` and returns how many they were. An empty body has none.
+    /// Appends the good spans of `body` to `batch` and says how many they were and why others were not. An empty body has none.
     ///
-    /// On an error the batch is as it was before. Throws the first fault; nothing of the body is kept.
+    /// Throws when the body is not JSON, no list, nests too deeply or is of version 1. The batch then is as it was before.
     @discardableResult
-    public static func decode(_ body: UnsafeRawBufferPointer, into batch: inout SpanBatch) throws(ZipkinDecodeError) -> Int {
+    public static func decode(_ body: UnsafeRawBufferPointer, into batch: inout SpanBatch) throws(ZipkinDecodeError) -> ZipkinDecodeOutcome {
         let mark = BatchMark(batch)
         let expected = body.count / 512
         batch.spans.reserveCapacity(batch.spans.count + expected)
@@ -69,7 +29,8 @@ public enum ZipkinJSONDecoder {
         do throws(JSONScanError) {
             guard UInt64(batch.text.count) + 3 * UInt64(body.count) < UInt64(UInt32.max) else { throw pass.scanner.error(.bodyTooLarge) }
             try pass.list(into: &batch)
-            return batch.spans.count - mark.spans
+            pass.outcome.acceptedSpans = batch.spans.count - mark.spans
+            return pass.outcome
         } catch {
             mark.restore(&batch)
             throw ZipkinDecodeError(
@@ -78,15 +39,15 @@ public enum ZipkinJSONDecoder {
     }
 
     @discardableResult
-    public static func decode(_ body: RawSpan, into batch: inout SpanBatch) throws(ZipkinDecodeError) -> Int {
-        let result = unsafe body.withUnsafeBytes { buffer -> Result<Int, ZipkinDecodeError> in
+    public static func decode(_ body: RawSpan, into batch: inout SpanBatch) throws(ZipkinDecodeError) -> ZipkinDecodeOutcome {
+        let result = unsafe body.withUnsafeBytes { buffer -> Result<ZipkinDecodeOutcome, ZipkinDecodeError> in
             do throws(ZipkinDecodeError) { return .success(unsafe try decode(buffer, into: &batch)) } catch { return .failure(error) }
         }
         return try result.get()
     }
 }
 
-/// How full a batch was, to go back to it when a body turns out bad.
+/// How full a batch was, to go back to it when a body, or a span in one, turns out bad.
 struct BatchMark {
     let text: Int
     let spans: Int
@@ -103,11 +64,11 @@ struct BatchMark {
     }
 
     func restore(_ batch: inout SpanBatch) {
-        batch.text.removeSubrange(text...)
-        batch.spans.removeSubrange(spans...)
-        batch.tags.removeSubrange(tags...)
-        batch.annotations.removeSubrange(annotations...)
-        batch.endpoints.removeSubrange(endpoints...)
+        if batch.text.count > text { batch.text.removeSubrange(text...) }
+        if batch.spans.count > spans { batch.spans.removeSubrange(spans...) }
+        if batch.tags.count > tags { batch.tags.removeSubrange(tags...) }
+        if batch.annotations.count > annotations { batch.annotations.removeSubrange(annotations...) }
+        if batch.endpoints.count > endpoints { batch.endpoints.removeSubrange(endpoints...) }
     }
 }
 
@@ -117,6 +78,7 @@ struct ZipkinJSONPass {
     var scanner: JSONScanner
     var field = ZipkinField.none
     var spanIndex = -1
+    var outcome = ZipkinDecodeOutcome()
     /// The bytes of the last endpoint read in each role and the row they made: neighbours in a body mostly repeat them.
     private var lastLocal = EndpointText()
     private var lastRemote = EndpointText()
@@ -138,7 +100,13 @@ struct ZipkinJSONPass {
         if try scanner.openArray() {
             repeat {
                 spanIndex += 1
-                try span(into: &batch)
+                let start = scanner.at
+                let mark = BatchMark(batch)
+                do throws(JSONScanError) {
+                    try span(into: &batch)
+                } catch {
+                    try refuse(error, from: start, mark, &batch)
+                }
             } while try scanner.hasNextElement()
         }
         field = .none
@@ -160,14 +128,61 @@ struct ZipkinJSONPass {
                 try value(known, &row, &batch)
             } while try scanner.hasNextMember()
         }
+        guard !row.traceID.isNone else { throw missing(.traceID, .missingTraceID) }
+        guard !row.id.isNone else { throw missing(.id, .missingID) }
         field = .none
-        guard !row.traceID.isNone else { throw scanner.error(.missingTraceID) }
-        guard !row.id.isNone else { throw scanner.error(.missingID) }
         if row.parentID == row.id { row.parentID = .none }
         if row.kind == .client { row.flags.remove(.shared) }
         finishTags(&row, &batch)
         finishAnnotations(&row, &batch)
         batch.spans.append(row)
+    }
+
+    private mutating func missing(_ field: ZipkinField, _ fault: WireFault) -> JSONScanError {
+        self.field = field
+        return scanner.error(fault)
+    }
+
+    /// Leaves out the span that starts at `start` and could not be read because of `error`. Throws when the reason is none of the
+    /// span's own: the text is not JSON, nests too deeply or is of version 1.
+    @inline(never)
+    private mutating func refuse(
+        _ error: JSONScanError, from start: Int, _ mark: BatchMark, _ batch: inout SpanBatch
+    ) throws(JSONScanError) {
+        if error.fault == .receivedV1 { throw error }
+        let refused = field
+        // What only misses a field has been read to its end.
+        if error.fault != .missingTraceID && error.fault != .missingID {
+            scanner.at = start
+            do throws(JSONScanError) {
+                try skipSpan()
+            } catch let broken {
+                guard broken.offset == error.offset else { throw broken }
+                // The same place: what was expected there says more than that it is not JSON.
+                field = refused
+                throw error
+            }
+        }
+        // What is no object has left nothing; two bytes make one, so this is where a hostile body would be dear.
+        if error.fault != .expectedObject || refused != .none {
+            mark.restore(&batch)
+            forgetEndpoints(from: mark.endpoints)
+        }
+        outcome.refuse(ZipkinDecodeError(fault: error.fault, field: refused, spanIndex: spanIndex, byteOffset: error.offset))
+    }
+
+    /// Takes the span at the cursor whatever its fields hold, as long as it is JSON. Its values may nest as deeply as those of fields
+    /// that Zipkin does not know.
+    private mutating func skipSpan() throws(JSONScanError) {
+        field = .none
+        guard try scanner.peek() == UInt8(ascii: "{") else { return try scanner.skipValue() }
+        guard try scanner.openObject() else { return }
+        repeat {
+            field = .none
+            let key = try scanner.key()
+            field = try Self.known(key, scanner)
+            try scanner.skipValue()
+        } while try scanner.hasNextMember()
     }
 
     private mutating func value(_ known: ZipkinField, _ row: inout SpanRow, _ batch: inout SpanBatch) throws(JSONScanError) {
@@ -347,6 +362,12 @@ struct ZipkinJSONPass {
         }
         if isLocal { lastLocal = last } else { lastRemote = last }
         return last.row
+    }
+
+    /// Rows from `count` on are gone with the span that made them.
+    private mutating func forgetEndpoints(from count: Int) {
+        if lastLocal.row != EndpointRow.absent, lastLocal.row >= count { lastLocal = EndpointText() }
+        if lastRemote.row != EndpointRow.absent, lastRemote.row >= count { lastRemote = EndpointText() }
     }
 
     private func address(_ text: JSONString, _ row: inout EndpointRow) {

@@ -135,7 +135,7 @@ public struct AnalysisCode: Sendable {
         AnalysisCode("SKN0313", "DelegateWithHosts", .warning, "A delegate with hosts of its own (analyze says SKN0353).", "Remove its hosts."),
         AnalysisCode("SKN0314", "RateLimitLeftOut", .warning, "A rate limit that cannot be counted and is left out.", "Change it as the message says."),
         AnalysisCode("SKN0315", "GatewayServersConflict", .warning, "Two Gateway servers share an address and port for different protocols; the later one is left out.", "Give one of them another port."),
-        AnalysisCode("SKN0316", "UnknownOperator", .error, "A header value with a command operator that is not known.", "Use one of those the message lists; write %% for a percent sign."),
+        AnalysisCode("SKN0316", "UnknownOperator", .error, "A header value with a command operator that is not known; a warning for one of Envoy's that is not known here.", "Use one of those the message lists; write %% for a percent sign."),
         AnalysisCode("SKN0317", "UnixSocketLeftOut", .error, "A Unix socket's path that cannot be kept, because the process has seen as many as it keeps.", "Restart the process, which forgets those of earlier configurations, or name fewer."),
         AnalysisCode("SKN0330", "BadAccessLogFormat", .error, "An access-log format that cannot be read: an operator that does not exist, or labels that are no text.", "Write what the message asks for."),
         AnalysisCode("SKN0331", "TooManyLoggedHeaders", .error, "Access-log formats that print more different headers than a record holds.", "Print fewer."),

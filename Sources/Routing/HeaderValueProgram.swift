@@ -89,6 +89,53 @@ extension RouteCompiler {
         return (builder.range(start, builder.headerPieces.count), "")
     }
 
+    /// Beginnings and names of the other operators of Envoy ("Command operators" of its access log): a rule that uses them is right, and means a little less here.
+    private static let envoyPrefixes = ["DOWNSTREAM_", "UPSTREAM_", "RESPONSE_", "REQUEST_", "BYTES_", "CONNECTION_", "ROUNDTRIP_", "TLS_"]
+    private static let envoyOperators: Set<String> = [
+        "ENVIRONMENT", "HOSTNAME", "DYNAMIC_METADATA", "CLUSTER_METADATA", "METADATA", "FILTER_STATE", "PER_REQUEST_STATE", "TRAILER", "REQ_WITHOUT_QUERY",
+        "REQUESTED_SERVER_NAME", "ROUTE_NAME", "VIRTUAL_CLUSTER_NAME", "DURATION", "COMMON_DURATION", "GRPC_STATUS", "GRPC_STATUS_NUMBER", "PROTOCOL",
+        "PATH", "QUERY_PARAM", "START_TIME", "START_TIME_LOCAL", "EMIT_TIME", "STREAM_ID", "TRACE_ID", "SPAN_ID", "UNIQUE_ID", "ACCESS_LOG_TYPE", "FILTER_CHAIN_NAME",
+        "CUSTOM_FLAGS", "CONNECTION_ID",
+    ]
+
+    /// Whether every operator of a value that cannot be compiled is one of Envoy's.
+    static func hasEnvoysOperatorsOnly(_ value: String) -> Bool {
+        var rest = Substring(value)
+        while let mark = rest.firstIndex(of: "%") {
+            rest = rest[rest.index(after: mark)...]
+            if rest.first == "%" {
+                rest = rest.dropFirst()
+                continue
+            }
+            let name = rest.prefix { $0.isASCII && ($0.isUppercase || $0.isNumber || $0 == "_") }
+            let isField = ["REQ", "RESP", "REQUEST_HEADER", "RESPONSE_HEADER"].contains(name)
+            let isEnvoys = envoyOperators.contains(String(name)) || envoyPrefixes.contains { name.hasPrefix($0) && name.count > $0.count }
+            guard isField || isEnvoys || operators[String(name)] != nil else { return false }
+            var depth = 0
+            guard
+                let end = rest[name.endIndex...].firstIndex(where: { character in
+                    if character == "(" { depth += 1 }
+                    if character == ")" { depth -= 1 }
+                    return character == "%" && depth == 0
+                })
+            else { return false }
+            if isField, fieldArgument(rest[name.endIndex..<end]) == nil { return false }
+            rest = rest[rest.index(after: end)...]
+        }
+        return true
+    }
+
+    /// `(NAME?OTHER):LENGTH`: one or two names in lower case, and a length of 0 where none is given.
+    private static func fieldArgument(_ text: Substring) -> (names: [String], bytesMax: UInt32)? {
+        guard text.hasPrefix("("), let close = text.lastIndex(of: ")") else { return nil }
+        let names = text[text.index(after: text.startIndex)..<close].split(separator: "?", maxSplits: 1).map { $0.lowercased() }
+        let tail = text[text.index(after: close)...]
+        guard !names.isEmpty else { return nil }
+        if tail.isEmpty { return (names, 0) }
+        guard tail.hasPrefix(":"), let length = UInt32(tail.dropFirst()), length > 0 else { return nil }
+        return (names, length)
+    }
+
     private mutating func operation(_ text: String) -> [HeaderValuePiece]? {
         if let kind = Self.operators[text] {
             var piece = HeaderValuePiece()
@@ -99,17 +146,13 @@ extension RouteCompiler {
         let argument = text[text.index(after: open)..<close]
         let tail = text[text.index(after: close)...]
         switch text[..<open] {
-        case "REQ", "RESP":
+        case "REQ", "RESP", "REQUEST_HEADER", "RESPONSE_HEADER":
             var piece = HeaderValuePiece()
             piece.kind = text.hasPrefix("REQ") ? .requestField : .responseField
-            let names = argument.split(separator: "?", maxSplits: 1).map { $0.lowercased() }
-            guard let name = names.first, !name.isEmpty else { return nil }
-            piece.text = builder.add(text: name)
-            if names.count == 2 { piece.alternative = builder.add(text: names[1]) }
-            if !tail.isEmpty {
-                guard tail.hasPrefix(":"), let length = UInt32(tail.dropFirst()), length > 0 else { return nil }
-                piece.bytesMax = length
-            }
+            guard let field = Self.fieldArgument(text[open...]) else { return nil }
+            piece.text = builder.add(text: field.names[0])
+            if field.names.count == 2 { piece.alternative = builder.add(text: field.names[1]) }
+            piece.bytesMax = field.bytesMax
             return [piece]
         case "START_TIME":
             return tail.isEmpty ? startTime(argument) : nil

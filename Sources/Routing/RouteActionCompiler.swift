@@ -252,9 +252,11 @@ extension RouteCompiler {
         var fields: [FieldText] = []
         for (name, value) in additions {
             guard let (program, plain) = addProgram(value) else {
+                let isEnvoys = Self.hasEnvoysOperatorsOnly(value)
                 report(
-                    .error, "SKN0316", position, rule.id, "headers",
-                    "the value of \"\(name)\", \"\(value)\", has an operator that is not known; known are \(Self.operatorNames). Write %% for a percent sign.")
+                    isEnvoys ? .warning : .error, "SKN0316", position, rule.id, "headers",
+                    "the value of \"\(name)\", \"\(value)\", has an operator that is \(isEnvoys ? "Envoy's and not yet in effect: the field is left out" : "not known"); known are \(Self.operatorNames). Write %% for a percent sign."
+                )
                 continue
             }
             fields.append(FieldText(name: builder.add(text: name), value: builder.add(text: plain), program: program))

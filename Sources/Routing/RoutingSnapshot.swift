@@ -211,7 +211,7 @@ struct SnapshotBuilder: ~Copyable {
             domains[Int(listener.domainStart + slot)] = DomainEntry(hash: hash, name: name, ports: range(start, ports.count))
         }
         let wildcardStart = wildcards.count
-        for host in hosts.filter({ $0.name.hasPrefix("*.") }).sorted(by: { $0.name.utf8.count > $1.name.utf8.count }) {
+        for host in hosts.filter({ $0.name.hasPrefix("*") && $0.name != "*" }).sorted(by: { $0.name.utf8.count > $1.name.utf8.count }) {
             let start = ports.count
             ports.append(contentsOf: host.ports)
             wildcards.append(WildcardEntry(suffix: add(text: String(host.name.dropFirst())), ports: range(start, ports.count)))

@@ -162,9 +162,9 @@ spec:
 
 def test_https_redirect(start, two):
     port = free_port()
-    servers = HTTP % '["safe.example"]' + "    tls: {httpsRedirect: true}\n" + HTTP % '["plain.example"]'
+    servers = HTTP % '["safe.example"]' + "    tls: {httpsRedirect: true}\n" + (HTTP % '["plain.example"]').replace("http,", "plain,")
     rules = rule("all", '["*"]', "one.local") + service("one.local", two[0].port)
-    start(mesh(two[0].port, edge(port, servers, rules)), arguments=ARGUMENTS)
+    start(mesh(two[0].port, edge(port, servers, rules, ports="{http: %d, plain: %d}" % (port, port))), arguments=ARGUMENTS)
     status, headers, _ = ask(port, "safe.example", "/a?b=c")
     assert (status, headers["location"]) == (301, "https://safe.example/a?b=c")
     assert ask(port, "plain.example")[::2] == (200, b"one")

@@ -405,7 +405,7 @@ apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {{name: names, namespace: default}}
 spec:
-  hosts: [a.example]
+  hosts: [a.example, alias.example, "*.a.example"]
   tls:
   - match: [{{port: {port}, sniHosts: [alias.example, "*.a.example"]}}]
     route: [{{destination: {{host: a.example}}}}]

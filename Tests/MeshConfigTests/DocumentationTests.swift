@@ -106,7 +106,7 @@ import Testing
             `skein run -c` and `skein validate` read files and directories. In a directory, `*.yaml` and `*.yml` are read in the order of
             their names; names that begin with a dot are skipped, subdirectories are not read (a notice says so: name them as
             well). A file may hold many documents and `kind: List`. `apiVersion` may be any of the versions below; all versions of a
-            kind are one schema. Kubernetes' own kinds are skipped with the notice SKN0006.
+            kind are one schema. Kubernetes' own kinds, those of its Gateway API included, are skipped with one notice a file, SKN0006.
 
             Every field of Istio's API is known. **In effect**: yes = acted upon; accepted = parsed and validated, with the notice
             SKN0201 "accepted, not yet in effect". An unknown field is an error. Field names are Istio's; the protobuf form
@@ -118,6 +118,23 @@ import Testing
             - `[]` marks a list, `{}` a mapping with names of your choice.
             - An absent `metadata.namespace` is `default`. Short host names in rules mean the rule's namespace: `reviews` in `production` is
               `reviews.production.svc.cluster.local`. Hosts of a ServiceEntry are used as written.
+
+            What Istio's validation refuses is an error here, at the field; what it warns of is a warning (Tests/Fixtures/IstioRules, a line for each
+            rule). On purpose it is otherwise here:
+
+            | | here | why |
+            |---|---|---|
+            | hosts with `_` | accepted | Envoy and the names of container networks have them |
+            | hosts without a dot in Gateway and Sidecar | accepted | `localhost`, and a ServiceEntry's host of one label |
+            | names of matched headers | any of RFC 9110 section 5.1, and `:authority` `:method` `:path` `:scheme` | Istio takes letters, digits, `-` and `_`; `:path` has the query |
+            | `headers: {x: }` | presence | as `{}` |
+            | `0s` for `timeout`, `perTryTimeout`, `idleTimeout`, `maxAge` | none; a `maxAge` of 0 | Istio's API has no other way to say so, and its validation refuses it |
+            | `retryOn: "5xx, reset"` | blanks and empty conditions are passed over | istiod passes over them, too, once it has validated |
+            | `fault` beside `directResponse` | honoured, with a warning | a fault comes before everything else |
+            | an authority set by `rewrite` and by `headers` | `rewrite.authority` wins, with a warning | so that it is settled |
+            | `exponentialDelay` | read as `fixedDelay`, with a warning | what was meant |
+            | status 600; redirect codes other than 301, 302, 303, 307, 308 | errors | Envoy knows none of them |
+            | expressions of `accessLogging.filter`, values and `proxyVersion` of an EnvoyFilter | not read | nothing acts on them |
 
             ## Bounds
 
@@ -137,7 +154,7 @@ import Testing
         text += "\n"
         let order = [
             "ServiceEntry", "WorkloadEntry", "Sidecar", "VirtualService", "DestinationRule", "Telemetry", "IstioOperator", "Gateway",
-            "PeerAuthentication", "AuthorizationPolicy", "RequestAuthentication", "EnvoyFilter", "WorkloadGroup", "ProxyConfig", "WasmPlugin",
+            "PeerAuthentication", "AuthorizationPolicy", "RequestAuthentication", "EnvoyFilter", "WorkloadGroup", "ProxyConfig", "WasmPlugin", "TrafficExtension",
         ]
         for kind in order {
             guard let description = Schema.kinds[kind] else { continue }

@@ -163,11 +163,12 @@ import Testing
 
     @Test func conflictsBetweenSidecarsAreErrors() {
         let workload = TestFiles.resource("WorkloadEntry", "address: 10.0.0.1\nlabels: {app: a, version: v1}", name: "w")
+        let listener = "egress: [{hosts: ['./*']}]"
         let texts = [
-            workload, TestFiles.resource("Sidecar", "workloadSelector: {labels: {app: a}}", name: "s1"),
-            TestFiles.resource("Sidecar", "workloadSelector: {labels: {version: v1}}", name: "s2"),
-            TestFiles.resource("Sidecar", "workloadSelector: {labels: {app: b}}", name: "s3"),
-            TestFiles.resource("Sidecar", "workloadSelector: {labels: {app: a}}", name: "s4", namespace: "other"),
+            workload, TestFiles.resource("Sidecar", "workloadSelector: {labels: {app: a}}\n\(listener)", name: "s1"),
+            TestFiles.resource("Sidecar", "workloadSelector: {labels: {version: v1}}\n\(listener)", name: "s2"),
+            TestFiles.resource("Sidecar", "workloadSelector: {labels: {app: b}}\n\(listener)", name: "s3"),
+            TestFiles.resource("Sidecar", "workloadSelector: {labels: {app: a}}\n\(listener)", name: "s4", namespace: "other"),
         ]
         let (_, diagnostics) = TestFiles.load(texts.joined(separator: "---\n"))
         #expect(diagnostics.errors.map { "\($0.code) \($0.resource?.name ?? "")" } == ["IST0110 s2"])

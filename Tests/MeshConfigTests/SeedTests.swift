@@ -26,7 +26,7 @@ import Testing
         "11-istiooperator-control-plane.yaml": [],
         "12-destinationrule-load-balancing.yaml": ["IST0002 spec.trafficPolicy.loadBalancer.simple"],
         "13-virtualservice-fault-injection.yaml": [],
-        "14-virtualservice-mirror-traffic.yaml": ["IST0101 spec.http[0].route[0].destination.subset"],
+        "14-virtualservice-mirror-traffic.yaml": ["IST0101 spec.http[0].mirror.subset", "IST0101 spec.http[0].route[0].destination.subset"],
     ]
 
     @Test(arguments: SeedTests.expected.keys.sorted())

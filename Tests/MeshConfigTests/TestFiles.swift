@@ -18,6 +18,7 @@ enum TestFiles {
             switch kind {
             case "Telemetry": "telemetry.istio.io/v1"
             case "IstioOperator": "install.istio.io/v1alpha1"
+            case "WasmPlugin", "TrafficExtension": "extensions.istio.io/v1alpha1"
             case "PeerAuthentication", "AuthorizationPolicy", "RequestAuthentication": "security.istio.io/v1"
             default: "networking.istio.io/v1"
             }

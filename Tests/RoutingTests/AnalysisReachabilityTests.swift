@@ -131,7 +131,7 @@ import Testing
     /// Conditions of one match; each rule sends to a subset of its own number.
     private static func match(isTLS: Bool, _ random: inout RandomSource) -> String {
         var parts: [String] = []
-        if isTLS { parts.append("sniHosts: [\(pick(["t.local", "'*.local'", "x.t.local", "'*.t.local'", "'*'", "t.local, x.t.local"], &random))]") }
+        if isTLS { parts.append("sniHosts: [\(pick(["t.local", "'*.local'", "x.t.local", "'*.t.local'", "t.local, x.t.local"], &random))]") }
         if random.below(3) == 0 { parts.append("port: \(isTLS ? "443" : pick(["5432", "443"], &random))") }
         if random.below(3) == 0 { parts.append("destinationSubnets: [\(pick(["10.1.0.0/16", "10.1.2.0/24", "10.9.0.0/16", "10.1.0.0/16, 10.9.0.0/16"], &random))]") }
         if random.below(5) == 0 { parts.append("sourceLabels: {app: \(pick(["a", "b"], &random))}") }
@@ -140,7 +140,7 @@ import Testing
     }
 
     private static func yaml(_ random: inout RandomSource) -> String {
-        var rule = "hosts: [t.local]\ngateways: [mesh, gw]\n"
+        var rule = "hosts: ['*.local']\ngateways: [mesh, gw]\n"
         var subsets = ""
         for kind in ["tls", "tcp"] {
             rule += "\(kind):\n"

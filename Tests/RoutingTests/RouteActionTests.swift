@@ -167,7 +167,7 @@ import Testing
         "hosts: [db.local]\naddresses: [10.1.0.0/16]\nresolution: STATIC\nports: [{number: 5432, name: tcp, protocol: TCP}, {number: 443, name: tls, protocol: TLS}]\nendpoints: [{address: 10.0.0.1}]")
         + Mesh.resource(
             "VirtualService", "db",
-            "hosts: [db.local]\ntls:\n- match: [{port: 443, sniHosts: ['*.db.local']}]\n  route: [{destination: {host: db.local, port: {number: 443}}}]\ntcp:\n- match: [{port: 5432}]\n  route: [{destination: {host: db.local, port: {number: 5432}}}]")
+            "hosts: [db.local, '*.db.local']\ntls:\n- match: [{port: 443, sniHosts: ['*.db.local']}]\n  route: [{destination: {host: db.local, port: {number: 443}}}]\ntcp:\n- match: [{port: 5432}]\n  route: [{destination: {host: db.local, port: {number: 5432}}}]")
 
     static func decide(_ mesh: Mesh, _ address: String, _ port: UInt16, name: String? = nil) -> String {
         var draw = RandomSource(seed: 1)

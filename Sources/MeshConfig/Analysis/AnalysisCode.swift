@@ -36,7 +36,7 @@ public struct AnalysisCode: Sendable {
             "IST0002", "Deprecated", .warning, "A deprecated field or value; it is honoured.",
             "Run skein analyze --fix, or write the modern form."),
         AnalysisCode(
-            "IST0101", "ReferencedResourceNotFound", .warning, "A host, subset, port, Gateway, delegate or provider that nothing defines.",
+            "IST0101", "ReferencedResourceNotFound", .warning, "A host, subset, port, Gateway, delegate or provider that nothing defines, or that is not shown to the namespace.",
             "Define it, load the file that does as well, or correct the name."),
         AnalysisCode(
             "IST0106", "SchemaValidationError", .error, "A value breaks a rule of the resource.", "Change the value as the message says."),
@@ -71,9 +71,9 @@ public struct AnalysisCode: Sendable {
             "IST0133", "SchemaWarning", .warning, "A value is legal but probably not what is meant.", "Change the value as the message says."),
         AnalysisCode(
             "IST0134", "ServiceEntryAddressesRequired", .warning, "A TCP port of a service that has no address to be told apart by.",
-            "List spec.addresses."),
+            "List spec.addresses, or an egress listener with the port in a Sidecar."),
         AnalysisCode(
-            "IST0145", "ConflictingGateways", .warning, "Two Gateways of one selector serve one host at one port.",
+            "IST0145", "ConflictingGateways", .warning, "Two Gateways, of one selector or of one within the other, serve one host at one port.",
             "Merge the servers, or give the Gateways different hosts, ports or selectors."),
         AnalysisCode(
             "IST0159", "ConflictingTelemetryWorkloadSelectors", .warning, "Two Telemetry resources select one workload; only the first is used.",
@@ -135,7 +135,7 @@ public struct AnalysisCode: Sendable {
         AnalysisCode("SKN0313", "DelegateWithHosts", .warning, "A delegate with hosts of its own (analyze says SKN0353).", "Remove its hosts."),
         AnalysisCode("SKN0314", "RateLimitLeftOut", .warning, "A rate limit that cannot be counted and is left out.", "Change it as the message says."),
         AnalysisCode("SKN0315", "GatewayServersConflict", .warning, "Two Gateway servers share an address and port for different protocols; the later one is left out.", "Give one of them another port."),
-        AnalysisCode("SKN0316", "UnknownOperator", .error, "A header value with a command operator that is not known.", "Use one of those the message lists; write %% for a percent sign."),
+        AnalysisCode("SKN0316", "UnknownOperator", .error, "A header value with a command operator that is not known; a warning for one of Envoy's that is not known here.", "Use one of those the message lists; write %% for a percent sign."),
         AnalysisCode("SKN0317", "UnixSocketLeftOut", .error, "A Unix socket's path that cannot be kept, because the process has seen as many as it keeps.", "Restart the process, which forgets those of earlier configurations, or name fewer."),
         AnalysisCode("SKN0330", "BadAccessLogFormat", .error, "An access-log format that cannot be read: an operator that does not exist, or labels that are no text.", "Write what the message asks for."),
         AnalysisCode("SKN0331", "TooManyLoggedHeaders", .error, "Access-log formats that print more different headers than a record holds.", "Print fewer."),

@@ -6,6 +6,8 @@ struct AnalysisContext {
     let subsetNames: SubsetNames
     /// ServiceEntries by each of their hosts, in lower case; wildcards under their own text.
     private let servicesByHost: [String: [Int]]
+    /// Of those, the wildcards that end within a label, the longest first.
+    private let partialHosts: [String]
     private let endpoints: [[WorkloadEndpoint]]
     /// For "did you mean".
     let hostNames: [String]
@@ -21,6 +23,7 @@ struct AnalysisContext {
             for host in Set(service.hosts.map { $0.lowercased() }) { byHost[host, default: []].append(index) }
         }
         servicesByHost = byHost
+        partialHosts = byHost.keys.filter(HostName.isPartialWildcard).sorted { $0.utf8.count > $1.utf8.count }
         let workloads = WorkloadsByLabel(configuration.workloadEntries)
         endpoints = configuration.serviceEntries.map { workloads.endpoints(of: $0) }
         hostNames = Array(configuration.serviceEntries.flatMap(\.hosts).prefix(AnalysisLimits.suggestionCandidates))
@@ -35,7 +38,12 @@ struct AnalysisContext {
     /// Places of the ServiceEntries for a resolved host in lower case, those of its own name before those of a wildcard above it.
     func services(for host: String) -> [Int] {
         for name in HostName.withWildcards(host) { if let found = servicesByHost[name] { return found } }
-        return []
+        return partialHosts.first { HostName.matches($0, host) }.flatMap { servicesByHost[$0] } ?? []
+    }
+
+    /// The same with those of every wildcard above it.
+    func allServices(for host: String) -> [Int] {
+        (HostName.withWildcards(host) + partialHosts.filter { HostName.matches($0, host) }).flatMap { servicesByHost[$0] ?? [] }
     }
 
     /// The endpoints of a host, when every ServiceEntry that has it lists or selects some; nil where they are not written down.

@@ -54,25 +54,35 @@ enum GatewayFindings {
     }
 
     private struct ServerPlace: Hashable {
-        var selector: [String: String]
         var port: UInt16
         var bind: String
         var host: String
     }
 
+    /// Whether all that one selects the other selects as well. Without labels it is the proxies beside no workload.
+    private static func overlap(_ left: [String: String], _ right: [String: String]) -> Bool {
+        if left.isEmpty || right.isEmpty { return left.isEmpty && right.isEmpty }
+        let (few, many) = left.count < right.count ? (left, right) : (right, left)
+        return few.allSatisfy { many[$0.key] == $0.value }
+    }
+
     private static func checkConflicts(_ context: AnalysisContext, _ report: inout AnalysisReport) {
-        var owners: [ServerPlace: [(namespace: String, gateway: ResourceID)]] = [:]
+        var owners: [ServerPlace: [(namespace: String, gateway: Gateway)]] = [:]
         for gateway in context.configuration.gateways {
             for (index, server) in gateway.servers.enumerated() where server.port.number > 0 {
                 for scope in server.hosts {
                     let namespace = scope.namespace == "." ? gateway.id.namespace : scope.namespace
-                    let key = ServerPlace(selector: gateway.selector, port: server.port.number, bind: server.bind, host: scope.host)
-                    let other = owners[key]?.first { $0.gateway != gateway.id && ($0.namespace == "*" || namespace == "*" || $0.namespace == namespace) }
-                    owners[key, default: []].append((namespace, gateway.id))
+                    let key = ServerPlace(port: server.port.number, bind: server.bind, host: scope.host)
+                    let other = owners[key]?.first { owner in
+                        owner.gateway.id != gateway.id && (owner.namespace == "*" || namespace == "*" || owner.namespace == namespace)
+                            && overlap(owner.gateway.selector, gateway.selector)
+                    }
+                    if owners[key]?.count ?? 0 < AnalysisLimits.gatewaysCompared { owners[key, default: []].append((namespace, gateway)) }
                     guard let other else { continue }
+                    let how = other.gateway.selector == gateway.selector ? "of the same selector" : "whose selector takes workloads of this one's"
                     report.add(
                         .conflictingGateways, gateway.id, server.position, "spec.servers[\(index)]",
-                        "\(other.gateway), of the same selector, serves \(scope.host) at port \(server.port.number) too")
+                        "\(other.gateway.id), \(how), serves \(scope.host) at port \(server.port.number) too")
                     break
                 }
             }

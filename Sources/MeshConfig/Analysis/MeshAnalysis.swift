@@ -178,6 +178,8 @@ enum AnalysisLimits {
     static let suggestionCandidates = 1_000
     /// Findings for which one is looked for.
     static let suggestions = 100
+    /// Gateways with one host at one port that another is compared with.
+    static let gatewaysCompared = 100
     /// Pairs of a host and one it is mirrored to.
     static let mirrors = 100_000
 }

@@ -1,4 +1,5 @@
-/// What travels on ports: ports without protocol (IST0118), and ports whose name says something else than their protocol (SKN0365).
+/// What travels on ports: ports without protocol (IST0118), ports whose name says something else than their protocol (SKN0365), and ports of which a
+/// connection does not tell the service (IST0134).
 enum PortProtocols {
     static func check(_ context: AnalysisContext, _ report: inout AnalysisReport) {
         let originating = hostsWithTLS(context)
@@ -6,9 +7,31 @@ enum PortProtocols {
             let isOriginating = service.hosts.contains { originating.contains($0.lowercased()) }
             for reader in resource.spec.children("ports") { check(reader, service.id, isOriginating: isOriginating, &report) }
         }
+        checkAddresses(context, &report)
         for resource in context.resources(of: "Sidecar") {
             for listener in resource.spec.children("ingress") + resource.spec.children("egress") {
                 if let reader = listener.child("port") { check(reader, resource.id, isOriginating: false, &report) }
+            }
+        }
+    }
+
+    /// Captured connections are told apart by address, then by port: a service without addresses takes its TCP port on every address. Not so where a Sidecar
+    /// listens for the port, or a rule sends there by name. With resolution NONE loading says it.
+    private static func checkAddresses(_ context: AnalysisContext, _ report: inout AnalysisReport) {
+        let configuration = context.configuration
+        let listened = Set(configuration.sidecars.flatMap(\.egress).compactMap { $0.port?.number })
+        var named = HostSet()
+        for rule in configuration.virtualServices {
+            for destination in rule.l4.flatMap(\.destinations) { named.insert(HostName.resolve(destination.destination.host, namespace: rule.id.namespace).lowercased()) }
+        }
+        for service in configuration.serviceEntries where service.resolution != .none && service.addresses.isEmpty {
+            if service.hosts.contains(where: { named.overlaps($0.lowercased()) }) { continue }
+            for (index, port) in service.ports.enumerated() where port.protocol == .tcp {
+                guard port.number > 0, !listened.contains(port.number) else { continue }
+                report.add(
+                    .addressesRequired, service.id, port.position, "spec.ports[\(index)]",
+                    "port \(port.number) is TCP and the service has no addresses: every captured connection to port \(port.number), whatever its address, is taken for it",
+                    hint: "List spec.addresses, or an egress listener with this port in a Sidecar.")
             }
         }
     }

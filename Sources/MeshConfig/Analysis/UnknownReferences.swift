@@ -1,6 +1,7 @@
-/// Names that nothing defines: hosts, subsets and ports of destinations and mirrors, hosts of DestinationRules (IST0101, IST0112, IST0174).
+/// Names that nothing defines: ports of destinations and mirrors, and hosts that are not shown to the rule's namespace; hosts of DestinationRules
+/// (IST0101, IST0112, IST0174).
 ///
-/// Hosts and subsets of http destinations are loading's to report (`CrossResourceChecks`).
+/// Hosts and subsets that do not exist at all are loading's to report (`CrossResourceChecks`).
 enum UnknownReferences {
     static func check(_ context: AnalysisContext, _ report: inout AnalysisReport) {
         checkAnythingDeclared(context, &report)
@@ -10,12 +11,12 @@ enum UnknownReferences {
                 let path = "spec.http[\(index)]"
                 for (place, entry) in route.destinations.enumerated() {
                     let field = "\(path).route[\(place)].destination"
-                    checkPort(entry.destination, field, rule, "requests sent there answer 503", context, &report)
+                    check(entry.destination, field, rule, "requests sent there answer 503", context, &report)
                     checkAmbiguousPort(entry.destination, field, rule, route, asked, context, &report)
                 }
                 for (place, mirror) in route.mirrors.enumerated() where mirror.percentage > 0 {
                     let field = route.mirrors.count == 1 ? "\(path).mirror" : "\(path).mirrors[\(place)]"
-                    checkAll(mirror.destination, field, rule, "no copy is sent", context, &report)
+                    check(mirror.destination, field, rule, "no copy is sent", context, &report)
                 }
             }
             var count = (tls: 0, tcp: 0)
@@ -23,7 +24,7 @@ enum UnknownReferences {
                 let path = route.isTLS ? "spec.tls[\(count.tls)]" : "spec.tcp[\(count.tcp)]"
                 if route.isTLS { count.tls += 1 } else { count.tcp += 1 }
                 for (place, entry) in route.destinations.enumerated() {
-                    checkAll(entry.destination, "\(path).route[\(place)].destination", rule, "connections sent there are closed", context, &report)
+                    check(entry.destination, "\(path).route[\(place)].destination", rule, "connections sent there are closed", context, &report)
                 }
             }
         }
@@ -42,26 +43,34 @@ enum UnknownReferences {
             hint: "Name the files that declare the services as well; the proxy sends requests to declared services only.")
     }
 
-    private static func checkAll(
+    private static func check(
+        _ destination: Destination, _ field: String, _ rule: VirtualService, _ consequence: String, _ context: AnalysisContext, _ report: inout AnalysisReport
+    ) {
+        checkVisibility(destination, field, rule, consequence, context, &report)
+        checkPort(destination, field, rule, consequence, context, &report)
+    }
+
+    /// `exportTo` of a ServiceEntry: a proxy that uses the rule must see the service, too. Istio asks for the namespaces that the rule is shown to by name, else
+    /// for its own.
+    private static func checkVisibility(
         _ destination: Destination, _ field: String, _ rule: VirtualService, _ consequence: String, _ context: AnalysisContext, _ report: inout AnalysisReport
     ) {
         guard !destination.host.isEmpty else { return }
         let host = HostName.resolve(destination.host, namespace: rule.id.namespace).lowercased()
-        if context.hasServices, context.services(for: host).isEmpty {
-            let meant = report.suggestion(for: host, among: context.hostNames)
-            report.add(
-                .referenceNotFound, rule.id, destination.position, field + ".host", "no ServiceEntry has the host \(host); \(consequence)", hint: meant)
-        }
-        if !destination.subset.isEmpty {
-            let known = context.subsetNames.names(of: host)
-            if !known.contains(destination.subset) {
-                report.add(
-                    .referenceNotFound, rule.id, destination.position, field + ".subset",
-                    "no DestinationRule defines subset \(destination.subset) of \(host) (\(known.isEmpty ? "it has none" : "it has \(known.sorted().joined(separator: ", "))")); \(consequence)"
-                )
+        let entries = context.allServices(for: host).map { context.configuration.serviceEntries[$0] }
+        guard !entries.isEmpty else { return }
+        let shown = rule.exportTo.filter { $0 != "." && $0 != "*" }
+        for namespace in shown.isEmpty ? [rule.id.namespace] : shown {
+            let isSeen = entries.contains { entry in
+                entry.exportTo.isEmpty || entry.exportTo.contains("*") || entry.exportTo.contains(namespace) || entry.exportTo.contains(".") && entry.id.namespace == namespace
             }
+            if isSeen { continue }
+            report.add(
+                .referenceNotFound, rule.id, destination.position, field + ".host",
+                "no ServiceEntry for \(host) is shown to namespace \(namespace) (\(entries[0].id) has exportTo \(entries[0].exportTo.prefix(10).joined(separator: ", "))); \(consequence)",
+                hint: "Add \(namespace) to its exportTo.")
+            return
         }
-        checkPort(destination, field, rule, consequence, context, &report)
     }
 
     private static func checkPort(

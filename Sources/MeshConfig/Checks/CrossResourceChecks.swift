@@ -71,25 +71,38 @@ struct CrossResourceChecks {
     private mutating func checkDestinations() {
         let subsets = SubsetNames(configuration.destinationRules)
         let services = configuration.serviceEntries.flatMap(\.hosts).map { $0.lowercased() }
-        let names = Set(services)
+        let names = HostSet(services)
+        func check(_ destination: Destination, _ field: String, _ rule: VirtualService, _ consequence: String) {
+            guard !destination.host.isEmpty else { return }
+            let host = HostName.resolve(destination.host, namespace: rule.id.namespace).lowercased()
+            if !services.isEmpty, !names.covers(host) {
+                var text = "no ServiceEntry has the host \(host); \(consequence)"
+                if items.count < Findings.kept, let nearest = EditDistance.nearest(to: host, among: Array(services.prefix(1000))) { text += ". Did you mean \(nearest)?" }
+                add(.warning, .referenceNotFound, rule.id, destination.position, field + ".host", text)
+            }
+            guard !destination.subset.isEmpty else { return }
+            let defined = subsets.names(of: host)
+            guard !defined.contains(destination.subset) else { return }
+            let known = defined.sorted().joined(separator: ", ")
+            add(
+                .warning, .referenceNotFound, rule.id, destination.position, field + ".subset",
+                "no DestinationRule defines subset \(destination.subset) of \(host) (\(known.isEmpty ? "it has none" : "it has \(known)")); \(consequence)")
+        }
         for rule in configuration.virtualServices {
             for (routeIndex, route) in rule.http.enumerated() {
-                for (index, entry) in route.destinations.enumerated() where !entry.destination.host.isEmpty {
-                    let host = HostName.resolve(entry.destination.host, namespace: rule.id.namespace).lowercased()
-                    let field = "spec.http[\(routeIndex)].route[\(index)].destination"
-                    if !services.isEmpty, !HostName.covers(names, host) {
-                        var text = "no ServiceEntry has the host \(host); requests routed there answer 503"
-                        if items.count < Findings.kept, let nearest = EditDistance.nearest(to: host, among: Array(services.prefix(1000))) { text += ". Did you mean \(nearest)?" }
-                        add(.warning, .referenceNotFound, rule.id, entry.destination.position, field + ".host", text)
-                    }
-                    let defined = entry.destination.subset.isEmpty ? [] : subsets.names(of: host)
-                    if !entry.destination.subset.isEmpty, !defined.contains(entry.destination.subset) {
-                        let known = defined.sorted().joined(separator: ", ")
-                        add(
-                            .warning, .referenceNotFound, rule.id, entry.destination.position, field + ".subset",
-                            "no DestinationRule defines subset \(entry.destination.subset) of \(host) (\(known.isEmpty ? "it has none" : "it has \(known)")); requests routed there answer 503"
-                        )
-                    }
+                for (index, entry) in route.destinations.enumerated() {
+                    check(entry.destination, "spec.http[\(routeIndex)].route[\(index)].destination", rule, "requests routed there answer 503")
+                }
+                for (index, mirror) in route.mirrors.enumerated() where mirror.percentage > 0 {
+                    check(mirror.destination, "spec.http[\(routeIndex)].\(route.mirrors.count == 1 ? "mirror" : "mirrors[\(index)]")", rule, "no copy is sent")
+                }
+            }
+            var count = (tls: 0, tcp: 0)
+            for route in rule.l4 {
+                let path = route.isTLS ? "spec.tls[\(count.tls)]" : "spec.tcp[\(count.tcp)]"
+                if route.isTLS { count.tls += 1 } else { count.tcp += 1 }
+                for (index, entry) in route.destinations.enumerated() {
+                    check(entry.destination, "\(path).route[\(index)].destination", rule, "connections sent there are closed")
                 }
             }
         }
@@ -161,15 +174,18 @@ struct CrossResourceChecks {
 /// The subsets that DestinationRules define for a host: by its name, or by a wildcard above it.
 struct SubsetNames {
     private var byHost: [String: Set<String>] = [:]
+    /// Wildcards that end within a label.
+    private var partial: [String] = []
 
     init(_ rules: [DestinationRule]) {
         for rule in rules {
             byHost[HostName.resolve(rule.host, namespace: rule.id.namespace).lowercased(), default: []].formUnion(rule.subsets.map(\.name))
         }
+        partial = byHost.keys.filter(HostName.isPartialWildcard)
     }
 
     /// `host`: resolved, in lower case. Costs its labels, not the rules of the mesh.
     func names(of host: String) -> Set<String> {
-        HostName.withWildcards(host).reduce(into: []) { $0.formUnion(byHost[$1] ?? []) }
+        (HostName.withWildcards(host) + partial.filter { HostName.matches($0, host) }).reduce(into: []) { $0.formUnion(byHost[$1] ?? []) }
     }
 }

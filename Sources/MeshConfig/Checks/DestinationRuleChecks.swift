@@ -3,11 +3,15 @@ extension Findings {
     mutating func check(destinationRule spec: NodeReader) {
         require(spec, "host", "the service the rule is for")
         host(spec, "host", wildcard: true)
+        check(selectorOf: spec, "workloadSelector", "matchLabels")
+        check(exportToOf: spec, ownOnly: spec.has("workloadSelector"))
         if let policy = spec.child("trafficPolicy") { check(trafficPolicy: policy) }
         var names: [String: SourcePosition] = [:]
         for subset in spec.children("subsets") {
             require(subset, "name", "routes refer to the subset by it")
+            check(labelsOf: subset, "labels")
             if let name = subset.string("name"), !name.isEmpty {
+                if let problem = ObjectName.labelProblem(name) { error(subset.position("name"), "\(subset.path).name", "subset name \"\(name.prefix(64))\" \(problem)") }
                 if let first = names.updateValue(subset.position("name"), forKey: name) {
                     error(subset.position("name"), "\(subset.path).name", "subset \"\(name)\" is defined twice; first at line \(first.line)")
                 }
@@ -18,14 +22,22 @@ extension Findings {
 
     private mutating func check(trafficPolicy policy: NodeReader) {
         checkGroups(policy)
+        let groups = Schema.istio.messages["TrafficPolicy"]?.fields.map(\.name) ?? []
+        if !groups.contains(where: policy.has) { error(policy.position, policy.path, "an empty policy does nothing; one of \(groups.joined(separator: ", ")) is required") }
+        if policy.has("tunnel"), policy.has("proxyProtocol") {
+            error(policy.position("proxyProtocol"), "\(policy.path).proxyProtocol", "tunnel and proxyProtocol exclude each other; keep one", code: .oneOf)
+        }
+        if let budget = policy.child("retryBudget") { check(retryBudget: budget) }
         var ports: Set<Int64> = []
         for entry in policy.children("portLevelSettings") {
             checkGroups(entry)
+            let own = ["loadBalancer", "connectionPool", "outlierDetection", "tls"]
+            if !own.contains(where: entry.has) { error(entry.position, entry.path, "settings of a port need one of \(own.joined(separator: ", "))") }
             guard let number = entry.child("port")?.integer("number") else {
                 error(entry.position, entry.path, "port is required: {number: PORT}")
                 continue
             }
-            if !ports.insert(number).inserted { error(entry.position, entry.path, "port \(number) has settings twice") }
+            if !ports.insert(number).inserted { warn(entry.position, entry.path, "port \(number) has settings twice; the first are used") }
         }
         if let tunnel = policy.child("tunnel") {
             require(tunnel, "targetHost", "where the tunnel ends")
@@ -43,22 +55,33 @@ extension Findings {
     private mutating func checkGroups(_ policy: NodeReader) {
         if let pool = policy.child("connectionPool") { check(connectionPool: pool) }
         if let outlier = policy.child("outlierDetection") { check(outlierDetection: outlier) }
-        if let balancer = policy.child("loadBalancer") { check(loadBalancer: balancer) }
+        if let balancer = policy.child("loadBalancer") { check(loadBalancer: balancer, hasOutlierDetection: policy.has("outlierDetection")) }
         if let tls = policy.child("tls") { check(clientTLS: tls) }
     }
 
+    private mutating func check(retryBudget budget: NodeReader) {
+        if let share = budget.child("percent") { percent(share, "value") } else { percent(budget, "percent") }
+    }
+
     mutating func check(connectionPool pool: NodeReader) {
+        if !pool.has("tcp"), !pool.has("http") { error(pool.position, pool.path, "an empty pool bounds nothing; tcp or http is required") }
         if let tcp = pool.child("tcp") {
             range(tcp, "maxConnections", 0...Int64(Int32.max))
             duration(tcp, "connectTimeout", zeroAllowed: false)
             duration(tcp, "maxConnectionDuration", zeroAllowed: true)
             duration(tcp, "idleTimeout", zeroAllowed: true)
+            if let keepalive = tcp.child("tcpKeepalive") {
+                for name in ["time", "interval"] { duration(keepalive, name, zeroAllowed: false) }
+            }
         }
         if let http = pool.child("http") {
             for name in ["http1MaxPendingRequests", "http2MaxRequests", "maxRequestsPerConnection", "maxRetries", "maxConcurrentStreams"] {
                 range(http, name, 0...Int64(Int32.max))
             }
             duration(http, "idleTimeout", zeroAllowed: true)
+            if let keepalive = http.child("http2KeepAlive") {
+                for name in ["interval", "timeout"] { duration(keepalive, name, zeroAllowed: false) }
+            }
             if http.name("h2UpgradePolicy") == "UPGRADE", http.bool("useClientProtocol") == true {
                 error(http.position("useClientProtocol"), "\(http.path).useClientProtocol", "cannot be combined with h2UpgradePolicy: UPGRADE")
             }
@@ -76,19 +99,24 @@ extension Findings {
                 outlier.position("consecutiveErrors"), "\(outlier.path).consecutiveErrors",
                 "consecutiveGatewayErrors is set too and wins; remove consecutiveErrors")
         }
-        if outlier.has("consecutiveLocalOriginFailures"), outlier.bool("splitExternalLocalOriginErrors") != true {
+        if outlier.integer("consecutiveLocalOriginFailures") ?? 0 > 0, outlier.bool("splitExternalLocalOriginErrors") != true {
             error(
                 outlier.position("consecutiveLocalOriginFailures"), "\(outlier.path).consecutiveLocalOriginFailures",
                 "needs splitExternalLocalOriginErrors: true")
         }
     }
 
-    private mutating func check(loadBalancer balancer: NodeReader) {
+    private mutating func check(loadBalancer balancer: NodeReader, hasOutlierDetection: Bool) {
+        duration(balancer, "warmupDurationSecs", zeroAllowed: false)
         if let hash = balancer.child("consistentHash") {
             if !["httpHeaderName", "httpCookie", "useSourceIp", "httpQueryParameterName"].contains(where: hash.has) {
                 error(hash.position, hash.path, "one of httpHeaderName, httpCookie, useSourceIp or httpQueryParameterName is required")
             }
             if let cookie = hash.child("httpCookie") { check(cookie: cookie) }
+            if hash.integer("minimumRingSize") ?? 0 > 0, hash.has("ringHash") || hash.has("maglev") {
+                error(hash.position("minimumRingSize"), "\(hash.path).minimumRingSize", "cannot be combined with ringHash or maglev; keep ringHash: {minimumRingSize: N}")
+            }
+            if let maglev = hash.child("maglev") { check(maglev: maglev) }
         }
         if let warmup = balancer.child("warmup") {
             if !warmup.has("duration") { error(warmup.position, warmup.path, "duration is required") }
@@ -97,16 +125,26 @@ extension Findings {
                 error(warmup.position("aggression"), "\(warmup.path).aggression", "must be 1 or more")
             }
         }
-        if let locality = balancer.child("localityLbSetting") {
-            let given = ["distribute", "failover", "failoverPriority"].filter { !(locality.node($0)?.items?.isEmpty ?? true) }
-            if given.contains("distribute"), given.count > 1 {
-                error(locality.position, locality.path, "\(given.joined(separator: " and ")) exclude each other")
-            }
-            for entry in locality.children("distribute") {
-                let total = entry.entries("to").reduce(Int64(0)) { $0 &+ ($1.reader.node.scalar.flatMap(NodeReader.integer) ?? 0) }
-                if total != 100 { error(entry.position, entry.path, "the shares of \"to\" add up to \(total); they must add up to 100") }
-            }
+        if let locality = balancer.child("localityLbSetting") { check(locality: locality, hasOutlierDetection: hasOutlierDetection) }
+    }
+
+    /// Envoy's Maglev tables have a prime number of rows, fewer than 5,000,011.
+    private mutating func check(maglev: NodeReader) {
+        let size = maglev.integer("tableSize") ?? 0
+        if size > 0, size < 5_000_011, isPrime(size) { return }
+        error(maglev.position("tableSize"), "\(maglev.path).tableSize", "\(size) is not accepted; a prime number below 5000011, for example 65537", code: .outOfRange)
+    }
+
+    /// By trial: at most a thousand divisions below Envoy's bound.
+    private func isPrime(_ number: Int64) -> Bool {
+        if number < 4 { return number > 1 }
+        if number % 2 == 0 { return false }
+        var factor: Int64 = 3
+        while factor * factor <= number {
+            if number % factor == 0 { return false }
+            factor += 2
         }
+        return true
     }
 
     /// What becomes part of a `set-cookie` line must not end it.
@@ -120,18 +158,6 @@ extension Findings {
             require(attribute, "name", "for example SameSite")
             for name in ["name", "value"] where attribute.string(name).map(breaks) == true {
                 error(attribute.position(name), "\(attribute.path).\(name)", "must not contain \";\" or control characters")
-            }
-        }
-    }
-
-    private mutating func check(clientTLS tls: NodeReader) {
-        if tls.name("mode") == "MUTUAL", !tls.has("credentialName") {
-            require(tls, "clientCertificate", "mode MUTUAL needs a client certificate, or credentialName")
-            require(tls, "privateKey", "mode MUTUAL needs a private key, or credentialName")
-        }
-        if tls.name("mode") == "ISTIO_MUTUAL" {
-            for name in ["clientCertificate", "privateKey", "caCertificates", "credentialName"] where tls.has(name) {
-                error(tls.position(name), "\(tls.path).\(name)", "must not be set with mode ISTIO_MUTUAL; the mesh issues the certificates")
             }
         }
     }

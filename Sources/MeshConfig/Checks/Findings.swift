@@ -50,19 +50,27 @@ struct Findings {
         error(reader.position(name), "\(reader.path).\(name)", "\(value) is out of range; accepted: 0 to 100 (percent)", code: .outOfRange)
     }
 
-    /// Istio's rule for durations: whole milliseconds at least; 0 where it means "none".
+    /// A fault's share in percent: 0, or at least what one in a million is.
+    mutating func share(_ reader: NodeReader, _ name: String) {
+        percent(reader, name)
+        guard let value = reader.double(name), value > 0, value < 0.0001 else { return }
+        error(reader.position(name), "\(reader.path).\(name)", "\(value) is out of range; accepted: 0, or 0.0001 to 100 (percent)", code: .outOfRange)
+    }
+
+    /// Istio's rule for durations: whole milliseconds; 0 where it means "none".
     mutating func duration(_ reader: NodeReader, _ name: String, zeroAllowed: Bool) {
         guard let value = reader.nanoseconds(name), value >= 0 else { return }
         if value == 0, zeroAllowed { return }
-        guard value < 1_000_000 else { return }
+        guard value < 1_000_000 || value % 1_000_000 != 0 else { return }
         error(
             reader.position(name), "\(reader.path).\(name)",
-            "\"\(reader.string(name) ?? "")\" is too short; accepted: 1ms or more\(zeroAllowed ? ", or 0s for none" : "")", code: .badDuration)
+            "\"\(reader.string(name) ?? "")\" is \(value < 1_000_000 ? "too short" : "no whole number of milliseconds"); accepted: 1ms or more, in whole milliseconds\(zeroAllowed ? ", or 0s for none" : "")",
+            code: .badDuration)
     }
 
     mutating func host(_ reader: NodeReader, _ name: String, wildcard: Bool) {
         guard let host = reader.string(name), !host.isEmpty else { return }
-        guard IPAddress.family(host) == nil, let problem = HostName.problem(host, wildcard: wildcard) else { return }
+        guard IPAddress.family(host) == nil, let problem = HostName.hostProblem(host, wildcard: wildcard) else { return }
         error(reader.position(name), "\(reader.path).\(name)", "host \"\(host)\" \(problem)")
     }
 }

@@ -1,14 +1,15 @@
-/// Istio's rules across the fields of telemetry, mesh and security resources.
+/// Istio's rules across the fields of Telemetry and of the mesh's settings.
 extension Findings {
     mutating func check(telemetry spec: NodeReader) {
-        for tracing in spec.children("tracing") {
+        check(attachmentOf: spec)
+        let tracings = spec.children("tracing")
+        if tracings.count > 1 { warn(tracings[1].position, tracings[1].path, "tracing takes one entry; the first is used") }
+        for tracing in tracings {
             percent(tracing, "randomSamplingPercentage")
             let providers = tracing.children("providers")
-            if providers.count > 1 { error(providers[1].position, providers[1].path, "tracing takes one provider at most") }
+            if providers.count > 1 { warn(providers[1].position, providers[1].path, "tracing takes one provider; the first is used") }
             for provider in providers { require(provider, "name", "a name from extensionProviders") }
-            for (_, tag) in tracing.entries("customTags") where !["literal", "environment", "header", "formatter"].contains(where: tag.has) {
-                error(tag.position, tag.path, "one of literal, environment, header or formatter is required")
-            }
+            for (name, tag) in tracing.entries("customTags") { check(customTag: tag, name) }
         }
         for section in ["accessLogging", "metrics"] {
             for entry in spec.children(section) {
@@ -18,6 +19,9 @@ extension Findings {
         for metrics in spec.children("metrics") {
             duration(metrics, "reportingInterval", zeroAllowed: true)
             for override in metrics.children("overrides") {
+                if let match = override.child("match"), match.string("customMetric") == "" {
+                    error(match.position("customMetric"), "\(match.path).customMetric", "customMetric must not be empty; leave it out for every metric")
+                }
                 for (_, tag) in override.entries("tagOverrides") {
                     if tag.name("operation") == "REMOVE", tag.string("value")?.isEmpty == false {
                         error(tag.position("value"), "\(tag.path).value", "must not be set with operation REMOVE")
@@ -27,6 +31,13 @@ extension Findings {
                 }
             }
         }
+    }
+
+    private mutating func check(customTag tag: NodeReader, _ name: String) {
+        if name.isEmpty { error(tag.position, tag.path, "a tag needs a name") }
+        let kinds = [("literal", "value"), ("environment", "name"), ("header", "name"), ("formatter", "value")]
+        if !kinds.contains(where: { tag.has($0.0) }) { error(tag.position, tag.path, "one of literal, environment, header or formatter is required") }
+        for (kind, field) in kinds { if let source = tag.child(kind) { require(source, field, "of the tag") } }
     }
 
     mutating func check(meshConfig mesh: NodeReader) {
@@ -53,6 +64,7 @@ extension Findings {
                 error(zipkin.position("address"), "\(zipkin.path).address", "\"\(address)\" is not HOST:PORT")
             }
         }
+        if let locality = mesh.child("localityLbSetting") { check(locality: locality, hasOutlierDetection: true) }
         for name in ["proxyListenPort", "proxyHttpPort", "proxyInboundListenPort"] { range(mesh, name, 0...65535) }
         for name in ["connectTimeout", "protocolDetectionTimeout"] { duration(mesh, name, zeroAllowed: true) }
         if let domain = mesh.string("trustDomain"), let problem = HostName.problem(domain, wildcard: false) {
@@ -103,105 +115,5 @@ extension Findings {
         if host.hasPrefix("["), host.hasSuffix("]") { return IPAddress.family(String(host.dropFirst().dropLast())) == .v6 }
         // Istio's charts leave variables such as $(HOST_IP) in addresses.
         return host.hasPrefix("$(") || HostName.problem(host, wildcard: false) == nil
-    }
-
-    mutating func check(peerAuthentication spec: NodeReader) {
-        guard spec.has("portLevelMtls") else { return }
-        if spec.child("selector")?.stringMap("matchLabels").isEmpty ?? true {
-            error(spec.position("portLevelMtls"), "spec.portLevelMtls", "portLevelMtls needs a selector")
-        }
-        if spec.entries("portLevelMtls").isEmpty { error(spec.position("portLevelMtls"), "spec.portLevelMtls", "portLevelMtls must not be empty") }
-    }
-
-    mutating func check(authorizationPolicy spec: NodeReader) {
-        let isCustom = spec.name("action") == "CUSTOM"
-        if isCustom, spec.child("provider")?.string("name")?.isEmpty ?? true {
-            error(spec.position("action"), "spec.provider", "action CUSTOM needs provider: {name: NAME}")
-        }
-        if !isCustom, spec.has("provider") { error(spec.position("provider"), "spec.provider", "provider needs action: CUSTOM") }
-        for rule in spec.children("rules") {
-            for from in rule.children("from") where from.child("source")?.node.pairs?.isEmpty ?? true {
-                error(from.position, from.path, "source is required and must have a field")
-            }
-            for to in rule.children("to") where to.child("operation")?.node.pairs?.isEmpty ?? true {
-                error(to.position, to.path, "operation is required and must have a field")
-            }
-            for source in rule.children("from").compactMap({ $0.child("source") }) {
-                for name in ["ipBlocks", "notIpBlocks", "remoteIpBlocks", "notRemoteIpBlocks"] {
-                    for (text, position, path) in source.positionedStrings(name) where IPAddress.family(text) == nil && !IPAddress.isPrefix(text) {
-                        error(position, path, "\"\(text)\" is neither an IP address nor a CIDR prefix")
-                    }
-                }
-                if source.has("serviceAccounts"), source.has("principals") || source.has("namespaces") {
-                    error(source.position("serviceAccounts"), "\(source.path).serviceAccounts", "serviceAccounts cannot be combined with principals or namespaces")
-                }
-            }
-            for operation in rule.children("to").compactMap({ $0.child("operation") }) {
-                for (text, position, path) in operation.positionedStrings("ports") where UInt16(text).map({ $0 > 0 }) != true {
-                    error(position, path, "\"\(text)\" is not a port number, \"1\" to \"65535\"")
-                }
-            }
-            for condition in rule.children("when") {
-                require(condition, "key", "for example request.headers[x-token]")
-                if condition.strings("values").isEmpty, condition.strings("notValues").isEmpty {
-                    error(condition.position, condition.path, "values or notValues is required")
-                }
-            }
-        }
-    }
-
-    mutating func check(requestAuthentication spec: NodeReader) {
-        for rule in spec.children("jwtRules") {
-            require(rule, "issuer", "the iss claim of the tokens")
-            if rule.has("jwks"), rule.has("jwksUri") { error(rule.position("jwks"), "\(rule.path).jwks", "jwks and jwksUri exclude each other; keep one") }
-            if let uri = rule.string("jwksUri"), !uri.hasPrefix("https://"), !uri.hasPrefix("http://") {
-                error(rule.position("jwksUri"), "\(rule.path).jwksUri", "\"\(uri)\" must begin with https:// or http://")
-            }
-            duration(rule, "timeout", zeroAllowed: false)
-        }
-    }
-
-    mutating func check(gateway spec: NodeReader) {
-        if spec.isEmptyList("servers") { error(spec.position, "spec.servers", "servers is required: list at least one") }
-        for server in spec.children("servers") {
-            if server.isEmptyList("hosts") { error(server.position, "\(server.path).hosts", "hosts is required: list at least one") }
-            guard let port = server.child("port") else {
-                error(server.position, server.path, "port is required: {number, name, protocol}")
-                continue
-            }
-            if let bind = server.string("bind"), bind.hasPrefix(UnixAddress.prefix) {
-                if let problem = UnixAddress.problem(bind) { error(server.position("bind"), "\(server.path).bind", problem) }
-                check(numberOfSocket: port)
-            } else {
-                if !port.has("number") { error(port.position, port.path, "number is required: 1 to 65535") }
-                range(port, "number", 1...65535)
-            }
-            check(protocolOf: port)
-            for (text, position, path) in server.positionedStrings("hosts") {
-                guard let scope = Gateway.HostScope(text: text) else {
-                    error(position, path, "\"\(text)\" is neither HOST nor NAMESPACE/HOST")
-                    continue
-                }
-                if let problem = HostName.problem(scope.host, wildcard: true) { error(position, path, "host \"\(scope.host)\" \(problem)") }
-            }
-            check(gatewayTLS: server, port)
-        }
-    }
-
-    /// What `tls` of a Gateway's server must have and what of it has no effect yet.
-    private mutating func check(gatewayTLS server: NodeReader, _ port: NodeReader) {
-        let spoken = (port.string("protocol") ?? "").uppercased()
-        let needsTLS = spoken == "HTTPS" || spoken == "TLS"
-        guard let tls = server.child("tls") else {
-            if needsTLS { error(server.position, "\(server.path).tls", "tls is required for protocol \(spoken); for example {mode: PASSTHROUGH}") }
-            return
-        }
-        if !needsTLS, tls.has("mode") {
-            warn(tls.position("mode"), "\(tls.path).mode", "has no effect on a port of protocol \(spoken.isEmpty ? "HTTP" : spoken), which is not TLS")
-        } else if needsTLS, tls.name("mode") ?? "PASSTHROUGH" != "PASSTHROUGH" {
-            add(
-                .notice, .notYetInEffect, tls.position("mode"), "\(tls.path).mode",
-                "TLS of a gateway's own is accepted, not yet in effect: nothing listens on this port. PASSTHROUGH is in effect.")
-        }
     }
 }

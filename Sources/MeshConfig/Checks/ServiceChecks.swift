@@ -3,9 +3,11 @@ extension Findings {
     mutating func check(serviceEntry spec: NodeReader) {
         let resolution = spec.name("resolution") ?? "NONE"
         let endpoints = spec.children("endpoints")
-        let hasSelector = !(spec.child("workloadSelector")?.stringMap("labels").isEmpty ?? true)
         checkEntryHosts(spec, resolution, hasEndpoints: !endpoints.isEmpty)
+        check(selectorOf: spec, "workloadSelector", "labels")
+        check(exportToOf: spec, nobody: true)
         let ports = checkPorts(spec)
+        checkTellingApart(spec, resolution)
         for (address, position, path) in spec.positionedStrings("addresses") {
             let isPrefix = IPAddress.isPrefix(address)
             if IPAddress.family(address) == nil, !isPrefix {
@@ -17,7 +19,7 @@ extension Findings {
         if spec.has("workloadSelector"), !endpoints.isEmpty {
             error(spec.position("workloadSelector"), "spec.workloadSelector", "workloadSelector and endpoints exclude each other; keep one")
         }
-        checkResolution(spec, resolution, endpoints.count, hasSelector)
+        checkResolution(spec, resolution, endpoints.count)
         checkSockets(spec, endpoints)
         for endpoint in endpoints {
             check(endpoint: endpoint, resolution: resolution)
@@ -36,10 +38,31 @@ extension Findings {
         for (host, position, path) in hosts {
             if host == "*" {
                 error(position, path, "host \"*\" is not accepted; write a name or *.example.com")
-            } else if let problem = HostName.problem(host, wildcard: true) {
+            } else if let problem = HostName.hostProblem(host, wildcard: true) {
                 error(position, path, "host \"\(host)\" \(problem)")
             } else if host.hasPrefix("*"), resolution.hasPrefix("DNS"), !hasEndpoints {
                 error(position, path, "a wildcard cannot be looked up with resolution \(resolution); use NONE, or list endpoints")
+            } else if HostName.isPartialWildcard(host) {
+                warn(position, path, "\"\(host)\": a wildcard is best the whole first label, *.example.com")
+            }
+        }
+    }
+
+    /// Hosts of one entry that connections must be told apart by: a request names its host, plain TCP does not (Istio refuses it, too).
+    private mutating func checkTellingApart(_ spec: NodeReader, _ resolution: String) {
+        let hosts = spec.strings("hosts")
+        var isTold = false
+        let isNamed: Set<String> = ["HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTP_PROXY", "HTTPS", "TLS"]
+        for port in spec.children("ports") {
+            let spoken = (port.string("protocol") ?? "").uppercased()
+            if port.has("targetPort"), resolution == "NONE" {
+                warn(port.position("targetPort"), "\(port.path).targetPort", "has no effect with resolution NONE, which goes where the caller dialled")
+            }
+            if hosts.count > 1, resolution != "NONE", !isNamed.contains(spoken), !isTold {
+                isTold = true
+                error(
+                    port.position, port.path,
+                    "connections of \(spoken.isEmpty ? "a port without protocol" : "protocol \(spoken)") name no host, so \(hosts.count) hosts cannot be told apart; write an entry for each")
             }
         }
     }
@@ -54,6 +77,7 @@ extension Findings {
             if !port.has("number") { error(port.position, port.path, "number is required: 1 to 65535") }
             require(port, "name", "for example http")
             check(protocolOf: port)
+            check(portNameOf: port)
             if let name = port.string("name"), !name.isEmpty, !names.insert(name).inserted {
                 error(port.position("name"), "\(port.path).name", "port name \"\(name)\" is used twice")
             }
@@ -77,7 +101,7 @@ extension Findings {
         error(port.position("protocol"), "\(port.path).protocol", text, code: .unknownEnumValue)
     }
 
-    private mutating func checkResolution(_ spec: NodeReader, _ resolution: String, _ endpoints: Int, _ hasSelector: Bool) {
+    private mutating func checkResolution(_ spec: NodeReader, _ resolution: String, _ endpoints: Int) {
         switch resolution {
         case "NONE":
             if endpoints > 0 {
@@ -85,6 +109,9 @@ extension Findings {
                     spec.position("endpoints"), "spec.endpoints",
                     "resolution NONE sends to the address the caller dialled, so endpoints cannot be given; write resolution: STATIC (addresses) or DNS (names)"
                 )
+            }
+            if spec.has("workloadSelector") {
+                warn(spec.position("workloadSelector"), "spec.workloadSelector", "has no effect with resolution NONE; write resolution: STATIC")
             }
             let needsAddress = spec.children("ports").contains {
                 ["TCP", ""].contains(($0.string("protocol") ?? "").uppercased())
@@ -95,11 +122,14 @@ extension Findings {
                     code: .addressesRequired)
             }
         case "STATIC":
-            if endpoints == 0, !hasSelector {
-                error(spec.position("resolution"), "spec.resolution", "resolution STATIC needs endpoints or a workloadSelector")
+            if endpoints == 0, !spec.has("workloadSelector") {
+                warn(spec.position("resolution"), "spec.resolution", "resolution STATIC without endpoints or a workloadSelector sends nowhere")
             }
-        case "DNS_ROUND_ROBIN":
-            if endpoints > 1 {
+        case "DNS", "DNS_ROUND_ROBIN":
+            if spec.has("workloadSelector") {
+                warn(spec.position("workloadSelector"), "spec.workloadSelector", "goes with resolution STATIC; the workloads' own addresses are used all the same")
+            }
+            if resolution == "DNS_ROUND_ROBIN", endpoints > 1 {
                 error(spec.position("endpoints"), "spec.endpoints", "resolution DNS_ROUND_ROBIN takes one endpoint at most; use DNS for several")
             }
         default: break
@@ -119,13 +149,14 @@ extension Findings {
         let address = endpoint.string("address") ?? ""
         let position = endpoint.position("address")
         let path = "\(endpoint.path).address"
-        for (name, entry) in endpoint.entries("ports") {
-            if let number = entry.node.scalar.flatMap(NodeReader.integer), !(1...65535).contains(number) {
-                error(entry.position, entry.path, "port \"\(name)\" is \(number); accepted: 1 to 65535", code: .outOfRange)
-            }
-        }
+        check(portsOf: endpoint)
+        check(labelsOf: endpoint, "labels")
         if address.isEmpty {
-            if !endpoint.has("network") { error(position, path, "address is required: an IP address, a DNS name or unix:///path") }
+            guard endpoint.has("network") else {
+                error(position, path, "address is required: an IP address, a DNS name or unix:///path")
+                return
+            }
+            warn(position, path, "without an address the endpoint of network \"\(endpoint.string("network")?.prefix(64) ?? "")\" gets no traffic")
             return
         }
         if address.hasPrefix(UnixAddress.prefix) {
@@ -137,14 +168,25 @@ extension Findings {
         if IPAddress.family(address) != nil { return }
         if resolution == "STATIC" {
             error(position, path, "resolution STATIC needs an IP address, got \"\(address)\"; write resolution: DNS to look names up")
-        } else if let problem = HostName.problem(address, wildcard: false) {
+        } else if let problem = HostName.hostProblem(address, wildcard: false) {
             error(position, path, "address \"\(address)\" \(problem)")
+        }
+    }
+
+    /// `ports` of an endpoint: names of service ports and numbers.
+    mutating func check(portsOf endpoint: NodeReader) {
+        for (name, entry) in endpoint.entries("ports") {
+            if let problem = ObjectName.labelProblem(name) { error(entry.position, entry.path, "port name \"\(name.prefix(64))\" \(problem)") }
+            if let number = entry.node.scalar.flatMap(NodeReader.integer), !(1...65535).contains(number) {
+                error(entry.position, entry.path, "port \"\(name)\" is \(number); accepted: 1 to 65535", code: .outOfRange)
+            }
         }
     }
 
     mutating func check(workloadEntry spec: NodeReader) { check(endpoint: spec, resolution: "") }
 
     mutating func check(sidecar spec: NodeReader) {
+        check(listenersOf: spec)
         var ports: Set<Int64> = []
         for listener in spec.children("ingress") {
             guard let port = listener.child("port"), let number = port.integer("number") else {
@@ -160,7 +202,7 @@ extension Findings {
             } else if let text = listener.string("defaultEndpoint"), Sidecar.LocalEndpoint(text: text) == nil {
                 error(
                     listener.position("defaultEndpoint"), "\(listener.path).defaultEndpoint",
-                    "\"\(text)\" is not accepted; one of 127.0.0.1:PORT, 0.0.0.0:PORT, [::1]:PORT, [::]:PORT, unix:///path")
+                    "\"\(text)\" is not accepted; one of 127.0.0.1:PORT, :PORT, 0.0.0.0:PORT, [::1]:PORT, [::]:PORT, unix:///path")
             }
             if let pool = listener.child("connectionPool") { check(connectionPool: pool) }
         }
@@ -216,7 +258,8 @@ extension Findings {
         error(port.position("number"), "\(port.path).number", "\(number) with a Unix socket as bind, which has no port: write 0", code: .outOfRange)
     }
 
-    private mutating func check(bindOf listener: NodeReader, unixAllowed: Bool) {
+    /// The address that a listener or server opens its port at.
+    mutating func check(bindOf listener: NodeReader, unixAllowed: Bool) {
         guard let bind = listener.string("bind"), !bind.isEmpty else { return }
         if unixAllowed, bind.hasPrefix(UnixAddress.prefix) {
             if let problem = UnixAddress.problem(bind) { error(listener.position("bind"), "\(listener.path).bind", problem) }

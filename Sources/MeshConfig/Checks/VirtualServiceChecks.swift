@@ -2,6 +2,8 @@
 extension Findings {
     mutating func check(virtualService spec: NodeReader) {
         checkHosts(spec)
+        check(exportToOf: spec)
+        let isMesh = spec.strings("gateways").isEmpty || spec.strings("gateways").contains("mesh")
         let http = spec.children("http")
         if spec.isEmptyList("http"), spec.isEmptyList("tcp"), spec.isEmptyList("tls") {
             error(spec.position, "spec", "nothing is routed: one of http, tcp or tls is required")
@@ -16,20 +18,9 @@ extension Findings {
                 // A delegate's own rules have conditions: what none of them takes goes on to the next.
                 catchAll = index
             }
-            check(route: route)
+            check(route: route, isMesh: isMesh)
         }
-        for kind in ["tcp", "tls"] {
-            for route in spec.children(kind) {
-                if route.isEmptyList("route") { error(route.position, route.path, "route is required: list at least one destination") }
-                checkDestinations(route)
-                for match in route.children("match") {
-                    range(match, "port", 1...65535)
-                    if kind == "tls", match.strings("sniHosts").isEmpty {
-                        error(match.position, match.path, "sniHosts is required: list at least one server name")
-                    }
-                }
-            }
-        }
+        check(l4RoutesOf: spec)
     }
 
     private mutating func checkHosts(_ spec: NodeReader) {
@@ -39,21 +30,32 @@ extension Findings {
         if spec.isEmptyList("hosts"), !gateways.isEmpty {
             error(spec.position("hosts"), "spec.hosts", "hosts is required: list at least one. (A delegate has neither hosts nor gateways.)")
         }
-        var seen: Set<String> = []
+        if spec.isEmptyList("hosts") {
+            for kind in ["tcp", "tls"] where !spec.isEmptyList(kind) {
+                error(spec.position(kind), "spec.\(kind)", "a delegate (no hosts) has http rules only")
+            }
+        }
+        check(gatewaysOf: spec)
+        var seen = HostSet()
         for (host, position, path) in hosts {
-            if !seen.insert(host.lowercased()).inserted { error(position, path, "host \"\(host)\" is listed twice") }
             if host == "*", gateways.isEmpty || gateways.contains("mesh") {
                 error(position, path, "host \"*\" is not accepted for the gateway \"mesh\"; write the hosts, or *.example.com")
-            } else if IPAddress.family(host) == nil, !IPAddress.isPrefix(host), let problem = HostName.problem(host, wildcard: true) {
+            } else if IPAddress.family(host) == nil, let problem = HostName.hostProblem(host, wildcard: true) {
                 error(position, path, "host \"\(host)\" \(problem)")
+            } else {
+                let name = host.lowercased()
+                if seen.overlaps(name) { error(position, path, "host \"\(host)\" is listed twice, or under a wildcard that is listed too; keep one") }
+                seen.insert(name)
             }
         }
     }
 
-    private mutating func check(route: NodeReader) {
+    private mutating func check(route: NodeReader, isMesh: Bool) {
         checkAction(route)
         checkDestinations(route)
-        for match in route.children("match") { check(match: match) }
+        for match in route.children("match") { check(match: match, isMesh: isMesh) }
+        let rewrite = route.child("rewrite")
+        if let headers = route.child("headers") { check(headerOperations: headers, rewrite: rewrite) }
         duration(route, "timeout", zeroAllowed: true)
         if let retries = route.child("retries") { check(retries: retries) }
         if let fault = route.child("fault") { check(fault: fault) }
@@ -66,16 +68,20 @@ extension Findings {
                 error(body.position("bytes"), "\(body.path).bytes", "not base64")
             }
         }
-        if let rewrite = route.child("rewrite"), !rewrite.has("uri"), !rewrite.has("authority"), !rewrite.has("uriRegexRewrite") {
-            error(rewrite.position, rewrite.path, "one of uri, authority, uriRegexRewrite is required")
-        }
+        if let rewrite { check(rewrite: rewrite) }
         if let delegate = route.child("delegate") { require(delegate, "name", "the VirtualService that takes over") }
-        if let cors = route.child("corsPolicy") {
-            duration(cors, "maxAge", zeroAllowed: true)
-            if cors.has("allowOrigin"), cors.has("allowOrigins") {
-                error(cors.position("allowOrigin"), "\(cors.path).allowOrigin", "allowOrigin and allowOrigins exclude each other; keep allowOrigins")
-            }
+        if let cors = route.child("corsPolicy") { check(corsPolicy: cors) }
+    }
+
+    private mutating func check(rewrite: NodeReader) {
+        let given = ["uri", "authority", "uriRegexRewrite"].filter { name in name == "uriRegexRewrite" ? rewrite.has(name) : rewrite.string(name)?.isEmpty == false }
+        if given.isEmpty { error(rewrite.position, rewrite.path, "one of uri, authority, uriRegexRewrite is required") }
+        guard let regex = rewrite.child("uriRegexRewrite") else { return }
+        if given.contains("uri") {
+            error(rewrite.position("uriRegexRewrite"), "\(rewrite.path).uriRegexRewrite", "uri and uriRegexRewrite exclude each other; keep one", code: .oneOf)
         }
+        require(regex, "match", "the RE2 expression for the part that is replaced")
+        require(regex, "rewrite", "what it is replaced by")
     }
 
     private mutating func checkAction(_ route: NodeReader) {
@@ -87,15 +93,21 @@ extension Findings {
         } else if actions.count > 1 {
             error(route.position(actions[1]), "\(route.path).\(actions[1])", "\(actions.joined(separator: " and ")) exclude each other; keep one")
         }
-        guard actions.first == "redirect" || actions.first == "directResponse" else { return }
-        for name in ["rewrite", "retries", "fault", "mirror", "mirrors"] where route.has(name) {
-            if name == "fault" && actions.first == "directResponse" { continue }
-            error(route.position(name), "\(route.path).\(name)", "\(name) cannot be combined with \(actions[0])")
+        guard let action = actions.first, action == "redirect" || action == "directResponse" else { return }
+        if route.has("rewrite") { error(route.position("rewrite"), "\(route.path).rewrite", "rewrite cannot be combined with \(action)") }
+        if route.has("fault"), action == "redirect" {
+            error(route.position("fault"), "\(route.path).fault", "fault cannot be combined with redirect")
+        } else if route.has("fault") {
+            // Istio refuses it; here a fault comes before everything else, which is what the two together say.
+            warn(route.position("fault"), "\(route.path).fault", "Istio refuses a fault beside directResponse; here the fault comes first")
+        }
+        for name in ["retries", "mirror", "mirrors"] where route.has(name) {
+            warn(route.position(name), "\(route.path).\(name)", "\(name) has no effect with \(action): nothing is sent upstream")
         }
     }
 
     /// Weights need not add up to 100: they are shares of their sum.
-    private mutating func checkDestinations(_ route: NodeReader) {
+    mutating func checkDestinations(_ route: NodeReader) {
         let destinations = route.children("route")
         var total: Int64 = 0
         for destination in destinations {
@@ -104,6 +116,7 @@ extension Findings {
                 error(destination.position("weight"), "\(destination.path).weight", "a weight must not be negative, got \(weight)", code: .outOfRange)
             }
             total += max(0, min(weight, Int64(Int32.max)))
+            if let headers = destination.child("headers") { check(headerOperations: headers) }
             guard let target = destination.child("destination") else {
                 error(destination.position, destination.path, "destination is required: {host: NAME}")
                 continue
@@ -122,32 +135,37 @@ extension Findings {
 
     private mutating func check(destination: NodeReader) {
         require(destination, "host", "the service to send to")
-        host(destination, "host", wildcard: false)
+        // A wildcard is a service by that name (`*.wikipedia.org`), which goes where the request was addressed.
+        if destination.string("host") == "*" {
+            error(destination.position("host"), "\(destination.path).host", "host \"*\" is no service; write its name, or *.example.com as the ServiceEntry does")
+        } else {
+            host(destination, "host", wildcard: true)
+        }
+        if let subset = destination.string("subset"), !subset.isEmpty, let problem = ObjectName.labelProblem(subset) {
+            error(destination.position("subset"), "\(destination.path).subset", "subset \"\(subset.prefix(64))\" \(problem)")
+        }
         if let port = destination.child("port"), !port.has("number") {
             error(port.position, port.path, "number is required: 1 to 65535")
         }
     }
 
-    private mutating func check(match: NodeReader) {
+    private mutating func check(match: NodeReader, isMesh: Bool) {
+        // An empty matcher asks for nothing, and an empty uri prefix begins every path.
         for name in ["uri", "scheme", "method", "authority"] {
-            guard let value = match.child(name) else { continue }
-            let operands = ["exact", "prefix", "regex"].filter(value.has)
-            if operands.isEmpty, value.node.pairs?.isEmpty ?? true {
-                error(value.position, value.path, "one of exact, prefix or regex is required")
-            }
-            checkOperands(value)
+            if let value = match.child(name) { checkOperands(value, emptyPrefix: name == "uri") }
         }
+        check(matchedHeaders: match, isMesh: isMesh)
+        check(labelsOf: match, "sourceLabels")
+        check(sourceNamespaceOf: match)
+        check(gatewaysOf: match)
         for name in ["headers", "withoutHeaders"] {
-            for (key, value) in match.entries(name) {
-                if let problem = headerNameProblem(key) { error(value.position, value.path, "header name \"\(key)\" \(problem)") }
-                checkOperands(value)
-            }
+            for (_, value) in match.entries(name) { checkOperands(value) }
         }
         for (key, value) in match.entries("queryParams") {
             if key.isEmpty { error(value.position, value.path, "a query parameter needs a name") }
             checkOperands(value)
         }
-        range(match, "port", 1...65535)
+        range(match, "port", 0...65535)
         if match.bool("ignoreUriCase") == true, match.child("uri")?.has("regex") == true {
             warn(
                 match.position("ignoreUriCase"), "\(match.path).ignoreUriCase",
@@ -155,27 +173,14 @@ extension Findings {
         }
     }
 
-    private mutating func checkOperands(_ value: NodeReader) {
+    private mutating func checkOperands(_ value: NodeReader, emptyPrefix: Bool = false) {
         if value.node.scalar != nil, !value.node.isNull { return }
-        for operand in ["prefix", "regex"] where value.string(operand) == "" {
+        for operand in emptyPrefix ? ["regex"] : ["prefix", "regex"] where value.string(operand) == "" {
             error(value.position(operand), "\(value.path).\(operand)", "\(operand) must not be empty; leave the matcher empty ({}) to require presence")
         }
         if let regex = value.string("regex"), regex.utf8.count > 1024 {
             error(value.position("regex"), "\(value.path).regex", "the regex has \(regex.utf8.count) bytes; at most 1024 are accepted")
         }
-    }
-
-    private func headerNameProblem(_ name: String) -> String? {
-        if name.isEmpty { return "is empty" }
-        var bytes = Array(name.utf8)
-        if bytes.first == UInt8(ascii: ":") {
-            return [":authority", ":method", ":path", ":scheme"].contains(name) ? nil : "is not a header; match uri, method, scheme or authority"
-        }
-        let extra = Array("!#$%&'*+-.^_`|~".utf8)
-        bytes.removeAll {
-            (0x30...0x39).contains($0) || (0x41...0x5a).contains($0) || (0x61...0x7a).contains($0) || extra.contains($0)
-        }
-        return bytes.isEmpty ? nil : "has characters that header names cannot have (RFC 9110 section 5.1)"
     }
 
     private static let retryConditions: Set<String> = [
@@ -188,8 +193,11 @@ extension Findings {
         range(retries, "attempts", 0...Int64(Int32.max))
         duration(retries, "perTryTimeout", zeroAllowed: true)
         duration(retries, "backoff", zeroAllowed: true)
-        if retries.integer("attempts") == 0, retries.has("perTryTimeout") || retries.has("retryOn") {
-            warn(retries.position("attempts"), "\(retries.path).attempts", "attempts: 0 turns retries off, so the other fields have no effect")
+        let others = ["perTryTimeout", "retryOn", "retryRemoteLocalities"].filter(retries.has)
+        if retries.integer("attempts") ?? 0 == 0, !others.isEmpty {
+            error(
+                retries.position("attempts"), "\(retries.path).attempts",
+                "attempts \(retries.has("attempts") ? "0" : "is absent, which is 0: it") turns retries off, so \(others.joined(separator: " and ")) would have no effect. Write attempts: 2, or delete the others.")
         }
         for condition in (retries.string("retryOn") ?? "").split(separator: ",") {
             let name = condition.filter { !$0.isWhitespace }
@@ -203,20 +211,20 @@ extension Findings {
 
     private mutating func check(fault: NodeReader) {
         if let delay = fault.child("delay") {
-            if !delay.has("fixedDelay"), !delay.has("exponentialDelay") { error(delay.position, delay.path, "fixedDelay is required") }
+            if !delay.has("fixedDelay"), !delay.has("exponentialDelay") { warn(delay.position, delay.path, "without fixedDelay nothing is delayed") }
             duration(delay, "fixedDelay", zeroAllowed: false)
             range(delay, "percent", 0...100)
-            if let percentage = delay.child("percentage") { percent(percentage, "value") }
+            if let percentage = delay.child("percentage") { share(percentage, "value") }
         }
         if let abort = fault.child("abort") {
             if !abort.has("httpStatus"), !abort.has("grpcStatus"), !abort.has("http2Error") {
-                error(abort.position, abort.path, "httpStatus or grpcStatus is required")
+                warn(abort.position, abort.path, "without httpStatus or grpcStatus nothing is aborted")
             }
             if abort.has("http2Error") {
                 error(abort.position("http2Error"), "\(abort.path).http2Error", "Istio refuses HTTP/2 errors as faults too; write httpStatus or grpcStatus")
             }
             range(abort, "httpStatus", 200...599)
-            if let percentage = abort.child("percentage") { percent(percentage, "value") }
+            if let percentage = abort.child("percentage") { share(percentage, "value") }
         }
         if !fault.has("delay"), !fault.has("abort") { error(fault.position, fault.path, "delay or abort is required") }
     }
@@ -239,12 +247,13 @@ extension Findings {
     }
 
     private mutating func check(redirect: NodeReader) {
-        if let code = redirect.integer("redirectCode"), ![301, 302, 303, 307, 308].contains(code) {
+        // 0 is how protobuf says absent.
+        if let code = redirect.integer("redirectCode"), ![0, 301, 302, 303, 307, 308].contains(code) {
             error(
                 redirect.position("redirectCode"), "\(redirect.path).redirectCode", "\(code) is not accepted; one of 301, 302, 303, 307, 308",
                 code: .outOfRange)
         }
-        range(redirect, "port", 1...65535)
+        range(redirect, "port", 0...65535)
         if let scheme = redirect.string("scheme"), scheme != "http", scheme != "https" {
             error(redirect.position("scheme"), "\(redirect.path).scheme", "\"\(scheme)\" is not accepted; http or https")
         }

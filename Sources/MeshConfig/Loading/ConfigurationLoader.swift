@@ -6,6 +6,8 @@ struct ConfigurationLoader {
     private var seen: [ResourceID: SourcePosition] = [:]
     private var files = 0
     private var bytes = 0
+    /// Of the file being read.
+    private var ignored = IgnoredKinds()
     private let keepsSources: Bool
     /// Everything read, as written; empty unless asked for.
     private(set) var sources: [SourceFile] = []
@@ -62,7 +64,11 @@ struct ConfigurationLoader {
         }
         diagnostics.countOmitted(.error, loader.omittedProblems)
         var count = 0
+        ignored = IgnoredKinds()
         for document in documents { take(document, file: name, count: &count) }
+        if let first = ignored.first {
+            report(.notice, .ignoredKind, name, line: first.position.line, column: first.position.column, resource: first.only, ignored.message)
+        }
     }
 
     mutating func finish() -> (MeshConfiguration, DiagnosticList) {
@@ -138,10 +144,16 @@ struct ConfigurationLoader {
         if let node = reader.node("spec") {
             var validator = SchemaValidator(resource: id, file: file)
             validator.validate(spec: node, message: known.message)
-            let isMapped = kind == "EnvoyFilter" && RateLimit.isWhollyMapped(envoyFilter: NodeReader(node: node, file: file, path: "spec"))
-            found += validator.findings.items.filter { !(isMapped && $0.code == DiagnosticCode.notYetInEffect.rawValue) }
-            count(validator.findings)
             spec = NodeReader(node: node, file: file, path: "spec")
+            let unread = kind == "EnvoyFilter" ? RateLimit.unread(ofEnvoyFilter: spec) : nil
+            found += validator.findings.items.filter { unread == nil || $0.code != DiagnosticCode.notYetInEffect.rawValue }
+            count(validator.findings)
+            for (field, position) in unread?.prefix(Findings.kept) ?? [] {
+                found.append(
+                    Diagnostic(
+                        severity: .notice, code: DiagnosticCode.notYetInEffect.rawValue, position: position, resource: id, field: field,
+                        message: "accepted, not yet in effect; the rest of this EnvoyFilter acts as a rate limit"))
+            }
         } else {
             spec = NodeReader(node: YAMLNode(content: .mapping([]), line: at.line, column: at.column), file: file, path: "spec")
         }
@@ -191,10 +203,7 @@ struct ConfigurationLoader {
                 .error, .unknownVersion, at.file, line: versionAt.line, column: versionAt.column, resource: id,
                 "apiVersion \"\(version.prefix(64))\" is not accepted for \(shown); one of \(home.versions.map { "\(home.group)/\($0)" }.joined(separator: ", "))")
         } else {
-            report(
-                .notice, .ignoredKind, at.file, line: at.line, column: at.column, resource: id,
-                "ignored: \(shown) (\(version.prefix(64))) is not an Istio resource. Services and workloads are described by ServiceEntry and WorkloadEntry."
-            )
+            ignored.add(kind: shown, group: String(group.prefix(64)), id: id, at: at)
         }
     }
 
@@ -229,11 +238,29 @@ struct ConfigurationLoader {
                 findings.error(position, "metadata.\(name)", "\(name) \"\(text.prefix(64))\" \(problem)")
             }
         }
+        checkDryRun(reader, metadata, &findings)
         for name in ["labels", "annotations"] {
             for (key, value) in metadata.entries(name) where value.node.scalar?.value != .string && !value.node.isNull {
                 let hint = value.node.scalar.map { ". Quote it: \"\($0.shortened)\"." } ?? ""
                 findings.error(value.position, "metadata.\(name)[\(key)]", "expected a string, got \(value.node.described)\(hint)", code: .wrongType)
             }
+        }
+    }
+
+    /// Istio's annotation for an AuthorizationPolicy that only reports; elsewhere it would be taken for one that does, so Istio refuses it.
+    private func checkDryRun(_ reader: NodeReader, _ metadata: NodeReader, _ findings: inout Findings) {
+        let name = "istio.io/dry-run"
+        guard let annotations = metadata.child("annotations"), let value = annotations.string(name) else { return }
+        let position = annotations.position(name)
+        guard reader.string("kind") == "AuthorizationPolicy" else {
+            if reader.string("apiVersion")?.contains("istio.io/") == true { findings.error(position, "metadata.annotations[\(name)]", "only an AuthorizationPolicy can be tried out so; delete the annotation") }
+            return
+        }
+        let action = reader.child("spec")?.name("action") ?? "ALLOW"
+        if action != "ALLOW", action != "DENY" {
+            findings.error(position, "metadata.annotations[\(name)]", "goes with action ALLOW or DENY, not \(action.prefix(64))")
+        } else if !["1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"].contains(value) {
+            findings.error(position, "metadata.annotations[\(name)]", "\"\(value.prefix(64))\" is not accepted; \"true\" or \"false\"")
         }
     }
 
@@ -253,6 +280,13 @@ struct ConfigurationLoader {
         case "RequestAuthentication": findings.check(requestAuthentication: spec)
         case "Gateway": findings.check(gateway: spec)
         case "UpstreamPolicy": findings.check(upstreamPolicy: spec)
+        case "WorkloadGroup": findings.check(workloadGroup: spec)
+        case "EnvoyFilter": findings.check(envoyFilter: spec)
+        case "WasmPlugin": findings.check(wasmPlugin: spec)
+        case "TrafficExtension": findings.check(trafficExtension: spec)
+        case "ProxyConfig":
+            findings.check(selectorOf: spec, "selector", "matchLabels")
+            findings.range(spec, "concurrency", 0...Int64(Int32.max))
         default: break
         }
         return findings
@@ -278,10 +312,6 @@ struct ConfigurationLoader {
         case "EnvoyFilter":
             let limits = RateLimit.limits(ofEnvoyFilter: spec, id: id, position: place)
             configuration.rateLimits += limits
-            guard !limits.isEmpty else { return }
-            report(
-                .notice, .notYetInEffect, place.file, line: place.line, column: place.column, resource: id,
-                "acts as a rate limit by its token_bucket, filter_enabled, filter_enforced and response_headers_to_add; descriptors and status are not yet in effect")
             for text in limits.flatMap(\.silences) {
                 report(.warning, .schemaWarning, place.file, line: place.line, column: place.column, resource: id, text)
             }

@@ -50,6 +50,11 @@ struct NodeReader {
         }
     }
 
+    /// The fields in the file's order, without those that are null or an empty list.
+    var written: [(name: String, node: YAMLNode)] {
+        (node.pairs ?? []).compactMap { $0.value.isNull || $0.value.items?.isEmpty == true ? nil : (FieldName.canonical($0.key), $0.value) }
+    }
+
     func node(_ name: String) -> YAMLNode? { fields[name] }
 
     func string(_ name: String) -> String? {

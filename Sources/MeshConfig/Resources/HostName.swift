@@ -22,7 +22,11 @@ public enum HostName {
         return host.utf8.count > suffix.utf8.count && host.hasSuffix(suffix) || host == pattern
     }
 
-    /// A name, and the wildcards that cover it, the narrowest first: `a.b.c`, `*.b.c`, `*.c`, `*`. What is too long for a name has none.
+    /// `*-v1.example.com`: a wildcard that is not a whole first label.
+    static func isPartialWildcard(_ host: String) -> Bool { host.hasPrefix("*") && host != "*" && !host.hasPrefix("*.") }
+
+    /// A name, and the wildcards that cover it, the narrowest first: `a.b.c`, `*.b.c`, `*.c`, `*`. What is too long for a name has none. Wildcards
+    /// that end within a label are not among them.
     static func withWildcards(_ host: String) -> [String] {
         var result = [host]
         guard host.utf8.count <= 255 else { return result }
@@ -35,9 +39,6 @@ public enum HostName {
         if host != "*" { result.append("*") }
         return result
     }
-
-    /// Whether a host is among some names, or below a wildcard among them.
-    static func covers(_ names: Set<String>, _ host: String) -> Bool { withWildcards(host).contains(where: names.contains) }
 
     /// What both patterns cover, as one pattern: the narrower of the two; nil when they have nothing in common.
     public static func intersection(_ left: String, _ right: String) -> String? {
@@ -58,6 +59,13 @@ public enum HostName {
         return names
     }
 
+    /// Of a host that is sent to: what is wrong with it as a name, or that it is a number at its end, which is an address gone wrong (`1.2.3`).
+    static func hostProblem(_ host: String, wildcard: Bool) -> String? {
+        if let problem = problem(host, wildcard: wildcard) { return problem }
+        let last = host.split(separator: ".").last ?? ""
+        return host.contains(".") && last.utf8.allSatisfy { (0x30...0x39).contains($0) } ? "ends with a number, so it is neither an IP address nor a DNS name" : nil
+    }
+
     /// Nil when `host` is a DNS name as Istio allows it (RFC 1123 labels, `_` tolerated as Envoy does), else why not.
     static func problem(_ host: String, wildcard: Bool) -> String? {
         if host.isEmpty { return "is empty" }
@@ -66,8 +74,8 @@ public enum HostName {
         if name == "*" { return wildcard ? nil : "is a wildcard, which is not allowed here" }
         if name.hasPrefix("*") {
             guard wildcard else { return "has a wildcard, which is not allowed here" }
-            guard name.hasPrefix("*.") else { return "has a wildcard that is not a whole first label; write *.example.com" }
-            name = name.dropFirst(2)
+            // Envoy's suffix wildcards may end the first label: `*.example.com`, `*-v1.example.com`.
+            name = name.hasPrefix("*.") ? name.dropFirst(2) : name.hasPrefix("*-") ? name.dropFirst(2) : name.dropFirst()
         }
         if name.hasSuffix(".") { name = name.dropLast() }
         for label in name.split(separator: ".", omittingEmptySubsequences: false) {
@@ -90,14 +98,23 @@ struct HostSet {
     private var names: Set<String> = []
     /// The wildcards that cover a name of the set.
     private var above: Set<String> = []
+    /// `*-v1.example.com`: rare, so looked through.
+    private var partial: [String] = []
 
     init(_ hosts: some Sequence<String> = []) { for host in hosts { insert(host) } }
 
     mutating func insert(_ host: String) {
-        names.insert(host)
+        if names.insert(host).inserted, HostName.isPartialWildcard(host) { partial.append(host) }
         above.formUnion(HostName.withWildcards(host))
     }
 
-    /// Whether a name is covered by one of the set, or is a wildcard that covers one. Costs its labels.
-    func overlaps(_ host: String) -> Bool { above.contains(host) || HostName.covers(names, host) }
+    /// Whether a host is of the set, or below a wildcard of it. Costs its labels.
+    func covers(_ host: String) -> Bool {
+        HostName.withWildcards(host).contains(where: names.contains) || partial.contains { HostName.matches($0, host) }
+    }
+
+    /// Whether a name is covered by one of the set, or is a wildcard that covers one. Costs its labels; a wildcard that ends within a label, the set.
+    func overlaps(_ host: String) -> Bool {
+        above.contains(host) || covers(host) || HostName.isPartialWildcard(host) && names.contains { HostName.matches(host, $0) }
+    }
 }

@@ -41,7 +41,7 @@ extension L4Match {
     init(reader: NodeReader) {
         self.init(
             position: reader.position, sniHosts: reader.strings("sniHosts").map { $0.lowercased() },
-            destinationSubnets: reader.strings("destinationSubnets"), port: reader.port("port"), sourceLabels: reader.stringMap("sourceLabels"),
+            destinationSubnets: reader.strings("destinationSubnets"), port: reader.port("port").flatMap { $0 == 0 ? nil : $0 }, sourceLabels: reader.stringMap("sourceLabels"),
             sourceNamespace: reader.string("sourceNamespace") ?? "", gateways: reader.strings("gateways"))
     }
 

@@ -76,12 +76,28 @@ extension RateLimit {
         }
     }
 
-    /// Whether every patch is part of a rate limit (the filter's own insertion may come without a bucket), so that nothing of the resource is left aside.
-    static func isWhollyMapped(envoyFilter spec: NodeReader) -> Bool {
-        let patches = spec.children("configPatches")
-        return !patches.isEmpty && patches.allSatisfy { patch in
-            guard let value = patch.child("patch")?.child("value") else { return false }
-            return bucket(in: value) != nil || value.string("name") == "envoy.filters.http.local_ratelimit"
+    /// What stands in an EnvoyFilter beside the limits read from it: fields of the filter and of the patch that nothing acts on, and
+    /// patches that are no limit. Nil for one that has no part in a limit at all. The filter's own insertion may come without a bucket.
+    static func unread(ofEnvoyFilter spec: NodeReader) -> [(field: String, position: SourcePosition)]? {
+        let patches = spec.children("configPatches").map { patch in (patch: patch, value: patch.child("patch")?.child("value")) }
+        guard patches.contains(where: { $0.value.map(isPart) ?? false }) else { return nil }
+        return patches.flatMap { patch, value -> [(field: String, position: SourcePosition)] in
+            guard let value, isPart(value) else { return [(patch.path, patch.position)] }
+            var found = leftovers(of: value, beside: ["name", "typedConfig", "typedPerFilterConfig"])
+            if let filter = filter(in: value), filter.has("tokenBucket") {
+                found += leftovers(
+                    of: filter,
+                    beside: ["@type", "typeUrl", "statPrefix", "tokenBucket", "filterEnabled", "filterEnforced", "responseHeadersToAdd"].map(FieldName.canonical))
+            }
+            return found
+        }
+    }
+
+    private static func isPart(_ value: NodeReader) -> Bool { bucket(in: value) != nil || value.string("name") == "envoy.filters.http.local_ratelimit" }
+
+    private static func leftovers(of reader: NodeReader, beside read: [String]) -> [(field: String, position: SourcePosition)] {
+        reader.written.filter { !read.contains($0.name) }.map {
+            ("\(reader.path).\($0.name.prefix(64))", SourcePosition(file: reader.file, line: $0.node.line, column: $0.node.column))
         }
     }
 

@@ -82,7 +82,7 @@ extension Sidecar.LocalEndpoint {
         }
         guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]), port > 0 else { return nil }
         switch text[..<colon] {
-        case "127.0.0.1", "localhost": self = .loopback(port: port)
+        case "", "127.0.0.1", "localhost": self = .loopback(port: port)
         case "0.0.0.0": self = .sameAddress(port: port)
         case "[::1]", "[::]": self = .ipv6Loopback(port: port)
         default: return nil

@@ -58,9 +58,9 @@ extension HTTPMatchRequest {
             scheme: StringMatch(reader.child("scheme")), method: StringMatch(reader.child("method")),
             authority: StringMatch(reader.child("authority")),
             headers: reader.namedMatches("headers", lowercased: true),
-            withoutHeaders: reader.namedMatches("withoutHeaders", lowercased: true),
+            withoutHeaders: reader.namedMatches("withoutHeaders", lowercased: true).map(\.orAbsent),
             queryParameters: reader.namedMatches("queryParams", lowercased: false),
-            ignoreURICase: reader.bool("ignoreUriCase") ?? false, port: reader.port("port"),
+            ignoreURICase: reader.bool("ignoreUriCase") ?? false, port: reader.port("port").flatMap { $0 == 0 ? nil : $0 },
             sourceLabels: reader.stringMap("sourceLabels"), sourceNamespace: reader.string("sourceNamespace") ?? "",
             gateways: reader.strings("gateways"), statPrefix: reader.string("statPrefix") ?? "")
     }
@@ -86,6 +86,14 @@ extension StringMatch {
     }
 }
 
+extension NamedStringMatch {
+    /// Without a field that matches `*`, which is no expression of RE2, is without the field: istiod reads it so.
+    fileprivate var orAbsent: NamedStringMatch {
+        guard case .regex("*") = match.condition else { return self }
+        return NamedStringMatch(name: name, match: StringMatch(condition: .present, position: match.position, field: match.field))
+    }
+}
+
 extension NodeReader {
     fileprivate func namedMatches(_ name: String, lowercased: Bool) -> [NamedStringMatch] {
         entries(name).map {
@@ -104,7 +112,7 @@ extension HTTPRedirect {
             }
         self.init(
             uri: reader.string("uri") ?? "", authority: reader.string("authority") ?? "", scheme: reader.string("scheme") ?? "",
-            port: reader.port("port").map { .number($0) } ?? derived, redirectCode: reader.port("redirectCode") ?? 301)
+            port: reader.port("port").flatMap { $0 == 0 ? nil : .number($0) } ?? derived, redirectCode: reader.port("redirectCode").flatMap { $0 == 0 ? nil : $0 } ?? 301)
     }
 }
 
@@ -141,17 +149,19 @@ extension HTTPRetry {
 
 extension HTTPFaultInjection {
     init(reader: NodeReader) {
-        delay = reader.child("delay").map {
-            Delay(
-                fixedDelayNanoseconds: $0.nanoseconds("fixedDelay") ?? $0.nanoseconds("exponentialDelay") ?? 0,
-                percentage: $0.child("percentage").map { $0.double("value") ?? 0 } ?? $0.double("percent") ?? 0)
+        // One that says neither how long nor which status does nothing (a warning says so).
+        delay = reader.child("delay").flatMap { entry in
+            (entry.nanoseconds("fixedDelay") ?? entry.nanoseconds("exponentialDelay")).map {
+                Delay(fixedDelayNanoseconds: $0, percentage: entry.child("percentage").map { $0.double("value") ?? 0 } ?? entry.double("percent") ?? 0)
+            }
         }
-        abort = reader.child("abort").map {
-            let status = $0.port("httpStatus").map { Abort.Error.httpStatus($0) }
-            return Abort(
-                error: status ?? .grpcStatus($0.string("grpcStatus") ?? ""),
-                errorPosition: $0.position(status == nil ? "grpcStatus" : "httpStatus"),
-                percentage: $0.child("percentage")?.double("value") ?? 0)
+        abort = reader.child("abort").flatMap { entry in
+            let status = entry.port("httpStatus").map { Abort.Error.httpStatus($0) }
+            return (status ?? entry.string("grpcStatus").map { .grpcStatus($0) }).map {
+                Abort(
+                    error: $0, errorPosition: entry.position(status == nil ? "grpcStatus" : "httpStatus"),
+                    percentage: entry.child("percentage")?.double("value") ?? 0)
+            }
         }
     }
 }

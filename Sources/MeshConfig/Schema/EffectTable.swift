@@ -14,6 +14,7 @@ enum EffectTable {
         "WorkloadEntry": ["spec.network"],
         "Sidecar": [
             "spec.outboundTrafficPolicy.egressProxy", "spec.ingress.captureMode", "spec.ingress.tls", "spec.egress.captureMode",
+            "spec.ingress.connectionPool.http.http2KeepAlive", "spec.inboundConnectionPool.http.http2KeepAlive",
         ],
         "Telemetry": [
             "spec.metrics", "spec.targetRef", "spec.targetRefs", "spec.accessLogging.filter", "spec.tracing.customTags",
@@ -28,7 +29,7 @@ enum EffectTable {
             ].map { "spec.servers.tls.\($0)" } + ["spec.servers.defaultEndpoint"]),
         "PeerAuthentication": ["spec"], "AuthorizationPolicy": ["spec"],
         "RequestAuthentication": ["spec"], "EnvoyFilter": ["spec"], "WorkloadGroup": ["spec"], "ProxyConfig": ["spec"],
-        "WasmPlugin": ["spec"],
+        "WasmPlugin": ["spec"], "TrafficExtension": ["spec"],
     ]
 
     static func isInEffect(kind: String, field: String) -> Bool {
@@ -37,7 +38,7 @@ enum EffectTable {
 
     private static func policyRows(at prefix: String) -> [String] {
         [
-            "tls", "loadBalancer.sessionPersistence",
+            "tls", "loadBalancer.sessionPersistence", "connectionPool.http.http2KeepAlive",
         ].map { "\(prefix).\($0)" }
     }
 

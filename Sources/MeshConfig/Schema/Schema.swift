@@ -67,7 +67,9 @@ struct Schema: Sendable {
         // Ours: what Istio leaves to EnvoyFilter.
         table["RateLimit"] = Kind(group: "skein.io", message: "RateLimit", versions: ["v1"])
         table["UpstreamPolicy"] = Kind(group: "skein.io", message: "UpstreamPolicy", versions: ["v1"])
-        table["WasmPlugin"] = Kind(group: "extensions.istio.io", message: "WasmPlugin", versions: ["v1alpha1"])
+        for kind in ["WasmPlugin", "TrafficExtension"] {
+            table[kind] = Kind(group: "extensions.istio.io", message: kind, versions: ["v1alpha1"])
+        }
         table["IstioOperator"] = Kind(group: "install.istio.io", message: "IstioOperator", versions: ["v1alpha1"])
         return table
     }()

@@ -194,7 +194,7 @@ enum SchemaTables {
           version ProxyProtocolVersion
         enum ProxyProtocolVersion V1 V2
         RetryBudget
-          percent any
+          percent double -- of the requests in flight; default: 20
           minRetryConcurrency uint32
           budgetInterval duration
         LoadBalancerSettings
@@ -265,6 +265,10 @@ enum SchemaTables {
           h2UpgradePolicy H2UpgradePolicy
           useClientProtocol bool
           maxConcurrentStreams int32
+          http2KeepAlive HTTP2KeepAlive -- HTTP/2 PINGs
+        HTTP2KeepAlive
+          interval duration
+          timeout duration
         enum H2UpgradePolicy DEFAULT DO_NOT_UPGRADE UPGRADE
         OutlierDetection
           consecutiveErrors int32 -- deprecated: consecutiveGatewayErrors
@@ -416,9 +420,70 @@ enum SchemaTables {
           priority int32
         EnvoyConfigObjectPatch
           applyTo EnvoyApplyTo
-          match any
-          patch any
+          match EnvoyObjectMatch
+          patch EnvoyPatch
         enum EnvoyApplyTo INVALID LISTENER FILTER_CHAIN NETWORK_FILTER HTTP_FILTER ROUTE_CONFIGURATION VIRTUAL_HOST HTTP_ROUTE CLUSTER EXTENSION_CONFIG BOOTSTRAP LISTENER_FILTER
+        EnvoyObjectMatch
+          context EnvoyPatchContext
+          proxy EnvoyProxyMatch
+          listener EnvoyListenerMatch
+          routeConfiguration EnvoyRouteConfigurationMatch
+          cluster EnvoyClusterMatch
+          waypoint EnvoyWaypointMatch
+          oneof listener routeConfiguration cluster waypoint
+        enum EnvoyPatchContext ANY SIDECAR_INBOUND SIDECAR_OUTBOUND GATEWAY WAYPOINT
+        EnvoyProxyMatch
+          proxyVersion string
+          metadata {string}
+        EnvoyListenerMatch
+          portNumber uint32
+          portName string
+          filterChain EnvoyFilterChainMatch
+          listenerFilter string
+          name string
+        EnvoyFilterChainMatch
+          name string
+          sni string
+          transportProtocol string
+          applicationProtocols string
+          filter EnvoyFilterMatch
+          destinationPort uint32
+        EnvoyFilterMatch
+          name string
+          subFilter EnvoySubFilterMatch
+        EnvoySubFilterMatch
+          name string
+        EnvoyRouteConfigurationMatch
+          portNumber uint32
+          portName string
+          gateway string
+          vhost EnvoyVirtualHostMatch
+          name string
+        EnvoyVirtualHostMatch
+          name string
+          domainName string
+          route EnvoyRouteMatch
+        EnvoyRouteMatch
+          name string
+          action EnvoyRouteAction
+        enum EnvoyRouteAction ANY ROUTE REDIRECT DIRECT_RESPONSE
+        EnvoyClusterMatch
+          portNumber uint32
+          service string
+          subset string
+          name string
+        EnvoyWaypointMatch
+          portNumber port
+          filter EnvoyFilterMatch
+          route EnvoyWaypointRouteMatch
+        EnvoyWaypointRouteMatch
+          name string
+        EnvoyPatch
+          operation EnvoyPatchOperation
+          value any
+          filterClass EnvoyFilterClass
+        enum EnvoyPatchOperation INVALID MERGE ADD REMOVE INSERT_BEFORE INSERT_AFTER INSERT_FIRST REPLACE MERGE_AND_REPLACE_LIST
+        enum EnvoyFilterClass UNSPECIFIED AUTHN AUTHZ STATS
         ProxyConfig
           selector WorkloadMatchLabels
           concurrency int32
@@ -556,6 +621,8 @@ enum SchemaTables {
           forwardOriginalToken bool
           timeout duration
           spaceDelimitedClaims [string]
+          presence JWTPresence -- default: OPTIONAL
+        enum JWTPresence OPTIONAL REQUIRED
         JWTHeader
           name string
           prefix string
@@ -632,9 +699,42 @@ enum SchemaTables {
           phase WasmPluginPhase
           priority int32
           failStrategy WasmFailStrategy
-          vmConfig any
-          match any
+          vmConfig WasmVMConfig
+          match [ExtensionTrafficSelector]
           type WasmPluginType
+        WasmVMConfig
+          env [WasmVariable]
+        WasmVariable
+          name string
+          valueFrom WasmVariableSource
+          value string
+        enum WasmVariableSource INLINE HOST
+        ExtensionTrafficSelector
+          mode WorkloadMode
+          ports [PortSelector]
+        TrafficExtension
+          selector WorkloadMatchLabels
+          targetRefs [PolicyTargetReference]
+          phase ExtensionPhase
+          priority int32
+          match [ExtensionTrafficSelector]
+          wasm WasmModule
+          lua LuaScript
+          oneof wasm lua
+        enum ExtensionPhase UNSPECIFIED AUTHN AUTHZ STATS EXECUTION_PHASE_UNSPECIFIED EXECUTION_PHASE_AUTHN EXECUTION_PHASE_AUTHZ EXECUTION_PHASE_STATS
+        WasmModule
+          url string
+          sha256 string
+          imagePullPolicy WasmPullPolicy
+          imagePullSecret string
+          verificationKey string
+          pluginConfig any
+          pluginName string
+          failStrategy WasmFailStrategy
+          vmConfig WasmVMConfig
+          type WasmPluginType
+        LuaScript
+          inlineCode string
         enum WasmPullPolicy UNSPECIFIED_POLICY IfNotPresent Always
         enum WasmPluginPhase UNSPECIFIED_PHASE AUTHN AUTHZ STATS
         enum WasmFailStrategy FAIL_CLOSE FAIL_OPEN FAIL_RELOAD

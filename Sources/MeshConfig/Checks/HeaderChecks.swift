@@ -1,0 +1,89 @@
+/// Rules about names and values of header fields in a VirtualService: what is matched, what is changed, what CORS allows.
+extension Findings {
+    /// A field that a match asks for. Istio takes letters, digits, `-` and `_`; here any name of RFC 9110 section 5.1 is, and the pseudo-fields that Envoy
+    /// matches (`:path` has the query, which `uri` has not).
+    mutating func check(matchedHeaders match: NodeReader, isMesh: Bool) {
+        for name in ["headers", "withoutHeaders"] {
+            for (key, value) in match.entries(name) {
+                if key.hasPrefix("@request.auth.claims") {
+                    checkClaim(value, isMesh)
+                } else if ![":authority", ":method", ":path", ":scheme"].contains(key), let problem = Findings.fieldNameProblem(key) {
+                    error(value.position, value.path, "header name \"\(key.prefix(64))\" \(problem)")
+                }
+            }
+        }
+    }
+
+    /// `@request.auth.claims.NAME` and `@request.auth.claims[NAME]`: routing by the claims of a token that a gateway verified.
+    private mutating func checkClaim(_ value: NodeReader, _ isMesh: Bool) {
+        if isMesh {
+            error(value.position, value.path, "claims of a token are matched at gateways only; list gateways without mesh")
+        } else {
+            add(.notice, .notYetInEffect, value.position, value.path, "matching claims of a token is accepted, not yet in effect: no request has such a field")
+        }
+    }
+
+    /// Nil when a header field may be called so.
+    static func fieldNameProblem(_ name: String) -> String? {
+        if name.isEmpty { return "is empty" }
+        if name.hasPrefix(":") { return "is not a header; match uri, method, scheme or authority" }
+        let isToken = name.utf8.allSatisfy { ObjectName.isAlphanumeric($0) || "!#$%&'*+-.^_`|~".utf8.contains($0) }
+        return isToken ? nil : "has characters that header names cannot have (RFC 9110 section 5.1)"
+    }
+
+    /// `headers` of a route or of one destination. Values and other names are looked at where they are compiled (SKN0309, SKN0311, SKN0316).
+    /// Source: Istio's validation of header operations: pseudo-fields stay, the authority is a request's and is set once.
+    mutating func check(headerOperations headers: NodeReader, rewrite: NodeReader? = nil) {
+        let rewritten = rewrite?.string("authority")
+        var authority: String?
+        for side in ["request", "response"] {
+            guard let operations = headers.child(side) else { continue }
+            for kind in ["set", "add"] {
+                for (name, value) in operations.entries(kind) {
+                    guard isAuthority(name) else {
+                        if name.hasPrefix(":") { error(value.position, value.path, "\"\(name.prefix(64))\" is not a header field; a rule changes it by rewrite or not at all") }
+                        continue
+                    }
+                    if side == "response" {
+                        error(value.position, value.path, "a response has no \(name)")
+                    } else if let authority {
+                        error(value.position, value.path, "the authority is set twice: also by \(authority). Keep one of them.")
+                    } else {
+                        // Istio refuses it; here it is settled which one wins (docs/traffic.md).
+                        if let rewritten { warn(value.position, value.path, "has no effect: rewrite.authority \"\(rewritten)\" wins") }
+                        authority = "\(kind) of \"\(name)\""
+                    }
+                }
+            }
+            for (name, position, path) in operations.positionedStrings("remove") where isAuthority(name) || name.hasPrefix(":") {
+                error(position, path, "\"\(name.prefix(64))\" cannot be removed: no request is without it")
+            }
+        }
+    }
+
+    private func isAuthority(_ name: String) -> Bool { [":authority", "host"].contains(name.lowercased()) }
+
+    /// Methods that Go's net/http names, which Istio accepts.
+    private static let methods: Set<String> = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE"]
+
+    mutating func check(corsPolicy cors: NodeReader) {
+        duration(cors, "maxAge", zeroAllowed: true)
+        if let age = cors.nanoseconds("maxAge"), age > 0, age % 1_000_000_000 != 0 {
+            error(cors.position("maxAge"), "\(cors.path).maxAge", "access-control-max-age counts whole seconds, got \"\(cors.string("maxAge") ?? "")\"", code: .badDuration)
+        }
+        if cors.has("allowOrigin"), cors.has("allowOrigins") {
+            error(cors.position("allowOrigin"), "\(cors.path).allowOrigin", "allowOrigin and allowOrigins exclude each other; keep allowOrigins")
+        }
+        for origin in cors.children("allowOrigins") where !["exact", "prefix", "regex"].contains(where: { origin.string($0)?.isEmpty == false }) {
+            error(origin.position, origin.path, "one of exact, prefix or regex is required, not empty")
+        }
+        for (method, position, path) in cors.positionedStrings("allowMethods") where !Findings.methods.contains(method) {
+            error(position, path, "\"\(method.prefix(64))\" is not accepted; one of \(Findings.methods.sorted().joined(separator: ", "))")
+        }
+        for name in ["allowHeaders", "exposeHeaders"] {
+            for (header, position, path) in cors.positionedStrings(name) where header != "*" {
+                if let problem = Findings.fieldNameProblem(header) { error(position, path, "header name \"\(header.prefix(64))\" \(problem)") }
+            }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+/// Istio's rules for RequestAuthentication.
+extension Findings {
+    mutating func check(requestAuthentication spec: NodeReader) {
+        check(attachmentOf: spec)
+        for rule in spec.children("jwtRules") {
+            require(rule, "issuer", "the iss claim of the tokens")
+            if rule.has("jwks"), rule.has("jwksUri") { error(rule.position("jwks"), "\(rule.path).jwks", "jwks and jwksUri exclude each other; keep one") }
+            if let uri = rule.string("jwksUri"), !uri.hasPrefix("https://"), !uri.hasPrefix("http://") {
+                error(rule.position("jwksUri"), "\(rule.path).jwksUri", "\"\(uri.prefix(128))\" must begin with https:// or http://")
+            }
+            if let keys = rule.string("jwks"), !keys.isEmpty, !isKeySet(keys) {
+                error(rule.position("jwks"), "\(rule.path).jwks", "not a JSON Web Key Set (RFC 7517 section 5): {\"keys\": [...]}, or a single key")
+            }
+            for name in ["audiences", "fromParams", "fromCookies", "spaceDelimitedClaims"] { nonEmpty(rule, name, "a name") }
+            for header in rule.children("fromHeaders") { require(header, "name", "the field that carries the token") }
+            for copy in rule.children("outputClaimToHeaders") {
+                require(copy, "claim", "whose value is passed on")
+                require(copy, "header", "the field it is passed on in")
+                if let header = copy.string("header"), !header.isEmpty, let problem = Findings.fieldNameProblem(header) {
+                    error(copy.position("header"), "\(copy.path).header", "header name \"\(header.prefix(64))\" \(problem)")
+                }
+            }
+            duration(rule, "timeout", zeroAllowed: false)
+        }
+    }
+
+    /// JSON is YAML; whether the keys themselves can be used is asked where tokens are verified.
+    private func isKeySet(_ text: String) -> Bool {
+        var loader = YAMLLoader(limits: .standard)
+        let documents = loader.load(Array(text.utf8))
+        guard loader.problems.isEmpty, documents.count == 1, documents[0].pairs != nil else { return false }
+        let set = NodeReader(node: documents[0], file: "", path: "")
+        if set.has("kty") { return true }
+        guard set.node("keys")?.items != nil else { return false }
+        return set.children("keys").allSatisfy { $0.string("kty")?.isEmpty == false }
+    }
+}

@@ -84,12 +84,14 @@ import Testing
         func patch(_ value: String) -> String {
             "{applyTo: HTTP_FILTER, match: {context: SIDECAR_INBOUND}, patch: {operation: INSERT_BEFORE, value: {\(value)}}}"
         }
-        #expect(said(patch(filter + "}")) == [])
+        #expect(said(patch(filter + ", enable_x_ratelimit_headers: DRAFT_VERSION_03}")) == [])
         #expect(said(patch(filter + ", status: {code: 503}, descriptors: [], stage: 1}")) == [
             "notice SKN0201 spec.configPatches[0].patch.value.typedConfig.status", "notice SKN0201 spec.configPatches[0].patch.value.typedConfig.stage",
         ])
         let route = "route: {rate_limits: [{actions: [{remote_address: {}}]}]}, typed_per_filter_config: {envoy.filters.http.local_ratelimit: "
             + "{token_bucket: {max_tokens: 4, fill_interval: 60s}, filter_enabled: {default_value: {numerator: 1}}, filter_enforced: {default_value: {numerator: 1}}}}"
+        #expect(said(patch(route.replacing("{token_bucket", with: "{stage: 1, token_bucket"))).last
+            == "notice SKN0201 spec.configPatches[0].patch.value.typedPerFilterConfig[envoy.filters.http.local_ratelimit].stage")
         #expect(said(patch(route)) == ["notice SKN0201 spec.configPatches[0].patch.value.route"])
         #expect(said(patch(filter + "}") + ", " + patch("name: envoy.filters.http.lua, typed_config: {}")) == ["notice SKN0201 spec.configPatches[1]"])
         #expect(said(patch("name: envoy.filters.http.lua, typed_config: {}")) == ["notice SKN0201 spec"])

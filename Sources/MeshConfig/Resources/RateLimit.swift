@@ -78,6 +78,7 @@ extension RateLimit {
 
     /// What stands in an EnvoyFilter beside the limits read from it: fields of the filter and of the patch that nothing acts on, and
     /// patches that are no limit. Nil for one that has no part in a limit at all. The filter's own insertion may come without a bucket.
+    /// `x-ratelimit-*` are sent whether they are asked for or not.
     static func unread(ofEnvoyFilter spec: NodeReader) -> [(field: String, position: SourcePosition)]? {
         let patches = spec.children("configPatches").map { patch in (patch: patch, value: patch.child("patch")?.child("value")) }
         guard patches.contains(where: { $0.value.map(isPart) ?? false }) else { return nil }
@@ -87,7 +88,8 @@ extension RateLimit {
             if let filter = filter(in: value), filter.has("tokenBucket") {
                 found += leftovers(
                     of: filter,
-                    beside: ["@type", "typeUrl", "statPrefix", "tokenBucket", "filterEnabled", "filterEnforced", "responseHeadersToAdd"].map(FieldName.canonical))
+                    beside: ["@type", "typeUrl", "statPrefix", "tokenBucket", "filterEnabled", "filterEnforced", "responseHeadersToAdd", "enableXRatelimitHeaders"]
+                        .map(FieldName.canonical))
             }
             return found
         }
@@ -110,7 +112,7 @@ extension RateLimit {
         if value.string("name") == name {
             configured = value.child("typedConfig")
         } else {
-            configured = value.child("typedPerFilterConfig")?.child(FieldName.canonical(name))
+            configured = value.entries("typedPerFilterConfig").first { $0.key == name }?.reader
         }
         return configured?.child("value") ?? configured
     }

@@ -106,7 +106,7 @@ let package = Package(
         suite("MeshRuntimeTests", uses: [
             "MeshRuntime", "Proxy", "Routing", "OutlierDetection", "MeshConfig", "TelemetryModel", "TelemetryWire", "HTTP", "HTTPService", "EventLoops", "Primitives",
         ]),
-        suite("skeinTests", uses: ["skein", "MeshRuntime", argumentParser]),
+        suite("skeinTests", uses: ["skein", "MeshRuntime", "MeshConfig", argumentParser]),
         suite("ArchitectureTests", uses: []),
 
         tool("WireBench", uses: ["TelemetryWire", "TelemetryModel", "Primitives", "COTLP", "CProtobufC"]),

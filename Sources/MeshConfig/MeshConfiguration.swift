@@ -11,18 +11,21 @@ public struct MeshConfiguration: Sendable {
     public var gateways: [Gateway] = []
     public var telemetries: [Telemetry] = []
     public var mesh = MeshSettings()
-    /// Resources accepted, by kind.
     public var rateLimits: [RateLimit] = []
     public var upstreamPolicies: [UpstreamPolicy] = []
+    public var securityPolicies: [SecurityPolicy] = []
+    /// Resources accepted, by kind.
     public var resourceCounts: [String: Int] = [:]
+    /// Documents of each file that was read.
+    public var resourcesByFile: [String: Int] = [:]
 
     public init() {}
 
-    /// Reads files and directories: in a directory `*.yaml` and `*.yml`, sorted by name, not its subdirectories.
-    /// Blocks on the file system. Use the result only when the list has no error.
-    public static func load(paths: [String], limits: ConfigLimits = .standard) -> (MeshConfiguration, DiagnosticList) {
+    /// Reads files and directories: in a directory `*.yaml` and `*.yml`, sorted by name. Blocks on the file system. Use the result only
+    /// when the list has no error.
+    public static func load(from source: ConfigurationSource, limits: ConfigLimits = .standard) -> (MeshConfiguration, DiagnosticList) {
         var loader = ConfigurationLoader(limits: limits)
-        for path in paths { loader.add(path: path) }
+        loader.add(source)
         return loader.finish()
     }
 

@@ -22,8 +22,9 @@ public struct ConfigurationCheck: Sendable {
         return "\(count(total, "resource")): \(count(errors, "error")), \(count(warnings, "warning")), \(count(notices, "notice"))"
     }
 
-    public static func run(paths: [String], node: String?) -> ConfigurationCheck {
-        let (mesh, list) = MeshConfiguration.load(paths: paths)
+    /// `allowsUnenforced`: as a start with `--allow-unenforced` would find.
+    public static func run(from source: ConfigurationSource, node: String?, allowsUnenforced: Bool = false) -> ConfigurationCheck {
+        let (mesh, list) = MeshConfiguration.load(from: source)
         var check = ConfigurationCheck()
         check.diagnostics = list.items
         check.omitted = list.omitted
@@ -43,7 +44,7 @@ public struct ConfigurationCheck: Sendable {
             identities = [NodeIdentity(workload)]
         }
         var seen = Set(check.diagnostics)
-        for problem in compile(mesh, identities) where seen.insert(problem).inserted {
+        for problem in compile(mesh, identities, allowsUnenforced) where seen.insert(problem).inserted {
             check.diagnostics.append(problem)
             switch problem.severity {
             case .error: check.errors += 1
@@ -56,29 +57,31 @@ public struct ConfigurationCheck: Sendable {
 
     /// What `skein analyze` finds of warning or error severity that is not said here already; 0 for a configuration with errors, whose other
     /// findings may be but what follows from them. Reads the files once more and compiles nothing.
-    public func furtherFindings(paths: [String]) -> Int {
+    public func furtherFindings(from source: ConfigurationSource) -> Int {
         guard isValid else { return 0 }
         let said = Set(diagnostics.map(\.position))
-        return MeshAnalysis.run(paths: paths).findings.count { $0.severity >= .warning && !said.contains($0.diagnostic.position) }
+        return MeshAnalysis.run(from: source).findings.count { $0.severity >= .warning && !said.contains($0.diagnostic.position) }
     }
 
     /// `skein analyze`: what loading and the checks across resources say, and what a compilation for every workload does.
-    public static func analyze(paths: [String], standardInput: [UInt8]) -> MeshAnalysis {
-        var analysis = MeshAnalysis.run(paths: paths, standardInput: standardInput)
+    public static func analyze(from source: ConfigurationSource, allowsUnenforced: Bool = false) -> MeshAnalysis {
+        var analysis = MeshAnalysis.run(from: source)
         // As for a start: what has errors is not compiled.
         guard analysis.count(.error) == 0 else { return analysis }
         let mesh = analysis.configuration
-        analysis.add(compilation: compile(mesh, [NodeIdentity()] + mesh.workloadEntries.map { NodeIdentity($0) }))
+        analysis.add(compilation: compile(mesh, [NodeIdentity()] + mesh.workloadEntries.map { NodeIdentity($0) }, allowsUnenforced))
         return analysis
     }
 
     /// What compilations for some nodes say, each thing once.
-    private static func compile(_ mesh: MeshConfiguration, _ identities: [NodeIdentity]) -> [Diagnostic] {
+    private static func compile(_ mesh: MeshConfiguration, _ identities: [NodeIdentity], _ allowsUnenforced: Bool) -> [Diagnostic] {
         var seen: Set<Diagnostic> = []
         var problems: [Diagnostic] = []
         for identity in identities.prefix(nodesMax) {
             var inputs = CompileInputs(node: identity, catalogs: Catalogs())
             inputs.outboundListener = SocketEndpoint(ipv4: 0x7F00_0001, port: 15001)
+            if !identity.name.isEmpty { inputs.inboundListener = SocketEndpoint(ipv4: 0x7F00_0001, port: 15006) }
+            inputs.allowsUnenforced = allowsUnenforced
             for problem in RouteCompiler.compile(mesh, inputs).1 + TelemetryPlanner.problems(mesh, identity) where seen.insert(problem).inserted {
                 problems.append(problem)
             }

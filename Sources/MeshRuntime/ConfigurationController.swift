@@ -7,7 +7,9 @@ internal import TelemetryModel
 /// What is known about the configuration in use, for metrics, readiness and people.
 public struct ConfigurationStatus: Sendable {
     public var generation: UInt64 = 0
+    /// Loads that were adopted, the first one included.
     public var reloads: UInt64 = 0
+    /// Loads that were refused.
     public var failures: UInt64 = 0
     /// Seconds since 1970; 0 = never.
     public var lastSuccessUnixSeconds: UInt64 = 0
@@ -15,6 +17,9 @@ public struct ConfigurationStatus: Sendable {
     public var lastError: [String] = []
     public var warnings = 0
     public var resources: [String: Int] = [:]
+    /// Policies that are not enforced, a line each; how many, by kind.
+    public var unenforced: [String] = []
+    public var unenforcedByKind: [String: Int] = [:]
 
     public init() {}
 }
@@ -38,6 +43,8 @@ struct ConfigurationController {
     let catalogs: Catalogs
     private(set) var status = ConfigurationStatus()
     private(set) var current: CompiledConfiguration?
+    /// What `current` and `status` were before the last load that succeeded.
+    private var before: (current: CompiledConfiguration?, status: ConfigurationStatus)?
     private var generation: UInt64 = 0
 
     /// Lines of one failed load that are kept.
@@ -48,21 +55,47 @@ struct ConfigurationController {
         self.catalogs = catalogs
     }
 
-    /// Reads everything anew. On an error nothing changes but the counters.
-    mutating func load(resolved: [String: [SocketEndpoint]]) -> Result<(CompiledConfiguration, [Diagnostic]), ConfigurationError> {
-        status.reloads += 1
-        var (mesh, diagnostics) = MeshConfiguration.load(paths: options.configPaths)
+    /// Reads everything anew. On an error nothing changes but the counters. What had resources and has none is refused unless `isMeant`.
+    mutating func load(
+        resolved: [String: [SocketEndpoint]], isMeant: Bool = false
+    ) -> Result<(CompiledConfiguration, [Diagnostic]), ConfigurationError> {
+        var (mesh, diagnostics) = MeshConfiguration.load(from: options.configuration)
         applyPreferences(to: &mesh.mesh)
         guard !diagnostics.hasErrors else {
-            return fail(diagnostics.items.filter { $0.severity == .error }.map(\.text))
+            return fail(diagnostics.items.filter { $0.severity == .error }.flatMap(\.lines))
         }
+        if !isMeant, let loss = loss(in: mesh) { return fail(loss) }
+        let earlier = (current, status)
         switch compile(mesh, resolved: resolved) {
         case .failure(let error): return .failure(error)
         case .success(let (compiled, problems)):
+            before = earlier
+            status.reloads += 1
             status.warnings = diagnostics.warningCount + problems.count { $0.severity == .warning }
             status.resources = mesh.resourceCounts
             return .success((compiled, diagnostics.items + problems))
         }
+    }
+
+    /// Takes the last load back: it turned out that it cannot be used.
+    mutating func withdraw(_ reason: String) {
+        guard let before else { return }
+        (current, status) = before
+        self.before = nil
+        status.failures += 1
+        status.lastError = [reason]
+    }
+
+    /// Files that had resources when the current configuration was read and have none now: most likely caught while being written.
+    private func loss(in mesh: MeshConfiguration) -> [String]? {
+        guard let old = current?.mesh.resourcesByFile else { return nil }
+        var emptied = old.filter { $0.value > 0 && mesh.resourcesByFile[$0.key] == 0 }.map { "\($0.key) had \($0.value)" }.sorted()
+        if emptied.isEmpty, old.values.contains(where: { $0 > 0 }), !mesh.resourcesByFile.values.contains(where: { $0 > 0 }) {
+            emptied = ["the configuration had \(old.values.reduce(0, +))"]
+        }
+        guard !emptied.isEmpty else { return nil }
+        return emptied.prefix(Self.errorLinesMax - 1).map { "\($0) resource(s) and has none now: perhaps it is being written" }
+            + ["the last good configuration goes on; send SIGHUP if this is meant"]
     }
 
     /// What the options prefer where the files say nothing.
@@ -95,6 +128,7 @@ struct ConfigurationController {
         generation += 1
         var inputs = CompileInputs(node: node, catalogs: catalogs)
         inputs.resolved = resolved
+        inputs.allowsUnenforced = options.allowsUnenforced
         inputs.generation = generation
         inputs.outboundListener = options.endpoint(options.outboundPort)
         inputs.inboundListener = node.name.isEmpty ? nil : options.endpoint(options.inboundPort)
@@ -108,6 +142,8 @@ struct ConfigurationController {
         status.generation = generation
         status.lastSuccessUnixSeconds = SystemClock.unixNanoseconds() / 1_000_000_000
         status.lastError = []
+        status.unenforced = routing.unenforced.map(\.text)
+        status.unenforcedByKind = routing.unenforced.reduce(into: [:]) { $0[$1.resource?.kind ?? "other", default: 0] += 1 }
         return .success((compiled, problems))
     }
 

@@ -1,8 +1,11 @@
 internal import Glibc
+internal import MeshConfig
 
 /// Notices changed configuration files by their identity, size and time of change (which, other than that of modification, no copying tool sets
 /// back, and which also tells of a file that may be read only now). Polled: it works on every file system, mounted secrets and
 /// editors' rename tricks included, and costs a few system calls a second.
+///
+/// A file that is being written changes from look to look. So a change counts only when two looks in a row saw the same.
 struct FileWatcher {
     private struct Signature: Equatable {
         var path: String
@@ -13,38 +16,37 @@ struct FileWatcher {
         var nanoseconds: Int
     }
 
-    private let paths: [String]
+    private let source: ConfigurationSource
+    /// What was there when it was last said that something changed.
+    private var known: [Signature]
+    /// The last look.
     private var last: [Signature]
     /// Files looked at; a directory with more is watched up to here.
     static let filesMax = 10_000
 
-    init(paths: [String]) {
-        self.paths = paths
-        last = Self.scan(paths)
+    init(_ source: ConfigurationSource) {
+        self.source = source
+        known = Self.scan(source)
+        last = known
     }
 
-    /// Whether anything differs from the last call.
-    mutating func hasChanged() -> Bool {
-        let now = Self.scan(paths)
+    /// Whether something differs from what was known, and stands still since the last call.
+    mutating func hasSettledChange() -> Bool {
+        let now = Self.scan(source)
         defer { last = now }
-        return now != last
+        guard now != known, now == last else { return false }
+        known = now
+        return true
     }
 
-    private static func scan(_ paths: [String]) -> [Signature] {
-        var found: [Signature] = []
-        for path in paths {
-            guard let own = signature(path) else { continue }
-            found.append(own)
-            guard let directory = unsafe opendir(path) else { continue }
-            defer { unsafe closedir(directory) }
-            while let entry = unsafe readdir(directory), found.count < filesMax {
-                let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                    unsafe pointer.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
-                }
-                if name.hasSuffix(".yaml") || name.hasSuffix(".yml"), let file = signature(path + "/" + name) { found.append(file) }
-            }
-        }
-        return found.sorted { $0.path < $1.path }
+    /// Takes what is there now as known.
+    mutating func take() {
+        known = Self.scan(source)
+        last = known
+    }
+
+    private static func scan(_ source: ConfigurationSource) -> [Signature] {
+        source.places(max: filesMax).compactMap(signature).sorted { $0.path < $1.path }
     }
 
     private static func signature(_ path: String) -> Signature? {

@@ -239,9 +239,10 @@ final class MeshNode {
 
     // MARK: Configuration
 
-    /// Loads everything anew; on an error the old configuration goes on and the reason is logged and counted.
-    func reload(reason: String) {
-        switch controller.load(resolved: resolver.answers) {
+    /// Loads everything anew; on an error the old configuration goes on and the reason is logged and counted. `isMeant`: somebody asked for
+    /// it, so that it may take everything away.
+    func reload(reason: String, isMeant: Bool) {
+        switch controller.load(resolved: resolver.answers, isMeant: isMeant) {
         case .failure(let error):
             log.error("\(reason): the configuration was not adopted, the last good one goes on")
             for line in error.lines.prefix(ConfigurationController.errorLinesMax) { log.error("\(line)") }
@@ -269,7 +270,9 @@ final class MeshNode {
         do {
             plan = try Self.collectorPlan(compiled, options, &history, &exporters, log)
         } catch {
-            log.error("the configuration was not adopted: \(error)")
+            log.error("the configuration was not adopted, the last good one goes on: \(error)")
+            controller.withdraw("\(error)")
+            shared.update(controller.status, nil)
             return false
         }
         // The collector first, so that it knows the captures before records of them come.

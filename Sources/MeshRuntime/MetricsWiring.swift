@@ -38,6 +38,16 @@ struct MetricsWiring {
             health.lastReloadSuccessSeconds = Double(status.lastSuccessUnixSeconds)
             return health
         }
+        registry.register {
+            let samples = shared.configuration.unenforcedByKind.sorted { $0.key < $1.key }.map { kind, count in
+                MetricSamples.Sample(labels: [("kind", kind)], value: Double(count))
+            }
+            return [
+                MetricSamples(
+                    name: "skein_unenforced_policies", help: "Security policies that select this workload and are not enforced by this version.",
+                    kind: .gauge, samples: samples)
+            ]
+        }
         let statistics = statistics
         registry.register { Self.families(statistics.samples()) }
         let resolver = resolver

@@ -1,5 +1,5 @@
 internal import HTTP
-internal import MeshConfig
+public import MeshConfig
 internal import Primitives
 internal import Routing
 internal import TelemetryModel
@@ -39,11 +39,11 @@ public struct RequestExplanation: Sendable {
     public var errors: [String] = []
 
     /// Explains against a configuration on disk, as the proxy of `node` would act.
-    public static func run(paths: [String], node: String?, _ request: RequestDescription) -> RequestExplanation {
+    public static func run(from source: ConfigurationSource, node: String?, _ request: RequestDescription) -> RequestExplanation {
         var result = RequestExplanation()
-        let (mesh, list) = MeshConfiguration.load(paths: paths)
+        let (mesh, list) = MeshConfiguration.load(from: source)
         guard !list.hasErrors else {
-            result.errors = list.items.filter { $0.severity == .error }.map(\.text)
+            result.errors = list.items.filter { $0.severity == .error }.flatMap(\.lines)
             return result
         }
         var identity = NodeIdentity()
@@ -56,6 +56,8 @@ public struct RequestExplanation: Sendable {
         }
         var inputs = CompileInputs(node: identity, catalogs: Catalogs())
         inputs.outboundListener = SocketEndpoint(ipv4: 0x7F00_0001, port: 15001)
+        // What is not enforced is part of the answer, not a reason for none.
+        inputs.allowsUnenforced = true
         inputs.inboundListener = identity.name.isEmpty ? nil : SocketEndpoint(ipv4: 0x7F00_0001, port: 15006)
         let (snapshot, problems) = RouteCompiler.compile(mesh, inputs)
         let wrong = problems.filter { $0.severity == .error }
@@ -107,6 +109,10 @@ public struct RequestExplanation: Sendable {
         let bytes = Array(text.utf8)
         let plan = snapshot.listeners[listener]
         nodes.append(Node("listener", "\(plan.name) \(plan.endpoint)"))
+        if !snapshot.unenforced.isEmpty {
+            let policies = snapshot.unenforced.map { Node($0.resource?.description ?? "policy", "\($0.field) (\($0.position)) \($0.message)") }
+            nodes.append(Node("not enforced", "\(policies.count) \(policies.count == 1 ? "policy" : "policies") in the way of this request or others", policies))
+        }
         unsafe bytes.withUnsafeBytes { buffer in
             switch unsafe HeadParser.parseRequest(buffer, scan: &scan, limits: HTTPLimits(), into: &head) {
             case .complete: break

@@ -1,9 +1,12 @@
+public import MeshConfig
 internal import Primitives
 
 /// What a process is asked to be. Defaults are safe: everything on loopback.
 public struct RuntimeOptions: Sendable {
-    /// Files and directories of Istio resources; empty = a collector and an outbound proxy with nothing to route.
-    public var configPaths: [String] = []
+    /// Istio resources; no path = a collector and an outbound proxy with nothing to route.
+    public var configuration: ConfigurationSource = []
+    /// Serve although policies that select this workload are not enforced.
+    public var allowsUnenforced = false
     /// `name` or `namespace/name` of the WorkloadEntry this proxy stands beside.
     public var node: String?
     /// Namespace of a proxy without a workload.

@@ -22,7 +22,7 @@ public enum SkeinProcess {
             let signals = try SignalInbox()
             ProcessResources.raiseDescriptorLimit()
             // Before the files are read: what changes meanwhile is seen at the first look.
-            let watcher = FileWatcher(paths: options.configPaths)
+            let watcher = FileWatcher(options.configuration)
             let node = try MeshNode(options: options, version: version, log: log)
             log.info("ready: \(node.summary)")
             ProcessResources.releaseStartupMemory()
@@ -49,10 +49,10 @@ public enum SkeinProcess {
             case .reload:
                 node.reopenLogs()
                 // The next look starts from here: before the files are read, so that what changes meanwhile is not missed.
-                _ = watcher.hasChanged()
-                node.reload(reason: "SIGHUP")
+                watcher.take()
+                node.reload(reason: "SIGHUP", isMeant: true)
             case nil:
-                if watcher.hasChanged() { node.reload(reason: "files changed") }
+                if watcher.hasSettledChange() { node.reload(reason: "files changed", isMeant: false) }
             }
             node.adoptResolvedNames()
             node.watchStore()

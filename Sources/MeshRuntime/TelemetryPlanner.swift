@@ -39,7 +39,7 @@ enum TelemetryPlanner {
         case .istioText: return try .text(AccessLogFormat.istioText, hostname: host)
         case .text(let text): return try .text(text, hostname: host, environment: environment)
         case .istioJSON: return try .json(AccessLogFormat.istioJSON, hostname: host)
-        case .json(let labels): return try .json(labels.map { (key: $0.key, template: $0.format) }, hostname: host, environment: environment)
+        case .json(let labels): return try .json(labels.map { ($0.key, .init($0.value)) }, hostname: host, environment: environment)
         case .jsonText(let text): return try .json(JSONTemplate.parse(text), hostname: host, environment: environment)
         }
     }
@@ -145,5 +145,16 @@ enum TelemetryPlanner {
     static func path(_ path: String, in directory: String?) -> String {
         guard let directory, !path.hasPrefix("/") else { return path }
         return directory.hasSuffix("/") ? directory + path : directory + "/" + path
+    }
+}
+
+extension AccessLogFormat.Value {
+    init(_ value: AccessLogValue) {
+        switch value {
+        case .format(let text): self = .template(text)
+        case .constant(let text): self = .constant(text)
+        case .object(let members): self = .object(members.map { ($0.key, Self($0.value)) })
+        case .list(let items): self = .list(items.map { Self($0) })
+        }
     }
 }

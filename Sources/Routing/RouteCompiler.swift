@@ -14,6 +14,8 @@ public struct CompileInputs: Sendable {
     public var outboundListener: SocketEndpoint?
     /// Address of the inbound listener for workloads whose Sidecar declares no ingress; nil = none.
     public var inboundListener: SocketEndpoint?
+    /// Policies that are not enforced are warnings instead of errors.
+    public var allowsUnenforced = false
 
     public init(node: NodeIdentity, catalogs: Catalogs) {
         self.node = node
@@ -30,6 +32,7 @@ public struct RouteCompiler: ~Copyable {
     let inputs: CompileInputs
     var builder = SnapshotBuilder()
     var problems: [Diagnostic] = []
+    var unenforced = UnenforcedSecurity()
     var services: [Service] = []
     var servicesByHost: [String: Int] = [:]
     var clusterIndex: [ClusterKey: Int32] = [:]
@@ -83,13 +86,15 @@ public struct RouteCompiler: ~Copyable {
         compiler.addOutboundListeners(sidecar, &plans)
         // A gateway's workload is no application to guard, unless a Sidecar says so.
         if !compiler.addGatewayListeners(&plans) || sidecar?.ingress.isEmpty == false { compiler.addInboundListeners(sidecar, &plans) }
+        compiler.noteUnenforced(sidecar, plans)
+        let unenforced = compiler.unenforced.diagnostics(isAllowed: inputs.allowsUnenforced)
         let settings = SnapshotSettings(
             node: inputs.node, catalogs: inputs.catalogs,
             accessLog: BySide(outbound: compiler.accessLog(.client), inbound: compiler.accessLog(.server)),
             tracing: BySide(outbound: compiler.tracing(.client), inbound: compiler.tracing(.server)),
             pathNormalization: configuration.mesh.pathNormalization, generation: inputs.generation,
-            hostsToResolve: compiler.unresolvedHosts.sorted())
-        let problems = compiler.problems
+            hostsToResolve: compiler.unresolvedHosts.sorted(), unenforced: unenforced)
+        let problems = compiler.problems + unenforced
         return (RoutingSnapshot(compiler.takeBuilder(), listeners: plans, cold: settings), problems)
     }
 
@@ -182,18 +187,24 @@ public struct RouteCompiler: ~Copyable {
     private func destinationRule(for host: String, service: Service) -> DestinationRule? {
         let namespaces = [inputs.node.namespace, service.entry.id.namespace, configuration.mesh.rootNamespace]
         for namespace in namespaces {
-            let exact = rulesByHost[NamespacedName(namespace: namespace, name: host)] ?? []
-            if var first = exact.first {
-                // Several rules for one host pool their subsets; the first one's policy applies.
-                for other in exact.dropFirst() {
-                    first.subsets += other.subsets.filter { subset in !first.subsets.contains { $0.name == subset.name } }
-                }
-                return first
-            }
+            if let exact = Self.merged(rulesByHost[NamespacedName(namespace: namespace, name: host)] ?? []) { return exact }
             let wild = (wildcardRules[namespace] ?? []).filter { HostName.matches($0.host, host) }
-            if let longest = wild.max(by: { $0.host.utf8.count < $1.host.utf8.count }) { return longest.rule }
+            guard let longest = wild.max(by: { $0.host.utf8.count < $1.host.utf8.count })?.host else { continue }
+            return Self.merged(wild.filter { $0.host == longest }.map(\.rule))
         }
         return nil
+    }
+
+    /// One rule of several for one host. A rule for some workloads, the node among them, comes before those for all. Those that select alike
+    /// pool their subsets, the first of a name counting, and take the first traffic policy that there is
+    /// (Istio: `mergeDestinationRule` in pilot/pkg/model/destination_rule.go).
+    private static func merged(_ rules: [DestinationRule]) -> DestinationRule? {
+        guard var first = rules.first(where: { !$0.workloadSelector.isEmpty }) ?? rules.first else { return nil }
+        for other in rules where other.id != first.id && other.workloadSelector == first.workloadSelector {
+            first.subsets += other.subsets.filter { subset in !first.subsets.contains { $0.name == subset.name } }
+            first.trafficPolicy = first.trafficPolicy ?? other.trafficPolicy
+        }
+        return first
     }
 
     private mutating func addCluster(
@@ -210,6 +221,7 @@ public struct RouteCompiler: ~Copyable {
             cluster.retryBudgetNanoseconds = UInt64(budget.intervalNanoseconds)
         }
         apply(policy, to: &cluster)
+        unenforced.note(policy?.tls, of: rule)
         if let tunnel = policy?.tunnel { apply(tunnel, of: rule, to: &cluster) }
         let upstreamPolicies = upstreamPolicies(host: host, subset: subset)
         for own in upstreamPolicies { apply(own, to: &cluster) }

@@ -22,6 +22,8 @@ public final class RoutingSnapshot: @unchecked Sendable {
     public let generation: UInt64
     /// Names that a control thread must resolve, with their ports left out.
     public let hostsToResolve: [String]
+    /// Policies that ask for protection and get none in this version.
+    public let unenforced: [Diagnostic]
     let catalogs: Catalogs
     public let routeCount: Int
     /// Where rules were written; rules that nobody wrote have none.
@@ -67,6 +69,7 @@ public final class RoutingSnapshot: @unchecked Sendable {
         pathNormalization = cold.pathNormalization
         generation = cold.generation
         hostsToResolve = cold.hostsToResolve
+        unenforced = cold.unenforced
     }
 
     deinit {
@@ -111,6 +114,7 @@ struct SnapshotSettings {
     var pathNormalization: MeshSettings.PathNormalization
     var generation: UInt64
     var hostsToResolve: [String]
+    var unenforced: [Diagnostic]
 }
 
 /// The growing tables of a snapshot. Plain arrays; `RoutingSnapshot` copies them once.

@@ -18,6 +18,7 @@ struct AnalyzeCommand: ParsableCommand {
 
             EXAMPLES
               skein analyze mesh/
+              skein analyze -R deploy/                subdirectories as well
               skein analyze -o json mesh/ | jq -r '.findings[] | "\\(.file):\\(.line) \\(.code)"'
               skein analyze --fix --dry-run mesh/     what would be rewritten, as a diff
               skein analyze --fix mesh/               rewrite deprecated fields in place
@@ -35,6 +36,8 @@ struct AnalyzeCommand: ParsableCommand {
 
     @Argument(help: "Files and directories of YAML; - for standard input.", completion: .file(extensions: ["yaml", "yml"]))
     var paths: [String] = []
+
+    @OptionGroup var sourceOptions: SourceOptions
 
     @Option(name: .shortAndLong, help: "Output format: text or json.")
     var output = OutputFormat.text
@@ -59,7 +62,7 @@ struct AnalyzeCommand: ParsableCommand {
 
     func validate() throws {
         if !list, paths.isEmpty { throw ValidationError("name files or directories, or - for standard input") }
-        if paths.count(where: { $0 == "-" }) > 1 { throw ValidationError("- is given twice; standard input can be read once") }
+        try SourceOptions.checkStandardInput(paths)
         if dryRun, !fix { throw ValidationError("--dry-run goes with --fix") }
         if fix, !dryRun, paths.contains("-") { throw ValidationError("--fix cannot write standard input; add --dry-run to see the diff") }
         for text in suppress where Suppression(text) == nil { throw ValidationError("--suppress '\(text)': write 'CODE=KIND NAME.NAMESPACE'") }
@@ -70,8 +73,9 @@ struct AnalyzeCommand: ParsableCommand {
             printCodes()
             return
         }
-        let input = paths.contains("-") ? Array(FileHandle.standardInput.readDataToEndOfFile()) : []
-        var analysis = ConfigurationCheck.analyze(paths: paths, standardInput: input)
+        let source = sourceOptions.source(paths)
+        func analyze() -> MeshAnalysis { ConfigurationCheck.analyze(from: source, allowsUnenforced: sourceOptions.allowUnenforced) }
+        var analysis = analyze()
         var fixes: [DeprecationFix] = []
         var unwritten: Set<Int> = []
         if fix {
@@ -86,7 +90,7 @@ struct AnalyzeCommand: ParsableCommand {
                 unwritten.insert(index)
             }
             fixes = fixes.enumerated().filter { !unwritten.contains($0.offset) }.map(\.element)
-            if fixes.contains(where: \.hasChanges) { analysis = ConfigurationCheck.analyze(paths: paths, standardInput: input) }
+            if fixes.contains(where: \.hasChanges) { analysis = analyze() }
         }
         analysis.suppress(suppress.compactMap(Suppression.init))
         switch output {
@@ -120,6 +124,7 @@ struct AnalyzeCommand: ParsableCommand {
         for finding in shown(analysis) {
             let color = finding.severity == .error ? TerminalStyle.red : finding.severity == .warning ? TerminalStyle.yellow : TerminalStyle.dim
             print(style.paint(finding.text, color))
+            for line in finding.diagnostic.excerptLines { print(line) }
             if !finding.hint.isEmpty { print("    " + style.paint("hint: \(finding.hint)", TerminalStyle.dim)) }
         }
         print(summary(analysis))

@@ -20,8 +20,11 @@ struct ExplainCommand: ParsableCommand {
               skein explain --request-id 2f1c0a9e-6a4b-4f0e-9a51-0d6a3c1f7b11
             """)
 
-    @Option(name: [.short, .customLong("config")], parsing: .singleValue, help: "File or directory of YAML; may be repeated.", completion: .file())
+    @Option(name: [.short, .customLong("config")], parsing: .singleValue, help: "File or directory of YAML, - for standard input; may be repeated.", completion: .file())
     var config: [String] = []
+
+    @Flag(name: [.customShort("R"), .customLong("recursive")], help: "Read the subdirectories of directories as well.")
+    var isRecursive = false
 
     @Option(help: "As the proxy of this WorkloadEntry.")
     var node: String?
@@ -74,7 +77,7 @@ struct ExplainCommand: ParsableCommand {
             let value = header[header.index(after: colon)...].drop { $0 == " " }
             request.headers.append((String(header[..<colon]), String(value)))
         }
-        let result = RequestExplanation.run(paths: config, node: node, request)
+        let result = RequestExplanation.run(from: SourceOptions.source(config, isRecursive: isRecursive), node: node, request)
         if !result.errors.isEmpty {
             for line in result.errors { complain("skein: \(line)") }
             throw ExitStatus.badInput

@@ -1,9 +1,16 @@
 internal import ArgumentParser
+internal import MeshConfig
 internal import MeshRuntime
 
 struct RunOptions: ParsableArguments {
     @Option(name: .shortAndLong, parsing: .upToNextOption, help: "Files and directories of Istio resources.", completion: .file())
     var config: [String] = []
+
+    @Flag(name: [.customShort("R"), .customLong("recursive")], help: "Read the subdirectories of directories as well.")
+    var isRecursive = false
+
+    @Flag(help: "Start although security policies that select this workload are not enforced by this version; each is a warning then.")
+    var allowUnenforced = false
 
     @Option(help: "The WorkloadEntry this proxy stands beside: NAME or NAMESPACE/NAME.")
     var node: String?
@@ -63,13 +70,15 @@ struct RunOptions: ParsableArguments {
     var seed: UInt64?
 
     func validate() throws {
+        if config.contains("-") { throw ValidationError("-c -: a running proxy reads its configuration again, so it takes files and directories") }
         if workers < 0 || workers > 64 { throw ValidationError("--workers takes 0...64") }
     }
 
     /// `environment` gives the value of a variable.
     func runtimeOptions(environment: (String) -> String? = Environment.value) -> RuntimeOptions {
         var options = RuntimeOptions()
-        options.configPaths = config
+        options.configuration = ConfigurationSource(config, isRecursive: isRecursive)
+        options.allowsUnenforced = allowUnenforced
         options.node = node
         options.namespace = namespace
         options.dataDirectory = data

@@ -13,11 +13,15 @@ struct ValidateCommand: ParsableCommand {
 
             EXAMPLES
               skein validate mesh/ extra.yaml
+              skein validate -R mesh/                      subdirectories as well
               skein validate -o json mesh/ | jq .diagnostics
+              kubectl get virtualservice -A -o yaml | skein validate -
             """)
 
-    @Argument(help: "Files and directories of YAML.", completion: .file(extensions: ["yaml", "yml"]))
+    @Argument(help: "Files and directories of YAML; - for standard input.", completion: .file(extensions: ["yaml", "yml"]))
     var paths: [String]
+
+    @OptionGroup var sourceOptions: SourceOptions
 
     @Option(help: "Check as the proxy of this WorkloadEntry would see it.")
     var node: String?
@@ -25,19 +29,23 @@ struct ValidateCommand: ParsableCommand {
     @Option(name: .shortAndLong, help: "Output format: text or json.")
     var output = OutputFormat.text
 
+    func validate() throws { try SourceOptions.checkStandardInput(paths) }
+
     func run() throws {
-        let result = ConfigurationCheck.run(paths: paths, node: node)
+        let source = sourceOptions.source(paths)
+        let result = ConfigurationCheck.run(from: source, node: node, allowsUnenforced: sourceOptions.allowUnenforced)
         switch output {
         case .text:
             let style = TerminalStyle.standardOutput
             for diagnostic in result.diagnostics {
                 let color = diagnostic.severity == .error ? TerminalStyle.red : diagnostic.severity == .warning ? TerminalStyle.yellow : TerminalStyle.dim
                 print(style.paint(diagnostic.text, color))
+                for line in diagnostic.excerptLines { print(line) }
             }
             for line in result.otherErrors { print(style.paint("error: \(line)", TerminalStyle.red)) }
             if result.omitted > 0 { print("... and \(result.omitted) more") }
             print(result.summary)
-            let further = result.furtherFindings(paths: paths)
+            let further = result.furtherFindings(from: source)
             if further > 0 {
                 let noun = further == 1 ? "thing that does" : "things that do"
                 print(style.paint("skein analyze finds \(further) \(noun) not fit together: skein analyze \(paths.map(ShellText.quoted).joined(separator: " "))", TerminalStyle.yellow))

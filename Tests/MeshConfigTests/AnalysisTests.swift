@@ -382,13 +382,21 @@ import Testing
         #expect(Self.codes(Self.join(Self.base, policy("one"), policy("two"))) == [])
         #expect(Self.codes(Self.join(Self.base, policy("one"), policy("one", name: "e"))) == ["SKN0011"])
         #expect(Self.codes(Self.join(Self.base, policy("one", "workloadSelector: {matchLabels: {app: a}}"), policy("one", name: "e"))) == [])
-        #expect(Self.codes(Self.join(Self.base, policy("one"), policy("one", "workloadSelector: {matchLabels: {app: a}}", name: "e"))) == ["SKN0011"])
+        #expect(Self.codes(Self.join(Self.base, policy("one"), policy("one", "workloadSelector: {matchLabels: {app: a}}", name: "e"))) == [], "each is used by workloads of its own")
+        // Whose traffic policy acts is said.
+        func said(_ first: String, _ second: String) -> String {
+            Self.find("SKN0011", Self.join(Self.base, policy("one", first), policy("one", second, name: "e"))).first?.diagnostic.message ?? ""
+        }
+        let own = "trafficPolicy: {loadBalancer: {simple: RANDOM}}"
+        #expect(said("", own).contains("the traffic policy of this one, since DestinationRule one/d has none"))
+        #expect(said(own, "").contains("the traffic policy of DestinationRule one/d"))
+        #expect(said(own, own).contains("the one here is left out"))
     }
 
     // MARK: The whole
 
     @Test func nothingIsSaidTwice() {
-        let findings = MeshAnalysis.run(paths: [SeedTests.seed, ModelTests.folder]).findings
+        let findings = MeshAnalysis.run(from: [SeedTests.seed, ModelTests.folder]).findings
         let keys = findings.map { "\($0.code) \($0.diagnostic.position) \($0.diagnostic.field)" }
         #expect(Set(keys).count == keys.count && keys.count > 30)
         #expect(findings.allSatisfy { !$0.hint.isEmpty && !$0.hint.contains("\n") }, "\(findings.filter(\.hint.isEmpty).map(\.text))")
@@ -397,12 +405,12 @@ import Testing
     /// Beyond what loading said already: that there are no services, and one mirror's subset.
     @Test func theSeedsHaveNoFalseFindings() {
         for name in SeedTests.expected.keys.sorted() {
-            let found = MeshAnalysis.run(paths: ["\(SeedTests.seed)/\(name)"]).findings.filter { $0.code != "SKN0350" }.map { "\($0.code) \($0.diagnostic.field)" }
+            let found = MeshAnalysis.run(from: ["\(SeedTests.seed)/\(name)"]).findings.filter { $0.code != "SKN0350" }.map { "\($0.code) \($0.diagnostic.field)" }
             #expect(found.sorted() == (SeedTests.expected[name] ?? []).sorted(), "\(name)")
         }
     }
 
-    @Test func theDemoIsClean() { #expect(MeshAnalysis.run(paths: [TestFiles.root + "/Config/quickstart"]).findings.map(\.text) == []) }
+    @Test func theDemoIsClean() { #expect(MeshAnalysis.run(from: [TestFiles.root + "/Config/quickstart"]).findings.map(\.text) == []) }
 
     @Test func suppression() throws {
         let text = Self.join(Self.base, Self.rule("- route: [{destination: {host: a.local}}]\n  retries: {backoff: 1s}"))

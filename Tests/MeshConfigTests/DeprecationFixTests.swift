@@ -139,7 +139,7 @@ import Testing
         TestFiles.write(Self.policy("loadBalancer: {simple: LEAST_CONN}"), to: path)
         unsafe chmod(path, 0o640)
         unsafe symlink("a.yaml", "\(folder)/link.yaml")
-        let fixes = MeshAnalysis.run(paths: ["\(folder)/link.yaml"]).deprecationFixes()
+        let fixes = MeshAnalysis.run(from: ["\(folder)/link.yaml"]).deprecationFixes()
         #expect(fixes.compactMap { $0.write() } == [])
         var status = stat()
         #expect(unsafe lstat("\(folder)/link.yaml", &status) == 0 && status.st_mode & S_IFMT == S_IFLNK)

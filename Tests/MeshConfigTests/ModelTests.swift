@@ -6,11 +6,11 @@ import Testing
     static let folder = TestFiles.root + "/Tests/Fixtures/Config/good"
 
     private func load(_ name: String) -> (MeshConfiguration, DiagnosticList) {
-        MeshConfiguration.load(paths: ["\(ModelTests.folder)/\(name)"])
+        MeshConfiguration.load(from: ["\(ModelTests.folder)/\(name)"])
     }
 
     @Test func theWholeFolderLoads() {
-        let (configuration, diagnostics) = MeshConfiguration.load(paths: [ModelTests.folder])
+        let (configuration, diagnostics) = MeshConfiguration.load(from: [ModelTests.folder])
         #expect(!diagnostics.hasErrors, "\(diagnostics.lines)")
         #expect(configuration.resourceCounts.values.reduce(0, +) == 24)
     }
@@ -188,7 +188,7 @@ import Testing
     }
 
     @Test func directoriesAreReadInOrderAndSubdirectoriesNamed() {
-        let (_, diagnostics) = MeshConfiguration.load(paths: [TestFiles.root + "/Tests/Fixtures/Config"])
+        let (_, diagnostics) = MeshConfiguration.load(from: [TestFiles.root + "/Tests/Fixtures/Config"])
         #expect(!diagnostics.hasErrors)
         #expect(diagnostics.items.map(\.code) == ["SKN0010", "SKN0010", "SKN0010"])
     }

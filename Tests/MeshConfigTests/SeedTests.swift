@@ -31,14 +31,14 @@ import Testing
 
     @Test(arguments: SeedTests.expected.keys.sorted())
     func eachFileSaysExactlyWhatIsExpected(_ name: String) {
-        let (configuration, diagnostics) = MeshConfiguration.load(paths: ["\(SeedTests.seed)/\(name)"])
+        let (configuration, diagnostics) = MeshConfiguration.load(from: ["\(SeedTests.seed)/\(name)"])
         #expect(!diagnostics.hasErrors, "\(diagnostics.lines)")
         #expect(configuration.resourceCounts.values.reduce(0, +) == 1)
         #expect(diagnostics.short.sorted() == SeedTests.expected[name]?.sorted())
     }
 
     @Test func allFourteenLoadTogether() {
-        let (configuration, diagnostics) = MeshConfiguration.load(paths: [SeedTests.seed])
+        let (configuration, diagnostics) = MeshConfiguration.load(from: [SeedTests.seed])
         #expect(!diagnostics.hasErrors, "\(diagnostics.lines)")
         #expect(configuration.resourceCounts.values.reduce(0, +) == 14)
         #expect(TestFiles.names(in: SeedTests.seed).count == 14)
@@ -47,7 +47,7 @@ import Testing
     }
 
     @Test func reviewsReadsAsWritten() throws {
-        let (configuration, _) = MeshConfiguration.load(paths: [SeedTests.seed])
+        let (configuration, _) = MeshConfiguration.load(from: [SeedTests.seed])
         let rule = try #require(configuration.virtualServices.first)
         #expect(rule.id == ResourceID(kind: "VirtualService", namespace: "production", name: "reviews"))
         #expect(rule.appliesToMesh)
@@ -63,7 +63,7 @@ import Testing
     }
 
     @Test func canaryHeaderStaysAString() throws {
-        let (configuration, _) = MeshConfiguration.load(paths: ["\(SeedTests.seed)/03-virtualservice-canary-deployment.yaml"])
+        let (configuration, _) = MeshConfiguration.load(from: ["\(SeedTests.seed)/03-virtualservice-canary-deployment.yaml"])
         let rule = try #require(configuration.virtualServices.first)
         #expect(rule.id.namespace == "default")
         #expect(rule.http[0].matches[0].headers[0].match.condition == .exact("true"))
@@ -71,7 +71,7 @@ import Testing
     }
 
     @Test func theZipkinProviderIsTheDefault() throws {
-        let (configuration, _) = MeshConfiguration.load(paths: [SeedTests.seed])
+        let (configuration, _) = MeshConfiguration.load(from: [SeedTests.seed])
         let policy = configuration.tracingPolicy(namespace: "production", labels: [:], direction: .client)
         #expect(policy.provider == "zipkin")
         #expect(policy.samplingPercentage == 1)

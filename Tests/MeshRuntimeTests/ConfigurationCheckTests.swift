@@ -13,11 +13,11 @@ import Testing
     /// `skein validate` gates merges: its counts must be those of what it lists, and its verdict that of a start.
     @Test func findsWhatAStartWouldFind() throws {
         directory.write("a.yaml", YAML.service("a.example") + YAML.workload("a-v1"))
-        let good = ConfigurationCheck.run(paths: [directory.path], node: nil)
+        let good = ConfigurationCheck.run(from: [directory.path], node: nil)
         #expect(good.isValid)
         #expect(good.summary.hasPrefix("2 resources: 0 errors, "))
         directory.write("b.yaml", YAML.broken)
-        let bad = ConfigurationCheck.run(paths: [directory.path], node: nil)
+        let bad = ConfigurationCheck.run(from: [directory.path], node: nil)
         #expect(!bad.isValid)
         #expect(bad.errors == bad.diagnostics.count { $0.severity == .error })
         #expect(bad.diagnostics.contains { $0.text.contains("b.yaml") })
@@ -27,7 +27,7 @@ import Testing
     @Test func countsWhatAnalysisFindsBesides() {
         func further(_ yaml: String) -> Int {
             directory.write("a.yaml", yaml)
-            return ConfigurationCheck.run(paths: [directory.path], node: nil).furtherFindings(paths: [directory.path])
+            return ConfigurationCheck.run(from: [directory.path], node: nil).furtherFindings(from: [directory.path])
         }
         let good = YAML.service("a.example") + YAML.workload("a-v1")
         #expect(further(good) == 0)
@@ -41,10 +41,10 @@ import Testing
     /// Loading is fine, and still a proxy could not start.
     @Test func compilesForEveryWorkload() {
         directory.write("a.yaml", YAML.workload("a-v1") + meshConfig("accessLogFile: /dev/stdout\naccessLogFormat: \"%NOPE%\""))
-        let check = ConfigurationCheck.run(paths: [directory.path], node: nil)
+        let check = ConfigurationCheck.run(from: [directory.path], node: nil)
         #expect(check.errors == 1, "the same finding for each node is one: \(check.diagnostics.map(\.text))")
         #expect(check.summary.contains(": 1 error, "))
-        let unknown = ConfigurationCheck.run(paths: [directory.path], node: "b-v1")
+        let unknown = ConfigurationCheck.run(from: [directory.path], node: "b-v1")
         #expect(unknown.otherErrors == ["--node b-v1: no WorkloadEntry of that name"])
         #expect(!unknown.isValid)
     }

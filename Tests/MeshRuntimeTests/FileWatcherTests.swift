@@ -1,4 +1,5 @@
 import Glibc
+import MeshConfig
 @testable import MeshRuntime
 import Testing
 
@@ -6,9 +7,12 @@ import Testing
 private final class Watching {
     private var watcher: FileWatcher
 
-    init(_ paths: [String]) { watcher = FileWatcher(paths: paths) }
+    init(_ paths: [String]) { watcher = FileWatcher(ConfigurationSource(paths)) }
 
-    func hasChanged() -> Bool { watcher.hasChanged() }
+    /// Two looks: a change counts when the second sees what the first saw.
+    func hasChanged() -> Bool { look() || look() }
+    func look() -> Bool { watcher.hasSettledChange() }
+    func take() { watcher.take() }
 }
 
 @Suite struct FileWatcherTests {
@@ -64,6 +68,40 @@ private final class Watching {
         #expect(watcher.hasChanged())
         directory.write("a.yaml", "king.istio.io/v1", appends: true)
         #expect(watcher.hasChanged())
+    }
+
+    /// `: > mesh.yaml` and its text a second later: what changes from look to look is still being written.
+    @Test func waitsUntilTwoLooksAgree() {
+        directory.write("a.yaml", "a: 1")
+        let watcher = Watching([directory.path])
+        directory.write("a.yaml", "")
+        #expect(!watcher.look())
+        directory.write("a.yaml", "a: 2")
+        #expect(!watcher.look(), "it changed between the looks")
+        #expect(watcher.look())
+        #expect(!watcher.look())
+    }
+
+    /// SIGHUP has just read what is there: the change it read must not be told again.
+    @Test func whatWasTakenIsNoChange() {
+        directory.write("a.yaml", "a: 1")
+        let watcher = Watching([directory.path])
+        directory.write("a.yaml", "a: 22")
+        watcher.take()
+        #expect(!watcher.hasChanged())
+    }
+
+    /// With -R a file two directories down is part of the configuration, and a link in a circle ends.
+    @Test func looksIntoSubdirectoriesWhenAsked() {
+        unsafe mkdir(directory.file("sub"), 0o755)
+        unsafe symlink(directory.path, directory.file("sub/circle"))
+        directory.write("sub/a.yaml", "a: 1")
+        var flat = FileWatcher([directory.path])
+        var deep = FileWatcher(ConfigurationSource([directory.path], isRecursive: true))
+        directory.write("sub/a.yaml", "a: 22")
+        #expect(!flat.hasSettledChange() && !flat.hasSettledChange())
+        let looks = [deep.hasSettledChange(), deep.hasSettledChange()]
+        #expect(looks == [false, true])
     }
 
     /// The configuration may appear after the process: a volume that is mounted late.

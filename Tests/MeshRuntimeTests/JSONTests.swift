@@ -43,7 +43,26 @@ import Testing
 
 @Suite struct JSONTemplateTests {
     private func parse(_ text: String) throws(AccessLogFormatError) -> [String] {
-        try JSONTemplate.parse(text).map { "\($0.key)=\($0.template)" }
+        try JSONTemplate.parse(text).map { "\($0.key)=\(Self.shown($0.value))" }
+    }
+
+    private static func shown(_ value: AccessLogFormat.Value) -> String {
+        switch value {
+        case .template(let text): text
+        case .constant(let text): "<\(text)>"
+        case .object(let members): "{\(members.map { "\($0.key)=\(shown($0.value))" }.joined(separator: " "))}"
+        case .list(let items): "[\(items.map(shown).joined(separator: " "))]"
+        }
+    }
+
+    /// Envoy's `json_format` is a protobuf Struct: numbers, booleans, null, objects and lists stand in the line as they are.
+    @Test func takesEveryKindOfValue() throws {
+        #expect(try parse(#"{"a": 5, "b": -0.5e+3, "c": true, "d": null}"#) == ["a=<5>", "b=<-0.5e+3>", "c=<true>", "d=<null>"])
+        #expect(try parse(#"{"a": {"b": "%PROTOCOL%", "c": {}}, "d": ["x", [1]], "e": []}"#) == ["a={b=%PROTOCOL% c={}}", "d=[x [<1>]]", "e=[]"])
+        #expect(try parse(#"{"a": "\u0041\ud83d\ude00", "b": "cut\ud83d"}"#) == ["a=A\u{1F600}", "b=cut\u{FFFD}"])
+        let deep = { (count: Int) in String(repeating: #"{"a":"#, count: count) + "1" + String(repeating: "}", count: count) }
+        #expect(try parse(deep(JSONTemplate.depthMax - 1)).count == 1)
+        #expect(throws: AccessLogFormatError.self) { try JSONTemplate.parse(deep(100_000)) }
     }
 
     /// Keys stay in the order written: people and column-minded tools read access logs by it.
@@ -55,10 +74,10 @@ import Testing
 
     /// The column is what an operator looks at in a line of two hundred characters.
     @Test(arguments: [
-        ("", 1, "expected {"), ("[]", 1, "expected {"), ("{}", 2, "at least one field"), (#"{"a"}"#, 5, "expected :"), (#"{"a": 5}"#, 7, "must be a string"),
-        (#"{"a": null}"#, 7, "must be a string"), (#"{"a": {"b": "c"}}"#, 7, "must be a string"), (#"{"a": "b",}"#, 11, "expected \""),
+        ("", 1, "expected {"), ("[]", 1, "expected {"), ("{}", 2, "at least one field"), (#"{"a"}"#, 5, "expected :"), (#"{"a": 05}"#, 7, "expected a string"),
+        (#"{"a": nil}"#, 7, "expected a string"), (#"{"a": {"b" "c"}}"#, 12, "expected :"), (#"{"a": "b",}"#, 11, "expected \""),
         (#"{"a": "b" "c": "d"}"#, 11, "expected }"), (#"{"a": "b"} x"#, 12, "text after the object"), (#"{"a": "b"#, 9, "does not end"),
-        (#"{"a": "\"#, 9, "does not end"), (#"{"a": "\u0041"}"#, 10, "unsupported escape \\u"), (#"{a: "b"}"#, 2, "expected \""),
+        (#"{"a": "\"#, 9, "does not end"), (#"{"a": "\q"}"#, 10, "unsupported escape \\q"), (#"{"a": "\u00g1"}"#, 10, "four hexadecimal digits"), (#"{a: "b"}"#, 2, "expected \""),
     ])
     func saysWhereItIsWrong(_ text: String, _ column: Int, _ message: String) {
         let error = #expect(throws: AccessLogFormatError.self) { try JSONTemplate.parse(text) }
@@ -68,7 +87,7 @@ import Testing
 
     @Test func boundsTheNumberOfFields() throws {
         func template(_ count: Int) -> String { "{" + (0..<count).map { "\"k\($0)\":\"v\"" }.joined(separator: ",") + "}" }
-        #expect(try JSONTemplate.parse(template(JSONTemplate.fieldsMax)).count == JSONTemplate.fieldsMax)
-        #expect(throws: AccessLogFormatError.self) { try JSONTemplate.parse(template(JSONTemplate.fieldsMax + 1)) }
+        #expect(try JSONTemplate.parse(template(JSONTemplate.valuesMax)).count == JSONTemplate.valuesMax)
+        #expect(throws: AccessLogFormatError.self) { try JSONTemplate.parse(template(JSONTemplate.valuesMax + 1)) }
     }
 }

@@ -1,3 +1,4 @@
+import MeshConfig
 import Foundation
 @testable import MeshRuntime
 import Testing
@@ -19,7 +20,7 @@ import Testing
         directory.write("mesh.yaml", yaml)
         var request = RequestDescription(url: url)
         configure(&request)
-        return RequestExplanation.run(paths: [directory.path], node: node, request)
+        return RequestExplanation.run(from: [directory.path], node: node, request)
     }
 
     private func value(_ explanation: RequestExplanation, _ key: String) -> String? { explanation.nodes.first { $0.key == key }?.value }

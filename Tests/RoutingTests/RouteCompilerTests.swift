@@ -60,7 +60,7 @@ import Testing
 
     /// What the README runs first loads and compiles without an error.
     @Test func quickstartCompiles() {
-        let (configuration, list) = MeshConfiguration.load(paths: [Self.folder + "../quickstart"])
+        let (configuration, list) = MeshConfiguration.load(from: [Self.folder + "../quickstart"])
         #expect(configuration.serviceEntries.count >= 4)
         let (_, problems) = RouteCompiler.compile(configuration, CompileInputs(node: NodeIdentity(namespace: "bookinfo"), catalogs: .init()))
         #expect(!(list.items + problems).contains { $0.severity == .error })
@@ -227,5 +227,74 @@ import Testing
         let unequal: [UInt32] = [9, 1]
         let weighted = Self.counts(Self.cluster(.leastRequest, unequal), unequal, picks: 10_000, loads: [0, 0])
         #expect(weighted[0] > 8500, "\(weighted)")
+    }
+
+    // MARK: Rules in pieces
+
+    private static func policy(_ name: String, _ spec: String) -> String { Mesh.resource("DestinationRule", name, "host: a.local\n\(spec)") }
+
+    /// Teams keep subsets and policies in files of their own: the policy counts wherever it stands (Istio's mergeDestinationRule).
+    @Test func aSecondRuleOfAHostGivesThePolicyThatTheFirstLacks() {
+        let subsets = Self.policy("a", "subsets: [{name: v1, labels: {version: v1}}]")
+        func policy(_ name: String, _ kind: String, more: String = "") -> String { Self.policy(name, "trafficPolicy: {loadBalancer: {simple: \(kind)}}\n\(more)") }
+        let rule = Mesh.resource("VirtualService", "r", "hosts: [a.local]\nhttp: [{route: [{destination: {host: a.local, subset: v1}}]}]")
+        func balancer(_ rules: String..., labels: [String: String] = [:]) -> BalancerKind? {
+            Mesh(Mesh.service("a.local") + rule + rules.joined(), labels: labels).cluster(named: "outbound|80|v1|a.local")?.balancer
+        }
+        #expect(balancer(subsets, policy("b", "RANDOM")) == .random)
+        #expect(balancer(policy("b", "RANDOM"), subsets) == .random)
+        #expect(balancer(subsets, policy("b", "RANDOM"), policy("c", "ROUND_ROBIN")) == .random, "the first that there is")
+        // A rule for this workload comes alone, before those for all.
+        let own = policy("c", "ROUND_ROBIN", more: "workloadSelector: {matchLabels: {app: me}}\nsubsets: [{name: v1, labels: {version: v1}}]")
+        #expect(balancer(subsets, policy("b", "RANDOM"), own, labels: ["app": "me"]) == .roundRobin)
+        #expect(balancer(subsets, policy("b", "RANDOM"), own, labels: ["app": "you"]) == .random)
+    }
+
+    // MARK: Protection that is not given
+
+    private static func secured(_ kind: String, _ spec: String, namespace: String = "default", annotations: String = "") -> String {
+        "apiVersion: security.istio.io/v1\nkind: \(kind)\nmetadata: {name: p, namespace: \(namespace)\(annotations)}\nspec: \(spec)\n---\n"
+    }
+
+    /// What selects this workload, or guards a destination it speaks to, and is not enforced: errors, each named.
+    @Test func refusesProtectionThatItDoesNotGive() {
+        func refused(_ yaml: String, labels: [String: String] = ["app": "web"]) -> [String] {
+            let mesh = Mesh(Mesh.service("a.local") + yaml, labels: labels) { $0.inboundListener = SocketEndpoint(ipv4: 0x7F00_0001, port: 15006) }
+            return mesh.diagnostics.filter { $0.code == "SKN0202" && $0.severity == .error }.compactMap { $0.resource?.kind }
+        }
+        let authorization = { Self.secured("AuthorizationPolicy", $0) }
+        #expect(refused(authorization("{}")) == ["AuthorizationPolicy"])
+        #expect(refused(authorization("{action: DENY, rules: [{}]}")) == ["AuthorizationPolicy"])
+        #expect(refused(authorization("{selector: {matchLabels: {app: web}}}")) == ["AuthorizationPolicy"])
+        #expect(refused(authorization("{selector: {matchLabels: {app: other}}}")) == [])
+        #expect(refused(authorization("{action: AUDIT, rules: [{}]}")) == [], "it turns nobody away")
+        #expect(refused(Self.secured("AuthorizationPolicy", "{action: DENY, rules: [{}]}", annotations: ", annotations: {istio.io/dry-run: 'true'}")) == [])
+        #expect(refused(Self.secured("AuthorizationPolicy", "{}", namespace: "elsewhere")) == [])
+        #expect(refused(Self.secured("AuthorizationPolicy", "{}", namespace: "istio-system")) == ["AuthorizationPolicy"], "the root namespace is for all")
+        #expect(refused(Self.secured("RequestAuthentication", "{jwtRules: [{issuer: me, jwksUri: 'https://me/keys'}]}")) == ["RequestAuthentication"])
+        #expect(refused(authorization("{}"), labels: [:]) == [], "a proxy beside no workload")
+
+        let strict = "{mtls: {mode: STRICT}}"
+        #expect(refused(Self.secured("PeerAuthentication", strict)) == ["PeerAuthentication"])
+        #expect(refused(Self.secured("PeerAuthentication", strict, namespace: "istio-system")) == ["PeerAuthentication"])
+        #expect(refused(Self.secured("PeerAuthentication", "{mtls: {mode: PERMISSIVE}}") + Self.secured("PeerAuthentication", strict, namespace: "istio-system")) == [])
+        #expect(refused(Self.secured("PeerAuthentication", "{mtls: {mode: UNSET}}") + Self.secured("PeerAuthentication", strict, namespace: "istio-system")) == ["PeerAuthentication"])
+        let ports = "{selector: {matchLabels: {app: web}}, mtls: {mode: DISABLE}, portLevelMtls: {8080: {mode: STRICT}}}"
+        #expect(refused(Self.secured("PeerAuthentication", ports)) == ["PeerAuthentication"])
+
+        for mode in ["SIMPLE", "MUTUAL, clientCertificate: /c, privateKey: /k", "ISTIO_MUTUAL"] {
+            #expect(refused(Self.policy("d", "trafficPolicy: {tls: {mode: \(mode)}}")) == ["DestinationRule"])
+            #expect(refused(Self.policy("d", "trafficPolicy: {portLevelSettings: [{port: {number: 80}, tls: {mode: \(mode)}}]}")) == ["DestinationRule"])
+        }
+        #expect(refused(Self.policy("d", "trafficPolicy: {tls: {mode: DISABLE}}")) == [])
+        #expect(refused(Self.policy("d", "trafficPolicy: {portLevelSettings: [{port: {number: 81}, tls: {mode: SIMPLE}}]}")) == [], "a port that nobody uses")
+        #expect(refused(Mesh.resource("DestinationRule", "d", "host: b.local\ntrafficPolicy: {tls: {mode: SIMPLE}}")) == [], "a host that nobody declares")
+    }
+
+    /// With `--allow-unenforced` the same things are warnings, and the snapshot knows of them.
+    @Test func allowedProtectionIsAWarning() {
+        let mesh = Mesh(Mesh.service("a.local") + Self.secured("AuthorizationPolicy", "{}"), labels: ["app": "web"]) { $0.allowsUnenforced = true }
+        #expect(mesh.errors.isEmpty)
+        #expect(mesh.snapshot.unenforced.map(\.severity) == [.warning])
     }
 }

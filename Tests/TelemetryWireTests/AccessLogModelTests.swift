@@ -165,7 +165,7 @@ import Testing
             if style == 0 {
                 format = try .text(fields.indices.map(template).joined())
             } else {
-                format = try .json(fields.indices.map { ("k\($0)", template($0)) }, typed: style == 1)
+                format = try .json(fields.indices.map { ("k\($0)", .template(template($0))) }, typed: style == 1)
             }
             let program = format.program(capture: capture)
             var output: [UInt8] = []

@@ -1,6 +1,6 @@
 import Primitives
 import TelemetryModel
-import TelemetryWire
+@testable import TelemetryWire
 import Testing
 
 @Suite struct AccessLogTests {
@@ -41,9 +41,9 @@ import Testing
     }
 
     @Test func stringJSONNeverHasNumbersAndMixedTemplatesAreStrings() throws {
-        let format = try AccessLogFormat.json([("a", "%RESPONSE_CODE%"), ("b", "%TRAILER(x)%"), ("c", "%PROTOCOL%/%GRPC_STATUS%\"")], typed: false)
+        let format = try AccessLogFormat.json([("a", .template("%RESPONSE_CODE%")), ("b", .template("%TRAILER(x)%")), ("c", .template("%PROTOCOL%/%GRPC_STATUS%\""))], typed: false)
         #expect(try line(format) == #"{"a":"200","b":"-","c":"HTTP/1.1/-\""}"# + "\n")
-        #expect(try line(.json([("c", "%RESPONSE_CODE%ms")])) == #"{"c":"200ms"}"# + "\n")
+        #expect(try line(.json([("c", .template("%RESPONSE_CODE%ms"))])) == #"{"c":"200ms"}"# + "\n")
     }
 
     @Test(arguments: [
@@ -57,6 +57,43 @@ import Testing
     ])
     func operators(_ format: String, _ expected: String) throws {
         #expect(try text(format) == expected)
+    }
+
+    /// Numbers, booleans, objects and lists of a format stand in each line (Envoy's `json_format`).
+    @Test func nestedJSON() throws {
+        let fields: [(key: String, value: AccessLogFormat.Value)] = [
+            ("version", .constant("2")), ("http", .object([("code", .template("%RESPONSE_CODE%")), ("route", .template("%UNIQUE_ID%"))])),
+            ("tags", .list([.template("a"), .constant("true"), .template("%PROTOCOL%")])), ("empty", .object([])),
+        ]
+        #expect(try line(.json(fields)) == #"{"version":2,"http":{"code":200,"route":null},"tags":["a",true,"HTTP/1.1"],"empty":{}}"# + "\n")
+        #expect(try line(.json([("a", .constant("1"))])) == #"{"a":1}"# + "\n")
+        let error = #expect(throws: AccessLogFormatError.self) { try AccessLogFormat.json([("a", .object([("b", .list([.template("%NOPE%")]))]))]) }
+        #expect(error?.message.hasPrefix("field a.b[0]: ") == true)
+    }
+
+    /// Abseil's and strftime's letters, which Envoy hands to `absl::FormatTime`: each line is what GNU date prints for the moment.
+    @Test(arguments: [
+        ("%c", "Fri Apr 15 20:17:00 2016"), ("%x %X", "04/15/16 20:17:00"), ("%C %g %G %V %u %w %U %W", "20 16 2016 15 5 5 15 15"),
+        ("%k|%l|%P|%r", "20| 8|pm|08:17:00 PM"), ("%-d %_m %^a %3d %-e", "15  4 FRI 015 15"), ("%Ec %Ey %Od", "Fri Apr 15 20:17:00 2016 16 15"),
+        ("%E3S %E*S %E1S %E0S", "00.310 00.31 00.3 00"), ("%E3f %E*f %E9f", "310 31 310000000"), ("%E4Y%ET%Ez %E*z %:z %::z", "2016T+00:00 +00:00:00 +00:00 +00:00:00"),
+        ("%Y-%m-%dT%H:%M:%E3S%Ez", "2016-04-15T20:17:00.310+00:00"),
+    ])
+    func timeSpecifiers(_ pattern: String, _ expected: String) throws {
+        #expect(try text("%START_TIME(\(pattern))%") == expected)
+    }
+
+    /// The buffer for a line is sized by its format: no specifier may write more than was counted.
+    @Test func noTimeIsLongerThanItsBound() {
+        for letter in UInt8(ascii: "!")...UInt8(ascii: "~") {
+            for form in ["%", "%E", "%O", "%E9", "%E*", "%9", "%32", "%^32", "%_9", "%:"] {
+                let pattern = Array(form.utf8) + [letter]
+                guard AccessLogTime.isValid(pattern) else { continue }
+                var out: [UInt8] = []
+                AccessLogTime.append(1_234_567_890_987_654_321, pattern: pattern, to: &out)
+                #expect(out.count <= AccessLogTime.bytesMax(pattern), "\(String(decoding: pattern, as: UTF8.self))")
+            }
+        }
+        for wrong in ["%", "%Q", "%33d", "%999999999999999999999d", "%E", "%5N", "%:", "%:m", "%-", "%0f"] { #expect(!AccessLogTime.isValid(Array(wrong.utf8)), "\(wrong)") }
     }
 
     private func texts(path: String, original: String? = nil) -> [[UInt8]?] {
@@ -87,7 +124,7 @@ import Testing
         let values = expected.map { value in
             value.map { "\"" + $0.replacing("\"", with: "\\\"").replacing("\u{0}", with: "\\u0000") + "\"" } ?? "null"
         }
-        let line = try line(.json(templates.enumerated().map { (String($0), $1) }), exampleRecord(), texts(path: path))
+        let line = try line(.json(templates.enumerated().map { (String($0), .template($1)) }), exampleRecord(), texts(path: path))
         #expect(line == "{" + values.enumerated().map { "\"\($0)\":\($1)" }.joined(separator: ",") + "}\n")
     }
 
@@ -134,7 +171,7 @@ import Testing
         texts[4] = Array("a\r\nb\"c\\d\u{7f}e\u{85}f-é".utf8) + [0xFF, 0xC3]
         #expect(try line(.text("%REQ(USER-AGENT)%"), exampleRecord(), texts) == #"a\x0d\x0ab\x22c\x5cd\x7fe\xc2\x85f-é\xff\xc3"# + "\n")
         #expect(
-            try line(.json([("u", "%REQ(USER-AGENT)%")]), exampleRecord(), texts)
+            try line(.json([("u", .template("%REQ(USER-AGENT)%"))]), exampleRecord(), texts)
                 == "{\"u\":\"a\\r\\nb\\\"c\\\\d\u{7f}e\u{85}f-é\u{FFFD}\u{FFFD}\"}\n")
     }
 
@@ -153,7 +190,7 @@ import Testing
         #expect(try line(.text(format), record) == "- - - -\n")
         record.grpcStatus = 14
         #expect(try line(.text(format), record) == "Unavailable UNAVAILABLE 14 14\n")
-        #expect(try line(.json([("s", "%GRPC_STATUS%"), ("n", "%GRPC_STATUS_NUMBER%")]), record) == #"{"s":"Unavailable","n":14}"# + "\n")
+        #expect(try line(.json([("s", .template("%GRPC_STATUS%")), ("n", .template("%GRPC_STATUS_NUMBER%"))]), record) == #"{"s":"Unavailable","n":14}"# + "\n")
         record.grpcStatus = 99
         #expect(try line(.text(format), record) == "99 99 99 99\n")
     }
@@ -193,7 +230,7 @@ import Testing
         let format = try AccessLogFormat.text("%QUERY_PARAMS(DECODED)% %CONNECTION_ID% %CONNECTION_ID% %DOWNSTREAM_PEER_URI_SAN% %REQUEST_HEADER(USER-AGENT)%")
         #expect(format.notInEffect == ["QUERY_PARAMS(DECODED)", "CONNECTION_ID"])
         #expect(try line(format) == "- - - - curl/8\n")
-        #expect(try AccessLogFormat.json([("a", "%UNIQUE_ID%"), ("b", "%UNIQUE_ID%%DURATION%")]).notInEffect == ["UNIQUE_ID"])
+        #expect(try AccessLogFormat.json([("a", .template("%UNIQUE_ID%")), ("b", .template("%UNIQUE_ID%%DURATION%"))]).notInEffect == ["UNIQUE_ID"])
     }
 
     @Test func headersThatTheFormatNeedsAreCapturedInTheirSlots() throws {
@@ -225,7 +262,7 @@ import Testing
         let format = "%UPSTREAM_HOST% %UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %UPSTREAM_REMOTE_PORT% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_PORT% "
             + "%DOWNSTREAM_REMOTE_ADDRESS% %UPSTREAM_LOCAL_ADDRESS% %UPSTREAM_HOSTS_ATTEMPTED%"
         #expect(try line(.text(format), record) == #"/run/a \x22b\x22.sock /run/a \x22b\x22.sock - @proxy - - - /run/a \x22b\x22.sock"# + "\n")
-        let json = try line(.json([("h", "%UPSTREAM_HOST%"), ("p", "%UPSTREAM_REMOTE_PORT%"), ("d", "%RESPONSE_CODE_DETAILS%"), ("f", "%UPSTREAM_TRANSPORT_FAILURE_REASON%")]), record)
+        let json = try line(.json([("h", .template("%UPSTREAM_HOST%")), ("p", .template("%UPSTREAM_REMOTE_PORT%")), ("d", .template("%RESPONSE_CODE_DETAILS%")), ("f", .template("%UPSTREAM_TRANSPORT_FAILURE_REASON%"))]), record)
         #expect(
             json
                 == #"{"h":"/run/a \"b\".sock","p":null,"d":"upstream_reset_before_response_started{remote_connection_failure|immediate_connect_error:_No_such_file_or_directory}","f":"immediate_connect_error:_No_such_file_or_directory"}"#
@@ -242,7 +279,7 @@ import Testing
         record.downstreamRemote = record.upstreamRemote
         let every = "%UPSTREAM_HOST%%UPSTREAM_LOCAL_ADDRESS%%DOWNSTREAM_LOCAL_ADDRESS%%DOWNSTREAM_REMOTE_ADDRESS%%UPSTREAM_HOSTS_ATTEMPTED%"
         #expect(try line(.text(every), record) == String(repeating: "/" + String(repeating: #"\x22"#, count: 106), count: 5) + "\n")
-        #expect(try line(.json([("k", every)]), record) == "{\"k\":\"" + String(repeating: "/" + String(repeating: #"\""#, count: 106), count: 5) + "\"}\n")
+        #expect(try line(.json([("k", .template(every))]), record) == "{\"k\":\"" + String(repeating: "/" + String(repeating: #"\""#, count: 106), count: 5) + "\"}\n")
     }
 
     /// Zipkin's endpoints are IP addresses; where a request went must be found all the same.

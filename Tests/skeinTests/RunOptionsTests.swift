@@ -1,4 +1,5 @@
 import ArgumentParser
+import MeshConfig
 import MeshRuntime
 @testable import skein
 import Testing
@@ -12,7 +13,7 @@ import Testing
     @Test func withoutArgumentsItIsTheRuntimesDefaults() throws {
         let given = try options()
         let usual = RuntimeOptions()
-        #expect(given.configPaths == usual.configPaths)
+        #expect(given.configuration.paths == usual.configuration.paths)
         #expect(given.namespace == usual.namespace)
         #expect(given.dataDirectory == usual.dataDirectory)
         #expect(given.hasStore == usual.hasStore)
@@ -33,7 +34,7 @@ import Testing
             "-c", "a.yaml", "mesh/", "--node", "reviews-v1", "--namespace", "shop", "--data", "/d", "--no-store", "--access-log-directory", "/l", "--workers", "3",
             "--bind", "0.0.0.0", "--outbound-port", "1", "--inbound-port", "2", "--admin-port", "3", "--readiness-port", "4", "--metrics-port", "5", "--zipkin-port",
             "6", "--otlp-port", "7", "--drain-seconds", "8", "--retention-days", "9", "--retention-megabytes", "10", "--autocomplete-keys", "k", "l", "--seed", "11")
-        #expect(given.configPaths == ["a.yaml", "mesh/"])
+        #expect(given.configuration.paths == ["a.yaml", "mesh/"])
         #expect(given.node == "reviews-v1")
         #expect(given.namespace == "shop")
         #expect(given.dataDirectory == "/d")

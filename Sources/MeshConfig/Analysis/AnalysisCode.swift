@@ -103,7 +103,8 @@ public struct AnalysisCode: Sendable {
         AnalysisCode("SKN0009", "DuplicateResource", .error, "Two resources of one kind, namespace and name.", "Keep one, or rename one."),
         AnalysisCode("SKN0010", "NothingRead", .warning, "A directory with nothing to read, or one within it that is not read.", "Name it as well."),
         AnalysisCode(
-            "SKN0011", "ConflictingRules", .warning, "Two DestinationRules for one host: the policy of the first is used.",
+            "SKN0011", "ConflictingRules", .warning,
+            "Two DestinationRules for one host: subsets of both are used, and the first traffic policy that one of them has.",
             "Merge the two into one resource."),
     ]
 
@@ -116,7 +117,11 @@ public struct AnalysisCode: Sendable {
         AnalysisCode("SKN0106", "OneOf", .error, "Two fields that exclude each other.", "Keep one of them."),
         AnalysisCode(
             "SKN0201", "NotYetInEffect", .notice, "A field that is read and checked, and not acted upon yet.",
-            "Nothing to do: docs/configuration-resources.md lists what is in effect."),
+            "Do not rely on it: docs/configuration-resources.md lists what is in effect."),
+        AnalysisCode(
+            "SKN0202", "NotEnforced", .error,
+            "Protection that a proxy beside a workload is asked for and this version does not give: authorization, tokens, mutual TLS, TLS to a destination.",
+            "Remove the resource, protect the workload otherwise, or start with --allow-unenforced and know that it has no effect."),
     ]
 
     private static let compiling = [
@@ -137,6 +142,7 @@ public struct AnalysisCode: Sendable {
         AnalysisCode("SKN0315", "GatewayServersConflict", .warning, "Two Gateway servers share an address and port for different protocols; the later one is left out.", "Give one of them another port."),
         AnalysisCode("SKN0316", "UnknownOperator", .error, "A header value with a command operator that is not known; a warning for one of Envoy's that is not known here.", "Use one of those the message lists; write %% for a percent sign."),
         AnalysisCode("SKN0317", "UnixSocketLeftOut", .error, "A Unix socket's path that cannot be kept, because the process has seen as many as it keeps.", "Restart the process, which forgets those of earlier configurations, or name fewer."),
+        AnalysisCode("SKN0318", "DelegateOutsideParent", .warning, "A delegate's rule with a match outside of those that are delegated to it.", "Narrow the delegate's match, or widen that of its parent."),
         AnalysisCode("SKN0330", "BadAccessLogFormat", .error, "An access-log format that cannot be read: an operator that does not exist, or labels that are no text.", "Write what the message asks for."),
         AnalysisCode("SKN0331", "TooManyLoggedHeaders", .error, "Access-log formats that print more different headers than a record holds.", "Print fewer."),
     ]

@@ -27,12 +27,9 @@ public struct MeshAnalysis: Sendable {
     /// The annotation by which a resource asks not to be told of some codes: `IST0130,SKN0362`, or `*` (Istio's own).
     static let suppressAnnotation = "galley.istio.io/analyze-suppress"
 
-    /// `paths`: files and directories, as `MeshConfiguration.load` takes them. `standardInput` is read where a path is `-`.
-    public static func run(paths: [String], standardInput: [UInt8] = []) -> MeshAnalysis {
+    public static func run(from source: ConfigurationSource) -> MeshAnalysis {
         var loader = ConfigurationLoader(limits: limits, keepsSources: true)
-        for path in paths {
-            if path == "-" { loader.add(name: "<stdin>", bytes: standardInput) } else { loader.add(path: path) }
-        }
+        loader.add(source)
         return MeshAnalysis(&loader)
     }
 

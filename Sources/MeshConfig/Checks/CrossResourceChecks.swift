@@ -51,20 +51,35 @@ struct CrossResourceChecks {
         }
     }
 
-    /// Of rules of one namespace: callers use their own namespace's before others, and a rule for some workloads only leaves room for
-    /// those of others.
+    /// Of rules of one namespace that select the same workloads: callers use their own namespace's before others, and a rule for some
+    /// workloads comes before those for all.
     private mutating func checkRuleConflicts() {
-        var owners: [String: DestinationRule] = [:]
+        struct Subject: Hashable {
+            var namespace: String
+            var host: String
+            var selector: [String: String]
+        }
+        // The first rule, and the one whose traffic policy is used.
+        var owners: [Subject: (first: ResourceID, policy: ResourceID?)] = [:]
         for rule in configuration.destinationRules {
             let name = HostName.resolve(rule.host, namespace: rule.id.namespace).lowercased()
-            guard let first = owners["\(rule.id.namespace)|\(name)"] else {
-                owners["\(rule.id.namespace)|\(name)"] = rule
+            let subject = Subject(namespace: rule.id.namespace, host: name, selector: rule.workloadSelector)
+            let own = rule.trafficPolicy == nil ? nil : rule.id
+            guard let known = owners[subject] else {
+                owners[subject] = (rule.id, own)
                 continue
             }
-            guard first.workloadSelector.isEmpty || first.workloadSelector == rule.workloadSelector else { continue }
+            let policy =
+                switch (known.policy, own) {
+                case (let used?, .some): "the traffic policy of \(used), the first loaded; the one here is left out"
+                case (let used?, nil): "the traffic policy of \(used)"
+                case (nil, .some): "the traffic policy of this one, since \(known.first) has none"
+                case (nil, nil): "neither has a traffic policy"
+                }
+            owners[subject] = (known.first, known.policy ?? own)
             add(
                 .warning, .conflictingRules, rule.id, rule.position, "spec.host",
-                "\(first.id) is for \(name) too: subsets of both are used, the traffic policy of that one, the first loaded. Merge the two.")
+                "\(known.first) is for \(name) too: subsets of both are used, and \(policy). Merge the two.")
         }
     }
 

@@ -20,6 +20,8 @@ public struct Diagnostic: Sendable, Hashable {
     public var field: String
     /// What is wrong, what would have been accepted, what to do.
     public var message: String
+    /// The line of the text, where seeing it helps more than its number.
+    public var excerpt: SourceExcerpt?
 
     public init(
         severity: Severity, code: String, position: SourcePosition, resource: ResourceID?, field: String, message: String
@@ -43,6 +45,11 @@ public struct Diagnostic: Sendable, Hashable {
     /// One line of text, without a line break whatever the input held:
     /// `a.yaml:7:3: error [SKN0101] VirtualService production/reviews spec.http[0].rout: unknown field...`
     public var text: String { text(severity: severity.rawValue) }
+
+    /// The same, and below it the excerpt.
+    public var lines: [String] { [text] + excerptLines }
+
+    public var excerptLines: [String] { excerpt?.lines(number: position.line) ?? [] }
 
     func text(severity: String) -> String {
         var line = "\(position): \(severity) [\(code)]"
@@ -68,6 +75,7 @@ public struct Diagnostic: Sendable, Hashable {
         }
         if !field.isEmpty { fields.append(("field", quoted(field))) }
         fields.append(("message", quoted(message)))
+        if let excerpt { fields.append(("excerpt", quoted(excerpt.text))) }
         for field in more { fields.append((field.name, quoted(field.value))) }
         return "{" + fields.map { "\"\($0.0)\":\($0.1)" }.joined(separator: ",") + "}"
     }
@@ -149,7 +157,7 @@ public struct DiagnosticList: Sendable {
 
     /// Text lines, the last one counting what was left out.
     public var lines: [String] {
-        items.map(\.text) + (omitted > 0 ? ["... and \(omitted) more (at most \(limit) are shown)"] : [])
+        items.flatMap(\.lines) + (omitted > 0 ? ["... and \(omitted) more (at most \(limit) are shown)"] : [])
     }
 
     private func leastImportant(below severity: Diagnostic.Severity) -> Int? {

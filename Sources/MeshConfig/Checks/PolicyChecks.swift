@@ -99,11 +99,6 @@ extension Findings {
         if let format = settings.child("logFormat"), format.has("labels"), format.node("labels")?.pairs == nil {
             error(format.position("labels"), "\(format.path).labels", "expected a mapping of keys to format strings", code: .wrongType)
         }
-        for pair in settings.child("logFormat")?.child("labels")?.node.pairs ?? [] where pair.value.scalar == nil {
-            add(
-                .notice, .notYetInEffect, SourcePosition(file: settings.file, line: pair.keyLine, column: pair.keyColumn),
-                "\(settings.path).logFormat.labels", "\"\(pair.key.prefix(64))\": nested values are accepted, not yet in effect; the key is left out")
-        }
         if let http = settings.child("http"), let path = http.string("path"), !path.hasPrefix("/") {
             error(http.position("path"), "\(http.path).path", "\"\(path)\" must begin with /")
         }

@@ -1,6 +1,6 @@
 import Glibc
 
-/// The file system's side of loading, and of `--fix`: regular files and one level of directories, symbolic links followed (Kubernetes
+/// The file system's side of loading, and of `--fix`: regular files and directories, symbolic links followed (Kubernetes
 /// mounts ConfigMaps as links). Blocks.
 enum ConfigFiles {
     struct Problem: Error {
@@ -11,12 +11,20 @@ enum ConfigFiles {
     enum Listing {
         case file
         /// Names within the directory, sorted by bytes.
-        case directory(files: [String], subdirectories: [String])
+        case directory(Identity, files: [String], subdirectories: [String])
+    }
+
+    /// Tells a directory from another, whatever path leads to it.
+    struct Identity: Hashable {
+        var device: UInt64
+        var inode: UInt64
     }
 
     static func list(_ path: String) -> Result<Listing, Problem> {
-        guard let kind = kind(path) else { return .failure(Problem(message: "cannot be read: \(lastError())")) }
-        if kind != S_IFDIR { return .success(.file) }
+        var status = stat()
+        guard unsafe stat(path, &status) == 0 else { return .failure(Problem(message: "cannot be read: \(lastError())")) }
+        if status.st_mode & S_IFMT != S_IFDIR { return .success(.file) }
+        let identity = Identity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
         guard let directory = unsafe opendir(path) else { return .failure(Problem(message: "cannot be listed: \(lastError())")) }
         defer { unsafe closedir(directory) }
         var files: [String] = []
@@ -33,7 +41,7 @@ enum ConfigFiles {
             }
         }
         let byBytes = { (left: String, right: String) in left.utf8.lexicographicallyPrecedes(right.utf8) }
-        return .success(.directory(files: files.sorted(by: byBytes), subdirectories: subdirectories.sorted(by: byBytes)))
+        return .success(.directory(identity, files: files.sorted(by: byBytes), subdirectories: subdirectories.sorted(by: byBytes)))
     }
 
     static func read(_ path: String, limit: Int) -> Result<[UInt8], Problem> {

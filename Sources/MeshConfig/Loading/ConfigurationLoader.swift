@@ -19,18 +19,27 @@ struct ConfigurationLoader {
         diagnostics = DiagnosticList(limit: limits.diagnostics)
     }
 
-    mutating func add(path: String) {
-        switch ConfigFiles.list(path) {
-        case .failure(let problem): report(.error, .unreadable, path, problem.message)
-        case .success(.file): addFile(path)
-        case .success(.directory(let files, let subdirectories)):
-            if files.isEmpty {
-                report(.warning, .nothingRead, path, "the directory has no *.yaml or *.yml file")
+    mutating func add(_ source: ConfigurationSource) {
+        for path in source.paths {
+            if path == "-" { add(name: "<stdin>", bytes: source.standardInput) } else { add(path: path, isRecursive: source.isRecursive) }
+        }
+    }
+
+    private mutating func add(path: String, isRecursive: Bool) {
+        var places: [DirectoryWalk.Place] = []
+        var walk = DirectoryWalk(isRecursive: isRecursive)
+        walk.visit(path) { places.append($0) }
+        // With subdirectories it is enough that one of them has something.
+        let hasFiles = places.contains { if case .file = $0 { true } else { false } }
+        for place in places {
+            switch place {
+            case .unreadable(let path, let problem): report(.error, .unreadable, path, problem.message)
+            case .file(let path): addFile(path)
+            case .directory(let name, files: 0) where !isRecursive || !hasFiles && name == path:
+                report(.warning, .nothingRead, name, "the directory has no *.yaml or *.yml file")
+            case .directory: break
+            case .skipped(let path, let reason): report(.notice, .nothingRead, path, reason)
             }
-            for name in subdirectories {
-                report(.notice, .nothingRead, "\(path)/\(name)", "a subdirectory is not read; name it as well if it should be")
-            }
-            for name in files { addFile("\(path)/\(name)") }
         }
     }
 
@@ -56,16 +65,21 @@ struct ConfigurationLoader {
         var loader = YAMLLoader(limits: limits)
         let documents = loader.load(content)
         for problem in loader.problems {
-            diagnostics.append(
-                Diagnostic(
-                    severity: .error, code: problem.code.rawValue,
-                    position: SourcePosition(file: name, line: problem.line, column: problem.column), resource: nil, field: "",
-                    message: problem.message))
+            var diagnostic = Diagnostic(
+                severity: .error, code: problem.code.rawValue,
+                position: SourcePosition(file: name, line: problem.line, column: problem.column), resource: nil, field: "",
+                message: problem.message)
+            diagnostic.excerpt = problem.excerpt
+            diagnostics.append(diagnostic)
         }
         diagnostics.countOmitted(.error, loader.omittedProblems)
         var count = 0
         ignored = IgnoredKinds()
         for document in documents { take(document, file: name, count: &count) }
+        configuration.resourcesByFile[name] = count
+        if count == 0, loader.problems.isEmpty {
+            report(.warning, .nothingRead, name, content.isEmpty ? "the file is empty" : "the file has no resource, only blank lines and comments")
+        }
         if let first = ignored.first {
             report(.notice, .ignoredKind, name, line: first.position.line, column: first.position.column, resource: first.only, ignored.message)
         }
@@ -161,7 +175,8 @@ struct ConfigurationLoader {
         // A number beyond its type is beyond what the field accepts as well: the narrower range says it.
         let outside = Set(checked.items.filter { $0.code == DiagnosticCode.outOfRange.rawValue }.map(\.position))
         if !outside.isEmpty { found.removeAll { $0.code == DiagnosticCode.outOfRange.rawValue && outside.contains($0.position) } }
-        found += checked.items
+        let broken = BrokenFields(found)
+        found += checked.items.filter { !broken.explains($0) }
         count(checked)
         let place = SourcePosition(file: file, line: at.line, column: at.column)
         if let first = seen[id] {
@@ -298,6 +313,9 @@ struct ConfigurationLoader {
 
     private mutating func store(_ kind: String, _ id: ResourceID, _ spec: NodeReader, _ metadata: NodeReader?, at place: SourcePosition) {
         configuration.resourceCounts[kind, default: 0] += 1
+        if let policy = SecurityPolicy(kind: kind, id: id, position: place, spec: spec, metadata: metadata) {
+            configuration.securityPolicies.append(policy)
+        }
         if keepsSources { resources.append(LoadedResource(id: id, position: place, spec: spec, metadata: metadata)) }
         switch kind {
         case "VirtualService": configuration.virtualServices.append(VirtualService(id: id, position: place, spec: spec))

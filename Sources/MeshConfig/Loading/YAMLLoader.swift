@@ -13,6 +13,7 @@ struct YAMLLoader {
         var line: Int
         var column: Int
         var message: String
+        var excerpt: SourceExcerpt?
     }
 
     let limits: ConfigLimits
@@ -94,12 +95,14 @@ struct YAMLLoader {
         return documents
     }
 
-    private mutating func report(_ code: DiagnosticCode, _ line: Int, _ column: Int, _ message: String) {
+    private mutating func report(
+        _ code: DiagnosticCode, _ line: Int, _ column: Int, _ message: String, _ excerpt: SourceExcerpt? = nil
+    ) {
         guard problems.count < Findings.kept || code == .limitExceeded else {
             omittedProblems += 1
             return
         }
-        problems.append(Problem(code: code, line: line, column: column, message: message))
+        problems.append(Problem(code: code, line: line, column: column, message: message, excerpt: excerpt))
     }
 
     private mutating func exceed(_ line: Int, _ column: Int, _ message: String) {
@@ -108,7 +111,6 @@ struct YAMLLoader {
     }
 
     private mutating func reportSyntax(_ parser: yaml_parser_t, _ bytes: [UInt8]) {
-        let problem = unsafe text(parser.problem) ?? "not YAML"
         var line = unsafe Int(clamping: parser.problem_mark.line)
         var column = unsafe Int(clamping: parser.problem_mark.column)
         if unsafe parser.error == YAML_READER_ERROR {
@@ -117,12 +119,12 @@ struct YAMLLoader {
             line = before.count { $0 == 0x0a }
             column = before.count - ((before.lastIndex(of: 0x0a) ?? -1) + 1)
         }
-        var message = "YAML syntax: \(problem)"
-        if let context = unsafe text(parser.context) { message += ", \(context)" }
-        let hint =
-            problem.contains("tab") || problem.contains("token")
-            ? ". Indent with spaces, and quote text that begins with a special character." : ""
-        report(.syntax, line &+ 1, column &+ 1, message + hint)
+        let context = unsafe text(parser.context)
+        let beginning = unsafe (line: Int(clamping: parser.context_mark.line) &+ 1, column: Int(clamping: parser.context_mark.column) &+ 1)
+        let error = unsafe YAMLSyntaxError(
+            problem: text(parser.problem) ?? "not YAML", context: context, line: line &+ 1, column: column &+ 1,
+            beginning: context == nil ? nil : beginning, in: bytes)
+        report(.syntax, error.line, error.column, error.message, SourceExcerpt(bytes, line: error.line, column: error.column))
     }
 
     private func text(_ pointer: UnsafePointer<CChar>?) -> String? {

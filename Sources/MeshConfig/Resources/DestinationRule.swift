@@ -27,6 +27,7 @@ public struct DestinationRule: Sendable {
         merged.loadBalancer = own.loadBalancer ?? merged.loadBalancer
         merged.connectionPool = own.connectionPool ?? merged.connectionPool
         merged.outlierDetection = own.outlierDetection ?? merged.outlierDetection
+        merged.tls = own.tls ?? merged.tls
         return merged
     }
 }
@@ -43,6 +44,7 @@ public struct TrafficPolicy: Sendable {
     public var loadBalancer: LoadBalancerSettings?
     public var connectionPool: ConnectionPoolSettings?
     public var outlierDetection: OutlierDetectionSettings?
+    public var tls: ClientTLSSettings?
     public var retryBudget: RetryBudgetSettings?
     public var tunnel: TunnelSettings?
     public var proxyProtocol: ProxyProtocolVersion?
@@ -60,7 +62,14 @@ public struct TrafficPolicy: Sendable {
         loadBalancer = port.loadBalancer
         connectionPool = port.connectionPool
         outlierDetection = port.outlierDetection
+        tls = port.tls
     }
+}
+
+/// How endpoints are spoken to: DISABLE is plaintext; SIMPLE, MUTUAL and ISTIO_MUTUAL ask for TLS.
+public struct ClientTLSSettings: Sendable {
+    public var position: SourcePosition
+    public var mode: String
 }
 
 /// TCP connections to the destination go on from it, as a proxy, to somewhere else (RFC 9110 9.3.6).
@@ -93,6 +102,7 @@ public struct PortTrafficPolicy: Sendable {
     public var loadBalancer: LoadBalancerSettings?
     public var connectionPool: ConnectionPoolSettings?
     public var outlierDetection: OutlierDetectionSettings?
+    public var tls: ClientTLSSettings?
 }
 
 /// Requests that are alike in one thing go to one endpoint.

@@ -22,6 +22,7 @@ extension TrafficPolicy {
             loadBalancer: reader.child("loadBalancer").map(LoadBalancerSettings.init(reader:)),
             connectionPool: reader.child("connectionPool").map(ConnectionPoolSettings.init(reader:)),
             outlierDetection: reader.child("outlierDetection").map(OutlierDetectionSettings.init(reader:)),
+            tls: reader.child("tls").map(ClientTLSSettings.init(reader:)),
             retryBudget: reader.child("retryBudget").map {
                 RetryBudgetSettings(
                     percent: $0.double("percent") ?? 20, minRetryConcurrency: $0.uint32("minRetryConcurrency") ?? 3,
@@ -36,9 +37,14 @@ extension TrafficPolicy {
                 return PortTrafficPolicy(
                     port: port, loadBalancer: entry.child("loadBalancer").map(LoadBalancerSettings.init(reader:)),
                     connectionPool: entry.child("connectionPool").map(ConnectionPoolSettings.init(reader:)),
-                    outlierDetection: entry.child("outlierDetection").map(OutlierDetectionSettings.init(reader:)))
+                    outlierDetection: entry.child("outlierDetection").map(OutlierDetectionSettings.init(reader:)),
+                    tls: entry.child("tls").map(ClientTLSSettings.init(reader:)))
             })
     }
+}
+
+extension ClientTLSSettings {
+    init(reader: NodeReader) { self.init(position: reader.position, mode: reader.name("mode") ?? "DISABLE") }
 }
 
 extension LoadBalancerSettings {

@@ -86,9 +86,8 @@ public struct ExtensionProvider: Sendable {
             /// Istio's default text format, or the mesh's `accessLogFormat`.
             case inherited
             case text(String)
-            /// JSON object: keys in the order written and their format strings. Nested values are
-            /// not in effect (a notice says so) and left out.
-            case labels([(key: String, format: String)])
+            /// JSON object, keys in the order written.
+            case labels([(key: String, value: AccessLogValue)])
         }
         public var path: String
         public var format: Format
@@ -112,4 +111,14 @@ public struct ExtensionProvider: Sendable {
             "prometheus": ExtensionProvider(name: "prometheus", position: position, logFormatPosition: position, configuration: .prometheus),
         ]
     }()
+}
+
+/// A value of an access log's JSON object.
+public indirect enum AccessLogValue: Sendable {
+    /// Text with command operators.
+    case format(String)
+    /// JSON text of a number, of `true`, `false` or `null`.
+    case constant(String)
+    case object([(key: String, value: AccessLogValue)])
+    case list([AccessLogValue])
 }

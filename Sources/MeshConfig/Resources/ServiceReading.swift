@@ -51,7 +51,8 @@ extension Sidecar.IngressListener {
         self.init(
             position: reader.position, port: ServicePort(reader: port), bind: reader.string("bind") ?? "",
             defaultEndpoint: reader.string("defaultEndpoint").flatMap(Sidecar.LocalEndpoint.init(text:)),
-            connectionPool: reader.child("connectionPool").map(ConnectionPoolSettings.init(reader:)))
+            connectionPool: reader.child("connectionPool").map(ConnectionPoolSettings.init(reader:)),
+            tls: reader.has("tls") ? reader.position("tls") : nil)
     }
 }
 

@@ -108,11 +108,26 @@ extension ExtensionProvider {
     private static func format(_ reader: NodeReader?) -> FileAccessLog.Format {
         if let text = reader?.string("text") { return .text(text) }
         if let labels = reader?.child("labels") {
-            return .labels(
-                (labels.node.pairs ?? []).compactMap { pair in
-                    pair.value.scalar.map { (pair.key, $0.text) }
-                })
+            return .labels((labels.node.pairs ?? []).map { ($0.key, AccessLogValue($0.value)) })
         }
         return .inherited
+    }
+}
+
+extension AccessLogValue {
+    /// Recursion is bounded by `ConfigLimits.nestingDepth`.
+    init(_ node: YAMLNode) {
+        switch node.content {
+        case .mapping(let pairs): self = .object(pairs.map { ($0.key, AccessLogValue($0.value)) })
+        case .sequence(let items): self = .list(items.map { AccessLogValue($0) })
+        case .scalar(let scalar):
+            switch scalar.value {
+            case .null: self = .constant("null")
+            case .bool(let value): self = .constant(value ? "true" : "false")
+            case .integer(let value): self = .constant(String(value))
+            case .number(let value): self = value.isFinite ? .constant(String(value)) : .format(scalar.text)
+            case .string: self = .format(scalar.text)
+            }
+        }
     }
 }

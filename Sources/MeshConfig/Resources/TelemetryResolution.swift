@@ -15,7 +15,7 @@ public struct AccessLogPolicy: Sendable {
             case text(String)
             /// Istio's 24 keys.
             case istioJSON
-            case json([(key: String, format: String)])
+            case json([(key: String, value: AccessLogValue)])
             /// `accessLogFormat` with encoding JSON: the object as JSON text.
             case jsonText(String)
         }

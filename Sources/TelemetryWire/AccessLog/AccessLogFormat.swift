@@ -34,6 +34,8 @@ public struct AccessLogFormat: Sendable {
     enum Style: Sendable { case text, stringJSON, typedJSON }
 
     let fields: [Field]
+    /// What stands behind the last value.
+    let suffix: [UInt8]
     let style: Style
     /// The headers that the workers must capture for this format, beyond those in every record.
     public let headers: HeaderCapture
@@ -50,31 +52,32 @@ public struct AccessLogFormat: Sendable {
         return AccessLogFormat([Field(prefix: [], pieces: pieces)], .text, notInEffect: parser.notInEffect)
     }
 
+    /// A value of a JSON format (Envoy's `json_format`, a protobuf Struct).
+    public indirect enum Value: Sendable {
+        /// Text with command operators.
+        case template(String)
+        /// JSON text that stands in every line: a number, `true`, `false`, `null`.
+        case constant(String)
+        /// Keys in the order given.
+        case object([(key: String, value: Value)])
+        case list([Value])
+    }
+
     /// One JSON object a line, its keys in the order given. A template that is one operator yields a number, a string or null when
     /// `typed`, else always a string with `-` for what is missing. At least one field.
     public static func json(
-        _ templates: [(key: String, template: String)], typed: Bool = true, hostname: String = "", environment: (String) -> String? = { _ in nil }
+        _ fields: [(key: String, value: Value)], typed: Bool = true, hostname: String = "", environment: (String) -> String? = { _ in nil }
     ) throws(AccessLogFormatError) -> AccessLogFormat {
-        guard !templates.isEmpty else { throw AccessLogFormatError(column: 1, message: "a JSON format needs at least one field") }
-        var fields: [Field] = []
-        var notInEffect: [String] = []
-        for (index, (key, template)) in templates.enumerated() {
-            var prefix: [UInt8] = [index == 0 ? UInt8(ascii: "{") : UInt8(ascii: ","), UInt8(ascii: "\"")]
-            prefix.append(jsonEscaping: key)
-            prefix.append(ascii: "\":")
-            var parser = AccessLogFormatParser(template, hostname: hostname)
-            do throws(AccessLogFormatError) {
-                fields.append(Field(prefix: prefix, pieces: try parser.pieces(environment)))
-                notInEffect += parser.notInEffect.filter { !notInEffect.contains($0) }
-            } catch {
-                throw AccessLogFormatError(column: error.column, message: "field \(key): \(error.message)")
-            }
-        }
-        return AccessLogFormat(fields, typed ? .typedJSON : .stringJSON, notInEffect: notInEffect)
+        guard !fields.isEmpty else { throw AccessLogFormatError(column: 1, message: "a JSON format needs at least one field") }
+        var writer = JSONFieldWriter(hostname: hostname)
+        try writer.add(.object(fields), "", environment)
+        return AccessLogFormat(
+            writer.fields, suffix: writer.prefix, typed ? .typedJSON : .stringJSON, notInEffect: writer.notInEffect)
     }
 
-    private init(_ fields: [Field], _ style: Style, notInEffect: [String]) {
+    private init(_ fields: [Field], suffix: [UInt8] = [], _ style: Style, notInEffect: [String]) {
         self.fields = fields
+        self.suffix = suffix
         self.notInEffect = notInEffect
         self.style = style
         var capture = HeaderCapture()
@@ -119,7 +122,7 @@ public struct AccessLogFormat: Sendable {
             fields: fields.map { field in
                 AccessLogProgram.Field(prefix: field.prefix, operators: field.pieces.map { Self.bind($0, capture) })
             },
-            style: style)
+            suffix: suffix, style: style)
     }
 
     private static func bind(_ piece: Piece, _ capture: HeaderCapture) -> AccessLogOperator {
@@ -155,16 +158,16 @@ public struct AccessLogFormat: Sendable {
         + "\"%REQ(USER-AGENT)%\" \"%REQ(X-REQUEST-ID)%\" \"%REQ(:AUTHORITY)%\" \"%UPSTREAM_HOST%\"\n"
 
     /// Istio's JSON keys (typed).
-    public static let istioJSON: [(key: String, template: String)] = [
-        ("start_time", "%START_TIME%"), ("route_name", "%ROUTE_NAME%"), ("method", "%REQ(:METHOD)%"),
-        ("path", "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%"), ("protocol", "%PROTOCOL%"), ("response_code", "%RESPONSE_CODE%"),
-        ("response_flags", "%RESPONSE_FLAGS%"), ("response_code_details", "%RESPONSE_CODE_DETAILS%"),
-        ("connection_termination_details", "%CONNECTION_TERMINATION_DETAILS%"), ("bytes_received", "%BYTES_RECEIVED%"),
-        ("bytes_sent", "%BYTES_SENT%"), ("duration", "%DURATION%"), ("upstream_service_time", "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%"),
-        ("x_forwarded_for", "%REQ(X-FORWARDED-FOR)%"), ("user_agent", "%REQ(USER-AGENT)%"), ("request_id", "%REQ(X-REQUEST-ID)%"),
-        ("authority", "%REQ(:AUTHORITY)%"), ("upstream_host", "%UPSTREAM_HOST%"), ("upstream_cluster", "%UPSTREAM_CLUSTER_RAW%"),
-        ("upstream_local_address", "%UPSTREAM_LOCAL_ADDRESS%"), ("downstream_local_address", "%DOWNSTREAM_LOCAL_ADDRESS%"),
-        ("downstream_remote_address", "%DOWNSTREAM_REMOTE_ADDRESS%"), ("requested_server_name", "%REQUESTED_SERVER_NAME%"),
-        ("upstream_transport_failure_reason", "%UPSTREAM_TRANSPORT_FAILURE_REASON%"),
+    public static let istioJSON: [(key: String, value: Value)] = [
+        ("start_time", .template("%START_TIME%")), ("route_name", .template("%ROUTE_NAME%")), ("method", .template("%REQ(:METHOD)%")),
+        ("path", .template("%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%")), ("protocol", .template("%PROTOCOL%")), ("response_code", .template("%RESPONSE_CODE%")),
+        ("response_flags", .template("%RESPONSE_FLAGS%")), ("response_code_details", .template("%RESPONSE_CODE_DETAILS%")),
+        ("connection_termination_details", .template("%CONNECTION_TERMINATION_DETAILS%")), ("bytes_received", .template("%BYTES_RECEIVED%")),
+        ("bytes_sent", .template("%BYTES_SENT%")), ("duration", .template("%DURATION%")), ("upstream_service_time", .template("%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%")),
+        ("x_forwarded_for", .template("%REQ(X-FORWARDED-FOR)%")), ("user_agent", .template("%REQ(USER-AGENT)%")), ("request_id", .template("%REQ(X-REQUEST-ID)%")),
+        ("authority", .template("%REQ(:AUTHORITY)%")), ("upstream_host", .template("%UPSTREAM_HOST%")), ("upstream_cluster", .template("%UPSTREAM_CLUSTER_RAW%")),
+        ("upstream_local_address", .template("%UPSTREAM_LOCAL_ADDRESS%")), ("downstream_local_address", .template("%DOWNSTREAM_LOCAL_ADDRESS%")),
+        ("downstream_remote_address", .template("%DOWNSTREAM_REMOTE_ADDRESS%")), ("requested_server_name", .template("%REQUESTED_SERVER_NAME%")),
+        ("upstream_transport_failure_reason", .template("%UPSTREAM_TRANSPORT_FAILURE_REASON%")),
     ]
 }

@@ -66,13 +66,15 @@ public struct AccessLogProgram: Sendable {
     /// How often an address stands in it at most.
     private var endpointUses = 0
 
-    init(fields: [Field], style: AccessLogFormat.Style) {
+    /// `suffix`: what stands behind the last value of a JSON line.
+    init(fields: [Field], suffix: [UInt8], style: AccessLogFormat.Style) {
         self.style = style
         var uses: [UInt8: Int] = [:]
         for field in fields { compile(field, &uses) }
         slotUses = uses.values.max() ?? 0
         let tailStart = steps.last.map { Int($0.constantEnd) } ?? 0
-        if style != .text { pool.append(ascii: "}\n") }
+        pool.append(contentsOf: suffix)
+        if style != .text { pool.append(UInt8(ascii: "\n")) }
         tail = tailStart..<pool.count
         fixedBytesMax += pool.count
         for detail in ResponseCodeDetails.allCases {

@@ -35,8 +35,8 @@ enum AccessLogTime {
         return civil
     }
 
-    /// The most that a time in this pattern takes, bytes: no specifier is longer than twenty, and each takes two bytes of the pattern.
-    static func bytesMax(_ pattern: [UInt8]) -> Int { pattern.isEmpty ? 24 : 10 * (pattern.count + 1) }
+    /// The most that a time in this pattern takes, bytes: no specifier takes more than thirteen times its own bytes (`%c`: 24 and 2).
+    static func bytesMax(_ pattern: [UInt8]) -> Int { pattern.isEmpty ? 24 : 13 * (pattern.count + 1) }
 
     private static func appendDate(_ civil: Civil, _ separator: StaticString, to bytes: inout [UInt8]) {
         bytes.append(decimal: UInt64(civil.year), width: 4)
@@ -55,22 +55,20 @@ enum AccessLogTime {
     }
 
     /// The specifiers that `append` knows, for error messages.
-    static let specifiers = "%Y %m %d %e %H %I %M %S %p %y %j %a %A %b %B %h %F %T %D %R %Z %z %s %N %n %t %% %3f %6f %9f %f"
+    static let specifiers =
+        "strftime's (%a %A %b %B %c %C %d %D %e %F %g %G %h %H %I %j %k %l %m %M %n %p %P %r %R %s %S %t %T %u %U %V %w %W %x %X %y %Y %z %Z %%, "
+        + "with -, _, 0, ^, #, a width, E or O), %f, %1f to %9f and %N for fractions, %E1S to %E9S, %E*S, %E1f to %E9f, %E*f, %E4Y, %ET, %Ez, %E*z and %:z"
 
     /// Whether every `%` of the pattern starts a known specifier.
     static func isValid(_ pattern: [UInt8]) -> Bool {
         var at = 0
         while at < pattern.count {
             if pattern[at] == UInt8(ascii: "%") {
+                guard let specifier = TimeSpecifier(pattern, at: at) else { return false }
+                at = specifier.end
+            } else {
                 at += 1
-                if at < pattern.count, JSONScanner.isDigit(pattern[at]) {
-                    guard at + 1 < pattern.count, pattern[at + 1] == UInt8(ascii: "f"), pattern[at] != UInt8(ascii: "0") else { return false }
-                    at += 1
-                } else if at == pattern.count || !"YmdeHIMSpyjaAbBhFTDRZzsNnt%f".utf8.contains(pattern[at]) {
-                    return false
-                }
             }
-            at += 1
         }
         return true
     }
@@ -78,34 +76,48 @@ enum AccessLogTime {
     /// Of the local operators where none is given, as Envoy prints it (`%Y-%m-%dT%H:%M:%E3S%z` in Abseil's words).
     static let localPattern = Array("%Y-%m-%dT%H:%M:%S.%3f%z".utf8)
 
-    /// A strftime pattern in UTC or the given zone, with `%s` (seconds), `%1f`…`%9f` (fraction, that many digits), `%f` and `%N` (nine digits).
+    /// A strftime pattern in UTC or the given zone, with Envoy's fractions and Abseil's `%E` forms (`TimeSpecifier`).
     static func append(_ unixNanoseconds: UInt64, pattern: [UInt8], zone: ZoneReading = .utc, to bytes: inout [UInt8]) {
         let seconds = unixNanoseconds / 1_000_000_000
         let nanoseconds = unixNanoseconds % 1_000_000_000
         let civil = civil(UInt64(clamping: Int(clamping: seconds) + zone.offsetSeconds))
         var at = 0
         while at < pattern.count {
-            guard pattern[at] == UInt8(ascii: "%"), at + 1 < pattern.count else {
+            guard pattern[at] == UInt8(ascii: "%"), let specifier = TimeSpecifier(pattern, at: at) else {
                 bytes.append(pattern[at])
                 at += 1
                 continue
             }
-            let specifier = pattern[at + 1]
-            at += 2
-            if JSONScanner.isDigit(specifier) {
-                let width = Int(specifier &- 0x30)
-                var fraction = nanoseconds
-                for _ in 0..<max(9 - width, 0) { fraction /= 10 }
-                bytes.append(decimal: fraction, width: width)
-                at += 1
-                continue
-            }
-            switch specifier {
-            case UInt8(ascii: "z"): zone.appendOffset(to: &bytes)
-            case UInt8(ascii: "Z"): zone.appendName(to: &bytes)
-            default: append(specifier, civil, seconds, nanoseconds, to: &bytes)
+            at = specifier.end
+            switch specifier.kind {
+            case .plain(UInt8(ascii: "z")): zone.appendOffset(to: &bytes)
+            case .plain(UInt8(ascii: "Z")): zone.appendName(to: &bytes)
+            case .plain(let letter): append(letter, civil, seconds, nanoseconds, to: &bytes)
+            case .fraction(let digits): append(fraction: nanoseconds, digits: digits, to: &bytes)
+            case .secondsWithFraction(let digits):
+                bytes.append(decimal: UInt64(civil.second), width: 2)
+                if digits == nil, nanoseconds == 0 { continue }
+                if digits != 0 { bytes.append(UInt8(ascii: ".")) }
+                append(fraction: nanoseconds, digits: digits, to: &bytes)
+            case .offset(let hasSeconds): zone.appendOffset(withColon: true, withSeconds: hasSeconds, to: &bytes)
+            case .library(let text): StrftimeText.append(text, civil, zone, to: &bytes)
             }
         }
+    }
+
+    /// `digits` nil: as many as it needs, at least one.
+    private static func append(fraction nanoseconds: UInt64, digits: Int?, to bytes: inout [UInt8]) {
+        var width = digits ?? 9
+        var fraction = nanoseconds
+        for _ in 0..<max(9 - width, 0) { fraction /= 10 }
+        if digits == nil {
+            while width > 1, fraction % 10 == 0 {
+                fraction /= 10
+                width -= 1
+            }
+        }
+        if width > 0 { bytes.append(decimal: fraction, width: min(width, 9)) }
+        for _ in 0..<max(width - 9, 0) { bytes.append(UInt8(ascii: "0")) }
     }
 
     private static func append(_ specifier: UInt8, _ civil: Civil, _ seconds: UInt64, _ nanoseconds: UInt64, to bytes: inout [UInt8]) {

@@ -24,12 +24,24 @@ struct ZoneReading: Sendable {
         for index in 0..<nameCount { bytes.append(nameBytes[index]) }
     }
 
-    /// `-0500`
-    func appendOffset(to bytes: inout [UInt8]) {
-        let minutes = UInt64(abs(offsetSeconds) / 60)
+    /// The name as C has texts.
+    var nameText: [CChar] {
+        var text: [CChar] = []
+        for index in 0..<nameCount { text.append(CChar(bitPattern: nameBytes[index])) }
+        text.append(0)
+        return text
+    }
+
+    /// `-0500`, `-05:00` or `-05:00:00`.
+    func appendOffset(withColon: Bool = false, withSeconds: Bool = false, to bytes: inout [UInt8]) {
+        let seconds = UInt64(abs(offsetSeconds))
         bytes.append(offsetSeconds < 0 ? UInt8(ascii: "-") : UInt8(ascii: "+"))
-        bytes.append(decimal: minutes / 60, width: 2)
-        bytes.append(decimal: minutes % 60, width: 2)
+        bytes.append(decimal: seconds / 3600, width: 2)
+        if withColon { bytes.append(UInt8(ascii: ":")) }
+        bytes.append(decimal: seconds / 60 % 60, width: 2)
+        guard withSeconds else { return }
+        bytes.append(UInt8(ascii: ":"))
+        bytes.append(decimal: seconds % 60, width: 2)
     }
 }
 

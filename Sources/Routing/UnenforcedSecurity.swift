@@ -1,0 +1,63 @@
+internal import MeshConfig
+internal import TelemetryModel
+
+/// Protection that the configuration asks for and this version does not give: a reason not to serve, unless it was said that it is none.
+struct UnenforcedSecurity {
+    /// Policies told of one by one; the rest are counted.
+    static let policiesMax = 100
+
+    private(set) var policies: [UnenforcedPolicy] = []
+    private var seen: Set<SourcePosition> = []
+
+    /// `tls` of a DestinationRule that a cluster is under.
+    mutating func note(_ tls: ClientTLSSettings?, of rule: DestinationRule?) {
+        guard let tls, tls.mode != "DISABLE", let rule else { return }
+        add(
+            UnenforcedPolicy(
+                id: rule.id, position: tls.position, field: "tls.mode \(tls.mode)",
+                consequence: "\(rule.host) is spoken to in plaintext"))
+    }
+
+    mutating func add(_ policy: UnenforcedPolicy) {
+        if seen.insert(policy.position).inserted { policies.append(policy) }
+    }
+
+    /// Errors; warnings when `isAllowed`.
+    func diagnostics(isAllowed: Bool) -> [Diagnostic] {
+        let severity: Diagnostic.Severity = isAllowed ? .warning : .error
+        let advice = isAllowed ? "" : ". Remove it, or start with --allow-unenforced to serve without this protection"
+        var list = policies.prefix(Self.policiesMax).map { policy in
+            Diagnostic(
+                severity: severity, code: Self.code, position: policy.position, resource: policy.id, field: policy.field,
+                message: "is not enforced by this version: \(policy.consequence)\(advice)")
+        }
+        if policies.count > Self.policiesMax, let last = list.last {
+            list.append(
+                Diagnostic(
+                    severity: severity, code: Self.code, position: last.position, resource: nil, field: "",
+                    message: "\(policies.count - Self.policiesMax) more policies are not enforced"))
+        }
+        return list
+    }
+
+    static let code = "SKN0202"
+}
+
+extension RouteCompiler {
+    /// Policies of the node itself. Those for tokens and access guard its gateways' listeners as well; mutual TLS only what comes to the workload.
+    mutating func noteUnenforced(_ sidecar: Sidecar?, _ plans: [ListenerPlan]) {
+        guard !inputs.node.name.isEmpty, !plans.isEmpty else { return }
+        let hasInbound = plans.contains { $0.side == .inbound }
+        for policy in configuration.unenforcedPolicies(namespace: inputs.node.namespace, labels: inputs.node.labels)
+        where policy.id.kind != "PeerAuthentication" || hasInbound {
+            unenforced.add(policy)
+        }
+        for listener in sidecar?.ingress ?? [] {
+            guard let sidecar, let position = listener.tls else { continue }
+            unenforced.add(
+                UnenforcedPolicy(
+                    id: sidecar.id, position: position, field: "spec.ingress.tls",
+                    consequence: "port \(listener.port.number) is served in plaintext"))
+        }
+    }
+}

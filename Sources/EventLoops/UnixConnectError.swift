@@ -21,4 +21,14 @@ public enum UnixConnectError: Sendable, BitwiseCopyable {
         default: return nil
         }
     }
+
+    /// The errno value that says it.
+    public var code: Int32 {
+        switch self {
+        case .refused: ECONNREFUSED
+        case .missing: ENOENT
+        case .forbidden: EACCES
+        case .backlogFull: EAGAIN
+        }
+    }
 }

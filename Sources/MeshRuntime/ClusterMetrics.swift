@@ -12,16 +12,24 @@ final class ClusterMetrics: Sendable {
         var slot: ClusterSlot
         /// Endpoints that are probed.
         var checked: [EndpointSlot]
+        var endpoints: [(address: String, slot: EndpointSlot)]
+        /// Names that endpoints are resolved from.
+        var dnsNames: [String]
     }
+
+    /// Endpoints with series of their own; those that something is wrong with come first.
+    static let endpointSeriesMax = 2_000
 
     private let shared: SharedUpstreams
     private let catalogs: Catalogs
     private let prober: HealthProber
+    private let resolver: HostResolver
     private let rows = Mutex<[Row]>([])
 
-    init(shared: SharedUpstreams, catalogs: Catalogs, prober: HealthProber) {
+    init(shared: SharedUpstreams, catalogs: Catalogs, prober: HealthProber, resolver: HostResolver) {
         self.shared = shared
         self.prober = prober
+        self.resolver = resolver
         self.catalogs = catalogs
     }
 
@@ -75,6 +83,65 @@ final class ClusterMetrics: Sendable {
             MetricSamples(name: "skein_outlier_ejections_total", help: "Ejections by their reason.", kind: .counter, samples: ejections),
             MetricSamples(
                 name: "skein_outlier_ejections_overflow_total", help: "Ejections that maxEjectionPercent prevented.", kind: .counter, samples: prevented),
+        ].filter { !$0.samples.isEmpty } + endpointSamples()
+    }
+
+    /// Failures and health of clusters and endpoints by name: what an alert has to say.
+    private func endpointSamples() -> [MetricSamples] {
+        struct Seen {
+            var labels: [(name: String, value: String)]
+            var failures: EndpointFailures
+            var isHealthy: Bool
+        }
+        let state = shared.state
+        let rows = rows.withLock { $0 }
+        var clusters: [MetricSamples.Sample] = []
+        var seen: [Seen] = []
+        for row in rows {
+            let failures = state.connectFailures(cluster: row.slot)
+            if failures > 0 { clusters.append(MetricSamples.Sample(labels: [("cluster", row.name)], value: Double(failures))) }
+            for endpoint in row.endpoints {
+                seen.append(
+                    Seen(
+                        labels: [("cluster", row.name), ("endpoint", endpoint.address)], failures: state.failures(of: endpoint.slot),
+                        isHealthy: state.isAvailable(endpoint.slot)))
+            }
+        }
+        if seen.count > Self.endpointSeriesMax {
+            seen = seen.filter { !$0.isHealthy || $0.failures.last != nil } + seen.filter { $0.isHealthy && $0.failures.last == nil }
+        }
+        let omitted = max(0, seen.count - Self.endpointSeriesMax)
+        let shown = seen.prefix(Self.endpointSeriesMax)
+        func samples(_ value: (Seen) -> Double?) -> [MetricSamples.Sample] {
+            shown.compactMap { one in value(one).map { MetricSamples.Sample(labels: one.labels, value: $0) } }
+        }
+        func positive(_ count: UInt64) -> Double? { count > 0 ? Double(count) : nil }
+        let unresolved = resolver.lastFailures
+        let names = rows.flatMap { row in
+            row.dnsNames.map { MetricSamples.Sample(labels: [("cluster", row.name), ("host", $0)], value: unresolved[$0] == nil ? 0 : 1) }
+        }
+        var families = [
+            MetricSamples(
+                name: "skein_cluster_connect_failures_total", help: "Attempts that got no connection to any endpoint of a cluster.", kind: .counter,
+                samples: clusters),
+            MetricSamples(
+                name: "skein_endpoint_connect_failures_total", help: "Attempts that got no connection to an endpoint.", kind: .counter,
+                samples: samples { positive($0.failures.connect) }),
+            MetricSamples(
+                name: "skein_endpoint_failures_total", help: "Attempts at an endpoint that got a connection and no whole response.", kind: .counter,
+                samples: samples { positive($0.failures.other) }),
+            MetricSamples(
+                name: "skein_endpoint_healthy", help: "1 = balancers use the endpoint; 0 = it is ejected or fails its health checks.", kind: .gauge,
+                samples: samples { $0.isHealthy ? 1 : 0 }),
+            MetricSamples(
+                name: "skein_cluster_dns_failed", help: "1 = the last look-up of a name of the cluster failed.", kind: .gauge, samples: names),
         ].filter { !$0.samples.isEmpty }
+        if omitted > 0 {
+            families.append(
+                MetricSamples(
+                    name: "skein_endpoint_series_omitted", help: "Endpoints beyond \(Self.endpointSeriesMax), healthy ones first, which have no series.",
+                    kind: .gauge, value: Double(omitted)))
+        }
+        return families
     }
 }

@@ -11,9 +11,12 @@ final class HostResolver: Sendable {
         var kept: Set<String> = []
         var answers: [String: [SocketEndpoint]] = [:]
         var failures: [String: String] = [:]
+        /// Look-ups that failed, by name.
+        var failureCounts: [String: UInt64] = [:]
+        /// Why the last look-up of a name failed; gone when one succeeds.
+        var lastFailures: [String: String] = [:]
         var changed = false
         var stopped = false
-        var failureCount: UInt64 = 0
     }
 
     /// Between two rounds of look-ups.
@@ -60,6 +63,8 @@ final class HostResolver: Sendable {
                 // Answers for names of old configurations would pile up, and be stale when such a name comes back.
                 state.kept = Set(wanted)
                 state.answers = state.answers.filter { state.kept.contains($0.key) }
+                state.failureCounts = state.failureCounts.filter { state.kept.contains($0.key) }
+                state.lastFailures = state.lastFailures.filter { state.kept.contains($0.key) }
             }
             return changed
         }
@@ -68,7 +73,10 @@ final class HostResolver: Sendable {
 
     /// All answers so far.
     var answers: [String: [SocketEndpoint]] { state.withLock { $0.answers } }
-    var failureCount: UInt64 { state.withLock { $0.failureCount } }
+    /// Look-ups that failed, by name, of the names that are wanted now.
+    var failureCounts: [String: UInt64] { state.withLock { $0.failureCounts } }
+    /// Names whose last look-up failed, and why.
+    var lastFailures: [String: String] { state.withLock { $0.lastFailures } }
 
     /// Whether an answer changed since the last call, and what failed meanwhile.
     func takeChanges() -> (changed: Bool, failures: [String: String]) {
@@ -96,6 +104,7 @@ final class HostResolver: Sendable {
                     state.withLock { state in
                         // The configuration may have changed while the name was looked up.
                         guard state.kept.contains(host) else { return }
+                        state.lastFailures[host] = nil
                         if Set(state.answers[host] ?? []) != Set(addresses) {
                             state.answers[host] = addresses
                             state.changed = true
@@ -106,7 +115,9 @@ final class HostResolver: Sendable {
                     state.withLock { state in
                         if state.answers[host] == nil { missing = true }
                         state.failures[host] = error.reason
-                        state.failureCount += 1
+                        guard state.kept.contains(host) else { return }
+                        state.failureCounts[host, default: 0] += 1
+                        state.lastFailures[host] = error.reason
                     }
                 }
                 if state.withLock({ $0.stopped }) { return }

@@ -46,7 +46,7 @@ final class MeshNode {
     /// What workers said of listeners since the last reload: each of them says it.
     private var saidOfListeners: Set<String> = []
 
-    init(options: RuntimeOptions, version: String, log: Logger) throws {
+    init(options: RuntimeOptions, version: String, log: Logger, level: LogLevelSwitch) throws {
         self.options = options
         self.version = version
         self.log = log
@@ -89,9 +89,9 @@ final class MeshNode {
         let seed = options.seed ?? .random(in: 1...UInt64.max)
         let sharedUpstreams = SharedUpstreams(seed: seed)
         prober = try HealthProber(shared: sharedUpstreams)
-        upstreams = UpstreamPlanner(shared: sharedUpstreams, catalogs: catalogs, prober: prober)
+        upstreams = UpstreamPlanner(shared: sharedUpstreams, catalogs: catalogs, prober: prober, resolver: resolver)
         proxy = try ProxyGroup(
-            count: workers, limits: limits, ringBytes: Self.ringBytes, configuration: Self.proxyConfiguration(first, plan, &upstreams),
+            count: workers, limits: limits, ringBytes: Self.ringBytes, configuration: Self.proxyConfiguration(first, plan, &upstreams, keepsRecords: options.adminPort != 0),
             shared: upstreams.shared, seed: seed)
         pump = try RecordPump(
             rings: proxy.workers.map(\.ring), plan: plan, sink: sink, catalogs: catalogs, statistics: statistics, say: say)
@@ -103,7 +103,7 @@ final class MeshNode {
         proberThread = try prober.start(seed: seed)
         resolverThread = try resolver.start()
         resolver.want(first.routing.hostsToResolve)
-        try startServers(receivers, queries)
+        try startServers(receivers, queries, level)
         MetricsWiring(version: version, statistics: statistics, shared: shared, resolver: resolver, workers: proxy.workers)
             .register(in: selfMetrics, pool: pool, store: queries, servers: servers)
         let clusters = upstreams.metrics
@@ -145,11 +145,12 @@ final class MeshNode {
         }
     }
 
-    private func startServers(_ receivers: Receivers?, _ queries: StoreAdapter?) throws {
+    private func startServers(_ receivers: Receivers?, _ queries: StoreAdapter?, _ level: LogLevelSwitch) throws {
         let metrics = metrics
         let shared = shared
         let version = version
         let admin = AdminAPI(readiness: { shared.readiness }, dump: { shared.dump(version: version) })
+        let pages = AdminPages(AdminWiring(version: version, options: options, shared: shared, metrics: metrics, level: level).sources, pool: pool)
         let logs = LogsAPI(tail: pump.tail)
         let explain = ExplainAPI(shared: shared, served: ServedRequestExplanation(tail: pump.tail, store: queries), pool: pool)
         if let receivers, let queries {
@@ -170,8 +171,9 @@ final class MeshNode {
             try start("collector", [options.zipkinPort, options.otlpPort], router)
         }
         let router = EndpointRouter(
-            help: "/metrics, /stats/prometheus, /healthz/ready, /config_dump, /logs and /explain are",
+            help: "/help lists the pages",
             [
+                { request, responder in pages.handle(request, responder) },
                 { request, responder in admin.handle(request, responder) },
                 { request, responder in metrics.handle(request, responder) },
                 { request, responder in logs.handle(request, responder) },
@@ -279,7 +281,7 @@ final class MeshNode {
         pump.apply(plan)
         receivers?.forward(to: plan.exporters)
         saidOfListeners = []
-        proxy.adopt(Self.proxyConfiguration(compiled, plan, &upstreams))
+        proxy.adopt(Self.proxyConfiguration(compiled, plan, &upstreams, keepsRecords: options.adminPort != 0))
         for problem in upstreams.problems { log.warning("\(problem)") }
         resolver.want(compiled.routing.hostsToResolve)
         shared.update(controller.status, compiled.routing, upstreams.live)
@@ -287,10 +289,10 @@ final class MeshNode {
     }
 
     private static func proxyConfiguration(
-        _ compiled: CompiledConfiguration, _ plan: CollectorPlan, _ upstreams: inout UpstreamPlanner
+        _ compiled: CompiledConfiguration, _ plan: CollectorPlan, _ upstreams: inout UpstreamPlanner, keepsRecords: Bool
     ) -> ProxyConfiguration {
         ProxyConfiguration(
-            routing: compiled.routing, telemetry: TelemetryPlanner.plan(compiled.routing, capture: plan.capture),
+            routing: compiled.routing, telemetry: TelemetryPlanner.plan(compiled.routing, capture: plan.capture, keepsRecords: keepsRecords),
             pathNormalization: PathNormalization(compiled.routing.pathNormalization), upstreams: upstreams.plan(compiled.routing))
     }
 

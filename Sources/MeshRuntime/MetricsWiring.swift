@@ -52,7 +52,8 @@ struct MetricsWiring {
         registry.register { Self.families(statistics.samples()) }
         let resolver = resolver
         registry.register {
-            [MetricSamples(name: "skein_dns_failures_total", help: "Look-ups of configured host names that failed.", kind: .counter, value: Double(resolver.failureCount))]
+            let samples = resolver.failureCounts.sorted { $0.key < $1.key }.map { MetricSamples.Sample(labels: [("host", $0.key)], value: Double($0.value)) }
+            return [MetricSamples(name: "skein_dns_failures_total", help: "Look-ups of configured host names that failed.", kind: .counter, samples: samples)]
         }
         if let store { registry.registerStore(store) }
     }

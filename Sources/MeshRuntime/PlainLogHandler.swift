@@ -5,7 +5,14 @@ internal import Primitives
 /// Diagnostics as lines on stderr: `2026-08-01T12:00:00Z warning: text`. Control characters are replaced, so that no input writes a line.
 struct PlainLogHandler: LogHandler {
     var metadata: Logger.Metadata = [:]
-    var logLevel = Logger.Level.info
+    let level: LogLevelSwitch
+
+    init(_ level: LogLevelSwitch) { self.level = level }
+
+    var logLevel: Logger.Level {
+        get { level.level }
+        set { level.level = newValue }
+    }
 
     subscript(metadataKey key: String) -> Logger.Metadata.Value? {
         get { metadata[key] }

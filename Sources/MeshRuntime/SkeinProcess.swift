@@ -15,15 +15,15 @@ public enum SkeinProcess {
 
     /// Runs until a signal ends it; returns the exit status.
     public static func run(_ options: RuntimeOptions, version: String) -> Int32 {
-        var log = Logger(label: "skein") { _ in PlainLogHandler() }
-        log.logLevel = .info
+        let level = LogLevelSwitch()
+        let log = Logger(label: "skein") { _ in PlainLogHandler(level) }
         do {
             for notice in options.notices { log.notice("\(notice)") }
             let signals = try SignalInbox()
             ProcessResources.raiseDescriptorLimit()
             // Before the files are read: what changes meanwhile is seen at the first look.
             let watcher = FileWatcher(options.configuration)
-            let node = try MeshNode(options: options, version: version, log: log)
+            let node = try MeshNode(options: options, version: version, log: log, level: level)
             log.info("ready: \(node.summary)")
             ProcessResources.releaseStartupMemory()
             loop(signals, node, watcher)

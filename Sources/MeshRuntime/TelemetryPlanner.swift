@@ -107,12 +107,12 @@ enum TelemetryPlanner {
             field: "spec.meshConfig.extensionProviders[\(provider.name)].envoyFileAccessLog.logFormat", message: message)
     }
 
-    /// What the workers do about telemetry.
-    static func plan(_ routing: RoutingSnapshot, capture: HeaderCapture) -> TelemetryPlan {
+    /// What the workers do about telemetry. `keepsRecords`: somebody can ask for the newest requests, whether or not they are logged.
+    static func plan(_ routing: RoutingSnapshot, capture: HeaderCapture, keepsRecords: Bool) -> TelemetryPlan {
         var plan = TelemetryPlan()
         plan.capture = capture
-        plan.outbound = side(routing.accessLog.outbound, routing.tracing.outbound)
-        plan.inbound = side(routing.accessLog.inbound, routing.tracing.inbound)
+        plan.outbound = side(routing.accessLog.outbound, routing.tracing.outbound, keepsRecords)
+        plan.inbound = side(routing.accessLog.inbound, routing.tracing.inbound, keepsRecords)
         if case .zipkin(let zipkin) = routing.tracing.outbound.exporter ?? routing.tracing.inbound.exporter {
             plan.contextOption = zipkin.traceContext == .b3WithW3C ? .useB3WithW3CPropagation : .useB3
             plan.uses128BitTraceIDs = !zipkin.enable64BitTraceID
@@ -123,9 +123,9 @@ enum TelemetryPlanner {
         return plan
     }
 
-    private static func side(_ log: AccessLogPolicy, _ tracing: TracingPolicy) -> TelemetryPlan.Side {
+    private static func side(_ log: AccessLogPolicy, _ tracing: TracingPolicy, _ keepsRecords: Bool) -> TelemetryPlan.Side {
         var side = TelemetryPlan.Side()
-        side.isLogged = !log.files.isEmpty
+        side.isRecorded = keepsRecords || !log.files.isEmpty
         side.isTraced = !tracing.isReportingDisabled
         side.samplingThreshold = TelemetryPlan.Side.threshold(percent: tracing.samplingPercentage)
         return side

@@ -18,10 +18,10 @@ struct UpstreamPlanner {
     /// Of the last plan.
     private(set) var live: LiveUpstreams?
 
-    init(shared: SharedUpstreams, catalogs: Catalogs, prober: HealthProber) {
+    init(shared: SharedUpstreams, catalogs: Catalogs, prober: HealthProber, resolver: HostResolver) {
         self.shared = shared
         self.prober = prober
-        metrics = ClusterMetrics(shared: shared, catalogs: catalogs, prober: prober)
+        metrics = ClusterMetrics(shared: shared, catalogs: catalogs, prober: prober, resolver: resolver)
         self.catalogs = catalogs
     }
 
@@ -56,7 +56,8 @@ struct UpstreamPlanner {
                 let (member, assigned) = pair
                 return ClusterMetrics.Row(
                     name: catalogs.names.value(member.name.rawValue), slot: assigned.slot,
-                    checked: routing.healthChecks[index] == nil ? [] : assigned.endpoints)
+                    checked: routing.healthChecks[index] == nil ? [] : assigned.endpoints,
+                    endpoints: zip(member.addresses, assigned.endpoints).map { ($0.description, $1) }, dnsNames: routing.dnsNames[index] ?? [])
             })
         assignments.append((routing.generation, assignment.generation))
         let plan = UpstreamPlan(

@@ -16,7 +16,7 @@ public final class UpstreamState: @unchecked Sendable {
     public static let clustersMaxDefault = 8_192
     public static let endpointsMaxDefault = 65_536
 
-    /// Words of a cluster's row: line 0 what is held, line 1 what was refused.
+    /// Words of a cluster's row: line 0 what is held, line 1 what was refused or failed.
     enum ClusterWord {
         static let held = 0  // + UpstreamResource.rawValue
         static let retriesInBackOff = 4
@@ -25,6 +25,7 @@ public final class UpstreamState: @unchecked Sendable {
         static let windowStart = 12
         static let windowCount = 13
         static let windowBefore = 14
+        static let connectFailures = 15
         static let count = 16
     }
 
@@ -42,6 +43,10 @@ public final class UpstreamState: @unchecked Sendable {
         static let failedHealthCheck = 17
         /// When the endpoint appeared, or was last found healthy after having failed its checks.
         static let since = 18
+        static let connectFailures = 19
+        static let otherFailures = 20
+        /// The last failure (`EndpointFailure`) and when it was.
+        static let lastFailure = 21
         static let count = 24
     }
 

@@ -391,6 +391,7 @@ public struct RouteCompiler: ~Copyable {
         let name = endpoint.address.lowercased()
         guard !name.isEmpty else { return [] }
         unresolvedHosts.insert(name)
+        if !(builder.dnsNames[builder.clusters.count] ?? []).contains(name) { builder.dnsNames[builder.clusters.count, default: []].append(name) }
         guard let answers = inputs.resolved[name] else {
             cluster.isUnresolved = true
             return []

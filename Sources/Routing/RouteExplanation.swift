@@ -148,6 +148,24 @@ extension RoutingTables {
         return clauses
     }
 
+    /// The conditions of a match as text, without a request.
+    func conditions(_ match: MatchEntry) -> [String] {
+        var conditions: [String] = []
+        if match.port != 0 { conditions.append("port \(match.port)") }
+        for (subject, matcher) in [("uri", match.path), ("method", match.method), ("authority", match.authority), ("scheme", match.scheme)]
+        where matcher.kind != .any {
+            unsafe conditions.append("\(subject) \(describe(matcher))")
+        }
+        for (range, noun) in [(match.headers, "header"), (match.queryParameters, "query parameter")] {
+            for index in range.indices {
+                let entry = unsafe named[index]
+                let name = unsafe String(decoding: bytes(entry.name), as: UTF8.self)
+                unsafe conditions.append("\(entry.isNegated ? "without " : "")\(noun) \(name) \(describe(entry.matcher))")
+            }
+        }
+        return conditions
+    }
+
     private func describe(_ matcher: StringMatcher) -> String {
         let text = unsafe String(decoding: bytes(matcher.text), as: UTF8.self)
         switch matcher.kind {

@@ -30,6 +30,8 @@ public final class RoutingSnapshot: @unchecked Sendable {
     let origins: [UInt32: RouteOrigin]
     /// By cluster index.
     public let healthChecks: [Int: ClusterHealthCheck]
+    /// Names that endpoints of a cluster are resolved from, by cluster index.
+    public let dnsNames: [Int: [String]]
     private let allocations: [UnsafeMutableRawPointer]
     private let regexes: [OpaquePointer]
 
@@ -64,6 +66,7 @@ public final class RoutingSnapshot: @unchecked Sendable {
         routeCount = builder.routes.count
         origins = builder.origins
         healthChecks = builder.healthChecks
+        dnsNames = builder.dnsNames
         accessLog = cold.accessLog
         tracing = cold.tracing
         pathNormalization = cold.pathNormalization
@@ -149,6 +152,7 @@ struct SnapshotBuilder: ~Copyable {
     var rateLimits: [RateLimitEntry] = []
     var origins: [UInt32: RouteOrigin] = [:]
     var healthChecks: [Int: ClusterHealthCheck] = [:]
+    var dnsNames: [Int: [String]] = [:]
     var maglevSlots: [UInt32] = []
     var groups: [EndpointGroup] = []
 

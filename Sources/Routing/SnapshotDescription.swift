@@ -3,6 +3,20 @@ internal import TelemetryModel
 
 /// A snapshot in names and values, for people. Cold code.
 public struct SnapshotDescription: Sendable {
+    /// A rule and the host names that lead to it.
+    public struct Route: Sendable {
+        public var listener = ""
+        /// `reviews.bookinfo:9080`; a port where one is asked for. `*` = every other name. Empty = nobody is led here by a name.
+        public var hosts: [String] = []
+        public var name = ""
+        /// Each as text; any of them takes a request. Empty = every request.
+        public var matches: [String] = []
+        public var targets: [String] = []
+        /// 0 = none.
+        public var timeoutMilliseconds: UInt64 = 0
+        public var origin: RouteOrigin?
+    }
+
     public typealias Entry = [(name: String, value: String)]
     public var listeners: [Entry] = []
     public var routes: [Entry] = []
@@ -34,6 +48,68 @@ extension RoutingSnapshot {
                 ("cluster", catalogs.names.value(cluster.name.rawValue)), ("address", endpoint.address.description),
                 ("weight", String(endpoint.weight)),
             ])
+        }
+        return result
+    }
+
+    /// Every rule of every listener, in the order in which they are looked at.
+    public func describeRoutes() -> [SnapshotDescription.Route] {
+        listeners.indices.flatMap { listener in
+            hostNames(listener).flatMap { host, names in
+                unsafe tables.virtualHosts[host].routes.indices.map { index in
+                    var route = describe(route: index)
+                    route.listener = listeners[listener].name
+                    route.hosts = names.sorted()
+                    return route
+                }
+            }
+        }
+    }
+
+    /// The names of each virtual host of a listener.
+    private func hostNames(_ listener: Int) -> [(host: Int, names: [String])] {
+        let entry = unsafe tables.listener(listener)
+        var names: [Int: [String]] = [:]
+        func add(_ name: String, _ range: TableRange) {
+            for index in range.indices {
+                let port = unsafe tables.ports[index]
+                guard port.virtualHost >= 0 else { continue }
+                names[Int(port.virtualHost), default: []].append(port.port == 0 ? name : "\(name):\(port.port)")
+            }
+        }
+        for slot in Int(entry.domainStart)...Int(entry.domainStart) + Int(entry.domainMask) {
+            let domain = unsafe tables.domains[slot]
+            if domain.name.count > 0 { unsafe add(String(decoding: tables.bytes(domain.name), as: UTF8.self), domain.ports) }
+        }
+        for index in entry.wildcards.indices {
+            let wildcard = unsafe tables.wildcards[index]
+            unsafe add("*" + String(decoding: tables.bytes(wildcard.suffix), as: UTF8.self), wildcard.ports)
+        }
+        if entry.fallback >= 0 { names[Int(entry.fallback), default: []].append("*") }
+        return names.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    }
+
+    private func describe(route index: Int) -> SnapshotDescription.Route {
+        var result = SnapshotDescription.Route()
+        let entry = unsafe tables.route(UInt32(clamping: index))
+        result.name = catalogs.names.value(entry.name.rawValue)
+        result.timeoutMilliseconds = entry.timeoutNanoseconds / 1_000_000
+        result.origin = origins[UInt32(clamping: index)]
+        result.matches = entry.matches.indices.map { place in
+            let conditions = unsafe tables.conditions(tables.matches[place])
+            return conditions.isEmpty ? "every request" : conditions.joined(separator: " and ")
+        }
+        let actions = unsafe tables.actions(UInt32(clamping: index))
+        switch actions.kind {
+        case .redirect: result.targets = ["redirect \(actions.redirect.status)"]
+        case .directResponse: result.targets = ["direct response \(actions.directResponse.status)"]
+        case .forward:
+            let isShared = entry.destinations.count > 1
+            result.targets = entry.destinations.indices.map { place in
+                let destination = unsafe tables.destinations[place]
+                let name = destination.cluster < 0 ? "(missing: 503 NC)" : name(ofCluster: UInt32(destination.cluster))
+                return isShared ? "\(name) weight \(destination.weight)" : name
+            }
         }
         return result
     }

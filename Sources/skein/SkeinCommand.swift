@@ -15,6 +15,8 @@ struct SkeinCommand: ParsableCommand {
               skein explain -c mesh/ http://reviews/  where a request would go, and why
               skein logs -f --status 5xx              follow failing requests
               skein traces --service reviews          recent traces of a service
+              skein proxy-config endpoints            what is known of each endpoint
+              skein proxy-status                      version, state, configuration
 
             EXIT CODES
               0   success                      69  a server did not answer
@@ -23,7 +25,7 @@ struct SkeinCommand: ParsableCommand {
               65  bad input or configuration
             """,
         version: Version.text,
-        subcommands: [RunCommand.self, ValidateCommand.self, AnalyzeCommand.self, ExplainCommand.self, CaptureCommand.self, LogsCommand.self, TracesCommand.self, DemoCommand.self, VersionCommand.self])
+        subcommands: [RunCommand.self, ValidateCommand.self, AnalyzeCommand.self, ExplainCommand.self, CaptureCommand.self, LogsCommand.self, TracesCommand.self, ProxyConfigCommand.self, ProxyStatusCommand.self, DemoCommand.self, VersionCommand.self])
 }
 
 /// Exit codes, after sysexits.h. Stable.

@@ -10,9 +10,12 @@ struct ServerOptions: ParsableArguments {
     /// Finds the endpoint, or says what would have been accepted.
     func client(defaultPort: UInt16) throws -> HTTPClient {
         let text = server ?? "127.0.0.1:\(defaultPort)"
-        let parts = text.split(separator: ":")
-        guard let address = parts.first, parts.count <= 2, let port = parts.count == 2 ? UInt16(parts[1]) : defaultPort,
-            let endpoint = SocketEndpoint(address: address == "localhost" ? "127.0.0.1" : String(address), port: port)
+        // `[::1]:15000`: the colons of an IPv6 address are none before a port.
+        let close = text.lastIndex(of: "]")
+        let colon = text[(close ?? text.startIndex)...].firstIndex(of: ":")
+        let address = text[..<(colon ?? text.endIndex)].filter { $0 != "[" && $0 != "]" }
+        guard let port = colon.map({ UInt16(text[text.index(after: $0)...]) }) ?? defaultPort,
+            let endpoint = SocketEndpoint(address: address == "localhost" ? "127.0.0.1" : address, port: port)
         else { throw ValidationError("--server \(text): write an IP address and a port, such as 127.0.0.1:\(defaultPort)") }
         return HTTPClient(endpoint: endpoint)
     }

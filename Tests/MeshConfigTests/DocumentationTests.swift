@@ -104,7 +104,7 @@ import Testing
             <!-- Written by Tests/MeshConfigTests/DocumentationTests.swift from Sources/MeshConfig; change it there. -->
 
             `skein run -c` and `skein validate` read files and directories. In a directory, `*.yaml` and `*.yml` are read in the order of
-            their names; names that begin with a dot are skipped, subdirectories are not read (a notice says so: name them as
+            their names; names that begin with a dot are skipped, subdirectories are read with -R only (a notice says so: name them as
             well). A file may hold many documents and `kind: List`. `apiVersion` may be any of the versions below; all versions of a
             kind are one schema. Kubernetes' own kinds, those of its Gateway API included, are skipped with one notice a file, SKN0006.
 

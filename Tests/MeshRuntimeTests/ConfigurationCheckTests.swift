@@ -51,19 +51,25 @@ import Testing
 }
 
 @Suite struct TelemetryPlanTests {
-    private func plan(_ yaml: String) throws -> TelemetryPlan { TelemetryPlanner.plan(try compile(yaml), capture: HeaderCapture()) }
+    private func plan(_ yaml: String) throws -> TelemetryPlan { TelemetryPlanner.plan(try compile(yaml), capture: HeaderCapture(), keepsRecords: false) }
 
     /// Without a policy requests are counted and nothing else: no line per request appears because of an upgrade.
     @Test func nothingIsLoggedUnlessAskedFor() throws {
         let plan = try plan(YAML.service("a.example"))
-        #expect(!plan.outbound.isLogged && !plan.inbound.isLogged)
+        #expect(!plan.outbound.isRecorded && !plan.inbound.isRecorded)
         #expect(plan.contextOption == .useB3)
         #expect(plan.uses128BitTraceIDs)
     }
 
+    /// `skein logs` shows the newest requests whether or not they are logged to a file.
+    @Test func recordsAreKeptForThoseWhoAsk() throws {
+        let plan = TelemetryPlanner.plan(try compile(YAML.service("a.example")), capture: HeaderCapture(), keepsRecords: true)
+        #expect(plan.outbound.isRecorded && plan.inbound.isRecorded)
+    }
+
     @Test func aMeshWideFileLogsBothSides() throws {
         let plan = try plan(meshConfig("accessLogFile: /dev/stdout"))
-        #expect(plan.outbound.isLogged && plan.inbound.isLogged)
+        #expect(plan.outbound.isRecorded && plan.inbound.isRecorded)
     }
 
     /// The share of sampled traces is a cost: one percent that becomes all is a flood.

@@ -51,7 +51,7 @@ private final class Mesh {
         server = try ServiceServer(name: "backend", endpoints: [loopback], limits: ServiceLimits(), handler: backend)
         port = try freePort()
         let shared = SharedUpstreams(seed: 1)
-        planner = UpstreamPlanner(shared: shared, catalogs: catalogs, prober: try HealthProber(shared: shared))
+        planner = UpstreamPlanner(shared: shared, catalogs: catalogs, prober: try HealthProber(shared: shared), resolver: try HostResolver())
         let first = try Self.configuration(Self.text(server), outbound: port, catalogs, 1, &planner)
         generation = 1
         latest = first
@@ -74,7 +74,7 @@ private final class Mesh {
     ) throws -> ProxyConfiguration {
         let routing = try compile(yaml, catalogs: catalogs, generation: generation, outbound: outbound.map { loopback.with(port: $0) })
         return ProxyConfiguration(
-            routing: routing, telemetry: TelemetryPlanner.plan(routing, capture: HeaderCapture()), pathNormalization: .base, upstreams: planner.plan(routing))
+            routing: routing, telemetry: TelemetryPlanner.plan(routing, capture: HeaderCapture(), keepsRecords: false), pathNormalization: .base, upstreams: planner.plan(routing))
     }
 
     /// A new configuration, adopted by everybody; nobody here holds it afterwards.

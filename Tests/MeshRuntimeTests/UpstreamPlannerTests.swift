@@ -18,7 +18,7 @@ import Testing
         init(clustersMax: Int = 64, endpointsMax: Int = 256) throws {
             shared = SharedUpstreams(seed: 1, state: UpstreamState(clustersMax: clustersMax, endpointsMax: endpointsMax))
             prober = try HealthProber(shared: shared)
-            planner = UpstreamPlanner(shared: shared, catalogs: catalogs, prober: prober)
+            planner = UpstreamPlanner(shared: shared, catalogs: catalogs, prober: prober, resolver: try HostResolver())
         }
 
         /// The slots of a text, by cluster name and `cluster address`.

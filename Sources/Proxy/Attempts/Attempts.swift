@@ -7,8 +7,8 @@ internal import TelemetryModel
 
 /// How an attempt came to nothing before its response began.
 enum AttemptFailure: Equatable {
-    /// No connection to the endpoint: the request was not sent.
-    case connectFailure
+    /// No connection to the endpoint: the request was not sent. `code` is errno, 0 where there is none.
+    case connectFailure(code: Int32)
     /// As before: connecting to a Unix socket ends at once, and this is how.
     case unixConnectFailure(UnixConnectError)
     /// As before: the endpoint says that nobody listens, or says nothing in time.
@@ -158,6 +158,7 @@ extension ProxyWorker {
     /// The attempt is over without a whole response. Its connection or stream is already detached, or is now.
     mutating func attemptFailed(_ id: SlotID, _ failure: AttemptFailure) {
         guard let exchange = unsafe exchanges.pointer(id) else { return }
+        unsafe note(failure, of: exchange)
         if unsafe exchange.pointee.flags.contains(.responseStarted) {
             unsafe abandonAttempt(id, exchange)
             unsafe exchange.pointee.record.flags.insert(failure.flag)
@@ -215,6 +216,21 @@ extension ProxyWorker {
 }
 
 extension AttemptFailure {
+    /// As it is told of the endpoint.
+    var endpointFailure: EndpointFailure {
+        switch self {
+        case .connectFailure(let code): EndpointFailure(.connectError, code: code)
+        case .unixConnectFailure(let reason): reason == .refused ? EndpointFailure(.connectionRefused) : EndpointFailure(.connectError, code: reason.code)
+        case .connectionRefused: EndpointFailure(.connectionRefused)
+        case .connectionTimeout: EndpointFailure(.connectTimeout)
+        case .terminated: EndpointFailure(.connectionClosed)
+        case .remoteReset: EndpointFailure(.reset)
+        case .refusedStream: EndpointFailure(.refusedStream)
+        case .protocolError: EndpointFailure(.protocolError)
+        case .perTryTimeout: EndpointFailure(.noAnswerInTime)
+        }
+    }
+
     var flag: ResponseFlags {
         switch self {
         case .connectFailure, .unixConnectFailure, .connectionRefused, .connectionTimeout: .upstreamConnectionFailure

@@ -127,6 +127,16 @@ extension ProxyWorker {
             body: "upstream connect error or disconnect/reset before headers. reset reason: overflow", closes: false)
     }
 
+    /// Keeps what happened to an attempt with its endpoint, for metrics and people.
+    mutating func note(_ failure: AttemptFailure, of exchange: UnsafeMutablePointer<Exchange>) {
+        let pool = unsafe exchange.pointee.pool
+        guard pool >= 0 else { return }
+        let cluster = pools[pool].settings.cluster
+        upstreamState.use {
+            unsafe $0.noteFailure(failure.endpointFailure, endpoint: exchange.pointee.endpoint, cluster: cluster, unixMilliseconds: unix(now) / 1_000_000)
+        }
+    }
+
     /// Counts what an attempt came to against its endpoint; the judge is asked only when that crossed a threshold.
     mutating func judge(_ exchange: UnsafeMutablePointer<Exchange>, _ outcome: AttemptOutcome) {
         let pool = unsafe exchange.pointee.pool

@@ -332,7 +332,7 @@ extension ProxyWorker {
             unsafe wait(id, exchange, pool)
             return
         }
-        var failure = AttemptFailure.connectFailure
+        var failure = AttemptFailure.connectFailure(code: 0)
         guard let upstreamID = connect(pool, &failure), let upstream = unsafe upstreams.pointer(upstreamID) else {
             upstreamState.use { $0.release(.connections, cluster: pools[pool].settings.cluster) }
             connectRefused(id, failure)

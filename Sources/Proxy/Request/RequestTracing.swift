@@ -73,7 +73,7 @@ extension ProxyWorker {
 
     mutating func needsRecord(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
         let side = unsafe exchange.pointee.record.side == .outbound ? plan.outbound : plan.inbound
-        return unsafe side.isLogged || exchange.pointee.record.isSampled
+        return unsafe side.isRecorded || exchange.pointee.record.isSampled
     }
 
     /// The eight standard slots in the order of `RequestText`, then the captured request headers.

@@ -23,7 +23,7 @@ extension ProxyWorker {
                 overflow(id)
                 return
             }
-            var failure = AttemptFailure.connectFailure
+            var failure = AttemptFailure.connectFailure(code: 0)
             guard let made = connect(pool, &failure) else {
                 upstreamState.use { $0.release(.connections, cluster: pools[pool].settings.cluster) }
                 connectRefused(id, failure)
@@ -44,7 +44,7 @@ extension ProxyWorker {
         guard let stream = unsafe session.pointee.submitRequest(fieldList, token: id.token, hasBody: hasBody) else {
             // It has just lost its last stream, or its numbers are used up.
             unlist(connectionID)
-            if freshConnection { connectRefused(id, .connectFailure) } else { attachStream(id, freshConnection: true) }
+            if freshConnection { connectRefused(id, .connectFailure(code: 0)) } else { attachStream(id, freshConnection: true) }
             return
         }
         unsafe exchange.pointee.upstream = connectionID

@@ -170,6 +170,7 @@ extension ProxyWorker {
             setDeadline(ofUpstream: id, after: pools[pool].settings.connectTimeoutNanoseconds)
             return id
         } catch {
+            failure = .connectFailure(code: error.code)
             if pools[pool].endpoint.family == .unix, let reason = UnixConnectError(error) { failure = .unixConnectFailure(reason) }
             return nil
         }

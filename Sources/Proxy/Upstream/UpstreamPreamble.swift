@@ -88,7 +88,7 @@ extension ProxyWorker {
             unsafe resumeLater(downstream: exchange.pointee.downstream)
             return head.byteCount
         }
-        attemptFailed(id, .connectFailure)
+        attemptFailed(id, .connectFailure(code: 0))
         return nil
     }
 }

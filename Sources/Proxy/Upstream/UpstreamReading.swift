@@ -12,7 +12,7 @@ extension ProxyWorker {
             if events.isDisjoint(with: [.writable, .error, .hangUp]) { return }
             let error = unsafe Socket.pendingError(upstream.pointee.fd)
             guard error == 0, !events.contains(.error) else {
-                connectFailed(id, Socket.isRefusal(error) ? .connectionRefused : Socket.isTimeout(error) ? .connectionTimeout : .connectFailure)
+                connectFailed(id, Socket.isRefusal(error) ? .connectionRefused : Socket.isTimeout(error) ? .connectionTimeout : .connectFailure(code: error))
                 return
             }
             connected(id)

@@ -35,8 +35,8 @@ public struct UpstreamPlan: Sendable {
 /// What the workers record of each request, per side of the proxy.
 public struct TelemetryPlan: Sendable {
     public struct Side: Sendable {
-        /// Every request leaves a record for the access log.
-        public var isLogged = false
+        /// Every request leaves a record, for the access log or for those who ask for the newest.
+        public var isRecorded = false
         /// Sampled requests leave a record for a span.
         public var isTraced = false
         /// Chance of a new trace being sampled, in 2^32ths: 0 never, 2^32 always.

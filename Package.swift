@@ -64,7 +64,7 @@ let package = Package(
         layer("EventLoops", uses: ["Primitives", "CSystem"]),
         layer("HTTP", uses: ["Primitives", "CZlib", "CNGHTTP2"]),
         // 3
-        layer("MeshConfig", uses: [yams]),
+        layer("MeshConfig", uses: ["Primitives", yams]),
         layer("TelemetryModel", uses: ["Primitives"]),
         layer("TelemetryWire", uses: ["Primitives", "TelemetryModel", "COTLP", "CProtobufC"]),
         layer("HTTPService", uses: ["Primitives", "EventLoops", "HTTP"]),

@@ -191,9 +191,10 @@ final class MeshNode {
         do throws(SystemError) {
             servers.append(try ServiceServer(name: name, endpoints: endpoints.compactMap { $0 }, limits: ServiceLimits(), handler: handler))
         } catch {
+            let holder = Self.holder(ofAny: endpoints.compactMap { $0 }) ?? "another process may have the port"
             throw StartError(
                 status: SkeinProcess.systemError,
-                lines: ["\(error): another process may have the port; choose others with --\(name == "admin" ? "admin" : "zipkin")-port and its like (skein run --help)"])
+                lines: ["\(error): \(holder); choose others with --\(name == "admin" ? "admin" : "zipkin")-port and its like (skein run --help)"])
         }
     }
 
@@ -206,11 +207,19 @@ final class MeshNode {
                 Socket.close(listener: try Socket.listen(on: plan.endpoint, reusePort: false), on: plan.endpoint)
             } catch {
                 let isTaken = error.code == EADDRINUSE && error.advice.isEmpty
+                let holder = Self.holder(ofAny: [plan.endpoint]) ?? "another process has the port"
                 throw StartError(
                     status: SkeinProcess.systemError,
-                    lines: ["listener \(plan.name) on \(plan.endpoint): \(error)" + (isTaken ? "; another process has the port" : "")])
+                    lines: ["listener \(plan.name) on \(plan.endpoint): \(error)" + (isTaken ? "; \(holder)" : "")])
             }
         }
+    }
+
+    /// Who has one of these ports, as far as this user may see.
+    private static func holder(ofAny endpoints: [SocketEndpoint]) -> String? {
+        endpoints.lazy.compactMap { endpoint in
+            PortHolder.of(endpoint).first { $0.processID != getpid() }.map { "\(endpoint) is held by \($0.description)" }
+        }.first
     }
 
     private static func hints(_ options: RuntimeOptions) -> [EndpointHint] {

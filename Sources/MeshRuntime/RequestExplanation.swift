@@ -177,7 +177,7 @@ public struct RequestExplanation: Sendable {
     ) {
         guard explanation.hasVirtualHost else {
             let host = unsafe String(decoding: request.authority, as: UTF8.self)
-            nodes.append(Node("virtual host", "none has the name \(host) at that port: 404 NR route_not_found"))
+            nodes.append(Node("virtual host", "none has the name \(host) at that port: 404 NR route_not_found", Self.alike(host, snapshot)))
             return
         }
         for (index, rule) in explanation.rules.enumerated() {
@@ -214,6 +214,17 @@ public struct RequestExplanation: Sendable {
             unsafe describe(choice, snapshot, request)
             describe(cluster: Int(cluster), snapshot, live)
         }
+    }
+
+    /// Hosts that may have been meant: short names mean the caller's namespace, and without a node there is none but the default one.
+    private static func alike(_ host: String, _ snapshot: RoutingSnapshot) -> [Node] {
+        let name = host.lowercased().prefix { $0 != ":" && $0 != "." }
+        guard !name.isEmpty else { return [] }
+        let hosts = Set(snapshot.hosts)
+        // `reviews.bookinfo` for `reviews.bookinfo.svc.cluster.local`.
+        let meant = hosts.filter { $0.hasPrefix(name + ".") && !$0.hasSuffix(".svc") }.map { $0.replacing(".svc.cluster.local", with: "") }
+        let near = meant.isEmpty ? EditDistance.nearest(to: host, among: hosts.sorted()).map { [$0] } ?? [] : Set(meant).sorted()
+        return near.prefix(5).map { Node("did you mean", "\($0)? A short name means the caller's namespace: name the caller with --node, or write the whole name") }
     }
 
     private func destinations(_ explanation: RouteExplanation) -> [Node] {

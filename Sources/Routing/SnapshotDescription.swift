@@ -52,6 +52,11 @@ extension RoutingSnapshot {
         return result
     }
 
+    /// Hosts of the services and rules that the node sees, without their ports.
+    public var hosts: [String] {
+        listeners.indices.flatMap { hostNames($0).flatMap(\.names) }.map { name in String(name.prefix { $0 != ":" }) }
+    }
+
     /// Every rule of every listener, in the order in which they are looked at.
     public func describeRoutes() -> [SnapshotDescription.Route] {
         listeners.indices.flatMap { listener in

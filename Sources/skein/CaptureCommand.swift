@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Glibc
+internal import MeshRuntime
 
 /// `skein capture`: transparent capture by REDIRECT, for machines without Kubernetes.
 struct CaptureCommand: ParsableCommand {
@@ -66,7 +67,7 @@ struct CaptureCommand: ParsableCommand {
                 guard let number = UInt32(uid) ?? Self.userNumber(uid) else { throw ValidationError("--uid \(uid): no such user; write a name of /etc/passwd or a number") }
                 return number
             }
-            let users = ListeningUsers.of(port: outboundPort)
+            let users = PortHolder.users(ofPort: outboundPort)
             guard users.count <= 1 else {
                 throw ValidationError("several users listen on port \(outboundPort) (\(users.sorted().map(String.init).joined(separator: ", "))): name the proxy's with --uid")
             }

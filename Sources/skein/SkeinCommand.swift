@@ -1,4 +1,6 @@
 internal import ArgumentParser
+internal import Foundation
+internal import Primitives
 
 /// The program: `skein SUBCOMMAND`. Data goes to stdout, diagnostics to stderr; exit codes are in `ExitStatus`.
 @main
@@ -25,7 +27,24 @@ struct SkeinCommand: ParsableCommand {
               65  bad input or configuration
             """,
         version: Version.text,
-        subcommands: [RunCommand.self, ValidateCommand.self, AnalyzeCommand.self, ExplainCommand.self, CaptureCommand.self, LogsCommand.self, TracesCommand.self, ProxyConfigCommand.self, ProxyStatusCommand.self, DemoCommand.self, VersionCommand.self])
+        subcommands: [RunCommand.self, ValidateCommand.self, AnalyzeCommand.self, ExplainCommand.self, CaptureCommand.self, LogsCommand.self, TracesCommand.self, ProxyConfigCommand.self, ProxyStatusCommand.self, InitCommand.self, DemoCommand.self, VersionCommand.self])
+
+    /// As `ParsableCommand` starts a program, but for a command that does not exist: it is told which one was probably meant.
+    static func main() {
+        if let word = CommandLine.arguments.dropFirst().first, let advice = advice(for: word) {
+            complain(advice)
+            Foundation.exit(ExitCode.validationFailure.rawValue)
+        }
+        main(nil)
+    }
+
+    /// What to say to a first word that is no command; nil for a command or an option.
+    static func advice(for word: String) -> String? {
+        let names = configuration.subcommands.flatMap { [$0.configuration.commandName ?? ""] + $0.configuration.aliases } + ["help"]
+        guard !word.hasPrefix("-"), !names.contains(word) else { return nil }
+        let meant = EditDistance.nearest(to: word, among: names).map { "did you mean `skein \($0)`?" } ?? "commands are \(names.sorted().joined(separator: ", "))"
+        return "skein: no command \"\(word.prefix(64))\"; \(meant) (skein --help)"
+    }
 }
 
 /// Exit codes, after sysexits.h. Stable.

@@ -17,6 +17,19 @@ struct TraceView {
 
         var service: String { localEndpoint?.serviceName ?? "-" }
         var isError: Bool { tags?["error"] != nil }
+
+        /// `GET /reviews/1 200`, as far as its tags say (names of Zipkin's and OpenTelemetry's conventions); empty for what is no HTTP.
+        var request: String {
+            func tag(_ names: String...) -> String? { names.lazy.compactMap { tags?[$0] }.first { !$0.isEmpty } }
+            let target = tag("http.path", "url.path", "http.target") ?? tag("http.url", "url.full").map(Self.path) ?? tag("http.route")
+            return [tag("http.method", "http.request.method"), target, tag("http.status_code", "http.response.status_code")].compactMap(\.self).joined(separator: " ")
+        }
+
+        /// Of a URL: what follows the authority.
+        private static func path(_ url: String) -> String {
+            guard let scheme = url.range(of: "://") else { return url }
+            return url[scheme.upperBound...].firstIndex(of: "/").map { String(url[$0...]) } ?? "/"
+        }
     }
 
     let spans: [Span]
@@ -28,13 +41,13 @@ struct TraceView {
     /// Aligned columns with a heading.
     static func table(_ traces: [TraceView], style: TerminalStyle) -> [String] {
         if traces.isEmpty { return ["no traces match"] }
-        var rows: [[String]] = [["WHEN", "TRACE", "DURATION", "SPANS", "SERVICES", "ROOT"]]
+        var rows: [[String]] = [["WHEN", "TRACE", "DURATION", "SPANS", "SERVICES", "ROOT", "REQUEST"]]
         for trace in traces {
             let services = Set(trace.spans.map(\.service)).count
             let root = trace.root.map { "\($0.service) \($0.name ?? "-")" } ?? "-"
             rows.append([
                 when(trace.start), trace.spans.first?.traceId ?? "-", duration(trace.end &- trace.start), String(trace.spans.count),
-                String(services), root + (trace.spans.contains(where: \.isError) ? "  error" : ""),
+                String(services), root, (trace.root?.request ?? "") + (trace.spans.contains(where: \.isError) ? "  error" : ""),
             ])
         }
         let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }

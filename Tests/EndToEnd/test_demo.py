@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,8 +18,10 @@ from conftest import ROOT, SKEIN, free_port, http_get, wait_for
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     directory = tmp_path_factory.mktemp("demo")
+    # A copy, so that a test may edit it.
+    shutil.copytree(ROOT / "Config/quickstart", directory / "quickstart")
     process = subprocess.Popen(
-        [SKEIN, "demo", "--quickstart", str(ROOT / "Config/quickstart"), "--data", str(directory), "--rate", "20"],
+        [SKEIN, "demo", "--quickstart", str(directory / "quickstart"), "--data", str(directory), "--rate", "20"],
         stdout=open(directory / "out", "wb"), stderr=subprocess.STDOUT,
     )
     out = directory / "out"
@@ -36,8 +39,11 @@ def demo(tmp_path_factory):
         process.wait(20)
         raise
     yield process, directory
+    begun = time.monotonic()
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 0, out.read_text()
+    # Nobody waits for somebody who has gone: seven seconds it was.
+    assert time.monotonic() - begun < 4
 
 
 def page(user=None):
@@ -81,8 +87,45 @@ def test_what_the_demo_says_to_type_shows_something(demo):
 
     shown = subprocess.run([SKEIN, "traces", wait_for(trace, what=f"a trace of {service}")[1]], capture_output=True, text=True)
     assert service in shown.stdout
-    logs = subprocess.run([SKEIN, "logs", *re.search(r"skein logs -f (--server \S+)", said)[1].split()], capture_output=True, text=True)
-    assert "/productpage" in logs.stdout
+    follow = re.search(r"skein logs -f (--server \S+ --status 4xx)", said)[1]
+    assert f"skein logs -f {follow}" in (ROOT / "README.md").read_text()
+    # One page in twenty-five is not there, so following failures shows something, and soon.
+    wait_for(lambda: "/missing" in subprocess.run([SKEIN, "logs", *follow.split()], capture_output=True, text=True).stdout, what="a failure to follow")
+    endpoints = subprocess.run([SKEIN, "proxy-config", "endpoints", "--server", "127.0.1.1:15000"], capture_output=True, text=True)
+    assert "reviews.bookinfo" in endpoints.stdout and "healthy" in endpoints.stdout
+
+
+def test_the_first_request_is_a_trace(demo):
+    """The README's first step promises one: the demo samples all."""
+    assert http_get(15001, "/productpage?mine=1", {"Host": "productpage:9080"})[0] == 200
+    find = "/api/v2/traces?limit=10&annotationQuery=" + "http.url%3Dhttp%3A%2F%2Fproductpage%3A9080%2Fproductpage%3Fmine%3D1"
+    wait_for(lambda: json.loads(http_get(9411, find)[2]), what="its trace")
+    listed = subprocess.run([SKEIN, "traces", "--limit", "100"], capture_output=True, text=True)
+    assert re.search(r"GET /productpage\?mine=1 200$", listed.stdout, re.M), listed.stdout[:2000]
+
+
+def test_an_edit_is_told_good_or_bad(demo):
+    _, directory = demo
+    rule, out = directory / "quickstart/04-reviews.yaml", directory / "out"
+    text = rule.read_text()
+    rule.write_text(text.replace("weight: 90", "weight: 89").replace("weight: 10", "weight: 11"))
+    wait_for(lambda: "all 6 processes: the changed configuration is in use" in out.read_text(), what="the good news")
+    rule.write_text(text.replace("weight: 90", "wieght: 90"))
+    wait_for(lambda: 'did you mean "weight"?' in out.read_text() and "the last good one goes on" in out.read_text(), what="the bad news")
+    rule.write_text(text)
+    wait_for(lambda: out.read_text().count("the changed configuration is in use") == 2, what="the good news again")
+
+
+def test_a_second_demo_says_who_has_the_ports_and_touches_nothing(demo, tmp_path):
+    process, directory = demo
+    log = directory / "productpage-v1.log"
+    before = log.read_bytes()
+    second = subprocess.run([SKEIN, "demo", "--quickstart", str(ROOT / "Config/quickstart"), "--data", str(directory)], capture_output=True, text=True, timeout=60)
+    assert second.returncode == 70 and "is running" not in second.stdout
+    assert re.search(r"127\.0\.0\.1:15001: held by process \d+ \(\S*skein run ", second.stderr) and "another demo" in second.stderr
+    assert log.read_bytes().startswith(before) and process.poll() is None
+    alone = subprocess.run([SKEIN, "run", "--data", str(tmp_path / "d")], capture_output=True, text=True, timeout=60)
+    assert alone.returncode == 70 and re.search(r"held by process \d+ \(", alone.stderr), alone.stderr
 
 
 def test_the_access_log_and_the_page_show_it(demo):

@@ -50,6 +50,8 @@ func visit(_ proxy: String, rate: Double) -> Int32 {
         complain("bookinfo: visit ADDRESS:PORT RATE")
         return 64
     }
+    // A program that is started by one that waits for signals begins with them blocked: it has to take them itself.
+    guard let signals = try? SignalInbox() else { return 70 }
     let client = HTTPClient(endpoint: endpoint)
     var number = 0
     while true {
@@ -59,7 +61,7 @@ func visit(_ proxy: String, rate: Double) -> Int32 {
         if number % 4 == 0 { headers.append(("end-user", "jason")) }
         let path = number % 25 == 0 ? "/missing" : "/productpage?u=\(number % 7)"
         _ = try? client.send("GET", path, headers: headers)
-        usleep(UInt32(1_000_000 / rate))
+        if signals.wait(milliseconds: Int32(max(1, min(60_000, 1000 / rate)))) == .terminate { return 0 }
     }
 }
 

@@ -1,3 +1,5 @@
+internal import Primitives
+
 /// What `skein analyze` finds in a configuration: everything that loading says about it, and the checks that look further: across
 /// resources, and at rules that are each right but not together.
 ///

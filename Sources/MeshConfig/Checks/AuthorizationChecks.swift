@@ -1,3 +1,5 @@
+internal import Primitives
+
 /// Istio's rules for AuthorizationPolicy and PeerAuthentication.
 extension Findings {
     mutating func check(peerAuthentication spec: NodeReader) {

@@ -1,3 +1,5 @@
+internal import Primitives
+
 /// Fields that could not be read. They count as absent, so a rule that then looks broken may only be what follows: `wieght: 90` leaves the
 /// weights adding up to 0, and what helps is to hear of `wieght`.
 struct BrokenFields {

@@ -1,3 +1,5 @@
+internal import Primitives
+
 /// Rules across resources. Where Istio would still serve traffic these are warnings, not errors, also where
 /// `istioctl analyze` uses the word error: a single file must load without the rest of the mesh beside it.
 struct CrossResourceChecks {

@@ -1,3 +1,5 @@
+internal import Primitives
+
 /// Istio's rules across the fields of ServiceEntry, WorkloadEntry and Sidecar.
 extension Findings {
     mutating func check(serviceEntry spec: NodeReader) {

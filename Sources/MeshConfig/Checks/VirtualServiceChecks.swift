@@ -1,3 +1,5 @@
+internal import Primitives
+
 /// Istio's rules across the fields of a VirtualService.
 extension Findings {
     mutating func check(virtualService spec: NodeReader) {

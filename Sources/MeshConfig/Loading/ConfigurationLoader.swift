@@ -1,3 +1,5 @@
+internal import Primitives
+
 /// Drives one load: files to documents to resources, then the checks across resources.
 struct ConfigurationLoader {
     private let limits: ConfigLimits

@@ -1,3 +1,5 @@
+internal import Primitives
+
 /// Holds one resource against the tables: unknown fields, types, enum names, ranges, deprecated spellings, and the
 /// notice for what is not in effect. Recursion is bounded by `ConfigLimits.nestingDepth`.
 struct SchemaValidator {

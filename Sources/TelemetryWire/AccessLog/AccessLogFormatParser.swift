@@ -1,3 +1,4 @@
+internal import Primitives
 import TelemetryModel
 
 /// Reads `%NAME%`, `%NAME(argument)%` and `%NAME(argument):length%` between literal text; `%%` is a percent sign.
@@ -128,7 +129,7 @@ struct AccessLogFormatParser {
                 return .fixed(known)
             }
             if AccessLogOperator.notInEffect.contains(name) { return absent(name) }
-            throw fail("unknown operator \(name.isEmpty ? "%" : name)\(Self.nearest(name).map { "; the nearest known one is \($0)" } ?? "")")
+            throw fail("unknown operator \(name.isEmpty ? "%" : name)\(EditDistance.nearest(to: name, among: AccessLogOperator.names).map { "; the nearest known one is \($0)" } ?? "")")
         }
     }
 
@@ -165,29 +166,5 @@ struct AccessLogFormatParser {
             let divisor: UInt64 = ["ms": 1_000_000, "us": 1000, "ns": 1][parts[2]]
         else { throw fail("COMMON_DURATION takes (START:END:ms|us|ns) with points \(points)") }
         return .duration(from: from, to: to, divisor: divisor)
-    }
-
-    /// The known operator with the fewest edits, when they are at most a third of the name.
-    private static func nearest(_ name: String) -> String? {
-        guard name.utf8.count <= 64 else { return nil }
-        let upper = name.uppercased()
-        let best = AccessLogOperator.names.min { distance(upper, $0) < distance(upper, $1) }
-        return best.flatMap { distance(upper, $0) <= max(2, name.utf8.count / 3) ? $0 : nil }
-    }
-
-    private static func distance(_ first: String, _ second: String) -> Int {
-        let first = Array(first.utf8)
-        let second = Array(second.utf8)
-        var row = Array(0...second.count)
-        for (index, byte) in first.enumerated() {
-            var diagonal = row[0]
-            row[0] = index + 1
-            for (column, other) in second.enumerated() {
-                let cost = byte == other ? diagonal : min(diagonal, row[column], row[column + 1]) + 1
-                diagonal = row[column + 1]
-                row[column + 1] = cost
-            }
-        }
-        return row[second.count]
     }
 }

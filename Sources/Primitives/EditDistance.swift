@@ -1,7 +1,7 @@
-/// Suggests what was probably meant.
-enum EditDistance {
+/// Suggests what was probably meant. Cold code: it allocates.
+public enum EditDistance {
     /// The closest candidate, when close enough to be a slip of the finger: a third of its letters at most.
-    static func nearest(to name: String, among candidates: [String]) -> String? {
+    public static func nearest(to name: String, among candidates: [String]) -> String? {
         let wanted = name.lowercased()
         guard wanted.utf8.count <= 64 else { return nil }
         var best: (candidate: String, distance: Int)?
@@ -14,7 +14,7 @@ enum EditDistance {
     }
 
     /// Levenshtein distance with transposition of neighbours, in bytes.
-    static func between(_ left: [UInt8], _ right: [UInt8]) -> Int {
+    public static func between(_ left: [UInt8], _ right: [UInt8]) -> Int {
         var older = [Int](repeating: 0, count: right.count + 1)
         var previous = Array(0...right.count)
         for row in left.indices {

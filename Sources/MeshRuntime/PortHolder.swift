@@ -1,0 +1,101 @@
+internal import Foundation
+internal import Glibc
+public import Primitives
+
+/// Who listens on a TCP port of this network namespace: from the kernel's own table and the processes' descriptors (proc(5)).
+public struct PortHolder: Sendable, Equatable {
+    /// User that opened the listener.
+    public var userID: UInt32
+    /// Nil when it is another user's process, into which only root may look.
+    public var processID: Int32?
+    /// Its command line, at most `commandMax` characters.
+    public var command: String
+
+    static let commandMax = 120
+    /// Processes looked at.
+    static let processesMax = 20_000
+
+    /// `process 4711 (skein run -c mesh), user demo`.
+    public var description: String {
+        let user = unsafe getpwuid(userID).map { unsafe String(cString: $0.pointee.pw_name) } ?? "\(userID)"
+        guard let processID else { return "a process of user \(user)" }
+        return "process \(processID) (\(command)), user \(user)"
+    }
+
+    /// The holders of what `endpoint` conflicts with: the same address, or all addresses.
+    public static func of(_ endpoint: SocketEndpoint) -> [PortHolder] {
+        var holders: [PortHolder] = []
+        for path in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
+            guard let table = try? String(contentsOfFile: path, encoding: .utf8) else { continue }
+            for row in parse(table, port: endpoint.port) where row.isWildcard || row.address == hexadecimal(endpoint) {
+                let process = processID(ofSocket: row.inode)
+                let holder = PortHolder(userID: row.userID, processID: process, command: process.map(command) ?? "")
+                if !holders.contains(holder) { holders.append(holder) }
+            }
+        }
+        return holders
+    }
+
+    struct Row: Equatable {
+        /// As the table has it: hexadecimal, each 32 bits in the machine's byte order.
+        var address: String
+        var userID: UInt32
+        var inode: UInt64
+
+        var isWildcard: Bool { address.allSatisfy { $0 == "0" } }
+    }
+
+    /// Listening sockets of a port. Columns: `sl local_address rem_address st queues timer retrnsmt uid timeout inode …`.
+    static func parse(_ table: String, port: UInt16) -> [Row] {
+        table.split(separator: "\n").dropFirst().compactMap { line in
+            let columns = line.split(separator: " ")
+            // 0A is TCP_LISTEN.
+            guard columns.count > 9, columns[3] == "0A", let user = UInt32(columns[7]), let inode = UInt64(columns[9]) else { return nil }
+            let local = columns[1].split(separator: ":")
+            guard local.count == 2, UInt16(local[1], radix: 16) == port else { return nil }
+            return Row(address: String(local[0]), userID: user, inode: inode)
+        }
+    }
+
+    /// Users that listen on a port, whatever the address.
+    public static func users(ofPort port: UInt16) -> Set<UInt32> {
+        ["/proc/self/net/tcp", "/proc/self/net/tcp6"].reduce(into: []) { users, path in
+            guard let table = try? String(contentsOfFile: path, encoding: .utf8) else { return }
+            users.formUnion(parse(table, port: port).map(\.userID))
+        }
+    }
+
+    private static func hexadecimal(_ endpoint: SocketEndpoint) -> String {
+        func word(_ value: UInt32) -> String {
+            let text = String(value.byteSwapped, radix: 16, uppercase: true)
+            return String(repeating: "0", count: 8 - text.count) + text
+        }
+        switch endpoint.family {
+        case .ipv4: return word(UInt32(truncatingIfNeeded: endpoint.low))
+        case .ipv6:
+            return [endpoint.high >> 32, endpoint.high, endpoint.low >> 32, endpoint.low].map { word(UInt32(truncatingIfNeeded: $0)) }.joined()
+        case .unix, .absent: return ""
+        }
+    }
+
+    private static func processID(ofSocket inode: UInt64) -> Int32? {
+        let wanted = "socket:[\(inode)]"
+        let processes = ((try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []).compactMap { Int32($0) }
+        for process in processes.prefix(processesMax) {
+            let folder = "/proc/\(process)/fd"
+            for name in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+            where (try? FileManager.default.destinationOfSymbolicLink(atPath: "\(folder)/\(name)")) == wanted {
+                return process
+            }
+        }
+        return nil
+    }
+
+    private static func command(_ process: Int32) -> String {
+        let bytes = FileManager.default.contents(atPath: "/proc/\(process)/cmdline") ?? Data()
+        let words = bytes.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
+        let text = words.joined(separator: " ")
+        let shown = text.unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7F ? " " : Character($0) }
+        return String(shown.prefix(commandMax)) + (text.count > commandMax ? "…" : "")
+    }
+}

@@ -1,5 +1,5 @@
+internal import Compression
 public import HTTPService
-internal import HTTP
 internal import Primitives
 internal import Synchronization
 public import TelemetryModel
@@ -113,7 +113,7 @@ public final class Receivers: Sendable {
                 let isKept = bytes.capacity <= limits.scratchBytesKept
                 scratch.withLock { $0 = isKept ? bytes : [] }
             }
-            do throws(GzipError) {
+            do throws(CompressionError) {
                 unsafe try Gzip.decode(request.body, into: &bytes, bytesMax: limits.bodyBytesMax)
             } catch {
                 throw error == .tooLarge ? .tooLarge : .malformedGzip

@@ -140,6 +140,17 @@ import Testing
         }
     }
 
+    /// Some senders write an empty parent for a root, and a host's address may be anything.
+    @Test func emptyParentsAndAddressesThatAreNone() throws {
+        let batch = try decodeZipkin(#"[{"traceId":"a","id":"b","parentId":"","localEndpoint":{"serviceName":"x","ipv4":7,"ipv6":true,"port":"80"}}]"#)
+        #expect(encodeZipkin(batch) == #"[{"traceId":"000000000000000a","id":"000000000000000b","localEndpoint":{"serviceName":"x","port":80}}]"#)
+        for id in [#""id":"""#, #""traceId":"""#] {
+            var spans = SpanBatch()
+            let fields = #"{"traceId":"a","id":"b",\#(id)}"#
+            #expect(try decodeZipkin(Array("[\(fields)]".utf8), into: &spans).reasons.first?.fault == .emptyIdentifier)
+        }
+    }
+
     @Test func aByteOrderMarkInFrontIsSkipped() throws {
         #expect(try decodeZipkin("\u{FEFF}[{\"traceId\":\"a\",\"id\":\"b\"}]").spans.count == 1)
         var batch = SpanBatch()

@@ -244,7 +244,7 @@ struct OTLPTraceWalker {
                 case 11:
                     let range = try reader.bytesField()
                     if batch.annotations.count &- Int(row.annotationStart) < OTLPTraceDecoder.eventsPerSpanMax {
-                        try event(range, &batch)
+                        if try !OTLPPartText.appendEvent(body, range, text, &batch) { outcome.dropped.values += 1 }
                     } else {
                         dropped.events += 1
                     }
@@ -252,7 +252,7 @@ struct OTLPTraceWalker {
                 case 13:
                     let range = try reader.bytesField()
                     if linkCount < OTLPTraceDecoder.linksPerSpanMax {
-                        try link(range, number: linkCount, &batch)
+                        if try !OTLPPartText.appendLink(body, range, number: linkCount, &batch) { outcome.dropped.values += 1 }
                         linkCount += 1
                     } else {
                         dropped.links += 1
@@ -343,7 +343,7 @@ struct OTLPTraceWalker {
         unsafe UInt64(bigEndian: body.base.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
     }
 
-    // MARK: Attributes, events, links, status
+    // MARK: Attributes and status
 
     /// A key and its value as text.
     @inline(__always)
@@ -384,78 +384,6 @@ struct OTLPTraceWalker {
             }
         }
         return TagRow(key: key, value: value)
-    }
-
-    /// `name`, or `"name": {attributes}` when it has any, as the specification's mapping writes it.
-    private mutating func event(_ range: Range<Int>, _ batch: inout SpanBatch) throws(ProtobufError) {
-        var nanoseconds: UInt64 = 0
-        var name = 0..<0
-        var hasAttributes = false
-        var dropped: UInt64 = 0
-        var reader = ProtobufReader(body, range)
-        while try reader.next() {
-            switch reader.field {
-            case 1: nanoseconds = try reader.fixed64Field()
-            case 2: name = try reader.bytesField()
-            case 3:
-                _ = try reader.bytesField()
-                hasAttributes = true
-            case 4: dropped = min(try reader.varintField(), UInt64(UInt32.max))
-            default: try reader.skipField()
-            }
-        }
-        guard hasAttributes || dropped > 0 else {
-            let value = text.reference(to: name, &batch)
-            batch.annotations.append(AnnotationRow(timestamp: nanoseconds / 1000, value: value))
-            return
-        }
-        let offset = batch.text.count
-        batch.text.append(UInt8(ascii: "\""))
-        unsafe batch.text.append(jsonEscaping: body.bytes(name))
-        batch.text.append(ascii: "\": {")
-        if try !OTLPValueText.append(attributes: 3, body, range, to: &batch.text) { outcome.dropped.values += 1 }
-        if dropped > 0 {
-            if hasAttributes { batch.text.append(UInt8(ascii: ",")) }
-            batch.text.append(ascii: "\"otel.dropped_attributes_count\":")
-            batch.text.append(decimal: dropped)
-        }
-        batch.text.append(UInt8(ascii: "}"))
-        batch.annotations.append(AnnotationRow(timestamp: nanoseconds / 1000, value: ProtobufText.reference(from: offset, batch)))
-    }
-
-    /// `otlp.link.N`: trace id, span id, trace state, attributes and dropped count between bars.
-    private mutating func link(_ range: Range<Int>, number: Int, _ batch: inout SpanBatch) throws(ProtobufError) {
-        var trace = 0..<0
-        var span = 0..<0
-        var state = 0..<0
-        var dropped: UInt64 = 0
-        var reader = ProtobufReader(body, range)
-        while try reader.next() {
-            switch reader.field {
-            case 1: trace = try reader.bytesField()
-            case 2: span = try reader.bytesField()
-            case 3: state = try reader.bytesField()
-            case 4: _ = try reader.bytesField()
-            case 5: dropped = min(try reader.varintField(), UInt64(UInt32.max))
-            default: try reader.skipField()
-            }
-        }
-        var offset = batch.text.count
-        batch.text.append(ascii: "otlp.link.")
-        batch.text.append(decimal: UInt64(number))
-        let key = ProtobufText.reference(from: offset, batch)
-        offset = batch.text.count
-        for id in [trace, span] {
-            // Ids of another length are no ids; a long one would only be long.
-            for offset in id.prefix(16) { batch.text.append(hexByte: body.byte(offset)) }
-            batch.text.append(UInt8(ascii: "|"))
-        }
-        unsafe UTF8Text.append(body.bytes(state), to: &batch.text)
-        batch.text.append(ascii: "|{")
-        if try !OTLPValueText.append(attributes: 4, body, range, to: &batch.text) { outcome.dropped.values += 1 }
-        batch.text.append(ascii: "}|")
-        batch.text.append(decimal: dropped)
-        batch.tags.append(TagRow(key: key, value: ProtobufText.reference(from: offset, batch)))
     }
 
     /// OK and ERROR become `otel.status_code`, with the description; ERROR also `error`, which is the description, empty without one.

@@ -69,13 +69,19 @@ struct ZipkinJSONReader {
     }
 
     mutating func spanID() throws(JSONScanError) -> SpanID {
-        let id = try parentID()
+        let id = SpanID(try identifier(digitsMax: 16).low)
         if id.isNone { throw scanner.error(.identifierAllZeros) }
         return id
     }
 
-    /// Zeros say that there is no parent.
-    mutating func parentID() throws(JSONScanError) -> SpanID { SpanID(try identifier(digitsMax: 16).low) }
+    /// Zeros say that there is no parent, and so does a text without digits, which some senders have for their roots.
+    mutating func parentID() throws(JSONScanError) -> SpanID {
+        if try scanner.peek() == UInt8(ascii: "\""), scanner.at + 1 < scanner.count, scanner[scanner.at + 1] == UInt8(ascii: "\"") {
+            scanner.at += 2
+            return .none
+        }
+        return SpanID(try identifier(digitsMax: 16).low)
+    }
 
     private mutating func identifier(digitsMax: Int) throws(JSONScanError) -> (high: UInt64, low: UInt64) {
         let start = try stringStart()
@@ -191,7 +197,7 @@ struct ZipkinJSONReader {
                 if scanner.equals(key, "serviceName") {
                     row.serviceName = try lowercasedText(&batch)
                 } else if scanner.equals(key, "ipv4") || scanner.equals(key, "ipv6") {
-                    address(try scanner.string(), &row)
+                    address(try scanner.scalarText(), &row)
                 } else if scanner.equals(key, "port") {
                     let portStart = scanner.at
                     let port = try scanner.integer()

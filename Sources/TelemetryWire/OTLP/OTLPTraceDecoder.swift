@@ -104,7 +104,7 @@ public enum OTLPSpanRejection: UInt8, Sendable, CaseIterable {
 ///
 /// The body is copied into the batch's arena once and texts are references into that copy; a text that is not UTF-8 is repaired.
 public enum OTLPTraceDecoder {
-    /// Messages inside the value of one attribute, itself included; what lies deeper is left out. It is protobuf's own bound for a request.
+    /// Messages inside the value of one attribute; what lies deeper is left out. Protobuf's own bound for a whole message.
     public static let valueDepthMax = 100
     /// Attributes of one span, its resource's and scope's included; what is more is left out and counted in `otel.dropped_attributes_count`.
     public static let attributesPerSpanMax = 4096

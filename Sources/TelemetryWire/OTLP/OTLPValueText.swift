@@ -21,14 +21,14 @@ enum OTLPValueText {
         var field: UInt32 = 1
         var isMap = false
         var isFirst = true
-        /// How many messages deep the values of its elements lie, the attribute's own value being the first.
+        /// How many messages deep inside the attribute's value those of its elements lie.
         var valueDepth = 0
     }
 
     /// Appends the value of a tag. False when something in it lay too deep.
     static func append(tag body: ProtobufReader, _ range: Range<Int>, to bytes: inout [UInt8]) throws(ProtobufError) -> Bool {
         let content = try content(body, range)
-        guard let frame = frame(content, inValueAt: 1) else {
+        guard let frame = frame(content, inValueAt: 0) else {
             append(scalar: content, body, isNested: false, to: &bytes)
             return true
         }
@@ -43,7 +43,7 @@ enum OTLPValueText {
         attributes field: UInt32, _ body: ProtobufReader, _ range: Range<Int>, to bytes: inout [UInt8]
     ) throws(ProtobufError) -> Bool {
         try append(
-            elementsOf: Frame(at: range.lowerBound, end: range.upperBound, field: field, isMap: true, valueDepth: 1), body, to: &bytes)
+            elementsOf: Frame(at: range.lowerBound, end: range.upperBound, field: field, isMap: true, valueDepth: 0), body, to: &bytes)
     }
 
     private static func append(elementsOf root: Frame, _ body: ProtobufReader, to bytes: inout [UInt8]) throws(ProtobufError) -> Bool {

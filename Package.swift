@@ -62,21 +62,24 @@ let package = Package(
         layer("Primitives", uses: ["CSystem"]),
         // 2
         layer("EventLoops", uses: ["Primitives", "CSystem"]),
-        layer("HTTP", uses: ["Primitives", "CZlib", "CNGHTTP2"]),
+        layer("Compression", uses: ["CZlib", "CZstd"]),
+        layer("HTTP", uses: ["Primitives", "CNGHTTP2"]),
         // 3
         layer("MeshConfig", uses: ["Primitives", yams]),
         layer("TelemetryModel", uses: ["Primitives"]),
         layer("TelemetryWire", uses: ["Primitives", "TelemetryModel", "COTLP", "CProtobufC"]),
-        layer("HTTPService", uses: ["Primitives", "EventLoops", "HTTP"]),
+        layer("HTTPService", uses: ["Primitives", "EventLoops", "HTTP", "Compression"]),
         // 4
         layer("Routing", uses: ["Primitives", "HTTP", "MeshConfig", "TelemetryModel", "CRE2"]),
         layer("Policy", uses: ["Primitives"]),
         layer("OutlierDetection", uses: ["Primitives"]),
         // 5
         layer("Proxy", uses: ["Primitives", "EventLoops", "HTTP", "TelemetryModel", "Routing", "Policy", "OutlierDetection"]),
-        layer("TelemetryStore", uses: ["Primitives", "TelemetryModel", "CSQLite", "CZstd"]),
+        layer("TelemetryStore", uses: ["Primitives", "Compression", "TelemetryModel", "CSQLite"]),
         // 6
-        layer("Collector", uses: ["Primitives", "EventLoops", "HTTP", "HTTPService", "TelemetryModel", "TelemetryWire", "TelemetryStore"]),
+        layer("Collector", uses: [
+            "Primitives", "EventLoops", "Compression", "HTTP", "HTTPService", "TelemetryModel", "TelemetryWire", "TelemetryStore",
+        ]),
         layer("QueryAPI", uses: ["Primitives", "EventLoops", "HTTPService", "TelemetryModel", "TelemetryWire"]),
         // 8
         layer("MeshRuntime", uses: [
@@ -91,7 +94,8 @@ let package = Package(
 
         suite("PrimitivesTests", uses: ["Primitives"]),
         suite("EventLoopsTests", uses: ["EventLoops", "Primitives"]),
-        suite("HTTPTests", uses: ["HTTP", "Primitives", "CZlib"]),
+        suite("CompressionTests", uses: ["Compression", "CZlib", "CZstd", "Primitives"]),
+        suite("HTTPTests", uses: ["HTTP", "Primitives"]),
         suite("MeshConfigTests", uses: ["MeshConfig"]),
         suite("HTTPServiceTests", uses: ["HTTPService", "EventLoops", "HTTP", "Primitives"]),
         suite("RoutingTests", uses: ["Routing", "HTTP", "MeshConfig", "TelemetryModel", "Primitives"]),
@@ -100,7 +104,7 @@ let package = Package(
         suite("TelemetryModelTests", uses: ["TelemetryModel", "Primitives"]),
         suite("TelemetryWireTests", uses: ["TelemetryWire", "TelemetryModel", "Primitives", "COTLP", "CProtobufC"]),
         suite("TelemetryStoreTests", uses: ["TelemetryStore", "TelemetryModel", "Primitives"]),
-        suite("CollectorTests", uses: ["Collector", "EventLoops", "HTTPService", "TelemetryWire", "TelemetryModel", "Primitives"]),
+        suite("CollectorTests", uses: ["Collector", "Compression", "EventLoops", "HTTPService", "TelemetryWire", "TelemetryModel", "Primitives"]),
         suite("QueryAPITests", uses: ["QueryAPI", "Primitives", "EventLoops", "HTTPService", "TelemetryModel", "TelemetryWire"]),
         suite("ProxyTests", uses: ["Proxy", "Routing", "OutlierDetection", "MeshConfig", "TelemetryModel", "EventLoops", "HTTP", "Primitives"]),
         suite("MeshRuntimeTests", uses: [

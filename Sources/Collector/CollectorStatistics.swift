@@ -38,6 +38,9 @@ public struct CollectorFamily: Hashable, Sendable {
     static let requests = counter("skein_receiver_requests_total", "Requests to span receivers, by receiver, transport and outcome.")
     static let received = counter("skein_receiver_spans_total", "Spans received and stored, by receiver and transport.")
     static let rejected = counter("skein_receiver_spans_rejected_total", "Spans received and not stored, by receiver, transport and reason.")
+    static let partsDropped = counter(
+        "skein_receiver_parts_dropped_total",
+        "Parts left out of spans that were stored, by receiver, transport and part.")
     static let receivedBytes = counter("skein_receiver_bytes_total", "Body bytes received, as sent, by receiver and transport.")
     static let exported = counter("skein_exporter_spans_total", "Spans that another server accepted, by exporter.")
     static let exportDropped = counter("skein_exporter_spans_dropped_total", "Spans given up by an exporter, by exporter and reason.")

@@ -5,21 +5,23 @@ internal import TelemetryWire
 /// `POST /v1/traces` (OTLP/HTTP; semantics 2.12).
 extension Receivers {
     func handleOTLP(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome {
+        let crossOrigin = ReceiverCrossOrigin.headers(request)
         let type = mediaType(request.header("content-type"))
         // Errors are in the request's encoding; in JSON where it has none that we know.
         let encoding: OTLPResponse.Encoding = type == "application/x-protobuf" || type == "application/protobuf" ? .protobuf : .json
         switch request.method {
         case "POST": break
-        case "OPTIONS": return .respond(Self.preflight(request))
+        case "OPTIONS": return .respond(ReceiverCrossOrigin.preflight(request))
         default:
             otlp.unsupported.add()
-            return .respond(Self.status(405, 12, "traces are sent with POST", encoding, [("Allow", "POST, OPTIONS")]))
+            return .respond(Self.status(405, 12, "traces are sent with POST", encoding, crossOrigin + [("Allow", "POST, OPTIONS")]))
         }
         otlp.bytes.add(unsafe request.body.count)
         guard encoding == .protobuf || type == "application/json" else {
             otlp.unsupported.add()
             let what = type.isEmpty ? "a request without Content-Type" : "Content-Type \(type.prefix(64))"
-            return .respond(Self.status(415, 12, "\(what) is not supported; send application/x-protobuf or application/json", encoding))
+            return .respond(
+                Self.status(415, 12, "\(what) is not supported; send application/x-protobuf or application/json", encoding, crossOrigin))
         }
         var batch = batches.take()
         let outcome: OTLPDecodeOutcome
@@ -39,27 +41,32 @@ extension Receivers {
             case .failure(let failure):
                 batches.give(batch)
                 otlp.malformed.add()
-                return .respond(Self.status(400, 3, failure.description, encoding))
+                return .respond(Self.status(400, 3, failure.description, encoding, crossOrigin))
             }
         } catch {
             batches.give(batch)
             otlp.count(error)
             let code: Int32 = error.status == 413 ? 8 : error.status == 415 ? 12 : 3
-            return .respond(Self.status(error.status, code, error.text(bytesMax: limits.bodyBytesMax), encoding))
+            return .respond(Self.status(error.status, code, error.text(bytesMax: limits.bodyBytesMax), encoding, crossOrigin))
         }
         otlp.spansInvalid.add(outcome.rejectedSpans)
+        let dropped = outcome.dropped
         if batch.spans.isEmpty {
             batches.give(batch)
             otlp.requests(stored: 0, refused: outcome.rejectedSpans).add()
-            return .respond(Self.success(outcome, encoding))
+            return .respond(Self.success(outcome, encoding, crossOrigin))
         }
-        submit(batch, otlp, request: otlp.requests(stored: outcome.acceptedSpans, refused: outcome.rejectedSpans)) { rejection in
+        submit(batch, otlp, request: otlp.requests(stored: outcome.acceptedSpans, refused: outcome.rejectedSpans)) { [otlp] rejection in
             guard let rejection else {
-                responder.respond(Self.success(outcome, encoding))
+                otlp.attributesDropped.add(dropped.attributes)
+                otlp.eventsDropped.add(dropped.events)
+                otlp.linksDropped.add(dropped.links)
+                otlp.valuesDropped.add(dropped.values)
+                responder.respond(Self.success(outcome, encoding, crossOrigin))
                 return
             }
             responder.respond(
-                Self.status(503, 14, Self.text(rejection), encoding, [("Retry-After", Self.retryAfterSeconds(rejection))]))
+                Self.status(503, 14, Self.text(rejection), encoding, crossOrigin + [("Retry-After", Self.retryAfterSeconds(rejection))]))
         }
         return .later
     }
@@ -68,18 +75,20 @@ extension Receivers {
         encoding == .protobuf ? "application/x-protobuf" : "application/json"
     }
 
-    private static func success(_ outcome: OTLPDecodeOutcome, _ encoding: OTLPResponse.Encoding) -> ServiceResponse {
+    private static func success(
+        _ outcome: OTLPDecodeOutcome, _ encoding: OTLPResponse.Encoding, _ headers: [(name: String, value: String)]
+    ) -> ServiceResponse {
         var body: [UInt8] = []
         OTLPResponse.appendTraceSuccess(outcome, encoding, to: &body)
-        return ServiceResponse(status: 200, contentType: contentType(encoding), headers: [allowOrigin], body: body)
+        return ServiceResponse(status: 200, contentType: contentType(encoding), headers: headers, body: body)
     }
 
     /// `code` is the gRPC status code that says the same as `status`.
     private static func status(
-        _ status: UInt16, _ code: Int32, _ message: String, _ encoding: OTLPResponse.Encoding, _ headers: [(name: String, value: String)] = []
+        _ status: UInt16, _ code: Int32, _ message: String, _ encoding: OTLPResponse.Encoding, _ headers: [(name: String, value: String)]
     ) -> ServiceResponse {
         var body: [UInt8] = []
         OTLPResponse.appendStatus(code: code, message: message, encoding, to: &body)
-        return ServiceResponse(status: status, contentType: contentType(encoding), headers: [allowOrigin] + headers, body: body)
+        return ServiceResponse(status: status, contentType: contentType(encoding), headers: headers, body: body)
     }
 }

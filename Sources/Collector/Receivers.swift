@@ -1,5 +1,5 @@
+internal import Compression
 public import HTTPService
-internal import HTTP
 internal import Primitives
 internal import Synchronization
 public import TelemetryModel
@@ -18,7 +18,7 @@ public struct ReceiverLimits: Sendable {
     public init() {}
 }
 
-/// The endpoints that take spans from others: Zipkin v2 JSON and OTLP over HTTP.
+/// The endpoints that take spans from others: Zipkin's JSON of both versions, its protobuf, and OTLP over HTTP.
 ///
 /// A body is decoded on the server's thread, straight from the connection's buffer, and answered when the sink has stored it. May be
 /// used by several servers at once.
@@ -42,14 +42,14 @@ public final class Receivers: Sendable {
     /// Where received spans go besides the sink; empty at first.
     public func forward(to exporters: [ZipkinExporter]) { self.exporters.withLock { $0 = exporters } }
 
-    /// Answers a request to one of the receivers' paths; nil for any other path.
+    /// Answers a request to one of the receivers' paths; nil for any other path. A slash behind a path changes nothing.
     public func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome? {
-        switch request.path {
+        switch request.path.hasSuffix("/") ? String(request.path.dropLast()) : request.path {
         case "/api/v2/spans", "/zipkin/api/v2/spans":
             // The same path with GET is the query API's list of span names.
-            if request.method == "GET" || request.method == "HEAD" { return nil }
-            return handleZipkin(request, responder)
-        case "/api/v1/spans", "/zipkin/api/v1/spans": return handleZipkinV1(request)
+            if ["GET", "HEAD"].contains(ReceiverCrossOrigin.method(request)) { return nil }
+            return handleZipkin(request, .v2, responder)
+        case "/api/v1/spans", "/zipkin/api/v1/spans": return handleZipkin(request, .v1, responder)
         case "/v1/traces": return handleOTLP(request, responder)
         default: return nil
         }
@@ -57,35 +57,24 @@ public final class Receivers: Sendable {
 
     // MARK: Shared by both
 
-    static let allowOrigin: (name: String, value: String) = ("Access-Control-Allow-Origin", "*")
-
-    static func preflight(_ request: borrowing ServiceRequest) -> ServiceResponse {
-        ServiceResponse(
-            status: 204,
-            headers: [
-                allowOrigin, ("Access-Control-Allow-Methods", "POST, OPTIONS"),
-                ("Access-Control-Allow-Headers", request.header("access-control-request-headers") ?? "Content-Type, Content-Encoding"),
-                ("Access-Control-Max-Age", "86400"), ("Allow", "POST, OPTIONS"),
-            ])
-    }
-
     enum BodyError: Error {
         case unknownCoding(String)
-        case malformedGzip
+        case malformed(coding: String)
         case tooLarge
 
         var status: UInt16 {
             switch self {
             case .unknownCoding: 415
-            case .malformedGzip: 400
+            case .malformed: 400
             case .tooLarge: 413
             }
         }
 
         func text(bytesMax: Int) -> String {
             switch self {
-            case .unknownCoding(let coding): "Content-Encoding \(coding) is not supported; gzip, deflate and identity are"
-            case .malformedGzip: "Cannot gunzip spans: the body is not what its Content-Encoding says"
+            case .unknownCoding(let coding): "Content-Encoding \(coding) is not supported; gzip, deflate, zstd and identity are"
+            case .malformed(let coding):
+                "Cannot \(coding == "zstd" ? "unpack" : "gunzip") spans: the body is not what its Content-Encoding says"
             case .tooLarge: "the body is too large; \(bytesMax) bytes are accepted after decompression"
             }
         }
@@ -100,7 +89,7 @@ public final class Receivers: Sendable {
         case "", "identity":
             guard unsafe request.body.count <= limits.bodyBytesMax else { throw .tooLarge }
             return unsafe use(request.body)
-        case "gzip", "x-gzip", "deflate":
+        case "gzip", "x-gzip", "deflate", "zstd":
             // Some clients say gzip about no body at all.
             if unsafe request.body.isEmpty { return unsafe use(UnsafeRawBufferPointer(start: nil, count: 0)) }
             var bytes = scratch.withLock { kept -> [UInt8] in
@@ -113,10 +102,13 @@ public final class Receivers: Sendable {
                 let isKept = bytes.capacity <= limits.scratchBytesKept
                 scratch.withLock { $0 = isKept ? bytes : [] }
             }
-            do throws(GzipError) {
-                unsafe try Gzip.decode(request.body, into: &bytes, bytesMax: limits.bodyBytesMax)
+            do throws(CompressionError) {
+                switch coding {
+                case "zstd": unsafe try Zstd.decode(request.body, into: &bytes, bytesMax: limits.bodyBytesMax)
+                default: unsafe try Gzip.decode(request.body, into: &bytes, bytesMax: limits.bodyBytesMax)
+                }
             } catch {
-                throw error == .tooLarge ? .tooLarge : .malformedGzip
+                throw error == .tooLarge ? .tooLarge : .malformed(coding: coding)
             }
             return unsafe bytes.withUnsafeBytes { unsafe use($0) }
         default: throw .unknownCoding(String(coding.prefix(64)))
@@ -174,6 +166,8 @@ struct ReceiverCounters: Sendable {
     let bytes, spans: CollectorCounter
     let accepted, partial, malformed, unsupported, tooLarge, overloaded, unavailable: CollectorCounter
     let spansInvalid, spansOverloaded, spansUnavailable: CollectorCounter
+    /// Of spans that were stored.
+    let attributesDropped, eventsDropped, linksDropped, valuesDropped: CollectorCounter
 
     init(_ receiver: String, _ statistics: CollectorStatistics) {
         let base = [(name: "receiver", value: receiver), (name: "transport", value: "http")]
@@ -188,6 +182,11 @@ struct ReceiverCounters: Sendable {
         tooLarge = requests("too_large")
         overloaded = requests("overloaded")
         unavailable = requests("unavailable")
+        func dropped(_ part: String) -> CollectorCounter { statistics.counter(.partsDropped, base + [(name: "part", value: part)]) }
+        attributesDropped = dropped("attributes")
+        eventsDropped = dropped("events")
+        linksDropped = dropped("links")
+        valuesDropped = dropped("values")
         spansInvalid = rejected("invalid")
         spansOverloaded = rejected("overloaded")
         spansUnavailable = rejected("unavailable")
@@ -202,7 +201,7 @@ struct ReceiverCounters: Sendable {
     func count(_ error: Receivers.BodyError) {
         switch error {
         case .unknownCoding: unsupported.add()
-        case .malformedGzip: malformed.add()
+        case .malformed: malformed.add()
         case .tooLarge: tooLarge.add()
         }
     }

@@ -2,31 +2,47 @@ internal import HTTPService
 internal import TelemetryModel
 internal import TelemetryWire
 
-/// `POST /api/v2/spans` (Zipkin v2 API; semantics 2.11).
+/// `POST /api/v2/spans` with Zipkin's JSON or protobuf, `POST /api/v1/spans` with its first JSON (Zipkin API; semantics 2.11).
 ///
 /// A bad span costs itself and not its batch: the good ones are stored before the answer, which is 400 with the reason of each of the
-/// first bad ones. A body that is not JSON is refused whole.
+/// first bad ones. A body that is not what its Content-Type says is refused whole.
 extension Receivers {
-    func handleZipkin(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome {
+    private enum ZipkinEncoding {
+        case json(ZipkinJSONDecoder.Version)
+        case protobuf
+
+        func decode(_ body: UnsafeRawBufferPointer, into batch: inout SpanBatch) throws(ZipkinDecodeError) -> ZipkinDecodeOutcome {
+            switch self {
+            case .json(let version): unsafe try ZipkinJSONDecoder.decode(body, version: version, into: &batch)
+            case .protobuf: unsafe try ZipkinProtobufDecoder.decode(body, into: &batch)
+            }
+        }
+    }
+
+    func handleZipkin(
+        _ request: borrowing ServiceRequest, _ version: ZipkinJSONDecoder.Version, _ responder: Responder
+    ) -> ServiceOutcome {
+        let crossOrigin = ReceiverCrossOrigin.headers(request)
         switch request.method {
         case "POST": break
-        case "OPTIONS": return .respond(Self.preflight(request))
+        case "OPTIONS": return .respond(ReceiverCrossOrigin.preflight(request))
         default:
             zipkin.unsupported.add()
-            return .respond(zipkinText(405, "spans are sent with POST", [("Allow", "GET, POST, OPTIONS")]))
+            let allow = version == .v2 ? "GET, POST, OPTIONS" : "POST, OPTIONS"
+            return .respond(.text(405, "spans are sent with POST", headers: crossOrigin + [("Allow", allow)]))
         }
         zipkin.bytes.add(unsafe request.body.count)
         let type = mediaType(request.header("content-type"))
-        if type == "application/x-protobuf" || type == "application/x-thrift" || type == "application/protobuf" {
+        guard let encoding = Self.zipkinEncoding(type, version) else {
             zipkin.unsupported.add()
-            return .respond(zipkinText(415, "\(type) is not supported; send Zipkin v2 JSON with Content-Type: application/json"))
+            return .respond(.text(415, Self.unsupported(type, version), headers: crossOrigin))
         }
         var batch = batches.take()
         let outcome: ZipkinDecodeOutcome
         do throws(BodyError) {
             let result = unsafe try withBody(request) { body -> Result<ZipkinDecodeOutcome, ZipkinDecodeError> in
                 do throws(ZipkinDecodeError) {
-                    return .success(unsafe try ZipkinJSONDecoder.decode(body, into: &batch))
+                    return .success(unsafe try encoding.decode(body, into: &batch))
                 } catch {
                     return .failure(error)
                 }
@@ -36,50 +52,52 @@ extension Receivers {
             case .failure(let failure):
                 batches.give(batch)
                 zipkin.malformed.add()
-                return .respond(zipkinText(400, failure.description))
+                return .respond(.text(400, failure.description, headers: crossOrigin))
             }
         } catch {
             batches.give(batch)
             zipkin.count(error)
-            return .respond(zipkinText(error.status, error.text(bytesMax: limits.bodyBytesMax)))
+            return .respond(.text(error.status, error.text(bytesMax: limits.bodyBytesMax), headers: crossOrigin))
         }
         zipkin.spansInvalid.add(outcome.refusedSpans)
         if batch.spans.isEmpty {
             batches.give(batch)
             zipkin.requests(stored: 0, refused: outcome.refusedSpans).add()
-            return .respond(Self.zipkinAnswer(outcome))
+            return .respond(Self.zipkinAnswer(outcome, crossOrigin))
         }
         submit(batch, zipkin, request: zipkin.requests(stored: outcome.acceptedSpans, refused: outcome.refusedSpans)) { rejection in
             guard let rejection else {
-                responder.respond(Self.zipkinAnswer(outcome))
+                responder.respond(Self.zipkinAnswer(outcome, crossOrigin))
                 return
             }
             responder.respond(
-                .text(503, Self.text(rejection), headers: [Self.allowOrigin, ("Retry-After", Self.retryAfterSeconds(rejection))]))
+                .text(503, Self.text(rejection), headers: crossOrigin + [("Retry-After", Self.retryAfterSeconds(rejection))]))
         }
         return .later
     }
 
-    /// The first version of the API, which current tracers no longer speak.
-    func handleZipkinV1(_ request: borrowing ServiceRequest) -> ServiceOutcome {
-        if request.method == "OPTIONS" { return .respond(Self.preflight(request)) }
-        zipkin.unsupported.add()
-        guard request.method == "POST" else {
-            return .respond(zipkinText(405, "spans are sent with POST, to /api/v2/spans", [("Allow", "POST, OPTIONS")]))
+    /// Any type that is not named here is taken for JSON, as Zipkin does: old senders say `text/plain` or nothing.
+    private static func zipkinEncoding(_ type: String, _ version: ZipkinJSONDecoder.Version) -> ZipkinEncoding? {
+        switch type {
+        case "application/x-protobuf", "application/protobuf": version == .v2 ? .protobuf : nil
+        case "application/x-thrift", "application/vnd.apache.thrift.binary": nil
+        default: .json(version)
         }
-        return .respond(zipkinText(400, "Zipkin v1 is not supported; send Zipkin v2 JSON to /api/v2/spans"))
+    }
+
+    private static func unsupported(_ type: String, _ version: ZipkinJSONDecoder.Version) -> String {
+        switch version {
+        case .v1:
+            "\(type) is not supported here; send Zipkin v1 JSON as application/json, or v2 JSON or protobuf to /api/v2/spans"
+        case .v2:
+            "\(type) is not supported here; send Zipkin v2 JSON as application/json, or its protobuf as application/x-protobuf"
+        }
     }
 
     /// Once the accepted spans are stored: 202, or 400 with what was refused and why.
-    private static func zipkinAnswer(_ outcome: ZipkinDecodeOutcome) -> ServiceResponse {
-        guard outcome.refusedSpans > 0 else { return zipkinAccepted }
-        return .text(400, outcome.message, headers: [allowOrigin])
-    }
-
-    private static let zipkinAccepted = ServiceResponse(status: 202, headers: [allowOrigin])
-
-    private func zipkinText(_ status: UInt16, _ text: String, _ headers: [(name: String, value: String)] = []) -> ServiceResponse {
-        .text(status, text, headers: [Self.allowOrigin] + headers)
+    private static func zipkinAnswer(_ outcome: ZipkinDecodeOutcome, _ headers: [(name: String, value: String)]) -> ServiceResponse {
+        guard outcome.refusedSpans > 0 else { return ServiceResponse(status: 202, headers: headers) }
+        return .text(400, outcome.message, headers: headers)
     }
 
     /// `application/json` of `Application/JSON; charset=utf-8`; empty when there is none.

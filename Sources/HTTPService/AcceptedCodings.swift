@@ -1,4 +1,4 @@
-internal import HTTP
+internal import Compression
 
 /// Whether a client takes gzip, by its `Accept-Encoding` (RFC 9110 12.5.3), and an answer in the coding that follows.
 ///

@@ -1,30 +1,16 @@
-import CZstd
+import Compression
 
-/// zstd for text and segment headers: one context each way, confined to its owner's thread.
+/// zstd for text and segment headers, confined to its owner's thread.
 @safe
 final class ZstdCodec {
     static let level: Int32 = 1
-    private let compressor: OpaquePointer?
-    private let decompressor: OpaquePointer?
-
-    init() {
-        unsafe compressor = ZSTD_createCCtx()
-        unsafe decompressor = ZSTD_createDCtx()
-    }
-
-    deinit {
-        _ = unsafe ZSTD_freeCCtx(compressor)
-        _ = unsafe ZSTD_freeDCtx(decompressor)
-    }
+    private let context = ZstdContext()
 
     /// Size, flag, bytes: compressed when that saves at least an eighth.
     func write(_ bytes: UnsafeRawBufferPointer, to writer: inout ByteWriter) {
         writer.append(varint: UInt64(bytes.count))
-        if bytes.count >= 64, let base = bytes.baseAddress {
-            let packed = unsafe [UInt8](unsafeUninitializedCapacity: ZSTD_compressBound(bytes.count)) { buffer, count in
-                let written = unsafe ZSTD_compressCCtx(compressor, buffer.baseAddress, buffer.count, base, bytes.count, Self.level)
-                count = ZSTD_isError(written) == 0 ? written : 0
-            }
+        if bytes.count >= 64 {
+            let packed = unsafe context.compress(bytes, level: Self.level)
             if !packed.isEmpty, packed.count < bytes.count - bytes.count / 8 {
                 writer.append(UInt8(1))
                 writer.append(varint: UInt64(packed.count))
@@ -44,12 +30,7 @@ final class ZstdCodec {
         case 0: return unsafe [UInt8](reader.bytes(Int(size)))
         case 1:
             let packed = unsafe reader.bytes(reader.count())
-            guard let base = packed.baseAddress, unsafe ZSTD_getFrameContentSize(base, packed.count) == size else { reader.fail(); return [] }
-            let bytes = unsafe [UInt8](unsafeUninitializedCapacity: Int(size)) { buffer, count in
-                let written = unsafe ZSTD_decompressDCtx(decompressor, buffer.baseAddress, buffer.count, base, packed.count)
-                count = ZSTD_isError(written) == 0 ? written : 0
-            }
-            if bytes.count != Int(size) { reader.fail() }
+            guard let bytes = unsafe context.decompress(packed, size: Int(size)) else { reader.fail(); return [] }
             return bytes
         default:
             reader.fail()

@@ -34,7 +34,7 @@ extension Array where Element == UInt8 {
     }
 
     /// The inside of a JSON string (RFC 8259 section 7): quotes, backslashes and control characters escaped, U+2028 and U+2029 too, as
-    /// Zipkin does for JavaScript's sake. Bytes that are not UTF-8 become U+FFFD, one for each maximal bad sequence's first byte.
+    /// Zipkin does for JavaScript's sake. What is not UTF-8 becomes U+FFFD, one for each maximal subpart.
     mutating func append(jsonEscaping bytes: UnsafeRawBufferPointer) {
         guard let base = bytes.baseAddress else { return }
         var start = 0
@@ -68,7 +68,7 @@ extension Array where Element == UInt8 {
             } else {
                 append(jsonEscape: byte)
             }
-            at &+= Swift.max(length, 1)
+            at &+= length > 0 ? length : unsafe UTF8Text.maximalSubpart(bytes, at)
             start = at
         }
         if start < count { unsafe append(contentsOf: UnsafeRawBufferPointer(rebasing: bytes[start..<count])) }
@@ -137,6 +137,49 @@ enum UTF8Text {
         case 0xF4: return continuation(1, 0x80, 0x8F) && continuation(2) && continuation(3) ? 4 : 0
         default: return 0
         }
+    }
+
+    /// Appends the sequence at `at`, or U+FFFD when it is not valid, and returns how many bytes it took: of a bad one its maximal subpart, the
+    /// longest beginning that a valid sequence could have, and at least one (Unicode 3.9, table 3-8).
+    static func appendSequence(_ bytes: UnsafeRawBufferPointer, _ at: Int, to output: inout [UInt8]) -> Int {
+        let length = unsafe bytes[at] < 0x80 ? 1 : sequenceLength(bytes, at)
+        if length > 0 {
+            unsafe output.append(contentsOf: UnsafeRawBufferPointer(rebasing: bytes[at..<at + length]))
+            return length
+        }
+        output.append(ascii: "\u{FFFD}")
+        return unsafe maximalSubpart(bytes, at)
+    }
+
+    static func maximalSubpart(_ bytes: UnsafeRawBufferPointer, _ at: Int) -> Int {
+        let low: UInt8
+        let high: UInt8
+        let length: Int
+        switch unsafe bytes[at] {
+        case 0xE0: (low, high, length) = (0xA0, 0xBF, 3)
+        case 0xED: (low, high, length) = (0x80, 0x9F, 3)
+        case 0xE1...0xEF: (low, high, length) = (0x80, 0xBF, 3)
+        case 0xF0: (low, high, length) = (0x90, 0xBF, 4)
+        case 0xF1...0xF3: (low, high, length) = (0x80, 0xBF, 4)
+        case 0xF4: (low, high, length) = (0x80, 0x8F, 4)
+        default: return 1
+        }
+        guard at + 1 < bytes.count, unsafe bytes[at + 1] >= low, unsafe bytes[at + 1] <= high else { return 1 }
+        guard length == 4, at + 2 < bytes.count, unsafe bytes[at + 2] & 0xC0 == 0x80 else { return 2 }
+        return 3
+    }
+
+    /// Appends text, repaired when it is not UTF-8.
+    @inline(__always)
+    static func append(_ bytes: UnsafeRawBufferPointer, to output: inout [UInt8]) {
+        if unsafe isValid(bytes) { unsafe output.append(contentsOf: bytes) } else { unsafe append(repaired: bytes, to: &output) }
+    }
+
+    /// Appends `bytes` with everything that is not UTF-8 in them replaced.
+    @inline(never)
+    static func append(repaired bytes: UnsafeRawBufferPointer, to output: inout [UInt8]) {
+        var at = 0
+        while at < bytes.count { unsafe at += appendSequence(bytes, at, to: &output) }
     }
 
     /// Whether all of `count` bytes are below 0x80. The last eight are loaded as one word that may overlap those before.

@@ -2,6 +2,14 @@ import TelemetryModel
 
 /// What every decoder does to the rows of a span once all of them are there.
 enum SpanRows {
+    /// Ends a span whose tags and annotations are the last rows of `batch`, from `row`'s starts on.
+    static func finish(_ row: inout SpanRow, _ batch: inout SpanBatch) {
+        uniqueTags(from: Int(row.tagStart), &batch)
+        sortAnnotations(from: Int(row.annotationStart), &batch)
+        row.tagCount = UInt32(truncatingIfNeeded: batch.tags.count) &- row.tagStart
+        row.annotationCount = UInt32(truncatingIfNeeded: batch.annotations.count) &- row.annotationStart
+    }
+
     /// Makes the keys of `batch.tags[start...]` unique: the last value wins and keeps the first one's place.
     static func uniqueTags(from start: Int, _ batch: inout SpanBatch) {
         let count = batch.tags.count - start

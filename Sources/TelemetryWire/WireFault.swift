@@ -1,13 +1,17 @@
 /// Why some bytes of a message are not what its format asks for. Text appears only when somebody prints it.
 public enum WireFault: UInt8, Sendable, BitwiseCopyable {
     // JSON (RFC 8259)
-    case unexpectedEnd, unexpectedByte, trailingBytes, invalidUTF8, controlCharacter, invalidEscape, loneSurrogate, tooDeep
+    case unexpectedEnd, unexpectedByte, trailingBytes, controlCharacter, invalidEscape, tooDeep
     case expectedObject, expectedArray, expectedString, expectedInteger, expectedBoolean, numberOutOfRange, invalidNumber
     // Zipkin v2 (semantics 2.11)
     case missingTraceID, missingID, emptyIdentifier, identifierTooLong, identifierNotLowerHex, identifierAllZeros
-    case unknownKind, incompleteAnnotation, tagWithoutValue, portOutOfRange, expectedList, receivedV1, bodyTooLarge
+    case unknownKind, incompleteAnnotation, portOutOfRange, expectedList, receivedV1, receivedV2, bodyTooLarge
+    // Zipkin v1
+    case expectedListV1, binaryAnnotationWithoutKey
+    // Zipkin protobuf
+    case expectedListProtobuf
     // Protobuf
-    case truncated, varintTooLong, invalidTag, groupNotSupported, wrongWireType, lengthOutOfRange
+    case truncated, varintTooLong, invalidTag, unknownWireType, wrongWireType, lengthOutOfRange
     // OTLP/JSON
     case invalidHex, expectedNumber, invalidBase64
 
@@ -16,10 +20,8 @@ public enum WireFault: UInt8, Sendable, BitwiseCopyable {
         case .unexpectedEnd: "the text ends in the middle of a value"
         case .unexpectedByte: "unexpected character"
         case .trailingBytes: "more text after the end of the value"
-        case .invalidUTF8: "the string is not valid UTF-8"
         case .controlCharacter: "unescaped control character in a string"
         case .invalidEscape: "invalid escape; accepted are \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX"
-        case .loneSurrogate: "\\u escape with half a surrogate pair"
         case .tooDeep: "values are nested too deeply"
         case .expectedObject: "expected an object"
         case .expectedArray: "expected an array"
@@ -36,15 +38,18 @@ public enum WireFault: UInt8, Sendable, BitwiseCopyable {
         case .identifierAllZeros: "the identifier is all zeros; one digit at least is not 0"
         case .unknownKind: "unknown kind; accepted are CLIENT, SERVER, PRODUCER, CONSUMER"
         case .incompleteAnnotation: "incomplete annotation; timestamp and value are required"
-        case .tagWithoutValue: "no value; a tag needs a string"
         case .portOutOfRange: "invalid port; accepted are 0 to 65535"
         case .expectedList: "Expected a JSON_V2 encoded list"
         case .receivedV1: "Expected a JSON_V2 encoded list, but received: JSON_V1"
+        case .expectedListV1: "Expected a JSON_V1 encoded list"
+        case .expectedListProtobuf: "Expected a PROTO3 encoded list"
+        case .receivedV2: "Expected a JSON_V1 encoded list, but received: JSON_V2"
+        case .binaryAnnotationWithoutKey: "no key; a binary annotation needs one"
         case .bodyTooLarge: "the batch would hold more than 4 GiB of text"
         case .truncated: "the message ends in the middle of a field"
         case .varintTooLong: "a varint is longer than ten bytes"
         case .invalidTag: "a field has number zero or a number out of range"
-        case .groupNotSupported: "unknown wire type; groups are not supported"
+        case .unknownWireType: "an unknown wire type, or a group that is not closed"
         case .wrongWireType: "a field has the wrong wire type"
         case .lengthOutOfRange: "a length points past the end of the message"
         case .invalidHex: "the identifier is not hexadecimal or has the wrong length"

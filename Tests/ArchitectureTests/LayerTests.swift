@@ -5,7 +5,8 @@ import Testing
 @Suite struct LayerTests {
     /// Layer of each Swift target; a target imports only lower ones.
     static let layers: [String: Int] = [
-        "Primitives": 1, "EventLoops": 2, "TLS": 2, "HTTP": 2, "MeshConfig": 3, "TelemetryModel": 3, "TelemetryWire": 3, "HTTPService": 3,
+        "Primitives": 1, "EventLoops": 2, "TLS": 2, "Compression": 2, "HTTP": 2,
+        "MeshConfig": 3, "TelemetryModel": 3, "TelemetryWire": 3, "HTTPService": 3,
         "Routing": 4, "Policy": 4, "OutlierDetection": 4, "Proxy": 5, "TelemetryStore": 5, "Collector": 6, "QueryAPI": 6,
         "ControlPlane": 7, "MeshRuntime": 8, "skein": 9,
     ]
@@ -13,7 +14,8 @@ import Testing
     static let neighbours: Set<[String]> = [["TelemetryWire", "TelemetryModel"]]
     /// Which Swift targets use a C library or a package.
     static let users: [String: Set<String>] = [
-        "CSystem": ["Primitives", "EventLoops"], "CSQLite": ["TelemetryStore"], "CZstd": ["TelemetryStore"], "CZlib": ["HTTP"], "CNGHTTP2": ["HTTP"],
+        "CSystem": ["Primitives", "EventLoops"], "CSQLite": ["TelemetryStore"], "CZstd": ["Compression"],
+        "CZlib": ["Compression"], "CNGHTTP2": ["HTTP"],
         "CRE2": ["Routing"], "CRE2System": [], "COTLP": ["TelemetryWire"], "CProtobufC": ["TelemetryWire"],
         "Yams": ["MeshConfig"], "CYaml": ["MeshConfig"], "ArgumentParser": ["skein"], "Logging": ["MeshRuntime"],
     ]

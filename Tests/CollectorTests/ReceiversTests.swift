@@ -1,4 +1,5 @@
 @testable import Collector
+import Compression
 import EventLoops
 import HTTPService
 import Primitives
@@ -102,8 +103,8 @@ private final class Handler: ServiceHandler {
         #expect(coding.status == 415 && coding.body.contains("gzip"))
         let notGzip = try server.zipkin(span, headers: ["Content-Encoding: gzip"])
         #expect(notGzip.status == 400 && notGzip.body.contains("Content-Encoding"))
-        let protobuf = try server.send("POST", "/api/v2/spans", type: "application/x-protobuf", body: [10, 0])
-        #expect(protobuf.status == 415 && protobuf.body.contains("JSON"))
+        let thrift = try server.send("POST", "/api/v2/spans", type: "application/x-thrift", body: [10, 0])
+        #expect(thrift.status == 415 && thrift.body.contains("JSON") && thrift.body.contains("application/x-protobuf"))
         #expect(server.sink.submissions == 0)
         #expect(server.statistics.total("skein_receiver_requests_total", ["outcome": "malformed"]) == 2)
         #expect(server.statistics.total("skein_receiver_requests_total", ["outcome": "unsupported"]) == 2)
@@ -153,7 +154,10 @@ private final class Handler: ServiceHandler {
         let otlp = try server.send(
             "POST", "/v1/traces", type: "application/x-protobuf", headers: ["Content-Encoding: gzip"], body: gzip(large))
         #expect(otlp.status == 413 && otlp.head.contains("application/x-protobuf"))
-        #expect(server.statistics.total("skein_receiver_requests_total", ["outcome": "too_large"]) == 3)
+        let packed = unsafe large.withUnsafeBytes { unsafe ZstdContext().compress($0, level: 3) }
+        #expect(packed.count < 100)
+        #expect(try server.send("POST", "/api/v2/spans", headers: ["Content-Encoding: zstd"], body: packed).status == 413)
+        #expect(server.statistics.total("skein_receiver_requests_total", ["outcome": "too_large"]) == 4)
     }
 
     @Test func otherMethodsAndVersionsAreToldWhatToDo() throws {
@@ -162,8 +166,10 @@ private final class Handler: ServiceHandler {
         #expect(put.status == 405 && put.head.contains("allow: get, post, options"))
         // GET on that path is the query API's.
         #expect(try server.send("GET", "/api/v2/spans").status == 404)
-        let first = try server.send("POST", "/api/v1/spans", body: Array("[]".utf8))
-        #expect(first.status == 400 && first.body.contains("/api/v2/spans"))
+        let thrift = try server.send("POST", "/api/v1/spans", type: "application/x-thrift", body: Array("[]".utf8))
+        #expect(thrift.status == 415 && thrift.body.contains("Zipkin v1 JSON") && thrift.body.contains("/api/v2/spans"))
+        #expect(try server.send("POST", "/api/v1/spans", type: "application/x-protobuf").status == 415)
+        #expect(try server.send("GET", "/api/v1/spans").head.contains("allow: post, options"))
         let preflight = try server.send("OPTIONS", "/api/v2/spans", headers: ["Access-Control-Request-Headers: content-type,b3"])
         #expect(preflight.status == 204 && preflight.head.contains("access-control-allow-headers: content-type,b3"))
         #expect(preflight.head.contains("access-control-allow-methods: post, options"))
@@ -220,7 +226,99 @@ private final class Handler: ServiceHandler {
         #expect(server.sink.stored.allSatisfy { $0.tags.count == 1 && $0.spans.count == 1 })
     }
 
+    @Test func zipkinProtobufIsAccepted() throws {
+        let server = try Server()
+        func field(_ number: UInt8, _ bytes: [UInt8]) -> [UInt8] { [number << 3 | 2, UInt8(bytes.count)] + bytes }
+        let span = field(1, field(1, [UInt8](repeating: 1, count: 16)) + field(3, goodID) + field(5, Array("get".utf8)))
+        for type in ["application/x-protobuf", "application/protobuf"] {
+            #expect(try server.send("POST", "/api/v2/spans", type: type, body: span).status == 202)
+        }
+        #expect(try server.send("POST", "/api/v2/spans", type: "application/x-protobuf").status == 202)
+        #expect(server.sink.spans == 2 && server.sink.stored[0].spans[0].id == SpanID(0x0909_0909_0909_0909))
+        let partial = try server.send("POST", "/api/v2/spans", type: "application/x-protobuf", body: span + field(1, field(1, [1])))
+        #expect(partial.status == 400 && partial.body.contains("1 of 2 spans refused, 1 stored") && server.sink.spans == 3)
+        let json = try server.send("POST", "/api/v2/spans", type: "application/x-protobuf", body: Array(self.span.utf8))
+        #expect(json.status == 400 && json.body == "Expected a PROTO3 encoded list\n")
+        #expect(try server.send("POST", "/api/v2/spans", type: "application/json", body: span).status == 400)
+    }
+
+    @Test(arguments: ["/api/v1/spans", "/zipkin/api/v1/spans"]) func zipkinVersion1IsAccepted(path: String) throws {
+        let server = try Server()
+        let host = #"{"serviceName":"a"}"#
+        let body = #"[{"traceId":"a","id":"b","name":"get","annotations":[{"timestamp":1,"value":"cs","endpoint":\#(host)},{"timestamp":3,"value":"cr","endpoint":\#(host)}],"binaryAnnotations":[]}]"#
+        #expect(try server.send("POST", path, type: "application/json", body: Array(body.utf8)).status == 202)
+        let span = try #require(server.sink.stored.first?.spans.first)
+        #expect(span.kind == .client && span.timestamp == 1 && span.duration == 2)
+        let later = try server.send("POST", path, body: Array(#"[{"traceId":"a","id":"b","tags":{}}]"#.utf8))
+        #expect(later.status == 400 && later.body == "Expected a JSON_V1 encoded list, but received: JSON_V2\n")
+        let wrong = try server.zipkin(body)
+        #expect(wrong.status == 400 && wrong.body == "Expected a JSON_V2 encoded list, but received: JSON_V1\n")
+    }
+
+    @Test func zstdBodiesAreDecoded() throws {
+        let server = try Server()
+        let body = unsafe Array(span.utf8).withUnsafeBytes { unsafe ZstdContext().compress($0, level: 3) }
+        for coding in ["zstd", "ZSTD"] { #expect(try server.send("POST", "/api/v2/spans", headers: ["Content-Encoding: \(coding)"], body: body).status == 202) }
+        let otlp = unsafe otlp(spanIDs: [goodID]).withUnsafeBytes { unsafe ZstdContext().compress($0, level: 3) }
+        #expect(try server.send("POST", "/v1/traces", type: "application/x-protobuf", headers: ["Content-Encoding: zstd"], body: otlp).status == 200)
+        #expect(server.sink.spans == 3)
+        let broken = try server.zipkin(span, headers: ["Content-Encoding: zstd"])
+        #expect(broken.status == 400 && broken.body.contains("Content-Encoding"))
+        #expect(try server.send("POST", "/api/v2/spans", headers: ["Content-Encoding: zstd"]).status == 202)
+    }
+
+    /// A beacon brings credentials, and its browser asks for the origin's name and not for `*`; reads stay as they are.
+    @Test(arguments: ["/api/v2/spans", "/api/v1/spans", "/v1/traces", "/v1/traces/", "/zipkin/api/v2/spans/"])
+    func beaconsOfBrowsersAreLetIn(path: String) throws {
+        let server = try Server()
+        let origin = "Origin: https://shop.test"
+        func allows(_ head: String) -> Bool {
+            head.contains("access-control-allow-origin: https://shop.test") && head.contains("access-control-allow-credentials: true") && head.contains("vary: origin")
+        }
+        let preflight = try server.send("OPTIONS", path, headers: [origin, "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type"])
+        #expect(preflight.status == 204 && allows(preflight.head) && preflight.head.contains("access-control-allow-headers: content-type"))
+        // The answers too, good or bad, or the page's console calls each one a failure.
+        let isOTLP = path.hasPrefix("/v1")
+        let sent = try server.send("POST", path, type: "application/json", headers: [origin], body: Array((isOTLP ? "{}" : "[]").utf8))
+        #expect(sent.status == (isOTLP ? 200 : 202) && allows(sent.head))
+        for bad in [[origin, "Content-Encoding: br"], [origin]] {
+            let refused = try server.send("POST", path, type: "application/json", headers: bad, body: Array("!".utf8))
+            #expect(refused.status >= 400 && allows(refused.head))
+        }
+        server.sink.mode = .fail(.overloaded)
+        if path.hasPrefix("/api/v2") {
+            let busy = try server.send("POST", path, headers: [origin], body: Array(span.utf8))
+            #expect(busy.status == 503 && allows(busy.head))
+        }
+        let plain = try server.send("OPTIONS", path)
+        #expect(plain.head.contains("access-control-allow-origin: *") && !plain.head.contains("credentials"))
+        // What a preflight asks for a read is the query API's to say.
+        let read = try server.send("OPTIONS", path, headers: [origin, "Access-Control-Request-Method: GET"])
+        #expect((read.status == 404) == path.contains("/api/v2/"))
+    }
+
+    @Test(arguments: ["/api/v2/spans/", "/zipkin/api/v2/spans/", "/api/v1/spans/"]) func aSlashBehindThePathChangesNothing(path: String) throws {
+        let server = try Server()
+        #expect(try server.send("POST", path, body: Array(#"[{"traceId":"a","id":"b"}]"#.utf8)).status == 202)
+        #expect(try server.send("POST", "/v1/traces/", type: "application/x-protobuf", body: otlp(spanIDs: [goodID])).status == 200)
+        #expect(server.sink.spans == 2)
+        #expect(try server.send("POST", path + "/").status == 404)
+    }
+
     // MARK: OTLP
+
+    /// What a span has too many of costs the rest of it only, and is said in the answer and in a metric.
+    @Test func partsLeftOutAreCountedAndSaid() throws {
+        let server = try Server()
+        let attributes = (0..<4099).map { #"{"key":"k\#($0)","value":{"stringValue":"v"}}"# }.joined(separator: ",")
+        let body = #"{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"0102030405060708090a0b0c0d0e0f10","spanId":"0102030405060708","attributes":[\#(attributes)],"links":[5]}]}]}]}"#
+        let answer = try server.send("POST", "/v1/traces", type: "application/json", body: Array(body.utf8))
+        #expect(answer.status == 200 && answer.body.contains("3 attributes, 1 links") && answer.body.contains(#""rejectedSpans":"0""#))
+        #expect(server.sink.spans == 1)
+        func dropped(_ part: String) -> UInt64 { server.statistics.total("skein_receiver_parts_dropped_total", ["receiver": "otlp", "transport": "http", "part": part]) }
+        #expect(dropped("attributes") == 3 && dropped("links") == 1 && dropped("events") == 0 && dropped("values") == 0)
+        #expect(server.statistics.total("skein_receiver_requests_total", ["receiver": "otlp", "outcome": "accepted"]) == 1)
+    }
 
     @Test func otlpSpansAreAccepted() throws {
         let server = try Server()

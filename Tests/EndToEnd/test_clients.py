@@ -129,20 +129,53 @@ def test_opentelemetry_otlp_http_exporter(start):
     assert child["tags"]["http.status_code"] == "503" and child["annotations"][0]["value"].find("something happened") >= 0
 
 
-def test_py_zipkin(start):
-    from py_zipkin import Encoding
+def test_opentelemetry_spans_lose_nothing(start):
+    """Links, trace state, scope, status and peers of OpenTelemetry's SDK; an attribute `error` is no failure, a status is one."""
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+    skein = start()
+    exporter = provider(OTLPSpanExporter(endpoint=f"http://127.0.0.1:{skein.ports['otlp']}/v1/traces/"))
+    tracer = exporter.get_tracer("lib", "1.0", attributes={"scope.key": "x"})
+    # Of a link its exporter sends no trace state.
+    other = SpanContext(0x0102030405060708090A0B0C0D0E0F10, 0x0102030405060708, True, TraceFlags(1))
+    with tracer.start_as_current_span("fine", kind=SpanKind.CLIENT, links=[Link(other, {"k": "v"})]) as fine:
+        fine.set_attributes({"error": False, "peer.service": "Good-Peer"})
+    with tracer.start_as_current_span("broken", kind=SpanKind.CLIENT) as broken:
+        broken.set_attributes({"server.address": "bad-peer", "server.port": 81})
+        broken.set_status(Status(StatusCode.ERROR, "boom"))
+    exporter.shutdown()
+    spans = {s["name"]: s for s in wait_for(lambda: (lambda s: s if len(s) == 2 else None)(spans_of(skein, "otel-app")), what="two spans")}
+    tags = spans["fine"]["tags"]
+    assert "error" not in tags and tags["scope.key"] == "x"
+    assert tags["otlp.link.0"] == '0102030405060708090a0b0c0d0e0f10|0102030405060708||{"k":"v"}|0'
+    assert {tags[k] for k in ("otel.scope.name", "otel.library.name")} == {"lib"} and tags["otel.library.version"] == "1.0"
+    assert spans["fine"]["remoteEndpoint"] == {"serviceName": "good-peer"} and spans["broken"]["remoteEndpoint"] == {"serviceName": "bad-peer", "port": 81}
+    assert spans["broken"]["tags"]["error"] == "boom" == spans["broken"]["tags"]["otel.status_description"]
+    status, _, body = http_get(skein.ports["zipkin"], f"/api/v2/dependencies?endTs={int(time.time() * 1000) + 60000}&lookback=86400000")
+    links = {link["child"]: link.get("errorCount", 0) for link in json.loads(body)}
+    assert status == 200 and links == {"good-peer": 0, "bad-peer": 1}
+
+
+@pytest.mark.parametrize("encoding", ["V1_JSON", "V2_JSON", "V2_PROTO3"])
+def test_py_zipkin(start, encoding):
+    from py_zipkin import Encoding, Kind
     from py_zipkin.transport import SimpleHTTPTransport
     from py_zipkin.zipkin import zipkin_span
 
     skein = start()
     with zipkin_span(
         service_name="py-zipkin-app", span_name="work", transport_handler=SimpleHTTPTransport("127.0.0.1", skein.ports["zipkin"]),
-        sample_rate=100.0, encoding=Encoding.V2_JSON,
+        sample_rate=100.0, encoding=Encoding[encoding], kind=Kind.SERVER, binary_annotations={"k": "v"},
     ):
-        with zipkin_span(service_name="py-zipkin-app", span_name="inner"):
-            pass
-    spans = wait_for(lambda: spans_of(skein, "py-zipkin-app"), what="spans")
-    assert {s["name"] for s in spans} == {"work", "inner"}
+        with zipkin_span(service_name="py-zipkin-app", span_name="inner", kind=Kind.CLIENT, annotations={"something": time.time()}) as inner:
+            inner.add_sa_binary_annotation(port=81, service_name="back", host="10.0.0.9")
+    spans = {s["name"]: s for s in wait_for(lambda: (lambda s: s if len(s) == 2 else None)(spans_of(skein, "py-zipkin-app")), what="two spans")}
+    work, inner = spans["work"], spans["inner"]
+    assert work["kind"] == "SERVER" and work["tags"] == {"k": "v"} and work["duration"] >= inner["duration"] > 0
+    assert inner["kind"] == "CLIENT" and inner["parentId"] == work["id"] and inner["annotations"][0]["value"] == "something"
+    assert inner["remoteEndpoint"] == {"serviceName": "back", "ipv4": "10.0.0.9", "port": 81}
+    assert abs(work["timestamp"] - time.time() * 1e6) < 60e6
 
 
 def test_aiozipkin(start):
@@ -262,6 +295,71 @@ def test_zipkin_write_forms(start):
     assert post(skein, b"garbage", {"Content-Encoding": "gzip"})[0] == 400
     # Nothing good was lost and the process lives.
     assert len(traces(skein)) == 1
+
+
+def test_one_odd_value_costs_itself(start):
+    """What is no text, too deep or too many costs that, and its neighbours are stored as if it were not there."""
+    skein = start()
+    half = json.dumps("cut\U0001f600")[:-7] + '"'
+    assert half == '"cut\\ud83d"'
+    odd = json.dumps([span(id="1", name="NAME", tags={"KEY": "VALUE", "t": True, "n": None, "l": [1, {"a": 2}]}), span(id="2")]).replace('"NAME"', half).replace('"KEY"', half)
+    assert post(skein, odd.replace('"VALUE"', half).encode())[0] == 202
+    assert post(skein, odd.encode().replace(b"VALUE", b"\xff\xe2\x82"))[0] == 202
+    assert post(skein, b"\xef\xbb\xbf" + json.dumps([span(id="3", timestamp=1.5e15 + 0.5, x=json.loads("[" * 400 + "]" * 400))]).encode())[0] == 202
+    found = {s["id"][-1]: s for s in json.loads(http_get(skein.ports["zipkin"], f"/api/v2/trace/{span()['traceId']}")[2])}
+    assert set(found) == {"1", "2", "3"} and found["1"]["name"] == "cut\ufffd"
+    assert found["1"]["tags"]["t"] == "true" and found["1"]["tags"]["l"] == '[1, {"a": 2}]' and "n" not in found["1"]["tags"]
+    assert found["1"]["tags"]["cut\ufffd"] in ("cut\ufffd", "\ufffd\ufffd")
+
+    deep = {"stringValue": "x"}
+    for _ in range(48):
+        deep = {"arrayValue": {"values": [deep]}}
+    def attribute(key, value):
+        return {"key": key, "value": value}
+    def otlp(*attributes):
+        one = {"traceId": "0102030405060708090a0b0c0d0e0f10", "spanId": "0102030405060708", "name": "otlp", "attributes": list(attributes)}
+        return json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [one]}]}]})
+    def send(body):
+        return http_get(skein.ports["otlp"], "/v1/traces", {"Content-Type": "application/json"}, method="POST", body=body)
+    status, _, body = send(otlp(attribute("deep", deep), attribute("half", {"stringValue": "HALF"})).replace('"HALF"', half))
+    assert (status, json.loads(body)) == (200, {})
+    status, _, body = send(otlp(*[attribute(f"k{n}", {"intValue": n}) for n in range(4097)], attribute("deeper", {"arrayValue": {"values": [deep] * 2}})))
+    assert status == 200 and "2 attributes" in json.loads(body)["partialSuccess"]["errorMessage"]
+    assert int(json.loads(body)["partialSuccess"].get("rejectedSpans", 0)) == 0
+    tags = json.loads(http_get(skein.ports["zipkin"], "/api/v2/trace/0102030405060708090a0b0c0d0e0f10")[2])[0]["tags"]
+    assert tags["deep"] == "[" * 48 + '"x"' + "]" * 48 and tags["half"] == "cut\ufffd"
+    assert tags["k4095"] == "4095" and tags["otel.dropped_attributes_count"] == "2"
+    metrics = http_get(skein.ports["metrics"], "/metrics")[2].decode()
+    assert re.search(r'skein_receiver_parts_dropped_total\{[^}]*part="attributes"[^}]*\} 2\b', metrics), metrics
+
+
+def test_receivers_take_what_browsers_and_collectors_send(start):
+    import zstandard
+
+    skein = start()
+    packed = zstandard.compress(json.dumps([span()]).encode())
+    assert post(skein, packed, {"Content-Encoding": "zstd"})[0] == 202
+    assert post(skein, packed[:-3], {"Content-Encoding": "zstd"})[0] == 400
+    assert post(skein, zstandard.compress(b" " * (65 << 20)), {"Content-Encoding": "zstd"})[0] == 413
+    assert post(skein, [span(id="2")], path="/api/v2/spans/")[0] == 202
+    assert http_get(skein.ports["otlp"], "/v1/traces/", {"Content-Type": "application/json"}, method="POST", body="{}")[0] == 200
+    # A beacon: the preflight of a POST names the origin and lets credentials in; that of a read does neither.
+    for port, path in ((skein.ports["zipkin"], "/api/v2/spans"), (skein.ports["otlp"], "/v1/traces")):
+        asks = {"Origin": "https://shop.test", "Access-Control-Request-Headers": "content-type"}
+        status, headers, _ = http_get(port, path, {**asks, "Access-Control-Request-Method": "POST"}, method="OPTIONS")
+        assert status == 204 and headers["access-control-allow-origin"] == "https://shop.test" and headers["vary"] == "Origin"
+        assert headers["access-control-allow-credentials"] == "true" and headers["access-control-allow-headers"] == "content-type"
+    status, headers, _ = http_get(skein.ports["zipkin"], "/api/v2/spans", {**asks, "Access-Control-Request-Method": "GET"}, method="OPTIONS")
+    assert status == 204 and headers["access-control-allow-origin"] == "*" and "access-control-allow-credentials" not in headers
+    status, headers, _ = http_get(skein.ports["zipkin"], "/api/v2/services", {"Origin": "https://shop.test"})
+    assert headers["access-control-allow-origin"] == "*" and "access-control-allow-credentials" not in headers
+    # Each version says which it got.
+    v1 = [{"traceId": "a", "id": "b", "binaryAnnotations": []}]
+    assert post(skein, v1)[::2] == (400, b"Expected a JSON_V2 encoded list, but received: JSON_V1\n")
+    assert post(skein, [span()], path="/api/v1/spans")[::2] == (400, b"Expected a JSON_V1 encoded list, but received: JSON_V2\n")
+    assert post(skein, b"x", {"Content-Type": "application/x-thrift"}, path="/api/v1/spans")[0] == 415
+    assert post(skein, v1, path="/api/v1/spans")[0] == 202
+    assert http_get(skein.ports["zipkin"], "/api/v2/autocompleteValues?key=")[::2] == (400, b"key was empty")
 
 
 def test_a_bad_span_costs_itself_and_not_its_batch(start):

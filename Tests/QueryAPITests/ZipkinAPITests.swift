@@ -59,6 +59,7 @@ struct ZipkinAPITests {
         // Ids are normalised: padded, and leading zeros of a 128-bit id dropped.
         #expect(try server.get("/api/v2/trace/0000000000000000000000000000000a").body == one.body)
         #expect(try server.get("/zipkin/api/v2/trace/%20a").body == one.body)
+        #expect(try server.get("/api/v2/trace/a/").body == one.body && server.get("/api/v2/services/").body == server.get("/api/v2/services").body)
         #expect(try server.get("/api/v2/traceMany?traceIds=a,463ac35c9f6413ad48485a3953bb6124,77").text == server.get("/api/v2/traces").text)
         #expect(try server.get("/api/v2/traceMany?traceIds=77,78").text == "[]")
     }
@@ -75,6 +76,7 @@ struct ZipkinAPITests {
         ("/api/v2/traceMany?traceIds=a,000a", 400, "redundant traceId: 000a"), ("/api/v2/traceMany?traceIds=a,", 400, "traceId is empty"),
         ("/api/v2/traceMany?traceIds=a,zz", 400, "zz should be lower-hex encoded with no prefix"),
         ("/api/v2/spans", 400, "parameter serviceName is required"), ("/api/v2/autocompleteValues", 400, "parameter key is required"),
+        ("/api/v2/autocompleteValues?key=", 400, "key was empty"), ("/api/v2/autocompleteValues?key", 400, "key was empty"),
         ("/api/v2/dependencies", 400, "parameter endTs is required"), ("/api/v2/dependencies?endTs=0", 400, "endTs <= 0"),
         ("/api/v2/dependencies?endTs=1&lookback=-5", 400, "lookback <= 0"), ("/api/v2/traces?endTs=-1", 400, "endTs <= 0"),
         ("/api/v2/traces?limit=0", 400, "limit <= 0"), ("/api/v2/traces?lookback=0", 400, "lookback <= 0"),

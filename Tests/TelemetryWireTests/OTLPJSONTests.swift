@@ -106,7 +106,7 @@ import Testing
     @Test func aBadSpanCostsItselfOnly() throws {
         let good = #"{"traceId":"0102030405060708090a0b0c0d0e0f10","spanId":"0102030405060708","name":"good"}"#
         func request(_ spans: String) -> String { #"{"resourceSpans":[{"scopeSpans":[{"spans":[\#(spans)]}]}]}"# }
-        for bad in [#"{"traceId":"zz"}"#, #"{"startTimeUnixNano":"soon","attributes":[{"key":"k"}]}"#, "7", "[]", #"{"name":5}"#] {
+        for bad in [#"{"traceId":"zz"}"#, #"{"startTimeUnixNano":"soon","attributes":[{"key":"k"}]}"#, "7", "[]", #"{"attributes":5}"#] {
             var batch = SpanBatch()
             let outcome = try decode(request("\(good),\(bad),\(good)"), &batch)
             #expect(outcome.acceptedSpans == 2 && outcome.rejectedSpans == 1, "\(bad)")

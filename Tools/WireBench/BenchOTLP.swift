@@ -38,7 +38,7 @@ func otlpBody(spans: Int) -> [UInt8] {
     return field(1, field(1, field(1, attribute("service.name", "frontend"))) + field(2, scope))
 }
 
-/// The walker beside protobuf-c, which has to check nesting first, build its tree and be copied out of.
+/// The walker beside protobuf-c, which has to build its tree and be copied out of.
 func benchOTLP() {
     let spans = 256
     let body = otlpBody(spans: spans)
@@ -53,12 +53,11 @@ func benchOTLP() {
         return sum
     }
     let arena = UnpackArena(bytes: 16 * body.count)
-    func unpacked(_ name: String, checksNesting: Bool, _ use: (UnsafeMutablePointer<Otlp__ExportTraceServiceRequest>) -> Int) {
+    func unpacked(_ name: String, _ use: (UnsafeMutablePointer<Otlp__ExportTraceServiceRequest>) -> Int) {
         let cost = measure(name, units: spans * 100, bytesPerUnit: body.count / spans) {
             var sum = 0
             for _ in 0..<100 {
                 unsafe body.withUnsafeBytes { bytes in
-                    if checksNesting, unsafe (try? OTLPTraceDecoder.checkNesting(bytes)) == nil { return }
                     guard let root = unsafe arena.unpack(bytes) else { return }
                     sum &+= unsafe use(root)
                 }
@@ -67,9 +66,8 @@ func benchOTLP() {
         }
         print("  \((cost / walker * 100).rounded() / 100) times the walker")
     }
-    unsafe unpacked("protobuf-c in an arena, spans counted", checksNesting: false) { unsafe ProtobufCSpans.count($0) }
-    unsafe unpacked("nesting check, then protobuf-c in an arena, spans counted", checksNesting: true) { unsafe ProtobufCSpans.count($0) }
-    unsafe unpacked("nesting check, then protobuf-c in an arena, into a batch", checksNesting: true) { root in
+    unsafe unpacked("protobuf-c in an arena, spans counted") { unsafe ProtobufCSpans.count($0) }
+    unsafe unpacked("protobuf-c in an arena, into a batch") { root in
         batch.removeAll()
         unsafe ProtobufCSpans.append(root, to: &batch)
         return batch.spans.count &+ batch.tags.count

@@ -84,6 +84,8 @@ public final class ZipkinAPI: Sendable {
         var rest = Substring(path)
         if rest.hasPrefix("/zipkin/") { rest = rest.dropFirst("/zipkin".utf8.count) }
         guard rest == "/api/v2" || rest.hasPrefix("/api/v2/") else { return nil }
+        // As the receivers do; behind `trace/` it would hide that the id is missing.
+        if rest.hasSuffix("/"), rest != "/api/v2/", rest != "/api/v2/trace/" { rest.removeLast() }
         switch rest.dropFirst("/api/v2/".utf8.count) {
         case "services": return .services
         case "spans": return .spans
@@ -122,7 +124,10 @@ public final class ZipkinAPI: Sendable {
         case .spans: return names(try store.spanNames(service: try parameters.required("serviceName").lowercased()))
         case .remoteServices: return names(try store.remoteServices(service: try parameters.required("serviceName").lowercased()))
         case .autocompleteValues:
-            let values = try store.autocompleteValues(key: try parameters.required("key"))
+            let key = try parameters.required("key")
+            // Zipkin's storage has the same words for it.
+            if key.isEmpty { throw ParameterError(text: "key was empty") }
+            let values = try store.autocompleteValues(key: key)
             return list(values, isCached: values.count > 3)
         case .traces:
             let query = try parameters.query(nowMilliseconds: nowMilliseconds(), lookbackDefault: options.lookbackDefault)

@@ -4,24 +4,25 @@ struct JSONScanError: Error, BitwiseCopyable {
     var offset: Int
 }
 
-/// A string as it stands in the text: the bytes between the quotes, already checked for UTF-8, escapes and control characters.
+/// A string as it stands in the text: the bytes between the quotes, already checked for escapes and control characters.
 struct JSONString: BitwiseCopyable {
     var start: Int
     var count: Int
-    var hasEscapes: Bool
+    /// The bytes are not the text itself: they hold escapes, or are not UTF-8. `append` gives the text.
+    var needsDecoding: Bool
     var isASCII: Bool
 }
 
 /// Walks RFC 8259 JSON in place, one token at a time, without building a tree.
 ///
-/// Strict: no comments, no trailing commas, no leading zeros, valid UTF-8 only. Nesting is followed with a bit per level, not by
-/// recursion. The bytes must stay alive and unchanged while the scanner is used, which its users ensure by living inside one
-/// `withUnsafeBytes`. Confined to the caller.
+/// Strict in its grammar: no comments, no trailing commas, no leading zeros. Lenient in its texts, because what cuts one costs a batch
+/// otherwise: half a surrogate pair, and each maximal part of a sequence that is not UTF-8, is read as U+FFFD (Unicode 3.9, U+FFFD
+/// substitution of maximal subparts). A byte order mark in front is skipped (RFC 8259 section 8.1).
+///
+/// Nesting is followed with a bit per level, not by recursion, and needs no bound but the text's length. The bytes must stay alive and
+/// unchanged while the scanner is used, which its users ensure by living inside one `withUnsafeBytes`. Confined to the caller.
 @safe
 struct JSONScanner {
-    /// Deeper values are refused; Zipkin and OTLP need ten levels.
-    static let nestingDepthMax = 64
-
     let base: UnsafePointer<UInt8>
     let count: Int
     var at = 0
@@ -33,6 +34,7 @@ struct JSONScanner {
             unsafe base = UnsafePointer(bitPattern: 1).unsafelyUnwrapped  // Never read: the count is zero.
         }
         count = buffer.count
+        if count >= 3, self[0] == 0xEF, self[1] == 0xBB, self[2] == 0xBF { at = 3 }
     }
 
     @inline(__always)
@@ -167,10 +169,30 @@ extension JSONScanner {
         if at < count, self[at] == UInt8(ascii: "\"") {
             let length = at - start
             at += 1
-            return JSONString(start: start, count: length, hasEscapes: false, isASCII: true)
+            return JSONString(start: start, count: length, needsDecoding: false, isASCII: true)
         }
         return try stringTail(start)
     }
+
+    /// A string, or the text of a number, `true` or `false` as it stands.
+    @inline(__always)
+    mutating func scalarText() throws(JSONScanError) -> JSONString {
+        try peek() == UInt8(ascii: "\"") ? try string() : try literalText()
+    }
+
+    private mutating func literalText() throws(JSONScanError) -> JSONString {
+        let start = at
+        switch self[at] {
+        case UInt8(ascii: "t"): try takeLiteral("true")
+        case UInt8(ascii: "f"): try takeLiteral("false")
+        case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): try skipNumber()
+        default: throw error(.expectedString)
+        }
+        return JSONString(start: start, count: at - start, needsDecoding: false, isASCII: true)
+    }
+
+    /// All of the bytes as a string without escapes.
+    var whole: JSONString { JSONString(start: 0, count: count, needsDecoding: false, isASCII: true) }
 
     /// The top bit of the first special byte is set (bits of later bytes may be set wrongly by a borrow, which does not matter).
     @inline(__always)
@@ -183,21 +205,23 @@ extension JSONScanner {
     }
 
     private mutating func stringTail(_ start: Int) throws(JSONScanError) -> JSONString {
-        var hasEscapes = false
+        var needsDecoding = false
         var isASCII = true
         while at < count {
             let byte = self[at]
             if byte == UInt8(ascii: "\"") {
                 let length = at - start
                 at += 1
-                return JSONString(start: start, count: length, hasEscapes: hasEscapes, isASCII: isASCII)
+                return JSONString(start: start, count: length, needsDecoding: needsDecoding, isASCII: isASCII)
             }
             if byte == UInt8(ascii: "\\") {
-                hasEscapes = true
+                needsDecoding = true
                 if try takeEscape() >= 0x80 { isASCII = false }
             } else if byte >= 0x80 {
                 isASCII = false
-                at += try utf8Length()
+                let length = unsafe UTF8Text.sequenceLength(UnsafeRawBufferPointer(start: base, count: count), at)
+                if length == 0 { needsDecoding = true }
+                at += max(length, 1)
             } else if byte < 0x20 {
                 throw error(.controlCharacter)
             } else {
@@ -207,13 +231,7 @@ extension JSONScanner {
         throw error(.unexpectedEnd)
     }
 
-    private func utf8Length() throws(JSONScanError) -> Int {
-        let length = unsafe UTF8Text.sequenceLength(UnsafeRawBufferPointer(start: base, count: count), at)
-        guard length > 0 else { throw error(.invalidUTF8) }
-        return length
-    }
-
-    /// Takes one escape and returns its scalar; a surrogate pair is one escape.
+    /// Takes one escape and returns its scalar; a surrogate pair is one escape, and half a pair is U+FFFD.
     private mutating func takeEscape() throws(JSONScanError) -> UInt32 {
         guard count - at >= 2 else { throw error(.unexpectedEnd) }
         let kind = self[at + 1]
@@ -223,13 +241,15 @@ extension JSONScanner {
                 at += 6
                 return unit
             }
-            guard unit < 0xDC00, count - at >= 12, self[at + 6] == UInt8(ascii: "\\"), self[at + 7] == UInt8(ascii: "u") else {
-                throw error(.loneSurrogate)
+            if unit < 0xDC00, count - at >= 12, self[at + 6] == UInt8(ascii: "\\"), self[at + 7] == UInt8(ascii: "u") {
+                let low = try hexUnit(at + 8)
+                if low & 0xFC00 == 0xDC00 {
+                    at += 12
+                    return 0x10000 + (unit & 0x3FF) << 10 + low & 0x3FF
+                }
             }
-            let low = try hexUnit(at + 8)
-            guard low & 0xFC00 == 0xDC00 else { throw error(.loneSurrogate) }
-            at += 12
-            return 0x10000 + (unit & 0x3FF) << 10 + low & 0x3FF
+            at += 6
+            return 0xFFFD
         }
         let scalar: UInt32 =
             switch kind {
@@ -264,7 +284,7 @@ extension JSONScanner {
     /// Appends the decoded bytes of a string that this scanner has taken.
     @inline(__always)
     func append(_ string: JSONString, to bytes: inout [UInt8]) {
-        if !string.hasEscapes {
+        if !string.needsDecoding {
             unsafe bytes.append(contentsOf: UnsafeBufferPointer(start: base + string.start, count: string.count))
         } else {
             appendUnescaped(string, to: &bytes)
@@ -277,13 +297,15 @@ extension JSONScanner {
         cursor.at = string.start
         let end = string.start + string.count
         while cursor.at < end {
-            if cursor[cursor.at] != UInt8(ascii: "\\") {
-                bytes.append(cursor[cursor.at])
-                cursor.at += 1
-            } else if let scalar = try? cursor.takeEscape() {
+            let byte = cursor[cursor.at]
+            if byte == UInt8(ascii: "\\") {
+                guard let scalar = try? cursor.takeEscape() else { return }  // Cannot happen: `string()` has taken the same escapes.
                 appendUTF8(scalar, to: &bytes)
+            } else if byte < 0x80 {
+                bytes.append(byte)
+                cursor.at += 1
             } else {
-                return  // Cannot happen: `string()` has taken the same escapes.
+                cursor.at += unsafe UTF8Text.appendSequence(UnsafeRawBufferPointer(start: base, count: end), cursor.at, to: &bytes)
             }
         }
     }
@@ -302,9 +324,10 @@ extension JSONScanner {
         }
     }
 
-    /// Whether the string, which has no escapes, is exactly `literal`.
+    /// Whether the string's text is exactly `literal`.
     @inline(__always)
     func equals(_ string: JSONString, _ literal: StaticString) -> Bool {
+        if string.needsDecoding { return decoded(string, equals: literal) }
         guard string.count == literal.utf8CodeUnitCount else { return false }
         let expected = unsafe literal.utf8Start
         for index in 0..<string.count where unsafe base[string.start + index] != expected[index] { return false }
@@ -312,16 +335,27 @@ extension JSONScanner {
     }
 }
 
+extension JSONScanner {
+    /// `"i\u0064"` is the key `id` as well.
+    @inline(never)
+    private func decoded(_ string: JSONString, equals literal: StaticString) -> Bool {
+        var bytes: [UInt8] = []
+        append(string, to: &bytes)
+        return unsafe bytes.elementsEqual(UnsafeBufferPointer(start: literal.utf8Start, count: literal.utf8CodeUnitCount))
+    }
+}
+
 // MARK: - Numbers and skipping
 
 extension JSONScanner {
-    /// An integer, as a number (`12`, `12.0`, `1.2e1`) or as a string that holds one. A fraction or a value outside Int64 fails.
+    /// An integer, as a number (`12`, `12.0`, `1.2e1`) or as a string that holds one. A fraction is cut off, as clocks in JavaScript
+    /// measure parts of microseconds. A value outside Int64 fails.
     mutating func integer() throws(JSONScanError) -> Int64 {
         let first = try peek()
         if first == UInt8(ascii: "\"") {
             let start = at
             let text = try string()
-            guard !text.hasEscapes, text.count > 0 else { throw JSONScanError(fault: .expectedInteger, offset: start) }
+            guard !text.needsDecoding, text.count > 0 else { throw JSONScanError(fault: .expectedInteger, offset: start) }
             var inner = self
             inner.at = text.start
             do throws(JSONScanError) {
@@ -354,48 +388,34 @@ extension JSONScanner {
             return isNegative ? -Int64(value) : Int64(value)
         }
         try skipNumber()
-        return try exactInteger(start, at)
+        return try wholePart(start, at)
     }
 
-    /// The value of a number with a fraction, an exponent or many digits, when it is an integer that fits.
-    private func exactInteger(_ start: Int, _ end: Int) throws(JSONScanError) -> Int64 {
+    /// The value of a number with a fraction, an exponent or many digits, its fraction cut off, when it fits.
+    private func wholePart(_ start: Int, _ end: Int) throws(JSONScanError) -> Int64 {
+        let isNegative = self[start] == UInt8(ascii: "-")
+        let first = isNegative ? start + 1 : start
+        var point = -1
+        var last = first
+        while last < end, self[last] | 0x20 != UInt8(ascii: "e") {
+            if self[last] == UInt8(ascii: ".") { point = last }
+            last += 1
+        }
+        // How many of the digits, and of the zeros behind them, stand in front of the point.
+        var places = (point < 0 ? last : point) - first + exponent(last, end)
         var magnitude: UInt64 = 0
-        var pendingZeros = 0
-        var fractionDigits = 0
-        var isFraction = false
-        var overflowed = false
-        var cursor = self[start] == UInt8(ascii: "-") ? start + 1 : start
-        while cursor < end, self[cursor] | 0x20 != UInt8(ascii: "e") {
-            let byte = self[cursor]
-            cursor += 1
-            if byte == UInt8(ascii: ".") {
-                isFraction = true
-                continue
-            }
-            if isFraction { fractionDigits += 1 }
-            if byte == UInt8(ascii: "0") {
-                if magnitude != 0 { pendingZeros += 1 }
-                continue
-            }
-            overflowed = overflowed || !Self.scale(&magnitude, pendingZeros + 1, adding: UInt64(byte &- 0x30))
-            pendingZeros = 0
+        var cursor = first
+        while places > 0, cursor < last || magnitude != 0 {
+            if cursor == point { cursor += 1 }
+            let digit = cursor < last ? UInt64(self[cursor] &- 0x30) : 0
+            let (product, overflows) = magnitude.multipliedReportingOverflow(by: 10)
+            let (sum, isTooLarge) = product.addingReportingOverflow(digit)
+            guard !overflows, !isTooLarge else { throw JSONScanError(fault: .numberOutOfRange, offset: start) }
+            magnitude = sum
+            cursor = min(cursor + 1, last)
+            places -= 1
         }
-        var exponent = 0
-        if cursor < end {
-            cursor += 1
-            let isNegative = self[cursor] == UInt8(ascii: "-")
-            if isNegative || self[cursor] == UInt8(ascii: "+") { cursor += 1 }
-            while cursor < end {
-                exponent = min(exponent * 10 + Int(self[cursor] &- 0x30), 1_000_000_000)
-                cursor += 1
-            }
-            if isNegative { exponent = -exponent }
-        }
-        if magnitude == 0 { return 0 }
-        let shift = exponent - fractionDigits + pendingZeros
-        guard shift >= 0 else { throw JSONScanError(fault: .expectedInteger, offset: start) }
-        guard !overflowed, Self.scale(&magnitude, shift, adding: 0) else { throw JSONScanError(fault: .numberOutOfRange, offset: start) }
-        if self[start] == UInt8(ascii: "-") {
+        if isNegative {
             guard magnitude <= UInt64(Int64.max) + 1 else { throw JSONScanError(fault: .numberOutOfRange, offset: start) }
             return Int64(truncatingIfNeeded: 0 &- magnitude)
         }
@@ -403,19 +423,18 @@ extension JSONScanner {
         return value
     }
 
-    /// `value * 10^power + digit`; false when that overflows.
-    private static func scale(_ value: inout UInt64, _ power: Int, adding digit: UInt64) -> Bool {
-        guard value == 0 || power <= 20 else { return false }
-        if value != 0 {
-            for _ in 0..<power {
-                let (product, overflow) = value.multipliedReportingOverflow(by: 10)
-                if overflow { return false }
-                value = product
-            }
+    /// The exponent of a number whose `e` stands at `start`, at most a thousand million either way; 0 when there is none.
+    private func exponent(_ start: Int, _ end: Int) -> Int {
+        guard start < end else { return 0 }
+        var cursor = start + 1
+        let isNegative = self[cursor] == UInt8(ascii: "-")
+        if isNegative || self[cursor] == UInt8(ascii: "+") { cursor += 1 }
+        var exponent = 0
+        while cursor < end {
+            exponent = min(exponent * 10 + Int(self[cursor] &- 0x30), 1_000_000_000)
+            cursor += 1
         }
-        let (sum, overflow) = value.addingReportingOverflow(digit)
-        value = sum
-        return !overflow
+        return isNegative ? -exponent : exponent
     }
 
     /// Takes a number by the grammar of RFC 8259 section 6.
@@ -454,17 +473,19 @@ extension JSONScanner {
             || byte == UInt8(ascii: "-")
     }
 
-    /// Takes one value of any kind, checking it, and forgets it. One bit a level says whether that level is an object.
+    /// Takes one value of any kind, checking it, and forgets it. One bit a level says whether that level is an object; 64 levels need no
+    /// memory, and a hostile text an eighth of its own size.
     mutating func skipValue() throws(JSONScanError) {
         var depth = 0
         var objects: UInt64 = 0
+        var outerObjects: [UInt64] = []
         while true {
             var completed = true
             switch try peek() {
             case UInt8(ascii: "{"), UInt8(ascii: "["):
                 let isObject = self[at] == UInt8(ascii: "{")
-                guard depth < Self.nestingDepthMax else { throw error(.tooDeep) }
                 if isObject ? try openObject() : try openArray() {
+                    if depth > 0, depth % 64 == 0 { outerObjects.append(objects) }
                     objects = objects << 1 | (isObject ? 1 : 0)
                     depth += 1
                     if isObject { _ = try key() }
@@ -486,19 +507,9 @@ extension JSONScanner {
                 } else {
                     objects >>= 1
                     depth -= 1
+                    if depth > 0, depth % 64 == 0, let outer = outerObjects.popLast() { objects = outer }
                 }
             }
         }
-    }
-
-    /// Takes an object as `skipValue` does, each member with all of the depth: what a reader that knows some of the members would take.
-    /// Anything else than an object is skipped as a value.
-    mutating func skipMembers() throws(JSONScanError) {
-        guard try peek() == UInt8(ascii: "{") else { return try skipValue() }
-        guard try openObject() else { return }
-        repeat {
-            _ = try key()
-            try skipValue()
-        } while try hasNextMember()
     }
 }

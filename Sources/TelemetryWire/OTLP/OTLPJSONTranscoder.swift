@@ -5,24 +5,70 @@ import TelemetryModel
 /// OTLP's JSON (semantics 2.12): lowerCamelCase keys only, trace and span ids in hex of any case, 64-bit integers as strings or
 /// numbers, enums as integers (names are taken too), bytes as base64. Unknown fields and null are skipped.
 /// The bytes are at most a few times as many as the text: a message costs six at most, and its `{}` with a comma has three.
+///
+/// What is JSON and not what the schema asks for costs the smallest part that can do without it: an attribute, an event, a link, a scope, a
+/// resource, a status, or else its span. Messages are followed with a frame each, not by recursion.
 struct OTLPJSONTranscoder {
+    /// Messages inside one another. The walker cuts values off before it comes this deep, so nothing is lost here that it would keep.
+    private static let depthMax = OTLPTraceDecoder.valueDepthMax + 16
+
     /// Messages of the schema.
     private enum Message: UInt8 {
-        case request, resourceSpans, resource, scopeSpans, scope, span, event, status, keyValue, anyValue, list, map
+        case request, resourceSpans, resource, scopeSpans, scope, span, event, link, status, keyValue, anyValue, list, map
     }
 
     private enum Kind {
-        case message(Message), messages(Message)
+        case message(Message), messages(Message), scalar(Scalar)
+    }
+
+    private enum Scalar {
         case text, hexadecimal, base64
-        case fixed64, integer, boolean, double
+        case fixed64, integer, count, boolean, double
         case spanKind, statusCode
     }
 
+    /// A message that has been begun.
+    private struct Frame: BitwiseCopyable {
+        var message: Message
+        /// Where its JSON begins.
+        var start: Int
+        /// Where its tag stands in `bytes`; behind it one byte for its length.
+        var tagPlace: Int
+        /// Its field in the message around it, and whether that is a list of them.
+        var number: UInt8
+        var isElement: Bool
+        /// Whether the message around it can do without it. Members of a value are not: a fault deep inside costs the whole attribute, and
+        /// one look back, however deep it lies.
+        var isExpendable: Bool
+
+        init(message: Message, start: Int, tagPlace: Int, number: UInt8, isElement: Bool) {
+            self.message = message
+            self.start = start
+            self.tagPlace = tagPlace
+            self.number = number
+            self.isElement = isElement
+            switch message {
+            case .span, .event, .link, .resource, .scope, .status, .keyValue: isExpendable = true
+            default: isExpendable = false
+            }
+        }
+    }
+
+    /// What is expected at the cursor.
+    private enum Next {
+        case member, endOfMember
+        case endOfElement(Message, UInt8)
+    }
+
     private var scanner: JSONScanner
+    private var frames: [Frame] = []
     private(set) var bytes: [UInt8] = []
     /// Spans left out because a field of theirs is not what OTLP's JSON asks for, and why the first was.
     private(set) var rejectedSpans = 0
     private(set) var firstFault: JSONScanError?
+    /// Parts left out of spans for the same reason.
+    private(set) var dropped = OTLPDroppedParts()
+    private var droppedBeforeSpan = OTLPDroppedParts()
 
     init(_ buffer: UnsafeRawBufferPointer) {
         scanner = unsafe JSONScanner(buffer.bindMemory(to: UInt8.self))
@@ -30,7 +76,22 @@ struct OTLPJSONTranscoder {
     }
 
     mutating func request() throws(JSONScanError) {
-        try message(.request, depth: 0)
+        frames = [Frame(message: .request, start: 0, tagPlace: 0, number: 0, isElement: false)]
+        if try scanner.openObject() {
+            var next = Next.member
+            while !frames.isEmpty {
+                do throws(JSONScanError) {
+                    switch next {
+                    case .member: next = try member()
+                    case .endOfMember: next = try endOfMember()
+                    case .endOfElement(let message, let number):
+                        next = try scanner.hasNextElement() ? begin(message, number, isElement: true) : .endOfMember
+                    }
+                } catch {
+                    next = try leaveOut(error)
+                }
+            }
+        }
         try scanner.expectEnd()
     }
 
@@ -38,48 +99,74 @@ struct OTLPJSONTranscoder {
 
     /// Number and kind of a field; nil when it is not read.
     private func field(_ message: Message, _ key: JSONString) -> (number: UInt8, kind: Kind)? {
+        if key.needsDecoding {
+            // `"na\u006de"` is the key `name` as well.
+            var text: [UInt8] = []
+            scanner.append(key, to: &text)
+            return unsafe text.withUnsafeBufferPointer { unsafe Self.field(message, JSONScanner($0).whole, JSONScanner($0)) }
+        }
+        return Self.field(message, key, scanner)
+    }
+
+    private static func field(_ message: Message, _ key: JSONString, _ scanner: JSONScanner) -> (number: UInt8, kind: Kind)? {
         func names(_ name: StaticString) -> Bool { scanner.equals(key, name) }
         switch message {
         case .request: if names("resourceSpans") { return (1, .messages(.resourceSpans)) }
         case .resourceSpans:
             if names("resource") { return (1, .message(.resource)) }
             if names("scopeSpans") { return (2, .messages(.scopeSpans)) }
-        case .resource: if names("attributes") { return (1, .messages(.keyValue)) }
+        case .resource:
+            if names("attributes") { return (1, .messages(.keyValue)) }
+            if names("droppedAttributesCount") { return (2, .scalar(.count)) }
         case .scopeSpans:
             if names("scope") { return (1, .message(.scope)) }
             if names("spans") { return (2, .messages(.span)) }
         case .scope:
-            if names("name") { return (1, .text) }
-            if names("version") { return (2, .text) }
+            if names("name") { return (1, .scalar(.text)) }
+            if names("version") { return (2, .scalar(.text)) }
+            if names("attributes") { return (3, .messages(.keyValue)) }
+            if names("droppedAttributesCount") { return (4, .scalar(.count)) }
         case .span:
-            if names("traceId") { return (1, .hexadecimal) }
-            if names("spanId") { return (2, .hexadecimal) }
-            if names("parentSpanId") { return (4, .hexadecimal) }
-            if names("name") { return (5, .text) }
-            if names("kind") { return (6, .spanKind) }
-            if names("startTimeUnixNano") { return (7, .fixed64) }
-            if names("endTimeUnixNano") { return (8, .fixed64) }
+            if names("traceId") { return (1, .scalar(.hexadecimal)) }
+            if names("spanId") { return (2, .scalar(.hexadecimal)) }
+            if names("traceState") { return (3, .scalar(.text)) }
+            if names("parentSpanId") { return (4, .scalar(.hexadecimal)) }
+            if names("name") { return (5, .scalar(.text)) }
+            if names("kind") { return (6, .scalar(.spanKind)) }
+            if names("startTimeUnixNano") { return (7, .scalar(.fixed64)) }
+            if names("endTimeUnixNano") { return (8, .scalar(.fixed64)) }
             if names("attributes") { return (9, .messages(.keyValue)) }
+            if names("droppedAttributesCount") { return (10, .scalar(.count)) }
             if names("events") { return (11, .messages(.event)) }
+            if names("droppedEventsCount") { return (12, .scalar(.count)) }
+            if names("links") { return (13, .messages(.link)) }
+            if names("droppedLinksCount") { return (14, .scalar(.count)) }
             if names("status") { return (15, .message(.status)) }
         case .event:
-            if names("timeUnixNano") { return (1, .fixed64) }
-            if names("name") { return (2, .text) }
+            if names("timeUnixNano") { return (1, .scalar(.fixed64)) }
+            if names("name") { return (2, .scalar(.text)) }
             if names("attributes") { return (3, .messages(.keyValue)) }
+            if names("droppedAttributesCount") { return (4, .scalar(.count)) }
+        case .link:
+            if names("traceId") { return (1, .scalar(.hexadecimal)) }
+            if names("spanId") { return (2, .scalar(.hexadecimal)) }
+            if names("traceState") { return (3, .scalar(.text)) }
+            if names("attributes") { return (4, .messages(.keyValue)) }
+            if names("droppedAttributesCount") { return (5, .scalar(.count)) }
         case .status:
-            if names("message") { return (2, .text) }
-            if names("code") { return (3, .statusCode) }
+            if names("message") { return (2, .scalar(.text)) }
+            if names("code") { return (3, .scalar(.statusCode)) }
         case .keyValue:
-            if names("key") { return (1, .text) }
+            if names("key") { return (1, .scalar(.text)) }
             if names("value") { return (2, .message(.anyValue)) }
         case .anyValue:
-            if names("stringValue") { return (1, .text) }
-            if names("boolValue") { return (2, .boolean) }
-            if names("intValue") { return (3, .integer) }
-            if names("doubleValue") { return (4, .double) }
+            if names("stringValue") { return (1, .scalar(.text)) }
+            if names("boolValue") { return (2, .scalar(.boolean)) }
+            if names("intValue") { return (3, .scalar(.integer)) }
+            if names("doubleValue") { return (4, .scalar(.double)) }
             if names("arrayValue") { return (5, .message(.list)) }
             if names("kvlistValue") { return (6, .message(.map)) }
-            if names("bytesValue") { return (7, .base64) }
+            if names("bytesValue") { return (7, .scalar(.base64)) }
         case .list: if names("values") { return (1, .messages(.anyValue)) }
         case .map: if names("values") { return (1, .messages(.keyValue)) }
         }
@@ -88,31 +175,89 @@ struct OTLPJSONTranscoder {
 
     // MARK: Walking
 
-    /// Recursion follows the schema, which repeats itself in lists and maps only, and is bounded by `nestingDepthMax`.
-    private mutating func message(_ message: Message, depth: Int) throws(JSONScanError) {
-        guard depth < OTLPTraceDecoder.nestingDepthMax else { throw scanner.error(.tooDeep) }
-        guard try scanner.openObject() else { return }
-        repeat {
-            let key = try scanner.key()
-            if try scanner.takeNull() { continue }
-            guard !key.hasEscapes, let (number, kind) = field(message, key) else {
-                try scanner.skipValue()
-                continue
-            }
-            try value(number, kind, depth)
-        } while try scanner.hasNextMember()
+    /// Takes one member of the innermost message, or its beginning when it is a message itself.
+    private mutating func member() throws(JSONScanError) -> Next {
+        let key = try scanner.key()
+        guard let frame = frames.last, try !scanner.takeNull() else { return .endOfMember }
+        guard let (number, kind) = field(frame.message, key) else {
+            try scanner.skipValue()
+            return .endOfMember
+        }
+        switch kind {
+        case .message(let child): return try begin(child, number, isElement: false)
+        case .messages(let child): return try scanner.openArray() ? begin(child, number, isElement: true) : .endOfMember
+        case .scalar(let scalar):
+            try value(number, scalar)
+            return .endOfMember
+        }
     }
 
-    private mutating func value(_ number: UInt8, _ kind: Kind, _ depth: Int) throws(JSONScanError) {
-        switch kind {
-        case .message(let child): try nested(number, child, depth)
-        case .messages(let child):
-            guard try scanner.openArray() else { return }
-            repeat {
-                if child == .span { try span(number, depth) } else { try nested(number, child, depth) }
-            } while try scanner.hasNextElement()
+    private mutating func endOfMember() throws(JSONScanError) -> Next {
+        if try scanner.hasNextMember() { return .member }
+        guard let frame = frames.popLast(), !frames.isEmpty else { return .endOfMember }
+        close(frame.tagPlace + 1)
+        return next(after: frame)
+    }
+
+    private func next(after frame: Frame) -> Next { frame.isElement ? .endOfElement(frame.message, frame.number) : .endOfMember }
+
+    private mutating func begin(_ message: Message, _ number: UInt8, isElement: Bool) throws(JSONScanError) -> Next {
+        let isNull = try scanner.takeNull()
+        var frame = Frame(message: message, start: scanner.at, tagPlace: bytes.count, number: number, isElement: isElement)
+        // A list of values keeps its places.
+        if isNull, message != .anyValue { return next(after: frame) }
+        switch message {
+        case .span: droppedBeforeSpan = dropped
+        case .keyValue: frame.isExpendable = frames.last?.message != .map
+        default: break
+        }
+        bytes.append(number << 3 | 2)
+        bytes.append(0)
+        if isNull { return next(after: frame) }
+        if frames.count >= Self.depthMax {
+            try scanner.skipValue()
+            return next(after: frame)
+        }
+        frames.append(frame)
+        if try scanner.openObject() { return .member }
+        frames.removeLast()
+        return next(after: frame)
+    }
+
+    /// Leaves the innermost message out that can be spared. Throws when there is none, or the text of it is not JSON: then nothing after it
+    /// can be trusted to be what was sent.
+    private mutating func leaveOut(_ error: JSONScanError) throws(JSONScanError) -> Next {
+        guard let index = frames.lastIndex(where: { $0.isExpendable }) else { throw error }
+        let frame = frames[index]
+        scanner.at = frame.start
+        do throws(JSONScanError) {
+            try scanner.skipValue()
+        } catch let broken {
+            // The same place: what was expected there says more than that it is not JSON.
+            throw broken.offset == error.offset ? error : broken
+        }
+        bytes.removeSubrange(frame.tagPlace...)
+        frames.removeSubrange(index...)
+        if frame.message == .span {
+            dropped = droppedBeforeSpan
+            rejectedSpans += 1
+            if firstFault == nil { firstFault = error }
+        } else {
+            switch frame.message {
+            case .keyValue: dropped.attributes += 1
+            case .event: dropped.events += 1
+            case .link: dropped.links += 1
+            default: dropped.values += 1
+            }
+            if dropped.firstFault == nil { dropped.firstFault = OTLPDecodeError(fault: error.fault, byteOffset: error.offset) }
+        }
+        return next(after: frame)
+    }
+
+    private mutating func value(_ number: UInt8, _ scalar: Scalar) throws(JSONScanError) {
+        switch scalar {
         case .text:
-            let text = try scanner.string()
+            let text = try scanner.scalarText()
             try delimited(number) { (transcoder) throws(JSONScanError) in transcoder.scanner.append(text, to: &transcoder.bytes) }
         case .hexadecimal: try hexadecimal(number)
         case .base64: try base64(number)
@@ -121,42 +266,15 @@ struct OTLPJSONTranscoder {
             let value = UInt64(max(try scanner.integer(), 0))
             fixed64(number, value)
         case .integer: varint(number, UInt64(bitPattern: try scanner.integer()))
+        case .count: varint(number, UInt64(max(try scanner.integer(), 0)))
         case .boolean: varint(number, try scanner.boolean() ? 1 : 0)
         case .double: fixed64(number, try double().bitPattern)
         case .spanKind:
             varint(number, try enumeration([
-                "SPAN_KIND_UNSPECIFIED", "SPAN_KIND_INTERNAL", "SPAN_KIND_SERVER", "SPAN_KIND_CLIENT", "SPAN_KIND_PRODUCER", "SPAN_KIND_CONSUMER",
+                "SPAN_KIND_UNSPECIFIED", "SPAN_KIND_INTERNAL", "SPAN_KIND_SERVER", "SPAN_KIND_CLIENT", "SPAN_KIND_PRODUCER",
+                "SPAN_KIND_CONSUMER",
             ]))
         case .statusCode: varint(number, try enumeration(["STATUS_CODE_UNSET", "STATUS_CODE_OK", "STATUS_CODE_ERROR"]))
-        }
-    }
-
-    /// One bad span costs itself and not its request (OTLP specification, partial success). Throws when the text is not JSON or nests too
-    /// deeply: then nothing after it can be trusted to be what was sent.
-    private mutating func span(_ number: UInt8, _ depth: Int) throws(JSONScanError) {
-        let start = scanner.at
-        let place = bytes.count
-        do throws(JSONScanError) {
-            try nested(number, .span, depth)
-        } catch {
-            if error.fault == .tooDeep { throw error }
-            scanner.at = start
-            do throws(JSONScanError) {
-                try scanner.skipMembers()
-            } catch let broken {
-                // The same place: what was expected there says more than that it is not JSON.
-                throw broken.offset == error.offset ? error : broken
-            }
-            bytes.removeSubrange(place...)
-            rejectedSpans += 1
-            if firstFault == nil { firstFault = error }
-        }
-    }
-
-    private mutating func nested(_ number: UInt8, _ child: Message, _ depth: Int) throws(JSONScanError) {
-        try delimited(number) { (transcoder) throws(JSONScanError) in
-            if try transcoder.scanner.takeNull() { return }
-            try transcoder.message(child, depth: depth + 1)
         }
     }
 
@@ -167,7 +285,7 @@ struct OTLPJSONTranscoder {
         _ = try scanner.peek()
         let start = scanner.at
         let text = try scanner.string()
-        guard !text.hasEscapes, text.count % 2 == 0 else { throw JSONScanError(fault: .invalidHex, offset: start) }
+        guard !text.needsDecoding, text.count % 2 == 0 else { throw JSONScanError(fault: .invalidHex, offset: start) }
         try delimited(number) { (transcoder) throws(JSONScanError) in
             for index in stride(from: text.start, to: text.start + text.count, by: 2) {
                 guard let high = Self.digit(transcoder.scanner[index]), let low = Self.digit(transcoder.scanner[index + 1]) else {
@@ -277,8 +395,7 @@ struct OTLPJSONTranscoder {
         for shift in stride(from: UInt64(0), to: 64, by: 8) { bytes.append(UInt8(truncatingIfNeeded: value >> shift)) }
     }
 
-    /// What `body` appends, under a length. One byte is set aside for it; a longer one moves the message, so that a byte is moved at
-    /// most as often as messages nest.
+    /// What `body` appends, under a length.
     private mutating func delimited(
         _ number: UInt8, _ body: (inout OTLPJSONTranscoder) throws(JSONScanError) -> Void
     ) throws(JSONScanError) {
@@ -286,9 +403,15 @@ struct OTLPJSONTranscoder {
         let place = bytes.count
         bytes.append(0)
         try body(&self)
+        close(place)
+    }
+
+    /// Writes the length of all that stands behind `place`. One byte was set aside for it; a longer one moves the message, so that a byte is
+    /// moved at most as often as messages nest.
+    private mutating func close(_ place: Int) {
         var length = bytes.count - place - 1
         if length < 0x80 {
-            bytes[place] = UInt8(truncatingIfNeeded: length)
+            bytes[place] = UInt8(length)
             return
         }
         var digits: [UInt8] = []

@@ -2,20 +2,21 @@
 public enum OTLPResponse {
     public enum Encoding: Sendable { case protobuf, json }
 
-    /// `ExportTraceServiceResponse`; a full success has no `partial_success` and is empty in protobuf, `{}` in JSON.
+    /// `ExportTraceServiceResponse`; a full success has no `partial_success` and is empty in protobuf, `{}` in JSON. With no span rejected a
+    /// message is a warning (OTLP specification, partial success).
     public static func appendTraceSuccess(_ outcome: OTLPDecodeOutcome, _ encoding: Encoding, to bytes: inout [UInt8]) {
         let message = outcome.message
         switch encoding {
         case .protobuf:
-            guard outcome.rejectedSpans > 0 else { return }
+            guard !message.isEmpty else { return }
             var partial: [UInt8] = []
-            appendVarintField(1, UInt64(outcome.rejectedSpans), to: &partial)
+            if outcome.rejectedSpans > 0 { appendVarintField(1, UInt64(outcome.rejectedSpans), to: &partial) }
             appendText(2, message, to: &partial)
             bytes.append(1 << 3 | 2)
             appendVarint(UInt64(partial.count), to: &bytes)
             bytes.append(contentsOf: partial)
         case .json:
-            guard outcome.rejectedSpans > 0 else {
+            guard !message.isEmpty else {
                 bytes.append(ascii: "{}")
                 return
             }

@@ -1,53 +1,43 @@
 import TelemetryModel
 
-/// One pass over one OTLP request. What it does not enter itself, or does not enter to the end, goes through `OTLPDepthCheck`, so that a
-/// request is refused for its form no matter where in it the fault lies.
+/// One pass over one OTLP request.
 ///
 /// Its methods are `mutating`, also those that change nothing: a borrowed walker would be copied, its pending rows included, for each attribute.
 @safe
 struct OTLPTraceWalker {
     private let body: ProtobufReader
-    /// Where the copy of the body begins in the batch's arena.
-    private var bodyStart = 0
+    private let text: ProtobufText
     /// Tags of the span being read that are not in the batch yet: appended together, because each append to an array checks its owner.
     private var pending = InlineArray<32, TagRow>(repeating: TagRow(key: .empty, value: .empty))
     private var pendingCount = 0
     private(set) var outcome = OTLPDecodeOutcome()
-    private var resource = ResourceRows()
+    private var resource = SharedRows()
     private var rowsLeft: Int
-    /// Scratch for attribute values of the peer, found while the attributes of a span are read.
-    private var peer = PeerAttributes()
+    /// `otel.scope.name`, its old name, `otel.scope.version`, its old name; in the arena once a scope needs them.
+    private var scopeKeys = InlineArray<4, TextRef>(repeating: .empty)
+    /// Found while the attributes of a span are read.
+    private var peer = OTLPPeer()
+    /// An attribute `error` of the span, which is no tag: the status says whether the span failed.
+    private var errorAttribute = TextRef.empty
 
-    /// What the spans of one resource share; texts are in the batch's arena.
-    private struct ResourceRows {
+    /// What the spans of one resource, and then of one scope in it, share; texts are in the batch's arena.
+    private struct SharedRows {
         var tags: [TagRow] = []
         var localEndpoint = EndpointRow.absent
-        var isTextValid = true
     }
 
-    /// Candidates for the remote endpoint, in the specification's order of preference.
-    private struct PeerAttributes {
-        var service = TextRef.empty
-        var serverAddress = TextRef.empty
-        var networkPeerAddress = TextRef.empty
-        var serverPort = TextRef.empty
-        var networkPeerPort = TextRef.empty
+    init(_ body: ProtobufReader, _ batch: inout SpanBatch) {
+        self.body = body
+        text = ProtobufText(body, &batch)
+        rowsLeft = max(body.end * OTLPTraceDecoder.tagRowsPerBodyByte, 1024)
     }
-
-    init(_ buffer: UnsafeRawBufferPointer) {
-        body = unsafe ProtobufReader(buffer)
-        rowsLeft = max(buffer.count * OTLPTraceDecoder.tagRowsPerBodyByte, 1024)
-    }
-
-    /// Depths of messages, counted from the request.
-    private enum Depth { static let span = 3, resourceAttribute = 3, spanAttribute = 4, scopeAttribute = 4, event = 4, link = 4 }
 
     mutating func request(into batch: inout SpanBatch) throws(ProtobufError) {
-        bodyStart = batch.text.count
-        unsafe batch.text.append(contentsOf: body.bytes(body.at..<body.end))
         var reader = body
         while try reader.next() {
             guard reader.field == 1 else {
+                // JSON begins with what would be a group; skipped, it could pass for a request without spans.
+                if reader.wireType == 3 { throw reader.error(.unknownWireType) }
                 try reader.skipField()
                 continue
             }
@@ -58,7 +48,6 @@ struct OTLPTraceWalker {
     private mutating func resourceSpans(_ range: Range<Int>, _ batch: inout SpanBatch) throws(ProtobufError) {
         // The resource may stand after its spans on the wire: it is read first, whatever the order.
         resource.tags.removeAll(keepingCapacity: true)
-        resource.isTextValid = true
         var serviceName = TextRef.empty
         let tagStart = batch.tags.count
         var reader = ProtobufReader(body, range)
@@ -69,23 +58,23 @@ struct OTLPTraceWalker {
             }
             var inner = ProtobufReader(body, try reader.bytesField())
             while try inner.next() {
-                guard inner.field == 1 else {
-                    try inner.skipField()
-                    continue
+                switch inner.field {
+                case 1:
+                    let tag = try attribute(try inner.bytesField(), &batch)
+                    if isKey(tag.key, "service.name") {
+                        serviceName = tag.value
+                    } else if !isKey(tag.key, "error") {
+                        batch.tags.append(tag)
+                    }
+                case 2: appendCount("otel.resource.dropped_attributes_count", try inner.varintField(), &batch)
+                default: try inner.skipField()
                 }
-                let range = try inner.bytesField()
-                guard let tag = try attribute(range, depth: Depth.resourceAttribute, &batch) else {
-                    try OTLPDepthCheck.check(body, range, .keyValue, depth: Depth.resourceAttribute)
-                    resource.isTextValid = false
-                    continue
-                }
-                if isKey(tag.key, "service.name") { serviceName = tag.value } else { batch.tags.append(tag) }
             }
         }
         SpanRows.uniqueTags(from: tagStart, &batch)
         resource.tags.append(contentsOf: batch.tags[tagStart...])
         batch.tags.removeSubrange(tagStart...)
-        if serviceName.isEmpty { serviceName = batch.append(text: "unknown_service") } else { serviceName = lowercased(serviceName, &batch) }
+        if serviceName.isEmpty { serviceName = batch.append(text: "unknown_service") } else { serviceName = ProtobufText.lowercased(serviceName, &batch) }
         resource.localEndpoint = UInt32(truncatingIfNeeded: batch.endpoints.count)
         batch.endpoints.append(EndpointRow(serviceName: serviceName))
 
@@ -101,33 +90,13 @@ struct OTLPTraceWalker {
 
     private mutating func scopeSpans(_ range: Range<Int>, _ batch: inout SpanBatch) throws(ProtobufError) {
         let resourceTagCount = resource.tags.count
-        let resourceTextWasValid = resource.isTextValid
         var reader = ProtobufReader(body, range)
         while try reader.next() {
             guard reader.field == 1 else {
                 try reader.skipField()
                 continue
             }
-            var inner = ProtobufReader(body, try reader.bytesField())
-            while try inner.next() {
-                if inner.field == 3, inner.wireType == 2 {
-                    // Attributes of scopes have no place in Zipkin's model.
-                    try OTLPDepthCheck.check(body, try inner.bytesField(), .keyValue, depth: Depth.scopeAttribute)
-                    continue
-                }
-                guard inner.field == 1 || inner.field == 2 else {
-                    try inner.skipField()
-                    continue
-                }
-                let text = try inner.bytesField()
-                if text.isEmpty { continue }
-                guard let value = reference(to: text) else {
-                    resource.isTextValid = false
-                    continue
-                }
-                let key = batch.append(text: inner.field == 1 ? "otel.scope.name" : "otel.scope.version")
-                resource.tags.append(TagRow(key: key, value: value))
-            }
+            try scope(try reader.bytesField(), &batch)
         }
         reader = ProtobufReader(body, range)
         while try reader.next() {
@@ -138,11 +107,41 @@ struct OTLPTraceWalker {
             try span(try reader.bytesField(), &batch)
         }
         resource.tags.removeSubrange(resourceTagCount...)
-        resource.isTextValid = resourceTextWasValid
+    }
+
+    /// Adds the scope's name, version and attributes to what its spans share.
+    private mutating func scope(_ range: Range<Int>, _ batch: inout SpanBatch) throws(ProtobufError) {
+        let tagStart = batch.tags.count
+        var reader = ProtobufReader(body, range)
+        while try reader.next() {
+            switch reader.field {
+            case 1, 2:
+                let range = try reader.bytesField()
+                if range.isEmpty { continue }
+                if scopeKeys[0].isEmpty {
+                    scopeKeys[0] = batch.append(text: "otel.scope.name")
+                    scopeKeys[1] = batch.append(text: "otel.library.name")
+                    scopeKeys[2] = batch.append(text: "otel.scope.version")
+                    scopeKeys[3] = batch.append(text: "otel.library.version")
+                }
+                let value = text.reference(to: range, &batch)
+                let first = reader.field == 1 ? 0 : 2
+                batch.tags.append(TagRow(key: scopeKeys[first], value: value))
+                batch.tags.append(TagRow(key: scopeKeys[first + 1], value: value))
+            case 3:
+                let tag = try attribute(try reader.bytesField(), &batch)
+                if !isKey(tag.key, "error") { batch.tags.append(tag) }
+            case 4: appendCount("otel.scope.dropped_attributes_count", try reader.varintField(), &batch)
+            default: try reader.skipField()
+            }
+        }
+        resource.tags.append(contentsOf: batch.tags[tagStart...])
+        batch.tags.removeSubrange(tagStart...)
     }
 
     private mutating func span(_ range: Range<Int>, _ batch: inout SpanBatch) throws(ProtobufError) {
         let mark = BatchMark(batch)
+        let dropped = outcome.dropped
         do throws(SpanFailure) {
             try readSpan(range, &batch)
             outcome.acceptedSpans += 1
@@ -151,8 +150,7 @@ struct OTLPTraceWalker {
             pendingCount = 0
             switch error {
             case .rejected(let reason):
-                // It may have been left half-way.
-                try OTLPDepthCheck.check(body, range, .span, depth: Depth.span)
+                outcome.dropped = dropped
                 outcome.reject(reason)
             case .malformed(let fault): throw fault
             }
@@ -164,20 +162,30 @@ struct OTLPTraceWalker {
         case malformed(ProtobufError)
     }
 
+    /// What a span says that its sender had dropped, and what is dropped here besides.
+    private struct DroppedCounts {
+        var attributes: UInt64 = 0
+        var events: UInt64 = 0
+        var links: UInt64 = 0
+    }
+
     private mutating func readSpan(_ range: Range<Int>, _ batch: inout SpanBatch) throws(SpanFailure) {
         var row = SpanRow(traceID: .none, id: .none)
         row.tagStart = UInt32(truncatingIfNeeded: batch.tags.count)
         row.annotationStart = UInt32(truncatingIfNeeded: batch.annotations.count)
         row.localEndpoint = resource.localEndpoint
-        guard resource.isTextValid else { throw .rejected(.invalidText) }
-        guard resource.tags.count <= rowsLeft else { throw .rejected(.tooManyAttributes) }
-        rowsLeft -= resource.tags.count
-        if !resource.tags.isEmpty { batch.tags.append(contentsOf: resource.tags) }
-        peer = PeerAttributes()
+        var attributesLeft = OTLPTraceDecoder.attributesPerSpanMax
+        let here = appendShared(&attributesLeft, &batch)
+        var linkCount = 0
+        peer.removeAll()
+        errorAttribute = .empty
         var rejection: OTLPSpanRejection?
         var startNanoseconds: UInt64 = 0
         var endNanoseconds: UInt64 = 0
         var status = 0..<0
+        // What the sender dropped; what is dropped here is counted in `outcome` as well.
+        var sent = DroppedCounts()
+        var dropped = DroppedCounts(attributes: UInt64(here))
         do throws(ProtobufError) {
             var reader = ProtobufReader(body, range)
             while try reader.next() {
@@ -198,45 +206,104 @@ struct OTLPTraceWalker {
                     } else {
                         rejection = rejection ?? .spanIDLength
                     }
+                case 3:
+                    let state = try reader.bytesField()
+                    if !state.isEmpty {
+                        let key = batch.append(text: "w3c.tracestate")
+                        let value = text.reference(to: state, &batch)
+                        batch.tags.append(TagRow(key: key, value: value))
+                    }
                 case 4:
                     let bytes = try reader.bytesField()
                     if bytes.count == 8 { row.parentID = SpanID(bigEndian(bytes.lowerBound)) } else if bytes.count > 0 {
                         rejection = rejection ?? .parentIDLength
                     }
                 case 5:
-                    if let name = reference(to: try reader.bytesField()) { row.name = lowercased(name, &batch) } else {
-                        rejection = rejection ?? .invalidText
-                    }
+                    let name = text.reference(to: try reader.bytesField(), &batch)
+                    row.name = ProtobufText.lowercased(name, &batch)
                 case 6: row.kind = Self.kind(try reader.varintField())
                 case 7: startNanoseconds = try reader.fixed64Field()
                 case 8: endNanoseconds = try reader.fixed64Field()
                 case 9:
-                    if let tag = try attribute(try reader.bytesField(), depth: Depth.spanAttribute, &batch) {
-                        notePeer(tag)
-                        if pendingCount == pending.count { takePending(&batch) }
-                        pending[pendingCount] = tag
-                        pendingCount &+= 1
-                    } else {
-                        rejection = rejection ?? .invalidText
+                    let range = try reader.bytesField()
+                    guard attributesLeft > 0 else {
+                        dropped.attributes += 1
+                        continue
                     }
-                case 11: if try !event(try reader.bytesField(), &batch) { rejection = rejection ?? .invalidText }
-                case 13 where reader.wireType == 2:
-                    // Links have no place in Zipkin's model.
-                    try OTLPDepthCheck.check(body, try reader.bytesField(), .link, depth: Depth.link)
+                    attributesLeft &-= 1
+                    let tag = try attribute(range, &batch)
+                    if tag.key.count == 5, isKey(tag.key, "error") {
+                        errorAttribute = tag.value
+                        continue
+                    }
+                    notePeer(tag)
+                    if pendingCount == pending.count { takePending(&batch) }
+                    pending[pendingCount] = tag
+                    pendingCount &+= 1
+                case 10: sent.attributes = try reader.varintField()
+                case 11:
+                    let range = try reader.bytesField()
+                    if batch.annotations.count &- Int(row.annotationStart) < OTLPTraceDecoder.eventsPerSpanMax {
+                        if try !OTLPPartText.appendEvent(body, range, text, &batch) { outcome.dropped.values += 1 }
+                    } else {
+                        dropped.events += 1
+                    }
+                case 12: sent.events = try reader.varintField()
+                case 13:
+                    let range = try reader.bytesField()
+                    if linkCount < OTLPTraceDecoder.linksPerSpanMax {
+                        if try !OTLPPartText.appendLink(body, range, number: linkCount, &batch) { outcome.dropped.values += 1 }
+                        linkCount += 1
+                    } else {
+                        dropped.links += 1
+                    }
+                case 14: sent.links = try reader.varintField()
                 case 15: status = try reader.bytesField()
                 default: try reader.skipField()
                 }
             }
             takePending(&batch)
-            if !status.isEmpty, try !self.status(status, &batch) { rejection = rejection ?? .invalidText }
+            if !status.isEmpty { try self.status(status, &batch) }
         } catch {
             throw .malformed(error)
         }
         if rejection == nil, row.traceID.isNone { rejection = .traceIDLength }
         if rejection == nil, row.id.isNone { rejection = .spanIDLength }
-        if batch.tags.count - Int(row.tagStart) > OTLPTraceDecoder.attributesPerSpanMax { rejection = .tooManyAttributes }
         if let rejection { throw .rejected(rejection) }
+        count(sent, dropped, &batch)
         finish(&row, startNanoseconds, endNanoseconds, &batch)
+    }
+
+    /// Appends the tags that the span shares with its neighbours, as far as there is room, and says how many there was none for.
+    private mutating func appendShared(_ attributesLeft: inout Int, _ batch: inout SpanBatch) -> Int {
+        let shared = resource.tags.count
+        let taken = min(shared, rowsLeft, attributesLeft)
+        if taken > 0 { batch.tags.append(contentsOf: resource.tags[..<taken]) }
+        rowsLeft -= taken
+        attributesLeft -= taken
+        return shared - taken
+    }
+
+    /// The specification's tags for what a span lacks, and what of it is our doing in the outcome.
+    private mutating func count(_ sent: DroppedCounts, _ dropped: DroppedCounts, _ batch: inout SpanBatch) {
+        if sent.attributes | dropped.attributes | sent.events | dropped.events | sent.links | dropped.links == 0 { return }
+        appendCount("otel.dropped_attributes_count", Self.sum(sent.attributes, dropped.attributes), &batch)
+        appendCount("otel.dropped_events_count", Self.sum(sent.events, dropped.events), &batch)
+        appendCount("otel.dropped_links_count", Self.sum(sent.links, dropped.links), &batch)
+        outcome.dropped.attributes += Int(clamping: dropped.attributes)
+        outcome.dropped.events += Int(clamping: dropped.events)
+        outcome.dropped.links += Int(clamping: dropped.links)
+    }
+
+    /// Counts are 32 bits wide on the wire; a hostile one has more.
+    private static func sum(_ sent: UInt64, _ dropped: UInt64) -> UInt64 { min(sent, UInt64(UInt32.max)) + dropped }
+
+    private mutating func appendCount(_ key: StaticString, _ value: UInt64, _ batch: inout SpanBatch) {
+        guard value > 0 else { return }
+        let key = append(ascii: key, &batch)
+        let offset = batch.text.count
+        batch.text.append(decimal: value)
+        batch.tags.append(TagRow(key: key, value: ProtobufText.reference(from: offset, batch)))
     }
 
     @inline(__always)
@@ -252,11 +319,12 @@ struct OTLPTraceWalker {
         row.timestamp = start / 1000
         // Below a microsecond is rounded up; an end before the start is unknown.
         if end >= start, start != 0 { row.duration = max((end - start) / 1000, 1) }
-        if row.kind == .client || row.kind == .producer { row.remoteEndpoint = remoteEndpoint(&batch) }
-        SpanRows.uniqueTags(from: Int(row.tagStart), &batch)
-        SpanRows.sortAnnotations(from: Int(row.annotationStart), &batch)
-        row.tagCount = UInt32(truncatingIfNeeded: batch.tags.count) &- row.tagStart
-        row.annotationCount = UInt32(truncatingIfNeeded: batch.annotations.count) &- row.annotationStart
+        if !peer.isEmpty, row.kind == .client || row.kind == .producer, var remote = peer.endpoint(batch) {
+            remote.serviceName = ProtobufText.lowercased(remote.serviceName, &batch)
+            row.remoteEndpoint = UInt32(truncatingIfNeeded: batch.endpoints.count)
+            batch.endpoints.append(remote)
+        }
+        SpanRows.finish(&row, &batch)
         batch.spans.append(row)
     }
 
@@ -275,11 +343,11 @@ struct OTLPTraceWalker {
         unsafe UInt64(bigEndian: body.base.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
     }
 
-    // MARK: Attributes, events, status
+    // MARK: Attributes and status
 
-    /// A key and its value as text; nil when a text in it is not UTF-8. `depth` is the attribute's own.
+    /// A key and its value as text.
     @inline(__always)
-    private mutating func attribute(_ range: Range<Int>, depth: Int, _ batch: inout SpanBatch) throws(ProtobufError) -> TagRow? {
+    private mutating func attribute(_ range: Range<Int>, _ batch: inout SpanBatch) throws(ProtobufError) -> TagRow {
         // Nearly every attribute is a short key and one short string: 0A length key 12 length 0A length text, and all of it ASCII.
         let count = range.count
         if count >= 6, count < 260 {
@@ -292,202 +360,83 @@ struct OTLPTraceWalker {
                 unsafe base.load(fromByteOffset: keyCount &+ 4, as: UInt8.self) == 0x0A,
                 Int(unsafe base.load(fromByteOffset: keyCount &+ 5, as: UInt8.self)) == valueCount, unsafe UTF8Text.isASCII(base, count)
             {
-                let start = bodyStart &+ range.lowerBound
+                let start = text.start &+ range.lowerBound
                 return TagRow(
                     key: TextRef(offset: UInt32(truncatingIfNeeded: start &+ 2), count: UInt32(truncatingIfNeeded: keyCount)),
                     value: TextRef(offset: UInt32(truncatingIfNeeded: start &+ keyCount &+ 6), count: UInt32(truncatingIfNeeded: valueCount)))
             }
         }
-        return try anyAttribute(range, depth: depth, &batch)
+        return try anyAttribute(range, &batch)
     }
 
-    private mutating func anyAttribute(_ range: Range<Int>, depth: Int, _ batch: inout SpanBatch) throws(ProtobufError) -> TagRow? {
-        var key: TextRef? = TextRef.empty
-        var value: TextRef? = TextRef.empty
+    private mutating func anyAttribute(_ range: Range<Int>, _ batch: inout SpanBatch) throws(ProtobufError) -> TagRow {
+        var key = TextRef.empty
+        var value = TextRef.empty
         var reader = ProtobufReader(body, range)
         while try reader.next() {
             switch reader.field {
-            case 1: key = reference(to: try reader.bytesField())
+            case 1: key = text.reference(to: try reader.bytesField(), &batch)
             case 2:
                 let offset = batch.text.count
-                let isValid = try OTLPValueText.append(tag: body, try reader.bytesField(), depth: depth + 1, to: &batch.text)
-                value = isValid ? reference(from: offset, batch) : nil
+                if try !OTLPValueText.append(tag: body, try reader.bytesField(), to: &batch.text) { outcome.dropped.values += 1 }
+                value = ProtobufText.reference(from: offset, batch)
             default: try reader.skipField()
             }
         }
-        guard let key, let value else { return nil }
         return TagRow(key: key, value: value)
     }
 
-    /// `name`, or `"name": {attributes}` when it has any, as the specification's mapping writes it. False for text that is not UTF-8.
-    private mutating func event(_ range: Range<Int>, _ batch: inout SpanBatch) throws(ProtobufError) -> Bool {
-        var nanoseconds: UInt64 = 0
-        var name = 0..<0
-        var hasAttributes = false
-        var reader = ProtobufReader(body, range)
-        while try reader.next() {
-            switch reader.field {
-            case 1: nanoseconds = try reader.fixed64Field()
-            case 2: name = try reader.bytesField()
-            case 3:
-                _ = try reader.bytesField()
-                hasAttributes = true
-            default: try reader.skipField()
-            }
-        }
-        guard unsafe UTF8Text.isValid(body.bytes(name)) else { return false }
-        let offset = batch.text.count
-        if hasAttributes {
-            try OTLPDepthCheck.check(body, range, .event, depth: Depth.event)
-            batch.text.append(UInt8(ascii: "\""))
-            unsafe batch.text.append(jsonEscaping: body.bytes(name))
-            batch.text.append(ascii: "\": {")
-            var isFirst = true
-            reader = ProtobufReader(body, range)
-            while try reader.next() {
-                guard reader.field == 3 else {
-                    try reader.skipField()
-                    continue
-                }
-                if !isFirst { batch.text.append(ascii: ",") }
-                isFirst = false
-                guard try OTLPValueText.appendMember(body, try reader.bytesField(), to: &batch.text) else { return false }
-            }
-            batch.text.append(UInt8(ascii: "}"))
-        } else {
-            unsafe batch.text.append(contentsOf: body.bytes(name))
-        }
-        batch.annotations.append(AnnotationRow(timestamp: nanoseconds / 1000, value: reference(from: offset, batch)))
-        return true
-    }
-
-    /// OK and ERROR become `otel.status_code`; ERROR also `error` with the description, empty without one.
-    private mutating func status(_ range: Range<Int>, _ batch: inout SpanBatch) throws(ProtobufError) -> Bool {
+    /// OK and ERROR become `otel.status_code`, with the description; ERROR also `error`, which is the description, empty without one.
+    private mutating func status(_ range: Range<Int>, _ batch: inout SpanBatch) throws(ProtobufError) {
         var code: UInt64 = 0
-        var message: TextRef? = TextRef.empty
+        var message = TextRef.empty
         var reader = ProtobufReader(body, range)
         while try reader.next() {
             switch reader.field {
-            case 2: message = reference(to: try reader.bytesField())
+            case 2: message = text.reference(to: try reader.bytesField(), &batch)
             case 3: code = try reader.varintField()
             default: try reader.skipField()
             }
         }
-        guard let message else { return false }
-        guard code == 1 || code == 2 else { return true }
-        let key = batch.append(text: "otel.status_code")
-        batch.tags.append(TagRow(key: key, value: batch.append(text: code == 1 ? "OK" : "ERROR")))
-        if code == 2 { batch.tags.append(TagRow(key: batch.append(text: "error"), value: message)) }
-        return true
+        guard code == 1 || code == 2 else { return }
+        let key = append(ascii: "otel.status_code", &batch)
+        let value = append(ascii: code == 1 ? "OK" : "ERROR", &batch)
+        batch.tags.append(TagRow(key: key, value: value))
+        if !message.isEmpty {
+            let key = append(ascii: "otel.status_description", &batch)
+            batch.tags.append(TagRow(key: key, value: message))
+        }
+        guard code == 2 else { return }
+        // An attribute that says more than that there was an error is better than no words at all.
+        if message.isEmpty, !["true", "false"].contains(batch.string(errorAttribute)) { message = errorAttribute }
+        let error = append(ascii: "error", &batch)
+        batch.tags.append(TagRow(key: error, value: message))
     }
-
-    // MARK: Endpoints
 
     @inline(__always)
     private mutating func notePeer(_ tag: TagRow) {
-        // All of them begin with `net`, `peer` or `server`.
-        guard tag.key.count >= 11 else { return }
-        switch unsafe body.base.load(fromByteOffset: Int(tag.key.offset) &- bodyStart, as: UInt8.self) {
-        case UInt8(ascii: "n"), UInt8(ascii: "p"), UInt8(ascii: "s"): notePeerKey(tag)
+        guard OTLPPeer.mayName(tag.key.count), let key = unsafe text.bytes(of: tag.key) else { return }
+        // All of them begin with `db`, `net`, `peer` or `server`.
+        switch unsafe key[0] {
+        case UInt8(ascii: "d"), UInt8(ascii: "n"), UInt8(ascii: "p"), UInt8(ascii: "s"): unsafe peer.note(key, tag.value)
         default: break
         }
     }
 
-    private mutating func notePeerKey(_ tag: TagRow) {
-        switch tag.key.count {
-        case 11: if isKey(tag.key, "server.port") { peer.serverPort = tag.value }
-        case 12:
-            if isKey(tag.key, "peer.service") {
-                peer.service = tag.value
-            } else if isKey(tag.key, "peer.address") {
-                if peer.networkPeerAddress.isEmpty { peer.networkPeerAddress = tag.value }
-            }
-        case 13:
-            if isKey(tag.key, "net.peer.name") {
-                if peer.serverAddress.isEmpty { peer.serverAddress = tag.value }
-            } else if isKey(tag.key, "net.peer.port") {
-                if peer.networkPeerPort.isEmpty { peer.networkPeerPort = tag.value }
-            }
-        case 11...20:
-            if isKey(tag.key, "server.address") {
-                peer.serverAddress = tag.value
-            } else if isKey(tag.key, "network.peer.address") {
-                peer.networkPeerAddress = tag.value
-            } else if isKey(tag.key, "network.peer.port") {
-                peer.networkPeerPort = tag.value
-            } else if isKey(tag.key, "net.sock.peer.addr"), peer.networkPeerAddress.isEmpty {
-                peer.networkPeerAddress = tag.value
-            }
-        default: if isKey(tag.key, "net.peer.ip"), peer.networkPeerAddress.isEmpty { peer.networkPeerAddress = tag.value }
-        }
-    }
-
-    /// The peer's name (`peer.service`, else `server.address` when that is a name) and its address and port.
-    private mutating func remoteEndpoint(_ batch: inout SpanBatch) -> UInt32 {
-        var row = EndpointRow()
-        if !peer.service.isEmpty { row.serviceName = lowercased(peer.service, &batch) }
-        for candidate in [peer.networkPeerAddress, peer.serverAddress] where !candidate.isEmpty {
-            let parsed = unsafe batch.text.withUnsafeBufferPointer {
-                unsafe AddressText.parse(
-                    UnsafeBufferPointer(rebasing: $0[Int(candidate.offset)..<Int(candidate.offset) + Int(candidate.count)]))
-            }
-            switch parsed {
-            case .ipv4(let address) where !row.hasIPv4 && !row.hasIPv6:
-                row.ipv4 = address
-                row.hasIPv4 = true
-            case .ipv6(let high, let low) where !row.hasIPv4 && !row.hasIPv6:
-                row.ipv6High = high
-                row.ipv6Low = low
-                row.hasIPv6 = true
-            case nil where row.serviceName.isEmpty: row.serviceName = lowercased(candidate, &batch)
-            default: break
-            }
-        }
-        if row.serviceName.isEmpty, !row.hasIPv4, !row.hasIPv6 { return EndpointRow.absent }
-        for candidate in [peer.serverPort, peer.networkPeerPort] where row.port == 0 {
-            row.port = UInt16(batch.string(candidate)) ?? 0
-        }
-        batch.endpoints.append(row)
-        return UInt32(truncatingIfNeeded: batch.endpoints.count - 1)
-    }
-
     // MARK: Text
 
-    /// A text of the body, where it lies in the arena; nil when it is not UTF-8.
-    @inline(__always)
-    private mutating func reference(to range: Range<Int>) -> TextRef? {
-        let bytes = unsafe body.bytes(range)
-        guard unsafe UTF8Text.isValid(bytes) else { return nil }
-        return TextRef(offset: UInt32(truncatingIfNeeded: bodyStart &+ range.lowerBound), count: UInt32(truncatingIfNeeded: range.count))
-    }
-
-    private mutating func reference(from offset: Int, _ batch: SpanBatch) -> TextRef {
-        TextRef(offset: UInt32(truncatingIfNeeded: offset), count: UInt32(truncatingIfNeeded: batch.text.count - offset))
-    }
-
-    /// The text itself when it has no capital letters, else a lower-cased copy.
-    private mutating func lowercased(_ text: TextRef, _ batch: inout SpanBatch) -> TextRef {
-        let range = Int(text.offset)..<Int(text.offset) + Int(text.count)
-        let isASCII = unsafe batch.text.withUnsafeBytes { arena -> Bool? in
-            let bytes = unsafe UnsafeRawBufferPointer(rebasing: arena[range])
-            guard let base = bytes.baseAddress else { return nil }
-            guard unsafe UTF8Text.isASCII(base, bytes.count) else { return false }
-            return unsafe UTF8Text.hasCapitals(ascii: bytes) ? true : nil
-        }
-        guard let isASCII else { return text }
+    private mutating func append(ascii text: StaticString, _ batch: inout SpanBatch) -> TextRef {
         let offset = batch.text.count
-        batch.text.append(contentsOf: Array(batch.text[range]))
-        TextCase.lowercase(reference(from: offset, batch), isASCII: isASCII, &batch.text)
-        return reference(from: offset, batch)
+        batch.text.append(ascii: text)
+        return ProtobufText.reference(from: offset, batch)
     }
 
-    /// Whether the key of an attribute, which lies in the body, is `literal`.
+    /// Whether the key of an attribute is `literal`.
     @inline(__always)
     private mutating func isKey(_ key: TextRef, _ literal: StaticString) -> Bool {
-        guard Int(key.count) == literal.utf8CodeUnitCount else { return false }
-        let base = unsafe body.base + (Int(key.offset) &- bodyStart)
-        for index in 0..<Int(key.count) {
-            if unsafe base.load(fromByteOffset: index, as: UInt8.self) != literal.utf8Start[index] { return false }
+        guard Int(key.count) == literal.utf8CodeUnitCount, let bytes = unsafe text.bytes(of: key) else { return false }
+        for index in 0..<bytes.count {
+            if unsafe bytes[index] != literal.utf8Start[index] { return false }
         }
         return true
     }

@@ -4,12 +4,16 @@ struct ProtobufError: Error, BitwiseCopyable {
     var offset: Int
 }
 
-/// Walks the fields of one protobuf message in place (protobuf encoding: tag, wire types 0, 1, 2, 5; groups refused).
+/// Walks the fields of one protobuf message in place (protobuf encoding: tag, wire types 0, 1, 2, 5; groups are skipped, as fields that
+/// nobody knows).
 ///
 /// A nested message is another reader over a part of the same bytes, so nothing is copied and every length is held against its
 /// parent's end. The bytes must outlive the reader: its users live inside one `withUnsafeBytes`.
 @safe
 struct ProtobufReader {
+    /// Groups inside one another, protobuf's own bound.
+    static let groupDepthMax = 100
+
     let base: UnsafeRawPointer
     var at: Int
     let end: Int
@@ -106,12 +110,45 @@ struct ProtobufReader {
         case 5:
             guard end - at >= 4 else { throw error(.truncated) }
             at += 4
-        default: throw error(.groupNotSupported)
+        case 3: try skipGroup()
+        default: throw error(.unknownWireType)
+        }
+    }
+
+    /// Skips a group whose start has been taken, to the end of the same number.
+    @inline(never)
+    private mutating func skipGroup() throws(ProtobufError) {
+        var numbers = [field]
+        while let number = numbers.last {
+            guard try next() else { throw error(.truncated) }
+            switch wireType {
+            case 3:
+                guard numbers.count < Self.groupDepthMax else { throw error(.tooDeep) }
+                numbers.append(field)
+            case 4:
+                guard field == number else { throw error(.unknownWireType) }
+                numbers.removeLast()
+            default: try skipField()
+            }
         }
     }
 
     @inline(__always)
     func bytes(_ range: Range<Int>) -> UnsafeRawBufferPointer {
         unsafe UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count)
+    }
+
+    @inline(__always)
+    func byte(_ offset: Int) -> UInt8 { unsafe base.load(fromByteOffset: offset, as: UInt8.self) }
+
+    /// The number in the last sixteen bytes of `range`, the most significant first.
+    func bigEndian(_ range: Range<Int>) -> (high: UInt64, low: UInt64) {
+        var high: UInt64 = 0
+        var low: UInt64 = 0
+        for offset in range.suffix(16) {
+            high = high << 8 | low >> 56
+            low = low << 8 | UInt64(byte(offset))
+        }
+        return (high, low)
     }
 }

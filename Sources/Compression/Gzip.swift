@@ -1,12 +1,5 @@
 internal import CZlib
 
-/// Why content could not be decoded.
-public enum GzipError: Error, Sendable, Equatable {
-    case malformed
-    /// Larger than allowed once decoded; nothing of it was kept.
-    case tooLarge
-}
-
 /// Decodes gzip and zlib content (`Content-Encoding: gzip`, `deflate`), bounded in what it may grow to, and encodes gzip.
 public enum Gzip {
     /// zlib's cheapest. What we send are lines that repeat one another and shrink to a fiftieth already; level 6 takes twice the time to make
@@ -39,7 +32,7 @@ public enum Gzip {
 
     /// Appends the decoded bytes to `output`. Several members in a row are one body (RFC 1952 2.2). An error leaves `output` as it was.
     @unsafe
-    public static func decode(_ input: UnsafeRawBufferPointer, into output: inout [UInt8], bytesMax: Int) throws(GzipError) {
+    public static func decode(_ input: UnsafeRawBufferPointer, into output: inout [UInt8], bytesMax: Int) throws(CompressionError) {
         var stream = unsafe z_stream()
         // 15 bits of window, plus 32: gzip or zlib by the header.
         guard unsafe inflateInit2_(&stream, 15 + 32, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK else { throw .malformed }
@@ -51,7 +44,7 @@ public enum Gzip {
         // Bytes decoded so far stand in front of `filled`; cleared room behind it is used by the next step and the next member, so that a
         // body of many small members is not cleared over and over.
         var filled = start
-        var failure: GzipError? = .malformed
+        var failure: CompressionError? = .malformed
         var piece = min(max(input.count &* 4, 4096), 1 << 20)
         while true {
             if filled == output.count {

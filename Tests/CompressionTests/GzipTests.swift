@@ -1,5 +1,5 @@
 import CZlib
-import HTTP
+import Compression
 import Primitives
 import Testing
 
@@ -24,11 +24,11 @@ import Testing
         return Array(output[..<count])
     }
 
-    static func decode(_ bytes: [UInt8], bytesMax: Int = 1 << 20, after prefix: [UInt8] = []) -> Result<[UInt8], GzipError> {
+    static func decode(_ bytes: [UInt8], bytesMax: Int = 1 << 20, after prefix: [UInt8] = []) -> Result<[UInt8], CompressionError> {
         var output = prefix
-        var failure: GzipError?
+        var failure: CompressionError?
         unsafe bytes.withUnsafeBytes { buffer in
-            do throws(GzipError) { try unsafe Gzip.decode(buffer, into: &output, bytesMax: bytesMax) } catch { failure = error }
+            do throws(CompressionError) { try unsafe Gzip.decode(buffer, into: &output, bytesMax: bytesMax) } catch { failure = error }
         }
         guard let failure else { return .success(output) }
         // What does not decode leaves nothing behind.

@@ -46,5 +46,7 @@ struct StoreState {
     var flushesDone = 0
     /// Microseconds since 1970; batches are refused before, tried after.
     var diskRetryAt: UInt64 = 0
+    /// Something was deleted, and its pages have not been looked at since.
+    var mayGiveBack = false
     var statistics = StoreStatistics()
 }

@@ -94,13 +94,21 @@ public final class LandingPage: Sendable {
         if let problem = now.problem {
             page.append(text: "<span class=\"bad\">store</span> ")
             page.append(escaped: problem, countMax: 1000)
-        } else {
+        } else if now.damage.isEmpty {
             page.append(text: "<span class=\"good\">● store is well</span>")
+        } else {
+            page.append(text: "<span class=\"bad\">store has lost something</span>")
         }
         page.append(
             text: " <span class=\"soft\">· \(PageText.count(now.spansStored)) spans, \(PageText.count(now.journalSpans)) of them still in the journal"
                 + " · \(PageText.count(now.segments)) \(now.segments == 1 ? "segment" : "segments") of \(PageText.bytes(now.segmentBytes))"
-                + " · \(PageText.bytes(now.fileBytes)) on disk</span></section>\n")
+                + " · \(PageText.bytes(now.fileBytes)) on disk</span>")
+        for damage in now.damage {
+            page.append(text: "<p class=\"bad\">")
+            page.append(escaped: damage, countMax: 1000)
+            page.append(text: "</p>")
+        }
+        page.append(text: "</section>\n")
     }
 
     private func appendServices(_ names: [String], to page: inout [UInt8]) {

@@ -29,7 +29,10 @@ extension TraceStore {
         answer.read(head: snapshot.head)
         var parts: [SegmentPart] = []
         for segment in snapshot.segments {
-            guard let hashes = try traceHashes(segment, reader) else { return false }
+            guard let hashes = try traceHashes(segment, reader) else {
+                if isGone(segment) { return false }
+                continue
+            }
             var part = SegmentPart(segment: segment, hashes: hashes, isCovered: answer.sums.covers(segment))
             if part.isCovered {
                 switch try header(segment, reader) {
@@ -82,7 +85,7 @@ extension TraceStore {
         }
         let nodes = SegmentNodes(header, &answer.services)
         let places = indexes.map { part.hashes.place($0) }.sorted()
-        guard let ids = try traceIDs(part.segment, places, reader) else { return false }
+        guard let ids = try traceIDs(part.segment, places, reader) else { return !isGone(part.segment) }
         var services = answer.services
         var traces: [UInt64: LinkedTrace] = [:]
         var order: [UInt64] = []
@@ -103,8 +106,7 @@ extension TraceStore {
                     traces[id.low, default: LinkedTrace()].append(node, high: id.high, timestamp: timestamp, isRoot: node.parentID == 0)
                 }
             }
-            guard let sound else { return false }
-            if !sound, case .gone = noteDamage(part.segment) as Found<Void> { return false }
+            if sound != true, isGone(part.segment) { return false }
             // Entries of one low half are neighbours, but may lie in two blocks: the last stays for the next.
             guard part.segment.layout == SegmentLayout.current, order.count > 1 else { continue }
             answer.services = services

@@ -87,7 +87,7 @@ public struct StoreDamage: Sendable, Equatable, CustomStringConvertible {
         func damage(in path: String) -> StoreDamage? {
             guard count > 0 else { return nil }
             return StoreDamage(
-                kind: .journalRow, what: "\(count) rows of acknowledged spans in \(path) are damaged; they are now in its table damaged",
+                kind: .journalRow, what: "\(count) \(count == 1 ? "row" : "rows") of acknowledged spans in \(path) could not be read and went to its table damaged",
                 spans: spans > 0 ? spans : nil, earliest: earliest, latest: latest,
                 command: "sqlite3 '\(path)' 'SELECT number, found, hex(row) FROM damaged'")
         }

@@ -28,8 +28,8 @@ struct StoreState {
     }
 
     var snapshot = StoreSnapshot()
-    /// Odd while merged segments take the place, and the number, of others: between commit and publication a number's rows are not those of
-    /// the segment in the snapshot, and a reader would take them for other traces'.
+    /// Odd while segments are deleted, or merged ones take the place, and the number, of others: between commit and publication a number's rows
+    /// are not those of the segment in the snapshot, and a reader would take them for damaged or for other traces'.
     var rewrites = 0
     var queue: [Submission] = []
     var queueBytes = 0

@@ -176,11 +176,7 @@ extension TraceStore {
                 scan(opened, openedCold, compiled, plan, numbers, segment, base, &places)
                 return true
             }
-            guard let outcome else { return nil }
-            if !outcome {
-                let damage: Found<Void> = noteDamage(segment)
-                if case .gone = damage { return nil }
-            }
+            if outcome != true, isGone(segment) { return nil }
         }
         let range = compiled.query.timestampRange
         var candidates: [TraceCandidate] = []
@@ -194,7 +190,7 @@ extension TraceStore {
         // A search for ten traces does not need the ids of eight thousand; exact tests seldom reject, so take a few times the limit first.
         candidates.sort { $0.timestamp > $1.timestamp }
         let ids = try traceIDs(segment, candidates.map { Int($0.id.low) }, reader)
-        guard let ids else { return nil }
+        guard let ids else { return isGone(segment) ? nil : [] }
         return zip(candidates, ids).map { TraceCandidate(id: $1, timestamp: $0.timestamp) }
     }
 
@@ -202,7 +198,8 @@ extension TraceStore {
     private func splitCandidates(_ segment: Segment, _ reader: ReadConnection) throws(StoreError) -> [TraceCandidate]? {
         guard let index = segment.index, !segment.splitHashes.isEmpty else { return [] }
         let places = segment.splitHashes.flatMap { index.places(of: $0) }
-        return try traceIDs(segment, places, reader)?.map { TraceCandidate(id: $0, timestamp: UInt64.max) }
+        guard let ids = try traceIDs(segment, places, reader) else { return isGone(segment) ? nil : [] }
+        return ids.map { TraceCandidate(id: $0, timestamp: UInt64.max) }
     }
 
     func traceIDs(_ segment: Segment, _ places: [Int], _ reader: ReadConnection) throws(StoreError) -> [TraceID]? {

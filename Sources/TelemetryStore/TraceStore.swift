@@ -362,6 +362,9 @@ public final class TraceStore: Sendable {
         let numbers = Set(gone.map(\.number))
         let state = state
         _ = onWriter { writer throws(StoreError) in
+            // Rows that are gone before the snapshot says so are not damage.
+            state.withLock { $0.rewrites &+= 1 }
+            defer { state.notify { $0.rewrites &+= 1 } }
             try writer.delete(gone)
             state.notify { state in
                 state.snapshot.segments.removeAll { numbers.contains($0.number) }

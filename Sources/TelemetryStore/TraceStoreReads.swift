@@ -66,7 +66,7 @@ extension TraceStore {
     /// Nil when the segment is gone; counts and returns an empty optional inside when it is damaged.
     func header(_ segment: Segment, _ reader: ReadConnection) throws(StoreError) -> Found<SegmentHeader> {
         if let known = headers.find(segment) { return .found(known) }
-        guard let bytes = try reader.header(segment.number) else { return .gone }
+        guard let bytes = try reader.header(segment.number) else { return noteDamage(segment) }
         guard let header = SegmentHeader(bytes, reader.zstd) else { return noteDamage(segment) }
         headers.insert(header, segment)
         return .found(header)
@@ -76,6 +76,12 @@ extension TraceStore {
         case found(Value)
         case gone
         case damaged
+    }
+
+    /// Whether rows that are missing or damaged are so because the segment was replaced meanwhile; else that is damage, and noted.
+    func isGone(_ segment: Segment) -> Bool {
+        if case .gone = noteDamage(segment) as Found<Void> { return true }
+        return false
     }
 
     func noteDamage<Value>(_ segment: Segment) -> Found<Value> {
@@ -99,7 +105,10 @@ extension TraceStore {
     func assemble(_ id: TraceID, _ snapshot: StoreSnapshot, _ reader: ReadConnection) throws(StoreError) -> SpanBatch? {
         var result = SpanBatch()
         for segment in snapshot.segments {
-            guard let index = try traceHashes(segment, reader) else { return nil }
+            guard let index = try traceHashes(segment, reader) else {
+                if isGone(segment) { return nil }
+                continue
+            }
             for place in index.places(of: id.hash) {
                 guard try collect(id, place, segment, reader, &result) else { return nil }
             }
@@ -147,12 +156,7 @@ extension TraceStore {
             decoder.decode(opened.rows(ofTrace: entry), base: opened.traceBases[entry], traceID: own, into: &spans)
             return true
         }
-        guard let decoded else { return false }
-        if !decoded {
-            let outcome: Found<Void> = noteDamage(segment)
-            if case .gone = outcome { return false }
-            return true
-        }
+        guard decoded == true else { return !isGone(segment) }
         result.append(contentsOf: spans)
         return true
     }

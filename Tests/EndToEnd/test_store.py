@@ -214,7 +214,7 @@ def test_damaged_journal_rows_are_told_and_kept(start, tmp_path):
         file.execute("UPDATE journal SET row = ? WHERE number = ?", (row[:-1] + bytes([row[-1] ^ 1]), number))
     file.close()
     skein = start()
-    text = damage(skein, "1 rows of acknowledged spans")
+    text = damage(skein, "1 row of acknowledged spans")
     assert "2 spans, from " in text
     assert skein.samples("skein_store_quarantined_total", kind="journal_row") == 1
     assert http_get(skein.ports["zipkin"], "/api/v2/trace/b")[0] == 200

@@ -434,7 +434,11 @@ import Testing
     }
 
     /// Random damage to a segment's bytes is noticed, counted and skipped; other segments still answer.
-    @Test func damagedSegmentIsSkippedAndNamed() throws {
+    @Test(arguments: [
+        "UPDATE segment SET header = zeroblob(100) WHERE number = 1", "DELETE FROM block WHERE id = 1 << 20",
+        "UPDATE block SET cold = zeroblob(100) WHERE id = 1 << 20", "DELETE FROM block WHERE id = (2 << 20) - 2",
+    ])
+    func damagedSegmentIsSkippedAndNamed(damage: String) throws {
         let directory = TemporaryDirectory()
         var store = try TraceStore.open(configuration(directory))
         try store.append(makeBatch([span(1)]))
@@ -444,13 +448,20 @@ import Testing
         store.close()
         do {
             let connection = try SQLiteConnection(path: directory.path + "/skein.db", access: .readWrite)
-            try connection.execute("UPDATE segment SET header = zeroblob(100) WHERE number = 1")
+            try connection.execute(damage)
         }
         store = try TraceStore.open(configuration(directory))
         #expect(try store.trace(TraceID(high: 0, low: 1)).spans.isEmpty)
         #expect(try store.trace(TraceID(high: 0, low: 2)).spans.count == 1)
         #expect(store.statistics().corruptSegments == 1)
         #expect(store.statistics().corruptSegmentNumbers == [1])
+        let text = store.statistics().damage.first?.description ?? ""
+        #expect(text.contains("segment 1 of \(directory.path)/skein.db is damaged") && text.contains("1 spans, from 2023-11-14T22:13:20Z"), "\(text)")
+        var all = TraceQuery(endTimestamp: 1_700_000_001_000)
+        all.lookback = 1_000_000
+        #expect(try store.search(all).map { $0.spans[0].traceID.low } == [2])
+        #expect(try store.dependencies(endTimestamp: 1_700_000_001_000, lookback: 1_000_000).isEmpty)
+        #expect(store.statistics().corruptSegments == 1)
         store.close()
     }
 

@@ -62,7 +62,10 @@ final class Segment: Sendable {
     func isSplit(_ hash: UInt32) -> Bool { !splitHashes.isEmpty && !TraceHashes.find(hash, in: splitHashes).isEmpty }
 
     /// Whether the n-th trace entry may have parts elsewhere; unknown is yes.
-    func isSplit(place: Int) -> Bool { index.map { isSplit($0.hash(ofPlace: place)) } ?? true }
+    func isSplit(place: Int) -> Bool {
+        guard let index else { return true }
+        return !splitHashes.isEmpty && isSplit(index.hash(ofPlace: place))
+    }
 }
 
 /// The rules by which segments were written. Files keep segments of earlier rules until retention takes them or a merge rewrites them.

@@ -283,6 +283,7 @@ extension TraceStore {
         ranks.fill(0, count: plan.watched.count)
         let wantsDuration = compiled.required & CompiledQuery.durationBit != 0
         let required = compiled.required
+        let hasSplits = segment.index != nil && !segment.splitHashes.isEmpty
         var row = 0
         for trace in 0..<block.entry.traceCount {
             var bits: UInt32 = 0
@@ -309,7 +310,7 @@ extension TraceStore {
                 row += 1
             }
             let place = firstPlace + trace
-            guard bits & required == required || (segment.index != nil && segment.isSplit(place: place)) else { continue }
+            guard bits & required == required || (hasSplits && segment.isSplit(place: place)) else { continue }
             // Times are looked at only for traces that may match.
             var time = TraceTime()
             let base = block.traceBases[trace]

@@ -31,7 +31,7 @@ final class MeshNode {
     private var controller: ConfigurationController
     private var history = CaptureHistory()
     private var exporters: SpanExporters
-    private let store: TraceStore?
+    private let store: StoreHolder?
     private let pool: QueryPool
     private let pump: RecordPump
     private let receivers: Receivers?
@@ -40,6 +40,9 @@ final class MeshNode {
     private let metrics: MetricsExposition
     private var servers: [ServiceServer] = []
     private var saidDiskFull = false
+    /// Why the store is not open, as it was said last.
+    private var saidNotOpen: String?
+    private var saidDamage: Set<String> = []
     private var refusedDiskFull: UInt64 = 0
     /// Host names without an answer and the reason that was said last.
     private var unresolved: [String: String] = [:]
@@ -112,6 +115,8 @@ final class MeshNode {
         guard proxy.hasAdopted(first.routing.generation, withinMilliseconds: Self.adoptionMilliseconds) else {
             throw StartError(status: SkeinProcess.systemError, lines: ["a worker thread did not start serving within \(Self.adoptionMilliseconds / 1000) s"])
         }
+        // What the store lost is said before the first request.
+        watchStore()
         shared.setReadiness(.ready)
     }
 
@@ -133,13 +138,14 @@ final class MeshNode {
         }
     }
 
-    private static func openStore(_ options: RuntimeOptions) throws -> TraceStore {
+    private static func openStore(_ options: RuntimeOptions) throws -> StoreHolder {
         var configuration = StoreConfiguration(directory: options.dataDirectory)
         configuration.retentionAgeSeconds = options.retentionSeconds
         configuration.retentionBytes = options.retentionBytes
         configuration.autocompleteKeys = options.autocompleteKeys
+        configuration.strictTraceID = options.strictTraceID
         do throws(StoreError) {
-            return try TraceStore.open(configuration)
+            return try StoreHolder(configuration, isRequired: options.requiresStore, now: SystemClock.monotonicNow().nanoseconds)
         } catch {
             throw StartError(status: SkeinProcess.systemError, lines: [error.description])
         }
@@ -157,9 +163,10 @@ final class MeshNode {
             var zipkin = ZipkinOptions(version: version)
             zipkin.autocompleteKeys = options.autocompleteKeys
             zipkin.lookbackDefault = options.queryLookbackMilliseconds
+            zipkin.notEnforced = { shared.configuration.unenforced }
             let api = ZipkinAPI(store: queries, pool: pool, options: zipkin)
             let hints = Self.hints(options)
-            let page = LandingPage(store: queries, pool: pool, version: version, hints: { hints })
+            let page = LandingPage(store: queries, pool: pool, version: version, hints: { hints }, notEnforced: { shared.configuration.unenforced })
             let router = EndpointRouter(
                 help: "spans are taken by POST /api/v2/spans and /v1/traces, traces are at /api/v2/traces, a page is at /",
                 [
@@ -340,9 +347,22 @@ final class MeshNode {
         }
     }
 
-    /// Says when the store begins and ceases to refuse spans.
+    /// Opens the store when its disk is well again, says when it begins and ceases to refuse spans, and what of it cannot be read.
     func watchStore() {
-        guard let statistics = store?.statistics() else { return }
+        guard let holder = store else { return }
+        holder.retry(now: SystemClock.monotonicNow().nanoseconds)
+        guard let opened = holder.store else {
+            let problem = holder.problem
+            if let problem, problem != saidNotOpen { log.error("\(problem); until then spans are refused with 503; the proxy goes on") }
+            saidNotOpen = problem
+            return
+        }
+        if saidNotOpen != nil {
+            saidNotOpen = nil
+            log.info("the trace store in \(options.dataDirectory) is open: spans are taken")
+        }
+        let statistics = opened.statistics()
+        for damage in statistics.damage where saidDamage.insert(damage.description).inserted { log.error("trace store: \(damage)") }
         // A disk that is full for large batches and not for small ones is full: what was refused since the last look counts as well.
         let isFull = statistics.isDiskFull || statistics.spansRefusedDiskFull > refusedDiskFull
         refusedDiskFull = statistics.spansRefusedDiskFull

@@ -1,4 +1,3 @@
-internal import Foundation
 internal import Glibc
 public import Primitives
 
@@ -26,8 +25,7 @@ public struct PortHolder: Sendable, Equatable {
     public static func of(_ endpoint: SocketEndpoint) -> [PortHolder] {
         var holders: [PortHolder] = []
         for path in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
-            guard let table = try? String(contentsOfFile: path, encoding: .utf8) else { continue }
-            for row in parse(table, port: endpoint.port) where row.isWildcard || row.address == hexadecimal(endpoint) {
+            for row in parse(ProcessFiles.text(path), port: endpoint.port) where row.isWildcard || row.address == hexadecimal(endpoint) {
                 let process = processID(ofSocket: row.inode)
                 let holder = PortHolder(userID: row.userID, processID: process, command: process.map(command) ?? "")
                 if !holders.contains(holder) { holders.append(holder) }
@@ -60,8 +58,7 @@ public struct PortHolder: Sendable, Equatable {
     /// Users that listen on a port, whatever the address.
     public static func users(ofPort port: UInt16) -> Set<UInt32> {
         ["/proc/self/net/tcp", "/proc/self/net/tcp6"].reduce(into: []) { users, path in
-            guard let table = try? String(contentsOfFile: path, encoding: .utf8) else { return }
-            users.formUnion(parse(table, port: port).map(\.userID))
+            users.formUnion(parse(ProcessFiles.text(path), port: port).map(\.userID))
         }
     }
 
@@ -80,22 +77,58 @@ public struct PortHolder: Sendable, Equatable {
 
     private static func processID(ofSocket inode: UInt64) -> Int32? {
         let wanted = "socket:[\(inode)]"
-        let processes = ((try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []).compactMap { Int32($0) }
-        for process in processes.prefix(processesMax) {
+        return ProcessFiles.names(in: "/proc").compactMap { Int32($0) }.prefix(processesMax).first { process in
             let folder = "/proc/\(process)/fd"
-            for name in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-            where (try? FileManager.default.destinationOfSymbolicLink(atPath: "\(folder)/\(name)")) == wanted {
-                return process
-            }
+            return ProcessFiles.names(in: folder).contains { ProcessFiles.target(of: "\(folder)/\($0)") == wanted }
         }
-        return nil
     }
 
     private static func command(_ process: Int32) -> String {
-        let bytes = FileManager.default.contents(atPath: "/proc/\(process)/cmdline") ?? Data()
-        let words = bytes.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
+        let words = ProcessFiles.text("/proc/\(process)/cmdline").split(separator: "\0")
         let text = words.joined(separator: " ")
         let shown = text.unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7F ? " " : Character($0) }
         return String(shown.prefix(commandMax)) + (text.count > commandMax ? "…" : "")
+    }
+}
+
+/// Small files of proc(5); what cannot be read is empty.
+private enum ProcessFiles {
+    /// Bytes read of one file.
+    static let bytesMax = 16 << 20
+
+    static func text(_ path: String) -> String {
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return "" }
+        defer { close(descriptor) }
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 65_536)
+        while bytes.count < bytesMax {
+            let count = unsafe chunk.withUnsafeMutableBytes { unsafe read(descriptor, $0.baseAddress, $0.count) }
+            guard count > 0 else { break }
+            bytes += chunk[..<count]
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    static func names(in path: String) -> [String] {
+        guard let directory = unsafe opendir(path) else { return [] }
+        defer { unsafe closedir(directory) }
+        var names: [String] = []
+        while let entry = unsafe readdir(directory) {
+            let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+                unsafe pointer.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
+            }
+            names.append(name)
+        }
+        return names
+    }
+
+    static func target(of link: String) -> String {
+        var buffer = [UInt8](repeating: 0, count: 256)
+        let count = unsafe buffer.withUnsafeMutableBytes { bytes -> Int in
+            guard let start = bytes.baseAddress else { return 0 }
+            return unsafe readlink(link, start.assumingMemoryBound(to: CChar.self), bytes.count)
+        }
+        return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : ""
     }
 }

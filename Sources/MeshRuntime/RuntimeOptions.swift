@@ -13,6 +13,10 @@ public struct RuntimeOptions: Sendable {
     public var namespace = "default"
     /// Directory of the store; created when missing.
     public var dataDirectory = "skein-data"
+    /// True: a store that cannot be opened ends the start; else the proxy runs without and opening is tried again.
+    public var requiresStore = false
+    /// False: trace ids with equal low halves name one trace.
+    public var strictTraceID = true
     /// False: spans go to exporters only; nothing is received or queried.
     public var hasStore = true
     /// Where relative access-log paths start; nil = the working directory.
@@ -35,7 +39,7 @@ public struct RuntimeOptions: Sendable {
     public var drainSeconds: UInt64 = 30
     /// Spans older than this are deleted, seconds.
     public var retentionSeconds: UInt64 = 7 * 86_400
-    /// The store's file is kept below this, bytes.
+    /// The store's files are kept below this, bytes.
     public var retentionBytes: UInt64 = 10 << 30
     /// Tag keys offered for completion in query pages.
     public var autocompleteKeys: [String] = []

@@ -4,11 +4,16 @@ internal import TelemetryStore
 
 /// The embedded store as receivers and queries see it. Any thread.
 final class StoreAdapter: SpanSink, TraceQuerying {
-    let store: TraceStore
+    private let holder: StoreHolder
 
-    init(_ store: TraceStore) { self.store = store }
+    init(_ holder: StoreHolder) { self.holder = holder }
 
     func submit(_ batch: consuming SpanBatch, completion: @escaping @Sendable (Result<Void, SpanRejection>) -> Void) {
+        guard let store = holder.store else {
+            holder.noteRefused(batch.spans.count)
+            completion(.failure(.unavailable(reason: holder.problem ?? StoreError.closed.description)))
+            return
+        }
         store.submit(batch) { result in
             switch result {
             case .success: completion(.success(()))
@@ -18,11 +23,11 @@ final class StoreAdapter: SpanSink, TraceQuerying {
         }
     }
 
-    func services() throws -> [String] { try calling { () throws(StoreError) in try store.services() } }
-    func spanNames(service: String) throws -> [String] { try calling { () throws(StoreError) in try store.spanNames(service: service) } }
-    func remoteServices(service: String) throws -> [String] { try calling { () throws(StoreError) in try store.remoteServices(service: service) } }
-    func trace(_ id: TraceID) throws -> SpanBatch { try calling { () throws(StoreError) in try store.trace(id) } }
-    func traces(_ ids: [TraceID]) throws -> [SpanBatch] { try calling { () throws(StoreError) in try store.traces(ids) } }
+    func services() throws -> [String] { try calling { store throws(StoreError) in try store.services() } }
+    func spanNames(service: String) throws -> [String] { try calling { store throws(StoreError) in try store.spanNames(service: service) } }
+    func remoteServices(service: String) throws -> [String] { try calling { store throws(StoreError) in try store.remoteServices(service: service) } }
+    func trace(_ id: TraceID) throws -> SpanBatch { try calling { store throws(StoreError) in try store.trace(id) } }
+    func traces(_ ids: [TraceID]) throws -> [SpanBatch] { try calling { store throws(StoreError) in try store.traces(ids) } }
 
     func search(_ query: ZipkinQuery) throws -> [SpanBatch] {
         var own = TraceQuery(endTimestamp: query.endTimestamp)
@@ -39,24 +44,31 @@ final class StoreAdapter: SpanSink, TraceQuerying {
         own.durationMax = query.durationMax
         own.lookback = query.lookback
         own.limit = query.limit
-        return try calling { () throws(StoreError) in try store.search(own) }
+        return try calling { store throws(StoreError) in try store.search(own) }
     }
 
     func dependencies(endTimestamp: UInt64, lookback: UInt64) throws -> [ServiceLink] {
-        try calling { () throws(StoreError) in try store.dependencies(endTimestamp: endTimestamp, lookback: lookback) }.map {
+        try calling { store throws(StoreError) in try store.dependencies(endTimestamp: endTimestamp, lookback: lookback) }.map {
             ServiceLink(parent: $0.parent, child: $0.child, callCount: $0.callCount, errorCount: $0.errorCount)
         }
     }
 
-    func autocompleteValues(key: String) throws -> [String] { try calling { () throws(StoreError) in try store.autocompleteValues(key) } }
+    func autocompleteValues(key: String) throws -> [String] { try calling { store throws(StoreError) in try store.autocompleteValues(key) } }
 
     func health() -> StoreHealth {
-        let statistics = store.statistics()
         var health = StoreHealth()
+        guard let store = holder.store else {
+            health.problem = holder.problem
+            health.spansRefused = ["not_open": holder.spansRefused]
+            return health
+        }
+        let statistics = store.statistics()
+        health.damage = statistics.damage.map(\.description)
         health.problem = statistics.isDiskFull ? "the disk of the data directory is full or failing" : nil
         health.spansAccepted = statistics.spansAccepted
         health.spansRefused = [
             "overloaded": statistics.spansRefusedOverloaded, "disk_full": statistics.spansRefusedDiskFull, "closed": statistics.spansRefusedClosed,
+            "not_open": holder.spansRefused,
         ]
         health.spansExpired = statistics.spansExpired
         health.spansStored = statistics.spansStored
@@ -78,9 +90,10 @@ final class StoreAdapter: SpanSink, TraceQuerying {
     }
 
     /// What can be tried again is 503 to the client; anything else is an error of ours.
-    private func calling<T>(_ body: () throws(StoreError) -> T) throws -> T {
+    private func calling<T>(_ body: (TraceStore) throws(StoreError) -> T) throws -> T {
+        guard let store = holder.store else { throw QueryFailure.unavailable(reason: holder.problem ?? StoreError.closed.description) }
         do throws(StoreError) {
-            return try body()
+            return try body(store)
         } catch {
             if error.isRetryable || error == .closed { throw QueryFailure.unavailable(reason: error.description) }
             throw error

@@ -73,8 +73,10 @@ public struct ServiceLink: Sendable, Hashable {
 public struct StoreHealth: Sendable, Equatable {
     /// Why ingest or queries fail at the moment; nil = all is well.
     public var problem: String?
+    /// What was stored and cannot be read any more, where it is now and how to look at it, a text for each.
+    public var damage: [String] = []
     public var spansAccepted: UInt64 = 0
-    /// Spans refused, by reason: `overloaded`, `disk_full`, `closed`.
+    /// Spans refused, by reason: `overloaded`, `disk_full`, `closed`, `not_open`.
     public var spansRefused: [String: UInt64] = [:]
     public var spansExpired: UInt64 = 0
     /// Spans readable now, in journal and segments.

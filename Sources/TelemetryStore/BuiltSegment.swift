@@ -14,6 +14,9 @@ struct BuiltSegment: Sendable {
     var spanCount = 0
     var timestampMin: UInt64 = 0
     var timestampMax: UInt64 = 0
+    /// See `RetentionClock`.
+    var newest: UInt64 = 0
+    var arrival: UInt64 = 0
     /// Sort-key prefixes of the traces, as `traceHashes` has them.
     var hashes: [UInt32] = []
 

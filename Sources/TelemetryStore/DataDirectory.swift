@@ -25,11 +25,10 @@ final class DataDirectory: Sendable {
         }
         let text = Array("\(getpid())\n".utf8)
         let written = unsafe ftruncate(fd, 0) == 0 ? text.withUnsafeBytes { unsafe pwrite(fd, $0.baseAddress, $0.count, 0) } : -1
-        guard written == text.count else {
+        // A full disk must not keep the store from opening; only the holder's name is lost.
+        guard written == text.count || written >= 0 || errno == ENOSPC || errno == EDQUOT else {
             let number = errno
             _ = Glibc.close(fd)
-            // A full disk must not keep the store from opening; only the holder's name is lost.
-            if number == ENOSPC { lockFD = Monitor(unsafe open(path + "/skein.lock", O_RDWR | O_CLOEXEC)); return }
             throw .directory(path: path, errorNumber: number)
         }
         lockFD = Monitor(fd)
@@ -53,12 +52,35 @@ final class DataDirectory: Sendable {
         return Int32(String(decoding: bytes[..<count].prefix { $0 >= 48 && $0 <= 57 }, as: UTF8.self))
     }
 
-    /// Renames the database and its logs out of the way.
-    func quarantine(now: UInt64) -> Bool {
+    /// The smallest page of SQLite's. What is smaller was cut, and SQLite would take an empty file for a new one.
+    static let databaseBytesMin: UInt64 = 512
+
+    /// Why the database cannot be what was written, seen from its size alone; nil = it may be, or there is none.
+    var stub: String? {
+        guard DataDirectory.exists(databasePath) else {
+            return DataDirectory.fileBytes(databasePath + "-wal") == 0 ? nil : "\(databasePath) is missing, and only its log is there"
+        }
+        let bytes = DataDirectory.fileBytes(databasePath)
+        return bytes < Self.databaseBytesMin ? "\(databasePath) has \(bytes) bytes, which is no database" : nil
+    }
+
+    /// Renames the database and its logs out of the way; returns its new path, or nil when nothing could be moved.
+    func quarantine(now: UInt64) -> String? {
         let name = "\(databasePath).corrupt-\(now)"
         var moved = false
         for suffix in ["", "-wal", "-shm"] where unsafe rename(databasePath + suffix, name + suffix) == 0 { moved = true }
-        return moved
+        return moved ? name : nil
+    }
+
+    /// Deletes a database that opening has made and never filled, so that it is not taken for damage later.
+    func removeUnfilled() {
+        guard DataDirectory.fileBytes(databasePath) == 0 else { return }
+        for suffix in ["", "-wal", "-shm"] { _ = unsafe unlink(databasePath + suffix) }
+    }
+
+    static func exists(_ path: String) -> Bool {
+        var status = stat()
+        return unsafe stat(path, &status) == 0
     }
 
     static func fileBytes(_ path: String) -> UInt64 {

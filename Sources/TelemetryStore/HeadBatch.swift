@@ -178,9 +178,38 @@ final class HeadBatch: Sendable {
     func contains(_ traceID: TraceID) -> Bool { traceIDs.contains(traceID) }
 
     /// Appends every span of `traceID` to `batch`.
-    func collect(_ traceID: TraceID, into batch: inout SpanBatch) {
-        for index in 0..<traceIDs.count where traceIDs[index].low == traceID.low && traceIDs[index] == traceID {
+    func collect(_ traceID: TraceID, _ groups: TraceGrouping, into batch: inout SpanBatch) {
+        for index in 0..<traceIDs.count where traceIDs[index].low == traceID.low && (!groups.isStrict || traceIDs[index] == traceID) {
             decode(index, into: &batch)
+        }
+    }
+
+    /// Calls `body` with each span as the linker needs it.
+    func nodes(_ services: inout ServiceNumbers, _ body: (TraceID, DependencyLinker.Node, UInt64) -> Void) {
+        let errorKey = strings.find(Array("error".utf8)).map { UInt32($0) + PayloadKey.firstString }
+        let known = shapes.map { shape in
+            DependencyLinker.Node(
+                id: 0, parentID: 0, kind: shape.kind, isShared: shape.flags & SpanFlags.shared.rawValue != 0,
+                hasError: shape.payloads.contains { $0.key == errorKey },
+                localService: Int(services.number(strings.string(Int(shape.localService) - 1))),
+                remoteService: Int(services.number(strings.string(Int(shape.remoteService) - 1))))
+        }
+        unsafe bytes.withUnsafeBytes { all in
+            for index in 0..<spanCount {
+                var reader = unsafe ByteReader(all, at: spansStart + Int(spanStarts[index]))
+                let span = JournalSpan(&reader, previousTrace: traceIDs[index], baseTimestamp: baseTimestamp)
+                guard span.shape < shapes.count else { continue }
+                var node = known[span.shape]
+                node.id = span.id
+                node.parentID = span.parent == span.id ? 0 : span.parent
+                // The endpoint's parts are a span's first payloads.
+                for payload in shapes[span.shape].payloads {
+                    guard payload.key < PayloadKey.firstString else { break }
+                    let value = JournalValue(&reader, kind: payload.kind)
+                    node.local.set(payload.key, value.a, value.b)
+                }
+                body(span.traceID, node, span.timestamp)
+            }
         }
     }
 

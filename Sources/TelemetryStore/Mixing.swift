@@ -56,11 +56,23 @@ enum Mixing {
 }
 
 extension TraceID {
-    /// A bijection of `low` for a given `high`; segments sort traces by it.
+    /// A bijection of `low`; segments sort traces by it. The high half has no part in it, because some systems send a trace's spans with and
+    /// without it.
     @inline(__always)
-    var sortKey: UInt64 { Mixing.fold(low &+ high &* Mixing.odd) }
+    var sortKey: UInt64 { Mixing.fold(low) }
+
+    /// The sort key's high half.
+    @inline(__always)
+    var hash: UInt32 { UInt32(truncatingIfNeeded: sortKey >> 32) }
 
     init(sortKey: UInt64, high: UInt64) {
-        self.init(high: high, low: Mixing.unfold(sortKey) &- high &* Mixing.odd)
+        self.init(high: high, low: Mixing.unfold(sortKey))
+    }
+
+    /// The sort key of segments of the first layout: a bijection of `low` for a given `high`.
+    var firstSortKey: UInt64 { Mixing.fold(low &+ high &* Mixing.odd) }
+
+    init(firstSortKey: UInt64, high: UInt64) {
+        self.init(high: high, low: Mixing.unfold(firstSortKey) &- high &* Mixing.odd)
     }
 }

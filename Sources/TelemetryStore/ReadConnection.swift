@@ -35,9 +35,9 @@ final class ReadConnection: @unchecked Sendable {
         return headerStatement.blob(0)
     }
 
-    func hashes(_ segment: Int64) throws(StoreError) -> [UInt32]? {
-        try unsafe withBlock(segment, StoreSchema.tracesBlock) { hot, _ in
-            (0..<hot.count / 4).map { UInt32(littleEndian: unsafe hot.loadUnaligned(fromByteOffset: $0 * 4, as: UInt32.self)) }
+    func hashes(_ segment: Segment) throws(StoreError) -> TraceHashes? {
+        try unsafe withBlock(segment.number, StoreSchema.tracesBlock) { hot, cold in
+            unsafe TraceHashes(hot: hot, cold: cold, layout: segment.layout)
         }
     }
 }

@@ -1,3 +1,5 @@
+import TelemetryModel
+
 /// What is kept in memory of a stored segment. Immutable.
 final class Segment: Sendable {
     let number: Int64
@@ -5,11 +7,16 @@ final class Segment: Sendable {
     /// Microseconds; 0 when no span has a timestamp.
     let timestampMin: UInt64
     let timestampMax: UInt64
+    /// What its age is counted from, microseconds: see `RetentionClock`.
+    let newest: UInt64
+    let arrival: UInt64
     let byteCount: Int
     let blockCount: Int
-    /// High halves of the traces' sort keys, ascending; nil when `hashBytesMax` was used up and they are read when asked for.
-    let hashes: [UInt32]?
-    /// Hashes that recent earlier segments have too: traces whose spans came apart. Ascending.
+    /// Which rules its traces are in order by and its links were made by: see `SegmentLayout`.
+    let layout: Int64
+    /// Nil when `hashBytesMax` was used up and it is read when asked for.
+    let index: TraceHashes?
+    /// Hashes that recent earlier segments have too, or this one twice: traces whose spans came apart. Ascending.
     let splitHashes: [UInt32]
 
     /// All segments' hashes together take no more memory than this; at eight spans a trace enough for 100 million spans.
@@ -17,56 +24,58 @@ final class Segment: Sendable {
     /// How many segments back a trace's earlier spans are looked for. A search sees a trace whose parts are further apart as parts.
     static let splitDistance = 8
 
-    init(
-        number: Int64, spanCount: Int, timestampMin: UInt64, timestampMax: UInt64, byteCount: Int, blockCount: Int, hashes: [UInt32]?,
-        recent: ArraySlice<Segment>
-    ) {
-        self.number = number
-        self.spanCount = spanCount
-        self.timestampMin = timestampMin
-        self.timestampMax = timestampMax
-        self.byteCount = byteCount
-        self.blockCount = blockCount
-        self.hashes = hashes
+    /// A segment's row but for what is in its blobs.
+    struct Facts {
+        var number: Int64
+        var spanCount: Int
+        var timestampMin: UInt64
+        var timestampMax: UInt64
+        var newest: UInt64
+        var arrival: UInt64
+        var byteCount: Int
+        var blockCount: Int
+        var layout: Int64 = SegmentLayout.current
+    }
+
+    init(_ facts: Facts, index: TraceHashes?, recent: ArraySlice<Segment>) {
+        number = facts.number
+        spanCount = facts.spanCount
+        timestampMin = facts.timestampMin
+        timestampMax = facts.timestampMax
+        newest = facts.newest
+        arrival = facts.arrival
+        byteCount = facts.byteCount
+        blockCount = facts.blockCount
+        layout = facts.layout
+        self.index = index
         var split: Set<UInt32> = []
-        for other in recent.suffix(Segment.splitDistance) {
-            guard let mine = hashes, let theirs = other.hashes else { continue }
-            var left = 0
-            var right = 0
-            // Which of two random hashes is less cannot be guessed, so neither step is a branch; equal ones are rare.
-            unsafe mine.withUnsafeBufferPointer { mine in
-                unsafe theirs.withUnsafeBufferPointer { theirs in
-                    while left < mine.count, right < theirs.count {
-                        let one = unsafe mine[left]
-                        let other = unsafe theirs[right]
-                        if one == other { split.insert(one) }
-                        left &+= one <= other ? 1 : 0
-                        right &+= other <= one ? 1 : 0
-                    }
-                }
+        if let mine = index {
+            for at in mine.sorted.indices.dropFirst() where mine.sorted[at] == mine.sorted[at - 1] { split.insert(mine.sorted[at]) }
+            for other in recent.suffix(Segment.splitDistance) {
+                guard let theirs = other.index else { continue }
+                TraceHashes.common(mine.sorted, theirs.sorted) { split.insert($0) }
             }
         }
         splitHashes = split.sorted()
     }
 
-    /// Indexes of the trace entries whose hash is `hash`.
-    static func find(_ hash: UInt32, in hashes: [UInt32]) -> Range<Int> {
-        // The hashes are uniform, so the first guess is close; doubling steps from it bound the binary search.
-        guard !hashes.isEmpty else { return 0..<0 }
-        var low = Int((UInt64(hash) * UInt64(hashes.count)) >> 32)
-        var high = low
-        var step = 32
-        while low > 0, hashes[low] >= hash { low = max(0, low - step); step *= 2 }
-        step = 32
-        while high < hashes.count, hashes[high] <= hash { high = min(hashes.count, high + step); step *= 2 }
-        while low < high {
-            let middle = (low + high) / 2
-            if hashes[middle] < hash { low = middle + 1 } else { high = middle }
-        }
-        var end = low
-        while end < hashes.count, hashes[end] == hash { end += 1 }
-        return low..<end
-    }
+    func isSplit(_ hash: UInt32) -> Bool { !splitHashes.isEmpty && !TraceHashes.find(hash, in: splitHashes).isEmpty }
 
-    func isSplit(_ hash: UInt32) -> Bool { !splitHashes.isEmpty && !Segment.find(hash, in: splitHashes).isEmpty }
+    /// Whether the n-th trace entry may have parts elsewhere; unknown is yes.
+    func isSplit(place: Int) -> Bool {
+        guard let index else { return true }
+        return !splitHashes.isEmpty && isSplit(index.hash(ofPlace: place))
+    }
+}
+
+/// The rules by which segments were written. Files keep segments of earlier rules until retention takes them or a merge rewrites them.
+enum SegmentLayout {
+    /// Traces in order of a hash of the whole id; links of unmerged spans.
+    static let first: Int64 = 1
+    /// Traces in order of a hash of the id's low half, so that both halves of a trace with mixed ids are neighbours; links of merged trees.
+    static let current: Int64 = 2
+
+    static func traceID(sortKey: UInt64, high: UInt64, layout: Int64) -> TraceID {
+        layout == first ? TraceID(firstSortKey: sortKey, high: high) : TraceID(sortKey: sortKey, high: high)
+    }
 }

@@ -109,7 +109,10 @@ struct SegmentBlockCold {
         }
     }
 
-    init?(header: SegmentHeader, block: Int, cold: UnsafeRawBufferPointer, _ zstd: ZstdCodec, checksChecksum: Bool = true) {
+    /// Without `texts`, only what has a fixed width can be read, and nothing is unpacked.
+    init?(
+        header: SegmentHeader, block: Int, cold: UnsafeRawBufferPointer, _ zstd: ZstdCodec, checksChecksum: Bool = true, texts wantsTexts: Bool = true
+    ) {
         guard block < header.blocks.count, cold.count >= 8 else { return nil }
         spanCount = header.blocks[block].spanCount
         unsafe base = cold.baseAddress
@@ -128,6 +131,10 @@ struct SegmentBlockCold {
             let count = reader.count(bytesEach: size)
             fixed[Int(column)] = (reader.position, count)
             reader.skip(count * size)
+        }
+        guard wantsTexts else {
+            guard !reader.failed else { return nil }
+            return
         }
         for _ in 0..<reader.count(bytesEach: 3) {
             let column = reader.varint()

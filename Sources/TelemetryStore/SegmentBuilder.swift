@@ -44,7 +44,13 @@ struct SegmentBuilder: ~Copyable {
     // Reused per trace.
     private var traceSpans = RawBuffer<JournalSpan>(capacity: 64)
     private var tracePlaces = RawBuffer<Place>(capacity: 64)
+
+    // Of all entries with one low half of a trace id, which are one trace to the linker.
     private var nodes: [DependencyLinker.Node] = []
+    private var nodePlaces = RawBuffer<Place>(capacity: 64)
+    private var nodeShapes = RawBuffer<Int32>(capacity: 64)
+    private var nodeTime = TraceTime()
+    private var clock = RetentionClock(arrival: 0)
 
     init(blockSpansMax: Int, autocompleteKeys: [String]) {
         self.blockSpansMax = min(max(blockSpansMax, 16), SegmentLimits.blockSpansMax)
@@ -54,8 +60,10 @@ struct SegmentBuilder: ~Copyable {
     /// Traces are gathered from all over the batches: the first lines of a run are asked for this many runs ahead.
     private static let prefetchDistance = 4
 
-    mutating func build(_ batches: [HeadBatch]) -> BuiltSegment {
+    /// `arrival`: when the last of the batches was received, microseconds since 1970.
+    mutating func build(_ batches: [HeadBatch], arrival: UInt64) -> BuiltSegment {
         reset(batches)
+        clock = RetentionClock(arrival: arrival)
         // `inputs` points into the batches' arrays, which are native, immutable and kept alive to the end of this call.
         defer { withExtendedLifetime(batches) {} }
         var result = BuiltSegment()
@@ -72,9 +80,12 @@ struct SegmentBuilder: ~Copyable {
             var end = start + 1
             while end < runs.count, runs[end].sortKey == runs[start].sortKey, runs[end].high == runs[start].high { end += 1 }
             append(trace: runs[start..<end], batches, &result, &tracesHigh, &tracesRest)
+            if end == runs.count || runs[end].sortKey != runs[start].sortKey { linkTrace() }
             start = end
         }
         finishBlock(&result)
+        result.newest = clock.newest
+        result.arrival = arrival
         result.traceHashes = tracesHigh.array()
         result.traceRests = tracesRest.array()
         // Plain rows are not in the filter, so a segment that has some has none, and is always looked at.
@@ -101,6 +112,10 @@ struct SegmentBuilder: ~Copyable {
         plainNames.removeAll()
         directory.removeAll()
         block.removeAll()
+        nodes.removeAll(keepingCapacity: true)
+        nodePlaces.removeAll()
+        nodeShapes.removeAll()
+        nodeTime = TraceTime()
         inputs.removeAll(keepingCapacity: true)
         var strings = 0
         var shapes = 0
@@ -168,7 +183,6 @@ struct SegmentBuilder: ~Copyable {
             indexByID.reserveCapacity(count)
             for index in 0..<count where indexByID[traceSpans[index].id] == nil { indexByID[traceSpans[index].id] = index }
         }
-        nodes.removeAll(keepingCapacity: true)
         for index in 0..<count {
             let span = traceSpans[index]
             block.spanIDs.append(span.id)
@@ -178,6 +192,7 @@ struct SegmentBuilder: ~Copyable {
             if span.timestamp != 0 {
                 block.timestampMin = min(block.timestampMin, span.timestamp)
                 block.timestampMax = max(block.timestampMax, span.timestamp)
+                clock.note(span.timestamp)
             }
             appendParent(span, index, count, indexByID)
             let place = tracePlaces[index]
@@ -193,17 +208,51 @@ struct SegmentBuilder: ~Copyable {
             nodes.append(DependencyLinker.Node(
                 id: span.id, parentID: span.parent, kind: known.kind, isShared: known.flags & SpanFlags.shared.rawValue != 0,
                 hasError: known.hasError, localService: Int(known.localService), remoteService: Int(known.remoteService)))
+            nodePlaces.append(place)
+            nodeShapes.append(Int32(shape))
+            nodeTime.note(span.timestamp, isRoot: span.parent == 0 || span.parent == span.id)
         }
         block.spanCount += count
         result.spanCount += count
-        let bucket = base / SegmentLimits.linkBucketMicroseconds
-        // Moved out and back, so that the closure may use the rest of `self`.
+    }
+
+    /// Counts the calls of the trace in `nodes` and forgets it. Plain rows have no part in it: links of a segment that has some are made when
+    /// they are asked for.
+    private mutating func linkTrace() {
+        // Moved out and back, so that the closures may use the rest of `self`.
         var linker = DependencyLinker()
         swap(&linker, &self.linker)
-        linker.link(nodes) { parent, child, isError in
+        let isMerging = linker.needsMerging(nodes)
+        if isMerging { for row in nodes.indices { setEndpoint(row) } }
+        let bucket = nodeTime.timestamp / SegmentLimits.linkBucketMicroseconds
+        linker.link(nodes, isMerging: isMerging, precedes: { precedes($0, $1) }) { parent, child, isError in
             links.add(bucket: bucket, parent: UInt32(parent), child: UInt32(child), isError: isError)
         }
         swap(&linker, &self.linker)
+        nodes.removeAll(keepingCapacity: true)
+        nodePlaces.removeAll()
+        nodeShapes.removeAll()
+        nodeTime = TraceTime()
+    }
+
+    private func precedes(_ one: Int, _ other: Int) -> Bool {
+        unsafe tables.strings.withText(one - 1) { left in
+            unsafe tables.strings.withText(other - 1) { right in unsafe left.lexicographicallyPrecedes(right) }
+        }
+    }
+
+    /// Reads the parts of a node's local endpoint beside its service: they are a span's first payloads.
+    private mutating func setEndpoint(_ row: Int) {
+        let shape = tables.shapeInfos[Int(nodeShapes[row])]
+        let place = nodePlaces[row]
+        var reader = unsafe ByteReader(inputs[Int(place.batch)].bytes, at: Int(place.position))
+        for index in 0..<shape.payloadCount {
+            let payload = tables.payloads[shape.payloadStart &+ index]
+            let key = tables.columnKeys[payload.column] >> 4
+            guard key < PayloadKey.firstString else { return }
+            let value = JournalValue(&reader, kind: payload.kind)
+            nodes[row].local.set(key, value.a, value.b)
+        }
     }
 
     /// 0 = none, 1 = not in this entry (its id is in the list beside), n + 2 = the entry's n-th span.

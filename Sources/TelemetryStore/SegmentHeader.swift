@@ -143,6 +143,9 @@ final class SegmentHeader: Sendable {
         unsafe String(decoding: reader.bytes(reader.count()), as: UTF8.self)
     }
 
+    /// Whether `links` are the calls of all its traces: spans kept as plain rows have no part in them, and a full table leaves some out.
+    var hasAllLinks: Bool { plainNames.isEmpty && links.count < SegmentLimits.linksMax }
+
     /// Index of the block that holds the segment's n-th trace entry, and the entry's place in it.
     func place(ofTrace number: Int) -> (block: Int, entry: Int)? {
         var rest = number

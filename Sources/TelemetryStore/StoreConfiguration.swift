@@ -1,10 +1,13 @@
+internal import Glibc
+
 /// Where a store lives and how much it may hold. Every bound of the store that a user can set is here.
 public struct StoreConfiguration: Sendable {
     /// The data directory; created (0700) when missing. The store owns `skein.db*` and `skein.lock` in it.
     public var directory: String
-    /// Spans older than this are forgotten, counted from the newest span of their segment. Seconds; 0 = no limit.
+    /// Spans older than this are forgotten, counted from the newest span of their segment whose clock can be right. Seconds; 0 = no limit.
     public var retentionAgeSeconds: UInt64 = 7 * 86_400
-    /// Oldest segments are deleted while all segments together are larger than this. Bytes; 0 = no limit.
+    /// Oldest segments are deleted while database and log together are larger than this. Bytes; 0 = no limit, and `StoreBudget.bytesMin` is
+    /// the least that is kept to.
     public var retentionBytes: UInt64 = 16 << 30
     /// Batches accepted and not yet committed; more are refused with `.overloaded`.
     public var queueBatchesMax = 1024
@@ -23,6 +26,8 @@ public struct StoreConfiguration: Sendable {
     public var durableAgainstPowerLoss = false
     /// Spans per block; small values are for tests. 16...8192.
     public var blockSpansMax = 4096
+    /// False: ids whose low 64 bits are equal name one trace (Zipkin's STRICT_TRACE_ID=false).
+    public var strictTraceID = true
     /// Tag keys offered by `autocompleteKeys`; values of other keys are not listed.
     public var autocompleteKeys: [String] = []
     /// Files larger than this many pages fail with SQLITE_FULL; 0 = SQLite's own limit. For tests and for hard quotas.
@@ -57,7 +62,7 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
         case .newerSchema(let path, let found, let known):
             "\(path) has schema version \(found), this program knows up to \(known): use the newer program, or move the file away"
         case .directory(let path, let number):
-            "cannot use data directory \(path) (errno \(number)): it must be a directory this user can write"
+            "cannot use data directory \(path): \(unsafe String(cString: strerror(number))); it must be a directory this user can write"
         case .overloaded: "the span queue is full: retry later"
         case .diskFull: "the disk of the data directory is full or failing: free some space; ingest resumes by itself"
         case .closed: "the trace store is closed"
@@ -101,9 +106,16 @@ public struct StoreStatistics: Sendable, Equatable {
     public var corruptSegments: UInt64 = 0
     /// Numbers of the damaged segments, the first `corruptSegmentNamesMax` of them.
     public var corruptSegmentNumbers: [Int64] = []
+    /// What cannot be read, the first `damageMax`; the counters above have all.
+    public var damage: [StoreDamage] = []
     public var isDiskFull = false
 
     public static let corruptSegmentNamesMax = 16
+    public static let damageMax = 16
+
+    mutating func note(_ new: StoreDamage) {
+        if damage.count < Self.damageMax { damage.append(new) }
+    }
 
     public init() {}
 }

@@ -1,6 +1,6 @@
 /// The tables, and how older files become current ones.
 enum StoreSchema {
-    static let version: Int64 = 1
+    static let version: Int64 = 2
     /// A row is hundreds of kilobytes: larger pages mean fewer writes to the log, at half a page lost per row. New files only.
     static let pageSize = 16_384
     /// Blocks of a segment lie at `segment << blockBits`; the highest numbers are the segment's trace index and filter.
@@ -22,14 +22,28 @@ enum StoreSchema {
         "CREATE TABLE block (id INTEGER PRIMARY KEY, hot BLOB NOT NULL, cold BLOB NOT NULL)",
     ]
 
+    /// Version 2: how a segment is laid out, what its age is counted from, and a place for journal rows that cannot be read. Segments that
+    /// are there already stay as they are (`SegmentLayout.first`).
+    private static func second(now: UInt64) -> [String] {
+        let latest = now &+ RetentionClock.aheadMicrosecondsMax
+        return [
+            "ALTER TABLE segment ADD COLUMN layout INTEGER NOT NULL DEFAULT 1",
+            "ALTER TABLE segment ADD COLUMN newest INTEGER NOT NULL DEFAULT 0",
+            "ALTER TABLE segment ADD COLUMN arrival INTEGER NOT NULL DEFAULT 0",
+            "UPDATE segment SET arrival = \(now), newest = CASE WHEN timestamp_max BETWEEN 0 AND \(latest) THEN timestamp_max ELSE 0 END",
+            "CREATE TABLE damaged (number INTEGER PRIMARY KEY, found INTEGER NOT NULL, row BLOB NOT NULL)",
+        ]
+    }
+
     /// Brings the file to `version` in one transaction; refuses newer files.
-    static func migrate(_ connection: borrowing SQLiteConnection) throws(StoreError) {
+    static func migrate(_ connection: borrowing SQLiteConnection, now: UInt64 = WallClock.nowMicroseconds()) throws(StoreError) {
         let found = try connection.integer("PRAGMA user_version")
         guard found <= version else { throw .newerSchema(path: connection.path, found: found, known: version) }
         guard found < version else { return }
         try connection.execute("BEGIN IMMEDIATE")
         do throws(StoreError) {
-            for statement in first { try connection.execute(statement) }
+            if found < 1 { for statement in first { try connection.execute(statement) } }
+            for statement in second(now: now) { try connection.execute(statement) }
             try connection.execute("PRAGMA user_version = \(version)")
             try connection.execute("COMMIT")
         } catch {

@@ -28,8 +28,8 @@ struct StoreState {
     }
 
     var snapshot = StoreSnapshot()
-    /// Odd while merged segments take the place, and the number, of others: between commit and publication a number's rows are not those of
-    /// the segment in the snapshot, and a reader would take them for other traces'.
+    /// Odd while segments are deleted, or merged ones take the place, and the number, of others: between commit and publication a number's rows
+    /// are not those of the segment in the snapshot, and a reader would take them for damaged or for other traces'.
     var rewrites = 0
     var queue: [Submission] = []
     var queueBytes = 0
@@ -46,5 +46,7 @@ struct StoreState {
     var flushesDone = 0
     /// Microseconds since 1970; batches are refused before, tried after.
     var diskRetryAt: UInt64 = 0
+    /// Something was deleted, and its pages have not been looked at since.
+    var mayGiveBack = false
     var statistics = StoreStatistics()
 }

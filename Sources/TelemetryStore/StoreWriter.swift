@@ -13,24 +13,31 @@ final class StoreWriter: @unchecked Sendable {
     private let deleteBlocks: SQLiteStatement
     private(set) var nextJournalNumber: Int64 = 1
     private(set) var nextSegmentNumber: Int64 = 1
+    private let databasePath: String
     private let walPath: String
+    private let budget: StoreBudget
     /// Bytes written to the log since it was last empty, about.
     private var walBytes = 0
 
-    /// The log is moved into the file when about this much is in it: large enough that a journal page is rewritten several times in
-    /// the log before it is copied once. The log is then overwritten from its start, which costs less than growing it again.
-    static let walBytesMax = 24 << 20
-    /// Long readers keep a log from being started over; at this size the next idle moment cuts it.
-    static let walFileBytesMax: UInt64 = 96 << 20
+    /// Long readers keep a log from being started over; at this many times its bound the next idle moment cuts it. Else it is overwritten from
+    /// its start, which costs less than growing it again.
+    private static let logOverrunMax: UInt64 = 4
+    /// Damaged rows kept for people to look at.
+    private static let damagedRowsMax = 256
     private static let commitOverheadBytes = 3 * StoreSchema.pageSize
 
-    init(connection: consuming SQLiteConnection, databasePath: String) throws(StoreError) {
+    init(connection: consuming SQLiteConnection, databasePath: String, budget: StoreBudget) throws(StoreError) {
         self.connection = connection
+        self.databasePath = databasePath
+        self.budget = budget
         walPath = databasePath + "-wal"
         insertJournal = try self.connection.prepare("INSERT INTO journal (number, row) VALUES (?1, ?2)")
         deleteJournal = try self.connection.prepare("DELETE FROM journal WHERE number <= ?1")
         insertSegment = try self.connection.prepare(
-            "INSERT INTO segment (number, spans, timestamp_min, timestamp_max, bytes, blocks, header) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")
+            """
+            INSERT INTO segment (number, spans, timestamp_min, timestamp_max, bytes, blocks, layout, newest, arrival, header) \
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+            """)
         deleteSegment = try self.connection.prepare("DELETE FROM segment WHERE number = ?1")
         insertBlock = try self.connection.prepare("INSERT INTO block (id, hot, cold) VALUES (?1, ?2, ?3)")
         deleteBlocks = try self.connection.prepare("DELETE FROM block WHERE id >= ?1 AND id < ?2")
@@ -40,11 +47,12 @@ final class StoreWriter: @unchecked Sendable {
     struct Contents {
         var head: [StoreSnapshot.Row] = []
         var segments: [Segment] = []
-        var corruptRows: UInt64 = 0
+        var damagedRows = StoreDamage.Rows()
     }
 
     func load() throws(StoreError) -> Contents {
         var contents = Contents()
+        var damaged: [Int64] = []
         let rows = try connection.prepare("SELECT number, row FROM journal ORDER BY number")
         while try rows.step() {
             let number = rows.int64(0)
@@ -52,30 +60,49 @@ final class StoreWriter: @unchecked Sendable {
             if let batch = HeadBatch(row: rows.blob(1)) {
                 contents.head.append(StoreSnapshot.Row(number: number, batch: batch, arrival: WallClock.nowMicroseconds()))
             } else {
-                contents.corruptRows += 1
+                contents.damagedRows.note(rows.blob(1))
+                damaged.append(number)
             }
         }
-        let hashes = try connection.prepare("SELECT hot FROM block WHERE id = ?1")
-        let segments = try connection.prepare("SELECT number, spans, timestamp_min, timestamp_max, bytes, blocks FROM segment ORDER BY number")
+        if !damaged.isEmpty { try setAside(damaged) }
+        let hashes = try connection.prepare("SELECT hot, cold FROM block WHERE id = ?1")
+        let segments = try connection.prepare(
+            "SELECT number, spans, timestamp_min, timestamp_max, bytes, blocks, layout, newest, arrival FROM segment ORDER BY number")
         var hashBytes = 0
         while try segments.step() {
             let number = segments.int64(0)
             nextSegmentNumber = max(nextSegmentNumber, number &+ 1)
             try hashes.bind(number << StoreSchema.blockBits | StoreSchema.tracesBlock, at: 1)
-            var known: [UInt32]?
+            let layout = segments.int64(6)
+            var known: TraceHashes?
             if try hashes.step(), hashBytes < Segment.hashBytesMax {
-                known = unsafe hashes.withBlob(0) { blob in
-                    (0..<blob.count / 4).map { UInt32(littleEndian: unsafe blob.loadUnaligned(fromByteOffset: $0 * 4, as: UInt32.self)) }
-                }
-                hashBytes += (known?.count ?? 0) * 4
+                let index = unsafe TraceHashes(hot: hashes.rawBlob(0), cold: { unsafe hashes.rawBlob(1) }, layout: layout)
+                hashBytes += index.memoryBytes
+                known = index
             }
             hashes.reset()
-            contents.segments.append(Segment(
+            let facts = Segment.Facts(
                 number: number, spanCount: Int(segments.int64(1)), timestampMin: UInt64(bitPattern: segments.int64(2)),
-                timestampMax: UInt64(bitPattern: segments.int64(3)), byteCount: Int(segments.int64(4)), blockCount: Int(segments.int64(5)),
-                hashes: known, recent: contents.segments[...]))
+                timestampMax: UInt64(bitPattern: segments.int64(3)), newest: UInt64(bitPattern: segments.int64(7)),
+                arrival: UInt64(bitPattern: segments.int64(8)), byteCount: Int(segments.int64(4)), blockCount: Int(segments.int64(5)), layout: layout)
+            contents.segments.append(Segment(facts, index: known, recent: contents.segments[...]))
         }
         return contents
+    }
+
+    /// Moves rows out of the journal, whose rows go with the next segment, to where people can look at them.
+    private func setAside(_ numbers: [Int64]) throws(StoreError) {
+        let copy = try connection.prepare("INSERT OR REPLACE INTO damaged (number, found, row) SELECT number, ?1, row FROM journal WHERE number = ?2")
+        let remove = try connection.prepare("DELETE FROM journal WHERE number = ?1")
+        let now = Int64(clamping: WallClock.nowMicroseconds())
+        try connection.transaction { () throws(StoreError) in
+            for number in numbers {
+                try copy.run(integers: [now, number], blobs: [])
+                try remove.run(integers: [number], blobs: [])
+            }
+            try connection.execute(
+                "DELETE FROM damaged WHERE number NOT IN (SELECT number FROM damaged ORDER BY number DESC LIMIT \(Self.damagedRowsMax))")
+        }
     }
 
     /// Commits journal rows; returns the number of the first.
@@ -102,7 +129,8 @@ final class StoreWriter: @unchecked Sendable {
             try insertSegment.run(
                 integers: [
                     number, Int64(built.spanCount), Int64(bitPattern: built.timestampMin), Int64(bitPattern: built.timestampMax),
-                    Int64(built.byteCount), Int64(built.blocks.count),
+                    Int64(built.byteCount), Int64(built.blocks.count), SegmentLayout.current, Int64(bitPattern: built.newest),
+                    Int64(bitPattern: built.arrival),
                 ], blobs: [built.header])
             let base = number << StoreSchema.blockBits
             for (index, block) in built.blocks.enumerated() {
@@ -133,8 +161,8 @@ final class StoreWriter: @unchecked Sendable {
 
     private func checkpointIfLarge(_ written: Int) {
         walBytes += written + Self.commitOverheadBytes
-        guard walBytes > Self.walBytesMax else { return }
-        let isTooLong = DataDirectory.fileBytes(walPath) > Self.walFileBytesMax
+        guard walBytes > budget.logBytesMax else { return }
+        let isTooLong = DataDirectory.fileBytes(walPath) > UInt64(budget.logBytesMax) * Self.logOverrunMax
         // Failing to move the log is not failing to commit: it is tried again after the next commit.
         if (try? connection.checkpoint(isTooLong ? .truncate : .passive)) == true { walBytes = 0 }
     }
@@ -144,7 +172,22 @@ final class StoreWriter: @unchecked Sendable {
         try connection.execute("PRAGMA max_page_count = \(count == 0 ? UInt32(1_073_741_823) : count)")
     }
 
-    /// Gives free pages back to the file system and empties the log.
+    func space() throws(StoreError) -> StoreSpace {
+        let page = UInt64(clamping: try connection.integer("PRAGMA page_size"))
+        let pages = UInt64(clamping: try connection.integer("PRAGMA page_count"))
+        let free = min(UInt64(clamping: try connection.integer("PRAGMA freelist_count")), pages)
+        // The file may still be longer than its last committed state, until the log is moved into it.
+        return StoreSpace(used: (pages - free) * page, free: free * page, log: DataDirectory.fileBytes(walPath))
+    }
+
+    /// Gives at least `bytes` of free pages back to the file system, as far as there are any, and empties the log.
+    func giveBack(_ bytes: UInt64) throws(StoreError) {
+        let pages = bytes / UInt64(StoreSchema.pageSize) + 1
+        if bytes > 0 { try connection.execute("PRAGMA incremental_vacuum(\(pages))") }
+        if try connection.checkpoint(.truncate) { walBytes = 0 }
+    }
+
+    /// Gives all free pages back to the file system and empties the log.
     func settle() throws(StoreError) {
         try connection.execute("PRAGMA incremental_vacuum")
         try connection.checkpoint(.truncate)

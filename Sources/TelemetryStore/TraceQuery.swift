@@ -91,13 +91,9 @@ public struct TraceQuery: Sendable, Equatable {
 
     /// The time of a trace: the earliest timestamp of a parentless span, else the earliest of all; 0 = it has none.
     public static func timestamp(of trace: SpanBatch) -> UInt64 {
-        var root: UInt64 = 0
-        var earliest: UInt64 = 0
-        for span in trace.spans where span.timestamp != 0 {
-            if span.parentID.isNone, root == 0 || span.timestamp < root { root = span.timestamp }
-            if earliest == 0 || span.timestamp < earliest { earliest = span.timestamp }
-        }
-        return root != 0 ? root : earliest
+        var time = TraceTime()
+        for span in trace.spans { time.note(span.timestamp, isRoot: span.parentID.isNone) }
+        return time.timestamp
     }
 
     /// Whether the spans of one whole trace meet the query.

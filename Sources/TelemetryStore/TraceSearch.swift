@@ -18,11 +18,12 @@ extension TraceStore {
         let matcher = ExactMatcher(compiled.query)
         var found: [(timestamp: UInt64, trace: SpanBatch)] = []
         var seen: Set<TraceID> = []
+        let groups = grouping
         /// Assembles candidates, newest first; false when a segment is gone.
         func settle(_ candidates: [TraceCandidate]) throws(StoreError) -> Bool {
             for candidate in candidates.sorted(by: { $0.timestamp > $1.timestamp }) {
                 if found.count >= limit, let last = found.last, candidate.timestamp < last.timestamp { break }
-                guard seen.insert(candidate.id).inserted else { continue }
+                guard seen.insert(groups.key(candidate.id)).inserted else { continue }
                 guard let trace = try assemble(candidate.id, snapshot, reader) else { return false }
                 let timestamp = TraceQuery.timestamp(of: trace)
                 guard timestamp != 0, range.contains(timestamp), matcher.matches(trace) else { continue }
@@ -34,10 +35,9 @@ extension TraceStore {
         }
         guard try settle(headCandidates(compiled, snapshot)) else { return nil }
         for segment in snapshot.segments.sorted(by: { $0.timestampMax > $1.timestampMax }) {
-            guard segment.timestampMax > 0 || !segment.splitHashes.isEmpty else { continue }
             // A trace's time may lie in another part of it, so segments with parts get some slack.
-            let isTooOld = segment.timestampMax < range.lowerBound
-                || (found.count >= limit && segment.timestampMax < found.last?.timestamp ?? 0)
+            let isTooOld = segment.timestampMax > 0 && (segment.timestampMax < range.lowerBound
+                || (found.count >= limit && segment.timestampMax < found.last?.timestamp ?? 0))
             if isTooOld {
                 let newest = segment.timestampMax &+ TraceSearchLimits.lateMicrosecondsMax
                 guard !segment.splitHashes.isEmpty, newest >= range.lowerBound,
@@ -56,49 +56,42 @@ extension TraceStore {
 
     private struct Part {
         var bits: UInt32 = 0
-        var root: UInt64 = 0
-        var earliest: UInt64 = 0
-
-        @inline(__always)
-        mutating func note(_ timestamp: UInt64, isRoot: Bool) {
-            guard timestamp != 0 else { return }
-            if isRoot, root == 0 || timestamp < root { root = timestamp }
-            if earliest == 0 || timestamp < earliest { earliest = timestamp }
-        }
-
-        var timestamp: UInt64 { root != 0 ? root : earliest }
+        var time = TraceTime()
     }
 
     private func headCandidates(_ compiled: CompiledQuery, _ snapshot: StoreSnapshot) -> [TraceCandidate] {
         var parts: [TraceID: Part] = [:]
-        for row in snapshot.head { note(row.batch, compiled, &parts) }
+        let groups = grouping
+        for row in snapshot.head { note(row.batch, compiled, groups, &parts) }
         let recent = snapshot.segments.suffix(Segment.splitDistance)
         var candidates: [TraceCandidate] = []
         for (id, part) in parts {
             let isWhole = part.bits & compiled.required == compiled.required
             // Even a part that meets nothing may be the root, whose time decides for spans that are in a segment already.
-            let hash = UInt32(truncatingIfNeeded: id.sortKey >> 32)
-            let isSplit = recent.contains { $0.hashes.map { !Segment.find(hash, in: $0).isEmpty } ?? true }
+            let hash = id.hash
+            let isSplit = recent.contains { $0.index.map { !TraceHashes.find(hash, in: $0.sorted).isEmpty } ?? true }
             guard isWhole || isSplit else { continue }
-            candidates.append(TraceCandidate(id: id, timestamp: isSplit || part.timestamp == 0 ? UInt64.max : part.timestamp))
+            let timestamp = part.time.timestamp
+            candidates.append(TraceCandidate(id: id, timestamp: isSplit || timestamp == 0 ? UInt64.max : timestamp))
         }
         return candidates
     }
 
-    private func note(_ batch: HeadBatch, _ compiled: CompiledQuery, _ parts: inout [TraceID: Part]) {
+    private func note(_ batch: HeadBatch, _ compiled: CompiledQuery, _ groups: TraceGrouping, _ parts: inout [TraceID: Part]) {
         let numbers = compiled.numbers(batch.strings)
         let tests = batch.shapes.map { compiled.test($0, numbers) }
         unsafe batch.bytes.withUnsafeBytes { all in
             var first = 0
             while first < batch.spanCount {
                 let id = batch.traceIDs[first]
-                var part = parts[id] ?? Part()
+                let group = groups.key(id)
+                var part = parts[group] ?? Part()
                 var index = first
                 while index < batch.spanCount, batch.traceIDs[index] == id {
                     var reader = unsafe ByteReader(all, at: batch.spansStart + Int(batch.spanStarts[index]))
                     let span = JournalSpan(&reader, previousTrace: id, baseTimestamp: batch.baseTimestamp)
                     index += 1
-                    part.note(span.timestamp, isRoot: span.parent == 0)
+                    part.time.note(span.timestamp, isRoot: span.parent == 0)
                     guard span.shape < tests.count, tests[span.shape].counts else { continue }
                     part.bits |= tests[span.shape].bits
                     if compiled.required & CompiledQuery.durationBit != 0, compiled.durationMatches(span.duration) {
@@ -108,7 +101,7 @@ extension TraceStore {
                         part.bits |= unsafe checkPayloads(tests[span.shape], batch, batch.shapes[span.shape], compiled, numbers, &reader, all)
                     }
                 }
-                parts[id] = part
+                parts[group] = part
                 first = index
             }
         }
@@ -166,7 +159,8 @@ extension TraceStore {
             defer { firstPlace += entry.traceCount }
             if segment.splitHashes.isEmpty {
                 if let least = compiled.query.durationMin, entry.durationMax < least { continue }
-                if entry.timestampMax < max(compiled.query.timestampRange.lowerBound, threshold) { continue }
+                // Spans without any time may belong to a trace that has one elsewhere.
+                if entry.timestampMax > 0, entry.timestampMax < max(compiled.query.timestampRange.lowerBound, threshold) { continue }
                 if entry.timestampMin > compiled.query.timestampRange.upperBound { continue }
             }
             let base = firstPlace
@@ -182,36 +176,33 @@ extension TraceStore {
                 scan(opened, openedCold, compiled, plan, numbers, segment, base, &places)
                 return true
             }
-            guard let outcome else { return nil }
-            if !outcome {
-                let damage: Found<Void> = noteDamage(segment)
-                if case .gone = damage { return nil }
-            }
+            if outcome != true, isGone(segment) { return nil }
         }
         let range = compiled.query.timestampRange
-        let hashes = segment.hashes
         var candidates: [TraceCandidate] = []
         // Only as many ids are looked up as may be wanted: the newest come first, and exactness rarely takes any away.
         for place in places {
-            let isSplit = hashes.map { place.place < $0.count && segment.isSplit($0[place.place]) } ?? true
+            // A part without any time belongs to a trace whose time is elsewhere.
+            let isSplit = place.timestamp == 0 || segment.isSplit(place: place.place)
             guard isSplit || (range.contains(place.timestamp) && place.timestamp >= threshold) else { continue }
-            candidates.append(TraceCandidate(id: TraceID(high: 0, low: UInt64(place.place)), timestamp: isSplit || place.timestamp == 0 ? UInt64.max : place.timestamp))
+            candidates.append(TraceCandidate(id: TraceID(high: 0, low: UInt64(place.place)), timestamp: isSplit ? UInt64.max : place.timestamp))
         }
         // A search for ten traces does not need the ids of eight thousand; exact tests seldom reject, so take a few times the limit first.
         candidates.sort { $0.timestamp > $1.timestamp }
         let ids = try traceIDs(segment, candidates.map { Int($0.id.low) }, reader)
-        guard let ids else { return nil }
+        guard let ids else { return isGone(segment) ? nil : [] }
         return zip(candidates, ids).map { TraceCandidate(id: $1, timestamp: $0.timestamp) }
     }
 
     /// The traces that recent earlier segments have parts of, whatever they contain; nil when the segment is gone.
     private func splitCandidates(_ segment: Segment, _ reader: ReadConnection) throws(StoreError) -> [TraceCandidate]? {
-        guard let hashes = segment.hashes, !segment.splitHashes.isEmpty else { return [] }
-        let places = segment.splitHashes.flatMap { Segment.find($0, in: hashes) }
-        return try traceIDs(segment, places, reader)?.map { TraceCandidate(id: $0, timestamp: UInt64.max) }
+        guard let index = segment.index, !segment.splitHashes.isEmpty else { return [] }
+        let places = segment.splitHashes.flatMap { index.places(of: $0) }
+        guard let ids = try traceIDs(segment, places, reader) else { return isGone(segment) ? nil : [] }
+        return ids.map { TraceCandidate(id: $0, timestamp: UInt64.max) }
     }
 
-    private func traceIDs(_ segment: Segment, _ places: [Int], _ reader: ReadConnection) throws(StoreError) -> [TraceID]? {
+    func traceIDs(_ segment: Segment, _ places: [Int], _ reader: ReadConnection) throws(StoreError) -> [TraceID]? {
         guard !places.isEmpty else { return [] }
         return try unsafe reader.withBlock(segment.number, StoreSchema.tracesBlock) { hot, cold in
             let rests = unsafe cold()
@@ -219,7 +210,7 @@ extension TraceStore {
                 var high = unsafe ByteReader(hot, at: place * 4)
                 var rest = unsafe ByteReader(rests, at: place * 12)
                 let sortKey = UInt64(high.uint32()) << 32 | UInt64(rest.uint32())
-                return TraceID(sortKey: sortKey, high: rest.uint64())
+                return SegmentLayout.traceID(sortKey: sortKey, high: rest.uint64(), layout: segment.layout)
             }
         }
     }
@@ -292,6 +283,7 @@ extension TraceStore {
         ranks.fill(0, count: plan.watched.count)
         let wantsDuration = compiled.required & CompiledQuery.durationBit != 0
         let required = compiled.required
+        let hasSplits = segment.index != nil && !segment.splitHashes.isEmpty
         var row = 0
         for trace in 0..<block.entry.traceCount {
             var bits: UInt32 = 0
@@ -318,12 +310,12 @@ extension TraceStore {
                 row += 1
             }
             let place = firstPlace + trace
-            guard bits & required == required || (segment.hashes.map { place < $0.count && segment.isSplit($0[place]) } ?? false) else { continue }
+            guard bits & required == required || (hasSplits && segment.isSplit(place: place)) else { continue }
             // Times are looked at only for traces that may match.
-            var part = Part()
+            var time = TraceTime()
             let base = block.traceBases[trace]
-            for row in start..<end { part.note(block.timestamp(row, base: base), isRoot: block.parents[row] == 0) }
-            places.append((place, part.timestamp))
+            for row in start..<end { time.note(block.timestamp(row, base: base), isRoot: block.parents[row] == 0) }
+            places.append((place, time.timestamp))
         }
     }
 

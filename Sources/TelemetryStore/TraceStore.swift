@@ -10,6 +10,8 @@ public final class TraceStore: Sendable {
     let state: Monitor<StoreState>
     let readers: ReaderPool
     let headers = HeaderCache()
+    let databasePath: String
+    private let budget: StoreBudget
     private let directory: DataDirectory
     private let threads: Monitor<[StoreThread]>
 
@@ -19,29 +21,42 @@ public final class TraceStore: Sendable {
     /// Segments smaller than this share of `headSpansMax` are merged when this many lie side by side.
     private static let mergeShare = 2
     private static let mergeCount = 8
+    /// How often one look at the file's size may delete.
+    private static let deletionRoundsMax = 8
+    /// What is given back of an old peak at a time: the writer waits meanwhile.
+    private static let givenBackBytesMax: UInt64 = 16 << 20
 
     /// Opens or creates the store in `configuration.directory`. Errors: `.locked`, `.directory`, `.newerSchema`, `.diskFull`, `.sqlite`.
     public static func open(_ configuration: StoreConfiguration) throws(StoreError) -> TraceStore {
         let directory = try DataDirectory(configuration.directory)
-        var quarantined: UInt64 = 0
+        var damage: [StoreDamage] = []
+        /// Sets the file aside and remembers why; false when that has been tried, or cannot be done.
+        func setAside(_ reason: String) -> Bool {
+            guard damage.isEmpty, let path = directory.quarantine(now: WallClock.nowMicroseconds()) else { return false }
+            damage.append(StoreDamage.file(reason, movedTo: path))
+            return true
+        }
+        if let reason = directory.stub { _ = setAside(reason) }
         while true {
             do throws(StoreError) {
                 let connection = try StoreSchema.openWriter(directory.databasePath, configuration)
                 try StoreSchema.migrate(connection)
-                let writer = try StoreWriter(connection: connection, databasePath: directory.databasePath)
+                let writer = try StoreWriter(
+                    connection: connection, databasePath: directory.databasePath, budget: StoreBudget(configuration.retentionBytes))
                 let contents = try writer.load()
-                return try TraceStore(configuration, directory, writer, contents, quarantined: quarantined)
+                return try TraceStore(configuration, directory, writer, contents, damage)
             } catch {
-                let isDamage = error.isDamage
-                guard isDamage, quarantined == 0, directory.quarantine(now: WallClock.nowMicroseconds()) else { throw error }
-                quarantined += 1
+                guard error.isDamage, setAside("\(directory.databasePath) is damaged (\(error))") else {
+                    directory.removeUnfilled()
+                    throw error
+                }
             }
         }
     }
 
     private init(
         _ configuration: StoreConfiguration, _ directory: DataDirectory, _ writer: StoreWriter, _ contents: StoreWriter.Contents,
-        quarantined: UInt64
+        _ damage: [StoreDamage]
     ) throws(StoreError) {
         self.configuration = configuration
         var initial = StoreState()
@@ -51,9 +66,13 @@ public final class TraceStore: Sendable {
             initial.headSpans += row.batch.spanCount
             initial.headBytes += row.batch.memoryBytes
         }
-        initial.statistics.corruptJournalRows = contents.corruptRows
-        initial.statistics.quarantinedFiles = quarantined
+        initial.statistics.corruptJournalRows = contents.damagedRows.count
+        initial.statistics.quarantinedFiles = UInt64(damage.count)
+        initial.statistics.damage = damage
+        if let rows = contents.damagedRows.damage(in: directory.databasePath) { initial.statistics.note(rows) }
         state = Monitor(initial)
+        databasePath = directory.databasePath
+        budget = StoreBudget(configuration.retentionBytes)
         readers = ReaderPool(path: directory.databasePath)
         self.directory = directory
         threads = Monitor([StoreThread]())
@@ -192,6 +211,7 @@ public final class TraceStore: Sendable {
     static func isCompactionDue(_ state: StoreState, _ configuration: StoreConfiguration) -> Bool {
         guard let first = state.snapshot.head.first, !state.statistics.isDiskFull else { return false }
         return state.headSpans >= configuration.headSpansMax || state.snapshot.head.count >= journalRowsMax
+            || state.headBytes >= StoreBudget(configuration.retentionBytes).headBytesMax
             || WallClock.nowMicroseconds() &- first.arrival > configuration.headAgeSecondsMax &* 1_000_000
     }
 
@@ -202,7 +222,10 @@ public final class TraceStore: Sendable {
         if isFlush || isDue {
             let wanted = state.withLock { $0.headSpans }
             var done = 0
-            while done < wanted, let compacted = compactOnce() { done += compacted }
+            while done < wanted, let compacted = compactOnce() {
+                done += compacted
+                expire()
+            }
             // A quiet store needs the builder's memory again only in a while; a busy one at once.
             if done > 0, done < configuration.headSpansMax / 2 { HeapMemory.giveBackFreePages() }
         }
@@ -246,14 +269,16 @@ public final class TraceStore: Sendable {
     private func compactOnce() -> Int? {
         var rows: [StoreSnapshot.Row] = []
         var spans = 0
+        var bytes = 0
         for row in state.withLock({ $0.snapshot.head }) {
-            if spans > 0, spans + row.batch.spanCount > configuration.headSpansMax + configuration.headSpansMax / 4 { break }
+            if spans > 0, spans + row.batch.spanCount > configuration.headSpansMax + configuration.headSpansMax / 4 || bytes > budget.headBytesMax { break }
             rows.append(row)
             spans += row.batch.spanCount
+            bytes += row.batch.memoryBytes
         }
         guard let last = rows.last else { return nil }
         var builder = SegmentBuilder(blockSpansMax: configuration.blockSpansMax, autocompleteKeys: configuration.autocompleteKeys)
-        let built = builder.build(rows.map(\.batch))
+        let built = builder.build(rows.map(\.batch), arrival: last.arrival)
         let rowCount = rows.count
         let through = last.number
         let state = state
@@ -276,36 +301,74 @@ public final class TraceStore: Sendable {
     }
 
     private static func segment(_ number: Int64, _ built: BuiltSegment, after segments: ArraySlice<Segment>) -> Segment {
-        let hashBytes = segments.reduce(0) { $0 + ($1.hashes?.count ?? 0) * 4 }
-        return Segment(
-            number: number, spanCount: built.spanCount, timestampMin: built.timestampMin, timestampMax: built.timestampMax,
-            byteCount: built.byteCount, blockCount: built.blocks.count, hashes: hashBytes < Segment.hashBytesMax ? built.hashes : nil,
-            recent: segments)
+        let hashBytes = segments.reduce(0) { $0 + ($1.index?.memoryBytes ?? 0) }
+        let facts = Segment.Facts(
+            number: number, spanCount: built.spanCount, timestampMin: built.timestampMin, timestampMax: built.timestampMax, newest: built.newest,
+            arrival: built.arrival, byteCount: built.byteCount, blockCount: built.blocks.count)
+        return Segment(facts, index: hashBytes < Segment.hashBytesMax ? TraceHashes(sorted: built.hashes) : nil, recent: segments)
     }
 
-    /// Deletes the oldest segments that are too old or too many bytes. Their pages are reused by later segments.
+    // MARK: Retention (on the compactor thread)
+
+    /// Deletes the segments that are too old, then the oldest while there are too many bytes; never the newest for its bytes.
     private func expire() {
         let now = WallClock.nowMicroseconds()
         let age = configuration.retentionAgeSeconds.multipliedReportingOverflow(by: 1_000_000)
-        let segments = state.withLock { $0.snapshot.segments }
-        var bytes = segments.reduce(UInt64(0)) { $0 + UInt64($1.byteCount) }
-        var expired: [Segment] = []
-        for segment in segments {
-            let isOld = age.partialValue > 0 && !age.overflow && segment.timestampMax > 0 && segment.timestampMax < now
-                && now - segment.timestampMax > age.partialValue
-            let isTooMuch = configuration.retentionBytes > 0 && bytes > configuration.retentionBytes
-            guard isOld || isTooMuch else { continue }
-            bytes -= UInt64(segment.byteCount)
-            expired.append(segment)
+        if age.partialValue > 0, !age.overflow { delete(state.withLock { $0.snapshot.segments }.filter { $0.isDue(age: age.partialValue, now: now) }) }
+        if let used = budget.databaseBytesMax { expire(toBytes: used) }
+        if state.withLock({ $0.mayGiveBack }) || isOverBudget { giveBack() }
+    }
+
+    /// What the file system says is enough to know that nothing is to be done.
+    private var isOverBudget: Bool {
+        guard let total = budget.total else { return false }
+        let log = DataDirectory.fileBytes(databasePath + "-wal")
+        return DataDirectory.fileBytes(databasePath) + log > total || log > UInt64(budget.logBytesMax) * 2
+    }
+
+    private func expire(toBytes used: UInt64) {
+        var rounds = 0
+        // Pages are not bytes, so it is measured anew after each deletion.
+        while rounds < TraceStore.deletionRoundsMax {
+            rounds += 1
+            guard DataDirectory.fileBytes(databasePath) + DataDirectory.fileBytes(databasePath + "-wal") > used else { return }
+            guard let space = onWriter({ writer throws(StoreError) in try writer.space() }) else { return }
+            var excess = space.used > used ? space.used - used : 0
+            var gone: [Segment] = []
+            for segment in state.withLock({ $0.snapshot.segments }).dropLast() where excess > 0 {
+                gone.append(segment)
+                excess -= min(excess, UInt64(segment.byteCount))
+            }
+            guard !gone.isEmpty else { return }
+            delete(gone)
         }
-        guard !expired.isEmpty else { return }
-        let gone = expired
+    }
+
+    /// Cuts the file where free pages or the log make it larger than it may be, or where an old peak left much of it empty.
+    private func giveBack() {
+        guard let space = onWriter({ writer throws(StoreError) in try writer.space() }) else { return }
+        let excess = budget.total.map { space.onDisk > $0 ? space.onDisk - $0 : 0 } ?? 0
+        let bytes = excess > 0 ? min(excess, space.free) : space.hasMuchFree ? min(space.free, TraceStore.givenBackBytesMax) : 0
+        let isLongLog = space.log > UInt64(budget.logBytesMax) * 2
+        guard bytes > 0 || excess > 0 || isLongLog else {
+            state.notify { $0.mayGiveBack = false }
+            return
+        }
+        _ = onWriter { writer throws(StoreError) in try writer.giveBack(bytes) }
+    }
+
+    private func delete(_ gone: [Segment]) {
+        guard !gone.isEmpty else { return }
         let numbers = Set(gone.map(\.number))
         let state = state
         _ = onWriter { writer throws(StoreError) in
+            // Rows that are gone before the snapshot says so are not damage.
+            state.withLock { $0.rewrites &+= 1 }
+            defer { state.notify { $0.rewrites &+= 1 } }
             try writer.delete(gone)
             state.notify { state in
                 state.snapshot.segments.removeAll { numbers.contains($0.number) }
+                state.mayGiveBack = true
                 state.statistics.spansExpired += gone.reduce(0) { $0 + UInt64($1.spanCount) }
             }
         }
@@ -315,7 +378,8 @@ public final class TraceStore: Sendable {
     /// Merges neighbouring small segments, which quiet periods leave behind. A span is rewritten at most once per factor of `mergeCount`.
     private func merge() {
         let segments = state.withLock { $0.snapshot.segments }
-        guard let group = TraceStore.mergeable(segments, limit: configuration.headSpansMax / TraceStore.mergeShare) else { return }
+        let limit = configuration.headSpansMax / TraceStore.mergeShare
+        guard let group = TraceStore.mergeable(segments, limit: limit, bytesMax: budget.mergedBytesMax) else { return }
         var encoder = JournalEncoder()
         var batches: [HeadBatch] = []
         for segment in group {
@@ -329,7 +393,7 @@ public final class TraceStore: Sendable {
         }
         if encoder.spanCount > 0, let batch = encoder.finish() { batches.append(batch) }
         var builder = SegmentBuilder(blockSpansMax: configuration.blockSpansMax, autocompleteKeys: configuration.autocompleteKeys)
-        let built = builder.build(batches)
+        let built = builder.build(batches, arrival: group.reduce(0) { max($0, $1.arrival) })
         let numbers = Set(group.map(\.number))
         let state = state
         _ = onWriter { writer throws(StoreError) in
@@ -347,20 +411,23 @@ public final class TraceStore: Sendable {
         for segment in group { headers.remove(segment.number) }
     }
 
-    static func mergeable(_ segments: [Segment], limit: Int) -> [Segment]? {
+    static func mergeable(_ segments: [Segment], limit: Int, bytesMax: Int = Int.max) -> [Segment]? {
         // Tiers by powers of `mergeCount` keep the work per span logarithmic.
         var tier = 64
         while tier <= max(limit, 64) {
             var run: [Segment] = []
             var spans = 0
+            var bytes = 0
             for segment in segments.suffix(4 * mergeCount * mergeCount) {
-                if segment.spanCount <= tier, spans + segment.spanCount <= limit * mergeShare {
+                if segment.spanCount <= tier, spans + segment.spanCount <= limit * mergeShare, bytes + segment.byteCount <= bytesMax {
                     run.append(segment)
                     spans += segment.spanCount
+                    bytes += segment.byteCount
                     if run.count == mergeCount { return run }
                 } else {
                     run = []
                     spans = 0
+                    bytes = 0
                 }
             }
             if tier == limit { break }

@@ -6,16 +6,21 @@ extension TraceStore {
     /// How long an attempt waits for merged segments to be committed.
     static let rewriteMillisecondsMax = 5000
 
-    /// The spans of a trace, duplicates merged; empty when there is none. The id is matched exactly (strict trace id).
+    /// The spans of a trace as they were received, copies left out; empty when there is none. `strictTraceID` says how the id is matched.
     public func trace(_ id: TraceID) throws(StoreError) -> SpanBatch {
         try consistently { snapshot, reader throws(StoreError) in try self.assemble(id, snapshot, reader) }
     }
 
-    /// One batch per id that is found, in the order asked for.
+    /// Which ids name one trace.
+    var grouping: TraceGrouping { TraceGrouping(isStrict: configuration.strictTraceID) }
+
+    /// One batch per trace that is found, in the order asked for.
     public func traces(_ ids: [TraceID]) throws(StoreError) -> [SpanBatch] {
         try consistently { snapshot, reader throws(StoreError) in
             var found: [SpanBatch] = []
-            for id in ids.prefix(QueryLimits.tracesMax) {
+            let groups = self.grouping
+            var seen: Set<TraceID> = []
+            for id in ids.prefix(QueryLimits.tracesMax) where groups.isStrict || seen.insert(groups.key(id)).inserted {
                 guard let trace = try self.assemble(id, snapshot, reader) else { return nil }
                 if !trace.spans.isEmpty { found.append(trace) }
             }
@@ -28,7 +33,25 @@ extension TraceStore {
         _ body: (StoreSnapshot, ReadConnection) throws(StoreError) -> Result?
     ) throws(StoreError) -> Result {
         if state.withLock({ $0.isClosed }) { throw .closed }
-        return try readers.withReader { reader throws(StoreError) in
+        do throws(StoreError) {
+            return try attempt(body)
+        } catch {
+            if error.isDamage { noteUnreadable(error) }
+            throw error
+        }
+    }
+
+    private func noteUnreadable(_ error: StoreError) {
+        let damage = StoreDamage.reading(error, in: databasePath)
+        state.withLock { state in
+            if !state.statistics.damage.contains(damage) { state.statistics.note(damage) }
+        }
+    }
+
+    private func attempt<Result>(
+        _ body: (StoreSnapshot, ReadConnection) throws(StoreError) -> Result?
+    ) throws(StoreError) -> Result {
+        try readers.withReader { reader throws(StoreError) in
             for _ in 0..<TraceStore.attemptsMax {
                 let moment = state.wait(milliseconds: TraceStore.rewriteMillisecondsMax) { state in
                     state.rewrites % 2 == 0 ? (snapshot: state.snapshot, rewrites: state.rewrites) : nil
@@ -43,7 +66,7 @@ extension TraceStore {
     /// Nil when the segment is gone; counts and returns an empty optional inside when it is damaged.
     func header(_ segment: Segment, _ reader: ReadConnection) throws(StoreError) -> Found<SegmentHeader> {
         if let known = headers.find(segment) { return .found(known) }
-        guard let bytes = try reader.header(segment.number) else { return .gone }
+        guard let bytes = try reader.header(segment.number) else { return noteDamage(segment) }
         guard let header = SegmentHeader(bytes, reader.zstd) else { return noteDamage(segment) }
         headers.insert(header, segment)
         return .found(header)
@@ -55,12 +78,20 @@ extension TraceStore {
         case damaged
     }
 
+    /// Whether rows that are missing or damaged are so because the segment was replaced meanwhile; else that is damage, and noted.
+    func isGone(_ segment: Segment) -> Bool {
+        if case .gone = noteDamage(segment) as Found<Void> { return true }
+        return false
+    }
+
     func noteDamage<Value>(_ segment: Segment) -> Found<Value> {
         // A segment replaced by a merge leaves its number to another, so an old view of it is not damage.
         let isCurrent = state.withLock { state in state.rewrites % 2 == 0 && state.snapshot.segments.contains { $0 === segment } }
         guard isCurrent else { return .gone }
         if headers.markDamaged(segment.number) {
+            let damage = StoreDamage.segment(segment, in: databasePath)
             state.withLock { state in
+                state.statistics.note(damage)
                 state.statistics.corruptSegments += 1
                 if state.statistics.corruptSegmentNumbers.count < StoreStatistics.corruptSegmentNamesMax {
                     state.statistics.corruptSegmentNumbers.append(segment.number)
@@ -73,22 +104,24 @@ extension TraceStore {
     /// Nil when a segment is gone.
     func assemble(_ id: TraceID, _ snapshot: StoreSnapshot, _ reader: ReadConnection) throws(StoreError) -> SpanBatch? {
         var result = SpanBatch()
-        let hash = UInt32(truncatingIfNeeded: id.sortKey >> 32)
         for segment in snapshot.segments {
-            let places: Range<Int>
-            if let hashes = segment.hashes {
-                places = Segment.find(hash, in: hashes)
-            } else if let read = try reader.hashes(segment.number) {
-                places = Segment.find(hash, in: read)
-            } else {
-                return nil
+            guard let index = try traceHashes(segment, reader) else {
+                if isGone(segment) { return nil }
+                continue
             }
-            for place in places {
+            for place in index.places(of: id.hash) {
                 guard try collect(id, place, segment, reader, &result) else { return nil }
             }
         }
-        for row in snapshot.head { row.batch.collect(id, into: &result) }
-        return TraceMerging.merged(result)
+        let groups = grouping
+        for row in snapshot.head { row.batch.collect(id, groups, into: &result) }
+        return DuplicateSpans.removed(from: result)
+    }
+
+    /// From memory or from the file; nil when the segment is gone.
+    func traceHashes(_ segment: Segment, _ reader: ReadConnection) throws(StoreError) -> TraceHashes? {
+        if let known = segment.index { return known }
+        return try reader.hashes(segment)
     }
 
     /// The id of a trace entry.
@@ -97,7 +130,7 @@ extension TraceStore {
             var high = unsafe ByteReader(hot, at: min(place * 4, hot.count))
             var rest = unsafe ByteReader(cold(), at: place * 12)
             let sortKey = UInt64(high.uint32()) << 32 | UInt64(rest.uint32())
-            let id = TraceID(sortKey: sortKey, high: rest.uint64())
+            let id = SegmentLayout.traceID(sortKey: sortKey, high: rest.uint64(), layout: segment.layout)
             return high.failed || rest.failed ? nil : id
         }
     }
@@ -106,7 +139,7 @@ extension TraceStore {
     private func collect(
         _ id: TraceID, _ place: Int, _ segment: Segment, _ reader: ReadConnection, _ result: inout SpanBatch
     ) throws(StoreError) -> Bool {
-        guard try traceID(place, segment, reader) == id else { return true }
+        guard let own = try traceID(place, segment, reader), grouping.key(own) == grouping.key(id) else { return true }
         let header: SegmentHeader
         switch try self.header(segment, reader) {
         case .found(let found): header = found
@@ -120,15 +153,10 @@ extension TraceStore {
                 let openedCold = unsafe SegmentBlockCold(header: header, block: block, cold: cold(), reader.zstd)
             else { return false }
             var decoder = SegmentBlockDecoder(opened, openedCold)
-            decoder.decode(opened.rows(ofTrace: entry), base: opened.traceBases[entry], traceID: id, into: &spans)
+            decoder.decode(opened.rows(ofTrace: entry), base: opened.traceBases[entry], traceID: own, into: &spans)
             return true
         }
-        guard let decoded else { return false }
-        if !decoded {
-            let outcome: Found<Void> = noteDamage(segment)
-            if case .gone = outcome { return false }
-            return true
-        }
+        guard decoded == true else { return !isGone(segment) }
         result.append(contentsOf: spans)
         return true
     }
@@ -165,6 +193,14 @@ extension TraceStore {
         }
         return decoded ?? nil
     }
+}
+
+/// Which trace ids are one trace's: with `STRICT_TRACE_ID=false`, as in Zipkin, all whose low halves are equal, because some of a trace's
+/// services keep only that.
+struct TraceGrouping {
+    var isStrict: Bool
+
+    func key(_ id: TraceID) -> TraceID { isStrict ? id : TraceID(high: 0, low: id.low) }
 }
 
 extension SpanBatch {

@@ -41,12 +41,14 @@ struct WriterLoop: ~Copyable {
     }
 
     private mutating func nextWork() -> Work {
-        let headLimit = configuration.headSpansMax * max(1, configuration.headBacklogMax)
+        let backlog = max(1, configuration.headBacklogMax)
+        let headLimit = configuration.headSpansMax * backlog
+        let headBytesLimit = StoreBudget(configuration.retentionBytes).headBytesMax * backlog
         let configuration = configuration
         let first = state.wait(as: .writer) { state -> Work? in
             state.writerWakesAt = 1
             if !state.jobs.isEmpty { return .job(state.jobs.removeFirst()) }
-            if !state.queue.isEmpty, state.headSpans < headLimit || state.isClosing || !configuration.compactsInBackground {
+            if !state.queue.isEmpty, state.headSpans < headLimit && state.headBytes < headBytesLimit || state.isClosing || !configuration.compactsInBackground {
                 return .batches([])
             }
             if state.isClosing, state.queue.isEmpty {

@@ -10,6 +10,8 @@ struct EnvironmentOptions {
     private(set) var autocompleteKeys: [String] = []
     /// QUERY_LOOKBACK.
     private(set) var queryLookbackMilliseconds: UInt64?
+    /// STRICT_TRACE_ID: true or false, in any case.
+    private(set) var strictTraceID: Bool?
     /// OTEL_SERVICE_NAME, else `service.name` of OTEL_RESOURCE_ATTRIBUTES.
     private(set) var serviceName: String?
     /// 0...100 from OTEL_TRACES_SAMPLER and its argument. A decision that a request brings counts before it, as with every `parentbased_` sampler.
@@ -33,6 +35,10 @@ struct EnvironmentOptions {
         if let text = value("QUERY_LOOKBACK") {
             queryLookbackMilliseconds = UInt64(text).flatMap { $0 > 0 ? $0 : nil }
             if queryLookbackMilliseconds == nil { notices.append("QUERY_LOOKBACK=\(text) is ignored: write milliseconds") }
+        }
+        if let text = value("STRICT_TRACE_ID") {
+            strictTraceID = ["true": true, "false": false][text.lowercased()]
+            if strictTraceID == nil { notices.append("STRICT_TRACE_ID=\(text) is ignored: write true or false") }
         }
         serviceName = value("OTEL_SERVICE_NAME")
         if let text = value("OTEL_RESOURCE_ATTRIBUTES") {

@@ -24,6 +24,9 @@ struct RunOptions: ParsableArguments {
     @Flag(help: "No store, receivers or query API: a proxy that sends its spans elsewhere.")
     var noStore = false
 
+    @Flag(help: "Do not start while the trace store cannot be opened; without it the proxy starts and opening is tried again.")
+    var requireStore = false
+
     @Option(help: "Directory that relative access-log paths start from; default: the working directory.", completion: .directory)
     var accessLogDirectory: String?
 
@@ -60,11 +63,16 @@ struct RunOptions: ParsableArguments {
     @Option(help: "Days that spans are kept; 0 = for ever.")
     var retentionDays: UInt64 = 7
 
-    @Option(help: "Megabytes that spans may take on disk; 0 = no limit.")
+    @Option(help: "Megabytes that the trace store may take on disk, its log included, at least 8; 0 = no limit.")
     var retentionMegabytes: UInt64 = 10_240
 
     @Option(parsing: .upToNextOption, help: "Tag keys offered for completion by the query API (environment: AUTOCOMPLETE_KEYS, with commas).")
     var autocompleteKeys: [String] = []
+
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Whether a trace id is matched as a whole, or by its low 64 bits, for systems that mix both sizes (environment: STRICT_TRACE_ID).")
+    var strictTraceId: Bool?
 
     @Option(help: ArgumentHelp("Seed of every random draw of the proxy.", visibility: .hidden))
     var seed: UInt64?
@@ -83,6 +91,7 @@ struct RunOptions: ParsableArguments {
         options.namespace = namespace
         options.dataDirectory = data
         options.hasStore = !noStore
+        options.requiresStore = requireStore
         options.accessLogDirectory = accessLogDirectory
         options.workers = workers
         options.bindAddress = bind
@@ -99,6 +108,7 @@ struct RunOptions: ParsableArguments {
         options.retentionBytes = retentionMegabytes > 1 << 32 ? 0 : retentionMegabytes << 20
         options.autocompleteKeys = autocompleteKeys.isEmpty ? preset.autocompleteKeys : autocompleteKeys
         options.queryLookbackMilliseconds = preset.queryLookbackMilliseconds ?? options.queryLookbackMilliseconds
+        options.strictTraceID = strictTraceId ?? preset.strictTraceID ?? options.strictTraceID
         options.spanServiceName = preset.serviceName
         options.samplingPercentage = preset.samplingPercentage
         options.reportsSpans = !preset.isSDKDisabled
@@ -122,7 +132,8 @@ struct RunCommand: ParsableCommand {
               skein run -c mesh/ --outbound-port 18001 --zipkin-port 0
 
             ENVIRONMENT
-              QUERY_PORT, AUTOCOMPLETE_KEYS, QUERY_LOOKBACK                Zipkin's; an option given here counts instead
+              QUERY_PORT, AUTOCOMPLETE_KEYS, QUERY_LOOKBACK,
+              STRICT_TRACE_ID                                              Zipkin's; an option given here counts instead
               OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES (service.name)   of this proxy's own spans, without --node
               OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG                 where no Telemetry or meshConfig names a percentage
               OTEL_SDK_DISABLED=true                                       no own spans, where none of them speaks of tracing

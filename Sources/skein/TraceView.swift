@@ -89,8 +89,9 @@ struct TraceView {
         let total = Swift.max(1, end &- start)
         var out = ["trace \(spans.first?.traceId ?? "-")  \(Self.when(start))  \(Self.duration(end &- start))  \(spans.count) span\(spans.count == 1 ? "" : "s")"]
         for (label, span) in lines {
-            let offset = Int(Double((span.timestamp ?? start) &- start) / Double(total) * 40)
-            let length = Swift.max(1, Int(Double(span.duration ?? 0) / Double(total) * 40))
+            // Times of clocks that are far off lie outside of what `total` says.
+            let offset = Int(Swift.min(39, Double((span.timestamp ?? start) &- start) / Double(total) * 40))
+            let length = Int(Swift.min(40, Swift.max(1, Double(span.duration ?? 0) / Double(total) * 40)))
             let from = Swift.min(39, Swift.max(0, offset))
             let bar = String(repeating: " ", count: from) + String(repeating: "█", count: Swift.min(length, 40 - from))
             let status = span.tags?["http.status_code"].map { " \($0)" } ?? ""

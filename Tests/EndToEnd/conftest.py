@@ -18,7 +18,8 @@ import time
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-SKEIN = os.environ.get("SKEIN", str(ROOT / ".build/release/skein"))
+# Whole, so that a test may run it from another directory.
+SKEIN = os.path.abspath(os.environ.get("SKEIN", str(ROOT / ".build/release/skein")))
 
 
 PORTS = itertools.cycle(range(10000, 32000))

@@ -43,6 +43,9 @@ def test_protection_that_is_not_enforced_stops_a_start(start, backend, kind):
     assert skein.samples("skein_unenforced_policies", kind=kind) == 1
     health = json.loads(http_get(skein.ports["zipkin"], "/health")[2])
     assert health["status"] == "UP" and any(kind in line for line in health["zipkin"]["details"]["SkeinSecurity"]["details"]["notEnforced"])
+    own = json.loads(http_get(skein.ports["admin"], "/health")[2])
+    assert own["status"] == "DEGRADED" and kind in own["notEnforced"][0]
+    assert "not enforced" in http_get(skein.ports["zipkin"], "/")[2].decode()
     told = run("explain", "--server", f"127.0.0.1:{skein.ports['admin']}", "http://web.local/")
     assert told.returncode == 0 and "not enforced" in told.stdout and kind in told.stdout
 

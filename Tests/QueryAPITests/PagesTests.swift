@@ -69,6 +69,16 @@ struct PagesTests {
         #expect(try server.get("/zipkin/traces/a").status == 503)
     }
 
+    /// A page that says all is well while rows are missing is worse than none.
+    @Test func saysWhatWasLost() throws {
+        let store = MemoryTraceStore()
+        #expect(try TestServer(store).get("/").text.contains("store is well"))
+        store.state.withLock { $0.health.damage = ["2 rows <lost>; to look into it: sqlite3 'x'", "segment 7"] }
+        let page = try TestServer(store).get("/").text
+        #expect(!page.contains("store is well"))
+        #expect(page.contains("2 rows &lt;lost&gt;; to look into it: sqlite3") && page.contains("segment 7"))
+    }
+
     @Test func summarisesTraces() throws {
         let page = try TestServer(ZipkinAPITests.store()).get("/").text
         #expect(page.contains("<a href=\"/zipkin/traces/000000000000000a\"><b>frontend</b> get /</a>"))

@@ -194,6 +194,16 @@ struct ZipkinAPITests {
         #expect(
             sick.text
                 == #"{"status":"DOWN","zipkin":{"status":"DOWN","details":{"SkeinStore":{"status":"DOWN","details":{"error":"the disk is \"full\""}}}}}"#)
+        // Nothing is refused, but something is lost: told, and no reason to restart.
+        store.state.withLock {
+            $0.health.problem = nil
+            $0.health.damage = ["2 rows \"lost\""]
+        }
+        let hurt = try server.get("/health")
+        #expect(hurt.status == 200)
+        #expect(
+            hurt.text
+                == #"{"status":"DEGRADED","zipkin":{"status":"DEGRADED","details":{"SkeinStore":{"status":"DEGRADED","details":{"damage":["2 rows \"lost\""]}}}}}"#)
         #expect(try server.get("/info").text == #"{"zipkin":{"version":"1.2.3"},"skein":{"version":"1.2.3"}}"#)
         let configuration = try server.get("/zipkin/config.json")
         #expect(configuration.header("cache-control") == "max-age=600")

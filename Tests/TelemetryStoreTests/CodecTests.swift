@@ -228,7 +228,7 @@ import Testing
         _ = encoder.append(sample(), from: 0)
         guard let row = encoder.finish() else { Issue.record("no row"); return }
         var builder = SegmentBuilder(blockSpansMax: 64, autocompleteKeys: ["t"])
-        let built = builder.build([row])
+        let built = builder.build([row], arrival: 0)
         let zstd = ZstdCodec()
         guard let header = SegmentHeader(built.header, zstd) else { Issue.record("no header"); return }
         var random = SeededRandom(6)

@@ -15,7 +15,7 @@ import Testing
     private func links(_ nodes: [DependencyLinker.Node]) -> [[Int]] {
         var linker = DependencyLinker()
         var found: [[Int]] = []
-        linker.link(nodes) { found.append([$0, $1, $2 ? 1 : 0]) }
+        linker.link(nodes, precedes: <) { found.append([$0, $1, $2 ? 1 : 0]) }
         return found
     }
 
@@ -57,8 +57,19 @@ import Testing
         ]) == [[1, 2, 0]])
     }
 
-    /// A cycle of parents must not hang or end the process.
+    /// A circle of parents hangs under nothing, so nothing of it is linked, and nothing hangs or ends the process.
     @Test func parentsInACircleEnd() {
-        #expect(links([node(1, parent: 2, kind: 0, local: 1), node(2, parent: 1, kind: 0, local: 1), node(3, parent: 1, kind: Self.client, local: 1, remote: 2)]) == [[1, 2, 0]])
+        #expect(links([node(1, parent: 2, kind: 0, local: 1), node(2, parent: 1, kind: 0, local: 1), node(3, parent: 1, kind: Self.client, local: 1, remote: 2)]) == [])
     }
+
+    /// Zipkin takes the client's error for the server's only where the server says that the client is its parent.
+    @Test func errorOfASharedSpansClientIsTheClients() {
+        #expect(links([node(1, kind: Self.client, local: 1, error: true), node(1, kind: Self.server, local: 2, shared: true)]) == [[1, 2, 0]])
+    }
+
+    @Test func aServerWithItsClientsIDAndNoFlagIsShared() {
+        #expect(links([node(1, kind: Self.server, local: 2), node(1, kind: Self.client, local: 1)]) == [[1, 2, 0]])
+    }
+
+    @Test func aSpanThatIsItsOwnParentIsARoot() { #expect(links([node(1, parent: 1, kind: Self.client, local: 1, remote: 2)]) == [[1, 2, 0]]) }
 }

@@ -1,4 +1,3 @@
-
 import Glibc
 import TelemetryModel
 import Testing
@@ -51,6 +50,181 @@ import Testing
         try store.append(makeBatch([span(1)]))
         #expect(try store.trace(TraceID(high: 0, low: 1)).spans.count == 1)
         store.close()
+    }
+
+    /// What was lost, where it is and how to look at it are told of a file that is cut off, empty or of one byte; ingest goes on with a new one.
+    @Test(arguments: [0, 1, 100, 20_000]) func cutFilesAreSetAsideAndTold(bytes: Int) throws {
+        let directory = TemporaryDirectory()
+        let path = directory.path + "/skein.db"
+        var store = try TraceStore.open(configuration(directory))
+        for number in 1...3 as ClosedRange<UInt64> {
+            try store.append(makeBatch([span(number)]))
+            try store.flush()
+        }
+        store.close()
+        #expect(DataDirectory.fileBytes(path) > 20_000)
+        #expect(unsafe truncate(path, bytes) == 0)
+        store = try TraceStore.open(configuration(directory))
+        let statistics = store.statistics()
+        #expect(statistics.quarantinedFiles == 1)
+        #expect(statistics.damage.count == 1)
+        let aside = directory.files.first { $0.hasPrefix("skein.db.corrupt-") && !$0.hasSuffix("-wal") && !$0.hasSuffix("-shm") } ?? "none"
+        let text = statistics.damage.first?.description ?? ""
+        #expect(text.contains("it is now \(directory.path)/\(aside)"), "\(text)")
+        #expect(text.contains("sqlite3 '\(directory.path)/\(aside)' .recover"), "\(text)")
+        #expect(text.contains("an unknown number of spans") || text.contains("3 spans"), "\(text)")
+        try store.append(makeBatch([span(9)]))
+        store.close()
+        // The next start has nothing new to tell.
+        store = try TraceStore.open(configuration(directory))
+        #expect(store.statistics().damage.isEmpty)
+        #expect(try store.trace(TraceID(high: 0, low: 9)).spans.count == 1)
+        store.close()
+    }
+
+    /// A file that can still be opened says how much was in it.
+    @Test func aDamagedFileStillSaysWhatItHeld() throws {
+        let directory = TemporaryDirectory()
+        let path = directory.path + "/skein.db"
+        let store = try TraceStore.open(configuration(directory))
+        try store.append(makeBatch([span(1), span(2)]))
+        try store.flush()
+        store.close()
+        let aside = path + ".copy"
+        #expect(unsafe rename(path, aside) == 0)
+        let text = StoreDamage.file("damaged", movedTo: aside).description
+        #expect(text.contains("2 spans, from 2023-11-14T22:13:20Z to 2023-11-14T22:13:20Z"), "\(text)")
+    }
+
+    /// Rows of acknowledged spans that cannot be read are kept for people, told, and not told again.
+    @Test func damagedJournalRowsAreKeptAndTold() throws {
+        let directory = TemporaryDirectory()
+        var store = try TraceStore.open(configuration(directory))
+        for number in 1...3 as ClosedRange<UInt64> { try store.append(makeBatch([span(number), span(number, 2)])) }
+        store.close()
+        do {
+            let connection = try SQLiteConnection(path: directory.path + "/skein.db", access: .readWrite)
+            // The last byte is of the checksum.
+            try connection.execute("UPDATE journal SET row = CAST(substr(row, 1, length(row) - 1) || x'00' AS BLOB) WHERE number IN (1, 2)")
+        }
+        store = try TraceStore.open(configuration(directory))
+        #expect(store.statistics().corruptJournalRows == 2)
+        let text = store.statistics().damage.first?.description ?? ""
+        #expect(text.contains("2 rows of acknowledged spans") && text.contains("not readable: 4 spans, from 2023-11-14T22:13:20Z"), "\(text)")
+        #expect(text.contains("FROM damaged"), "\(text)")
+        #expect(try store.trace(TraceID(high: 0, low: 3)).spans.count == 2)
+        try store.flush()
+        store.close()
+        do {
+            let connection = try SQLiteConnection(path: directory.path + "/skein.db", access: .readWrite)
+            #expect(try connection.integer("SELECT count(*) FROM damaged WHERE length(row) > 20") == 2)
+        }
+        store = try TraceStore.open(configuration(directory))
+        #expect(store.statistics().damage.isEmpty)
+        #expect(store.statistics().spansStored == 2)
+        store.close()
+    }
+
+    /// A directory that cannot be used is told in words.
+    @Test func directoriesThatCannotBeUsedAreToldInWords() {
+        for path in ["/proc/skein-data", "/dev/null/skein-data"] {
+            do throws(StoreError) {
+                try TraceStore.open(StoreConfiguration(directory: path)).close()
+                Issue.record("opened \(path)")
+            } catch {
+                #expect(error.description.contains("cannot use data directory \(path): "))
+                #expect(!error.description.contains("errno"))
+            }
+        }
+    }
+
+    /// Files of the version before are read as they are: traces, searches, retention; their links are made anew, because they counted copies.
+    @Test func filesOfTheFirstVersionAreRead() throws {
+        let directory = TemporaryDirectory()
+        let fixture = #filePath.split(separator: "/").dropLast(2).map { "/" + $0 }.joined() + "/Fixtures/Store/version1.db"
+        let bytes = try #require(Self.read(fixture))
+        overwrite(directory.path + "/skein.db", bytes, at: 0)
+        var old = configuration(directory)
+        var store = try TraceStore.open(old)
+        #expect(store.statistics().spansStored == 106)
+        #expect(store.state.withLock { $0.snapshot.segments.allSatisfy { $0.layout == SegmentLayout.first } })
+        func check(_ stage: String) throws {
+            for number in 1...40 as ClosedRange<UInt64> {
+                let id = TraceID(high: number % 3 == 0 ? 0xABC : 0, low: 0x1000 + number)
+                let found = plain(try store.trace(id))
+                let hasServer = number <= 20 && number % 3 != 0
+                #expect(found.count == 2 + (hasServer ? 1 : 0), "\(stage), \(number)")
+                var query = TraceQuery(endTimestamp: 1_700_000_001_000)
+                query.lookback = 1000_000
+                query.terms = [.tag(key: "n", value: "\(number)")]
+                #expect(try store.search(query).map { $0.spans[0].traceID } == [id], "\(stage), \(number)")
+            }
+            // 20 clients have their server, which was in another batch, some of them with half the id; the copies count once.
+            #expect(try store.dependencies(endTimestamp: 1_700_000_060_000, lookback: 3_600_000) == [
+                DependencyLink(parent: "web", child: "late", callCount: 1, errorCount: 0),
+                DependencyLink(parent: "web", child: "orders", callCount: 20, errorCount: 0),
+            ], "\(stage)")
+        }
+        try check("as it was")
+        for number in 0..<8 as Range<UInt64> {
+            try store.append(makeBatch([span(0x9_0000 + number)]))
+            try store.flush()
+        }
+        #expect(store.statistics().merges > 0)
+        try check("merged with new ones")
+        store.close()
+        old.strictTraceID = false
+        store = try TraceStore.open(old)
+        #expect(try store.trace(TraceID(high: 0, low: 0x1003)).spans.count == 3)
+        store.close()
+    }
+
+    private static func read(_ path: String) -> [UInt8]? {
+        let fd = unsafe open(path, O_RDONLY)
+        guard fd >= 0 else { return nil }
+        defer { close(fd) }
+        var bytes = [UInt8](repeating: 0, count: 1 << 20)
+        let count = unsafe Glibc.read(fd, &bytes, bytes.count)
+        return count > 0 ? Array(bytes[..<count]) : nil
+    }
+
+    /// STRICT_TRACE_ID=false: whoever knows either form of an id finds all its spans, wherever they lie, and a search finds it once.
+    @Test func halvesOfATraceIDAreOneTraceWhenAskedFor() throws {
+        let directory = TemporaryDirectory()
+        var loose = configuration(directory)
+        loose.strictTraceID = false
+        var store = try TraceStore.open(loose)
+        var long = span(1, 1, service: "a")
+        long.traceHigh = 7
+        long.tags["k"] = "v"
+        let short = span(1, 2, service: "b")
+        func check(_ stage: String) throws {
+            for id in [TraceID(high: 0, low: 1), TraceID(high: 7, low: 1), TraceID(high: 9, low: 1)] {
+                #expect(Set(plain(try store.trace(id))) == [long, short], "\(stage)")
+            }
+            #expect(try store.traces([TraceID(high: 0, low: 1), TraceID(high: 7, low: 1)]).map(\.spans.count) == [2], "\(stage)")
+            for service in ["a", "b"] {
+                var query = TraceQuery(endTimestamp: 1_700_000_001_000)
+                query.serviceName = service
+                #expect(try store.search(query).map(\.spans.count) == [2], "\(stage)")
+            }
+            var both = TraceQuery(endTimestamp: 1_700_000_001_000)
+            both.terms = [.tag(key: "k", value: "v"), .tag(key: "l", value: "w")]
+            #expect(try store.search(both).isEmpty, "\(stage)")
+        }
+        try store.append(makeBatch([long]))
+        try store.append(makeBatch([short]))
+        try check("head")
+        try store.flush()
+        try check("one segment")
+        store.close()
+        store = try TraceStore.open(loose)
+        try check("reopened")
+        store.close()
+        let strict = try TraceStore.open(configuration(directory))
+        #expect(plain(try strict.trace(TraceID(high: 7, low: 1))) == [long])
+        #expect(plain(try strict.trace(TraceID(high: 0, low: 1))) == [short])
+        strict.close()
     }
 
     @Test func newerSchemaIsRefusedAndLeftAlone() throws {
@@ -113,27 +287,6 @@ import Testing
         roomier.close()
     }
 
-    @Test func oldestSegmentsGoWhenTheBytesAreTooMany() throws {
-        let directory = TemporaryDirectory()
-        var small = configuration(directory)
-        small.retentionBytes = 30_000
-        let store = try TraceStore.open(small)
-        for round in 0..<6 as Range<UInt64> {
-            try store.append(makeBatch((0..<400 as Range<UInt64>).map { index in
-                var one = span(round * 1000 + index + 1)
-                one.tags["id"] = String(format(round * 1000 + index))
-                return one
-            }))
-            try store.flush()
-        }
-        let statistics = store.statistics()
-        #expect(statistics.segmentBytes <= 30_000)
-        #expect(statistics.spansExpired > 0)
-        #expect(try store.trace(TraceID(high: 0, low: 1)).spans.isEmpty)
-        #expect(try store.trace(TraceID(high: 0, low: 5001)).spans.count == 1)
-        store.close()
-    }
-
     @Test func segmentsOlderThanTheRetentionAgeGo() throws {
         let directory = TemporaryDirectory()
         var aged = configuration(directory)
@@ -154,6 +307,65 @@ import Testing
         #expect(store.statistics().spansExpired == 1)
         #expect(store.statistics().spansStored == 1)
         store.close()
+    }
+
+    /// One clock ten years ahead, or in 1970, costs at most its own span.
+    @Test func oneWrongClockKeepsAndDeletesNothingElse() throws {
+        let directory = TemporaryDirectory()
+        var aged = configuration(directory)
+        aged.retentionAgeSeconds = 3600
+        let store = try TraceStore.open(aged)
+        let now = WallClock.nowMicroseconds()
+        func at(_ trace: UInt64, _ timestamp: UInt64) -> PlainTestSpan {
+            var one = span(trace)
+            one.timestamp = timestamp
+            return one
+        }
+        let old = (1...2000 as ClosedRange<UInt64>).map { at($0, now - 4000 * 1_000_000 - $0) }
+        try store.append(makeBatch(old + [at(5000, now + 10 * 365 * 86_400 * 1_000_000)]))
+        try store.flush()
+        #expect(store.statistics().spansStored == 0)
+        #expect(store.statistics().spansExpired == 2001)
+        try store.append(makeBatch([at(1, now - 60_000_000), at(2, 1), at(3, now + 86_400 * 1_000_000)]))
+        try store.flush()
+        #expect(store.statistics().spansStored == 3)
+        // By itself, the one ahead is as old as its arrival.
+        try store.append(makeBatch([at(4, UInt64.max)]))
+        try store.flush()
+        #expect(try store.trace(TraceID(high: 0, low: 4)).spans.count == 1)
+        #expect(store.statistics().spansStored == 4)
+        store.close()
+    }
+
+    /// The bound is of what lies on disk, log included; below the least it can be, the newest spans stay all the same.
+    @Test(arguments: [1, 8 << 20, 12 << 20] as [UInt64]) func theBoundIsOfWhatLiesOnDisk(bound: UInt64) throws {
+        let directory = TemporaryDirectory()
+        var small = configuration(directory)
+        small.retentionBytes = bound
+        small.compactsInBackground = true
+        let store = try TraceStore.open(small)
+        var random = SeededRandom(4)
+        var largest: UInt64 = 0
+        let most = max(bound, StoreBudget.bytesMin)
+        for round in 0..<60 as Range<UInt64> {
+            try store.append(makeBatch((0..<1000 as Range<UInt64>).map { index in
+                var one = span(round * 1000 + index + 1)
+                // Half a megabyte a round that does not compress.
+                for key in ["a", "b", "c", "d"] { one.tags[key] = "z" + (0..<8).map { _ in String(random.next(), radix: 36) }.joined() }
+                return one
+            }))
+            largest = max(largest, store.statistics().fileBytes)
+        }
+        try store.flush()
+        let statistics = store.statistics()
+        #expect(statistics.fileBytes <= most)
+        // Between two looks, a commit and what compaction writes are on top.
+        #expect(largest < most + most / 2)
+        #expect(statistics.spansExpired > 0)
+        #expect(statistics.spansStored > 1000)
+        #expect(try store.trace(TraceID(high: 0, low: 59_500)).spans.count == 1)
+        store.close()
+        #expect(DataDirectory.fileBytes(directory.path + "/skein.db") <= most)
     }
 
     /// Links come from segments' sums and from the head's spans, and add up.
@@ -178,11 +390,6 @@ import Testing
         ])
         #expect(try store.dependencies(endTimestamp: end - 3_600_000, lookback: 60_000).isEmpty)
         store.close()
-    }
-
-    private func format(_ value: UInt64) -> String {
-        let text = String(Mixing.fold(value), radix: 16)
-        return String(repeating: "0", count: 16 - text.count) + text
     }
 
     /// A trace far larger than a block must neither break the format nor lose a span.
@@ -227,7 +434,11 @@ import Testing
     }
 
     /// Random damage to a segment's bytes is noticed, counted and skipped; other segments still answer.
-    @Test func damagedSegmentIsSkippedAndNamed() throws {
+    @Test(arguments: [
+        "UPDATE segment SET header = zeroblob(100) WHERE number = 1", "DELETE FROM block WHERE id = 1 << 20",
+        "UPDATE block SET cold = zeroblob(100) WHERE id = 1 << 20", "DELETE FROM block WHERE id = (2 << 20) - 2",
+    ])
+    func damagedSegmentIsSkippedAndNamed(damage: String) throws {
         let directory = TemporaryDirectory()
         var store = try TraceStore.open(configuration(directory))
         try store.append(makeBatch([span(1)]))
@@ -237,13 +448,20 @@ import Testing
         store.close()
         do {
             let connection = try SQLiteConnection(path: directory.path + "/skein.db", access: .readWrite)
-            try connection.execute("UPDATE segment SET header = zeroblob(100) WHERE number = 1")
+            try connection.execute(damage)
         }
         store = try TraceStore.open(configuration(directory))
         #expect(try store.trace(TraceID(high: 0, low: 1)).spans.isEmpty)
         #expect(try store.trace(TraceID(high: 0, low: 2)).spans.count == 1)
         #expect(store.statistics().corruptSegments == 1)
         #expect(store.statistics().corruptSegmentNumbers == [1])
+        let text = store.statistics().damage.first?.description ?? ""
+        #expect(text.contains("segment 1 of \(directory.path)/skein.db is damaged") && text.contains("1 spans, from 2023-11-14T22:13:20Z"), "\(text)")
+        var all = TraceQuery(endTimestamp: 1_700_000_001_000)
+        all.lookback = 1_000_000
+        #expect(try store.search(all).map { $0.spans[0].traceID.low } == [2])
+        #expect(try store.dependencies(endTimestamp: 1_700_000_001_000, lookback: 1_000_000).isEmpty)
+        #expect(store.statistics().corruptSegments == 1)
         store.close()
     }
 

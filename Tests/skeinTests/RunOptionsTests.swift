@@ -25,7 +25,18 @@ import Testing
         #expect(given.drainSeconds == usual.drainSeconds)
         #expect(given.retentionSeconds == usual.retentionSeconds)
         #expect(given.retentionBytes == usual.retentionBytes)
+        #expect(given.requiresStore == usual.requiresStore && given.strictTraceID == usual.strictTraceID)
         #expect(given.node == nil && given.seed == nil && given.accessLogDirectory == nil)
+    }
+
+    /// Zipkin's name for it, and the option, which counts instead.
+    @Test func strictTraceIDsAreAskedForAsInZipkin() throws {
+        #expect(try options().strictTraceID)
+        #expect(try !options(environment: ["STRICT_TRACE_ID": "False"]).strictTraceID)
+        #expect(try options("--strict-trace-id", environment: ["STRICT_TRACE_ID": "false"]).strictTraceID)
+        #expect(try !options("--no-strict-trace-id").strictTraceID)
+        #expect(try options(environment: ["STRICT_TRACE_ID": "no"]).notices.contains { $0.contains("STRICT_TRACE_ID=no is ignored") })
+        #expect(try options("--require-store").requiresStore)
     }
 
     /// Each option reaches the runtime; one that is parsed and forgotten looks like it worked.

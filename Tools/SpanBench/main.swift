@@ -54,7 +54,8 @@ let batchSpans = 256
 
 let usage = """
     usage: SpanBench MODE [options]
-      ingest                 store --spans N (1000000) spans; prints CPU seconds per million, disk bytes a span, peak memory
+      ingest                 store --spans N (1000000) spans; prints CPU seconds per million, disk bytes a span, peak memory;
+                             --late N: the halves of every N-th batch's traces come 100,000 spans apart, as from a slow reporter
       query                  the same, then --queries N (300) lookups and searches; an existing --data with spans is queried as it is
       crash-writer           write batches until killed, printing the number of each acknowledged one
       generate-zipkin-json   --bodies N (100) requests of 256 spans as Zipkin v2 JSON for POST /api/v2/spans, 674 bytes a span
@@ -74,6 +75,9 @@ func configuration() -> StoreConfiguration {
     return configuration
 }
 
+/// How many spans lie between the halves of a batch that `--late` tears apart: more than a segment has.
+let lateSpans = 100_000
+
 /// Stores `total` spans; prints the cost of each million without what the generator itself used.
 func ingest(_ store: TraceStore, _ total: Int, seed: UInt64, start: UInt64) throws(StoreError) {
     var generator = SpanGenerator(seed: seed, start: start)
@@ -84,16 +88,33 @@ func ingest(_ store: TraceStore, _ total: Int, seed: UInt64, start: UInt64) thro
     var cpuAtMark = cpuSeconds()
     var wallAtMark = wallSeconds()
     let cpuAtStart = cpuAtMark
+    let lateEvery = number("late", 0)
+    var batches = 0
+    /// Second halves of batches, and when they are due.
+    var late: [(batch: SpanBatch, at: Int)] = []
+    func submit(_ batch: SpanBatch) {
+        // The queue is what saturates; wait for room as a receiver would, without spinning.
+        while store.statistics().queuedBatches > 64 { usleep(200) }
+        store.submit(batch) { _ in }
+    }
     while stored < total {
         let before = threadCPUSeconds()
         generator.fill(&batch, spans: batchSpans)
         generation += threadCPUSeconds() - before
-        var isTaken = false
-        while !isTaken {
-            // The queue is what saturates; wait for room as a receiver would, without spinning.
-            if store.statistics().queuedBatches > 64 { usleep(200); continue }
-            store.submit(batch) { _ in }
-            isTaken = true
+        batches += 1
+        if lateEvery > 0, batches % lateEvery == 0 {
+            var second = batch
+            second.spans = batch.spans.enumerated().filter { $0.offset % 2 == 1 }.map(\.element)
+            var first = batch
+            first.spans = batch.spans.enumerated().filter { $0.offset % 2 == 0 }.map(\.element)
+            late.append((second, stored + lateSpans))
+            submit(first)
+        } else {
+            submit(batch)
+        }
+        while let next = late.first, next.at <= stored {
+            submit(next.batch)
+            late.removeFirst()
         }
         stored += batch.spans.count
         if stored % 1_000_000 < batchSpans || stored >= total {
@@ -166,6 +187,14 @@ func query(_ store: TraceStore, _ total: Int, seed: UInt64, start: UInt64) throw
         return .tag(key: sample.string(row.key), value: sample.string(row.value))
     }
     func service(_ sample: SpanBatch, _ span: SpanRow) -> String { sample.string(sample.endpoints[Int(span.localEndpoint)].serviceName) }
+    var links: [Double] = []
+    var calls = 0
+    for _ in 0..<3 {
+        let before = wallSeconds()
+        calls = try store.dependencies(endTimestamp: nowMicroseconds() / 1000 + 86_400_000, lookback: 30 * 86_400_000).reduce(0) { $0 + Int($1.callCount) }
+        links.append(wallSeconds() - before)
+    }
+    report("dependencies", links, calls)
     try searches("service_status_duration") { sample, span, query in
         query.serviceName = service(sample, span)
         query.terms = [tag(sample, span, 3)]

@@ -38,6 +38,7 @@ public final class AdminPages: Sendable {
           /config_dump   the configuration in use
           /explain       ?url=http://HOST/PATH: where a request would go, and why
           /healthz/ready whether requests should be sent here; also /ready
+          /health        state, the last reload, policies that are not enforced
           /help          this page
           /listeners     what is listened on
           /logging       the level of the diagnostic log; POST /logging?level=debug changes it
@@ -64,6 +65,7 @@ public final class AdminPages: Sendable {
         switch request.path {
         case "/", "/help": return .respond(APIReply.refusal(request.method) ?? Self.text(Self.help))
         case "/logging": return .respond(logging(request))
+        case "/health": make = { Self.json(AdminText.health($0.server())) }
         case "/server_info": make = { Self.json(AdminText.json($0.server())) }
         case "/listeners":
             make = { sources in

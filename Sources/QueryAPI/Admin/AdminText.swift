@@ -164,6 +164,18 @@ enum AdminText {
         return body
     }
 
+    static func health(_ server: ServerStatus) -> [UInt8] {
+        var body: [UInt8] = []
+        let isWell = server.lastError.isEmpty && server.notEnforced.isEmpty
+        body.append(text: "{\"status\":\"\(server.state == .live ? isWell ? "UP" : "DEGRADED" : "DOWN")\",\"state\":\"\(server.state.rawValue)\"")
+        body.append(text: ",\"lastReloadError\":")
+        body.append(jsonStrings: server.lastError)
+        body.append(text: ",\"notEnforced\":")
+        body.append(jsonStrings: server.notEnforced)
+        body.append(text: "}\n")
+        return body
+    }
+
     // MARK: Statistics
 
     /// Names and values of an exposition in Prometheus' text; `filter` is part of the name.

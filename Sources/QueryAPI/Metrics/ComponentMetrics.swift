@@ -230,6 +230,9 @@ extension SelfMetrics {
             }
             return [
                 gauge("healthy", "Whether the store takes and answers.", now.problem == nil ? 1 : 0),
+                gauge(
+                    "degraded", "Whether the store refuses spans or queries, or lost something stored that its log line, page and /health describe.",
+                    now.problem == nil && now.damage.isEmpty ? 0 : 1),
                 counter("spans_accepted_total", "Spans committed and acknowledged.", now.spansAccepted),
                 byLabel("spans_refused_total", "Spans the store refused, by reason.", "reason", now.spansRefused),
                 counter("spans_expired_total", "Spans deleted by retention.", now.spansExpired),

@@ -28,16 +28,20 @@ public final class LandingPage: Sendable {
     private let pool: QueryPool
     private let version: String
     private let hints: @Sendable () -> [EndpointHint]
+    /// Security policies that are not enforced, a line each.
+    private let notEnforced: @Sendable () -> [String]
     private let nowMilliseconds: @Sendable () -> UInt64
 
     public init(
         store: any TraceQuerying, pool: QueryPool, version: String, hints: @escaping @Sendable () -> [EndpointHint],
+        notEnforced: @escaping @Sendable () -> [String] = { [] },
         nowMilliseconds: @escaping @Sendable () -> UInt64 = { SystemClock.unixNanoseconds() / 1_000_000 }
     ) {
         self.store = store
         self.pool = pool
         self.version = version
         self.hints = hints
+        self.notEnforced = notEnforced
         self.nowMilliseconds = nowMilliseconds
     }
 
@@ -94,13 +98,26 @@ public final class LandingPage: Sendable {
         if let problem = now.problem {
             page.append(text: "<span class=\"bad\">store</span> ")
             page.append(escaped: problem, countMax: 1000)
-        } else {
+        } else if now.damage.isEmpty {
             page.append(text: "<span class=\"good\">● store is well</span>")
+        } else {
+            page.append(text: "<span class=\"bad\">store has lost something</span>")
         }
         page.append(
             text: " <span class=\"soft\">· \(PageText.count(now.spansStored)) spans, \(PageText.count(now.journalSpans)) of them still in the journal"
                 + " · \(PageText.count(now.segments)) \(now.segments == 1 ? "segment" : "segments") of \(PageText.bytes(now.segmentBytes))"
-                + " · \(PageText.bytes(now.fileBytes)) on disk</span></section>\n")
+                + " · \(PageText.bytes(now.fileBytes)) on disk</span>")
+        for damage in now.damage {
+            page.append(text: "<p class=\"bad\">")
+            page.append(escaped: damage, countMax: 1000)
+            page.append(text: "</p>")
+        }
+        for policy in notEnforced() {
+            page.append(text: "<p><span class=\"bad\">not enforced</span> ")
+            page.append(escaped: policy, countMax: 1000)
+            page.append(text: "</p>")
+        }
+        page.append(text: "</section>\n")
     }
 
     private func appendServices(_ names: [String], to page: inout [UInt8]) {
@@ -135,7 +152,13 @@ public final class LandingPage: Sendable {
             page.append(escaped: trace.service.isEmpty ? "(no service)" : trace.service, countMax: 80)
             page.append(text: "</b> ")
             page.append(escaped: trace.operation.isEmpty ? "(no name)" : trace.operation, countMax: 120)
-            page.append(text: "</a></td><td class=\"n wide\">\(trace.services.count)</td><td class=\"n\">\(PageText.count(UInt64(trace.spanCount)))</td>")
+            page.append(text: "</a>")
+            if !trace.request.isEmpty {
+                page.append(text: "<br><span class=\"soft\">")
+                page.append(escaped: trace.request, countMax: 200)
+                page.append(text: "</span>")
+            }
+            page.append(text: "</td><td class=\"n wide\">\(trace.services.count)</td><td class=\"n\">\(PageText.count(UInt64(trace.spanCount)))</td>")
             page.append(text: "<td class=\"n\">\(trace.duration > 0 ? PageText.duration(microseconds: trace.duration) : "–")</td><td>")
             if trace.hasError { page.append(text: "<span class=\"bad\">error</span>") }
             page.append(text: "</td><td class=\"wide\"><a href=\"/api/v2/trace/\(id)\">JSON</a></td></tr>")

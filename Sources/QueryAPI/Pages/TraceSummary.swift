@@ -9,6 +9,8 @@ struct TraceSummary {
     var duration: UInt64 = 0
     var service = ""
     var operation = ""
+    /// `GET /reviews/1 200`, as far as the root's tags say; empty for what is no HTTP.
+    var request = ""
     var spanCount = 0
     var services: [String] = []
     var hasError = false
@@ -41,6 +43,7 @@ struct TraceSummary {
         if let root {
             service = batch.serviceName(root.localEndpoint)
             operation = batch.string(root.name)
+            request = batch.request(root)
         }
     }
 }
@@ -55,6 +58,27 @@ extension SpanBatch {
     func tags(of span: SpanRow) -> ArraySlice<TagRow> {
         let start = Int(span.tagStart)
         return tags[start..<start + Int(span.tagCount)]
+    }
+
+    /// The value of the first of these tags that has one.
+    private func value(of keys: [String], _ span: SpanRow) -> String? {
+        keys.lazy.compactMap { key in
+            tags(of: span).first { $0.key.count == key.utf8.count && string($0.key) == key }.map { string($0.value) }
+        }.first { !$0.isEmpty }
+    }
+
+    /// Method, path and status by the names of Zipkin's and of OpenTelemetry's conventions.
+    func request(_ span: SpanRow) -> String {
+        let target =
+            value(of: ["http.path", "url.path", "http.target"], span)
+            ?? value(of: ["http.url", "url.full"], span).map { url in
+                guard let scheme = url.firstRange(of: "://") else { return url }
+                return url[scheme.upperBound...].firstIndex(of: "/").map { String(url[$0...]) } ?? "/"
+            }
+        let parts = [
+            value(of: ["http.method", "http.request.method"], span), target, value(of: ["http.status_code", "http.response.status_code"], span),
+        ]
+        return parts.compactMap(\.self).joined(separator: " ")
     }
 
     /// An `error` tag, whatever its value (semantics 2.11).

@@ -17,6 +17,8 @@ public struct ZipkinOptions: Sendable {
     public var environment = ""
     /// `Cache-Control: max-age` of names once there are more than three services, seconds.
     public var namesMaxAgeSeconds = 300
+    /// Security policies that are not enforced, a line each, for `/health`. Any thread.
+    public var notEnforced: @Sendable () -> [String] = { [] }
 
     public init(version: String) { self.version = version }
 }
@@ -202,18 +204,34 @@ public final class ZipkinAPI: Sendable {
         ("Cache-Control", "max-age=\(options.namesMaxAgeSeconds), must-revalidate")
     }
 
+    /// DOWN with 503 while spans or queries are refused, as Zipkin has it. DEGRADED with 200 when all works and something stored cannot be
+    /// read any more: who restarts what is not healthy must not do it for that.
     private func health() -> ServiceResponse {
-        let problem = store.health().problem
-        let status = problem == nil ? "UP" : "DOWN"
+        let now = store.health()
+        let status = now.problem != nil ? "DOWN" : now.damage.isEmpty ? "UP" : "DEGRADED"
         var body: [UInt8] = []
         body.append(text: "{\"status\":\"\(status)\",\"zipkin\":{\"status\":\"\(status)\",\"details\":{\"SkeinStore\":{\"status\":\"\(status)\"")
-        if let problem {
-            body.append(text: ",\"details\":{\"error\":")
-            body.append(jsonString: problem)
+        if now.problem != nil || !now.damage.isEmpty {
+            body.append(text: ",\"details\":{")
+            if let problem = now.problem {
+                body.append(text: "\"error\":")
+                body.append(jsonString: problem)
+            }
+            if !now.damage.isEmpty {
+                body.append(text: now.problem == nil ? "\"damage\":" : ",\"damage\":")
+                body.append(jsonStrings: now.damage)
+            }
             body.append(text: "}")
         }
-        body.append(text: "}}}}")
-        return APIReply.json(body, status: problem == nil ? 200 : 503)
+        body.append(text: "}")
+        let policies = options.notEnforced()
+        if !policies.isEmpty {
+            body.append(text: ",\"SkeinSecurity\":{\"status\":\"DEGRADED\",\"details\":{\"notEnforced\":")
+            body.append(jsonStrings: policies)
+            body.append(text: "}}")
+        }
+        body.append(text: "}}}")
+        return APIReply.json(body, status: now.problem == nil ? 200 : 503)
     }
 
     private func information() -> ServiceResponse {

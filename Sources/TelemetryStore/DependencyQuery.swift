@@ -1,0 +1,215 @@
+import TelemetryModel
+
+/// Dependency links: what Zipkin's linker makes of whole traces, wherever their spans lie and however late they came.
+///
+/// A segment has the sums of its own traces, which are right for every trace that lies in it alone. For the others its part is taken away
+/// again and the whole trace is linked: those with a part in another segment or in the head, which their hashes tell. Segments of the first
+/// layout, and those with plain rows, have no sums that count; their traces are all linked now.
+extension TraceStore {
+    /// Traces linked anew at a time, by hash: what bounds the memory of an answer.
+    private static let anewAtOnceMax = 16_384
+    /// Links of one answer.
+    static let linksMax = 10_000
+
+    /// Calls between services in traces that began within `lookback` milliseconds before `endTimestamp` (milliseconds), rounded to minutes.
+    /// As in Zipkin, ids with equal low halves name one trace here, strict or not: half an id must not make one call two.
+    public func dependencies(endTimestamp: UInt64, lookback: UInt64) throws(StoreError) -> [DependencyLink] {
+        var window = TraceQuery(endTimestamp: endTimestamp)
+        window.lookback = lookback
+        let range = window.timestampRange
+        return try consistently { snapshot, reader throws(StoreError) in
+            var answer = DependencyAnswer(range)
+            guard try self.fill(&answer, snapshot, reader) else { return nil }
+            return Array(answer.sums.links(answer.services).prefix(TraceStore.linksMax))
+        }
+    }
+
+    /// False when a segment is gone.
+    private func fill(_ answer: inout DependencyAnswer, _ snapshot: StoreSnapshot, _ reader: ReadConnection) throws(StoreError) -> Bool {
+        answer.read(head: snapshot.head)
+        var parts: [SegmentPart] = []
+        for segment in snapshot.segments {
+            guard let hashes = try traceHashes(segment, reader) else {
+                if isGone(segment) { return false }
+                continue
+            }
+            var part = SegmentPart(segment: segment, hashes: hashes, isCovered: answer.sums.covers(segment))
+            if part.isCovered {
+                switch try header(segment, reader) {
+                case .gone: return false
+                case .damaged: part.isDamaged = true
+                case .found(let header):
+                    part.hasLinks = segment.layout == SegmentLayout.current && header.hasAllLinks
+                    if part.hasLinks { answer.add(header) }
+                }
+            }
+            parts.append(part)
+        }
+        let split = TracesApart.hashes(parts, head: answer.headHashes)
+        for start in stride(from: 0, to: split.count, by: Self.anewAtOnceMax) {
+            let some = Array(split[start..<min(start + Self.anewAtOnceMax, split.count)])
+            var whole: [UInt64: LinkedTrace] = [:]
+            for part in parts where !part.isDamaged {
+                let own = part.hashes.indexes(of: some)
+                guard !own.isEmpty else { continue }
+                guard try gather(part, own, &answer, reader, { low, trace, answer in
+                    if part.hasLinks { trace.add(to: &answer.sums, sign: -1, &answer.linker, answer.services) }
+                    whole[low, default: LinkedTrace()].append(trace)
+                }) else { return false }
+            }
+            for (low, trace) in answer.takeHead(some) { whole[low, default: LinkedTrace()].append(trace) }
+            for trace in whole.values { trace.add(to: &answer.sums, sign: 1, &answer.linker, answer.services) }
+        }
+        // What is in one segment only and has no sums there.
+        for part in parts where part.isCovered && !part.isDamaged && !part.hasLinks {
+            let alone = part.hashes.sorted.indices.filter { TraceHashes.find(part.hashes.sorted[$0], in: split).isEmpty }
+            guard try gather(part, alone, &answer, reader, { _, trace, answer in
+                trace.add(to: &answer.sums, sign: 1, &answer.linker, answer.services)
+            }) else { return false }
+        }
+        for trace in answer.head.values { trace.add(to: &answer.sums, sign: 1, &answer.linker, answer.services) }
+        return true
+    }
+
+    /// Reads the traces at some places of `part.hashes.sorted`, ascending, and hands each to `body` with its id's low half; false when the
+    /// segment is gone.
+    private func gather(
+        _ part: SegmentPart, _ indexes: [Int], _ answer: inout DependencyAnswer, _ reader: ReadConnection,
+        _ body: (UInt64, LinkedTrace, inout DependencyAnswer) -> Void
+    ) throws(StoreError) -> Bool {
+        let header: SegmentHeader
+        switch try self.header(part.segment, reader) {
+        case .gone: return false
+        case .damaged: return true
+        case .found(let found): header = found
+        }
+        let nodes = SegmentNodes(header, &answer.services)
+        let places = indexes.map { part.hashes.place($0) }.sorted()
+        guard let ids = try traceIDs(part.segment, places, reader) else { return !isGone(part.segment) }
+        var services = answer.services
+        var traces: [UInt64: LinkedTrace] = [:]
+        var order: [UInt64] = []
+        var next = 0
+        var first = 0
+        for (block, entry) in header.blocks.enumerated() {
+            let end = first + entry.traceCount
+            defer { first = end }
+            let from = next
+            while next < places.count, places[next] < end { next += 1 }
+            guard next > from else { continue }
+            var wanted = [Int32](repeating: -1, count: entry.traceCount)
+            for at in from..<next { wanted[places[at] - first] = Int32(clamping: at) }
+            let sound: Bool? = try unsafe reader.withBlock(part.segment.number, Int64(block)) { hot, cold in
+                unsafe nodes.read(block, hot, cold(), reader.zstd, &services, wants: { wanted[$0] >= 0 }) { entry, node, timestamp in
+                    let id = ids[Int(wanted[entry])]
+                    if traces[id.low] == nil { order.append(id.low) }
+                    traces[id.low, default: LinkedTrace()].append(node, high: id.high, timestamp: timestamp, isRoot: node.parentID == 0)
+                }
+            }
+            if sound != true, isGone(part.segment) { return false }
+            // Entries of one low half are neighbours, but may lie in two blocks: the last stays for the next.
+            guard part.segment.layout == SegmentLayout.current, order.count > 1 else { continue }
+            answer.services = services
+            for low in order.dropLast() { if let trace = traces.removeValue(forKey: low) { body(low, trace, &answer) } }
+            order.removeFirst(order.count - 1)
+        }
+        answer.services = services
+        for low in order { if let trace = traces.removeValue(forKey: low) { body(low, trace, &answer) } }
+        return true
+    }
+}
+
+/// A segment as a dependency query sees it.
+struct SegmentPart {
+    var segment: Segment
+    var hashes: TraceHashes
+    /// It may have traces of the minutes asked for.
+    var isCovered: Bool
+    /// Its header's sums are right for traces that lie in it alone, and were added.
+    var hasLinks = false
+    var isDamaged = false
+}
+
+/// What is known so far of one answer.
+struct DependencyAnswer {
+    var sums: LinkSums
+    var services = ServiceNumbers()
+    var linker = DependencyLinker()
+    /// Traces of the head, by low half, until they are linked.
+    private(set) var head: [UInt64: LinkedTrace] = [:]
+    /// Hashes of `head`'s traces, ascending.
+    private(set) var headHashes: [UInt32] = []
+    private var headByHash: [UInt32: [UInt64]] = [:]
+
+    init(_ range: ClosedRange<UInt64>) { sums = LinkSums(range) }
+
+    mutating func add(_ header: SegmentHeader) {
+        var numbers = [Int32](repeating: -1, count: header.strings.count)
+        func number(_ string: Int, _ services: inout ServiceNumbers) -> Int32 {
+            if numbers[string] < 0 { numbers[string] = services.number(header.strings.string(string)) }
+            return numbers[string]
+        }
+        for link in header.links where sums.buckets.contains(link.bucket) {
+            sums.add(
+                number(link.parent, &services), number(link.child, &services), calls: Int64(clamping: link.calls),
+                errors: Int64(clamping: link.errors))
+        }
+    }
+
+    mutating func read(head rows: [StoreSnapshot.Row]) {
+        for row in rows {
+            row.batch.nodes(&services) { id, node, timestamp in
+                head[id.low, default: LinkedTrace()].append(node, high: id.high, timestamp: timestamp, isRoot: node.parentID == 0)
+            }
+        }
+        for low in head.keys { headByHash[TraceID(high: 0, low: low).hash, default: []].append(low) }
+        headHashes = headByHash.keys.sorted()
+    }
+
+    /// Takes the head's traces with one of these hashes out of it.
+    mutating func takeHead(_ hashes: [UInt32]) -> [(UInt64, LinkedTrace)] {
+        var taken: [(UInt64, LinkedTrace)] = []
+        for hash in hashes {
+            for low in headByHash[hash] ?? [] { if let trace = head.removeValue(forKey: low) { taken.append((low, trace)) } }
+        }
+        return taken
+    }
+}
+
+/// Which traces have parts in more than one place.
+enum TracesApart {
+    /// Lists are gone through in this many ranges of hashes, so that only a part of all hashes is copied at a time.
+    private static let ranges = 64
+
+    /// Ascending hashes that lie in two segments, or in one and the head, where at least one of these is covered or the head. A hash that
+    /// two traces share is among them as well, which costs time and changes nothing.
+    static func hashes(_ parts: [SegmentPart], head: [UInt32]) -> [UInt32] {
+        var found: [UInt32] = []
+        let width = UInt64(1 << 32) / UInt64(ranges)
+        for range in 0..<UInt64(ranges) {
+            let lower = UInt32(range * width)
+            let upper = UInt32(truncatingIfNeeded: (range + 1) * width &- 1)
+            /// Hash and whether its place is covered.
+            var all: [UInt64] = []
+            func take(_ list: [UInt32], isCovered: Bool) {
+                var at = lower == 0 ? 0 : TraceHashes.lowerBound(lower, in: list)
+                while at < list.count, list[at] <= upper {
+                    all.append(UInt64(list[at]) << 1 | (isCovered ? 1 : 0))
+                    at += 1
+                }
+            }
+            for part in parts where !part.isDamaged { take(part.hashes.sorted, isCovered: part.isCovered) }
+            take(head, isCovered: true)
+            all.sort()
+            var at = 0
+            while at < all.count {
+                var end = at + 1
+                while end < all.count, all[end] >> 1 == all[at] >> 1 { end += 1 }
+                // Of equal hashes the covered ones come last.
+                if end - at > 1, all[end - 1] & 1 == 1 { found.append(UInt32(truncatingIfNeeded: all[at] >> 1)) }
+                at = end
+            }
+        }
+        return found
+    }
+}

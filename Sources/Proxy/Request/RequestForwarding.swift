@@ -60,7 +60,14 @@ extension ProxyWorker {
             reply(id, 400, .missingHostHeader, [], body: "missing or empty Host", closes: false)
             return
         }
-        guard let host = unsafe checkedHost(target, named, isHTTPS: isHTTPS) else {
+        // RFC 9113 8.3.1: one request has one host.
+        if !head.authority.isEmpty, let second = unsafe head.value(of: .host), unsafe !Authority.same(named, second, isHTTPS: isHTTPS) {
+            unsafe recordText(exchange, path: path, authority: named, requestID: nil, forwardedFor: nil, isHTTPS: isHTTPS)
+            reply(
+                id, 400, .http2ProtocolError, [.downstreamProtocolError], body: "malformed host, or another than :authority (RFC 9113 8.3.1)", closes: false)
+            return
+        }
+        guard let host = unsafe checkedHost(target, named) else {
             unsafe recordText(exchange, path: path, authority: named, requestID: nil, forwardedFor: nil, isHTTPS: isHTTPS)
             let details: ResponseCodeDetails = stream == 0 ? .http1CodecError : .http2ProtocolError
             reply(id, 400, details, [.downstreamProtocolError], body: HeadError.malformedHost.reason, closes: false)
@@ -199,13 +206,10 @@ extension ProxyWorker {
         return unsafe head.value(of: .host)
     }
 
-    /// The parts of the request's host and port; nil = it is none, or the request names another besides (RFC 9113 8.3.1).
-    private mutating func checkedHost(_ target: RequestTarget, _ named: UnsafeRawBufferPointer, isHTTPS: Bool) -> Authority? {
+    /// The parts of the request's host and port; nil = it is none.
+    private mutating func checkedHost(_ target: RequestTarget, _ named: UnsafeRawBufferPointer) -> Authority? {
         // `Host` was looked at with the head.
-        if head.host.count > 0, target.authority.isEmpty { return head.host }
-        guard let host = unsafe Authority.parse(named) else { return nil }
-        if !head.authority.isEmpty, let second = unsafe head.value(of: .host), unsafe !Authority.same(named, second, isHTTPS: isHTTPS) { return nil }
-        return host
+        head.host.count > 0 && target.authority.isEmpty ? head.host : unsafe Authority.parse(named)
     }
 
     private mutating func startRecord(_ exchange: UnsafeMutablePointer<Exchange>, _ connection: UnsafeMutablePointer<DownstreamConnection>) {

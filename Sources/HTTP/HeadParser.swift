@@ -269,11 +269,11 @@ public enum HeadParser {
             field.name = unsafe HeaderName.lookup(name)
             // The names known whole are of token characters.
             if field.name == .other || field.name == .envoyOther {
-                for unsafe byte in unsafe name {
-                    if !isToken(byte) { return .malformedFieldName }
-                    if byte == UInt8(ascii: "_") { field.hasUnderscore = true }
+                for unsafe byte in unsafe name where !isTokenWithoutUnderscore(byte) {
+                    guard byte == UInt8(ascii: "_") else { return .malformedFieldName }
+                    field.hasUnderscore = true
+                    head.hasUnderscores = true
                 }
-                if field.hasUnderscore { head.hasUnderscores = true }
             }
             // Only a head limit beyond the default lets a name be longer than its count can say.
             guard nameCount <= Int(UInt16.max) else { return .headTooLarge }
@@ -446,6 +446,15 @@ public enum HeadParser {
         // Bit n of each mask is the byte 64 * half + n.
         let low: UInt64 = 0x03FF_6CFA_0000_0000
         let high: UInt64 = 0x57FF_FFFF_C7FF_FFFE
+        guard byte < 128 else { return false }
+        return ((byte < 64 ? low : high) &>> UInt64(byte & 63)) & 1 == 1
+    }
+
+    /// The same but for the one that names rarely have and that something is made of.
+    @inline(__always)
+    private static func isTokenWithoutUnderscore(_ byte: UInt8) -> Bool {
+        let low: UInt64 = 0x03FF_6CFA_0000_0000
+        let high: UInt64 = 0x57FF_FFFF_47FF_FFFE
         guard byte < 128 else { return false }
         return ((byte < 64 ? low : high) &>> UInt64(byte & 63)) & 1 == 1
     }

@@ -41,7 +41,7 @@ public enum PathNormalizer {
     public static func encode(
         query: UnsafeRawBufferPointer, mode: PathNormalization, into output: UnsafeMutablePointer<UInt8>
     ) -> Int? {
-        guard mode != .none, let first = unsafe query.firstIndex(where: { $0 > 127 }) else { return nil }
+        guard mode != .none, let first = unsafe firstHighByte(query) else { return nil }
         for index in 0..<first { unsafe output[index] = query[index] }
         var count = first
         for index in first..<query.count {
@@ -55,6 +55,21 @@ public enum PathNormalizer {
             }
         }
         return count
+    }
+
+    /// The first byte above 127, looked for eight at a time.
+    private static func firstHighByte(_ query: UnsafeRawBufferPointer) -> Int? {
+        var position = 0
+        while position + 8 <= query.count {
+            let high = unsafe query.loadUnaligned(fromByteOffset: position, as: UInt64.self) & 0x8080_8080_8080_8080
+            if high != 0 { return position + high.trailingZeroBitCount / 8 }
+            position += 8
+        }
+        while position < query.count {
+            if unsafe query[position] > 127 { return position }
+            position += 1
+        }
+        return nil
     }
 
     private static func put(escaped byte: UInt8, at place: Int, _ output: UnsafeMutablePointer<UInt8>) {

@@ -6,7 +6,7 @@ import Testing
 @safe
 final class HTTP2Peer {
     private let inbox: UnsafeMutablePointer<HTTP2Inbox>
-    private var session: HTTP2Session
+    private let session: UnsafeMutablePointer<HTTP2Session>
     private(set) var taken = 0
     private(set) var closed: [(stream: Int32, code: UInt32)] = []
     private(set) var heads = 0
@@ -14,12 +14,16 @@ final class HTTP2Peer {
     init(_ role: HTTP2Session.Role) {
         unsafe inbox = .allocate(capacity: 1)
         unsafe inbox.initialize(to: HTTP2Inbox())
-        session = unsafe HTTP2Session(role, inbox: inbox, limits: HTTPLimits(), now: MonotonicInstant(nanoseconds: 1))
+        unsafe session = .allocate(capacity: 1)
+        unsafe session.initialize(to: HTTP2Session(role, inbox: inbox, limits: HTTPLimits(), now: MonotonicInstant(nanoseconds: 1)))
         if role == .server { _ = send(Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)) }
         _ = send(Self.frame(4, 0, 0, []))
     }
 
     deinit {
+        // The session gives its streams back to the inbox.
+        unsafe session.deinitialize(count: 1)
+        unsafe session.deallocate()
         unsafe inbox.deinitialize(count: 1)
         unsafe inbox.deallocate()
     }
@@ -43,7 +47,7 @@ final class HTTP2Peer {
         var outcome = HTTP2Session.Outcome.fine
         while offset < bytes.count, outcome == .fine {
             let result = unsafe bytes.withUnsafeBytes { all in
-                unsafe session.receive(UnsafeRawBufferPointer(rebasing: all[offset...]), now: MonotonicInstant(nanoseconds: 1))
+                unsafe session.pointee.receive(UnsafeRawBufferPointer(rebasing: all[offset...]), now: MonotonicInstant(nanoseconds: 1))
             }
             offset += result.taken
             taken += result.taken
@@ -61,14 +65,14 @@ final class HTTP2Peer {
         list.add(":scheme", "http")
         list.add(":authority", "a")
         list.add(":path", "/")
-        let stream = session.submitRequest(list, token: 7, hasBody: false)
+        let stream = unsafe session.pointee.submitRequest(list, token: 7, hasBody: false)
         drain()
         return stream
     }
 
     private func drain() {
         var output = ByteBuffer()
-        _ = session.fill(&output, bytesMax: 1 << 20)
+        unsafe _ = session.pointee.fill(&output, bytesMax: 1 << 20)
         for index in unsafe inbox.pointee.events.indices {
             let event = unsafe inbox.pointee.events[index]
             if event.kind == .closed { closed.append((event.stream, event.code)) }
@@ -77,7 +81,7 @@ final class HTTP2Peer {
         unsafe inbox.pointee.clear()
     }
 
-    var errorCode: UInt32 { session.sentErrorCode }
+    var errorCode: UInt32 { unsafe session.pointee.sentErrorCode }
 }
 
 @Suite struct HTTP2SessionTests {

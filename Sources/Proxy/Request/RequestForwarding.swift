@@ -43,42 +43,36 @@ extension ProxyWorker {
 
         let method = unsafe head.method
         guard let target = unsafe RequestTarget.parse(head.target, method: method) else {
-            unsafe recordText(exchange, path: head.target, authority: head.value(of: .host), requestID: nil, forwardedFor: nil, isHTTPS: false)
-            reply(id, 400, .http1CodecError, [.downstreamProtocolError], body: "malformed request target (RFC 9112 3.2)", closes: true)
+            let reason: StaticString = "malformed request target (RFC 9112 3.2)"
+            unsafe refuse(id, exchange, .http1CodecError, reason, path: head.target, authority: head.value(of: .host), isHTTPS: false, closes: true)
             return
         }
         let isEdge = unsafe listener >= 0 && tables.listener(listener).isEdge
         let isHTTPS = target.isHTTPS || head.isHTTPS || !isEdge && isForwardedHTTPS()
         let named = unsafe requestAuthority(target)
         guard let path = unsafe normalizedPath(target) else {
-            unsafe recordText(exchange, path: head.target, authority: named, requestID: nil, forwardedFor: nil, isHTTPS: isHTTPS)
-            reply(id, 400, .pathNormalizationFailed, [], body: "path cannot be normalised: it has %00 or no leading slash", closes: false)
+            let reason: StaticString = "path cannot be normalised: it has %00 or no leading slash"
+            unsafe refuse(id, exchange, .pathNormalizationFailed, reason, path: head.target, authority: named, isHTTPS: isHTTPS)
             return
         }
         guard let named = unsafe named, named.count > 0 else {
-            unsafe recordText(exchange, path: path, authority: nil, requestID: nil, forwardedFor: nil, isHTTPS: false)
-            reply(id, 400, .missingHostHeader, [], body: "missing or empty Host", closes: false)
+            unsafe refuse(id, exchange, .missingHostHeader, "missing or empty Host", path: path, authority: nil, isHTTPS: isHTTPS)
             return
         }
-        // RFC 9113 8.3.1: one request has one host.
-        if !head.authority.isEmpty, let second = unsafe head.value(of: .host), unsafe !Authority.same(named, second, isHTTPS: isHTTPS) {
-            unsafe recordText(exchange, path: path, authority: named, requestID: nil, forwardedFor: nil, isHTTPS: isHTTPS)
-            reply(
-                id, 400, .http2ProtocolError, [.downstreamProtocolError], body: "malformed host, or another than :authority (RFC 9113 8.3.1)", closes: false)
-            return
-        }
+        let brokeProtocol: ResponseCodeDetails = stream == 0 ? .http1CodecError : .http2ProtocolError
         guard let host = unsafe checkedHost(target, named) else {
-            unsafe recordText(exchange, path: path, authority: named, requestID: nil, forwardedFor: nil, isHTTPS: isHTTPS)
-            let details: ResponseCodeDetails = stream == 0 ? .http1CodecError : .http2ProtocolError
-            reply(id, 400, details, [.downstreamProtocolError], body: HeadError.malformedHost.reason, closes: false)
+            unsafe refuse(id, exchange, brokeProtocol, HeadError.malformedHost.reason, path: path, authority: named, isHTTPS: isHTTPS)
             return
         }
         let authority = unsafe UnsafeRawBufferPointer(rebasing: named[..<host.count])
+        if unsafe namesAnotherHost(than: authority, isHTTPS: isHTTPS) {
+            let reason: StaticString = "malformed host, or another than :authority (RFC 9113 8.3.1)"
+            unsafe refuse(id, exchange, brokeProtocol, reason, path: path, authority: authority, isHTTPS: isHTTPS)
+            return
+        }
         if isEdge, head.hasUnderscores {
-            unsafe recordText(exchange, path: path, authority: authority, requestID: nil, forwardedFor: nil, isHTTPS: isHTTPS)
-            reply(
-                id, 400, .http1CodecError, [.downstreamProtocolError],
-                body: "header field name with an underscore, which applications take for a dash: not accepted at a gateway", closes: false)
+            let reason: StaticString = "header field name with an underscore, which applications take for a dash: not accepted at a gateway"
+            unsafe refuse(id, exchange, brokeProtocol, reason, path: path, authority: authority, isHTTPS: isHTTPS)
             return
         }
         let query = unsafe normalizedQuery(target)
@@ -104,6 +98,16 @@ extension ProxyWorker {
         unsafe take(decision, exchange)
         unsafe writeHead(exchange, connection, path: path, query: query, authority: authority, isHTTPS: isHTTPS)
         unsafe follow(decision, id, exchange, request, hasMore: hasMore)
+    }
+
+    /// Answers 400 to a request that no rule is asked for, and notes what it named.
+    private mutating func refuse(
+        _ id: SlotID, _ exchange: UnsafeMutablePointer<Exchange>, _ details: ResponseCodeDetails, _ reason: StaticString, path: UnsafeRawBufferPointer,
+        authority: UnsafeRawBufferPointer?, isHTTPS: Bool, closes: Bool = false
+    ) {
+        unsafe recordText(exchange, path: path, authority: authority, requestID: nil, forwardedFor: nil, isHTTPS: isHTTPS)
+        let isOfProtocol = details == .http1CodecError || details == .http2ProtocolError
+        reply(id, 400, details, isOfProtocol ? [.downstreamProtocolError] : [], body: reason, closes: closes)
     }
 
     /// Notes the rule that the request goes by.
@@ -204,6 +208,12 @@ extension ProxyWorker {
         if !target.authority.isEmpty { return unsafe UnsafeRawBufferPointer(rebasing: head.target[target.authority]) }
         if !head.authority.isEmpty { return unsafe head.authorityBytes }
         return unsafe head.value(of: .host)
+    }
+
+    /// Whether an HTTP/2 request has a `host` besides `:authority` that is another, or none (RFC 9113 8.3.1).
+    private mutating func namesAnotherHost(than authority: UnsafeRawBufferPointer, isHTTPS: Bool) -> Bool {
+        guard !head.authority.isEmpty, let second = unsafe head.value(of: .host) else { return false }
+        return unsafe !Authority.same(authority, second, isHTTPS: isHTTPS)
     }
 
     /// The parts of the request's host and port; nil = it is none.

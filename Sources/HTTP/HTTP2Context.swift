@@ -24,6 +24,15 @@ struct HTTP2Context: ~Copyable {
     /// The code of the GOAWAY we sent; 0 = none, or no error.
     var sentErrorCode: UInt32 = 0
 
+    /// Streams that the client has begun.
+    var begun = HTTP2StreamLog()
+    /// The peer broke a rule that ends the connection and that nghttp2 lets pass.
+    var isBroken = false
+    var meter: HTTP2FrameMeter
+    /// Of the last header section: bytes on the wire, and the most that the fields which we were shown may have taken of them.
+    var sectionWireBytes = 0
+    var sectionSeenBytes = 0
+
     // The header section being received; one at a time in a connection (RFC 9113 4.3).
     var block = HTTP2Block()
     var blockBytes = ByteBuffer()
@@ -37,6 +46,7 @@ struct HTTP2Context: ~Copyable {
         self.limits = limits
         self.now = now
         guardian = HTTP2FloodGuard(now: now)
+        meter = HTTP2FrameMeter(hasPreface: role == .server)
         unsafe inputBase = nil
         unsafe firstStream = nil
     }
@@ -88,6 +98,26 @@ struct HTTP2Context: ~Copyable {
 
     // MARK: A header section
 
+    /// Charges for the bytes of the last section that were decoded for nobody.
+    private mutating func settleSection() {
+        let unseen = sectionWireBytes &- sectionSeenBytes
+        if unseen > 0 { spend(Int32(clamping: unseen / HTTP2FloodGuard.unseenBytesPerFrame)) }
+        sectionWireBytes = 0
+        sectionSeenBytes = 0
+    }
+
+    mutating func frameBegins(_ header: nghttp2_frame_hd) {
+        if header.type == HTTP2FrameMeter.continuation { return }
+        if sectionWireBytes > 0 { settleSection() }
+        if header.type == UInt8(NGHTTP2_HEADERS.rawValue) { sectionWireBytes = header.length }
+    }
+
+    /// The section goes on with so many bytes more.
+    mutating func sectionContinues(_ count: Int) {
+        sectionWireBytes &+= count
+        if sectionWireBytes &- sectionSeenBytes > HTTP2FloodGuard.unseenBytesMax { isFlooded = true }
+    }
+
     mutating func beginBlock() {
         block = HTTP2Block()
         blockBytes.clear(keeping: 4096)
@@ -96,6 +126,8 @@ struct HTTP2Context: ~Copyable {
     }
 
     mutating func add(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
+        // The longest code of a byte has 30 bits (RFC 7541 B), and some encoders use them whatever it costs.
+        sectionSeenBytes &+= 4 &* (name.count &+ value.count) &+ 32
         block.byteCount &+= UInt32(clamping: name.count &+ value.count)
         block.decodedFields &+= 1
         if Int(block.byteCount) > limits.headBytesMax * Self.decodedBytesFactor || Int(block.decodedFields) > limits.fieldCountMax * Self.decodedFieldsFactor {
@@ -126,6 +158,9 @@ struct HTTP2Context: ~Copyable {
         field.valueCount = UInt32(truncatingIfNeeded: value.count)
         field.isCanonical = true
         field.name = unsafe HeaderName.lookup(name)
+        if field.name == .other || field.name == .envoyOther {
+            for unsafe byte in unsafe name where byte == UInt8(ascii: "_") { field.hasUnderscore = true }
+        }
         unsafe blockBytes.append(name)
         blockBytes.append(": ")
         unsafe blockBytes.append(value)
@@ -139,8 +174,9 @@ struct HTTP2Context: ~Copyable {
         case UInt8(ascii: "m"): block.method = slice
         case UInt8(ascii: "a"): block.authority = slice
         case UInt8(ascii: "s"):
-            // `:status` was checked by nghttp2: three digits.
+            // nghttp2 has seen to it that it is three digits.
             if unsafe ASCII.equal(name, ":status") {
+                block.hasStatus = true
                 block.status = unsafe UInt16(clamping: ASCII.decimal(value) ?? 0)
                 return
             }
@@ -163,6 +199,9 @@ struct HTTP2Context: ~Copyable {
         let path = unsafe UnsafeRawBufferPointer(rebasing: blockBytes.readable[Int(block.path.start)..<Int(block.path.start + block.path.count)])
         return unsafe path.isEmpty || (path[0] != UInt8(ascii: "/") && !ASCII.equal(path, "*"))
     }
+
+    /// `:status` is no status (RFC 9110 15): nothing below 100 is one, in HTTP/1.1 no head could be written for it, and the body would stand there alone.
+    var statusIsForeign: Bool { block.hasStatus && block.status < 100 }
 
     /// Moves the finished section into the inbox and tells of it.
     mutating func endBlock(stream: Int32, token: UInt64, endsStream: Bool) {
@@ -216,8 +255,8 @@ final class HTTP2Callbacks: @unchecked Sendable {
         unsafe nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks) { session, frame, user in
             unsafe HTTP2Callbacks.frameReceived(session, frame, user)
         }
-        unsafe nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks) { _, header, user in
-            unsafe HTTP2Callbacks.frameBegins(header, user)
+        unsafe nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks) { session, header, user in
+            unsafe HTTP2Callbacks.frameBegins(session, header, user)
         }
         unsafe nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks) { session, _, stream, data, count, user in
             unsafe HTTP2Callbacks.dataReceived(session, stream, data, count, user)
@@ -252,8 +291,11 @@ final class HTTP2Callbacks: @unchecked Sendable {
     }
 
     /// Counts the frames that are worth counting even when nghttp2 would ignore them.
-    private static func frameBegins(_ header: UnsafePointer<nghttp2_frame_hd>?, _ user: UnsafeMutableRawPointer?) -> Int32 {
+    private static func frameBegins(
+        _ session: OpaquePointer?, _ header: UnsafePointer<nghttp2_frame_hd>?, _ user: UnsafeMutableRawPointer?
+    ) -> Int32 {
         guard let context = unsafe context(user), let header = unsafe header else { return 0 }
+        unsafe context.pointee.frameBegins(header.pointee)
         switch unsafe header.pointee.type {
         case UInt8(NGHTTP2_DATA.rawValue):
             let isEnd = unsafe header.pointee.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
@@ -263,13 +305,20 @@ final class HTTP2Callbacks: @unchecked Sendable {
                 unsafe context.pointee.spend()
             }
         case UInt8(NGHTTP2_HEADERS.rawValue):
+            // A number that was passed over and comes after all is an error of the connection (RFC 9113 5.1.1), which nghttp2 ignores. What comes behind
+            // the end of a stream that was open may have been on its way (RFC 9113 5.1).
+            if unsafe context.pointee.role == .server && stream(session, header.pointee.stream_id) == nil
+                && !context.pointee.begun.note(header.pointee.stream_id)
+            {
+                unsafe context.pointee.isBroken = true
+            }
             // One stream more than allowed is decoded all the same, and refused.
             if unsafe context.pointee.role == .server && context.pointee.openStreams >= Int(HTTP2Session.streamsMax) { unsafe context.pointee.spend() }
         default:
             // Everything else asks for attention and carries nothing: a peer earns these with the requests and data it sends, and with time.
             unsafe context.pointee.spend()
         }
-        return 0
+        return unsafe context.pointee.isBroken || context.pointee.isFlooded ? NGHTTP2_ERR_CALLBACK_FAILURE.rawValue : 0
     }
 
     private static func frameReceived(
@@ -281,7 +330,7 @@ final class HTTP2Callbacks: @unchecked Sendable {
         switch header.type {
         case UInt8(NGHTTP2_HEADERS.rawValue):
             guard let stream = unsafe stream(session, header.stream_id) else { return 0 }
-            if unsafe context.pointee.pathIsForeign {
+            if unsafe context.pointee.pathIsForeign || context.pointee.statusIsForeign {
                 unsafe _ = nghttp2_submit_rst_stream(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), header.stream_id, HTTP2ErrorCode.protocolError)
                 return 0
             }

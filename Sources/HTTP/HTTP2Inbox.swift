@@ -59,6 +59,8 @@ public struct HTTP2Block: BitwiseCopyable, Sendable {
     var isExtendedConnect = false
     /// 0 in a request and in trailers.
     public internal(set) var status: UInt16 = 0
+    /// `:status` was there, whatever it says.
+    var hasStatus = false
     /// The section exceeded `HTTPLimits.headBytesMax` or `fieldCountMax`; what is here is its beginning.
     public internal(set) var isTooLarge = false
     /// No body follows.
@@ -70,7 +72,7 @@ public struct HTTP2Block: BitwiseCopyable, Sendable {
 
     /// A request's, as opposed to a response's or a trailer section.
     public var isRequest: Bool { method.isThere }
-    public var isTrailers: Bool { !method.isThere && status == 0 }
+    public var isTrailers: Bool { !method.isThere && !hasStatus }
 }
 
 /// What one `receive` or `fill` of any of a worker's sessions had to tell. Owned by the worker, at an address that never changes, and emptied by it

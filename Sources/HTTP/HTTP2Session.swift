@@ -103,7 +103,9 @@ public struct HTTP2Session: ~Copyable {
         unsafe context.pointee.inputBase = base
         var offset = 0
         while offset < bytes.count {
-            let count = min(Self.sliceBytes, bytes.count - offset)
+            let slice = unsafe UnsafeRawBufferPointer(rebasing: bytes[offset..<min(offset + Self.sliceBytes, bytes.count)])
+            let (count, continuationBytes) = unsafe context.pointee.meter.next(slice)
+            if continuationBytes > 0 { unsafe context.pointee.sectionContinues(continuationBytes) }
             let taken = unsafe nghttp2_session_mem_recv(session, base + offset, count)
             if taken < 0 { return (bytes.count, fail(Int32(clamping: taken))) }
             offset += taken

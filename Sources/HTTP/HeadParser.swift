@@ -57,7 +57,7 @@ public enum HeadError: UInt8, Error, Sendable, CaseIterable {
         case .transferEncodingInHTTP10: "Transfer-Encoding in an HTTP/1.0 message (RFC 9112 6.1)"
         case .missingHost: "missing Host (RFC 9112 3.2)"
         case .repeatedHost: "more than one Host (RFC 9112 3.2)"
-        case .malformedHost: "malformed Host (RFC 9112 3.2)"
+        case .malformedHost: "malformed host: expected a name or an address, and perhaps a colon and a port of 1 to 65535 (RFC 9110 4.2.1)"
         }
     }
 }
@@ -269,7 +269,11 @@ public enum HeadParser {
             field.name = unsafe HeaderName.lookup(name)
             // The names known whole are of token characters.
             if field.name == .other || field.name == .envoyOther {
-                for unsafe byte in unsafe name where !isToken(byte) { return .malformedFieldName }
+                for unsafe byte in unsafe name where !isTokenWithoutUnderscore(byte) {
+                    guard byte == UInt8(ascii: "_") else { return .malformedFieldName }
+                    field.hasUnderscore = true
+                    head.hasUnderscores = true
+                }
             }
             // Only a head limit beyond the default lets a name be longer than its count can say.
             guard nameCount <= Int(UInt16.max) else { return .headTooLarge }
@@ -426,7 +430,11 @@ public enum HeadParser {
         for index in first + 1..<max(first + 1, head.fieldCount) where unsafe head.field(index).name == .host {
             return .repeatedHost
         }
-        for unsafe byte in unsafe head.value(at: first) where !isHostByte(byte) { return .malformedHost }
+        // An empty one says that the target has no authority (RFC 9112 3.2).
+        let value = unsafe head.value(at: first)
+        if value.count == 0 { return nil }
+        guard let authority = unsafe Authority.parse(value) else { return .malformedHost }
+        head.host = authority
         return nil
     }
 
@@ -442,21 +450,17 @@ public enum HeadParser {
         return ((byte < 64 ? low : high) &>> UInt64(byte & 63)) & 1 == 1
     }
 
+    /// The same but for the one that names rarely have and that something is made of.
+    @inline(__always)
+    private static func isTokenWithoutUnderscore(_ byte: UInt8) -> Bool {
+        let low: UInt64 = 0x03FF_6CFA_0000_0000
+        let high: UInt64 = 0x57FF_FFFF_47FF_FFFE
+        guard byte < 128 else { return false }
+        return ((byte < 64 ? low : high) &>> UInt64(byte & 63)) & 1 == 1
+    }
+
     @inline(__always)
     static func isValueByte(_ byte: UInt8) -> Bool { byte >= 32 && byte != 127 || byte == 9 }
-
-    /// What RFC 3986 lets stand in `uri-host [":" port]`: no white space, no slash, no `@`, no list.
-    @inline(__always)
-    static func isHostByte(_ byte: UInt8) -> Bool {
-        switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true
-        case UInt8(ascii: "."), UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: ":"), UInt8(ascii: "["), UInt8(ascii: "]"),
-            UInt8(ascii: "~"), UInt8(ascii: "%"), UInt8(ascii: "!"), UInt8(ascii: "$"), UInt8(ascii: "&"), UInt8(ascii: "'"),
-            UInt8(ascii: "("), UInt8(ascii: ")"), UInt8(ascii: "*"), UInt8(ascii: "+"), UInt8(ascii: ";"), UInt8(ascii: "="):
-            true
-        default: false
-        }
-    }
 }
 
 extension UnsafeRawBufferPointer {

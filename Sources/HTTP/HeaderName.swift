@@ -7,12 +7,12 @@ public enum HeaderName: UInt8, Sendable, BitwiseCopyable {
     case proxyAuthorization, proxyAuthenticate
     case userAgent, forwardedFor, forwardedProto, requestID, b3, b3TraceID, b3SpanID, b3ParentSpanID, b3Sampled, b3Flags
     case traceparent, tracestate, http2Settings, upstreamServiceTime, envoyAttemptCount, envoyOriginalPath
-    case contentEncoding, contentType, accept, acceptEncoding, date, server
+    case contentEncoding, contentType, accept, acceptEncoding, date, server, maxForwards
     /// Any other `x-envoy-*`: what proxies tell each other.
     case envoyOther
 
     /// Number of cases, for tables indexed by raw value.
-    @inlinable public static var count: Int { 36 }
+    @inlinable public static var count: Int { 37 }
 
     /// Fields that belong to one connection and are never forwarded (RFC 9110 7.6.1). `Transfer-Encoding` and `Content-Length` are written anew.
     @inlinable public var isHopByHop: Bool {
@@ -30,6 +30,20 @@ public enum HeaderName: UInt8, Sendable, BitwiseCopyable {
         let found = unsafe known(name)
         guard found == .other, name.count > 8, unsafe name[0] | 0x20 == UInt8(ascii: "x") else { return found }
         return unsafe ASCII.equal(UnsafeRawBufferPointer(rebasing: name[..<8]), ignoringCase: "x-envoy-") ? .envoyOther : .other
+    }
+
+    /// Whether a name becomes a known one when its underscores are read as dashes. CGI, WSGI and what came after them hand both to the application under one
+    /// name, so the one that we did not write would speak for the one that we did.
+    @unsafe
+    public static func isLookalike(_ name: UnsafeRawBufferPointer) -> Bool {
+        // No known name is longer, but for what follows `x-envoy-`.
+        let count = min(name.count, 32)
+        var dashed = InlineArray<32, UInt8>(repeating: 0)
+        for index in 0..<count { unsafe dashed[index] = name[index] == UInt8(ascii: "_") ? UInt8(ascii: "-") : name[index] }
+        return unsafe withUnsafeBytes(of: &dashed) { bytes in
+            let found = unsafe lookup(UnsafeRawBufferPointer(rebasing: bytes[..<count]))
+            return found == .envoyOther || found != .other && name.count == count
+        }
     }
 
     @unsafe @inlinable
@@ -85,6 +99,7 @@ public enum HeaderName: UInt8, Sendable, BitwiseCopyable {
             case UInt8(ascii: "t"): return equal("x-b3-traceid", .b3TraceID)
             case UInt8(ascii: "s"): return equal("x-b3-sampled", .b3Sampled)
             case UInt8(ascii: "n"): return equal("content-type", .contentType)
+            case UInt8(ascii: "o"): return equal("max-forwards", .maxForwards)
             default: return .other
             }
         case 14:

@@ -9,6 +9,8 @@ public struct HeaderField: BitwiseCopyable, Sendable {
     public var name = HeaderName.other
     /// Written as `Name: value` with exactly that one space, so that the whole line can be passed on as it is.
     public var isCanonical = false
+    /// The name has an underscore; of names that are none of `HeaderName`'s own.
+    public var hasUnderscore = false
 
     @inlinable public init() {}
 }
@@ -18,7 +20,7 @@ public struct HeaderField: BitwiseCopyable, Sendable {
 struct HeadParts {
     @usableFromInline var bytes = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
     /// First field of each known name; index = `HeaderName.rawValue`, 255 = not present.
-    @usableFromInline var firstIndex = InlineArray<36, UInt8>(repeating: 255)
+    @usableFromInline var firstIndex = InlineArray<37, UInt8>(repeating: 255)
     @usableFromInline var fieldCount = 0
     @usableFromInline var minorVersion: UInt8 = 1
     @usableFromInline var byteCount = 0
@@ -32,7 +34,9 @@ struct HeadParts {
     @usableFromInline var contentLength: UInt64?
     @usableFromInline var isChunked = false
     @usableFromInline var authority = 0..<0
+    @usableFromInline var host = Authority(hostCount: 0, port: 0, count: 0)
     @usableFromInline var isHTTPS = false
+    @usableFromInline var hasUnderscores = false
     @usableFromInline var connection: ConnectionOptions = []
 
     init() {}
@@ -68,7 +72,11 @@ public struct MessageHead: ~Copyable {
         connection = []
         statusCode = 0
         authority = 0..<0
+        host = Authority(hostCount: 0, port: 0, count: 0)
+        methodCount = 0
+        targetCount = 0
         isHTTPS = false
+        hasUnderscores = false
     }
 
     @inlinable public internal(set) var fieldCount: Int {
@@ -142,10 +150,22 @@ public struct MessageHead: ~Copyable {
         set { unsafe parts.pointee.authority = newValue }
     }
 
+    /// HTTP/1 request only: what `Host` names; `count` is 0 without one and for an empty one.
+    @inlinable public internal(set) var host: Authority {
+        get { unsafe parts.pointee.host }
+        set { unsafe parts.pointee.host = newValue }
+    }
+
     /// HTTP/2 only: `:scheme` is https.
     @inlinable public internal(set) var isHTTPS: Bool {
         get { unsafe parts.pointee.isHTTPS }
         set { unsafe parts.pointee.isHTTPS = newValue }
+    }
+
+    /// A field's name has an underscore.
+    @inlinable public internal(set) var hasUnderscores: Bool {
+        get { unsafe parts.pointee.hasUnderscores }
+        set { unsafe parts.pointee.hasUnderscores = newValue }
     }
 
     /// `Connection` options, joined over all its lines.
@@ -178,6 +198,7 @@ public struct MessageHead: ~Copyable {
         for index in 0..<fieldCount {
             let field = inbox.fields[Int(block.fieldStart) + index]
             unsafe table[index] = field
+            if field.hasUnderscore { hasUnderscores = true }
             let slot = Int(field.name.rawValue)
             if field.name != .other, unsafe parts.pointee.firstIndex[slot] == 255 { unsafe parts.pointee.firstIndex[slot] = UInt8(truncatingIfNeeded: index) }
         }
@@ -200,6 +221,13 @@ public struct MessageHead: ~Copyable {
 
     @inlinable
     public func has(_ name: HeaderName) -> Bool { unsafe parts.pointee.firstIndex[Int(name.rawValue)] != 255 }
+
+    /// Whether a known field comes in more than one line.
+    public func isRepeated(_ name: HeaderName) -> Bool {
+        guard let first = index(of: name) else { return false }
+        for index in first + 1..<max(first + 1, fieldCount) where unsafe field(index).name == name { return true }
+        return false
+    }
 
     /// The first value of a known field, without surrounding white space.
     @unsafe @inlinable

@@ -35,6 +35,49 @@ public enum PathNormalizer {
         return .changed(count: count)
     }
 
+    /// Encodes the bytes above 127 of a query as those of a path are, into `output` of `growthMax * query.count` bytes. Nil = there is nothing to
+    /// encode, or the mode leaves paths as they are.
+    @unsafe
+    public static func encode(
+        query: UnsafeRawBufferPointer, mode: PathNormalization, into output: UnsafeMutablePointer<UInt8>
+    ) -> Int? {
+        guard mode != .none, let first = unsafe firstHighByte(query) else { return nil }
+        for index in 0..<first { unsafe output[index] = query[index] }
+        var count = first
+        for index in first..<query.count {
+            let byte = unsafe query[index]
+            if byte > 127 {
+                unsafe put(escaped: byte, at: count, output)
+                count += 3
+            } else {
+                unsafe output[count] = byte
+                count += 1
+            }
+        }
+        return count
+    }
+
+    /// The first byte above 127, looked for eight at a time.
+    private static func firstHighByte(_ query: UnsafeRawBufferPointer) -> Int? {
+        var position = 0
+        while position + 8 <= query.count {
+            let high = unsafe query.loadUnaligned(fromByteOffset: position, as: UInt64.self) & 0x8080_8080_8080_8080
+            if high != 0 { return position + high.trailingZeroBitCount / 8 }
+            position += 8
+        }
+        while position < query.count {
+            if unsafe query[position] > 127 { return position }
+            position += 1
+        }
+        return nil
+    }
+
+    private static func put(escaped byte: UInt8, at place: Int, _ output: UnsafeMutablePointer<UInt8>) {
+        unsafe output[place] = UInt8(ascii: "%")
+        unsafe output[place + 1] = ASCII.upperHexDigit(byte >> 4)
+        unsafe output[place + 2] = ASCII.upperHexDigit(byte & 15)
+    }
+
     /// How much longer a path may become: one byte is written as `%HH`.
     public static let growthMax = 3
 
@@ -91,9 +134,7 @@ public enum PathNormalizer {
             }
             if byte == UInt8(ascii: "\\") { byte = UInt8(ascii: "/") }
             if isForbidden(byte) {
-                unsafe output[count] = UInt8(ascii: "%")
-                unsafe output[count + 1] = ASCII.upperHexDigit(byte >> 4)
-                unsafe output[count + 2] = ASCII.upperHexDigit(byte & 15)
+                unsafe put(escaped: byte, at: count, output)
                 count += 3
                 index += 1
                 continue

@@ -14,13 +14,14 @@ public struct RequestTarget: Equatable, Sendable {
     /// From the question mark to the end, the mark included; empty without one.
     public var query: Range<Int>
 
-    /// Splits a target; nil when it has none of the four forms, a fragment, user information, or `*`/authority for the wrong method.
+    /// Splits a target; nil when it has none of the four forms, a fragment, an authority that is none, or `*`/authority for the wrong method.
     @unsafe
     public static func parse(_ target: UnsafeRawBufferPointer, method: UnsafeRawBufferPointer) -> RequestTarget? {
         guard target.count > 0 else { return nil }
         let none = target.count..<target.count
         if unsafe ASCII.equal(method, "CONNECT") {
-            guard unsafe isAuthority(target, 0..<target.count) else { return nil }
+            // RFC 9112 3.2.3: here the port is not optional.
+            guard let authority = unsafe Authority.parse(target), authority.port != 0 else { return nil }
             return RequestTarget(form: .authority, authority: 0..<target.count, path: none, query: none)
         }
         if unsafe ASCII.equal(target, "*") {
@@ -42,7 +43,8 @@ public struct RequestTarget: Equatable, Sendable {
             while end < target.count, unsafe target[end] != UInt8(ascii: "/") && target[end] != UInt8(ascii: "?") && target[end] != UInt8(ascii: "#") { end += 1 }
             result.form = .absolute
             result.authority = prefixCount..<end
-            guard end > prefixCount, unsafe isAuthority(target, result.authority) else { return nil }
+            guard let authority = unsafe Authority.parse(UnsafeRawBufferPointer(rebasing: target[result.authority])) else { return nil }
+            result.authority = prefixCount..<prefixCount + authority.count
             start = end
         }
         var mark = start
@@ -54,11 +56,6 @@ public struct RequestTarget: Equatable, Sendable {
         result.query = mark..<target.count
         for position in result.query where unsafe target[position] == UInt8(ascii: "#") { return nil }
         return result
-    }
-
-    private static func isAuthority(_ target: UnsafeRawBufferPointer, _ range: Range<Int>) -> Bool {
-        for position in range where unsafe !HeadParser.isHostByte(target[position]) { return false }
-        return !range.isEmpty
     }
 
     private static func hasPrefix(_ target: UnsafeRawBufferPointer, _ prefix: StaticString) -> Bool {

@@ -80,6 +80,7 @@ struct MetricsWiring {
         health.http2ConnectionsTotal = Double(statistics.http2Connections.load(ordering: .relaxed))
         health.http2FloodsTotal = Double(statistics.http2Floods.load(ordering: .relaxed))
         health.http2EarlyResetsTotal = Double(statistics.http2EarlyResets.load(ordering: .relaxed))
+        health.fieldsDroppedTotal = Double(statistics.fieldsDropped.load(ordering: .relaxed))
         health.upstreamProtocolErrorsTotal = Double(statistics.upstreamProtocolErrors.load(ordering: .relaxed))
         health.loopLagSeconds = Double(statistics.turnNanosecondsMax.exchange(0, ordering: .relaxed)) / 1e9
         return health

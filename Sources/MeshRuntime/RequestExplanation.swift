@@ -88,7 +88,7 @@ public struct RequestExplanation: Sendable {
         }
         // Whoever comes to a gateway comes to one of its ports; everybody else to the common listener.
         let authority = Array(parts.authority.utf8)
-        let named = unsafe authority.withUnsafeBytes { unsafe RoutingTables.splitPort($0).port }
+        let named = unsafe authority.withUnsafeBytes { unsafe Authority.parse($0)?.port ?? 0 }
         let port: UInt16 = named != 0 ? named : parts.isHTTPS ? 443 : 80
         let tables = unsafe snapshot.tables
         let gateways = snapshot.listeners.indices.filter { unsafe tables.listener($0).isEdge }
@@ -143,15 +143,25 @@ public struct RequestExplanation: Sendable {
                 return
             }
             if unsafe !normalized[..<count].elementsEqual(path) { nodes.append(Node("path normalised to", String(decoding: normalized[..<count], as: UTF8.self))) }
+            let query = unsafe Self.normalized(query: UnsafeRawBufferPointer(rebasing: head.target[target.query]), PathNormalization(snapshot.pathNormalization))
             unsafe normalized.withUnsafeBytes { normal in
-                let asked = unsafe RouteRequest(
-                    method: head.method, path: UnsafeRawBufferPointer(rebasing: normal[..<count]),
-                    query: UnsafeRawBufferPointer(rebasing: head.target[target.query]), authority: authority, isHTTPS: parts.isHTTPS)
-                var draw = RandomSource(seed: request.seed)
-                let explanation = unsafe snapshot.explain(listener: listener, asked, head, draw: &draw)
-                unsafe describe(explanation, snapshot, live, asked)
+                unsafe query.withUnsafeBytes { query in
+                    let asked = unsafe RouteRequest(
+                        method: head.method, path: UnsafeRawBufferPointer(rebasing: normal[..<count]), query: query, authority: authority, isHTTPS: parts.isHTTPS)
+                    var draw = RandomSource(seed: request.seed)
+                    let explanation = unsafe snapshot.explain(listener: listener, asked, head, draw: &draw)
+                    unsafe describe(explanation, snapshot, live, asked)
+                }
             }
         }
+    }
+
+    private static func normalized(query: UnsafeRawBufferPointer, _ mode: PathNormalization) -> [UInt8] {
+        var encoded = [UInt8](repeating: 0, count: PathNormalizer.growthMax * query.count)
+        let count = unsafe encoded.withUnsafeMutableBufferPointer { out in
+            unsafe out.baseAddress.flatMap { unsafe PathNormalizer.encode(query: query, mode: mode, into: $0) }
+        }
+        return unsafe count.map { Array(encoded[..<$0]) } ?? Array(query)
     }
 
     private static func parts(of url: String) -> (authority: String, target: String, isHTTPS: Bool)? {

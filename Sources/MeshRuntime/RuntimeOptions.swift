@@ -1,3 +1,4 @@
+internal import HTTP
 public import MeshConfig
 internal import Primitives
 
@@ -23,6 +24,8 @@ public struct RuntimeOptions: Sendable {
     public var accessLogDirectory: String?
     /// Proxy threads; 0 = one per CPU, at most 16.
     public var workers = 0
+    /// Protocols that connections may be upgraded to; each of them passes `UpgradeProtocols.problem`.
+    public var upgradeProtocols = ["websocket"]
     /// Address for every port below.
     public var bindAddress = "127.0.0.1"
     /// 0 = not opened.
@@ -55,6 +58,11 @@ public struct RuntimeOptions: Sendable {
     public var notices: [String] = []
 
     public init() {}
+
+    public static let upgradeProtocolsMax = UpgradeProtocols.countMax
+
+    /// Why a protocol cannot be one of `upgradeProtocols`, or nil.
+    public static func problem(upgradeProtocol name: String) -> String? { UpgradeProtocols.problem(name) }
 
     /// The address and a port; nil when the port is 0.
     func endpoint(_ port: UInt16) -> SocketEndpoint? {

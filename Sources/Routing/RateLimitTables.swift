@@ -40,8 +40,7 @@ extension RoutingTables {
     /// Whether a limit counts the request.
     public func applies(_ entry: RateLimitEntry, port: UInt16, _ request: borrowing RouteRequest, _ head: borrowing MessageHead) -> Bool {
         if entry.hosts.count > 0 {
-            let (count, _) = unsafe Self.splitPort(request.authority)
-            let host = unsafe UnsafeRawBufferPointer(rebasing: request.authority[..<count])
+            let host = unsafe UnsafeRawBufferPointer(rebasing: request.authority[..<request.host.hostCount])
             var isNamed = false
             for index in entry.hosts.indices where unsafe !isNamed && matchesHost(bytes(fieldTexts[index].name), host) { isNamed = true }
             if !isNamed { return false }

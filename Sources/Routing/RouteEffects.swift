@@ -61,7 +61,8 @@ extension RoutingTables {
         let isHTTPS = unsafe entry.scheme.count > 0 ? ASCII.equal(bytes(entry.scheme), "https") : request.isHTTPS
         if entry.scheme.count > 0 { unsafe out.append(bytes(entry.scheme)) } else { out.append(isHTTPS ? "https" : "http") }
         out.append("://")
-        var (hostCount, port) = unsafe Self.splitPort(request.authority)
+        let hostCount = unsafe request.host.hostCount
+        var port = unsafe request.host.port
         // As Envoy: a port that the client named stays, but for the one that its own scheme implies.
         let implied: UInt16 = unsafe request.isHTTPS ? 443 : 80
         if entry.port == .unchanged, port == implied, unsafe isHTTPS != request.isHTTPS { port = 0 }

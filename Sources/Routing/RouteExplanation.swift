@@ -67,7 +67,7 @@ extension RoutingSnapshot {
     ) -> RouteExplanation {
         var result = RouteExplanation()
         let tables = unsafe self.tables
-        guard let host = unsafe tables.virtualHost(listener, request.authority) else { return result }
+        guard let host = unsafe tables.virtualHost(listener, request) else { return result }
         result.hasVirtualHost = true
         let entry = unsafe tables.virtualHosts[host]
         for index in entry.routes.indices {

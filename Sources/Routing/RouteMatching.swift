@@ -13,16 +13,21 @@ public struct RouteRequest {
     public var query: UnsafeRawBufferPointer
     /// Host and port as the client gave them.
     public var authority: UnsafeRawBufferPointer
+    /// Its parts.
+    public var host: Authority
     public var isHTTPS: Bool
 
+    /// `host`: the parts of `authority` where they are known.
     public init(
         method: UnsafeRawBufferPointer, path: UnsafeRawBufferPointer, query: UnsafeRawBufferPointer, authority: UnsafeRawBufferPointer,
-        isHTTPS: Bool
+        host: Authority? = nil, isHTTPS: Bool
     ) {
         unsafe self.method = method
         unsafe self.path = path
         unsafe self.query = query
         unsafe self.authority = authority
+        // What is no authority names no host; the proxy has refused it before.
+        unsafe self.host = unsafe host ?? Authority.parse(authority) ?? Authority(hostCount: 0, port: 0, count: 0)
         unsafe self.isHTTPS = isHTTPS
     }
 }
@@ -49,18 +54,21 @@ public struct RouteChoice: Sendable, BitwiseCopyable {
     public var match: Int32
 }
 
+/// Why a look-up found no virtual host.
+private enum NoVirtualHost {
+    static let unknownName: Int32 = -1
+    static let unknownPort: Int32 = -2
+}
+
 extension RoutingTables {
     @inlinable @inline(__always)
     public func route(_ index: UInt32) -> RouteEntry { unsafe routes[Int(index)] }
-
-    /// Longest host name looked up, bytes (RFC 1035 2.3.4).
-    static var hostBytesMax: Int { 255 }
 
     /// Decides the route of a request. `draw` chooses among weighted destinations.
     public func decide(
         listener listenerIndex: Int, _ request: borrowing RouteRequest, _ head: borrowing MessageHead, draw: inout RandomSource
     ) -> RouteDecision {
-        guard let host = unsafe virtualHost(listenerIndex, request.authority) else { return .notFound }
+        guard let host = unsafe virtualHost(listenerIndex, request) else { return .notFound }
         let entry = unsafe virtualHosts[host]
         var taken = RouteChoice(route: 0, match: -2)
         var candidates = unsafe candidates(entry, path: request.path)
@@ -84,19 +92,22 @@ extension RoutingTables {
 
     // MARK: Virtual host
 
-    func virtualHost(_ listenerIndex: Int, _ authority: UnsafeRawBufferPointer) -> Int? {
+    func virtualHost(_ listenerIndex: Int, _ request: borrowing RouteRequest) -> Int? {
         let listener = unsafe listener(listenerIndex)
-        let (hostCount, port) = unsafe Self.splitPort(authority)
-        var found: Int32 = -1
-        if hostCount > 0, unsafe hostCount <= Self.hostBytesMax {
+        let authority = unsafe request.authority
+        let host = unsafe request.host
+        let hostCount = min(host.hostCount, Authority.hostBytesMax)
+        var found = NoVirtualHost.unknownName
+        if hostCount > 0 {
             unsafe withUnsafeTemporaryAllocation(byteCount: hostCount, alignment: 8) { lower in
                 for index in 0..<hostCount { unsafe lower[index] = ASCII.lower(authority[index]) }
                 // A name may be written with the root's dot.
                 let count = unsafe hostCount > 1 && lower[hostCount - 1] == UInt8(ascii: ".") ? hostCount - 1 : hostCount
-                unsafe found = lookup(listener, UnsafeRawBufferPointer(rebasing: lower[..<count]), port)
+                unsafe found = lookup(listener, UnsafeRawBufferPointer(rebasing: lower[..<count]), host.port)
             }
         }
-        if found < 0 { found = listener.fallback }
+        // Of a name that is known, a port that it lacks is nobody's: the rules for all other names are not the ones it was given.
+        if found == NoVirtualHost.unknownName { found = listener.fallback }
         return found < 0 ? nil : Int(found)
     }
 
@@ -117,7 +128,7 @@ extension RoutingTables {
             else { continue }
             return unsafe choosePort(entry.ports, port)
         }
-        return -1
+        return NoVirtualHost.unknownName
     }
 
     /// The virtual host of a domain for the port that the client named; without one, port 80's, else the domain's first.
@@ -127,24 +138,7 @@ extension RoutingTables {
             let entry = unsafe ports[index]
             if entry.port == wanted || entry.port == 0 { return entry.virtualHost }
         }
-        return unsafe port == 0 && range.count > 0 ? ports[Int(range.start)].virtualHost : -1
-    }
-
-    /// Length of the host in `host[:port]`, and the port (0 when there is none).
-    public static func splitPort(_ authority: UnsafeRawBufferPointer) -> (hostCount: Int, port: UInt16) {
-        var index = authority.count
-        while index > 0, unsafe authority[index - 1] &- 48 < 10 { index -= 1 }
-        guard index > 0, unsafe authority[index - 1] == UInt8(ascii: ":") else { return (authority.count, 0) }
-        // An IPv6 literal's own colons stand inside brackets.
-        for position in 0..<index - 1 where unsafe authority[position] == UInt8(ascii: ":") {
-            guard unsafe authority[0] == UInt8(ascii: "[") && authority[index - 2] == UInt8(ascii: "]") else { return (authority.count, 0) }
-            break
-        }
-        let digits = unsafe UnsafeRawBufferPointer(rebasing: authority[index...])
-        if unsafe digits.isEmpty { return (index - 1, 0) }
-        // No such port, so no such host.
-        guard let port = unsafe ASCII.decimal(digits).flatMap({ UInt16(exactly: $0) }), port > 0 else { return (authority.count, 0) }
-        return (index - 1, port)
+        return unsafe port == 0 && range.count > 0 ? ports[Int(range.start)].virtualHost : NoVirtualHost.unknownPort
     }
 
     // MARK: Match

@@ -79,9 +79,11 @@ extension TraceContext {
     /// Reads the first value of each header; nil = the request has none.
     ///
     /// The single-header B3 form beats the multi-header form; when it is malformed the multi form is read instead. With
-    /// `useB3WithW3CPropagation` a request without B3 identifiers is read from `traceparent`. Malformed identifiers (wrong
-    /// length, upper-case or other non-hex digits, all zero) count as absent, so the trace is restarted; a decision beside
-    /// them is kept. `tracestate` is one value: the caller joins repeated headers with commas.
+    /// `useB3WithW3CPropagation` a request without B3 identifiers is read from `traceparent`, so that a trace goes on whichever of the two an application
+    /// hands on; with both, B3 names the parent. Where B3 has 64 bits of `traceparent`'s 128 they are one trace, and all of them are kept. B3 identifiers may be
+    /// short or in capitals, those of `traceparent` may not. Others (longer, no digits, all zero) count as absent, so the trace is restarted; a decision
+    /// beside them is kept. `traceparent` is nil when there are several (W3C Trace Context 3.2: none can be trusted), `tracestate` is one value: the caller
+    /// joins repeated headers with commas (3.3.1).
     ///
     /// Any thread; cost is linear in the bytes of the values.
     public static func extract(
@@ -102,6 +104,7 @@ extension TraceContext {
             context = w3c
             context.decision = decision
         }
+        if context.traceID.high == 0, context.traceID.low == w3c.traceID.low { context.traceID = w3c.traceID }
         if context.traceID == w3c.traceID {
             context.isRandom = w3c.isRandom
             if let tracestate { context.keepsTracestate = isValidTracestate(tracestate) }
@@ -118,44 +121,44 @@ extension TraceContext {
             context.decision = singleDecision(byte(value, 0))
             return context.decision == .none ? nil : context
         }
-        let dash = UInt8(ascii: "-")
-        let traceDigits = value.byteCount > 32 && byte(value, 32) == dash ? 32 : 16
-        guard value.byteCount >= traceDigits + 17, byte(value, traceDigits) == dash,
-            let traceID = traceID(value, digits: traceDigits), let spanID = HexCodec.decode16(value, at: traceDigits + 1), spanID != 0
-        else { return nil }
+        var at = 0
+        guard let traceID = traceID(part(value, &at)), at <= value.byteCount, let spanID = identifier64(part(value, &at)), spanID != 0 else { return nil }
         context.traceID = traceID
         context.spanID = SpanID(spanID)
-        var at = traceDigits + 17
-        if at == value.byteCount { return context }
-        guard byte(value, at) == dash else { return nil }
-        at += 1
-        let left = value.byteCount - at
-        if left == 1 || (left == 18 && byte(value, at + 1) == dash) {
-            context.decision = singleDecision(byte(value, at))
+        if at > value.byteCount { return context }
+        let third = part(value, &at)
+        if third.byteCount == 1 {
+            context.decision = singleDecision(byte(third, 0))
             guard context.decision != .none else { return nil }
-            if left == 1 { return context }
-            at += 2
+            if at > value.byteCount { return context }
+            guard let parent = identifier64(part(value, &at)), at > value.byteCount else { return nil }
+            context.parentSpanID = SpanID(parent)
+            return context
         }
-        guard value.byteCount - at == 16, let parent = HexCodec.decode16(value, at: at) else { return nil }
+        guard let parent = identifier64(third), at > value.byteCount else { return nil }
         context.parentSpanID = SpanID(parent)
         return context
+    }
+
+    /// The bytes from `at` to the next dash or the end; `at` moves behind them, past the end after the last.
+    @_lifetime(copy value)
+    private static func part(_ value: RawSpan, _ at: inout Int) -> RawSpan {
+        let start = min(at, value.byteCount)
+        var end = start
+        while end < value.byteCount, byte(value, end) != UInt8(ascii: "-") { end += 1 }
+        at = end + 1
+        return value.extracting(start..<end)
     }
 
     static func parseB3Multi(
         traceID: RawSpan?, spanID: RawSpan?, parentSpanID: RawSpan?, sampled: RawSpan?, flags: RawSpan?
     ) -> TraceContext {
         var context = TraceContext()
-        if let traceID, let spanID {
-            let trace = trimmed(traceID)
-            let span = trimmed(spanID)
-            if trace.byteCount == 16 || trace.byteCount == 32, let identifier = Self.traceID(trace, digits: trace.byteCount),
-                let spanIdentifier = identifier64(span), spanIdentifier != 0
-            {
-                context.traceID = identifier
-                context.spanID = SpanID(spanIdentifier)
-                if let parentSpanID, let parent = identifier64(trimmed(parentSpanID)) { context.parentSpanID = SpanID(parent) }
-                context.source = .b3Multi
-            }
+        if let traceID, let spanID, let identifier = Self.traceID(trimmed(traceID)), let spanIdentifier = identifier64(trimmed(spanID)), spanIdentifier != 0 {
+            context.traceID = identifier
+            context.spanID = SpanID(spanIdentifier)
+            if let parentSpanID, let parent = identifier64(trimmed(parentSpanID)) { context.parentSpanID = SpanID(parent) }
+            context.source = .b3Multi
         }
         if let sampled { context.decision = multiDecision(trimmed(sampled)) }
         if let flags {
@@ -259,15 +262,33 @@ extension TraceContext {
         return .none
     }
 
-    private static func traceID(_ value: RawSpan, digits: Int) -> TraceID? {
-        guard let first = HexCodec.decode16(value, at: 0) else { return nil }
-        if digits == 16 { return first == 0 ? nil : TraceID(high: 0, low: first) }
-        guard let second = HexCodec.decode16(value, at: 16), first | second != 0 else { return nil }
-        return TraceID(high: first, low: second)
+    /// A B3 trace id: 1 to 32 digits, as if the missing ones were zeros in front. As Envoy reads them, and Zipkin stores them (semantics 2.11): there are
+    /// clients that print a number as it is, and some in capitals.
+    private static func traceID(_ value: RawSpan) -> TraceID? {
+        let count = value.byteCount
+        guard count <= 32 else { return nil }
+        guard count > 16 else {
+            guard let low = identifier64(value), low != 0 else { return nil }
+            return TraceID(high: 0, low: low)
+        }
+        guard let high = identifier64(value.extracting(0..<count - 16)), let low = identifier64(value.extracting(count - 16..<count)), high | low != 0
+        else { return nil }
+        return TraceID(high: high, low: low)
     }
 
+    /// A B3 span id: 1 to 16 digits.
     private static func identifier64(_ value: RawSpan) -> UInt64? {
-        value.byteCount == 16 ? HexCodec.decode16(value, at: 0) : nil
+        let count = value.byteCount
+        guard count >= 1, count <= 16 else { return nil }
+        if count == 16, let usual = HexCodec.decode16(value, at: 0) { return usual }
+        var identifier: UInt64 = 0
+        for index in 0..<count {
+            let digit = byte(value, index)
+            let isCapital = digit >= UInt8(ascii: "A") && digit <= UInt8(ascii: "F")
+            guard let number = hexDigit(isCapital ? digit | 0x20 : digit) else { return nil }
+            identifier = identifier << 4 | UInt64(number)
+        }
+        return identifier
     }
 
     private static func hexByte(_ bytes: RawSpan, _ at: Int) -> UInt8? {

@@ -33,6 +33,9 @@ struct RunOptions: ParsableArguments {
     @Option(help: "Proxy threads; 0 = one per CPU.")
     var workers = 0
 
+    @Option(parsing: .upToNextOption, help: "Protocols that connections may be upgraded to; what they carry then passes no rule.")
+    var upgradeProtocols = ["websocket"]
+
     @Option(help: "Address that every port below is opened on.")
     var bind = "127.0.0.1"
 
@@ -80,6 +83,12 @@ struct RunOptions: ParsableArguments {
     func validate() throws {
         if config.contains("-") { throw ValidationError("-c -: a running proxy reads its configuration again, so it takes files and directories") }
         if workers < 0 || workers > 64 { throw ValidationError("--workers takes 0...64") }
+        if let problem = upgradeProtocols.lazy.compactMap(RuntimeOptions.problem(upgradeProtocol:)).first {
+            throw ValidationError("--upgrade-protocols: \(problem)")
+        }
+        if upgradeProtocols.count > RuntimeOptions.upgradeProtocolsMax {
+            throw ValidationError("--upgrade-protocols takes \(RuntimeOptions.upgradeProtocolsMax) at most")
+        }
     }
 
     /// `environment` gives the value of a variable.
@@ -94,6 +103,7 @@ struct RunOptions: ParsableArguments {
         options.requiresStore = requireStore
         options.accessLogDirectory = accessLogDirectory
         options.workers = workers
+        options.upgradeProtocols = upgradeProtocols
         options.bindAddress = bind
         options.outboundPort = outboundPort
         options.inboundPort = inboundPort

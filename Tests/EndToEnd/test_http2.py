@@ -608,14 +608,6 @@ def test_bodies_that_break_their_content_length_are_never_whole_requests(proxy, 
     assert [(r[0], r[2]) for r in proxy.backend.requests if r[0] != b"GET /alive HTTP/1.1"] in ([], [(b"POST /cl HTTP/1.1", b"")] if declared == b"0" else [])
 
 
-def test_authority_beats_host(proxy, client):
-    answer = client.request("/", headers=[(b"host", b"evil.example")])
-    if answer.status == 200:
-        assert [v for k, v in fields(proxy.backend.requests[-1]) if k == b"host"] == [b"web.local"]
-    else:
-        assert proxy.backend.requests == []
-
-
 def test_absolute_path_of_a_foreign_scheme_does_not_choose_the_host(proxy):
     with H2Client(proxy.ports["outbound"]) as client:
         answer = client.request("http://web.local/evil", authority="nowhere.local")

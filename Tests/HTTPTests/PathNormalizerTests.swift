@@ -79,6 +79,26 @@ import Testing
     }
 }
 
+@Suite struct QueryEncodingTests {
+    static func encode(_ query: [UInt8], _ mode: PathNormalization = .base) -> String? {
+        var output = [UInt8](repeating: 0, count: PathNormalizer.growthMax * query.count)
+        let count = unsafe query.withUnsafeBytes { text in
+            unsafe output.withUnsafeMutableBufferPointer { out in
+                unsafe out.baseAddress.flatMap { unsafe PathNormalizer.encode(query: text, mode: mode, into: $0) }
+            }
+        }
+        return count.map { String(decoding: output[..<$0], as: UTF8.self) }
+    }
+
+    /// A byte that is encoded in the path and raw in the query is two names for one thing to whoever reads both.
+    @Test func bytesAbove127AreEncodedAsInPaths() {
+        #expect(Self.encode(Array("?a=b\u{e9}&\u{20ac}=%zz<>".utf8)) == "?a=b%C3%A9&%E2%82%AC=%zz<>")
+        #expect(Self.encode([63, 128, 255]) == "?%80%FF")
+        #expect(Self.encode([63, 128, 255], .none) == nil, "as the path, which this mode leaves as it is")
+        #expect(Self.encode(Array("?a=b%E9".utf8)) == nil && Self.encode([]) == nil)
+    }
+}
+
 @Suite struct RequestTargetTests {
     /// `form|authority|path|query`, or nil.
     static func parse(_ target: String, _ method: String = "GET") -> String? {
@@ -93,7 +113,7 @@ import Testing
 
     @Test(arguments: [
         ("/", "origin||/|"), ("/a/b?c=d?e", "origin||/a/b|?c=d?e"), ("/?", "origin||/|?"), ("//a", "origin||//a|"), ("/a:b@c", "origin||/a:b@c|"),
-        ("http://h/p?q", "absolute|h|/p|?q"), ("HTTP://H:8080", "absolute|H:8080||"), ("https://h?q", "absolutes|h||?q"), ("http://[::1]:80/", "absolute|[::1]:80|/|"),
+        ("http://h/p?q", "absolute|h|/p|?q"), ("HTTP://H:8080", "absolute|H:8080||"), ("https://h?q", "absolutes|h||?q"), ("http://[::1]:80/", "absolute|[::1]:80|/|"), ("http://h:/p", "absolute|h|/p|"),
     ])
     func forms(target: String, expected: String) {
         #expect(Self.parse(target) == expected)
@@ -101,7 +121,7 @@ import Testing
 
     @Test(arguments: [
         "", "a", "*", "a/b", "?q", "#", "/a#b", "/a?b#c", "http://", "http:///p", "http://?q", "http://u@h/", "http://u:p@h/", "http://h#f", "http://a,b/",
-        "ftp://h/", "http:/h", "http//h", "https:h", "h:80", "http://h\u{e9}/",
+        "http://:80/", "http://a:x/", "http://a:0/", "http://a:80:80/", "http://[::1/", "http://a]/", "http://%zz/", "ftp://h/", "http:/h", "http//h", "https:h", "h:80", "http://h\u{e9}/",
     ])
     func refused(target: String) {
         #expect(Self.parse(target) == nil)
@@ -110,6 +130,7 @@ import Testing
     @Test func methodsWithTheirOwnForm() {
         #expect(Self.parse("*", "OPTIONS") == "asterisk||*|")
         #expect(Self.parse("h:443", "CONNECT") == "authority|h:443||")
+        #expect(Self.parse("h", "CONNECT") == nil && Self.parse("h:", "CONNECT") == nil && Self.parse("u@h:1", "CONNECT") == nil)
         #expect(Self.parse("/p", "CONNECT") == nil && Self.parse("", "CONNECT") == nil && Self.parse("http://h/", "CONNECT") == nil)
         #expect(Self.parse("*", "options") == nil)
     }
@@ -124,7 +145,7 @@ import Testing
         ("x-b3-spanid", .b3SpanID), ("x-b3-parentspanid", .b3ParentSpanID), ("x-b3-sampled", .b3Sampled), ("x-b3-flags", .b3Flags),
         ("traceparent", .traceparent), ("tracestate", .tracestate), ("http2-settings", .http2Settings), ("x-envoy-upstream-service-time", .upstreamServiceTime),
         ("x-envoy-attempt-count", .envoyAttemptCount), ("x-envoy-original-path", .envoyOriginalPath), ("content-encoding", .contentEncoding),
-        ("content-type", .contentType), ("accept", .accept), ("accept-encoding", .acceptEncoding), ("date", .date), ("server", .server),
+        ("content-type", .contentType), ("accept", .accept), ("accept-encoding", .acceptEncoding), ("date", .date), ("server", .server), ("max-forwards", .maxForwards),
     ]
 
     /// Of names that are none of the above.

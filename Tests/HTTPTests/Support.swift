@@ -120,8 +120,7 @@ func obviousReading(_ bytes: [UInt8]) -> Reading? {
     func values(_ name: String) -> [String] { reading.fields.filter { $0[0].lowercased() == name }.map { $0[1] } }
     let hosts = values("host")
     guard hosts.count <= 1, hosts.count == 1 || reading.minor == 0 else { return nil }
-    let hostBytes = Set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]~%!$&'()*+;=".unicodeScalars)
-    guard hosts.allSatisfy({ $0.unicodeScalars.allSatisfy(hostBytes.contains) }) else { return nil }
+    guard hosts.allSatisfy({ $0.isEmpty || isObviousAuthority($0) }) else { return nil }
     let lengths = values("content-length")
     let codings = values("transfer-encoding")
     guard lengths.count + codings.count <= 1 else { return nil }
@@ -145,6 +144,29 @@ func obviousReading(_ bytes: [UInt8]) -> Reading? {
         }
     }
     return reading
+}
+
+/// A host and perhaps a port, by splitting; addresses in brackets are the C library's to judge.
+func isObviousAuthority(_ text: String) -> Bool {
+    var host = text
+    var port = ""
+    if text.hasPrefix("[") {
+        guard let close = text.firstIndex(of: "]") else { return false }
+        host = String(text[...close])
+        port = String(text[text.index(after: close)...])
+        var address = in6_addr()
+        guard unsafe host.dropFirst().dropLast().withCString({ unsafe inet_pton(AF_INET6, $0, &address) }) == 1 else { return false }
+    } else {
+        host = String(text.prefix { $0 != ":" })
+        port = String(text.dropFirst(host.count))
+        let allowed = Set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_~%!$&'()*+;=")
+        guard !host.isEmpty, host.utf8.count <= 255, host.allSatisfy(allowed.contains) else { return false }
+        let escapes = host.split(separator: "%", omittingEmptySubsequences: false).dropFirst()
+        guard escapes.allSatisfy({ $0.prefix(2).count == 2 && $0.prefix(2).allSatisfy(\.isHexDigit) }) else { return false }
+    }
+    guard !port.isEmpty else { return true }
+    guard port.hasPrefix(":"), port.utf8.count <= 6, port.dropFirst().allSatisfy({ "0123456789".contains($0) }) else { return false }
+    return port == ":" || (1...65535).contains(Int(port.dropFirst()) ?? 0)
 }
 
 /// The nasty heads under Tests/Fixtures: file name `verdict.what`, content.

@@ -122,9 +122,13 @@ import Testing
             #expect(shop.ask(host) == cluster, "\(host)")
         }
         #expect(shop.ask("reviews") == "default -> outbound|80||reviews.shop.svc.cluster.local")
-        for host in ["reviews:81", "reviews.other:9080", "review:9080", "xreviews:9080", "reviews..:9080", ".:9080", "", ":9080", "reviews:99999", String(repeating: "a", count: 300)] {
+        for host in ["reviews:81", "reviews.other:9080", "review:9080", "xreviews:9080", "reviews..:9080", ".:9080", "", String(repeating: "a", count: 255)] {
             #expect(shop.ask(host) == "404", "\(host)")
         }
+        for host in [":9080", "reviews:99999", "reviews:0", "reviews:x", "reviews:9080:9080", "u@reviews:9080", "[::1", String(repeating: "a", count: 300)] {
+            #expect(shop.ask(host) == "bad request", "\(host)")
+        }
+        #expect(shop.ask("reviews:") == shop.ask("reviews"))
         #expect(Mesh(yaml, namespace: "other").ask("reviews:9080") == "404")
         #expect(shop.ask("lone.example.com") == "default -> outbound|7000||lone.example.com")
         #expect(shop.ask("10.9.9.9:7000") == "default -> outbound|7000||lone.example.com")
@@ -132,6 +136,19 @@ import Testing
         #expect(shop.ask("[2001:db8::1]") == "default -> outbound|7000||lone.example.com")
         #expect(shop.ask("[2001:db8::2]:7000") == "404")
         #expect(shop.ask("ignored", "GET http://api.example.com:8080/x") == "default -> outbound|8080||api.example.com")
+    }
+
+    /// Rules for everybody else are not the rules of a name that is known, at whatever port: what they leave open, its own may not.
+    @Test func aPortThatAServiceLacksIsNotServedByTheRulesForAllNames() {
+        func rule(_ name: String, _ host: String) -> String {
+            Mesh.resource("VirtualService", name, "hosts: ['\(host)']\nhttp:\n- name: \(name)\n  route: [{destination: {host: other.example}}]")
+        }
+        let mesh = Mesh(
+            Mesh.service("a.test", ports: [80, 8080]) + Mesh.service("other.example") + rule("own", "a.test") + rule("all", "*.test"))
+        #expect(mesh.errors.isEmpty, "\(mesh.errors.map(\.text))")
+        for host in ["a.test", "a.test:80", "a.test:8080", "A.TEST.:8080", "a.test:"] { #expect(mesh.ask(host).hasPrefix("own ->"), "\(host): \(mesh.ask(host))") }
+        for host in ["a.test:81", "a.test.:65535", "a.test:9"] { #expect(mesh.ask(host) == "404", "\(host): \(mesh.ask(host))") }
+        for host in ["b.test", "b.test:81"] { #expect(mesh.ask(host).hasPrefix("all ->"), "\(host): \(mesh.ask(host))") }
     }
 
     @Test func longestWildcardWins() {

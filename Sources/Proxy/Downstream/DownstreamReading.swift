@@ -161,7 +161,7 @@ extension ProxyWorker {
                     }
                     return offset
                 case .failed(let error):
-                    refuse(id, error)
+                    unsafe refuse(id, error, rest)
                     return bytes.count
                 case .complete:
                     unsafe connection.pointee.scan = HeadScan()
@@ -232,7 +232,7 @@ extension ProxyWorker {
                     return bytes.count
                 case .complete:
                     let count = offset + head.byteCount
-                    unsafe Self.appendTrailerFields(head, to: &exchange.pointee.requestTrailers)
+                    unsafe keepRequestTrailers(exchange)
                     requestCompleted(id)
                     if !drops { unsafe sendEnd(exchange) }
                     return count
@@ -273,19 +273,6 @@ extension ProxyWorker {
         output.append("\r\n")
         unsafe output.append(bytes)
         output.append("\r\n")
-    }
-
-    /// The lines of the trailer section in `head`, without the fields that must not come in trailers (RFC 9110 6.5.1).
-    static func appendTrailerFields(_ head: borrowing MessageHead, to output: inout ByteBuffer) {
-        for index in 0..<head.fieldCount {
-            switch unsafe head.field(index).name {
-            case .host, .contentLength, .transferEncoding, .connection, .keepAlive, .te, .trailer, .upgrade, .proxyConnection,
-                .proxyAuthorization, .proxyAuthenticate, .expect, .contentEncoding, .contentType:
-                continue
-            default:
-                appendField(head, index, to: &output)
-            }
-        }
     }
 
     /// One field line; in one piece when it already has the form in which we write it.

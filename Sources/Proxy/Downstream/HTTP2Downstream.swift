@@ -118,8 +118,7 @@ extension ProxyWorker {
 
     private mutating func keepTrailers(_ exchange: UnsafeMutablePointer<Exchange>, _ block: HTTP2Block) {
         unsafe head.load(block, from: inbox.pointee)
-        unsafe exchange.pointee.requestTrailers.clear()
-        unsafe Self.appendTrailerFields(head, to: &exchange.pointee.requestTrailers)
+        unsafe keepRequestTrailers(exchange)
     }
 
     private mutating func receiveBody(

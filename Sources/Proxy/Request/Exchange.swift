@@ -34,6 +34,8 @@ struct Exchange: ~Copyable {
     var perTryNanoseconds: UInt64 = 0
     /// What the request itself asks for; meaningful with `hasOverrides`.
     var overrides = RequestOverrides()
+    /// The protocols that the upstream may switch to; meaningful with `wantsUpgrade`.
+    var upgrades: UpgradeProtocols.Choice = 0
     /// What consistent hashing goes by, and the cookie made for it.
     var hash: UInt64 = 0
     var cookieValue: UInt64 = 0

@@ -7,23 +7,7 @@ internal import TelemetryModel
 /// Answers that the proxy gives itself, with Envoy's flags, details and bodies.
 extension ProxyWorker {
     /// Refuses bytes that are no request: status, reason, close (RFC 9112 2.2, 3, 5, 6).
-    mutating func refuse(_ downstreamID: SlotID, _ error: HeadError) {
-        guard let connection = unsafe downstreams.pointer(downstreamID) else { return }
-        guard let id = exchanges.reuse() ?? exchanges.insert(Exchange()), let exchange = unsafe exchanges.pointer(id) else {
-            closeDownstream(downstreamID)
-            return
-        }
-        unsafe exchange.pointee.begin(downstream: downstreamID, stream: 0, start: now)
-        unsafe enterEpoch(exchange)
-        unsafe connection.pointee.exchange = id
-        handle.statistics.add(handle.statistics.requestsTotal)
-        handle.statistics.add(handle.statistics.protocolErrors)
-        unsafe exchange.pointee.record.startUnixNanoseconds = unix(now)
-        unsafe exchange.pointee.record.downstreamRemote = connection.pointee.remote
-        unsafe exchange.pointee.record.downstreamLocal = connection.pointee.local
-        unsafe exchange.pointee.record.side = listeners[connection.pointee.listener].plan.side
-        let listener = unsafe listeners[connection.pointee.listener].index
-        if listener >= 0 { unsafe exchange.pointee.record.labels = tables.listener(listener).labels }
+    mutating func refuse(_ downstreamID: SlotID, _ error: HeadError, _ bytes: UnsafeRawBufferPointer) {
         let details: ResponseCodeDetails =
             switch error {
             case .headTooLarge: .requestHeadersTooLarge
@@ -34,8 +18,43 @@ extension ProxyWorker {
             case .unsupportedTransferEncoding, .malformedTransferEncoding: .unsupportedTransferEncoding
             default: .http1CodecError
             }
-        for _ in 0..<Int(RequestText.firstCaptured) + plan.requestHeaders.count { unsafe exchange.pointee.append(text: nil, upTo: limits.recordTextBytesMax) }
-        reply(id, error.status, details, [.downstreamProtocolError], body: error.reason, closes: true)
+        handle.statistics.add(handle.statistics.protocolErrors)
+        unsafe answerUnread(downstreamID, error.status, details, body: error.reason, bytes)
+    }
+
+    /// Answers a request whose head could not be read, with a record of as much of it as arrived, and closes the connection. `bytes` begin with the request.
+    mutating func answerUnread(
+        _ downstreamID: SlotID, _ status: UInt16, _ details: ResponseCodeDetails, body: StaticString, _ bytes: UnsafeRawBufferPointer
+    ) {
+        guard let connection = unsafe downstreams.pointer(downstreamID) else { return }
+        guard let id = exchanges.reuse() ?? exchanges.insert(Exchange()), let exchange = unsafe exchanges.pointer(id) else {
+            closeDownstream(downstreamID)
+            return
+        }
+        unsafe exchange.pointee.begin(downstream: downstreamID, stream: 0, start: now)
+        unsafe enterEpoch(exchange)
+        unsafe connection.pointee.exchange = id
+        handle.statistics.add(handle.statistics.requestsTotal)
+        unsafe exchange.pointee.record.startUnixNanoseconds = unix(now)
+        unsafe exchange.pointee.record.downstreamRemote = connection.pointee.remote
+        unsafe exchange.pointee.record.downstreamLocal = connection.pointee.local
+        unsafe exchange.pointee.record.side = listeners[connection.pointee.listener].plan.side
+        let listener = unsafe listeners[connection.pointee.listener].index
+        if listener >= 0 { unsafe exchange.pointee.record.labels = tables.listener(listener).labels }
+        if unsafe needsRecord(exchange) { unsafe recordGlimpse(exchange, bytes) }
+        reply(id, status, details, [.downstreamProtocolError], body: body, closes: true)
+    }
+
+    /// The texts of a record (`RequestText`) as far as they were read. A target too long leaves room for the host.
+    private mutating func recordGlimpse(_ exchange: UnsafeMutablePointer<Exchange>, _ bytes: UnsafeRawBufferPointer) {
+        let glimpse = unsafe RequestGlimpse(bytes)
+        let most = limits.recordTextBytesMax
+        func text(_ place: Range<Int>) -> UnsafeRawBufferPointer? { place.isEmpty ? nil : unsafe UnsafeRawBufferPointer(rebasing: bytes[place]) }
+        unsafe exchange.pointee.append(text: text(glimpse.method), upTo: most)
+        unsafe exchange.pointee.append(text: nil, upTo: most)
+        unsafe exchange.pointee.append(text: text(glimpse.target), upTo: most - Authority.hostBytesMax)
+        unsafe exchange.pointee.append(text: text(glimpse.host), upTo: most)
+        for _ in 4..<Int(RequestText.firstCaptured) + plan.requestHeaders.count { unsafe exchange.pointee.append(text: nil, upTo: most) }
     }
 
     /// Refuses a request whose body turned out malformed.

@@ -45,7 +45,8 @@ extension ProxyWorker {
         guard let lineEnd = unsafe text.firstIndex(of: 13), let hostEnd = unsafe text[(lineEnd + 2)...].firstIndex(of: 13) else { return }
         let hostStart = lineEnd + 2 + 6
         let host = unsafe UnsafeRawBufferPointer(rebasing: text[hostStart..<hostEnd])
-        let (count, _) = unsafe RoutingTables.splitPort(host)
+        // A host that a rule has set is as the rule wrote it.
+        let count = unsafe Authority.parse(host)?.hostCount ?? host.count
         unsafe shadow.pointee.requestHead.append(UnsafeRawBufferPointer(rebasing: text[..<(hostStart + count)]))
         unsafe shadow.pointee.requestHead.append("-shadow")
         unsafe shadow.pointee.requestHead.append(UnsafeRawBufferPointer(rebasing: text[(hostStart + count)...]))

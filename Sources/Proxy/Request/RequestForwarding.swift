@@ -26,39 +26,65 @@ extension ProxyWorker {
         unsafe startRecord(exchange, connection)
         if stream == 0 { unsafe readFraming(exchange) } else { unsafe readHTTP2Framing(exchange, endsStream: endsStream) }
         unsafe exchange.pointee.record.isGRPC = exchange.pointee.flags.contains(.isGRPC)
-        if isTooLarge {
-            for _ in 0..<Int(RequestText.firstCaptured) + plan.requestHeaders.count { unsafe exchange.pointee.append(text: nil, upTo: limits.recordTextBytesMax) }
+        let listener = unsafe listeners[connection.pointee.listener].index
+        if listener >= 0 { unsafe exchange.pointee.record.labels = tables.listener(listener).labels }
+        if unsafe isTooLarge || head.target.count > limits.http.targetBytesMax {
+            unsafe recordText(
+                exchange, path: head.target, authority: head.authority.isEmpty ? head.value(of: .host) : head.authorityBytes,
+                requestID: nil, forwardedFor: nil, isHTTPS: head.isHTTPS)
+            // An HTTP/1.1 target was measured when it was parsed; `pathScratch` has room for no longer one.
+            guard isTooLarge else {
+                reply(id, 414, .requestURITooLong, [.downstreamProtocolError], body: HeadError.targetTooLong.reason, closes: false)
+                return
+            }
             reply(id, 431, .requestHeadersTooLarge, [.downstreamProtocolError], body: "header section too large", closes: false)
             return
         }
 
         let method = unsafe head.method
         guard let target = unsafe RequestTarget.parse(head.target, method: method) else {
-            unsafe recordText(exchange, path: head.target, authority: head.value(of: .host), requestID: nil, forwardedFor: nil, isHTTPS: false)
-            reply(id, 400, .http1CodecError, [.downstreamProtocolError], body: "malformed request target (RFC 9112 3.2)", closes: true)
+            let reason: StaticString = "malformed request target (RFC 9112 3.2)"
+            unsafe refuse(id, exchange, .http1CodecError, reason, path: head.target, authority: head.value(of: .host), isHTTPS: false, closes: true)
             return
         }
-        let listener = unsafe listeners[connection.pointee.listener].index
         let isEdge = unsafe listener >= 0 && tables.listener(listener).isEdge
         let isHTTPS = target.isHTTPS || head.isHTTPS || !isEdge && isForwardedHTTPS()
-        let authority = unsafe requestAuthority(target)
-        let query = unsafe UnsafeRawBufferPointer(rebasing: head.target[target.query])
+        let named = unsafe requestAuthority(target)
         guard let path = unsafe normalizedPath(target) else {
-            unsafe recordText(exchange, path: head.target, authority: authority, requestID: nil, forwardedFor: nil, isHTTPS: isHTTPS)
-            reply(id, 400, .pathNormalizationFailed, [], body: "path cannot be normalised: it has %00 or no leading slash", closes: false)
+            let reason: StaticString = "path cannot be normalised: it has %00 or no leading slash"
+            unsafe refuse(id, exchange, .pathNormalizationFailed, reason, path: head.target, authority: named, isHTTPS: isHTTPS)
             return
         }
-        guard let authority = unsafe authority, authority.count > 0 else {
-            unsafe recordText(exchange, path: path, authority: nil, requestID: nil, forwardedFor: nil, isHTTPS: false)
-            reply(id, 400, .missingHostHeader, [], body: "missing or empty Host", closes: false)
+        guard let named = unsafe named, named.count > 0 else {
+            unsafe refuse(id, exchange, .missingHostHeader, "missing or empty Host", path: path, authority: nil, isHTTPS: isHTTPS)
+            return
+        }
+        let brokeProtocol: ResponseCodeDetails = stream == 0 ? .http1CodecError : .http2ProtocolError
+        guard let host = unsafe checkedHost(target, named) else {
+            unsafe refuse(id, exchange, brokeProtocol, HeadError.malformedHost.reason, path: path, authority: named, isHTTPS: isHTTPS)
+            return
+        }
+        let authority = unsafe UnsafeRawBufferPointer(rebasing: named[..<host.count])
+        if unsafe namesAnotherHost(than: authority, isHTTPS: isHTTPS) {
+            let reason: StaticString = "malformed host, or another than :authority (RFC 9113 8.3.1)"
+            unsafe refuse(id, exchange, brokeProtocol, reason, path: path, authority: authority, isHTTPS: isHTTPS)
+            return
+        }
+        if isEdge, head.hasUnderscores {
+            let reason: StaticString = "header field name with an underscore, which applications take for a dash: not accepted at a gateway"
+            unsafe refuse(id, exchange, brokeProtocol, reason, path: path, authority: authority, isHTTPS: isHTTPS)
+            return
+        }
+        let query = unsafe normalizedQuery(target)
+        if let left = forwardsLeft(), left == 0 {
+            unsafe answerAsLast(id, exchange, path: path, query: query, authority: authority, isHTTPS: isHTTPS)
             return
         }
 
         var decision = RouteDecision.notFound
-        let request = unsafe RouteRequest(method: method, path: path, query: query, authority: authority, isHTTPS: isHTTPS)
+        let request = unsafe RouteRequest(method: method, path: path, query: query, authority: authority, host: host, isHTTPS: isHTTPS)
         if listener >= 0 {
             let entry = unsafe tables.listener(listener)
-            unsafe exchange.pointee.record.labels = entry.labels
             if target.form != .authority { decision = unsafe tables.decide(listener: listener, request, head, draw: &routeDraw) }
             // A redirected client meant somebody; whom nobody declared it may reach all the same (ALLOW_ANY).
             if unsafe connection.pointee.isCaptured, entry.passthrough >= 0, decision.isNotFound || entry.side == .inbound {
@@ -72,6 +98,16 @@ extension ProxyWorker {
         unsafe take(decision, exchange)
         unsafe writeHead(exchange, connection, path: path, query: query, authority: authority, isHTTPS: isHTTPS)
         unsafe follow(decision, id, exchange, request, hasMore: hasMore)
+    }
+
+    /// Answers 400 to a request that no rule is asked for, and notes what it named.
+    private mutating func refuse(
+        _ id: SlotID, _ exchange: UnsafeMutablePointer<Exchange>, _ details: ResponseCodeDetails, _ reason: StaticString, path: UnsafeRawBufferPointer,
+        authority: UnsafeRawBufferPointer?, isHTTPS: Bool, closes: Bool = false
+    ) {
+        unsafe recordText(exchange, path: path, authority: authority, requestID: nil, forwardedFor: nil, isHTTPS: isHTTPS)
+        let isOfProtocol = details == .http1CodecError || details == .http2ProtocolError
+        reply(id, 400, details, isOfProtocol ? [.downstreamProtocolError] : [], body: reason, closes: closes)
     }
 
     /// Notes the rule that the request goes by.
@@ -167,11 +203,23 @@ extension ProxyWorker {
         return unsafe ASCII.equal(value, ignoringCase: "https")
     }
 
-    /// Host and port the request is for. In HTTP/2 `:authority`, which beats `Host` (RFC 9113 8.3.1).
+    /// Host and port the request is for, as it was written. An absolute target beats `Host` (RFC 9112 3.2.2).
     private mutating func requestAuthority(_ target: RequestTarget) -> UnsafeRawBufferPointer? {
         if !target.authority.isEmpty { return unsafe UnsafeRawBufferPointer(rebasing: head.target[target.authority]) }
         if !head.authority.isEmpty { return unsafe head.authorityBytes }
         return unsafe head.value(of: .host)
+    }
+
+    /// Whether an HTTP/2 request has a `host` besides `:authority` that is another, or none (RFC 9113 8.3.1).
+    private mutating func namesAnotherHost(than authority: UnsafeRawBufferPointer, isHTTPS: Bool) -> Bool {
+        guard !head.authority.isEmpty, let second = unsafe head.value(of: .host) else { return false }
+        return unsafe !Authority.same(authority, second, isHTTPS: isHTTPS)
+    }
+
+    /// The parts of the request's host and port; nil = it is none.
+    private mutating func checkedHost(_ target: RequestTarget, _ named: UnsafeRawBufferPointer) -> Authority? {
+        // `Host` was looked at with the head.
+        head.host.count > 0 && target.authority.isEmpty ? head.host : unsafe Authority.parse(named)
     }
 
     private mutating func startRecord(_ exchange: UnsafeMutablePointer<Exchange>, _ connection: UnsafeMutablePointer<DownstreamConnection>) {
@@ -223,7 +271,12 @@ extension ProxyWorker {
         var flags = requestTraits()
         if head.minorVersion == 0 { flags.insert(.isHTTP10) }
         if head.keepsAlive, !isDraining { flags.insert(.keepsAlive) }
-        if head.connection.contains(.upgrade), head.has(.upgrade), head.minorVersion == 1 { flags.insert(.wantsUpgrade) }
+        if head.connection.contains(.upgrade), head.has(.upgrade), head.minorVersion == 1 {
+            // An unknown protocol is not asked for further: the request goes on without it (RFC 9110 7.8).
+            var others = false
+            unsafe exchange.pointee.upgrades = upgradeChoice(&others)
+            if unsafe exchange.pointee.upgrades != 0 { flags.insert(.wantsUpgrade) }
+        }
         let framing = BodyFraming.request(head)
         switch framing {
         case .none: flags.insert(.requestComplete)
@@ -244,7 +297,9 @@ extension ProxyWorker {
     private mutating func normalizedPath(_ target: RequestTarget) -> UnsafeRawBufferPointer? {
         if target.form == .asterisk || target.form == .authority { return unsafe head.target }
         if target.path.isEmpty {
-            unsafe pathScratch[0] = UInt8(ascii: "/")
+            // RFC 9112 3.2.4: OPTIONS for the server itself, in the absolute form.
+            let isForServer = unsafe target.query.isEmpty && ASCII.equal(head.method, "OPTIONS")
+            unsafe pathScratch[0] = isForServer ? UInt8(ascii: "*") : UInt8(ascii: "/")
             return unsafe UnsafeRawBufferPointer(start: pathScratch, count: 1)
         }
         let path = unsafe UnsafeRawBufferPointer(rebasing: head.target[target.path])
@@ -253,6 +308,16 @@ extension ProxyWorker {
         case .changed(let count): return unsafe UnsafeRawBufferPointer(start: pathScratch, count: count)
         case .rejected: return nil
         }
+    }
+
+    /// The query to route by and to forward; lives as long as the path.
+    private mutating func normalizedQuery(_ target: RequestTarget) -> UnsafeRawBufferPointer {
+        let query = unsafe UnsafeRawBufferPointer(rebasing: head.target[target.query])
+        guard query.count > 0 else { return unsafe query }
+        // Behind the most that the path may have come to.
+        let output = unsafe pathScratch + PathNormalizer.growthMax * target.path.count + 1
+        guard let count = unsafe PathNormalizer.encode(query: query, mode: configuration.pathNormalization, into: output) else { return unsafe query }
+        return unsafe UnsafeRawBufferPointer(start: output, count: count)
     }
 
     // MARK: To an endpoint

@@ -30,12 +30,26 @@ extension ProxyWorker {
         let wantsUpgrade = unsafe exchange.pointee.flags.contains(.wantsUpgrade)
         let listener = unsafe listeners[connection.pointee.listener].index
         let isEdge = unsafe listener >= 0 && tables.listener(listener).isEdge
+        var sawForwards = false
         for index in 0..<head.fieldCount {
             let name = unsafe head.field(index).name
             if edits.isActive, unsafe tables.removes(edits, head.name(at: index)) { continue }
             switch name {
             case .other:
                 if head.connection.contains(.namesOthers), unsafe isNamedByConnection(head.name(at: index)) { continue }
+                if unsafe head.field(index).hasUnderscore && HeaderName.isLookalike(head.name(at: index)) {
+                    handle.statistics.add(handle.statistics.fieldsDropped)
+                    continue
+                }
+            case .maxForwards:
+                if let left = forwardsLeft() {
+                    if sawForwards { continue }
+                    sawForwards = true
+                    unsafe exchange.pointee.requestHead.append("Max-Forwards: ")
+                    unsafe exchange.pointee.requestHead.append(decimal: left &- 1)
+                    unsafe exchange.pointee.requestHead.append("\r\n")
+                    continue
+                }
             case .envoyOther:
                 if unsafe isEdge || takeOverride(exchange, index) || Self.steersEnvoy(head.name(at: index)) { continue }
                 if rewrite.hasAuthority, unsafe ASCII.equal(head.name(at: index), ignoringCase: "x-envoy-original-host") { continue }
@@ -64,9 +78,9 @@ extension ProxyWorker {
             }
             unsafe Self.appendField(head, index, to: &exchange.pointee.requestHead)
         }
-        if wantsUpgrade, let upgrade = unsafe head.value(of: .upgrade) {
+        if wantsUpgrade {
             unsafe exchange.pointee.requestHead.append("Connection: Upgrade\r\nUpgrade: ")
-            unsafe exchange.pointee.requestHead.append(upgrade)
+            unsafe limits.upgrades.append(exchange.pointee.upgrades, to: &exchange.pointee.requestHead)
             unsafe exchange.pointee.requestHead.append("\r\n")
         }
         switch unsafe exchange.pointee.requestFraming {
@@ -186,7 +200,9 @@ extension ProxyWorker {
         return isListed
     }
 
+    /// Whether a `Connection` field has this one left out. One that is for everybody on the way stays, whoever names it.
     mutating func isNamedByConnection(_ name: UnsafeRawBufferPointer) -> Bool {
+        if unsafe FieldRules.isEndToEnd(name) { return false }
         var isNamed = false
         for index in 0..<head.fieldCount where unsafe head.field(index).name == .connection {
             unsafe HeadParser.forEachListItem(head.value(at: index)) { item in

@@ -8,7 +8,8 @@ extension ProxyWorker {
     /// Reads the incoming context and decides for this hop: an incoming decision always wins (semantics 2.10).
     mutating func decideTrace(_ exchange: UnsafeMutablePointer<Exchange>) {
         let side = unsafe exchange.pointee.record.side == .outbound ? plan.outbound : plan.inbound
-        let incoming = Self.context(of: head, plan.option)
+        let state = unsafe joinedTracestate() ?? head.value(of: .tracestate)
+        let incoming = unsafe Self.context(of: head, plan.option, tracestate: state)
         var context = incoming
         if !context.hasIdentifiers {
             context.traceID = TraceID(high: plan.uses128BitTraceIDs ? identifierDraw.next() : 0, low: identifierDraw.next() | 1)
@@ -26,7 +27,20 @@ extension ProxyWorker {
         unsafe exchange.pointee.record.isDebug = context.decision == .debug
     }
 
-    private static func context(of head: borrowing MessageHead, _ option: TraceContextOption) -> TraceContext {
+    /// All lines of `tracestate` as the one list they are (RFC 9110 5.3); nil = there is one line or none.
+    private mutating func joinedTracestate() -> UnsafeRawBufferPointer? {
+        guard head.has(.tracestate), head.isRepeated(.tracestate) else { return nil }
+        valueScratch.clear()
+        for index in 0..<head.fieldCount where unsafe head.field(index).name == .tracestate {
+            if !valueScratch.isEmpty { valueScratch.append(",") }
+            unsafe valueScratch.append(head.value(at: index))
+        }
+        return unsafe valueScratch.readable
+    }
+
+    private static func context(
+        of head: borrowing MessageHead, _ option: TraceContextOption, tracestate: UnsafeRawBufferPointer?
+    ) -> TraceContext {
         // The common request carries none of them, and that is one comparison each.
         guard head.has(.b3TraceID) || head.has(.b3) || head.has(.b3Sampled) || head.has(.b3Flags) || head.has(.traceparent) else {
             return TraceContext()
@@ -34,12 +48,17 @@ extension ProxyWorker {
         return TraceContext.extract(
             option: option, b3: span(head, .b3), b3TraceID: span(head, .b3TraceID), b3SpanID: span(head, .b3SpanID),
             b3ParentSpanID: span(head, .b3ParentSpanID), b3Sampled: span(head, .b3Sampled), b3Flags: span(head, .b3Flags),
-            traceparent: span(head, .traceparent), tracestate: span(head, .tracestate))
+            traceparent: head.isRepeated(.traceparent) ? nil : span(head, .traceparent), tracestate: unsafe span(head, tracestate))
     }
 
     @_lifetime(borrow head)
     private static func span(_ head: borrowing MessageHead, _ name: HeaderName) -> RawSpan? {
-        guard let value = unsafe head.value(of: name) else { return nil }
+        unsafe span(head, head.value(of: name))
+    }
+
+    @_lifetime(borrow head)
+    private static func span(_ head: borrowing MessageHead, _ value: UnsafeRawBufferPointer?) -> RawSpan? {
+        guard let value = unsafe value else { return nil }
         return unsafe _overrideLifetime(RawSpan(_unsafeBytes: value), borrowing: head)
     }
 

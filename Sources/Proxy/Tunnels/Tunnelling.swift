@@ -5,6 +5,24 @@ internal import TelemetryModel
 
 /// Upgraded connections (RFC 9110 7.8, WebSocket): after 101 the bytes pass untouched, each direction ending on its own.
 extension ProxyWorker {
+    /// The known protocols that the `Upgrade` fields of `head` list; `others` is set when there are unknown ones.
+    mutating func upgradeChoice(_ others: inout Bool) -> UpgradeProtocols.Choice {
+        var choice: UpgradeProtocols.Choice = 0
+        for index in 0..<head.fieldCount where unsafe head.field(index).name == .upgrade {
+            unsafe choice |= limits.upgrades.choice(in: head.value(at: index), others: &others)
+        }
+        return choice
+    }
+
+    /// Whether the 101 in `head` switches to what was asked for (RFC 9110 7.8), and not before the request was whole: what is left of its body would
+    /// be taken for the new protocol's.
+    mutating func switchesAsAsked(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
+        guard unsafe exchange.pointee.flags.isSuperset(of: [.wantsUpgrade, .requestComplete]), head.connection.contains(.upgrade) else { return false }
+        var others = false
+        let choice = upgradeChoice(&others)
+        return unsafe choice != 0 && !others && choice & ~exchange.pointee.upgrades == 0
+    }
+
     /// Passes the 101 in `head` on and opens the tunnel. What follows it is taken by the caller.
     mutating func beginTunnel(_ exchange: UnsafeMutablePointer<Exchange>) {
         unsafe exchange.pointee.flags.formUnion([.isTunnel, .responseStarted])
@@ -14,6 +32,7 @@ extension ProxyWorker {
         for index in 0..<head.fieldCount {
             let name = unsafe head.field(index).name
             if name == .contentLength || name == .transferEncoding || (name.isHopByHop && name != .upgrade) { continue }
+            if name == .other, head.connection.contains(.namesOthers), unsafe isNamedByConnection(head.name(at: index)) { continue }
             Self.appendField(head, index, to: &assembly)
         }
         assembly.append("Connection: Upgrade\r\n\r\n")

@@ -141,9 +141,8 @@ extension ProxyWorker {
                 let block = unsafe inbox.pointee.block(of: event)
                 unsafe head.load(block, from: inbox.pointee)
                 if block.isTrailers {
-                    trailerScratch.clear()
                     unsafe takeTrailers(exchange)
-                    Self.appendTrailerFields(head, to: &trailerScratch)
+                    unsafe keepResponseTrailers(exchange)
                 } else if block.status >= 200 {
                     assembly.clear(keeping: 256 * 1024)
                     unsafe touch(exchangeID, exchange)
@@ -156,6 +155,11 @@ extension ProxyWorker {
                     }
                 }
             case .data:
+                // A body without a head would be read as a response of its own making.
+                guard unsafe exchange.pointee.flags.contains(.responseStarted) else {
+                    attemptFailed(exchangeID, .protocolError)
+                    continue
+                }
                 unsafe touch(exchangeID, exchange)
                 let start = Int(event.start)
                 unsafe exchange.pointee.upstreamUnconsumed += Int(event.count)
@@ -165,6 +169,10 @@ extension ProxyWorker {
                 // The client may have gone while it was written to.
                 if let still = unsafe exchanges.pointer(exchangeID), unsafe still.pointee.upstream == id { unsafe resumeResponse(still) }
             case .end:
+                guard unsafe exchange.pointee.flags.contains(.responseStarted) else {
+                    attemptFailed(exchangeID, .protocolError)
+                    continue
+                }
                 unsafe exchange.pointee.flags.insert(.upstreamEnded)
                 unsafe exchange.pointee.record.times.upstreamReceiveEnd = now.nanoseconds(since: exchange.pointee.start)
                 assembly.clear(keeping: 256 * 1024)

@@ -260,7 +260,7 @@ extension ProxyWorker {
                     offset += head.byteCount
                     if head.statusCode < 200 {
                         if head.statusCode == 101 {
-                            guard unsafe exchange.pointee.flags.contains(.wantsUpgrade) else {
+                            guard unsafe switchesAsAsked(exchange) else {
                                 upstreamBrokeProtocol(exchangeID)
                                 return bytes.count
                             }
@@ -325,9 +325,8 @@ extension ProxyWorker {
                 upstreamBrokeProtocol(id)
                 return -1
             case .complete:
-                trailerScratch.clear()
                 unsafe takeTrailers(exchange)
-                Self.appendTrailerFields(head, to: &trailerScratch)
+                unsafe keepResponseTrailers(exchange)
                 unsafe exchange.pointee.flags.insert(.upstreamEnded)
                 return head.byteCount
             }

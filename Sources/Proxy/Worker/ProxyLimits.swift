@@ -56,6 +56,8 @@ public struct ProxyLimits: Sendable {
     /// A mirrored request has this long, and at most so many body bytes wait for its upstream.
     public var shadowTimeoutNanoseconds: UInt64 = 15_000_000_000
     public var shadowBytesMax = 1 << 20
+    /// What a connection may be switched to (RFC 9110 7.8); everything else is forwarded as a request like any other.
+    public var upgrades = UpgradeProtocols.websocket
     /// RED series of one worker.
     public var seriesMax = 10_000
 

@@ -105,21 +105,8 @@ extension ProxyWorker {
     private mutating func headerTimedOut(_ id: SlotID) {
         guard let connection = unsafe downstreams.pointer(id) else { return }
         guard unsafe connection.pointee.exchange.isNone else { return }
-        guard let exchangeID = exchanges.reuse() ?? exchanges.insert(Exchange()), let exchange = unsafe exchanges.pointer(exchangeID) else {
-            closeDownstream(id)
-            return
-        }
-        unsafe exchange.pointee.begin(downstream: id, stream: 0, start: now)
-        handle.statistics.add(handle.statistics.requestsTotal)
-        unsafe enterEpoch(exchange)
-        unsafe connection.pointee.exchange = exchangeID
-        unsafe exchange.pointee.record.startUnixNanoseconds = unix(now)
-        unsafe exchange.pointee.record.downstreamRemote = connection.pointee.remote
-        unsafe exchange.pointee.record.downstreamLocal = connection.pointee.local
-        unsafe exchange.pointee.record.side = listeners[connection.pointee.listener].plan.side
-        reply(
-            exchangeID, 408, .requestHeaderTimeout, [.downstreamProtocolError],
-            body: "the request's header section did not arrive in time", closes: true)
+        unsafe answerUnread(
+            id, 408, .requestHeaderTimeout, body: "the request's header section did not arrive in time", connection.pointee.input.readable)
     }
 
     private mutating func streamTimedOut(_ id: SlotID) {

@@ -26,6 +26,8 @@ public final class WorkerStatistics: Sendable {
     public let http2Floods = Atomic<UInt64>(0)
     /// Requests taken back by their client before they were looked at.
     public let http2EarlyResets = Atomic<UInt64>(0)
+    /// Fields left out of trailer sections, or for underscores that would make them another's.
+    public let fieldsDropped = Atomic<UInt64>(0)
     public let upstreamProtocolErrors = Atomic<UInt64>(0)
     /// Bytes of tunnels that moved inside the kernel.
     public let splicedBytes = Atomic<UInt64>(0)

@@ -26,6 +26,7 @@ public struct ProxyWorkerHealth: Sendable {
     public var http2ConnectionsTotal: Double = 0
     public var http2FloodsTotal: Double = 0
     public var http2EarlyResetsTotal: Double = 0
+    public var fieldsDroppedTotal: Double = 0
     public var upstreamProtocolErrorsTotal: Double = 0
     /// The longest time between two turns of the loop since the last scrape, seconds.
     public var loopLagSeconds: Double = 0
@@ -189,6 +190,7 @@ extension SelfMetrics {
                 family("http2_connections_total", "Connections from clients that speak HTTP/2.", .counter) { $0.http2ConnectionsTotal },
                 family("http2_floods_total", "HTTP/2 connections ended for flooding.", .counter) { $0.http2FloodsTotal },
                 family("http2_early_resets_total", "HTTP/2 requests taken back before they were looked at.", .counter) { $0.http2EarlyResetsTotal },
+                family("fields_dropped_total", "Fields left out of trailer sections, or for underscores in the name of one of ours.", .counter) { $0.fieldsDroppedTotal },
                 family("upstream_protocol_errors_total", "Responses that broke the protocol.", .counter) { $0.upstreamProtocolErrorsTotal },
                 family("loop_lag_seconds", "Longest turn of the event loop since the last scrape, in seconds.", .gauge) { $0.loopLagSeconds },
             ]

@@ -354,10 +354,11 @@ class H2Serving:
             self.flush()
 
 
-def rss_kib(pid):
+def rss_kib(pid, kind="VmRSS"):
+    """`RssAnon`: without the pages of the program itself, which come in as its code is first run."""
     with open(f"/proc/{pid}/status") as status:
         for line in status:
-            if line.startswith("VmRSS"):
+            if line.startswith(kind + ":"):
                 return int(line.split()[1])
     return 0
 

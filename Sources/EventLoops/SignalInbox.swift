@@ -7,6 +7,10 @@ public enum ProcessSignal: Sendable {
     case terminate
     /// SIGHUP: reload the configuration and reopen log files.
     case reload
+    /// SIGUSR1: reopen log files, as nginx and Envoy do; the configuration stays.
+    case reopen
+    /// SIGUSR2, which means nothing here. Left to the system it would end the process.
+    case unused
 }
 
 /// Receives signals through a descriptor. Create it on the main thread before any other thread starts, so that all inherit the mask.
@@ -16,7 +20,7 @@ public struct SignalInbox: ~Copyable {
     public init() throws(SystemError) {
         var set = sigset_t()
         unsafe sigemptyset(&set)
-        for signal in [SIGTERM, SIGINT, SIGHUP] { unsafe sigaddset(&set, signal) }
+        for signal in [SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2] { unsafe sigaddset(&set, signal) }
         // Writing to a closed connection, or beyond a file-size limit, is an error value, not a signal.
         unsafe sigaddset(&set, SIGPIPE)
         unsafe sigaddset(&set, SIGXFSZ)
@@ -32,6 +36,11 @@ public struct SignalInbox: ~Copyable {
         guard unsafe Glibc.poll(&poll, 1, milliseconds) > 0 else { return nil }
         var info = signalfd_siginfo()
         guard unsafe read(descriptor.rawValue, &info, MemoryLayout<signalfd_siginfo>.size) > 0 else { return nil }
-        return info.ssi_signo == UInt32(SIGHUP) ? .reload : .terminate
+        return switch Int32(bitPattern: info.ssi_signo) {
+        case SIGHUP: .reload
+        case SIGUSR1: .reopen
+        case SIGUSR2: .unused
+        default: .terminate
+        }
     }
 }

@@ -26,7 +26,7 @@ public enum SkeinProcess {
             let node = try MeshNode(options: options, version: version, log: log, level: level)
             log.info("ready: \(node.summary)")
             ProcessResources.releaseStartupMemory()
-            loop(signals, node, watcher)
+            loop(signals, node, watcher, log)
             log.info("draining: requests in flight have \(options.drainSeconds) s")
             finish(signals, node)
             log.info("stopped")
@@ -40,7 +40,7 @@ public enum SkeinProcess {
         }
     }
 
-    private static func loop(_ signals: borrowing SignalInbox, _ node: MeshNode, _ start: FileWatcher) {
+    private static func loop(_ signals: borrowing SignalInbox, _ node: MeshNode, _ start: FileWatcher, _ log: Logger) {
         var watcher = start
         var ticks = 0
         while true {
@@ -51,6 +51,10 @@ public enum SkeinProcess {
                 // The next look starts from here: before the files are read, so that what changes meanwhile is not missed.
                 watcher.take()
                 node.reload(reason: "SIGHUP", isMeant: true)
+            case .reopen:
+                node.reopenLogs()
+                log.info("SIGUSR1: log files are opened anew")
+            case .unused: log.notice("SIGUSR2 has no effect; SIGUSR1 reopens log files, SIGHUP reloads as well")
             case nil:
                 if watcher.hasSettledChange() { node.reload(reason: "files changed", isMeant: false) }
             }

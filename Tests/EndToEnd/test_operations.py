@@ -193,6 +193,33 @@ def test_log_rotation_loses_no_line(proxy):
     assert sorted(lines()) == sorted(f"/{i}" for i in range(300))
 
 
+@pytest.mark.parametrize("sig", [signal.SIGUSR1, signal.SIGHUP])
+def test_logrotate_of_nginx_and_envoy_users(proxy, sig):
+    """SIGUSR1 ended the process: whoever copied a logrotate rule of nginx lost the proxy at midnight."""
+    path = proxy.directory / "access.log"
+    assert proxy.get("/before")[0] == 200
+    wait_for(lambda: path.exists() and "/before" in path.read_text(), what="the line")
+    path.rename(proxy.directory / f"rotated.{sig.name}")
+    proxy.process.send_signal(sig)
+    wait_for(path.exists, what="the reopened file")
+    assert proxy.get("/after")[0] == 200
+    wait_for(lambda: "/after" in path.read_text(), what="the line in the new file")
+
+
+def test_sigusr2_is_said_and_harmless(proxy):
+    proxy.process.send_signal(signal.SIGUSR2)
+    wait_for(lambda: "SIGUSR2 has no effect" in proxy.log(), what="the notice")
+    assert proxy.get("/")[0] == 200
+
+
+def test_a_long_value_hides_none_of_its_neighbours(proxy):
+    proxy.get("/long", headers={"User-Agent": "u" * 9000, "X-Request-Id": "8f7a1a2b-0000-4000-8000-00000000000a", "X-Custom": "c" * 20000, "X-Forwarded-For": "10.1.2.3"})
+    line = access_log(proxy, 1)[-1]
+    assert line["path"] == "/long" and line["request_id"] == "8f7a1a2b-0000-4000-8000-00000000000a" and line["answer"] is None
+    assert 0 < len(line["user_agent"]) <= 9000 and set(line["user_agent"]) == {"u"}
+    assert 0 < len(line["custom"]) <= 20000 and set(line["custom"]) == {"c"}
+
+
 # --- Stopping -----------------------------------------------------------------------------------------------------------
 
 

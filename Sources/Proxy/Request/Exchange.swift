@@ -262,7 +262,8 @@ struct Exchange: ~Copyable {
         record.earlierAttempts += 1
     }
 
-    /// Appends the next text slot of the record; nil = the message has no such value. All slots together hold `bytesMax`.
+    /// Appends the next text slot of the record; nil = the message has no such value. Each holds `bytesMax` at most, whatever the others hold;
+    /// all together no more than the heads they come from (`HTTPLimits.headBytesMax`).
     mutating func append(text bytes: UnsafeRawBufferPointer?, upTo bytesMax: Int) {
         guard textCount < 56 else { return }
         guard let bytes = unsafe bytes else {
@@ -271,7 +272,7 @@ struct Exchange: ~Copyable {
             return
         }
         // Cut, not dropped: the beginning of a value tells most.
-        let count = min(bytes.count, max(0, bytesMax - text.count))
+        let count = min(bytes.count, bytesMax)
         unsafe text.append(UnsafeRawBufferPointer(rebasing: bytes[..<count]))
         textLengths[textCount] = UInt16(truncatingIfNeeded: count)
         textCount += 1

@@ -45,14 +45,14 @@ extension ProxyWorker {
         reply(id, status, details, [.downstreamProtocolError], body: body, closes: true)
     }
 
-    /// The texts of a record (`RequestText`) as far as they were read. A target too long leaves room for the host.
+    /// The texts of a record (`RequestText`) as far as they were read.
     private mutating func recordGlimpse(_ exchange: UnsafeMutablePointer<Exchange>, _ bytes: UnsafeRawBufferPointer) {
         let glimpse = unsafe RequestGlimpse(bytes)
         let most = limits.recordTextBytesMax
         func text(_ place: Range<Int>) -> UnsafeRawBufferPointer? { place.isEmpty ? nil : unsafe UnsafeRawBufferPointer(rebasing: bytes[place]) }
         unsafe exchange.pointee.append(text: text(glimpse.method), upTo: most)
         unsafe exchange.pointee.append(text: nil, upTo: most)
-        unsafe exchange.pointee.append(text: text(glimpse.target), upTo: most - Authority.hostBytesMax)
+        unsafe exchange.pointee.append(text: text(glimpse.target), upTo: most)
         unsafe exchange.pointee.append(text: text(glimpse.host), upTo: most)
         for _ in 4..<Int(RequestText.firstCaptured) + plan.requestHeaders.count { unsafe exchange.pointee.append(text: nil, upTo: most) }
     }

@@ -4,7 +4,9 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
+import sqlite3
 import subprocess
 import threading
 import time
@@ -287,6 +289,24 @@ def test_two_processes_cannot_share_a_store(start, tmp_path):
         capture_output=True, text=True, timeout=20,
     )
     assert result.returncode == 70 and "in use by process" in result.stderr
+
+
+def test_a_backup_taken_while_it_runs_can_be_restored(start, tmp_path):
+    """As docs/operations.md says: SQLite's online backup at any time, or a copy of the database alone after a clean stop."""
+    skein = start()
+    assert post(skein, [span(f"{1:032x}")])[0] == 202
+    with sqlite3.connect(skein.directory / "data/skein.db") as live, sqlite3.connect(tmp_path / "online.db") as copy:
+        live.backup(copy)
+    assert post(skein, [span(f"{2:032x}")])[0] == 202
+    assert skein.stop() == 0
+    shutil.copy(skein.directory / "data/skein.db", tmp_path / "stopped.db")
+    for name, traces in (("online", {1}), ("stopped", {1, 2})):
+        directory = tmp_path / name
+        (directory / "data").mkdir(parents=True)
+        shutil.copy(tmp_path / f"{name}.db", directory / "data/skein.db")
+        restored = start(directory=directory)
+        found = {int(trace[0]["traceId"], 16) for trace in json.loads(http_get(restored.ports["zipkin"], "/api/v2/traces?limit=100")[2])}
+        assert found == traces, name
 
 
 def test_a_corrupt_store_is_set_aside_and_ingest_goes_on(start, tmp_path):

@@ -28,6 +28,10 @@ def run(*command, check=True, **settings):
     return result
 
 
+def run_bytes(*command):
+    return subprocess.run([str(part) for part in command], capture_output=True, timeout=60, check=True).stdout
+
+
 def commands():
     """Every command line with a page of its own, as skein-capture-enable."""
     def names(command, path):
@@ -39,12 +43,16 @@ def commands():
     return sorted(names(json.loads(run(SKEIN, "--experimental-dump-help").stdout)["command"], ["skein"]))
 
 
+def pack(directory):
+    """Packs the program under test; a debug one is linked with libraries that no package holds."""
+    foreign = {"FOREIGN_LIBRARIES": "1"} if "libswiftCore" in run("ldd", SKEIN).stdout else {}
+    result = run(ROOT / "Tools/package", env={**os.environ, **foreign, "SKEIN": SKEIN, "OUTPUT": str(directory), "COMPRESSION": "none"})
+    return pathlib.Path(result.stdout.strip().splitlines()[-1])
+
+
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("package")
-    foreign = {"FOREIGN_LIBRARIES": "1"} if "libswiftCore" in run("ldd", SKEIN).stdout else {}
-    result = run(ROOT / "Tools/package", env={**os.environ, **foreign, "SKEIN": SKEIN, "OUTPUT": str(directory), "COMPRESSION": "gzip"})
-    return pathlib.Path(result.stdout.strip().splitlines()[-1])
+    return pack(tmp_path_factory.mktemp("package"))
 
 
 @pytest.fixture(scope="module")
@@ -124,17 +132,15 @@ def test_it_says_what_it_needs(package, tree):
 
 
 def test_the_same_source_makes_the_same_package(package, tmp_path):
-    foreign = {"FOREIGN_LIBRARIES": "1"} if "libswiftCore" in run("ldd", SKEIN).stdout else {}
-    result = run(ROOT / "Tools/package", env={**os.environ, **foreign, "SKEIN": SKEIN, "OUTPUT": str(tmp_path), "COMPRESSION": "gzip"})
-    assert pathlib.Path(result.stdout.strip().splitlines()[-1]).read_bytes() == package.read_bytes()
+    assert pack(tmp_path).read_bytes() == package.read_bytes()
 
 
 def test_libraries_of_no_package_are_refused(tmp_path):
     """A package that works only on the machine it was made on is made only where that is asked for."""
     library = tmp_path / "libodd.so"
     program = tmp_path / "skein"
-    run("gcc", "-shared", "-fPIC", "-o", library, "-x", "c", "-", input="int odd(void) { return 1; }")
-    run("gcc", "-o", program, "-x", "c", "-", "-x", "none", library, input=(
+    run("clang", "-shared", "-fPIC", "-o", library, "-x", "c", "-", input="int odd(void) { return 1; }")
+    run("clang", "-o", program, "-x", "c", "-", "-x", "none", library, input=(
         "#include <stdio.h>\nint odd(void); int main(void) { if (odd()) puts(\"{\\\"version\\\": \\\"1\\\", \\\"command\\\": {\\\"commandName\\\": \\\"skein\\\"}}\"); return 0; }"))
     refused = run(ROOT / "Tools/package", check=False, env={**os.environ, "SKEIN": str(program), "OUTPUT": str(tmp_path / "out")})
     assert refused.returncode == 69 and str(library) in refused.stderr and "Tools/build" in refused.stderr, refused.stderr
@@ -161,10 +167,6 @@ def test_every_command_has_a_manual_page(tree):
         assert name == "skein" or name.count("-") > 1 and name.startswith("skein-capture-") or f"{name}(1)" in overview
 
 
-def run_bytes(*command):
-    return subprocess.run([str(part) for part in command], capture_output=True, timeout=60, check=True).stdout
-
-
 def test_completions_are_where_shells_look(tree):
     bash = tree / "usr/share/bash-completion/completions/skein"
     assert run("bash", "-c", f"source {bash}; complete -p skein").stdout.startswith("complete -o filenames -F _skein skein")
@@ -189,6 +191,7 @@ def test_the_logrotate_rule_rotates_as_the_user(installed, tmp_path):
 def test_systemd_reads_the_unit_without_complaint(installed):
     result = run("systemd-analyze", "verify", "--man=no", UNIT)
     assert result.stdout + result.stderr == ""
+    assert os.path.realpath("/etc/systemd/system/multi-user.target.wants/skein.service") == os.path.realpath(UNIT)
     values = unit()
     assert values["SystemCallFilter"] == ["@system-service", "~@privileged"] and values["CapabilityBoundingSet"] == [""]
     # The drain has to fit into what systemd waits before it kills.

@@ -174,6 +174,18 @@ def test_completions_are_where_shells_look(tree):
     assert "complete -c 'skein'" in (tree / "usr/share/fish/vendor_completions.d/skein.fish").read_text()
 
 
+def test_documents_say_what_is_installed(tree):
+    operations = (tree / "usr/share/doc/skein/docs/operations.md").read_text()
+    rule = re.sub(r"^#.*\n", "", (tree / "etc/logrotate.d/skein").read_text(), flags=re.M)
+    assert f"```\n{rule}```\n" in operations
+    for document in re.findall(r"file://(\S+)", (tree / f".{UNIT}").read_text()):
+        assert (tree / f".{document}").exists(), document
+    # Every path of the table of files that the package brings, not those that it makes later.
+    table = operations.split("### Files and ports")[1].split("| port |")[0]
+    brought = [path for path in re.findall(r"`(/[\w./-]+)`", table) if not path.startswith("/var/")]
+    assert len(brought) > 6 and [path for path in brought if not (tree / f".{path}").exists()] == []
+
+
 def test_the_logrotate_rule_rotates_as_the_user(installed, tmp_path):
     log = pathlib.Path("/var/log/skein/test.log")
     user = pwd.getpwnam("skein")

@@ -4,7 +4,9 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
+import sqlite3
 import subprocess
 import threading
 import time
@@ -314,6 +316,43 @@ def test_two_processes_cannot_share_a_store(start, tmp_path):
         capture_output=True, text=True, timeout=20,
     )
     assert result.returncode == 70 and "in use by process" in result.stderr
+
+
+def test_a_backup_taken_while_spans_arrive_can_be_restored(start, tmp_path):
+    """As docs/operations.md says: VACUUM INTO at any time, or a copy of the database alone after a clean stop."""
+    skein = start()
+    acknowledged, done = [], threading.Event()
+
+    def ingest():
+        while not done.is_set():
+            number = len(acknowledged) + 1
+            assert post(skein, [span(f"{number:032x}")])[0] == 202
+            acknowledged.append(number)
+
+    sender = threading.Thread(target=ingest, daemon=True)
+    sender.start()
+    wait_for(lambda: len(acknowledged) >= 100, what="the first spans")
+    before = len(acknowledged)
+    live = sqlite3.connect(skein.directory / "data/skein.db", isolation_level=None)
+    live.execute("VACUUM INTO ?", (str(tmp_path / "online.db"),))
+    live.close()
+    wait_for(lambda: len(acknowledged) >= before + 10, what="spans after the backup")
+    done.set()
+    sender.join()
+    assert skein.stop() == 0
+    shutil.copy(skein.directory / "data/skein.db", tmp_path / "stopped.db")
+
+    def restored(name):
+        directory = tmp_path / name
+        (directory / "data").mkdir(parents=True)
+        shutil.copy(tmp_path / f"{name}.db", directory / "data/skein.db")
+        traces = json.loads(http_get(start(directory=directory).ports["zipkin"], "/api/v2/traces?limit=10000")[2])
+        return {int(trace[0]["traceId"], 16) for trace in traces}
+
+    assert restored("stopped") == set(acknowledged)
+    # What was acknowledged before is in it, and nothing is missing in between.
+    online = restored("online")
+    assert len(online) >= before and online == set(range(1, len(online) + 1))
 
 
 def test_a_corrupt_store_is_set_aside_and_ingest_goes_on(start, tmp_path):

@@ -29,6 +29,7 @@ public enum Socket {
     /// has one listener, of which every caller gets a descriptor (`UnixListeners`).
     public static func listen(on endpoint: SocketEndpoint, reusePort: Bool) throws(SystemError) -> Int32 {
         if endpoint.family == .unix { return try UnixListeners.open(endpoint) }
+        if let inherited = ListenerTable.claim(endpoint) { return inherited }
         let fd = socket(family(endpoint), streamType, 0)
         guard fd >= 0 else { throw SystemError(call: "socket", code: skein_errno()) }
         setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1)
@@ -38,12 +39,18 @@ public enum Socket {
         let bound = unsafe withSystemAddress(endpoint) { unsafe skein_bind(fd, $0, $1) }
         guard bound == 0 else { throw failure(closing: fd, "bind") }
         guard CSystem.listen(fd, listenBacklog) == 0 else { throw failure(closing: fd, "listen") }
+        ListenerTable.note(fd, on: endpoint.port == 0 ? localEndpoint(fd) : endpoint)
         return fd
     }
 
     /// Closes what `listen` gave.
     public static func close(listener fd: Int32, on endpoint: SocketEndpoint) {
-        if endpoint.family == .unix { UnixListeners.close(fd, endpoint) } else { close(fd) }
+        if endpoint.family == .unix {
+            UnixListeners.close(fd, endpoint)
+        } else {
+            ListenerTable.forget(fd)
+            close(fd)
+        }
     }
 
     public static func accept(_ listener: Int32) -> AcceptResult {

@@ -62,13 +62,16 @@ enum UnixListeners {
     /// Removes the file first, so that clients that come now are told that there is none.
     private static func end(_ listener: Listener, _ endpoint: SocketEndpoint) {
         let path = endpoint.addressText
-        if let file = listener.file, FileIdentity(path) == file { unsafe _ = unlink(path) }
+        ListenerTable.forget(listener.fd)
+        // Whoever took the listener over goes on with the file.
+        if !ListenerTable.isHandedOver, let file = listener.file, FileIdentity(path) == file { unsafe _ = unlink(path) }
         Socket.close(listener.fd)
     }
 
     private static func bind(_ endpoint: SocketEndpoint) throws(SystemError) -> Listener {
         let path = endpoint.addressText
         let isAbstract = path.hasPrefix("@")
+        if let inherited = ListenerTable.claim(endpoint) { return Listener(fd: inherited, holders: 0, file: isAbstract ? nil : FileIdentity(path)) }
         let fd = socket(AF_UNIX, Socket.streamType, 0)
         guard fd >= 0 else { throw SystemError(call: "socket", code: skein_errno()) }
         func bound() -> Int32 {
@@ -90,6 +93,7 @@ enum UnixListeners {
             throw SystemError(call: "bind", code: code, advice: advice(code))
         }
         guard CSystem.listen(fd, Socket.listenBacklog) == 0 else { throw Socket.failure(closing: fd, "listen") }
+        ListenerTable.note(fd, on: endpoint)
         return Listener(fd: fd, holders: 0, file: isAbstract ? nil : FileIdentity(path))
     }
 

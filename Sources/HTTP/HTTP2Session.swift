@@ -299,6 +299,13 @@ public struct HTTP2Session: ~Copyable {
     /// Whether the peer has not taken the stream back already.
     public func isOpen(stream id: Int32) -> Bool { unsafe output(id) != nil }
 
+    /// Tells the peer that the connection will end soon, and takes streams that it has opened meanwhile: `goAway` a little later loses none of
+    /// them (RFC 9113 6.8).
+    public mutating func announceEnd() {
+        guard unsafe !context.pointee.saidGoAway else { return }
+        _ = unsafe nghttp2_submit_shutdown_notice(session)
+    }
+
     /// Tells the peer to open no further stream; those that are open finish (RFC 9113 6.8).
     public mutating func goAway() {
         guard unsafe !context.pointee.saidGoAway else { return }

@@ -105,6 +105,7 @@ struct ServiceLoop: ~Copyable {
                 if let id = current(request) { endStream(id) }
             case .abandon(let request):
                 if let id = current(request) { abandon(id) }
+            case .stopAccepting: stopAccepting()
             case .drain: beginDraining()
             case .stop: mustStop = true
             }
@@ -117,13 +118,18 @@ struct ServiceLoop: ~Copyable {
         return request.connection
     }
 
-    private mutating func beginDraining() {
+    /// No new connections; those that there are bring one more request at most.
+    private mutating func stopAccepting() {
         isDraining = true
         for index in listeners.indices where listeners[index] >= 0 {
             poller.remove(listeners[index])
             Socket.close(listeners[index])
             listeners[index] = -1
         }
+    }
+
+    private mutating func beginDraining() {
+        stopAccepting()
         for id in connections.identifiers() {
             guard let connection = unsafe connections.pointer(id) else { continue }
             if unsafe connection.pointee.state == .streaming {

@@ -138,6 +138,7 @@ enum ServerCommand: Sendable {
     case end(RequestID)
     /// Nobody is left who could answer.
     case abandon(RequestID)
+    case stopAccepting
     case drain
     case stop
 }

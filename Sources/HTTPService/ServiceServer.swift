@@ -27,10 +27,12 @@ public final class ServiceServer: Sendable {
     /// Where it listens, with the ports that the system chose.
     public let endpoints: [SocketEndpoint]
     private let thread: WorkerThread
+    private let finished: Signal
 
     /// Listens on all endpoints (or throws) and starts the thread. Port 0 lets the system choose.
     public init(name: String, endpoints: [SocketEndpoint], limits: ServiceLimits, handler: any ServiceHandler) throws(SystemError) {
         let mailbox = try Mailbox<ServerCommand>()
+        let finished = try Signal()
         var sockets: [Int32] = []
         for endpoint in endpoints {
             do throws(SystemError) {
@@ -41,10 +43,12 @@ public final class ServiceServer: Sendable {
             }
         }
         self.mailbox = mailbox
+        self.finished = finished
         self.endpoints = sockets.map { Socket.localEndpoint($0) }
         let statistics = statistics
         let listeners = sockets
         thread = try WorkerThread(name: name) {
+            defer { finished.raise() }
             guard let poller = try? Poller() else { return }
             var loop = ServiceLoop(
                 poller: poller, mailbox: mailbox, listeners: listeners, limits: limits, handler: handler, statistics: statistics)
@@ -52,8 +56,24 @@ public final class ServiceServer: Sendable {
         }
     }
 
+    /// Takes no new connections; those that there are bring one more request at most.
+    public func stopAccepting() { mailbox.send(.stopAccepting) }
+
     /// Stops accepting, finishes what is being answered, ends the thread.
     public func drain() { mailbox.send(.drain) }
+
+    /// Stops accepting, waits until everything that was begun is answered, for `nanoseconds` at most, and ends the thread. Instead of `stop`.
+    /// Connections without a request get a moment for one: closing them at once would meet requests that are on their way.
+    public func finish(withinNanoseconds nanoseconds: UInt64) {
+        let deadline = SystemClock.monotonicNow() + nanoseconds
+        mailbox.send(.stopAccepting)
+        if !finished.wait(deadline: min(deadline, SystemClock.monotonicNow() + Self.idleNanoseconds)) { drain() }
+        _ = finished.wait(deadline: deadline)
+        stop()
+    }
+
+    /// How long `finish` leaves connections open that have no request.
+    private static let idleNanoseconds: UInt64 = 500_000_000
 
     /// Ends the thread now and waits for it. Call once.
     public func stop() {

@@ -38,7 +38,10 @@ final class MeshNode {
     private let proxy: ProxyGroup
     private var upstreams: UpstreamPlanner
     private let metrics: MetricsExposition
+    /// The collector's, if any, then the admin's.
     private var servers: [ServiceServer] = []
+    /// Opens the collector's ports, once the store is this process's; nil when they are open or there are none.
+    private var openCollector: (() throws -> Void)?
     private var saidDiskFull = false
     /// Why the store is not open, as it was said last.
     private var saidNotOpen: String?
@@ -56,13 +59,17 @@ final class MeshNode {
         let say: @Sendable (String) -> Void = { line in log.warning("\(line)") }
         controller = ConfigurationController(options: options, catalogs: catalogs)
         let first = try Self.firstConfiguration(&controller, log)
+        let workers = options.workers > 0 ? options.workers : min(16, ProcessResources.processorCount)
+        let successor = try TakeoverSuccessor.knock(options, workers: workers)
+        let isSuccessor = successor != nil
+        if isSuccessor { log.notice("taking over from a running process: its listening sockets are here") }
         resolver = try HostResolver()
 
         // The store first: everything else produces for it.
         let sink: any SpanSink
         let queries: StoreAdapter?
         if options.hasStore {
-            let opened = try Self.openStore(options)
+            let opened = try Self.openStore(options, awaitsPredecessor: isSuccessor)
             store = opened
             let adapter = StoreAdapter(opened)
             sink = adapter
@@ -87,7 +94,6 @@ final class MeshNode {
         var limits = ProxyLimits()
         limits.drainNanoseconds = min(options.drainSeconds, 86_400) * 1_000_000_000
         if let upgrades = UpgradeProtocols(names: options.upgradeProtocols) { limits.upgrades = upgrades }
-        let workers = options.workers > 0 ? options.workers : min(16, ProcessResources.processorCount)
         limits.seriesMax = max(500, Self.seriesMax / workers)
         try Self.checkListeners(first)
         let seed = options.seed ?? .random(in: 1...UInt64.max)
@@ -119,6 +125,15 @@ final class MeshNode {
         // What the store lost is said before the first request.
         watchStore()
         shared.setReadiness(.ready)
+        if let successor {
+            let predecessor = successor.predecessor
+            successor.serving()
+            let kept = Set([options.zipkinPort, options.otlpPort].compactMap { options.endpoint($0) })
+            for endpoint in ListenerTable.closeUnclaimed(except: openCollector == nil ? [] : kept) {
+                log.warning("\(endpoint) was listened on before and is not any more: connections that waited there are closed")
+            }
+            log.notice("process \(predecessor) was taken over from; it finishes what it has")
+        }
     }
 
     /// Until then every worker has opened its listeners, or something is badly wrong.
@@ -139,14 +154,15 @@ final class MeshNode {
         }
     }
 
-    private static func openStore(_ options: RuntimeOptions) throws -> StoreHolder {
+    private static func openStore(_ options: RuntimeOptions, awaitsPredecessor: Bool) throws -> StoreHolder {
         var configuration = StoreConfiguration(directory: options.dataDirectory)
         configuration.retentionAgeSeconds = options.retentionSeconds
         configuration.retentionBytes = options.retentionBytes
         configuration.autocompleteKeys = options.autocompleteKeys
         configuration.strictTraceID = options.strictTraceID
         do throws(StoreError) {
-            return try StoreHolder(configuration, isRequired: options.requiresStore, now: SystemClock.monotonicNow().nanoseconds)
+            return try StoreHolder(configuration, isRequired: options.requiresStore, now: SystemClock.monotonicNow().nanoseconds,
+                awaitsPredecessor: awaitsPredecessor)
         } catch {
             throw StartError(status: SkeinProcess.systemError, lines: [error.description])
         }
@@ -176,7 +192,12 @@ final class MeshNode {
                     { request, responder in metrics.handle(request, responder) },
                     { request, responder in page.handle(request, responder) },
                 ])
-            try start("collector", [options.zipkinPort, options.otlpPort], router)
+            let ports = [options.zipkinPort, options.otlpPort]
+            if store?.isAwaitingPredecessor == true {
+                openCollector = { [unowned self] in try self.start("collector", ports, router, at: 0) }
+            } else {
+                try start("collector", ports, router)
+            }
         }
         let router = EndpointRouter(
             help: "/help lists the pages",
@@ -190,14 +211,15 @@ final class MeshNode {
         try start("admin", [options.adminPort, options.readinessPort, options.metricsPort], router)
     }
 
-    private func start(_ name: String, _ ports: [UInt16], _ handler: any ServiceHandler) throws {
+    private func start(_ name: String, _ ports: [UInt16], _ handler: any ServiceHandler, at place: Int? = nil) throws {
         let endpoints = ports.filter { $0 != 0 }.map { options.endpoint($0) }
         if endpoints.contains(where: { $0 == nil }) {
             throw StartError(status: SkeinProcess.badInput, lines: ["--bind \(options.bindAddress): write an IP address such as 127.0.0.1 or 0.0.0.0"])
         }
         guard !endpoints.isEmpty else { return }
         do throws(SystemError) {
-            servers.append(try ServiceServer(name: name, endpoints: endpoints.compactMap { $0 }, limits: ServiceLimits(), handler: handler))
+            let server = try ServiceServer(name: name, endpoints: endpoints.compactMap { $0 }, limits: ServiceLimits(), handler: handler)
+            servers.insert(server, at: place ?? servers.count)
         } catch {
             let holder = Self.holder(ofAny: endpoints.compactMap { $0 }) ?? "another process may have the port"
             throw StartError(
@@ -208,7 +230,7 @@ final class MeshNode {
 
     /// A listener that cannot be opened at start is an error; after a reload it is reported and counted.
     private static func checkListeners(_ first: CompiledConfiguration) throws {
-        for plan in first.routing.listeners {
+        for plan in first.routing.listeners where !ListenerTable.hasInherited(plan.endpoint) {
             do throws(SystemError) {
                 // Before the workers, and without SO_REUSEPORT: with it the kernel would give each of two proxies of one user half the
                 // connections to a port that both took, and say nothing.
@@ -352,6 +374,15 @@ final class MeshNode {
     func watchStore() {
         guard let holder = store else { return }
         holder.retry(now: SystemClock.monotonicNow().nanoseconds)
+        if let open = openCollector, !holder.isAwaitingPredecessor {
+            openCollector = nil
+            do {
+                try open()
+                log.info("the trace store is this process's now: spans and queries are taken on \(servers[0].endpoints.map(\.description).joined(separator: ", "))")
+            } catch {
+                log.error("\((error as? StartError)?.lines.joined(separator: "; ") ?? "\(error)")")
+            }
+        }
         guard let opened = holder.store else {
             let problem = holder.problem
             if let problem, problem != saidNotOpen { log.error("\(problem); until then spans are refused with 503; the proxy goes on") }
@@ -398,6 +429,24 @@ final class MeshNode {
         shared.setReadiness(.notReady(reason: "draining"))
         proxy.drain()
     }
+
+    /// Another process listens here now: no new connections, idle ones may bring one more request. The collector's ports stay open until the
+    /// last request's span is stored.
+    func handOver() {
+        ListenerTable.handOver()
+        shared.setReadiness(.notReady(reason: "draining"))
+        // Whoever asks for readiness now means the process that serves.
+        servers.last?.stopAccepting()
+        proxy.handOver()
+    }
+
+    /// Answers what the servers have begun to receive, for some seconds at most.
+    func finishCollector() {
+        for server in servers { server.finish(withinNanoseconds: Self.finishNanoseconds) }
+        servers = []
+    }
+
+    private static let finishNanoseconds: UInt64 = 5_000_000_000
 
     var hasDrained: Bool { proxy.hasEnded }
     func endProxyNow() { proxy.stop() }

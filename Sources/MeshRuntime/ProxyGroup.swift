@@ -64,6 +64,11 @@ public final class ProxyGroup {
         for worker in workers { worker.mailbox.send(.drain) }
     }
 
+    /// Stop accepting and finish, where another process has taken the listeners over.
+    func handOver() {
+        for worker in workers { worker.mailbox.send(.handOver) }
+    }
+
     public func stop() {
         for worker in workers { worker.mailbox.send(.stop) }
     }

@@ -26,10 +26,10 @@ public enum SkeinProcess {
             let node = try MeshNode(options: options, version: version, log: log, level: level)
             log.info("ready: \(node.summary)")
             ProcessResources.releaseStartupMemory()
-            loop(signals, node, watcher, log)
+            let isHandedOver = loop(signals, node, watcher, options, log)
             log.info("draining: requests in flight have \(options.drainSeconds) s")
-            finish(signals, node)
-            log.info("stopped")
+            finish(signals, node, isHandedOver: isHandedOver)
+            log.info(isHandedOver ? "handed over" : "stopped")
             return 0
         } catch let error as StartError {
             for line in error.lines { log.error("\(line)") }
@@ -40,12 +40,17 @@ public enum SkeinProcess {
         }
     }
 
-    private static func loop(_ signals: borrowing SignalInbox, _ node: MeshNode, _ start: FileWatcher, _ log: Logger) {
+    /// Until a signal ends it (false), or another process has taken over (true).
+    private static func loop(
+        _ signals: borrowing SignalInbox, _ node: MeshNode, _ start: FileWatcher, _ options: RuntimeOptions, _ log: Logger
+    ) -> Bool {
         var watcher = start
         var ticks = 0
+        // A predecessor has the name until it has gone.
+        var door = TakeoverDoor(options)
         while true {
-            switch signals.wait(milliseconds: tickMilliseconds) {
-            case .terminate: return
+            switch signals.wait(milliseconds: tickMilliseconds, orReadable: door?.descriptor ?? -1) {
+            case .terminate: return false
             case .reload:
                 node.reopenLogs()
                 // The next look starts from here: before the files are read, so that what changes meanwhile is not missed.
@@ -58,6 +63,12 @@ public enum SkeinProcess {
             case nil:
                 if watcher.hasSettledChange() { node.reload(reason: "files changed", isMeant: false) }
             }
+            if let successor = door?.answer(options, log) {
+                node.handOver()
+                _ = successor.send("not accepting any more")
+                return true
+            }
+            if door == nil { door = TakeoverDoor(options) }
             node.adoptResolvedNames()
             node.watchStore()
             node.judgeUpstreams()
@@ -67,14 +78,15 @@ public enum SkeinProcess {
     }
 
     /// Drains; a second signal ends it at once.
-    private static func finish(_ signals: borrowing SignalInbox, _ node: MeshNode) {
-        node.beginDraining()
+    private static func finish(_ signals: borrowing SignalInbox, _ node: MeshNode, isHandedOver: Bool) {
+        if !isHandedOver { node.beginDraining() }
         while !node.hasDrained {
             if signals.wait(milliseconds: 20) == .terminate {
                 node.endProxyNow()
                 break
             }
         }
+        if isHandedOver { node.finishCollector() }
         node.stop()
     }
 }

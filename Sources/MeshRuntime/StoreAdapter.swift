@@ -9,8 +9,13 @@ final class StoreAdapter: SpanSink, TraceQuerying {
     init(_ holder: StoreHolder) { self.holder = holder }
 
     func submit(_ batch: consuming SpanBatch, completion: @escaping @Sendable (Result<Void, SpanRejection>) -> Void) {
-        guard let store = holder.store else {
-            holder.noteRefused(batch.spans.count)
+        let store: TraceStore
+        switch holder.place(for: batch) {
+        case .store(let opened): store = opened
+        case .kept:
+            completion(.success(()))
+            return
+        case .refused:
             completion(.failure(.unavailable(reason: holder.problem ?? StoreError.closed.description)))
             return
         }

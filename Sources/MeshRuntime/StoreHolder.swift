@@ -1,8 +1,10 @@
 internal import Collector
 internal import EventLoops
+internal import Glibc
 internal import Primitives
 internal import QueryAPI
 internal import Synchronization
+internal import TelemetryModel
 internal import TelemetryStore
 
 /// The embedded store, or the reason why there is none yet.
@@ -25,17 +27,34 @@ final class StoreHolder: Sendable {
         var isTrying = false
         var isStopped = false
         var spansRefused: UInt64 = 0
+        /// The process before this one still writes the store: until it ends, own spans wait here.
+        var isAwaitingPredecessor = false
+        var waiting: [SpanBatch] = []
+        var spansWaiting = 0
     }
+
+    /// Spans that wait for the predecessor to end; further ones are refused and counted.
+    static let spansWaitingMax = 100_000
+    /// Between two looks at the predecessor's lock.
+    private static let lockPollMilliseconds: Int32 = 20
 
     let directory: String
     private let configuration: StoreConfiguration
     private let state: Mutex<State>
 
-    /// Tries once. Throws when another process has the directory, and whatever the reason when `isRequired`.
-    init(_ configuration: StoreConfiguration, isRequired: Bool, now: UInt64) throws(StoreError) {
+    /// Tries once. Throws when another process has the directory, and whatever the reason when `isRequired`. After a takeover
+    /// (`awaitsPredecessor`) another process has it for sure: then the first attempt, on a thread of its own, waits for its end.
+    init(_ configuration: StoreConfiguration, isRequired: Bool, now: UInt64, awaitsPredecessor: Bool = false) throws(StoreError) {
         directory = configuration.directory
         self.configuration = configuration
         var first = State()
+        if awaitsPredecessor {
+            first.isAwaitingPredecessor = true
+            first.reason = "the process that was taken over from has not ended yet"
+            first.nextAttempt = now
+            state = Mutex(first)
+            return
+        }
         do throws(StoreError) {
             first.store = try TraceStore.open(configuration)
         } catch {
@@ -50,17 +69,40 @@ final class StoreHolder: Sendable {
     /// nil while it cannot be opened.
     var store: TraceStore? { state.withLock { $0.store } }
 
+    enum Place {
+        case store(TraceStore)
+        /// Until the predecessor ends. Only this process's own spans come so early: nobody else can send before there is a store.
+        case kept
+        case refused
+    }
+
+    /// Where spans go now; what is to be kept is.
+    func place(for batch: SpanBatch) -> Place {
+        state.withLock { state in
+            if let store = state.store { return .store(store) }
+            guard state.isAwaitingPredecessor, state.spansWaiting + batch.spans.count <= Self.spansWaitingMax else {
+                state.spansRefused &+= UInt64(clamping: batch.spans.count)
+                return .refused
+            }
+            state.waiting.append(batch)
+            state.spansWaiting += batch.spans.count
+            return .kept
+        }
+    }
+
+    /// Whether the store is still another process's.
+    var isAwaitingPredecessor: Bool { state.withLock { $0.isAwaitingPredecessor } }
+
     /// Why `store` is nil, for people; nil when it is open.
     var problem: String? {
         state.withLock { state in
-            state.store == nil && !state.isStopped
+            state.store == nil && !state.isStopped && !state.isAwaitingPredecessor
                 ? "the trace store in \(directory) cannot be opened: \(state.reason); opening is tried again, at the latest every \(Self.retrySecondsMax) s" : nil
         }
     }
 
     /// Spans that came while it was not open.
     var spansRefused: UInt64 { state.withLock { $0.spansRefused } }
-    func noteRefused(_ spans: Int) { state.withLock { $0.spansRefused &+= UInt64(clamping: spans) } }
 
     /// Begins another attempt when one is due, on a thread of its own: a large journal takes its time. Control thread.
     func retry(now: UInt64) {
@@ -85,15 +127,23 @@ final class StoreHolder: Sendable {
 
     /// Blocks on the disk.
     func attempt(from now: UInt64) {
-        let result: Result<TraceStore, StoreError>
-        do throws(StoreError) { result = .success(try TraceStore.open(configuration)) } catch { result = .failure(error) }
+        var result = open()
+        while case .failure(.locked) = result, state.withLock({ $0.isAwaitingPredecessor && !$0.isStopped }) {
+            _ = poll(nil, 0, Self.lockPollMilliseconds)
+            result = open()
+        }
+        var kept: [SpanBatch] = []
         let unwanted = state.withLock { state -> TraceStore? in
             state.isTrying = false
+            state.isAwaitingPredecessor = false
+            swap(&kept, &state.waiting)
             switch result {
             case .success(let opened):
                 if state.isStopped { return opened }
                 state.store = opened
+                for batch in kept { opened.submit(batch) { _ in } }
             case .failure(let error):
+                state.spansRefused &+= UInt64(clamping: state.spansWaiting)
                 state.reason = error.description
                 state.retrySeconds = min(state.retrySeconds * 2, Self.retrySecondsMax)
                 state.nextAttempt = now &+ state.retrySeconds &* 1_000_000_000
@@ -101,6 +151,10 @@ final class StoreHolder: Sendable {
             return nil
         }
         unwanted?.close()
+    }
+
+    private func open() -> Result<TraceStore, StoreError> {
+        do throws(StoreError) { return .success(try TraceStore.open(configuration)) } catch { return .failure(error) }
     }
 
     /// Closes the store and ends the attempts.

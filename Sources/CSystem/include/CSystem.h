@@ -67,6 +67,46 @@ static inline uint32_t skein_epoll_events(const struct epoll_event *event) { ret
 // errno is a macro over a function call; Swift sees it only through Glibc, which lower layers do without.
 static inline int skein_errno(void) { return errno; }
 static inline void skein_set_thread_name(const char *name) { pthread_setname_np(pthread_self(), name); }
+// CMSG_SPACE, CMSG_FIRSTHDR and CMSG_DATA are macros over alignment. One message with up to 64 descriptors (SCM_RIGHTS, unix(7)).
+#define SKEIN_DESCRIPTORS_MAX 64
+static inline ssize_t skein_send_descriptors(int fd, const void *bytes, size_t count, const int *descriptors, int descriptor_count) {
+    struct iovec part = {.iov_base = (void *)bytes, .iov_len = count};
+    union { char bytes[CMSG_SPACE(SKEIN_DESCRIPTORS_MAX * sizeof(int))]; struct cmsghdr aligned; } control;
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    if (descriptor_count > 0) {
+        message.msg_control = control.bytes;
+        message.msg_controllen = CMSG_SPACE(descriptor_count * sizeof(int));
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(descriptor_count * sizeof(int));
+        __builtin_memcpy(CMSG_DATA(header), descriptors, descriptor_count * sizeof(int));
+    }
+    return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+static inline ssize_t skein_receive_descriptors(int fd, void *bytes, size_t count, int *descriptors, int *descriptor_count) {
+    struct iovec part = {.iov_base = bytes, .iov_len = count};
+    union { char bytes[CMSG_SPACE(SKEIN_DESCRIPTORS_MAX * sizeof(int))]; struct cmsghdr aligned; } control;
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
+    *descriptor_count = 0;
+    ssize_t received = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+    if (received < 0) return received;
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
+        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+        *descriptor_count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        __builtin_memcpy(descriptors, CMSG_DATA(header), *descriptor_count * sizeof(int));
+    }
+    return received;
+}
+// struct ucred hides behind _GNU_SOURCE; its first three members are the process, the user and the group (unix(7), SO_PEERCRED).
+static inline int skein_peer_user(int fd, uint32_t *user, int32_t *process) {
+    uint32_t credentials[3];
+    socklen_t length = sizeof(credentials);
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, &length) != 0 || length != sizeof(credentials)) return -1;
+    *process = (int32_t)credentials[0];
+    *user = credentials[1];
+    return 0;
+}
 // malloc.h is not part of Swift's Glibc module.
 static inline void skein_malloc_trim(void) { malloc_trim(0); }
 #endif

@@ -237,7 +237,7 @@ extension ProxyWorker {
             return
         }
         let isIdle = unsafe session.pointee.openStreams == 0
-        if unsafe session.pointee.isFinished || connection.pointee.closesAfterFlush || (isDraining && isIdle) {
+        if unsafe session.pointee.isFinished || connection.pointee.closesAfterFlush || (isDraining && isIdle && idleDeadline == .distantFuture) {
             if unsafe session.pointee.sentErrorCode != 0 { handle.statistics.add(handle.statistics.protocolErrors) }
             unsafe abandonStreams(session)
             lingerOrClose(id)

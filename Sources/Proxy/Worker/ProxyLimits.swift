@@ -43,6 +43,9 @@ public struct ProxyLimits: Sendable {
     public var lingerBytesMax = 1 << 20
     /// After the first SIGTERM: how long requests in flight may take.
     public var drainNanoseconds: UInt64 = 30_000_000_000
+    /// After another process has taken the listeners over: how long an idle connection may bring one more request, which is told to be the
+    /// last. Closing it at once would meet requests that are on their way.
+    public var handOverNanoseconds: UInt64 = 3_000_000_000
     /// Pause of a listener after EMFILE.
     public var acceptPauseNanoseconds: UInt64 = 100_000_000
     /// Connections taken from a listener in one turn.

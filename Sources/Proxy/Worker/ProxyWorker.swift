@@ -12,6 +12,8 @@ public enum WorkerCommand: Sendable {
     case adopt(ProxyConfiguration)
     /// Stop accepting, finish what is in flight, then end.
     case drain
+    /// The same, where another process listens already: idle connections get time for one more request.
+    case handOver
     /// End now.
     case stop
     case expire([(key: SeriesKey, requests: UInt64)])
@@ -181,6 +183,8 @@ public struct ProxyWorker: ~Copyable {
 
     var isDraining = false
     var drainDeadline = MonotonicInstant.distantFuture
+    /// While draining: when connections that idle are closed.
+    var idleDeadline = MonotonicInstant.distantFuture
     var mustStop = false
     var dateCache = DateCache()
 
@@ -295,7 +299,8 @@ public struct ProxyWorker: ~Copyable {
         for command in handle.mailbox.take() {
             switch command {
             case .adopt(let next): adopt(next)
-            case .drain: beginDraining()
+            case .drain: beginDraining(idleFor: 0)
+            case .handOver: beginDraining(idleFor: limits.handOverNanoseconds)
             case .stop: mustStop = true
             case .expire(let keys): shard.use { $0.expire(keys) }
             case .shedIdle(let cluster): shedIdle(cluster)
@@ -364,14 +369,30 @@ public struct ProxyWorker: ~Copyable {
 
     // MARK: Draining
 
-    private mutating func beginDraining() {
+    /// `idleFor`: nanoseconds that connections without a request are left open.
+    private mutating func beginDraining(idleFor patience: UInt64) {
         if isDraining {
             mustStop = true
             return
         }
         isDraining = true
         drainDeadline = now + limits.drainNanoseconds
+        idleDeadline = now + patience
         for index in listeners.indices { closeListener(index) }
+        if patience == 0 {
+            closeIdle()
+            return
+        }
+        for id in downstreams.identifiers() {
+            guard let connection = unsafe downstreams.pointer(id), let session = unsafe connection.pointee.session else { continue }
+            unsafe session.pointee.announceEnd()
+            markDirty(downstream: id)
+        }
+    }
+
+    /// Ends what waits for a request.
+    private mutating func closeIdle() {
+        idleDeadline = .distantFuture
         for id in downstreams.identifiers() {
             guard let connection = unsafe downstreams.pointer(id) else { continue }
             if unsafe connection.pointee.isHTTP2 {
@@ -387,6 +408,7 @@ public struct ProxyWorker: ~Copyable {
     }
 
     private mutating func continueDraining() {
+        if now >= idleDeadline { closeIdle() }
         if downstreams.count == 0 || now >= drainDeadline { mustStop = true }
     }
 

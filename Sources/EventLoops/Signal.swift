@@ -1,18 +1,17 @@
-internal import EventLoops
 internal import Glibc
-internal import Primitives
+public import Primitives
 
 /// Something that happens once, and threads that wait for it.
-final class Signal: Sendable {
+public final class Signal: Sendable {
     private let mailbox: Mailbox<Bool>
 
-    init() throws(SystemError) { mailbox = try Mailbox() }
+    public init() throws(SystemError) { mailbox = try Mailbox() }
 
-    func raise() { mailbox.wake() }
+    public func raise() { mailbox.wake() }
 
     /// Whether it has happened before `deadline`. Nobody takes the event back, so any number of threads may wait, and wait again.
     @discardableResult
-    func wait(deadline: MonotonicInstant) -> Bool {
+    public func wait(deadline: MonotonicInstant) -> Bool {
         while true {
             var waiting = pollfd(fd: mailbox.descriptor, events: Int16(POLLIN), revents: 0)
             let left = deadline.nanoseconds(since: SystemClock.monotonicNow())

@@ -4,4 +4,4 @@
 // is the control thread: it waits for signals, watches files, compiles configurations and publishes them. The proxy and the telemetry side
 // never meet anywhere else.
 //
-// Next file: `SkeinProcess.swift`.
+// Next file: `Process/SkeinProcess.swift`, then `Process/MeshNode.swift`.

@@ -5,4 +5,5 @@
 // It opens no socket, reads no clock and holds no traffic state: loads and random draws are parameters.
 //
 // Invariant: a request sees one snapshot. The same functions that route traffic will explain it.
-// Next file: `RoutingTables.swift`.
+// Rooms: `Compile` makes the tables, `Tables` are what requests read, `Decide` reads them, `Explain` says them in words.
+// Next file: `Tables/RoutingTables.swift`.

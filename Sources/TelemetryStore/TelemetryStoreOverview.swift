@@ -13,4 +13,4 @@
 // one segment, and a reader sees one moment of that. Bytes from the file are checked before use; a bad segment is skipped and counted.
 //
 // Threads: `TraceStore` may be called from any thread. The write connection belongs to the writer thread; readers borrow
-// connections from a pool. Next file: `TraceStore.swift`, then `JournalEncoder.swift`, `SegmentBuilder.swift`.
+// connections from a pool. Next file: `Store/TraceStore.swift`; then `Writing`, `Journal`, `Segments` in the order of a span, and `Queries`, `Links` for what is read.

@@ -12,9 +12,9 @@ public protocol TraceQuerying: AnyObject, Sendable {
     /// One batch for each trace that exists, in the order asked for.
     func traces(_ ids: [TraceID]) throws -> [SpanBatch]
     /// One batch for each matching trace, newest first.
-    func search(_ query: ZipkinQuery) throws -> [SpanBatch]
+    func search(_ query: TraceQuery) throws -> [SpanBatch]
     /// Calls between services in `endTimestamp - lookback ... endTimestamp`, milliseconds since 1970.
-    func dependencies(endTimestamp: UInt64, lookback: UInt64) throws -> [ServiceLink]
+    func dependencies(endTimestamp: UInt64, lookback: UInt64) throws -> [DependencyLink]
     /// Sorted values of one of the configured keys; empty for others.
     func autocompleteValues(key: String) throws -> [String]
     func health() -> StoreHealth
@@ -24,49 +24,6 @@ public protocol TraceQuerying: AnyObject, Sendable {
 public enum QueryFailure: Error, Sendable, Equatable {
     /// Try again later: 503.
     case unavailable(reason: String)
-}
-
-/// Which traces to find; Zipkin's parameters after parsing (semantics 2.11, "Query rules").
-public struct ZipkinQuery: Sendable, Equatable {
-    public enum Term: Sendable, Equatable {
-        /// `key=value`: a tag with exactly this value.
-        case tag(key: String, value: String)
-        /// A bare word: an annotation with this value, or a tag with this key.
-        case annotationOrKey(String)
-    }
-
-    /// Lower-case; empty = any. When set, the other criteria count spans of this service only.
-    public var serviceName = ""
-    public var remoteServiceName = ""
-    public var spanName = ""
-    /// All must be met.
-    public var terms: [Term] = []
-    /// Microseconds, inclusive; nil = any. `durationMax` only together with `durationMin`.
-    public var durationMin: UInt64?
-    public var durationMax: UInt64?
-    /// Milliseconds since 1970, inclusive.
-    public var endTimestamp: UInt64
-    /// Milliseconds before `endTimestamp`.
-    public var lookback: UInt64 = 86_400_000
-    /// Traces, 1...`ZipkinLimits.tracesMax`.
-    public var limit = 10
-
-    public init(endTimestamp: UInt64) { self.endTimestamp = endTimestamp }
-}
-
-/// Calls from one service to another, summed: Zipkin's dependency link.
-public struct ServiceLink: Sendable, Hashable {
-    public var parent: String
-    public var child: String
-    public var callCount: UInt64
-    public var errorCount: UInt64
-
-    public init(parent: String, child: String, callCount: UInt64, errorCount: UInt64) {
-        self.parent = parent
-        self.child = child
-        self.callCount = callCount
-        self.errorCount = errorCount
-    }
 }
 
 /// A store at one moment. Counts are since the start of the process unless they say "now".

@@ -40,11 +40,11 @@ final class MemoryTraceStore: TraceQuerying {
     struct State {
         var traces: [SpanBatch] = []
         var names: [String] = []
-        var links: [ServiceLink] = []
+        var links: [DependencyLink] = []
         var values: [String: [String]] = [:]
         var health = StoreHealth()
         var failure: QueryFailure?
-        var queries: [ZipkinQuery] = []
+        var queries: [TraceQuery] = []
         var dependencyCalls: [[UInt64]] = []
     }
 
@@ -67,13 +67,13 @@ final class MemoryTraceStore: TraceQuerying {
     func remoteServices(service: String) throws -> [String] { try read { $0.names.contains(service) ? ["db"] : [] } }
     func trace(_ id: TraceID) throws -> SpanBatch { try read { $0.traces.first { $0.spans.first?.traceID == id } ?? SpanBatch() } }
     func traces(_ ids: [TraceID]) throws -> [SpanBatch] { try ids.map { try trace($0) }.filter { !$0.spans.isEmpty } }
-    func search(_ query: ZipkinQuery) throws -> [SpanBatch] {
+    func search(_ query: TraceQuery) throws -> [SpanBatch] {
         try read { state in
             state.queries.append(query)
             return Array(state.traces.prefix(query.limit))
         }
     }
-    func dependencies(endTimestamp: UInt64, lookback: UInt64) throws -> [ServiceLink] {
+    func dependencies(endTimestamp: UInt64, lookback: UInt64) throws -> [DependencyLink] {
         try read { state in
             state.dependencyCalls.append([endTimestamp, lookback])
             return state.links

@@ -98,8 +98,8 @@ struct ZipkinAPITests {
         #expect(answer.header("content-type") == "text/plain; charset=utf-8")
     }
 
-    static func expected(_ change: (inout ZipkinQuery) -> Void) -> ZipkinQuery {
-        var query = ZipkinQuery(endTimestamp: TestServer.nowMilliseconds)
+    static func expected(_ change: (inout TraceQuery) -> Void) -> TraceQuery {
+        var query = TraceQuery(endTimestamp: TestServer.nowMilliseconds)
         change(&query)
         return query
     }
@@ -135,8 +135,8 @@ struct ZipkinAPITests {
             $0.terms = [.tag(key: "a", value: "2"), .tag(key: "b", value: "x"), .tag(key: "and", value: "5"), .annotationOrKey("c")]
         }),
         ("?annotationQuery=%FF%FE=%00", expected { $0.terms = [.annotationOrKey("\u{FFFD}\u{FFFD}")] }), ("?&&==&%&=&unknown=5", expected { _ in }),
-    ] as [(String, ZipkinQuery)])
-    func parsesParameters(_ query: String, _ expected: ZipkinQuery) throws {
+    ] as [(String, TraceQuery)])
+    func parsesParameters(_ query: String, _ expected: TraceQuery) throws {
         let store = try Self.store()
         let answer = try TestServer(store).get("/api/v2/traces" + query)
         #expect(answer.status == 200, "\(answer.text)")
@@ -156,7 +156,7 @@ struct ZipkinAPITests {
         let store = try Self.store()
         store.state.withLock {
             $0.links = [
-                ServiceLink(parent: "a", child: "b\"", callCount: 3, errorCount: 0), ServiceLink(parent: "b", child: "c", callCount: .max, errorCount: 1),
+                DependencyLink(parent: "a", child: "b\"", callCount: 3, errorCount: 0), DependencyLink(parent: "b", child: "c", callCount: .max, errorCount: 1),
             ]
         }
         let server = try TestServer(store)
@@ -247,7 +247,7 @@ struct ZipkinAPITests {
         for file in files {
             let text = String(decoding: try Data(contentsOf: folder.appending(path: file)), as: UTF8.self)
             do throws(ParameterError) {
-                let query = try ZipkinQuery.parse(text, nowMilliseconds: 1)
+                let query = try TraceQuery.parse(text, nowMilliseconds: 1)
                 #expect((1...ZipkinLimits.tracesMax).contains(query.limit) && query.terms.count <= ZipkinLimits.termsMax, "\(file)")
                 #expect(query.endTimestamp > 0 && query.lookback > 0, "\(file)")
             } catch {

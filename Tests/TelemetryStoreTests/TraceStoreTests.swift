@@ -25,13 +25,6 @@ import Testing
         close(fd)
     }
 
-    @Test func annotationQueriesAreParsedAsZipkinDoes() {
-        #expect(TraceQuery.terms(annotationQuery: "http.method=GET and error") == [.tag(key: "http.method", value: "GET"), .annotationOrKey("error")])
-        #expect(TraceQuery.terms(annotationQuery: "a=b=c") == [.tag(key: "a", value: "b=c")])
-        #expect(TraceQuery.terms(annotationQuery: "") == [])
-        #expect(TraceQuery.terms(annotationQuery: "k=1 and k=2") == [.tag(key: "k", value: "2")])
-    }
-
     /// Two processes writing one file would lose spans; the second must be told who has it.
     @Test func secondOpenerIsToldWhoHoldsTheDirectory() throws {
         let directory = TemporaryDirectory()

@@ -95,7 +95,7 @@ struct ServedRequestExplanation {
         if let traceID {
             if let batch = try? store.trace(traceID) { batches = [batch] }
         } else if let requestID {
-            var query = ZipkinQuery(endTimestamp: SystemClock.unixNanoseconds() / 1_000_000 + 1000)
+            var query = TraceQuery(endTimestamp: SystemClock.unixNanoseconds() / 1_000_000 + 1000)
             query.lookback = Self.lookbackMilliseconds
             query.terms = [.tag(key: "guid:x-request-id", value: requestID)]
             batches = (try? store.search(query)) ?? []

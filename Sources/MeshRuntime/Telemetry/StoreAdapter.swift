@@ -34,28 +34,10 @@ final class StoreAdapter: SpanSink, TraceQuerying {
     func trace(_ id: TraceID) throws -> SpanBatch { try calling { store throws(StoreError) in try store.trace(id) } }
     func traces(_ ids: [TraceID]) throws -> [SpanBatch] { try calling { store throws(StoreError) in try store.traces(ids) } }
 
-    func search(_ query: ZipkinQuery) throws -> [SpanBatch] {
-        var own = TraceQuery(endTimestamp: query.endTimestamp)
-        own.serviceName = query.serviceName
-        own.remoteServiceName = query.remoteServiceName
-        own.spanName = query.spanName
-        own.terms = query.terms.map { term in
-            switch term {
-            case .tag(let key, let value): .tag(key: key, value: value)
-            case .annotationOrKey(let text): .annotationOrKey(text)
-            }
-        }
-        own.durationMin = query.durationMin
-        own.durationMax = query.durationMax
-        own.lookback = query.lookback
-        own.limit = query.limit
-        return try calling { store throws(StoreError) in try store.search(own) }
-    }
+    func search(_ query: TraceQuery) throws -> [SpanBatch] { try calling { store throws(StoreError) in try store.search(query) } }
 
-    func dependencies(endTimestamp: UInt64, lookback: UInt64) throws -> [ServiceLink] {
-        try calling { store throws(StoreError) in try store.dependencies(endTimestamp: endTimestamp, lookback: lookback) }.map {
-            ServiceLink(parent: $0.parent, child: $0.child, callCount: $0.callCount, errorCount: $0.errorCount)
-        }
+    func dependencies(endTimestamp: UInt64, lookback: UInt64) throws -> [DependencyLink] {
+        try calling { store throws(StoreError) in try store.dependencies(endTimestamp: endTimestamp, lookback: lookback) }
     }
 
     func autocompleteValues(key: String) throws -> [String] { try calling { store throws(StoreError) in try store.autocompleteValues(key) } }

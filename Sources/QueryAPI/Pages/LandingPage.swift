@@ -70,7 +70,7 @@ public final class LandingPage: Sendable {
         appendHealth(to: &page)
         do {
             appendServices(try store.services(), to: &page)
-            var query = ZipkinQuery(endTimestamp: nowMilliseconds())
+            var query = TraceQuery(endTimestamp: nowMilliseconds())
             query.lookback = Self.lookbackMilliseconds
             query.limit = Self.tracesMax
             appendTraces(try store.search(query).compactMap { TraceSummary($0) }, to: &page)

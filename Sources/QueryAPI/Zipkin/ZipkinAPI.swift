@@ -175,7 +175,7 @@ public final class ZipkinAPI: Sendable {
         return APIReply.json(body)
     }
 
-    private func dependencies(_ links: [ServiceLink]) -> ServiceResponse {
+    private func dependencies(_ links: [DependencyLink]) -> ServiceResponse {
         var body: [UInt8] = [UInt8(ascii: "[")]
         for (index, link) in links.enumerated() {
             if index > 0 { body.append(UInt8(ascii: ",")) }

@@ -1,6 +1,6 @@
 internal import HTTPService
 internal import Primitives
-internal import TelemetryModel
+public import TelemetryModel
 
 /// Bounds of the Zipkin query API.
 public enum ZipkinLimits {
@@ -21,11 +21,11 @@ public struct ParameterError: Error, Sendable, Equatable {
     public var text: String
 }
 
-extension ZipkinQuery {
+extension TraceQuery {
     /// The query of `/api/v2/traces`, from what stands behind the question mark. Cost is linear in the text; never traps.
     public static func parse(
         _ queryString: String, nowMilliseconds: UInt64, lookbackDefault: UInt64 = 86_400_000
-    ) throws(ParameterError) -> ZipkinQuery {
+    ) throws(ParameterError) -> TraceQuery {
         try ZipkinParameters(values: QueryString.parse(queryString)).query(nowMilliseconds: nowMilliseconds, lookbackDefault: lookbackDefault)
     }
 }
@@ -58,8 +58,8 @@ struct ZipkinParameters {
         return UInt64(number)
     }
 
-    func query(nowMilliseconds: UInt64, lookbackDefault: UInt64) throws(ParameterError) -> ZipkinQuery {
-        var query = ZipkinQuery(endTimestamp: try positive("endTs") ?? nowMilliseconds)
+    func query(nowMilliseconds: UInt64, lookbackDefault: UInt64) throws(ParameterError) -> TraceQuery {
+        var query = TraceQuery(endTimestamp: try positive("endTs") ?? nowMilliseconds)
         query.limit = Int(min(try positive("limit") ?? 10, UInt64(ZipkinLimits.tracesMax)))
         query.lookback = try positive("lookback") ?? lookbackDefault
         query.durationMin = try positive("minDuration")
@@ -77,7 +77,7 @@ struct ZipkinParameters {
     }
 
     /// Splits on " and ": `k=v` is a tag (the last of a key wins), `k` or `k=` a bare word, which does not displace a tag of its name.
-    static func terms(_ annotationQuery: String) throws(ParameterError) -> [ZipkinQuery.Term] {
+    static func terms(_ annotationQuery: String) throws(ParameterError) -> [TraceQuery.Term] {
         guard !annotationQuery.isEmpty else { return [] }
         var order: [String] = []
         var values: [String: String] = [:]

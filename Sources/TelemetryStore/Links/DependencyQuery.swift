@@ -1,4 +1,4 @@
-import TelemetryModel
+public import TelemetryModel
 
 /// Dependency links: what Zipkin's linker makes of whole traces, wherever their spans lie and however late they came.
 ///

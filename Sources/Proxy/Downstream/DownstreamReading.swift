@@ -275,6 +275,14 @@ extension ProxyWorker {
         output.append("\r\n")
     }
 
+    @inline(__always)
+    static func appendLine(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, to output: inout ByteBuffer) {
+        unsafe output.append(name)
+        output.append(": ")
+        unsafe output.append(value)
+        output.append("\r\n")
+    }
+
     /// One field line; in one piece when it already has the form in which we write it.
     @inline(__always)
     static func appendField(_ head: borrowing MessageHead, _ index: Int, to output: inout ByteBuffer) {

@@ -185,6 +185,8 @@ struct Exchange: ~Copyable {
         static let hasOverrides = Flags(rawValue: 1 << 37)
         /// TCP through an HTTP proxy that has not said yes yet.
         static let awaitsTunnel = Flags(rawValue: 1 << 38)
+        /// The configuration has taken X-Envoy-Attempt-Count out of the request, or has put its own in its place.
+        static let omitsAttemptCount = Flags(rawValue: 1 << 39)
     }
 
     init() {}

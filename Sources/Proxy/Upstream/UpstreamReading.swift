@@ -391,7 +391,7 @@ extension ProxyWorker {
         attemptFailed(exchangeID, .terminated)
     }
 
-    private mutating func upstreamBrokeProtocol(_ id: SlotID) {
+    mutating func upstreamBrokeProtocol(_ id: SlotID) {
         handle.statistics.add(handle.statistics.upstreamProtocolErrors)
         attemptFailed(id, .protocolError)
     }

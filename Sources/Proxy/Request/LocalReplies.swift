@@ -65,7 +65,8 @@ extension ProxyWorker {
         if unsafe exchange.pointee.flags.contains(.responseStarted) {
             cutResponse(id)
         } else {
-            reply(id, status, .http1CodecError, [.downstreamProtocolError], body: reason, closes: true)
+            let details: ResponseCodeDetails = unsafe exchange.pointee.isHTTP2Downstream ? .http2ProtocolError : .http1CodecError
+            reply(id, status, details, [.downstreamProtocolError], body: reason, closes: true)
         }
     }
 

@@ -765,8 +765,8 @@ DIFFERENCES = [
      ["proxy authorisation"], {"upstream.0.headers.proxy-authorization": (None, "Basic x")}),
     ("what `Connection` names is for one hop (RFC 9110 7.6.1), in responses too",
      ["hop-by-hop fields of a response"], {"headers.x-hop": (None, "1")}),
-    ("expectations are for the next hop (RFC 9110 10.1.1)",
-     ["expect something else"], {"upstream.0.headers.expect": (None, "200-ok")}),
+    ("the upstream answers an expectation (RFC 9110 10.1.1); Istio's Envoy does so itself, before the upstream has seen the request",
+     ["expect"], {"upstream.0.headers.expect": ("100-continue", None)}),
     ("as for any list; Envoy joins the values of fields that it knows (RFC 9110 5.3)", ["operations on own fields /add*"], {
         **{f"upstream.0.headers.{name}": ANY for name in OWN_REQUEST}, "headers.x-envoy-upstream-service-time": ANY}),
     ("a client cannot write into the log what the path was",

@@ -15,11 +15,11 @@ BOTH = "USE_B3_WITH_W3C_PROPAGATION"
 # Everything that the proxy writes into a request of its own accord.
 OF_REQUESTS = [
     "x-forwarded-for", "x-forwarded-proto", "x-request-id", "x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid", "x-b3-sampled", "traceparent", "tracestate",
-    "x-envoy-attempt-count", "x-envoy-expected-rq-timeout-ms", "x-envoy-original-path", "x-envoy-original-host"]
+    "x-envoy-attempt-count", "x-envoy-expected-rq-timeout-ms", "x-envoy-original-path", "x-envoy-original-host", "expect"]
 # What a client sends for all of them to be there, each of it the proxy's to change.
 BROUGHT = [
     ("x-forwarded-for", "9.9.9.9"), ("x-forwarded-proto", "http"), ("x-request-id", "client"), ("traceparent", "00-" + "1" * 32 + "-" + "2" * 16 + "-01"), ("tracestate", "a=1"),
-    ("x-envoy-attempt-count", "77"), ("x-envoy-expected-rq-timeout-ms", "66"), ("x-envoy-original-path", "/forged"), ("x-envoy-original-host", "forged")]
+    ("x-envoy-attempt-count", "77"), ("x-envoy-expected-rq-timeout-ms", "66"), ("x-envoy-original-path", "/forged"), ("x-envoy-original-host", "forged"), ("expect", "100-continue")]
 
 
 def configuration(port, http, protocol="HTTP", extra="", **more):

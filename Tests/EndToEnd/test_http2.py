@@ -225,16 +225,6 @@ def test_a_request_of_trailers_only_has_an_empty_body(proxy, client):
     assert proxy.backend.requests[-1][2] == b"" and proxy.backend.requests[-1][3][b":trailers"].lower() == b"x-up: yes"
 
 
-def test_expect_continue_is_answered_by_the_proxy(proxy, client):
-    stream = client.open("/e", "POST", headers=[(b"expect", b"100-continue"), (b"content-length", b"4")], end=False)
-    while not client.answers[stream].interim:
-        assert client.pump()
-    assert client.answers[stream].interim[0][0] == (b":status", b"100")
-    client.send(stream, b"body")
-    assert client.wait(stream).status == 200
-    assert proxy.backend.requests[-1][2] == b"body" and b"expect" not in proxy.backend.requests[-1][3]
-
-
 def test_head_204_and_304_carry_no_body(start, h2start):
     def respond1(line, body):
         path = line.split()[1]
@@ -267,18 +257,6 @@ def test_head_204_and_304_carry_no_body(start, h2start):
         b"GET /304 HTTP/1.1\r\nHost: web.local\r\nConnection: close\r\n\r\n")
     assert [int(code) for code in re.findall(rb"HTTP/1\.1 (\d{3}) ", answer)] == [200, 204, 304], answer
     backend.close()
-
-
-def test_interim_responses_of_an_h2_upstream_do_not_reach_an_http1_client(h2start):
-    def respond(stream, c):
-        c.head(stream, 103, [(b"link", b"</a>")])
-        c.head(stream, 103, [(b"link", b"</b>")])
-        c.answer(stream, body=b"final")
-
-    skein = h2start(respond=respond)
-    assert skein.get("/i")[::2] == (200, b"final")
-    with H2Client(skein.ports["outbound"]) as client:
-        assert client.request("/i").body == b"final"
 
 
 def test_a_response_before_the_request_is_complete_stops_the_client(h2start, start):

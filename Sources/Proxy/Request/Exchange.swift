@@ -86,6 +86,8 @@ struct Exchange: ~Copyable {
     var downstreamUnconsumed = 0
 
     // The response.
+    /// What came before it.
+    var interim = InterimTally()
     var responseFraming = BodyFraming.none
     var responseRemaining: UInt64 = 0
     var responseDecoder = ChunkedDecoder()
@@ -226,6 +228,7 @@ struct Exchange: ~Copyable {
         bodySent = 0
         requestTrailers.clear(keeping: 1024)
         downstreamUnconsumed = 0
+        interim = InterimTally()
         responseFraming = .none
         responseRemaining = 0
         responseDecoder = ChunkedDecoder()

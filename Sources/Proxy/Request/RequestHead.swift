@@ -60,9 +60,10 @@ extension ProxyWorker {
                 if unsafe isEdge || head.value(at: index).isEmpty { continue }
             case .forwardedProto:
                 if isEdge { continue }
-            case .host, .contentLength, .forwardedFor, .b3TraceID, .b3SpanID, .b3ParentSpanID, .b3Sampled, .b3Flags, .b3, .expect,
-                .envoyAttemptCount:
+            case .host, .contentLength, .forwardedFor, .b3TraceID, .b3SpanID, .b3ParentSpanID, .b3Sampled, .b3Flags, .b3, .envoyAttemptCount:
                 continue
+            case .expect:
+                if unsafe !forwardsExpectation(exchange, index) { continue }
             case .envoyOriginalPath:
                 if rewrite.path != .unchanged { continue }
             case .traceparent:

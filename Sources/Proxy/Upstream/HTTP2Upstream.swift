@@ -146,7 +146,10 @@ extension ProxyWorker {
                 } else if block.isTrailers {
                     unsafe takeTrailers(exchange)
                     unsafe keepResponseTrailers(exchange)
-                } else if block.status >= 200 {
+                } else if block.status < 200 {
+                    unsafe touch(exchangeID, exchange)
+                    unsafe _ = takeInterim(exchangeID, exchange)
+                } else {
                     assembly.clear(keeping: 256 * 1024)
                     unsafe touch(exchangeID, exchange)
                     unsafe markFirstByte(exchange)

@@ -58,6 +58,9 @@ public struct ProxyLimits: Sendable {
     public var shadowBytesMax = 1 << 20
     /// What a connection may be switched to (RFC 9110 7.8); everything else is forwarded as a request like any other.
     public var upgrades = UpgradeProtocols.websocket
+    /// Interim responses (1xx) to one request, over all its attempts; their heads together may be as large as one (`HTTPLimits.headBytesMax`).
+    /// More is 502 UPE.
+    public var interimResponsesMax: UInt8 = 16
     /// RED series of one worker.
     public var seriesMax = 10_000
 

@@ -86,6 +86,7 @@ final class MeshNode {
         }
         var limits = ProxyLimits()
         limits.drainNanoseconds = min(options.drainSeconds, 86_400) * 1_000_000_000
+        limits.allowsHalfClose = options.allowsHalfClose
         if let upgrades = UpgradeProtocols(names: options.upgradeProtocols) { limits.upgrades = upgrades }
         let workers = options.workers > 0 ? options.workers : min(16, ProcessResources.processorCount)
         limits.seriesMax = max(500, Self.seriesMax / workers)

@@ -5,6 +5,7 @@ import fnmatch
 import http.client
 import math
 import signal
+import socket
 
 import pytest
 
@@ -970,6 +971,23 @@ def test_beyond_the_limit_of_requests(pair):
     assert [differences(a, b) for a, b in zip(skein, envoy)] == [{}, {}]
     assert [o["status"] for o in skein] == [503, 503] and skein[0]["flags"] == "UO" and skein[0]["headers"]["x-envoy-overloaded"] == ["true"]
     assert left == left_there == ("DC", 0, "downstream_remote_disconnect")
+
+
+def test_a_client_that_closes_while_it_waits(pair):
+    """Given up at once; and what it sent behind that request is never begun."""
+    def act(side):
+        before = seen(side, "web")[0]
+        held = Held(side, Case("plain.local", script="hang"))
+        held.socket.sendall(side.request_bytes(Case("plain.local", "/behind"), "behind"))
+        wait_for(lambda: seen(side, "web")[0] > before, what="the request upstream")
+        held.socket.shutdown(socket.SHUT_WR)
+        end = held.socket.recv(1)
+        line = side.next_line()
+        after = side.run(Case("plain.local", "/after"))
+        return end, line["flags"], line["code"], line["details"], line["path"], after["logged"]["path"], seen(side, "web")[0] - before
+
+    skein, envoy = both(pair, act)
+    assert skein == envoy == (b"", "DC", 0, "downstream_remote_disconnect", "/", "/after", 2)
 
 
 def test_an_ejected_endpoint_leaves_nobody(pair):

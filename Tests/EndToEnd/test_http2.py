@@ -429,6 +429,30 @@ def test_a_client_that_vanishes_resets_all_its_upstream_streams(h2start):
     assert {entry["flags"] for entry in access_log(skein, 8)} == {"DC"}
 
 
+@pytest.mark.parametrize("end", ["fin", "half", "goaway", "reset"])
+def test_a_client_that_goes_while_it_waits_is_dc(h2start, end):
+    """As over HTTP/1.1 (test_faults.py). What takes back one stream and stays is DR, as Envoy has it."""
+    skein = h2start(respond=lambda stream, c: stream.path == b"/last" and c.answer(stream))
+    client = H2Client(skein.ports["outbound"])
+    stream = client.open("/")
+    wait_for(lambda: skein.backend.streams, what="the request upstream")
+    if end == "reset":
+        client.reset(stream)
+    elif end == "half":
+        client.socket.shutdown(socket.SHUT_WR)
+    else:
+        if end == "goaway":
+            client.connection.close_connection()
+            client.flush()
+        client.close()
+    assert wait_for(lambda: skein.backend.streams[0].reset is not None, what="the upstream's stream reset")
+    entry = access_log(skein)[0]
+    expected = ("DR", "http2.remote_reset") if end == "reset" else ("DC", "downstream_remote_disconnect")
+    assert (entry["code"], entry["flags"], entry["details"]) == (0, *expected)
+    assert skein.samples("istio_requests_total", response_code="0", response_flags=expected[0]) == 1
+    client.close()
+
+
 def test_resets_by_the_upstream_before_and_after_the_head(h2start):
     def respond(stream, c):
         if stream.path == b"/before":

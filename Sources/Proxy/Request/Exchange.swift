@@ -243,6 +243,16 @@ struct Exchange: ~Copyable {
         flags = []
     }
 
+    /// The client has all of its response, though the upstream's stream may not have ended.
+    var hasWholeResponse: Bool {
+        guard flags.contains(.responseStarted) else { return false }
+        return switch responseFraming {
+        case .none: true
+        case .length(let count): record.responseBodyBytes >= count
+        case .chunked, .untilClose: false
+        }
+    }
+
     /// Shadows of one request (`RouteCompiler.mirrorsMax`).
     static let shadowsMax = 4
 

@@ -432,7 +432,10 @@ final class HTTP2Callbacks: @unchecked Sendable {
                 unsafe flags.pointee |= UInt32(NGHTTP2_DATA_FLAG_EOF.rawValue)
                 if unsafe !stream.pointee.trailers.isEmpty {
                     unsafe flags.pointee |= UInt32(NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue)
-                    unsafe sendTrailers(session, id, context, stream)
+                    guard unsafe sendTrailers(session, id, context, stream) else {
+                        // A section that cannot be sent whole is not sent in part: nghttp2 resets the stream.
+                        return Int(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue)
+                    }
                 }
             } else if count == 0 {
                 unsafe stream.pointee.isDeferred = true
@@ -444,10 +447,11 @@ final class HTTP2Callbacks: @unchecked Sendable {
 
     private static func sendTrailers(
         _ session: OpaquePointer?, _ id: Int32, _ context: UnsafeMutablePointer<HTTP2Context>, _ stream: UnsafeMutablePointer<HTTP2Stream>
-    ) {
+    ) -> Bool {
         unsafe context.pointee.inbox.pointee.trailerList.begin()
         unsafe context.pointee.inbox.pointee.trailerList.add(lines: stream.pointee.trailers.readable)
-        unsafe _ = nghttp2_submit_trailer(
-            session, id, context.pointee.inbox.pointee.trailerList.table, context.pointee.inbox.pointee.trailerList.count)
+        if unsafe context.pointee.inbox.pointee.trailerList.isOverfull { return false }
+        return unsafe nghttp2_submit_trailer(
+            session, id, context.pointee.inbox.pointee.trailerList.table, context.pointee.inbox.pointee.trailerList.count) == 0
     }
 }

@@ -96,6 +96,23 @@ public struct HTTP2FieldList: ~Copyable {
         return unsafe UnsafeRawBufferPointer(start: start, count: value.count)
     }
 
+    /// Takes out the fields whose names are to go, but for pseudo-header fields.
+    @unsafe
+    public mutating func remove(where goes: (UnsafeRawBufferPointer) -> Bool) {
+        var kept = 0
+        for index in 0..<count {
+            let field = unsafe table[index]
+            let name = unsafe UnsafeRawBufferPointer(start: field.name, count: field.namelen)
+            if unsafe name.first != UInt8(ascii: ":") && goes(name) {
+                byteCount -= unsafe field.namelen + field.valuelen
+                continue
+            }
+            unsafe table[kept] = unsafe field
+            kept += 1
+        }
+        count = kept
+    }
+
     /// Adds lines of the form `Name: value CR LF`, as we write them ourselves, leaving out those that HTTP/2 has no place for (RFC 9113 8.2.2).
     @unsafe
     public mutating func add(lines: UnsafeRawBufferPointer) {

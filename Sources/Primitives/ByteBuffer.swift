@@ -101,6 +101,14 @@ public struct ByteBuffer: ~Copyable {
         tail = head + count
     }
 
+    /// Takes out bytes in between: those behind move up.
+    public mutating func remove(_ range: Range<Int>) {
+        precondition(range.lowerBound >= 0 && range.upperBound <= tail - head, "removal of bytes that are not there")
+        guard let base = unsafe base, !range.isEmpty else { return }
+        unsafe memmove(base + head + range.lowerBound, base + head + range.upperBound, count - range.upperBound)
+        tail -= range.count
+    }
+
     /// Drops `count` bytes from the front.
     @inlinable
     public mutating func consume(_ count: Int) {

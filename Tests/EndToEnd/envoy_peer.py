@@ -300,7 +300,7 @@ def comparable(name, value):
         return "<uuid>"
     if name == "x-envoy-upstream-service-time":
         return "<ms>"
-    if name == "x-envoy-expected-rq-timeout-ms":
+    if name == "x-envoy-expected-rq-timeout-ms" and value.isdigit():
         # The time that has passed already is taken off it.
         return f"about {round(int(value) + 40, -2)}"
     if name == "set-cookie":

@@ -5,6 +5,7 @@ import fnmatch
 import http.client
 import math
 import signal
+import socket
 
 import pytest
 
@@ -116,6 +117,7 @@ def told(text, match):
 LAST = "  - directResponse: {status: 200, body: {string: none}}\n"
 WEB = "    route: [{destination: {host: web.local}}]\n"
 ALL = "  - route: [{destination: {host: web.local}}]\n"
+OWN_REQUEST = ["x-forwarded-proto", "x-request-id", "x-envoy-attempt-count", "x-envoy-expected-rq-timeout-ms"]
 OPERATIONS_YAML = """request: {set: {x-set: %(who)s, x-only-%(who)s: "1"}, add: {x-add: %(who)s, x-cross: %(who)s}, remove: [x-drop-%(who)s, x-gone]}
         response: {set: {x-res: %(who)s}, add: {x-res-add: %(who)s}, remove: [x-secret-%(who)s]}"""
 
@@ -244,6 +246,24 @@ HOSTS = {
     "setadd.local": (
         "  - headers: {request: {add: {x-a: route}}}\n    route:\n    - destination: {host: web.local}\n      headers: {request: {set: {x-a: dest}, remove: [x-b]}}\n",
         [rule(request_headers_to_add=[adds("x-a", "route"), sets("x-a", "dest")], request_headers_to_remove=["x-b"])]),
+    # What the proxy writes itself, and what the configuration says of that.
+    "own.local": (
+        "".join(f"  - match: [{{uri: {{prefix: /{path}}}}}]\n    timeout: 9s\n    headers: {{request: {{{request}}}, response: {{{response}}}}}\n{WEB}" for path, request, response in (
+            ("set", "set: {%s}" % ", ".join(f"{n}: operator" for n in OWN_REQUEST), "set: {x-envoy-upstream-service-time: '5', content-type: text/x}"),
+            ("remove", f"remove: [{', '.join(OWN_REQUEST)}]", "remove: [x-envoy-upstream-service-time]"),
+            ("add", "add: {%s}" % ", ".join(f"{n}: operator" for n in OWN_REQUEST), "add: {x-envoy-upstream-service-time: '5'}"),
+            ("made", "set: {x-a: '<%REQ(x-a)%>', x-b: '<%REQ(x-b)%>', x-forwarded-proto: '%REQ(x-forwarded-proto)%s'}, remove: [x-b]", "set: {x-res: '<%RESP(x-res)%>'}")))
+        + "  - match: [{uri: {prefix: /moved}}]\n    redirect: {uri: /to}\n    headers: {response: {set: {location: /elsewhere}}}\n"
+        + "  - headers: {response: {set: {content-type: text/x}, add: {x-more: a}}}\n    directResponse: {status: 200, body: {string: x}}\n",
+        [rule({"prefix": "/set"}, timeout="9s", request_headers_to_add=[sets(n, "operator") for n in OWN_REQUEST],
+              response_headers_to_add=[sets("x-envoy-upstream-service-time", "5"), sets("content-type", "text/x")]),
+         rule({"prefix": "/remove"}, timeout="9s", request_headers_to_remove=OWN_REQUEST, response_headers_to_remove=["x-envoy-upstream-service-time"]),
+         rule({"prefix": "/add"}, timeout="9s", request_headers_to_add=[adds(n, "operator") for n in OWN_REQUEST],
+              response_headers_to_add=[adds("x-envoy-upstream-service-time", "5")]),
+         rule({"prefix": "/made"}, timeout="9s", request_headers_to_remove=["x-b"], response_headers_to_add=[sets("x-res", "<%RESP(x-res)%>")], request_headers_to_add=[
+             sets("x-a", "<%REQ(x-a)%>"), sets("x-b", "<%REQ(x-b)%>"), sets("x-forwarded-proto", "%REQ(x-forwarded-proto)%s")]),
+         rule({"prefix": "/moved"}, to=None, redirect={"path_redirect": "/to"}, response_headers_to_add=[sets("location", "/elsewhere")]),
+         rule(to=None, direct_response={"status": 200, "body": {"inline_string": "x"}}, response_headers_to_add=[sets("content-type", "text/x"), adds("x-more", "a")])]),
     "cors.local": ("  - " + CORS_YAML + "\n" + WEB, [rule(filters=cors(**CORS_ENVOY))]),
     "cors-ignore.local": (
         "  - " + CORS_YAML[:-1] + ", unmatchedPreflights: IGNORE}\n" + WEB, [rule(filters=cors(**{**CORS_ENVOY, "forward_not_matching_preflights": False}))]),
@@ -519,6 +539,10 @@ case("operations at both levels, weighted", "ops2.local", headers=OPS, script=SE
 case("operations at both levels, h2", "ops.local", headers=OPS, script=SECRETS, http2=True)
 case("an addition before a replacement", "setadd.local", headers=(("x-a", "client"), ("x-b", "client")))
 case("operations on our own error", "dead.local")
+for path in ["/set", "/remove", "/add", "/made", "/moved", "/direct"]:
+    for http2 in (False, True):
+        case(f"operations on own fields {path}{', h2' if http2 else ''}", "own.local", path, http2=http2, script="200;x-res: upstream" if path not in ("/moved", "/direct") else None,
+             headers=(("x-a", "one"), ("x-b", "two"), ("x-request-id", "mine")))
 case("request fields of many kinds", "plain.local", headers=(
     ("Accept", "a"), ("accept", "b"), ("Cookie", "a=1; b=2"), ("User-Agent", "u"), ("x-empty", ""), ("x_under", "1"), ("Authorization", "Basic x"), ("Via", "1.1 x"), ("Forwarded", "for=x")))
 case("hop-by-hop fields", "plain.local", headers=(
@@ -735,15 +759,17 @@ DIFFERENCES = [
     ("`port: 80` and FROM_PROTOCOL_DEFAULT mean the default port (Istio's reference); istiod leaves the client's own in place",
      ["redirect redirect.local:8080 /p80/a", "redirect redirect.local:8080 /derive"], {"headers.location": ANY}),
     ("an answer of our own has a length in HTTP/2 too",
-     ["redirect over h2", "cors preflight over h2"], {"headers.content-length": ("0", None)}),
+     ["redirect over h2", "operations on own fields /moved, h2", "cors preflight over h2"], {"headers.content-length": ("0", None)}),
     ("a list field may be one line or several (RFC 9110 5.3)",
      ["request fields of many kinds"], {"upstream.0.headers.accept": ANY}),
     ("credentials for a proxy are this proxy's, which clients name as theirs (RFC 9110 11.7.2)",
      ["proxy authorisation"], {"upstream.0.headers.proxy-authorization": (None, "Basic x")}),
     ("what `Connection` names is for one hop (RFC 9110 7.6.1), in responses too",
      ["hop-by-hop fields of a response"], {"headers.x-hop": (None, "1")}),
-    ("expectations are for the next hop (RFC 9110 10.1.1)",
-     ["expect something else"], {"upstream.0.headers.expect": (None, "200-ok")}),
+    ("the upstream answers an expectation (RFC 9110 10.1.1); Istio's Envoy does so itself, before the upstream has seen the request",
+     ["expect"], {"upstream.0.headers.expect": ("100-continue", None)}),
+    ("as for any list; Envoy joins the values of fields that it knows (RFC 9110 5.3)", ["operations on own fields /add*"], {
+        **{f"upstream.0.headers.{name}": ANY for name in OWN_REQUEST}, "headers.x-envoy-upstream-service-time": ANY}),
     ("a client cannot write into the log what the path was",
      ["told x-envoy-original-path: /x"], {"logged.original": (None, "/x")}),
     ("a request without content has no Content-Length (RFC 9110 8.6 asks for one where content is expected)",
@@ -945,6 +971,23 @@ def test_beyond_the_limit_of_requests(pair):
     assert [differences(a, b) for a, b in zip(skein, envoy)] == [{}, {}]
     assert [o["status"] for o in skein] == [503, 503] and skein[0]["flags"] == "UO" and skein[0]["headers"]["x-envoy-overloaded"] == ["true"]
     assert left == left_there == ("DC", 0, "downstream_remote_disconnect")
+
+
+def test_a_client_that_closes_while_it_waits(pair):
+    """Given up at once; and what it sent behind that request is never begun."""
+    def act(side):
+        before = seen(side, "web")[0]
+        held = Held(side, Case("plain.local", script="hang"))
+        held.socket.sendall(side.request_bytes(Case("plain.local", "/behind"), "behind"))
+        wait_for(lambda: seen(side, "web")[0] > before, what="the request upstream")
+        held.socket.shutdown(socket.SHUT_WR)
+        end = held.socket.recv(1)
+        line = side.next_line()
+        after = side.run(Case("plain.local", "/after"))
+        return end, line["flags"], line["code"], line["details"], line["path"], after["logged"]["path"], seen(side, "web")[0] - before
+
+    skein, envoy = both(pair, act)
+    assert skein == envoy == (b"", "DC", 0, "downstream_remote_disconnect", "/", "/after", 2)
 
 
 def test_an_ejected_endpoint_leaves_nobody(pair):

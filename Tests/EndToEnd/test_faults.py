@@ -308,11 +308,100 @@ def test_a_client_that_half_closes_in_its_request(start):
     assert requests(skein) == 2
 
 
-def test_a_client_that_half_closes_behind_its_request_gets_a_slow_answer(start):
+def test_a_client_that_closes_behind_its_request_is_gone(start):
+    """Nobody works for it any more, and nobody tries again: five retries of a slow call, and the answer, would be for nobody."""
+    answers = ["503", "hang"]
+    left = threading.Event()
+
+    def respond(line, body):
+        step = answers.pop(0)
+
+        def hang(connection):
+            scripted("hang")(connection)
+            left.set()
+        return hang if step == "hang" else scripted(step)
+
+    backend = Backend(respond)
+    retries = "  - retries: {attempts: 5, retryOn: '5xx,reset', backoff: 1ms}\n    route: [{destination: {host: web.local}}]\n"
+    skein = start(mesh(backend.port, rule(retries)), arguments=["--workers", "1"])
+    with socket.create_connection(("127.0.0.1", skein.ports["outbound"]), timeout=10) as s:
+        s.sendall(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
+        wait_for(lambda: len(backend.requests) == 2, what="the second attempt")
+        s.shutdown(socket.SHUT_WR)
+        assert left.wait(5), "the attempt is taken back"
+        assert s.recv(1) == b""
+    entry = access_log(skein)[0]
+    assert (entry["code"], entry["flags"], entry["details"]) == (0, "DC", "downstream_remote_disconnect")
+    assert requests(skein, response_code="0", response_flags="DC") == 1 and requests(skein) == 1
+    wait_for(lambda: counter(skein, "upstream_connections_active") == 0 and counter(skein, "requests_active") == 0, what="everything given back")
+    assert len(backend.requests) == 2 and counter(skein, "retries_total") == 1
+
+
+@pytest.mark.parametrize("where", ["in the answer", "in its body", "before a retry", "in a fault's delay", "with its request"])
+def test_a_client_that_closes(start, where):
+    def answer(connection):
+        if where == "in the answer":
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npartial")
+        scripted("hang")(connection)
+
+    backend = Backend(lambda line, body: b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n" if where == "before a retry" else answer)
+    rules = {
+        "before a retry": "  - retries: {attempts: 1, retryOn: 5xx, backoff: 300s}\n",
+        "in a fault's delay": "  - fault: {delay: {fixedDelay: 300s, percentage: {value: 100}}}\n",
+    }.get(where, "  - retries: {attempts: 0}\n") + "    route: [{destination: {host: web.local}}]\n"
+    skein = start(mesh(backend.port, rule(rules)), arguments=["--workers", "1"])
+    with socket.create_connection(("127.0.0.1", skein.ports["outbound"]), timeout=10) as s:
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if where == "in its body":
+            s.sendall(b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 100\r\n\r\npart")
+        else:
+            s.sendall(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
+        if where == "in the answer":
+            assert s.recv(10)
+        elif where == "before a retry":
+            wait_for(lambda: counter(skein, "retries_total") == 1, what="the wait for the retry")
+        elif where == "in its body":
+            wait_for(lambda: counter(skein, "upstream_connections_active") == 1, what="the request upstream")
+        elif where == "in a fault's delay":
+            wait_for(lambda: counter(skein, "requests_active") == 1, what="the request")
+        s.shutdown(socket.SHUT_WR)
+        while s.recv(1000):
+            pass
+    entry = access_log(skein)[0]
+    assert entry["code"] == (200 if where == "in the answer" else 0) and "DC" in entry["flags"].split(","), entry
+    assert entry["details"] == "downstream_remote_disconnect"
+    wait_for(lambda: counter(skein, "upstream_connections_active") == 0 and counter(skein, "requests_active") == 0, what="everything given back")
+    assert len(backend.requests) == {"before a retry": 1, "in the answer": 1}.get(where, len(backend.requests)) and requests(skein) == 1
+
+
+def test_requests_in_a_row_before_the_client_closes(start):
+    """As Envoy: the one that waits for its upstream is given up, and those behind it are never begun. What needs no upstream is answered as it is read."""
+    backend = Backend(lambda line, body: scripted("hang"))
+    rules = "  - match: [{uri: {prefix: /direct}}]\n    directResponse: {status: 200, body: {string: told}}\n  - route: [{destination: {host: web.local}}]\n"
+    skein = start(mesh(backend.port, rule(rules)), arguments=["--workers", "1"])
+    each = [b"GET %s HTTP/1.1\r\n" % path + HOST + b"\r\n" for path in (b"/direct/1", b"/direct/2", b"/slow", b"/direct/3", b"/more")]
+    got = skein.raw(b"".join(each), shutdown=True)
+    assert got.count(b"told") == 2 and got.count(b"HTTP/1.1 ") == 2
+    entries = [(e["path"], e["code"], e["flags"]) for e in access_log(skein, 3)]
+    assert entries == [("/direct/1", 200, "-"), ("/direct/2", 200, "-"), ("/slow", 0, "DC")]
+    assert requests(skein) == 3
+    # One after the other, and each read to its end before the client goes: nothing is lost.
+    assert skein.raw(each[0] + each[1], shutdown=True).count(b"told") == 2
+
+
+def test_half_closed_clients_are_answered_where_the_operator_says_so(start):
     backend = Backend(lambda line, body: misbehave("slow-first-byte"))
-    skein = start(mesh(backend.port), arguments=["--workers", "1"])
+    skein = start(mesh(backend.port), arguments=["--workers", "1", "--half-close-clients"])
+    began = time.monotonic()
     assert skein.raw(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n", shutdown=True).endswith(b"\r\n\r\nok")
-    assert requests(skein, response_code="200", response_flags="-") == 1
+    # The proxy closes as soon as it has answered: the end of the stream came with the request and must not be forgotten.
+    assert time.monotonic() - began < 5
+    two = skein.raw((b"GET / HTTP/1.1\r\n" + HOST + b"\r\n") * 2, shutdown=True)
+    assert two.count(b"\r\n\r\nok") == 2
+    assert requests(skein, response_code="200", response_flags="-") == 3 == requests(skein)
+    # Half a request is nobody's all the same.
+    assert skein.raw(b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 10\r\n\r\nabc", shutdown=True) == b""
+    wait_for(lambda: requests(skein, response_code="0", response_flags="DC") == 1, what="the request that was not whole")
 
 
 @pytest.mark.parametrize("when", ["waiting", "in the answer"])

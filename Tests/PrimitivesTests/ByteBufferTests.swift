@@ -30,10 +30,15 @@ import Testing
                 for offset in 0..<count { unsafe place.storeBytes(of: 7, toByteOffset: offset, as: UInt8.self) }
                 buffer.commit(count)
                 model += Array(repeating: 7, count: count)
-            case 7...8:
+            case 7:
                 let count = Int(random.below(UInt32(model.count + 1)))
                 buffer.consume(count)
                 model.removeFirst(count)
+            case 8:
+                let start = Int(random.below(UInt32(model.count + 1)))
+                let end = start + Int(random.below(UInt32(model.count - start + 1)))
+                buffer.remove(start..<end)
+                model.removeSubrange(start..<end)
             default:
                 if random.below(40) == 0 {
                     if random.below(2) == 0 { buffer.release() } else { buffer.clear() }

@@ -117,8 +117,22 @@ import Testing
         }
         #expect(added == expected)
         for (name, goes) in [("X-A", true), ("x-b", false), ("x-c", true), ("x-D", true), ("x-e", false)] {
-            #expect(unsafe Array(name.utf8).withUnsafeBytes { unsafe tables.removes(edits, $0) } == goes, "\(name)")
+            #expect(unsafe Array(name.utf8).withUnsafeBytes { unsafe tables.drops(edits, $0) } == goes, "\(name)")
         }
+    }
+
+    /// What is removed is gone when values are made, what is set can still be read: `set: {x-forwarded-for: "%REQ(x-forwarded-for)%, mine"}`.
+    @Test func whatIsSetIsReplacedAndNotRemoved() throws {
+        let mesh = Mesh(Self.web + Self.rules("- headers: {request: {set: {X-A: a, x-b: b}, add: {x-c: c}, remove: [X-B, x-d]}}\n  route: [{destination: {host: web.local}}]\n"))
+        let (_, choice) = try #require(Self.taken(mesh))
+        let tables = unsafe mesh.snapshot.tables
+        let edits = unsafe tables.requestEdits(destination: choice.destination)
+        func ask(_ name: String) -> (removes: Bool, replaces: Bool) {
+            unsafe Array(name.utf8).withUnsafeBytes { unsafe (tables.removes(edits, $0), tables.replaces(edits, $0)) }
+        }
+        #expect(ask("x-a") == (false, true) && ask("X-b") == (true, true) && ask("x-c") == (false, false) && ask("x-D") == (true, false))
+        #expect(unsafe tables.drops(edits, "x-a") && tables.drops(edits, "x-d") && !tables.drops(edits, "x-c"))
+        #expect(unsafe !tables.drops(HeaderEdits(), "x-a"))
     }
 
     @Test(arguments: ["Content-Length", "Transfer-Encoding", "Connection"])

@@ -62,6 +62,12 @@ import Testing
         #expect(given.seed == 11)
     }
 
+    /// A client that closes is gone, unless the operator has clients of the other kind.
+    @Test func halfClosedClientsAreAnsweredWhenAskedFor() throws {
+        #expect(try !options().allowsHalfClose && !RuntimeOptions().allowsHalfClose)
+        #expect(try options("--half-close-clients").allowsHalfClose)
+    }
+
     /// Who replaces Zipkin keeps its QUERY_PORT. The command line is nearer to the person who types, and what is no port (Kubernetes' own variable for a service
     /// named `query`) is not meant for us.
     @Test(arguments: [

@@ -93,6 +93,7 @@ final class MeshNode {
         }
         var limits = ProxyLimits()
         limits.drainNanoseconds = min(options.drainSeconds, 86_400) * 1_000_000_000
+        limits.allowsHalfClose = options.allowsHalfClose
         if let upgrades = UpgradeProtocols(names: options.upgradeProtocols) { limits.upgrades = upgrades }
         limits.seriesMax = max(500, Self.seriesMax / workers)
         try Self.checkListeners(first)

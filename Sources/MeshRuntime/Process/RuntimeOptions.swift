@@ -26,6 +26,8 @@ public struct RuntimeOptions: Sendable {
     public var workers = 0
     /// Protocols that connections may be upgraded to; each of them passes `UpgradeProtocols.problem`.
     public var upgradeProtocols = ["websocket"]
+    /// HTTP/1.1 clients may end their half of the connection while they wait for an answer; false: they are taken for gone.
+    public var allowsHalfClose = false
     /// Address for every port below.
     public var bindAddress = "127.0.0.1"
     /// 0 = not opened.

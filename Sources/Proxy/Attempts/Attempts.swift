@@ -87,9 +87,12 @@ extension ProxyWorker {
     private mutating func finishHead(_ exchange: UnsafeMutablePointer<Exchange>) {
         guard unsafe exchange.pointee.headEnd > 0 else { return }
         unsafe exchange.pointee.requestHead.truncate(to: exchange.pointee.headEnd)
-        unsafe exchange.pointee.requestHead.append("X-Envoy-Attempt-Count: ")
-        unsafe exchange.pointee.requestHead.append(decimal: UInt64(exchange.pointee.retries) + 1)
-        unsafe exchange.pointee.requestHead.append("\r\n\r\n")
+        if unsafe !exchange.pointee.flags.contains(.omitsAttemptCount) {
+            unsafe exchange.pointee.requestHead.append("X-Envoy-Attempt-Count: ")
+            unsafe exchange.pointee.requestHead.append(decimal: UInt64(exchange.pointee.retries) + 1)
+            unsafe exchange.pointee.requestHead.append("\r\n")
+        }
+        unsafe exchange.pointee.requestHead.append("\r\n")
     }
 
     // MARK: The response
@@ -118,7 +121,11 @@ extension ProxyWorker {
             unsafe exchange.pointee.attemptTimer = .none
             unsafe exchange.pointee.attemptWait = .none
         }
-        unsafe writeResponseHead(exchange, framing: framing)
+        guard unsafe writeResponseHead(exchange, framing: framing) else {
+            // It has become larger than what can be sent.
+            upstreamBrokeProtocol(id)
+            return false
+        }
         // An HTTP/2 upstream's events share the assembly with nothing else.
         if unsafe exchange.pointee.upstreamStream != 0 && !exchange.pointee.isHTTP2Downstream { unsafe sendAssembly(exchange.pointee.downstream) }
         return true
@@ -209,7 +216,8 @@ extension ProxyWorker {
     /// then; once, on a new connection, and only if none of its body is gone.
     private mutating func canSendAgain(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
         let flags = unsafe exchange.pointee.flags
-        guard unsafe exchange.pointee.record.times.upstreamReceiveBegin == RequestTimes.absent && exchange.pointee.pool >= 0 else { return false }
+        let wasSilent = unsafe exchange.pointee.record.times.upstreamReceiveBegin == RequestTimes.absent && exchange.pointee.interim.count == 0
+        guard unsafe wasSilent && exchange.pointee.pool >= 0 else { return false }
         return flags.contains(.onReusedConnection) && flags.contains(.isIdempotent) && !flags.contains(.wasRetried)
             && !flags.contains(.bodyForwarded) && flags.contains(.requestComplete)
     }

@@ -18,6 +18,7 @@ extension ProxyWorker {
             unsafe connection.pointee.isReadable = true
             if !events.isDisjoint(with: [.readHangUp, .hangUp]) { unsafe connection.pointee.sawHangUp = true }
             if unsafe connection.pointee.isHTTP2 && !connection.pointee.isLingering { readHTTP2Downstream(id) } else { readDownstream(id) }
+            if unsafe connection.pointee.sawHangUp { endIfGone(id) }
         }
     }
 
@@ -53,6 +54,17 @@ extension ProxyWorker {
             if unsafe !connection.pointee.isClosed && !connection.pointee.isLingering { unsafe connection.pointee.input.consume(consumed) }
         }
         readDownstream(id)
+        if unsafe connection.pointee.sawHangUp { endIfGone(id) }
+    }
+
+    /// Gives up the request of an HTTP/1.1 client that has closed, and those that wait behind it, as Envoy does. Asked once everything that
+    /// could be read was: what was answered on the spot is answered. Tunnels end one direction at a time.
+    private mutating func endIfGone(_ id: SlotID) {
+        guard let connection = unsafe downstreams.pointer(id), unsafe !connection.pointee.isClosed,
+            !limits.allowsHalfClose, let exchange = unsafe exchanges.pointer(connection.pointee.exchange),
+            unsafe exchange.pointee.flags.isDisjoint(with: [.isTunnel, .isTCP]) && !exchange.pointee.hasWholeResponse
+        else { return }
+        abandonDownstream(id)
     }
 
     /// Has a connection looked at again before the loop sleeps.
@@ -275,6 +287,14 @@ extension ProxyWorker {
         output.append("\r\n")
     }
 
+    @inline(__always)
+    static func appendLine(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, to output: inout ByteBuffer) {
+        unsafe output.append(name)
+        output.append(": ")
+        unsafe output.append(value)
+        output.append("\r\n")
+    }
+
     /// One field line; in one piece when it already has the form in which we write it.
     @inline(__always)
     static func appendField(_ head: borrowing MessageHead, _ index: Int, to output: inout ByteBuffer) {
@@ -298,7 +318,7 @@ extension ProxyWorker {
         }
     }
 
-    /// The client will send nothing more. It may still be reading: a request that is complete is answered (half-close).
+    /// The client will send nothing more. With `allowsHalfClose` it may still be reading: a request that is complete is answered.
     private mutating func downstreamEnded(_ id: SlotID) {
         guard let connection = unsafe downstreams.pointer(id) else { return }
         if unsafe connection.pointee.isLingering {

@@ -92,7 +92,7 @@ extension ProxyWorker {
                 if block.isRequest {
                     if begins { unsafe beginHTTP2Exchange(id, session, event.stream, block) }
                 } else if let exchange = unsafe exchanges.pointer(SlotID(token: token)) {
-                    unsafe keepTrailers(exchange, block)
+                    unsafe keepTrailers(SlotID(token: token), exchange, block)
                 }
             case .data:
                 let start = Int(event.start)
@@ -116,7 +116,11 @@ extension ProxyWorker {
         beginExchange(id, stream: stream, endsStream: block.endsStream, isTooLarge: block.isTooLarge, hasMore: !block.endsStream)
     }
 
-    private mutating func keepTrailers(_ exchange: UnsafeMutablePointer<Exchange>, _ block: HTTP2Block) {
+    private mutating func keepTrailers(_ id: SlotID, _ exchange: UnsafeMutablePointer<Exchange>, _ block: HTTP2Block) {
+        if block.isTooLarge {
+            refuseBody(id, 431, "trailer section too large")
+            return
+        }
         unsafe head.load(block, from: inbox.pointee)
         unsafe keepRequestTrailers(exchange)
     }

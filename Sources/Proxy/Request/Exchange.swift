@@ -86,6 +86,8 @@ struct Exchange: ~Copyable {
     var downstreamUnconsumed = 0
 
     // The response.
+    /// What came before it.
+    var interim = InterimTally()
     var responseFraming = BodyFraming.none
     var responseRemaining: UInt64 = 0
     var responseDecoder = ChunkedDecoder()
@@ -185,6 +187,8 @@ struct Exchange: ~Copyable {
         static let hasOverrides = Flags(rawValue: 1 << 37)
         /// TCP through an HTTP proxy that has not said yes yet.
         static let awaitsTunnel = Flags(rawValue: 1 << 38)
+        /// The configuration has taken X-Envoy-Attempt-Count out of the request, or has put its own in its place.
+        static let omitsAttemptCount = Flags(rawValue: 1 << 39)
     }
 
     init() {}
@@ -224,6 +228,7 @@ struct Exchange: ~Copyable {
         bodySent = 0
         requestTrailers.clear(keeping: 1024)
         downstreamUnconsumed = 0
+        interim = InterimTally()
         responseFraming = .none
         responseRemaining = 0
         responseDecoder = ChunkedDecoder()
@@ -236,6 +241,16 @@ struct Exchange: ~Copyable {
         idleDeadline = .distantFuture
         idleTimer = .none
         flags = []
+    }
+
+    /// The client has all of its response, though the upstream's stream may not have ended.
+    var hasWholeResponse: Bool {
+        guard flags.contains(.responseStarted) else { return false }
+        return switch responseFraming {
+        case .none: true
+        case .length(let count): record.responseBodyBytes >= count
+        case .chunked, .untilClose: false
+        }
     }
 
     /// Shadows of one request (`RouteCompiler.mirrorsMax`).

@@ -86,31 +86,13 @@ extension ProxyWorker {
         let text = unsafe exchange.pointee.requestHead.readable
         guard name.count > 0, let lineEnd = unsafe text.firstIndex(of: 13) else { return nil }
         if unsafe name[0] == UInt8(ascii: ":") {
-            if unsafe ASCII.equal(name, ":authority") { return unsafe line("host", in: text, from: lineEnd + 2) }
+            if unsafe ASCII.equal(name, ":authority") { return unsafe FieldLines.value(of: "host", in: text, from: lineEnd + 2) }
             guard let methodEnd = unsafe text[..<lineEnd].firstIndex(of: 32) else { return nil }
             if unsafe ASCII.equal(name, ":method") { return unsafe UnsafeRawBufferPointer(rebasing: text[..<methodEnd]) }
             // The version behind it is ours: ` HTTP/1.1`.
             guard unsafe ASCII.equal(name, ":path"), lineEnd - 9 > methodEnd else { return nil }
             return unsafe UnsafeRawBufferPointer(rebasing: text[(methodEnd + 1)..<(lineEnd - 9)])
         }
-        return unsafe line(name, in: text, from: lineEnd + 2)
-    }
-
-    private static func line(_ name: StaticString, in text: UnsafeRawBufferPointer, from start: Int) -> UnsafeRawBufferPointer? {
-        unsafe line(UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount), in: text, from: start)
-    }
-
-    private static func line(_ name: UnsafeRawBufferPointer, in text: UnsafeRawBufferPointer, from begin: Int) -> UnsafeRawBufferPointer? {
-        var start = begin
-        while start < text.count, let end = unsafe text[start...].firstIndex(of: 13) {
-            let line = unsafe UnsafeRawBufferPointer(rebasing: text[start..<end])
-            if line.count > name.count, unsafe line[name.count] == UInt8(ascii: ":"),
-                unsafe ASCII.equalIgnoringCase(UnsafeRawBufferPointer(rebasing: line[..<name.count]), name)
-            {
-                return unsafe ASCII.trim(UnsafeRawBufferPointer(rebasing: line[(name.count + 1)...]))
-            }
-            start = end + 2
-        }
-        return nil
+        return unsafe FieldLines.value(of: name, in: text, from: lineEnd + 2)
     }
 }

@@ -49,17 +49,25 @@ extension ProxyWorker {
         return true
     }
 
-    /// The fields that route and policy add to a response, one after the other.
-    mutating func forEachAddedField(
+    /// The fields of policies that the configuration's edits may still take back, one after the other.
+    mutating func forEachPolicyField(
         _ exchange: UnsafeMutablePointer<Exchange>, _ add: (inout Self, UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Void
     ) {
         if unsafe exchange.pointee.flags.contains(.showsRateLimit) { unsafe addRateLimitFields(exchange, add) }
+        if unsafe exchange.pointee.flags.contains(.setsCookie) && exchange.pointee.route >= 0 { unsafe addCookie(exchange, add) }
+    }
+
+    /// The fields that the configuration adds, then those of its CORS policy, which stand alone (Envoy's filter sets them last).
+    mutating func forEachAddition(
+        _ exchange: UnsafeMutablePointer<Exchange>, _ edits: HeaderEdits, _ add: (inout Self, UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Void
+    ) {
         let route = unsafe exchange.pointee.route
         guard route >= 0 else { return }
         let tables = unsafe tables(exchange)
-        let edits = unsafe tables.responseEdits(destination: exchange.pointee.destination)
+        let hasCORS = unsafe exchange.pointee.flags.contains(.allowsOrigin)
         for index in 0..<(unsafe tables.additionCount(edits)) {
             let (name, value) = unsafe tables.addition(edits, index)
+            if hasCORS, unsafe isSaidByCORS(name, exchange) { continue }
             guard let pieces = unsafe tables.pieces(edits, index) else {
                 unsafe add(&self, name, value)
                 continue
@@ -68,8 +76,7 @@ extension ProxyWorker {
             // What comes to nothing is not sent, as in Envoy.
             if !valueScratch.isEmpty { unsafe add(&self, name, valueScratch.readable) }
         }
-        if unsafe exchange.pointee.flags.contains(.setsCookie) { unsafe addCookie(exchange, add) }
-        guard unsafe exchange.pointee.flags.contains(.allowsOrigin) else { return }
+        guard hasCORS else { return }
         let cors = unsafe tables.actions(UInt32(route)).cors
         let isPreflight = unsafe exchange.pointee.flags.contains(.isPreflight)
         unsafe tables.corsFields(cors, isPreflight: isPreflight, origin: exchange.pointee.origin.readable) { name, value in

@@ -65,7 +65,8 @@ extension ProxyWorker {
         if unsafe exchange.pointee.flags.contains(.responseStarted) {
             cutResponse(id)
         } else {
-            reply(id, status, .http1CodecError, [.downstreamProtocolError], body: reason, closes: true)
+            let details: ResponseCodeDetails = unsafe exchange.pointee.isHTTP2Downstream ? .http2ProtocolError : .http1CodecError
+            reply(id, status, details, [.downstreamProtocolError], body: reason, closes: true)
         }
     }
 
@@ -113,29 +114,27 @@ extension ProxyWorker {
         localReplyScratch.append(decimal: UInt64(status))
         localReplyScratch.append(byte: UInt8(ascii: " "))
         localReplyScratch.append(StatusText.reason(status))
+        localReplyScratch.append("\r\n")
+        let fieldsStart = localReplyScratch.count
         // A 204 has no length (RFC 9110 8.6).
         if status != 204 {
-            localReplyScratch.append("\r\nContent-Length: ")
+            localReplyScratch.append("Content-Length: ")
             localReplyScratch.append(decimal: UInt64(body.count))
+            localReplyScratch.append("\r\n")
         }
-        localReplyScratch.append("\r\n")
         if body.count > 0, unsafe !addsContentType(exchange) { localReplyScratch.append("Content-Type: text/plain\r\n") }
         if unsafe exchange.pointee.flags.contains(.hasLocation) {
             localReplyScratch.append("Location: ")
             unsafe localReplyScratch.append(answerScratch.readable)
             localReplyScratch.append("\r\n")
         }
-        if unsafe addsResponseFields(exchange) {
-            unsafe forEachAddedField(exchange) { worker, name, value in
-                unsafe worker.localReplyScratch.append(name)
-                worker.localReplyScratch.append(": ")
-                unsafe worker.localReplyScratch.append(value)
-                worker.localReplyScratch.append("\r\n")
-            }
-        }
         dateCache.append(to: &localReplyScratch, unixNanoseconds: unix(now))
         localReplyScratch.append("Server: skein\r\n")
         if unsafe exchange.pointee.flags.contains(.isOverloaded) { localReplyScratch.append("X-Envoy-Overloaded: true\r\n") }
+        // The head is put together as an upstream's; there may be a part of another's response in `assembly`.
+        swap(&assembly, &localReplyScratch)
+        unsafe finishFields(exchange, from: fieldsStart)
+        swap(&assembly, &localReplyScratch)
         if unsafe !exchange.pointee.flags.contains(.keepsAlive) {
             localReplyScratch.append("Connection: close\r\n")
         } else if unsafe exchange.pointee.flags.contains(.isHTTP10) {
@@ -183,14 +182,16 @@ extension ProxyWorker {
         addDate()
         fieldList.add("server", "skein")
         if unsafe exchange.pointee.flags.contains(.isOverloaded) { fieldList.add("x-envoy-overloaded", "true") }
-        unsafe exchange.pointee.record.responseHeaderBytes = UInt32(clamping: fieldList.byteCount)
         if unsafe exchange.pointee.flags.contains(.hasLocation) { unsafe fieldList.add("location", copying: answerScratch.readable) }
-        if unsafe addsResponseFields(exchange) {
-            unsafe forEachAddedField(exchange) { worker, name, value in unsafe worker.fieldList.add(name, copying: value) }
-        }
+        unsafe finishHTTP2Fields(exchange)
+        unsafe exchange.pointee.record.responseHeaderBytes = UInt32(clamping: fieldList.byteCount)
         let hasBody = unsafe !isGRPC && body.count > 0 && !exchange.pointee.flags.contains(.isHEAD)
         let stopsPeer = unsafe !exchange.pointee.flags.contains(.requestComplete)
-        guard unsafe session.pointee.submitResponse(fieldList, stream: stream, hasBody: hasBody, stopsPeer: stopsPeer) else { return }
+        guard unsafe session.pointee.submitResponse(fieldList, stream: stream, hasBody: hasBody, stopsPeer: stopsPeer) else {
+            // The configuration adds more than can be sent: the client must not wait for it.
+            unsafe session.pointee.reset(stream: stream, code: HTTP2ErrorCode.internalError)
+            return
+        }
         if hasBody {
             unsafe session.pointee.append(body, stream: stream)
             unsafe exchange.pointee.record.responseBodyBytes = UInt64(body.count)

@@ -29,7 +29,7 @@ extension ProxyWorker {
         unsafe epochs[exchange.pointee.epoch].exchanges += 1
         unsafe shadow.pointee.clusterIndex = cluster
         unsafe shadow.pointee.requestFraming = exchange.pointee.requestFraming
-        let inherited: Exchange.Flags = [.requestComplete, .isHEAD, .isIdempotent, .isGRPC]
+        let inherited: Exchange.Flags = [.requestComplete, .isHEAD, .isIdempotent, .isGRPC, .omitsAttemptCount]
         unsafe shadow.pointee.flags = exchange.pointee.flags.intersection(inherited).union(.isShadow)
         unsafe copyHead(from: exchange, to: shadow)
         // Nobody waits for it, so something must end it.

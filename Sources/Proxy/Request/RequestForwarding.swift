@@ -339,11 +339,6 @@ extension ProxyWorker {
         if unsafe exchange.pointee.requestFraming != .none && retryPolicy(exchange).attempts > 0 { unsafe exchange.pointee.flags.insert(.keepsBody) }
         if actions.mirrors.count > 0 { unsafe mirror(id, exchange, actions.mirrors, hasMore: hasMore) }
         beginAttempt(id, hasMore: hasMore)
-        if unsafe exchange.pointee.flags.contains(.expectsContinue), let still = unsafe exchanges.pointer(id),
-            unsafe !still.pointee.flags.contains(.responseStarted)
-        {
-            unsafe sendContinue(still)
-        }
     }
 
     /// What a gRPC client gave the call (gRPC over HTTP/2, "Timeout"); nil = nothing, or nothing legible.
@@ -352,19 +347,6 @@ extension ProxyWorker {
         let text = unsafe exchange.pointee.requestHead.readable
         guard let value = unsafe GRPCTimeout.find(in: text) else { return nil }
         return unsafe GRPCTimeout.nanoseconds(value)
-    }
-
-    private mutating func sendContinue(_ exchange: UnsafeMutablePointer<Exchange>) {
-        if let session = unsafe downstreamSession(exchange) {
-            fieldList.begin()
-            fieldList.add(":status", "100")
-            unsafe session.pointee.submitInterim(fieldList, stream: exchange.pointee.downstreamStream)
-            unsafe markDirty(downstream: exchange.pointee.downstream)
-            return
-        }
-        let downstream = unsafe exchange.pointee.downstream
-        let text: StaticString = "HTTP/1.1 100 Continue\r\n\r\n"
-        unsafe sendDownstream(downstream, UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
     }
 
     /// Gives the request a connection of its pool, kept or new, and sends the head on it.

@@ -27,6 +27,7 @@ extension ProxyWorker {
         unsafe exchange.pointee.requestHead.append(" HTTP/1.1\r\nHost: ")
         unsafe exchange.pointee.requestHead.append(sentAuthority)
         unsafe exchange.pointee.requestHead.append("\r\n")
+        let fieldsStart = unsafe exchange.pointee.requestHead.count
         let wantsUpgrade = unsafe exchange.pointee.flags.contains(.wantsUpgrade)
         let listener = unsafe listeners[connection.pointee.listener].index
         let isEdge = unsafe listener >= 0 && tables.listener(listener).isEdge
@@ -51,6 +52,7 @@ extension ProxyWorker {
                     continue
                 }
             case .envoyOther:
+                if edits.isActive, unsafe tables.replaces(edits, head.name(at: index)) { continue }
                 if unsafe isEdge || takeOverride(exchange, index) || Self.steersEnvoy(head.name(at: index)) { continue }
                 if rewrite.hasAuthority, unsafe ASCII.equal(head.name(at: index), ignoringCase: "x-envoy-original-host") { continue }
             case .requestID:
@@ -58,9 +60,10 @@ extension ProxyWorker {
                 if unsafe isEdge || head.value(at: index).isEmpty { continue }
             case .forwardedProto:
                 if isEdge { continue }
-            case .host, .contentLength, .forwardedFor, .b3TraceID, .b3SpanID, .b3ParentSpanID, .b3Sampled, .b3Flags, .b3, .expect,
-                .envoyAttemptCount:
+            case .host, .contentLength, .forwardedFor, .b3TraceID, .b3SpanID, .b3ParentSpanID, .b3Sampled, .b3Flags, .b3, .envoyAttemptCount:
                 continue
+            case .expect:
+                if unsafe !forwardsExpectation(exchange, index) { continue }
             case .envoyOriginalPath:
                 if rewrite.path != .unchanged { continue }
             case .traceparent:
@@ -111,12 +114,28 @@ extension ProxyWorker {
             unsafe exchange.pointee.requestHead.append(authority)
             unsafe exchange.pointee.requestHead.append("\r\n")
         }
-        if edits.isActive { unsafe appendAdditions(edits, exchange) }
-        unsafe appendExpectedTime(exchange)
+        if edits.isActive { unsafe apply(edits, exchange, from: fieldsStart) }
+        unsafe appendExpectedTime(exchange, edits)
         unsafe exchange.pointee.headEnd = exchange.pointee.requestHead.count
+        if edits.isActive {
+            unsafe recordEditedHeadText(exchange, targetEnd: targetEnd, from: fieldsStart, authority: sentAuthority, isHTTPS: isHTTPS)
+            return
+        }
         unsafe recordHeadText(
             exchange, targetEnd: targetEnd, original: original.isEmpty ? nil : original, query: query, authority: sentAuthority,
             requestID: requestID, forwarded: forwarded, isHTTPS: isHTTPS)
+    }
+
+    /// What the configuration says of the lines from `start` on. It has the last word on the proxy's own as on the client's (Envoy's router,
+    /// `finalizeRequestHeaders`); lines that come later ask for themselves whether they may.
+    private mutating func apply(_ edits: HeaderEdits, _ exchange: UnsafeMutablePointer<Exchange>, from start: Int) {
+        let tables = unsafe self.tables
+        var end = unsafe exchange.pointee.requestHead.count
+        unsafe FieldLines.remove(from: &exchange.pointee.requestHead, in: start..<end) { unsafe tables.removes(edits, $0) }
+        end = unsafe exchange.pointee.requestHead.count
+        unsafe appendAdditions(edits, exchange)
+        unsafe FieldLines.remove(from: &exchange.pointee.requestHead, in: start..<end) { unsafe tables.replaces(edits, $0) }
+        if unsafe tables.drops(edits, "x-envoy-attempt-count") { unsafe exchange.pointee.flags.insert(.omitsAttemptCount) }
     }
 
     /// Whether the field asks for time limits or retries of this request's own, which a workload may and its callers may not.
@@ -141,21 +160,15 @@ extension ProxyWorker {
                 unsafe makeValue(pieces, exchange, isResponse: false)
                 // What comes to nothing is not sent, as in Envoy.
                 if valueScratch.isEmpty { continue }
-                unsafe exchange.pointee.requestHead.append(name)
-                unsafe exchange.pointee.requestHead.append(": ")
-                unsafe exchange.pointee.requestHead.append(valueScratch.readable)
-                unsafe exchange.pointee.requestHead.append("\r\n")
+                unsafe Self.appendLine(name, valueScratch.readable, to: &exchange.pointee.requestHead)
                 continue
             }
-            unsafe exchange.pointee.requestHead.append(name)
-            unsafe exchange.pointee.requestHead.append(": ")
-            unsafe exchange.pointee.requestHead.append(value)
-            unsafe exchange.pointee.requestHead.append("\r\n")
+            unsafe Self.appendLine(name, value, to: &exchange.pointee.requestHead)
         }
     }
 
     /// The time the request has, and each try of it, from the route and from what a gRPC client asks for.
-    private mutating func appendExpectedTime(_ exchange: UnsafeMutablePointer<Exchange>) {
+    private mutating func appendExpectedTime(_ exchange: UnsafeMutablePointer<Exchange>, _ edits: HeaderEdits) {
         let route = unsafe exchange.pointee.route
         guard route >= 0 else { return }
         var whole = unsafe timeLimit(exchange, tables.route(UInt32(route)))
@@ -165,7 +178,7 @@ extension ProxyWorker {
         // A try may not take longer than all of them (semantics 2.3).
         if perTry > 0, whole == 0 || perTry < whole { unsafe exchange.pointee.perTryNanoseconds = perTry }
         let expected = unsafe exchange.pointee.perTryNanoseconds > 0 ? exchange.pointee.perTryNanoseconds : whole
-        guard expected > 0 else { return }
+        guard expected > 0, unsafe !tables.drops(edits, "x-envoy-expected-rq-timeout-ms") else { return }
         unsafe exchange.pointee.requestHead.append("X-Envoy-Expected-Rq-Timeout-Ms: ")
         unsafe exchange.pointee.requestHead.append(decimal: expected / 1_000_000)
         unsafe exchange.pointee.requestHead.append("\r\n")

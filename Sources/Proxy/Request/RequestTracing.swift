@@ -90,6 +90,19 @@ extension ProxyWorker {
             forwardedFor: UnsafeRawBufferPointer(rebasing: written[forwarded]), isHTTPS: isHTTPS)
     }
 
+    /// As `recordHeadText` where the configuration has edited the lines from `start` on: the record has what was sent, as Envoy's log.
+    mutating func recordEditedHeadText(
+        _ exchange: UnsafeMutablePointer<Exchange>, targetEnd: Int, from start: Int, authority: UnsafeRawBufferPointer, isHTTPS: Bool
+    ) {
+        guard unsafe needsRecord(exchange) else { return }
+        let written = unsafe exchange.pointee.requestHead.readable
+        unsafe recordText(
+            exchange, original: FieldLines.value(of: "x-envoy-original-path", in: written, from: start),
+            path: UnsafeRawBufferPointer(rebasing: written[head.method.count + 1..<targetEnd]), authority: authority,
+            requestID: FieldLines.value(of: "x-request-id", in: written, from: start),
+            forwardedFor: FieldLines.value(of: "x-forwarded-for", in: written, from: start), isHTTPS: isHTTPS)
+    }
+
     mutating func needsRecord(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
         let side = unsafe exchange.pointee.record.side == .outbound ? plan.outbound : plan.inbound
         return unsafe side.isRecorded || exchange.pointee.record.isSampled

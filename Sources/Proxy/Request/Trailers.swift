@@ -29,7 +29,7 @@ extension ProxyWorker {
     private mutating func passes(trailer index: Int, _ edits: HeaderEdits, _ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
         let name = unsafe head.name(at: index)
         if unsafe FieldRules.isForbiddenInTrailers(name) || head.field(index).hasUnderscore && HeaderName.isLookalike(name)
-            || edits.isActive && tables(exchange).removes(edits, name)
+            || edits.isActive && tables(exchange).drops(edits, name)
         {
             handle.statistics.add(handle.statistics.fieldsDropped)
             return false

@@ -6,8 +6,8 @@ internal import TelemetryModel
 
 /// The response on its way to the client, in either version of HTTP. What goes to an HTTP/1.1 client is put together in `assembly`.
 extension ProxyWorker {
-    /// Writes the response head in `head` to the client.
-    mutating func writeResponseHead(_ exchange: UnsafeMutablePointer<Exchange>, framing: BodyFraming) {
+    /// Writes the response head in `head` to the client. False when it cannot be sent.
+    mutating func writeResponseHead(_ exchange: UnsafeMutablePointer<Exchange>, framing: BodyFraming) -> Bool {
         unsafe exchange.pointee.responseFraming = framing
         if case .length(let count) = framing { unsafe exchange.pointee.responseRemaining = count }
         unsafe exchange.pointee.flags.insert(.responseStarted)
@@ -15,11 +15,33 @@ extension ProxyWorker {
         unsafe exchange.pointee.record.details = .viaUpstream
         unsafe exchange.pointee.record.times.downstreamSendBegin = now.nanoseconds(since: exchange.pointee.start)
         if unsafe exchange.pointee.isHTTP2Downstream {
-            unsafe writeHTTP2ResponseHead(exchange, framing)
+            guard unsafe writeHTTP2ResponseHead(exchange, framing) else { return false }
         } else {
             unsafe writeHTTP1ResponseHead(exchange, framing)
         }
         unsafe captureResponseHeaders(exchange)
+        return true
+    }
+
+    mutating func appendStatusLine() {
+        assembly.append("HTTP/1.1 ")
+        assembly.append(decimal: UInt64(head.statusCode))
+        assembly.append(byte: UInt8(ascii: " "))
+        let reason = unsafe head.reason
+        if unsafe reason.isEmpty { assembly.append(StatusText.reason(head.statusCode)) } else { unsafe assembly.append(reason) }
+        assembly.append("\r\n")
+    }
+
+    /// The fields of policies and of the configuration, behind the others of a head in `assembly`, which begin at `start`.
+    mutating func finishFields(_ exchange: UnsafeMutablePointer<Exchange>, from start: Int) {
+        guard unsafe addsResponseFields(exchange) else { return }
+        unsafe forEachPolicyField(exchange) { worker, name, value in unsafe Self.appendLine(name, value, to: &worker.assembly) }
+        let edits = unsafe responseEdits(exchange)
+        if edits.isActive {
+            let tables = unsafe tables(exchange)
+            unsafe FieldLines.remove(from: &assembly, in: start..<assembly.count) { unsafe tables.drops(edits, $0) }
+        }
+        unsafe forEachAddition(exchange, edits) { worker, name, value in unsafe Self.appendLine(name, value, to: &worker.assembly) }
     }
 
     private mutating func writeHTTP1ResponseHead(_ exchange: UnsafeMutablePointer<Exchange>, _ framing: BodyFraming) {
@@ -33,28 +55,16 @@ extension ProxyWorker {
         if chunks { unsafe exchange.pointee.flags.insert(.chunksResponse) }
         if unsafe !exchange.pointee.flags.contains(.requestComplete) || isDraining { unsafe exchange.pointee.flags.remove(.keepsAlive) }
         let start = assembly.count
-        assembly.append("HTTP/1.1 ")
-        assembly.append(decimal: UInt64(head.statusCode))
-        assembly.append(byte: UInt8(ascii: " "))
-        let reason = unsafe head.reason
-        if unsafe reason.isEmpty { assembly.append(StatusText.reason(head.statusCode)) } else { unsafe assembly.append(reason) }
-        assembly.append("\r\n")
-        let edits = unsafe responseEdits(exchange)
-        for index in 0..<head.fieldCount where unsafe passes(responseField: index, edits, exchange) { Self.appendField(head, index, to: &assembly) }
-        if unsafe addsResponseFields(exchange) {
-            unsafe forEachAddedField(exchange) { worker, name, value in
-                unsafe worker.assembly.append(name)
-                worker.assembly.append(": ")
-                unsafe worker.assembly.append(value)
-                worker.assembly.append("\r\n")
-            }
-        }
+        appendStatusLine()
+        let fieldsStart = assembly.count
+        for index in 0..<head.fieldCount where unsafe passes(responseField: index, exchange) { Self.appendField(head, index, to: &assembly) }
         if !head.has(.date) { dateCache.append(to: &assembly, unixNanoseconds: unix(now)) }
         if let time = unsafe serviceTime(exchange) {
             assembly.append("X-Envoy-Upstream-Service-Time: ")
             assembly.append(decimal: time)
             assembly.append("\r\n")
         }
+        unsafe finishFields(exchange, from: fieldsStart)
         if chunks {
             assembly.append("Transfer-Encoding: chunked\r\n")
         } else if let length = head.contentLength, head.statusCode != 204 {
@@ -74,28 +84,34 @@ extension ProxyWorker {
         unsafe exchange.pointee.record.responseHeaderBytes = UInt32(clamping: assembly.count - start)
     }
 
-    private mutating func writeHTTP2ResponseHead(_ exchange: UnsafeMutablePointer<Exchange>, _ framing: BodyFraming) {
-        guard let session = unsafe downstreamSession(exchange) else { return }
+    private mutating func writeHTTP2ResponseHead(_ exchange: UnsafeMutablePointer<Exchange>, _ framing: BodyFraming) -> Bool {
+        guard let session = unsafe downstreamSession(exchange) else { return true }
         fieldList.begin()
         fieldList.add(":status", decimal: UInt64(head.statusCode))
-        let edits = unsafe responseEdits(exchange)
-        for index in 0..<head.fieldCount where unsafe passes(responseField: index, edits, exchange) {
+        for index in 0..<head.fieldCount where unsafe passes(responseField: index, exchange) {
             unsafe fieldList.add(head.name(at: index), head.value(at: index))
-        }
-        if unsafe addsResponseFields(exchange) {
-            unsafe forEachAddedField(exchange) { worker, name, value in unsafe worker.fieldList.add(name, copying: value) }
         }
         if !head.has(.date) { addDate() }
         if let time = unsafe serviceTime(exchange) { fieldList.add("x-envoy-upstream-service-time", decimal: time) }
+        unsafe finishHTTP2Fields(exchange)
         if let length = head.contentLength, head.statusCode != 204 { fieldList.add("content-length", decimal: length) }
         unsafe exchange.pointee.record.responseHeaderBytes = UInt32(clamping: fieldList.byteCount)
         let stopsPeer = unsafe !exchange.pointee.flags.contains(.requestComplete)
-        if unsafe !session.pointee.submitResponse(
-            fieldList, stream: exchange.pointee.downstreamStream, hasBody: framing != .none, stopsPeer: stopsPeer)
-        {
-            unsafe session.pointee.reset(stream: exchange.pointee.downstreamStream, code: HTTP2ErrorCode.internalError)
-        }
         unsafe markDirty(downstream: exchange.pointee.downstream)
+        return unsafe session.pointee.submitResponse(
+            fieldList, stream: exchange.pointee.downstreamStream, hasBody: framing != .none, stopsPeer: stopsPeer)
+    }
+
+    /// As `finishFields`, for the section in `fieldList`.
+    mutating func finishHTTP2Fields(_ exchange: UnsafeMutablePointer<Exchange>) {
+        guard unsafe addsResponseFields(exchange) else { return }
+        unsafe forEachPolicyField(exchange) { worker, name, value in unsafe worker.fieldList.add(name, copying: value) }
+        let edits = unsafe responseEdits(exchange)
+        if edits.isActive {
+            let tables = unsafe tables(exchange)
+            unsafe fieldList.remove { unsafe tables.drops(edits, $0) }
+        }
+        unsafe forEachAddition(exchange, edits) { worker, name, value in unsafe worker.fieldList.add(name, copying: value) }
     }
 
     mutating func downstreamSession(_ exchange: UnsafeMutablePointer<Exchange>) -> UnsafeMutablePointer<HTTP2Session>? {
@@ -103,12 +119,11 @@ extension ProxyWorker {
         return unsafe connection.pointee.session
     }
 
-    /// Whether a field of the upstream's response goes to the client as it is.
-    private mutating func passes(responseField index: Int, _ edits: HeaderEdits, _ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
+    /// Whether a field of the upstream's response goes to the client, as far as the configuration lets it.
+    mutating func passes(responseField index: Int, _ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
         let name = unsafe head.field(index).name
-        if edits.isActive, unsafe tables(exchange).removes(edits, head.name(at: index)) { return false }
         // What a CORS policy says replaces what the application says; of what it does not say, the application's stays.
-        if unsafe exchange.pointee.flags.contains(.allowsOrigin), unsafe isReplaced(corsField: index, exchange) { return false }
+        if unsafe exchange.pointee.flags.contains(.allowsOrigin), unsafe isSaidByCORS(head.name(at: index), exchange) { return false }
         switch name {
         case .other: return unsafe !(head.connection.contains(.namesOthers) && isNamedByConnection(head.name(at: index)))
         case .contentLength, .upstreamServiceTime: return false
@@ -116,13 +131,12 @@ extension ProxyWorker {
         }
     }
 
-    private mutating func responseEdits(_ exchange: UnsafeMutablePointer<Exchange>) -> HeaderEdits {
+    mutating func responseEdits(_ exchange: UnsafeMutablePointer<Exchange>) -> HeaderEdits {
         guard unsafe exchange.pointee.flags.contains(.editsResponse) else { return HeaderEdits() }
         return unsafe tables(exchange).responseEdits(destination: exchange.pointee.destination)
     }
 
-    private mutating func isReplaced(corsField index: Int, _ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
-        let name = unsafe head.name(at: index)
+    mutating func isSaidByCORS(_ name: UnsafeRawBufferPointer, _ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
         if unsafe ASCII.equal(name, ignoringCase: "access-control-allow-origin") { return true }
         let tables = unsafe tables(exchange)
         let cors = unsafe tables.actions(UInt32(exchange.pointee.route)).cors

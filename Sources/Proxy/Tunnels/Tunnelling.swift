@@ -29,12 +29,14 @@ extension ProxyWorker {
         unsafe exchange.pointee.record.responseCode = 101
         unsafe exchange.pointee.record.details = .viaUpstream
         assembly.append("HTTP/1.1 101 Switching Protocols\r\n")
+        let fieldsStart = assembly.count
         for index in 0..<head.fieldCount {
             let name = unsafe head.field(index).name
             if name == .contentLength || name == .transferEncoding || (name.isHopByHop && name != .upgrade) { continue }
             if name == .other, head.connection.contains(.namesOthers), unsafe isNamedByConnection(head.name(at: index)) { continue }
             Self.appendField(head, index, to: &assembly)
         }
+        unsafe finishFields(exchange, from: fieldsStart)
         assembly.append("Connection: Upgrade\r\n\r\n")
         unsafe exchange.pointee.record.responseHeaderBytes = UInt32(clamping: assembly.count)
         unsafe exchange.pointee.record.times.downstreamSendBegin = now.nanoseconds(since: exchange.pointee.start)

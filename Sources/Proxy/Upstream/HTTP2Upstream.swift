@@ -140,19 +140,21 @@ extension ProxyWorker {
             case .head:
                 let block = unsafe inbox.pointee.block(of: event)
                 unsafe head.load(block, from: inbox.pointee)
-                if block.isTrailers {
+                if block.isTooLarge {
+                    // Whatever it is, its end is missing: the status of a call, or the fields that say what a response is.
+                    upstreamBrokeProtocol(exchangeID)
+                } else if block.isTrailers {
                     unsafe takeTrailers(exchange)
                     unsafe keepResponseTrailers(exchange)
-                } else if block.status >= 200 {
+                } else if block.status < 200 {
+                    unsafe touch(exchangeID, exchange)
+                    unsafe _ = takeInterim(exchangeID, exchange)
+                } else {
                     assembly.clear(keeping: 256 * 1024)
                     unsafe touch(exchangeID, exchange)
                     unsafe markFirstByte(exchange)
-                    if block.isTooLarge {
-                        attemptFailed(exchangeID, .protocolError)
-                    } else {
-                        trailerScratch.clear()
-                        unsafe takeResponseHead(exchangeID, exchange, framing: http2Framing(exchange, endsStream: block.endsStream))
-                    }
+                    trailerScratch.clear()
+                    unsafe takeResponseHead(exchangeID, exchange, framing: http2Framing(exchange, endsStream: block.endsStream))
                 }
             case .data:
                 // A body without a head would be read as a response of its own making.

@@ -265,10 +265,14 @@ extension ProxyWorker {
                                 return bytes.count
                             }
                             unsafe beginTunnel(exchange)
+                            continue
                         }
-                        // Any other interim response was for us: 100 was already answered, and 1xx may be dropped (RFC 9110 15.2).
+                        if unsafe !takeInterim(exchangeID, exchange) { return bytes.count }
+                        // The time of the first byte is the response's.
+                        unsafe exchange.pointee.record.times.upstreamReceiveBegin = RequestTimes.absent
                         continue
                     }
+                    unsafe markFirstByte(exchange)
                     let framing = unsafe BodyFraming.response(head, toHEAD: exchange.pointee.flags.contains(.isHEAD))
                     if !head.keepsAlive || framing == .untilClose {
                         // It will not be used again, and its end may already be here.
@@ -391,7 +395,7 @@ extension ProxyWorker {
         attemptFailed(exchangeID, .terminated)
     }
 
-    private mutating func upstreamBrokeProtocol(_ id: SlotID) {
+    mutating func upstreamBrokeProtocol(_ id: SlotID) {
         handle.statistics.add(handle.statistics.upstreamProtocolErrors)
         attemptFailed(id, .protocolError)
     }

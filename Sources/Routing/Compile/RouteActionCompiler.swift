@@ -226,16 +226,17 @@ extension RouteCompiler {
         _ destination: HeaderOperations.Operations?, _ route: HeaderOperations.Operations?, _ isSingle: Bool, of rule: VirtualService, at position: SourcePosition
     ) -> HeaderEdits {
         var removals: [String] = []
+        var replacements: [String] = []
         var additions: [(name: String, value: String)] = []
-        func remove(_ name: String) {
+        func drop(_ name: String, _ names: inout [String]) {
             additions.removeAll { $0.name == name }
-            if !removals.contains(name) { removals.append(name) }
+            if !names.contains(name) { names.append(name) }
         }
         for list in isSingle ? [[route, destination].compactMap(\.self)] : [[destination].compactMap(\.self), [route].compactMap(\.self)] {
-            for operations in list { for name in operations.remove where isEditable(name, rule, position) { remove(name.lowercased()) } }
+            for operations in list { for name in operations.remove where isEditable(name, rule, position) { drop(name.lowercased(), &removals) } }
             for operations in list {
                 for (name, value) in operations.set where isEditable(name, rule, position) && isSendable(value, name, rule, position) {
-                    remove(name.lowercased())
+                    drop(name.lowercased(), &replacements)
                     additions.append((name.lowercased(), value))
                 }
             }
@@ -246,9 +247,8 @@ extension RouteCompiler {
             }
         }
         var edits = HeaderEdits()
-        let removalStart = builder.fieldTexts.count
-        for name in removals { builder.fieldTexts.append(FieldText(name: builder.add(text: name))) }
-        edits.removals = builder.range(removalStart, builder.fieldTexts.count)
+        edits.removals = addNames(removals)
+        edits.replacements = addNames(replacements)
         var fields: [FieldText] = []
         for (name, value) in additions {
             guard let (program, plain) = addProgram(value) else {
@@ -265,6 +265,12 @@ extension RouteCompiler {
         builder.fieldTexts.append(contentsOf: fields)
         edits.additions = builder.range(additionStart, builder.fieldTexts.count)
         return edits
+    }
+
+    private mutating func addNames(_ names: [String]) -> TableRange {
+        let start = builder.fieldTexts.count
+        for name in names { builder.fieldTexts.append(FieldText(name: builder.add(text: name))) }
+        return builder.range(start, builder.fieldTexts.count)
     }
 
     private static let framingNames: Set<String> = [

@@ -100,9 +100,21 @@ extension RoutingTables {
     public func requestEdits(destination: UInt32) -> HeaderEdits { unsafe destinations[Int(destination)].requestHeaders }
     public func responseEdits(destination: UInt32) -> HeaderEdits { unsafe destinations[Int(destination)].responseHeaders }
 
-    /// Whether a field of the message goes, by its name in any case.
-    public func removes(_ edits: HeaderEdits, _ name: UnsafeRawBufferPointer) -> Bool {
-        for index in edits.removals.indices where unsafe ASCII.equalIgnoringCase(name, bytes(fieldTexts[index].name)) { return true }
+    /// Whether a field goes before values are made of the others, by its name in any case.
+    public func removes(_ edits: HeaderEdits, _ name: UnsafeRawBufferPointer) -> Bool { unsafe lists(edits.removals, name) }
+
+    /// Whether a field gives way to an addition, which may still be made of its value.
+    public func replaces(_ edits: HeaderEdits, _ name: UnsafeRawBufferPointer) -> Bool { unsafe lists(edits.replacements, name) }
+
+    /// Whether a field of the message goes, for either reason.
+    public func drops(_ edits: HeaderEdits, _ name: UnsafeRawBufferPointer) -> Bool { unsafe removes(edits, name) || replaces(edits, name) }
+
+    public func drops(_ edits: HeaderEdits, _ name: StaticString) -> Bool {
+        unsafe edits.isActive && drops(edits, UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount))
+    }
+
+    private func lists(_ range: TableRange, _ name: UnsafeRawBufferPointer) -> Bool {
+        for index in range.indices where unsafe ASCII.equalIgnoringCase(name, bytes(fieldTexts[index].name)) { return true }
         return false
     }
 

@@ -96,15 +96,17 @@ public struct DirectResponseEntry: Sendable, BitwiseCopyable {
     var body = TableRange()
 }
 
-/// Changes of a header section: `removals` first, then `additions`. `set` of the configuration is a removal and an addition.
+/// Changes of a header section, as Envoy makes them: `removals` go, then the values of `additions` are made, and these take the place of what
+/// is in `replacements` and stand beside all else. `set` of the configuration is a replacement and an addition.
 public struct HeaderEdits: Sendable, BitwiseCopyable {
     /// Of `FieldText`s whose value is empty.
     var removals = TableRange()
+    var replacements = TableRange()
     var additions = TableRange()
 
     public init() {}
 
-    public var isActive: Bool { removals.count > 0 || additions.count > 0 }
+    public var isActive: Bool { removals.count > 0 || additions.count > 0 || replacements.count > 0 }
 }
 
 /// A field of the configuration; the name in lower case.

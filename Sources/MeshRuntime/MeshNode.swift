@@ -169,14 +169,15 @@ final class MeshNode {
             let hints = Self.hints(options)
             let page = LandingPage(store: queries, pool: pool, version: version, hints: { hints }, notEnforced: { shared.configuration.unenforced })
             let router = EndpointRouter(
-                help: "spans are taken by POST /api/v2/spans and /v1/traces, traces are at /api/v2/traces, a page is at /",
+                help: "spans are taken by POST /api/v2/spans, /v1/traces and OTLP over gRPC, traces are at /api/v2/traces, a page is at /",
+                opener: { request in receivers.open(request) },
                 [
                     { request, responder in receivers.handle(request, responder) },
                     { request, responder in api.handle(request, responder) },
                     { request, responder in metrics.handle(request, responder) },
                     { request, responder in page.handle(request, responder) },
                 ])
-            try start("collector", [options.zipkinPort, options.otlpPort], router)
+            try start("collector", [options.zipkinPort, options.otlpPort, options.otlpGRPCPort], router)
         }
         let router = EndpointRouter(
             help: "/help lists the pages",
@@ -236,6 +237,9 @@ final class MeshNode {
             EndpointHint(
                 title: "Zipkin spans", command: "curl -X POST http://\(host):\(options.zipkinPort)/api/v2/spans -H 'Content-Type: application/json' -d @spans.json"),
             EndpointHint(title: "OpenTelemetry over HTTP", command: "export OTEL_EXPORTER_OTLP_ENDPOINT=http://\(host):\(options.otlpPort)"),
+            EndpointHint(
+                title: "OpenTelemetry over gRPC",
+                command: "export OTEL_EXPORTER_OTLP_PROTOCOL=grpc OTEL_EXPORTER_OTLP_ENDPOINT=http://\(host):\(options.otlpGRPCPort)"),
             EndpointHint(title: "Prometheus", command: "curl http://\(host):\(options.metricsPort)/metrics"),
             EndpointHint(title: "Traces", command: "curl 'http://\(host):\(options.zipkinPort)/api/v2/traces?limit=5'"),
             EndpointHint(title: "Through the proxy", command: "curl -x http://\(host):\(options.outboundPort) http://SERVICE:PORT/"),
@@ -247,8 +251,8 @@ final class MeshNode {
             plan.name.hasSuffix(plan.endpoint.description) ? plan.name.replacing("_", with: " ", maxReplacements: 1) : "\(plan.name) \(plan.endpoint)"
         } ?? []
         let names = [
-            (options.zipkinPort, "Zipkin and page"), (options.otlpPort, "OTLP"), (options.adminPort, "admin"), (options.readinessPort, "readiness"),
-            (options.metricsPort, "metrics"),
+            (options.zipkinPort, "Zipkin and page"), (options.otlpPort, "OTLP"), (options.otlpGRPCPort, "OTLP/gRPC"),
+            (options.adminPort, "admin"), (options.readinessPort, "readiness"), (options.metricsPort, "metrics"),
         ]
         let ports = servers.flatMap(\.endpoints).map { endpoint in
             [names.first { $0.0 == endpoint.port }?.1, endpoint.description].compactMap(\.self).joined(separator: " ")

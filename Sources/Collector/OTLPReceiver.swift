@@ -2,6 +2,14 @@ internal import HTTPService
 internal import TelemetryModel
 internal import TelemetryWire
 
+/// What became of an export request.
+enum OTLPResult: Sendable {
+    case stored(OTLPDecodeOutcome)
+    case malformed(String)
+    case unreadable(Receivers.BodyError)
+    case rejected(SpanRejection)
+}
+
 /// `POST /v1/traces` (OTLP/HTTP; semantics 2.12).
 extension Receivers {
     func handleOTLP(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome {
@@ -23,10 +31,34 @@ extension Receivers {
             return .respond(
                 Self.status(415, 12, "\(what) is not supported; send application/x-protobuf or application/json", encoding, crossOrigin))
         }
+        let coding = (request.header("content-encoding") ?? "").lowercased()
+        let limit = limits.bodyBytesMax
+        @Sendable func response(_ result: OTLPResult) -> ServiceResponse {
+            switch result {
+            case .stored(let outcome): return Self.success(outcome, encoding, crossOrigin)
+            case .malformed(let reason): return Self.status(400, 3, reason, encoding, crossOrigin)
+            case .unreadable(let error):
+                let code: Int32 = error.status == 413 ? 8 : error.status == 415 ? 12 : 3
+                return Self.status(error.status, code, error.text(bytesMax: limit), encoding, crossOrigin)
+            case .rejected(let rejection):
+                return Self.status(
+                    503, 14, Self.text(rejection), encoding, crossOrigin + [("Retry-After", "\(Self.retryAfterSeconds(rejection))")])
+            }
+        }
+        let result = unsafe takeOTLP(request.body, coding: coding, encoding, otlp) { responder.respond(response($0)) }
+        return result.map { .respond(response($0)) } ?? .later
+    }
+
+    /// Unpacks, decodes and hands over an `ExportTraceServiceRequest`, whatever brought it. What is known at once is returned; nil =
+    /// `answer` will be called, on any thread, when the sink has the spans or has refused them.
+    func takeOTLP(
+        _ body: UnsafeRawBufferPointer, coding: String, _ encoding: OTLPResponse.Encoding, _ counters: ReceiverCounters,
+        _ answer: @escaping @Sendable (OTLPResult) -> Void
+    ) -> OTLPResult? {
         var batch = batches.take()
         let outcome: OTLPDecodeOutcome
         do throws(BodyError) {
-            let result = unsafe try withBody(request) { body -> Result<OTLPDecodeOutcome, OTLPDecodeError> in
+            let result = unsafe try withUnpacked(body, coding: coding) { body -> Result<OTLPDecodeOutcome, OTLPDecodeError> in
                 do throws(OTLPDecodeError) {
                     switch encoding {
                     case .protobuf: return .success(unsafe try OTLPTraceDecoder.decode(body, into: &batch))
@@ -40,35 +72,30 @@ extension Receivers {
             case .success(let decoded): outcome = decoded
             case .failure(let failure):
                 batches.give(batch)
-                otlp.malformed.add()
-                return .respond(Self.status(400, 3, failure.description, encoding, crossOrigin))
+                counters.malformed.add()
+                return .malformed(failure.description)
             }
         } catch {
             batches.give(batch)
-            otlp.count(error)
-            let code: Int32 = error.status == 413 ? 8 : error.status == 415 ? 12 : 3
-            return .respond(Self.status(error.status, code, error.text(bytesMax: limits.bodyBytesMax), encoding, crossOrigin))
+            counters.count(error)
+            return .unreadable(error)
         }
-        otlp.spansInvalid.add(outcome.rejectedSpans)
+        counters.spansInvalid.add(outcome.rejectedSpans)
         let dropped = outcome.dropped
         if batch.spans.isEmpty {
             batches.give(batch)
-            otlp.requests(stored: 0, refused: outcome.rejectedSpans).add()
-            return .respond(Self.success(outcome, encoding, crossOrigin))
+            counters.requests(stored: 0, refused: outcome.rejectedSpans).add()
+            return .stored(outcome)
         }
-        submit(batch, otlp, request: otlp.requests(stored: outcome.acceptedSpans, refused: outcome.rejectedSpans)) { [otlp] rejection in
-            guard let rejection else {
-                otlp.attributesDropped.add(dropped.attributes)
-                otlp.eventsDropped.add(dropped.events)
-                otlp.linksDropped.add(dropped.links)
-                otlp.valuesDropped.add(dropped.values)
-                responder.respond(Self.success(outcome, encoding, crossOrigin))
-                return
-            }
-            responder.respond(
-                Self.status(503, 14, Self.text(rejection), encoding, crossOrigin + [("Retry-After", Self.retryAfterSeconds(rejection))]))
+        submit(batch, counters, request: counters.requests(stored: outcome.acceptedSpans, refused: outcome.rejectedSpans)) { rejection in
+            if let rejection { return answer(.rejected(rejection)) }
+            counters.attributesDropped.add(dropped.attributes)
+            counters.eventsDropped.add(dropped.events)
+            counters.linksDropped.add(dropped.links)
+            counters.valuesDropped.add(dropped.values)
+            answer(.stored(outcome))
         }
-        return .later
+        return nil
     }
 
     private static func contentType(_ encoding: OTLPResponse.Encoding) -> String {

@@ -12,13 +12,16 @@ public struct ReceiverLimits: Sendable {
     /// Batches kept for reuse, and the largest text arena that one may keep.
     public var batchesKept = 8
     public var batchBytesKept = 4 << 20
+    /// Buffers of gRPC messages kept for reuse, and the largest that is.
+    public var messagesKept = 8
+    public var messageBytesKept = 1 << 20
     /// Decompression memory kept between requests.
     public var scratchBytesKept = 4 << 20
 
     public init() {}
 }
 
-/// The endpoints that take spans from others: Zipkin's JSON of both versions, its protobuf, and OTLP over HTTP.
+/// The endpoints that take spans from others: Zipkin's JSON of both versions, its protobuf, OTLP over HTTP and over gRPC.
 ///
 /// A body is decoded on the server's thread, straight from the connection's buffer, and answered when the sink has stored it. May be
 /// used by several servers at once.
@@ -27,7 +30,9 @@ public final class Receivers: Sendable {
     let limits: ReceiverLimits
     let zipkin: ReceiverCounters
     let otlp: ReceiverCounters
+    let otlpGRPC: ReceiverCounters
     let batches: BatchPool
+    let messages: MessagePool
     private let scratch = Mutex<[UInt8]?>([])
     private let exporters = Mutex<[ZipkinExporter]>([])
 
@@ -36,6 +41,8 @@ public final class Receivers: Sendable {
         self.limits = limits
         zipkin = ReceiverCounters("zipkin", statistics)
         otlp = ReceiverCounters("otlp", statistics)
+        otlpGRPC = ReceiverCounters("otlp", transport: "grpc", statistics)
+        messages = MessagePool(countMax: limits.messagesKept, bytesMax: limits.messageBytesKept)
         batches = BatchPool(countMax: limits.batchesKept, bytesMax: limits.batchBytesKept)
     }
 
@@ -84,14 +91,20 @@ public final class Receivers: Sendable {
     func withBody<Result>(
         _ request: borrowing ServiceRequest, _ use: (UnsafeRawBufferPointer) -> Result
     ) throws(BodyError) -> Result {
-        let coding = (request.header("content-encoding") ?? "").lowercased()
+        unsafe try withUnpacked(request.body, coding: (request.header("content-encoding") ?? "").lowercased(), use)
+    }
+
+    /// Lends what `body` unpacks to. `coding` is in lower case.
+    func withUnpacked<Result>(
+        _ body: UnsafeRawBufferPointer, coding: String, _ use: (UnsafeRawBufferPointer) -> Result
+    ) throws(BodyError) -> Result {
         switch coding {
         case "", "identity":
-            guard unsafe request.body.count <= limits.bodyBytesMax else { throw .tooLarge }
-            return unsafe use(request.body)
+            guard body.count <= limits.bodyBytesMax else { throw .tooLarge }
+            return unsafe use(body)
         case "gzip", "x-gzip", "deflate", "zstd":
             // Some clients say gzip about no body at all.
-            if unsafe request.body.isEmpty { return unsafe use(UnsafeRawBufferPointer(start: nil, count: 0)) }
+            if body.count == 0 { return unsafe use(body) }
             var bytes = scratch.withLock { kept -> [UInt8] in
                 let bytes = kept ?? []
                 kept = nil
@@ -104,8 +117,8 @@ public final class Receivers: Sendable {
             }
             do throws(CompressionError) {
                 switch coding {
-                case "zstd": unsafe try Zstd.decode(request.body, into: &bytes, bytesMax: limits.bodyBytesMax)
-                default: unsafe try Gzip.decode(request.body, into: &bytes, bytesMax: limits.bodyBytesMax)
+                case "zstd": unsafe try Zstd.decode(body, into: &bytes, bytesMax: limits.bodyBytesMax)
+                default: unsafe try Gzip.decode(body, into: &bytes, bytesMax: limits.bodyBytesMax)
                 }
             } catch {
                 throw error == .tooLarge ? .tooLarge : .malformed(coding: coding)
@@ -145,10 +158,10 @@ public final class Receivers: Sendable {
         }
     }
 
-    static func retryAfterSeconds(_ rejection: SpanRejection) -> String {
+    static func retryAfterSeconds(_ rejection: SpanRejection) -> UInt64 {
         switch rejection {
-        case .overloaded: "1"
-        case .unavailable: "5"
+        case .overloaded: 1
+        case .unavailable: 5
         }
     }
 
@@ -164,13 +177,13 @@ public final class Receivers: Sendable {
 /// or under the reason it was not; of a body that could not, nobody knows how many there were.
 struct ReceiverCounters: Sendable {
     let bytes, spans: CollectorCounter
-    let accepted, partial, malformed, unsupported, tooLarge, overloaded, unavailable: CollectorCounter
+    let accepted, partial, malformed, unsupported, tooLarge, overloaded, unavailable, expired: CollectorCounter
     let spansInvalid, spansOverloaded, spansUnavailable: CollectorCounter
     /// Of spans that were stored.
     let attributesDropped, eventsDropped, linksDropped, valuesDropped: CollectorCounter
 
-    init(_ receiver: String, _ statistics: CollectorStatistics) {
-        let base = [(name: "receiver", value: receiver), (name: "transport", value: "http")]
+    init(_ receiver: String, transport: String = "http", _ statistics: CollectorStatistics) {
+        let base = [(name: "receiver", value: receiver), (name: "transport", value: transport)]
         func requests(_ outcome: String) -> CollectorCounter { statistics.counter(.requests, base + [(name: "outcome", value: outcome)]) }
         func rejected(_ reason: String) -> CollectorCounter { statistics.counter(.rejected, base + [(name: "reason", value: reason)]) }
         bytes = statistics.counter(.receivedBytes, base)
@@ -182,6 +195,7 @@ struct ReceiverCounters: Sendable {
         tooLarge = requests("too_large")
         overloaded = requests("overloaded")
         unavailable = requests("unavailable")
+        expired = requests("deadline_exceeded")
         func dropped(_ part: String) -> CollectorCounter { statistics.counter(.partsDropped, base + [(name: "part", value: part)]) }
         attributesDropped = dropped("attributes")
         eventsDropped = dropped("events")
@@ -230,5 +244,25 @@ final class BatchPool: Sendable {
         let bytes = batch.text.capacity + batch.tags.capacity * MemoryLayout<TagRow>.stride + batch.spans.capacity * MemoryLayout<SpanRow>.stride
         guard bytes > 0, bytes <= bytesMax else { return }
         batches.withLock { if $0.count < countMax { $0.append(batch) } }
+    }
+}
+
+/// Buffers for messages that are collected as they come. Any thread.
+final class MessagePool: Sendable {
+    private let buffers = Mutex<[[UInt8]]>([])
+    private let countMax: Int
+    private let bytesMax: Int
+
+    init(countMax: Int, bytesMax: Int) {
+        self.countMax = countMax
+        self.bytesMax = bytesMax
+    }
+
+    func take() -> [UInt8] { buffers.withLock { $0.popLast() } ?? [] }
+
+    func give(_ buffer: consuming [UInt8]) {
+        guard buffer.capacity > 0, buffer.capacity <= bytesMax else { return }
+        buffer.removeAll(keepingCapacity: true)
+        buffers.withLock { [buffer] in if $0.count < countMax { $0.append(buffer) } }
     }
 }

@@ -71,7 +71,7 @@ extension Receivers {
                 return
             }
             responder.respond(
-                .text(503, Self.text(rejection), headers: crossOrigin + [("Retry-After", Self.retryAfterSeconds(rejection))]))
+                .text(503, Self.text(rejection), headers: crossOrigin + [("Retry-After", "\(Self.retryAfterSeconds(rejection))")]))
         }
         return .later
     }

@@ -448,10 +448,10 @@ final class HTTP2Callbacks: @unchecked Sendable {
     private static func sendTrailers(
         _ session: OpaquePointer?, _ id: Int32, _ context: UnsafeMutablePointer<HTTP2Context>, _ stream: UnsafeMutablePointer<HTTP2Stream>
     ) -> Bool {
-        unsafe context.pointee.inbox.pointee.trailerList.begin()
-        unsafe context.pointee.inbox.pointee.trailerList.add(lines: stream.pointee.trailers.readable)
-        if unsafe context.pointee.inbox.pointee.trailerList.isOverfull { return false }
+        unsafe context.pointee.inbox.pointee.fieldList.begin()
+        unsafe context.pointee.inbox.pointee.fieldList.add(lines: stream.pointee.trailers.readable)
+        if unsafe context.pointee.inbox.pointee.fieldList.isOverfull { return false }
         return unsafe nghttp2_submit_trailer(
-            session, id, context.pointee.inbox.pointee.trailerList.table, context.pointee.inbox.pointee.trailerList.count) == 0
+            session, id, context.pointee.inbox.pointee.fieldList.table, context.pointee.inbox.pointee.fieldList.count) == 0
     }
 }

@@ -75,8 +75,8 @@ public struct HTTP2Block: BitwiseCopyable, Sendable {
     public var isTrailers: Bool { !method.isThere && !hasStatus }
 }
 
-/// What one `receive` or `fill` of any of a worker's sessions had to tell. Owned by the worker, at an address that never changes, and emptied by it
-/// after each call.
+/// What one `receive` or `fill` of any of a worker's connections had to tell, whichever version they speak. Owned by the worker, at an
+/// address that never changes, and emptied by it after each call.
 @safe
 public struct HTTP2Inbox: ~Copyable {
     public internal(set) var events: [HTTP2Event] = []
@@ -85,8 +85,11 @@ public struct HTTP2Inbox: ~Copyable {
     var fields: [HeaderField] = []
     /// Tokens of streams whose waiting output has fallen to the low watermark.
     public internal(set) var drained: [UInt64] = []
-    /// For trailer sections, which are put together while nghttp2 sends.
-    var trailerList = HTTP2FieldList()
+    /// For trailer sections, which are put together while nghttp2 sends, and for heads of responses, which never are.
+    var fieldList = HTTP2FieldList()
+    /// The HTTP/1.1 head being parsed, and the text of one being written.
+    var head = MessageHead()
+    var text = ByteBuffer()
     /// Output states not in use.
     var freeStreams: [UnsafeMutablePointer<HTTP2Stream>] = unsafe []
     /// Output buffers are kept warm up to this many streams.
@@ -112,6 +115,28 @@ public struct HTTP2Inbox: ~Copyable {
     public mutating func clearDrained() { drained.removeAll(keepingCapacity: true) }
 
     public func block(of event: HTTP2Event) -> HTTP2Block { blocks[Int(event.start)] }
+
+    /// Keeps the head that `head` has been parsed to from the front of `source`, in the form of a section of HTTP/2; returns its place.
+    mutating func keepHead(of source: UnsafeRawBufferPointer, isRequest: Bool, endsStream: Bool) -> UInt32 {
+        var block = HTTP2Block()
+        block.bytesStart = UInt32(truncatingIfNeeded: bytes.count)
+        block.bytesCount = UInt32(truncatingIfNeeded: head.byteCount)
+        block.byteCount = block.bytesCount
+        block.fieldStart = UInt32(truncatingIfNeeded: fields.count)
+        block.fieldCount = UInt32(truncatingIfNeeded: head.fieldCount)
+        block.endsStream = endsStream
+        if isRequest {
+            func slice(_ start: Int, _ count: Int) -> HTTP2Block.Slice {
+                HTTP2Block.Slice(start: UInt32(truncatingIfNeeded: start), count: UInt32(truncatingIfNeeded: count), isThere: true)
+            }
+            block.method = slice(head.methodStart, head.methodCount)
+            block.path = slice(head.targetStart, head.targetCount)
+        }
+        unsafe bytes.append(UnsafeRawBufferPointer(rebasing: source[..<head.byteCount]))
+        for index in 0..<head.fieldCount { unsafe fields.append(head.field(index)) }
+        blocks.append(block)
+        return UInt32(truncatingIfNeeded: blocks.count - 1)
+    }
 
     mutating func takeStream(token: UInt64) -> UnsafeMutablePointer<HTTP2Stream> {
         if let stream = unsafe freeStreams.popLast() {

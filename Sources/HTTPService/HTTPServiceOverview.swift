@@ -1,7 +1,9 @@
 // HTTPService: the process's own endpoints (receivers, queries, metrics, admin) on the same loop parts and HTTP code as the proxy.
 //
-// A `ServiceServer` is one thread that reads whole requests, bounded in every direction, and gives them to a `ServiceHandler`. The handler
-// answers at once or later, from any thread, through a `Responder`. What a path means is none of its business.
+// A `ServiceServer` is one thread that speaks HTTP/1.1 and HTTP/2 on every port, reads requests, bounded in every direction, and gives
+// them to a `ServiceHandler`: whole, or as they stream to one that asked for it. The handler answers at once or later, from any thread,
+// through a `Responder`. What a path means is none of its business, and which version a client speaks is no business of the handler's.
 //
+// Bytes go socket → `HTTPServerConnection` → events → `ServiceExchange` (one request) → handler, and back the same way.
 // Threads: everything here lives on the server's thread, except `Responder`, which any thread may use.
 // Next file: `ServiceServer.swift`.

@@ -3,7 +3,8 @@ internal import HTTP
 internal import Primitives
 internal import Synchronization
 
-/// The server's thread: accepts, reads requests, hands them over, writes answers.
+/// The server's thread: accepts, reads requests, hands them over, writes answers. One turn: what became ready is read, handlers answer,
+/// then every connection that has something to send sends it.
 @safe
 struct ServiceLoop: ~Copyable {
     let poller: Poller
@@ -13,13 +14,20 @@ struct ServiceLoop: ~Copyable {
     let handler: any ServiceHandler
     let statistics: ServiceStatistics
     var connections: Slab<ServiceConnection>
+    var exchanges: Slab<ServiceExchange>
     var timers: TimerWheel
     var now: MonotonicInstant
+    /// Events of the connection being served; empty between two of them.
+    let inbox: UnsafeMutablePointer<HTTP2Inbox>
     var head = MessageHead()
     let scratch: UnsafeMutableRawBufferPointer
+    /// Fields of an answer being put together.
+    var lines = ByteBuffer()
     var bodyBytes = 0
     var closed: [SlotID] = []
+    /// Connections to go on with in the next turn, and those with something to send in this one.
     var resumed: [SlotID] = []
+    var dirty: [SlotID] = []
     var fired: [UInt64] = []
     var isDraining = false
     var mustStop = false
@@ -38,16 +46,23 @@ struct ServiceLoop: ~Copyable {
         self.handler = handler
         self.statistics = statistics
         connections = Slab(countMax: limits.connectionsMax)
+        exchanges = Slab(countMax: limits.exchangesMax)
+        unsafe inbox = .allocate(capacity: 1)
+        unsafe inbox.initialize(to: HTTP2Inbox())
         now = SystemClock.monotonicNow()
         timers = TimerWheel(now: now)
         unsafe scratch = .allocate(byteCount: limits.readBytes, alignment: 64)
     }
 
-    deinit { unsafe scratch.deallocate() }
+    deinit {
+        unsafe inbox.deinitialize(count: 1)
+        unsafe inbox.deallocate()
+        unsafe scratch.deallocate()
+    }
 
     /// Connection tokens are index << 32 | generation with the top bit clear.
-    private func token(_ id: SlotID) -> UInt64 { UInt64(id.index) << 32 | UInt64(id.generation) }
-    private func slot(_ token: UInt64) -> SlotID {
+    func token(_ id: SlotID) -> UInt64 { UInt64(id.index) << 32 | UInt64(id.generation) }
+    func slot(_ token: UInt64) -> SlotID {
         SlotID(index: UInt32(truncatingIfNeeded: token >> 32), generation: UInt32(truncatingIfNeeded: token))
     }
 
@@ -81,6 +96,7 @@ struct ServiceLoop: ~Copyable {
             fired.removeAll(keepingCapacity: true)
             timers.advance(to: now, fired: &fired)
             for index in fired.indices { timerFired(fired[index]) }
+            settleDirty()
             for id in closed { connections.remove(id) }
             closed.removeAll(keepingCapacity: true)
             statistics.connectionsActive.store(connections.count, ordering: .relaxed)
@@ -89,33 +105,24 @@ struct ServiceLoop: ~Copyable {
         for fd in listeners where fd >= 0 { Socket.close(fd) }
         for id in connections.identifiers() {
             if let connection = unsafe connections.pointer(id), unsafe !connection.pointee.isClosed { unsafe Socket.close(connection.pointee.fd) }
+            // Now: a session gives its streams back to the inbox.
+            connections.remove(id)
         }
     }
 
     private mutating func takeCommands() {
         for command in mailbox.take() {
             switch command {
-            case .respond(let request, let response):
-                if let id = current(request) { respond(id, response) }
-            case .begin(let request, let response):
-                if let id = current(request) { beginStream(id, response) }
-            case .write(let request, let bytes):
-                if let id = current(request) { writeStream(id, bytes) }
-            case .end(let request):
-                if let id = current(request) { endStream(id) }
-            case .abandon(let request):
-                if let id = current(request) { abandon(id) }
+            case .respond(let id, let response): respond(id, response)
+            case .begin(let id, let response): beginStream(id, response)
+            case .write(let id, let bytes): writeStream(id, bytes)
+            case .end(let id): endStream(id)
+            case .abandon(let id): abandon(id)
             case .stopAccepting: stopAccepting()
             case .drain: beginDraining()
             case .stop: mustStop = true
             }
         }
-    }
-
-    /// The connection of a request that is the one it has now; nil when that was answered, or the connection is gone.
-    private func current(_ request: RequestID) -> SlotID? {
-        guard let connection = unsafe connections.pointer(request.connection), unsafe connection.pointee.requestNumber == request.number else { return nil }
-        return request.connection
     }
 
     /// No new connections; those that there are bring one more request at most.
@@ -130,13 +137,14 @@ struct ServiceLoop: ~Copyable {
 
     private mutating func beginDraining() {
         stopAccepting()
+        for id in exchanges.identifiers() {
+            if let exchange = unsafe exchanges.pointer(id), unsafe exchange.pointee.phase == .streaming { endStream(id) }
+        }
         for id in connections.identifiers() {
-            guard let connection = unsafe connections.pointer(id) else { continue }
-            if unsafe connection.pointee.state == .streaming {
-                endStream(id)
-            } else if unsafe connection.pointee.state == .head && connection.pointee.input.isEmpty {
-                close(id)
-            }
+            guard let connection = unsafe connections.pointer(id), unsafe !connection.pointee.isClosed else { continue }
+            unsafe connection.pointee.http.goAway()
+            unsafe takeEvents(id, connection, UnsafeRawBufferPointer(start: nil, count: 0), begins: false)
+            markDirty(id)
         }
     }
 
@@ -151,7 +159,8 @@ struct ServiceLoop: ~Copyable {
                 _ = timers.arm(Self.listenerBit | UInt64(index), at: now + limits.acceptPauseNanoseconds)
                 return
             case .connection(let fd, let peer):
-                let connection = ServiceConnection(fd: fd, listener: index, peer: peer, deadline: now + limits.idleTimeoutNanoseconds)
+                let http = unsafe HTTPServerConnection(inbox: inbox, limits: limits.http, pipelinedMax: limits.pipelinedMax)
+                let connection = ServiceConnection(fd: fd, listener: index, peer: peer, http: http, now: now)
                 guard let id = connections.insert(connection) else {
                     statistics.add(statistics.acceptFailures)
                     Socket.close(fd)
@@ -162,7 +171,7 @@ struct ServiceLoop: ~Copyable {
                     connections.remove(id)
                     continue
                 }
-                setDeadline(id, after: limits.idleTimeoutNanoseconds)
+                setTimer(id, at: now + limits.idleTimeoutNanoseconds)
             }
         }
     }
@@ -176,32 +185,7 @@ struct ServiceLoop: ~Copyable {
         let id = slot(token)
         guard let connection = unsafe connections.pointer(id), unsafe !connection.pointee.isClosed else { return }
         unsafe connection.pointee.timerAt = .distantFuture
-        if unsafe now < connection.pointee.deadline {
-            let left = unsafe connection.pointee.deadline.nanoseconds(since: now)
-            setDeadline(id, after: left)
-            return
-        }
-        // A request being handled is our own slowness, not the client's.
-        if unsafe connection.pointee.state == .handling || connection.pointee.state == .streaming {
-            setDeadline(id, after: limits.stallTimeoutNanoseconds)
-            return
-        }
-        let isMidRequest = unsafe connection.pointee.state == .body || !connection.pointee.input.isEmpty
-        if unsafe isMidRequest && !connection.pointee.isLingering {
-            refuse(id, 408, "the request did not arrive in time")
-        } else {
-            close(id)
-        }
-    }
-
-    mutating func setDeadline(_ id: SlotID, after nanoseconds: UInt64) {
-        guard let connection = unsafe connections.pointer(id) else { return }
-        let deadline = now + nanoseconds
-        unsafe connection.pointee.deadline = deadline
-        guard unsafe deadline < connection.pointee.timerAt else { return }
-        unsafe timers.cancel(connection.pointee.timer)
-        unsafe connection.pointee.timerAt = deadline
-        unsafe connection.pointee.timer = timers.arm(token(id), at: deadline)
+        unsafe checkTimes(id, connection)
     }
 
     private mutating func ready(_ id: SlotID, _ events: ReadyEvents) {
@@ -210,7 +194,10 @@ struct ServiceLoop: ~Copyable {
             close(id)
             return
         }
-        if events.contains(.writable), unsafe !connection.pointee.output.isEmpty { flush(id) }
+        if events.contains(.writable), unsafe connection.pointee.isBlocked {
+            unsafe connection.pointee.isBlocked = false
+            markDirty(id)
+        }
         if !events.isDisjoint(with: [.readable, .readHangUp]) {
             unsafe connection.pointee.isReadable = true
             if events.contains(.readHangUp) { unsafe connection.pointee.sawHangUp = true }
@@ -218,11 +205,41 @@ struct ServiceLoop: ~Copyable {
         }
     }
 
+    /// A request and its connection; nil when it has its answer or is gone.
+    func both(_ id: SlotID) -> (ExchangePointer, ConnectionPointer)? {
+        guard let exchange = unsafe exchanges.pointer(id), let connection = unsafe connections.pointer(exchange.pointee.connection)
+        else { return nil }
+        return unsafe (exchange, connection)
+    }
+
+    /// The connection is looked at once more in this turn, after everything that may give it something to send.
+    mutating func markDirty(_ id: SlotID) {
+        guard let connection = unsafe connections.pointer(id) else { return }
+        if unsafe connection.pointee.isDirty || connection.pointee.isClosed { return }
+        unsafe connection.pointee.isDirty = true
+        dirty.append(id)
+    }
+
+    private mutating func settleDirty() {
+        // Settling one may close others' requests, never make others dirty; the list is read by index all the same.
+        var index = 0
+        while index < dirty.count {
+            let id = dirty[index]
+            index += 1
+            if let connection = unsafe connections.pointer(id) {
+                unsafe connection.pointee.isDirty = false
+                settle(id)
+            }
+        }
+        dirty.removeAll(keepingCapacity: true)
+    }
+
     mutating func close(_ id: SlotID) {
         guard let connection = unsafe connections.pointer(id), unsafe !connection.pointee.isClosed else { return }
         unsafe connection.pointee.isClosed = true
-        unsafe connection.pointee.presence.leave()
-        unsafe bodyBytes -= connection.pointee.countedBytes
+        let open = unsafe connection.pointee.exchanges
+        for exchange in open { release(exchange) }
+        unsafe connection.pointee.exchanges.removeAll()
         unsafe timers.cancel(connection.pointee.timer)
         unsafe Socket.close(connection.pointee.fd)
         closed.append(id)

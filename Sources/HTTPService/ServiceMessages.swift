@@ -3,7 +3,8 @@ internal import HTTP
 public import Primitives
 internal import Synchronization
 
-/// A whole request, lent to the handler for the duration of the call: it points into the connection's buffers.
+/// A request, lent to the handler for the duration of the call: it points into the connection's buffers. Whole in
+/// `ServiceHandler.handle`; in `open` it has no body yet.
 @safe
 public struct ServiceRequest: ~Copyable {
     /// Upper-case as sent.
@@ -15,7 +16,10 @@ public struct ServiceRequest: ~Copyable {
     /// Which of the server's listeners it came to.
     public let listener: Int
     public let peer: SocketEndpoint
+    /// The client speaks HTTP/2, and reads trailers.
+    public let isHTTP2: Bool
     let fields: [(name: String, value: String)]
+    let trailerFields: [(name: String, value: String)]
     let bytes: UnsafeRawBufferPointer
 
     /// The body, decoded from its transfer coding, not from its content coding. Valid during the call only.
@@ -23,6 +27,9 @@ public struct ServiceRequest: ~Copyable {
 
     /// The first value of a field, by its lower-case name.
     public func header(_ name: String) -> String? { fields.first { $0.name == name }?.value }
+
+    /// The first value of a field of the trailer section, by its lower-case name.
+    public func trailer(_ name: String) -> String? { trailerFields.first { $0.name == name }?.value }
 
     /// Decoded query parameters in order; malformed escapes stay as they are.
     public var parameters: [(name: String, value: String)] { QueryString.parse(query) }
@@ -35,6 +42,8 @@ public struct ServiceResponse: Sendable {
     public var status: UInt16
     public var headers: [(name: String, value: String)]
     public var body: [UInt8]
+    /// Fields behind the body. An answer that has some has no `Content-Length`; an HTTP/1.0 client does not get them.
+    public var trailers: [(name: String, value: String)] = []
 
     public init(status: UInt16, contentType: String? = nil, headers: [(name: String, value: String)] = [], body: [UInt8] = []) {
         self.status = status
@@ -55,9 +64,39 @@ public enum ServiceOutcome {
     case later
 }
 
+/// What a handler does about the body of a request whose head has come.
+public enum ServiceOpening {
+    /// The body is collected; then `handle` is asked.
+    case collect
+    /// The reader takes the body as it comes, and answers; `handle` is not asked.
+    case read(any ServiceBodyReader)
+    /// The answer depends on no body.
+    case respond(ServiceResponse)
+}
+
 /// Answers requests of a server. Called on the server's thread, which it must not block.
 public protocol ServiceHandler: AnyObject, Sendable {
+    /// The head of a request has come.
+    func open(_ request: borrowing ServiceRequest) -> ServiceOpening
     func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome
+}
+
+extension ServiceHandler {
+    public func open(_ request: borrowing ServiceRequest) -> ServiceOpening { .collect }
+}
+
+/// Takes the body of one request as it comes. Called on the server's thread, which it must not block. Goes without a further call when
+/// the client does.
+public protocol ServiceBodyReader: AnyObject {
+    /// Bytes that the reader keeps in memory now; they count in the server's bounds.
+    var heldBytes: Int { get }
+    /// More of the body. Valid during the call only. The client may send as many bytes again once the call returns. An answer ends the
+    /// request.
+    func receive(_ bytes: UnsafeRawBufferPointer) -> ServiceResponse?
+    /// The body is complete.
+    func end(_ responder: Responder) -> ServiceOutcome
+    /// The answer to a request whose body exceeds a bound of the server. `isRetryable`: there may be room later.
+    func refuse(_ reason: String, isRetryable: Bool) -> ServiceResponse
 }
 
 /// The way back to the client of one request from any thread. Answers to connections that are gone are dropped, and so are second answers.
@@ -67,11 +106,11 @@ public protocol ServiceHandler: AnyObject, Sendable {
 public struct Responder: Sendable {
     private let debt: AnswerDebt
 
-    init(mailbox: Mailbox<ServerCommand>, request: RequestID, presence: Presence) {
+    init(mailbox: Mailbox<ServerCommand>, request: SlotID, presence: Presence) {
         debt = AnswerDebt(mailbox: mailbox, request: request, presence: presence)
     }
 
-    /// False once the connection is known to be gone; a moment's value.
+    /// False once the client is known to be gone or to have taken the request back; a moment's value.
     public var isOpen: Bool { debt.presence.isOpen }
 
     public func respond(_ response: ServiceResponse) {
@@ -96,21 +135,15 @@ public struct Responder: Sendable {
     func settle() { debt.settle() }
 }
 
-/// A request of a connection. Connections outlive their requests: an answer that comes twice, or late, must not become the next one's.
-struct RequestID: Sendable {
-    var connection: SlotID
-    /// How many requests of the connection came before.
-    var number: UInt64
-}
-
 /// What a handler owes to one request.
 private final class AnswerDebt: Sendable {
     let mailbox: Mailbox<ServerCommand>
-    let request: RequestID
+    /// Stale once the request has its answer or is gone: an answer that comes twice, or late, must not become the next one's.
+    let request: SlotID
     let presence: Presence
     private let isSettled = Atomic<Bool>(false)
 
-    init(mailbox: Mailbox<ServerCommand>, request: RequestID, presence: Presence) {
+    init(mailbox: Mailbox<ServerCommand>, request: SlotID, presence: Presence) {
         self.mailbox = mailbox
         self.request = request
         self.presence = presence
@@ -123,7 +156,7 @@ private final class AnswerDebt: Sendable {
     func settle() { isSettled.store(true, ordering: .relaxed) }
 }
 
-/// Whether a connection is still there, as seen from other threads.
+/// Whether the client of a request is still there, as seen from other threads.
 final class Presence: Sendable {
     private let open = Atomic<Bool>(true)
 
@@ -132,12 +165,12 @@ final class Presence: Sendable {
 }
 
 enum ServerCommand: Sendable {
-    case respond(RequestID, ServiceResponse)
-    case begin(RequestID, ServiceResponse)
-    case write(RequestID, [UInt8])
-    case end(RequestID)
+    case respond(SlotID, ServiceResponse)
+    case begin(SlotID, ServiceResponse)
+    case write(SlotID, [UInt8])
+    case end(SlotID)
     /// Nobody is left who could answer.
-    case abandon(RequestID)
+    case abandon(SlotID)
     case stopAccepting
     case drain
     case stop

@@ -3,14 +3,15 @@ internal import HTTP
 internal import Primitives
 internal import Synchronization
 
-/// Requests coming in: read, collected, handed to the handler.
+/// Requests coming in: bytes to events, events to exchanges, exchanges to the handler.
 extension ServiceLoop {
-    /// Reads and serves as long as there is something and somebody to serve it.
+    /// Reads as long as there is something, and room for it.
     mutating func proceed(_ id: SlotID) {
         guard let connection = unsafe connections.pointer(id), unsafe !connection.pointee.isClosed else { return }
+        markDirty(id)
+        if unsafe connection.pointee.isParked { unsafe feed(id, connection, UnsafeRawBufferPointer(start: nil, count: 0)) }
         var reads = 0
-        unsafe serve(id, connection)
-        while unsafe connection.pointee.isReadable && !connection.pointee.isClosed && canRead(connection) {
+        while unsafe connection.pointee.isReadable && !connection.pointee.isClosed && wantsRead(connection) {
             if reads == limits.readsPerTurnMax {
                 resumed.append(id)
                 return
@@ -18,211 +19,271 @@ extension ServiceLoop {
             reads += 1
             switch unsafe Socket.read(connection.pointee.fd, into: scratch) {
             case .bytes(let count):
-                if unsafe connection.pointee.isLingering {
-                    unsafe connection.pointee.lingeredBytes += count
-                    if unsafe connection.pointee.lingeredBytes > 1 << 20 { close(id) }
+                if unsafe count < limits.readBytes && !connection.pointee.sawHangUp { unsafe connection.pointee.isReadable = false }
+                if unsafe connection.pointee.isLingering || connection.pointee.http.isDeaf {
+                    unsafe connection.pointee.droppedBytes += count
+                    if unsafe connection.pointee.droppedBytes > limits.droppedBytesMax { close(id) }
                     continue
                 }
-                if unsafe count < limits.readBytes && !connection.pointee.sawHangUp { unsafe connection.pointee.isReadable = false }
-                let bytes = unsafe UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(scratch)[..<count])
-                // Body bytes skip the input buffer.
-                var used = 0
-                if unsafe connection.pointee.state == .body && connection.pointee.input.isEmpty {
-                    used = unsafe takeBody(id, connection, bytes)
-                    if used < 0 { continue }
-                }
-                if used < count { unsafe connection.pointee.input.append(UnsafeRawBufferPointer(rebasing: bytes[used...])) }
-                unsafe serve(id, connection)
+                unsafe connection.pointee.activeAt = now
+                unsafe feed(id, connection, UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(scratch)[..<count]))
             case .wouldBlock:
                 unsafe connection.pointee.isReadable = false
             case .endOfStream:
                 unsafe connection.pointee.isReadable = false
-                unsafe connection.pointee.isEndOfStream = true
-                let isAnswering = unsafe connection.pointee.state == .handling || !connection.pointee.output.isEmpty
-                if isAnswering { unsafe connection.pointee.keepsAlive = false } else { close(id) }
+                unsafe endInput(id, connection)
             case .failed:
                 close(id)
             }
         }
     }
 
-    private func canRead(_ connection: UnsafeMutablePointer<ServiceConnection>) -> Bool {
-        switch unsafe connection.pointee.state {
-        case .head, .body: true
-        case .closing: unsafe connection.pointee.isLingering
-        // While a request is handled the next may wait in the kernel; a streamed answer watches for its reader leaving.
-        case .handling: false
-        case .streaming: true
-        }
+    /// A client that does not take what it asked for is not asked for more.
+    private func wantsRead(_ connection: ConnectionPointer) -> Bool {
+        if unsafe connection.pointee.isLingering { return true }
+        return unsafe !connection.pointee.isEnding && !connection.pointee.isBlocked && connection.pointee.http.wantsRead
     }
 
-    /// Parses what is in `input` until more is needed or a request is being handled.
-    private mutating func serve(_ id: SlotID, _ connection: UnsafeMutablePointer<ServiceConnection>) {
-        while unsafe !connection.pointee.isClosed && !connection.pointee.input.isEmpty {
-            switch unsafe connection.pointee.state {
-            case .head:
-                guard unsafe takeHead(id, connection) else { return }
-            case .body:
-                let used = unsafe takeBody(id, connection, connection.pointee.input.readable)
-                if used < 0 { return }
-                if unsafe connection.pointee.isClosed { return }
-                unsafe connection.pointee.input.consume(used)
-                if used == 0 { return }
-            case .streaming:
-                // A reader of a stream has nothing more to ask.
-                unsafe connection.pointee.input.clear()
-                return
-            case .handling, .closing:
-                return
-            }
-        }
+    /// A client of HTTP/1.1 that asked several things and half-closes still gets its answers. One of a streamed answer has left, or will
+    /// not be missed.
+    private mutating func endInput(_ id: SlotID, _ connection: ConnectionPointer) {
+        unsafe connection.pointee.isEndOfStream = true
+        let streams = unsafe connection.pointee.exchanges.contains { unsafe exchanges.pointer($0)?.pointee.phase == .streaming }
+        if unsafe connection.pointee.isLingering || streams || !connection.pointee.http.receiveEnd() { return close(id) }
+        unsafe connection.pointee.headBeganAt = nil
+        unsafe takeEvents(id, connection, UnsafeRawBufferPointer(start: nil, count: 0), begins: false)
     }
 
-    /// Parses a head; false when more bytes are needed or the request was refused.
-    private mutating func takeHead(_ id: SlotID, _ connection: UnsafeMutablePointer<ServiceConnection>) -> Bool {
-        switch unsafe HeadParser.parseRequest(connection.pointee.input.readable, scan: &connection.pointee.scan, limits: limits.http, into: &head) {
-        case .incomplete:
-            // From the first byte: a client that sends one byte now and then would otherwise stay for ever.
-            if unsafe !connection.pointee.isHeadBegun {
-                unsafe connection.pointee.isHeadBegun = true
-                setDeadline(id, after: limits.headerTimeoutNanoseconds)
-            }
-            return false
-        case .failed(let error):
-            // Nothing is known of what was asked, whatever the request before was.
-            unsafe connection.pointee.isHEAD = false
-            refuse(id, error.status, "\(error.reason)")
-            return false
-        case .complete:
-            break
-        }
-        statistics.add(statistics.requestsTotal)
-        unsafe connection.pointee.scan = HeadScan()
-        unsafe connection.pointee.isHeadBegun = false
-        let method = unsafe String(decoding: head.method, as: UTF8.self)
-        unsafe connection.pointee.isHEAD = method == "HEAD"
-        guard let target = unsafe RequestTarget.parse(head.target, method: head.method), target.form == .origin || target.form == .absolute else {
-            refuse(id, 400, "malformed request target (RFC 9112 3.2)")
-            return false
-        }
-        unsafe connection.pointee.method = method
-        unsafe connection.pointee.path = target.path.isEmpty ? "/" : String(decoding: head.target[target.path], as: UTF8.self)
-        unsafe connection.pointee.query = target.query.isEmpty ? "" : String(decoding: head.target[target.query].dropFirst(), as: UTF8.self)
-        unsafe connection.pointee.fields.removeAll(keepingCapacity: true)
-        for index in 0..<head.fieldCount {
-            unsafe connection.pointee.fields.append(
-                (String(decoding: head.name(at: index), as: UTF8.self).lowercased(), String(decoding: head.value(at: index), as: UTF8.self)))
-        }
-        unsafe connection.pointee.isHTTP10 = head.minorVersion == 0
-        unsafe connection.pointee.keepsAlive = head.keepsAlive && !isDraining
-        unsafe connection.pointee.framing = BodyFraming.request(head)
-        unsafe connection.pointee.decoder = ChunkedDecoder()
-        unsafe connection.pointee.isInTrailers = false
-        unsafe connection.pointee.body.clear(keeping: limits.bodyBytesKept)
-        if case .length(let length) = unsafe connection.pointee.framing {
-            unsafe connection.pointee.remaining = length
-            if length > UInt64(limits.bodyBytesMax) {
-                refuse(id, 413, "the body has \(length) bytes; \(limits.bodyBytesMax) are accepted")
-                return false
-            }
-        }
-        let hasBody = unsafe connection.pointee.framing != .none
-        // An HTTP/1.0 client does not know 1xx and would take it for the answer (RFC 9110 10.1.1).
-        let expects = unsafe head.minorVersion > 0 && head.value(of: .expect).map { unsafe ASCII.equal($0, ignoringCase: "100-continue") } ?? false
-        unsafe connection.pointee.input.consume(head.byteCount)
-        if hasBody {
-            unsafe connection.pointee.state = .body
-            setDeadline(id, after: limits.stallTimeoutNanoseconds)
-            if expects {
-                unsafe connection.pointee.output.append("HTTP/1.1 100 Continue\r\n\r\n")
-                flush(id)
-            }
+    /// Gives `bytes` to the connection, behind those that it has not taken, and acts on what it tells.
+    private mutating func feed(_ id: SlotID, _ connection: ConnectionPointer, _ bytes: UnsafeRawBufferPointer) {
+        if unsafe connection.pointee.input.isEmpty {
+            let taken = unsafe pass(id, connection, bytes)
+            if taken < bytes.count { unsafe connection.pointee.input.append(UnsafeRawBufferPointer(rebasing: bytes[taken...])) }
         } else {
-            unsafe handle(id, connection)
+            unsafe connection.pointee.input.append(bytes)
+            let taken = unsafe pass(id, connection, connection.pointee.input.readable)
+            unsafe connection.pointee.input.consume(taken)
         }
-        return true
+        if unsafe connection.pointee.input.isEmpty { unsafe connection.pointee.input.clear(keeping: 0) }
+        unsafe connection.pointee.isParked = unsafe !connection.pointee.input.isEmpty && !connection.pointee.http.wantsRead
+        let isPartial = unsafe !connection.pointee.input.isEmpty && !connection.pointee.isParked && connection.pointee.http.isAtHead
+        if !isPartial {
+            unsafe connection.pointee.headBeganAt = nil
+        } else if unsafe connection.pointee.headBeganAt == nil {
+            // From the first byte: a client that sends one byte now and then would otherwise stay for ever.
+            unsafe connection.pointee.headBeganAt = now
+            setTimer(id, at: now + limits.headerTimeoutNanoseconds)
+        }
     }
 
-    /// Takes body bytes; hands the request over when they are all there. Returns how many were used, -1 when the request was refused.
-    private mutating func takeBody(
-        _ id: SlotID, _ connection: UnsafeMutablePointer<ServiceConnection>, _ bytes: UnsafeRawBufferPointer
-    ) -> Int {
-        setDeadline(id, after: limits.stallTimeoutNanoseconds)
+    /// Returns how many of the bytes were taken.
+    private mutating func pass(_ id: SlotID, _ connection: ConnectionPointer, _ bytes: UnsafeRawBufferPointer) -> Int {
         var offset = 0
-        if case .length = unsafe connection.pointee.framing {
-            let count = Int(min(UInt64(bytes.count), unsafe connection.pointee.remaining))
-            guard unsafe keep(id, connection, UnsafeRawBufferPointer(rebasing: bytes[..<count])) else { return -1 }
-            unsafe connection.pointee.remaining -= UInt64(count)
-            if unsafe connection.pointee.remaining == 0 { unsafe handle(id, connection) }
-            return count
-        }
-        while offset < bytes.count {
+        while offset < bytes.count, unsafe !connection.pointee.isClosed && !connection.pointee.isEnding {
             let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[offset...])
-            if unsafe connection.pointee.isInTrailers {
-                switch unsafe HeadParser.parseTrailers(rest, scan: &connection.pointee.trailerScan, limits: limits.http, into: &head) {
-                case .incomplete: return offset
-                case .failed(let error):
-                    refuse(id, error.status, "\(error.reason)")
-                    return -1
-                case .complete:
-                    unsafe handle(id, connection)
-                    return offset + head.byteCount
+            let (taken, outcome) = unsafe connection.pointee.http.receive(rest, now: now)
+            // Resets that these bytes have earned go out first: a request that broke a rule in the same breath is then gone before it was
+            // begun (CVE-2025-8671).
+            if unsafe connection.pointee.output.count < limits.writeBytesMax {
+                unsafe _ = connection.pointee.http.fill(&connection.pointee.output, bytesMax: limits.writeBytesMax)
+            }
+            offset += taken
+            switch outcome {
+            case .fine: unsafe takeEvents(id, connection, rest, begins: true)
+            case .ended(let flooded):
+                unsafe takeEvents(id, connection, rest, begins: false)
+                if flooded { statistics.add(statistics.floods) }
+                unsafe connection.pointee.isEnding = true
+            case .refused(let refusal):
+                unsafe takeEvents(id, connection, rest, begins: true)
+                unsafe answer(connection, refusal)
+            }
+            if taken == 0 { break }
+        }
+        return unsafe connection.pointee.isClosed || connection.pointee.isEnding ? bytes.count : offset
+    }
+
+    /// `begins`: false where new requests would not be answered any more.
+    mutating func takeEvents(
+        _ id: SlotID, _ connection: ConnectionPointer, _ bytes: UnsafeRawBufferPointer, begins: Bool
+    ) {
+        var index = 0
+        while unsafe index < inbox.pointee.events.count && !connection.pointee.isClosed {
+            let event = unsafe inbox.pointee.events[index]
+            index += 1
+            // A request's later events may have come in before it had its exchange.
+            let exchange = unsafe slot(event.token != 0 ? event.token : connection.pointee.http.token(stream: event.stream))
+            switch event.kind {
+            case .head:
+                let block = unsafe inbox.pointee.block(of: event)
+                if block.isRequest {
+                    if begins { unsafe begin(id, connection, event.stream, block) }
+                } else {
+                    keepTrailers(exchange, block)
                 }
-            }
-            let (consumed, event) = unsafe connection.pointee.decoder.next(rest, limits: limits.http)
-            offset += consumed
-            switch event {
-            case .needMore: return offset
-            case .data(let count):
-                guard unsafe keep(id, connection, UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + count])) else { return -1 }
-                offset += count
-            case .trailers:
-                unsafe connection.pointee.isInTrailers = true
-                unsafe connection.pointee.trailerScan = HeadScan()
-            case .malformed:
-                refuse(id, 400, "malformed chunk (RFC 9112 7.1)")
-                return -1
+            case .data:
+                let start = Int(event.start)
+                unsafe connection.pointee.http.consume(Int(event.count), stream: event.stream)
+                unsafe takeBody(exchange, connection, UnsafeRawBufferPointer(rebasing: bytes[start..<start + Int(event.count)]))
+            case .end: unsafe requestEnded(exchange, connection)
+            case .closed: finish(exchange)
+            case .goAway: break
             }
         }
-        return offset
+        unsafe inbox.pointee.clear()
     }
 
-    private mutating func keep(
-        _ id: SlotID, _ connection: UnsafeMutablePointer<ServiceConnection>, _ bytes: UnsafeRawBufferPointer
-    ) -> Bool {
-        if unsafe connection.pointee.body.count + bytes.count > limits.bodyBytesMax {
+    // MARK: A request's beginning
+
+    private mutating func begin(_ id: SlotID, _ connection: ConnectionPointer, _ stream: Int32, _ block: HTTP2Block) {
+        // Reset in the same breath (CVE-2023-44487): nothing was begun, so nothing need be undone.
+        guard unsafe connection.pointee.http.isOpen(stream: stream) else { return }
+        statistics.add(statistics.requestsTotal)
+        unsafe connection.pointee.headBeganAt = nil
+        guard let exchangeID = exchanges.insert(ServiceExchange(connection: id, stream: stream, now: now)) else {
+            unsafe answer(connection, HTTP1Connection.Refusal(stream: stream, status: 503, reason: "too many requests at once; try again"))
+            return
+        }
+        guard let exchange = unsafe exchanges.pointer(exchangeID) else { return }
+        unsafe connection.pointee.exchanges.append(exchangeID)
+        unsafe connection.pointee.http.attach(token: token(exchangeID), stream: stream)
+        unsafe swap(&exchange.pointee.body, &connection.pointee.spareBody)
+        unsafe head.load(block, from: inbox.pointee)
+        unsafe exchange.pointee.method = String(decoding: head.method, as: UTF8.self)
+        if block.isTooLarge { return refuse(exchangeID, 431, "\(HeadError.headTooLarge.reason)") }
+        guard let target = unsafe RequestTarget.parse(head.target, method: head.method), target.form == .origin || target.form == .absolute else {
+            return refuse(exchangeID, 400, "malformed request target (RFC 9112 3.2)")
+        }
+        unsafe exchange.pointee.path = target.path.isEmpty ? "/" : String(decoding: head.target[target.path], as: UTF8.self)
+        unsafe exchange.pointee.query = target.query.isEmpty ? "" : String(decoding: head.target[target.query].dropFirst(), as: UTF8.self)
+        unsafe exchange.pointee.fields = fields()
+        unsafe open(exchangeID, exchange, connection, endsStream: block.endsStream)
+    }
+
+    private func fields() -> [(name: String, value: String)] {
+        (0..<head.fieldCount).map { index in
+            let name = unsafe String(decoding: head.name(at: index), as: UTF8.self)
+            return unsafe (name.lowercased(), String(decoding: head.value(at: index), as: UTF8.self))
+        }
+    }
+
+    /// Asks the handler what to do about the body, and the client for it where it waits to be asked.
+    private mutating func open(
+        _ id: SlotID, _ exchange: ExchangePointer, _ connection: ConnectionPointer, endsStream: Bool
+    ) {
+        let length = head.contentLength ?? 0
+        let expects = unsafe head.value(of: .expect).map { unsafe ASCII.equal($0, ignoringCase: "100-continue") } ?? false
+        let request = unsafe request(exchange, connection, UnsafeRawBufferPointer(start: nil, count: 0))
+        switch handler.open(request) {
+        case .collect: break
+        case .read(let reader): unsafe exchange.pointee.reader = reader
+        case .respond(let response): return respond(id, response)
+        }
+        if length > UInt64(limits.bodyBytesMax) {
+            return refuse(id, 413, "the body has \(length) bytes; \(limits.bodyBytesMax) are accepted")
+        }
+        // One allocation of the right size, but never on the word of a client that has sent next to nothing.
+        if unsafe length > 0 && exchange.pointee.reader == nil {
+            unsafe _ = exchange.pointee.body.reserve(min(Int(clamping: length), 1 << 20))
+        }
+        if !endsStream {
+            if expects { unsafe connection.pointee.http.submitContinue(stream: exchange.pointee.stream) }
+            unsafe setTimer(exchange.pointee.connection, at: now + limits.stallTimeoutNanoseconds)
+        }
+    }
+
+    private func request(
+        _ exchange: ExchangePointer, _ connection: ConnectionPointer, _ body: UnsafeRawBufferPointer
+    ) -> ServiceRequest {
+        unsafe ServiceRequest(
+            method: exchange.pointee.method, path: exchange.pointee.path, query: exchange.pointee.query,
+            listener: connection.pointee.listener, peer: connection.pointee.peer, isHTTP2: connection.pointee.http.isHTTP2,
+            fields: exchange.pointee.fields, trailerFields: exchange.pointee.trailers, bytes: body)
+    }
+
+    // MARK: Its body and end
+
+    private mutating func takeBody(_ id: SlotID, _ connection: ConnectionPointer, _ bytes: UnsafeRawBufferPointer) {
+        guard let exchange = unsafe exchanges.pointer(id), unsafe exchange.pointee.phase == .receiving else { return }
+        unsafe exchange.pointee.activeAt = now
+        if let reader = unsafe exchange.pointee.reader {
+            if let response = unsafe reader.receive(bytes) { return respond(id, response) }
+            return unsafe count(id, exchange, connection, reader.heldBytes)
+        }
+        if unsafe exchange.pointee.body.count + bytes.count > limits.bodyBytesMax {
+            return refuse(id, 413, "the body is too large; \(limits.bodyBytesMax) bytes are accepted")
+        }
+        unsafe exchange.pointee.body.append(bytes)
+        unsafe count(id, exchange, connection, exchange.pointee.body.count)
+    }
+
+    /// Counts the bytes held for a body, and refuses it when they are too many together with others'.
+    private mutating func count(
+        _ id: SlotID, _ exchange: ExchangePointer, _ connection: ConnectionPointer, _ held: Int
+    ) {
+        let more = unsafe held - exchange.pointee.countedBytes
+        unsafe exchange.pointee.countedBytes = held
+        unsafe connection.pointee.bodyBytes += more
+        bodyBytes += more
+        if held > limits.bodyBytesMax {
             refuse(id, 413, "the body is too large; \(limits.bodyBytesMax) bytes are accepted")
-            return false
-        }
-        if bodyBytes + bytes.count > limits.bodiesBytesMax {
+        } else if unsafe bodyBytes > limits.bodiesBytesMax || connection.pointee.bodyBytes > limits.connectionBodiesBytesMax {
             refuse(id, 503, "too many request bodies at once; try again", headers: [("Retry-After", "1")])
-            return false
         }
-        if unsafe connection.pointee.body.isEmpty, case .length(let length) = unsafe connection.pointee.framing {
-            // One allocation of the right size, but never on the word of a client that has sent next to nothing.
-            _ = unsafe connection.pointee.body.reserve(min(Int(length), 1 << 20))
-        }
-        unsafe connection.pointee.body.append(bytes)
-        unsafe connection.pointee.countedBytes += bytes.count
-        bodyBytes += bytes.count
-        return true
     }
 
-    private mutating func handle(_ id: SlotID, _ connection: UnsafeMutablePointer<ServiceConnection>) {
-        unsafe connection.pointee.state = .handling
-        let request = unsafe ServiceRequest(
-            method: connection.pointee.method, path: connection.pointee.path, query: connection.pointee.query,
-            listener: connection.pointee.listener, peer: connection.pointee.peer, fields: connection.pointee.fields,
-            bytes: connection.pointee.body.readable)
-        let responder = unsafe Responder(
-            mailbox: mailbox, request: RequestID(connection: id, number: connection.pointee.requestNumber), presence: connection.pointee.presence)
-        let outcome = handler.handle(request, responder)
-        unsafe bodyBytes -= connection.pointee.countedBytes
-        unsafe connection.pointee.countedBytes = 0
-        unsafe connection.pointee.body.clear(keeping: limits.bodyBytesKept)
+    private mutating func keepTrailers(_ id: SlotID, _ block: HTTP2Block) {
+        guard let exchange = unsafe exchanges.pointer(id), unsafe exchange.pointee.phase == .receiving else { return }
+        unsafe head.load(block, from: inbox.pointee)
+        if block.isTooLarge { return refuse(id, 431, "\(HeadError.headTooLarge.reason)") }
+        unsafe exchange.pointee.trailers = fields()
+    }
+
+    private mutating func requestEnded(_ id: SlotID, _ connection: ConnectionPointer) {
+        guard let exchange = unsafe exchanges.pointer(id) else { return }
+        unsafe exchange.pointee.isReceived = true
+        guard unsafe exchange.pointee.phase == .receiving else { return }
+        unsafe exchange.pointee.phase = .handling
+        let responder = unsafe Responder(mailbox: mailbox, request: id, presence: exchange.pointee.presence)
+        let outcome: ServiceOutcome
+        if let reader = unsafe exchange.pointee.reader {
+            outcome = reader.end(responder)
+        } else {
+            let request = unsafe request(exchange, connection, exchange.pointee.body.readable)
+            outcome = handler.handle(request, responder)
+        }
+        unsafe bodyBytes -= forgetBody(exchange, connection)
         if case .respond(let response) = outcome {
             responder.settle()
             respond(id, response)
         }
+    }
+
+    /// Gives back what a body took; returns how many bytes were counted for it.
+    func forgetBody(_ exchange: ExchangePointer, _ connection: ConnectionPointer) -> Int {
+        let counted = unsafe exchange.pointee.countedBytes
+        unsafe connection.pointee.bodyBytes -= counted
+        unsafe exchange.pointee.countedBytes = 0
+        unsafe exchange.pointee.reader = nil
+        unsafe exchange.pointee.body.clear(keeping: limits.bodyBytesKept)
+        if unsafe exchange.pointee.body.capacity > connection.pointee.spareBody.capacity {
+            unsafe swap(&exchange.pointee.body, &connection.pointee.spareBody)
+        }
+        return counted
+    }
+
+    /// The request and its answer are done with, or the client has taken the request back.
+    mutating func finish(_ id: SlotID) {
+        guard let (_, connection) = unsafe both(id) else { return }
+        if let index = unsafe connection.pointee.exchanges.firstIndex(of: id) { unsafe connection.pointee.exchanges.remove(at: index) }
+        release(id)
+    }
+
+    mutating func release(_ id: SlotID) {
+        guard let (exchange, connection) = unsafe both(id) else { return }
+        unsafe bodyBytes -= forgetBody(exchange, connection)
+        unsafe connection.pointee.answerBytes -= exchange.pointee.answerBytes
+        unsafe exchange.pointee.presence.leave()
+        exchanges.remove(id)
     }
 }

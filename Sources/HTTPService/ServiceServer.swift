@@ -12,7 +12,9 @@ public final class ServiceStatistics: Sendable {
     public let acceptFailures = Atomic<UInt64>(0)
     /// Handed over and never answered by our own code.
     public let requestsAbandoned = Atomic<UInt64>(0)
-    /// Readers of streamed answers disconnected for being slow.
+    /// Connections of HTTP/2 ended for asking more than they did.
+    public let floods = Atomic<UInt64>(0)
+    /// Answers broken off because their reader did not take them.
     public let streamsCut = Atomic<UInt64>(0)
 
     public init() {}

@@ -6,161 +6,191 @@ internal import Synchronization
 /// Answers going out: whole, streamed, or refusals.
 extension ServiceLoop {
     mutating func respond(_ id: SlotID, _ response: ServiceResponse) {
-        guard let connection = unsafe connections.pointer(id), unsafe connection.pointee.state == .handling else { return }
-        // The client shall not send its next request into a closed connection.
-        if isDraining { unsafe connection.pointee.keepsAlive = false }
-        unsafe writeHead(connection, response, isStreamed: false)
-        // Bytes behind an answer that has no body would be read as the next answer (RFC 9112 6.3).
-        let hasBody = unsafe !connection.pointee.isHEAD && response.status != 204 && response.status != 304
-        if hasBody { unsafe response.body.withUnsafeBytes { unsafe connection.pointee.output.append($0) } }
-        unsafe answered(id, connection)
+        guard let (exchange, connection) = unsafe both(id) else { return }
+        guard unsafe exchange.pointee.phase == .receiving || exchange.pointee.phase == .handling else { return }
+        let waiting = unsafe connection.pointee.answerBytes
+        if waiting > 0 && waiting + response.body.count > limits.connectionAnswersBytesMax {
+            return refuse(id, 503, "too many answers wait to be taken on this connection; try again", headers: [("Retry-After", "1")])
+        }
+        let hasBody = unsafe begin(id, exchange, connection, response, isStreamed: false)
+        unsafe exchange.pointee.phase = .answered
+        if hasBody {
+            unsafe exchange.pointee.answerBytes = response.body.count
+            unsafe connection.pointee.answerBytes += response.body.count
+            let stream = unsafe exchange.pointee.stream
+            unsafe response.body.withUnsafeBytes { unsafe connection.pointee.http.append($0, stream: stream) }
+            write(response.trailers)
+            unsafe connection.pointee.http.end(stream: stream, trailers: lines.readable, stopsPeer: !exchange.pointee.isReceived)
+        }
     }
 
-    private func writeHead(_ connection: UnsafeMutablePointer<ServiceConnection>, _ response: ServiceResponse, isStreamed: Bool) {
-        unsafe connection.pointee.output.append("HTTP/1.1 ")
-        unsafe connection.pointee.output.append(decimal: UInt64(response.status))
-        unsafe connection.pointee.output.append(string: " \(ServiceLoop.reason(response.status))\r\n")
-        for header in response.headers { unsafe connection.pointee.output.append(string: "\(header.name): \(header.value)\r\n") }
-        if isStreamed {
-            if unsafe !connection.pointee.isHTTP10 { unsafe connection.pointee.output.append("Transfer-Encoding: chunked\r\n") }
-        } else if response.status != 204 && response.status != 304 {
-            unsafe connection.pointee.output.append("Content-Length: ")
-            unsafe connection.pointee.output.append(decimal: UInt64(response.body.count))
-            unsafe connection.pointee.output.append("\r\n")
-        }
-        if unsafe !connection.pointee.keepsAlive {
-            unsafe connection.pointee.output.append("Connection: close\r\n")
-        } else if unsafe connection.pointee.isHTTP10 {
-            unsafe connection.pointee.output.append("Connection: keep-alive\r\n")
-        }
-        unsafe connection.pointee.output.append("\r\n")
-    }
-
-    /// The answer is in `output`: write it and go on with the connection.
-    private mutating func answered(_ id: SlotID, _ connection: UnsafeMutablePointer<ServiceConnection>) {
-        unsafe connection.pointee.requestNumber += 1
-        if unsafe connection.pointee.keepsAlive && !isDraining {
-            unsafe connection.pointee.state = .head
-            setDeadline(id, after: limits.idleTimeoutNanoseconds)
-            unsafe connection.pointee.isReadable = true
-            resumed.append(id)
+    /// Writes the head. True when a body follows: not to HEAD, 204 and 304, behind which bytes would be read as the next answer (RFC 9112
+    /// 6.3).
+    private mutating func begin(
+        _ id: SlotID, _ exchange: ExchangePointer, _ connection: ConnectionPointer,
+        _ response: ServiceResponse, isStreamed: Bool
+    ) -> Bool {
+        let body: HTTPServerConnection.ResponseBody
+        if unsafe exchange.pointee.method == "HEAD" {
+            body = .omitted(length: isStreamed ? nil : UInt64(response.body.count))
+        } else if response.status == 204 || response.status == 304 {
+            body = .omitted(length: nil)
+        } else if isStreamed || !response.trailers.isEmpty {
+            body = .unknown
         } else {
-            unsafe connection.pointee.state = .closing
-            setDeadline(id, after: limits.stallTimeoutNanoseconds)
+            body = response.body.isEmpty ? .none : .length(UInt64(response.body.count))
         }
-        flush(id)
-    }
-
-    mutating func flush(_ id: SlotID) {
-        guard let connection = unsafe connections.pointer(id), unsafe !connection.pointee.isClosed else { return }
-        while unsafe !connection.pointee.output.isEmpty {
-            let piece = unsafe UnsafeRawBufferPointer(rebasing: connection.pointee.output.readable.prefix(limits.writeBytesMax))
-            switch unsafe Socket.write(connection.pointee.fd, piece) {
-            case .bytes(let count):
-                unsafe connection.pointee.output.consume(count)
-                if unsafe connection.pointee.state == .closing { setDeadline(id, after: limits.stallTimeoutNanoseconds) }
-            case .wouldBlock: return
-            case .endOfStream, .failed:
-                close(id)
-                return
-            }
-        }
-        unsafe connection.pointee.output.clear(keeping: 16 * 1024)
-        if unsafe connection.pointee.state == .closing && !connection.pointee.isLingering {
-            if unsafe connection.pointee.isEndOfStream {
-                close(id)
-                return
-            }
-            // Closing on unread bytes would reset the connection and destroy the answer.
-            unsafe connection.pointee.isLingering = true
-            unsafe connection.pointee.isReadable = true
-            unsafe Socket.shutdownWrite(connection.pointee.fd)
-            setDeadline(id, after: 2_000_000_000)
-            resumed.append(id)
+        write(response.headers)
+        unsafe _ = connection.pointee.http.submitResponse(
+            status: response.status, lines: lines.readable, body: body, stream: exchange.pointee.stream,
+            stopsPeer: !exchange.pointee.isReceived)
+        unsafe markDirty(exchange.pointee.connection)
+        unsafe exchange.pointee.activeAt = now
+        unsafe setTimer(exchange.pointee.connection, at: now + limits.stallTimeoutNanoseconds)
+        switch body {
+        case .none, .omitted: return false
+        case .length, .unknown: return true
         }
     }
 
-    /// Answers a request that will not be read further, and closes.
+    private mutating func write(_ fields: [(name: String, value: String)]) {
+        lines.clear()
+        for field in fields {
+            lines.append(string: field.name)
+            lines.append(": ")
+            lines.append(string: field.value)
+            lines.append("\r\n")
+        }
+    }
+
+    /// Answers a request whose body is of no interest.
     mutating func refuse(_ id: SlotID, _ status: UInt16, _ reason: String, headers: [(name: String, value: String)] = []) {
-        guard let connection = unsafe connections.pointer(id), unsafe !connection.pointee.isClosed else { return }
+        guard let (exchange, connection) = unsafe both(id) else { return }
         statistics.add(statistics.requestsRefused)
-        unsafe bodyBytes -= connection.pointee.countedBytes
-        unsafe connection.pointee.countedBytes = 0
-        unsafe connection.pointee.body.release()
-        unsafe connection.pointee.input.release()
-        unsafe connection.pointee.keepsAlive = false
-        unsafe connection.pointee.state = .handling
-        respond(id, .text(status, reason, headers: headers))
+        let response = unsafe exchange.pointee.reader?.refuse(reason, isRetryable: status == 503)
+        unsafe bodyBytes -= forgetBody(exchange, connection)
+        respond(id, response ?? .text(status, reason, headers: headers))
+    }
+
+    /// Answers what never became an exchange.
+    mutating func answer(_ connection: ConnectionPointer, _ refusal: HTTP1Connection.Refusal) {
+        statistics.add(statistics.requestsRefused)
+        let exchange = unsafe slot(connection.pointee.http.token(stream: refusal.stream))
+        if let known = unsafe exchanges.pointer(exchange), unsafe known.pointee.phase != .receiving { return }
+        // Its answer is a whole one also where the request was HEAD: nobody knows what it was.
+        unsafe bodyBytes -= exchanges.pointer(exchange).map { unsafe forgetBody($0, connection) } ?? 0
+        unsafe exchanges.pointer(exchange)?.pointee.phase = .answered
+        let text = "\(refusal.reason)\n"
+        write([("Content-Type", "text/plain; charset=utf-8")])
+        unsafe _ = connection.pointee.http.submitResponse(
+            status: refusal.status, lines: lines.readable, body: .length(UInt64(text.utf8.count)), stream: refusal.stream, stopsPeer: true)
+        var bytes = text
+        bytes.withUTF8 { unsafe connection.pointee.http.append(UnsafeRawBufferPointer($0), stream: refusal.stream) }
+        unsafe connection.pointee.http.end(stream: refusal.stream, trailers: UnsafeRawBufferPointer(start: nil, count: 0), stopsPeer: true)
     }
 
     /// The last responder went without an answer. A stream that has begun cannot become an error any more: it breaks off.
     mutating func abandon(_ id: SlotID) {
-        guard let connection = unsafe connections.pointer(id), unsafe !connection.pointee.isClosed else { return }
-        statistics.add(statistics.requestsAbandoned)
-        if unsafe connection.pointee.state == .streaming {
-            close(id)
-        } else {
+        guard let exchange = unsafe exchanges.pointer(id) else { return }
+        switch unsafe exchange.pointee.phase {
+        case .receiving, .answered: return
+        case .handling:
+            statistics.add(statistics.requestsAbandoned)
             respond(id, .text(500, "the request was given up without an answer"))
+        case .streaming:
+            statistics.add(statistics.requestsAbandoned)
+            cut(id)
         }
+    }
+
+    /// Breaks an answer off.
+    mutating func cut(_ id: SlotID) {
+        guard let (exchange, connection) = unsafe both(id) else { return }
+        let connectionID = unsafe exchange.pointee.connection
+        let isAlone = unsafe connection.pointee.http.reset(stream: exchange.pointee.stream, code: HTTP2ErrorCode.internalError)
+        guard isAlone else { return close(connectionID) }
+        markDirty(connectionID)
+        finish(id)
     }
 
     // MARK: Streams
 
     mutating func beginStream(_ id: SlotID, _ response: ServiceResponse) {
-        guard let connection = unsafe connections.pointer(id), unsafe connection.pointee.state == .handling else { return }
-        unsafe connection.pointee.keepsAlive = unsafe connection.pointee.keepsAlive && !connection.pointee.isHTTP10
-        unsafe writeHead(connection, response, isStreamed: true)
-        unsafe connection.pointee.state = .streaming
-        unsafe connection.pointee.isReadable = true
-        resumed.append(id)
-        flush(id)
+        guard let exchange = unsafe exchanges.pointer(id), unsafe exchange.pointee.phase == .handling,
+            let connection = unsafe connections.pointer(exchange.pointee.connection)
+        else { return }
+        let hasBody = unsafe begin(id, exchange, connection, response, isStreamed: true)
+        unsafe exchange.pointee.phase = hasBody ? .streaming : .answered
     }
 
     mutating func writeStream(_ id: SlotID, _ bytes: [UInt8]) {
-        guard let connection = unsafe connections.pointer(id), unsafe connection.pointee.state == .streaming, !bytes.isEmpty else { return }
-        if unsafe connection.pointee.output.count + bytes.count > limits.streamBacklogBytesMax {
+        guard let exchange = unsafe exchanges.pointer(id), unsafe exchange.pointee.phase == .streaming, !bytes.isEmpty,
+            let connection = unsafe connections.pointer(exchange.pointee.connection)
+        else { return }
+        let stream = unsafe exchange.pointee.stream
+        let waiting = unsafe connection.pointee.http.waiting(stream: stream) + connection.pointee.output.count
+        if waiting + bytes.count > limits.streamBacklogBytesMax {
             statistics.add(statistics.streamsCut)
-            close(id)
-            return
+            return cut(id)
         }
-        let isChunked = unsafe !connection.pointee.isHTTP10
-        if isChunked {
-            unsafe connection.pointee.output.append(hexadecimal: UInt64(bytes.count))
-            unsafe connection.pointee.output.append("\r\n")
-        }
-        unsafe bytes.withUnsafeBytes { unsafe connection.pointee.output.append($0) }
-        if isChunked { unsafe connection.pointee.output.append("\r\n") }
-        flush(id)
+        unsafe bytes.withUnsafeBytes { unsafe connection.pointee.http.append($0, stream: stream) }
+        unsafe markDirty(exchange.pointee.connection)
     }
 
     mutating func endStream(_ id: SlotID) {
-        guard let connection = unsafe connections.pointer(id), unsafe connection.pointee.state == .streaming else { return }
-        if unsafe !connection.pointee.isHTTP10 { unsafe connection.pointee.output.append("0\r\n\r\n") }
-        unsafe answered(id, connection)
+        guard let exchange = unsafe exchanges.pointer(id), unsafe exchange.pointee.phase == .streaming,
+            let connection = unsafe connections.pointer(exchange.pointee.connection)
+        else { return }
+        unsafe exchange.pointee.phase = .answered
+        unsafe connection.pointee.http.end(
+            stream: exchange.pointee.stream, trailers: UnsafeRawBufferPointer(start: nil, count: 0),
+            stopsPeer: !exchange.pointee.isReceived)
+        unsafe markDirty(exchange.pointee.connection)
     }
 
-    static func reason(_ status: UInt16) -> String {
-        switch status {
-        case 200: "OK"
-        case 202: "Accepted"
-        case 204: "No Content"
-        case 301: "Moved Permanently"
-        case 302: "Found"
-        case 304: "Not Modified"
-        case 400: "Bad Request"
-        case 404: "Not Found"
-        case 405: "Method Not Allowed"
-        case 408: "Request Timeout"
-        case 413: "Content Too Large"
-        case 414: "URI Too Long"
-        case 415: "Unsupported Media Type"
-        case 429: "Too Many Requests"
-        case 431: "Request Header Fields Too Large"
-        case 500: "Internal Server Error"
-        case 501: "Not Implemented"
-        case 503: "Service Unavailable"
-        case 505: "HTTP Version Not Supported"
-        default: "Status"
+    // MARK: Bytes
+
+    /// Sends what a connection has to send, as far as the kernel takes it, and ends it when that was all.
+    mutating func settle(_ id: SlotID) {
+        guard let connection = unsafe connections.pointer(id) else { return }
+        if unsafe connection.pointee.isClosed || connection.pointee.isBlocked { return }
+        while true {
+            if unsafe connection.pointee.output.isEmpty {
+                if case .ended = unsafe connection.pointee.http.fill(&connection.pointee.output, bytesMax: limits.writeBytesMax) {
+                    unsafe connection.pointee.isEnding = true
+                }
+                unsafe takeEvents(id, connection, UnsafeRawBufferPointer(start: nil, count: 0), begins: false)
+                if unsafe connection.pointee.output.isEmpty { break }
+            }
+            let piece = unsafe UnsafeRawBufferPointer(rebasing: connection.pointee.output.readable.prefix(limits.writeBytesMax))
+            switch unsafe Socket.write(connection.pointee.fd, piece) {
+            case .bytes(let count):
+                unsafe connection.pointee.output.consume(count)
+                unsafe connection.pointee.activeAt = now
+            case .wouldBlock:
+                unsafe connection.pointee.isBlocked = true
+                setTimer(id, at: now + limits.stallTimeoutNanoseconds)
+                return
+            case .endOfStream, .failed: return close(id)
+            }
         }
+        unsafe connection.pointee.output.clear(keeping: 16 * 1024)
+        if unsafe connection.pointee.isEnding || connection.pointee.http.isFinished { return unsafe endOutput(id, connection) }
+        let goesOn = unsafe connection.pointee.http.wantsRead && (connection.pointee.isReadable || connection.pointee.isParked)
+        if goesOn { resumed.append(id) }
+        if unsafe connection.pointee.exchanges.isEmpty { setTimer(id, at: now + limits.idleTimeoutNanoseconds) }
+    }
+
+    /// Closing on unread bytes would reset the connection and destroy the answer.
+    private mutating func endOutput(_ id: SlotID, _ connection: ConnectionPointer) {
+        if unsafe connection.pointee.isLingering { return }
+        if unsafe connection.pointee.isEndOfStream { return close(id) }
+        unsafe connection.pointee.isLingering = true
+        unsafe connection.pointee.isReadable = true
+        unsafe connection.pointee.input.release()
+        unsafe Socket.shutdownWrite(connection.pointee.fd)
+        unsafe connection.pointee.activeAt = now
+        setTimer(id, at: now + limits.lingerNanoseconds)
+        resumed.append(id)
     }
 }

@@ -63,6 +63,9 @@ struct RunOptions: ParsableArguments {
     @Option(help: "OTLP over HTTP port; 0 = off.")
     var otlpPort: UInt16 = 4318
 
+    @Option(help: "OTLP over gRPC port; 0 = off.")
+    var otlpGrpcPort: UInt16 = 4317
+
     @Option(help: "Seconds that requests in flight may take after SIGTERM.")
     var drainSeconds: UInt64 = 30
 
@@ -117,6 +120,7 @@ struct RunOptions: ParsableArguments {
         let preset = EnvironmentOptions(environment)
         options.zipkinPort = zipkinPort ?? preset.zipkinPort ?? options.zipkinPort
         options.otlpPort = otlpPort
+        options.otlpGRPCPort = otlpGrpcPort
         options.drainSeconds = drainSeconds
         options.retentionSeconds = retentionDays > 36_500 ? 0 : retentionDays * 86_400
         options.retentionBytes = retentionMegabytes > 1 << 32 ? 0 : retentionMegabytes << 20

@@ -10,7 +10,7 @@ struct SkeinCommand: ParsableCommand {
         abstract: "Service-mesh proxy, telemetry collector and trace store in one program.",
         discussion: """
             EXAMPLES
-              skein run                               a collector: Zipkin 9411, OTLP 4318
+              skein run                               a collector: Zipkin 9411, OTLP 4318 and, over gRPC, 4317
               skein run -c mesh/ --node productpage   a proxy beside one workload
               skein validate mesh/                    check resources, start nothing
               skein analyze --fix mesh/               what does not fit together

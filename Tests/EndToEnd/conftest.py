@@ -182,7 +182,7 @@ class Skein:
         self.config.mkdir(exist_ok=True)
         if config is not None:
             (self.config / "mesh.yaml").write_text(config)
-        self.ports = {name: free_port() for name in ("outbound", "inbound", "admin", "readiness", "metrics", "zipkin", "otlp")}
+        self.ports = {name: free_port() for name in ("outbound", "inbound", "admin", "readiness", "metrics", "zipkin", "otlp", "otlp-grpc")}
         command = [SKEIN, "run", "--data", str(self.directory / "data"), "--access-log-directory", str(self.directory)]
         if paths:
             command += ["-c", *map(str, paths)]

@@ -65,7 +65,7 @@ def test_as_another_user_errors_are_words(tmp_path):
         if parent != parent.parent and not parent.stat().st_mode & 0o001:
             os.chmod(parent, parent.stat().st_mode | 0o011)
     for arguments in (["demo", "--quickstart", ROOT / "Config/quickstart", "--data", locked / "demo"], ["init", locked / "mesh"],
-                      ["run", "--require-store", "--data", locked / "data", "--outbound-port", "0", "--admin-port", "0", "--readiness-port", "0", "--metrics-port", "0", "--zipkin-port", "29411", "--otlp-port", "0"]):
+                      ["run", "--require-store", "--data", locked / "data", "--outbound-port", "0", "--admin-port", "0", "--readiness-port", "0", "--metrics-port", "0", "--zipkin-port", "29411", "--otlp-port", "0", "--otlp-grpc-port", "0"]):
         result = as_nobody(*arguments)
         said = result.stderr + result.stdout
         assert result.returncode in (65, 70) and "NSCocoa" not in said and "errno" not in said and "Error Domain" not in said, said

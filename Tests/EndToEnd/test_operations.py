@@ -312,7 +312,7 @@ def test_kill_dash_nine_while_ingesting_loses_nothing_acknowledged(start, tmp_pa
 def test_two_processes_cannot_share_a_store(start, tmp_path):
     start(directory=tmp_path)
     result = subprocess.run(
-        [SKEIN, "run", "--data", str(tmp_path / "data"), *[x for p in ("outbound", "admin", "readiness", "metrics", "zipkin", "otlp") for x in (f"--{p}-port", str(free_port()))]],
+        [SKEIN, "run", "--data", str(tmp_path / "data"), *[x for p in ("outbound", "admin", "readiness", "metrics", "zipkin", "otlp", "otlp-grpc") for x in (f"--{p}-port", str(free_port()))]],
         capture_output=True, text=True, timeout=20,
     )
     assert result.returncode == 70 and "in use by process" in result.stderr
@@ -394,13 +394,13 @@ def test_a_full_disk_refuses_spans_spares_the_proxy_and_heals(start):
 
 def test_a_port_in_use_is_a_clear_error(start, tmp_path):
     skein = start()
-    result = run("run", "--data", tmp_path, "--zipkin-port", skein.ports["zipkin"], "--outbound-port", 0, "--admin-port", 0, "--readiness-port", 0, "--metrics-port", 0, "--otlp-port", 0)
+    result = run("run", "--data", tmp_path, "--zipkin-port", skein.ports["zipkin"], "--outbound-port", 0, "--admin-port", 0, "--readiness-port", 0, "--metrics-port", 0, "--otlp-port", 0, "--otlp-grpc-port", 0)
     assert result.returncode == 70 and str(skein.ports["zipkin"]) in result.stderr
 
 
 def test_a_proxy_port_in_use_is_an_error_and_not_half_of_the_connections(start, tmp_path):
     skein = start()
-    result = run("run", "--data", tmp_path, "--outbound-port", skein.ports["outbound"], "--zipkin-port", 0, "--admin-port", 0, "--readiness-port", 0, "--metrics-port", 0, "--otlp-port", 0)
+    result = run("run", "--data", tmp_path, "--outbound-port", skein.ports["outbound"], "--zipkin-port", 0, "--admin-port", 0, "--readiness-port", 0, "--metrics-port", 0, "--otlp-port", 0, "--otlp-grpc-port", 0)
     assert result.returncode == 70 and f"127.0.0.1:{skein.ports['outbound']}" in result.stderr
     assert f"is held by process {skein.process.pid} (" in result.stderr, result.stderr
 

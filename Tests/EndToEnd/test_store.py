@@ -57,7 +57,7 @@ def run(*arguments):
 
 
 def closed_ports():
-    return [text for name in ("outbound", "inbound", "admin", "readiness", "metrics", "zipkin", "otlp") for text in (f"--{name}-port", "0")]
+    return [text for name in ("outbound", "inbound", "admin", "readiness", "metrics", "zipkin", "otlp", "otlp-grpc") for text in (f"--{name}-port", "0")]
 
 
 def test_links_are_those_of_the_merged_tree(start):

@@ -181,7 +181,7 @@ def test_what_cannot_be_taken_over_goes_on(start, tmp_path):
 def test_a_stranger_at_the_door_is_harmless(start, words):
     first = start()
     ports = first.ports
-    name = f"\0skein-{os.getuid()}-127.0.0.1-" + "-".join(str(ports[p]) for p in ("outbound", "inbound", "admin", "readiness", "metrics", "zipkin", "otlp"))
+    name = f"\0skein-{os.getuid()}-127.0.0.1-" + "-".join(str(ports[p]) for p in ("outbound", "inbound", "admin", "readiness", "metrics", "zipkin", "otlp", "otlp-grpc"))
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
         # The door opens a moment after the ports.
         wait_for(lambda: s.connect(name) is None, what="the door")

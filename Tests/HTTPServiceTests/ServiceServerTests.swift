@@ -26,7 +26,9 @@ import Testing
         let client = try RawClient(server.endpoint)
         client.send("GET /later HTTP/1.1\r\nHost: x\r\n\r\nGET /second HTTP/1.1\r\nHost: x\r\n\r\nPOST /third HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nabGET /fourth HTTP/1.1\r\nHost: x\r\n\r\n")
         let responder = try server.nextResponder()
-        #expect(server.handler.received.count == 1, "the second request waits for the first one's answer")
+        eventually("all are handled, so that a slow one holds up the answers and not the work") { server.handler.received.count == 4 }
+        client.wait("and nothing overtakes it") { _ in true }
+        #expect(client.received.isEmpty)
         responder.respond(.text(200, "first"))
         client.wait { $0.text.contains("/fourth") }
         let order = ["first\n", "GET /second? 0\n", "POST /third? 2\n", "GET /fourth? 0\n"].map { needle in
@@ -34,6 +36,57 @@ import Testing
         }
         #expect(order.allSatisfy { $0 != nil })
         #expect(order.compactMap { $0 } == order.compactMap { $0 }.sorted())
+    }
+
+    /// A client that sends and never reads may open so many requests and no more.
+    @Test func boundsPipelinedRequests() throws {
+        let server = try TestServer { $0.pipelinedMax = 3 }
+        let client = try RawClient(server.endpoint)
+        client.send(String(repeating: "GET /later HTTP/1.1\r\nHost: x\r\n\r\n", count: 7))
+        var responders: [Responder] = []
+        for answered in 0..<7 {
+            eventually("three are open") {
+                responders += server.handler.takeResponders()
+                return responders.count == min(7, 3 + answered)
+            }
+            #expect(server.handler.received.count == min(7, 3 + answered))
+            responders[answered].respond(.text(200, "answer \(answered)"))
+            client.wait { $0.text.hasSuffix("answer \(answered)\n") }
+        }
+    }
+
+    /// What nobody wants to read is not waited for.
+    @Test func aHandlerMayAnswerByTheHead() throws {
+        let server = try TestServer()
+        let client = try RawClient(server.endpoint)
+        client.send("POST /unread HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1000000\r\n\r\n")
+        client.waitForEnd()
+        #expect(client.text.hasPrefix("HTTP/1.1 403 ") && client.text.contains("Connection: close\r\n"))
+        #expect(!client.text.contains("100 Continue"))
+    }
+
+    /// A reader has the beginning of a body before its end has been sent, of any size: nothing of it is kept.
+    @Test func aReaderTakesTheBodyAsItComes() throws {
+        let server = try TestServer { $0.bodyBytesMax = 1 << 20 }
+        let client = try RawClient(server.endpoint)
+        client.send("POST /stream HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+        eventually("it has come") { server.handler.streamedBytes.load(ordering: .relaxed) == 5 }
+        let chunk = "10000\r\n" + String(repeating: "a", count: 65536) + "\r\n"
+        for _ in 0..<32 { client.send(chunk) }
+        client.send("0\r\n\r\n")
+        client.wait { $0.text.hasSuffix("streamed \(5 + 32 * 65536)\n") }
+        client.send("POST /stream HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nab!")
+        client.waitForEnd()
+        #expect(client.text.hasSuffix("seen after 3\n"))
+        eventually("no reader is left") { server.handler.readersGone.load(ordering: .relaxed) == 2 }
+    }
+
+    /// Both ways, behind chunks.
+    @Test func sendsAndTakesTrailers() throws {
+        let server = try TestServer()
+        let client = try RawClient(server.endpoint)
+        client.send("POST /trailers HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nX-Sum: 7\r\n\r\n")
+        client.wait { $0.text.hasSuffix("2\r\nab\r\n0\r\nX-Sum: 7\r\nX-Version: 1.1\r\n\r\n") }
     }
 
     /// A client that asks several things and half-closes still gets all answers.

@@ -24,6 +24,9 @@ let loopback = SocketEndpoint(ipv4: 0x7F00_0001, port: 0)
 final class TestHandler: ServiceHandler {
     private let shelf = Mutex<[Responder]>([])
     private let bodies = Mutex<[[UInt8]]>([])
+    /// Bytes that the reader of `/stream` has seen.
+    let streamedBytes = Atomic<Int>(0)
+    let readersGone = Atomic<Int>(0)
 
     /// Responders left on the shelf, oldest first; they go from there.
     func takeResponders() -> [Responder] {
@@ -37,6 +40,14 @@ final class TestHandler: ServiceHandler {
     /// Bodies of all requests handled, in order.
     var received: [[UInt8]] { bodies.withLock { $0 } }
 
+    func open(_ request: borrowing ServiceRequest) -> ServiceOpening {
+        switch request.path {
+        case "/stream": .read(CountingReader(self))
+        case "/unread": .respond(.text(403, "not read"))
+        default: .collect
+        }
+    }
+
     func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome {
         let body = unsafe Array(request.body)
         bodies.withLock { $0.append(body) }
@@ -47,10 +58,34 @@ final class TestHandler: ServiceHandler {
         case "/dropped": return .later
         case "/empty": return .respond(ServiceResponse(status: 204, body: Array("never to be seen".utf8)))
         case "/echo": return .respond(ServiceResponse(status: 200, contentType: "application/octet-stream", body: body))
+        case "/trailers":
+            var response = ServiceResponse(status: 200, body: body)
+            response.trailers = [("X-Sum", request.trailer("x-sum") ?? "none"), ("X-Version", request.isHTTP2 ? "2" : "1.1")]
+            return .respond(response)
         case "/large": return .respond(ServiceResponse(status: 200, body: [UInt8](repeating: 0x61, count: 8 << 20)))
         default: return .respond(.text(200, "\(request.method) \(request.path)?\(request.query) \(body.count)"))
         }
     }
+}
+
+/// Takes a body piece by piece and keeps none of it; an `!` ends it at once.
+final class CountingReader: ServiceBodyReader {
+    private let handler: TestHandler
+    private var count = 0
+    let heldBytes = 0
+
+    init(_ handler: TestHandler) { self.handler = handler }
+
+    deinit { handler.readersGone.wrappingAdd(1, ordering: .relaxed) }
+
+    func receive(_ bytes: UnsafeRawBufferPointer) -> ServiceResponse? {
+        count += bytes.count
+        handler.streamedBytes.wrappingAdd(bytes.count, ordering: .relaxed)
+        return unsafe bytes.contains(UInt8(ascii: "!")) ? .text(409, "seen after \(count)") : nil
+    }
+
+    func end(_ responder: Responder) -> ServiceOutcome { .respond(.text(200, "streamed \(count)")) }
+    func refuse(_ reason: String, isRetryable: Bool) -> ServiceResponse { .text(400, "refused: \(reason)") }
 }
 
 /// A server on a port of the system's choice, stopped with the test.

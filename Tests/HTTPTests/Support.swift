@@ -169,14 +169,17 @@ func isObviousAuthority(_ text: String) -> Bool {
     return port == ":" || (1...65535).contains(Int(port.dropFirst()) ?? 0)
 }
 
-/// The nasty heads under Tests/Fixtures: file name `verdict.what`, content.
+/// Files under Tests/Fixtures/Corpus.
 enum Corpus {
-    static let folder: String = {
+    static func folder(_ name: String) -> String {
         let parts = #filePath.split(separator: "/").dropLast(2)
-        return "/" + parts.joined(separator: "/") + "/Fixtures/Corpus/HTTPHead"
-    }()
+        return "/" + parts.joined(separator: "/") + "/Fixtures/Corpus/" + name
+    }
 
-    static let heads: [(name: String, bytes: [UInt8])] = {
+    /// The nasty heads: file name `verdict.what`, content.
+    static let heads = files(folder("HTTPHead"))
+
+    static func files(_ folder: String) -> [(name: String, bytes: [UInt8])] {
         guard let directory = unsafe opendir(folder) else { return [] }
         defer { unsafe closedir(directory) }
         var found: [(name: String, bytes: [UInt8])] = []
@@ -193,5 +196,5 @@ enum Corpus {
             found.append((name, bytes))
         }
         return found.sorted { $0.name < $1.name }
-    }()
+    }
 }

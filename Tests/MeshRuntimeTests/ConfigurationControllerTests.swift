@@ -262,8 +262,11 @@ func meshConfig(_ lines: String) -> String {
     /// Everything is on loopback unless somebody says otherwise: nobody opens a collector to the world by starting it.
     @Test func theDefaultsAreOnLoopback() {
         let options = RuntimeOptions()
-        let ports = [options.outboundPort, options.inboundPort, options.adminPort, options.readinessPort, options.metricsPort, options.zipkinPort, options.otlpPort]
-        #expect(ports == [15001, 15006, 15000, 15021, 15090, 9411, 4318])
+        let ports = [
+            options.outboundPort, options.inboundPort, options.adminPort, options.readinessPort, options.metricsPort, options.zipkinPort,
+            options.otlpPort, options.otlpGRPCPort,
+        ]
+        #expect(ports == [15001, 15006, 15000, 15021, 15090, 9411, 4318, 4317])
         #expect(ports.allSatisfy { options.endpoint($0)?.isLoopback == true })
         #expect(Set(ports).count == ports.count)
     }

@@ -21,7 +21,7 @@ import Testing
         #expect(given.bindAddress == usual.bindAddress)
         #expect([given.outboundPort, given.inboundPort, given.adminPort] == [usual.outboundPort, usual.inboundPort, usual.adminPort])
         #expect([given.readinessPort, given.metricsPort] == [usual.readinessPort, usual.metricsPort])
-        #expect([given.zipkinPort, given.otlpPort] == [usual.zipkinPort, usual.otlpPort])
+        #expect([given.zipkinPort, given.otlpPort, given.otlpGRPCPort] == [usual.zipkinPort, usual.otlpPort, usual.otlpGRPCPort])
         #expect(given.drainSeconds == usual.drainSeconds)
         #expect(given.retentionSeconds == usual.retentionSeconds)
         #expect(given.retentionBytes == usual.retentionBytes)
@@ -44,7 +44,8 @@ import Testing
         let given = try options(
             "-c", "a.yaml", "mesh/", "--node", "reviews-v1", "--namespace", "shop", "--data", "/d", "--no-store", "--access-log-directory", "/l", "--workers", "3",
             "--bind", "0.0.0.0", "--outbound-port", "1", "--inbound-port", "2", "--admin-port", "3", "--readiness-port", "4", "--metrics-port", "5", "--zipkin-port",
-            "6", "--otlp-port", "7", "--drain-seconds", "8", "--retention-days", "9", "--retention-megabytes", "10", "--autocomplete-keys", "k", "l", "--seed", "11")
+            "6", "--otlp-port", "7", "--otlp-grpc-port", "12",
+            "--drain-seconds", "8", "--retention-days", "9", "--retention-megabytes", "10", "--autocomplete-keys", "k", "l", "--seed", "11")
         #expect(given.configuration.paths == ["a.yaml", "mesh/"])
         #expect(given.node == "reviews-v1")
         #expect(given.namespace == "shop")
@@ -54,7 +55,7 @@ import Testing
         #expect(given.workers == 3)
         #expect(given.bindAddress == "0.0.0.0")
         #expect([given.outboundPort, given.inboundPort, given.adminPort, given.readinessPort] == [1, 2, 3, 4])
-        #expect([given.metricsPort, given.zipkinPort, given.otlpPort] == [5, 6, 7])
+        #expect([given.metricsPort, given.zipkinPort, given.otlpPort, given.otlpGRPCPort] == [5, 6, 7, 12])
         #expect(given.drainSeconds == 8)
         #expect(given.retentionSeconds == 9 * 86_400)
         #expect(given.retentionBytes == 10 << 20)

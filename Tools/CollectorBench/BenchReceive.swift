@@ -9,15 +9,18 @@ import TelemetryWire
 
 final class ReceiverHandler: ServiceHandler {
     let receivers: Receivers
-    /// CPU of the server's thread when it began the last request.
+    /// CPU of the server's thread when the head of the last request had come.
     let threadCPU = Atomic<UInt64>(0)
 
     init(_ receivers: Receivers) { self.receivers = receivers }
 
-    func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome {
-        let outcome = receivers.handle(request, responder) ?? .respond(.text(404, "no such path"))
+    func open(_ request: borrowing ServiceRequest) -> ServiceOpening {
         threadCPU.store(SystemClock.threadCPUNanoseconds(), ordering: .relaxed)
-        return outcome
+        return receivers.open(request) ?? .collect
+    }
+
+    func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome {
+        receivers.handle(request, responder) ?? .respond(.text(404, "no such path"))
     }
 }
 

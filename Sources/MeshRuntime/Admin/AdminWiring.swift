@@ -55,7 +55,8 @@ struct AdminWiring {
             ("config", options.configuration.paths.joined(separator: " ")), ("bind", options.bindAddress),
             ("outbound-port", "\(options.outboundPort)"), ("inbound-port", "\(options.inboundPort)"), ("admin-port", "\(options.adminPort)"),
             ("readiness-port", "\(options.readinessPort)"), ("metrics-port", "\(options.metricsPort)"), ("zipkin-port", "\(options.zipkinPort)"),
-            ("otlp-port", "\(options.otlpPort)"), ("data", options.hasStore ? options.dataDirectory : ""),
+            ("otlp-port", "\(options.otlpPort)"), ("otlp-grpc-port", "\(options.otlpGRPCPort)"),
+            ("data", options.hasStore ? options.dataDirectory : ""),
             ("allow-unenforced", "\(options.allowsUnenforced)"), ("drain-seconds", "\(options.drainSeconds)"),
         ]
         return server

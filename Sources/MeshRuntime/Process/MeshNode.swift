@@ -129,7 +129,7 @@ final class MeshNode {
         if let successor {
             let predecessor = successor.predecessor
             successor.serving()
-            let kept = Set([options.zipkinPort, options.otlpPort].compactMap { options.endpoint($0) })
+            let kept = Set([options.zipkinPort, options.otlpPort, options.otlpGRPCPort].compactMap { options.endpoint($0) })
             for endpoint in ListenerTable.closeUnclaimed(except: openCollector == nil ? [] : kept) {
                 log.warning("\(endpoint) was listened on before and is not any more: connections that waited there are closed")
             }
@@ -186,14 +186,15 @@ final class MeshNode {
             let hints = Self.hints(options)
             let page = LandingPage(store: queries, pool: pool, version: version, hints: { hints }, notEnforced: { shared.configuration.unenforced })
             let router = EndpointRouter(
-                help: "spans are taken by POST /api/v2/spans and /v1/traces, traces are at /api/v2/traces, a page is at /",
+                help: "spans are taken by POST /api/v2/spans, /v1/traces and OTLP over gRPC, traces are at /api/v2/traces, a page is at /",
+                opener: { request in receivers.open(request) },
                 [
                     { request, responder in receivers.handle(request, responder) },
                     { request, responder in api.handle(request, responder) },
                     { request, responder in metrics.handle(request, responder) },
                     { request, responder in page.handle(request, responder) },
                 ])
-            let ports = [options.zipkinPort, options.otlpPort]
+            let ports = [options.zipkinPort, options.otlpPort, options.otlpGRPCPort]
             if store?.isAwaitingPredecessor == true {
                 openCollector = { [unowned self] in try self.start("collector", ports, router, at: 0) }
             } else {
@@ -259,6 +260,9 @@ final class MeshNode {
             EndpointHint(
                 title: "Zipkin spans", command: "curl -X POST http://\(host):\(options.zipkinPort)/api/v2/spans -H 'Content-Type: application/json' -d @spans.json"),
             EndpointHint(title: "OpenTelemetry over HTTP", command: "export OTEL_EXPORTER_OTLP_ENDPOINT=http://\(host):\(options.otlpPort)"),
+            EndpointHint(
+                title: "OpenTelemetry over gRPC",
+                command: "export OTEL_EXPORTER_OTLP_PROTOCOL=grpc OTEL_EXPORTER_OTLP_ENDPOINT=http://\(host):\(options.otlpGRPCPort)"),
             EndpointHint(title: "Prometheus", command: "curl http://\(host):\(options.metricsPort)/metrics"),
             EndpointHint(title: "Traces", command: "curl 'http://\(host):\(options.zipkinPort)/api/v2/traces?limit=5'"),
             EndpointHint(title: "Through the proxy", command: "curl -x http://\(host):\(options.outboundPort) http://SERVICE:PORT/"),
@@ -270,8 +274,8 @@ final class MeshNode {
             plan.name.hasSuffix(plan.endpoint.description) ? plan.name.replacing("_", with: " ", maxReplacements: 1) : "\(plan.name) \(plan.endpoint)"
         } ?? []
         let names = [
-            (options.zipkinPort, "Zipkin and page"), (options.otlpPort, "OTLP"), (options.adminPort, "admin"), (options.readinessPort, "readiness"),
-            (options.metricsPort, "metrics"),
+            (options.zipkinPort, "Zipkin and page"), (options.otlpPort, "OTLP"), (options.otlpGRPCPort, "OTLP/gRPC"),
+            (options.adminPort, "admin"), (options.readinessPort, "readiness"), (options.metricsPort, "metrics"),
         ]
         let ports = servers.flatMap(\.endpoints).map { endpoint in
             [names.first { $0.0 == endpoint.port }?.1, endpoint.description].compactMap(\.self).joined(separator: " ")

@@ -38,6 +38,7 @@ public struct RuntimeOptions: Sendable {
     public var metricsPort: UInt16 = 15090
     public var zipkinPort: UInt16 = 9411
     public var otlpPort: UInt16 = 4318
+    public var otlpGRPCPort: UInt16 = 4317
     /// Pins every random draw of the proxy; nil = from the system.
     public var seed: UInt64?
     /// Seconds for requests in flight after the first SIGTERM.

@@ -18,7 +18,7 @@ enum Takeover {
     static func name(_ options: RuntimeOptions) -> String? {
         let ports = [
             options.outboundPort, options.inboundPort, options.adminPort, options.readinessPort, options.metricsPort, options.zipkinPort,
-            options.otlpPort,
+            options.otlpPort, options.otlpGRPCPort,
         ]
         guard ports.contains(where: { $0 != 0 }) else { return nil }
         return "skein-\(getuid())-\(options.bindAddress)-" + ports.map(String.init).joined(separator: "-")

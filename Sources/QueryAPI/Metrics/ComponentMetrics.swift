@@ -120,8 +120,11 @@ extension SelfMetrics {
                 family(
                     "accept_failures_total", "Connections that could not be taken.", .counter, Double(statistics.acceptFailures.load(ordering: .relaxed))),
                 family(
-                    "streams_cut_total", "Readers of streamed answers disconnected for being slow.", .counter,
+                    "streams_cut_total", "Answers broken off because their reader did not take them.", .counter,
                     Double(statistics.streamsCut.load(ordering: .relaxed))),
+                family(
+                    "floods_total", "HTTP/2 connections ended for asking more than they did.", .counter,
+                    Double(statistics.floods.load(ordering: .relaxed))),
             ]
         }
     }

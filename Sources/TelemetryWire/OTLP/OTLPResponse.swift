@@ -12,9 +12,7 @@ public enum OTLPResponse {
             var partial: [UInt8] = []
             if outcome.rejectedSpans > 0 { appendVarintField(1, UInt64(outcome.rejectedSpans), to: &partial) }
             appendText(2, message, to: &partial)
-            bytes.append(1 << 3 | 2)
-            appendVarint(UInt64(partial.count), to: &bytes)
-            bytes.append(contentsOf: partial)
+            appendMessage(1, partial, to: &bytes)
         case .json:
             guard !message.isEmpty else {
                 bytes.append(ascii: "{}")
@@ -42,6 +40,43 @@ public enum OTLPResponse {
             bytes.append(jsonEscaping: message)
             bytes.append(ascii: "\"}")
         }
+    }
+
+    /// What `grpc-status-details-bin` says of an error that may be tried again: `google.rpc.Status` with a `RetryInfo` among its details,
+    /// in base64. OTLP clients wait that long and send the same again (OTLP specification, throttling).
+    public static func retryableStatus(code: Int32, message: String, retryAfterSeconds: UInt64) -> String {
+        var detail: [UInt8] = []
+        appendText(1, "type.googleapis.com/google.rpc.RetryInfo", to: &detail)
+        appendMessage(2, retryInfo(retryAfterSeconds), to: &detail)
+        var status: [UInt8] = []
+        appendStatus(code: code, message: message, .protobuf, to: &status)
+        appendMessage(3, detail, to: &status)
+        return base64(status)
+    }
+
+    /// The same delay as a `google.rpc.RetryInfo` alone, for `google.rpc.retryinfo-bin`: OpenTelemetry's Python exporter looks there and
+    /// nowhere else.
+    public static func retryDelay(retryAfterSeconds: UInt64) -> String { base64(retryInfo(retryAfterSeconds)) }
+
+    /// `RetryInfo { Duration retry_delay = 1; }`, `Duration { int64 seconds = 1; }`
+    private static func retryInfo(_ seconds: UInt64) -> [UInt8] {
+        var duration: [UInt8] = []
+        appendVarintField(1, seconds, to: &duration)
+        var info: [UInt8] = []
+        appendMessage(1, duration, to: &info)
+        return info
+    }
+
+    private static func base64(_ bytes: [UInt8]) -> String {
+        var text: [UInt8] = []
+        unsafe bytes.withUnsafeBytes { unsafe text.append(base64: $0) }
+        return String(decoding: text, as: UTF8.self)
+    }
+
+    private static func appendMessage(_ field: UInt8, _ message: [UInt8], to bytes: inout [UInt8]) {
+        bytes.append(field << 3 | 2)
+        appendVarint(UInt64(message.count), to: &bytes)
+        bytes.append(contentsOf: message)
     }
 
     private static func appendText(_ field: UInt8, _ text: String, to bytes: inout [UInt8]) {

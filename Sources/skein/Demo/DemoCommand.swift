@@ -67,6 +67,7 @@ struct DemoCommand: ParsableCommand {
             let arguments = [
                 "run", "-c", configuration, "--node", workload, "--bind", Self.address(index), "--no-store", "--access-log-directory", directory,
                 "--workers", "1", "--admin-port", "15000", "--zipkin-port", "0", "--otlp-port", "0",
+                "--otlp-grpc-port", "0",
             ]
             proxies.append(try Child(name: workload, program, arguments, log: directory + "/\(workload).log"))
         }
@@ -106,7 +107,7 @@ struct DemoCommand: ParsableCommand {
 
     /// What the demo listens on.
     private static var endpoints: [SocketEndpoint] {
-        let own = [15001, 15000, 15021, 15090, 9411, 4318].map { ("127.0.0.1", UInt16($0)) }
+        let own = [15001, 15000, 15021, 15090, 9411, 4318, 4317].map { ("127.0.0.1", UInt16($0)) }
         let proxies = workloads.indices.flatMap { index in [15001, 9080, 15000, 15021, 15090, 8080].map { (address(index), UInt16($0)) } }
         return (own + proxies).compactMap { SocketEndpoint(address: $0.0, port: $0.1) }
     }

@@ -1,0 +1,55 @@
+/// Status codes of gRPC (gRPC "statuscodes") that our own endpoints answer with.
+public enum GRPCCode: UInt8, Sendable {
+    case ok = 0
+    case invalidArgument = 3
+    case deadlineExceeded = 4
+    case notFound = 5
+    case resourceExhausted = 8
+    case unimplemented = 12
+    case internalError = 13
+    case unavailable = 14
+}
+
+/// Values of gRPC's own header fields (gRPC over HTTP/2).
+public enum GRPCFields {
+    /// A `grpc-message`: percent-encoded, since a field takes no line ends and not all clients take more than ASCII.
+    public static func percentEncoded(_ text: String) -> String {
+        var encoded: [UInt8] = []
+        for byte in text.utf8 {
+            if byte >= 0x20 && byte <= 0x7E && byte != UInt8(ascii: "%") {
+                encoded.append(byte)
+            } else {
+                encoded.append(UInt8(ascii: "%"))
+                encoded.append(upperHex(byte >> 4))
+                encoded.append(upperHex(byte & 15))
+            }
+        }
+        return String(decoding: encoded, as: UTF8.self)
+    }
+
+    private static func upperHex(_ digit: UInt8) -> UInt8 { digit < 10 ? 48 + digit : 55 + digit }
+
+    /// A `grpc-timeout` in nanoseconds: at most eight digits and a unit. nil = no such value.
+    public static func timeoutNanoseconds(_ text: String) -> UInt64? {
+        let bytes = Array(text.utf8)
+        guard bytes.count >= 2, bytes.count <= 9, let unit = bytes.last else { return nil }
+        var value: UInt64 = 0
+        for byte in bytes.dropLast() {
+            guard byte >= 48, byte <= 57 else { return nil }
+            value = value * 10 + UInt64(byte - 48)
+        }
+        // 99,999,999 hours are 3.6e20 ns, more than there are: the product stops at the largest number.
+        let scale: UInt64
+        switch unit {
+        case UInt8(ascii: "H"): scale = 3_600_000_000_000
+        case UInt8(ascii: "M"): scale = 60_000_000_000
+        case UInt8(ascii: "S"): scale = 1_000_000_000
+        case UInt8(ascii: "m"): scale = 1_000_000
+        case UInt8(ascii: "u"): scale = 1000
+        case UInt8(ascii: "n"): scale = 1
+        default: return nil
+        }
+        let (product, overflow) = value.multipliedReportingOverflow(by: scale)
+        return overflow ? .max : product
+    }
+}

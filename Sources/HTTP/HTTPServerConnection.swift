@@ -1,0 +1,197 @@
+public import Primitives
+
+/// One connection of a server that speaks HTTP/1.1 and, by prior knowledge (RFC 9113 3.3), HTTP/2: its first bytes say which. Events and
+/// commands are the same for both, so that nothing above knows the difference. There is no upgrade from one to the other.
+@safe
+public struct HTTPServerConnection: ~Copyable {
+    public enum Outcome: Sendable {
+        case fine
+        /// The client broke the protocol or flooded: send what `fill` gives, then close.
+        case ended(flooded: Bool)
+        /// What came is no request: answer so. Nothing further is read.
+        case refused(HTTP1Connection.Refusal)
+    }
+
+    public typealias ResponseBody = HTTP1Connection.ResponseBody
+
+    private let inbox: UnsafeMutablePointer<HTTP2Inbox>
+    private let limits: HTTPLimits
+    private var http1: HTTP1Connection
+    private var session: UnsafeMutablePointer<HTTP2Session>?
+    private var isDecided = false
+
+    /// `inbox` must outlive the connection.
+    @unsafe
+    public init(inbox: UnsafeMutablePointer<HTTP2Inbox>, limits: HTTPLimits, pipelinedMax: Int) {
+        unsafe self.inbox = unsafe inbox
+        self.limits = limits
+        unsafe http1 = HTTP1Connection(inbox: inbox, limits: limits, pipelinedMax: pipelinedMax)
+        unsafe session = nil
+    }
+
+    deinit {
+        unsafe session?.deinitialize(count: 1)
+        unsafe session?.deallocate()
+    }
+
+    public var isHTTP2: Bool { unsafe session != nil }
+
+    // MARK: Bytes
+
+    /// Whether further bytes are of use now. What a client of HTTP/2 may send is bounded by its windows.
+    public var wantsRead: Bool { unsafe session != nil || http1.wantsRead }
+    /// What the client sends is not looked at any more.
+    public var isDeaf: Bool { unsafe session == nil && http1.isDeaf }
+    /// No message is being read, or only its head.
+    public var isAtHead: Bool { unsafe session == nil && http1.isAtHead }
+    /// Nothing more comes from either side, and everything has been taken by `fill`.
+    public var isFinished: Bool { if let session = unsafe session { unsafe session.pointee.isFinished } else { http1.isFinished } }
+
+    /// Takes bytes from the client. Returns how many were taken; the others are to be given again, with those that follow.
+    @unsafe
+    public mutating func receive(_ bytes: UnsafeRawBufferPointer, now: MonotonicInstant) -> (taken: Int, outcome: Outcome) {
+        if !isDecided {
+            switch unsafe HTTP2Preface.look(bytes) {
+            case .incomplete: return (0, .fine)
+            case .absent: break
+            case .present:
+                let begun = UnsafeMutablePointer<HTTP2Session>.allocate(capacity: 1)
+                unsafe begun.initialize(to: HTTP2Session(.server, inbox: inbox, limits: limits, now: now))
+                unsafe session = unsafe begun
+            }
+            isDecided = true
+        }
+        guard let session = unsafe session else {
+            let (taken, refusal) = unsafe http1.receive(bytes)
+            return (taken, refusal.map { .refused($0) } ?? .fine)
+        }
+        let (taken, outcome) = unsafe session.pointee.receive(bytes, now: now)
+        if case .ended(let flooded) = outcome { return (taken, .ended(flooded: flooded)) }
+        return (taken, .fine)
+    }
+
+    /// Gives up the message whose head has begun and does not go on; nil when nothing can be answered.
+    public mutating func refuseHead(_ status: UInt16, _ reason: StaticString) -> HTTP1Connection.Refusal? {
+        unsafe session == nil ? http1.refuseHead(status, reason) : nil
+    }
+
+    /// The client sends no more. False when it gets no answers any more either: over HTTP/2 it could not even make room for them.
+    public mutating func receiveEnd() -> Bool {
+        guard unsafe session == nil else { return false }
+        http1.receiveEnd()
+        return true
+    }
+
+    /// Appends what is to be sent until `out` holds `bytesMax` or nothing is left.
+    public mutating func fill(_ out: inout ByteBuffer, bytesMax: Int) -> Outcome {
+        guard let session = unsafe session else {
+            http1.fill(&out, bytesMax: bytesMax)
+            return .fine
+        }
+        if case .ended(let flooded) = unsafe session.pointee.fill(&out, bytesMax: bytesMax) { return .ended(flooded: flooded) }
+        return .fine
+    }
+
+    /// No new request is taken; those that are open are answered.
+    public mutating func goAway() {
+        if let session = unsafe session { unsafe session.pointee.goAway() } else { http1.goAway() }
+    }
+
+    // MARK: Requests
+
+    /// Whether the client has not taken the request back already.
+    public func isOpen(stream: Int32) -> Bool {
+        if let session = unsafe session { unsafe session.pointee.isOpen(stream: stream) } else { true }
+    }
+
+    public mutating func attach(token: UInt64, stream: Int32) {
+        guard let session = unsafe session else { return http1.attach(token: token, stream: stream) }
+        unsafe session.pointee.attach(token: token, stream: stream)
+    }
+
+    public func token(stream: Int32) -> UInt64 {
+        if let session = unsafe session { unsafe session.pointee.token(stream: stream) } else { http1.token(stream: stream) }
+    }
+
+    /// Body bytes have been taken: the client may send as many again.
+    public mutating func consume(_ count: Int, stream: Int32) {
+        if let session = unsafe session { unsafe session.pointee.consume(count, stream: stream) } else { http1.consume(count) }
+    }
+
+    /// Invites the body of a request that expects it (RFC 9110 10.1.1).
+    public mutating func submitContinue(stream: Int32) {
+        guard let session = unsafe session else { return http1.submitContinue(stream: stream) }
+        unsafe inbox.pointee.fieldList.begin()
+        unsafe inbox.pointee.fieldList.add(":status", "100")
+        unsafe session.pointee.submitInterim(inbox.pointee.fieldList, stream: stream)
+    }
+
+    /// `lines`: fields in the form `Name: value CR LF`. `stopsPeer`: what is left of the request is of no interest. False when the
+    /// request is gone, has its answer, or the fields are too many.
+    @unsafe
+    public mutating func submitResponse(
+        status: UInt16, lines: UnsafeRawBufferPointer, body: ResponseBody, stream: Int32, stopsPeer: Bool
+    ) -> Bool {
+        guard let session = unsafe session else {
+            return unsafe http1.submitResponse(status: status, lines: lines, body: body, stream: stream)
+        }
+        unsafe inbox.pointee.fieldList.begin()
+        unsafe inbox.pointee.fieldList.add(":status", decimal: UInt64(status))
+        unsafe inbox.pointee.fieldList.add(lines: lines)
+        var hasBody = false
+        switch body {
+        case .none, .omitted(nil): break
+        case .omitted(let length?): unsafe inbox.pointee.fieldList.add("content-length", decimal: length)
+        case .length(let length):
+            unsafe inbox.pointee.fieldList.add("content-length", decimal: length)
+            hasBody = true
+        case .unknown: hasBody = true
+        }
+        return unsafe session.pointee.submitResponse(
+            inbox.pointee.fieldList, stream: stream, hasBody: hasBody, stopsPeer: stopsPeer && !hasBody)
+    }
+
+    /// Queues body bytes.
+    @unsafe
+    public mutating func append(_ bytes: UnsafeRawBufferPointer, stream: Int32) {
+        guard let session = unsafe session else { return unsafe http1.append(bytes, stream: stream) }
+        unsafe session.pointee.append(bytes, stream: stream)
+    }
+
+    /// The body is complete; `trailers` are lines.
+    @unsafe
+    public mutating func end(stream: Int32, trailers: UnsafeRawBufferPointer, stopsPeer: Bool) {
+        if let session = unsafe session {
+            unsafe session.pointee.end(stream: stream, trailers: trailers, stopsPeer: stopsPeer)
+        } else {
+            unsafe http1.end(stream: stream, trailers: trailers)
+        }
+    }
+
+    /// Bytes of a request's answer that have not left.
+    public func waiting(stream: Int32) -> Int {
+        if let session = unsafe session { unsafe session.pointee.waiting(stream: stream) } else { http1.waiting(stream: stream) }
+    }
+
+    /// Breaks an answer off, with no further event for it. False when only the end of the connection can say so.
+    public mutating func reset(stream: Int32, code: UInt32) -> Bool {
+        guard let session = unsafe session else { return false }
+        unsafe session.pointee.reset(stream: stream, code: code)
+        return true
+    }
+}
+
+/// How a connection that may begin with the client's preface (RFC 9113 3.4) begins.
+public enum HTTP2Preface {
+    public enum Verdict: Sendable, Equatable {
+        case absent, incomplete, present
+    }
+
+    @unsafe
+    public static func look(_ bytes: UnsafeRawBufferPointer) -> Verdict {
+        let text: StaticString = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+        let count = min(bytes.count, text.utf8CodeUnitCount)
+        for index in 0..<count where unsafe bytes[index] != text.utf8Start[index] { return .absent }
+        return count == text.utf8CodeUnitCount ? .present : .incomplete
+    }
+}

@@ -36,7 +36,7 @@ struct RunOptions: ParsableArguments {
     @Option(parsing: .upToNextOption, help: "Protocols that connections may be upgraded to; what they carry then passes no rule.")
     var upgradeProtocols = ["websocket"]
 
-    @Flag(help: "Answer HTTP/1.1 clients that close their half of the connection behind the request; without it they are taken for gone (0 DC).")
+    @Flag(help: "Answer HTTP/1.1 clients that close their half of the connection behind a request; else they are gone (0 DC).")
     var halfCloseClients = false
 
     @Option(help: "Address that every port below is opened on.")

@@ -453,6 +453,24 @@ def test_a_client_that_goes_while_it_waits_is_dc(h2start, end):
     client.close()
 
 
+def test_a_client_that_takes_nothing_and_closes_is_dc(h2start):
+    """Its connection is not read while its answers are backed up, and its end is noticed all the same."""
+    big = bytes(1 << 20)
+    skein = h2start(respond=lambda stream, c: c.answer(stream, body=big * 32))
+    client = H2Client(skein.ports["outbound"], window=(1 << 31) - 1)
+    client.connection.increment_flow_control_window((1 << 31) - 1 - 65535)
+    client.flush()
+    client.open("/")
+    wait_for(lambda: skein.backend.streams, what="the request upstream")
+    # Until everything between the two is full.
+    settle(lambda: rss_kib(skein.process.pid) // 256)
+    client.socket.shutdown(socket.SHUT_WR)
+    entry = access_log(skein)[0]
+    assert (entry["code"], entry["flags"], entry["details"]) == (200, "DC", "downstream_remote_disconnect")
+    assert wait_for(lambda: skein.backend.streams[0].reset is not None, what="the upstream's stream reset")
+    client.close()
+
+
 def test_resets_by_the_upstream_before_and_after_the_head(h2start):
     def respond(stream, c):
         if stream.path == b"/before":

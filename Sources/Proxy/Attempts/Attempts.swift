@@ -216,8 +216,9 @@ extension ProxyWorker {
     /// then; once, on a new connection, and only if none of its body is gone.
     private mutating func canSendAgain(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
         let flags = unsafe exchange.pointee.flags
-        let wasSilent = unsafe exchange.pointee.record.times.upstreamReceiveBegin == RequestTimes.absent && exchange.pointee.interim.count == 0
-        guard unsafe wasSilent && exchange.pointee.pool >= 0 else { return false }
+        guard unsafe exchange.pointee.record.times.upstreamReceiveBegin == RequestTimes.absent && exchange.pointee.pool >= 0 else { return false }
+        // Who has hinted was there.
+        guard unsafe exchange.pointee.interim.count == 0 else { return false }
         return flags.contains(.onReusedConnection) && flags.contains(.isIdempotent) && !flags.contains(.wasRetried)
             && !flags.contains(.bodyForwarded) && flags.contains(.requestComplete)
     }

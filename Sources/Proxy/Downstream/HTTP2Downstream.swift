@@ -32,8 +32,12 @@ extension ProxyWorker {
         guard let connection = unsafe downstreams.pointer(id) else { return }
         var reads = 0
         while unsafe connection.pointee.isReadable && !connection.pointee.isClosed && !connection.pointee.closesAfterFlush {
-            // A peer that does not read what it asked for is not asked for more.
-            if unsafe connection.pointee.output.count >= limits.outputHighWatermark { return }
+            // A peer that does not read what it asked for is not asked for more; one that has closed as well is gone, whatever it sent
+            // before.
+            if unsafe connection.pointee.output.count >= limits.outputHighWatermark {
+                if unsafe connection.pointee.sawHangUp { abandonDownstream(id) }
+                return
+            }
             if reads == limits.http2ReadsPerTurnMax {
                 resumeLater(downstream: id)
                 return

@@ -59,7 +59,8 @@ extension ProxyWorker {
 
     /// The fields that the configuration adds, then those of its CORS policy, which stand alone (Envoy's filter sets them last).
     mutating func forEachAddition(
-        _ exchange: UnsafeMutablePointer<Exchange>, _ edits: HeaderEdits, _ add: (inout Self, UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Void
+        _ exchange: UnsafeMutablePointer<Exchange>, _ edits: HeaderEdits,
+        _ add: (inout Self, UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Void
     ) {
         let route = unsafe exchange.pointee.route
         guard route >= 0 else { return }

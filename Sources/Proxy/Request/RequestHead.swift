@@ -13,6 +13,7 @@ extension ProxyWorker {
         let route = unsafe exchange.pointee.route
         let rewrite = unsafe route >= 0 ? tables.actions(UInt32(route)).rewrite : RewriteEntry()
         let edits = unsafe route >= 0 ? tables.requestEdits(destination: exchange.pointee.destination) : HeaderEdits()
+        let isEdited = edits.isActive
         let sentAuthority = unsafe tables.rewrittenAuthority(rewrite) ?? authority
         // Each `exchange.pointee.requestHead` below is one inlined append to the same buffer.
         unsafe exchange.pointee.requestHead.append(head.method)
@@ -34,7 +35,7 @@ extension ProxyWorker {
         var sawForwards = false
         for index in 0..<head.fieldCount {
             let name = unsafe head.field(index).name
-            if edits.isActive, unsafe tables.removes(edits, head.name(at: index)) { continue }
+            if isEdited, unsafe tables.removes(edits, head.name(at: index)) { continue }
             switch name {
             case .other:
                 if head.connection.contains(.namesOthers), unsafe isNamedByConnection(head.name(at: index)) { continue }
@@ -52,7 +53,7 @@ extension ProxyWorker {
                     continue
                 }
             case .envoyOther:
-                if edits.isActive, unsafe tables.replaces(edits, head.name(at: index)) { continue }
+                if isEdited, unsafe tables.replaces(edits, head.name(at: index)) { continue }
                 if unsafe isEdge || takeOverride(exchange, index) || Self.steersEnvoy(head.name(at: index)) { continue }
                 if rewrite.hasAuthority, unsafe ASCII.equal(head.name(at: index), ignoringCase: "x-envoy-original-host") { continue }
             case .requestID:
@@ -60,7 +61,8 @@ extension ProxyWorker {
                 if unsafe isEdge || head.value(at: index).isEmpty { continue }
             case .forwardedProto:
                 if isEdge { continue }
-            case .host, .contentLength, .forwardedFor, .b3TraceID, .b3SpanID, .b3ParentSpanID, .b3Sampled, .b3Flags, .b3, .envoyAttemptCount:
+            case .host, .contentLength, .forwardedFor, .b3TraceID, .b3SpanID, .b3ParentSpanID, .b3Sampled, .b3Flags, .b3,
+                .envoyAttemptCount:
                 continue
             case .expect:
                 if unsafe !forwardsExpectation(exchange, index) { continue }
@@ -114,10 +116,10 @@ extension ProxyWorker {
             unsafe exchange.pointee.requestHead.append(authority)
             unsafe exchange.pointee.requestHead.append("\r\n")
         }
-        if edits.isActive { unsafe apply(edits, exchange, from: fieldsStart) }
+        if isEdited { unsafe apply(edits, exchange, from: fieldsStart) }
         unsafe appendExpectedTime(exchange, edits)
         unsafe exchange.pointee.headEnd = exchange.pointee.requestHead.count
-        if edits.isActive {
+        if isEdited {
             unsafe recordEditedHeadText(exchange, targetEnd: targetEnd, from: fieldsStart, authority: sentAuthority, isHTTPS: isHTTPS)
             return
         }
@@ -126,8 +128,8 @@ extension ProxyWorker {
             requestID: requestID, forwarded: forwarded, isHTTPS: isHTTPS)
     }
 
-    /// What the configuration says of the lines from `start` on. It has the last word on the proxy's own as on the client's (Envoy's router,
-    /// `finalizeRequestHeaders`); lines that come later ask for themselves whether they may.
+    /// What the configuration says of the lines from `start` on. It has the last word on the proxy's own as on the client's (Envoy's
+    /// router, `finalizeRequestHeaders`); lines that come later ask for themselves whether they may.
     private mutating func apply(_ edits: HeaderEdits, _ exchange: UnsafeMutablePointer<Exchange>, from start: Int) {
         let tables = unsafe self.tables
         var end = unsafe exchange.pointee.requestHead.count
@@ -178,7 +180,7 @@ extension ProxyWorker {
         // A try may not take longer than all of them (semantics 2.3).
         if perTry > 0, whole == 0 || perTry < whole { unsafe exchange.pointee.perTryNanoseconds = perTry }
         let expected = unsafe exchange.pointee.perTryNanoseconds > 0 ? exchange.pointee.perTryNanoseconds : whole
-        guard expected > 0, unsafe !tables.drops(edits, "x-envoy-expected-rq-timeout-ms") else { return }
+        guard expected > 0, unsafe !edits.isActive || !tables.drops(edits, "x-envoy-expected-rq-timeout-ms") else { return }
         unsafe exchange.pointee.requestHead.append("X-Envoy-Expected-Rq-Timeout-Ms: ")
         unsafe exchange.pointee.requestHead.append(decimal: expected / 1_000_000)
         unsafe exchange.pointee.requestHead.append("\r\n")

@@ -23,8 +23,8 @@ struct InterimTally: BitwiseCopyable {
     }
 }
 
-/// Interim responses on their way (RFC 9110 15.2): every 1xx of an upstream but 101 goes on to the client, in either version. They do not begin
-/// the response: another attempt may follow.
+/// Interim responses on their way (RFC 9110 15.2): every 1xx of an upstream but 101 goes on to the client, in either version. They do not
+/// begin the response: another attempt may follow.
 extension ProxyWorker {
     /// Passes the interim response in `head` on. False when the exchange has not survived it.
     mutating func takeInterim(_ id: SlotID, _ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
@@ -65,8 +65,8 @@ extension ProxyWorker {
         return unsafe passes(responseField: index, exchange)
     }
 
-    /// Whether the `Expect` field goes to the upstream, which answers it (RFC 9110 10.1.1). HTTP/1.0 has no 100-continue, and without a body
-    /// there is nothing to wait for.
+    /// Whether the `Expect` field goes to the upstream, which answers it (RFC 9110 10.1.1). HTTP/1.0 has no 100-continue, and without a
+    /// body there is nothing to wait for.
     mutating func forwardsExpectation(_ exchange: UnsafeMutablePointer<Exchange>, _ index: Int) -> Bool {
         if unsafe exchange.pointee.flags.contains(.isHTTP10) { return false }
         return unsafe exchange.pointee.flags.contains(.expectsContinue) || !ASCII.equal(head.value(at: index), ignoringCase: "100-continue")

@@ -57,7 +57,9 @@ extension ProxyWorker {
         let start = assembly.count
         appendStatusLine()
         let fieldsStart = assembly.count
-        for index in 0..<head.fieldCount where unsafe passes(responseField: index, exchange) { Self.appendField(head, index, to: &assembly) }
+        for index in 0..<head.fieldCount where unsafe passes(responseField: index, exchange) {
+            Self.appendField(head, index, to: &assembly)
+        }
         if !head.has(.date) { dateCache.append(to: &assembly, unixNanoseconds: unix(now)) }
         if let time = unsafe serviceTime(exchange) {
             assembly.append("X-Envoy-Upstream-Service-Time: ")

@@ -61,10 +61,11 @@ public struct ProxyLimits: Sendable {
     public var shadowBytesMax = 1 << 20
     /// What a connection may be switched to (RFC 9110 7.8); everything else is forwarded as a request like any other.
     public var upgrades = UpgradeProtocols.websocket
-    /// Interim responses (1xx) to one request, over all its attempts; their heads together may be as large as one (`HTTPLimits.headBytesMax`).
-    /// More is 502 UPE.
+    /// Interim responses (1xx) to one request, over all its attempts; their heads together may be as large as one
+    /// (`HTTPLimits.headBytesMax`). More is 502 UPE.
     public var interimResponsesMax: UInt8 = 16
-    /// HTTP/1.1 clients that send no more (FIN) while their request is in flight may still be reading; false: they are gone, as for Envoy, 0 DC.
+    /// HTTP/1.1 clients that send no more (FIN) while their request is in flight may still be reading; false: they are gone, 0 DC, as for
+    /// Envoy.
     public var allowsHalfClose = false
     /// RED series of one worker.
     public var seriesMax = 10_000

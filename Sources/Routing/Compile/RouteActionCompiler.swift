@@ -233,7 +233,9 @@ extension RouteCompiler {
             if !names.contains(name) { names.append(name) }
         }
         for list in isSingle ? [[route, destination].compactMap(\.self)] : [[destination].compactMap(\.self), [route].compactMap(\.self)] {
-            for operations in list { for name in operations.remove where isEditable(name, rule, position) { drop(name.lowercased(), &removals) } }
+            for operations in list {
+                for name in operations.remove where isEditable(name, rule, position) { drop(name.lowercased(), &removals) }
+            }
             for operations in list {
                 for (name, value) in operations.set where isEditable(name, rule, position) && isSendable(value, name, rule, position) {
                     drop(name.lowercased(), &replacements)

@@ -110,7 +110,7 @@ extension RoutingTables {
     public func drops(_ edits: HeaderEdits, _ name: UnsafeRawBufferPointer) -> Bool { unsafe removes(edits, name) || replaces(edits, name) }
 
     public func drops(_ edits: HeaderEdits, _ name: StaticString) -> Bool {
-        unsafe edits.isActive && drops(edits, UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount))
+        unsafe drops(edits, UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount))
     }
 
     private func lists(_ range: TableRange, _ name: UnsafeRawBufferPointer) -> Bool {

@@ -96,8 +96,8 @@ public struct DirectResponseEntry: Sendable, BitwiseCopyable {
     var body = TableRange()
 }
 
-/// Changes of a header section, as Envoy makes them: `removals` go, then the values of `additions` are made, and these take the place of what
-/// is in `replacements` and stand beside all else. `set` of the configuration is a replacement and an addition.
+/// Changes of a header section, as Envoy makes them: `removals` go, then the values of `additions` are made, and these take the place of
+/// what is in `replacements` and stand beside all else. `set` of the configuration is a replacement and an addition.
 public struct HeaderEdits: Sendable, BitwiseCopyable {
     /// Of `FieldText`s whose value is empty.
     var removals = TableRange()

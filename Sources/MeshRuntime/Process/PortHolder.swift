@@ -83,7 +83,8 @@ public struct PortHolder: Sendable, Equatable {
         }
     }
 
-    private static func command(_ process: Int32) -> String {
+    /// Command line of a process, for a message; empty when it is gone.
+    static func command(_ process: Int32) -> String {
         let words = ProcessFiles.text("/proc/\(process)/cmdline").split(separator: "\0")
         let text = words.joined(separator: " ")
         let shown = text.unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7F ? " " : Character($0) }

@@ -40,19 +40,19 @@ struct TakeoverSuccessor: ~Copyable {
     /// Nil when nobody runs with these options. Throws when somebody does and cannot be taken over from.
     static func knock(_ options: RuntimeOptions, workers: Int) throws -> TakeoverSuccessor? {
         guard let name = Takeover.name(options), let channel = TakeoverChannel.connect(to: name) else { return nil }
-        let predecessor = channel.processID
+        let holder = "the ports are held by process \(channel.processID) (\(PortHolder.command(channel.processID)))"
         guard channel.send("\(Takeover.version) \(workers) \(Takeover.dataIdentity(options))"), let answer = channel.receive() else {
             throw StartError(
                 status: SkeinProcess.systemError,
-                lines: ["process \(predecessor) runs with the same ports and does not answer; stop it, or choose other ports (skein run --help)"])
+                lines: ["\(holder), which does not answer; stop it, or choose other ports (skein run --help)"])
         }
         guard answer == "yes" else {
             throw StartError(
                 status: SkeinProcess.systemError,
-                lines: ["process \(predecessor) runs with the same ports and is not taken over from: \(answer)"])
+                lines: ["\(holder), which is not taken over from: \(answer)"])
         }
         guard channel.receiveListeners() != nil else {
-            throw StartError(status: SkeinProcess.systemError, lines: ["process \(predecessor) ended while it was taken over from; start again"])
+            throw StartError(status: SkeinProcess.systemError, lines: ["\(holder), which ended while it was taken over from; start again"])
         }
         return TakeoverSuccessor(channel: channel)
     }

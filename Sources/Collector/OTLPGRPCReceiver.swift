@@ -134,7 +134,12 @@ private final class UnaryCallReader: ServiceBodyReader {
         message = receivers.messages.take()
     }
 
-    deinit { receivers.messages.give(message) }
+    deinit {
+        // Its only owner then, so that emptying it makes no copy.
+        var buffer: [UInt8] = []
+        swap(&buffer, &message)
+        receivers.messages.give(consume buffer)
+    }
 
     fileprivate var isCompressed: Bool { framing.isCompressed && coding == "gzip" }
     var heldBytes: Int { message.count }

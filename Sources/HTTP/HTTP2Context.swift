@@ -379,6 +379,8 @@ final class HTTP2Callbacks: @unchecked Sendable {
             unsafe _ = nghttp2_session_consume(session, id, count)
             return 0
         }
+        // One frame comes in as many pieces as nghttp2 was given it in.
+        if unsafe context.pointee.inbox.pointee.extendData(stream: id, start: data - base, count: count) { return 0 }
         unsafe context.pointee.inbox.pointee.events.append(
             HTTP2Event(
                 kind: .data, stream: id, token: stream.pointee.token, start: UInt32(clamping: data - base), count: UInt32(clamping: count)))

@@ -116,6 +116,13 @@ public struct HTTP2Inbox: ~Copyable {
 
     public func block(of event: HTTP2Event) -> HTTP2Block { blocks[Int(event.start)] }
 
+    /// Adds bytes to the last event when they are of the same stream and stand right behind its own.
+    mutating func extendData(stream: Int32, start: Int, count: Int) -> Bool {
+        guard let last = events.last, last.kind == .data, last.stream == stream, Int(last.start) + Int(last.count) == start else { return false }
+        events[events.count - 1].count += UInt32(clamping: count)
+        return true
+    }
+
     /// Keeps the head that `head` has been parsed to from the front of `source`, in the form of a section of HTTP/2; returns its place.
     mutating func keepHead(of source: UnsafeRawBufferPointer, isRequest: Bool, endsStream: Bool) -> UInt32 {
         var block = HTTP2Block()

@@ -19,7 +19,7 @@ extension ServiceLoop {
             return
         }
         var next = now + limits.stallTimeoutNanoseconds
-        if unsafe !connection.pointee.output.isEmpty {
+        if unsafe connection.pointee.isBlocked {
             let end = unsafe connection.pointee.activeAt + limits.stallTimeoutNanoseconds
             if end <= now { return close(id) }
             next = min(next, end)

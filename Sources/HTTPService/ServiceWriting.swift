@@ -169,6 +169,8 @@ extension ServiceLoop {
                 unsafe connection.pointee.activeAt = now
             case .wouldBlock:
                 unsafe connection.pointee.isBlocked = true
+                // The client's time begins now: until here the answer may have been ours to wait for.
+                unsafe connection.pointee.activeAt = now
                 setTimer(id, at: now + limits.stallTimeoutNanoseconds)
                 return
             case .endOfStream, .failed: return close(id)

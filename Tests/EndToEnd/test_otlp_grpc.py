@@ -313,3 +313,14 @@ def test_a_log_is_followed_by_http2(start):
     finally:
         following.kill()
         following.wait()
+
+
+def test_the_page_says_where_spans_go_and_nothing_of_ports_that_are_off(start):
+    skein = start()
+    page = http_get(skein.ports["zipkin"], "/")[2].decode()
+    assert f"OTEL_EXPORTER_OTLP_PROTOCOL=grpc OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:{skein.ports['otlp-grpc']}" in page
+    skein.stop()
+    skein = start(arguments=("--otlp-grpc-port", "0", "--metrics-port", "0"))
+    page = http_get(skein.ports["zipkin"], "/")[2].decode()
+    assert "PROTOCOL=grpc" not in page and "127.0.0.1:0" not in page
+    assert "OTLP/gRPC" not in skein.log().rsplit("ready:", 1)[1]

@@ -9,6 +9,8 @@ import Testing
 final class HTTP2Client {
     struct Answer {
         var status = 0
+        /// Heads before it.
+        var interim: [Int] = []
         var fields: [String: String] = [:]
         var body: [UInt8] = []
         var trailers: [String: String] = [:]
@@ -130,6 +132,8 @@ final class HTTP2Client {
                 }
                 if block.isTrailers {
                     answers[event.stream]?.trailers = fields
+                } else if block.status < 200 {
+                    answers[event.stream]?.interim.append(Int(block.status))
                 } else {
                     answers[event.stream]?.status = Int(block.status)
                     answers[event.stream]?.fields = fields

@@ -60,6 +60,17 @@ import Testing
         #expect(client.answer(id).trailers == ["x-sum": "7", "x-version": "2"])
     }
 
+    @Test func invitesABodyThatWaitsForIt() throws {
+        let server = try TestServer()
+        let client = try HTTP2Client(server.endpoint)
+        let id = try client.request("POST", "/echo", [("expect", "100-continue")], body: nil)
+        client.wait { $0.answer(id).interim == [100] }
+        client.write(id, [7])
+        client.end(id)
+        client.waitForEnd(of: id)
+        #expect(client.answer(id).status == 200 && client.answer(id).body == [7] && client.answer(id).interim == [100])
+    }
+
     @Test func streamsPiecesAsTheyCome() throws {
         let server = try TestServer()
         let client = try HTTP2Client(server.endpoint)

@@ -319,6 +319,23 @@ import Testing
         #expect(slow.text.contains("Content-Length: \(8 << 20)\r\n"))
     }
 
+    /// A handler that takes longer than a client may is no reason to give the client no time for the answer; one that takes none of it is let go.
+    @Test func theTimeForAnAnswerBeginsWithTheAnswer() throws {
+        let server = try TestServer { $0.stallTimeoutNanoseconds = 300_000_000 }
+        let client = try RawClient(server.endpoint)
+        client.send("GET /later HTTP/1.1\r\nHost: x\r\n\r\n")
+        let responder = try server.nextResponder()
+        let begin = SystemClock.monotonicNow()
+        eventually("twice that time goes by") { SystemClock.monotonicNow().nanoseconds(since: begin) > 600_000_000 }
+        #expect(responder.isOpen)
+        responder.respond(ServiceResponse(status: 200, body: [UInt8](repeating: 0x61, count: 8 << 20)))
+        client.wait { $0.received.count > 8 << 20 }
+        #expect(!client.ended)
+        let silent = try RawClient(server.endpoint)
+        silent.send("GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        eventually("who takes nothing is let go, the other stays") { server.server.statistics.connectionsActive.load(ordering: .relaxed) == 1 }
+    }
+
     @Test func listensOnAllEndpointsOrOnNone() throws {
         let handler = TestHandler()
         let taken = try Socket.listen(on: loopback, reusePort: false)

@@ -87,8 +87,12 @@ private enum OTLPSender {
     static func grpc(_ endpoint: SocketEndpoint, _ body: [UInt8]) throws -> OTLPSender {
         let sender = try Sender(endpoint)
         sender.send(Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8) + frame(4, 0, 0, []))
+        // The server's windows hold from our acknowledgement of its SETTINGS on, which come first (RFC 9113 3.4, 6.9.2).
+        var settings: [UInt8] = []
+        sender.receive(into: &settings)
+        sender.send(frame(4, 1, 0, []))
         let length = (0..<4).map { UInt8(truncatingIfNeeded: body.count >> (24 - 8 * $0)) }
-        return .grpc(sender, message: [0] + length + body, stream: 1, received: [])
+        return .grpc(sender, message: [0] + length + body, stream: 1, received: settings)
     }
 
     mutating func exchange() {

@@ -254,19 +254,25 @@ final class MeshNode {
         }.first
     }
 
+    /// What can be done with the ports that are open.
     private static func hints(_ options: RuntimeOptions) -> [EndpointHint] {
         let host = options.bindAddress
-        return [
-            EndpointHint(
-                title: "Zipkin spans", command: "curl -X POST http://\(host):\(options.zipkinPort)/api/v2/spans -H 'Content-Type: application/json' -d @spans.json"),
-            EndpointHint(title: "OpenTelemetry over HTTP", command: "export OTEL_EXPORTER_OTLP_ENDPOINT=http://\(host):\(options.otlpPort)"),
-            EndpointHint(
-                title: "OpenTelemetry over gRPC",
-                command: "export OTEL_EXPORTER_OTLP_PROTOCOL=grpc OTEL_EXPORTER_OTLP_ENDPOINT=http://\(host):\(options.otlpGRPCPort)"),
-            EndpointHint(title: "Prometheus", command: "curl http://\(host):\(options.metricsPort)/metrics"),
-            EndpointHint(title: "Traces", command: "curl 'http://\(host):\(options.zipkinPort)/api/v2/traces?limit=5'"),
-            EndpointHint(title: "Through the proxy", command: "curl -x http://\(host):\(options.outboundPort) http://SERVICE:PORT/"),
+        func hint(_ title: String, _ port: UInt16, _ command: (String) -> String) -> EndpointHint? {
+            port == 0 ? nil : EndpointHint(title: title, command: command("\(host):\(port)"))
+        }
+        let hints = [
+            hint("Zipkin spans", options.zipkinPort) {
+                "curl -X POST http://\($0)/api/v2/spans -H 'Content-Type: application/json' -d @spans.json"
+            },
+            hint("OpenTelemetry over HTTP", options.otlpPort) { "export OTEL_EXPORTER_OTLP_ENDPOINT=http://\($0)" },
+            hint("OpenTelemetry over gRPC", options.otlpGRPCPort) {
+                "export OTEL_EXPORTER_OTLP_PROTOCOL=grpc OTEL_EXPORTER_OTLP_ENDPOINT=http://\($0)"
+            },
+            hint("Prometheus", options.metricsPort) { "curl http://\($0)/metrics" },
+            hint("Traces", options.zipkinPort) { "curl 'http://\($0)/api/v2/traces?limit=5'" },
+            hint("Through the proxy", options.outboundPort) { "curl -x http://\($0) http://SERVICE:PORT/" },
         ]
+        return hints.compactMap(\.self)
     }
 
     var summary: String {

@@ -30,6 +30,18 @@ public enum Socket {
     public static func listen(on endpoint: SocketEndpoint, reusePort: Bool) throws(SystemError) -> Int32 {
         if endpoint.family == .unix { return try UnixListeners.open(endpoint) }
         if let inherited = ListenerTable.claim(endpoint) { return inherited }
+        let fd = try bind(endpoint, reusePort: reusePort)
+        guard CSystem.listen(fd, listenBacklog) == 0 else { throw failure(closing: fd, "listen") }
+        ListenerTable.note(fd, on: endpoint.port == 0 ? localEndpoint(fd) : endpoint)
+        return fd
+    }
+
+    /// Throws when nobody could listen on a TCP port without SO_REUSEPORT. It does not listen itself: a connection that came meanwhile would be reset.
+    public static func checkListenable(_ endpoint: SocketEndpoint) throws(SystemError) {
+        close(try bind(endpoint, reusePort: false))
+    }
+
+    private static func bind(_ endpoint: SocketEndpoint, reusePort: Bool) throws(SystemError) -> Int32 {
         let fd = socket(family(endpoint), streamType, 0)
         guard fd >= 0 else { throw SystemError(call: "socket", code: skein_errno()) }
         setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1)
@@ -38,8 +50,6 @@ public enum Socket {
         if endpoint.family == .ipv6 { setOption(fd, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 0) }
         let bound = unsafe withSystemAddress(endpoint) { unsafe skein_bind(fd, $0, $1) }
         guard bound == 0 else { throw failure(closing: fd, "bind") }
-        guard CSystem.listen(fd, listenBacklog) == 0 else { throw failure(closing: fd, "listen") }
-        ListenerTable.note(fd, on: endpoint.port == 0 ? localEndpoint(fd) : endpoint)
         return fd
     }
 

@@ -191,3 +191,19 @@ def test_a_stranger_at_the_door_is_harmless(start, words):
             assert b"hands over otherwise" in s.recv(1000)
     assert http_get(ports["admin"], "/healthz/ready")[0] == 200
     assert first.process.poll() is None
+
+
+def test_whoever_connects_at_the_start_is_answered(start):
+    """Connections are refused until the port is listened on; none that is taken is reset, however early it comes."""
+    backend = Backend()
+    for _ in range(5):
+        skein = start(mesh(backend.port), ready=False)
+        deadline, connection = time.monotonic() + 60, None
+        while connection is None:
+            try:
+                connection = socket.create_connection(("127.0.0.1", skein.ports["outbound"]), timeout=20)
+            except ConnectionRefusedError:
+                assert time.monotonic() < deadline and skein.process.poll() is None, skein.log()
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: web.local\r\nConnection: close\r\n\r\n")
+        assert connection.recv(12) == b"HTTP/1.1 200"
+        skein.stop()

@@ -21,6 +21,15 @@ import Testing
         #expect(pair.peer.port != 0)
     }
 
+    /// The look at a port before the workers listen; whoever could connect to it would be reset.
+    @Test func checksAPortWithoutListeningOnIt() throws {
+        let listener = try Socket.listen(on: loopback, reusePort: true)
+        let taken = Socket.localEndpoint(listener)
+        #expect(throws: SystemError.self) { try Socket.checkListenable(taken) }
+        Socket.close(listener: listener, on: taken)
+        try Socket.checkListenable(taken)
+    }
+
     /// A dual-stack listener's IPv4 client is IPv4: `::ffff:127.0.0.1` in a log or a rate limit's key would be a second client.
     @Test func showsAnIPv4ClientOfADualStackListenerAsIPv4() throws {
         let listener = try Socket.listen(on: SocketEndpoint(ipv6High: 0, ipv6Low: 0, port: 0), reusePort: false)

@@ -96,7 +96,7 @@ final class MeshNode {
         limits.allowsHalfClose = options.allowsHalfClose
         if let upgrades = UpgradeProtocols(names: options.upgradeProtocols) { limits.upgrades = upgrades }
         limits.seriesMax = max(500, Self.seriesMax / workers)
-        try Self.checkListeners(first)
+        let checked = try ListenerCheck(first.routing.listeners)
         let seed = options.seed ?? .random(in: 1...UInt64.max)
         let sharedUpstreams = SharedUpstreams(seed: seed)
         prober = try HealthProber(shared: sharedUpstreams)
@@ -123,6 +123,7 @@ final class MeshNode {
         guard proxy.hasAdopted(first.routing.generation, withinMilliseconds: Self.adoptionMilliseconds) else {
             throw StartError(status: SkeinProcess.systemError, lines: ["a worker thread did not start serving within \(Self.adoptionMilliseconds / 1000) s"])
         }
+        checked.end()
         // What the store lost is said before the first request.
         watchStore()
         shared.setReadiness(.ready)
@@ -223,35 +224,11 @@ final class MeshNode {
             let server = try ServiceServer(name: name, endpoints: endpoints.compactMap { $0 }, limits: ServiceLimits(), handler: handler)
             servers.insert(server, at: place ?? servers.count)
         } catch {
-            let holder = Self.holder(ofAny: endpoints.compactMap { $0 }) ?? "another process may have the port"
+            let holder = PortHolder.sentence(endpoints.compactMap { $0 }) ?? "another process may have the port"
             throw StartError(
                 status: SkeinProcess.systemError,
                 lines: ["\(error): \(holder); choose others with --\(name == "admin" ? "admin" : "zipkin")-port and its like (skein run --help)"])
         }
-    }
-
-    /// A listener that cannot be opened at start is an error; after a reload it is reported and counted.
-    private static func checkListeners(_ first: CompiledConfiguration) throws {
-        for plan in first.routing.listeners where !ListenerTable.hasInherited(plan.endpoint) {
-            do throws(SystemError) {
-                // Before the workers, and without SO_REUSEPORT: with it the kernel would give each of two proxies of one user half the
-                // connections to a port that both took, and say nothing.
-                Socket.close(listener: try Socket.listen(on: plan.endpoint, reusePort: false), on: plan.endpoint)
-            } catch {
-                let isTaken = error.code == EADDRINUSE && error.advice.isEmpty
-                let holder = Self.holder(ofAny: [plan.endpoint]) ?? "another process has the port"
-                throw StartError(
-                    status: SkeinProcess.systemError,
-                    lines: ["listener \(plan.name) on \(plan.endpoint): \(error)" + (isTaken ? "; \(holder)" : "")])
-            }
-        }
-    }
-
-    /// Who has one of these ports, as far as this user may see.
-    private static func holder(ofAny endpoints: [SocketEndpoint]) -> String? {
-        endpoints.lazy.compactMap { endpoint in
-            PortHolder.of(endpoint).first { $0.processID != getpid() }.map { "\(endpoint) is held by \($0.description)" }
-        }.first
     }
 
     /// What can be done with the ports that are open.

@@ -34,6 +34,13 @@ public struct PortHolder: Sendable, Equatable {
         return holders
     }
 
+    /// `127.0.0.1:15001 is held by process 4711 (…)`: the first of these ports that another process has, as far as this user may see.
+    static func sentence(_ endpoints: [SocketEndpoint]) -> String? {
+        endpoints.lazy.compactMap { endpoint in
+            PortHolder.of(endpoint).first { $0.processID != getpid() }.map { "\(endpoint) is held by \($0.description)" }
+        }.first
+    }
+
     struct Row: Equatable {
         /// As the table has it: hexadecimal, each 32 bits in the machine's byte order.
         var address: String

@@ -117,7 +117,7 @@ struct DemoCommand: ParsableCommand {
         var taken: [String] = []
         for endpoint in endpoints {
             do throws(SystemError) {
-                Socket.close(listener: try Socket.listen(on: endpoint, reusePort: false), on: endpoint)
+                try Socket.checkListenable(endpoint)
             } catch {
                 let holders = PortHolder.of(endpoint).map(\.description)
                 taken.append("\(endpoint): \(holders.isEmpty ? "\(error)" : "held by " + holders.joined(separator: " and "))")

@@ -429,14 +429,20 @@ def test_limits_hold_across_workers(start, workers):
     backend = Backend(gate)
     text = policy("    connectionPool: {tcp: {maxConnections: 3}, http: {http1MaxPendingRequests: 2}}")
     skein = start(mesh(backend.port, text), arguments=["--workers", workers])
-    threads, results = flood(skein, 20)
+    # One after the other: a request pends until its connection is there, and three at once would be one too many.
+    served = []
+    for count in range(1, 4):
+        served.append(flood(skein, 1))
+        wait_for(lambda: gate.now == count, what="a request at the backend")
+    threads, results = flood(skein, 17)
     wait_for(lambda: len(results) == 15, what="15 refusals")
     assert {code for code, _, _ in results} == {503}
     assert all(headers["x-envoy-overloaded"] == "true" for _, headers, _ in results)
     gate.open.set()
-    for thread in threads:
+    for thread in threads + [thread for started, _ in served for thread in started]:
         thread.join()
-    assert collections.Counter(code for code, _, _ in results) == {503: 15, 200: 5}
+    answers = results + [answer for _, answered in served for answer in answered]
+    assert collections.Counter(code for code, _, _ in answers) == {503: 15, 200: 5}
     assert gate.peak <= 3 and backend.connections <= 5
     flags = collections.Counter(entry["flags"] for entry in access_log(skein, 20))
     assert flags["UO"] == 15, flags

@@ -107,7 +107,7 @@ def test_no_request_fails_and_no_span_is_refused(start):
             load.end()
     try:
         assert kept.failures == [] and fresh.failures == [] and spans.failures == []
-        assert kept.count > 100 * ROUNDS and fresh.count > 20 * ROUNDS and len(spans.sent) > 10 * ROUNDS
+        assert kept.count > 100 * ROUNDS and fresh.count > 20 * ROUNDS and len(spans.sent) > 2 * ROUNDS
         for trace in spans.sent:
             assert http_get(old.ports["zipkin"], f"/api/v2/trace/{trace}")[0] == 200
         # Every request of every process left its span: the store has one for each.

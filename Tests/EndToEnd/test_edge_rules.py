@@ -65,7 +65,7 @@ def test_h2c_is_never_a_tunnel(start):
     backend = switching(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
     skein = start(mesh(backend.port))
     for token in [b"h2c", b"H2C", b"h2c, TLS/1.0", b"HTTP/2.0", b"unknown", b"websockets"]:
-        answer = skein.raw(b"GET /x HTTP/1.1\r\n" + HOST + b"Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\nUpgrade: " + token + b"\r\n\r\n")
+        answer = skein.raw(b"GET /x HTTP/1.1\r\n" + HOST + b"Connection: Upgrade, HTTP2-Settings, close\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\nUpgrade: " + token + b"\r\n\r\n")
         assert statuses(answer) == [502], answer
         for gone in (b"upgrade", b"http2-settings", b"connection"):
             assert gone not in names(backend.requests[-1]), (token, gone)

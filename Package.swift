@@ -65,12 +65,13 @@ let package = Package(
         layer("Compression", uses: ["CZlib", "CZstd"]),
         layer("HTTP", uses: ["Primitives", "CNGHTTP2"]),
         // 3
+        layer("Matching", uses: ["Primitives", "HTTP", "CRE2"]),
         layer("MeshConfig", uses: ["Primitives", yams]),
         layer("TelemetryModel", uses: ["Primitives"]),
         layer("TelemetryWire", uses: ["Primitives", "TelemetryModel", "COTLP", "CProtobufC"]),
         layer("HTTPService", uses: ["Primitives", "EventLoops", "HTTP", "Compression"]),
         // 4
-        layer("Routing", uses: ["Primitives", "HTTP", "MeshConfig", "TelemetryModel", "CRE2"]),
+        layer("Routing", uses: ["Primitives", "HTTP", "Matching", "MeshConfig", "TelemetryModel"]),
         layer("Policy", uses: ["Primitives"]),
         layer("OutlierDetection", uses: ["Primitives"]),
         // 5
@@ -96,6 +97,7 @@ let package = Package(
         suite("EventLoopsTests", uses: ["EventLoops", "Primitives"]),
         suite("CompressionTests", uses: ["Compression", "CZlib", "CZstd", "Primitives"]),
         suite("HTTPTests", uses: ["HTTP", "Primitives"]),
+        suite("MatchingTests", uses: ["Matching", "HTTP", "Primitives"]),
         suite("MeshConfigTests", uses: ["MeshConfig"]),
         suite("HTTPServiceTests", uses: ["HTTPService", "EventLoops", "HTTP", "Primitives"]),
         suite("RoutingTests", uses: ["Routing", "HTTP", "MeshConfig", "TelemetryModel", "Primitives"]),
@@ -108,9 +110,12 @@ let package = Package(
             "Collector", "Compression", "EventLoops", "HTTP", "HTTPService", "TelemetryWire", "TelemetryModel", "Primitives",
         ]),
         suite("QueryAPITests", uses: ["QueryAPI", "Primitives", "EventLoops", "HTTPService", "TelemetryModel", "TelemetryWire"]),
-        suite("ProxyTests", uses: ["Proxy", "Routing", "OutlierDetection", "MeshConfig", "TelemetryModel", "EventLoops", "HTTP", "Primitives"]),
+        suite("ProxyTests", uses: [
+            "Proxy", "Routing", "OutlierDetection", "MeshConfig", "TelemetryModel", "EventLoops", "HTTP", "Primitives",
+        ]),
         suite("MeshRuntimeTests", uses: [
-            "MeshRuntime", "Proxy", "Routing", "OutlierDetection", "MeshConfig", "TelemetryModel", "TelemetryWire", "HTTP", "HTTPService", "EventLoops", "Primitives",
+            "MeshRuntime", "Proxy", "Routing", "OutlierDetection", "MeshConfig", "TelemetryModel", "TelemetryWire", "HTTP",
+            "HTTPService", "EventLoops", "Primitives",
         ]),
         suite("skeinTests", uses: ["skein", "MeshRuntime", "MeshConfig", argumentParser]),
         suite("ArchitectureTests", uses: []),

@@ -1,22 +1,26 @@
 internal import MeshConfig
 
 /// VirtualService delegates: the rules of another VirtualService in place of one rule (Istio's `delegate`). One level deep, as in Istio.
-extension RouteCompiler {
+struct Delegation {
+    let scope: CompileScope
+    let draft: SnapshotBuilder
+
     /// The rules in effect: each with the VirtualService whose namespace its host names are resolved in.
-    mutating func expand(_ rule: VirtualService) -> [(route: HTTPRoute, owner: VirtualService)] {
+    func expand(_ rule: VirtualService) -> [(route: HTTPRoute, owner: VirtualService)] {
         rule.http.flatMap { route -> [(route: HTTPRoute, owner: VirtualService)] in
             guard let wanted = route.delegate else { return [(route, rule)] }
             let namespace = wanted.namespace.isEmpty ? rule.id.namespace : wanted.namespace
-            guard let target = configuration.virtualServices.first(where: { $0.id.name == wanted.name && $0.id.namespace == namespace }) else {
-                report(
+            guard let target = virtualService(wanted.name, namespace) else {
+                draft.report(
                     .warning, "SKN0312", route.position, rule.id, "spec.http.delegate",
                     "no VirtualService \(namespace)/\(wanted.name): requests of this rule go on to the next")
                 return []
             }
             guard target.hosts.isEmpty else {
-                report(
+                draft.report(
                     .warning, "SKN0313", route.position, rule.id, "spec.http.delegate",
-                    "VirtualService \(namespace)/\(wanted.name) has hosts of its own, so it is no delegate: requests of this rule go on to the next")
+                    "VirtualService \(namespace)/\(wanted.name) has hosts of its own, so it is no delegate: "
+                        + "requests of this rule go on to the next")
                 return []
             }
             var owner = target
@@ -24,9 +28,10 @@ extension RouteCompiler {
             owner.gateways = rule.gateways
             return target.http.compactMap { inner in
                 guard let merged = Self.merge(route, inner) else {
-                    report(
+                    draft.report(
                         .warning, "SKN0318", inner.position, target.id, "spec.http",
-                        "a match lies outside of those that \(rule.id) delegates here, so the rule is left out (line \(route.position.line) there)")
+                        "a match lies outside of those that \(rule.id) delegates here, so the rule is left out "
+                            + "(line \(route.position.line) there)")
                     return nil
                 }
                 return (merged, owner)
@@ -34,12 +39,16 @@ extension RouteCompiler {
         }
     }
 
+    private func virtualService(_ name: String, _ namespace: String) -> VirtualService? {
+        scope.configuration.virtualServices.first { $0.id.name == name && $0.id.namespace == namespace }
+    }
+
     /// A delegate's rule under its parent's conditions; nil when one of its own is within none of the parent's, or could not be told to be.
     /// What the delegate says wins, field by field (Istio: `mergeHTTPRoute` in pilot/pkg/model/virtualservice.go).
     private static func merge(_ outer: HTTPRoute, _ inner: HTTPRoute) -> HTTPRoute? {
         var merged = inner
         merged.delegate = nil
-        merged.name = joined(outer.name, inner.name)
+        merged.name = joinNames(outer.name, inner.name)
         merged.timeoutNanoseconds = inner.timeoutNanoseconds ?? outer.timeoutNanoseconds
         merged.retries = inner.retries ?? outer.retries
         merged.fault = inner.fault ?? outer.fault
@@ -61,13 +70,13 @@ extension RouteCompiler {
         return merged
     }
 
-    private static func joined(_ outer: String, _ inner: String) -> String {
+    private static func joinNames(_ outer: String, _ inner: String) -> String {
         outer.isEmpty ? inner : inner.isEmpty ? outer : "\(outer)-\(inner)"
     }
 
     private static func merge(_ outer: HTTPMatchRequest, _ inner: HTTPMatchRequest) -> HTTPMatchRequest {
         var merged = inner
-        merged.name = joined(outer.name, inner.name)
+        merged.name = joinNames(outer.name, inner.name)
         if inner.uri == nil {
             merged.uri = outer.uri
             merged.ignoreURICase = outer.ignoreURICase

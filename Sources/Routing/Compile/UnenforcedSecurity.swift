@@ -41,20 +41,19 @@ struct UnenforcedSecurity {
     }
 
     static let code = "SKN0202"
-}
 
-extension RouteCompiler {
-    /// Policies of the node itself. Those for tokens and access guard its gateways' listeners as well; mutual TLS only what comes to the workload.
-    mutating func noteUnenforced(_ sidecar: Sidecar?, _ plans: [ListenerPlan]) {
-        guard !inputs.node.name.isEmpty, !plans.isEmpty else { return }
+    /// Policies of the node itself. Those for tokens and access guard its gateways' listeners as well; mutual TLS only what comes to the
+    /// workload.
+    mutating func note(_ scope: CompileScope, _ sidecar: Sidecar?, _ plans: [ListenerPlan]) {
+        guard !scope.node.name.isEmpty, !plans.isEmpty else { return }
         let hasInbound = plans.contains { $0.side == .inbound }
-        for policy in configuration.unenforcedPolicies(namespace: inputs.node.namespace, labels: inputs.node.labels)
+        for policy in scope.configuration.unenforcedPolicies(namespace: scope.node.namespace, labels: scope.node.labels)
         where policy.id.kind != "PeerAuthentication" || hasInbound {
-            unenforced.add(policy)
+            add(policy)
         }
         for listener in sidecar?.ingress ?? [] {
             guard let sidecar, let position = listener.tls else { continue }
-            unenforced.add(
+            add(
                 UnenforcedPolicy(
                     id: sidecar.id, position: position, field: "spec.ingress.tls",
                     consequence: "port \(listener.port.number) is served in plaintext"))

@@ -4,11 +4,12 @@ public import Primitives
 public enum Balancer {
     /// The chosen endpoint's index, or nil when the group has none.
     ///
-    /// `position` is the cluster's round-robin counter, kept by the caller per worker. `load` gives what an endpoint bears: for `leastRequest` its active
-    /// requests, for `peakEWMA` its cost; the others do not ask.
+    /// `position` is the cluster's round-robin counter, kept by the caller per worker. `load` gives what an endpoint bears: for
+    /// `leastRequest` its active requests, for `peakEWMA` its cost; the others do not ask.
     @inlinable
     public static func pick(
-        _ group: EndpointGroup, by kind: BalancerKind, position: inout UInt32, draw: inout RandomSource, weight: (Int) -> UInt32, load: (Int) -> UInt64
+        _ group: EndpointGroup, by kind: BalancerKind, position: inout UInt32, draw: inout RandomSource, weight: (Int) -> UInt32,
+        load: (Int) -> UInt64
     ) -> Int? {
         let count = group.endpoints.count
         let start = Int(group.endpoints.start)
@@ -44,7 +45,8 @@ public enum Balancer {
     @inlinable
     static var loadMax: UInt64 { 1 << 31 }
 
-    /// What `peakEWMA` compares: the latency average times the requests it would then bear. An endpoint that was never tried is tried, once.
+    /// What `peakEWMA` compares: the latency average times the requests it would then bear. An endpoint that was never tried is tried,
+    /// once.
     @inlinable
     public static func peakCost(latencyMicroseconds: UInt32, active: UInt32) -> UInt64 {
         if latencyMicroseconds == 0 { return active == 0 ? 0 : loadMax }

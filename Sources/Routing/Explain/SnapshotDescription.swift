@@ -27,25 +27,24 @@ public struct SnapshotDescription: Sendable {
 extension RoutingSnapshot {
     public func description() -> SnapshotDescription {
         var result = SnapshotDescription()
-        let tables = unsafe self.tables
         result.listeners = listeners.map { [("name", $0.name), ("address", $0.endpoint.description), ("side", "\($0.side)")] }
         for index in 0..<routeCount {
-            let route = unsafe tables.route(UInt32(clamping: index))
+            let route = view.rows.routes[index]
             let timeout = route.timeoutNanoseconds == 0 ? "none" : "\(route.timeoutNanoseconds / 1_000_000) ms"
-            result.routes.append([("name", catalogs.names.value(route.name.rawValue)), ("timeout", timeout)])
+            result.routes.append([("name", catalogs.name(of: route.name)), ("timeout", timeout)])
         }
         for index in 0..<clusterCount {
-            let cluster = unsafe tables.cluster(index)
+            let cluster = view.rows.clusters[index]
             result.clusters.append([
-                ("name", catalogs.names.value(cluster.name.rawValue)), ("balancer", "\(cluster.balancer)"),
+                ("name", catalogs.name(of: cluster.name)), ("balancer", "\(cluster.balancer)"),
                 ("endpoints", String(cluster.endpoints.count)), ("resolved", String(!cluster.isUnresolved)),
             ])
         }
         for index in 0..<endpointCount {
-            let endpoint = unsafe tables.endpoint(index)
-            let cluster = unsafe tables.cluster(Int(endpoint.cluster))
+            let endpoint = view.rows.endpoints[index]
+            let cluster = view.rows.clusters[endpoint.cluster]
             result.endpoints.append([
-                ("cluster", catalogs.names.value(cluster.name.rawValue)), ("address", endpoint.address.description),
+                ("cluster", catalogs.name(of: cluster.name)), ("address", endpoint.address.description),
                 ("weight", String(endpoint.weight)),
             ])
         }
@@ -61,7 +60,7 @@ extension RoutingSnapshot {
     public func describeRoutes() -> [SnapshotDescription.Route] {
         listeners.indices.flatMap { listener in
             hostNames(listener).flatMap { host, names in
-                unsafe tables.virtualHosts[host].routes.indices.map { index in
+                view.rows.virtualHosts[host].routes.indices.map { index in
                     var route = describe(route: index)
                     route.listener = listeners[listener].name
                     route.hosts = names.sorted()
@@ -73,22 +72,22 @@ extension RoutingSnapshot {
 
     /// The names of each virtual host of a listener.
     private func hostNames(_ listener: Int) -> [(host: Int, names: [String])] {
-        let entry = unsafe tables.listener(listener)
+        let entry = view.rows.listeners[listener]
         var names: [Int: [String]] = [:]
         func add(_ name: String, _ range: TableRange) {
             for index in range.indices {
-                let port = unsafe tables.ports[index]
+                let port = view.rows.ports[index]
                 guard port.virtualHost >= 0 else { continue }
                 names[Int(port.virtualHost), default: []].append(port.port == 0 ? name : "\(name):\(port.port)")
             }
         }
         for slot in Int(entry.domainStart)...Int(entry.domainStart) + Int(entry.domainMask) {
-            let domain = unsafe tables.domains[slot]
-            if domain.name.count > 0 { unsafe add(String(decoding: tables.bytes(domain.name), as: UTF8.self), domain.ports) }
+            let domain = view.rows.domains[slot]
+            if !domain.name.isEmpty { add(view.bytes(domain.name).text, domain.ports) }
         }
         for index in entry.wildcards.indices {
-            let wildcard = unsafe tables.wildcards[index]
-            unsafe add("*" + String(decoding: tables.bytes(wildcard.suffix), as: UTF8.self), wildcard.ports)
+            let wildcard = view.rows.wildcards[index]
+            add("*" + view.bytes(wildcard.suffix).text, wildcard.ports)
         }
         if entry.fallback >= 0 { names[Int(entry.fallback), default: []].append("*") }
         return names.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
@@ -96,26 +95,31 @@ extension RoutingSnapshot {
 
     private func describe(route index: Int) -> SnapshotDescription.Route {
         var result = SnapshotDescription.Route()
-        let entry = unsafe tables.route(UInt32(clamping: index))
-        result.name = catalogs.names.value(entry.name.rawValue)
+        let entry = view.rows.routes[index]
+        result.name = catalogs.name(of: entry.name)
         result.timeoutMilliseconds = entry.timeoutNanoseconds / 1_000_000
         result.origin = origins[UInt32(clamping: index)]
         result.matches = entry.matches.indices.map { place in
-            let conditions = unsafe tables.conditions(tables.matches[place])
+            let conditions = view.describeConditions(view.rows.matches[place])
             return conditions.isEmpty ? "every request" : conditions.joined(separator: " and ")
         }
-        let actions = unsafe tables.actions(UInt32(clamping: index))
+        let actions = view.rows.routeActions[entry.actionIndex]
         switch actions.kind {
         case .redirect: result.targets = ["redirect \(actions.redirect.status)"]
         case .directResponse: result.targets = ["direct response \(actions.directResponse.status)"]
         case .forward:
             let isShared = entry.destinations.count > 1
             result.targets = entry.destinations.indices.map { place in
-                let destination = unsafe tables.destinations[place]
+                let destination = view.rows.destinations[place]
                 let name = destination.cluster < 0 ? "(missing: 503 NC)" : name(ofCluster: UInt32(destination.cluster))
                 return isShared ? "\(name) weight \(destination.weight)" : name
             }
         }
         return result
     }
+}
+
+extension Catalogs {
+    /// The text of a name.
+    func name(of id: NameID) -> String { names.value(id.rawValue) }
 }

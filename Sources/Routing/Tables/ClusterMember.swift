@@ -14,10 +14,10 @@ extension RoutingSnapshot {
     /// All clusters, in the order of their indices.
     public var clusterMembers: [ClusterMember] {
         (0..<clusterCount).map { index in
-            let cluster = unsafe tables.cluster(index)
+            let cluster = view.rows.clusters[index]
             return ClusterMember(
                 name: cluster.name, endpoints: cluster.endpoints.indices,
-                addresses: cluster.endpoints.indices.map { unsafe tables.endpoint($0).address }, outlier: cluster.outlier)
+                addresses: cluster.endpoints.indices.map { view.rows.endpoints[$0].address }, outlier: cluster.outlier)
         }
     }
 }

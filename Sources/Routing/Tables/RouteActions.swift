@@ -1,5 +1,8 @@
-/// What a route does with a request besides choosing its destination. One entry per distinct route in the snapshot's table; index 0 is what a route without any
-/// of it does: forward, with Istio's default retries.
+internal import Matching
+public import Primitives
+
+/// What a route does with a request besides choosing its destination. One entry per distinct route in the snapshot's table; index 0 is what
+/// a route without any of it does: forward, with Istio's default retries.
 public struct RouteActions: Sendable, BitwiseCopyable {
     public enum Kind: UInt8, Sendable, BitwiseCopyable {
         case forward, redirect, directResponse
@@ -57,15 +60,16 @@ public struct MirrorEntry: Sendable, BitwiseCopyable {
 public struct RewriteEntry: Sendable, BitwiseCopyable {
     public enum Path: UInt8, Sendable, BitwiseCopyable {
         case unchanged
-        /// The matched prefix, or with any other match the whole path, becomes `text`.
+        /// The matched prefix, or with any other match the whole path, becomes `replacement`.
         case uri
-        /// `text` is RE2's substitution (`\1`) for every match of `regex`.
+        /// Every match of the pattern becomes its substitution.
         case regex
     }
 
     public var path = Path.unchanged
-    var text = TableRange()
-    var regex: UInt32 = 0
+    /// What `uri` puts in.
+    var replacement = TableRange()
+    var regex = RegexRewrite()
     /// Empty = unchanged.
     var authority = TableRange()
 

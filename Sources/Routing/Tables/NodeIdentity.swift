@@ -37,10 +37,10 @@ public struct NodeIdentity: Sendable, Equatable {
     }
 
     /// Finds the WorkloadEntry that `--node NAME` or `--node NAMESPACE/NAME` means; nil when there is none or the name is ambiguous.
-    public static func find(_ text: String, in configuration: MeshConfiguration) -> [WorkloadEntry] {
-        let parts = text.split(separator: "/", maxSplits: 1).map(String.init)
+    public static func find(_ written: String, in configuration: MeshConfiguration) -> [WorkloadEntry] {
+        let parts = written.split(separator: "/", maxSplits: 1).map(String.init)
         return configuration.workloadEntries.filter { entry in
-            parts.count == 2 ? entry.id.namespace == parts[0] && entry.id.name == parts[1] : entry.id.name == text
+            parts.count == 2 ? entry.id.namespace == parts[0] && entry.id.name == parts[1] : entry.id.name == written
         }
     }
 
@@ -51,7 +51,8 @@ public struct NodeIdentity: Sendable, Equatable {
         labels["service.istio.io/canonical-name"] ?? labels["app.kubernetes.io/name"] ?? labels["app"] ?? name
     }
     public var canonicalRevision: String {
-        labels["service.istio.io/canonical-revision"] ?? labels["app.kubernetes.io/version"] ?? labels["version"] ?? (name.isEmpty ? "" : "latest")
+        labels["service.istio.io/canonical-revision"] ?? labels["app.kubernetes.io/version"] ?? labels["version"]
+            ?? (name.isEmpty ? "" : "latest")
     }
 
     func describeSource(_ set: inout IdentityLabels) {

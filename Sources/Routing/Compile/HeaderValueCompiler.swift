@@ -1,63 +1,27 @@
 internal import MeshConfig
 internal import Primitives
 
-/// A piece of a header value that a rule sets: text, or one of Envoy's command operators ("Custom request/response headers").
-public struct HeaderValuePiece: Sendable, BitwiseCopyable {
-    public enum Kind: UInt8, Sendable, BitwiseCopyable {
-        case text
-        /// REQ and RESP; `:METHOD`, `:PATH` and `:AUTHORITY` too.
-        case requestField, responseField
-        case downstreamRemote, downstreamRemoteAddress, downstreamRemotePort
-        case downstreamLocal, downstreamLocalAddress, downstreamLocalPort
-        case upstreamHost, protocolName, responseCode
-        /// Seconds since 1970, and their fraction in three, six or nine digits.
-        case startSeconds, startMilliseconds, startMicroseconds, startNanoseconds
-    }
+/// Values of header operations: text, and Envoy's command operators ("Custom request/response headers") as pieces.
+struct HeaderValueCompiler {
+    let draft: SnapshotBuilder
 
-    public var kind = Kind.text
-    /// The text, or the field's name in lower case.
-    var text = TableRange()
-    /// The field that stands in for one that is not there.
-    var alternative = TableRange()
-    /// Bytes of the value at most; 0 = all.
-    public var bytesMax: UInt32 = 0
-}
-
-extension RoutingTables {
-    /// The pieces of the n-th field to add; nil when its value is plain text.
-    public func pieces(_ edits: HeaderEdits, _ index: Int) -> Range<Int>? {
-        let range = unsafe fieldTexts[Int(edits.additions.start) + index].program
-        return range.count == 0 ? nil : range.indices
-    }
-
-    public func piece(_ index: Int) -> HeaderValuePiece { unsafe headerPieces[index] }
-    public func text(_ piece: HeaderValuePiece) -> UnsafeRawBufferPointer { unsafe bytes(piece.text) }
-    public func alternative(_ piece: HeaderValuePiece) -> UnsafeRawBufferPointer { unsafe bytes(piece.alternative) }
-}
-
-extension RouteCompiler {
     private static let operators: [String: HeaderValuePiece.Kind] = [
         "DOWNSTREAM_REMOTE_ADDRESS": .downstreamRemote, "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": .downstreamRemoteAddress,
         "DOWNSTREAM_REMOTE_PORT": .downstreamRemotePort, "DOWNSTREAM_DIRECT_REMOTE_ADDRESS": .downstreamRemote,
         "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT": .downstreamRemoteAddress, "DOWNSTREAM_LOCAL_ADDRESS": .downstreamLocal,
-        "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT": .downstreamLocalAddress, "DOWNSTREAM_LOCAL_PORT": .downstreamLocalPort, "UPSTREAM_HOST": .upstreamHost,
-        "UPSTREAM_REMOTE_ADDRESS": .upstreamHost, "PROTOCOL": .protocolName, "RESPONSE_CODE": .responseCode,
+        "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT": .downstreamLocalAddress, "DOWNSTREAM_LOCAL_PORT": .downstreamLocalPort,
+        "UPSTREAM_HOST": .upstreamHost, "UPSTREAM_REMOTE_ADDRESS": .upstreamHost, "PROTOCOL": .protocolName, "RESPONSE_CODE": .responseCode,
     ]
 
-    static let operatorNames = (operators.keys.sorted() + ["REQ(NAME?OTHER):LENGTH", "RESP(NAME?OTHER):LENGTH", "START_TIME(%s.%3f)"]).joined(separator: ", ")
+    /// Of all, for people.
+    static let operatorNames = (operators.keys.sorted() + ["REQ(NAME?OTHER):LENGTH", "RESP(NAME?OTHER):LENGTH", "START_TIME(%s.%3f)"])
+        .joined(separator: ", ")
 
-    /// The pieces of a value, none when it is plain text; nil, with the reason, when an operator is none that is known here.
-    mutating func addProgram(_ value: String) -> (program: TableRange, plain: String)? {
+    /// The pieces of a value, none when it is plain text; nil when an operator is none that is known here.
+    func compileValue(_ value: String) -> (program: TableRange, plain: String)? {
         guard value.contains("%") else { return (TableRange(), value) }
         var pieces: [HeaderValuePiece] = []
         var text = ""
-        func flush(_ builder: inout SnapshotBuilder) {
-            if text.isEmpty { return }
-            var piece = HeaderValuePiece()
-            piece.text = builder.add(text: text)
-            pieces.append(piece)
-            text = ""
-        }
         var rest = Substring(value)
         while let mark = rest.firstIndex(of: "%") {
             text += rest[..<mark]
@@ -67,35 +31,45 @@ extension RouteCompiler {
                 rest = rest.dropFirst()
                 continue
             }
-            // An argument in parentheses may hold percent signs of its own.
-            var end = rest.startIndex
-            var depth = 0
-            while end < rest.endIndex, rest[end] != "%" || depth > 0 {
-                if rest[end] == "(" { depth += 1 }
-                if rest[end] == ")" { depth -= 1 }
-                end = rest.index(after: end)
-            }
-            guard end < rest.endIndex else { return nil }
-            flush(&builder)
-            guard let operation = operation(String(rest[..<end])) else { return nil }
+            guard let end = Self.endOfOperator(rest) else { return nil }
+            flush(&text, &pieces)
+            guard let operation = compileOperator(String(rest[..<end])) else { return nil }
             pieces += operation
             rest = rest[rest.index(after: end)...]
         }
         text += rest
         if pieces.isEmpty { return (TableRange(), text) }
-        flush(&builder)
-        let start = builder.headerPieces.count
-        builder.headerPieces.append(contentsOf: pieces)
-        return (builder.range(start, builder.headerPieces.count), "")
+        flush(&text, &pieces)
+        return (draft.headerPieces.add(contentsOf: pieces), "")
     }
 
-    /// Beginnings and names of the other operators of Envoy ("Command operators" of its access log): a rule that uses them is right, and means a little less here.
+    private func flush(_ text: inout String, _ pieces: inout [HeaderValuePiece]) {
+        if text.isEmpty { return }
+        var piece = HeaderValuePiece()
+        piece.literal = draft.text.add(text: text)
+        pieces.append(piece)
+        text = ""
+    }
+
+    /// Where an operator's closing percent sign stands. An argument in parentheses may hold percent signs of its own.
+    private static func endOfOperator(_ text: Substring) -> Substring.Index? {
+        var depth = 0
+        for index in text.indices {
+            if text[index] == "%", depth <= 0 { return index }
+            if text[index] == "(" { depth += 1 }
+            if text[index] == ")" { depth -= 1 }
+        }
+        return nil
+    }
+
+    /// Beginnings and names of the other operators of Envoy ("Command operators" of its access log): a rule that uses them is right, and
+    /// means a little less here.
     private static let envoyPrefixes = ["DOWNSTREAM_", "UPSTREAM_", "RESPONSE_", "REQUEST_", "BYTES_", "CONNECTION_", "ROUNDTRIP_", "TLS_"]
     private static let envoyOperators: Set<String> = [
-        "ENVIRONMENT", "HOSTNAME", "DYNAMIC_METADATA", "CLUSTER_METADATA", "METADATA", "FILTER_STATE", "PER_REQUEST_STATE", "TRAILER", "REQ_WITHOUT_QUERY",
-        "REQUESTED_SERVER_NAME", "ROUTE_NAME", "VIRTUAL_CLUSTER_NAME", "DURATION", "COMMON_DURATION", "GRPC_STATUS", "GRPC_STATUS_NUMBER", "PROTOCOL",
-        "PATH", "QUERY_PARAM", "START_TIME", "START_TIME_LOCAL", "EMIT_TIME", "STREAM_ID", "TRACE_ID", "SPAN_ID", "UNIQUE_ID", "ACCESS_LOG_TYPE", "FILTER_CHAIN_NAME",
-        "CUSTOM_FLAGS", "CONNECTION_ID",
+        "ENVIRONMENT", "HOSTNAME", "DYNAMIC_METADATA", "CLUSTER_METADATA", "METADATA", "FILTER_STATE", "PER_REQUEST_STATE", "TRAILER",
+        "REQ_WITHOUT_QUERY", "REQUESTED_SERVER_NAME", "ROUTE_NAME", "VIRTUAL_CLUSTER_NAME", "DURATION", "COMMON_DURATION", "GRPC_STATUS",
+        "GRPC_STATUS_NUMBER", "PROTOCOL", "PATH", "QUERY_PARAM", "START_TIME", "START_TIME_LOCAL", "EMIT_TIME", "STREAM_ID", "TRACE_ID",
+        "SPAN_ID", "UNIQUE_ID", "ACCESS_LOG_TYPE", "FILTER_CHAIN_NAME", "CUSTOM_FLAGS", "CONNECTION_ID",
     ]
 
     /// Whether every operator of a value that cannot be compiled is one of Envoy's.
@@ -136,7 +110,7 @@ extension RouteCompiler {
         return (names, length)
     }
 
-    private mutating func operation(_ text: String) -> [HeaderValuePiece]? {
+    private func compileOperator(_ text: String) -> [HeaderValuePiece]? {
         if let kind = Self.operators[text] {
             var piece = HeaderValuePiece()
             piece.kind = kind
@@ -150,8 +124,8 @@ extension RouteCompiler {
             var piece = HeaderValuePiece()
             piece.kind = text.hasPrefix("REQ") ? .requestField : .responseField
             guard let field = Self.fieldArgument(text[open...]) else { return nil }
-            piece.text = builder.add(text: field.names[0])
-            if field.names.count == 2 { piece.alternative = builder.add(text: field.names[1]) }
+            piece.literal = draft.text.add(text: field.names[0])
+            if field.names.count == 2 { piece.substitute = draft.text.add(text: field.names[1]) }
             piece.bytesMax = field.bytesMax
             return [piece]
         case "START_TIME":
@@ -161,7 +135,7 @@ extension RouteCompiler {
     }
 
     /// A pattern of `%s`, `%3f`, `%6f`, `%9f` and text.
-    private mutating func startTime(_ pattern: Substring) -> [HeaderValuePiece]? {
+    private func startTime(_ pattern: Substring) -> [HeaderValuePiece]? {
         let kinds: [(String, HeaderValuePiece.Kind)] = [
             ("%s", .startSeconds), ("%3f", .startMilliseconds), ("%6f", .startMicroseconds), ("%9f", .startNanoseconds),
         ]
@@ -174,7 +148,7 @@ extension RouteCompiler {
                 rest = rest.dropFirst(name.count)
             } else {
                 guard first != "%" else { return nil }
-                piece.text = builder.add(text: String(first))
+                piece.literal = draft.text.add(text: String(first))
                 rest = rest.dropFirst()
             }
             pieces.append(piece)

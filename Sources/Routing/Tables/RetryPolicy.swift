@@ -26,21 +26,25 @@ public struct RetryConditions: OptionSet, Sendable, BitwiseCopyable {
     /// The names of those that are set, sorted and joined by commas.
     public var nameList: String { Self.names.filter { contains($0.value) }.map(\.key).sorted().joined(separator: ",") }
 
-    /// The conditions of a request's own list, `x-envoy-retry-on` or `x-envoy-retry-grpc-on`; names that are none mean nothing, as in Envoy.
+    /// The conditions of a request's own list, `x-envoy-retry-on` or `x-envoy-retry-grpc-on`; names that are none mean nothing, as in
+    /// Envoy.
     public static func parse(_ list: UnsafeRawBufferPointer) -> RetryConditions {
         var result: RetryConditions = []
         var start = 0
         for index in 0...list.count where unsafe index == list.count || list[index] == UInt8(ascii: ",") {
             let name = unsafe ASCII.trim(UnsafeRawBufferPointer(rebasing: list[start..<index]))
             start = index + 1
-            for place in 0..<wireNames.count where unsafe ASCII.equal(name, wireNames[place].name) { result.insert(wireNames[place].condition) }
+            for place in 0..<wireNames.count where unsafe ASCII.equal(name, wireNames[place].name) {
+                result.insert(wireNames[place].condition)
+            }
         }
         return result
     }
 
     /// `names` for the request path, which knows no String.
     private static let wireNames: InlineArray<16, (name: StaticString, condition: RetryConditions)> = [
-        ("5xx", .fiveXX), ("gateway-error", .gatewayError), ("reset", .reset), ("connect-failure", .connectFailure), ("refused-stream", .refusedStream),
+        ("5xx", .fiveXX), ("gateway-error", .gatewayError), ("reset", .reset), ("connect-failure", .connectFailure),
+        ("refused-stream", .refusedStream),
         ("retriable-4xx", .retriable4xx), ("retriable-status-codes", .retriableStatusCodes), ("retriable-headers", .retriableHeaders),
         ("envoy-ratelimited", .envoyRateLimited), ("reset-before-request", .resetBeforeRequest),
         ("http3-post-connect-failure", .http3PostConnectFailure), ("cancelled", .cancelled), ("deadline-exceeded", .deadlineExceeded),
@@ -48,7 +52,8 @@ public struct RetryConditions: OptionSet, Sendable, BitwiseCopyable {
     ]
 
     static let names: [String: RetryConditions] = [
-        "5xx": .fiveXX, "gateway-error": .gatewayError, "reset": .reset, "connect-failure": .connectFailure, "refused-stream": .refusedStream,
+        "5xx": .fiveXX, "gateway-error": .gatewayError, "reset": .reset, "connect-failure": .connectFailure,
+        "refused-stream": .refusedStream,
         "retriable-4xx": .retriable4xx, "retriable-status-codes": .retriableStatusCodes, "retriable-headers": .retriableHeaders,
         "envoy-ratelimited": .envoyRateLimited, "reset-before-request": .resetBeforeRequest,
         "http3-post-connect-failure": .http3PostConnectFailure, "cancelled": .cancelled, "deadline-exceeded": .deadlineExceeded,
@@ -117,7 +122,8 @@ public struct RetryPolicy: Sendable, BitwiseCopyable {
 
     /// Whether the outcome is one to be tried again. `isListed`: the status is among `statusCodes`.
     ///
-    /// A method that is not idempotent is tried again only if the upstream provably did not get the request, unless the configuration names the conditions.
+    /// A method that is not idempotent is tried again only if the upstream provably did not get the request, unless the configuration names
+    /// the conditions.
     public func retries(_ outcome: RetryOutcome, isListed: Bool) -> Bool {
         guard attempts > 0, outcome.failure != .overflow, holds(outcome, isListed: isListed) else { return false }
         return outcome.isIdempotent || isAskedFor || outcome.wasProvablyNotReceived

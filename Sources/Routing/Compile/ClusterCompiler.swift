@@ -1,0 +1,176 @@
+internal import MeshConfig
+internal import Primitives
+internal import TelemetryModel
+
+/// Makes the clusters that destinations name, each on first use. Shared by all compilers of one compilation.
+final class ClusterCompiler {
+    /// Endpoints of one cluster; further ones are left out and reported.
+    static let endpointsPerClusterMax = 10_000
+
+    private struct Key: Hashable {
+        var host: String
+        var subset: String
+        var port: UInt16
+    }
+
+    private let scope: CompileScope
+    private let services: ServiceCatalog
+    private let rules: DestinationRules
+    private let ranking: LocalityRanking
+    private let draft: SnapshotBuilder
+    private var known: [Key: Int32] = [:]
+
+    init(_ scope: CompileScope, _ services: ServiceCatalog, _ draft: SnapshotBuilder) {
+        self.scope = scope
+        self.services = services
+        self.draft = draft
+        rules = DestinationRules(scope)
+        ranking = LocalityRanking(node: scope.node, mesh: scope.configuration.mesh)
+    }
+
+    /// The cluster of a destination; -1 when the host or the subset does not exist.
+    func cluster(_ destination: Destination, of namespace: String, fallbackPort: UInt16) -> Int32 {
+        let host = HostName.resolve(destination.host, namespace: namespace).lowercased()
+        return cluster(host: host, subset: destination.subset, port: destination.port, fallbackPort: fallbackPort)
+    }
+
+    func cluster(host: String, subset: String, port requested: UInt16?, fallbackPort: UInt16) -> Int32 {
+        guard let service = services.service(named: host), let port = Self.selectPort(of: service.entry, requested, fallbackPort)
+        else { return -1 }
+        let key = Key(host: host, subset: subset, port: port.number)
+        if let known = known[key] { return known }
+        let rule = rules.rule(for: host, serviceNamespace: service.entry.id.namespace)
+        if !subset.isEmpty, rule?.subset(named: subset) == nil { return -1 }
+        let index = addCluster(service, host: host, port: port, subset: subset, rule: rule)
+        known[key] = index
+        return index
+    }
+
+    /// The port asked for, which must exist; without one the fallback, the first for HTTP or the first.
+    private static func selectPort(of entry: ServiceEntry, _ requested: UInt16?, _ fallback: UInt16) -> ServicePort? {
+        if let requested { return entry.port(numbered: requested) }
+        return entry.port(numbered: fallback) ?? entry.ports.first { $0.protocol.isHTTP } ?? entry.ports.first
+    }
+
+    private func addCluster(
+        _ service: ServiceCatalog.Service, host: String, port: ServicePort, subset: String, rule: DestinationRule?
+    ) -> Int32 {
+        var cluster = ClusterEntry()
+        cluster.name = scope.inputs.catalogs.name("outbound|\(port.number)|\(subset)|\(host)")
+        cluster.isHTTP2 = port.protocol == .http2 || port.protocol == .grpc
+        let policy = rule?.policy(subset: subset, port: port.number)
+        if let budget = policy?.retryBudget { cluster.apply(budget) }
+        cluster.apply(policy)
+        draft.unenforced.note(policy?.tls, of: rule)
+        if let tunnel = policy?.tunnel { apply(tunnel, of: rule, to: &cluster) }
+        let upstreamPolicies = scope.upstreamPolicies(host: host, subset: subset)
+        for own in upstreamPolicies { cluster.apply(own) }
+        if let check = upstreamPolicies.last(where: { $0.healthCheck != nil })?.healthCheck {
+            draft.healthChecks[draft.clusters.count] = ClusterHealthCheck(settings: check, host: host)
+        }
+        let identity = serviceIdentity(of: service, host: host)
+        cluster.labels = scope.inputs.catalogs.labelSet(identity)
+        let labels = rule?.subset(named: subset)?.labels ?? [:]
+        let members = services.members(of: service, host: host).filter { endpoint in
+            labels.allSatisfy { endpoint.labels[$0.key] == $0.value }
+        }
+        addEndpoints(members, of: service, port, policy, identity, to: &cluster)
+        if let hash = policy?.loadBalancer?.consistentHash {
+            cluster.hash = HashTableCompiler(draft: draft).compileHash(hash, endpoints: cluster.endpoints)
+        }
+        return Int32(clamping: draft.clusters.add(cluster))
+    }
+
+    private func apply(_ tunnel: TunnelSettings, of rule: DestinationRule?, to cluster: inout ClusterEntry) {
+        guard !tunnel.usesPOST, !cluster.isHTTP2 else {
+            draft.report(
+                .notice, "SKN0201", tunnel.position, rule?.id, "spec.trafficPolicy.tunnel",
+                "tunnels by POST or over HTTP/2 are accepted, not yet in effect: TCP goes to the destination itself. "
+                    + "CONNECT over HTTP/1.1 is in effect.")
+            return
+        }
+        let host = tunnel.targetHost.contains(":") ? "[\(tunnel.targetHost)]" : tunnel.targetHost
+        cluster.tunnelAuthority = draft.text.add(text: "\(host):\(tunnel.targetPort)")
+    }
+
+    private func serviceIdentity(of service: ServiceCatalog.Service, host: String) -> IdentityLabels {
+        var identity = scope.sourceIdentity()
+        identity.describe(service: host, in: service.entry.id.namespace)
+        return identity
+    }
+
+    // MARK: Endpoints
+
+    /// Adds the members in the order of priority and locality, so that each group is a range.
+    private func addEndpoints(
+        _ members: [ServiceEndpoint], of service: ServiceCatalog.Service, _ port: ServicePort, _ policy: TrafficPolicy?,
+        _ identity: IdentityLabels, to cluster: inout ClusterEntry
+    ) {
+        let start = draft.endpoints.count
+        let index = UInt32(draft.clusters.count)
+        let ranks = ranking.ranks(of: members, policy)
+        var groups: [(rank: EndpointRank, range: TableRange)] = []
+        for place in members.indices.sorted(by: { (ranks[$0], $0) < (ranks[$1], $1) }) where ranks[place] != .excluded {
+            let endpoint = members[place]
+            var own = identity
+            endpoint.identity?.describeDestination(&own)
+            let labelSet = scope.inputs.catalogs.labelSet(own)
+            let room = Self.endpointsPerClusterMax - (draft.endpoints.count - start)
+            let addresses = resolve(endpoint, port: port, service: service, cluster: &cluster).prefix(room)
+            let added = draft.endpoints.add(
+                contentsOf: addresses.map { EndpointEntry(address: $0, weight: max(1, endpoint.weight), cluster: index, labels: labelSet) })
+            if let last = groups.indices.last, groups[last].rank == ranks[place] {
+                groups[last].range.count += added.count
+            } else if !added.isEmpty {
+                groups.append((ranks[place], added))
+            }
+        }
+        let compiler = EndpointGroupCompiler(draft: draft)
+        cluster.all = compiler.makeGroup(of: draft.endpoints.range(from: start))
+        if groups.count > 1 { cluster.groups = compiler.add(groups) }
+        if !cluster.endpoints.isEmpty { cluster.isUnresolved = false }
+    }
+
+    private func resolve(
+        _ endpoint: ServiceEndpoint, port: ServicePort, service: ServiceCatalog.Service, cluster: inout ClusterEntry
+    ) -> [SocketEndpoint] {
+        let number = endpoint.ports[port.name] ?? port.targetPort ?? port.number
+        if let literal = SocketEndpoint(address: endpoint.address, port: number) { return [literal] }
+        if let path = UnixAddress.path(endpoint.address) {
+            let socket = SocketAddresses(draft: draft).unixSocket(path, endpoint.position, service.entry.id, "spec.endpoints.address")
+            return socket.map { [$0] } ?? []
+        }
+        let name = endpoint.address.lowercased()
+        guard !name.isEmpty else { return [] }
+        draft.noteName(name, ofCluster: draft.clusters.count)
+        guard let answers = scope.inputs.resolved[name] else {
+            cluster.isUnresolved = true
+            return []
+        }
+        let addresses = answers.map { $0.with(port: number) }
+        return service.entry.resolution == .dnsRoundRobin ? Array(addresses.prefix(1)) : addresses
+    }
+
+    /// The cluster of addresses that nobody declared: to where the client dialled (Istio's PassthroughCluster).
+    func addPassthrough(named name: String = "PassthroughCluster", labels: LabelSetID? = nil) -> Int32 {
+        var cluster = ClusterEntry()
+        cluster.name = scope.inputs.catalogs.name(name)
+        cluster.isPassthrough = true
+        var identity = scope.sourceIdentity()
+        identity.destinationService = name
+        identity.destinationServiceName = name
+        cluster.labels = labels ?? scope.inputs.catalogs.labelSet(identity)
+        cluster.all.endpoints = draft.endpoints.range(from: draft.endpoints.count)
+        return Int32(clamping: draft.clusters.add(cluster))
+    }
+}
+
+extension IdentityLabels {
+    /// Istio's destination labels of a service: a Kubernetes-like name is split, any other is its own service name.
+    mutating func describe(service host: String, in namespace: String) {
+        destinationService = host
+        destinationServiceNamespace = namespace
+        let parts = host.split(separator: ".")
+        destinationServiceName = parts.count > 2 && parts[2] == "svc" ? String(parts[0]) : host
+    }
+}

@@ -1,0 +1,42 @@
+internal import HTTP
+internal import Matching
+internal import Primitives
+
+extension TableView {
+    /// Whether the request fulfils all conditions of a `MatchEntry`, read in place. `port`: of the virtual host, or the one dialled.
+    func isMatch(_ index: Int, port: UInt16, _ request: RequestParts, _ head: borrowing MessageHead) -> Bool {
+        let wantedPort = rows.matches[index].port
+        if wantedPort != 0 && wantedPort != port { return false }
+        guard rows.matchers.test(rows.matches[index].path, request.path), rows.matchers.test(rows.matches[index].method, request.method),
+            rows.matchers.test(rows.matches[index].authority, request.authority)
+        else { return false }
+        if !rows.matches[index].scheme.isAny, !rows.matchers.test(rows.matches[index].scheme, request.scheme) { return false }
+        for place in rows.matches[index].headers.indices where !isMatch(header: rows.named[place], request, head) { return false }
+        for place in rows.matches[index].queryParameters.indices
+        where !rows.matchers.test(parameter: rows.named[place], query: request.query) {
+            return false
+        }
+        return true
+    }
+
+    /// Pseudo-headers are matched under their HTTP/2 names, as in Envoy.
+    func isMatch(header: NamedMatcher, _ request: RequestParts, _ head: borrowing MessageHead) -> Bool {
+        let name = rows.matchers.name(header)
+        guard !name.isEmpty, name[0] == UInt8(ascii: ":") else { return rows.matchers.test(header: header, head) }
+        if name == ":path" { return isMatch(target: header, request) }
+        if name == ":method" { return rows.matchers.test(header, value: request.method) }
+        if name == ":authority" { return rows.matchers.test(header, value: request.authority) }
+        return header.isNegated
+    }
+
+    /// `:path` is path and query, as in Envoy. Both stand next to each other unless the path was normalised.
+    private func isMatch(target header: NamedMatcher, _ request: RequestParts) -> Bool {
+        let (path, query) = (request.path, request.query)
+        guard !query.isEmpty else { return rows.matchers.test(header, value: path) }
+        return unsafe withUnsafeTemporaryAllocation(byteCount: path.count + query.count, alignment: 1) { joined in
+            unsafe joined.copyMemory(from: path.buffer)
+            unsafe UnsafeMutableRawBufferPointer(rebasing: joined[path.count...]).copyMemory(from: query.buffer)
+            return unsafe rows.matchers.test(header, value: LentBytes(UnsafeRawBufferPointer(joined)))
+        }
+    }
+}

@@ -14,7 +14,7 @@ public struct HostPattern: Sendable, BitwiseCopyable {
 extension MatcherPool {
     /// Whether a name is meant. A star stands for at least one character, so that no pattern with one takes an empty name.
     public func test(_ pattern: HostPattern, _ host: LentBytes) -> Bool {
-        let wanted = text.bytes(pattern.text)
+        let wanted = rows.text.bytes(pattern.text)
         guard pattern.isSuffix else { return host.equalsIgnoringCase(wanted) }
         return host.count > wanted.count && host.suffix(wanted.count).equalsIgnoringCase(wanted)
     }

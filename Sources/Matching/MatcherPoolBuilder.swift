@@ -9,7 +9,8 @@ public struct MatcherMemory: ~Copyable {
 
     init(text: [UInt8], pieces: [PathPiece], _ regexes: RegexOwner) {
         var arena = TableArena()
-        pool = MatcherPool(text: arena.table(text), regexes: regexes.table(in: &arena), pieces: arena.table(pieces))
+        let rows = MatcherRows(text: arena.table(text), regexes: regexes.table(in: &arena), pieces: arena.table(pieces))
+        pool = unsafe MatcherPool(arena.place(rows))
         self.regexes = regexes
         self.arena = arena
     }

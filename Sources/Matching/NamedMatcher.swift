@@ -13,7 +13,7 @@ public struct NamedMatcher: Sendable, BitwiseCopyable {
 
 extension MatcherPool {
     /// The name of a field or parameter.
-    public func name(_ named: NamedMatcher) -> LentBytes { text.bytes(named.name) }
+    public func name(_ named: NamedMatcher) -> LentBytes { rows.text.bytes(named.name) }
 
     /// Whether a value that is there fulfils the condition, its negation included: for what a name stands for that is no field.
     public func test(_ named: NamedMatcher, value: LentBytes) -> Bool { test(named.matcher, value) != named.isNegated }

@@ -1,7 +1,6 @@
 internal import Primitives
 
 /// A part of a path template.
-@usableFromInline
 struct PathPiece: Sendable, BitwiseCopyable {
     enum Kind: UInt8, Sendable, BitwiseCopyable {
         case literal

@@ -55,10 +55,10 @@ extension MatcherPool {
     public func test(_ template: PathTemplate, _ path: LentBytes) -> Bool {
         var start = 0
         for index in template.pieces.indices {
-            let piece = pieces[index]
+            let piece = rows.pieces[index]
             switch piece.kind {
             case .literal:
-                guard path.from(start).hasPrefix(text.bytes(piece.text)) else { return false }
+                guard path.from(start).hasPrefix(rows.text.bytes(piece.text)) else { return false }
                 start += Int(piece.text.count)
             case .segment:
                 let end = path.index(of: UInt8(ascii: "/"), from: start)
@@ -66,7 +66,7 @@ extension MatcherPool {
                 start = end
             case .rest:
                 let isLast = index + 1 == template.pieces.indices.upperBound
-                return isLast || path.from(start).hasSuffix(text.bytes(pieces[index + 1].text))
+                return isLast || path.from(start).hasSuffix(rows.text.bytes(rows.pieces[index + 1].text))
             }
         }
         return start == path.count

@@ -1,15 +1,14 @@
 internal import CRE2
-public import Primitives
+internal import Primitives
 
 /// RE2 objects by their index. Safe for concurrent matching (re2.h, "Thread safety").
-@safe @usableFromInline
+@safe
 struct RegexTable: BitwiseCopyable {
     private let regexes: Table<OpaquePointer>
 
     fileprivate init(_ regexes: Table<OpaquePointer>) { unsafe self.regexes = unsafe regexes }
 
     /// Whether the whole value matches. Costs about the value's length, whatever the pattern.
-    @usableFromInline
     func fullMatch(_ index: UInt32, _ value: LentBytes) -> Bool {
         unsafe skein_re2_full_match(regexes[index], value.characters, value.count)
     }

@@ -30,7 +30,7 @@ extension MatcherPool {
     public func rewrite(_ rewrite: RegexRewrite, _ value: LentBytes, into out: inout ByteBuffer) {
         let room = RegexRewrite.bytesMax
         let start = unsafe out.reserve(room).assumingMemoryBound(to: CChar.self)
-        let count = unsafe regexes.replace(rewrite.regex, in: value, by: text.bytes(rewrite.text), start, room: room)
+        let count = unsafe rows.regexes.replace(rewrite.regex, in: value, by: rows.text.bytes(rewrite.text), start, room: room)
         if count < 0 { out.append(value) } else { out.commit(count) }
     }
 }

@@ -19,9 +19,9 @@ public struct StringMatcher: Sendable, BitwiseCopyable {
     /// ASCII case is ignored; `text` is in lower case then. Never of a regex, which says so itself.
     public internal(set) var ignoresCase = false
     /// Bytes in the pool; empty of other kinds than exact, prefix and suffix.
-    @usableFromInline var text = TableRange()
+    var text = TableRange()
     /// Index in the pool.
-    @usableFromInline var regex: UInt32 = 0
+    var regex: UInt32 = 0
 
     /// No condition.
     public init() {}
@@ -34,32 +34,35 @@ public struct StringMatcher: Sendable, BitwiseCopyable {
     }()
 
     /// Bytes of the wanted text; 0 of a regex.
-    @inlinable public var textCount: Int { Int(text.count) }
+    public var textCount: Int { Int(text.count) }
     /// Whether there is a condition.
     @inlinable public var isAny: Bool { kind == .any }
 }
 
 extension MatcherPool {
-    /// Whether a value that is there fulfils the condition.
-    @inlinable
-    public func test(_ matcher: StringMatcher, _ value: LentBytes) -> Bool {
+    /// Whether a value that is there fulfils the condition. Where there is none, nothing is called.
+    @inlinable @inline(__always)
+    public func test(_ matcher: StringMatcher, _ value: LentBytes) -> Bool { matcher.isAny || holds(matcher, value) }
+
+    @usableFromInline
+    func holds(_ matcher: StringMatcher, _ value: LentBytes) -> Bool {
         switch matcher.kind {
         case .any, .present: return true
         case .exact: return equal(value, matcher)
         case .prefix: return value.count >= matcher.textCount && equal(value.prefix(matcher.textCount), matcher)
         case .suffix: return value.count >= matcher.textCount && equal(value.suffix(matcher.textCount), matcher)
-        case .regex: return regexes.fullMatch(matcher.regex, value)
+        case .regex: return rows.regexes.fullMatch(matcher.regex, value)
         }
     }
 
-    @inlinable @inline(__always)
-    func equal(_ value: LentBytes, _ matcher: StringMatcher) -> Bool {
-        let wanted = text.bytes(matcher.text)
+    @inline(__always)
+    private func equal(_ value: LentBytes, _ matcher: StringMatcher) -> Bool {
+        let wanted = rows.text.bytes(matcher.text)
         return matcher.ignoresCase ? value.equalsIgnoringCase(wanted) : value == wanted
     }
 
     /// The wanted text; empty of a regex.
-    public func wantedText(_ matcher: StringMatcher) -> LentBytes { text.bytes(matcher.text) }
+    public func wantedText(_ matcher: StringMatcher) -> LentBytes { rows.text.bytes(matcher.text) }
 
     /// The condition for people: `prefix "/a" in any case`. Allocates.
     public func describe(_ matcher: StringMatcher) -> String {
@@ -71,7 +74,7 @@ extension MatcherPool {
         case .exact: return "exact \"\(text)\"" + anyCase
         case .prefix: return "prefix \"\(text)\"" + anyCase
         case .suffix: return "suffix \"\(text)\"" + anyCase
-        case .regex: return "regex \"\(regexes.pattern(matcher.regex))\""
+        case .regex: return "regex \"\(rows.regexes.pattern(matcher.regex))\""
         }
     }
 }

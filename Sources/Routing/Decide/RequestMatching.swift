@@ -10,7 +10,7 @@ extension TableView {
         guard rows.matchers.test(rows.matches[index].path, request.path), rows.matchers.test(rows.matches[index].method, request.method),
             rows.matchers.test(rows.matches[index].authority, request.authority)
         else { return false }
-        if !rows.matches[index].scheme.isAny, !rows.matchers.test(rows.matches[index].scheme, request.scheme) { return false }
+        guard rows.matchers.test(rows.matches[index].scheme, request.scheme) else { return false }
         for place in rows.matches[index].headers.indices where !isMatch(header: rows.named[place], request, head) { return false }
         for place in rows.matches[index].queryParameters.indices
         where !rows.matchers.test(parameter: rows.named[place], query: request.query) {

@@ -49,11 +49,21 @@ public struct LentBytes: BitwiseCopyable {
     public func from(_ start: Int) -> LentBytes { self[start..<count] }
 
     /// Where a byte is found first, from `start` on; `count` = nowhere.
-    @inlinable
+    @inlinable @inline(__always)
     public func index(of byte: UInt8, from start: Int) -> Int {
+        precondition(start >= 0, "an index outside of the bytes")
         var index = start
-        while index < count, self[index] != byte { index += 1 }
+        while index < count, unsafe buffer[index] != byte { index += 1 }
         return index
+    }
+
+    /// Calls `body` with the bytes in lower case (ASCII), in memory for the time of the call.
+    @inlinable
+    public func withLowercased<Result>(_ body: (LentBytes) -> Result) -> Result {
+        unsafe withUnsafeTemporaryAllocation(byteCount: max(1, count), alignment: 8) { lower in
+            for index in 0..<count { unsafe lower[index] = ASCII.lower(buffer[index]) }
+            return unsafe body(LentBytes(UnsafeRawBufferPointer(rebasing: lower[..<count])))
+        }
     }
 
     @inlinable

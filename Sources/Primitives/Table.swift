@@ -50,6 +50,13 @@ public struct Table<Element: BitwiseCopyable>: BitwiseCopyable {
         }
     }
 
+    /// The place of an entry that is looked at more than once: its index is checked here and no more.
+    @inlinable @inline(__always)
+    public func slot(_ index: Int) -> TableSlot<Element> {
+        precondition(UInt(bitPattern: index) < UInt(bitPattern: count), "an index outside of its table")
+        return unsafe TableSlot(base + index)
+    }
+
     /// The entries of a range, as long as the arena lives. The whole range must lie within the table.
     @unsafe @inlinable
     public func buffer(_ range: TableRange) -> UnsafeBufferPointer<Element> {
@@ -76,6 +83,22 @@ extension Table where Element == UInt8 {
     /// The bytes of a range, as long as the arena lives.
     @inlinable @inline(__always)
     public func bytes(_ range: TableRange) -> LentBytes { unsafe LentBytes(UnsafeRawBufferPointer(buffer(range))) }
+}
+
+/// One entry of a table, where it stands; good as long as the table.
+@safe @frozen
+public struct TableSlot<Element: BitwiseCopyable>: BitwiseCopyable {
+    @usableFromInline let address: UnsafePointer<Element>
+
+    @unsafe @usableFromInline
+    init(_ address: UnsafePointer<Element>) { unsafe self.address = address }
+
+    /// Read in place.
+    @inlinable
+    public var entry: Element {
+        @inline(__always)
+        unsafeAddress { unsafe address }
+    }
 }
 
 /// The memory of tables. Owned by whoever owns what the tables say; freed with it.

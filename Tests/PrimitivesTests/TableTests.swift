@@ -10,6 +10,7 @@ import Testing
         #expect(table[0] == 0 && table[999] == 2997 && table[UInt32(7)] == 21)
         #expect(unsafe Array(table.buffer(TableRange(start: 5, count: 3))) == [15, 18, 21])
         #expect(unsafe empty.buffer(TableRange()).isEmpty)
+        #expect(table.slot(999).entry == 2997)
     }
 
     /// One that let an index pass would read the memory of others.
@@ -18,6 +19,10 @@ import Testing
             var arena = TableArena()
             let table = arena.table([1, 2, 3])
             print(table[table.count])
+        }
+        await #expect(processExitsWith: .failure) {
+            var arena = TableArena()
+            print(arena.table([1, 2, 3]).slot(-1).entry)
         }
         await #expect(processExitsWith: .failure) {
             var arena = TableArena()
@@ -58,6 +63,8 @@ import Testing
             #expect(bytes.hasPrefix(LentBytes("a=")) && !bytes.hasPrefix(LentBytes("a=bcd")) && bytes.hasSuffix(LentBytes()))
             #expect(bytes.equalsIgnoringCase(LentBytes("A=BC")) && !(bytes == "A=BC"))
         }
+        Self.with("A.B-ÄZ") { bytes in #expect(bytes.withLowercased(\.text) == "a.b-Äz") }
+        #expect(LentBytes().withLowercased(\.count) == 0)
         #expect(LentBytes().isEmpty && LentBytes().text == "" && LentBytes().hasSuffix(LentBytes()))
     }
 

@@ -5,15 +5,14 @@ internal import Primitives
 extension TableView {
     /// Whether the request fulfils all conditions of a `MatchEntry`, read in place. `port`: of the virtual host, or the one dialled.
     func isMatch(_ index: Int, port: UInt16, _ request: RequestParts, _ head: borrowing MessageHead) -> Bool {
-        let wantedPort = rows.matches[index].port
-        if wantedPort != 0 && wantedPort != port { return false }
-        guard rows.matchers.test(rows.matches[index].path, request.path), rows.matchers.test(rows.matches[index].method, request.method),
-            rows.matchers.test(rows.matches[index].authority, request.authority)
+        let match = rows.matches.slot(index)
+        if match.entry.port != 0 && match.entry.port != port { return false }
+        let matchers = rows.matchers
+        guard matchers.test(match.entry.path, request.path), matchers.test(match.entry.method, request.method),
+            matchers.test(match.entry.authority, request.authority), matchers.test(match.entry.scheme, request.scheme)
         else { return false }
-        guard rows.matchers.test(rows.matches[index].scheme, request.scheme) else { return false }
-        for place in rows.matches[index].headers.indices where !isMatch(header: rows.named[place], request, head) { return false }
-        for place in rows.matches[index].queryParameters.indices
-        where !rows.matchers.test(parameter: rows.named[place], query: request.query) {
+        for place in match.entry.headers.indices where !isMatch(header: rows.named[place], request, head) { return false }
+        for place in match.entry.queryParameters.indices where !matchers.test(parameter: rows.named[place], query: request.query) {
             return false
         }
         return true

@@ -13,13 +13,10 @@ extension TableView {
         let hostCount = min(request.host.hostCount, Authority.hostBytesMax)
         var found = NoVirtualHost.unknownName
         if hostCount > 0 {
-            let (authority, port) = (request.authority, request.host.port)
-            unsafe withUnsafeTemporaryAllocation(byteCount: hostCount, alignment: 8) { lower in
-                for index in 0..<hostCount { unsafe lower[index] = ASCII.lower(authority[index]) }
-                let name = unsafe LentBytes(UnsafeRawBufferPointer(lower))
+            found = request.authority.prefix(hostCount).withLowercased { name in
                 // A name may be written with the root's dot.
                 let count = hostCount > 1 && name[hostCount - 1] == UInt8(ascii: ".") ? hostCount - 1 : hostCount
-                found = lookUp(listener, name.prefix(count), port)
+                return lookUp(listener, name.prefix(count), request.host.port)
             }
         }
         // Of a name that is known, a port that it lacks is nobody's: the rules for all other names are not the ones it was given.

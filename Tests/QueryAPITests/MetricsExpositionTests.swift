@@ -274,8 +274,8 @@ extension SelfMetrics {
         registerProxy { [ProxyWorkerHealth(worker: "0"), ProxyWorkerHealth(worker: "1")] }
         registerConfiguration { ConfigurationHealth() }
         server.store.state.withLock {
-            $0.health.spansRefused = ["overloaded": 1]
-            $0.health.quarantined = ["segment": 1]
+            $0.statistics.spansRefused = [.overloaded: 1]
+            $0.statistics.quarantined = [.segment: 1]
         }
         registerStore(server.store)
     }

@@ -49,7 +49,7 @@ struct MetricsWiring {
             ]
         }
         let statistics = statistics
-        registry.register { Self.families(statistics.samples()) }
+        registry.register { statistics.samples() }
         let resolver = resolver
         registry.register {
             let samples = resolver.failureCounts.sorted { $0.key < $1.key }.map { MetricSamples.Sample(labels: [("host", $0.key)], value: Double($0.value)) }
@@ -84,21 +84,5 @@ struct MetricsWiring {
         health.upstreamProtocolErrorsTotal = Double(statistics.upstreamProtocolErrors.load(ordering: .relaxed))
         health.loopLagSeconds = Double(statistics.turnNanosecondsMax.exchange(0, ordering: .relaxed)) / 1e9
         return health
-    }
-
-    /// The collector's samples, one group a family.
-    private static func families(_ samples: [CollectorSample]) -> [MetricSamples] {
-        var groups: [MetricSamples] = []
-        for sample in samples {
-            let value = MetricSamples.Sample(labels: sample.labels, value: Double(sample.value))
-            if let last = groups.indices.last, groups[last].family.name == sample.family.name {
-                groups[last].samples.append(value)
-            } else {
-                groups.append(
-                    MetricSamples(
-                        name: sample.family.name, help: sample.family.help, kind: sample.family.kind == .counter ? .counter : .gauge, samples: [value]))
-            }
-        }
-        return groups
     }
 }

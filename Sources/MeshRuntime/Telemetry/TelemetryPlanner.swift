@@ -7,21 +7,15 @@ internal import Routing
 internal import TelemetryModel
 internal import TelemetryWire
 
-/// Where one side's requests are logged: a file and what a line looks like.
-struct AccessLogOutput: Sendable {
-    var path: String
-    var format: AccessLogFormat
-}
-
 /// Turns resolved telemetry policies into what the workers record and what the collector writes.
 enum TelemetryPlanner {
     /// The outputs of one side, and what is wrong with them. A bad format is an error: the old configuration stays.
-    static func outputs(_ policy: AccessLogPolicy) -> ([AccessLogOutput], [String]) {
-        var outputs: [AccessLogOutput] = []
+    static func outputs(_ policy: AccessLogPolicy) -> ([CollectorPlan.Output], [String]) {
+        var outputs: [CollectorPlan.Output] = []
         var problems: [String] = []
         for file in policy.files {
             do throws(AccessLogFormatError) {
-                outputs.append(AccessLogOutput(path: file.path, format: try format(file)))
+                outputs.append(CollectorPlan.Output(path: file.path, format: try format(file)))
             } catch {
                 problems.append("access log provider \(file.provider): \(error)")
             }

@@ -1,6 +1,7 @@
 internal import EventLoops
 public import HTTPService
 internal import Synchronization
+internal import TelemetryModel
 internal import TelemetryWire
 
 /// The state of one proxy worker, as the composition root reads it from the worker's own statistics.
@@ -221,17 +222,17 @@ extension SelfMetrics {
 
     public func registerStore(_ store: any TraceQuerying) {
         register {
-            let now = store.health()
+            let now = store.statistics()
             func gauge(_ suffix: String, _ help: String, _ value: UInt64) -> MetricSamples {
                 MetricSamples(name: "skein_store_" + suffix, help: help, kind: .gauge, value: Double(value))
             }
             func counter(_ suffix: String, _ help: String, _ value: UInt64) -> MetricSamples {
                 MetricSamples(name: "skein_store_" + suffix, help: help, kind: .counter, value: Double(value))
             }
-            func byLabel(_ suffix: String, _ help: String, _ label: String, _ values: [String: UInt64]) -> MetricSamples {
+            func byLabel(_ suffix: String, _ help: String, _ label: String, _ values: [(String, UInt64)]) -> MetricSamples {
                 MetricSamples(
                     name: "skein_store_" + suffix, help: help, kind: .counter, label: label,
-                    values: values.sorted { $0.key < $1.key }.map { ($0.key, Double($0.value)) })
+                    values: values.sorted { $0.0 < $1.0 }.map { ($0.0, Double($0.1)) })
             }
             return [
                 gauge("healthy", "Whether the store takes and answers.", now.problem == nil ? 1 : 0),
@@ -239,7 +240,7 @@ extension SelfMetrics {
                     "degraded", "Whether the store refuses spans or queries, or lost something stored that its log line, page and /health describe.",
                     now.problem == nil && now.damage.isEmpty ? 0 : 1),
                 counter("spans_accepted_total", "Spans committed and acknowledged.", now.spansAccepted),
-                byLabel("spans_refused_total", "Spans the store refused, by reason.", "reason", now.spansRefused),
+                byLabel("spans_refused_total", "Spans the store refused, by reason.", "reason", now.spansRefused.map { ($0.rawValue, $1) }),
                 counter("spans_expired_total", "Spans deleted by retention.", now.spansExpired),
                 gauge("spans", "Spans readable now.", now.spansStored),
                 gauge("journal_rows", "Journal rows waiting for compaction.", now.journalRows),
@@ -253,7 +254,7 @@ extension SelfMetrics {
                 counter("commits_total", "Transactions that made spans durable.", now.commits),
                 counter("compactions_total", "Compactions of the journal into a segment.", now.compactions),
                 counter("merges_total", "Merges of small segments.", now.merges),
-                byLabel("quarantined_total", "Damaged things set aside, by what they are.", "kind", now.quarantined),
+                byLabel("quarantined_total", "Damaged things set aside, by what they are.", "kind", now.quarantined.map { ($0.rawValue, $1) }),
             ]
         }
     }

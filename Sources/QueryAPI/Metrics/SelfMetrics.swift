@@ -1,37 +1,6 @@
 internal import Synchronization
 public import TelemetryWire
 
-/// One family of our own metrics at one moment.
-public struct MetricSamples: Sendable {
-    public struct Sample: Sendable {
-        public var labels: [(name: String, value: String)]
-        public var value: Double
-
-        public init(labels: [(name: String, value: String)] = [], value: Double) {
-            self.labels = labels
-            self.value = value
-        }
-    }
-
-    public var family: MetricFamily
-    public var samples: [Sample]
-
-    public init(name: String, help: String, kind: MetricKind, samples: [Sample]) {
-        family = MetricFamily(name: name, help: help, kind: kind)
-        self.samples = samples
-    }
-
-    /// A family of a single sample without labels.
-    public init(name: String, help: String, kind: MetricKind, value: Double) {
-        self.init(name: name, help: help, kind: kind, samples: [Sample(value: value)])
-    }
-
-    /// A family with one label.
-    public init(name: String, help: String, kind: MetricKind, label: String, values: [(value: String, number: Double)]) {
-        self.init(name: name, help: help, kind: kind, samples: values.map { Sample(labels: [(label, $0.value)], value: $0.number) })
-    }
-}
-
 /// Where components say how to read their own metrics. Registered at start by the composition root; read at each scrape on the pool.
 ///
 /// Providers may be called from several threads at once and must not block for long. Several may contribute to one family: its

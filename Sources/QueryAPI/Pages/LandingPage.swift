@@ -93,7 +93,7 @@ public final class LandingPage: Sendable {
         """
 
     private func appendHealth(to page: inout [UInt8]) {
-        let now = store.health()
+        let now = store.statistics()
         page.append(text: "<section class=\"card\" id=\"health\">")
         if let problem = now.problem {
             page.append(text: "<span class=\"bad\">store</span> ")
@@ -109,7 +109,7 @@ public final class LandingPage: Sendable {
                 + " · \(PageText.bytes(now.fileBytes)) on disk</span>")
         for damage in now.damage {
             page.append(text: "<p class=\"bad\">")
-            page.append(escaped: damage, countMax: 1000)
+            page.append(escaped: damage.description, countMax: 1000)
             page.append(text: "</p>")
         }
         for policy in notEnforced() {

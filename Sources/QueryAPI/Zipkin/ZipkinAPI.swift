@@ -207,7 +207,7 @@ public final class ZipkinAPI: Sendable {
     /// DOWN with 503 while spans or queries are refused, as Zipkin has it. DEGRADED with 200 when all works and something stored cannot be
     /// read any more: who restarts what is not healthy must not do it for that.
     private func health() -> ServiceResponse {
-        let now = store.health()
+        let now = store.statistics()
         let status = now.problem != nil ? "DOWN" : now.damage.isEmpty ? "UP" : "DEGRADED"
         var body: [UInt8] = []
         body.append(text: "{\"status\":\"\(status)\",\"zipkin\":{\"status\":\"\(status)\",\"details\":{\"SkeinStore\":{\"status\":\"\(status)\"")
@@ -219,7 +219,7 @@ public final class ZipkinAPI: Sendable {
             }
             if !now.damage.isEmpty {
                 body.append(text: now.problem == nil ? "\"damage\":" : ",\"damage\":")
-                body.append(jsonStrings: now.damage)
+                body.append(jsonStrings: now.damage.map(\.description))
             }
             body.append(text: "}")
         }

@@ -58,9 +58,12 @@ struct CompiledQuery {
     let query: TraceQuery
     let terms: [Term]
     let required: UInt32
+    /// By which segments were built.
+    private let limits: SegmentLimits
 
-    init(_ query: TraceQuery) {
+    init(_ query: TraceQuery, _ limits: SegmentLimits) {
         self.query = query
+        self.limits = limits
         var required: UInt32 = 0
         if !query.serviceName.isEmpty { required |= Self.serviceBit }
         if !query.remoteServiceName.isEmpty { required |= Self.remoteBit }
@@ -92,8 +95,8 @@ struct CompiledQuery {
 
     func numbers(_ strings: StringList) -> Numbers {
         var numbers = Numbers()
-        numbers.isPartial = strings.count >= SegmentLimits.stringsMax
-            || strings.bytes.count + ValueKind.textBytesMax >= SegmentLimits.stringBytesMax
+        numbers.isPartial = strings.count >= limits.stringsMax
+            || strings.bytes.count + ValueKind.textBytesMax >= limits.stringBytesMax
         numbers.service = (strings.find(Array(query.serviceName.utf8)) ?? -1) + 1
         numbers.remote = (strings.find(Array(query.remoteServiceName.utf8)) ?? -1) + 1
         numbers.name = (strings.find(Array(query.spanName.utf8)) ?? -1) + 1

@@ -52,9 +52,14 @@ struct SegmentBuilder: ~Copyable {
     private var nodeTime = TraceTime()
     private var clock = RetentionClock(arrival: 0)
 
-    init(blockSpansMax: Int, autocompleteKeys: [String]) {
+    init(blockSpansMax: Int, autocompleteKeys: [String], limits: SegmentLimits = .standard) {
         self.blockSpansMax = min(max(blockSpansMax, 16), SegmentLimits.blockSpansMax)
-        tables = SegmentTables(autocompleteKeys: Set(autocompleteKeys))
+        tables = SegmentTables(autocompleteKeys: Set(autocompleteKeys), limits: limits)
+    }
+
+    init(_ configuration: StoreConfiguration) {
+        self.init(
+            blockSpansMax: configuration.blockSpansMax, autocompleteKeys: configuration.autocompleteKeys, limits: configuration.segmentLimits)
     }
 
     /// Traces are gathered from all over the batches: the first lines of a run are asked for this many runs ahead.

@@ -49,7 +49,7 @@ enum OTLPPoints: OTLPSignal {
     static let service = "opentelemetry.proto.collector.metrics.v1.MetricsService"
     static let noun = "metrics"
 
-    static func decode(
+    static func decodeRequest(
         _ body: UnsafeRawBufferPointer, _ encoding: OTLPResponse.Encoding, into batch: inout PointBatch
     ) throws(OTLPDecodeError) -> Outcome {
         var outcome = Outcome()

@@ -79,8 +79,8 @@ final class CountTables: TableSet {
 
     func load(_ database: WriteConnection) throws(StoreError) { writer.insert = try Writer.Insert(database) }
     var isMaintenanceDue: Bool { false }
-    func maintain(_ file: StoreFile, isFlush: Bool) {}
-    func shed(_ bytes: UInt64, _ file: StoreFile) -> Bool {
+    func maintain(_ turn: MaintenanceTurn) {}
+    func shed(_ bytes: UInt64, _ jobs: WriterJobs) -> Bool {
         sheds.withLock { $0 += 1 }
         return false
     }

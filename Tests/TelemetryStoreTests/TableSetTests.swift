@@ -25,7 +25,7 @@ import Testing
         let isBusy = Monitor(false)
         let mayEnd = Monitor(false)
         let thread = try StoreThread {
-            _ = file.onWriter { _ throws(StoreError) in
+            _ = file.jobs.run { _ throws(StoreError) in
                 isBusy.notify { $0 = true }
                 _ = mayEnd.wait { $0 ? true : nil }
             }

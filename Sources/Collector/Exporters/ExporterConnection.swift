@@ -164,15 +164,15 @@ struct ExporterConnection: ~Copyable {
             }
         case .chunked:
             var decoder = ChunkedDecoder()
-            var total = 0
-            while total <= Self.bodyBytesMax {
+            var bodyBytes = 0
+            while bodyBytes <= Self.bodyBytesMax {
                 let (consumed, event) = unsafe decoder.next(input.readable, limits: limits)
                 input.consume(consumed)
                 switch event {
                 case .needMore: guard try fill(deadline) else { return false }
                 case .data(let count):
                     input.consume(count)
-                    total += count
+                    bodyBytes += count
                 case .trailers:
                     var scan = HeadScan()
                     while true {

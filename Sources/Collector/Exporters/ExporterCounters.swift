@@ -7,13 +7,13 @@ struct ExporterCounters: Sendable {
 
     init(_ name: String, _ signal: TelemetrySignal, _ statistics: CollectorStatistics) {
         func dropped(_ reason: String) -> CollectorCounter {
-            statistics.counter(.exportDropped(signal), [("exporter", name), ("reason", reason)])
+            statistics.counter(.itemsGivenUp(signal), [("exporter", name), ("reason", reason)])
         }
         func requests(_ outcome: String) -> CollectorCounter {
             statistics.counter(.exportRequests, [("exporter", name)] + signal.labels + [("outcome", outcome)])
         }
-        sent = statistics.counter(.exported(signal), [("exporter", name)])
-        waiting = statistics.counter(.exportQueue(signal), [("exporter", name)])
+        sent = statistics.counter(.itemsExported(signal), [("exporter", name)])
+        waiting = statistics.counter(.itemsQueued(signal), [("exporter", name)])
         queueFull = dropped("queue_full")
         shutdown = dropped("shutdown")
         rejected = dropped("rejected")

@@ -16,7 +16,7 @@ enum BodyError: Error {
     }
 
     /// `items`: what was in it, in a sentence.
-    func text(bytesMax: Int, items: String) -> String {
+    func explanation(bytesMax: Int, items: String) -> String {
         switch self {
         case .unknownCoding(let coding): "Content-Encoding \(coding) is not supported; gzip, deflate, zstd and identity are"
         case .malformed(let coding):

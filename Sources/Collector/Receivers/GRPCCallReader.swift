@@ -67,7 +67,7 @@ final class GRPCCallReader: ServiceBodyReader {
         switch fault {
         case .tooLarge:
             counters.tooLarge.add()
-            return Self.tooLarge(bytesMax)
+            return Self.tooLargeAnswer(bytesMax)
         case .reservedFlag(let flag):
             counters.malformed.add()
             return .grpc(.invalidArgument, "the compressed-flag of the message is \(flag); 0 and 1 are accepted")
@@ -96,21 +96,21 @@ final class GRPCCallReader: ServiceBodyReader {
     func refuse(_ reason: String, isRetryable: Bool) -> ServiceResponse {
         if isRetryable {
             counters.overloaded.add()
-            return Self.unavailable(reason, afterSeconds: 1)
+            return Self.unavailableAnswer(reason, afterSeconds: 1)
         }
         counters.tooLarge.add()
-        return Self.tooLarge(bytesMax)
+        return Self.tooLargeAnswer(bytesMax)
     }
 
     // MARK: Answers
 
     /// Without RetryInfo: the same message would be too large again (OTLP specification, throttling).
-    static func tooLarge(_ bytesMax: Int) -> ServiceResponse {
+    static func tooLargeAnswer(_ bytesMax: Int) -> ServiceResponse {
         .grpc(.resourceExhausted, "the message is too large; \(bytesMax) bytes are accepted after decompression: send smaller batches")
     }
 
     /// What may be tried again.
-    static func unavailable(_ reason: String, afterSeconds seconds: UInt64) -> ServiceResponse {
+    static func unavailableAnswer(_ reason: String, afterSeconds seconds: UInt64) -> ServiceResponse {
         .grpc(
             .unavailable, reason,
             fields: [

@@ -80,19 +80,19 @@ final class OTLPGRPCReceiver: Sendable {
         let bytesMax = bytesMax
         let result = unsafe call.message.withUnsafeBytes { message in
             unsafe service.take(message, coding: call.isCompressed ? "gzip" : "", .protobuf, service.grpc) { result in
-                responder.respond(Self.response(result, bytesMax: bytesMax))
+                responder.respond(Self.grpcAnswer(result, bytesMax: bytesMax))
             }
         }
-        return result.map { .respond(Self.response($0, bytesMax: bytesMax)) } ?? .later
+        return result.map { .respond(Self.grpcAnswer($0, bytesMax: bytesMax)) } ?? .later
     }
 
-    private static func response(_ result: OTLPResult, bytesMax: Int) -> ServiceResponse {
+    private static func grpcAnswer(_ result: OTLPResult, bytesMax: Int) -> ServiceResponse {
         switch result {
         case .stored(let message): .grpc(message: message)
         case .malformed(let reason): .grpc(.invalidArgument, reason)
-        case .unreadable(.tooLarge): GRPCCallReader.tooLarge(bytesMax)
+        case .unreadable(.tooLarge): GRPCCallReader.tooLargeAnswer(bytesMax)
         case .unreadable: .grpc(.invalidArgument, "the message is not the gzip that its compressed-flag says")
-        case .rejected(let rejection): GRPCCallReader.unavailable(rejection.text, afterSeconds: rejection.retryAfterSeconds)
+        case .rejected(let rejection): GRPCCallReader.unavailableAnswer(rejection.text, afterSeconds: rejection.retryAfterSeconds)
         }
     }
 

@@ -41,7 +41,7 @@ struct OTLPHTTPReceiver: HTTPReceiver {
             case .malformed(let reason): return Self.refusal(400, 3, reason, encoding, crossOrigin)
             case .unreadable(let error):
                 let code: Int32 = error.status == 413 ? 8 : error.status == 415 ? 12 : 3
-                return Self.refusal(error.status, code, error.text(bytesMax: bytesMax, items: items), encoding, crossOrigin)
+                return Self.refusal(error.status, code, error.explanation(bytesMax: bytesMax, items: items), encoding, crossOrigin)
             case .rejected(let rejection):
                 return Self.refusal(
                     503, 14, rejection.text, encoding, crossOrigin + [("Retry-After", "\(rejection.retryAfterSeconds)")])

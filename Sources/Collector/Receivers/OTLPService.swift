@@ -46,7 +46,7 @@ protocol OTLPSignal: SendableMetatype {
     static var noun: String { get }
 
     /// An export request's message into a batch.
-    static func decode(
+    static func decodeRequest(
         _ body: UnsafeRawBufferPointer, _ encoding: OTLPResponse.Encoding, into batch: inout Batch
     ) throws(OTLPDecodeError) -> Outcome
     /// The response message.
@@ -58,7 +58,7 @@ enum OTLPTraces: OTLPSignal {
     static let service = "opentelemetry.proto.collector.trace.v1.TraceService"
     static let noun = "traces"
 
-    static func decode(
+    static func decodeRequest(
         _ body: UnsafeRawBufferPointer, _ encoding: OTLPResponse.Encoding, into batch: inout SpanBatch
     ) throws(OTLPDecodeError) -> OTLPDecodeOutcome {
         switch encoding {
@@ -95,12 +95,12 @@ final class OTLPSignalService<Signal: OTLPSignal>: OTLPService {
     ) -> OTLPResult? {
         let known = unsafe intake.take(
             body, coding: coding, counters,
-            decode: { body, batch throws(OTLPDecodeError) in unsafe try Signal.decode(body, encoding, into: &batch) },
-            answer: { answer(Self.result($0, encoding)) })
-        return known.map { Self.result($0, encoding) }
+            decode: { body, batch throws(OTLPDecodeError) in unsafe try Signal.decodeRequest(body, encoding, into: &batch) },
+            answer: { answer(Self.otlpResult($0, encoding)) })
+        return known.map { Self.otlpResult($0, encoding) }
     }
 
-    private static func result(_ result: IntakeResult<Signal.Outcome>, _ encoding: OTLPResponse.Encoding) -> OTLPResult {
+    private static func otlpResult(_ result: IntakeResult<Signal.Outcome>, _ encoding: OTLPResponse.Encoding) -> OTLPResult {
         switch result {
         case .stored(let outcome):
             var message: [UInt8] = []

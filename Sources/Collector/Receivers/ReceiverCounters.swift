@@ -15,11 +15,11 @@ struct ReceiverCounters: Sendable {
         let shared = base + signal.labels
         func requests(_ outcome: String) -> CollectorCounter { statistics.counter(.requests, shared + [(name: "outcome", value: outcome)]) }
         func rejected(_ reason: String) -> CollectorCounter {
-            statistics.counter(.rejected(signal), base + [(name: "reason", value: reason)])
+            statistics.counter(.itemsRejected(signal), base + [(name: "reason", value: reason)])
         }
         func dropped(_ part: String) -> CollectorCounter { statistics.counter(.partsDropped, shared + [(name: "part", value: part)]) }
         bytes = statistics.counter(.receivedBytes, shared)
-        stored = statistics.counter(.received(signal), base)
+        stored = statistics.counter(.itemsReceived(signal), base)
         accepted = requests("accepted")
         partial = requests("partial")
         malformed = requests("malformed")
@@ -38,7 +38,7 @@ struct ReceiverCounters: Sendable {
     }
 
     /// Where a request counts whose body could be read and whose good items are stored.
-    func requests(stored: Int, refused: Int) -> CollectorCounter {
+    func outcome(stored: Int, refused: Int) -> CollectorCounter {
         if refused == 0 { return accepted }
         return stored == 0 ? malformed : partial
     }

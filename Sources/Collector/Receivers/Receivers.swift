@@ -2,12 +2,6 @@ public import HTTPService
 public import TelemetryModel
 internal import TelemetryWire
 
-/// A protocol's endpoint over HTTP.
-protocol HTTPReceiver: Sendable {
-    /// Nil when the request is not for a receiver although its path is.
-    func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome?
-}
-
 /// The endpoints that take telemetry from others: Zipkin's JSON of both versions, its protobuf, OTLP over HTTP and over gRPC.
 ///
 /// A body is decoded on the server's thread, straight from the connection's buffer, and answered when the sink has stored it. May be

@@ -67,7 +67,7 @@ final class SignalIntake<Batch: TelemetryBatch>: Sendable {
         counters.itemsInvalid.add(outcome.refusedItems)
         if batch.itemCount == 0 {
             batches.give(batch)
-            counters.requests(stored: 0, refused: outcome.refusedItems).add()
+            counters.outcome(stored: 0, refused: outcome.refusedItems).add()
             return .stored(outcome)
         }
         submit(batch, outcome, counters, answer)
@@ -87,7 +87,7 @@ final class SignalIntake<Batch: TelemetryBatch>: Sendable {
             switch result {
             case .success:
                 for exporter in exporters { exporter.offer(kept) }
-                counters.requests(stored: outcome.acceptedItems, refused: outcome.refusedItems).add()
+                counters.outcome(stored: outcome.acceptedItems, refused: outcome.refusedItems).add()
                 counters.stored.add(count)
                 if let dropped = outcome.droppedParts { counters.count(dropped) }
                 answer(.stored(outcome))

@@ -8,11 +8,11 @@ internal import TelemetryWire
 /// A bad span costs itself and not its batch: the good ones are stored before the answer, which is 400 with the reason of each of the
 /// first bad ones. A body that is not what its Content-Type says is refused whole.
 struct ZipkinReceiver: HTTPReceiver {
-    private enum Encoding {
+    private enum BodyEncoding {
         case json(ZipkinJSONDecoder.Version)
         case protobuf
 
-        func decode(_ body: UnsafeRawBufferPointer, into batch: inout SpanBatch) throws(ZipkinDecodeError) -> ZipkinDecodeOutcome {
+        func read(_ body: UnsafeRawBufferPointer, into batch: inout SpanBatch) throws(ZipkinDecodeError) -> ZipkinDecodeOutcome {
             switch self {
             case .json(let version): unsafe try ZipkinJSONDecoder.decode(body, version: version, into: &batch)
             case .protobuf: unsafe try ZipkinProtobufDecoder.decode(body, into: &batch)
@@ -46,9 +46,9 @@ struct ZipkinReceiver: HTTPReceiver {
         }
         counters.bytes.add(unsafe request.body.count)
         let type = MediaType.of(request.header("content-type"))
-        guard let encoding = encoding(of: type) else {
+        guard let encoding = bodyEncoding(of: type) else {
             counters.unsupported.add()
-            return .respond(.text(415, unsupported(type), headers: crossOrigin))
+            return .respond(.text(415, unsupportedText(type), headers: crossOrigin))
         }
         let coding = (request.header("content-encoding") ?? "").lowercased()
         let bytesMax = bytesMax
@@ -60,20 +60,20 @@ struct ZipkinReceiver: HTTPReceiver {
                     ? .text(400, outcome.message, headers: crossOrigin) : ServiceResponse(status: 202, headers: crossOrigin)
             case .malformed(let reason): return .text(400, reason, headers: crossOrigin)
             case .unreadable(let error):
-                return .text(error.status, error.text(bytesMax: bytesMax, items: "spans"), headers: crossOrigin)
+                return .text(error.status, error.explanation(bytesMax: bytesMax, items: "spans"), headers: crossOrigin)
             case .rejected(let rejection):
                 return .text(503, rejection.text, headers: crossOrigin + [("Retry-After", "\(rejection.retryAfterSeconds)")])
             }
         }
         let result = unsafe intake.take(
             request.body, coding: coding, counters,
-            decode: { body, batch throws(ZipkinDecodeError) in unsafe try encoding.decode(body, into: &batch) },
+            decode: { body, batch throws(ZipkinDecodeError) in unsafe try encoding.read(body, into: &batch) },
             answer: { responder.respond(response($0)) })
         return result.map { .respond(response($0)) } ?? .later
     }
 
     /// Any type that is not named here is taken for JSON, as Zipkin does: old senders say `text/plain` or nothing.
-    private func encoding(of type: String) -> Encoding? {
+    private func bodyEncoding(of type: String) -> BodyEncoding? {
         switch type {
         case "application/x-protobuf", "application/protobuf": version == .v2 ? .protobuf : nil
         case "application/x-thrift", "application/vnd.apache.thrift.binary": nil
@@ -81,7 +81,7 @@ struct ZipkinReceiver: HTTPReceiver {
         }
     }
 
-    private func unsupported(_ type: String) -> String {
+    private func unsupportedText(_ type: String) -> String {
         switch version {
         case .v1:
             "\(type) is not supported here; send Zipkin v1 JSON as application/json, or v2 JSON or protobuf to /api/v2/spans"

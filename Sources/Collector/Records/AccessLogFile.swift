@@ -64,21 +64,21 @@ final class AccessLogFile {
 
     /// A burst of long lines fills the buffer within one drain, and the disk may be well. False = the line is dropped.
     private func makeRoom() -> Bool {
-        if trouble == nil { write(now: SystemClock.monotonicNow()) }
+        if trouble == nil { writeOut(now: SystemClock.monotonicNow()) }
         if waitingBytes < limits.logPendingBytesMax { return true }
         drop(1, trouble ?? .writeFailed)
         return false
     }
 
     /// Writes what waits, as far as the descriptor takes it. Attempts after a failure are `logRetryNanoseconds` apart.
-    func write(now: MonotonicInstant) {
+    func writeOut(now: MonotonicInstant) {
         guard head < buffer.count, trouble == nil || now >= retryAt else { return }
         if descriptor < 0 { open(now) }
         guard descriptor >= 0 else { return }
         while head < buffer.count {
             let count = unsafe buffer.withUnsafeBytes { unsafe put(UnsafeRawBufferPointer(rebasing: $0[head...])) }
             guard count > 0 else {
-                failed(now)
+                noteFailure(now)
                 return
             }
             bytes.add(count)
@@ -90,7 +90,7 @@ final class AccessLogFile {
     /// Writes what waits to the old file and opens the path anew: after logrotate's rename, the next line goes to the new file.
     func reopen(now: MonotonicInstant) {
         trouble = nil
-        write(now: now)
+        writeOut(now: now)
         // The rest of a line begun in the old file makes no sense in the new one.
         if head > 0, head < buffer.count, buffer[head - 1] != UInt8(ascii: "\n") { discardLine() }
         let old = descriptor
@@ -112,7 +112,7 @@ final class AccessLogFile {
         trouble = nil
         while true {
             let now = SystemClock.monotonicNow()
-            write(now: now)
+            writeOut(now: now)
             guard head < buffer.count, now < deadline, trouble == .slowReader, descriptor >= 0 else { break }
             var waiting = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
             _ = unsafe poll(&waiting, 1, Int32(clamping: deadline.nanoseconds(since: now) / 1_000_000 + 1))
@@ -188,7 +188,7 @@ final class AccessLogFile {
         }
     }
 
-    private func failed(_ now: MonotonicInstant) {
+    private func noteFailure(_ now: MonotonicInstant) {
         let code = errno
         if code == EAGAIN {
             // Ordinary for a pipe, and only worth words when lines are lost.

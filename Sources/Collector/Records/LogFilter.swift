@@ -48,7 +48,7 @@ public struct LogFilter: Sendable, Equatable {
             case "cluster": cluster = value
             case "host": host = value.lowercased()
             case "min-duration":
-                guard let duration = Self.nanoseconds(value) else { throw fail("a number with ns, us, ms or s, such as 250ms") }
+                guard let duration = Self.duration(value) else { throw fail("a number with ns, us, ms or s, such as 250ms") }
                 durationNanosecondsMin = duration
             case "request-id": requestID = value
             case "trace-id":
@@ -78,7 +78,7 @@ public struct LogFilter: Sendable, Equatable {
         return low...high
     }
 
-    private static func nanoseconds(_ text: String) -> UInt64? {
+    private static func duration(_ text: String) -> UInt64? {
         for (unit, factor) in [("ns", 1.0), ("us", 1e3), ("ms", 1e6), ("s", 1e9)] where text.hasSuffix(unit) {
             guard let number = Double(text.dropLast(unit.count)), number >= 0, number.isFinite else { continue }
             return UInt64(exactly: (number * factor).rounded()) ?? .max
@@ -137,14 +137,14 @@ struct LogMatcher: Sendable {
             guard record.times.downstreamSendEnd != RequestTimes.absent, record.times.downstreamSendEnd >= least else { return false }
         }
         if let route, names[record.route] != route { return false }
-        if let cluster, !Self.contains(names[record.cluster], cluster) { return false }
+        if let cluster, !Self.containsText(names[record.cluster], cluster) { return false }
         if let method, !Self.equal(view.text(.method), method) { return false }
         if let requestID, !Self.equal(view.text(.requestID), requestID) { return false }
         if let pathPrefix {
             if let original = view.text(.originalPath) {
-                guard Self.hasPrefix(original, pathPrefix) else { return false }
+                guard Self.beginsWith(original, pathPrefix) else { return false }
             } else {
-                guard let path = view.text(.path), Self.hasPrefix(path, pathPrefix) else { return false }
+                guard let path = view.text(.path), Self.beginsWith(path, pathPrefix) else { return false }
             }
         }
         if let host {
@@ -155,16 +155,16 @@ struct LogMatcher: Sendable {
 
     private static func equal(_ text: RawSpan?, _ wanted: [UInt8]) -> Bool {
         guard let text else { return false }
-        return text.byteCount == wanted.count && hasPrefix(text, wanted)
+        return text.byteCount == wanted.count && beginsWith(text, wanted)
     }
 
-    private static func hasPrefix(_ text: RawSpan, _ wanted: [UInt8]) -> Bool {
+    private static func beginsWith(_ text: RawSpan, _ wanted: [UInt8]) -> Bool {
         guard text.byteCount >= wanted.count else { return false }
         for index in wanted.indices where unsafe text.unsafeLoad(fromByteOffset: index, as: UInt8.self) != wanted[index] { return false }
         return true
     }
 
-    private static func contains(_ text: [UInt8], _ wanted: [UInt8]) -> Bool {
+    private static func containsText(_ text: [UInt8], _ wanted: [UInt8]) -> Bool {
         guard !wanted.isEmpty else { return true }
         guard text.count >= wanted.count else { return false }
         for start in 0...text.count - wanted.count where text[start..<start + wanted.count].elementsEqual(wanted) { return true }

@@ -127,7 +127,7 @@ struct PumpLoop: ~Copyable {
         drain()
         submit(.turn)
         for file in files.values {
-            file.write(now: now)
+            file.writeOut(now: now)
             if let notice = file.takeNotice() { say(notice) }
         }
         tail.deliver()
@@ -168,7 +168,7 @@ struct PumpLoop: ~Copyable {
             unsafe ring.drain(limit: limits.recordsPerTurnMax) { entry in unsafe take(entry, &state) }
         }
         records.add(count)
-        for file in files.values where file.waitingBytes >= limits.logWriteBytes { file.write(now: now) }
+        for file in files.values where file.waitingBytes >= limits.logWriteBytes { file.writeOut(now: now) }
         return count
     }
 
@@ -208,7 +208,7 @@ struct PumpLoop: ~Copyable {
             case .flush(let done):
                 drain()
                 submit(.flush)
-                for file in files.values { file.write(now: now) }
+                for file in files.values { file.writeOut(now: now) }
                 tail.deliver()
                 done.raise()
             case .stop(let deadline): stopDeadline = deadline

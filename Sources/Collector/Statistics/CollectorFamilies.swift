@@ -24,24 +24,24 @@ extension MetricFamily {
         "Parts left out of spans that were stored, by receiver, transport and part.")
     static let exportRequests = counter("skein_exporter_requests_total", "Requests of an exporter, by exporter and outcome.")
 
-    static func received(_ signal: TelemetrySignal) -> MetricFamily {
+    static func itemsReceived(_ signal: TelemetrySignal) -> MetricFamily {
         counter("skein_receiver_\(signal.items)_total", "\(signal.words) received and stored, by receiver and transport.")
     }
 
-    static func rejected(_ signal: TelemetrySignal) -> MetricFamily {
+    static func itemsRejected(_ signal: TelemetrySignal) -> MetricFamily {
         counter(
             "skein_receiver_\(signal.items)_rejected_total", "\(signal.words) received and not stored, by receiver, transport and reason.")
     }
 
-    static func exported(_ signal: TelemetrySignal) -> MetricFamily {
+    static func itemsExported(_ signal: TelemetrySignal) -> MetricFamily {
         counter("skein_exporter_\(signal.items)_total", "\(signal.words) that another server accepted, by exporter.")
     }
 
-    static func exportDropped(_ signal: TelemetrySignal) -> MetricFamily {
+    static func itemsGivenUp(_ signal: TelemetrySignal) -> MetricFamily {
         counter("skein_exporter_\(signal.items)_dropped_total", "\(signal.words) given up by an exporter, by exporter and reason.")
     }
 
-    static func exportQueue(_ signal: TelemetrySignal) -> MetricFamily {
+    static func itemsQueued(_ signal: TelemetrySignal) -> MetricFamily {
         gauge("skein_exporter_queue_\(signal.items)", "\(signal.words) waiting in an exporter, by exporter.")
     }
 }

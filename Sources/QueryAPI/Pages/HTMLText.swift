@@ -44,13 +44,13 @@ enum PageText {
     }
 
     /// `870 µs`, `12.4 ms`, `3.05 s`.
-    static func duration(microseconds: UInt64) -> String {
+    static func durationText(microseconds: UInt64) -> String {
         if microseconds < 1000 { return "\(microseconds) µs" }
         if microseconds < 1_000_000 { return decimal(Double(microseconds) / 1000) + " ms" }
         return decimal(Double(microseconds) / 1_000_000) + " s"
     }
 
-    static func bytes(_ count: UInt64) -> String {
+    static func bytesText(_ count: UInt64) -> String {
         var value = Double(count)
         for unit in ["B", "KiB", "MiB", "GiB"] {
             if value < 1024 { return (unit == "B" ? "\(count)" : decimal(value)) + " " + unit }
@@ -60,7 +60,7 @@ enum PageText {
     }
 
     /// `12,345`.
-    static func count(_ number: UInt64) -> String {
+    static func countText(_ number: UInt64) -> String {
         var digits = Array(String(number))
         var at = digits.count - 3
         while at > 0 {

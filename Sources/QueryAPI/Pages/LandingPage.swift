@@ -104,9 +104,9 @@ public final class LandingPage: Sendable {
             page.append(text: "<span class=\"bad\">store has lost something</span>")
         }
         page.append(
-            text: " <span class=\"soft\">· \(PageText.count(now.spansStored)) spans, \(PageText.count(now.journalSpans)) of them still in the journal"
-                + " · \(PageText.count(now.segments)) \(now.segments == 1 ? "segment" : "segments") of \(PageText.bytes(now.segmentBytes))"
-                + " · \(PageText.bytes(now.fileBytes)) on disk</span>")
+            text: " <span class=\"soft\">· \(PageText.countText(now.spansStored)) spans, \(PageText.countText(now.journalSpans)) of them still in the journal"
+                + " · \(PageText.countText(now.segments)) \(now.segments == 1 ? "segment" : "segments") of \(PageText.bytesText(now.segmentBytes))"
+                + " · \(PageText.bytesText(now.fileBytes)) on disk</span>")
         for damage in now.damage {
             page.append(text: "<p class=\"bad\">")
             page.append(escaped: damage.description, countMax: 1000)
@@ -158,8 +158,8 @@ public final class LandingPage: Sendable {
                 page.append(escaped: trace.request, countMax: 200)
                 page.append(text: "</span>")
             }
-            page.append(text: "</td><td class=\"n wide\">\(trace.services.count)</td><td class=\"n\">\(PageText.count(UInt64(trace.spanCount)))</td>")
-            page.append(text: "<td class=\"n\">\(trace.duration > 0 ? PageText.duration(microseconds: trace.duration) : "–")</td><td>")
+            page.append(text: "</td><td class=\"n wide\">\(trace.services.count)</td><td class=\"n\">\(PageText.countText(UInt64(trace.spanCount)))</td>")
+            page.append(text: "<td class=\"n\">\(trace.duration > 0 ? PageText.durationText(microseconds: trace.duration) : "–")</td><td>")
             if trace.hasError { page.append(text: "<span class=\"bad\">error</span>") }
             page.append(text: "</td><td class=\"wide\"><a href=\"/api/v2/trace/\(id)\">JSON</a></td></tr>")
         }

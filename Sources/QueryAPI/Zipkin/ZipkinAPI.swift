@@ -54,7 +54,7 @@ public final class ZipkinAPI: Sendable {
 
     /// Answers a path of Zipkin's; nil for any other, and for `POST .../spans`, which is the collector's.
     public func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome? {
-        guard let endpoint = Self.endpoint(request.path) else { return nil }
+        guard let endpoint = Self.endpointNamed(request.path) else { return nil }
         var allow = "GET, HEAD, OPTIONS"
         if case .spans = endpoint {
             if request.method == "POST" { return nil }
@@ -76,7 +76,7 @@ public final class ZipkinAPI: Sendable {
         }
     }
 
-    private static func endpoint(_ path: String) -> Endpoint? {
+    private static func endpointNamed(_ path: String) -> Endpoint? {
         switch path {
         case "/health": return .health
         case "/info": return .info
@@ -122,17 +122,17 @@ public final class ZipkinAPI: Sendable {
         case .services:
             let names = try store.services()
             serviceCount.store(names.count, ordering: .relaxed)
-            return list(names, isCached: names.count > 3)
-        case .spans: return names(try store.spanNames(service: try parameters.required("serviceName").lowercased()))
-        case .remoteServices: return names(try store.remoteServices(service: try parameters.required("serviceName").lowercased()))
+            return listReply(names, isCached: names.count > 3)
+        case .spans: return namesReply(try store.spanNames(service: try parameters.required("serviceName").lowercased()))
+        case .remoteServices: return namesReply(try store.remoteServices(service: try parameters.required("serviceName").lowercased()))
         case .autocompleteValues:
             let key = try parameters.required("key")
             // Zipkin's storage has the same words for it.
             if key.isEmpty { throw ParameterError(text: "key was empty") }
             let values = try store.autocompleteValues(key: key)
-            return list(values, isCached: values.count > 3)
+            return listReply(values, isCached: values.count > 3)
         case .traces:
-            let query = try parameters.query(nowMilliseconds: nowMilliseconds(), lookbackDefault: options.lookbackDefault)
+            let query = try parameters.traceQuery(nowMilliseconds: nowMilliseconds(), lookbackDefault: options.lookbackDefault)
             return try traces(try store.search(query))
         case .traceMany: return try traces(try store.traces(try ZipkinParameters.traceIDs(try parameters.required("traceIds"))))
         case .trace(let text): return try trace(text)
@@ -144,7 +144,7 @@ public final class ZipkinAPI: Sendable {
         case .health: return health()
         case .info: return information()
         case .configuration: return uiConfiguration()
-        case .autocompleteKeys: return list(options.autocompleteKeys, isCached: true)
+        case .autocompleteKeys: return listReply(options.autocompleteKeys, isCached: true)
         case .unknown: return APIReply.text(404, "no such path in the Zipkin v2 API")
         }
     }
@@ -192,9 +192,9 @@ public final class ZipkinAPI: Sendable {
         return APIReply.json(body)
     }
 
-    private func names(_ list: [String]) -> ServiceResponse { self.list(list, isCached: serviceCount.load(ordering: .relaxed) > 3) }
+    private func namesReply(_ list: [String]) -> ServiceResponse { listReply(list, isCached: serviceCount.load(ordering: .relaxed) > 3) }
 
-    private func list(_ values: [String], isCached: Bool) -> ServiceResponse {
+    private func listReply(_ values: [String], isCached: Bool) -> ServiceResponse {
         var body: [UInt8] = []
         body.append(jsonStrings: values)
         return APIReply.json(body, headers: isCached ? [cacheControl] : [])

@@ -8,7 +8,7 @@ struct Compactor {
     private let state: Monitor<TraceState>
     private let reads: TraceReads
     private let segments: SegmentWriter
-    private let file: StoreFile
+    private let jobs: WriterJobs
     private let budget: StoreBudget
 
     /// Segments smaller than this share of `headSpansMax` are merged when `mergeCount` lie side by side.
@@ -16,31 +16,31 @@ struct Compactor {
     private static let mergeCount = 8
 
     init(
-        _ configuration: StoreConfiguration, _ state: Monitor<TraceState>, _ reads: TraceReads, _ segments: SegmentWriter, _ file: StoreFile
+        _ configuration: StoreConfiguration, _ state: Monitor<TraceState>, _ reads: TraceReads, _ segments: SegmentWriter, _ jobs: WriterJobs
     ) {
         self.configuration = configuration
         self.state = state
         self.reads = reads
         self.segments = segments
-        self.file = file
+        self.jobs = jobs
         budget = StoreBudget(configuration.retentionBytes)
     }
 
-    func run(isFlush: Bool) {
-        let isDue = state.withLock { $0.isCompactionDue(configuration) } && !file.isDiskFull
-        if isFlush || isDue { compact() }
-        expire()
+    func run(_ turn: MaintenanceTurn) {
+        let isDue = state.withLock { $0.isCompactionDue(configuration) } && !jobs.isDiskFull
+        if turn.isFlush || isDue { compact(turn) }
+        expire(turn)
         merge()
     }
 
     // MARK: The head into segments
 
-    private func compact() {
+    private func compact(_ turn: MaintenanceTurn) {
         let wanted = state.withLock { $0.headSpans }
         var done = 0
         while done < wanted, let compacted = compactOnce() {
             done += compacted
-            expire()
+            expire(turn)
         }
         // A quiet store needs the builder's memory again only in a while; a busy one at once.
         if done > 0, done < configuration.headSpansMax / 2 { HeapMemory.giveBackFreePages() }
@@ -63,7 +63,7 @@ struct Compactor {
         let built = builder.build(rows.map(\.batch), arrival: last.arrival)
         let rowCount = rows.count
         let through = last.number
-        let stored: Bool? = file.onWriter { [state, segments] database throws(StoreError) in
+        let stored: Bool? = jobs.run { [state, segments] database throws(StoreError) in
             let number = try segments.commit(built, journalThrough: through, replacing: [], database)
             state.notify { state in
                 let segment = Self.segment(number, built, after: state.snapshot.segments[...])
@@ -74,7 +74,7 @@ struct Compactor {
             return true
         }
         guard stored == true else { return nil }
-        file.noteDiskHasRoom()
+        jobs.noteDiskHasRoom()
         return spans
     }
 
@@ -89,13 +89,13 @@ struct Compactor {
     // MARK: Retention
 
     /// Deletes the segments that are too old; then the file sees to its size.
-    private func expire() {
+    private func expire(_ turn: MaintenanceTurn) {
         let now = WallClock.nowMicroseconds()
         let age = configuration.retentionAgeSeconds.multipliedReportingOverflow(by: 1_000_000)
         if age.partialValue > 0, !age.overflow {
             delete(state.withLock { $0.snapshot.segments }.filter { $0.isDue(age: age.partialValue, now: now) })
         }
-        file.keepToBudget()
+        turn.keepToBudget()
     }
 
     /// Deletes the oldest segments, about `bytes` of them, and never the newest; false when there is none to delete.
@@ -113,7 +113,7 @@ struct Compactor {
     private func delete(_ gone: [Segment]) {
         guard !gone.isEmpty else { return }
         let numbers = Set(gone.map(\.number))
-        let deleted: Bool? = file.onWriter { [state, segments] database throws(StoreError) in
+        let deleted: Bool? = jobs.run { [state, segments] database throws(StoreError) in
             // Rows that are gone before the snapshot says so are not damage.
             state.withLock { $0.rewrites &+= 1 }
             defer { state.notify { $0.rewrites &+= 1 } }
@@ -124,8 +124,8 @@ struct Compactor {
             }
             return true
         }
-        if deleted == true { file.noteDeleted() }
-        for segment in gone { reads.headers.remove(segment.number) }
+        if deleted == true { jobs.noteDeleted() }
+        for segment in gone { reads.headers.forget(segment.number) }
     }
 
     // MARK: Small segments into larger ones
@@ -150,7 +150,7 @@ struct Compactor {
         var builder = SegmentBuilder(configuration)
         let built = builder.build(batches, arrival: group.reduce(0) { max($0, $1.arrival) })
         let numbers = Set(group.map(\.number))
-        _ = file.onWriter { [state, segments] database throws(StoreError) in
+        _ = jobs.run { [state, segments] database throws(StoreError) in
             state.withLock { $0.rewrites &+= 1 }
             defer { state.notify { $0.rewrites &+= 1 } }
             let number = try segments.commit(built, journalThrough: nil, replacing: group, database)
@@ -162,7 +162,7 @@ struct Compactor {
                 state.statistics.merges += 1
             }
         }
-        for segment in group { reads.headers.remove(segment.number) }
+        for segment in group { reads.headers.forget(segment.number) }
     }
 
     /// `mergeCount` neighbours that may be merged; nil = there are none.

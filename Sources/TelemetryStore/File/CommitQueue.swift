@@ -7,7 +7,7 @@ protocol CommitQueue: AnyObject, Sendable {
     func hasBatches(_ state: borrowing FileState) -> Bool
 
     /// Takes the oldest batches out of the queue: the queue's part of the next group commit. False = there are none.
-    func take(_ state: inout FileState) -> Bool
+    func takeGroup(_ state: inout FileState) -> Bool
     /// Makes rows of what was taken; returns their bytes. Writer thread, as what follows.
     func encode() -> Int
     func write(_ database: WriteConnection) throws(StoreError)
@@ -86,7 +86,7 @@ final class WriteQueue<Batch: TelemetryBatch>: CommitQueue, @unchecked Sendable 
 
     func hasBatches(_ state: borrowing FileState) -> Bool { !waiting.isEmpty }
 
-    func take(_ state: inout FileState) -> Bool {
+    func takeGroup(_ state: inout FileState) -> Bool {
         groupItems = 0
         var taken = 0
         while taken < waiting.count, groupItems < Self.commitItemsMax {

@@ -1,6 +1,6 @@
 import Glibc
 
-/// The data directory under an exclusive lock, released by `release()` or the end of the process.
+/// The data directory under an exclusive lock, released by `unlock()` or the end of the process.
 ///
 /// The lock is `flock` on `skein.lock`, which holds the owner's process id for people; the kernel drops it when the process dies,
 /// however it dies.
@@ -19,7 +19,7 @@ final class DataDirectory: Sendable {
         let fd = unsafe open(path + "/skein.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard fd >= 0 else { throw .directory(path: path, errorNumber: errno) }
         guard flock(fd, LOCK_EX | LOCK_NB) == 0 else {
-            let holder = DataDirectory.holder(fd)
+            let holder = DataDirectory.readHolder(fd)
             _ = Glibc.close(fd)
             throw .locked(directory: path, holder: holder)
         }
@@ -34,9 +34,9 @@ final class DataDirectory: Sendable {
         lockFD = Monitor(fd)
     }
 
-    deinit { release() }
+    deinit { unlock() }
 
-    func release() {
+    func unlock() {
         lockFD.withLock { fd in
             if fd >= 0 { _ = Glibc.close(fd) }
             fd = -1
@@ -45,7 +45,7 @@ final class DataDirectory: Sendable {
 
     var databasePath: String { path + "/skein.db" }
 
-    private static func holder(_ fd: Int32) -> Int32? {
+    private static func readHolder(_ fd: Int32) -> Int32? {
         var bytes = [UInt8](repeating: 0, count: 32)
         let count = unsafe bytes.withUnsafeMutableBytes { unsafe pread(fd, $0.baseAddress, $0.count, 0) }
         guard count > 0 else { return nil }

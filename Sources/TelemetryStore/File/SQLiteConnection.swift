@@ -26,7 +26,7 @@ struct SQLiteConnection: ~Copyable {
 
     deinit { _ = unsafe sqlite3_close_v2(handle) }
 
-    func error(_ code: Int32, _ operation: String) -> StoreError {
+    func storeError(_ code: Int32, _ operation: String) -> StoreError {
         switch code & 0xFF {
         case SQLITE_FULL, SQLITE_IOERR, SQLITE_NOMEM, SQLITE_READONLY, SQLITE_CANTOPEN: .diskFull
         default: .sqlite(code: code, message: unsafe String(cString: sqlite3_errmsg(handle)), operation: operation)
@@ -35,13 +35,13 @@ struct SQLiteConnection: ~Copyable {
 
     func execute(_ sql: String) throws(StoreError) {
         let code = unsafe sqlite3_exec(handle, sql, nil, nil, nil)
-        guard code == SQLITE_OK else { throw error(code, sql) }
+        guard code == SQLITE_OK else { throw storeError(code, sql) }
     }
 
     func prepare(_ sql: String) throws(StoreError) -> SQLiteStatement {
         var prepared: OpaquePointer?
         let code = unsafe sqlite3_prepare_v3(handle, sql, -1, UInt32(SQLITE_PREPARE_PERSISTENT), &prepared, nil)
-        guard code == SQLITE_OK, let statement = unsafe prepared else { throw error(code, sql) }
+        guard code == SQLITE_OK, let statement = unsafe prepared else { throw storeError(code, sql) }
         return unsafe SQLiteStatement(statement, handle, sql)
     }
 
@@ -75,7 +75,7 @@ struct SQLiteConnection: ~Copyable {
         let code = unsafe sqlite3_wal_checkpoint_v2(
             handle, nil, mode == .passive ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_TRUNCATE, &logFrames, &movedFrames)
         if code & 0xFF == SQLITE_BUSY { return false }
-        guard code == SQLITE_OK else { throw error(code, "checkpoint") }
+        guard code == SQLITE_OK else { throw storeError(code, "checkpoint") }
         return logFrames == movedFrames
     }
 
@@ -96,18 +96,18 @@ struct SQLiteStatement: ~Copyable {
 
     deinit { _ = unsafe sqlite3_finalize(statement) }
 
-    private func check(_ code: Int32) throws(StoreError) {
-        guard code == SQLITE_OK else { throw failure(code) }
+    private func expectOK(_ code: Int32) throws(StoreError) {
+        guard code == SQLITE_OK else { throw storeError(code) }
     }
 
-    private func failure(_ code: Int32) -> StoreError {
+    private func storeError(_ code: Int32) -> StoreError {
         switch code & 0xFF {
         case SQLITE_FULL, SQLITE_IOERR, SQLITE_NOMEM, SQLITE_READONLY, SQLITE_CANTOPEN: .diskFull
         default: .sqlite(code: code, message: unsafe String(cString: sqlite3_errmsg(connection)), operation: sql)
         }
     }
 
-    func bind(_ value: Int64, at index: Int32) throws(StoreError) { try check(unsafe sqlite3_bind_int64(statement, index, value)) }
+    func bind(_ value: Int64, at index: Int32) throws(StoreError) { try expectOK(unsafe sqlite3_bind_int64(statement, index, value)) }
 
     /// True while there is a row to read.
     func step() throws(StoreError) -> Bool {
@@ -117,7 +117,7 @@ struct SQLiteStatement: ~Copyable {
         case SQLITE_DONE: return false
         default:
             _ = unsafe sqlite3_reset(statement)
-            throw failure(code)
+            throw storeError(code)
         }
     }
 
@@ -147,7 +147,7 @@ struct SQLiteStatement: ~Copyable {
         // Typed throws do not pass through `withUnsafeBytes`, so the result is carried by hand.
         let result: Result<Void, StoreError> = unsafe first.withUnsafeBytes { bytes in
             let code = unsafe sqlite3_bind_blob64(statement, index, bytes.baseAddress, UInt64(bytes.count), nil)
-            guard code == SQLITE_OK else { return .failure(failure(code)) }
+            guard code == SQLITE_OK else { return .failure(storeError(code)) }
             do throws(StoreError) {
                 try run(blobs.dropFirst(), index + 1)
                 return .success(())

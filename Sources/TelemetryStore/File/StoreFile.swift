@@ -11,6 +11,8 @@ final class StoreFile: Sendable {
     private let sets: [any TableSet]
     private let budget: StoreBudget
     private let state: Monitor<FileState>
+    /// Work for the writer thread.
+    let jobs: WriterJobs
     private let threads: Monitor<[StoreThread]>
 
     private static let maintenanceMilliseconds = 500
@@ -58,6 +60,7 @@ final class StoreFile: Sendable {
         var initial = FileState()
         initial.damage = damage
         state = Monitor(initial)
+        jobs = WriterJobs(state)
         threads = Monitor([StoreThread]())
         let writer = try StoreThread { [state] in
             var loop = WriterLoop(state: state, configuration: configuration, sets: sets, database: database)
@@ -89,7 +92,7 @@ final class StoreFile: Sendable {
         }
         for thread in running.reversed() { thread.join() }
         state.notify { $0.isClosed = true }
-        directory.release()
+        directory.unlock()
     }
 
     /// What was in the damaged file that now lies at `path`, as far as it still says.
@@ -138,42 +141,9 @@ final class StoreFile: Sendable {
         }
     }
 
-    /// Runs `body` on the writer thread, between two commits, and waits for it. Nil when it failed, which has been noted as a full disk, or
-    /// when the file is closed. Not for the writer thread itself.
-    func onWriter<Value: Sendable>(_ body: @escaping @Sendable (WriteConnection) throws(StoreError) -> Value) -> Value? {
-        let done = Monitor<Result<Value, StoreError>?>(nil)
-        let taken = state.notify { state in
-            guard !state.isWriterDone else { return false }
-            state.jobs.append(FileState.Job { database in
-                do throws(StoreError) {
-                    let value = try body(database)
-                    done.notify { $0 = .success(value) }
-                } catch {
-                    done.notify { $0 = .failure(error) }
-                }
-            })
-            return true
-        }
-        guard taken, let result = done.wait(until: { $0 }) else { return nil }
-        switch result {
-        case .success(let value): return value
-        case .failure:
-            state.notify { $0.noteDiskFull() }
-            return nil
-        }
-    }
-
-    /// A job on the writer thread could write: the disk has room.
-    func noteDiskHasRoom() { state.notify { $0.isDiskFull = false } }
-    /// A job on the writer thread has deleted something, and its pages may be given back.
-    func noteDeleted() { state.notify { $0.mayGiveBack = true } }
-
-    var isDiskFull: Bool { state.withLock { $0.isDiskFull } }
-    var isClosing: Bool { state.withLock { $0.isClosing } }
-
     /// Changes `pageCountMax` of the open file; false when it is closing.
     func limitPages(_ count: UInt32) -> Bool {
-        onWriter { database throws(StoreError) in
+        jobs.run { database throws(StoreError) in
             try database.limitPages(count)
             return true
         } ?? false
@@ -189,7 +159,7 @@ final class StoreFile: Sendable {
         guard let target else { throw .closed }
         let finished = state.wait { $0.flushesDone >= target ? true : ($0.isClosed ? false : nil) }
         if finished != true { throw .closed }
-        if isDiskFull { throw .diskFull }
+        if jobs.isDiskFull { throw .diskFull }
     }
 
     /// What the file as a whole has to say, and the queue of one signal.
@@ -227,9 +197,9 @@ final class StoreFile: Sendable {
         let (target, done) = state.withLock { ($0.flushesWanted, $0.flushesDone) }
         let isFlush = target > done
         guard isFlush || configuration.compactsInBackground else { return }
-        for set in sets { set.maintain(self, isFlush: isFlush) }
+        for set in sets { set.maintain(MaintenanceTurn(isFlush: isFlush, jobs: jobs) { self.boundSize() }) }
         if isFlush {
-            _ = onWriter { database throws(StoreError) in try database.settle() }
+            _ = jobs.run { database throws(StoreError) in try database.giveAllBack() }
             state.notify { $0.flushesDone = max($0.flushesDone, target) }
         }
     }
@@ -237,9 +207,8 @@ final class StoreFile: Sendable {
     private var fileBytes: UInt64 { DataDirectory.fileBytes(directory.databasePath) }
     private var logBytes: UInt64 { DataDirectory.fileBytes(directory.databasePath + "-wal") }
 
-    /// Deletes the oldest where there are too many bytes, and cuts the file where it is larger than it has to be. For table sets to call in
-    /// their `maintain`, after what changed much. On the maintenance thread.
-    func keepToBudget() {
+    /// Deletes the oldest where there are too many bytes, and cuts the file where it is larger than it has to be.
+    private func boundSize() {
         if let used = budget.databaseBytesMax { shed(toBytes: used) }
         if state.withLock({ $0.mayGiveBack }) || isOverBudget { giveBack() }
     }
@@ -257,16 +226,16 @@ final class StoreFile: Sendable {
         while rounds < Self.deletionRoundsMax {
             rounds += 1
             guard fileBytes + logBytes > used else { return }
-            guard let space = onWriter({ database throws(StoreError) in try database.space() }) else { return }
+            guard let space = jobs.run({ database throws(StoreError) in try database.space() }) else { return }
             guard space.used > used else { return }
             // The first set is the largest: what it can give is asked for first.
-            guard sets.contains(where: { $0.shed(space.used - used, self) }) else { return }
+            guard sets.contains(where: { $0.shed(space.used - used, jobs) }) else { return }
         }
     }
 
     /// Cuts the file where free pages or the log make it larger than it may be, or where an old peak left much of it empty.
     private func giveBack() {
-        guard let space = onWriter({ database throws(StoreError) in try database.space() }) else { return }
+        guard let space = jobs.run({ database throws(StoreError) in try database.space() }) else { return }
         let excess = budget.total.map { space.onDisk > $0 ? space.onDisk - $0 : 0 } ?? 0
         let bytes = excess > 0 ? min(excess, space.free) : space.hasMuchFree ? min(space.free, Self.givenBackBytesMax) : 0
         let isLongLog = space.log > UInt64(budget.logBytesMax) * 2
@@ -274,6 +243,6 @@ final class StoreFile: Sendable {
             state.notify { $0.mayGiveBack = false }
             return
         }
-        _ = onWriter { database throws(StoreError) in try database.giveBack(bytes) }
+        _ = jobs.run { database throws(StoreError) in try database.giveBack(bytes) }
     }
 }

@@ -73,7 +73,7 @@ final class WriteConnection: @unchecked Sendable {
     }
 
     /// Gives all free pages back to the file system and empties the log.
-    func settle() throws(StoreError) {
+    func giveAllBack() throws(StoreError) {
         try connection.execute("PRAGMA incremental_vacuum")
         try connection.checkpoint(.truncate)
     }

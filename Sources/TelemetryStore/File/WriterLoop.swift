@@ -40,7 +40,7 @@ struct WriterLoop: ~Copyable {
                 commitGroup()
             case .job(let job): job.run(database)
             case .end:
-                try? database.settle()
+                try? database.giveAllBack()
                 return
             }
         }
@@ -79,7 +79,7 @@ struct WriterLoop: ~Copyable {
         state.notify { state, woken in
             woken = .callers
             for index in queues.indices where hasRoom[index] || state.isClosing {
-                if queues[index].take(&state) { taken.append(queues[index]) }
+                if queues[index].takeGroup(&state) { taken.append(queues[index]) }
             }
         }
         group = taken

@@ -126,7 +126,7 @@ final class HeadBatch: Sendable {
     static func parsePrefix(_ bytes: [UInt8]) -> Prefix? {
         unsafe bytes.withUnsafeBytes { all in
             var reader = unsafe ByteReader(all)
-            guard reader.byte() == JournalEncoder.version else { return nil }
+            guard reader.byte() == JournalLayout.version else { return nil }
             let spanCount = reader.count(bytesEach: 13)
             let baseTimestamp = reader.uint64()
             let strings = StringList(&reader)
@@ -185,10 +185,10 @@ final class HeadBatch: Sendable {
     }
 
     /// Calls `body` with each span as the linker needs it.
-    func nodes(_ services: inout ServiceNumbers, _ body: (TraceID, DependencyLinker.Node, UInt64) -> Void) {
+    func linkNodes(_ services: inout ServiceNumbers, _ body: (TraceID, LinkNode, UInt64) -> Void) {
         let errorKey = strings.find(Array("error".utf8)).map { UInt32($0) + PayloadKey.firstString }
         let known = shapes.map { shape in
-            DependencyLinker.Node(
+            LinkNode(
                 id: 0, parentID: 0, kind: shape.kind, isShared: shape.flags & SpanFlags.shared.rawValue != 0,
                 hasError: shape.payloads.contains { $0.key == errorKey },
                 localService: Int(services.number(strings.string(Int(shape.localService) - 1))),
@@ -413,16 +413,16 @@ struct SpanAssembler {
         endpoint.hasIPv6 = true
     }
 
-    private func isAbsent(_ endpoint: EndpointRow) -> Bool {
+    private func lacksAll(_ endpoint: EndpointRow) -> Bool {
         endpoint.serviceName.isEmpty && !endpoint.hasIPv4 && !endpoint.hasIPv6 && endpoint.port == 0
     }
 
     mutating func finish(_ batch: inout SpanBatch) {
-        if !isAbsent(local) {
+        if !lacksAll(local) {
             row.localEndpoint = UInt32(clamping: batch.endpoints.count)
             batch.endpoints.append(local)
         }
-        if !isAbsent(remote) {
+        if !lacksAll(remote) {
             row.remoteEndpoint = UInt32(clamping: batch.endpoints.count)
             batch.endpoints.append(remote)
         }

@@ -107,7 +107,7 @@ struct StringTable: ~Copyable {
     }
 
     /// What `write` writes, as a reader of it would have it.
-    func list() -> StringList {
+    func stringList() -> StringList {
         StringList(bytes: arena.array(), references: (0..<entries.count).map { reference($0) })
     }
 

@@ -48,12 +48,12 @@ final class TraceJournal: BatchWriter, @unchecked Sendable {
                 unreadable.append(number)
             }
         }
-        if !unreadable.isEmpty { try setAside(unreadable, database) }
+        if !unreadable.isEmpty { try moveAside(unreadable, database) }
         return head
     }
 
     /// Moves rows out of the journal, whose rows go with the next segment, to where people can look at them.
-    private func setAside(_ numbers: [Int64], _ database: WriteConnection) throws(StoreError) {
+    private func moveAside(_ numbers: [Int64], _ database: WriteConnection) throws(StoreError) {
         let copy = try database.prepare("INSERT OR REPLACE INTO damaged (number, found, row) SELECT number, ?1, row FROM journal WHERE number = ?2")
         let remove = try database.prepare("DELETE FROM journal WHERE number = ?1")
         let now = Int64(clamping: WallClock.nowMicroseconds())

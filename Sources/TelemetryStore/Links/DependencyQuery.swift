@@ -83,7 +83,7 @@ struct DependencyQuery {
         }
         let nodes = SegmentNodes(header, &answer.services)
         let places = indexes.map { part.hashes.place($0) }.sorted()
-        guard let ids = try view.traceIDs(part.segment, places) else { return !view.isGone(part.segment) }
+        guard let ids = try view.entryIDs(part.segment, places) else { return !view.isGone(part.segment) }
         var services = answer.services
         var traces: [UInt64: LinkedTrace] = [:]
         var order: [UInt64] = []
@@ -156,7 +156,7 @@ struct DependencyAnswer {
 
     mutating func read(head rows: [StoreSnapshot.Row]) {
         for row in rows {
-            row.batch.nodes(&services) { id, node, timestamp in
+            row.batch.linkNodes(&services) { id, node, timestamp in
                 head[id.low, default: LinkedTrace()].append(node, high: id.high, timestamp: timestamp, isRoot: node.parentID == 0)
             }
         }

@@ -113,7 +113,7 @@ struct CompiledQuery {
         return numbers
     }
 
-    func test(_ shape: SpanShape, _ numbers: Numbers) -> ShapeTest {
+    func shapeTest(_ shape: SpanShape, _ numbers: Numbers) -> ShapeTest {
         var test = ShapeTest()
         if !query.serviceName.isEmpty {
             guard numbers.service > 0, Int(shape.localService) == numbers.service else { return test }

@@ -9,8 +9,17 @@ struct NameIndex {
 
     init(_ view: TraceView) { self.view = view }
 
+    /// Names of local services, sorted; nil when a segment is gone, as below.
+    func services() throws(StoreError) -> [String]? { try picked { local, _, _ in local } }
+
+    /// Names of the spans of a service, sorted.
+    func spanNames(service: String) throws(StoreError) -> [String]? { try picked { local, name, _ in local == service ? name : "" } }
+
+    /// Names of the services that a service talks to, sorted.
+    func remoteServices(service: String) throws(StoreError) -> [String]? { try picked { local, _, remote in local == service ? remote : "" } }
+
     /// What `pick` picks of each combination of local service, span name and remote service, sorted; nil when a segment is gone.
-    func names(_ pick: (_ local: String, _ name: String, _ remote: String) -> String) throws(StoreError) -> [String]? {
+    private func picked(_ pick: (_ local: String, _ name: String, _ remote: String) -> String) throws(StoreError) -> [String]? {
         var found: Set<String> = []
         func add(_ shapes: [SpanShape], _ strings: StringList) {
             for shape in shapes where found.count < Self.namesMax {
@@ -36,7 +45,7 @@ struct NameIndex {
     }
 
     /// Values of a tag that segments keep for autocompletion, sorted; nil when a segment is gone.
-    func values(ofKey key: String) throws(StoreError) -> [String]? {
+    func tagValues(ofKey key: String) throws(StoreError) -> [String]? {
         var found: Set<String> = []
         for row in view.snapshot.head {
             var spans = SpanBatch()

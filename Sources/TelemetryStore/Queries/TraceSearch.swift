@@ -27,7 +27,7 @@ struct TraceSearch {
             for candidate in candidates.sorted(by: { $0.timestamp > $1.timestamp }) {
                 if found.count >= limit, let last = found.last, candidate.timestamp < last.timestamp { break }
                 guard seen.insert(groups.key(candidate.id)).inserted else { continue }
-                guard let trace = try view.assemble(candidate.id) else { return false }
+                guard let trace = try view.trace(candidate.id) else { return false }
                 let timestamp = TraceQuery.timestamp(of: trace)
                 guard timestamp != 0, range.contains(timestamp), matcher.matches(trace) else { continue }
                 let at = found.firstIndex { $0.timestamp < timestamp } ?? found.count
@@ -82,7 +82,7 @@ struct TraceSearch {
 
     private func note(_ batch: HeadBatch, _ groups: TraceGrouping, _ parts: inout [TraceID: Part]) {
         let numbers = compiled.numbers(batch.strings)
-        let tests = batch.shapes.map { compiled.test($0, numbers) }
+        let tests = batch.shapes.map { compiled.shapeTest($0, numbers) }
         unsafe batch.bytes.withUnsafeBytes { all in
             var first = 0
             while first < batch.spanCount {
@@ -143,7 +143,7 @@ struct TraceSearch {
         }
         let hasPlain = !header.plainNames.isEmpty
         let numbers = compiled.numbers(header.strings)
-        var tests = header.shapes.map { compiled.test($0, numbers) }
+        var tests = header.shapes.map { compiled.shapeTest($0, numbers) }
         if !tests.isEmpty { tests[0] = CompiledQuery.ShapeTest(counts: true, bits: compiled.required, isUnknown: true) }
         // Does anything in the segment's tables meet each criterion? Split traces need only one of them here.
         var possible: UInt32 = compiled.required & CompiledQuery.durationBit
@@ -190,7 +190,7 @@ struct TraceSearch {
         }
         // A search for ten traces does not need the ids of eight thousand; exact tests seldom reject, so take a few times the limit first.
         candidates.sort { $0.timestamp > $1.timestamp }
-        let ids = try view.traceIDs(segment, candidates.map { Int($0.id.low) })
+        let ids = try view.entryIDs(segment, candidates.map { Int($0.id.low) })
         guard let ids else { return view.isGone(segment) ? nil : [] }
         return zip(candidates, ids).map { TraceCandidate(id: $1, timestamp: $0.timestamp) }
     }
@@ -198,8 +198,8 @@ struct TraceSearch {
     /// The traces that recent earlier segments have parts of, whatever they contain; nil when the segment is gone.
     private func splitCandidates(_ segment: Segment) throws(StoreError) -> [TraceCandidate]? {
         guard let index = segment.index, !segment.splitHashes.isEmpty else { return [] }
-        let places = segment.splitHashes.flatMap { index.places(of: $0) }
-        guard let ids = try view.traceIDs(segment, places) else { return view.isGone(segment) ? nil : [] }
+        let places = segment.splitHashes.flatMap { index.entryPlaces(of: $0) }
+        guard let ids = try view.entryIDs(segment, places) else { return view.isGone(segment) ? nil : [] }
         return ids.map { TraceCandidate(id: $0, timestamp: UInt64.max) }
     }
 
@@ -220,7 +220,7 @@ struct TraceSearch {
 
     /// Nil when there is no filter at these places.
     private func filterHolds(_ hash: UInt64, parts: Int64, whole: Int64, _ segment: Segment) throws(StoreError) -> Bool? {
-        let part: Bool? = try unsafe reader.withRow(segment.number, parts + Int64(BloomFilter.part(hash))) { filter, _ in
+        let part: Bool? = try unsafe reader.withRow(segment.number, parts + Int64(BloomFilter.partNumber(hash))) { filter, _ in
             unsafe BloomFilter.mayContain(filter, BloomFilter.withinPart(hash))
         }
         if let part { return part }
@@ -315,8 +315,8 @@ struct TraceSearch {
             let value = block.first[column][rank]
             return (value == 0 || (number > 0 && value == UInt64(number))) && block.second[column][rank] == term.classified.a
         case .number, .ipv4: return block.first[column][rank] == term.classified.a
-        case .uuid, .hex32: return cold.map { $0.wide(column, rank, isHalf: false) == (term.classified.a, term.classified.b) } ?? true
-        case .hex16: return cold.map { $0.wide(column, rank, isHalf: true).0 == term.classified.a } ?? true
+        case .uuid, .hex32: return cold.map { $0.wideValue(column, rank, isHalf: false) == (term.classified.a, term.classified.b) } ?? true
+        case .hex16: return cold.map { $0.wideValue(column, rank, isHalf: true).0 == term.classified.a } ?? true
         case .long: return cold.map { $0.textBytes(column, rank) == term.value } ?? true
         }
     }

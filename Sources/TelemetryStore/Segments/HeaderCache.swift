@@ -26,7 +26,7 @@ final class HeaderCache: Sendable {
         }
     }
 
-    func remove(_ number: Int64) {
+    func forget(_ number: Int64) {
         contents.withLock { contents in
             if let old = contents.headers.removeValue(forKey: number) { contents.bytes -= old.header.memoryBytes }
             contents.damaged.remove(number)

@@ -61,7 +61,7 @@ struct SegmentBlock {
     }
 
     /// First row of a trace entry, and how many.
-    func rows(ofTrace trace: Int) -> Range<Int> {
+    func spanRows(ofTrace trace: Int) -> Range<Int> {
         var start = 0
         for earlier in 0..<min(trace, entry.traceCount) { start += Int(traceSpanCounts[earlier]) }
         return start..<start + Int(traceSpanCounts[trace])
@@ -157,7 +157,7 @@ struct SegmentBlockCold {
         return UInt64(littleEndian: unsafe base.loadUnaligned(fromByteOffset: index * 8, as: UInt64.self))
     }
 
-    func wide(_ column: Int, _ index: Int, isHalf: Bool) -> (UInt64, UInt64) {
+    func wideValue(_ column: Int, _ index: Int, isHalf: Bool) -> (UInt64, UInt64) {
         guard let (offset, count) = fixed[column], index >= 0, index < count, let base = unsafe base else { return (0, 0) }
         if isHalf { return (UInt64(littleEndian: unsafe base.loadUnaligned(fromByteOffset: offset + index * 8, as: UInt64.self)), 0) }
         return (
@@ -325,8 +325,8 @@ struct SegmentBlockDecoder {
             } else {
                 unsafe block.header.strings.withText(number - 1) { unsafe ValueText.append(template: $0, number: value, to: &batch.text) }
             }
-        case .uuid, .hex32: (a, b) = cold.wide(column, rank, isHalf: false)
-        case .hex16: (a, b) = cold.wide(column, rank, isHalf: true)
+        case .uuid, .hex32: (a, b) = cold.wideValue(column, rank, isHalf: false)
+        case .hex16: (a, b) = cold.wideValue(column, rank, isHalf: true)
         case .number, .ipv4: a = block.first[column][rank]
         }
         if payload.key < PayloadKey.firstString {

@@ -46,7 +46,7 @@ struct SegmentBuilder: ~Copyable {
     private var tracePlaces = RawBuffer<Place>(capacity: 64)
 
     // Of all entries with one low half of a trace id, which are one trace to the linker.
-    private var nodes: [DependencyLinker.Node] = []
+    private var nodes: [LinkNode] = []
     private var nodePlaces = RawBuffer<Place>(capacity: 64)
     private var nodeShapes = RawBuffer<Int32>(capacity: 64)
     private var nodeTime = TraceTime()
@@ -72,7 +72,7 @@ struct SegmentBuilder: ~Copyable {
         // `inputs` points into the batches' arrays, which are native, immutable and kept alive to the end of this call.
         defer { withExtendedLifetime(batches) {} }
         var result = BuiltSegment()
-        let runs = TraceRun.sorted(batches)
+        let runs = TraceRun.inOrder(batches)
         var tracesHigh = ByteWriter(capacity: runs.count * 4)
         var tracesRest = ByteWriter(capacity: runs.count * 12)
         var start = 0
@@ -210,7 +210,7 @@ struct SegmentBuilder: ~Copyable {
             } else {
                 appendPayloads(known, shape, at: Int(place.position), number, batches)
             }
-            nodes.append(DependencyLinker.Node(
+            nodes.append(LinkNode(
                 id: span.id, parentID: span.parent, kind: known.kind, isShared: known.flags & SpanFlags.shared.rawValue != 0,
                 hasError: known.hasError, localService: Int(known.localService), remoteService: Int(known.remoteService)))
             nodePlaces.append(place)
@@ -230,7 +230,7 @@ struct SegmentBuilder: ~Copyable {
         let isMerging = linker.needsMerging(nodes)
         if isMerging { for row in nodes.indices { setEndpoint(row) } }
         let bucket = nodeTime.timestamp / SegmentLimits.linkBucketMicroseconds
-        linker.link(nodes, isMerging: isMerging, precedes: { precedes($0, $1) }) { parent, child, isError in
+        linker.connect(nodes, isMerging: isMerging, precedes: { precedes($0, $1) }) { parent, child, isError in
             links.add(bucket: bucket, parent: UInt32(parent), child: UInt32(child), isError: isError)
         }
         swap(&linker, &self.linker)

@@ -11,7 +11,7 @@ struct TraceRun: BitwiseCopyable {
     var place: Int32
 
     /// All runs of the batches, by trace in the order of segments, within a trace in the order received.
-    static func sorted(_ batches: [HeadBatch]) -> [TraceRun] {
+    static func inOrder(_ batches: [HeadBatch]) -> [TraceRun] {
         var runs: [TraceRun] = []
         for (number, batch) in batches.enumerated() {
             let ids = batch.traceIDs

@@ -26,10 +26,10 @@ struct DamagedRows {
         count += 1
         let head: (spans: UInt64, base: UInt64)? = unsafe row.withUnsafeBytes { all in
             var reader = unsafe ByteReader(all)
-            guard reader.byte() == JournalEncoder.version else { return nil }
+            guard reader.byte() == JournalLayout.version else { return nil }
             let spans = reader.varint()
             let base = reader.uint64()
-            return reader.failed || spans > UInt64(JournalEncoder.rowSpansMax) ? nil : (spans, base)
+            return reader.failed || spans > UInt64(JournalLayout.rowSpansMax) ? nil : (spans, base)
         }
         guard let head else { return }
         spans += head.spans

@@ -41,7 +41,7 @@ public final class TraceStore: Sendable {
 
     /// A moment's counters.
     public func statistics() -> StoreStatistics {
-        var result = tables.state.withLock { $0.figures() }
+        var result = tables.statistics()
         file.describe(tables.spans, in: &result)
         return result
     }
@@ -50,12 +50,12 @@ public final class TraceStore: Sendable {
 
     /// The spans of a trace as they were received, copies left out; empty when there is none. `strictTraceID` says how the id is matched.
     public func trace(_ id: TraceID) throws(StoreError) -> SpanBatch {
-        try tables.reads.look { view throws(StoreError) in try view.assemble(id) }
+        try tables.reads.look { view throws(StoreError) in try view.trace(id) }
     }
 
     /// One batch per trace that is found, in the order asked for.
     public func traces(_ ids: [TraceID]) throws(StoreError) -> [SpanBatch] {
-        try tables.reads.look { view throws(StoreError) in try view.assemble(ids) }
+        try tables.reads.look { view throws(StoreError) in try view.traces(ids) }
     }
 
     /// The newest traces that match, at most `limit`; see `TraceQuery` for what matches.
@@ -69,23 +69,23 @@ public final class TraceStore: Sendable {
 
     /// Names of local services, sorted.
     public func services() throws(StoreError) -> [String] {
-        try tables.reads.look { view throws(StoreError) in try NameIndex(view).names { local, _, _ in local } }
+        try tables.reads.look { view throws(StoreError) in try NameIndex(view).services() }
     }
 
     /// Names of the spans of a service, sorted.
     public func spanNames(service: String) throws(StoreError) -> [String] {
-        try tables.reads.look { view throws(StoreError) in try NameIndex(view).names { local, name, _ in local == service ? name : "" } }
+        try tables.reads.look { view throws(StoreError) in try NameIndex(view).spanNames(service: service) }
     }
 
     /// Names of the services that a service talks to, sorted.
     public func remoteServices(service: String) throws(StoreError) -> [String] {
-        try tables.reads.look { view throws(StoreError) in try NameIndex(view).names { local, _, remote in local == service ? remote : "" } }
+        try tables.reads.look { view throws(StoreError) in try NameIndex(view).remoteServices(service: service) }
     }
 
     /// Values of a tag, sorted; empty unless `key` is one of `autocompleteKeys`.
     public func autocompleteValues(_ key: String) throws(StoreError) -> [String] {
         guard tables.configuration.autocompleteKeys.contains(key) else { return [] }
-        return try tables.reads.look { view throws(StoreError) in try NameIndex(view).values(ofKey: key) }
+        return try tables.reads.look { view throws(StoreError) in try NameIndex(view).tagValues(ofKey: key) }
     }
 
     /// Calls between services in traces that began within `lookback` milliseconds before `endTimestamp` (milliseconds), rounded to minutes.

@@ -33,16 +33,15 @@ final class TraceTables: TableSet {
         state.notify { [initial] in $0 = initial }
     }
 
+    /// A moment's figures of these tables alone.
+    func statistics() -> StoreStatistics { state.withLock { $0.figures() } }
+
     var isMaintenanceDue: Bool { state.withLock { $0.isCompactionDue(configuration) } }
 
-    func maintain(_ file: StoreFile, isFlush: Bool) {
-        Compactor(configuration, state, reads, segments, file).run(isFlush: isFlush)
-    }
+    func maintain(_ turn: MaintenanceTurn) { Compactor(configuration, state, reads, segments, turn.jobs).run(turn) }
 
     /// Deletes the oldest segments, and never the newest.
-    func shed(_ bytes: UInt64, _ file: StoreFile) -> Bool {
-        Compactor(configuration, state, reads, segments, file).shed(bytes)
-    }
+    func shed(_ bytes: UInt64, _ jobs: WriterJobs) -> Bool { Compactor(configuration, state, reads, segments, jobs).shed(bytes) }
 
     func remains(_ connection: borrowing SQLiteConnection) throws(StoreError) -> StoredRange? {
         let statement = try connection.prepare(

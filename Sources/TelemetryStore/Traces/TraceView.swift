@@ -110,26 +110,26 @@ struct TraceView {
     }
 
     /// One batch per trace that is found, in the order asked for; nil when a segment is gone.
-    func assemble(_ ids: [TraceID]) throws(StoreError) -> [SpanBatch]? {
+    func traces(_ ids: [TraceID]) throws(StoreError) -> [SpanBatch]? {
         var found: [SpanBatch] = []
         let groups = grouping
         var seen: Set<TraceID> = []
         for id in ids.prefix(QueryLimits.tracesMax) where groups.isStrict || seen.insert(groups.key(id)).inserted {
-            guard let trace = try assemble(id) else { return nil }
+            guard let trace = try trace(id) else { return nil }
             if !trace.spans.isEmpty { found.append(trace) }
         }
         return found
     }
 
     /// Nil when a segment is gone.
-    func assemble(_ id: TraceID) throws(StoreError) -> SpanBatch? {
+    func trace(_ id: TraceID) throws(StoreError) -> SpanBatch? {
         var result = SpanBatch()
         for segment in snapshot.segments {
             guard let index = try hashes(segment) else {
                 if isGone(segment) { return nil }
                 continue
             }
-            for place in index.places(of: id.hash) {
+            for place in index.entryPlaces(of: id.hash) {
                 guard try collect(id, place, segment, &result) else { return nil }
             }
         }
@@ -156,7 +156,7 @@ struct TraceView {
     }
 
     /// The ids of trace entries, in the order of `places`; nil when they are not there.
-    func traceIDs(_ segment: Segment, _ places: [Int]) throws(StoreError) -> [TraceID]? {
+    func entryIDs(_ segment: Segment, _ places: [Int]) throws(StoreError) -> [TraceID]? {
         guard !places.isEmpty else { return [] }
         return try unsafe connection.withRow(segment.number, TraceSchema.tracesBlock) { hot, cold in
             let rests = unsafe cold()
@@ -187,7 +187,7 @@ struct TraceView {
                 let openedCold = unsafe SegmentBlockCold(header: header, block: block, cold: cold(), connection.zstd)
             else { return false }
             var decoder = SegmentBlockDecoder(opened, openedCold)
-            decoder.decode(opened.rows(ofTrace: entry), base: opened.traceBases[entry], traceID: own, into: &spans)
+            decoder.decode(opened.spanRows(ofTrace: entry), base: opened.traceBases[entry], traceID: own, into: &spans)
             return true
         }
         guard decoded == true else { return !isGone(segment) }
@@ -212,7 +212,7 @@ struct TraceView {
                 else { return false }
                 var decoder = SegmentBlockDecoder(opened, openedCold)
                 for entry in 0..<opened.entry.traceCount {
-                    decoder.decode(opened.rows(ofTrace: entry), base: opened.traceBases[entry], traceID: ids[place + entry], into: &result)
+                    decoder.decode(opened.spanRows(ofTrace: entry), base: opened.traceBases[entry], traceID: ids[place + entry], into: &result)
                 }
                 return true
             }

@@ -3,9 +3,9 @@
 // In:  request records from `RecordRing`s (one for each proxy worker), batches from Zipkin and OTLP senders.
 // Out: access-log files, batches for a `BatchSink` (the store), servers elsewhere, the tail that `skein logs` reads.
 //
-// Rooms: `Records` (the pump, access-log files, the tail, the proxy's own spans) · `Receivers` (a file for each protocol; what they share is
-// `SignalIntake`: unpack, decode, hand over, count) · `Exporters` (`Exporter` = `SignalQueue` + `ExporterConnection` + an `ExporterEncoding`)
-// · `Statistics` (counters and their names).
+// Rooms: `Records` (the pump, access-log files, the tail, the proxy's own spans) · `Receivers` (a file for each protocol; what they share
+// is `SignalIntake`: unpack, decode, hand over, count) · `Exporters` (`Exporter` = `SignalQueue` + `ExporterConnection` + an
+// `ExporterEncoding`) · `Statistics` (counters and their names).
 //
 // It refuses to: make a request wait (a full ring drops, and counts), queue without a bound, drop without counting a reason, know
 // what Istio resources look like (the composition root turns them into a `CollectorPlan`), and acknowledge a batch before the sink has it.

@@ -1,6 +1,7 @@
 internal import Glibc
 
-/// Something stored that cannot be read any more: what it was, where its bytes are now, and how to look at them. For logs, pages and `/health`.
+/// Something stored that cannot be read any more: what it was, where its bytes are now, and how to look at them. For logs, pages and
+/// `/health`.
 public struct StoreDamage: Sendable, Equatable, CustomStringConvertible {
     /// The raw value is the label of metrics.
     public enum Kind: String, Sendable {

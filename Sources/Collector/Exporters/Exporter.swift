@@ -20,7 +20,8 @@ public final class Exporter<Batch: TelemetryBatch>: Sendable {
 
     /// Starts the thread. `say` gets a sentence when delivery begins to fail and when it works again, on the exporter's thread.
     public init(
-        settings: ExporterSettings, encoding: any ExporterEncoding<Batch>, statistics: CollectorStatistics, seed: UInt64 = .random(in: 1...UInt64.max),
+        settings: ExporterSettings, encoding: any ExporterEncoding<Batch>, statistics: CollectorStatistics,
+        seed: UInt64 = .random(in: 1...UInt64.max),
         say: @escaping @Sendable (String) -> Void
     ) throws(SystemError) {
         let counters = ExporterCounters(settings.name, Batch.signal, statistics)

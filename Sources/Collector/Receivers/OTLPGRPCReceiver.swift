@@ -7,7 +7,8 @@ internal import TelemetryWire
 /// OTLP over gRPC: `Export` of each signal's service (OTLP specification, "OTLP/gRPC"; semantics 2.12), and `Health/Check` for those who
 /// probe before they send. Any server's thread.
 ///
-/// A call is answered as over HTTP: when the sink has stored it. What may be tried again is UNAVAILABLE with a delay; everything else is final.
+/// A call is answered as over HTTP: when the sink has stored it. What may be tried again is UNAVAILABLE with a delay; everything else is
+/// final.
 final class OTLPGRPCReceiver: Sendable {
     static let healthService = "grpc.health.v1.Health"
     static let healthPath = "/\(healthService)/Check"
@@ -32,16 +33,17 @@ final class OTLPGRPCReceiver: Sendable {
         let isKnown = service != nil || path == Self.healthPath
         let isGRPC = type == "application/grpc" || type.hasPrefix("application/grpc+")
         guard isKnown || isGRPC else { return nil }
+        let overHTTP = (service ?? services[0]).path
         let counters = (service ?? services[0]).grpc
         if !isGRPC {
             counters.unsupported.add()
             let what = type.isEmpty ? "a request without Content-Type" : "Content-Type \(type.prefix(64))"
             return .respond(
-                .text(415, "\(what) is not supported here; gRPC sends application/grpc. OTLP over HTTP goes to \((service ?? services[0]).path)"))
+                .text(415, "\(what) is not supported here; gRPC sends application/grpc. OTLP over HTTP goes to \(overHTTP)"))
         }
         if !request.isHTTP2 {
             counters.unsupported.add()
-            return .respond(.text(505, "gRPC needs HTTP/2; OTLP over HTTP/1.1 goes to \((service ?? services[0]).path)"))
+            return .respond(.text(505, "gRPC needs HTTP/2; OTLP over HTTP/1.1 goes to \(overHTTP)"))
         }
         if let refusal = refusal(request, type, isKnown: isKnown) {
             counters.unsupported.add()

@@ -18,8 +18,8 @@ enum IntakeResult<Outcome: DecodeOutcome>: Sendable {
     case rejected(BatchRejection)
 }
 
-/// Where every receiver of one signal takes a body to, whatever its protocol: unpack, decode into a batch, hand over to the sink, count, pass
-/// on to exporters. Any thread.
+/// Where every receiver of one signal takes a body to, whatever its protocol: unpack, decode into a batch, hand over to the sink, count,
+/// pass on to exporters. Any thread.
 final class SignalIntake<Batch: TelemetryBatch>: Sendable {
     private let sink: any BatchSink<Batch>
     private let unpacker: BodyUnpacker

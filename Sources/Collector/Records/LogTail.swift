@@ -34,7 +34,9 @@ public final class LogTail: Sendable {
 
         /// Keeps the record and formats it for those who follow.
         @inline(__always)
-        mutating func append(_ entry: UnsafeRawBufferPointer, _ view: borrowing RequestRecordView, names: borrowing NameTable, tail: LogTail) {
+        mutating func append(
+            _ entry: UnsafeRawBufferPointer, _ view: borrowing RequestRecordView, names: borrowing NameTable, tail: LogTail
+        ) {
             unsafe storage.append(entry)
             if !followers.isEmpty { follow(view, names, tail) }
         }
@@ -102,7 +104,9 @@ public final class LogTail: Sendable {
             var found: [[UInt8]] = []
             for age in 0..<state.storage.count where found.count < limit {
                 let entry = unsafe state.storage.record(age: age)
-                guard let view = RequestRecordView(unsafe RawSpan(_unsafeBytes: entry)), matcher.matches(view, names: table) else { continue }
+                guard let view = RequestRecordView(unsafe RawSpan(_unsafeBytes: entry)),
+                    matcher.matches(view, names: table)
+                else { continue }
                 unsafe found.append(Array(entry))
             }
             return found
@@ -110,7 +114,9 @@ public final class LogTail: Sendable {
     }
 
     /// What `transform` makes of the newest `limit` records that match, oldest first.
-    public func recentRecords<Value>(filter: LogFilter, limit: Int, _ transform: (borrowing RequestRecordView, borrowing NameTable) -> Value) -> [Value] {
+    public func recentRecords<Value>(
+        filter: LogFilter, limit: Int, _ transform: (borrowing RequestRecordView, borrowing NameTable) -> Value
+    ) -> [Value] {
         let entries = matching(filter, limit)
         let table = names.current()
         var values: [Value] = []

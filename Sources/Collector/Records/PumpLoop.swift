@@ -79,7 +79,8 @@ struct PumpLoop: ~Copyable {
 
     init(
         rings: [RecordRing], mailbox: Mailbox<PumpCommand>, poller: consuming Poller, plan: CollectorPlan, sink: any BatchSink<SpanBatch>,
-        catalogs: Catalogs, tail: LogTail, statistics: CollectorStatistics, limits: CollectorLimits, say: @escaping @Sendable (String) -> Void
+        catalogs: Catalogs, tail: LogTail, statistics: CollectorStatistics, limits: CollectorLimits,
+        say: @escaping @Sendable (String) -> Void
     ) {
         self.rings = rings
         self.mailbox = mailbox

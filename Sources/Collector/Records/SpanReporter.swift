@@ -20,7 +20,8 @@ struct SpanReporter {
     private var operations: OperationNames
 
     init(
-        sink: any BatchSink<SpanBatch>, catalogs: Catalogs, limits: CollectorLimits, outstanding: OutstandingBatches, counters: SpanReportCounters
+        sink: any BatchSink<SpanBatch>, catalogs: Catalogs, limits: CollectorLimits, outstanding: OutstandingBatches,
+        counters: SpanReportCounters
     ) {
         self.sink = sink
         self.limits = limits
@@ -31,7 +32,9 @@ struct SpanReporter {
 
     var waitingSpans: Int { batch.spans.count }
 
-    mutating func append(_ view: borrowing RequestRecordView, _ builder: ProxySpanBuilder, names: borrowing NameTable, now: MonotonicInstant) {
+    mutating func append(
+        _ view: borrowing RequestRecordView, _ builder: ProxySpanBuilder, names: borrowing NameTable, now: MonotonicInstant
+    ) {
         if batch.spans.count >= limits.spansWaitingMax {
             counters.backlog.add()
             return

@@ -36,10 +36,12 @@ public final class CollectorStatistics: Sendable {
     /// The counter of a series, made on first use. Not for hot code: callers keep what they get.
     func counter(_ family: MetricFamily, _ labels: [(name: String, value: String)] = []) -> CollectorCounter {
         entries.withLock { entries in
-            if let known = entries.first(where: { $0.family.name == family.name && $0.labels.elementsEqual(labels, by: ==) }) { return known.counter }
+            let known = entries.first { $0.family.name == family.name && $0.labels.elementsEqual(labels, by: ==) }
+            if let known { return known.counter }
             let isLast = entries.count >= Self.seriesMax
-            if isLast, let shared = entries.first(where: { $0.family.name == family.name && $0.labels.contains { $0.value == "overflow" } }) {
-                return shared.counter
+            if isLast {
+                let shared = entries.first { $0.family.name == family.name && $0.labels.contains { $0.value == "overflow" } }
+                if let shared { return shared.counter }
             }
             let entry = Entry(
                 family: family, labels: isLast ? labels.map { ($0.name, "overflow") } : labels, counter: CollectorCounter())

@@ -44,7 +44,8 @@ struct MetricsWiring {
             }
             return [
                 MetricSamples(
-                    name: "skein_unenforced_policies", help: "Security policies that select this workload and are not enforced by this version.",
+                    name: "skein_unenforced_policies",
+                    help: "Security policies that select this workload and are not enforced by this version.",
                     kind: .gauge, samples: samples)
             ]
         }
@@ -52,8 +53,12 @@ struct MetricsWiring {
         registry.register { statistics.samples() }
         let resolver = resolver
         registry.register {
-            let samples = resolver.failureCounts.sorted { $0.key < $1.key }.map { MetricSamples.Sample(labels: [("host", $0.key)], value: Double($0.value)) }
-            return [MetricSamples(name: "skein_dns_failures_total", help: "Look-ups of configured host names that failed.", kind: .counter, samples: samples)]
+            let failures = resolver.failureCounts.sorted { $0.key < $1.key }
+            return [
+                MetricSamples(
+                    name: "skein_dns_failures_total", help: "Look-ups of configured host names that failed.", kind: .counter,
+                    label: "host", values: failures.map { ($0.key, Double($0.value)) })
+            ]
         }
         if let store { registry.registerStore(store) }
     }

@@ -36,7 +36,9 @@ struct SpanExporters {
             encoding = ZipkinEncoding()
             settings = Self.settings("zipkin", service: String(address[..<colon]), port: port, in: mesh)
         case .openTelemetry:
-            return ([], ["tracing provider \(policy.provider): sending OTLP is accepted, not yet in effect; spans are kept in the embedded store"])
+            return (
+                [],
+                ["tracing provider \(policy.provider): sending OTLP is accepted, not yet in effect; spans are kept in the embedded store"])
         case .other(let name):
             return ([], ["tracing provider \(name): accepted, not yet in effect; spans are kept in the embedded store"])
         }

@@ -30,7 +30,9 @@ final class StoreAdapter: BatchSink, TraceQuerying {
 
     func services() throws -> [String] { try calling { store throws(StoreError) in try store.services() } }
     func spanNames(service: String) throws -> [String] { try calling { store throws(StoreError) in try store.spanNames(service: service) } }
-    func remoteServices(service: String) throws -> [String] { try calling { store throws(StoreError) in try store.remoteServices(service: service) } }
+    func remoteServices(service: String) throws -> [String] {
+        try calling { store throws(StoreError) in try store.remoteServices(service: service) }
+    }
     func trace(_ id: TraceID) throws -> SpanBatch { try calling { store throws(StoreError) in try store.trace(id) } }
     func traces(_ ids: [TraceID]) throws -> [SpanBatch] { try calling { store throws(StoreError) in try store.traces(ids) } }
 
@@ -40,7 +42,9 @@ final class StoreAdapter: BatchSink, TraceQuerying {
         try calling { store throws(StoreError) in try store.dependencies(endTimestamp: endTimestamp, lookback: lookback) }
     }
 
-    func autocompleteValues(key: String) throws -> [String] { try calling { store throws(StoreError) in try store.autocompleteValues(key) } }
+    func autocompleteValues(key: String) throws -> [String] {
+        try calling { store throws(StoreError) in try store.autocompleteValues(key) }
+    }
 
     func statistics() -> StoreStatistics {
         var result = StoreStatistics()

@@ -27,7 +27,9 @@ enum TelemetryPlanner {
         try format(file.format, environment: environment)
     }
 
-    private static func format(_ format: AccessLogPolicy.File.Format, environment: (String) -> String?) throws(AccessLogFormatError) -> AccessLogFormat {
+    private static func format(
+        _ format: AccessLogPolicy.File.Format, environment: (String) -> String?
+    ) throws(AccessLogFormatError) -> AccessLogFormat {
         let host = hostName
         switch format {
         case .istioText: return try .text(AccessLogFormat.istioText, hostname: host)
@@ -131,7 +133,8 @@ enum TelemetryPlanner {
         return ProxySpanIdentity(
             serviceName: "\(node.canonicalService).\(node.namespace)",
             nodeID: "sidecar~\(node.address)~\(node.name).\(node.namespace)~\(node.namespace).svc.cluster.local",
-            canonicalService: node.canonicalService, canonicalRevision: node.canonicalRevision, meshID: "cluster.local", namespace: node.namespace,
+            canonicalService: node.canonicalService, canonicalRevision: node.canonicalRevision, meshID: "cluster.local",
+            namespace: node.namespace,
             clusterID: "Kubernetes")
     }
 

@@ -16,7 +16,8 @@ extension Array where Element == UInt8 {
             case "\"": append(text: "&quot;")
             case "'": append(text: "&#39;")
             // Controls are invisible, and directional overrides reorder what stands around them.
-            case "\u{0}"..."\u{8}", "\u{B}"..."\u{1F}", "\u{7F}"..."\u{9F}", "\u{200E}", "\u{200F}", "\u{202A}"..."\u{202E}", "\u{2066}"..."\u{2069}":
+            case "\u{0}"..."\u{8}", "\u{B}"..."\u{1F}", "\u{7F}"..."\u{9F}", "\u{200E}", "\u{200F}",
+                "\u{202A}"..."\u{202E}", "\u{2066}"..."\u{2069}":
                 append(text: "\u{FFFD}")
             default: append(contentsOf: Swift.String(scalar).utf8)
             }

@@ -76,7 +76,8 @@ extension SpanBatch {
                 return url[scheme.upperBound...].firstIndex(of: "/").map { String(url[$0...]) } ?? "/"
             }
         let parts = [
-            tagText(of: ["http.method", "http.request.method"], span), target, tagText(of: ["http.status_code", "http.response.status_code"], span),
+            tagText(of: ["http.method", "http.request.method"], span), target, tagText(
+                of: ["http.status_code", "http.response.status_code"], span),
         ]
         return parts.compactMap(\.self).joined(separator: " ")
     }

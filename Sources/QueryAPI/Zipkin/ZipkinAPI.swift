@@ -60,7 +60,9 @@ public final class ZipkinAPI: Sendable {
             if request.method == "POST" { return nil }
             allow = "GET, HEAD, POST, OPTIONS"
         }
-        if case .unknown = endpoint { return .respond(APIReply.text(404, "no such path in the Zipkin v2 API: \(request.path.prefix(256))")) }
+        if case .unknown = endpoint {
+            return .respond(APIReply.text(404, "no such path in the Zipkin v2 API: \(request.path.prefix(256))"))
+        }
         if let refusal = APIReply.refusal(request.method, allow: allow) { return .respond(refusal) }
         let parameters = ZipkinParameters(values: request.parameters)
         switch endpoint {
@@ -210,7 +212,8 @@ public final class ZipkinAPI: Sendable {
         let now = store.statistics()
         let status = now.problem != nil ? "DOWN" : now.damage.isEmpty ? "UP" : "DEGRADED"
         var body: [UInt8] = []
-        body.append(text: "{\"status\":\"\(status)\",\"zipkin\":{\"status\":\"\(status)\",\"details\":{\"SkeinStore\":{\"status\":\"\(status)\"")
+        body.append(
+            text: "{\"status\":\"\(status)\",\"zipkin\":{\"status\":\"\(status)\",\"details\":{\"SkeinStore\":{\"status\":\"\(status)\"")
         if now.problem != nil || !now.damage.isEmpty {
             body.append(text: ",\"details\":{")
             if let problem = now.problem {

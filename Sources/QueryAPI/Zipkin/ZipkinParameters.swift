@@ -26,7 +26,8 @@ extension TraceQuery {
     public static func parse(
         _ queryString: String, nowMilliseconds: UInt64, lookbackDefault: UInt64 = 86_400_000
     ) throws(ParameterError) -> TraceQuery {
-        try ZipkinParameters(values: QueryString.parse(queryString)).traceQuery(nowMilliseconds: nowMilliseconds, lookbackDefault: lookbackDefault)
+        try ZipkinParameters(
+            values: QueryString.parse(queryString)).traceQuery(nowMilliseconds: nowMilliseconds, lookbackDefault: lookbackDefault)
     }
 }
 

@@ -31,7 +31,8 @@ struct ColumnBuffer: ~Copyable {
     }
 }
 
-/// The columns of a segment being built, numbered in order of first sight; at most `SegmentLimits.standard.columnsMax`. Confined to one thread.
+/// The columns of a segment being built, numbered in order of first sight; at most `SegmentLimits.standard.columnsMax`. Confined to one
+/// thread.
 @safe
 struct ColumnTable: ~Copyable {
     private let base = UnsafeMutablePointer<ColumnBuffer>.allocate(capacity: SegmentLimits.standard.columnsMax)

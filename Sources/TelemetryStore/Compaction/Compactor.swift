@@ -16,7 +16,8 @@ struct Compactor {
     private static let mergeCount = 8
 
     init(
-        _ configuration: StoreConfiguration, _ state: Monitor<TraceState>, _ reads: TraceReads, _ segments: SegmentWriter, _ jobs: WriterJobs
+        _ configuration: StoreConfiguration, _ state: Monitor<TraceState>, _ reads: TraceReads, _ segments: SegmentWriter,
+        _ jobs: WriterJobs
     ) {
         self.configuration = configuration
         self.state = state
@@ -81,7 +82,8 @@ struct Compactor {
     private static func segment(_ number: Int64, _ built: BuiltSegment, after segments: ArraySlice<Segment>) -> Segment {
         let hashBytes = segments.reduce(0) { $0 + ($1.index?.memoryBytes ?? 0) }
         let facts = Segment.Facts(
-            number: number, spanCount: built.spanCount, timestampMin: built.timestampMin, timestampMax: built.timestampMax, newest: built.newest,
+            number: number, spanCount: built.spanCount, timestampMin: built.timestampMin, timestampMax: built.timestampMax,
+            newest: built.newest,
             arrival: built.arrival, byteCount: built.byteCount, blockCount: built.blocks.count)
         return Segment(facts, index: hashBytes < Segment.hashBytesMax ? TraceHashes(sorted: built.hashes) : nil, recent: segments)
     }

@@ -1,8 +1,8 @@
 /// What a segment's age is counted from: the newest of its spans that can be true.
 ///
-/// A clock that runs ahead must not keep a segment for years: a timestamp more than `aheadMicrosecondsMax` later than its batch was received
-/// does not count. Where none counts, the segment is as old as its last batch. A clock that is behind makes its span old; it goes with the
-/// segment it came to.
+/// A clock that runs ahead must not keep a segment for years: a timestamp more than `aheadMicrosecondsMax` later than its batch was
+/// received does not count. Where none counts, the segment is as old as its last batch. A clock that is behind makes its span old; it goes
+/// with the segment it came to.
 struct RetentionClock {
     static let aheadMicrosecondsMax: UInt64 = 3_600_000_000
 

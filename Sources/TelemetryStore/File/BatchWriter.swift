@@ -4,8 +4,8 @@ import TelemetryModel
 protocol BatchWriter<Batch>: AnyObject {
     associatedtype Batch: TelemetryBatch
 
-    /// Whether more may be written now. While it may not, batches wait in the queue, and the queue refuses when it is full. Only `publish` and
-    /// jobs on the writer thread may change the answer.
+    /// Whether more may be written now. While it may not, batches wait in the queue, and the queue refuses when it is full. Only `publish`
+    /// and jobs on the writer thread may change the answer.
     var hasRoom: Bool { get }
 
     /// Makes rows of the next batches of a group; `encode` is called for each, in the order they came.

@@ -2,8 +2,8 @@ import TelemetryModel
 
 /// What the threads of a file and its callers share under the lock of its monitor. The queues' contents are guarded by the same lock.
 struct FileState {
-    /// Work for the writer thread that is not a batch: compaction's results, retention, settling. Whoever asks waits for it, so there are no
-    /// more of them than threads.
+    /// Work for the writer thread that is not a batch: compaction's results, retention, settling. Whoever asks waits for it, so there are
+    /// no more of them than threads.
     struct Job {
         var run: @Sendable (WriteConnection) -> Void
     }

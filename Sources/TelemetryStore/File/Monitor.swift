@@ -61,14 +61,16 @@ final class Monitor<Value>: @unchecked Sendable {
         unsafe pthread_mutex_lock(lock)
         var woken: Waiters = []
         defer {
-            for index in 0..<Waiters.count where woken.contains(Waiters(rawValue: 1 << index)) { unsafe pthread_cond_broadcast(conditions + index) }
+            for index in 0..<Waiters.count where woken.contains(Waiters(rawValue: 1 << index)) {
+                unsafe pthread_cond_broadcast(conditions + index)
+            }
             unsafe pthread_mutex_unlock(lock)
         }
         return body(&value, &woken)
     }
 
-    /// Waits until `body` returns a result, at most `milliseconds` (nil = for ever); `body` runs under the lock, once per wake-up. `waiter` is
-    /// one of `Waiters`.
+    /// Waits until `body` returns a result, at most `milliseconds` (nil = for ever); `body` runs under the lock, once per wake-up. `waiter`
+    /// is one of `Waiters`.
     func wait<Result>(as waiter: Waiters = .callers, milliseconds: Int? = nil, until body: (inout Value) -> Result?) -> Result? {
         let condition = unsafe conditions + min(waiter.rawValue.trailingZeroBitCount, Waiters.count - 1)
         unsafe pthread_mutex_lock(lock)

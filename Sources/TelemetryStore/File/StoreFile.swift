@@ -1,10 +1,10 @@
 internal import TelemetryModel
 
-/// The store's file: one SQLite database in a locked data directory, one thread that writes it, one that keeps it in order, and sets of tables
-/// side by side (`TableSet`), whose batches share its commits.
+/// The store's file: one SQLite database in a locked data directory, one thread that writes it, one that keeps it in order, and sets of
+/// tables side by side (`TableSet`), whose batches share its commits.
 ///
-/// It knows no signal. What is written, read, compacted and forgotten is the table sets' business; when that is committed, and how large all
-/// of it may be, is decided here. Any thread may call it. Next file: `TableSet.swift`, then `WriterLoop.swift`.
+/// It knows no signal. What is written, read, compacted and forgotten is the table sets' business; when that is committed, and how large
+/// all of it may be, is decided here. Any thread may call it. Next file: `TableSet.swift`, then `WriterLoop.swift`.
 final class StoreFile: Sendable {
     let configuration: StoreConfiguration
     private let directory: DataDirectory
@@ -23,8 +23,8 @@ final class StoreFile: Sendable {
 
     // MARK: Life cycle
 
-    /// Takes the data directory for this process alone, opens or creates the file and loads `sets` from it. A damaged file is set aside once,
-    /// and a new one begun. Errors: `.locked`, `.directory`, `.newerSchema`, `.diskFull`, `.sqlite`.
+    /// Takes the data directory for this process alone, opens or creates the file and loads `sets` from it. A damaged file is set aside
+    /// once, and a new one begun. Errors: `.locked`, `.directory`, `.newerSchema`, `.diskFull`, `.sqlite`.
     static func open(_ configuration: StoreConfiguration, _ sets: [any TableSet]) throws(StoreError) -> StoreFile {
         let directory = try DataDirectory(configuration.directory)
         var damage: [StoreDamage] = []

@@ -32,8 +32,8 @@ struct TableSchema: Sendable {
         self.migrations = migrations
     }
 
-    /// Brings the file's tables of each of `schemas` to the version this program knows, each set in one transaction of its own. A file with a
-    /// newer version of any is refused before anything is changed; sets of tables that are not among `schemas` stay as they are.
+    /// Brings the file's tables of each of `schemas` to the version this program knows, each set in one transaction of its own. A file with
+    /// a newer version of any is refused before anything is changed; sets of tables that are not among `schemas` stay as they are.
     static func migrate(
         _ schemas: [TableSchema], _ connection: borrowing SQLiteConnection, now: UInt64 = WallClock.nowMicroseconds()
     ) throws(StoreError) {
@@ -51,7 +51,8 @@ struct TableSchema: Sendable {
         switch versionPlace {
         case .userVersion: return try connection.integer("PRAGMA user_version")
         case .registry:
-            guard try connection.integer("SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'schema'") > 0 else { return 0 }
+            guard try connection.integer("SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'schema'") > 0
+            else { return 0 }
             return try connection.integer("SELECT version FROM schema WHERE name = '\(name)'")
         }
     }

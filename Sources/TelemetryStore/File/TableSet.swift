@@ -15,8 +15,8 @@ protocol TableSet: AnyObject, Sendable {
     var isMaintenanceDue: Bool { get }
     /// What is done in the background: compaction, retention by age. On the maintenance thread, about twice a second.
     func maintain(_ turn: MaintenanceTurn)
-    /// Deletes the oldest of what it stores, about `bytes` of it, because the file is larger than it may be. False when nothing more may go.
-    /// On the maintenance thread.
+    /// Deletes the oldest of what it stores, about `bytes` of it, because the file is larger than it may be. False when nothing more may
+    /// go. On the maintenance thread.
     func shed(_ bytes: UInt64, _ jobs: WriterJobs) -> Bool
 
     /// What a damaged file still says of the set, for people; it often ends in an error. Nil = nothing.
@@ -32,8 +32,8 @@ struct MaintenanceTurn {
     let isFlush: Bool
     /// What changes the file.
     let jobs: WriterJobs
-    /// Deletes the oldest where there are too many bytes, of whichever set, and cuts the file where it is larger than it has to be. To be called
-    /// after what changed much.
+    /// Deletes the oldest where there are too many bytes, of whichever set, and cuts the file where it is larger than it has to be. To be
+    /// called after what changed much.
     let keepToBudget: () -> Void
 }
 

@@ -11,8 +11,8 @@ final class WriteConnection: @unchecked Sendable {
 
     /// A row is hundreds of kilobytes: larger pages mean fewer writes to the log, at half a page lost per row. New files only.
     static let pageSize = 16_384
-    /// Long readers keep a log from being started over; at this many times its bound the next idle moment cuts it. Else it is overwritten from
-    /// its start, which costs less than growing it again.
+    /// Long readers keep a log from being started over; at this many times its bound the next idle moment cuts it. Else it is overwritten
+    /// from its start, which costs less than growing it again.
     private static let logOverrunMax: UInt64 = 4
     private static let commitOverheadBytes = 3 * pageSize
 

@@ -172,7 +172,8 @@ final class HeadBatch: Sendable {
     var spanCount: Int { spanStarts.count }
     /// Roughly what the batch keeps in memory.
     var memoryBytes: Int {
-        bytes.count + strings.bytes.count + 8 * strings.count + 20 * spanCount + 48 * shapes.count + payloadLists.reduce(0) { $0 + 32 + 8 * $1.count }
+        bytes.count + strings.bytes.count + 8 * strings.count + 20 * spanCount + 48 * shapes.count
+            + payloadLists.reduce(0) { $0 + 32 + 8 * $1.count }
     }
 
     func contains(_ traceID: TraceID) -> Bool { traceIDs.contains(traceID) }
@@ -247,7 +248,8 @@ final class HeadBatch: Sendable {
                 switch payload.kind {
                 case .text: unsafe strings.withText(Int(value.a)) { unsafe batch.text.append(contentsOf: $0) }
                 case .long: unsafe batch.text.append(contentsOf: all[value.start..<value.end])
-                case .template: unsafe strings.withText(Int(value.a)) { unsafe ValueText.append(template: $0, number: value.b, to: &batch.text) }
+                case .template: unsafe strings.withText(Int(value.a)) { unsafe ValueText.append(
+                    template: $0, number: value.b, to: &batch.text) }
                 default: ValueText.append(payload.kind, value.a, value.b, to: &batch.text)
                 }
                 batch.tags.append(TagRow(key: key, value: TextRef(from: start, to: batch.text.count)))
@@ -262,7 +264,8 @@ final class HeadBatch: Sendable {
                         unsafe batch.text.append(contentsOf: all[annotation.start..<annotation.end])
                     }
                     batch.annotations.append(AnnotationRow(
-                        timestamp: span.timestamp &+ UInt64(bitPattern: annotation.delta), value: TextRef(from: start, to: batch.text.count)))
+                        timestamp: span.timestamp &+ UInt64(bitPattern: annotation.delta),
+                        value: TextRef(from: start, to: batch.text.count)))
                 }
             }
             assembler.finish(&batch)

@@ -261,7 +261,8 @@ struct JournalEncoder: ~Copyable {
         row.append(unsafe row.withBytes { unsafe Mixing.hash($0) })
         let batch = HeadBatch(
             bytes: row.array(), HeadBatch.Prefix(
-                strings: strings.stringList(), shapes: shapeList(), spansStart: spansStart, baseTimestamp: baseTimestamp, spanCount: spanStarts.count),
+                strings: strings.stringList(), shapes: shapeList(), spansStart: spansStart, baseTimestamp: baseTimestamp,
+                spanCount: spanStarts.count),
             spanStarts: spanStarts.array(), traceIDs: traceIDs.array())
         removeAll()
         return batch

@@ -54,7 +54,8 @@ final class TraceJournal: BatchWriter, @unchecked Sendable {
 
     /// Moves rows out of the journal, whose rows go with the next segment, to where people can look at them.
     private func moveAside(_ numbers: [Int64], _ database: WriteConnection) throws(StoreError) {
-        let copy = try database.prepare("INSERT OR REPLACE INTO damaged (number, found, row) SELECT number, ?1, row FROM journal WHERE number = ?2")
+        let copy = try database.prepare(
+            "INSERT OR REPLACE INTO damaged (number, found, row) SELECT number, ?1, row FROM journal WHERE number = ?2")
         let remove = try database.prepare("DELETE FROM journal WHERE number = ?1")
         let now = Int64(clamping: WallClock.nowMicroseconds())
         try database.transaction { () throws(StoreError) in

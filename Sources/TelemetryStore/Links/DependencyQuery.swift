@@ -98,7 +98,8 @@ struct DependencyQuery {
             var wanted = [Int32](repeating: -1, count: entry.traceCount)
             for at in from..<next { wanted[places[at] - first] = Int32(clamping: at) }
             let sound: Bool? = try unsafe view.connection.withRow(part.segment.number, Int64(block)) { hot, cold in
-                unsafe nodes.read(block, hot, cold(), view.connection.zstd, &services, wants: { wanted[$0] >= 0 }) { entry, node, timestamp in
+                unsafe nodes.read(
+                    block, hot, cold(), view.connection.zstd, &services, wants: { wanted[$0] >= 0 }) { entry, node, timestamp in
                     let id = ids[Int(wanted[entry])]
                     if traces[id.low] == nil { order.append(id.low) }
                     traces[id.low, default: LinkedTrace()].append(node, high: id.high, timestamp: timestamp, isRoot: node.parentID == 0)

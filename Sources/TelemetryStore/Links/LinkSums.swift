@@ -37,7 +37,8 @@ struct LinkSums {
     func links(_ services: ServiceNumbers) -> [DependencyLink] {
         sums.filter { $0.value.calls > 0 }.map {
             DependencyLink(
-                parent: services.names[Int($0.key.parent)], child: services.names[Int($0.key.child)], callCount: UInt64(clamping: $0.value.calls),
+                parent: services.names[Int($0.key.parent)], child: services.names[Int($0.key.child)],
+                callCount: UInt64(clamping: $0.value.calls),
                 errorCount: UInt64(clamping: $0.value.errors))
         }.sorted { ($0.parent, $0.child) < ($1.parent, $1.child) }
     }

@@ -106,7 +106,8 @@ extension LinkNode {
         self.init(
             id: span.id.rawValue, parentID: span.parentID.rawValue, kind: span.kind.rawValue, isShared: span.flags.contains(.shared),
             hasError: (0..<Int(span.tagCount)).contains { batch.string(batch.tags[Int(span.tagStart) + $0].key) == "error" },
-            localService: Int(services.number(batch.string(local.serviceName))), remoteService: Int(services.number(batch.string(remote.serviceName))))
+            localService: Int(services.number(batch.string(local.serviceName))),
+            remoteService: Int(services.number(batch.string(remote.serviceName))))
         self.local.port = local.port
         if local.hasIPv4 { (self.local.hasIPv4, self.local.ipv4) = (true, local.ipv4) }
         if local.hasIPv6 { (self.local.hasIPv6, self.local.ipv6High, self.local.ipv6Low) = (true, local.ipv6High, local.ipv6Low) }

@@ -1,6 +1,7 @@
 /// Which span of a trace hangs under which, as Zipkin's `SpanNode` has it. Rows are places in the list of spans it was built from.
 ///
-/// Buffers are reused. Spans that hang under nothing (a circle of parents, a second span of one id and endpoint) are not walked, as in Zipkin.
+/// Buffers are reused. Spans that hang under nothing (a circle of parents, a second span of one id and endpoint) are not walked, as in
+/// Zipkin.
 struct SpanTree {
     /// -1: no span is without a parent, and those whose parent is missing hang under a root that is none of them.
     var root = -1

@@ -31,7 +31,8 @@ struct CompiledQuery {
         /// What a segment's filter holds of the value.
         var filterHash: UInt64 {
             BloomFilter.hash(
-                keyHash, classified.a, classified.kind == .template ? unsafe template.withUnsafeBytes { unsafe Mixing.hash($0) } : classified.b)
+                keyHash, classified.a,
+                classified.kind == .template ? unsafe template.withUnsafeBytes { unsafe Mixing.hash($0) } : classified.b)
         }
 
         /// What the filter of an older segment holds of it.

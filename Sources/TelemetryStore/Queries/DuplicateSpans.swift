@@ -40,7 +40,8 @@ enum DuplicateSpans {
 
     private static func print(_ span: SpanRow, _ trace: SpanBatch) -> Print {
         var print = Print(
-            traceHigh: span.traceID.high, id: span.id.rawValue, parent: span.parentID.rawValue, timestamp: span.timestamp, duration: span.duration,
+            traceHigh: span.traceID.high, id: span.id.rawValue, parent: span.parentID.rawValue, timestamp: span.timestamp,
+            duration: span.duration,
             kind: span.kind.rawValue, flags: span.flags.rawValue, tagCount: span.tagCount, annotationCount: span.annotationCount,
             name: hash(span.name, trace))
         for tag in tagsOf(span, trace) { print.tags &+= Mixing.fold(hash(tag.key, trace) &* Mixing.odd ^ hash(tag.value, trace)) }
@@ -54,7 +55,8 @@ enum DuplicateSpans {
         guard equal(left.name, right.name, trace), isEqual(left.localEndpoint, right.localEndpoint, trace),
             isEqual(left.remoteEndpoint, right.remoteEndpoint, trace)
         else { return false }
-        let sameTags = zip(tagsOf(left, trace), tagsOf(right, trace)).allSatisfy { equal($0.key, $1.key, trace) && equal($0.value, $1.value, trace) }
+        let sameTags = zip(tagsOf(left, trace), tagsOf(right, trace))
+            .allSatisfy { equal($0.key, $1.key, trace) && equal($0.value, $1.value, trace) }
         let sameAnnotations = zip(annotationsOf(left, trace), annotationsOf(right, trace)).allSatisfy {
             $0.timestamp == $1.timestamp && equal($0.value, $1.value, trace)
         }

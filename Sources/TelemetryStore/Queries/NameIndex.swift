@@ -16,7 +16,9 @@ struct NameIndex {
     func spanNames(service: String) throws(StoreError) -> [String]? { try picked { local, name, _ in local == service ? name : "" } }
 
     /// Names of the services that a service talks to, sorted.
-    func remoteServices(service: String) throws(StoreError) -> [String]? { try picked { local, _, remote in local == service ? remote : "" } }
+    func remoteServices(service: String) throws(StoreError) -> [String]? {
+        try picked { local, _, remote in local == service ? remote : "" }
+    }
 
     /// What `pick` picks of each combination of local service, span name and remote service, sorted; nil when a segment is gone.
     private func picked(_ pick: (_ local: String, _ name: String, _ remote: String) -> String) throws(StoreError) -> [String]? {
@@ -24,7 +26,8 @@ struct NameIndex {
         func add(_ shapes: [SpanShape], _ strings: StringList) {
             for shape in shapes where found.count < Self.namesMax {
                 let name = pick(
-                    strings.string(Int(shape.localService) - 1), strings.string(Int(shape.name) - 1), strings.string(Int(shape.remoteService) - 1))
+                    strings.string(
+                        Int(shape.localService) - 1), strings.string(Int(shape.name) - 1), strings.string(Int(shape.remoteService) - 1))
                 if !name.isEmpty { found.insert(name) }
             }
         }

@@ -186,7 +186,8 @@ struct TraceSearch {
             // A part without any time belongs to a trace whose time is elsewhere.
             let isSplit = place.timestamp == 0 || segment.isSplit(place: place.place)
             guard isSplit || (range.contains(place.timestamp) && place.timestamp >= threshold) else { continue }
-            candidates.append(TraceCandidate(id: TraceID(high: 0, low: UInt64(place.place)), timestamp: isSplit ? UInt64.max : place.timestamp))
+            candidates.append(
+                TraceCandidate(id: TraceID(high: 0, low: UInt64(place.place)), timestamp: isSplit ? UInt64.max : place.timestamp))
         }
         // A search for ten traces does not need the ids of eight thousand; exact tests seldom reject, so take a few times the limit first.
         candidates.sort { $0.timestamp > $1.timestamp }
@@ -284,7 +285,8 @@ struct TraceSearch {
                         let check = plan.checks[at]
                         if bits & check.bit == 0,
                             matches(
-                                block, cold, plan.watched[check.watched], ranks[check.watched], compiled.terms[check.term], numbers.values[check.term])
+                                block, cold, plan.watched[check.watched], ranks[check.watched], compiled.terms[check.term],
+                                numbers.values[check.term])
                         {
                             bits |= check.bit
                         }
@@ -365,7 +367,8 @@ struct ScanPlan: ~Copyable {
                 if let place = watched.firstIndex(of: column) { steps.append(place) }
             }
             shapes.append(Shape(
-                counts: test.counts, bits: test.bits, checkStart: checkStart, checkEnd: checks.count, stepStart: stepStart, stepEnd: steps.count))
+                counts: test.counts, bits: test.bits, checkStart: checkStart, checkEnd: checks.count, stepStart: stepStart,
+                stepEnd: steps.count))
         }
     }
 }

@@ -21,7 +21,9 @@ final class HeaderCache: Sendable {
                 contents.headers.removeAll()
                 contents.bytes = 0
             }
-            if let old = contents.headers.updateValue((segment, header), forKey: segment.number) { contents.bytes -= old.header.memoryBytes }
+            if let old = contents.headers.updateValue((segment, header), forKey: segment.number) {
+                contents.bytes -= old.header.memoryBytes
+            }
             contents.bytes += header.memoryBytes
         }
     }

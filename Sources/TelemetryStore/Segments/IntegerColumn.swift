@@ -178,7 +178,9 @@ struct IntegerColumnReader {
         while low < high {
             let middle = (low + high) / 2
             let at = Int(UInt32(littleEndian: unsafe exceptions.loadUnaligned(fromByteOffset: middle * 12, as: UInt32.self)))
-            if at == index { return UInt64(littleEndian: unsafe exceptions.loadUnaligned(fromByteOffset: middle * 12 + 4, as: UInt64.self)) }
+            if at == index {
+                return UInt64(littleEndian: unsafe exceptions.loadUnaligned(fromByteOffset: middle * 12 + 4, as: UInt64.self))
+            }
             if at < index { low = middle + 1 } else { high = middle }
         }
         return nil

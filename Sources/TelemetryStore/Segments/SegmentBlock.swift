@@ -111,7 +111,8 @@ struct SegmentBlockCold {
 
     /// Without `texts`, only what has a fixed width can be read, and nothing is unpacked.
     init?(
-        header: SegmentHeader, block: Int, cold: UnsafeRawBufferPointer, _ zstd: ZstdCodec, checksChecksum: Bool = true, texts wantsTexts: Bool = true
+        header: SegmentHeader, block: Int, cold: UnsafeRawBufferPointer, _ zstd: ZstdCodec, checksChecksum: Bool = true,
+        texts wantsTexts: Bool = true
     ) {
         guard block < header.blocks.count, cold.count >= 8 else { return nil }
         spanCount = header.blocks[block].spanCount
@@ -171,7 +172,8 @@ struct SegmentBlockCold {
         guard let (offset, count) = fixed[column], let base = unsafe base else { return false }
         let start = unsafe base + offset
         if isHalf {
-            for index in 0..<count where unsafe UInt64(littleEndian: start.loadUnaligned(fromByteOffset: index &* 8, as: UInt64.self)) == a {
+            for index in 0..<count where unsafe UInt64(
+                littleEndian: start.loadUnaligned(fromByteOffset: index &* 8, as: UInt64.self)) == a {
                 return true
             }
             return false
@@ -249,7 +251,9 @@ struct SegmentBlockDecoder {
                     textRanks[column] += count
                 } else {
                     if kind == UInt32(ValueKind.text.rawValue) || kind == UInt32(ValueKind.template.rawValue) {
-                        for value in ranks[column]..<(ranks[column] + count) where block.first[column][value] == 0 { textRanks[column] += 1 }
+                        for value in ranks[column]..<(ranks[column] + count) where block.first[column][value] == 0 {
+                            textRanks[column] += 1
+                        }
                     }
                     ranks[column] += count
                 }

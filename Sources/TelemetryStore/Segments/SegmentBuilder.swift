@@ -59,7 +59,8 @@ struct SegmentBuilder: ~Copyable {
 
     init(_ configuration: StoreConfiguration) {
         self.init(
-            blockSpansMax: configuration.blockSpansMax, autocompleteKeys: configuration.autocompleteKeys, limits: configuration.segmentLimits)
+            blockSpansMax: configuration.blockSpansMax, autocompleteKeys: configuration.autocompleteKeys,
+            limits: configuration.segmentLimits)
     }
 
     /// Traces are gathered from all over the batches: the first lines of a run are asked for this many runs ahead.
@@ -221,8 +222,8 @@ struct SegmentBuilder: ~Copyable {
         result.spanCount += count
     }
 
-    /// Counts the calls of the trace in `nodes` and forgets it. Plain rows have no part in it: links of a segment that has some are made when
-    /// they are asked for.
+    /// Counts the calls of the trace in `nodes` and forgets it. Plain rows have no part in it: links of a segment that has some are made
+    /// when they are asked for.
     private mutating func linkTrace() {
         // Moved out and back, so that the closures may use the rest of `self`.
         var linker = DependencyLinker()
@@ -327,7 +328,8 @@ struct SegmentBuilder: ~Copyable {
                 columns[column].second.append(value)
                 if BloomFilter.covers(.template, value) {
                     // With the template: in a busy segment one of some ten thousand numbers is there, but seldom in the same path.
-                    let template = number > 0 ? tables.stringHashes[number - 1] : unsafe batches[batchNumber].strings.withText(text) { unsafe Mixing.hash($0) }
+                    let template = number > 0
+                        ? tables.stringHashes[number - 1] : unsafe batches[batchNumber].strings.withText(text) { unsafe Mixing.hash($0) }
                     filterHashes.append(BloomFilter.hash(payload.keyHash, value, template))
                 }
                 if number == 0 { unsafe batches[batchNumber].strings.withText(text) { unsafe columns[column].append(text: $0) } }
@@ -354,7 +356,8 @@ struct SegmentBuilder: ~Copyable {
                     }
                 } else {
                     block.annotations.append(varint: UInt64(annotation.end - annotation.start))
-                    unsafe block.annotations.append(bytes: UnsafeRawBufferPointer(rebasing: inputs[batchNumber].bytes[annotation.start..<annotation.end]))
+                    unsafe block.annotations.append(
+                        bytes: UnsafeRawBufferPointer(rebasing: inputs[batchNumber].bytes[annotation.start..<annotation.end]))
                 }
             }
             block.annotationLengths.append(UInt64(block.annotations.count - start))
@@ -401,7 +404,8 @@ struct SegmentBuilder: ~Copyable {
         guard block.spanCount > 0 else { return }
         directory.append(SegmentHeader.BlockEntry(
             traceCount: block.traceSpanCounts.count, spanCount: block.spanCount,
-            timestampMin: block.timestampMax == 0 ? 0 : block.timestampMin, timestampMax: block.timestampMax, durationMax: block.durationMax))
+            timestampMin: block.timestampMax == 0 ? 0 : block.timestampMin, timestampMax: block.timestampMax,
+            durationMax: block.durationMax))
         if block.timestampMax > 0 {
             result.timestampMin = result.timestampMin == 0 ? block.timestampMin : min(result.timestampMin, block.timestampMin)
             result.timestampMax = max(result.timestampMax, block.timestampMax)

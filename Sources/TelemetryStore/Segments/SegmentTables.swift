@@ -153,7 +153,8 @@ struct SegmentTables: ~Copyable {
             let isTag = payload.key >= PayloadKey.firstString
             if isTag, strings.isEqual(Int(payload.key - PayloadKey.firstString), "error") { info.hasError = true }
             payloads.append(PayloadInfo(
-                column: column, keyHash: columns[column].keyHash, kind: payload.kind, isTag: isTag, isAutocomplete: autocompleteColumns[column]))
+                column: column, keyHash: columns[column].keyHash, kind: payload.kind, isTag: isTag,
+                isAutocomplete: autocompleteColumns[column]))
         }
         lists.append(info)
         return listSignatures.insert(from: start)

@@ -59,7 +59,9 @@ struct ClassifiedValue {
         if count > ValueKind.textBytesMax { self.init(kind: .long); return }
         if first &- 48 < 10 {
             if let value = unsafe ClassifiedValue.number(base, count) { self.init(kind: .number, a: value); return }
-            if count >= 7, count <= 15, let address = unsafe ClassifiedValue.address(base, count) { self.init(kind: .ipv4, a: address); return }
+            if count >= 7, count <= 15, let address = unsafe ClassifiedValue.address(base, count) {
+                self.init(kind: .ipv4, a: address); return
+            }
         }
         self.init(kind: .text)
         unsafe findTemplate(base, count)
@@ -90,7 +92,8 @@ struct ClassifiedValue {
             // Padded with ones: neither digits nor NUL.
             let padded = word | UInt64.max &<< UInt64(truncatingIfNeeded: (count &- at) &* 8)
             nuls |= ClassifiedValue.nuls(padded)
-            digits |= Bits(truncatingIfNeeded: ClassifiedValue.packedBits(ClassifiedValue.digitMask(padded))) &<< Bits(truncatingIfNeeded: at)
+            digits |= Bits(
+                truncatingIfNeeded: ClassifiedValue.packedBits(ClassifiedValue.digitMask(padded))) &<< Bits(truncatingIfNeeded: at)
         }
         // Where a run of three or more begins, or goes on for two more.
         var runs = digits & (digits &>> 1) & (digits &>> 2)

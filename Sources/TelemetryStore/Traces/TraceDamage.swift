@@ -5,12 +5,14 @@ extension StoreDamage {
         StoreDamage(
             kind: .segment, what: "segment \(segment.number) of \(path) is damaged and left out", spans: UInt64(segment.spanCount),
             earliest: segment.timestampMin, latest: segment.timestampMax,
-            command: "sqlite3 '\(path)' 'PRAGMA integrity_check; SELECT number, spans, hex(header) FROM segment WHERE number = \(segment.number)'")
+            command: "sqlite3 '\(path)' 'PRAGMA integrity_check; "
+                + "SELECT number, spans, hex(header) FROM segment WHERE number = \(segment.number)'")
     }
 
     static func reading(_ error: StoreError, in path: String) -> StoreDamage {
         StoreDamage(
-            kind: .file, what: "\(path) cannot be read everywhere (\(error))", spans: nil, command: "sqlite3 '\(path)' 'PRAGMA integrity_check'")
+            kind: .file, what: "\(path) cannot be read everywhere (\(error))", spans: nil,
+            command: "sqlite3 '\(path)' 'PRAGMA integrity_check'")
     }
 }
 
@@ -42,7 +44,8 @@ struct DamagedRows {
         guard count > 0 else { return nil }
         return StoreDamage(
             kind: .journalRow,
-            what: "\(count) \(count == 1 ? "row" : "rows") of acknowledged spans in \(path) could not be read and went to its table damaged",
+            what: "\(count) \(count == 1 ? "row" : "rows") of acknowledged spans in \(path) "
+                + "could not be read and went to its table damaged",
             spans: spans > 0 ? spans : nil, earliest: earliest, latest: latest,
             command: "sqlite3 '\(path)' 'SELECT number, found, hex(row) FROM damaged'")
     }

@@ -17,8 +17,8 @@ struct StoreSnapshot: Sendable {
 /// What the writer, maintenance and readers of the trace tables share under the lock of its monitor.
 struct TraceState {
     var snapshot = StoreSnapshot()
-    /// Odd while segments are deleted, or merged ones take the place, and the number, of others: between commit and publication a number's rows
-    /// are not those of the segment in the snapshot, and a reader would take them for damaged or for other traces'.
+    /// Odd while segments are deleted, or merged ones take the place, and the number, of others: between commit and publication a number's
+    /// rows are not those of the segment in the snapshot, and a reader would take them for damaged or for other traces'.
     var rewrites = 0
     var headSpans = 0
     var headBytes = 0

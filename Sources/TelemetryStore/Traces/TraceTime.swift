@@ -1,4 +1,5 @@
-/// The time of a trace out of its spans': the earliest of a span without a parent, else the earliest of all. Microseconds; 0 = none has one.
+/// The time of a trace out of its spans': the earliest of a span without a parent, else the earliest of all. Microseconds; 0 = none has
+/// one.
 struct TraceTime {
     private var root: UInt64 = 0
     private var earliest: UInt64 = 0

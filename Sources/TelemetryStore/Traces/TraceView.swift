@@ -212,7 +212,8 @@ struct TraceView {
                 else { return false }
                 var decoder = SegmentBlockDecoder(opened, openedCold)
                 for entry in 0..<opened.entry.traceCount {
-                    decoder.decode(opened.spanRows(ofTrace: entry), base: opened.traceBases[entry], traceID: ids[place + entry], into: &result)
+                    decoder.decode(
+                        opened.spanRows(ofTrace: entry), base: opened.traceBases[entry], traceID: ids[place + entry], into: &result)
                 }
                 return true
             }

@@ -98,6 +98,7 @@ import Testing
         #expect(isSuccess(spans) && !isSuccess(counts))
         #expect(store.statistics().spansAccepted == 1)
         #expect(store.statistics().spansRefused[.diskFull] == 0)
+        #expect(!store.statistics().isDiskFull)
         #expect(tables.published.isEmpty)
         #expect(try tables.sum() == 0)
         #expect(try store.trace(TraceID(high: 0, low: 1)).spans.count == 1)

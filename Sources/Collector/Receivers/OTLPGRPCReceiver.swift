@@ -14,6 +14,8 @@ final class OTLPGRPCReceiver: Sendable {
     static let healthPath = "/\(healthService)/Check"
 
     private let services: [any OTLPService]
+    /// By the path of its call.
+    private let byPath: [String: any OTLPService]
     private let messages: MessagePool
     private let bytesMax: Int
 
@@ -21,6 +23,7 @@ final class OTLPGRPCReceiver: Sendable {
     init(_ services: [any OTLPService], _ limits: ReceiverLimits) {
         precondition(!services.isEmpty)
         self.services = services
+        byPath = Dictionary(services.map { ($0.exportPath, $0) }, uniquingKeysWith: { first, _ in first })
         messages = MessagePool(countMax: limits.messagesKept, bytesMax: limits.messageBytesKept)
         bytesMax = limits.bodyBytesMax
     }
@@ -28,9 +31,8 @@ final class OTLPGRPCReceiver: Sendable {
     /// What to do with the body of a gRPC call; nil for any other request.
     func open(_ request: borrowing ServiceRequest) -> ServiceOpening? {
         let type = MediaType.of(request.header("content-type"))
-        let path = request.path
-        let service = services.first { $0.exportPath == path }
-        let isKnown = service != nil || path == Self.healthPath
+        let service = byPath[request.path]
+        let isKnown = service != nil || request.path == Self.healthPath
         let isGRPC = type == "application/grpc" || type.hasPrefix("application/grpc+")
         guard isKnown || isGRPC else { return nil }
         let overHTTP = (service ?? services[0]).path

@@ -61,20 +61,6 @@ public struct QueueHealth: Sendable {
     }
 }
 
-/// Telemetry that was given up, by what it was and why; both from fixed lists.
-public struct DropCount: Sendable {
-    /// `record`, `span`, `log_line`...
-    public var kind: String
-    public var reason: String
-    public var count: Double
-
-    public init(kind: String, reason: String, count: Double) {
-        self.kind = kind
-        self.reason = reason
-        self.count = count
-    }
-}
-
 /// The families that every Skein exposes, under the names that `dashboards/` uses.
 extension SelfMetrics {
     /// The process: CPU, memory, descriptors, threads, start; under Prometheus' conventional names as well as ours.
@@ -174,16 +160,6 @@ extension SelfMetrics {
                 MetricSamples(
                     name: "skein_queue_capacity", help: "Entries that a bounded queue holds at most.", kind: .gauge, label: "queue",
                     values: now.map { ($0.queue, $0.capacity) }),
-            ]
-        }
-    }
-
-    public func registerDrops(_ drops: @escaping @Sendable () -> [DropCount]) {
-        register {
-            [
-                MetricSamples(
-                    name: "skein_telemetry_dropped_total", help: "Telemetry given up, by what it was and why.", kind: .counter,
-                    samples: drops().map { MetricSamples.Sample(labels: [("kind", $0.kind), ("reason", $0.reason)], value: $0.count) })
             ]
         }
     }

@@ -39,11 +39,10 @@ final class WriteQueue<Batch: TelemetryBatch>: CommitQueue, @unchecked Sendable 
         var refused: [StoreStatistics.Refusal: UInt64] = [:]
     }
 
-    /// Items per commit at most, so that a full queue does not become one long transaction.
-    static var commitItemsMax: Int { 16_384 }
-
     let batchesMax: Int
     let bytesMax: Int
+    /// Items per commit at most, but for those of the last batch, so that a full queue does not become one long transaction.
+    let commitItemsMax: Int
     private let writer: any BatchWriter<Batch>
     /// Oldest first.
     private var waiting: [Submission] = []
@@ -53,9 +52,10 @@ final class WriteQueue<Batch: TelemetryBatch>: CommitQueue, @unchecked Sendable 
     private var group: [Submission] = []
     private var groupItems = 0
 
-    init(batchesMax: Int, bytesMax: Int, writer: any BatchWriter<Batch>) {
+    init(batchesMax: Int, bytesMax: Int, commitItemsMax: Int = 16_384, writer: any BatchWriter<Batch>) {
         self.batchesMax = batchesMax
         self.bytesMax = bytesMax
+        self.commitItemsMax = commitItemsMax
         self.writer = writer
     }
 
@@ -89,7 +89,7 @@ final class WriteQueue<Batch: TelemetryBatch>: CommitQueue, @unchecked Sendable 
     func takeGroup(_ state: inout FileState) -> Bool {
         groupItems = 0
         var taken = 0
-        while taken < waiting.count, groupItems < Self.commitItemsMax {
+        while taken < waiting.count, groupItems < commitItemsMax {
             groupItems += waiting[taken].batch.itemCount
             bytesWaiting -= waiting[taken].bytes
             taken += 1

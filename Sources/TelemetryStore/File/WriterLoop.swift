@@ -87,9 +87,12 @@ struct WriterLoop: ~Copyable {
 
     private mutating func commitGroup() {
         let result = commit(group)
-        guard case .failure = result, group.count > 1 else { return finish(group, result) }
-        // What one set of tables cannot write is not the others' fault.
-        for queue in group { finish([queue], commit([queue])) }
+        guard case .failure = result, group.count > 1 else { return finish(group, result, isDisk: true) }
+        // What one set of tables cannot write is not the others' fault; where any of them can be written, it is not the disk's.
+        var results: [(queue: any CommitQueue, result: Result<Void, StoreError>)] = []
+        for queue in group { results.append((queue, commit([queue]))) }
+        let isDisk = !results.contains { if case .success = $0.result { true } else { false } }
+        for (queue, result) in results { finish([queue], result, isDisk: isDisk) }
     }
 
     /// Writes what `members` have taken in one transaction, and shows it to readers.
@@ -111,8 +114,8 @@ struct WriterLoop: ~Copyable {
         return .success(())
     }
 
-    /// Counts the commit, wakes who has to do with it, and tells the senders.
-    private func finish(_ members: [any CommitQueue], _ result: Result<Void, StoreError>) {
+    /// Counts the commit, wakes who has to do with it, and tells the senders. `isDisk`: a failure is the disk's.
+    private func finish(_ members: [any CommitQueue], _ result: Result<Void, StoreError>, isDisk: Bool) {
         let isDue = sets.contains { $0.isMaintenanceDue }
         state.notify { state, woken in
             switch result {
@@ -121,7 +124,7 @@ struct WriterLoop: ~Copyable {
                 state.isDiskFull = false
             case .failure:
                 for queue in members { queue.noteRefused(&state) }
-                state.noteDiskFull()
+                if isDisk { state.noteDiskFull() }
                 woken = .all
             }
             guard isDue else { return }

@@ -122,14 +122,14 @@ struct WriterLoop: ~Copyable {
             case .success:
                 state.commits += 1
                 state.isDiskFull = false
+                guard isDue else { return }
+                state.isMaintenanceDue = true
+                woken = .maintenance
             case .failure:
                 for queue in members { queue.noteRefused(&state) }
                 if isDisk { state.noteDiskFull() }
                 woken = .all
             }
-            guard isDue else { return }
-            state.isMaintenanceDue = true
-            woken.insert(.maintenance)
         }
         for queue in members { queue.complete(result) }
     }

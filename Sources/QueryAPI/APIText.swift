@@ -46,7 +46,8 @@ enum APIReply {
     /// Text without a line feed at its end, as Zipkin sends it.
     static func text(_ status: UInt16, _ text: String, headers: [(name: String, value: String)] = []) -> ServiceResponse {
         ServiceResponse(
-            status: status, contentType: "text/plain; charset=utf-8", headers: [crossOrigin, ("X-Content-Type-Options", "nosniff")] + headers,
+            status: status, contentType: "text/plain; charset=utf-8",
+            headers: [crossOrigin, ("X-Content-Type-Options", "nosniff")] + headers,
             body: Array(text.utf8))
     }
 
@@ -55,7 +56,8 @@ enum APIReply {
             status: status, contentType: "text/html; charset=utf-8",
             headers: [
                 ("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer"),
-                ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'"),
+                ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; connect-src 'self'; "
+                        + "base-uri 'none'; form-action 'none'"),
             ],
             body: body)
     }

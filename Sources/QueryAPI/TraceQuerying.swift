@@ -17,43 +17,12 @@ public protocol TraceQuerying: AnyObject, Sendable {
     func dependencies(endTimestamp: UInt64, lookback: UInt64) throws -> [DependencyLink]
     /// Sorted values of one of the configured keys; empty for others.
     func autocompleteValues(key: String) throws -> [String]
-    func health() -> StoreHealth
+    /// A moment's counters and sizes, and what is wrong.
+    func statistics() -> StoreStatistics
 }
 
 /// Why a store could not answer; any other error is reported as 500 with its description.
 public enum QueryFailure: Error, Sendable, Equatable {
     /// Try again later: 503.
     case unavailable(reason: String)
-}
-
-/// A store at one moment. Counts are since the start of the process unless they say "now".
-public struct StoreHealth: Sendable, Equatable {
-    /// Why ingest or queries fail at the moment; nil = all is well.
-    public var problem: String?
-    /// What was stored and cannot be read any more, where it is now and how to look at it, a text for each.
-    public var damage: [String] = []
-    public var spansAccepted: UInt64 = 0
-    /// Spans refused, by reason: `overloaded`, `disk_full`, `closed`, `not_open`.
-    public var spansRefused: [String: UInt64] = [:]
-    public var spansExpired: UInt64 = 0
-    /// Spans readable now, in journal and segments.
-    public var spansStored: UInt64 = 0
-    /// Rows and spans that wait for compaction now.
-    public var journalRows: UInt64 = 0
-    public var journalSpans: UInt64 = 0
-    public var journalBytes: UInt64 = 0
-    /// Batches accepted and not yet committed, now.
-    public var queuedBatches: UInt64 = 0
-    public var queuedBytes: UInt64 = 0
-    public var segments: UInt64 = 0
-    public var segmentBytes: UInt64 = 0
-    /// The database file and its write-ahead log.
-    public var fileBytes: UInt64 = 0
-    public var commits: UInt64 = 0
-    public var compactions: UInt64 = 0
-    public var merges: UInt64 = 0
-    /// Damaged things set aside, by what they are: `file`, `journal_row`, `segment`.
-    public var quarantined: [String: UInt64] = [:]
-
-    public init() {}
 }

@@ -5,7 +5,9 @@
 /// deduplicated here: the store does that where it pays.
 ///
 /// A batch may be reused: `removeAll()` keeps the capacity. It is a value; whoever holds it owns it.
-public struct SpanBatch: Sendable {
+public struct SpanBatch: TelemetryBatch {
+    public static let signal = TelemetrySignal.spans
+
     /// UTF-8 bytes of every string in the batch, in no particular order, and perhaps bytes between them that no reference names: a
     /// decoder may put a whole body here and refer to the texts in it. At most `UInt32.max` bytes.
     public var text: [UInt8] = []
@@ -18,6 +20,17 @@ public struct SpanBatch: Sendable {
     public var endpoints: [EndpointRow] = []
 
     public init() {}
+
+    public var itemCount: Int { spans.count }
+
+    public var byteCount: Int {
+        text.count + spans.count * MemoryLayout<SpanRow>.stride + tags.count * MemoryLayout<TagRow>.stride
+            + annotations.count * MemoryLayout<AnnotationRow>.stride + endpoints.count * MemoryLayout<EndpointRow>.stride
+    }
+
+    public var capacityBytes: Int {
+        text.capacity + tags.capacity * MemoryLayout<TagRow>.stride + spans.capacity * MemoryLayout<SpanRow>.stride
+    }
 
     public mutating func removeAll() {
         text.removeAll(keepingCapacity: true)

@@ -1,16 +1,20 @@
-// TelemetryStore: every acknowledged span, in one SQLite file that is never slower for being full.
+// TelemetryStore: telemetry in one SQLite file that is never slower for being full. Every acknowledged span is in it.
 //
-// Purpose: take decoded spans (`SpanBatch`), make them durable before saying so, keep them searchable with Zipkin's query
-// semantics, and forget them by age and size. It refuses to parse wire formats, to own sockets, and to keep an index row per span.
+// Purpose: take decoded batches, make them durable before saying so, keep them searchable, and forget them by age and size. It refuses to
+// parse wire formats, to own sockets, and to keep an index row per span.
 //
-// The life of a span:
-//   submit ─▶ bounded queue ─▶ writer thread: `JournalEncoder` (dictionary + shapes) ─▶ table journal, group commit ─▶ acknowledged
+// The file (`File`): one database under a lock, one writer thread with a group commit, one maintenance thread, and sets of tables side by
+// side. A set (`TableSet`) has its own migrations, its own queue of batches, its own readers and its own upkeep; the file knows no signal.
+//
+// The traces (`Traces`) are such a set. The life of a span:
+//   submit ─▶ `WriteQueue` ─▶ writer thread: `TraceJournal` (dictionary + shapes) ─▶ table journal, group commit ─▶ acknowledged
 //                                                         └▶ `HeadBatch`: the same bytes, in memory, searched at once
-//   compactor thread: head batches ─▶ `SegmentBuilder` (spans by trace, one column per tag key and value type) ─▶ tables
+//   maintenance thread: `Compactor`: head batches ─▶ `SegmentBuilder` (spans by trace, one column per tag key and value type) ─▶ tables
 //   segment and block, in the same transaction that deletes the journal rows they came from.
 //
-// Invariants: a completion is called with success only after its journal row is committed. A span is in the head or in exactly
-// one segment, and a reader sees one moment of that. Bytes from the file are checked before use; a bad segment is skipped and counted.
+// Invariants: a completion is called with success only after its rows are committed. A span is in the head or in exactly one segment, and a
+// reader sees one moment of that. Bytes from the file are checked before use; a bad segment is skipped and counted.
 //
-// Threads: `TraceStore` may be called from any thread. The write connection belongs to the writer thread; readers borrow
-// connections from a pool. Next file: `Store/TraceStore.swift`; then `Writing`, `Journal`, `Segments` in the order of a span, and `Queries`, `Links` for what is read.
+// Threads: `StoreFile` and `TraceStore` may be called from any thread. The write connection belongs to the writer thread; readers borrow
+// connections from a pool. Next file: `Traces/TraceStore.swift` and `File/StoreFile.swift`; then `Journal`, `Compaction`, `Segments` in the
+// order of a span, and `Queries`, `Links` for what is read.

@@ -119,6 +119,24 @@ import Testing
         }
     }
 
+    /// Another signal is an addition: what all signals share names none of them.
+    @Test func whatAllSignalsShareNamesNone() {
+        let shared = ["OTLPHTTPReceiver", "OTLPGRPCReceiver", "GRPCCallReader", "BodyUnpacker", "ReceiverPools", "ReceiverCounters", "HTTPReceiver"]
+            .map { "Sources/Collector/Receivers/\($0).swift" }
+            + ["Exporter", "ExporterLoop", "ExporterConnection", "ExporterEncoding", "ExporterCounters", "ExporterSettings", "SignalQueue"]
+            .map { "Sources/Collector/Exporters/\($0).swift" }
+        let files = Repository.swiftFiles("Sources").filter { $0.path.hasPrefix("Sources/TelemetryStore/File/") || shared.contains($0.path) }
+        #expect(files.count > shared.count + 10)
+        for file in files {
+            for (number, line) in file.text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+                let code = line.prefix(upTo: line.range(of: "//")?.lowerBound ?? line.endIndex)
+                for name in ["SpanBatch", "SpanRow", "TraceTables", "TraceStore", "HeadBatch", "OTLPTraces"] where code.contains(name) {
+                    Issue.record("\(file.path):\(number + 1) names \(name)")
+                }
+            }
+        }
+    }
+
     /// What is committed works on any machine.
     @Test func noMachinePaths() {
         let homes = ["/" + "work/", "/" + "root/", "/" + "home/", "/" + "Users/"]

@@ -176,15 +176,15 @@ import TelemetryWire
         let total = 20_000
         for index in 0..<total {
             file.append { $0 += line }
-            if index % 100 == 0 { file.write(now: now) }
+            if index % 100 == 0 { file.writeOut(now: now) }
         }
-        file.write(now: now)
+        file.writeOut(now: now)
         var received: [UInt8] = []
         var piece = [UInt8](repeating: 0, count: 65536)
         while true {
             let count = unsafe piece.withUnsafeMutableBytes { unsafe read(reader, $0.baseAddress, $0.count) }
             if count > 0 { received += piece[..<count] }
-            file.write(now: now + 1_000_000_000)
+            file.writeOut(now: now + 1_000_000_000)
             if count <= 0, file.waitingBytes == 0 { break }
         }
         let lines = received.split(separator: 10)

@@ -8,6 +8,8 @@ import Testing
 import TelemetryModel
 import TelemetryWire
 
+private let tracesExportPath = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+
 private final class Handler: ServiceHandler {
     let receivers: Receivers
     init(_ receivers: Receivers) { self.receivers = receivers }
@@ -34,7 +36,7 @@ private final class Handler: ServiceHandler {
         deinit { server.stop() }
 
         func call(
-            _ message: [UInt8], path: String = Receivers.exportPath, type: String? = "application/grpc", fields: [(String, String)] = [],
+            _ message: [UInt8], path: String = tracesExportPath, type: String? = "application/grpc", fields: [(String, String)] = [],
             compressed: UInt8 = 0, prefix: [UInt8]? = nil
         ) throws -> HTTP2Answer {
             let count = message.count
@@ -117,9 +119,9 @@ private final class Handler: ServiceHandler {
         #expect(json.status == 415 && json.fields["grpc-status"] == nil)
         #expect(try server.call([], type: nil).status == 415)
         let endpoint = server.server.endpoints[0]
-        let old = try exchange(endpoint, httpRequest("POST", Receivers.exportPath, type: "application/grpc"))
+        let old = try exchange(endpoint, httpRequest("POST", tracesExportPath, type: "application/grpc"))
         #expect(old.hasPrefix("HTTP/1.1 505"))
-        #expect(try http2Exchange(endpoint, "GET", Receivers.exportPath, [("content-type", "application/grpc")]).status == 405)
+        #expect(try http2Exchange(endpoint, "GET", tracesExportPath, [("content-type", "application/grpc")]).status == 405)
         #expect(server.sink.submissions == 0)
     }
 
@@ -144,7 +146,7 @@ private final class Handler: ServiceHandler {
     /// Back-pressure: UNAVAILABLE with the delay where clients look for it; the same spans sent again are stored.
     @Test func aStoreThatHasNoRoomSaysWhenToTryAgain() throws {
         let server = try Server()
-        for (rejection, seconds) in [(SpanRejection.overloaded, UInt8(1)), (.unavailable(reason: "disk full"), 5)] {
+        for (rejection, seconds) in [(BatchRejection.overloaded, UInt8(1)), (.unavailable(reason: "disk full"), 5)] {
             server.sink.mode = .fail(rejection)
             let answer = try server.call(otlp(spanIDs: [goodID]))
             #expect(answer.fields["grpc-status"] == "14" && answer.body.isEmpty)
@@ -176,10 +178,10 @@ private final class Handler: ServiceHandler {
         let service = Array("opentelemetry.proto.collector.trace.v1.TraceService".utf8)
         let named: [UInt8] = [0x0A, UInt8(service.count)] + service
         for request in [[], named] {
-            let answer = try server.call(request, path: Receivers.healthPath)
+            let answer = try server.call(request, path: OTLPGRPCReceiver.healthPath)
             #expect(answer.trailers["grpc-status"] == "0" && answer.body == [0, 0, 0, 0, 2, 0x08, 1])
         }
-        #expect(try server.call([0x0A, 1, 0x61], path: Receivers.healthPath).fields["grpc-status"] == "5")
-        #expect(try server.call([0xFF], path: Receivers.healthPath).fields["grpc-status"] == "5")
+        #expect(try server.call([0x0A, 1, 0x61], path: OTLPGRPCReceiver.healthPath).fields["grpc-status"] == "5")
+        #expect(try server.call([0xFF], path: OTLPGRPCReceiver.healthPath).fields["grpc-status"] == "5")
     }
 }

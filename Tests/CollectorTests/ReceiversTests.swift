@@ -378,8 +378,8 @@ private final class Handler: ServiceHandler {
     @Test func receivedSpansCanBeForwarded() throws {
         let server = try Server()
         let target = try TinyServer { _, _ in .answer("HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n") }
-        let exporter = try ZipkinExporter(
-            settings: ExporterSettings(name: "upstream", host: "127.0.0.1", port: target.endpoint.port), statistics: server.statistics
+        let exporter = try Exporter(
+            settings: ExporterSettings(name: "upstream", host: "127.0.0.1", port: target.endpoint.port), encoding: ZipkinEncoding(), statistics: server.statistics
         ) { _ in }
         server.receivers.forward(to: [exporter])
         // The sender comes back with what was refused: forwarded now, it would arrive twice.

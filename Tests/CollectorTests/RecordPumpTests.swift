@@ -125,8 +125,8 @@ import TelemetryWire
         #expect(bench.sink.spans == 50)
     }
 
-    @Test(arguments: [(SpanRejection.overloaded, "overloaded"), (.unavailable(reason: "disk full"), "unavailable")])
-    func refusedSpansAreCountedByReason(rejection: SpanRejection, reason: String) throws {
+    @Test(arguments: [(BatchRejection.overloaded, "overloaded"), (.unavailable(reason: "disk full"), "unavailable")])
+    func refusedSpansAreCountedByReason(rejection: BatchRejection, reason: String) throws {
         var bench = Bench()
         bench.sink.mode = .fail(rejection)
         let pump = try bench.pump(try bench.tracing())

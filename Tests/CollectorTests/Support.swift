@@ -54,13 +54,13 @@ func put(_ bytes: [UInt8], into ring: RecordRing) -> Bool {
 
 // MARK: A sink that can stall and fail
 
-final class FakeSink: SpanSink {
-    enum Mode: Sendable { case store, hold, fail(SpanRejection) }
+final class FakeSink: BatchSink {
+    enum Mode: Sendable { case store, hold, fail(BatchRejection) }
 
     private struct State {
         var mode = Mode.store
         var stored: [SpanBatch] = []
-        var held: [(SpanBatch, @Sendable (Result<Void, SpanRejection>) -> Void)] = []
+        var held: [(SpanBatch, @Sendable (Result<Void, BatchRejection>) -> Void)] = []
         var submissions = 0
     }
 
@@ -76,7 +76,7 @@ final class FakeSink: SpanSink {
     var submissions: Int { state.withLock { $0.submissions } }
     var heldCount: Int { state.withLock { $0.held.count } }
 
-    func submit(_ batch: consuming SpanBatch, completion: @escaping @Sendable (Result<Void, SpanRejection>) -> Void) {
+    func submit(_ batch: consuming SpanBatch, completion: @escaping @Sendable (Result<Void, BatchRejection>) -> Void) {
         let batch = batch
         let mode = state.withLock { state -> Mode in
             state.submissions += 1
@@ -95,7 +95,7 @@ final class FakeSink: SpanSink {
     }
 
     func release() {
-        let held = state.withLock { state -> [(SpanBatch, @Sendable (Result<Void, SpanRejection>) -> Void)] in
+        let held = state.withLock { state -> [(SpanBatch, @Sendable (Result<Void, BatchRejection>) -> Void)] in
             state.mode = .store
             let held = state.held
             state.stored += held.map(\.0)

@@ -17,6 +17,7 @@ final class TinyServer: Sendable {
     let endpoint: SocketEndpoint
     private let listener: Int32
     private let received = Mutex<[String]>([])
+    private let receivedHeads = Mutex<[String]>([])
     private let connectionTotal = Atomic<Int>(0)
     private let isStopping = Atomic<Bool>(false)
     private let thread = Mutex<WorkerThread?>(nil)
@@ -24,6 +25,8 @@ final class TinyServer: Sendable {
 
     /// Bodies of requests that came whole, in order.
     var bodies: [String] { received.withLock { $0 } }
+    /// Their heads.
+    var heads: [String] { receivedHeads.withLock { $0 } }
     var connections: Int { connectionTotal.load(ordering: .relaxed) }
 
     /// `behaviour` gets the number of the request, from 0, and its body.
@@ -100,6 +103,7 @@ final class TinyServer: Sendable {
         let total = text[..<headEnd.upperBound].utf8.count + length
         guard input.count >= total else { return nil }
         let body = String(decoding: input[(total - length)..<total], as: UTF8.self)
+        receivedHeads.withLock { $0.append(String(text[..<headEnd.lowerBound])) }
         input.removeFirst(total)
         return body
     }

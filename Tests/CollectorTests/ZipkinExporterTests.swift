@@ -20,8 +20,8 @@ private func refused(_ status: String, _ headers: String = "") -> TinyServer.Beh
         return settings
     }
 
-    private func start(_ settings: ExporterSettings, _ statistics: CollectorStatistics, _ said: Said = Said()) throws -> ZipkinExporter {
-        try ZipkinExporter(settings: settings, statistics: statistics, seed: 1) { said.add($0) }
+    private func start(_ settings: ExporterSettings, _ statistics: CollectorStatistics, _ said: Said = Said()) throws -> Exporter<SpanBatch> {
+        try Exporter(settings: settings, encoding: ZipkinEncoding(), statistics: statistics, seed: 1) { said.add($0) }
     }
 
     private func count(_ statistics: CollectorStatistics, dropped reason: String) -> UInt64 {
@@ -107,7 +107,7 @@ private func refused(_ status: String, _ headers: String = "") -> TinyServer.Beh
     @Test func stalledServerCostsABoundedQueueAndStopsInTime() throws {
         let server = try TinyServer { _, _ in .hang }
         var settings = settings(server.endpoint.port)
-        settings.queueSpansMax = 100
+        settings.queueItemsMax = 100
         let statistics = CollectorStatistics()
         let exporter = try start(settings, statistics)
         exporter.offer(exampleBatch(10))

@@ -20,7 +20,7 @@ import Testing
         let holder = try StoreHolder(configuration, isRequired: false, now: 0)
         let adapter = StoreAdapter(holder)
         #expect(holder.store == nil)
-        let problem = try #require(adapter.health().problem)
+        let problem = try #require(adapter.statistics().problem)
         #expect(problem.contains("cannot be opened") && problem.contains(path) && problem.contains("Not a directory"), "\(problem)")
         var refusals: [String] = []
         var batch = SpanBatch()
@@ -29,7 +29,7 @@ import Testing
         adapter.submit(batch) { unsafe result = "\($0)" }
         if let text = unsafe result { refusals.append(text) }
         #expect(refusals.count == 1 && refusals[0].contains("unavailable"), "\(refusals)")
-        #expect(adapter.health().spansRefused["not_open"] == 1)
+        #expect(adapter.statistics().spansRefused[.notOpen] == 1)
         #expect(throws: QueryFailure.self) { try adapter.services() }
         // Still blocked: the reason stays.
         holder.attempt(from: 0)
@@ -37,7 +37,7 @@ import Testing
         _ = unsafe unlink(path)
         holder.attempt(from: 0)
         #expect(holder.store != nil && holder.problem == nil)
-        #expect(adapter.health().problem == nil)
+        #expect(adapter.statistics().problem == nil)
         #expect(try adapter.services() == [])
         holder.close()
         _ = unsafe unlink(path + "/skein.db")

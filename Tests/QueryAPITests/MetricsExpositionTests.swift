@@ -261,7 +261,6 @@ extension SelfMetrics {
         registerServer("query", server.server.statistics)
         registerQueryPool(server.pool)
         registerQueues { [QueueHealth(queue: "records", depth: 3, capacity: 4096)] }
-        registerDrops { [DropCount(kind: "record", reason: "ring_full", count: 2), DropCount(kind: "span", reason: "queue_full", count: 0)] }
         // The collector's own families, which the composition root registers; the end-to-end suite holds the real ones to the dashboards.
         register {
             ["receiver_spans", "receiver_spans_rejected", "proxy_spans", "proxy_spans_dropped", "records_dropped", "access_log_dropped", "exporter_spans_dropped"]
@@ -274,8 +273,8 @@ extension SelfMetrics {
         registerProxy { [ProxyWorkerHealth(worker: "0"), ProxyWorkerHealth(worker: "1")] }
         registerConfiguration { ConfigurationHealth() }
         server.store.state.withLock {
-            $0.health.spansRefused = ["overloaded": 1]
-            $0.health.quarantined = ["segment": 1]
+            $0.statistics.spansRefused = [.overloaded: 1]
+            $0.statistics.quarantined = [.segment: 1]
         }
         registerStore(server.store)
     }

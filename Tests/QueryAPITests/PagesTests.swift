@@ -60,7 +60,7 @@ struct PagesTests {
         #expect(try TestServer(store).get("/").text.contains("None yet"))
         store.state.withLock {
             $0.failure = .unavailable(reason: "closed <now>")
-            $0.health.problem = "disk & full"
+            $0.statistics.problem = "disk & full"
         }
         let server = try TestServer(store)
         let page = try server.get("/")
@@ -73,10 +73,15 @@ struct PagesTests {
     @Test func saysWhatWasLost() throws {
         let store = MemoryTraceStore()
         #expect(try TestServer(store).get("/").text.contains("store is well"))
-        store.state.withLock { $0.health.damage = ["2 rows <lost>; to look into it: sqlite3 'x'", "segment 7"] }
+        store.state.withLock { 
+            $0.statistics.damage = [
+                StoreDamage(kind: .journalRow, what: "2 rows <lost>", spans: 7, command: "sqlite3 'x'"),
+                StoreDamage(kind: .segment, what: "segment 7", spans: nil, command: "sqlite3 'y'"),
+            ]
+        }
         let page = try TestServer(store).get("/").text
         #expect(!page.contains("store is well"))
-        #expect(page.contains("2 rows &lt;lost&gt;; to look into it: sqlite3") && page.contains("segment 7"))
+        #expect(page.contains("2 rows &lt;lost&gt;; not readable: 7 spans; to look into it: sqlite3") && page.contains("segment 7"))
     }
 
     @Test func summarisesTraces() throws {

@@ -42,7 +42,7 @@ final class MemoryTraceStore: TraceQuerying {
         var names: [String] = []
         var links: [DependencyLink] = []
         var values: [String: [String]] = [:]
-        var health = StoreHealth()
+        var statistics = StoreStatistics()
         var failure: QueryFailure?
         var queries: [TraceQuery] = []
         var dependencyCalls: [[UInt64]] = []
@@ -80,7 +80,7 @@ final class MemoryTraceStore: TraceQuerying {
         }
     }
     func autocompleteValues(key: String) throws -> [String] { try read { $0.values[key] ?? [] } }
-    func health() -> StoreHealth { state.withLock { $0.health } }
+    func statistics() -> StoreStatistics { state.withLock { $0.statistics } }
 }
 
 /// All handlers of the target behind a real server on a port that the system chose.

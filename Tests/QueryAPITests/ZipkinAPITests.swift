@@ -188,7 +188,7 @@ struct ZipkinAPITests {
         #expect(
             try server.get("/health").text
                 == #"{"status":"UP","zipkin":{"status":"UP","details":{"SkeinStore":{"status":"UP"}}}}"#)
-        store.state.withLock { $0.health.problem = "the disk is \"full\"" }
+        store.state.withLock { $0.statistics.problem = "the disk is \"full\"" }
         let sick = try server.get("/health")
         #expect(sick.status == 503)
         #expect(
@@ -196,14 +196,14 @@ struct ZipkinAPITests {
                 == #"{"status":"DOWN","zipkin":{"status":"DOWN","details":{"SkeinStore":{"status":"DOWN","details":{"error":"the disk is \"full\""}}}}}"#)
         // Nothing is refused, but something is lost: told, and no reason to restart.
         store.state.withLock {
-            $0.health.problem = nil
-            $0.health.damage = ["2 rows \"lost\""]
+            $0.statistics.problem = nil
+            $0.statistics.damage = [StoreDamage(kind: .journalRow, what: "2 rows \"lost\"", spans: 2, command: "x")]
         }
         let hurt = try server.get("/health")
         #expect(hurt.status == 200)
         #expect(
             hurt.text
-                == #"{"status":"DEGRADED","zipkin":{"status":"DEGRADED","details":{"SkeinStore":{"status":"DEGRADED","details":{"damage":["2 rows \"lost\""]}}}}}"#)
+                == #"{"status":"DEGRADED","zipkin":{"status":"DEGRADED","details":{"SkeinStore":{"status":"DEGRADED","details":{"damage":["2 rows \"lost\"; not readable: 2 spans; to look into it: x"]}}}}}"#)
         #expect(try server.get("/info").text == #"{"zipkin":{"version":"1.2.3"},"skein":{"version":"1.2.3"}}"#)
         let configuration = try server.get("/zipkin/config.json")
         #expect(configuration.header("cache-control") == "max-age=600")

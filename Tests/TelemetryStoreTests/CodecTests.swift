@@ -176,7 +176,7 @@ import Testing
         #expect(filter.count == (count > BloomFilter.wholeValuesMax ? BloomFilter.partCount : 1))
         func knows(_ value: Int) -> Bool {
             let hash = BloomFilter.hash(7, UInt64(value), 0)
-            let part = filter.count == 1 ? filter[0] : filter[BloomFilter.part(hash)]
+            let part = filter.count == 1 ? filter[0] : filter[BloomFilter.partNumber(hash)]
             return unsafe part.withUnsafeBytes { unsafe BloomFilter.mayContain($0, filter.count == 1 ? hash : BloomFilter.withinPart(hash)) }
         }
         #expect((0..<count).allSatisfy { knows($0) })
@@ -253,7 +253,7 @@ import Testing
                     var out = SpanBatch()
                     var decoder = SegmentBlockDecoder(block, text)
                     for trace in 0..<block.entry.traceCount {
-                        decoder.decode(block.rows(ofTrace: trace), base: block.traceBases[trace], traceID: TraceID(high: 0, low: 1), into: &out)
+                        decoder.decode(block.spanRows(ofTrace: trace), base: block.traceBases[trace], traceID: TraceID(high: 0, low: 1), into: &out)
                     }
                 }
             }

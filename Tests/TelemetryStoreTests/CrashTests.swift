@@ -52,7 +52,7 @@ import Testing
             for number in 1...acknowledged {
                 #expect(try store.trace(TraceID(high: 0xC4A5, low: number)).spans.count == 16, "batch \(number) of \(acknowledged), round \(round)")
             }
-            #expect(store.statistics().corruptJournalRows == 0)
+            #expect(store.statistics().quarantined[.journalRow] == 0)
             store.close()
         }
     }

@@ -3,19 +3,19 @@ import Testing
 
 /// Zipkin's linking rules, one example each (semantics 2.11).
 @Suite struct DependencyLinkerTests {
-    private typealias Node = DependencyLinker.Node
+    private typealias Node = LinkNode
     private static let client: UInt8 = 1, server: UInt8 = 2, producer: UInt8 = 3, consumer: UInt8 = 4
 
     private func node(
         _ id: UInt64, parent: UInt64 = 0, kind: UInt8, local: Int = 0, remote: Int = 0, shared: Bool = false, error: Bool = false
-    ) -> DependencyLinker.Node {
+    ) -> LinkNode {
         Node(id: id, parentID: parent, kind: kind, isShared: shared, hasError: error, localService: local, remoteService: remote)
     }
 
-    private func links(_ nodes: [DependencyLinker.Node]) -> [[Int]] {
+    private func links(_ nodes: [LinkNode]) -> [[Int]] {
         var linker = DependencyLinker()
         var found: [[Int]] = []
-        linker.link(nodes, precedes: <) { found.append([$0, $1, $2 ? 1 : 0]) }
+        linker.connect(nodes, precedes: <) { found.append([$0, $1, $2 ? 1 : 0]) }
         return found
     }
 

@@ -38,7 +38,7 @@ import Testing
         let directory = TemporaryDirectory()
         overwrite(directory.path + "/skein.db", Array("this is no database, not at all, and long enough to be read as one".utf8), at: 0)
         let store = try TraceStore.open(configuration(directory))
-        #expect(store.statistics().quarantinedFiles == 1)
+        #expect(store.statistics().quarantined[.file] == 1)
         #expect(directory.files.contains { $0.hasPrefix("skein.db.corrupt-") })
         try store.append(makeBatch([span(1)]))
         #expect(try store.trace(TraceID(high: 0, low: 1)).spans.count == 1)
@@ -59,7 +59,7 @@ import Testing
         #expect(unsafe truncate(path, bytes) == 0)
         store = try TraceStore.open(configuration(directory))
         let statistics = store.statistics()
-        #expect(statistics.quarantinedFiles == 1)
+        #expect(statistics.quarantined[.file] == 1)
         #expect(statistics.damage.count == 1)
         let aside = directory.files.first { $0.hasPrefix("skein.db.corrupt-") && !$0.hasSuffix("-wal") && !$0.hasSuffix("-shm") } ?? "none"
         let text = statistics.damage.first?.description ?? ""
@@ -85,7 +85,7 @@ import Testing
         store.close()
         let aside = path + ".copy"
         #expect(unsafe rename(path, aside) == 0)
-        let text = StoreDamage.file("damaged", movedTo: aside).description
+        let text = StoreFile.damage("damaged", movedTo: aside, [TraceTables(configuration(directory))]).description
         #expect(text.contains("2 spans, from 2023-11-14T22:13:20Z to 2023-11-14T22:13:20Z"), "\(text)")
     }
 
@@ -101,7 +101,7 @@ import Testing
             try connection.execute("UPDATE journal SET row = CAST(substr(row, 1, length(row) - 1) || x'00' AS BLOB) WHERE number IN (1, 2)")
         }
         store = try TraceStore.open(configuration(directory))
-        #expect(store.statistics().corruptJournalRows == 2)
+        #expect(store.statistics().quarantined[.journalRow] == 2)
         let text = store.statistics().damage.first?.description ?? ""
         #expect(text.contains("2 rows of acknowledged spans") && text.contains("not readable: 4 spans, from 2023-11-14T22:13:20Z"), "\(text)")
         #expect(text.contains("FROM damaged"), "\(text)")
@@ -140,7 +140,7 @@ import Testing
         var old = configuration(directory)
         var store = try TraceStore.open(old)
         #expect(store.statistics().spansStored == 106)
-        #expect(store.state.withLock { $0.snapshot.segments.allSatisfy { $0.layout == SegmentLayout.first } })
+        #expect(store.tables.state.withLock { $0.snapshot.segments.allSatisfy { $0.layout == SegmentLayout.first } })
         func check(_ stage: String) throws {
             for number in 1...40 as ClosedRange<UInt64> {
                 let id = TraceID(high: number % 3 == 0 ? 0xABC : 0, low: 0x1000 + number)
@@ -227,7 +227,7 @@ import Testing
             let connection = try SQLiteConnection(path: directory.path + "/skein.db", access: .readWrite)
             try connection.execute("PRAGMA user_version = 99")
         }
-        #expect(throws: StoreError.newerSchema(path: directory.path + "/skein.db", found: 99, known: StoreSchema.version)) {
+        #expect(throws: StoreError.newerSchema(path: directory.path + "/skein.db", found: 99, known: TraceSchema.tables.version)) {
             try TraceStore.open(configuration(directory))
         }
         #expect(!directory.files.contains { $0.contains("corrupt") })
@@ -253,11 +253,11 @@ import Testing
         #expect(refusal == .diskFull)
         #expect(!acknowledged.isEmpty)
         for number in acknowledged { #expect(try store.trace(TraceID(high: 0, low: number)).spans.count == 1) }
-        #expect(store.statistics().spansRefusedDiskFull > 0)
+        #expect(store.statistics().spansRefused[.diskFull, default: 0] > 0)
         #expect(store.statistics().isDiskFull)
 
         // Space appears: the same store takes spans again by itself, after its pause between attempts.
-        #expect(store.limitPages(0))
+        #expect(store.file.limitPages(0))
         var attempts = 0
         var isResumed = false
         while !isResumed, attempts < 5_000_000 {
@@ -376,7 +376,7 @@ import Testing
         try store.flush()
         try store.append(makeBatch([call(3, isError: true)]))
         #expect(store.statistics().segments == 1)
-        #expect(store.statistics().headSpans == 1)
+        #expect(store.statistics().journalSpans == 1)
         let end: UInt64 = 1_700_000_060_000
         #expect(try store.dependencies(endTimestamp: end, lookback: 3_600_000) == [
             DependencyLink(parent: "a", child: "b", callCount: 3, errorCount: 2)
@@ -403,12 +403,21 @@ import Testing
         store.close()
     }
 
-    /// Unbounded names and keys overflow the segment's tables; nothing may be lost by that.
+    /// Unbounded names and keys overflow the segment's tables; nothing may be lost by that. The tables are smaller here than they are, so that
+    /// few spans overflow them.
     @Test func moreNamesAndKeysThanTheTablesHold() throws {
+        let standard = SegmentLimits.standard
+        #expect(standard.stringsMax == 8192 && standard.shapesMax == 2048 && standard.columnsMax == 512 && standard.stringBytesMax == 256 << 10)
         let directory = TemporaryDirectory()
-        let store = try TraceStore.open(configuration(directory))
+        var small = configuration(directory)
+        // A sixteenth of each; spans as well.
+        small.segmentLimits.stringsMax /= 16
+        small.segmentLimits.shapesMax /= 16
+        small.segmentLimits.columnsMax /= 16
+        small.segmentLimits.stringBytesMax /= 16
+        let store = try TraceStore.open(small)
         var spans: [PlainTestSpan] = []
-        for number in 1...9500 as ClosedRange<UInt64> {
+        for number in 1...600 as ClosedRange<UInt64> {
             var one = span(number, service: "service-x\(number)y")
             one.name = "name q\(number)z"
             one.tags["key a\(number)b"] = "value c\(number)d"
@@ -416,13 +425,15 @@ import Testing
         }
         try store.append(makeBatch(spans))
         try store.flush()
-        for number in stride(from: UInt64(1), through: 9500, by: 97) {
+        for number in stride(from: UInt64(1), through: 600, by: 7) {
             #expect(plain(try store.trace(TraceID(high: 0, low: number))) == [spans[Int(number) - 1]])
         }
-        var query = TraceQuery(endTimestamp: 1_700_000_001_000)
-        query.serviceName = "service-x9400y"
-        query.terms = [.tag(key: "key a9400b", value: "value c9400d")]
-        #expect(try store.search(query).map { $0.spans[0].traceID.low } == [9400])
+        for number in [3, 590] as [UInt64] {
+            var query = TraceQuery(endTimestamp: 1_700_000_001_000)
+            query.serviceName = "service-x\(number)y"
+            query.terms = [.tag(key: "key a\(number)b", value: "value c\(number)d")]
+            #expect(try store.search(query).map { $0.spans[0].traceID.low } == [number])
+        }
         store.close()
     }
 
@@ -446,15 +457,15 @@ import Testing
         store = try TraceStore.open(configuration(directory))
         #expect(try store.trace(TraceID(high: 0, low: 1)).spans.isEmpty)
         #expect(try store.trace(TraceID(high: 0, low: 2)).spans.count == 1)
-        #expect(store.statistics().corruptSegments == 1)
-        #expect(store.statistics().corruptSegmentNumbers == [1])
+        #expect(store.statistics().quarantined[.segment] == 1)
+        #expect(store.statistics().damagedSegments == [1])
         let text = store.statistics().damage.first?.description ?? ""
         #expect(text.contains("segment 1 of \(directory.path)/skein.db is damaged") && text.contains("1 spans, from 2023-11-14T22:13:20Z"), "\(text)")
         var all = TraceQuery(endTimestamp: 1_700_000_001_000)
         all.lookback = 1_000_000
         #expect(try store.search(all).map { $0.spans[0].traceID.low } == [2])
         #expect(try store.dependencies(endTimestamp: 1_700_000_001_000, lookback: 1_000_000).isEmpty)
-        #expect(store.statistics().corruptSegments == 1)
+        #expect(store.statistics().quarantined[.segment] == 1)
         store.close()
     }
 
@@ -500,9 +511,9 @@ import Testing
                     let term = CompiledQuery.Term(key: Array("http.path".utf8), value: Array(text.utf8))
                     hashes.append(term.olderFilterHash)
                 }
-                let base = segment << StoreSchema.blockBits
-                try connection.execute("DELETE FROM block WHERE id = \(base | StoreSchema.filterBlock)")
-                try insert.run(integers: [base | StoreSchema.olderFilterBlock], blobs: [BloomFilter.build(hashes)[0], []])
+                let base = segment << TraceSchema.blockBits
+                try connection.execute("DELETE FROM block WHERE id = \(base | TraceSchema.filterBlock)")
+                try insert.run(integers: [base | TraceSchema.olderFilterBlock], blobs: [BloomFilter.build(hashes)[0], []])
             }
         }
         store = try TraceStore.open(configuration(directory))
@@ -572,10 +583,10 @@ import Testing
         let seen = Monitor<[Result<Void, StoreError>]>([])
         store.submit(makeBatch([span(1)])) { result in seen.withLock { $0.append(result) } }
         #expect(seen.withLock { $0.count } == 1)
-        #expect(store.statistics().spansRefusedOverloaded == 1)
+        #expect(store.statistics().spansRefused[.overloaded] == 1)
         store.close()
         store.submit(makeBatch([span(1)])) { result in seen.withLock { $0.append(result) } }
-        #expect(store.statistics().spansRefusedClosed == 1)
+        #expect(store.statistics().spansRefused[.closed] == 1)
     }
 
     @Test func autocompleteOffersOnlyConfiguredKeys() throws {

@@ -5,10 +5,10 @@ import Synchronization
 import TelemetryModel
 import TelemetryWire
 
-final class NullSink: SpanSink {
+final class NullSink: BatchSink {
     let spans = Atomic<Int>(0)
 
-    func submit(_ batch: consuming SpanBatch, completion: @escaping @Sendable (Result<Void, SpanRejection>) -> Void) {
+    func submit(_ batch: consuming SpanBatch, completion: @escaping @Sendable (Result<Void, BatchRejection>) -> Void) {
         spans.wrappingAdd(batch.spans.count, ordering: .relaxed)
         completion(.success(()))
     }

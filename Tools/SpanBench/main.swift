@@ -134,7 +134,7 @@ func ingest(_ store: TraceStore, _ total: Int, seed: UInt64, start: UInt64) thro
     print("total \(stored): cpu_s_per_million \(show(cpu * 1e6 / Double(stored), 3)) file_bytes_per_span "
         + "\(show(Double(statistics.fileBytes) / Double(max(1, statistics.spansStored)))) segment_bytes_per_span "
         + "\(show(Double(statistics.segmentBytes) / Double(max(1, statistics.spansStored)))) spans_stored \(statistics.spansStored) "
-        + "segments \(statistics.segments) refused \(statistics.spansRefusedOverloaded) rss_peak_mb \(show(peakRSSMegabytes(), 1))")
+        + "segments \(statistics.segments) refused \(statistics.spansRefused[.overloaded, default: 0]) rss_peak_mb \(show(peakRSSMegabytes(), 1))")
 }
 
 func percentile(_ sorted: [Double], _ share: Double) -> Double {

@@ -66,7 +66,7 @@ final class MeshNode {
         resolver = try HostResolver()
 
         // The store first: everything else produces for it.
-        let sink: any SpanSink
+        let sink: any BatchSink<SpanBatch>
         let queries: StoreAdapter?
         if options.hasStore {
             let opened = try Self.openStore(options, awaitsPredecessor: isSuccessor)
@@ -328,8 +328,8 @@ final class MeshNode {
         _ log: Logger
     ) throws -> CollectorPlan {
         let identity = TelemetryPlanner.spanIdentity(compiled.node, serviceName: options.spanServiceName)
-        var used: [ZipkinExporter] = []
-        func side(_ log: AccessLogPolicy, _ tracing: TracingPolicy, _ exporters: inout SpanExporters, _ used: inout [ZipkinExporter], _ problems: inout [String]) -> CollectorPlan.Side {
+        var used: [Exporter<SpanBatch>] = []
+        func side(_ log: AccessLogPolicy, _ tracing: TracingPolicy, _ exporters: inout SpanExporters, _ used: inout [Exporter<SpanBatch>], _ problems: inout [String]) -> CollectorPlan.Side {
             let (outputs, wrong) = TelemetryPlanner.outputs(log)
             let (targets, notYet) = exporters.exporters(for: tracing, in: compiled.mesh)
             problems += wrong + notYet
@@ -384,8 +384,8 @@ final class MeshNode {
         let statistics = opened.statistics()
         for damage in statistics.damage where saidDamage.insert(damage.description).inserted { log.error("trace store: \(damage)") }
         // A disk that is full for large batches and not for small ones is full: what was refused since the last look counts as well.
-        let isFull = statistics.isDiskFull || statistics.spansRefusedDiskFull > refusedDiskFull
-        refusedDiskFull = statistics.spansRefusedDiskFull
+        let isFull = statistics.isDiskFull || statistics.spansRefused[.diskFull, default: 0] > refusedDiskFull
+        refusedDiskFull = statistics.spansRefused[.diskFull, default: 0]
         guard isFull != saidDiskFull else { return }
         saidDiskFull = isFull
         if isFull {

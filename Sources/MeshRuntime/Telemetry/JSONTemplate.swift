@@ -143,7 +143,8 @@ enum JSONTemplate {
         /// What `\u` writes; two of them for what is beyond the first 65,536. Half a pair reads as U+FFFD.
         mutating func unicode() throws(AccessLogFormatError) -> Character {
             let first = try hexadecimal()
-            if (0xD800..<0xDC00).contains(first), at + 1 < bytes.count, bytes[at] == UInt8(ascii: "\\"), bytes[at + 1] == UInt8(ascii: "u") {
+            if (0xD800..<0xDC00).contains(first), at + 1 < bytes.count, bytes[at] == UInt8(ascii: "\\"),
+            bytes[at + 1] == UInt8(ascii: "u") {
                 let before = at
                 at += 2
                 let second = try hexadecimal()

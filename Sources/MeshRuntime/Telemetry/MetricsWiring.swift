@@ -44,16 +44,21 @@ struct MetricsWiring {
             }
             return [
                 MetricSamples(
-                    name: "skein_unenforced_policies", help: "Security policies that select this workload and are not enforced by this version.",
+                    name: "skein_unenforced_policies",
+                    help: "Security policies that select this workload and are not enforced by this version.",
                     kind: .gauge, samples: samples)
             ]
         }
         let statistics = statistics
-        registry.register { Self.families(statistics.samples()) }
+        registry.register { statistics.samples() }
         let resolver = resolver
         registry.register {
-            let samples = resolver.failureCounts.sorted { $0.key < $1.key }.map { MetricSamples.Sample(labels: [("host", $0.key)], value: Double($0.value)) }
-            return [MetricSamples(name: "skein_dns_failures_total", help: "Look-ups of configured host names that failed.", kind: .counter, samples: samples)]
+            let failures = resolver.failureCounts.sorted { $0.key < $1.key }
+            return [
+                MetricSamples(
+                    name: "skein_dns_failures_total", help: "Look-ups of configured host names that failed.", kind: .counter,
+                    label: "host", values: failures.map { ($0.key, Double($0.value)) })
+            ]
         }
         if let store { registry.registerStore(store) }
     }
@@ -84,21 +89,5 @@ struct MetricsWiring {
         health.upstreamProtocolErrorsTotal = Double(statistics.upstreamProtocolErrors.load(ordering: .relaxed))
         health.loopLagSeconds = Double(statistics.turnNanosecondsMax.exchange(0, ordering: .relaxed)) / 1e9
         return health
-    }
-
-    /// The collector's samples, one group a family.
-    private static func families(_ samples: [CollectorSample]) -> [MetricSamples] {
-        var groups: [MetricSamples] = []
-        for sample in samples {
-            let value = MetricSamples.Sample(labels: sample.labels, value: Double(sample.value))
-            if let last = groups.indices.last, groups[last].family.name == sample.family.name {
-                groups[last].samples.append(value)
-            } else {
-                groups.append(
-                    MetricSamples(
-                        name: sample.family.name, help: sample.family.help, kind: sample.family.kind == .counter ? .counter : .gauge, samples: [value]))
-            }
-        }
-        return groups
     }
 }

@@ -3,10 +3,11 @@ internal import EventLoops
 internal import MeshConfig
 internal import Primitives
 internal import Routing
+internal import TelemetryModel
 
 /// The exporters that tracing providers ask for, kept across reloads as long as their settings stay. On the control thread.
 struct SpanExporters {
-    private var running: [ZipkinExporter] = []
+    private var running: [Exporter<SpanBatch>] = []
     private let statistics: CollectorStatistics
     private let say: @Sendable (String) -> Void
     /// Our own receivers: a provider that points here needs no exporter, its spans are stored already.
@@ -19,28 +20,33 @@ struct SpanExporters {
     }
 
     /// The exporters of one side's policy; starts what is missing. Returns also what cannot be done.
-    mutating func exporters(for policy: TracingPolicy, in mesh: MeshConfiguration) -> ([ZipkinExporter], [String]) {
+    mutating func exporters(for policy: TracingPolicy, in mesh: MeshConfiguration) -> ([Exporter<SpanBatch>], [String]) {
         guard !policy.isReportingDisabled, let exporter = policy.exporter else { return ([], []) }
-        let settings: ExporterSettings
+        let encoding: any ExporterEncoding<SpanBatch>
+        var settings: ExporterSettings
         switch exporter {
         case .zipkin(let zipkin):
-            var found = Self.settings(policy.provider, service: zipkin.service, port: zipkin.port, in: mesh)
-            if !zipkin.path.isEmpty { found.path = zipkin.path }
-            settings = found
+            encoding = ZipkinEncoding()
+            settings = Self.settings(policy.provider, service: zipkin.service, port: zipkin.port, in: mesh)
+            settings.path = zipkin.path
         case .zipkinAddress(let address):
             guard let colon = address.lastIndex(of: ":"), let port = UInt16(address[address.index(after: colon)...]) else {
                 return ([], ["tracing.zipkin.address \(address): write HOST:PORT"])
             }
+            encoding = ZipkinEncoding()
             settings = Self.settings("zipkin", service: String(address[..<colon]), port: port, in: mesh)
         case .openTelemetry:
-            return ([], ["tracing provider \(policy.provider): sending OTLP is accepted, not yet in effect; spans are kept in the embedded store"])
+            return (
+                [],
+                ["tracing provider \(policy.provider): sending OTLP is accepted, not yet in effect; spans are kept in the embedded store"])
         case .other(let name):
             return ([], ["tracing provider \(name): accepted, not yet in effect; spans are kept in the embedded store"])
         }
+        if settings.path.isEmpty { settings.path = encoding.path }
         if let endpoint = SocketEndpoint(address: settings.host, port: settings.port), own.contains(endpoint) { return ([], []) }
-        if let known = running.first(where: { $0.settings == settings }) { return ([known], []) }
+        if let known = running.first(where: { $0.settings == settings && $0.encoding.name == encoding.name }) { return ([known], []) }
         do throws(SystemError) {
-            let fresh = try ZipkinExporter(settings: settings, statistics: statistics, say: say)
+            let fresh = try Exporter(settings: settings, encoding: encoding, statistics: statistics, say: say)
             running.append(fresh)
             return ([fresh], [])
         } catch {
@@ -49,7 +55,7 @@ struct SpanExporters {
     }
 
     /// Stops the exporters that no plan uses any more.
-    mutating func retire(except used: [ZipkinExporter]) {
+    mutating func retire(except used: [Exporter<SpanBatch>]) {
         let unused = running.filter { exporter in !used.contains { $0 === exporter } }
         running.removeAll { exporter in unused.contains { $0 === exporter } }
         for exporter in unused { exporter.stop() }

@@ -9,8 +9,8 @@ internal import TelemetryStore
 
 /// The embedded store, or the reason why there is none yet.
 ///
-/// A full, read-only or broken disk must not keep the proxy from starting: spans and queries are refused meanwhile, and opening is tried again
-/// until it succeeds. Another process in the directory is a mistake of the command line, and ends the start.
+/// A full, read-only or broken disk must not keep the proxy from starting: spans and queries are refused meanwhile, and opening is tried
+/// again until it succeeds. Another process in the directory is a mistake of the command line, and ends the start.
 final class StoreHolder: Sendable {
     /// Between two attempts, doubling from one to the next.
     static let retrySecondsMin: UInt64 = 1
@@ -97,7 +97,8 @@ final class StoreHolder: Sendable {
     var problem: String? {
         state.withLock { state in
             state.store == nil && !state.isStopped && !state.isAwaitingPredecessor
-                ? "the trace store in \(directory) cannot be opened: \(state.reason); opening is tried again, at the latest every \(Self.retrySecondsMax) s" : nil
+                ? "the trace store in \(directory) cannot be opened: \(state.reason); "
+                    + "opening is tried again, at the latest every \(Self.retrySecondsMax) s" : nil
         }
     }
 

@@ -7,21 +7,15 @@ internal import Routing
 internal import TelemetryModel
 internal import TelemetryWire
 
-/// Where one side's requests are logged: a file and what a line looks like.
-struct AccessLogOutput: Sendable {
-    var path: String
-    var format: AccessLogFormat
-}
-
 /// Turns resolved telemetry policies into what the workers record and what the collector writes.
 enum TelemetryPlanner {
     /// The outputs of one side, and what is wrong with them. A bad format is an error: the old configuration stays.
-    static func outputs(_ policy: AccessLogPolicy) -> ([AccessLogOutput], [String]) {
-        var outputs: [AccessLogOutput] = []
+    static func outputs(_ policy: AccessLogPolicy) -> ([CollectorPlan.Output], [String]) {
+        var outputs: [CollectorPlan.Output] = []
         var problems: [String] = []
         for file in policy.files {
             do throws(AccessLogFormatError) {
-                outputs.append(AccessLogOutput(path: file.path, format: try format(file)))
+                outputs.append(CollectorPlan.Output(path: file.path, format: try format(file)))
             } catch {
                 problems.append("access log provider \(file.provider): \(error)")
             }
@@ -33,7 +27,9 @@ enum TelemetryPlanner {
         try format(file.format, environment: environment)
     }
 
-    private static func format(_ format: AccessLogPolicy.File.Format, environment: (String) -> String?) throws(AccessLogFormatError) -> AccessLogFormat {
+    private static func format(
+        _ format: AccessLogPolicy.File.Format, environment: (String) -> String?
+    ) throws(AccessLogFormatError) -> AccessLogFormat {
         let host = hostName
         switch format {
         case .istioText: return try .text(AccessLogFormat.istioText, hostname: host)
@@ -137,7 +133,8 @@ enum TelemetryPlanner {
         return ProxySpanIdentity(
             serviceName: "\(node.canonicalService).\(node.namespace)",
             nodeID: "sidecar~\(node.address)~\(node.name).\(node.namespace)~\(node.namespace).svc.cluster.local",
-            canonicalService: node.canonicalService, canonicalRevision: node.canonicalRevision, meshID: "cluster.local", namespace: node.namespace,
+            canonicalService: node.canonicalService, canonicalRevision: node.canonicalRevision, meshID: "cluster.local",
+            namespace: node.namespace,
             clusterID: "Kubernetes")
     }
 

@@ -32,7 +32,9 @@ public final class AdminAPI: Sendable {
     private let readiness: @Sendable () -> Readiness
     private let dump: @Sendable () -> ConfigurationDump
 
-    public init(readiness: @escaping @Sendable () -> Readiness, dump: @escaping @Sendable () -> ConfigurationDump = { ConfigurationDump() }) {
+    public init(
+        readiness: @escaping @Sendable () -> Readiness, dump: @escaping @Sendable () -> ConfigurationDump = { ConfigurationDump() }
+    ) {
         self.readiness = readiness
         self.dump = dump
     }

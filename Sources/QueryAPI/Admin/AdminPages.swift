@@ -85,7 +85,8 @@ public final class AdminPages: Sendable {
         case "/stats":
             let filter = request.parameter("filter") ?? ""
             make = { sources in
-                guard let exposition = sources.exposition() else { return Self.text("the metrics are too large for one page\n", status: 503) }
+                guard let exposition = sources.exposition()
+                else { return Self.text("the metrics are too large for one page\n", status: 503) }
                 let lines = AdminText.statistics(exposition, filter: filter)
                 return wantsJSON ? Self.json(AdminText.json(statistics: lines)) : Self.text(AdminText.text(statistics: lines))
             }
@@ -99,7 +100,8 @@ public final class AdminPages: Sendable {
 
     private func logging(_ request: borrowing ServiceRequest) -> ServiceResponse {
         if request.method == "GET" || request.method == "HEAD" { return Self.text("active loggers:\n  skein: \(sources.logLevel())\n") }
-        guard request.method == "POST" else { return .text(405, "GET shows the level, POST changes it", headers: [("Allow", "GET, HEAD, POST")]) }
+        guard request.method == "POST"
+        else { return .text(405, "GET shows the level, POST changes it", headers: [("Allow", "GET, HEAD, POST")]) }
         guard let level = request.parameter("level"), sources.setLogLevel(level) else {
             return .text(400, "write /logging?level= with \(Self.levels)")
         }
@@ -108,7 +110,8 @@ public final class AdminPages: Sendable {
 
     // No cross-origin header: what runs here is nobody's business but the operator's.
     private static func text(_ text: String, status: UInt16 = 200) -> ServiceResponse {
-        ServiceResponse(status: status, contentType: "text/plain; charset=utf-8", headers: [("Cache-Control", "no-store")], body: Array(text.utf8))
+        ServiceResponse(
+            status: status, contentType: "text/plain; charset=utf-8", headers: [("Cache-Control", "no-store")], body: Array(text.utf8))
     }
 
     private static func json(_ body: [UInt8]) -> ServiceResponse {

@@ -54,7 +54,9 @@ enum AdminText {
 
     private static func facts(_ endpoint: ClusterStatus.Endpoint) -> [(name: String, value: String)] {
         var facts = [
-            ("cx_connect_fail", "\(endpoint.connectFailures)"), ("rq_active", "\(endpoint.requestsActive)"), ("rq_error", "\(endpoint.otherFailures)"),
+            (
+                "cx_connect_fail",
+                "\(endpoint.connectFailures)"), ("rq_active", "\(endpoint.requestsActive)"), ("rq_error", "\(endpoint.otherFailures)"),
             ("health_flags", endpoint.healthFlags), ("weight", "\(endpoint.weight)"), ("priority", "\(endpoint.priority)"),
             ("latency_us", "\(endpoint.latencyMicroseconds)"),
         ]
@@ -167,7 +169,8 @@ enum AdminText {
     static func health(_ server: ServerStatus) -> [UInt8] {
         var body: [UInt8] = []
         let isWell = server.lastError.isEmpty && server.notEnforced.isEmpty
-        body.append(text: "{\"status\":\"\(server.state == .live ? isWell ? "UP" : "DEGRADED" : "DOWN")\",\"state\":\"\(server.state.rawValue)\"")
+        body.append(
+            text: "{\"status\":\"\(server.state == .live ? isWell ? "UP" : "DEGRADED" : "DOWN")\",\"state\":\"\(server.state.rawValue)\"")
         body.append(text: ",\"lastReloadError\":")
         body.append(jsonStrings: server.lastError)
         body.append(text: ",\"notEnforced\":")
@@ -182,12 +185,16 @@ enum AdminText {
     static func statistics(_ exposition: [UInt8], filter: String) -> [(name: Substring, value: Substring)] {
         let text = String(decoding: exposition, as: UTF8.self)
         return text.split(separator: "\n").compactMap { line in
-            guard !line.hasPrefix("#"), let space = line.lastIndex(of: " "), filter.isEmpty || line[..<space].contains(filter) else { return nil }
+            guard !line.hasPrefix("#"), let space = line.lastIndex(of: " "),
+                filter.isEmpty || line[..<space].contains(filter)
+            else { return nil }
             return (line[..<space], line[line.index(after: space)...])
         }
     }
 
-    static func text(statistics: [(name: Substring, value: Substring)]) -> String { statistics.map { "\($0.name): \($0.value)\n" }.joined() }
+    static func text(statistics: [(name: Substring, value: Substring)]) -> String {
+        statistics.map { "\($0.name): \($0.value)\n" }.joined()
+    }
 
     static func json(statistics: [(name: Substring, value: Substring)]) -> [UInt8] {
         document("stats", statistics) { one, body in
@@ -195,7 +202,8 @@ enum AdminText {
             body.append(jsonString: String(one.name))
             // Not every value is a JSON number: NaN, +Inf.
             body.append(text: ",\"value\":")
-            if Double(one.value)?.isFinite == true { body.append(text: String(one.value)) } else { body.append(jsonString: String(one.value)) }
+            let value = String(one.value)
+            if Double(one.value)?.isFinite == true { body.append(text: value) } else { body.append(jsonString: value) }
             body.append(text: "}")
         }
     }

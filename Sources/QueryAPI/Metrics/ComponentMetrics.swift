@@ -1,6 +1,7 @@
 internal import EventLoops
 public import HTTPService
 internal import Synchronization
+internal import TelemetryModel
 internal import TelemetryWire
 
 /// The state of one proxy worker, as the composition root reads it from the worker's own statistics.
@@ -60,20 +61,6 @@ public struct QueueHealth: Sendable {
     }
 }
 
-/// Telemetry that was given up, by what it was and why; both from fixed lists.
-public struct DropCount: Sendable {
-    /// `record`, `span`, `log_line`...
-    public var kind: String
-    public var reason: String
-    public var count: Double
-
-    public init(kind: String, reason: String, count: Double) {
-        self.kind = kind
-        self.reason = reason
-        self.count = count
-    }
-}
-
 /// The families that every Skein exposes, under the names that `dashboards/` uses.
 extension SelfMetrics {
     /// The process: CPU, memory, descriptors, threads, start; under Prometheus' conventional names as well as ours.
@@ -81,20 +68,33 @@ extension SelfMetrics {
         register {
             let now = ProcessResources.current()
             return [
-                MetricSamples(name: "skein_build_info", help: "Version of the running program; always 1.", kind: .gauge, label: "version", values: [(version, 1)]),
-                MetricSamples(name: "skein_cpu_seconds_total", help: "User and system CPU time spent, in seconds.", kind: .counter, value: now.cpuSeconds),
-                MetricSamples(name: "skein_resident_memory_bytes", help: "Resident memory in bytes.", kind: .gauge, value: Double(now.residentBytes)),
+                MetricSamples(
+                    name: "skein_build_info", help: "Version of the running program; always 1.", kind: .gauge, label: "version",
+                    values: [(version, 1)]),
+                MetricSamples(
+                    name: "skein_cpu_seconds_total", help: "User and system CPU time spent, in seconds.", kind: .counter,
+                    value: now.cpuSeconds),
+                MetricSamples(
+                    name: "skein_resident_memory_bytes", help: "Resident memory in bytes.", kind: .gauge, value: Double(now.residentBytes)),
                 MetricSamples(name: "skein_open_fds", help: "Open file descriptors.", kind: .gauge, value: Double(now.openDescriptors)),
                 MetricSamples(name: "skein_threads", help: "Threads of the process.", kind: .gauge, value: Double(now.threads)),
-                MetricSamples(name: "skein_start_time_seconds", help: "Start of the process in seconds since 1970.", kind: .gauge, value: now.startTimeSeconds),
                 MetricSamples(
-                    name: "process_cpu_seconds_total", help: "Total user and system CPU time spent in seconds.", kind: .counter, value: now.cpuSeconds),
+                    name: "skein_start_time_seconds", help: "Start of the process in seconds since 1970.", kind: .gauge,
+                    value: now.startTimeSeconds),
                 MetricSamples(
-                    name: "process_resident_memory_bytes", help: "Resident memory size in bytes.", kind: .gauge, value: Double(now.residentBytes)),
+                    name: "process_cpu_seconds_total", help: "Total user and system CPU time spent in seconds.", kind: .counter,
+                    value: now.cpuSeconds),
                 MetricSamples(
-                    name: "process_virtual_memory_bytes", help: "Virtual memory size in bytes.", kind: .gauge, value: Double(now.virtualBytes)),
-                MetricSamples(name: "process_open_fds", help: "Number of open file descriptors.", kind: .gauge, value: Double(now.openDescriptors)),
-                MetricSamples(name: "process_max_fds", help: "Maximum number of open file descriptors.", kind: .gauge, value: Double(now.descriptorsMax)),
+                    name: "process_resident_memory_bytes", help: "Resident memory size in bytes.", kind: .gauge,
+                    value: Double(now.residentBytes)),
+                MetricSamples(
+                    name: "process_virtual_memory_bytes", help: "Virtual memory size in bytes.", kind: .gauge,
+                    value: Double(now.virtualBytes)),
+                MetricSamples(
+                    name: "process_open_fds", help: "Number of open file descriptors.", kind: .gauge, value: Double(now.openDescriptors)),
+                MetricSamples(
+                    name: "process_max_fds", help: "Maximum number of open file descriptors.", kind: .gauge,
+                    value: Double(now.descriptorsMax)),
                 MetricSamples(
                     name: "process_start_time_seconds", help: "Start time of the process since unix epoch in seconds.", kind: .gauge,
                     value: now.startTimeSeconds),
@@ -109,8 +109,10 @@ extension SelfMetrics {
                 MetricSamples(name: "skein_server_" + suffix, help: help, kind: kind, label: "server", values: [(name, value)])
             }
             return [
-                family("connections_active", "Open connections of an own HTTP server.", .gauge, Double(statistics.connectionsActive.load(ordering: .relaxed))),
-                family("requests_total", "Requests handled by an own HTTP server.", .counter, Double(statistics.requestsTotal.load(ordering: .relaxed))),
+                family("connections_active", "Open connections of an own HTTP server.", .gauge, Double(
+                    statistics.connectionsActive.load(ordering: .relaxed))),
+                family("requests_total", "Requests handled by an own HTTP server.", .counter, Double(
+                    statistics.requestsTotal.load(ordering: .relaxed))),
                 family(
                     "requests_refused_total", "Requests refused for their form, their size or the load.", .counter,
                     Double(statistics.requestsRefused.load(ordering: .relaxed))),
@@ -118,7 +120,8 @@ extension SelfMetrics {
                     "requests_abandoned_total", "Requests taken and given up without an answer; the client got a 500.", .counter,
                     Double(statistics.requestsAbandoned.load(ordering: .relaxed))),
                 family(
-                    "accept_failures_total", "Connections that could not be taken.", .counter, Double(statistics.acceptFailures.load(ordering: .relaxed))),
+                    "accept_failures_total", "Connections that could not be taken.", .counter,
+                    Double(statistics.acceptFailures.load(ordering: .relaxed))),
                 family(
                     "streams_cut_total", "Answers broken off because their reader did not take them.", .counter,
                     Double(statistics.streamsCut.load(ordering: .relaxed))),
@@ -132,13 +135,17 @@ extension SelfMetrics {
     public func registerQueryPool(_ pool: QueryPool) {
         register { [pool] in
             [
-                MetricSamples(name: "skein_queue_depth", help: "Entries waiting in a bounded queue.", kind: .gauge, label: "queue", values: [("query", Double(pool.depth))]),
+                MetricSamples(
+                    name: "skein_queue_depth", help: "Entries waiting in a bounded queue.", kind: .gauge, label: "queue",
+                    values: [("query", Double(pool.depth))]),
                 MetricSamples(
                     name: "skein_queue_capacity", help: "Entries that a bounded queue holds at most.", kind: .gauge, label: "queue",
                     values: [("query", Double(pool.queueMax))]),
-                MetricSamples(name: "skein_queries_total", help: "Queries and scrapes answered.", kind: .counter, value: Double(pool.finished)),
                 MetricSamples(
-                    name: "skein_queries_refused_total", help: "Queries refused because too many were waiting.", kind: .counter, value: Double(pool.refused)),
+                    name: "skein_queries_total", help: "Queries and scrapes answered.", kind: .counter, value: Double(pool.finished)),
+                MetricSamples(
+                    name: "skein_queries_refused_total", help: "Queries refused because too many were waiting.", kind: .counter,
+                    value: Double(pool.refused)),
             ]
         }
     }
@@ -157,21 +164,12 @@ extension SelfMetrics {
         }
     }
 
-    public func registerDrops(_ drops: @escaping @Sendable () -> [DropCount]) {
-        register {
-            [
-                MetricSamples(
-                    name: "skein_telemetry_dropped_total", help: "Telemetry given up, by what it was and why.", kind: .counter,
-                    samples: drops().map { MetricSamples.Sample(labels: [("kind", $0.kind), ("reason", $0.reason)], value: $0.count) })
-            ]
-        }
-    }
-
     public func registerProxy(_ workers: @escaping @Sendable () -> [ProxyWorkerHealth]) {
         register {
             let now = workers()
             func family(_ suffix: String, _ help: String, _ kind: MetricKind, _ value: (ProxyWorkerHealth) -> Double) -> MetricSamples {
-                MetricSamples(name: "skein_proxy_" + suffix, help: help, kind: kind, label: "worker", values: now.map { ($0.worker, value($0)) })
+                MetricSamples(
+                    name: "skein_proxy_" + suffix, help: help, kind: kind, label: "worker", values: now.map { ($0.worker, value($0)) })
             }
             return [
                 family("downstream_connections_active", "Open connections from clients.", .gauge) { $0.downstreamConnections },
@@ -179,23 +177,35 @@ extension SelfMetrics {
                 family("requests_active", "Requests being forwarded.", .gauge) { $0.requestsActive },
                 family("downstream_connections_total", "Connections accepted from clients.", .counter) { $0.downstreamConnectionsTotal },
                 family("upstream_connections_total", "Connections opened to upstreams.", .counter) { $0.upstreamConnectionsTotal },
-                family("upstream_connect_failures_total", "Connections to upstreams that failed.", .counter) { $0.upstreamConnectFailuresTotal },
+                family(
+                    "upstream_connect_failures_total", "Connections to upstreams that failed.",
+                    .counter) { $0.upstreamConnectFailuresTotal },
                 family("requests_total", "Requests begun, whatever came of them.", .counter) { $0.requestsTotal },
-                family("accept_failures_total", "Connections refused for want of room or descriptors.", .counter) { $0.acceptFailuresTotal },
+                family(
+                    "accept_failures_total", "Connections refused for want of room or descriptors.", .counter) { $0.acceptFailuresTotal },
                 family("protocol_errors_total", "Requests refused for their form.", .counter) { $0.protocolErrorsTotal },
                 family("spliced_bytes_total", "Bytes of tunnels that moved inside the kernel.", .counter) { $0.splicedBytesTotal },
-                family("stale_retries_total", "Requests sent again because a kept-alive connection was gone.", .counter) { $0.staleRetriesTotal },
+                family(
+                    "stale_retries_total", "Requests sent again because a kept-alive connection was gone.",
+                    .counter) { $0.staleRetriesTotal },
                 family("retries_total", "Further attempts begun.", .counter) { $0.retriesTotal },
                 family("fault_delays_total", "Requests delayed by fault injection.", .counter) { $0.faultDelaysTotal },
                 family("fault_aborts_total", "Requests aborted by fault injection.", .counter) { $0.faultAbortsTotal },
                 family("mirrors_total", "Copies of requests sent to mirrors.", .counter) { $0.mirrorsTotal },
-                family("mirrors_dropped_total", "Copies given up because their upstream was too slow or a table was full.", .counter) { $0.mirrorsDroppedTotal },
+                family(
+                    "mirrors_dropped_total", "Copies given up because their upstream was too slow or a table was full.",
+                    .counter) { $0.mirrorsDroppedTotal },
                 family("http2_connections_total", "Connections from clients that speak HTTP/2.", .counter) { $0.http2ConnectionsTotal },
                 family("http2_floods_total", "HTTP/2 connections ended for flooding.", .counter) { $0.http2FloodsTotal },
-                family("http2_early_resets_total", "HTTP/2 requests taken back before they were looked at.", .counter) { $0.http2EarlyResetsTotal },
-                family("fields_dropped_total", "Fields left out of trailer sections, or for underscores in the name of one of ours.", .counter) { $0.fieldsDroppedTotal },
+                family(
+                    "http2_early_resets_total", "HTTP/2 requests taken back before they were looked at.",
+                    .counter) { $0.http2EarlyResetsTotal },
+                family(
+                    "fields_dropped_total", "Fields left out of trailer sections, or for underscores in the name of one of ours.",
+                    .counter) { $0.fieldsDroppedTotal },
                 family("upstream_protocol_errors_total", "Responses that broke the protocol.", .counter) { $0.upstreamProtocolErrorsTotal },
-                family("loop_lag_seconds", "Longest turn of the event loop since the last scrape, in seconds.", .gauge) { $0.loopLagSeconds },
+                family(
+                    "loop_lag_seconds", "Longest turn of the event loop since the last scrape, in seconds.", .gauge) { $0.loopLagSeconds },
             ]
         }
     }
@@ -204,8 +214,11 @@ extension SelfMetrics {
         register {
             let now = state()
             return [
-                MetricSamples(name: "skein_config_generation", help: "Generation of the configuration in force.", kind: .gauge, value: Double(now.generation)),
-                MetricSamples(name: "skein_config_reloads_total", help: "Configurations adopted.", kind: .counter, value: Double(now.reloads)),
+                MetricSamples(
+                    name: "skein_config_generation", help: "Generation of the configuration in force.", kind: .gauge,
+                    value: Double(now.generation)),
+                MetricSamples(
+                    name: "skein_config_reloads_total", help: "Configurations adopted.", kind: .counter, value: Double(now.reloads)),
                 MetricSamples(
                     name: "skein_config_reload_failures_total", help: "Configurations refused because of errors.", kind: .counter,
                     value: Double(now.reloadFailures)),
@@ -213,7 +226,8 @@ extension SelfMetrics {
                     name: "skein_config_last_reload_successful", help: "Whether the last configuration was adopted.", kind: .gauge,
                     value: now.isLastReloadSuccessful ? 1 : 0),
                 MetricSamples(
-                    name: "skein_config_last_reload_success_timestamp_seconds", help: "When a configuration was last adopted, in seconds since 1970.",
+                    name: "skein_config_last_reload_success_timestamp_seconds",
+                    help: "When a configuration was last adopted, in seconds since 1970.",
                     kind: .gauge, value: now.lastReloadSuccessSeconds),
             ]
         }
@@ -221,25 +235,26 @@ extension SelfMetrics {
 
     public func registerStore(_ store: any TraceQuerying) {
         register {
-            let now = store.health()
+            let now = store.statistics()
             func gauge(_ suffix: String, _ help: String, _ value: UInt64) -> MetricSamples {
                 MetricSamples(name: "skein_store_" + suffix, help: help, kind: .gauge, value: Double(value))
             }
             func counter(_ suffix: String, _ help: String, _ value: UInt64) -> MetricSamples {
                 MetricSamples(name: "skein_store_" + suffix, help: help, kind: .counter, value: Double(value))
             }
-            func byLabel(_ suffix: String, _ help: String, _ label: String, _ values: [String: UInt64]) -> MetricSamples {
+            func byLabel(_ suffix: String, _ help: String, _ label: String, _ values: [(String, UInt64)]) -> MetricSamples {
                 MetricSamples(
                     name: "skein_store_" + suffix, help: help, kind: .counter, label: label,
-                    values: values.sorted { $0.key < $1.key }.map { ($0.key, Double($0.value)) })
+                    values: values.sorted { $0.0 < $1.0 }.map { ($0.0, Double($0.1)) })
             }
             return [
                 gauge("healthy", "Whether the store takes and answers.", now.problem == nil ? 1 : 0),
                 gauge(
-                    "degraded", "Whether the store refuses spans or queries, or lost something stored that its log line, page and /health describe.",
+                    "degraded",
+                    "Whether the store refuses spans or queries, or lost something stored that its log line, page and /health describe.",
                     now.problem == nil && now.damage.isEmpty ? 0 : 1),
                 counter("spans_accepted_total", "Spans committed and acknowledged.", now.spansAccepted),
-                byLabel("spans_refused_total", "Spans the store refused, by reason.", "reason", now.spansRefused),
+                byLabel("spans_refused_total", "Spans the store refused, by reason.", "reason", now.spansRefused.map { ($0.rawValue, $1) }),
                 counter("spans_expired_total", "Spans deleted by retention.", now.spansExpired),
                 gauge("spans", "Spans readable now.", now.spansStored),
                 gauge("journal_rows", "Journal rows waiting for compaction.", now.journalRows),
@@ -253,7 +268,8 @@ extension SelfMetrics {
                 counter("commits_total", "Transactions that made spans durable.", now.commits),
                 counter("compactions_total", "Compactions of the journal into a segment.", now.compactions),
                 counter("merges_total", "Merges of small segments.", now.merges),
-                byLabel("quarantined_total", "Damaged things set aside, by what they are.", "kind", now.quarantined),
+                byLabel(
+                    "quarantined_total", "Damaged things set aside, by what they are.", "kind", now.quarantined.map { ($0.rawValue, $1) }),
             ]
         }
     }

@@ -53,7 +53,8 @@ public final class MetricsExposition: Sendable {
         return pool.answer(responder) { [self] in
             guard let body = exposition(format) else {
                 return .text(
-                    503, "the exposition would be larger than \(MetricsLimits.answerBytesMax) bytes: lower the series budget or the idle expiry")
+                    503,
+                    "the exposition would be larger than \(MetricsLimits.answerBytesMax) bytes: lower the series budget or the idle expiry")
             }
             return ServiceResponse(status: 200, contentType: "\(format.contentType)", headers: [("Vary", "Accept")], body: body)
                 .coded(acceptsGzip: acceptsGzip)
@@ -138,10 +139,13 @@ public final class MetricsExposition: Sendable {
     private func appendSelf(_ writer: inout ExpositionWriter, to bytes: inout [UInt8]) {
         var families = selfMetrics.collect()
         families.append(
-            MetricSamples(name: "skein_metric_series", help: "RED series of all workers, overflow series included.", kind: .gauge, value: Double(seriesCount)))
+            MetricSamples(
+                name: "skein_metric_series", help: "RED series of all workers, overflow series included.", kind: .gauge,
+                value: Double(seriesCount)))
         families.append(
             MetricSamples(
-                name: "skein_metric_series_overflowed_total", help: "Requests counted in an overflow series because the budget was spent.", kind: .counter,
+                name: "skein_metric_series_overflowed_total", help: "Requests counted in an overflow series because the budget was spent.",
+                kind: .counter,
                 value: Double(overflowedRequests)))
         for family in families {
             writer.begin(family.family, to: &bytes)

@@ -6,9 +6,11 @@ enum RequestFamilies {
     static let requests = MetricFamily(
         name: "istio_requests_total", help: "Requests by the proxy that reports them, both ends and the outcome.", kind: .counter)
     static let duration = MetricFamily(
-        name: "istio_request_duration_milliseconds", help: "Time from the first byte of the request to the last of the response, in milliseconds.",
+        name: "istio_request_duration_milliseconds",
+        help: "Time from the first byte of the request to the last of the response, in milliseconds.",
         kind: .histogram)
-    static let requestBytes = MetricFamily(name: "istio_request_bytes", help: "Size of requests, head and body, in bytes.", kind: .histogram, unit: "bytes")
+    static let requestBytes = MetricFamily(
+        name: "istio_request_bytes", help: "Size of requests, head and body, in bytes.", kind: .histogram, unit: "bytes")
     static let responseBytes = MetricFamily(
         name: "istio_response_bytes", help: "Size of responses, head and body, in bytes.", kind: .histogram, unit: "bytes")
 
@@ -29,12 +31,14 @@ enum RequestFamilies {
         writer.begin(requestBytes, to: &bytes)
         for one in series {
             writer.histogram(
-                labels: labels.text(one.key), bounds: bounds, bucketCounts: one.requestBytes.buckets, sum: Double(one.requestBytes.sum), to: &bytes)
+                labels: labels.text(one.key), bounds: bounds, bucketCounts: one.requestBytes.buckets, sum: Double(one.requestBytes.sum),
+                to: &bytes)
         }
         writer.begin(responseBytes, to: &bytes)
         for one in series {
             writer.histogram(
-                labels: labels.text(one.key), bounds: bounds, bucketCounts: one.responseBytes.buckets, sum: Double(one.responseBytes.sum), to: &bytes)
+                labels: labels.text(one.key), bounds: bounds, bucketCounts: one.responseBytes.buckets, sum: Double(one.responseBytes.sum),
+                to: &bytes)
         }
     }
 
@@ -44,7 +48,8 @@ enum RequestFamilies {
         var places = [Exemplar?](repeating: nil, count: HistogramBuckets.count)
         places[HistogramBuckets.index(ofMicroseconds: last.durationMicroseconds)] = Exemplar(
             traceID: last.traceID, spanID: last.spanID, value: Double(last.durationMicroseconds) / 1000,
-            unixNanoseconds: last.unixMilliseconds.multipliedReportingOverflow(by: 1_000_000).overflow ? 0 : last.unixMilliseconds * 1_000_000)
+            unixNanoseconds: last.unixMilliseconds.multipliedReportingOverflow(by: 1_000_000).overflow
+                ? 0 : last.unixMilliseconds * 1_000_000)
         return places
     }
 }

@@ -1,37 +1,6 @@
 internal import Synchronization
 public import TelemetryWire
 
-/// One family of our own metrics at one moment.
-public struct MetricSamples: Sendable {
-    public struct Sample: Sendable {
-        public var labels: [(name: String, value: String)]
-        public var value: Double
-
-        public init(labels: [(name: String, value: String)] = [], value: Double) {
-            self.labels = labels
-            self.value = value
-        }
-    }
-
-    public var family: MetricFamily
-    public var samples: [Sample]
-
-    public init(name: String, help: String, kind: MetricKind, samples: [Sample]) {
-        family = MetricFamily(name: name, help: help, kind: kind)
-        self.samples = samples
-    }
-
-    /// A family of a single sample without labels.
-    public init(name: String, help: String, kind: MetricKind, value: Double) {
-        self.init(name: name, help: help, kind: kind, samples: [Sample(value: value)])
-    }
-
-    /// A family with one label.
-    public init(name: String, help: String, kind: MetricKind, label: String, values: [(value: String, number: Double)]) {
-        self.init(name: name, help: help, kind: kind, samples: values.map { Sample(labels: [(label, $0.value)], value: $0.number) })
-    }
-}
-
 /// Where components say how to read their own metrics. Registered at start by the composition root; read at each scrape on the pool.
 ///
 /// Providers may be called from several threads at once and must not block for long. Several may contribute to one family: its
@@ -58,7 +27,9 @@ public final class SelfMetrics: Sendable {
         for provider in current {
             for offered in provider() {
                 let name = offered.family.name
-                guard Self.isValidName(name), offered.family.kind != .histogram, offered.family.kind != .counter || name.hasSuffix("_total") else {
+                guard Self.isValidName(name), offered.family.kind != .histogram,
+                    offered.family.kind != .counter || name.hasSuffix("_total")
+                else {
                     rejected += max(1, offered.samples.count)
                     continue
                 }
@@ -81,7 +52,8 @@ public final class SelfMetrics: Sendable {
             if let gauge = families.removeValue(forKey: String(name.dropLast("_total".utf8.count))) { rejected += gauge.samples.count }
         }
         let own = MetricSamples(
-            name: "skein_metric_samples_rejected", help: "Own samples left out of this exposition because their name or labels are not valid.",
+            name: "skein_metric_samples_rejected",
+            help: "Own samples left out of this exposition because their name or labels are not valid.",
             kind: .gauge, value: Double(rejected))
         families[own.family.name] = own
         return families.keys.sorted().compactMap { families[$0] }.filter { !$0.samples.isEmpty }
@@ -94,7 +66,9 @@ public final class SelfMetrics: Sendable {
     }
 
     private static func isValidName(_ name: String) -> Bool {
-        guard let first = name.utf8.first, !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains(first), name.utf8.count <= 128 else { return false }
+        guard let first = name.utf8.first, !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains(first),
+            name.utf8.count <= 128
+        else { return false }
         return name.utf8.allSatisfy { byte in
             switch byte {
             case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"),

@@ -73,7 +73,8 @@ struct SeriesLabels {
         ExpositionWriter.appendLabel("reporter", side == .outbound ? "source" : "destination", to: &text)
         func label(_ name: String, _ value: String) {
             let shown = isOverflow ? "overflow" : (value.isEmpty ? "unknown" : value)
-            ExpositionWriter.appendLabel(name, shown.utf8.count > valueBytesMax ? String(shown.unicodeScalars.prefix(valueBytesMax / 4)) : shown, to: &text)
+            ExpositionWriter.appendLabel(
+                name, shown.utf8.count > valueBytesMax ? String(shown.unicodeScalars.prefix(valueBytesMax / 4)) : shown, to: &text)
         }
         label("source_workload", identity.sourceWorkload)
         label("source_workload_namespace", identity.sourceWorkloadNamespace)

@@ -16,7 +16,8 @@ extension Array where Element == UInt8 {
             case "\"": append(text: "&quot;")
             case "'": append(text: "&#39;")
             // Controls are invisible, and directional overrides reorder what stands around them.
-            case "\u{0}"..."\u{8}", "\u{B}"..."\u{1F}", "\u{7F}"..."\u{9F}", "\u{200E}", "\u{200F}", "\u{202A}"..."\u{202E}", "\u{2066}"..."\u{2069}":
+            case "\u{0}"..."\u{8}", "\u{B}"..."\u{1F}", "\u{7F}"..."\u{9F}", "\u{200E}", "\u{200F}",
+                "\u{202A}"..."\u{202E}", "\u{2066}"..."\u{2069}":
                 append(text: "\u{FFFD}")
             default: append(contentsOf: Swift.String(scalar).utf8)
             }
@@ -44,13 +45,13 @@ enum PageText {
     }
 
     /// `870 µs`, `12.4 ms`, `3.05 s`.
-    static func duration(microseconds: UInt64) -> String {
+    static func durationText(microseconds: UInt64) -> String {
         if microseconds < 1000 { return "\(microseconds) µs" }
         if microseconds < 1_000_000 { return decimal(Double(microseconds) / 1000) + " ms" }
         return decimal(Double(microseconds) / 1_000_000) + " s"
     }
 
-    static func bytes(_ count: UInt64) -> String {
+    static func bytesText(_ count: UInt64) -> String {
         var value = Double(count)
         for unit in ["B", "KiB", "MiB", "GiB"] {
             if value < 1024 { return (unit == "B" ? "\(count)" : decimal(value)) + " " + unit }
@@ -60,7 +61,7 @@ enum PageText {
     }
 
     /// `12,345`.
-    static func count(_ number: UInt64) -> String {
+    static func countText(_ number: UInt64) -> String {
         var digits = Array(String(number))
         var at = digits.count - 3
         while at > 0 {

@@ -93,7 +93,7 @@ public final class LandingPage: Sendable {
         """
 
     private func appendHealth(to page: inout [UInt8]) {
-        let now = store.health()
+        let now = store.statistics()
         page.append(text: "<section class=\"card\" id=\"health\">")
         if let problem = now.problem {
             page.append(text: "<span class=\"bad\">store</span> ")
@@ -104,12 +104,14 @@ public final class LandingPage: Sendable {
             page.append(text: "<span class=\"bad\">store has lost something</span>")
         }
         page.append(
-            text: " <span class=\"soft\">· \(PageText.count(now.spansStored)) spans, \(PageText.count(now.journalSpans)) of them still in the journal"
-                + " · \(PageText.count(now.segments)) \(now.segments == 1 ? "segment" : "segments") of \(PageText.bytes(now.segmentBytes))"
-                + " · \(PageText.bytes(now.fileBytes)) on disk</span>")
+            text: " <span class=\"soft\">· \(PageText.countText(now.spansStored)) spans, "
+                + "\(PageText.countText(now.journalSpans)) of them still in the journal"
+                + " · \(PageText.countText(now.segments)) \(now.segments == 1 ? "segment" : "segments") "
+                + "of \(PageText.bytesText(now.segmentBytes))"
+                + " · \(PageText.bytesText(now.fileBytes)) on disk</span>")
         for damage in now.damage {
             page.append(text: "<p class=\"bad\">")
-            page.append(escaped: damage, countMax: 1000)
+            page.append(escaped: damage.description, countMax: 1000)
             page.append(text: "</p>")
         }
         for policy in notEnforced() {
@@ -139,7 +141,8 @@ public final class LandingPage: Sendable {
     private func appendTraces(_ traces: [TraceSummary], to page: inout [UInt8]) {
         page.append(text: "<section class=\"card\" id=\"traces\"><h2>Recent traces <span class=\"soft\">in the last hour</span></h2>")
         guard !traces.isEmpty else {
-            page.append(text: "<p class=\"soft\">No trace in the last hour. Proxies sample 1 % of requests unless told otherwise.</p></section>\n")
+            page.append(
+                text: "<p class=\"soft\">No trace in the last hour. Proxies sample 1 % of requests unless told otherwise.</p></section>\n")
             return
         }
         page.append(text: "<table><thead><tr><th>Started</th><th>Root</th><th class=\"n wide\">Services</th><th class=\"n\">Spans</th>")
@@ -148,7 +151,8 @@ public final class LandingPage: Sendable {
             var digits: [UInt8] = []
             HexCodec.append(trace.id, to: &digits)
             let id = String(decoding: digits, as: UTF8.self)
-            page.append(text: "<tr><td class=\"t\">\(PageText.time(microseconds: trace.start))</td><td class=\"w\"><a href=\"/zipkin/traces/\(id)\"><b>")
+            page.append(text: "<tr><td class=\"t\">\(PageText.time(microseconds: trace.start))</td>")
+            page.append(text: "<td class=\"w\"><a href=\"/zipkin/traces/\(id)\"><b>")
             page.append(escaped: trace.service.isEmpty ? "(no service)" : trace.service, countMax: 80)
             page.append(text: "</b> ")
             page.append(escaped: trace.operation.isEmpty ? "(no name)" : trace.operation, countMax: 120)
@@ -158,8 +162,9 @@ public final class LandingPage: Sendable {
                 page.append(escaped: trace.request, countMax: 200)
                 page.append(text: "</span>")
             }
-            page.append(text: "</td><td class=\"n wide\">\(trace.services.count)</td><td class=\"n\">\(PageText.count(UInt64(trace.spanCount)))</td>")
-            page.append(text: "<td class=\"n\">\(trace.duration > 0 ? PageText.duration(microseconds: trace.duration) : "–")</td><td>")
+            page.append(text: "</td><td class=\"n wide\">\(trace.services.count)</td>")
+            page.append(text: "<td class=\"n\">\(PageText.countText(UInt64(trace.spanCount)))</td>")
+            page.append(text: "<td class=\"n\">\(trace.duration > 0 ? PageText.durationText(microseconds: trace.duration) : "–")</td><td>")
             if trace.hasError { page.append(text: "<span class=\"bad\">error</span>") }
             page.append(text: "</td><td class=\"wide\"><a href=\"/api/v2/trace/\(id)\">JSON</a></td></tr>")
         }
@@ -185,7 +190,8 @@ public final class LandingPage: Sendable {
             let id = try ZipkinParameters.traceID(text.trimmingSpaces())
             let spans = try store.trace(id)
             guard let page = TracePage(spans, version: version) else {
-                return APIReply.html(message("No such trace", "\(text) is not stored here; it may be too old, or still on its way."), status: 404)
+                return APIReply.html(
+                    message("No such trace", "\(text) is not stored here; it may be too old, or still on its way."), status: 404)
             }
             return APIReply.html(page.html())
         } catch let error as ParameterError {
@@ -211,8 +217,13 @@ public final class LandingPage: Sendable {
     static func percentEncoded(_ text: String) -> String {
         let digits = Array("0123456789ABCDEF")
         return text.utf8.prefix(1024).reduce(into: "") { result, byte in
-            let isPlain = (byte >= 0x30 && byte <= 0x39) || (byte | 0x20 >= 0x61 && byte | 0x20 <= 0x7A) || byte == 0x2D || byte == 0x2E || byte == 0x5F || byte == 0x7E
-            if isPlain { result.append(Character(UnicodeScalar(byte))) } else { result += "%\(digits[Int(byte >> 4)])\(digits[Int(byte & 15)])" }
+            let isPlain = (byte >= 0x30 && byte <= 0x39) || (byte | 0x20 >= 0x61 && byte | 0x20 <= 0x7A)
+                || byte == 0x2D || byte == 0x2E || byte == 0x5F || byte == 0x7E
+            if isPlain {
+                result.append(Character(UnicodeScalar(byte)))
+            } else {
+                result += "%\(digits[Int(byte >> 4)])\(digits[Int(byte & 15)])"
+            }
         }
     }
 }

@@ -32,16 +32,21 @@ struct TracePage {
         page.append(escaped: summary.service.isEmpty ? "(no service)" : summary.service, countMax: 80)
         page.append(text: " ")
         page.append(escaped: summary.operation, countMax: 120)
-        page.append(text: "</h1><span class=\"soft\">trace \(id)</span><a href=\"/\">all traces</a><a href=\"/api/v2/trace/\(id)\">JSON</a></header>\n<main>")
+        page.append(
+            text: "</h1><span class=\"soft\">trace \(id)</span><a href=\"/\">all traces</a>"
+                + "<a href=\"/api/v2/trace/\(id)\">JSON</a></header>\n<main>")
         page.append(text: "<section class=\"card\">")
         if summary.start > 0 { page.append(text: "\(PageText.time(microseconds: summary.start)) · ") }
-        page.append(text: "<b>\(PageText.duration(microseconds: summary.duration))</b> · \(summary.spanCount) spans · \(summary.services.count) services")
+        page.append(text: "<b>\(PageText.durationText(microseconds: summary.duration))</b>")
+        page.append(text: " · \(summary.spanCount) spans · \(summary.services.count) services")
         if summary.hasError { page.append(text: " · <span class=\"bad\">error</span>") }
         page.append(text: "</section>\n<section class=\"card\"><div class=\"fall\">\n")
         let order = batch.treeOrder()
         for place in order.prefix(Self.spansMax) { append(batch.spans[place.row], depth: place.depth, to: &page) }
         page.append(text: "</div>")
-        if order.count > Self.spansMax { page.append(text: "<p class=\"soft\">and \(order.count - Self.spansMax) more spans: see the JSON</p>") }
+        if order.count > Self.spansMax {
+            page.append(text: "<p class=\"soft\">and \(order.count - Self.spansMax) more spans: see the JSON</p>")
+        }
         page.append(text: "</section></main>\n")
         PageStyle.end(version, to: &page)
         return page
@@ -49,7 +54,7 @@ struct TracePage {
 
     private func append(_ span: SpanRow, depth: Int, to page: inout [UInt8]) {
         page.append(text: "<div class=\"name\" style=\"padding-left:\(min(depth, Self.depthMax) * 14)px\"><b>")
-        let service = batch.serviceName(span.localEndpoint)
+        let service = batch.nameOfService(span.localEndpoint)
         page.append(escaped: service.isEmpty ? "(no service)" : service, countMax: 80)
         page.append(text: "</b> ")
         page.append(escaped: batch.string(span.name), countMax: 120)
@@ -66,8 +71,10 @@ struct TracePage {
         let whole = max(1, Double(summary.duration))
         let left = min(100, Double(span.timestamp - summary.start) / whole * 100)
         let width = min(100 - left, Double(span.duration) / whole * 100)
-        page.append(text: "<div class=\"bar\(batch.hasError(span) ? " err" : "")\" style=\"left:\(hundredths(left))%;width:\(hundredths(width))%\"></div>")
-        let text = span.duration > 0 ? PageText.duration(microseconds: span.duration) : "?"
+        page.append(
+            text: "<div class=\"bar\(batch.hasError(span) ? " err" : "")\" "
+                + "style=\"left:\(hundredths(left))%;width:\(hundredths(width))%\"></div>")
+        let text = span.duration > 0 ? PageText.durationText(microseconds: span.duration) : "?"
         // Beside the bar, on the side where there is room.
         if left + width < 85 {
             page.append(text: "<div class=\"dur\" style=\"left:\(hundredths(left + width))%\">\(text)</div>")
@@ -82,13 +89,13 @@ struct TracePage {
         var digits: [UInt8] = []
         HexCodec.append16(span.id.rawValue, to: &digits)
         page.append(text: "<details><summary>details</summary><dl><dt>span id</dt><dd>\(String(decoding: digits, as: UTF8.self))</dd>")
-        let remote = batch.serviceName(span.remoteEndpoint)
+        let remote = batch.nameOfService(span.remoteEndpoint)
         if !remote.isEmpty { appendEntry("remote service", remote, to: &page) }
         for tag in batch.tags(of: span).prefix(Self.tagsMax) { appendEntry(batch.string(tag.key), batch.string(tag.value), to: &page) }
         let start = Int(span.annotationStart)
         for annotation in batch.annotations[start..<start + min(Int(span.annotationCount), Self.annotationsMax)] {
             let offset = annotation.timestamp >= summary.start ? annotation.timestamp - summary.start : 0
-            appendEntry("+" + PageText.duration(microseconds: offset), batch.string(annotation.value), to: &page)
+            appendEntry("+" + PageText.durationText(microseconds: offset), batch.string(annotation.value), to: &page)
         }
         page.append(text: "</dl></details>")
     }

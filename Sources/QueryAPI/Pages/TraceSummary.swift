@@ -28,7 +28,7 @@ struct TraceSummary {
                 if start == 0 || span.timestamp < start { start = span.timestamp }
                 end = max(end, span.timestamp.addingReportingOverflow(span.duration).partialValue)
             }
-            if span.localEndpoint != EndpointRow.absent { names.insert(batch.serviceName(span.localEndpoint)) }
+            if span.localEndpoint != EndpointRow.absent { names.insert(batch.nameOfService(span.localEndpoint)) }
             if batch.hasError(span) { hasError = true }
             if let known = root {
                 let isBetter = span.parentID.isNone && !known.parentID.isNone
@@ -41,16 +41,16 @@ struct TraceSummary {
         duration = end > start ? end - start : 0
         services = names.filter { !$0.isEmpty }.sorted()
         if let root {
-            service = batch.serviceName(root.localEndpoint)
+            service = batch.nameOfService(root.localEndpoint)
             operation = batch.string(root.name)
-            request = batch.request(root)
+            request = batch.requestText(root)
         }
     }
 }
 
 extension SpanBatch {
     /// The name of an endpoint; empty when there is none.
-    func serviceName(_ endpoint: UInt32) -> String {
+    func nameOfService(_ endpoint: UInt32) -> String {
         guard endpoint != EndpointRow.absent, Int(endpoint) < endpoints.count else { return "" }
         return string(endpoints[Int(endpoint)].serviceName)
     }
@@ -61,22 +61,23 @@ extension SpanBatch {
     }
 
     /// The value of the first of these tags that has one.
-    private func value(of keys: [String], _ span: SpanRow) -> String? {
+    private func tagText(of keys: [String], _ span: SpanRow) -> String? {
         keys.lazy.compactMap { key in
             tags(of: span).first { $0.key.count == key.utf8.count && string($0.key) == key }.map { string($0.value) }
         }.first { !$0.isEmpty }
     }
 
     /// Method, path and status by the names of Zipkin's and of OpenTelemetry's conventions.
-    func request(_ span: SpanRow) -> String {
+    func requestText(_ span: SpanRow) -> String {
         let target =
-            value(of: ["http.path", "url.path", "http.target"], span)
-            ?? value(of: ["http.url", "url.full"], span).map { url in
+            tagText(of: ["http.path", "url.path", "http.target"], span)
+            ?? tagText(of: ["http.url", "url.full"], span).map { url in
                 guard let scheme = url.firstRange(of: "://") else { return url }
                 return url[scheme.upperBound...].firstIndex(of: "/").map { String(url[$0...]) } ?? "/"
             }
         let parts = [
-            value(of: ["http.method", "http.request.method"], span), target, value(of: ["http.status_code", "http.response.status_code"], span),
+            tagText(of: ["http.method", "http.request.method"], span), target, tagText(
+                of: ["http.status_code", "http.response.status_code"], span),
         ]
         return parts.compactMap(\.self).joined(separator: " ")
     }

@@ -54,13 +54,15 @@ public final class ZipkinAPI: Sendable {
 
     /// Answers a path of Zipkin's; nil for any other, and for `POST .../spans`, which is the collector's.
     public func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome? {
-        guard let endpoint = Self.endpoint(request.path) else { return nil }
+        guard let endpoint = Self.endpointNamed(request.path) else { return nil }
         var allow = "GET, HEAD, OPTIONS"
         if case .spans = endpoint {
             if request.method == "POST" { return nil }
             allow = "GET, HEAD, POST, OPTIONS"
         }
-        if case .unknown = endpoint { return .respond(APIReply.text(404, "no such path in the Zipkin v2 API: \(request.path.prefix(256))")) }
+        if case .unknown = endpoint {
+            return .respond(APIReply.text(404, "no such path in the Zipkin v2 API: \(request.path.prefix(256))"))
+        }
         if let refusal = APIReply.refusal(request.method, allow: allow) { return .respond(refusal) }
         let parameters = ZipkinParameters(values: request.parameters)
         switch endpoint {
@@ -76,7 +78,7 @@ public final class ZipkinAPI: Sendable {
         }
     }
 
-    private static func endpoint(_ path: String) -> Endpoint? {
+    private static func endpointNamed(_ path: String) -> Endpoint? {
         switch path {
         case "/health": return .health
         case "/info": return .info
@@ -122,17 +124,17 @@ public final class ZipkinAPI: Sendable {
         case .services:
             let names = try store.services()
             serviceCount.store(names.count, ordering: .relaxed)
-            return list(names, isCached: names.count > 3)
-        case .spans: return names(try store.spanNames(service: try parameters.required("serviceName").lowercased()))
-        case .remoteServices: return names(try store.remoteServices(service: try parameters.required("serviceName").lowercased()))
+            return listReply(names, isCached: names.count > 3)
+        case .spans: return namesReply(try store.spanNames(service: try parameters.required("serviceName").lowercased()))
+        case .remoteServices: return namesReply(try store.remoteServices(service: try parameters.required("serviceName").lowercased()))
         case .autocompleteValues:
             let key = try parameters.required("key")
             // Zipkin's storage has the same words for it.
             if key.isEmpty { throw ParameterError(text: "key was empty") }
             let values = try store.autocompleteValues(key: key)
-            return list(values, isCached: values.count > 3)
+            return listReply(values, isCached: values.count > 3)
         case .traces:
-            let query = try parameters.query(nowMilliseconds: nowMilliseconds(), lookbackDefault: options.lookbackDefault)
+            let query = try parameters.traceQuery(nowMilliseconds: nowMilliseconds(), lookbackDefault: options.lookbackDefault)
             return try traces(try store.search(query))
         case .traceMany: return try traces(try store.traces(try ZipkinParameters.traceIDs(try parameters.required("traceIds"))))
         case .trace(let text): return try trace(text)
@@ -144,7 +146,7 @@ public final class ZipkinAPI: Sendable {
         case .health: return health()
         case .info: return information()
         case .configuration: return uiConfiguration()
-        case .autocompleteKeys: return list(options.autocompleteKeys, isCached: true)
+        case .autocompleteKeys: return listReply(options.autocompleteKeys, isCached: true)
         case .unknown: return APIReply.text(404, "no such path in the Zipkin v2 API")
         }
     }
@@ -192,9 +194,9 @@ public final class ZipkinAPI: Sendable {
         return APIReply.json(body)
     }
 
-    private func names(_ list: [String]) -> ServiceResponse { self.list(list, isCached: serviceCount.load(ordering: .relaxed) > 3) }
+    private func namesReply(_ list: [String]) -> ServiceResponse { listReply(list, isCached: serviceCount.load(ordering: .relaxed) > 3) }
 
-    private func list(_ values: [String], isCached: Bool) -> ServiceResponse {
+    private func listReply(_ values: [String], isCached: Bool) -> ServiceResponse {
         var body: [UInt8] = []
         body.append(jsonStrings: values)
         return APIReply.json(body, headers: isCached ? [cacheControl] : [])
@@ -207,10 +209,11 @@ public final class ZipkinAPI: Sendable {
     /// DOWN with 503 while spans or queries are refused, as Zipkin has it. DEGRADED with 200 when all works and something stored cannot be
     /// read any more: who restarts what is not healthy must not do it for that.
     private func health() -> ServiceResponse {
-        let now = store.health()
+        let now = store.statistics()
         let status = now.problem != nil ? "DOWN" : now.damage.isEmpty ? "UP" : "DEGRADED"
         var body: [UInt8] = []
-        body.append(text: "{\"status\":\"\(status)\",\"zipkin\":{\"status\":\"\(status)\",\"details\":{\"SkeinStore\":{\"status\":\"\(status)\"")
+        body.append(
+            text: "{\"status\":\"\(status)\",\"zipkin\":{\"status\":\"\(status)\",\"details\":{\"SkeinStore\":{\"status\":\"\(status)\"")
         if now.problem != nil || !now.damage.isEmpty {
             body.append(text: ",\"details\":{")
             if let problem = now.problem {
@@ -219,7 +222,7 @@ public final class ZipkinAPI: Sendable {
             }
             if !now.damage.isEmpty {
                 body.append(text: now.problem == nil ? "\"damage\":" : ",\"damage\":")
-                body.append(jsonStrings: now.damage)
+                body.append(jsonStrings: now.damage.map(\.description))
             }
             body.append(text: "}")
         }

@@ -26,7 +26,8 @@ extension TraceQuery {
     public static func parse(
         _ queryString: String, nowMilliseconds: UInt64, lookbackDefault: UInt64 = 86_400_000
     ) throws(ParameterError) -> TraceQuery {
-        try ZipkinParameters(values: QueryString.parse(queryString)).query(nowMilliseconds: nowMilliseconds, lookbackDefault: lookbackDefault)
+        try ZipkinParameters(
+            values: QueryString.parse(queryString)).traceQuery(nowMilliseconds: nowMilliseconds, lookbackDefault: lookbackDefault)
     }
 }
 
@@ -58,7 +59,7 @@ struct ZipkinParameters {
         return UInt64(number)
     }
 
-    func query(nowMilliseconds: UInt64, lookbackDefault: UInt64) throws(ParameterError) -> TraceQuery {
+    func traceQuery(nowMilliseconds: UInt64, lookbackDefault: UInt64) throws(ParameterError) -> TraceQuery {
         var query = TraceQuery(endTimestamp: try positive("endTs") ?? nowMilliseconds)
         query.limit = Int(min(try positive("limit") ?? 10, UInt64(ZipkinLimits.tracesMax)))
         query.lookback = try positive("lookback") ?? lookbackDefault

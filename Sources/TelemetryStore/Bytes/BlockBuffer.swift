@@ -31,10 +31,11 @@ struct ColumnBuffer: ~Copyable {
     }
 }
 
-/// The columns of a segment being built, numbered in order of first sight; at most `SegmentLimits.columnsMax`. Confined to one thread.
+/// The columns of a segment being built, numbered in order of first sight; at most `SegmentLimits.standard.columnsMax`. Confined to one
+/// thread.
 @safe
 struct ColumnTable: ~Copyable {
-    private let base = UnsafeMutablePointer<ColumnBuffer>.allocate(capacity: SegmentLimits.columnsMax)
+    private let base = UnsafeMutablePointer<ColumnBuffer>.allocate(capacity: SegmentLimits.standard.columnsMax)
     private(set) var count = 0
 
     deinit {
@@ -43,7 +44,7 @@ struct ColumnTable: ~Copyable {
     }
 
     mutating func append(_ column: consuming ColumnBuffer) {
-        precondition(count < SegmentLimits.columnsMax)
+        precondition(count < SegmentLimits.standard.columnsMax)
         unsafe (base + count).initialize(to: column)
         count += 1
     }

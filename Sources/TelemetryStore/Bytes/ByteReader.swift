@@ -89,7 +89,9 @@ struct ByteReader {
 
     @inline(__always)
     mutating func bytes(_ count: Int) -> UnsafeRawBufferPointer {
-        guard count >= 0, count <= remaining, let base = unsafe base else { fail(); return unsafe UnsafeRawBufferPointer(start: nil, count: 0) }
+        guard count >= 0, count <= remaining,
+            let base = unsafe base
+        else { fail(); return unsafe UnsafeRawBufferPointer(start: nil, count: 0) }
         let slice = unsafe UnsafeRawBufferPointer(start: base + position, count: count)
         position &+= count
         return unsafe slice

@@ -3,6 +3,9 @@
 /// Little endian throughout. Confined to one thread.
 @safe
 struct ByteWriter: ~Copyable {
+    /// Zero bytes after packed bits, so that a reader can always load eight.
+    static let packSlackBytes = 8
+
     private var base: UnsafeMutableRawPointer
     private(set) var count = 0
     private var capacity: Int
@@ -104,7 +107,8 @@ struct ByteWriter: ~Copyable {
             unsafe target.storeBytes(of: source.loadUnaligned(fromByteOffset: at, as: UInt64.self), toByteOffset: at, as: UInt64.self)
             at &+= 8
         }
-        unsafe target.storeBytes(of: source.loadUnaligned(fromByteOffset: length &- 8, as: UInt64.self), toByteOffset: length &- 8, as: UInt64.self)
+        unsafe target.storeBytes(
+            of: source.loadUnaligned(fromByteOffset: length &- 8, as: UInt64.self), toByteOffset: length &- 8, as: UInt64.self)
         count &+= length
     }
 
@@ -133,11 +137,11 @@ struct ByteWriter: ~Copyable {
         count &+= zeros
     }
 
-    /// Writes `count` values of `width` bits each, 1...64, one after another from byte `start`. The bytes must exist, be zero, and have eight
-    /// bytes of slack behind them; no value may be wider.
+    /// Writes `count` values of `width` bits each, 1...64, one after another from byte `start`. The bytes must exist, be zero, and have
+    /// eight bytes of slack behind them; no value may be wider.
     @inline(__always)
     mutating func packBits(_ count: Int, width: Int, from start: Int, _ value: (Int) -> UInt64) {
-        precondition(width > 0 && width <= 64 && start >= 0 && start + (count * width + 7) / 8 + IntegerColumn.slackBytes <= self.count)
+        precondition(width > 0 && width <= 64 && start >= 0 && start + (count * width + 7) / 8 + ByteWriter.packSlackBytes <= self.count)
         var at = unsafe base + start
         // The bits that are not stored yet, the oldest lowest.
         var word: UInt64 = 0

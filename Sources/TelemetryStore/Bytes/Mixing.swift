@@ -56,8 +56,8 @@ enum Mixing {
 }
 
 extension TraceID {
-    /// A bijection of `low`; segments sort traces by it. The high half has no part in it, because some systems send a trace's spans with and
-    /// without it.
+    /// A bijection of `low`; segments sort traces by it. The high half has no part in it, because some systems send a trace's spans with
+    /// and without it.
     @inline(__always)
     var sortKey: UInt64 { Mixing.fold(low) }
 

@@ -126,7 +126,7 @@ final class HeadBatch: Sendable {
     static func parsePrefix(_ bytes: [UInt8]) -> Prefix? {
         unsafe bytes.withUnsafeBytes { all in
             var reader = unsafe ByteReader(all)
-            guard reader.byte() == JournalEncoder.version else { return nil }
+            guard reader.byte() == JournalLayout.version else { return nil }
             let spanCount = reader.count(bytesEach: 13)
             let baseTimestamp = reader.uint64()
             let strings = StringList(&reader)
@@ -172,7 +172,8 @@ final class HeadBatch: Sendable {
     var spanCount: Int { spanStarts.count }
     /// Roughly what the batch keeps in memory.
     var memoryBytes: Int {
-        bytes.count + strings.bytes.count + 8 * strings.count + 20 * spanCount + 48 * shapes.count + payloadLists.reduce(0) { $0 + 32 + 8 * $1.count }
+        bytes.count + strings.bytes.count + 8 * strings.count + 20 * spanCount + 48 * shapes.count
+            + payloadLists.reduce(0) { $0 + 32 + 8 * $1.count }
     }
 
     func contains(_ traceID: TraceID) -> Bool { traceIDs.contains(traceID) }
@@ -185,10 +186,10 @@ final class HeadBatch: Sendable {
     }
 
     /// Calls `body` with each span as the linker needs it.
-    func nodes(_ services: inout ServiceNumbers, _ body: (TraceID, DependencyLinker.Node, UInt64) -> Void) {
+    func linkNodes(_ services: inout ServiceNumbers, _ body: (TraceID, LinkNode, UInt64) -> Void) {
         let errorKey = strings.find(Array("error".utf8)).map { UInt32($0) + PayloadKey.firstString }
         let known = shapes.map { shape in
-            DependencyLinker.Node(
+            LinkNode(
                 id: 0, parentID: 0, kind: shape.kind, isShared: shape.flags & SpanFlags.shared.rawValue != 0,
                 hasError: shape.payloads.contains { $0.key == errorKey },
                 localService: Int(services.number(strings.string(Int(shape.localService) - 1))),
@@ -247,7 +248,8 @@ final class HeadBatch: Sendable {
                 switch payload.kind {
                 case .text: unsafe strings.withText(Int(value.a)) { unsafe batch.text.append(contentsOf: $0) }
                 case .long: unsafe batch.text.append(contentsOf: all[value.start..<value.end])
-                case .template: unsafe strings.withText(Int(value.a)) { unsafe ValueText.append(template: $0, number: value.b, to: &batch.text) }
+                case .template: unsafe strings.withText(Int(value.a)) { unsafe ValueText.append(
+                    template: $0, number: value.b, to: &batch.text) }
                 default: ValueText.append(payload.kind, value.a, value.b, to: &batch.text)
                 }
                 batch.tags.append(TagRow(key: key, value: TextRef(from: start, to: batch.text.count)))
@@ -262,7 +264,8 @@ final class HeadBatch: Sendable {
                         unsafe batch.text.append(contentsOf: all[annotation.start..<annotation.end])
                     }
                     batch.annotations.append(AnnotationRow(
-                        timestamp: span.timestamp &+ UInt64(bitPattern: annotation.delta), value: TextRef(from: start, to: batch.text.count)))
+                        timestamp: span.timestamp &+ UInt64(bitPattern: annotation.delta),
+                        value: TextRef(from: start, to: batch.text.count)))
                 }
             }
             assembler.finish(&batch)
@@ -413,16 +416,16 @@ struct SpanAssembler {
         endpoint.hasIPv6 = true
     }
 
-    private func isAbsent(_ endpoint: EndpointRow) -> Bool {
+    private func lacksAll(_ endpoint: EndpointRow) -> Bool {
         endpoint.serviceName.isEmpty && !endpoint.hasIPv4 && !endpoint.hasIPv6 && endpoint.port == 0
     }
 
     mutating func finish(_ batch: inout SpanBatch) {
-        if !isAbsent(local) {
+        if !lacksAll(local) {
             row.localEndpoint = UInt32(clamping: batch.endpoints.count)
             batch.endpoints.append(local)
         }
-        if !isAbsent(remote) {
+        if !lacksAll(remote) {
             row.remoteEndpoint = UInt32(clamping: batch.endpoints.count)
             batch.endpoints.append(remote)
         }

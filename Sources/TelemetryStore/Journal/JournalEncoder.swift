@@ -6,16 +6,11 @@ import TelemetryModel
 /// Confined to the writer thread; buffers are reused between rows.
 @safe
 struct JournalEncoder: ~Copyable {
-    /// A row ends after this many spans or bytes.
-    static let rowSpansMax = 2048
-    static let rowBytesMax = 2 << 20
-    static let version: UInt8 = 1
-
     private var strings = StringTable(countMax: Int(Int32.max), bytesMax: Int(UInt32.max))
     private var spans = ByteWriter(capacity: 64 << 10)
     private var shapes = ByteWriter(capacity: 8 << 10)
-    private var spanStarts = RawBuffer<UInt32>(capacity: JournalEncoder.rowSpansMax)
-    private var traceIDs = RawBuffer<TraceID>(capacity: JournalEncoder.rowSpansMax)
+    private var spanStarts = RawBuffer<UInt32>(capacity: JournalLayout.rowSpansMax)
+    private var traceIDs = RawBuffer<TraceID>(capacity: JournalLayout.rowSpansMax)
     private var baseTimestamp: UInt64 = 0
     /// A shape is five words: name, local service, remote service, kind and flags, number of its list of payloads.
     private var signatures = SignatureTable()
@@ -41,7 +36,7 @@ struct JournalEncoder: ~Copyable {
 
     var spanCount: Int { spanStarts.count }
     @inline(__always)
-    var isFull: Bool { spanStarts.count >= Self.rowSpansMax || spans.count + strings.byteCount >= Self.rowBytesMax }
+    var isFull: Bool { spanStarts.count >= JournalLayout.rowSpansMax || spans.count + strings.byteCount >= JournalLayout.rowBytesMax }
 
     /// Appends spans `start...` of `batch` until the row is full; returns the index of the first span not taken.
     ///
@@ -65,7 +60,7 @@ struct JournalEncoder: ~Copyable {
     }
 
     @inline(__always)
-    private func slice(_ text: UnsafeRawBufferPointer, _ reference: TextRef) -> UnsafeRawBufferPointer {
+    private func piece(_ text: UnsafeRawBufferPointer, _ reference: TextRef) -> UnsafeRawBufferPointer {
         let end = UInt64(reference.offset) &+ UInt64(reference.count)
         guard end <= UInt64(text.count) else { return unsafe UnsafeRawBufferPointer(start: nil, count: 0) }
         return unsafe UnsafeRawBufferPointer(rebasing: text[Int(reference.offset)..<Int(end)])
@@ -75,7 +70,7 @@ struct JournalEncoder: ~Copyable {
     @inline(__always)
     private mutating func number(_ text: UnsafeRawBufferPointer, _ reference: TextRef) -> UInt32 {
         guard reference.count > 0 else { return 0 }
-        let bytes = unsafe slice(text, reference)
+        let bytes = unsafe piece(text, reference)
         guard bytes.count > 0, let number = unsafe strings.intern(bytes) else { return 0 }
         return UInt32(number) &+ 1
     }
@@ -137,8 +132,8 @@ struct JournalEncoder: ~Copyable {
         append(endpoint: remote, keyBase: PayloadKey.remoteIPv4)
         for position in 0..<tagCount {
             let tag = unsafe tags[Int(span.tagStart) &+ position]
-            let key = unsafe keyNumber(slice(text, tag.key), position: position)
-            let kind = unsafe append(value: slice(text, tag.value), position: position)
+            let key = unsafe keyNumber(piece(text, tag.key), position: position)
+            let kind = unsafe append(value: piece(text, tag.value), position: position)
             lists.words.append((key &+ PayloadKey.firstString) << 4 | UInt32(kind.rawValue))
         }
         if annotationCount > 0 {
@@ -146,7 +141,7 @@ struct JournalEncoder: ~Copyable {
             for row in 0..<annotationCount {
                 let annotation = annotations[Int(span.annotationStart) + row]
                 spans.append(zigzag: Int64(bitPattern: annotation.timestamp &- span.timestamp))
-                let value = unsafe slice(text, annotation.value)
+                let value = unsafe piece(text, annotation.value)
                 if value.count <= ValueKind.textBytesMax, let number = unsafe strings.intern(value) {
                     spans.append(varint: UInt64(number) + 1)
                 } else {
@@ -246,7 +241,7 @@ struct JournalEncoder: ~Copyable {
         shapes.append(UInt8(truncatingIfNeeded: kindAndFlags))
         shapes.append(UInt8(truncatingIfNeeded: kindAndFlags >> 8))
         for field in 0..<3 { shapes.append(varint: UInt64(signatures.words[start + field])) }
-        let payloads = lists.range(Int(signatures.words[start + 4]))
+        let payloads = lists.wordRange(Int(signatures.words[start + 4]))
         shapes.append(varint: UInt64(payloads.count))
         for at in payloads { shapes.append(varint: UInt64(lists.words[at])) }
         return number
@@ -255,7 +250,7 @@ struct JournalEncoder: ~Copyable {
     /// The finished row, and an empty encoder for the next. Call with at least one span.
     mutating func finish() -> HeadBatch? {
         var row = ByteWriter(capacity: spans.count + strings.byteCount + shapes.count + 64 + 2 * strings.count)
-        row.append(Self.version)
+        row.append(JournalLayout.version)
         row.append(varint: UInt64(spanStarts.count))
         row.append(baseTimestamp)
         strings.write(to: &row)
@@ -266,7 +261,8 @@ struct JournalEncoder: ~Copyable {
         row.append(unsafe row.withBytes { unsafe Mixing.hash($0) })
         let batch = HeadBatch(
             bytes: row.array(), HeadBatch.Prefix(
-                strings: strings.list(), shapes: shapeList(), spansStart: spansStart, baseTimestamp: baseTimestamp, spanCount: spanStarts.count),
+                strings: strings.stringList(), shapes: shapeList(), spansStart: spansStart, baseTimestamp: baseTimestamp,
+                spanCount: spanStarts.count),
             spanStarts: spanStarts.array(), traceIDs: traceIDs.array())
         removeAll()
         return batch
@@ -276,7 +272,7 @@ struct JournalEncoder: ~Copyable {
     private func shapeList() -> ShapeList {
         var result = ShapeList()
         result.lists = (0..<lists.count).map { number in
-            lists.range(number).compactMap { at in
+            lists.wordRange(number).compactMap { at in
                 let word = lists.words[at]
                 return ValueKind(rawValue: UInt8(truncatingIfNeeded: word & 15)).map { SpanShape.Payload(key: word >> 4, kind: $0) }
             }
@@ -310,22 +306,4 @@ struct JournalEncoder: ~Copyable {
         recentLists = (-1, -1)
         recentTags.fill(RecentTag(), count: Self.recentTagsMax)
     }
-}
-
-enum JournalSpanFlags {
-    static let sameTrace: UInt8 = 1
-    static let parent: UInt8 = 2
-    static let timestamp: UInt8 = 4
-    static let duration: UInt8 = 8
-}
-
-/// Keys of payloads: six are parts of endpoints, the rest are tag keys by string number.
-enum PayloadKey {
-    static let localIPv4: UInt32 = 0
-    static let localPort: UInt32 = 1
-    static let localIPv6: UInt32 = 2
-    static let remoteIPv4: UInt32 = 3
-    static let remotePort: UInt32 = 4
-    static let remoteIPv6: UInt32 = 5
-    static let firstString: UInt32 = 8
 }

@@ -38,8 +38,8 @@ enum PlainSpan {
         assembler.row.kind = SpanKind(rawValue: reader.byte()) ?? .unspecified
         assembler.row.flags = SpanFlags(rawValue: reader.byte() & 3)
         assembler.row.name = text(&reader, &batch)
-        assembler.local = endpoint(&reader, &batch)
-        assembler.remote = endpoint(&reader, &batch)
+        assembler.local = readEndpoint(&reader, &batch)
+        assembler.remote = readEndpoint(&reader, &batch)
         for _ in 0..<reader.count(bytesEach: 2) {
             let key = text(&reader, &batch)
             batch.tags.append(TagRow(key: key, value: text(&reader, &batch)))
@@ -50,7 +50,7 @@ enum PlainSpan {
         }
     }
 
-    private static func endpoint(_ reader: inout ByteReader, _ batch: inout SpanBatch) -> EndpointRow {
+    private static func readEndpoint(_ reader: inout ByteReader, _ batch: inout SpanBatch) -> EndpointRow {
         var endpoint = EndpointRow(serviceName: text(&reader, &batch))
         let flags = reader.byte()
         endpoint.hasIPv4 = flags & 1 != 0

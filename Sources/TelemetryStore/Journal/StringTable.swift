@@ -107,7 +107,7 @@ struct StringTable: ~Copyable {
     }
 
     /// What `write` writes, as a reader of it would have it.
-    func list() -> StringList {
+    func stringList() -> StringList {
         StringList(bytes: arena.array(), references: (0..<entries.count).map { reference($0) })
     }
 
@@ -180,7 +180,9 @@ func memoryEqual(_ left: UnsafeRawPointer?, _ right: UnsafeRawPointer?, _ count:
     if count >= 8 {
         var at = 0
         while at &+ 8 < count {
-            if unsafe left.loadUnaligned(fromByteOffset: at, as: UInt64.self) != right.loadUnaligned(fromByteOffset: at, as: UInt64.self) { return false }
+            if unsafe left.loadUnaligned(fromByteOffset: at, as: UInt64.self) != right.loadUnaligned(fromByteOffset: at, as: UInt64.self) {
+                return false
+            }
             at &+= 8
         }
         return unsafe left.loadUnaligned(fromByteOffset: count &- 8, as: UInt64.self)
@@ -188,8 +190,11 @@ func memoryEqual(_ left: UnsafeRawPointer?, _ right: UnsafeRawPointer?, _ count:
     }
     if count >= 4 {
         return unsafe left.loadUnaligned(as: UInt32.self) == right.loadUnaligned(as: UInt32.self)
-            && left.loadUnaligned(fromByteOffset: count &- 4, as: UInt32.self) == right.loadUnaligned(fromByteOffset: count &- 4, as: UInt32.self)
+            && left.loadUnaligned(
+                fromByteOffset: count &- 4, as: UInt32.self) == right.loadUnaligned(fromByteOffset: count &- 4, as: UInt32.self)
     }
-    for at in 0..<count where unsafe left.load(fromByteOffset: at, as: UInt8.self) != right.load(fromByteOffset: at, as: UInt8.self) { return false }
+    for at in 0..<count where unsafe left.load(fromByteOffset: at, as: UInt8.self) != right.load(fromByteOffset: at, as: UInt8.self) {
+        return false
+    }
     return true
 }

@@ -4,55 +4,6 @@
 /// Pure, iterative, linear but for sorting. Services are numbers (0 = unknown), so that neither compaction nor queries compare text.
 /// Buffers are reused between traces.
 struct DependencyLinker {
-    /// The local endpoint of a span; all zero = absent. `service` is a number of the caller's.
-    struct Endpoint: Hashable {
-        var service: Int32 = 0
-        var port: UInt16 = 0
-        var hasIPv4 = false
-        var hasIPv6 = false
-        var ipv4: UInt32 = 0
-        var ipv6High: UInt64 = 0
-        var ipv6Low: UInt64 = 0
-
-        static let absent = Endpoint()
-        var isAbsent: Bool { service == 0 && port == 0 && !hasIPv4 && !hasIPv6 }
-
-        /// Takes a payload of a span: `key` is one of `PayloadKey`, and only those of the local endpoint count.
-        mutating func set(_ key: UInt32, _ a: UInt64, _ b: UInt64) {
-            switch key {
-            case PayloadKey.localIPv4: (hasIPv4, ipv4) = (true, UInt32(truncatingIfNeeded: a))
-            case PayloadKey.localPort: port = UInt16(truncatingIfNeeded: a)
-            case PayloadKey.localIPv6: (hasIPv6, ipv6High, ipv6Low) = (true, a, b)
-            default: break
-            }
-        }
-    }
-
-    /// A span as the linker needs it.
-    struct Node {
-        var id: UInt64
-        /// 0 at the root.
-        var parentID: UInt64
-        /// `SpanKind.rawValue`.
-        var kind: UInt8
-        var isShared: Bool
-        var hasError: Bool
-        var remoteService: Int32
-        /// Beyond its service it counts only in a trace where an id is there twice or shared.
-        var local: Endpoint
-
-        init(id: UInt64, parentID: UInt64, kind: UInt8, isShared: Bool, hasError: Bool, localService: Int, remoteService: Int) {
-            self.id = id
-            // A span cannot be its own parent; Zipkin takes such a one for a root.
-            self.parentID = parentID == id ? 0 : parentID
-            self.kind = kind
-            self.isShared = isShared
-            self.hasError = hasError
-            self.remoteService = Int32(clamping: remoteService)
-            local = Endpoint(service: Int32(clamping: localService))
-        }
-    }
-
     enum Kind { static let none: UInt8 = 0, client: UInt8 = 1, server: UInt8 = 2, producer: UInt8 = 3, consumer: UInt8 = 4 }
 
     /// Where few spans are, looking at each is cheaper than a table.
@@ -62,7 +13,7 @@ struct DependencyLinker {
     private var rowByID: [UInt64: Int32] = [:]
 
     /// Whether the trace needs endpoints, merging and the tree by (id, shared, endpoint): an id is there twice, or a span is shared.
-    mutating func needsMerging(_ nodes: [Node]) -> Bool {
+    mutating func needsMerging(_ nodes: [LinkNode]) -> Bool {
         if nodes.count > Self.smallTrace {
             rowByID.removeAll(keepingCapacity: true)
             for (row, node) in nodes.enumerated() {
@@ -79,12 +30,12 @@ struct DependencyLinker {
 
     /// Calls `emit(parent, child, isError)` for each call. `nodes` are the spans in the order received, those of shorter trace ids first;
     /// `precedes` says which of two services' names comes first.
-    mutating func link(_ nodes: [Node], precedes: (Int, Int) -> Bool, emit: (_ parent: Int, _ child: Int, _ isError: Bool) -> Void) {
-        link(nodes, isMerging: needsMerging(nodes), precedes: precedes, emit: emit)
+    mutating func connect(_ nodes: [LinkNode], precedes: (Int, Int) -> Bool, emit: (_ parent: Int, _ child: Int, _ isError: Bool) -> Void) {
+        connect(nodes, isMerging: needsMerging(nodes), precedes: precedes, emit: emit)
     }
 
     /// The same, where `needsMerging(nodes)` has just been asked.
-    mutating func link(_ nodes: [Node], isMerging: Bool, precedes: (Int, Int) -> Bool, emit: (Int, Int, Bool) -> Void) {
+    mutating func connect(_ nodes: [LinkNode], isMerging: Bool, precedes: (Int, Int) -> Bool, emit: (Int, Int, Bool) -> Void) {
         guard !nodes.isEmpty else { return }
         if isMerging {
             let merged = NodeMerging.merged(nodes, precedes: precedes)
@@ -97,7 +48,7 @@ struct DependencyLinker {
     }
 
     /// The tree of spans with different ids: a parent that was not received is the root's place.
-    private mutating func buildPlain(_ nodes: [Node]) {
+    private mutating func buildPlain(_ nodes: [LinkNode]) {
         tree.begin(nodes.count)
         var root = -1
         // Zipkin orders by id first, and the first span without a parent is the root.
@@ -123,14 +74,14 @@ struct DependencyLinker {
     }
 
     /// Breadth first from the root, so that each span knows its nearest ancestor with a kind without a search.
-    private mutating func walk(_ nodes: [Node], _ emit: (Int, Int, Bool) -> Void) {
-        tree.start()
-        while let (row, ancestor) = tree.next(hasKind: { nodes[$0].kind != Kind.none }) {
-            link(row, ancestor < 0 ? nil : nodes[ancestor], nodes, emit)
+    private mutating func walk(_ nodes: [LinkNode], _ emit: (Int, Int, Bool) -> Void) {
+        tree.startWalk()
+        while let (row, ancestor) = tree.nextSpan(hasKind: { nodes[$0].kind != Kind.none }) {
+            connect(row, ancestor < 0 ? nil : nodes[ancestor], nodes, emit)
         }
     }
 
-    private func link(_ row: Int, _ ancestor: Node?, _ nodes: [Node], _ emit: (Int, Int, Bool) -> Void) {
+    private func connect(_ row: Int, _ ancestor: LinkNode?, _ nodes: [LinkNode], _ emit: (Int, Int, Bool) -> Void) {
         let node = nodes[row]
         var kind = node.kind
         // The server names the link better than the client does.

@@ -1,41 +1,39 @@
-public import TelemetryModel
+import TelemetryModel
 
 /// Dependency links: what Zipkin's linker makes of whole traces, wherever their spans lie and however late they came.
 ///
 /// A segment has the sums of its own traces, which are right for every trace that lies in it alone. For the others its part is taken away
 /// again and the whole trace is linked: those with a part in another segment or in the head, which their hashes tell. Segments of the first
 /// layout, and those with plain rows, have no sums that count; their traces are all linked now.
-extension TraceStore {
+struct DependencyQuery {
+    private let view: TraceView
+
     /// Traces linked anew at a time, by hash: what bounds the memory of an answer.
     private static let anewAtOnceMax = 16_384
     /// Links of one answer.
-    static let linksMax = 10_000
+    private static let linksMax = 10_000
 
-    /// Calls between services in traces that began within `lookback` milliseconds before `endTimestamp` (milliseconds), rounded to minutes.
-    /// As in Zipkin, ids with equal low halves name one trace here, strict or not: half an id must not make one call two.
-    public func dependencies(endTimestamp: UInt64, lookback: UInt64) throws(StoreError) -> [DependencyLink] {
-        var window = TraceQuery(endTimestamp: endTimestamp)
-        window.lookback = lookback
-        let range = window.timestampRange
-        return try consistently { snapshot, reader throws(StoreError) in
-            var answer = DependencyAnswer(range)
-            guard try self.fill(&answer, snapshot, reader) else { return nil }
-            return Array(answer.sums.links(answer.services).prefix(TraceStore.linksMax))
-        }
+    init(_ view: TraceView) { self.view = view }
+
+    /// The links of traces that began within `range` (microseconds); nil when a segment is gone.
+    func links(_ range: ClosedRange<UInt64>) throws(StoreError) -> [DependencyLink]? {
+        var answer = DependencyAnswer(range)
+        guard try fill(&answer) else { return nil }
+        return Array(answer.sums.links(answer.services).prefix(Self.linksMax))
     }
 
     /// False when a segment is gone.
-    private func fill(_ answer: inout DependencyAnswer, _ snapshot: StoreSnapshot, _ reader: ReadConnection) throws(StoreError) -> Bool {
-        answer.read(head: snapshot.head)
+    private func fill(_ answer: inout DependencyAnswer) throws(StoreError) -> Bool {
+        answer.read(head: view.snapshot.head)
         var parts: [SegmentPart] = []
-        for segment in snapshot.segments {
-            guard let hashes = try traceHashes(segment, reader) else {
-                if isGone(segment) { return false }
+        for segment in view.snapshot.segments {
+            guard let hashes = try view.hashes(segment) else {
+                if view.isGone(segment) { return false }
                 continue
             }
             var part = SegmentPart(segment: segment, hashes: hashes, isCovered: answer.sums.covers(segment))
             if part.isCovered {
-                switch try header(segment, reader) {
+                switch try view.header(segment) {
                 case .gone: return false
                 case .damaged: part.isDamaged = true
                 case .found(let header):
@@ -52,7 +50,7 @@ extension TraceStore {
             for part in parts where !part.isDamaged {
                 let own = part.hashes.indexes(of: some)
                 guard !own.isEmpty else { continue }
-                guard try gather(part, own, &answer, reader, { low, trace, answer in
+                guard try gather(part, own, &answer, { low, trace, answer in
                     if part.hasLinks { trace.add(to: &answer.sums, sign: -1, &answer.linker, answer.services) }
                     whole[low, default: LinkedTrace()].append(trace)
                 }) else { return false }
@@ -63,7 +61,7 @@ extension TraceStore {
         // What is in one segment only and has no sums there.
         for part in parts where part.isCovered && !part.isDamaged && !part.hasLinks {
             let alone = part.hashes.sorted.indices.filter { TraceHashes.find(part.hashes.sorted[$0], in: split).isEmpty }
-            guard try gather(part, alone, &answer, reader, { _, trace, answer in
+            guard try gather(part, alone, &answer, { _, trace, answer in
                 trace.add(to: &answer.sums, sign: 1, &answer.linker, answer.services)
             }) else { return false }
         }
@@ -74,18 +72,18 @@ extension TraceStore {
     /// Reads the traces at some places of `part.hashes.sorted`, ascending, and hands each to `body` with its id's low half; false when the
     /// segment is gone.
     private func gather(
-        _ part: SegmentPart, _ indexes: [Int], _ answer: inout DependencyAnswer, _ reader: ReadConnection,
+        _ part: SegmentPart, _ indexes: [Int], _ answer: inout DependencyAnswer,
         _ body: (UInt64, LinkedTrace, inout DependencyAnswer) -> Void
     ) throws(StoreError) -> Bool {
         let header: SegmentHeader
-        switch try self.header(part.segment, reader) {
+        switch try view.header(part.segment) {
         case .gone: return false
         case .damaged: return true
         case .found(let found): header = found
         }
         let nodes = SegmentNodes(header, &answer.services)
         let places = indexes.map { part.hashes.place($0) }.sorted()
-        guard let ids = try traceIDs(part.segment, places, reader) else { return !isGone(part.segment) }
+        guard let ids = try view.entryIDs(part.segment, places) else { return !view.isGone(part.segment) }
         var services = answer.services
         var traces: [UInt64: LinkedTrace] = [:]
         var order: [UInt64] = []
@@ -99,14 +97,15 @@ extension TraceStore {
             guard next > from else { continue }
             var wanted = [Int32](repeating: -1, count: entry.traceCount)
             for at in from..<next { wanted[places[at] - first] = Int32(clamping: at) }
-            let sound: Bool? = try unsafe reader.withBlock(part.segment.number, Int64(block)) { hot, cold in
-                unsafe nodes.read(block, hot, cold(), reader.zstd, &services, wants: { wanted[$0] >= 0 }) { entry, node, timestamp in
+            let sound: Bool? = try unsafe view.connection.withRow(part.segment.number, Int64(block)) { hot, cold in
+                unsafe nodes.read(
+                    block, hot, cold(), view.connection.zstd, &services, wants: { wanted[$0] >= 0 }) { entry, node, timestamp in
                     let id = ids[Int(wanted[entry])]
                     if traces[id.low] == nil { order.append(id.low) }
                     traces[id.low, default: LinkedTrace()].append(node, high: id.high, timestamp: timestamp, isRoot: node.parentID == 0)
                 }
             }
-            if sound != true, isGone(part.segment) { return false }
+            if sound != true, view.isGone(part.segment) { return false }
             // Entries of one low half are neighbours, but may lie in two blocks: the last stays for the next.
             guard part.segment.layout == SegmentLayout.current, order.count > 1 else { continue }
             answer.services = services
@@ -158,7 +157,7 @@ struct DependencyAnswer {
 
     mutating func read(head rows: [StoreSnapshot.Row]) {
         for row in rows {
-            row.batch.nodes(&services) { id, node, timestamp in
+            row.batch.linkNodes(&services) { id, node, timestamp in
                 head[id.low, default: LinkedTrace()].append(node, high: id.high, timestamp: timestamp, isRoot: node.parentID == 0)
             }
         }

@@ -1,21 +1,5 @@
 import TelemetryModel
 
-/// Services as numbers over the dictionaries of everything that one answer reads; 0 = unknown.
-struct ServiceNumbers {
-    private(set) var names: [String] = [""]
-    private var numbers: [String: Int32] = ["": 0]
-
-    mutating func number(_ name: String) -> Int32 {
-        if let known = numbers[name] { return known }
-        let number = Int32(clamping: names.count)
-        numbers[name] = number
-        names.append(name)
-        return number
-    }
-
-    func precedes(_ one: Int, _ other: Int) -> Bool { names[one].utf8.lexicographicallyPrecedes(names[other].utf8) }
-}
-
 /// Calls between services, summed over the minutes that were asked for.
 struct LinkSums {
     private struct Pair: Hashable {
@@ -53,7 +37,8 @@ struct LinkSums {
     func links(_ services: ServiceNumbers) -> [DependencyLink] {
         sums.filter { $0.value.calls > 0 }.map {
             DependencyLink(
-                parent: services.names[Int($0.key.parent)], child: services.names[Int($0.key.child)], callCount: UInt64(clamping: $0.value.calls),
+                parent: services.names[Int($0.key.parent)], child: services.names[Int($0.key.child)],
+                callCount: UInt64(clamping: $0.value.calls),
                 errorCount: UInt64(clamping: $0.value.errors))
         }.sorted { ($0.parent, $0.child) < ($1.parent, $1.child) }
     }
@@ -61,12 +46,12 @@ struct LinkSums {
 
 /// Spans as the linker needs them, of the traces with one low half of an id.
 struct LinkedTrace {
-    private var nodes: [DependencyLinker.Node] = []
+    private var nodes: [LinkNode] = []
     /// The high half of each node's trace id.
     private var highs: [UInt64] = []
     var time = TraceTime()
 
-    mutating func append(_ node: DependencyLinker.Node, high: UInt64, timestamp: UInt64, isRoot: Bool) {
+    mutating func append(_ node: LinkNode, high: UInt64, timestamp: UInt64, isRoot: Bool) {
         nodes.append(node)
         highs.append(high)
         time.note(timestamp, isRoot: isRoot)
@@ -86,7 +71,7 @@ struct LinkedTrace {
         if let first = highs.first, highs.contains(where: { $0 != first }) {
             ordered = highs.indices.sorted { (highs[$0], $0) < (highs[$1], $1) }.map { nodes[$0] }
         }
-        linker.link(ordered, precedes: { services.precedes($0, $1) }) { parent, child, isError in
+        linker.connect(ordered, precedes: { services.precedes($0, $1) }) { parent, child, isError in
             sums.add(Int32(clamping: parent), Int32(clamping: child), calls: sign, errors: isError ? sign : 0)
         }
     }

@@ -23,12 +23,12 @@ struct LinkTable: ~Copyable {
     }
 
     @inline(__always)
-    private func slot(_ bucket: UInt64, _ parent: UInt32, _ child: UInt32) -> Int {
+    private func firstSlot(_ bucket: UInt64, _ parent: UInt32, _ child: UInt32) -> Int {
         Int(truncatingIfNeeded: Mixing.fold(bucket &* Mixing.odd ^ UInt64(parent) << 32 ^ UInt64(child))) & (slots.count &- 1)
     }
 
     mutating func add(bucket: UInt64, parent: UInt32, child: UInt32, isError: Bool) {
-        var slot = slot(bucket, parent, child)
+        var slot = firstSlot(bucket, parent, child)
         while slots[slot] != 0 {
             let number = Int(slots[slot]) &- 1
             var entry = entries[number]
@@ -47,7 +47,7 @@ struct LinkTable: ~Copyable {
         slots.fill(0, count: slots.count * 2)
         for number in 0..<entries.count {
             let entry = entries[number]
-            var free = self.slot(entry.bucket, entry.parent, entry.child)
+            var free = self.firstSlot(entry.bucket, entry.parent, entry.child)
             while slots[free] != 0 { free = (free &+ 1) & (slots.count &- 1) }
             slots[free] = UInt32(number + 1)
         }

@@ -5,12 +5,12 @@
 enum NodeMerging {
     private typealias Kind = DependencyLinker.Kind
 
-    static func merged(_ nodes: [DependencyLinker.Node], precedes: (Int, Int) -> Bool) -> [DependencyLinker.Node] {
+    static func merged(_ nodes: [LinkNode], precedes: (Int, Int) -> Bool) -> [LinkNode] {
         let order = nodes.indices.sorted { left, right in
             let order = compare(nodes[left], nodes[right], precedes)
             return order != 0 ? order < 0 : left < right
         }
-        var result: [DependencyLinker.Node] = []
+        var result: [LinkNode] = []
         result.reserveCapacity(nodes.count)
         var at = 0
         while at < order.count {
@@ -35,7 +35,7 @@ enum NodeMerging {
         return result
     }
 
-    private static func fill(_ node: inout DependencyLinker.Node, from other: DependencyLinker.Node) {
+    private static func fill(_ node: inout LinkNode, from other: LinkNode) {
         if node.parentID == 0 { node.parentID = other.parentID }
         if node.kind == Kind.none { node.kind = other.kind }
         if node.remoteService == 0 { node.remoteService = other.remoteService }
@@ -43,7 +43,7 @@ enum NodeMerging {
     }
 
     /// False when the endpoints differ in what both say; else `known` says what either does.
-    private static func absorb(_ other: DependencyLinker.Endpoint, into known: inout DependencyLinker.Endpoint) -> Bool {
+    private static func absorb(_ other: LinkEndpoint, into known: inout LinkEndpoint) -> Bool {
         if known.service != 0, other.service != 0, known.service != other.service { return false }
         if known.hasIPv4, other.hasIPv4, known.ipv4 != other.ipv4 { return false }
         if known.hasIPv6, other.hasIPv6, known.ipv6High != other.ipv6High || known.ipv6Low != other.ipv6Low { return false }
@@ -55,7 +55,7 @@ enum NodeMerging {
         return true
     }
 
-    private static func compare(_ left: DependencyLinker.Node, _ right: DependencyLinker.Node, _ precedes: (Int, Int) -> Bool) -> Int {
+    private static func compare(_ left: LinkNode, _ right: LinkNode, _ precedes: (Int, Int) -> Bool) -> Int {
         if left.id != right.id { return left.id < right.id ? -1 : 1 }
         if left.isShared != right.isShared { return left.isShared ? 1 : -1 }
         if !left.isShared, (left.kind == Kind.client) != (right.kind == Kind.client) { return left.kind == Kind.client ? -1 : 1 }
@@ -64,7 +64,7 @@ enum NodeMerging {
 
     /// No endpoint first, so that its span joins the first that has one; of the parts of an endpoint, absent ones last.
     private static func compare(
-        _ left: DependencyLinker.Endpoint, _ right: DependencyLinker.Endpoint, _ precedes: (Int, Int) -> Bool
+        _ left: LinkEndpoint, _ right: LinkEndpoint, _ precedes: (Int, Int) -> Bool
     ) -> Int {
         if left.isAbsent || right.isAbsent { return left.isAbsent == right.isAbsent ? 0 : left.isAbsent ? -1 : 1 }
         if left.service != right.service {

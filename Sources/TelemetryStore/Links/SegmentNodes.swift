@@ -3,7 +3,7 @@ import TelemetryModel
 /// Reads the spans of a segment's blocks as the linker needs them: ids, parents, shapes and local endpoints, without unpacking any text.
 struct SegmentNodes {
     private struct Shape {
-        var node: DependencyLinker.Node
+        var node: LinkNode
         /// The columns of its local endpoint's parts, with their keys.
         var endpoint: [(key: UInt32, column: Int)] = []
     }
@@ -23,7 +23,7 @@ struct SegmentNodes {
             return Int(numbers[Int(string)])
         }
         for (number, shape) in header.shapes.enumerated() {
-            let node = DependencyLinker.Node(
+            let node = LinkNode(
                 id: 0, parentID: 0, kind: shape.kind, isShared: shape.flags & SpanFlags.shared.rawValue != 0,
                 hasError: shape.payloads.contains { $0.key == errorKey },
                 localService: service(shape.localService, &services), remoteService: service(shape.remoteService, &services))
@@ -38,7 +38,7 @@ struct SegmentNodes {
     /// Calls `body` with each span of the entries that `wants`, in order; false for damaged bytes. `ids` are the entries' trace ids.
     func read(
         _ block: Int, _ hot: UnsafeRawBufferPointer, _ cold: UnsafeRawBufferPointer, _ zstd: ZstdCodec, _ services: inout ServiceNumbers,
-        wants: (_ entry: Int) -> Bool, _ body: (_ entry: Int, _ node: DependencyLinker.Node, _ timestamp: UInt64) -> Void
+        wants: (_ entry: Int) -> Bool, _ body: (_ entry: Int, _ node: LinkNode, _ timestamp: UInt64) -> Void
     ) -> Bool {
         guard let opened = unsafe SegmentBlock(header: header, block: block, hot: hot),
             let openedCold = unsafe SegmentBlockCold(header: header, block: block, cold: cold, zstd, texts: hasPlainRows)
@@ -66,12 +66,12 @@ struct SegmentNodes {
                     }
                     var node = shape.node
                     if isPlain {
-                        openedCold.withPlain(plainRank) { node = plain(&$0, &services) }
+                        openedCold.withPlain(plainRank) { node = plainNode(&$0, &services) }
                     } else {
                         for (key, column) in shape.endpoint {
                             let rank = ranks[Int(key)]
                             let (a, b) = key == PayloadKey.localIPv6
-                                ? openedCold.wide(column, rank, isHalf: false) : (opened.first[column][rank], UInt64(0))
+                                ? openedCold.wideValue(column, rank, isHalf: false) : (opened.first[column][rank], UInt64(0))
                             node.local.set(key, a, b)
                         }
                     }
@@ -88,17 +88,17 @@ struct SegmentNodes {
         return true
     }
 
-    private func plain(_ reader: inout ByteReader, _ services: inout ServiceNumbers) -> DependencyLinker.Node {
+    private func plainNode(_ reader: inout ByteReader, _ services: inout ServiceNumbers) -> LinkNode {
         var batch = SpanBatch()
         var assembler = SpanAssembler(traceID: .none, id: SpanID(0), parentID: .none, batch: batch)
         PlainSpan.read(&reader, &assembler, into: &batch)
         assembler.finish(&batch)
-        return batch.spans.first.map { DependencyLinker.Node($0, batch, &services) }
-            ?? DependencyLinker.Node(id: 0, parentID: 0, kind: 0, isShared: false, hasError: false, localService: 0, remoteService: 0)
+        return batch.spans.first.map { LinkNode($0, batch, &services) }
+            ?? LinkNode(id: 0, parentID: 0, kind: 0, isShared: false, hasError: false, localService: 0, remoteService: 0)
     }
 }
 
-extension DependencyLinker.Node {
+extension LinkNode {
     /// A decoded span.
     init(_ span: SpanRow, _ batch: SpanBatch, _ services: inout ServiceNumbers) {
         let local = span.localEndpoint == EndpointRow.absent ? EndpointRow() : batch.endpoints[Int(span.localEndpoint)]
@@ -106,7 +106,8 @@ extension DependencyLinker.Node {
         self.init(
             id: span.id.rawValue, parentID: span.parentID.rawValue, kind: span.kind.rawValue, isShared: span.flags.contains(.shared),
             hasError: (0..<Int(span.tagCount)).contains { batch.string(batch.tags[Int(span.tagStart) + $0].key) == "error" },
-            localService: Int(services.number(batch.string(local.serviceName))), remoteService: Int(services.number(batch.string(remote.serviceName))))
+            localService: Int(services.number(batch.string(local.serviceName))),
+            remoteService: Int(services.number(batch.string(remote.serviceName))))
         self.local.port = local.port
         if local.hasIPv4 { (self.local.hasIPv4, self.local.ipv4) = (true, local.ipv4) }
         if local.hasIPv6 { (self.local.hasIPv6, self.local.ipv6High, self.local.ipv6Low) = (true, local.ipv6High, local.ipv6Low) }

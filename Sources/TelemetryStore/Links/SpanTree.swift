@@ -1,6 +1,7 @@
 /// Which span of a trace hangs under which, as Zipkin's `SpanNode` has it. Rows are places in the list of spans it was built from.
 ///
-/// Buffers are reused. Spans that hang under nothing (a circle of parents, a second span of one id and endpoint) are not walked, as in Zipkin.
+/// Buffers are reused. Spans that hang under nothing (a circle of parents, a second span of one id and endpoint) are not walked, as in
+/// Zipkin.
 struct SpanTree {
     /// -1: no span is without a parent, and those whose parent is missing hang under a root that is none of them.
     var root = -1
@@ -35,14 +36,14 @@ struct SpanTree {
 
     func hasChildren(_ row: Int) -> Bool { firstChild[row] >= 0 }
 
-    mutating func start() {
+    mutating func startWalk() {
         queue.removeAll(keepingCapacity: true)
         head = 0
         if root >= 0 { queue.append((Int32(root), -1)) } else { for row in tops { queue.append((row, -1)) } }
     }
 
     /// The next span, breadth first, with its nearest ancestor that has a kind, or -1.
-    mutating func next(hasKind: (Int) -> Bool) -> (row: Int, ancestor: Int)? {
+    mutating func nextSpan(hasKind: (Int) -> Bool) -> (row: Int, ancestor: Int)? {
         guard head < queue.count else { return nil }
         let (row, ancestor) = queue[head]
         head += 1
@@ -59,12 +60,12 @@ struct SpanTree {
         var id: UInt64
         var isShared = false
         /// Of a shared span only: two servers may answer the same client's id.
-        var endpoint = DependencyLinker.Endpoint.absent
+        var endpoint = LinkEndpoint.absent
     }
 
     /// Builds the tree of merged spans in their order, where ids may be there twice. A shared span hangs under the one with its id; a child
     /// prefers the shared span on its own endpoint; the first span without a parent is the root, and what has no place hangs under it.
-    mutating func build(keyed nodes: [DependencyLinker.Node]) {
+    mutating func build(keyed nodes: [LinkNode]) {
         begin(nodes.count)
         var parents: [Key: Key?] = [:]
         parents.reserveCapacity(nodes.count)

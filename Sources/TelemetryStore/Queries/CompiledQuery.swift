@@ -31,7 +31,8 @@ struct CompiledQuery {
         /// What a segment's filter holds of the value.
         var filterHash: UInt64 {
             BloomFilter.hash(
-                keyHash, classified.a, classified.kind == .template ? unsafe template.withUnsafeBytes { unsafe Mixing.hash($0) } : classified.b)
+                keyHash, classified.a,
+                classified.kind == .template ? unsafe template.withUnsafeBytes { unsafe Mixing.hash($0) } : classified.b)
         }
 
         /// What the filter of an older segment holds of it.
@@ -58,9 +59,12 @@ struct CompiledQuery {
     let query: TraceQuery
     let terms: [Term]
     let required: UInt32
+    /// By which segments were built.
+    private let limits: SegmentLimits
 
-    init(_ query: TraceQuery) {
+    init(_ query: TraceQuery, _ limits: SegmentLimits) {
         self.query = query
+        self.limits = limits
         var required: UInt32 = 0
         if !query.serviceName.isEmpty { required |= Self.serviceBit }
         if !query.remoteServiceName.isEmpty { required |= Self.remoteBit }
@@ -92,8 +96,8 @@ struct CompiledQuery {
 
     func numbers(_ strings: StringList) -> Numbers {
         var numbers = Numbers()
-        numbers.isPartial = strings.count >= SegmentLimits.stringsMax
-            || strings.bytes.count + ValueKind.textBytesMax >= SegmentLimits.stringBytesMax
+        numbers.isPartial = strings.count >= limits.stringsMax
+            || strings.bytes.count + ValueKind.textBytesMax >= limits.stringBytesMax
         numbers.service = (strings.find(Array(query.serviceName.utf8)) ?? -1) + 1
         numbers.remote = (strings.find(Array(query.remoteServiceName.utf8)) ?? -1) + 1
         numbers.name = (strings.find(Array(query.spanName.utf8)) ?? -1) + 1
@@ -110,7 +114,7 @@ struct CompiledQuery {
         return numbers
     }
 
-    func test(_ shape: SpanShape, _ numbers: Numbers) -> ShapeTest {
+    func shapeTest(_ shape: SpanShape, _ numbers: Numbers) -> ShapeTest {
         var test = ShapeTest()
         if !query.serviceName.isEmpty {
             guard numbers.service > 0, Int(shape.localService) == numbers.service else { return test }

@@ -40,11 +40,12 @@ enum DuplicateSpans {
 
     private static func print(_ span: SpanRow, _ trace: SpanBatch) -> Print {
         var print = Print(
-            traceHigh: span.traceID.high, id: span.id.rawValue, parent: span.parentID.rawValue, timestamp: span.timestamp, duration: span.duration,
+            traceHigh: span.traceID.high, id: span.id.rawValue, parent: span.parentID.rawValue, timestamp: span.timestamp,
+            duration: span.duration,
             kind: span.kind.rawValue, flags: span.flags.rawValue, tagCount: span.tagCount, annotationCount: span.annotationCount,
             name: hash(span.name, trace))
-        for tag in tags(span, trace) { print.tags &+= Mixing.fold(hash(tag.key, trace) &* Mixing.odd ^ hash(tag.value, trace)) }
-        for annotation in annotations(span, trace) {
+        for tag in tagsOf(span, trace) { print.tags &+= Mixing.fold(hash(tag.key, trace) &* Mixing.odd ^ hash(tag.value, trace)) }
+        for annotation in annotationsOf(span, trace) {
             print.annotations &+= Mixing.fold(annotation.timestamp &* Mixing.odd ^ hash(annotation.value, trace))
         }
         return print
@@ -54,17 +55,18 @@ enum DuplicateSpans {
         guard equal(left.name, right.name, trace), isEqual(left.localEndpoint, right.localEndpoint, trace),
             isEqual(left.remoteEndpoint, right.remoteEndpoint, trace)
         else { return false }
-        let sameTags = zip(tags(left, trace), tags(right, trace)).allSatisfy { equal($0.key, $1.key, trace) && equal($0.value, $1.value, trace) }
-        let sameAnnotations = zip(annotations(left, trace), annotations(right, trace)).allSatisfy {
+        let sameTags = zip(tagsOf(left, trace), tagsOf(right, trace))
+            .allSatisfy { equal($0.key, $1.key, trace) && equal($0.value, $1.value, trace) }
+        let sameAnnotations = zip(annotationsOf(left, trace), annotationsOf(right, trace)).allSatisfy {
             $0.timestamp == $1.timestamp && equal($0.value, $1.value, trace)
         }
         // The counts are equal already.
         if sameTags, sameAnnotations { return true }
         func tagTexts(_ span: SpanRow) -> [[String]] {
-            tags(span, trace).map { [trace.string($0.key), trace.string($0.value)] }.sorted { $0.lexicographicallyPrecedes($1) }
+            tagsOf(span, trace).map { [trace.string($0.key), trace.string($0.value)] }.sorted { $0.lexicographicallyPrecedes($1) }
         }
         func annotationTexts(_ span: SpanRow) -> [[String]] {
-            annotations(span, trace).map { ["\($0.timestamp)", trace.string($0.value)] }.sorted { $0.lexicographicallyPrecedes($1) }
+            annotationsOf(span, trace).map { ["\($0.timestamp)", trace.string($0.value)] }.sorted { $0.lexicographicallyPrecedes($1) }
         }
         return tagTexts(left) == tagTexts(right) && annotationTexts(left) == annotationTexts(right)
     }
@@ -79,11 +81,11 @@ enum DuplicateSpans {
         return one == other
     }
 
-    private static func tags(_ span: SpanRow, _ trace: SpanBatch) -> ArraySlice<TagRow> {
+    private static func tagsOf(_ span: SpanRow, _ trace: SpanBatch) -> ArraySlice<TagRow> {
         trace.tags[Int(span.tagStart)..<Int(span.tagStart) + Int(span.tagCount)]
     }
 
-    private static func annotations(_ span: SpanRow, _ trace: SpanBatch) -> ArraySlice<AnnotationRow> {
+    private static func annotationsOf(_ span: SpanRow, _ trace: SpanBatch) -> ArraySlice<AnnotationRow> {
         trace.annotations[Int(span.annotationStart)..<Int(span.annotationStart) + Int(span.annotationCount)]
     }
 

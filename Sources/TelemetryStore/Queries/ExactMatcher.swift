@@ -62,7 +62,9 @@ struct ExactMatcher {
                 equal(remoteService, trace, trace.endpoints[Int(span.remoteEndpoint)].serviceName)
             { remoteMet = true }
             if !nameMet, equal(name, trace, span.name) { nameMet = true }
-            if !durationMet, let least = durationMin, span.duration >= least, span.duration <= durationMax ?? UInt64.max { durationMet = true }
+            if !durationMet, let least = durationMin, span.duration >= least, span.duration <= durationMax ?? UInt64.max {
+                durationMet = true
+            }
             for (index, term) in terms.enumerated() where !termsMet[index] {
                 if term.value.isEmpty {
                     for row in 0..<Int(span.annotationCount)

@@ -47,7 +47,7 @@ struct TraceHashes: Sendable {
     }
 
     /// Places of the trace entries whose hash is `hash`.
-    func places(of hash: UInt32) -> [Int] { TraceHashes.find(hash, in: sorted).map(place) }
+    func entryPlaces(of hash: UInt32) -> [Int] { TraceHashes.find(hash, in: sorted).map(place) }
 
     /// Indexes of `sorted` whose hash is among `wanted`, ascending.
     func indexes(of wanted: [UInt32]) -> [Int] {

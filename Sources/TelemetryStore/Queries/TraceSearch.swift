@@ -1,30 +1,33 @@
-public import TelemetryModel
+import TelemetryModel
 
-/// Searching: newest segments first; within each, spans are tested as numbers, and each promising trace is assembled and tested exactly.
-extension TraceStore {
-    /// The newest traces that match, at most `limit`; see `TraceQuery` for what matches.
-    public func search(_ query: TraceQuery) throws(StoreError) -> [SpanBatch] {
-        let limit = min(max(query.limit, 0), QueryLimits.tracesMax)
-        guard limit > 0 else { return [] }
-        return try consistently { snapshot, reader throws(StoreError) in
-            try self.search(CompiledQuery(query), limit, snapshot, reader)
-        }
+/// One search: newest segments first; within each, spans are tested as numbers, and each promising trace is assembled and tested exactly.
+struct TraceSearch {
+    private let view: TraceView
+    private let compiled: CompiledQuery
+    private let limit: Int
+
+    private var snapshot: StoreSnapshot { view.snapshot }
+    private var reader: TraceConnection { view.connection }
+
+    init(_ view: TraceView, _ compiled: CompiledQuery, _ limit: Int) {
+        self.view = view
+        self.compiled = compiled
+        self.limit = limit
     }
 
-    private func search(
-        _ compiled: CompiledQuery, _ limit: Int, _ snapshot: StoreSnapshot, _ reader: ReadConnection
-    ) throws(StoreError) -> [SpanBatch]? {
+    /// The newest traces that match; nil when a segment is gone.
+    func run() throws(StoreError) -> [SpanBatch]? {
         let range = compiled.query.timestampRange
         let matcher = ExactMatcher(compiled.query)
         var found: [(timestamp: UInt64, trace: SpanBatch)] = []
         var seen: Set<TraceID> = []
-        let groups = grouping
+        let groups = view.grouping
         /// Assembles candidates, newest first; false when a segment is gone.
         func settle(_ candidates: [TraceCandidate]) throws(StoreError) -> Bool {
             for candidate in candidates.sorted(by: { $0.timestamp > $1.timestamp }) {
                 if found.count >= limit, let last = found.last, candidate.timestamp < last.timestamp { break }
                 guard seen.insert(groups.key(candidate.id)).inserted else { continue }
-                guard let trace = try assemble(candidate.id, snapshot, reader) else { return false }
+                guard let trace = try view.trace(candidate.id) else { return false }
                 let timestamp = TraceQuery.timestamp(of: trace)
                 guard timestamp != 0, range.contains(timestamp), matcher.matches(trace) else { continue }
                 let at = found.firstIndex { $0.timestamp < timestamp } ?? found.count
@@ -33,7 +36,7 @@ extension TraceStore {
             }
             return true
         }
-        guard try settle(headCandidates(compiled, snapshot)) else { return nil }
+        guard try settle(headCandidates()) else { return nil }
         for segment in snapshot.segments.sorted(by: { $0.timestampMax > $1.timestampMax }) {
             // A trace's time may lie in another part of it, so segments with parts get some slack.
             let isTooOld = segment.timestampMax > 0 && (segment.timestampMax < range.lowerBound
@@ -43,12 +46,12 @@ extension TraceStore {
                 guard !segment.splitHashes.isEmpty, newest >= range.lowerBound,
                     found.count < limit || newest >= found.last?.timestamp ?? 0
                 else { continue }
-                guard let parts = try splitCandidates(segment, reader), try settle(parts) else { return nil }
+                guard let parts = try splitCandidates(segment), try settle(parts) else { return nil }
                 continue
             }
             if segment.timestampMin > range.upperBound, segment.splitHashes.isEmpty { continue }
             let threshold = found.count >= limit ? found.last?.timestamp ?? 0 : 0
-            guard let candidates = try segmentCandidates(compiled, segment, reader, newerThan: threshold) else { return nil }
+            guard let candidates = try segmentCandidates(segment, newerThan: threshold) else { return nil }
             guard try settle(candidates) else { return nil }
         }
         return found.map(\.trace)
@@ -59,10 +62,10 @@ extension TraceStore {
         var time = TraceTime()
     }
 
-    private func headCandidates(_ compiled: CompiledQuery, _ snapshot: StoreSnapshot) -> [TraceCandidate] {
+    private func headCandidates() -> [TraceCandidate] {
         var parts: [TraceID: Part] = [:]
-        let groups = grouping
-        for row in snapshot.head { note(row.batch, compiled, groups, &parts) }
+        let groups = view.grouping
+        for row in snapshot.head { note(row.batch, groups, &parts) }
         let recent = snapshot.segments.suffix(Segment.splitDistance)
         var candidates: [TraceCandidate] = []
         for (id, part) in parts {
@@ -77,9 +80,9 @@ extension TraceStore {
         return candidates
     }
 
-    private func note(_ batch: HeadBatch, _ compiled: CompiledQuery, _ groups: TraceGrouping, _ parts: inout [TraceID: Part]) {
+    private func note(_ batch: HeadBatch, _ groups: TraceGrouping, _ parts: inout [TraceID: Part]) {
         let numbers = compiled.numbers(batch.strings)
-        let tests = batch.shapes.map { compiled.test($0, numbers) }
+        let tests = batch.shapes.map { compiled.shapeTest($0, numbers) }
         unsafe batch.bytes.withUnsafeBytes { all in
             var first = 0
             while first < batch.spanCount {
@@ -98,7 +101,7 @@ extension TraceStore {
                         part.bits |= CompiledQuery.durationBit
                     }
                     if !tests[span.shape].checks.isEmpty {
-                        part.bits |= unsafe checkPayloads(tests[span.shape], batch, batch.shapes[span.shape], compiled, numbers, &reader, all)
+                        part.bits |= unsafe checkPayloads(tests[span.shape], batch, batch.shapes[span.shape], numbers, &reader, all)
                     }
                 }
                 parts[group] = part
@@ -108,7 +111,7 @@ extension TraceStore {
     }
 
     private func checkPayloads(
-        _ test: CompiledQuery.ShapeTest, _ batch: HeadBatch, _ shape: SpanShape, _ compiled: CompiledQuery, _ numbers: CompiledQuery.Numbers,
+        _ test: CompiledQuery.ShapeTest, _ batch: HeadBatch, _ shape: SpanShape, _ numbers: CompiledQuery.Numbers,
         _ reader: inout ByteReader, _ all: UnsafeRawBufferPointer
     ) -> UInt32 {
         var bits: UInt32 = 0
@@ -129,20 +132,18 @@ extension TraceStore {
     }
 
     /// Nil when the segment is gone.
-    private func segmentCandidates(
-        _ compiled: CompiledQuery, _ segment: Segment, _ reader: ReadConnection, newerThan threshold: UInt64
-    ) throws(StoreError) -> [TraceCandidate]? {
+    private func segmentCandidates(_ segment: Segment, newerThan threshold: UInt64) throws(StoreError) -> [TraceCandidate]? {
         // First what is cheapest: most segments lack any given id, and say so in one small row.
-        guard try filterAllows(compiled, segment, reader) else { return try splitCandidates(segment, reader) }
+        guard try filterAllows(segment) else { return try splitCandidates(segment) }
         let header: SegmentHeader
-        switch try self.header(segment, reader) {
+        switch try view.header(segment) {
         case .found(let found): header = found
         case .gone: return nil
         case .damaged: return []
         }
         let hasPlain = !header.plainNames.isEmpty
         let numbers = compiled.numbers(header.strings)
-        var tests = header.shapes.map { compiled.test($0, numbers) }
+        var tests = header.shapes.map { compiled.shapeTest($0, numbers) }
         if !tests.isEmpty { tests[0] = CompiledQuery.ShapeTest(counts: true, bits: compiled.required, isUnknown: true) }
         // Does anything in the segment's tables meet each criterion? Split traces need only one of them here.
         var possible: UInt32 = compiled.required & CompiledQuery.durationBit
@@ -164,7 +165,7 @@ extension TraceStore {
                 if entry.timestampMin > compiled.query.timestampRange.upperBound { continue }
             }
             let base = firstPlace
-            let outcome: Bool? = try unsafe reader.withBlock(segment.number, Int64(block)) { hot, cold in
+            let outcome: Bool? = try unsafe reader.withRow(segment.number, Int64(block)) { hot, cold in
                 guard let opened = unsafe SegmentBlock(header: header, block: block, hot: hot) else { return false }
                 if segment.splitHashes.isEmpty, !hasPlain, !mayMatch(opened, compiled, tests, numbers) { return true }
                 var openedCold: SegmentBlockCold?
@@ -176,7 +177,7 @@ extension TraceStore {
                 scan(opened, openedCold, compiled, plan, numbers, segment, base, &places)
                 return true
             }
-            if outcome != true, isGone(segment) { return nil }
+            if outcome != true, view.isGone(segment) { return nil }
         }
         let range = compiled.query.timestampRange
         var candidates: [TraceCandidate] = []
@@ -185,47 +186,33 @@ extension TraceStore {
             // A part without any time belongs to a trace whose time is elsewhere.
             let isSplit = place.timestamp == 0 || segment.isSplit(place: place.place)
             guard isSplit || (range.contains(place.timestamp) && place.timestamp >= threshold) else { continue }
-            candidates.append(TraceCandidate(id: TraceID(high: 0, low: UInt64(place.place)), timestamp: isSplit ? UInt64.max : place.timestamp))
+            candidates.append(
+                TraceCandidate(id: TraceID(high: 0, low: UInt64(place.place)), timestamp: isSplit ? UInt64.max : place.timestamp))
         }
         // A search for ten traces does not need the ids of eight thousand; exact tests seldom reject, so take a few times the limit first.
         candidates.sort { $0.timestamp > $1.timestamp }
-        let ids = try traceIDs(segment, candidates.map { Int($0.id.low) }, reader)
-        guard let ids else { return isGone(segment) ? nil : [] }
+        let ids = try view.entryIDs(segment, candidates.map { Int($0.id.low) })
+        guard let ids else { return view.isGone(segment) ? nil : [] }
         return zip(candidates, ids).map { TraceCandidate(id: $1, timestamp: $0.timestamp) }
     }
 
     /// The traces that recent earlier segments have parts of, whatever they contain; nil when the segment is gone.
-    private func splitCandidates(_ segment: Segment, _ reader: ReadConnection) throws(StoreError) -> [TraceCandidate]? {
+    private func splitCandidates(_ segment: Segment) throws(StoreError) -> [TraceCandidate]? {
         guard let index = segment.index, !segment.splitHashes.isEmpty else { return [] }
-        let places = segment.splitHashes.flatMap { index.places(of: $0) }
-        guard let ids = try traceIDs(segment, places, reader) else { return isGone(segment) ? nil : [] }
+        let places = segment.splitHashes.flatMap { index.entryPlaces(of: $0) }
+        guard let ids = try view.entryIDs(segment, places) else { return view.isGone(segment) ? nil : [] }
         return ids.map { TraceCandidate(id: $0, timestamp: UInt64.max) }
     }
 
-    func traceIDs(_ segment: Segment, _ places: [Int], _ reader: ReadConnection) throws(StoreError) -> [TraceID]? {
-        guard !places.isEmpty else { return [] }
-        return try unsafe reader.withBlock(segment.number, StoreSchema.tracesBlock) { hot, cold in
-            let rests = unsafe cold()
-            return places.map { place in
-                var high = unsafe ByteReader(hot, at: place * 4)
-                var rest = unsafe ByteReader(rests, at: place * 12)
-                let sortKey = UInt64(high.uint32()) << 32 | UInt64(rest.uint32())
-                return SegmentLayout.traceID(sortKey: sortKey, high: rest.uint64(), layout: segment.layout)
-            }
-        }
-    }
-
     /// Whether the segment's filter knows every id that the query names.
-    private func filterAllows(
-        _ compiled: CompiledQuery, _ segment: Segment, _ reader: ReadConnection
-    ) throws(StoreError) -> Bool {
+    private func filterAllows(_ segment: Segment) throws(StoreError) -> Bool {
         let wanted = compiled.terms.filter { !$0.value.isEmpty && BloomFilter.covers($0.classified.kind, $0.classified.a) }
         guard !wanted.isEmpty else { return true }
         for term in wanted {
-            var holds = try filterHolds(term.filterHash, parts: StoreSchema.filterParts, whole: StoreSchema.filterBlock, segment, reader)
+            var holds = try filterHolds(term.filterHash, parts: TraceSchema.filterParts, whole: TraceSchema.filterBlock, segment)
             if holds == nil {
                 holds = try filterHolds(
-                    term.olderFilterHash, parts: StoreSchema.olderFilterParts, whole: StoreSchema.olderFilterBlock, segment, reader)
+                    term.olderFilterHash, parts: TraceSchema.olderFilterParts, whole: TraceSchema.olderFilterBlock, segment)
             }
             if holds == false { return false }
         }
@@ -233,14 +220,12 @@ extension TraceStore {
     }
 
     /// Nil when there is no filter at these places.
-    private func filterHolds(
-        _ hash: UInt64, parts: Int64, whole: Int64, _ segment: Segment, _ reader: ReadConnection
-    ) throws(StoreError) -> Bool? {
-        let part: Bool? = try unsafe reader.withBlock(segment.number, parts + Int64(BloomFilter.part(hash))) { filter, _ in
+    private func filterHolds(_ hash: UInt64, parts: Int64, whole: Int64, _ segment: Segment) throws(StoreError) -> Bool? {
+        let part: Bool? = try unsafe reader.withRow(segment.number, parts + Int64(BloomFilter.partNumber(hash))) { filter, _ in
             unsafe BloomFilter.mayContain(filter, BloomFilter.withinPart(hash))
         }
         if let part { return part }
-        return try unsafe reader.withBlock(segment.number, whole) { filter, _ in unsafe BloomFilter.mayContain(filter, hash) }
+        return try unsafe reader.withRow(segment.number, whole) { filter, _ in unsafe BloomFilter.mayContain(filter, hash) }
     }
 
     /// Whether each packed term has its value anywhere in the block: a look down a column, before all columns are walked row by row.
@@ -300,7 +285,8 @@ extension TraceStore {
                         let check = plan.checks[at]
                         if bits & check.bit == 0,
                             matches(
-                                block, cold, plan.watched[check.watched], ranks[check.watched], compiled.terms[check.term], numbers.values[check.term])
+                                block, cold, plan.watched[check.watched], ranks[check.watched], compiled.terms[check.term],
+                                numbers.values[check.term])
                         {
                             bits |= check.bit
                         }
@@ -331,8 +317,8 @@ extension TraceStore {
             let value = block.first[column][rank]
             return (value == 0 || (number > 0 && value == UInt64(number))) && block.second[column][rank] == term.classified.a
         case .number, .ipv4: return block.first[column][rank] == term.classified.a
-        case .uuid, .hex32: return cold.map { $0.wide(column, rank, isHalf: false) == (term.classified.a, term.classified.b) } ?? true
-        case .hex16: return cold.map { $0.wide(column, rank, isHalf: true).0 == term.classified.a } ?? true
+        case .uuid, .hex32: return cold.map { $0.wideValue(column, rank, isHalf: false) == (term.classified.a, term.classified.b) } ?? true
+        case .hex16: return cold.map { $0.wideValue(column, rank, isHalf: true).0 == term.classified.a } ?? true
         case .long: return cold.map { $0.textBytes(column, rank) == term.value } ?? true
         }
     }
@@ -381,7 +367,8 @@ struct ScanPlan: ~Copyable {
                 if let place = watched.firstIndex(of: column) { steps.append(place) }
             }
             shapes.append(Shape(
-                counts: test.counts, bits: test.bits, checkStart: checkStart, checkEnd: checks.count, stepStart: stepStart, stepEnd: steps.count))
+                counts: test.counts, bits: test.bits, checkStart: checkStart, checkEnd: checks.count, stepStart: stepStart,
+                stepEnd: steps.count))
         }
     }
 }

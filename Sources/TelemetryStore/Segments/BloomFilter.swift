@@ -26,7 +26,7 @@ enum BloomFilter {
 
     /// The part of a large filter that knows of `hash`.
     @inline(__always)
-    static func part(_ hash: UInt64) -> Int { Int(hash >> (64 - partBits)) }
+    static func partNumber(_ hash: UInt64) -> Int { Int(hash >> (64 - partBits)) }
 
     /// What is looked up within a part: independent of the bits that chose it.
     @inline(__always)
@@ -37,13 +37,13 @@ enum BloomFilter {
 
     static func build(_ hashes: borrowing RawBuffer<UInt64>) -> [[UInt8]] {
         if hashes.count <= wholeValuesMax {
-            var filter = [UInt8](repeating: 0, count: byteCount(hashes.count))
+            var filter = [UInt8](repeating: 0, count: filterBytes(hashes.count))
             for index in 0..<hashes.count { set(hashes[index], &filter) }
             return [filter]
         }
         // Sorted by part first: one part at a time stays in the cache, and its owner is checked once.
         var ends = [Int](repeating: 0, count: partCount)
-        for index in 0..<hashes.count { ends[part(hashes[index])] &+= 1 }
+        for index in 0..<hashes.count { ends[partNumber(hashes[index])] &+= 1 }
         let counts = ends
         var sum = 0
         for part in 0..<partCount {
@@ -53,7 +53,7 @@ enum BloomFilter {
         }
         let sorted = unsafe [UInt64](unsafeUninitializedCapacity: hashes.count) { buffer, count in
             for index in 0..<hashes.count {
-                let part = part(hashes[index])
+                let part = partNumber(hashes[index])
                 // Every place below `hashes.count` is written once: the ends begin at the sums of the counts before them.
                 unsafe buffer[ends[part]] = hashes[index]
                 ends[part] &+= 1
@@ -61,23 +61,23 @@ enum BloomFilter {
             count = hashes.count
         }
         return (0..<partCount).map { part in
-            var filter = [UInt8](repeating: 0, count: byteCount(counts[part]))
+            var filter = [UInt8](repeating: 0, count: filterBytes(counts[part]))
             for index in (ends[part] - counts[part])..<ends[part] { set(withinPart(sorted[index]), &filter) }
             return filter
         }
     }
 
-    private static func byteCount(_ values: Int) -> Int { (values * bitsPerValue / 8 + blockBytes - 1) / blockBytes * blockBytes }
+    private static func filterBytes(_ values: Int) -> Int { (values * bitsPerValue / 8 + blockBytes - 1) / blockBytes * blockBytes }
 
     /// The first byte of the value's block; the highest bits choose it, the lowest 45 the bits in it.
     @inline(__always)
-    private static func block(_ hash: UInt64, of count: Int) -> Int {
+    private static func filterBlock(_ hash: UInt64, of count: Int) -> Int {
         Int(hash.multipliedFullWidth(by: UInt64(count / blockBytes)).high) &* blockBytes
     }
 
     @inline(__always)
     private static func set(_ hash: UInt64, _ filter: inout [UInt8]) {
-        let start = block(hash, of: filter.count)
+        let start = filterBlock(hash, of: filter.count)
         precondition(start >= 0 && start &+ blockBytes <= filter.count)
         unsafe filter.withUnsafeMutableBytes { bytes in
             var rest = hash
@@ -91,7 +91,7 @@ enum BloomFilter {
 
     static func mayContain(_ filter: UnsafeRawBufferPointer, _ hash: UInt64) -> Bool {
         guard filter.count >= blockBytes, filter.count % blockBytes == 0 else { return false }
-        let start = block(hash, of: filter.count)
+        let start = filterBlock(hash, of: filter.count)
         var rest = hash
         for _ in 0..<bitsSet {
             if unsafe filter[start &+ Int(rest >> 3 & 63)] & (1 << UInt8(truncatingIfNeeded: rest & 7)) == 0 { return false }

@@ -21,6 +21,7 @@ struct BuiltSegment: Sendable {
     var hashes: [UInt32] = []
 
     var byteCount: Int {
-        header.count + traceHashes.count + traceRests.count + filter.reduce(0) { $0 + $1.count } + blocks.reduce(0) { $0 + $1.hot.count + $1.cold.count }
+        header.count + traceHashes.count + traceRests.count + filter.reduce(0) { $0 + $1.count }
+            + blocks.reduce(0) { $0 + $1.hot.count + $1.cold.count }
     }
 }

@@ -6,8 +6,6 @@
 /// store are random ids, and random access keeps a read of eight spans from decoding four thousand.
 enum IntegerColumn {
     static let tableMax = 64
-    /// Zero bytes after the packed bits, so that a reader can always load eight.
-    static let slackBytes = 8
 
     static func write(_ values: [UInt64], to writer: inout ByteWriter) {
         unsafe values.withUnsafeBufferPointer { unsafe write($0, to: &writer) }
@@ -59,7 +57,7 @@ enum IntegerColumn {
         }
         guard best > 0 else { return }
         let start = writer.count
-        writer.append(zeros: (best * values.count + 7) / 8 + slackBytes)
+        writer.append(zeros: (best * values.count + 7) / 8 + ByteWriter.packSlackBytes)
         writer.packBits(values.count, width: best, from: start) { index in
             let difference = unsafe values[index] &- least
             return difference <= limit ? difference : 0
@@ -86,7 +84,7 @@ enum IntegerColumn {
         writer.append(UInt8(width))
         guard width > 0 else { return true }
         let start = writer.count
-        writer.append(zeros: (width * values.count + 7) / 8 + slackBytes)
+        writer.append(zeros: (width * values.count + 7) / 8 + ByteWriter.packSlackBytes)
         writer.packBits(values.count, width: width, from: start) { index in
             let value = unsafe values[index]
             var slot = Int((value &* Mixing.odd) >> 56)
@@ -132,7 +130,7 @@ struct IntegerColumnReader {
         default: reader.fail()
         }
         guard width <= 64 else { reader.fail(); return }
-        if width > 0 { unsafe packed = reader.bytes((width * count + 7) / 8 + IntegerColumn.slackBytes).baseAddress }
+        if width > 0 { unsafe packed = reader.bytes((width * count + 7) / 8 + ByteWriter.packSlackBytes).baseAddress }
         if reader.failed { width = 0; unsafe packed = nil; exceptionCount = 0 }
     }
 
@@ -180,7 +178,9 @@ struct IntegerColumnReader {
         while low < high {
             let middle = (low + high) / 2
             let at = Int(UInt32(littleEndian: unsafe exceptions.loadUnaligned(fromByteOffset: middle * 12, as: UInt32.self)))
-            if at == index { return UInt64(littleEndian: unsafe exceptions.loadUnaligned(fromByteOffset: middle * 12 + 4, as: UInt64.self)) }
+            if at == index {
+                return UInt64(littleEndian: unsafe exceptions.loadUnaligned(fromByteOffset: middle * 12 + 4, as: UInt64.self))
+            }
             if at < index { low = middle + 1 } else { high = middle }
         }
         return nil

@@ -61,7 +61,7 @@ struct SegmentBlock {
     }
 
     /// First row of a trace entry, and how many.
-    func rows(ofTrace trace: Int) -> Range<Int> {
+    func spanRows(ofTrace trace: Int) -> Range<Int> {
         var start = 0
         for earlier in 0..<min(trace, entry.traceCount) { start += Int(traceSpanCounts[earlier]) }
         return start..<start + Int(traceSpanCounts[trace])
@@ -111,7 +111,8 @@ struct SegmentBlockCold {
 
     /// Without `texts`, only what has a fixed width can be read, and nothing is unpacked.
     init?(
-        header: SegmentHeader, block: Int, cold: UnsafeRawBufferPointer, _ zstd: ZstdCodec, checksChecksum: Bool = true, texts wantsTexts: Bool = true
+        header: SegmentHeader, block: Int, cold: UnsafeRawBufferPointer, _ zstd: ZstdCodec, checksChecksum: Bool = true,
+        texts wantsTexts: Bool = true
     ) {
         guard block < header.blocks.count, cold.count >= 8 else { return nil }
         spanCount = header.blocks[block].spanCount
@@ -157,7 +158,7 @@ struct SegmentBlockCold {
         return UInt64(littleEndian: unsafe base.loadUnaligned(fromByteOffset: index * 8, as: UInt64.self))
     }
 
-    func wide(_ column: Int, _ index: Int, isHalf: Bool) -> (UInt64, UInt64) {
+    func wideValue(_ column: Int, _ index: Int, isHalf: Bool) -> (UInt64, UInt64) {
         guard let (offset, count) = fixed[column], index >= 0, index < count, let base = unsafe base else { return (0, 0) }
         if isHalf { return (UInt64(littleEndian: unsafe base.loadUnaligned(fromByteOffset: offset + index * 8, as: UInt64.self)), 0) }
         return (
@@ -171,7 +172,8 @@ struct SegmentBlockCold {
         guard let (offset, count) = fixed[column], let base = unsafe base else { return false }
         let start = unsafe base + offset
         if isHalf {
-            for index in 0..<count where unsafe UInt64(littleEndian: start.loadUnaligned(fromByteOffset: index &* 8, as: UInt64.self)) == a {
+            for index in 0..<count where unsafe UInt64(
+                littleEndian: start.loadUnaligned(fromByteOffset: index &* 8, as: UInt64.self)) == a {
                 return true
             }
             return false
@@ -249,7 +251,9 @@ struct SegmentBlockDecoder {
                     textRanks[column] += count
                 } else {
                     if kind == UInt32(ValueKind.text.rawValue) || kind == UInt32(ValueKind.template.rawValue) {
-                        for value in ranks[column]..<(ranks[column] + count) where block.first[column][value] == 0 { textRanks[column] += 1 }
+                        for value in ranks[column]..<(ranks[column] + count) where block.first[column][value] == 0 {
+                            textRanks[column] += 1
+                        }
                     }
                     ranks[column] += count
                 }
@@ -325,8 +329,8 @@ struct SegmentBlockDecoder {
             } else {
                 unsafe block.header.strings.withText(number - 1) { unsafe ValueText.append(template: $0, number: value, to: &batch.text) }
             }
-        case .uuid, .hex32: (a, b) = cold.wide(column, rank, isHalf: false)
-        case .hex16: (a, b) = cold.wide(column, rank, isHalf: true)
+        case .uuid, .hex32: (a, b) = cold.wideValue(column, rank, isHalf: false)
+        case .hex16: (a, b) = cold.wideValue(column, rank, isHalf: true)
         case .number, .ipv4: a = block.first[column][rank]
         }
         if payload.key < PayloadKey.firstString {

@@ -46,15 +46,21 @@ struct SegmentBuilder: ~Copyable {
     private var tracePlaces = RawBuffer<Place>(capacity: 64)
 
     // Of all entries with one low half of a trace id, which are one trace to the linker.
-    private var nodes: [DependencyLinker.Node] = []
+    private var nodes: [LinkNode] = []
     private var nodePlaces = RawBuffer<Place>(capacity: 64)
     private var nodeShapes = RawBuffer<Int32>(capacity: 64)
     private var nodeTime = TraceTime()
     private var clock = RetentionClock(arrival: 0)
 
-    init(blockSpansMax: Int, autocompleteKeys: [String]) {
+    init(blockSpansMax: Int, autocompleteKeys: [String], limits: SegmentLimits = .standard) {
         self.blockSpansMax = min(max(blockSpansMax, 16), SegmentLimits.blockSpansMax)
-        tables = SegmentTables(autocompleteKeys: Set(autocompleteKeys))
+        tables = SegmentTables(autocompleteKeys: Set(autocompleteKeys), limits: limits)
+    }
+
+    init(_ configuration: StoreConfiguration) {
+        self.init(
+            blockSpansMax: configuration.blockSpansMax, autocompleteKeys: configuration.autocompleteKeys,
+            limits: configuration.segmentLimits)
     }
 
     /// Traces are gathered from all over the batches: the first lines of a run are asked for this many runs ahead.
@@ -67,7 +73,7 @@ struct SegmentBuilder: ~Copyable {
         // `inputs` points into the batches' arrays, which are native, immutable and kept alive to the end of this call.
         defer { withExtendedLifetime(batches) {} }
         var result = BuiltSegment()
-        let runs = TraceRun.sorted(batches)
+        let runs = TraceRun.inOrder(batches)
         var tracesHigh = ByteWriter(capacity: runs.count * 4)
         var tracesRest = ByteWriter(capacity: runs.count * 12)
         var start = 0
@@ -205,7 +211,7 @@ struct SegmentBuilder: ~Copyable {
             } else {
                 appendPayloads(known, shape, at: Int(place.position), number, batches)
             }
-            nodes.append(DependencyLinker.Node(
+            nodes.append(LinkNode(
                 id: span.id, parentID: span.parent, kind: known.kind, isShared: known.flags & SpanFlags.shared.rawValue != 0,
                 hasError: known.hasError, localService: Int(known.localService), remoteService: Int(known.remoteService)))
             nodePlaces.append(place)
@@ -216,8 +222,8 @@ struct SegmentBuilder: ~Copyable {
         result.spanCount += count
     }
 
-    /// Counts the calls of the trace in `nodes` and forgets it. Plain rows have no part in it: links of a segment that has some are made when
-    /// they are asked for.
+    /// Counts the calls of the trace in `nodes` and forgets it. Plain rows have no part in it: links of a segment that has some are made
+    /// when they are asked for.
     private mutating func linkTrace() {
         // Moved out and back, so that the closures may use the rest of `self`.
         var linker = DependencyLinker()
@@ -225,7 +231,7 @@ struct SegmentBuilder: ~Copyable {
         let isMerging = linker.needsMerging(nodes)
         if isMerging { for row in nodes.indices { setEndpoint(row) } }
         let bucket = nodeTime.timestamp / SegmentLimits.linkBucketMicroseconds
-        linker.link(nodes, isMerging: isMerging, precedes: { precedes($0, $1) }) { parent, child, isError in
+        linker.connect(nodes, isMerging: isMerging, precedes: { precedes($0, $1) }) { parent, child, isError in
             links.add(bucket: bucket, parent: UInt32(parent), child: UInt32(child), isError: isError)
         }
         swap(&linker, &self.linker)
@@ -322,7 +328,8 @@ struct SegmentBuilder: ~Copyable {
                 columns[column].second.append(value)
                 if BloomFilter.covers(.template, value) {
                     // With the template: in a busy segment one of some ten thousand numbers is there, but seldom in the same path.
-                    let template = number > 0 ? tables.stringHashes[number - 1] : unsafe batches[batchNumber].strings.withText(text) { unsafe Mixing.hash($0) }
+                    let template = number > 0
+                        ? tables.stringHashes[number - 1] : unsafe batches[batchNumber].strings.withText(text) { unsafe Mixing.hash($0) }
                     filterHashes.append(BloomFilter.hash(payload.keyHash, value, template))
                 }
                 if number == 0 { unsafe batches[batchNumber].strings.withText(text) { unsafe columns[column].append(text: $0) } }
@@ -349,7 +356,8 @@ struct SegmentBuilder: ~Copyable {
                     }
                 } else {
                     block.annotations.append(varint: UInt64(annotation.end - annotation.start))
-                    unsafe block.annotations.append(bytes: UnsafeRawBufferPointer(rebasing: inputs[batchNumber].bytes[annotation.start..<annotation.end]))
+                    unsafe block.annotations.append(
+                        bytes: UnsafeRawBufferPointer(rebasing: inputs[batchNumber].bytes[annotation.start..<annotation.end]))
                 }
             }
             block.annotationLengths.append(UInt64(block.annotations.count - start))
@@ -396,7 +404,8 @@ struct SegmentBuilder: ~Copyable {
         guard block.spanCount > 0 else { return }
         directory.append(SegmentHeader.BlockEntry(
             traceCount: block.traceSpanCounts.count, spanCount: block.spanCount,
-            timestampMin: block.timestampMax == 0 ? 0 : block.timestampMin, timestampMax: block.timestampMax, durationMax: block.durationMax))
+            timestampMin: block.timestampMax == 0 ? 0 : block.timestampMin, timestampMax: block.timestampMax,
+            durationMax: block.durationMax))
         if block.timestampMax > 0 {
             result.timestampMin = result.timestampMin == 0 ? block.timestampMin : min(result.timestampMin, block.timestampMin)
             result.timestampMax = max(result.timestampMax, block.timestampMax)

@@ -99,7 +99,7 @@ final class SegmentHeader: Sendable {
         var parsed = Parsed()
         parsed.strings = StringList(&reader)
         let shapeCount = reader.count(bytesEach: 6)
-        guard shapeCount <= SegmentLimits.shapesMax else { return nil }
+        guard shapeCount <= SegmentLimits.standard.shapesMax else { return nil }
         // Thousands of shapes differ in names only; lists of payloads that are equal share their memory.
         var lists: [[UInt32]: [SpanShape.Payload]] = [:]
         for _ in 0..<shapeCount {
@@ -110,7 +110,7 @@ final class SegmentHeader: Sendable {
             parsed.shapes.append(shape)
         }
         let columnCount = reader.count()
-        guard columnCount <= SegmentLimits.columnsMax else { return nil }
+        guard columnCount <= SegmentLimits.standard.columnsMax else { return nil }
         for _ in 0..<columnCount {
             guard let code = UInt32(exactly: reader.varint()), ValueKind(rawValue: UInt8(code & 15)) != nil else { return nil }
             parsed.columnCodes.append(code)

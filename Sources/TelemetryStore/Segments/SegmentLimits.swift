@@ -1,9 +1,14 @@
 /// Named bounds of the segment format. What does not fit goes to a block's plain rows, slower and larger but complete.
-enum SegmentLimits {
-    static let stringsMax = 8192
-    static let stringBytesMax = 256 << 10
-    static let shapesMax = 2048
-    static let columnsMax = 512
+struct SegmentLimits: Sendable {
+    /// Of the tables of one segment while it is built. Readers accept what fits the standard values, and none may be larger.
+    var stringsMax = 8192
+    var stringBytesMax = 256 << 10
+    var shapesMax = 2048
+    var columnsMax = 512
+
+    /// What every segment ever written fits.
+    static let standard = SegmentLimits()
+
     static let payloadsPerShapeMax = 128
     static let autocompleteValuesMax = 1000
     static let blockSpansMax = 8192

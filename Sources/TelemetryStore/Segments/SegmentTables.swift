@@ -7,8 +7,9 @@ internal import TelemetryModel
 /// are read out of order. Every table is bounded by `SegmentLimits`; what has no room is told as 0. Part of one `SegmentBuilder`.
 struct SegmentTables: ~Copyable {
     private let autocompleteKeys: Set<String>
+    private let limits: SegmentLimits
 
-    private(set) var strings = StringTable(countMax: SegmentLimits.stringsMax, bytesMax: SegmentLimits.stringBytesMax)
+    private(set) var strings: StringTable
     private(set) var shapes: [SpanShape] = []
     private(set) var shapeInfos = RawBuffer<ShapeInfo>(capacity: 512)
     /// The payloads of all lists, one after another.
@@ -58,7 +59,11 @@ struct SegmentTables: ~Copyable {
         var isAutocomplete: Bool
     }
 
-    init(autocompleteKeys: Set<String>) { self.autocompleteKeys = autocompleteKeys }
+    init(autocompleteKeys: Set<String>, limits: SegmentLimits) {
+        self.autocompleteKeys = autocompleteKeys
+        self.limits = limits
+        strings = StringTable(countMax: limits.stringsMax, bytesMax: limits.stringBytesMax)
+    }
 
     mutating func removeAll() {
         strings.removeAll()
@@ -111,7 +116,7 @@ struct SegmentTables: ~Copyable {
         signatures.words.append(UInt32(list))
         guard isComplete else { signatures.words.truncate(to: start); return 0 }
         if let known = signatures.find(from: start) { return known + 1 }
-        guard shapes.count < SegmentLimits.shapesMax else { signatures.words.truncate(to: start); return 0 }
+        guard shapes.count < limits.shapesMax else { signatures.words.truncate(to: start); return 0 }
         var mapped = shape
         mapped.name = signatures.words[start + 1]
         mapped.localService = signatures.words[start + 2]
@@ -141,14 +146,15 @@ struct SegmentTables: ~Copyable {
             listSignatures.words.append(mapped[index].key << 4 | UInt32(mapped[index].kind.rawValue))
         }
         if let known = listSignatures.find(from: start) { return known }
-        guard columnKeys.count + list.count <= SegmentLimits.columnsMax else { listSignatures.words.truncate(to: start); return nil }
+        guard columnKeys.count + list.count <= limits.columnsMax else { listSignatures.words.truncate(to: start); return nil }
         var info = ListInfo(payloads: mapped, start: payloads.count, hasError: false)
         for payload in mapped {
             let column = Int(columnNumber(payload, &columns))
             let isTag = payload.key >= PayloadKey.firstString
             if isTag, strings.isEqual(Int(payload.key - PayloadKey.firstString), "error") { info.hasError = true }
             payloads.append(PayloadInfo(
-                column: column, keyHash: columns[column].keyHash, kind: payload.kind, isTag: isTag, isAutocomplete: autocompleteColumns[column]))
+                column: column, keyHash: columns[column].keyHash, kind: payload.kind, isTag: isTag,
+                isAutocomplete: autocompleteColumns[column]))
         }
         lists.append(info)
         return listSignatures.insert(from: start)

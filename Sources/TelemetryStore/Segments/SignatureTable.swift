@@ -71,7 +71,7 @@ struct SignatureTable: ~Copyable {
     }
 
     /// The words of signature `number`.
-    func range(_ number: Int) -> Range<Int> { (number == 0 ? 0 : ends[number - 1])..<ends[number] }
+    func wordRange(_ number: Int) -> Range<Int> { (number == 0 ? 0 : ends[number - 1])..<ends[number] }
 
     /// Keeps the new signature that begins at `start`.
     mutating func insert(from start: Int) -> Int {

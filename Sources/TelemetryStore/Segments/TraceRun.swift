@@ -11,7 +11,7 @@ struct TraceRun: BitwiseCopyable {
     var place: Int32
 
     /// All runs of the batches, by trace in the order of segments, within a trace in the order received.
-    static func sorted(_ batches: [HeadBatch]) -> [TraceRun] {
+    static func inOrder(_ batches: [HeadBatch]) -> [TraceRun] {
         var runs: [TraceRun] = []
         for (number, batch) in batches.enumerated() {
             let ids = batch.traceIDs
@@ -22,7 +22,8 @@ struct TraceRun: BitwiseCopyable {
                 var end = first + 1
                 while end < ids.count, ids[end] == ids[first] { end += 1 }
                 runs.append(TraceRun(
-                    sortKey: ids[first].sortKey, high: ids[first].high, batch: Int32(number), first: Int32(first), count: Int32(end - first),
+                    sortKey: ids[first].sortKey, high: ids[first].high, batch: Int32(number), first: Int32(first),
+                    count: Int32(end - first),
                     place: Int32(clamping: spansStart + Int(starts[first]))))
                 first = end
             }

@@ -44,22 +44,24 @@ struct ClassifiedValue {
         let count = text.count
         guard count > 0, let base = text.baseAddress else { self.init(kind: .text); return }
         let first = unsafe base.load(as: UInt8.self)
-        if count == 36, let (high, low) = unsafe ClassifiedValue.uuid(base) {
+        if count == 36, let (high, low) = unsafe ClassifiedValue.readUUID(base) {
             self.init(kind: .uuid, a: high, b: low)
             return
         }
-        if count == 16, let value = unsafe ClassifiedValue.hex16(base) {
+        if count == 16, let value = unsafe ClassifiedValue.readHex16(base) {
             self.init(kind: .hex16, a: value)
             return
         }
-        if count == 32, let high = unsafe ClassifiedValue.hex16(base), let low = unsafe ClassifiedValue.hex16(base + 16) {
+        if count == 32, let high = unsafe ClassifiedValue.readHex16(base), let low = unsafe ClassifiedValue.readHex16(base + 16) {
             self.init(kind: .hex32, a: high, b: low)
             return
         }
         if count > ValueKind.textBytesMax { self.init(kind: .long); return }
         if first &- 48 < 10 {
             if let value = unsafe ClassifiedValue.number(base, count) { self.init(kind: .number, a: value); return }
-            if count >= 7, count <= 15, let address = unsafe ClassifiedValue.address(base, count) { self.init(kind: .ipv4, a: address); return }
+            if count >= 7, count <= 15, let address = unsafe ClassifiedValue.address(base, count) {
+                self.init(kind: .ipv4, a: address); return
+            }
         }
         self.init(kind: .text)
         unsafe findTemplate(base, count)
@@ -81,8 +83,8 @@ struct ClassifiedValue {
         while count &- at >= 8 {
             let word = unsafe ClassifiedValue.load8(base + at)
             nuls |= ClassifiedValue.nuls(word)
-            let found = ClassifiedValue.digits(word)
-            if found != 0 { digits |= Bits(truncatingIfNeeded: ClassifiedValue.bits(found)) &<< Bits(truncatingIfNeeded: at) }
+            let found = ClassifiedValue.digitMask(word)
+            if found != 0 { digits |= Bits(truncatingIfNeeded: ClassifiedValue.packedBits(found)) &<< Bits(truncatingIfNeeded: at) }
             at &+= 8
         }
         if at < count {
@@ -90,7 +92,8 @@ struct ClassifiedValue {
             // Padded with ones: neither digits nor NUL.
             let padded = word | UInt64.max &<< UInt64(truncatingIfNeeded: (count &- at) &* 8)
             nuls |= ClassifiedValue.nuls(padded)
-            digits |= Bits(truncatingIfNeeded: ClassifiedValue.bits(ClassifiedValue.digits(padded))) &<< Bits(truncatingIfNeeded: at)
+            digits |= Bits(
+                truncatingIfNeeded: ClassifiedValue.packedBits(ClassifiedValue.digitMask(padded))) &<< Bits(truncatingIfNeeded: at)
         }
         // Where a run of three or more begins, or goes on for two more.
         var runs = digits & (digits &>> 1) & (digits &>> 2)
@@ -140,13 +143,13 @@ struct ClassifiedValue {
     }
 
     @inline(__always)
-    private static func hex16(_ base: UnsafeRawPointer) -> UInt64? {
+    private static func readHex16(_ base: UnsafeRawPointer) -> UInt64? {
         guard let high = unsafe hex8(load8(base)), let low = unsafe hex8(load8(base + 8)) else { return nil }
         return high << 32 | low
     }
 
     @inline(__always)
-    private static func uuid(_ base: UnsafeRawPointer) -> (UInt64, UInt64)? {
+    private static func readUUID(_ base: UnsafeRawPointer) -> (UInt64, UInt64)? {
         let dash: UInt8 = 45
         guard unsafe base.load(fromByteOffset: 8, as: UInt8.self) == dash, unsafe base.load(fromByteOffset: 13, as: UInt8.self) == dash,
             unsafe base.load(fromByteOffset: 18, as: UInt8.self) == dash, unsafe base.load(fromByteOffset: 23, as: UInt8.self) == dash,
@@ -174,7 +177,7 @@ struct ClassifiedValue {
 
     /// The highest bit of each byte that is a digit, exactly.
     @inline(__always)
-    private static func digits(_ word: UInt64) -> UInt64 {
+    private static func digitMask(_ word: UInt64) -> UInt64 {
         let values = word ^ (ones &* 48)
         return ~(((values & (ones &* 0x7F)) &+ ones &* 0x76) | values) & (ones &* 0x80)
     }
@@ -192,7 +195,7 @@ struct ClassifiedValue {
 
     /// The highest bits of eight bytes as eight bits, the first byte lowest.
     @inline(__always)
-    private static func bits(_ word: UInt64) -> UInt64 { ((word &>> 7) &* 0x0102_0408_1020_4080) &>> 56 }
+    private static func packedBits(_ word: UInt64) -> UInt64 { ((word &>> 7) &* 0x0102_0408_1020_4080) &>> 56 }
 
     /// Eight digits in memory order as a number; the caller has made sure that all are digits.
     @inline(__always)
@@ -214,7 +217,7 @@ struct ClassifiedValue {
             let free = UInt64(truncatingIfNeeded: (8 &- count) &* 8)
             word = (unsafe load(base, count)) &<< free | (ones &* 48) &>> UInt64(truncatingIfNeeded: count &* 8)
         }
-        guard digits(word) == ones &* 0x80 else { return nil }
+        guard digitMask(word) == ones &* 0x80 else { return nil }
         return decimal8(word)
     }
 
@@ -239,9 +242,9 @@ struct ClassifiedValue {
     private static func address(_ base: UnsafeRawPointer, _ count: Int) -> UInt64? {
         let low = count >= 8 ? unsafe load8(base) : unsafe load(base, count)
         let high = count > 8 ? unsafe load(base + 8, count &- 8) : 0
-        var ends = bits(dots(low)) | bits(dots(high)) &<< 8
+        var ends = packedBits(dots(low)) | packedBits(dots(high)) &<< 8
         let all: UInt64 = (1 &<< UInt64(truncatingIfNeeded: count)) &- 1
-        guard ends | bits(digits(low)) | bits(digits(high)) &<< 8 == all, ends.nonzeroBitCount == 3 else { return nil }
+        guard ends | packedBits(digitMask(low)) | packedBits(digitMask(high)) &<< 8 == all, ends.nonzeroBitCount == 3 else { return nil }
         // The end of the text ends the last part as a dot would.
         ends |= all &+ 1
         var rest = UInt128(truncatingIfNeeded: high) &<< 64 | UInt128(truncatingIfNeeded: low)

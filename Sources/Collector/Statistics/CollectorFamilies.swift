@@ -1,0 +1,61 @@
+internal import TelemetryModel
+internal import TelemetryWire
+
+/// The metric families of the collector. Those of one signal are named after its items: `skein_receiver_spans_total`. Those of requests are
+/// the same for all signals; with spans they have no label for it, because they are older than the others.
+extension MetricFamily {
+    private static func counter(_ name: String, _ help: String) -> MetricFamily { MetricFamily(name: name, help: help, kind: .counter) }
+    private static func gauge(_ name: String, _ help: String) -> MetricFamily { MetricFamily(name: name, help: help, kind: .gauge) }
+
+    static let records = counter("skein_records_total", "Request records taken from the workers' rings.")
+    static let recordsDropped = counter("skein_records_dropped_total", "Request records lost before the collector, by reason.")
+    static let logLines = counter("skein_access_log_lines_total", "Access-log lines written, by path.")
+    static let logBytes = counter("skein_access_log_bytes_total", "Access-log bytes written, by path.")
+    static let logLinesDropped = counter("skein_access_log_dropped_total", "Access-log lines not written, by path and reason.")
+    static let proxySpans = counter("skein_proxy_spans_total", "Spans of this proxy that the store took.")
+    static let proxySpansDropped = counter("skein_proxy_spans_dropped_total", "Spans of this proxy that were not stored, by reason.")
+    static let tailCut = counter("skein_log_tail_dropped_total", "Lines not given to followers of the log, by reason.")
+    static let ringBytes = gauge("skein_record_ring_bytes", "Bytes waiting in the fullest record ring at the last drain.")
+
+    static let requests = counter("skein_receiver_requests_total", "Requests to span receivers, by receiver, transport and outcome.")
+    static let receivedBytes = counter("skein_receiver_bytes_total", "Body bytes received, as sent, by receiver and transport.")
+    static let partsDropped = counter(
+        "skein_receiver_parts_dropped_total",
+        "Parts left out of spans that were stored, by receiver, transport and part.")
+    static let exportRequests = counter("skein_exporter_requests_total", "Requests of an exporter, by exporter and outcome.")
+
+    static func itemsReceived(_ signal: TelemetrySignal) -> MetricFamily {
+        counter("skein_receiver_\(signal.items)_total", "\(signal.words) received and stored, by receiver and transport.")
+    }
+
+    static func itemsRejected(_ signal: TelemetrySignal) -> MetricFamily {
+        counter(
+            "skein_receiver_\(signal.items)_rejected_total", "\(signal.words) received and not stored, by receiver, transport and reason.")
+    }
+
+    static func itemsExported(_ signal: TelemetrySignal) -> MetricFamily {
+        counter("skein_exporter_\(signal.items)_total", "\(signal.words) that another server accepted, by exporter.")
+    }
+
+    static func itemsGivenUp(_ signal: TelemetrySignal) -> MetricFamily {
+        counter("skein_exporter_\(signal.items)_dropped_total", "\(signal.words) given up by an exporter, by exporter and reason.")
+    }
+
+    static func itemsQueued(_ signal: TelemetrySignal) -> MetricFamily {
+        gauge("skein_exporter_queue_\(signal.items)", "\(signal.words) waiting in an exporter, by exporter.")
+    }
+}
+
+extension TelemetrySignal {
+    /// Its items at the beginning of a sentence.
+    var words: String {
+        switch self {
+        case .spans: "Spans"
+        case .metrics: "Metric points"
+        case .logs: "Log records"
+        }
+    }
+
+    /// What tells the signal apart in the families that all signals share.
+    var labels: [(name: String, value: String)] { self == .spans ? [] : [("signal", rawValue)] }
+}

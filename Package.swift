@@ -65,18 +65,21 @@ let package = Package(
         layer("Compression", uses: ["CZlib", "CZstd"]),
         layer("HTTP", uses: ["Primitives", "CNGHTTP2"]),
         // 3
+        layer("Streams", uses: ["Primitives", "EventLoops"]),
         layer("Matching", uses: ["Primitives", "HTTP", "CRE2"]),
         layer("MeshConfig", uses: ["Primitives", yams]),
         layer("TelemetryModel", uses: ["Primitives"]),
         layer("TelemetryWire", uses: ["Primitives", "TelemetryModel", "COTLP", "CProtobufC"]),
-        layer("HTTPService", uses: ["Primitives", "EventLoops", "HTTP", "Compression"]),
         // 4
+        layer("HTTPService", uses: ["Primitives", "EventLoops", "Streams", "HTTP", "Compression"]),
         layer("Routing", uses: ["Primitives", "HTTP", "Matching", "MeshConfig", "TelemetryModel"]),
         layer("Policy", uses: ["Primitives"]),
         layer("OutlierDetection", uses: ["Primitives"]),
         // 5
-        layer("Proxy", uses: ["Primitives", "EventLoops", "HTTP", "TelemetryModel", "Routing", "Policy", "OutlierDetection"]),
+        layer("Proxy", uses: ["Primitives", "EventLoops", "Streams", "HTTP", "TelemetryModel", "Routing", "Policy", "OutlierDetection"]),
         layer("TelemetryStore", uses: ["Primitives", "Compression", "TelemetryModel", "CSQLite"]),
+        // For tests only: a world in memory. Nothing that `skein` is made of knows it.
+        layer("Simulation", uses: ["Primitives", "EventLoops", "Streams", "HTTP"]),
         // 6
         layer("Collector", uses: [
             "Primitives", "EventLoops", "Compression", "HTTP", "HTTPService", "TelemetryModel", "TelemetryWire", "TelemetryStore",
@@ -95,6 +98,7 @@ let package = Package(
 
         suite("PrimitivesTests", uses: ["Primitives"]),
         suite("EventLoopsTests", uses: ["EventLoops", "Primitives"]),
+        suite("StreamsTests", uses: ["Streams", "EventLoops", "Primitives"]),
         suite("CompressionTests", uses: ["Compression", "CZlib", "CZstd", "Primitives"]),
         suite("HTTPTests", uses: ["HTTP", "Primitives"]),
         suite("MatchingTests", uses: ["Matching", "HTTP", "Primitives"]),
@@ -111,7 +115,8 @@ let package = Package(
         ]),
         suite("QueryAPITests", uses: ["QueryAPI", "Primitives", "EventLoops", "HTTPService", "TelemetryModel", "TelemetryWire"]),
         suite("ProxyTests", uses: [
-            "Proxy", "Routing", "OutlierDetection", "MeshConfig", "TelemetryModel", "EventLoops", "HTTP", "Primitives",
+            "Proxy", "Simulation", "Streams", "Routing", "OutlierDetection", "MeshConfig", "TelemetryModel", "EventLoops", "HTTP",
+            "Primitives",
         ]),
         suite("MeshRuntimeTests", uses: [
             "MeshRuntime", "Proxy", "Routing", "OutlierDetection", "MeshConfig", "TelemetryModel", "TelemetryWire", "HTTP",

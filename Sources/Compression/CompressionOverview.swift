@@ -1,5 +1,5 @@
-// Compression: gzip, zlib and zstd over bytes in memory. Receivers unpack what senders packed, answers are packed for who asks, and the store
-// keeps its texts packed.
+// Compression: gzip, zlib and zstd over bytes in memory. Receivers unpack what senders packed, answers are packed for who asks, and the
+// store keeps its texts packed.
 //
 // It refuses to know headers, files or formats: bytes in, bytes out. Whatever comes from outside is unpacked with a bound on what it may
 // become; a failure leaves the output as it was.

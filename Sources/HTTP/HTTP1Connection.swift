@@ -1,23 +1,30 @@
-public import Primitives
+internal import Primitives
 
-/// One HTTP/1.1 connection of a server, sans I/O: bytes in, events out; heads, data and ends in, bytes out. The events are those of
-/// `HTTP2Session`, with the number of the request in place of the stream's, so that who drives one drives the other.
+/// One HTTP/1.1 connection, sans I/O, in either role: bytes in, events out; heads, data and ends in, bytes out. Events and commands are
+/// those of `HTTP2Session`, with the number of the message in place of the stream's, so that who drives one drives the other.
 ///
-/// Requests may be pipelined (RFC 9112 9.3.2): up to `pipelinedMax` are open at once, and whatever order they are answered in, the
-/// answers leave in theirs. A request that breaks off, or is answered before its body has come, is the connection's last. Owned by one
-/// thread.
+/// A server may have up to `pipelinedMax` requests open at once (RFC 9112 9.3.2); in whatever order they are answered, the answers leave
+/// in theirs. A client has one. Where one message is open at a time, `receive` stops behind each head, which is then looked at where it
+/// was parsed. Owned by one thread.
 @safe
 public struct HTTP1Connection: ~Copyable {
-    /// What came is no request, or too much of one; nothing is read any more. `stream` is for the answer that says so.
+    public enum Role: Sendable {
+        case server, client
+    }
+
+    /// What came is no message, or too much of one; nothing is read any more. `stream` is for the answer that says so.
     public struct Refusal: Sendable {
         public var stream: Int32
         public var status: UInt16
         public var reason: StaticString
+        /// Of a head; nil = of a body.
+        public var error: HeadError?
 
-        public init(stream: Int32, status: UInt16, reason: StaticString) {
+        public init(stream: Int32, status: UInt16, reason: StaticString, error: HeadError? = nil) {
             self.stream = stream
             self.status = status
             self.reason = reason
+            self.error = error
         }
     }
 
@@ -31,72 +38,172 @@ public struct HTTP1Connection: ~Copyable {
         case unknown
     }
 
-    private enum Reading {
-        case head, chunked, trailers, nothing
+    enum Reading {
+        case head, chunked, trailers, untilClose, nothing
         case length(UInt64)
     }
 
-    private enum Answer {
-        case none, bodiless, counted, chunked, untilClose
+    enum Sending: BitwiseCopyable {
+        case nothing, bodiless, counted, chunked, untilClose
     }
 
-    private struct Request {
+    /// A request and its answer.
+    struct Exchange: BitwiseCopyable {
         let stream: Int32
         var token: UInt64 = 0
-        let isHTTP10: Bool
-        var keepsAlive: Bool
+        var isHTTP10 = false
+        var isHEAD = false
+        /// A 2xx turns the connection into a tunnel (RFC 9110 9.3.6).
+        var isConnect = false
+        var keepsAlive = true
+        /// The peer's message is here to its end.
         var isReceived = false
-        var answer = Answer.none
+        /// Ours.
+        var sending = Sending.nothing
         var isEnded = false
-        /// What is to be sent once the requests before it are answered.
-        var waiting: [UInt8] = []
     }
 
-    private let inbox: UnsafeMutablePointer<HTTP2Inbox>
-    private let limits: HTTPLimits
-    private let pipelinedMax: Int
-    private var reading = Reading.head
-    private var scan = HeadScan()
-    private var decoder = ChunkedDecoder()
-    private var isHeadBegun = false
-    /// Oldest first.
-    private var requests: [Request] = []
-    /// What the oldest request is answered with.
-    private var output = ByteBuffer()
-    private var lastStream: Int32 = 0
-    private var unconsumedBytes = 0
-    private var isGoingAway = false
+    let inbox: UnsafeMutablePointer<HTTPInbox>
+    let limits: HTTPLimits
+    let role: Role
+    let pipelinedMax: Int
+    var reading = Reading.head
+    var scan = HeadScan()
+    var decoder = ChunkedDecoder()
+    var isHeadBegun = false
+    /// The oldest open exchange, and those behind it with what waits to be sent for each.
+    var first: Exchange?
+    var others: [Exchange] = []
+    var waiting: [[UInt8]] = []
+    /// What is sent for the oldest.
+    var output = ByteBuffer()
+    var lastStream: Int32 = 0
+    var unconsumedBytes = 0
+    var isGoingAway = false
     /// The last answer has been given.
-    private var isDone = false
+    var isDone = false
+    /// What comes now is no HTTP.
+    public internal(set) var isSwitched = false
 
-    /// `inbox` must outlive the connection.
+    /// A server's connection. `inbox` must outlive it.
     @unsafe
-    public init(inbox: UnsafeMutablePointer<HTTP2Inbox>, limits: HTTPLimits, pipelinedMax: Int) {
+    public init(inbox: UnsafeMutablePointer<HTTPInbox>, limits: HTTPLimits, pipelinedMax: Int) {
+        unsafe self.init(.server, inbox: inbox, limits: limits, pipelinedMax: max(1, pipelinedMax))
+    }
+
+    /// A client's connection. `inbox` must outlive it.
+    @unsafe
+    public init(clientInbox inbox: UnsafeMutablePointer<HTTPInbox>, limits: HTTPLimits) {
+        unsafe self.init(.client, inbox: inbox, limits: limits, pipelinedMax: 1)
+    }
+
+    private init(_ role: Role, inbox: UnsafeMutablePointer<HTTPInbox>, limits: HTTPLimits, pipelinedMax: Int) {
+        self.role = role
         unsafe self.inbox = unsafe inbox
         self.limits = limits
-        self.pipelinedMax = max(1, pipelinedMax)
+        self.pipelinedMax = pipelinedMax
     }
 
-    // MARK: Bytes
+    // MARK: Exchanges
+
+    var openCount: Int { mutating get { first == nil ? 0 : 1 + others.count } }
+
+    mutating func exchange(of stream: Int32) -> Exchange? {
+        if let first, first.stream == stream { return first }
+        return others.isEmpty ? nil : others.first { $0.stream == stream }
+    }
+
+    mutating func change(_ stream: Int32, _ change: (inout Exchange) -> Void) {
+        if first?.stream == stream {
+            change(&first!)
+        } else if !others.isEmpty, let place = others.firstIndex(where: { $0.stream == stream }) {
+            change(&others[place])
+        }
+    }
+
+    mutating func open(_ fresh: Exchange) {
+        if first == nil {
+            first = fresh
+        } else {
+            others.append(fresh)
+            waiting.append([])
+        }
+    }
+
+    mutating func nextStream() -> Int32 {
+        // Numbers go round before they end.
+        lastStream = lastStream == .max ? 1 : lastStream + 1
+        return lastStream
+    }
+
+    /// The oldest has gone; what waited for the next one goes out.
+    mutating func advance() {
+        guard !others.isEmpty else {
+            first = nil
+            return
+        }
+        first = others.removeFirst()
+        let bytes = waiting.removeFirst()
+        unsafe bytes.withUnsafeBytes { unsafe put($0) }
+    }
+
+    /// Gives a request its owner, whose `token` comes back in its events.
+    public mutating func attach(token: UInt64, stream: Int32) { change(stream) { $0.token = token } }
+
+    /// The owner lost interest: nothing further is told of the message.
+    public mutating func detach(stream: Int32) { change(stream) { $0.token = 0 } }
+
+    public mutating func token(stream: Int32) -> UInt64 { exchange(of: stream)?.token ?? 0 }
+
+    /// The owner of the oldest open exchange; 0 = none.
+    public var token: UInt64 { mutating get { first?.token ?? 0 } }
+
+    /// Nothing is open, and everything that was sent has been taken by `fill`.
+    public var isIdle: Bool { mutating get { first == nil && output.isEmpty } }
+
+    /// The oldest open exchange; 0 = none.
+    var current: Int32 { mutating get { first?.stream ?? 0 } }
+
+    // MARK: Reading
 
     /// Whether further bytes are of use now: not while as many requests are open as may be, nor while a body waits for its reader.
     public var wantsRead: Bool {
-        if unconsumedBytes >= Int(HTTP2Session.streamWindow) { return false }
-        if case .head = reading { return requests.count < pipelinedMax }
-        return true
+        mutating get {
+            if unconsumedBytes >= Int(HTTP2Session.streamWindow) { return false }
+            if case .head = reading { return role == .client || openCount < pipelinedMax }
+            return true
+        }
     }
 
-    /// What the client sends is not looked at any more.
-    public var isDeaf: Bool { if case .nothing = reading { true } else { false } }
+    /// What the peer sends is not looked at any more.
+    public var isDeaf: Bool { mutating get { if case .nothing = reading { true } else { false } } }
 
     /// No message is being read, or only its head.
-    public var isAtHead: Bool { if case .head = reading { true } else { false } }
+    public var isAtHead: Bool { mutating get { if case .head = reading { true } else { false } } }
+
+    /// The beginning of a head has come, and not its end.
+    public var isInHead: Bool { mutating get { isHeadBegun } }
 
     /// Everything that will be sent has been taken by `fill`; the connection can be closed.
-    public var isFinished: Bool { isDone && requests.isEmpty && output.isEmpty }
+    public var isFinished: Bool { mutating get { isDone && first == nil && output.isEmpty } }
 
-    /// Takes bytes from the client. Returns how many were taken; the others are to be given again, with those that follow, once there are
-    /// more of them or `wantsRead` has become true.
+    /// Client: the exchange is complete on both sides, and the connection can carry another.
+    public var isReusable: Bool {
+        mutating get {
+            guard let first, role == .client, !isSwitched else { return first == nil && !isDone }
+            return first.isReceived && first.isEnded && first.keepsAlive && output.isEmpty
+        }
+    }
+
+    /// Client: makes room for the next exchange.
+    public mutating func release() {
+        first = nil
+        reading = .head
+        scan = HeadScan()
+    }
+
+    /// Takes bytes from the peer. Returns how many were taken; the others are to be given again, with those that follow, once the events
+    /// have been looked at, there are more bytes, or `wantsRead` has become true.
     @unsafe
     public mutating func receive(_ bytes: UnsafeRawBufferPointer) -> (taken: Int, refusal: Refusal?) {
         var offset = 0
@@ -105,15 +212,19 @@ public struct HTTP1Connection: ~Copyable {
             let count: Int
             switch reading {
             case .head:
-                guard requests.count < pipelinedMax else { return (offset, nil) }
+                if role == .server ? openCount >= pipelinedMax : first == nil { return (offset, nil) }
                 let (taken, refusal) = unsafe takeHead(rest)
                 if refusal != nil { return (bytes.count, refusal) }
+                if pipelinedMax == 1 { return (offset + taken, nil) }
                 count = taken
             case .length(let left):
                 count = Int(min(UInt64(rest.count), left))
                 tellData(offset, count)
                 reading = .length(left - UInt64(count))
-                if left == UInt64(count) { endRequest() }
+                if left == UInt64(count) { endMessage() }
+            case .untilClose:
+                count = rest.count
+                tellData(offset, count)
             case .chunked:
                 let (consumed, event) = unsafe decoder.next(rest, limits: limits)
                 switch event {
@@ -131,8 +242,14 @@ public struct HTTP1Connection: ~Copyable {
             case .trailers:
                 let (taken, refusal) = unsafe takeTrailers(rest)
                 if refusal != nil { return (bytes.count, refusal) }
+                // Trailers are looked at where they were parsed, as heads are.
+                if taken > 0 && pipelinedMax == 1 { return (offset + taken, nil) }
                 count = taken
-            case .nothing: return (bytes.count, nil)
+            case .nothing:
+                if isSwitched { return (offset, nil) }
+                // Nobody asked for what comes behind a response: it would be taken for the next one (RFC 9112 9.2).
+                if role == .client { first?.keepsAlive = false }
+                return (bytes.count, nil)
             }
             if count == 0 { break }
             offset += count
@@ -140,76 +257,124 @@ public struct HTTP1Connection: ~Copyable {
         return (offset, nil)
     }
 
-    private mutating func takeHead(_ bytes: UnsafeRawBufferPointer) -> (taken: Int, refusal: Refusal?) {
-        switch unsafe HeadParser.parseRequest(bytes, scan: &scan, limits: limits, into: &inbox.pointee.head) {
+    mutating func takeHead(_ bytes: UnsafeRawBufferPointer) -> (taken: Int, refusal: Refusal?) {
+        let result = unsafe role == .server
+            ? HeadParser.parseRequest(bytes, scan: &scan, limits: limits, into: &inbox.pointee.head)
+            : HeadParser.parseResponse(bytes, scan: &scan, limits: limits, into: &inbox.pointee.head)
+        switch result {
         case .incomplete:
             isHeadBegun = true
             return (0, nil)
-        case .failed(let error): return (0, refuse(error.status, error.reason))
+        case .failed(let error): return (0, refuse(error.status, error.reason, error))
         case .complete: break
         }
         scan = HeadScan()
         isHeadBegun = false
+        let count = unsafe inbox.pointee.head.byteCount
+        if role == .server { unsafe beginRequest(bytes) } else { unsafe beginResponse(bytes) }
+        return (count, nil)
+    }
+
+    mutating func beginRequest(_ bytes: UnsafeRawBufferPointer) {
         let framing = unsafe BodyFraming.request(inbox.pointee.head)
         // What follows a CONNECT is meant for a tunnel, which is never made here; it is no request (RFC 9110 9.3.6).
         let isConnect = unsafe ASCII.equal(inbox.pointee.head.method, "CONNECT")
-        open(isHTTP10: unsafe inbox.pointee.head.minorVersion == 0, keepsAlive: unsafe inbox.pointee.head.keepsAlive && !isConnect)
-        let place = unsafe inbox.pointee.keepHead(of: bytes, isRequest: true, endsStream: framing == .none)
-        unsafe inbox.pointee.events.append(HTTP2Event(kind: .head, stream: lastStream, token: 0, start: place))
+        var fresh = Exchange(stream: nextStream())
+        fresh.isHTTP10 = unsafe inbox.pointee.head.minorVersion == 0
+        fresh.keepsAlive = unsafe inbox.pointee.head.keepsAlive && !isConnect
+        fresh.isHEAD = unsafe ASCII.equal(inbox.pointee.head.method, "HEAD")
+        open(fresh)
+        unsafe tellHead(bytes, isRequest: true, endsStream: framing == .none, token: 0)
+        begin(framing)
+    }
+
+    mutating func beginResponse(_ bytes: UnsafeRawBufferPointer) {
+        guard let answered = first else { return }
+        let status = unsafe inbox.pointee.head.statusCode
+        if status < 200 {
+            if status == 101 { stopForTunnel() }
+            return unsafe tellHead(bytes, isRequest: false, endsStream: false, token: answered.token)
+        }
+        if answered.isConnect, status < 300 {
+            stopForTunnel()
+            return unsafe tellHead(bytes, isRequest: false, endsStream: false, token: answered.token)
+        }
+        let framing = unsafe BodyFraming.response(inbox.pointee.head, toHEAD: answered.isHEAD)
+        let keepsAlive = unsafe inbox.pointee.head.keepsAlive && framing != .untilClose
+        first?.keepsAlive = keepsAlive
+        unsafe tellHead(bytes, isRequest: false, endsStream: framing == .none, token: answered.token)
+        begin(framing)
+    }
+
+    mutating func stopForTunnel() {
+        isSwitched = true
+        reading = .nothing
+    }
+
+    mutating func begin(_ framing: BodyFraming) {
         switch framing {
         case .length(let length): reading = .length(length)
         case .chunked:
             reading = .chunked
             decoder = ChunkedDecoder()
-        case .none, .untilClose: endRequest()
+        case .untilClose where role == .client: reading = .untilClose
+        case .none, .untilClose: endMessage()
         }
-        return (unsafe inbox.pointee.head.byteCount, nil)
     }
 
-    private mutating func takeTrailers(_ bytes: UnsafeRawBufferPointer) -> (taken: Int, refusal: Refusal?) {
+    mutating func takeTrailers(_ bytes: UnsafeRawBufferPointer) -> (taken: Int, refusal: Refusal?) {
         switch unsafe HeadParser.parseTrailers(bytes, scan: &scan, limits: limits, into: &inbox.pointee.head) {
         case .incomplete: return (0, nil)
-        case .failed(let error): return (0, refuse(error.status, error.reason))
+        case .failed(let error): return (0, refuse(error.status, error.reason, error))
         case .complete: break
         }
         scan = HeadScan()
+        let count = unsafe inbox.pointee.head.byteCount
         if unsafe inbox.pointee.head.fieldCount > 0 {
-            let place = unsafe inbox.pointee.keepHead(of: bytes, isRequest: false, endsStream: true)
-            unsafe inbox.pointee.events.append(HTTP2Event(kind: .head, stream: lastStream, token: token(stream: lastStream), start: place))
+            unsafe tellHead(bytes, isRequest: false, isTrailers: true, endsStream: true, token: token(stream: reader))
         }
-        endRequest()
-        return (unsafe inbox.pointee.head.byteCount, nil)
+        endMessage()
+        return (count, nil)
     }
 
-    private mutating func open(isHTTP10: Bool, keepsAlive: Bool) {
-        // Numbers go round before they end.
-        lastStream = lastStream == .max ? 1 : lastStream + 1
-        requests.append(Request(stream: lastStream, isHTTP10: isHTTP10, keepsAlive: keepsAlive))
+    /// The exchange whose message is being read.
+    var reader: Int32 { mutating get { role == .server ? lastStream : first?.stream ?? 0 } }
+
+    mutating func tellHead(
+        _ bytes: UnsafeRawBufferPointer, isRequest: Bool, isTrailers: Bool = false, endsStream: Bool, token: UInt64
+    ) {
+        if pipelinedMax == 1 {
+            return unsafe inbox.pointee.tellHead(
+                stream: reader, token: token, isRequest: isRequest, isTrailers: isTrailers, endsStream: endsStream)
+        }
+        let place = unsafe inbox.pointee.keepHead(of: bytes, isRequest: isRequest, endsStream: endsStream)
+        unsafe inbox.pointee.events.append(HTTPEvent(kind: .head, stream: reader, token: token, start: place))
     }
 
-    private mutating func tellData(_ start: Int, _ count: Int) {
+    mutating func tellData(_ start: Int, _ count: Int) {
         guard count > 0 else { return }
         unconsumedBytes += count
         unsafe inbox.pointee.events.append(
-            HTTP2Event(
-                kind: .data, stream: lastStream, token: token(stream: lastStream), start: UInt32(clamping: start),
-                count: UInt32(clamping: count)))
+            HTTPEvent(
+                kind: .data, stream: reader, token: token(stream: reader), start: UInt32(clamping: start), count: UInt32(clamping: count)))
     }
 
-    /// The newest request has come whole.
-    private mutating func endRequest() {
-        guard let index = index(of: lastStream) else { return }
-        requests[index].isReceived = true
-        reading = requests[index].keepsAlive ? .head : .nothing
-        unsafe inbox.pointee.events.append(HTTP2Event(kind: .end, stream: lastStream, token: requests[index].token))
+    /// The message being read has come whole.
+    mutating func endMessage() {
+        let stream = reader
+        guard let read = exchange(of: stream) else { return }
+        change(stream) { $0.isReceived = true }
+        reading = role == .server && read.keepsAlive ? .head : .nothing
+        unsafe inbox.pointee.events.append(HTTPEvent(kind: .end, stream: stream, token: read.token))
     }
 
     /// Reads nothing further. The answer goes to the request that is being read, or to one that never came to be.
-    private mutating func refuse(_ status: UInt16, _ reason: StaticString) -> Refusal {
-        if case .head = reading { open(isHTTP10: false, keepsAlive: false) }
-        if let index = index(of: lastStream) { requests[index].keepsAlive = false }
+    mutating func refuse(_ status: UInt16, _ reason: StaticString, _ error: HeadError? = nil) -> Refusal {
+        if role == .server, case .head = reading { open(Exchange(stream: nextStream(), keepsAlive: false)) }
+        isHeadBegun = false
+        change(reader) { $0.keepsAlive = false }
         reading = .nothing
-        return Refusal(stream: lastStream, status: status, reason: reason)
+        return Refusal(stream: reader, status: status, reason: reason, error: error)
     }
 
     /// Gives up the request whose head has begun and does not go on; nil when there is none.
@@ -218,172 +383,32 @@ public struct HTTP1Connection: ~Copyable {
         return refuse(status, reason)
     }
 
-    /// The client sends no more. Requests that have come whole are still answered.
+    /// Server: what is left of a request is of no interest; the answer to it is the last.
+    public mutating func stopReading() {
+        change(reader) { if !$0.isReceived { $0.keepsAlive = false } }
+        if let last = exchange(of: reader), !last.isReceived { reading = .nothing }
+    }
+
+    /// The peer sends no more. Server: requests that have come whole are still answered. Client: a body that only this ends is whole.
     public mutating func receiveEnd() {
+        if role == .client {
+            if case .untilClose = reading { endMessage() }
+            return
+        }
         reading = .nothing
-        if let last = requests.last, !last.isReceived {
-            requests.removeLast()
+        if let last = exchange(of: lastStream), !last.isReceived {
+            if others.isEmpty {
+                first = nil
+            } else {
+                others.removeLast()
+                waiting.removeLast()
+            }
             unsafe inbox.pointee.events.append(
-                HTTP2Event(kind: .closed, stream: last.stream, token: last.token, code: HTTP2ErrorCode.cancel, isRemote: true))
+                HTTPEvent(kind: .closed, stream: last.stream, token: last.token, code: HTTP2ErrorCode.cancel, isRemote: true))
         }
-        if requests.isEmpty { isDone = true } else { requests[requests.count - 1].keepsAlive = false }
+        if first == nil { isDone = true } else { change(others.last?.stream ?? first!.stream) { $0.keepsAlive = false } }
     }
 
-    /// Appends what is to be sent to `out` until it holds `bytesMax` or nothing is left, and tells of the requests whose answers have left.
-    public mutating func fill(_ out: inout ByteBuffer, bytesMax: Int) {
-        while out.count < bytesMax {
-            if !output.isEmpty {
-                let count = min(output.count, bytesMax - out.count)
-                unsafe out.append(UnsafeRawBufferPointer(rebasing: output.readable[..<count]))
-                output.consume(count)
-                continue
-            }
-            guard let first = requests.first, first.isEnded else { break }
-            requests.removeFirst()
-            unsafe inbox.pointee.events.append(HTTP2Event(kind: .closed, stream: first.stream, token: first.token))
-            if !first.keepsAlive {
-                closeOthers()
-                break
-            }
-            if !requests.isEmpty {
-                let waiting = requests[0].waiting
-                requests[0].waiting = []
-                unsafe waiting.withUnsafeBytes { unsafe output.append($0) }
-            }
-        }
-        if requests.isEmpty && isGoingAway && !isHeadBegun { closeOthers() }
-        if output.isEmpty { output.clear(keeping: 16 * 1024) }
-    }
-
-    /// The answer that was the last has left: whoever waits behind it waits for nothing.
-    private mutating func closeOthers() {
-        isDone = true
-        reading = .nothing
-        for request in requests {
-            unsafe inbox.pointee.events.append(
-                HTTP2Event(kind: .closed, stream: request.stream, token: request.token, code: HTTP2ErrorCode.cancel))
-        }
-        requests.removeAll()
-    }
-
-    /// The connection ends with the requests that are open.
-    public mutating func goAway() {
-        isGoingAway = true
-        if requests.isEmpty && !isHeadBegun { closeOthers() }
-    }
-
-    // MARK: Requests
-
-    private func index(of stream: Int32) -> Int? { requests.lastIndex { $0.stream == stream } }
-
-    /// Gives a request its owner, whose `token` comes back in its events.
-    public mutating func attach(token: UInt64, stream: Int32) {
-        if let index = index(of: stream) { requests[index].token = token }
-    }
-
-    public func token(stream: Int32) -> UInt64 { index(of: stream).map { requests[$0].token } ?? 0 }
-
-    /// Body bytes have been taken: the client may send as many again.
+    /// Body bytes have been taken: the peer may send as many again.
     public mutating func consume(_ count: Int) { unconsumedBytes = max(0, unconsumedBytes - count) }
-
-    /// `lines`: fields in the form `Name: value CR LF`, without those of framing and of the connection. False when the request is gone or
-    /// has its answer.
-    @unsafe
-    public mutating func submitResponse(status: UInt16, lines: UnsafeRawBufferPointer, body: ResponseBody, stream: Int32) -> Bool {
-        guard let index = index(of: stream), requests[index].answer == .none else { return false }
-        if !requests[index].isReceived {
-            // What is left of its body would be read as the next request.
-            requests[index].keepsAlive = false
-            reading = .nothing
-        }
-        if isGoingAway && index == requests.count - 1 { requests[index].keepsAlive = false }
-        let isHTTP10 = requests[index].isHTTP10
-        if isHTTP10 && body == .unknown { requests[index].keepsAlive = false }
-        unsafe inbox.pointee.text.clear()
-        unsafe inbox.pointee.text.append("HTTP/1.1 ")
-        unsafe inbox.pointee.text.append(decimal: UInt64(status))
-        unsafe inbox.pointee.text.append(byte: 32)
-        unsafe inbox.pointee.text.append(StatusReason.text(status))
-        unsafe inbox.pointee.text.append("\r\n")
-        unsafe inbox.pointee.text.append(lines)
-        switch body {
-        case .none: writeLength(0)
-        case .length(let length): writeLength(length)
-        case .omitted(let length): if let length { writeLength(length) }
-        case .unknown: if !isHTTP10 { unsafe inbox.pointee.text.append("Transfer-Encoding: chunked\r\n") }
-        }
-        if !requests[index].keepsAlive {
-            unsafe inbox.pointee.text.append("Connection: close\r\n")
-        } else if isHTTP10 {
-            unsafe inbox.pointee.text.append("Connection: keep-alive\r\n")
-        }
-        unsafe inbox.pointee.text.append("\r\n")
-        unsafe put(index, inbox.pointee.text.readable)
-        switch body {
-        case .none, .omitted:
-            requests[index].answer = .bodiless
-            requests[index].isEnded = true
-        case .length: requests[index].answer = .counted
-        case .unknown: requests[index].answer = isHTTP10 ? .untilClose : .chunked
-        }
-        return true
-    }
-
-    private func writeLength(_ length: UInt64) {
-        unsafe inbox.pointee.text.append("Content-Length: ")
-        unsafe inbox.pointee.text.append(decimal: length)
-        unsafe inbox.pointee.text.append("\r\n")
-    }
-
-    /// Invites the body of a request that expects it (RFC 9110 10.1.1); an HTTP/1.0 client would take the interim response for the answer.
-    public mutating func submitContinue(stream: Int32) {
-        guard let index = index(of: stream), requests[index].answer == .none, !requests[index].isHTTP10 else { return }
-        let text: StaticString = "HTTP/1.1 100 Continue\r\n\r\n"
-        unsafe put(index, UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
-    }
-
-    /// Queues body bytes.
-    @unsafe
-    public mutating func append(_ bytes: UnsafeRawBufferPointer, stream: Int32) {
-        guard bytes.count > 0, let index = index(of: stream), !requests[index].isEnded else { return }
-        switch requests[index].answer {
-        case .none, .bodiless: return
-        case .counted, .untilClose: unsafe put(index, bytes)
-        case .chunked:
-            unsafe inbox.pointee.text.clear()
-            unsafe inbox.pointee.text.append(hexadecimal: UInt64(bytes.count))
-            unsafe inbox.pointee.text.append("\r\n")
-            unsafe put(index, inbox.pointee.text.readable)
-            unsafe put(index, bytes)
-            unsafe put(index, lineEnd)
-        }
-    }
-
-    /// The body is complete. `trailers`: lines, which only a body of unknown length can carry (RFC 9112 7.1.2).
-    @unsafe
-    public mutating func end(stream: Int32, trailers: UnsafeRawBufferPointer) {
-        guard let index = index(of: stream), requests[index].answer != .none, !requests[index].isEnded else { return }
-        if requests[index].answer == .chunked {
-            let last: StaticString = "0\r\n"
-            unsafe put(index, UnsafeRawBufferPointer(start: last.utf8Start, count: last.utf8CodeUnitCount))
-            unsafe put(index, trailers)
-            unsafe put(index, lineEnd)
-        }
-        requests[index].isEnded = true
-    }
-
-    /// Bytes of a request's answer that have not left.
-    public func waiting(stream: Int32) -> Int {
-        guard let index = index(of: stream) else { return 0 }
-        return index == 0 ? output.count : requests[index].waiting.count
-    }
-
-    private var lineEnd: UnsafeRawBufferPointer {
-        let text: StaticString = "\r\n"
-        return unsafe UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
-    }
-
-    private mutating func put(_ index: Int, _ bytes: UnsafeRawBufferPointer) {
-        if index == 0 { unsafe output.append(bytes) } else { unsafe requests[index].waiting.append(contentsOf: bytes) }
-    }
 }

@@ -5,7 +5,7 @@ internal import Primitives
 @safe
 struct HTTP2Context: ~Copyable {
     let role: HTTP2Session.Role
-    let inbox: UnsafeMutablePointer<HTTP2Inbox>
+    let inbox: UnsafeMutablePointer<HTTPInbox>
     let limits: HTTPLimits
     var now: MonotonicInstant
     var guardian: HTTP2FloodGuard
@@ -34,13 +34,13 @@ struct HTTP2Context: ~Copyable {
     var sectionSeenBytes = 0
 
     // The header section being received; one at a time in a connection (RFC 9113 4.3).
-    var block = HTTP2Block()
+    var block = HeadBlock()
     var blockBytes = ByteBuffer()
     var blockFields: [HeaderField] = []
     /// Crumbs of `cookie`, joined (RFC 9113 8.2.3).
     var cookies = ByteBuffer()
 
-    init(role: HTTP2Session.Role, inbox: UnsafeMutablePointer<HTTP2Inbox>, limits: HTTPLimits, now: MonotonicInstant) {
+    init(role: HTTP2Session.Role, inbox: UnsafeMutablePointer<HTTPInbox>, limits: HTTPLimits, now: MonotonicInstant) {
         self.role = role
         unsafe self.inbox = unsafe inbox
         self.limits = limits
@@ -119,7 +119,7 @@ struct HTTP2Context: ~Copyable {
     }
 
     mutating func beginBlock() {
-        block = HTTP2Block()
+        block = HeadBlock()
         blockBytes.clear(keeping: 4096)
         blockFields.removeAll(keepingCapacity: true)
         cookies.clear(keeping: 4096)
@@ -157,6 +157,8 @@ struct HTTP2Context: ~Copyable {
         field.valueStart = UInt32(truncatingIfNeeded: blockBytes.count + name.count + 2)
         field.valueCount = UInt32(truncatingIfNeeded: value.count)
         field.isCanonical = true
+        // nghttp2 lets no other name through (RFC 9113 8.2.1).
+        field.isLowercase = true
         field.name = unsafe HeaderName.lookup(name)
         if field.name == .other || field.name == .envoyOther {
             for unsafe byte in unsafe name where byte == UInt8(ascii: "_") { field.hasUnderscore = true }
@@ -169,7 +171,7 @@ struct HTTP2Context: ~Copyable {
     }
 
     private mutating func addPseudo(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
-        let slice = HTTP2Block.Slice(start: UInt32(truncatingIfNeeded: blockBytes.count), count: UInt32(truncatingIfNeeded: value.count), isThere: true)
+        let slice = HeadBlock.Slice(start: UInt32(truncatingIfNeeded: blockBytes.count), count: UInt32(truncatingIfNeeded: value.count), isThere: true)
         switch unsafe name[1] {
         case UInt8(ascii: "m"): block.method = slice
         case UInt8(ascii: "a"): block.authority = slice
@@ -219,8 +221,8 @@ struct HTTP2Context: ~Copyable {
         for index in blockFields.indices { unsafe inbox.pointee.fields.append(blockFields[index]) }
         unsafe inbox.pointee.blocks.append(block)
         let place = unsafe UInt32(truncatingIfNeeded: inbox.pointee.blocks.count - 1)
-        unsafe inbox.pointee.events.append(HTTP2Event(kind: .head, stream: stream, token: token, start: place))
-        if endsStream { unsafe inbox.pointee.events.append(HTTP2Event(kind: .end, stream: stream, token: token)) }
+        unsafe inbox.pointee.events.append(HTTPEvent(kind: .head, stream: stream, token: token, start: place))
+        if endsStream { unsafe inbox.pointee.events.append(HTTPEvent(kind: .end, stream: stream, token: token)) }
         if blockBytes.capacity > 8192 { blockBytes.release() }
     }
 }
@@ -337,13 +339,13 @@ final class HTTP2Callbacks: @unchecked Sendable {
             unsafe context.pointee.endBlock(stream: header.stream_id, token: stream.pointee.token, endsStream: ends)
         case UInt8(NGHTTP2_DATA.rawValue):
             guard ends, let stream = unsafe stream(session, header.stream_id) else { return 0 }
-            unsafe context.pointee.inbox.pointee.events.append(HTTP2Event(kind: .end, stream: header.stream_id, token: stream.pointee.token))
+            unsafe context.pointee.inbox.pointee.events.append(HTTPEvent(kind: .end, stream: header.stream_id, token: stream.pointee.token))
         case UInt8(NGHTTP2_SETTINGS.rawValue):
             if header.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) == 0 { unsafe context.pointee.sawSettings = true }
         case UInt8(NGHTTP2_RST_STREAM.rawValue): unsafe context.pointee.resetByPeer = header.stream_id
         case UInt8(NGHTTP2_GOAWAY.rawValue):
             unsafe context.pointee.sawGoAway = true
-            unsafe context.pointee.inbox.pointee.events.append(HTTP2Event(kind: .goAway, stream: 0, token: 0))
+            unsafe context.pointee.inbox.pointee.events.append(HTTPEvent(kind: .goAway, stream: 0, token: 0))
         default: break
         }
         return 0
@@ -382,7 +384,7 @@ final class HTTP2Callbacks: @unchecked Sendable {
         // One frame comes in as many pieces as nghttp2 was given it in.
         if unsafe context.pointee.inbox.pointee.extendData(stream: id, start: data - base, count: count) { return 0 }
         unsafe context.pointee.inbox.pointee.events.append(
-            HTTP2Event(
+            HTTPEvent(
                 kind: .data, stream: id, token: stream.pointee.token, start: UInt32(clamping: data - base), count: UInt32(clamping: count)))
         return 0
     }
@@ -391,7 +393,7 @@ final class HTTP2Callbacks: @unchecked Sendable {
         guard let context = unsafe context(user), let stream = unsafe stream(session, id) ?? context.pointee.unopened(id) else { return 0 }
         let token = unsafe stream.pointee.token
         // Also without an owner: one may be on its way from an event that has not been looked at.
-        unsafe context.pointee.inbox.pointee.events.append(HTTP2Event(kind: .closed, stream: id, token: token, code: code, isRemote: context.pointee.resetByPeer == id))
+        unsafe context.pointee.inbox.pointee.events.append(HTTPEvent(kind: .closed, stream: id, token: token, code: code, isRemote: context.pointee.resetByPeer == id))
         if code == HTTP2ErrorCode.noError { unsafe context.pointee.guardian.earn() }
         unsafe _ = nghttp2_session_set_stream_user_data(session, id, nil)
         unsafe context.pointee.release(stream)

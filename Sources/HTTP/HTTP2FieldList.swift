@@ -47,6 +47,16 @@ public struct HTTP2FieldList: ~Copyable {
         unsafe put(start, name.count, value)
     }
 
+    /// As `add`, with a name that is in lower case and stays where it is.
+    @unsafe
+    mutating func add(lowercase name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
+        guard count < Self.fieldsMax, let start = unsafe name.baseAddress?.assumingMemoryBound(to: UInt8.self) else {
+            isOverfull = true
+            return
+        }
+        unsafe put(UnsafeMutablePointer(mutating: start), name.count, value)
+    }
+
     @unsafe
     public mutating func add(_ name: StaticString, _ value: UnsafeRawBufferPointer) {
         guard count < Self.fieldsMax else {

@@ -40,7 +40,7 @@ public struct HTTP2Session: ~Copyable {
 
     /// `inbox` must outlive the session. `now` is the time of the first byte.
     @unsafe
-    public init(_ role: Role, inbox: UnsafeMutablePointer<HTTP2Inbox>, limits: HTTPLimits, now: MonotonicInstant) {
+    public init(_ role: Role, inbox: UnsafeMutablePointer<HTTPInbox>, limits: HTTPLimits, now: MonotonicInstant) {
         unsafe context = .allocate(capacity: 1)
         unsafe context.initialize(to: HTTP2Context(role: role, inbox: inbox, limits: limits, now: now))
         var session: OpaquePointer?
@@ -251,7 +251,7 @@ public struct HTTP2Session: ~Copyable {
         return unsafe stream.pointee.output.count
     }
 
-    /// Asks for the stream's token in `HTTP2Inbox.drained` once its output has fallen to the low watermark.
+    /// Asks for the stream's token in `HTTPInbox.drained` once its output has fallen to the low watermark.
     public func watch(stream id: Int32) {
         if let stream = unsafe output(id) { unsafe stream.pointee.isWatched = true }
     }

@@ -1,9 +1,12 @@
-// HTTP: HTTP/1.1 messages, bytes in and values out, strict by RFC 9112 in both directions.
+// HTTP: connections and messages of HTTP/1.1 and HTTP/2, bytes in and values out, strict by RFC 9112 and RFC 9113 in both directions.
 //
 // It refuses to guess: whatever two parties could read differently (two lengths, a bare LF, a folded line, a space before a colon) is an
 // error with a status and a reason, never a message. It knows no socket, no clock and no route.
 //
-// In: contiguous bytes and the position scanned so far. Out: `MessageHead` (offsets into those bytes), `BodyFraming`, chunk events.
-// A head refers to the bytes it was parsed from; use it before they move. Nothing here allocates once a `MessageHead` exists.
+// A connection (`HTTPServerConnection`, `HTTPClientConnection`) is given bytes and puts what they say into its owner's `HTTPInbox`: head,
+// data, end, closed. The events and commands of both versions are the same (`HTTP1Connection`, `HTTP2Session` over libnghttp2).
 //
-// Next file: `MessageHead.swift`.
+// A `MessageHead` refers to the bytes it was parsed from; `keep` (`HeadEditing.swift`) makes it outlive them, and then its fields may be
+// changed. `HeadWriting.swift` writes it. Connections that are warm allocate nothing for a message.
+//
+// Next file: `HTTPInbox.swift`, then `MessageHead.swift`.

@@ -14,7 +14,7 @@ public struct HTTPServerConnection: ~Copyable {
 
     public typealias ResponseBody = HTTP1Connection.ResponseBody
 
-    private let inbox: UnsafeMutablePointer<HTTP2Inbox>
+    private let inbox: UnsafeMutablePointer<HTTPInbox>
     private let limits: HTTPLimits
     private var http1: HTTP1Connection
     private var session: UnsafeMutablePointer<HTTP2Session>?
@@ -22,7 +22,7 @@ public struct HTTPServerConnection: ~Copyable {
 
     /// `inbox` must outlive the connection.
     @unsafe
-    public init(inbox: UnsafeMutablePointer<HTTP2Inbox>, limits: HTTPLimits, pipelinedMax: Int) {
+    public init(inbox: UnsafeMutablePointer<HTTPInbox>, limits: HTTPLimits, pipelinedMax: Int) {
         unsafe self.inbox = unsafe inbox
         self.limits = limits
         unsafe http1 = HTTP1Connection(inbox: inbox, limits: limits, pipelinedMax: pipelinedMax)
@@ -34,18 +34,18 @@ public struct HTTPServerConnection: ~Copyable {
         unsafe session?.deallocate()
     }
 
-    public var isHTTP2: Bool { unsafe session != nil }
+    public private(set) var isHTTP2 = false
 
     // MARK: Bytes
 
     /// Whether further bytes are of use now. What a client of HTTP/2 may send is bounded by its windows.
-    public var wantsRead: Bool { unsafe session != nil || http1.wantsRead }
+    public var wantsRead: Bool { mutating get { unsafe session != nil || http1.wantsRead } }
     /// What the client sends is not looked at any more.
-    public var isDeaf: Bool { unsafe session == nil && http1.isDeaf }
+    public var isDeaf: Bool { mutating get { unsafe session == nil && http1.isDeaf } }
     /// No message is being read, or only its head.
-    public var isAtHead: Bool { unsafe session == nil && http1.isAtHead }
+    public var isAtHead: Bool { mutating get { unsafe session == nil && http1.isAtHead } }
     /// Nothing more comes from either side, and everything has been taken by `fill`.
-    public var isFinished: Bool { if let session = unsafe session { unsafe session.pointee.isFinished } else { http1.isFinished } }
+    public var isFinished: Bool { mutating get { if let session = unsafe session { unsafe session.pointee.isFinished } else { http1.isFinished } } }
 
     /// Takes bytes from the client. Returns how many were taken; the others are to be given again, with those that follow.
     @unsafe
@@ -58,6 +58,7 @@ public struct HTTPServerConnection: ~Copyable {
                 let begun = UnsafeMutablePointer<HTTP2Session>.allocate(capacity: 1)
                 unsafe begun.initialize(to: HTTP2Session(.server, inbox: inbox, limits: limits, now: now))
                 unsafe session = unsafe begun
+                isHTTP2 = true
             }
             isDecided = true
         }
@@ -97,10 +98,88 @@ public struct HTTPServerConnection: ~Copyable {
         if let session = unsafe session { unsafe session.pointee.goAway() } else { http1.goAway() }
     }
 
+    /// No request is open.
+    public var isIdle: Bool { mutating get { if let session = unsafe session { unsafe session.pointee.openStreams == 0 } else { http1.isIdle } } }
+
+    /// HTTP/2: something is to be sent that `fill` has not taken yet.
+    public var wantsWrite: Bool { mutating get { if let session = unsafe session { unsafe session.pointee.wantsWrite } else { false } } }
+
+    /// The beginning of a head has come, and not its end.
+    public var isInHead: Bool { mutating get { unsafe session == nil && http1.isInHead } }
+
+    /// The error that we ended the connection for; 0 = none.
+    public var sentErrorCode: UInt32 { mutating get { if let session = unsafe session { unsafe session.pointee.sentErrorCode } else { 0 } } }
+
+    /// The connection will end soon, but what comes meanwhile is still taken (RFC 9113 6.8).
+    public mutating func announceEnd() { if let session = unsafe session { unsafe session.pointee.announceEnd() } }
+
+    /// Appends the owners of all open requests.
+    public mutating func tokens(into tokens: inout [UInt64]) {
+        if let session = unsafe session {
+            unsafe session.pointee.tokens(into: &tokens)
+        } else if http1.token != 0 {
+            tokens.append(http1.token)
+        }
+    }
+
     // MARK: Requests
 
+    /// Answers with a head in its structure. `closes`: the connection takes no further request, where its version lets the answer say so.
+    /// `stopsPeer`: what is left of the request is of no interest. Returns the bytes of the
+    /// head; nil when the request is gone or the head cannot be sent.
+    public mutating func submitResponse(
+        _ head: borrowing MessageHead, framing: BodyFraming, stream: Int32, closes: Bool, stopsPeer: Bool
+    ) -> Int? {
+        guard let session = unsafe session else {
+            return http1.submitResponse(head, framing: framing, closes: closes, stream: stream)
+        }
+        unsafe inbox.pointee.fieldList.begin()
+        unsafe inbox.pointee.fieldList.add(response: head)
+        var length = head.contentLength
+        if case .length(let count) = framing { length = count }
+        if let length, head.statusCode != 204 { unsafe inbox.pointee.fieldList.add("content-length", decimal: length) }
+        let isTaken = unsafe session.pointee.submitResponse(
+            inbox.pointee.fieldList, stream: stream, hasBody: framing != .none, stopsPeer: stopsPeer)
+        return isTaken ? unsafe inbox.pointee.fieldList.byteCount : nil
+    }
+
+    /// An interim response (RFC 9110 15.2).
+    public mutating func submitInterim(_ head: borrowing MessageHead, stream: Int32) {
+        guard let session = unsafe session else { return http1.submitInterim(head, stream: stream) }
+        unsafe inbox.pointee.fieldList.begin()
+        unsafe inbox.pointee.fieldList.add(response: head)
+        unsafe session.pointee.submitInterim(inbox.pointee.fieldList, stream: stream)
+    }
+
+    /// HTTP/1.1: passes a 101 on; what comes from here on is no HTTP. Returns the bytes of the head.
+    public mutating func submitSwitch(_ head: borrowing MessageHead) -> Int { http1.submitSwitch(head) }
+
+    /// HTTP/1.1: what is left of the request is of no interest.
+    public mutating func stopReading() { if unsafe session == nil { http1.stopReading() } }
+
+    /// The owner lost interest; what waits is still sent.
+    public mutating func detach(stream: Int32) {
+        if let session = unsafe session { unsafe session.pointee.detach(stream: stream) } else { http1.detach(stream: stream) }
+    }
+
+    /// Whether body bytes go out as they are, and nothing waits before them.
+    public mutating func sendsPlain(stream: Int32) -> Bool { unsafe session == nil && http1.sendsPlain(stream: stream) }
+
+    /// Whether the end of an answer is that of the connection, so that one cut short would look whole.
+    public mutating func endsWithConnection(stream: Int32) -> Bool { unsafe session == nil && http1.endsWithConnection(stream: stream) }
+
+    /// Ends an answer behind what waits of it, with no further event. False when only the end of the connection can say so.
+    public mutating func cut(stream: Int32, code: UInt32) -> Bool {
+        guard let session = unsafe session else { return false }
+        unsafe session.pointee.cut(stream: stream, code: code)
+        return true
+    }
+
+    /// Asks for the owner in `HTTPInbox.drained` once little enough of the answer waits; over HTTP/1.1 the connection's own output says so.
+    public mutating func watch(stream: Int32) { if let session = unsafe session { unsafe session.pointee.watch(stream: stream) } }
+
     /// Whether the client has not taken the request back already.
-    public func isOpen(stream: Int32) -> Bool {
+    public mutating func isOpen(stream: Int32) -> Bool {
         if let session = unsafe session { unsafe session.pointee.isOpen(stream: stream) } else { true }
     }
 
@@ -109,7 +188,7 @@ public struct HTTPServerConnection: ~Copyable {
         unsafe session.pointee.attach(token: token, stream: stream)
     }
 
-    public func token(stream: Int32) -> UInt64 {
+    public mutating func token(stream: Int32) -> UInt64 {
         if let session = unsafe session { unsafe session.pointee.token(stream: stream) } else { http1.token(stream: stream) }
     }
 
@@ -169,7 +248,7 @@ public struct HTTPServerConnection: ~Copyable {
     }
 
     /// Bytes of a request's answer that have not left.
-    public func waiting(stream: Int32) -> Int {
+    public mutating func waiting(stream: Int32) -> Int {
         if let session = unsafe session { unsafe session.pointee.waiting(stream: stream) } else { http1.waiting(stream: stream) }
     }
 

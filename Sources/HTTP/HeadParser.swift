@@ -293,7 +293,7 @@ public enum HeadParser {
             field.isCanonical = unsafe valueStart == nameStart + nameCount + 2 && bytes[valueStart - 1] == 32 && cursor == valueEnd + 2
             if field.name != .other {
                 let slot = Int(field.name.rawValue)
-                if unsafe head.parts.pointee.firstIndex[slot] == 255 { unsafe head.parts.pointee.firstIndex[slot] = UInt8(truncatingIfNeeded: head.fieldCount) }
+                if unsafe head.parts.pointee.facts.firstIndex[slot] == 255 { unsafe head.parts.pointee.facts.firstIndex[slot] = UInt8(truncatingIfNeeded: head.fieldCount) }
             }
             unsafe head.table[head.fieldCount] = field
             head.fieldCount += 1

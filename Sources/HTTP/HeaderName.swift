@@ -24,6 +24,14 @@ public enum HeaderName: UInt8, Sendable, BitwiseCopyable {
         }
     }
 
+    /// Means something in HTTP/1.1 and has no place in HTTP/2 (RFC 9113 8.2.2).
+    @inlinable var isOfHTTP1: Bool {
+        switch self {
+        case .host, .connection, .keepAlive, .proxyConnection, .transferEncoding, .upgrade: true
+        default: false
+        }
+    }
+
     /// Recognises a name in any case.
     @unsafe @inlinable
     public static func lookup(_ name: UnsafeRawBufferPointer) -> HeaderName {

@@ -1,4 +1,4 @@
-internal import Primitives
+public import Primitives
 
 /// One field line of a head: offsets into the bytes that were parsed.
 public struct HeaderField: BitwiseCopyable, Sendable {
@@ -11,61 +11,89 @@ public struct HeaderField: BitwiseCopyable, Sendable {
     public var isCanonical = false
     /// The name has an underscore; of names that are none of `HeaderName`'s own.
     public var hasUnderscore = false
+    /// The name has no capital letter, as in HTTP/2.
+    public var isLowercase = false
 
     @inlinable public init() {}
 }
 
-/// What a `MessageHead` holds, at an address of its own.
-@safe @usableFromInline
-struct HeadParts {
-    @usableFromInline var bytes = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
+/// What is known of a head besides its bytes and fields.
+@usableFromInline
+struct HeadFacts {
     /// First field of each known name; index = `HeaderName.rawValue`, 255 = not present.
     @usableFromInline var firstIndex = InlineArray<37, UInt8>(repeating: 255)
-    @usableFromInline var fieldCount = 0
     @usableFromInline var minorVersion: UInt8 = 1
+    @usableFromInline var statusCode: UInt16 = 0
+    @usableFromInline var isChunked = false
+    @usableFromInline var isHTTPS = false
+    @usableFromInline var hasUnderscores = false
+    var isTooLarge = false
+    @usableFromInline var connection: ConnectionOptions = []
+    @usableFromInline var fieldCount = 0
     @usableFromInline var byteCount = 0
     @usableFromInline var methodStart = 0
     @usableFromInline var methodCount = 0
     @usableFromInline var targetStart = 0
     @usableFromInline var targetCount = 0
-    @usableFromInline var statusCode: UInt16 = 0
     @usableFromInline var reasonStart = 0
     @usableFromInline var reasonCount = 0
     @usableFromInline var contentLength: UInt64?
-    @usableFromInline var isChunked = false
     @usableFromInline var authority = 0..<0
     @usableFromInline var host = Authority(hostCount: 0, port: 0, count: 0)
-    @usableFromInline var isHTTPS = false
-    @usableFromInline var hasUnderscores = false
-    @usableFromInline var connection: ConnectionOptions = []
+    /// What is sent in place of the target and the host that came.
+    var sentTarget = 0..<0
+    var sentAuthority = 0..<0
 
-    init() {}
+    @usableFromInline init() {}
 }
 
-/// A parsed request or response head. Reused for every message of a worker; it owns only its field table. Two pointers, so that lending it copies no more.
+/// What a `MessageHead` holds, at an address of its own.
+@safe @usableFromInline
+struct HeadParts: ~Copyable {
+    @usableFromInline var bytes = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
+    @usableFromInline var facts = HeadFacts()
+    /// The bytes of a head that is kept (`keep`), and behind them those of our own fields.
+    @usableFromInline var text = ByteBuffer()
+    /// Places for fields in the table.
+    @usableFromInline var slots = 0
+
+    init() {}
+
+    /// Bytes that the head's places lie in.
+    var extent: Int {
+        unsafe text.count > 0 && bytes.baseAddress == text.readable.baseAddress ? text.count : min(facts.byteCount, bytes.count)
+    }
+}
+
+/// A request or response head in its structure: fields by index, known names as numbers. Reused from message to message. Two pointers, so
+/// that lending it copies no more.
 ///
-/// All pointers it hands out point into the bytes given to the parser and live exactly as long as those.
+/// What a parser fills points into the bytes that the parser was given, and lives as long as those. A head that is kept beyond them
+/// (`keep`) has them to itself and can be edited (`HeadEditing`); it is written once, in the version it leaves in (`HeadWriting`).
 @safe
 public struct MessageHead: ~Copyable {
     @usableFromInline let parts: UnsafeMutablePointer<HeadParts>
-    @usableFromInline let table: UnsafeMutablePointer<HeaderField>
+    @usableFromInline var table: UnsafeMutablePointer<HeaderField>
 
-    public init() {
+    /// `slots`: fields that it has room for at first; a parser needs `HTTPLimits.fieldSlots`.
+    public init(slots: Int = HTTPLimits.fieldSlots) {
         unsafe parts = .allocate(capacity: 1)
         unsafe parts.initialize(to: HeadParts())
-        unsafe table = .allocate(capacity: HTTPLimits.fieldSlots)
-        unsafe table.initialize(repeating: HeaderField(), count: HTTPLimits.fieldSlots)
-        unsafe precondition(parts.pointee.firstIndex.count == HeaderName.count, "the table has a place for every name")
+        unsafe table = .allocate(capacity: slots)
+        unsafe table.initialize(repeating: HeaderField(), count: slots)
+        unsafe parts.pointee.slots = slots
+        unsafe precondition(parts.pointee.facts.firstIndex.count == HeaderName.count, "the table has a place for every name")
     }
 
     deinit {
+        unsafe parts.deinitialize(count: 1)
         unsafe parts.deallocate()
         unsafe table.deallocate()
     }
 
     mutating func begin(_ bytes: UnsafeRawBufferPointer) {
         unsafe parts.pointee.bytes = unsafe bytes
-        unsafe parts.pointee.firstIndex = InlineArray(repeating: 255)
+        unsafe parts.pointee.facts.firstIndex = InlineArray(repeating: 255)
         fieldCount = 0
         contentLength = nil
         isChunked = false
@@ -80,98 +108,98 @@ public struct MessageHead: ~Copyable {
     }
 
     @inlinable public internal(set) var fieldCount: Int {
-        get { unsafe parts.pointee.fieldCount }
-        set { unsafe parts.pointee.fieldCount = newValue }
+        get { unsafe parts.pointee.facts.fieldCount }
+        set { unsafe parts.pointee.facts.fieldCount = newValue }
     }
 
     /// Minor version of HTTP/1: 0 or 1.
     @inlinable public internal(set) var minorVersion: UInt8 {
-        get { unsafe parts.pointee.minorVersion }
-        set { unsafe parts.pointee.minorVersion = newValue }
+        get { unsafe parts.pointee.facts.minorVersion }
+        set { unsafe parts.pointee.facts.minorVersion = newValue }
     }
 
     /// Bytes of the whole head, with its last empty line (and any empty lines skipped before a request).
     @inlinable public internal(set) var byteCount: Int {
-        get { unsafe parts.pointee.byteCount }
-        set { unsafe parts.pointee.byteCount = newValue }
+        get { unsafe parts.pointee.facts.byteCount }
+        set { unsafe parts.pointee.facts.byteCount = newValue }
     }
 
     var methodStart: Int {
-        get { unsafe parts.pointee.methodStart }
-        set { unsafe parts.pointee.methodStart = newValue }
+        get { unsafe parts.pointee.facts.methodStart }
+        set { unsafe parts.pointee.facts.methodStart = newValue }
     }
 
     var methodCount: Int {
-        get { unsafe parts.pointee.methodCount }
-        set { unsafe parts.pointee.methodCount = newValue }
+        get { unsafe parts.pointee.facts.methodCount }
+        set { unsafe parts.pointee.facts.methodCount = newValue }
     }
 
     var targetStart: Int {
-        get { unsafe parts.pointee.targetStart }
-        set { unsafe parts.pointee.targetStart = newValue }
+        get { unsafe parts.pointee.facts.targetStart }
+        set { unsafe parts.pointee.facts.targetStart = newValue }
     }
 
-    var targetCount: Int {
-        get { unsafe parts.pointee.targetCount }
-        set { unsafe parts.pointee.targetCount = newValue }
+    public internal(set) var targetCount: Int {
+        get { unsafe parts.pointee.facts.targetCount }
+        set { unsafe parts.pointee.facts.targetCount = newValue }
     }
 
     /// Response only: 100...999.
     @inlinable public internal(set) var statusCode: UInt16 {
-        get { unsafe parts.pointee.statusCode }
-        set { unsafe parts.pointee.statusCode = newValue }
+        get { unsafe parts.pointee.facts.statusCode }
+        set { unsafe parts.pointee.facts.statusCode = newValue }
     }
 
     var reasonStart: Int {
-        get { unsafe parts.pointee.reasonStart }
-        set { unsafe parts.pointee.reasonStart = newValue }
+        get { unsafe parts.pointee.facts.reasonStart }
+        set { unsafe parts.pointee.facts.reasonStart = newValue }
     }
 
     var reasonCount: Int {
-        get { unsafe parts.pointee.reasonCount }
-        set { unsafe parts.pointee.reasonCount = newValue }
+        get { unsafe parts.pointee.facts.reasonCount }
+        set { unsafe parts.pointee.facts.reasonCount = newValue }
     }
 
     /// What `Content-Length` said, when there was one.
     @inlinable public internal(set) var contentLength: UInt64? {
-        get { unsafe parts.pointee.contentLength }
-        set { unsafe parts.pointee.contentLength = newValue }
+        get { unsafe parts.pointee.facts.contentLength }
+        set { unsafe parts.pointee.facts.contentLength = newValue }
     }
 
     /// Whether `Transfer-Encoding: chunked` frames the body.
     @inlinable public internal(set) var isChunked: Bool {
-        get { unsafe parts.pointee.isChunked }
-        set { unsafe parts.pointee.isChunked = newValue }
+        get { unsafe parts.pointee.facts.isChunked }
+        set { unsafe parts.pointee.facts.isChunked = newValue }
     }
 
     /// HTTP/2 only: `:authority`; empty when there was none.
     @inlinable public internal(set) var authority: Range<Int> {
-        get { unsafe parts.pointee.authority }
-        set { unsafe parts.pointee.authority = newValue }
+        get { unsafe parts.pointee.facts.authority }
+        set { unsafe parts.pointee.facts.authority = newValue }
     }
 
     /// HTTP/1 request only: what `Host` names; `count` is 0 without one and for an empty one.
     @inlinable public internal(set) var host: Authority {
-        get { unsafe parts.pointee.host }
-        set { unsafe parts.pointee.host = newValue }
+        get { unsafe parts.pointee.facts.host }
+        set { unsafe parts.pointee.facts.host = newValue }
     }
 
     /// HTTP/2 only: `:scheme` is https.
     @inlinable public internal(set) var isHTTPS: Bool {
-        get { unsafe parts.pointee.isHTTPS }
-        set { unsafe parts.pointee.isHTTPS = newValue }
+        get { unsafe parts.pointee.facts.isHTTPS }
+        set { unsafe parts.pointee.facts.isHTTPS = newValue }
     }
 
     /// A field's name has an underscore.
     @inlinable public internal(set) var hasUnderscores: Bool {
-        get { unsafe parts.pointee.hasUnderscores }
-        set { unsafe parts.pointee.hasUnderscores = newValue }
+        get { unsafe parts.pointee.facts.hasUnderscores }
+        set { unsafe parts.pointee.facts.hasUnderscores = newValue }
     }
 
     /// `Connection` options, joined over all its lines.
     @inlinable public internal(set) var connection: ConnectionOptions {
-        get { unsafe parts.pointee.connection }
-        set { unsafe parts.pointee.connection = newValue }
+        get { unsafe parts.pointee.facts.connection }
+        set { unsafe parts.pointee.facts.connection = newValue }
     }
 
     /// HTTP/2 only: the bytes of `:authority`.
@@ -179,7 +207,8 @@ public struct MessageHead: ~Copyable {
 
     /// Takes over a section that arrived by HTTP/2, in the form of an HTTP/1.1 head. Its bytes stay in the inbox, until that is cleared.
     @unsafe
-    public mutating func load(_ block: HTTP2Block, from inbox: borrowing HTTP2Inbox) {
+    public mutating func load(_ section: HeadSection, from inbox: borrowing HTTPInbox) {
+        let block = inbox.blocks[Int(section.place)]
         let all = unsafe inbox.bytes.readable
         let start = Int(block.bytesStart)
         unsafe begin(UnsafeRawBufferPointer(rebasing: all[start..<start + Int(block.bytesCount)]))
@@ -200,7 +229,7 @@ public struct MessageHead: ~Copyable {
             unsafe table[index] = field
             if field.hasUnderscore { hasUnderscores = true }
             let slot = Int(field.name.rawValue)
-            if field.name != .other, unsafe parts.pointee.firstIndex[slot] == 255 { unsafe parts.pointee.firstIndex[slot] = UInt8(truncatingIfNeeded: index) }
+            if field.name != .other, unsafe parts.pointee.facts.firstIndex[slot] == 255 { unsafe parts.pointee.facts.firstIndex[slot] = UInt8(truncatingIfNeeded: index) }
         }
         // nghttp2 has seen to it that it is one decimal number.
         if let length = unsafe value(of: .contentLength) { contentLength = unsafe ASCII.decimal(length) }
@@ -208,19 +237,19 @@ public struct MessageHead: ~Copyable {
 
     @unsafe @inlinable
     public func field(_ index: Int) -> HeaderField {
-        precondition(index >= 0 && index < HTTPLimits.fieldSlots)
+        unsafe precondition(index >= 0 && index < parts.pointee.slots)
         return unsafe table[index]
     }
 
     /// The index of the first field with a known name, or nil.
     @inlinable
     public func index(of name: HeaderName) -> Int? {
-        let index = unsafe parts.pointee.firstIndex[Int(name.rawValue)]
+        let index = unsafe parts.pointee.facts.firstIndex[Int(name.rawValue)]
         return index == 255 ? nil : Int(index)
     }
 
     @inlinable
-    public func has(_ name: HeaderName) -> Bool { unsafe parts.pointee.firstIndex[Int(name.rawValue)] != 255 }
+    public func has(_ name: HeaderName) -> Bool { unsafe parts.pointee.facts.firstIndex[Int(name.rawValue)] != 255 }
 
     /// Whether a known field comes in more than one line.
     public func isRepeated(_ name: HeaderName) -> Bool {
@@ -262,6 +291,12 @@ public struct MessageHead: ~Copyable {
             return unsafe value(at: index)
         }
         return nil
+    }
+
+    /// As `value(named:)`; `name` is in lower case.
+    @unsafe
+    public func value(named name: StaticString) -> UnsafeRawBufferPointer? {
+        unsafe value(named: UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount))
     }
 
     /// Request only.

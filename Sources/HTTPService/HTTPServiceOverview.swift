@@ -4,6 +4,7 @@
 // them to a `ServiceHandler`: whole, or as they stream to one that asked for it. The handler answers at once or later, from any thread,
 // through a `Responder`. What a path means is none of its business, and which version a client speaks is no business of the handler's.
 //
-// Bytes go socket → `HTTPServerConnection` → events → `ServiceExchange` (one request) → handler, and back the same way.
-// Threads: everything here lives on the server's thread, except `Responder`, which any thread may use.
+// Bytes go `ByteStream` → `HTTPServerConnection` → events → `ServiceExchange` (one request) → handler, and back the same way.
+// The other way round, a `BlockingConnection` is a client's, whose thread waits; `HTTPClient` is one request of a tool on one.
+// Threads: a server lives on its thread, except `Responder`, which any thread may use; a connection of a client on its caller's.
 // Next file: `ServiceServer.swift`.

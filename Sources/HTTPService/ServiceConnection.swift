@@ -1,19 +1,16 @@
 internal import HTTP
 internal import Primitives
+internal import Streams
 
-/// Good until the element goes, which is at the end of a turn at the earliest for a connection.
-typealias ConnectionPointer = UnsafeMutablePointer<ServiceConnection>
-
-/// A client of a server. Its requests are `ServiceExchange`s, of which it may have several.
-@safe
+/// A client of a server. Its requests are `ServiceExchange`s, of which it may have several. Once closed it stays in its place until the end
+/// of the turn.
 struct ServiceConnection: ~Copyable {
-    let fd: Int32
+    var stream: ByteStream
     let listener: Int
     let peer: SocketEndpoint
     var http: HTTPServerConnection
     /// Bytes that `http` has not taken: an incomplete head, or requests that wait for room.
     var input = ByteBuffer()
-    var output = ByteBuffer()
     /// Requests that are open, oldest first.
     var exchanges: [SlotID] = []
     /// A body's memory, kept for the next one.
@@ -23,10 +20,6 @@ struct ServiceConnection: ~Copyable {
     /// Body bytes held for handlers.
     var bodyBytes = 0
 
-    var isReadable = false
-    /// The kernel has said that the peer will send no more; what it sent before may still wait to be read.
-    var sawHangUp = false
-    var isEndOfStream = false
     /// `input` waits for `http` to have room, not for more bytes.
     var isParked = false
     /// The kernel takes no more output now.
@@ -36,7 +29,6 @@ struct ServiceConnection: ~Copyable {
     /// Output is out and our half is closed; what the peer still sends is dropped.
     var isLingering = false
     var droppedBytes = 0
-    var isClosed = false
     /// Output may be waiting; the loop has it on its list.
     var isDirty = false
 
@@ -47,11 +39,28 @@ struct ServiceConnection: ~Copyable {
     var timer = TimerWheel.TimerID.none
     var timerAt = MonotonicInstant.distantFuture
 
-    init(fd: Int32, listener: Int, peer: SocketEndpoint, http: consuming HTTPServerConnection, now: MonotonicInstant) {
-        self.fd = fd
+    init(
+        stream: consuming ByteStream, listener: Int, peer: SocketEndpoint, http: consuming HTTPServerConnection, now: MonotonicInstant
+    ) {
+        self.stream = stream
         self.listener = listener
         self.peer = peer
         self.http = http
         activeAt = now
+    }
+
+    var isClosed: Bool { stream.isClosed }
+
+    /// Whether further bytes are of use: a client that does not take what it asked for is not asked for more.
+    var wantsRead: Bool { mutating get { isLingering || !isEnding && !isBlocked && http.wantsRead } }
+
+    /// Moves what `http` has to send to the stream's output.
+    mutating func fill(bytesMax: Int) -> HTTPServerConnection.Outcome { http.fill(&stream.output, bytesMax: bytesMax) }
+
+    /// Sends what waits. True when some of it left.
+    mutating func flush() -> (progress: ByteStream.Progress, hasMoved: Bool) {
+        let waiting = stream.output.count
+        let progress = stream.flush()
+        return (progress, stream.output.count < waiting)
     }
 }

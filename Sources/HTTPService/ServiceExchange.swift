@@ -1,8 +1,6 @@
 internal import HTTP
 internal import Primitives
 
-typealias ExchangePointer = UnsafeMutablePointer<ServiceExchange>
-
 /// One request of a client and its answer.
 struct ServiceExchange: ~Copyable {
     enum Phase {

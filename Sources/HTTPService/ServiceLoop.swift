@@ -1,6 +1,7 @@
 internal import EventLoops
 internal import HTTP
 internal import Primitives
+internal import Streams
 internal import Synchronization
 
 /// The server's thread: accepts, reads requests, hands them over, writes answers. One turn: what became ready is read, handlers answer,
@@ -18,7 +19,7 @@ struct ServiceLoop: ~Copyable {
     var timers: TimerWheel
     var now: MonotonicInstant
     /// Events of the connection being served; empty between two of them.
-    let inbox: UnsafeMutablePointer<HTTP2Inbox>
+    var inbox = OwnedInbox()
     var head = MessageHead()
     let scratch: UnsafeMutableRawBufferPointer
     /// Fields of an answer being put together.
@@ -47,18 +48,12 @@ struct ServiceLoop: ~Copyable {
         self.statistics = statistics
         connections = Slab(countMax: limits.connectionsMax)
         exchanges = Slab(countMax: limits.exchangesMax)
-        unsafe inbox = .allocate(capacity: 1)
-        unsafe inbox.initialize(to: HTTP2Inbox())
         now = SystemClock.monotonicNow()
         timers = TimerWheel(now: now)
         unsafe scratch = .allocate(byteCount: limits.readBytes, alignment: 64)
     }
 
-    deinit {
-        unsafe inbox.deinitialize(count: 1)
-        unsafe inbox.deallocate()
-        unsafe scratch.deallocate()
-    }
+    deinit { unsafe scratch.deallocate() }
 
     /// Connection tokens are index << 32 | generation with the top bit clear.
     func token(_ id: SlotID) -> UInt64 { UInt64(id.index) << 32 | UInt64(id.generation) }
@@ -104,7 +99,7 @@ struct ServiceLoop: ~Copyable {
         }
         for fd in listeners where fd >= 0 { Socket.close(fd) }
         for id in connections.identifiers() {
-            if let connection = unsafe connections.pointer(id), unsafe !connection.pointee.isClosed { unsafe Socket.close(connection.pointee.fd) }
+            connections[id].stream.close()
             // Now: a session gives its streams back to the inbox.
             connections.remove(id)
         }
@@ -138,12 +133,11 @@ struct ServiceLoop: ~Copyable {
     private mutating func beginDraining() {
         stopAccepting()
         for id in exchanges.identifiers() {
-            if let exchange = unsafe exchanges.pointer(id), unsafe exchange.pointee.phase == .streaming { endStream(id) }
+            if exchanges.contains(id), exchanges[id].phase == .streaming { endStream(id) }
         }
-        for id in connections.identifiers() {
-            guard let connection = unsafe connections.pointer(id), unsafe !connection.pointee.isClosed else { continue }
-            unsafe connection.pointee.http.goAway()
-            unsafe takeEvents(id, connection, UnsafeRawBufferPointer(start: nil, count: 0), begins: false)
+        for id in connections.identifiers() where isOpen(id) {
+            connections[id].http.goAway()
+            takeEvents(id)
             markDirty(id)
         }
     }
@@ -159,15 +153,16 @@ struct ServiceLoop: ~Copyable {
                 _ = timers.arm(Self.listenerBit | UInt64(index), at: now + limits.acceptPauseNanoseconds)
                 return
             case .connection(let fd, let peer):
-                let http = unsafe HTTPServerConnection(inbox: inbox, limits: limits.http, pipelinedMax: limits.pipelinedMax)
-                let connection = ServiceConnection(fd: fd, listener: index, peer: peer, http: http, now: now)
+                let http = unsafe HTTPServerConnection(inbox: inbox.pointer, limits: limits.http, pipelinedMax: limits.pipelinedMax)
+                let stream = ByteStream(descriptor: fd)
+                let connection = ServiceConnection(stream: stream, listener: index, peer: peer, http: http, now: now)
                 guard let id = connections.insert(connection) else {
                     statistics.add(statistics.acceptFailures)
                     Socket.close(fd)
                     continue
                 }
                 guard (try? poller.add(stream: fd, token: token(id))) != nil else {
-                    Socket.close(fd)
+                    connections[id].stream.close()
                     connections.remove(id)
                     continue
                 }
@@ -183,40 +178,37 @@ struct ServiceLoop: ~Copyable {
             return
         }
         let id = slot(token)
-        guard let connection = unsafe connections.pointer(id), unsafe !connection.pointee.isClosed else { return }
-        unsafe connection.pointee.timerAt = .distantFuture
-        unsafe checkTimes(id, connection)
+        guard isOpen(id) else { return }
+        connections[id].timerAt = .distantFuture
+        checkTimes(id)
     }
 
     private mutating func ready(_ id: SlotID, _ events: ReadyEvents) {
-        guard let connection = unsafe connections.pointer(id), unsafe !connection.pointee.isClosed else { return }
-        if !events.isDisjoint(with: [.error, .hangUp]) {
-            close(id)
-            return
-        }
-        if events.contains(.writable), unsafe connection.pointee.isBlocked {
-            unsafe connection.pointee.isBlocked = false
+        guard isOpen(id) else { return }
+        if !events.isDisjoint(with: [.error, .hangUp]) { return close(id) }
+        if events.contains(.writable), connections[id].isBlocked {
+            connections[id].isBlocked = false
             markDirty(id)
         }
         if !events.isDisjoint(with: [.readable, .readHangUp]) {
-            unsafe connection.pointee.isReadable = true
-            if events.contains(.readHangUp) { unsafe connection.pointee.sawHangUp = true }
+            connections[id].stream.note(events)
             proceed(id)
         }
     }
 
-    /// A request and its connection; nil when it has its answer or is gone.
-    func both(_ id: SlotID) -> (ExchangePointer, ConnectionPointer)? {
-        guard let exchange = unsafe exchanges.pointer(id), let connection = unsafe connections.pointer(exchange.pointee.connection)
-        else { return nil }
-        return unsafe (exchange, connection)
+    /// Whether a connection is there and has not been closed in this turn.
+    func isOpen(_ id: SlotID) -> Bool { connections.contains(id) && !connections[id].isClosed }
+
+    /// The connection of a request; nil when the request has its answer or is gone.
+    func connection(of id: SlotID) -> SlotID? {
+        guard exchanges.contains(id), connections.contains(exchanges[id].connection) else { return nil }
+        return exchanges[id].connection
     }
 
     /// The connection is looked at once more in this turn, after everything that may give it something to send.
     mutating func markDirty(_ id: SlotID) {
-        guard let connection = unsafe connections.pointer(id) else { return }
-        if unsafe connection.pointee.isDirty || connection.pointee.isClosed { return }
-        unsafe connection.pointee.isDirty = true
+        guard isOpen(id), !connections[id].isDirty else { return }
+        connections[id].isDirty = true
         dirty.append(id)
     }
 
@@ -226,22 +218,20 @@ struct ServiceLoop: ~Copyable {
         while index < dirty.count {
             let id = dirty[index]
             index += 1
-            if let connection = unsafe connections.pointer(id) {
-                unsafe connection.pointee.isDirty = false
-                settle(id)
-            }
+            guard connections.contains(id) else { continue }
+            connections[id].isDirty = false
+            settle(id)
         }
         dirty.removeAll(keepingCapacity: true)
     }
 
     mutating func close(_ id: SlotID) {
-        guard let connection = unsafe connections.pointer(id), unsafe !connection.pointee.isClosed else { return }
-        unsafe connection.pointee.isClosed = true
-        let open = unsafe connection.pointee.exchanges
+        guard isOpen(id) else { return }
+        connections[id].stream.close()
+        let open = connections[id].exchanges
         for exchange in open { release(exchange) }
-        unsafe connection.pointee.exchanges.removeAll()
-        unsafe timers.cancel(connection.pointee.timer)
-        unsafe Socket.close(connection.pointee.fd)
+        connections[id].exchanges.removeAll()
+        timers.cancel(connections[id].timer)
         closed.append(id)
     }
 }

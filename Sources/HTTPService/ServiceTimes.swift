@@ -1,46 +1,47 @@
 internal import HTTP
 internal import Primitives
+internal import Streams
 
 /// How long a client may take. A connection has one timer, which goes off at the earliest time that could matter when it was set; what is
 /// true by then is looked at, and nothing is set anew for every byte.
 extension ServiceLoop {
     mutating func setTimer(_ id: SlotID, at instant: MonotonicInstant) {
-        guard let connection = unsafe connections.pointer(id), unsafe instant < connection.pointee.timerAt else { return }
-        unsafe timers.cancel(connection.pointee.timer)
-        unsafe connection.pointee.timerAt = instant
-        unsafe connection.pointee.timer = timers.arm(token(id), at: instant)
+        guard connections.contains(id), instant < connections[id].timerAt else { return }
+        timers.cancel(connections[id].timer)
+        connections[id].timerAt = instant
+        connections[id].timer = timers.arm(token(id), at: instant)
     }
 
     /// Ends what has taken too long, and sets the timer for what may.
-    mutating func checkTimes(_ id: SlotID, _ connection: ConnectionPointer) {
-        if unsafe connection.pointee.isLingering {
-            let end = unsafe connection.pointee.activeAt + limits.lingerNanoseconds
+    mutating func checkTimes(_ id: SlotID) {
+        if connections[id].isLingering {
+            let end = connections[id].activeAt + limits.lingerNanoseconds
             if end <= now { close(id) } else { setTimer(id, at: end) }
             return
         }
         var next = now + limits.stallTimeoutNanoseconds
-        if unsafe connection.pointee.isBlocked {
-            let end = unsafe connection.pointee.activeAt + limits.stallTimeoutNanoseconds
+        if connections[id].isBlocked {
+            let end = connections[id].activeAt + limits.stallTimeoutNanoseconds
             if end <= now { return close(id) }
             next = min(next, end)
         }
-        if let began = unsafe connection.pointee.headBeganAt {
+        if let began = connections[id].headBeganAt {
             let end = began + limits.headerTimeoutNanoseconds
-            if end <= now { return unsafe refuseHead(id, connection) }
+            if end <= now { return refuseHead(id) }
             next = min(next, end)
         }
-        let open = unsafe connection.pointee.exchanges
+        let open = connections[id].exchanges
         for exchange in open {
-            if let end = unsafe checkTimes(of: exchange, connection) { next = min(next, end) }
+            if let end = checkTimes(of: exchange) { next = min(next, end) }
         }
-        let isQuiet = unsafe connection.pointee.output.isEmpty && connection.pointee.headBeganAt == nil
-        if unsafe isQuiet && connection.pointee.exchanges.isEmpty {
-            let end = unsafe connection.pointee.activeAt + limits.idleTimeoutNanoseconds
+        let isQuiet = connections[id].stream.output.isEmpty && connections[id].headBeganAt == nil
+        if isQuiet && connections[id].exchanges.isEmpty {
+            let end = connections[id].activeAt + limits.idleTimeoutNanoseconds
             if end <= now {
-                unsafe connection.pointee.http.goAway()
+                connections[id].http.goAway()
                 markDirty(id)
                 // Whatever does not end then, ends with the next look.
-                unsafe connection.pointee.isEnding = true
+                connections[id].isEnding = true
             } else {
                 next = end
             }
@@ -49,22 +50,22 @@ extension ServiceLoop {
     }
 
     /// A request being handled is our own slowness, not the client's. Over HTTP/2 an answer may wait for a window that never opens.
-    private mutating func checkTimes(of id: SlotID, _ connection: ConnectionPointer) -> MonotonicInstant? {
-        guard let exchange = unsafe exchanges.pointer(id) else { return nil }
-        switch unsafe exchange.pointee.phase {
+    private mutating func checkTimes(of id: SlotID) -> MonotonicInstant? {
+        guard let connection = connection(of: id) else { return nil }
+        switch exchanges[id].phase {
         case .receiving: break
         case .handling, .streaming: return nil
         case .answered:
-            let waiting = unsafe connection.pointee.http.waiting(stream: exchange.pointee.stream)
-            guard unsafe connection.pointee.http.isHTTP2, waiting > 0 else { return nil }
-            if unsafe waiting != exchange.pointee.waitingBytes {
-                unsafe exchange.pointee.waitingBytes = waiting
-                unsafe exchange.pointee.activeAt = now
+            let waiting = connections[connection].http.waiting(stream: exchanges[id].stream)
+            guard connections[connection].http.isHTTP2, waiting > 0 else { return nil }
+            if waiting != exchanges[id].waitingBytes {
+                exchanges[id].waitingBytes = waiting
+                exchanges[id].activeAt = now
             }
         }
-        let end = unsafe exchange.pointee.activeAt + limits.stallTimeoutNanoseconds
+        let end = exchanges[id].activeAt + limits.stallTimeoutNanoseconds
         if end > now { return end }
-        if unsafe exchange.pointee.phase == .receiving {
+        if exchanges[id].phase == .receiving {
             refuse(id, 408, "the request did not arrive in time")
         } else {
             statistics.add(statistics.streamsCut)
@@ -73,10 +74,10 @@ extension ServiceLoop {
         return nil
     }
 
-    private mutating func refuseHead(_ id: SlotID, _ connection: ConnectionPointer) {
-        unsafe connection.pointee.headBeganAt = nil
-        guard let refusal = unsafe connection.pointee.http.refuseHead(408, "the request did not arrive in time") else { return close(id) }
-        unsafe answer(connection, refusal)
+    private mutating func refuseHead(_ id: SlotID) {
+        connections[id].headBeganAt = nil
+        guard let refusal = connections[id].http.refuseHead(408, "the request did not arrive in time") else { return close(id) }
+        answer(id, refusal)
         markDirty(id)
         setTimer(id, at: now + limits.stallTimeoutNanoseconds)
     }

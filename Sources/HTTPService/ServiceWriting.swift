@@ -1,37 +1,33 @@
 internal import EventLoops
 internal import HTTP
 internal import Primitives
+internal import Streams
 internal import Synchronization
 
 /// Answers going out: whole, streamed, or refusals.
 extension ServiceLoop {
     mutating func respond(_ id: SlotID, _ response: ServiceResponse) {
-        guard let (exchange, connection) = unsafe both(id) else { return }
-        guard unsafe exchange.pointee.phase == .receiving || exchange.pointee.phase == .handling else { return }
-        let waiting = unsafe connection.pointee.answerBytes
+        guard let connection = connection(of: id), exchanges[id].phase == .receiving || exchanges[id].phase == .handling else { return }
+        let waiting = connections[connection].answerBytes
         if waiting > 0 && waiting + response.body.count > limits.connectionAnswersBytesMax {
             return refuse(id, 503, "too many answers wait to be taken on this connection; try again", headers: [("Retry-After", "1")])
         }
-        let hasBody = unsafe begin(id, exchange, connection, response, isStreamed: false)
-        unsafe exchange.pointee.phase = .answered
-        if hasBody {
-            unsafe exchange.pointee.answerBytes = response.body.count
-            unsafe connection.pointee.answerBytes += response.body.count
-            let stream = unsafe exchange.pointee.stream
-            unsafe response.body.withUnsafeBytes { unsafe connection.pointee.http.append($0, stream: stream) }
-            write(response.trailers)
-            unsafe connection.pointee.http.end(stream: stream, trailers: lines.readable, stopsPeer: !exchange.pointee.isReceived)
-        }
+        let hasBody = begin(id, connection, response, isStreamed: false)
+        exchanges[id].phase = .answered
+        guard hasBody else { return }
+        exchanges[id].answerBytes = response.body.count
+        connections[connection].answerBytes += response.body.count
+        let stream = exchanges[id].stream
+        unsafe response.body.withUnsafeBytes { unsafe connections[connection].http.append($0, stream: stream) }
+        write(response.trailers)
+        unsafe connections[connection].http.end(stream: stream, trailers: lines.readable, stopsPeer: !exchanges[id].isReceived)
     }
 
     /// Writes the head. True when a body follows: not to HEAD, 204 and 304, behind which bytes would be read as the next answer (RFC 9112
     /// 6.3).
-    private mutating func begin(
-        _ id: SlotID, _ exchange: ExchangePointer, _ connection: ConnectionPointer,
-        _ response: ServiceResponse, isStreamed: Bool
-    ) -> Bool {
+    private mutating func begin(_ id: SlotID, _ connection: SlotID, _ response: ServiceResponse, isStreamed: Bool) -> Bool {
         let body: HTTPServerConnection.ResponseBody
-        if unsafe exchange.pointee.method == "HEAD" {
+        if exchanges[id].method == "HEAD" {
             body = .omitted(length: isStreamed ? nil : UInt64(response.body.count))
         } else if response.status == 204 || response.status == 304 {
             body = .omitted(length: nil)
@@ -41,12 +37,11 @@ extension ServiceLoop {
             body = response.body.isEmpty ? .none : .length(UInt64(response.body.count))
         }
         write(response.headers)
-        unsafe _ = connection.pointee.http.submitResponse(
-            status: response.status, lines: lines.readable, body: body, stream: exchange.pointee.stream,
-            stopsPeer: !exchange.pointee.isReceived)
-        unsafe markDirty(exchange.pointee.connection)
-        unsafe exchange.pointee.activeAt = now
-        unsafe setTimer(exchange.pointee.connection, at: now + limits.stallTimeoutNanoseconds)
+        _ = unsafe connections[connection].http.submitResponse(
+            status: response.status, lines: lines.readable, body: body, stream: exchanges[id].stream, stopsPeer: !exchanges[id].isReceived)
+        markDirty(connection)
+        exchanges[id].activeAt = now
+        setTimer(connection, at: now + limits.stallTimeoutNanoseconds)
         switch body {
         case .none, .omitted: return false
         case .length, .unknown: return true
@@ -65,34 +60,35 @@ extension ServiceLoop {
 
     /// Answers a request whose body is of no interest.
     mutating func refuse(_ id: SlotID, _ status: UInt16, _ reason: String, headers: [(name: String, value: String)] = []) {
-        guard let (exchange, connection) = unsafe both(id) else { return }
+        guard connection(of: id) != nil else { return }
         statistics.add(statistics.requestsRefused)
-        let response = unsafe exchange.pointee.reader?.refuse(reason, isRetryable: status == 503)
-        unsafe bodyBytes -= forgetBody(exchange, connection)
+        let response = exchanges[id].reader?.refuse(reason, isRetryable: status == 503)
+        forgetBody(id)
         respond(id, response ?? .text(status, reason, headers: headers))
     }
 
     /// Answers what never became an exchange.
-    mutating func answer(_ connection: ConnectionPointer, _ refusal: HTTP1Connection.Refusal) {
+    mutating func answer(_ id: SlotID, _ refusal: HTTP1Connection.Refusal) {
         statistics.add(statistics.requestsRefused)
-        let exchange = unsafe slot(connection.pointee.http.token(stream: refusal.stream))
-        if let known = unsafe exchanges.pointer(exchange), unsafe known.pointee.phase != .receiving { return }
-        // Its answer is a whole one also where the request was HEAD: nobody knows what it was.
-        unsafe bodyBytes -= exchanges.pointer(exchange).map { unsafe forgetBody($0, connection) } ?? 0
-        unsafe exchanges.pointer(exchange)?.pointee.phase = .answered
-        let text = "\(refusal.reason)\n"
+        let exchange = slot(connections[id].http.token(stream: refusal.stream))
+        if exchanges.contains(exchange) {
+            guard exchanges[exchange].phase == .receiving else { return }
+            // Its answer is a whole one also where the request was HEAD: nobody knows what it was.
+            forgetBody(exchange)
+            exchanges[exchange].phase = .answered
+        }
+        var text = "\(refusal.reason)\n"
         write([("Content-Type", "text/plain; charset=utf-8")])
-        unsafe _ = connection.pointee.http.submitResponse(
+        _ = unsafe connections[id].http.submitResponse(
             status: refusal.status, lines: lines.readable, body: .length(UInt64(text.utf8.count)), stream: refusal.stream, stopsPeer: true)
-        var bytes = text
-        bytes.withUTF8 { unsafe connection.pointee.http.append(UnsafeRawBufferPointer($0), stream: refusal.stream) }
-        unsafe connection.pointee.http.end(stream: refusal.stream, trailers: UnsafeRawBufferPointer(start: nil, count: 0), stopsPeer: true)
+        text.withUTF8 { unsafe connections[id].http.append(UnsafeRawBufferPointer($0), stream: refusal.stream) }
+        unsafe connections[id].http.end(stream: refusal.stream, trailers: UnsafeRawBufferPointer(start: nil, count: 0), stopsPeer: true)
     }
 
     /// The last responder went without an answer. A stream that has begun cannot become an error any more: it breaks off.
     mutating func abandon(_ id: SlotID) {
-        guard let exchange = unsafe exchanges.pointer(id) else { return }
-        switch unsafe exchange.pointee.phase {
+        guard exchanges.contains(id) else { return }
+        switch exchanges[id].phase {
         case .receiving, .answered: return
         case .handling:
             statistics.add(statistics.requestsAbandoned)
@@ -105,93 +101,87 @@ extension ServiceLoop {
 
     /// Breaks an answer off.
     mutating func cut(_ id: SlotID) {
-        guard let (exchange, connection) = unsafe both(id) else { return }
-        let connectionID = unsafe exchange.pointee.connection
-        let isAlone = unsafe connection.pointee.http.reset(stream: exchange.pointee.stream, code: HTTP2ErrorCode.internalError)
-        guard isAlone else { return close(connectionID) }
-        markDirty(connectionID)
+        guard let connection = connection(of: id) else { return }
+        let isAlone = connections[connection].http.reset(stream: exchanges[id].stream, code: HTTP2ErrorCode.internalError)
+        guard isAlone else { return close(connection) }
+        markDirty(connection)
         finish(id)
     }
 
     // MARK: Streams
 
+    /// The connection of a request in this phase; nil = the request has gone, or has come further.
+    private func connection(of id: SlotID, in phase: ServiceExchange.Phase) -> SlotID? {
+        guard let connection = connection(of: id), exchanges[id].phase == phase else { return nil }
+        return connection
+    }
+
     mutating func beginStream(_ id: SlotID, _ response: ServiceResponse) {
-        guard let exchange = unsafe exchanges.pointer(id), unsafe exchange.pointee.phase == .handling,
-            let connection = unsafe connections.pointer(exchange.pointee.connection)
-        else { return }
-        let hasBody = unsafe begin(id, exchange, connection, response, isStreamed: true)
-        unsafe exchange.pointee.phase = hasBody ? .streaming : .answered
+        guard let connection = connection(of: id, in: .handling) else { return }
+        exchanges[id].phase = begin(id, connection, response, isStreamed: true) ? .streaming : .answered
     }
 
     mutating func writeStream(_ id: SlotID, _ bytes: [UInt8]) {
-        guard let exchange = unsafe exchanges.pointer(id), unsafe exchange.pointee.phase == .streaming, !bytes.isEmpty,
-            let connection = unsafe connections.pointer(exchange.pointee.connection)
-        else { return }
-        let stream = unsafe exchange.pointee.stream
-        let waiting = unsafe connection.pointee.http.waiting(stream: stream) + connection.pointee.output.count
+        guard let connection = connection(of: id, in: .streaming), !bytes.isEmpty else { return }
+        let stream = exchanges[id].stream
+        let waiting = connections[connection].http.waiting(stream: stream) + connections[connection].stream.output.count
         if waiting + bytes.count > limits.streamBacklogBytesMax {
             statistics.add(statistics.streamsCut)
             return cut(id)
         }
-        unsafe bytes.withUnsafeBytes { unsafe connection.pointee.http.append($0, stream: stream) }
-        unsafe markDirty(exchange.pointee.connection)
+        unsafe bytes.withUnsafeBytes { unsafe connections[connection].http.append($0, stream: stream) }
+        markDirty(connection)
     }
 
     mutating func endStream(_ id: SlotID) {
-        guard let exchange = unsafe exchanges.pointer(id), unsafe exchange.pointee.phase == .streaming,
-            let connection = unsafe connections.pointer(exchange.pointee.connection)
-        else { return }
-        unsafe exchange.pointee.phase = .answered
-        unsafe connection.pointee.http.end(
-            stream: exchange.pointee.stream, trailers: UnsafeRawBufferPointer(start: nil, count: 0),
-            stopsPeer: !exchange.pointee.isReceived)
-        unsafe markDirty(exchange.pointee.connection)
+        guard let connection = connection(of: id, in: .streaming) else { return }
+        exchanges[id].phase = .answered
+        unsafe connections[connection].http.end(
+            stream: exchanges[id].stream, trailers: UnsafeRawBufferPointer(start: nil, count: 0), stopsPeer: !exchanges[id].isReceived)
+        markDirty(connection)
     }
 
     // MARK: Bytes
 
     /// Sends what a connection has to send, as far as the kernel takes it, and ends it when that was all.
     mutating func settle(_ id: SlotID) {
-        guard let connection = unsafe connections.pointer(id) else { return }
-        if unsafe connection.pointee.isClosed || connection.pointee.isBlocked { return }
+        guard isOpen(id), !connections[id].isBlocked else { return }
         while true {
-            if unsafe connection.pointee.output.isEmpty {
-                if case .ended = unsafe connection.pointee.http.fill(&connection.pointee.output, bytesMax: limits.writeBytesMax) {
-                    unsafe connection.pointee.isEnding = true
-                }
-                unsafe takeEvents(id, connection, UnsafeRawBufferPointer(start: nil, count: 0), begins: false)
-                if unsafe connection.pointee.output.isEmpty { break }
+            if connections[id].stream.isFlushed {
+                inbox.contents.shelf.lend(&connections[id].stream.output)
+                if case .ended = connections[id].fill(bytesMax: limits.writeBytesMax) { connections[id].isEnding = true }
+                takeEvents(id)
+                if connections[id].stream.isFlushed { break }
             }
-            let piece = unsafe UnsafeRawBufferPointer(rebasing: connection.pointee.output.readable.prefix(limits.writeBytesMax))
-            switch unsafe Socket.write(connection.pointee.fd, piece) {
-            case .bytes(let count):
-                unsafe connection.pointee.output.consume(count)
-                unsafe connection.pointee.activeAt = now
-            case .wouldBlock:
-                unsafe connection.pointee.isBlocked = true
+            let (progress, hasMoved) = connections[id].flush()
+            if hasMoved { connections[id].activeAt = now }
+            switch progress {
+            case .flushed: continue
+            case .blocked:
+                connections[id].isBlocked = true
                 // The client's time begins now: until here the answer may have been ours to wait for.
-                unsafe connection.pointee.activeAt = now
+                connections[id].activeAt = now
                 setTimer(id, at: now + limits.stallTimeoutNanoseconds)
                 return
-            case .endOfStream, .failed: return close(id)
+            case .failed: return close(id)
             }
         }
-        unsafe connection.pointee.output.clear(keeping: 16 * 1024)
-        if unsafe connection.pointee.isEnding || connection.pointee.http.isFinished { return unsafe endOutput(id, connection) }
-        let goesOn = unsafe connection.pointee.http.wantsRead && (connection.pointee.isReadable || connection.pointee.isParked)
+        inbox.contents.shelf.take(back: &connections[id].stream.output)
+        if connections[id].isEnding || connections[id].http.isFinished { return endOutput(id) }
+        let goesOn = connections[id].http.wantsRead && (connections[id].stream.isReadable || connections[id].isParked)
         if goesOn { resumed.append(id) }
-        if unsafe connection.pointee.exchanges.isEmpty { setTimer(id, at: now + limits.idleTimeoutNanoseconds) }
+        if connections[id].exchanges.isEmpty { setTimer(id, at: now + limits.idleTimeoutNanoseconds) }
     }
 
     /// Closing on unread bytes would reset the connection and destroy the answer.
-    private mutating func endOutput(_ id: SlotID, _ connection: ConnectionPointer) {
-        if unsafe connection.pointee.isLingering { return }
-        if unsafe connection.pointee.isEndOfStream { return close(id) }
-        unsafe connection.pointee.isLingering = true
-        unsafe connection.pointee.isReadable = true
-        unsafe connection.pointee.input.release()
-        unsafe Socket.shutdownWrite(connection.pointee.fd)
-        unsafe connection.pointee.activeAt = now
+    private mutating func endOutput(_ id: SlotID) {
+        if connections[id].isLingering { return }
+        if connections[id].stream.isEnded { return close(id) }
+        connections[id].isLingering = true
+        connections[id].input.release()
+        connections[id].stream.lookAgain()
+        connections[id].stream.shutdownWrite()
+        connections[id].activeAt = now
         setTimer(id, at: now + limits.lingerNanoseconds)
         resumed.append(id)
     }

@@ -6,6 +6,6 @@
 //
 // Threads: `RateLimiter` is shared by all workers without locks on its way for known descriptors; the rest are values.
 //
-// Invariants: over all threads a bucket never gives more than its tokens; forgetting a descriptor never gives it more either, unless the table
-// is full of busy ones, which is counted.
+// Invariants: over all threads a bucket never gives more than its tokens; forgetting a descriptor never gives it more either, unless the
+// table is full of busy ones, which is counted.
 // Next file: `TokenRate.swift`.

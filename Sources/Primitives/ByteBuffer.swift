@@ -68,6 +68,16 @@ public struct ByteBuffer: ~Copyable {
         tail += 1
     }
 
+    /// A copy of bytes that wait here already.
+    public mutating func append(copyOf place: Range<Int>) {
+        precondition(place.lowerBound >= 0 && place.upperBound <= count, "copy of bytes that are not there")
+        // Room first: it may move what is copied.
+        let out = unsafe reserve(place.count)
+        guard let base = unsafe base, !place.isEmpty else { return }
+        unsafe out.copyMemory(from: base + head + place.lowerBound, byteCount: place.count)
+        tail += place.count
+    }
+
     /// For the edge: allocates nothing itself but takes a Swift String.
     public mutating func append(string: String) {
         var string = string

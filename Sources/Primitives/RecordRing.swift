@@ -6,8 +6,8 @@ public import Synchronization
 /// leaves a skip marker at the end instead. A full ring refuses the entry; the producer counts that as a drop (invariant 1 of
 /// docs/architecture.md: requests never wait for telemetry).
 ///
-/// `@unchecked Sendable`: `head`/`pendingHead` are touched by the producer only, `tail` is stored by the consumer only, and the atomics order
-/// the bytes between them (release on publish, acquire on read).
+/// `@unchecked Sendable`: `head` and `releasedSeen` are touched by the producer only, `released` is stored by the consumer only, and the
+/// atomics order the bytes between them (release on publish, acquire on read).
 @safe
 public final class RecordRing: @unchecked Sendable {
     private let base: UnsafeMutableRawPointer

@@ -22,8 +22,10 @@ public struct SlotID: Hashable, Sendable, BitwiseCopyable {
 /// thread. `countMax` bounds it: a full slab refuses.
 @safe
 public struct Slab<Element: ~Copyable>: ~Copyable {
+    /// What stands in front of each element.
     @usableFromInline
-    struct Slot: ~Copyable {
+    struct Header: BitwiseCopyable {
+        /// Odd while the slot is occupied.
         @usableFromInline var generation: UInt32 = 0
         @usableFromInline var nextFree: UInt32 = .max
         /// The element still lives, with its memory, waiting for `reuse`.
@@ -31,8 +33,9 @@ public struct Slab<Element: ~Copyable>: ~Copyable {
         @usableFromInline init() {}
     }
 
-    @usableFromInline var pages: [UnsafeMutablePointer<Element>] = unsafe []
-    @usableFromInline var slotPages: [UnsafeMutablePointer<Slot>] = unsafe []
+    @usableFromInline var pages: UnsafeMutablePointer<UnsafeMutableRawPointer>
+    @usableFromInline var pageCount = 0
+    private var pageRoom = 8
     @usableFromInline var firstFree: UInt32 = .max
     @usableFromInline var firstParked: UInt32 = .max
     @usableFromInline var used: UInt32 = 0
@@ -43,20 +46,37 @@ public struct Slab<Element: ~Copyable>: ~Copyable {
     /// Slots in one page; a power of two.
     @inlinable static var pageShift: UInt32 { 6 }
     @inlinable static var pageSize: Int { 1 << Int(pageShift) }
+    /// From one slot to the next, bytes; an element stands 16 bytes behind its header.
+    @inlinable static var stride: Int { 16 + (MemoryLayout<Element>.size + 15) & ~15 }
 
     public init(countMax: Int) {
         self.countMax = min(countMax, Int(UInt32.max) - 1)
+        unsafe pages = .allocate(capacity: pageRoom)
     }
 
     deinit {
-        for index in 0..<Int(used) {
-            let slot = unsafe slotPages[index >> Int(Self.pageShift)] + (index & (Self.pageSize - 1))
-            if unsafe slot.pointee.generation & 1 == 1 || slot.pointee.isParked {
-                unsafe (pages[index >> Int(Self.pageShift)] + (index & (Self.pageSize - 1))).deinitialize(count: 1)
-            }
+        for index in 0..<used {
+            let slot = unsafe slot(index)
+            if unsafe slot.pointee.generation & 1 == 1 || slot.pointee.isParked { unsafe address(index).deinitialize(count: 1) }
         }
-        for unsafe page in unsafe pages { unsafe page.deallocate() }
-        for unsafe page in unsafe slotPages { unsafe page.deallocate() }
+        for page in 0..<pageCount { unsafe pages[page].deallocate() }
+        unsafe pages.deallocate()
+    }
+
+    private mutating func addPage() {
+        if pageCount == pageRoom {
+            pageRoom *= 2
+            let grown = UnsafeMutablePointer<UnsafeMutableRawPointer>.allocate(capacity: pageRoom)
+            unsafe grown.update(from: pages, count: pageCount)
+            unsafe pages.deallocate()
+            unsafe pages = unsafe grown
+        }
+        let page = UnsafeMutableRawPointer.allocate(byteCount: Self.stride * Self.pageSize, alignment: 16)
+        for offset in 0..<Self.pageSize {
+            unsafe (page + offset * Self.stride).initializeMemory(as: Header.self, to: Header())
+        }
+        unsafe pages[pageCount] = unsafe page
+        pageCount += 1
     }
 
     /// Stores `element`; nil (and the element dropped) when the slab is full.
@@ -68,12 +88,7 @@ public struct Slab<Element: ~Copyable>: ~Copyable {
         } else {
             guard Int(used) < countMax else { return nil }
             index = used
-            if unsafe Int(index) >> Int(Self.pageShift) == pages.count {
-                unsafe pages.append(.allocate(capacity: Self.pageSize))
-                let slots = UnsafeMutablePointer<Slot>.allocate(capacity: Self.pageSize)
-                for offset in 0..<Self.pageSize { unsafe (slots + offset).initialize(to: Slot()) }
-                unsafe slotPages.append(slots)
-            }
+            if Int(index) >> Int(Self.pageShift) == pageCount { addPage() }
             used += 1
         }
         let slot = unsafe slot(index)
@@ -85,9 +100,40 @@ public struct Slab<Element: ~Copyable>: ~Copyable {
     }
 
     /// The element's address, or nil when the handle is stale. Valid until the element is removed.
-    @unsafe @inlinable
+    @unsafe @inlinable @inline(__always)
     public func pointer(_ id: SlotID) -> UnsafeMutablePointer<Element>? {
-        guard id.index < used, unsafe slot(id.index).pointee.generation == id.generation, id.generation & 1 == 1 else { return nil }
+        unsafe contains(id) ? address(id.index) : nil
+    }
+
+    /// Whether the handle still names an element. Generations of handles are odd, those of free slots are not.
+    @inlinable @inline(__always)
+    public func contains(_ id: SlotID) -> Bool {
+        unsafe id.index < used && slot(id.index).pointee.generation == id.generation
+    }
+
+    /// The element in its place. A stale handle ends the process: whoever may hold one asks `contains` first.
+    @inlinable
+    public subscript(id: SlotID) -> Element {
+        @inline(__always) unsafeAddress { unsafe UnsafePointer(reference(id)) }
+        @inline(__always) unsafeMutableAddress { unsafe reference(id) }
+    }
+
+    @inlinable @inline(__always)
+    func reference(_ id: SlotID) -> UnsafeMutablePointer<Element> {
+        guard let address = unsafe pointer(id) else { preconditionFailure("the handle is stale: its element has gone") }
+        return unsafe address
+    }
+
+    /// The elements at both handles of an element that is being parked: it is stale, and still in its place.
+    @inlinable
+    public subscript(retired id: SlotID) -> Element {
+        @inline(__always) unsafeAddress { unsafe UnsafePointer(retiredReference(id)) }
+        @inline(__always) unsafeMutableAddress { unsafe retiredReference(id) }
+    }
+
+    @inlinable @inline(__always)
+    func retiredReference(_ id: SlotID) -> UnsafeMutablePointer<Element> {
+        unsafe precondition(id.index < used && slot(id.index).pointee.generation == id.generation &+ 1, "the element was not retired")
         return unsafe address(id.index)
     }
 
@@ -151,13 +197,14 @@ public struct Slab<Element: ~Copyable>: ~Copyable {
         }
     }
 
-    @unsafe @inlinable
-    func slot(_ index: UInt32) -> UnsafeMutablePointer<Slot> {
-        unsafe slotPages[Int(index &>> Self.pageShift)] + (Int(index) & (Self.pageSize - 1))
+    @unsafe @inlinable @inline(__always)
+    func slot(_ index: UInt32) -> UnsafeMutablePointer<Header> {
+        let page = unsafe pages[Int(index &>> Self.pageShift)]
+        return unsafe (page + (Int(index) & (Self.pageSize &- 1)) &* Self.stride).assumingMemoryBound(to: Header.self)
     }
 
-    @unsafe @inlinable
+    @unsafe @inlinable @inline(__always)
     func address(_ index: UInt32) -> UnsafeMutablePointer<Element> {
-        unsafe pages[Int(index &>> Self.pageShift)] + (Int(index) & (Self.pageSize - 1))
+        unsafe (UnsafeMutableRawPointer(slot(index)) + 16).assumingMemoryBound(to: Element.self)
     }
 }

@@ -5,7 +5,7 @@ public struct RequestRecordView: ~Escapable {
     private let attemptsOffset: Int
     public let record: RequestRecord
 
-    /// `bytes` is exactly one ring entry, written by `RequestRecordWriter`.
+    /// `bytes` is exactly one ring entry, written by the proxy's `RequestLog`.
     ///
     /// Returns nil when the entry is shorter than its own lengths say, which would be our bug and must not be read past.
     @_lifetime(copy bytes)

@@ -6,9 +6,11 @@ import Testing
     /// Layer of each Swift target; a target imports only lower ones.
     static let layers: [String: Int] = [
         "Primitives": 1, "EventLoops": 2, "TLS": 2, "Compression": 2, "HTTP": 2,
-        "Matching": 3, "MeshConfig": 3, "TelemetryModel": 3, "TelemetryWire": 3, "HTTPService": 3,
-        "Routing": 4, "Policy": 4, "OutlierDetection": 4, "Proxy": 5, "TelemetryStore": 5, "Collector": 6, "QueryAPI": 6,
+        "Streams": 3, "Matching": 3, "MeshConfig": 3, "TelemetryModel": 3, "TelemetryWire": 3,
+        "HTTPService": 4, "Routing": 4, "Policy": 4, "OutlierDetection": 4, "Proxy": 5, "TelemetryStore": 5, "Collector": 6, "QueryAPI": 6,
         "ControlPlane": 7, "MeshRuntime": 8, "skein": 9,
+        // Above everything that is linked into `skein`, so that nothing of it may use it.
+        "Simulation": 9,
     ]
     /// Neighbours of one layer that may use each other, in this direction only.
     static let neighbours: Set<[String]> = [["TelemetryWire", "TelemetryModel"]]
@@ -56,8 +58,24 @@ import Testing
         }
     }
 
+    /// What is only for tests stays out of the binary, whoever would bring it along.
+    @Test func theBinaryDoesNotKnowTheSimulation() throws {
+        let manifest = try #require(Repository.text("Package.swift"))
+        let declared = Repository.dependencies(inManifest: manifest)
+        var linked: Set<String> = []
+        var found = ["skein"]
+        while let target = found.popLast() {
+            if linked.insert(target).inserted { found += declared[target] ?? [] }
+        }
+        #expect(linked.contains("Proxy") && declared.keys.contains("Simulation"))
+        #expect(!linked.contains("Simulation"))
+        for file in Repository.swiftFiles("Sources") where file.target != "Simulation" {
+            #expect(!Repository.imports(of: file).contains("Simulation"), "\(file.path)")
+        }
+    }
+
     @Test(arguments: [
-        ("Proxy", "Collector"), ("Primitives", "HTTP"), ("Collector", "CSQLite"), ("Routing", "Yams"), ("Routing", "CRE2"),
+        ("Proxy", "Collector"), ("Proxy", "Simulation"), ("skein", "Simulation"), ("Primitives", "HTTP"), ("Collector", "CSQLite"), ("Routing", "Yams"), ("Routing", "CRE2"),
         ("HTTP", "EventLoops"), ("HTTP", "Foundation"),
     ])
     func forbiddenArrowIsSeen(from: String, to: String) {
@@ -74,19 +92,22 @@ import Testing
 }
 
 @Suite struct SourceHabitTests {
-    /// A worker is larger than a kilobyte, and a method that only borrows it is given a copy at each call.
+    /// The parts of a worker are larger than a kilobyte, and a method that only borrows one is given a copy at each call.
     @Test func workersMethodsAreMutating() {
+        let parts = ["ProxyWorker", "Traffic", "Sides", "TunnelTraffic", "MirrorTraffic", "Downstreams", "Upstreams"]
         var methods = 0
         for file in Repository.swiftFiles("Sources") where file.target == "Proxy" {
-            var isWorker = false
+            var isPart = false
             for (number, line) in file.text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-                if line.first == "}" { isWorker = false }
-                if line.hasPrefix("extension ProxyWorker") || line.hasPrefix("public struct ProxyWorker") { isWorker = true }
-                let words = line.split(separator: " ")
-                guard isWorker, line.hasPrefix("    "), !line.hasPrefix("     "), words.contains("func"), !words.contains("static")
+                if line.first == "}" { isPart = false }
+                let words = line.split { $0 == " " || $0 == ":" }
+                if line.first != " ", words.contains(where: { $0 == "struct" || $0 == "extension" }) {
+                    isPart = words.contains { parts.contains(String($0)) }
+                }
+                guard isPart, line.hasPrefix("    "), !line.hasPrefix("     "), words.contains("func"), !words.contains("static")
                 else { continue }
                 methods += 1
-                #expect(words.contains("mutating"), "\(file.path):\(number + 1)")
+                #expect(words.contains("mutating") || file.text.contains("@inline(__always)\n" + line), "\(file.path):\(number + 1)")
             }
         }
         #expect(methods > 100)
@@ -98,6 +119,17 @@ import Testing
             let lines = file.text.split(separator: "\n", omittingEmptySubsequences: false)
             for (number, line) in lines.enumerated() where line.contains(words) {
                 Issue.record("\(file.path):\(number + 1): \(words)")
+            }
+        }
+    }
+
+    /// Readiness, what waits to be written and half-closes are known in one place: a `ByteStream` moves every connection's bytes.
+    @Test func onlyStreamsMoveAConnectionsBytes() {
+        for file in Repository.swiftFiles("Sources") where !["Streams", "EventLoops"].contains(file.target) {
+            for (number, line) in file.text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+                for call in ["Socket." + "read(", "Socket." + "write("] where line.contains(call) {
+                    Issue.record("\(file.path):\(number + 1) calls \(call)…)")
+                }
             }
         }
     }

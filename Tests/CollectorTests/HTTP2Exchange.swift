@@ -16,8 +16,8 @@ func http2Exchange(
 ) throws -> HTTP2Answer {
     let fd = try Socket.connect(to: endpoint)
     defer { Socket.close(fd) }
-    let inbox = UnsafeMutablePointer<HTTP2Inbox>.allocate(capacity: 1)
-    unsafe inbox.initialize(to: HTTP2Inbox())
+    let inbox = UnsafeMutablePointer<HTTPInbox>.allocate(capacity: 1)
+    unsafe inbox.initialize(to: HTTPInbox())
     defer {
         unsafe inbox.deinitialize(count: 1)
         unsafe inbox.deallocate()
@@ -51,7 +51,7 @@ func http2Exchange(
             let (taken, outcome) = unsafe rest.withUnsafeBytes { unsafe session.receive($0, now: MonotonicInstant(nanoseconds: 1)) }
             if outcome != .fine { return answer }
             offset += taken
-            for event in unsafe inbox.pointee.events where event.stream == stream {
+            for event in unsafe inbox.pointee.events.elements where event.stream == stream {
                 switch event.kind {
                 case .head:
                     let block = unsafe inbox.pointee.block(of: event)

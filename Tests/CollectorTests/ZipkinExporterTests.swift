@@ -170,4 +170,28 @@ private func refused(_ status: String, _ headers: String = "") -> TinyServer.Beh
         server.stop()
         #expect(statistics.total("skein_exporter_requests_total", ["outcome": "retried"]) == 1)
     }
+
+    /// A status is all that counts: an answer whose body does not end, or is not worth reading, is taken at its head and costs the
+    /// connection. Waiting for it would send the same spans again.
+    @Test(arguments: [
+        ("HTTP/1.1 202 Accepted\r\n\r\n", 3), ("HTTP/1.1 202 Accepted\r\nContent-Length: 2000000\r\n\r\n", 3),
+        ("HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 3),
+        ("HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\nHTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n", 3),
+        ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n", 1),
+        ("HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n", 1),
+    ])
+    func onlyAWholeAnswerKeepsTheConnection(_ answer: String, connections: Int) throws {
+        let server = try TinyServer { _, _ in .answer(answer) }
+        let statistics = CollectorStatistics()
+        let exporter = try start(settings(server.endpoint.port), statistics)
+        for number in 1...3 {
+            exporter.offer(exampleBatch(1))
+            eventually("a batch never came") { statistics.total("skein_exporter_spans_total") == UInt64(number) }
+        }
+        exporter.stop()
+        server.stop()
+        #expect(server.connections == connections)
+        #expect(server.bodies.count == 3)
+        #expect(statistics.total("skein_exporter_requests_total", ["outcome": "retried"]) == 0)
+    }
 }

@@ -468,10 +468,14 @@ def test_wrk_counts_agree_to_the_unit(start):
     out = subprocess.run(["wrk", "-t1", "-c16", "-d3s", "-s", str(script), f"http://127.0.0.1:{skein.ports['outbound']}/"], capture_output=True, text=True).stdout
     sent, errors = map(int, re.search(r"requests=(\d+) errors=(\d+)", out).groups())
     assert errors == 0 and sent > 100
-    # wrk leaves up to one request a connection in flight when it stops.
-    wait_for(lambda: skein.samples("istio_requests_total") >= sent, what="counts")
-    lines = wait_for(lambda: (lambda n: n if n == skein.samples("istio_requests_total") else None)(len((skein.directory / "access.log").read_text().splitlines())), what="one line a request")
-    assert sent <= lines <= sent + 16
+    # wrk leaves up to one request a connection in flight when it stops: what is counted is final when its connections are gone.
+    wait_for(lambda: skein.samples("skein_proxy_downstream_connections_active") == 0, what="the end of wrk's connections")
+    counted = skein.samples("istio_requests_total")
+    assert sent <= counted <= sent + 16 and sent <= len(backend.requests) <= counted
+    # Everything is written when the process has ended.
+    assert skein.stop() == 0
+    lines = len((skein.directory / "access.log").read_text().splitlines())
+    assert lines == counted
     backend.close()
 
 

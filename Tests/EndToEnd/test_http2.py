@@ -453,6 +453,31 @@ def test_a_client_that_goes_while_it_waits_is_dc(h2start, end):
     client.close()
 
 
+@pytest.mark.parametrize("front", ["h1", "h2"])
+def test_a_client_that_has_its_whole_answer_may_go(h2start, front):
+    """It has all of it by its length, though the upstream has not said yet that it ends: nothing was broken off."""
+    def respond(stream, c):
+        c.head(stream, 200, [(b"content-length", b"2")])
+        c.data(stream, b"ok")
+
+    skein = h2start(respond=respond)
+    if front == "h2":
+        client = H2Client(skein.ports["outbound"])
+        stream = client.open("/")
+        while bytes(client.answers[stream].body) != b"ok":
+            assert client.pump()
+    else:
+        client = socket.create_connection(("127.0.0.1", skein.ports["outbound"]), timeout=15)
+        client.sendall(b"GET / HTTP/1.1\r\nHost: web.local\r\n\r\n")
+        data = b""
+        while not data.endswith(b"\r\n\r\nok"):
+            data += client.recv(4096)
+    client.close()
+    entry = access_log(skein)[0]
+    assert (entry["code"], entry["flags"]) == (200, "-")
+    assert wait_for(lambda: skein.backend.streams[0].reset is not None, what="the upstream's stream reset")
+
+
 def test_a_client_that_takes_nothing_and_closes_is_dc(h2start):
     """Its connection is not read while its answers are backed up, and its end is noticed all the same."""
     big = bytes(1 << 20)

@@ -100,6 +100,10 @@ def test_no_request_fails_and_no_span_is_refused(start):
             assert old.process.wait(30) == 0, old.log()
             # The collector's ports are the new one's once the store is.
             wait_for(lambda: http_get(new.ports["zipkin"], "/health")[0] == 200, what="the store")
+            # Spans that come meanwhile wait for the new one's next look at the store, which comes every half second; how many there is time for after that is
+            # for this test to say and not for how fast a program starts.
+            taken = len(spans.sent)
+            wait_for(lambda: len(spans.sent) > taken + 10, what="spans of this process")
             ended.append(old)
             old = new
     finally:
@@ -107,7 +111,7 @@ def test_no_request_fails_and_no_span_is_refused(start):
             load.end()
     try:
         assert kept.failures == [] and fresh.failures == [] and spans.failures == []
-        assert kept.count > 100 * ROUNDS and fresh.count > 20 * ROUNDS and len(spans.sent) > 2 * ROUNDS
+        assert kept.count > 100 * ROUNDS and fresh.count > 20 * ROUNDS and len(spans.sent) > 10 * ROUNDS
         for trace in spans.sent:
             assert http_get(old.ports["zipkin"], f"/api/v2/trace/{trace}")[0] == 200
         # Every request of every process left its span: the store has one for each.

@@ -429,7 +429,8 @@ def test_limits_hold_across_workers(start, workers):
     backend = Backend(gate)
     text = policy("    connectionPool: {tcp: {maxConnections: 3}, http: {http1MaxPendingRequests: 2}}")
     skein = start(mesh(backend.port, text), arguments=["--workers", workers])
-    # One after the other: a request pends until its connection is there, and three at once would be one too many.
+    # One after the other: a request pends until its connection is there, as in Envoy, so that three in one turn of a worker would be one too many (15 to 17
+    # of 20 at once are refused).
     served = []
     for count in range(1, 4):
         served.append(flood(skein, 1))

@@ -20,7 +20,7 @@ final class HTTP2Client {
     }
 
     let raw: RawClient
-    private let inbox: UnsafeMutablePointer<HTTP2Inbox>
+    private let inbox: UnsafeMutablePointer<HTTPInbox>
     private let session: UnsafeMutablePointer<HTTP2Session>
     private var list = HTTP2FieldList()
     private var head = MessageHead()
@@ -35,7 +35,7 @@ final class HTTP2Client {
     init(_ endpoint: SocketEndpoint) throws {
         raw = try RawClient(endpoint)
         unsafe inbox = .allocate(capacity: 1)
-        unsafe inbox.initialize(to: HTTP2Inbox())
+        unsafe inbox.initialize(to: HTTPInbox())
         unsafe session = .allocate(capacity: 1)
         unsafe session.initialize(to: HTTP2Session(.client, inbox: inbox, limits: HTTPLimits(), now: MonotonicInstant(nanoseconds: 1)))
     }
@@ -120,7 +120,7 @@ final class HTTP2Client {
     func waitForEnd(of id: Int32) { wait { $0.answer(id).isEnded || $0.answer(id).code != nil } }
 
     private func take(_ bytes: [UInt8]) {
-        for event in unsafe inbox.pointee.events {
+        for event in unsafe inbox.pointee.events.elements {
             switch event.kind {
             case .head:
                 let block = unsafe inbox.pointee.block(of: event)

@@ -5,7 +5,7 @@ import Testing
 /// A connection of a server and what its client sends and gets.
 @safe
 private final class Peer {
-    private let inbox: UnsafeMutablePointer<HTTP2Inbox>
+    private let inbox: UnsafeMutablePointer<HTTPInbox>
     private let connection: UnsafeMutablePointer<HTTPServerConnection>
     private var rest: [UInt8] = []
     private var head = MessageHead()
@@ -18,7 +18,7 @@ private final class Peer {
 
     init(pipelinedMax: Int = 16) {
         unsafe inbox = .allocate(capacity: 1)
-        unsafe inbox.initialize(to: HTTP2Inbox())
+        unsafe inbox.initialize(to: HTTPInbox())
         unsafe connection = .allocate(capacity: 1)
         unsafe connection.initialize(to: HTTPServerConnection(inbox: inbox, limits: HTTPLimits(), pipelinedMax: pipelinedMax))
     }
@@ -62,10 +62,12 @@ private final class Peer {
     }
 
     private func note(_ bytes: [UInt8]) {
-        for event in unsafe inbox.pointee.events {
+        for event in unsafe inbox.pointee.events.elements {
             switch event.kind {
             case .head:
                 let block = unsafe inbox.pointee.block(of: event)
+                // Whoever has no owner is told of no further.
+                if block.isRequest { unsafe connection.pointee.attach(token: UInt64(event.stream), stream: event.stream) }
                 unsafe head.load(block, from: inbox.pointee)
                 let fields = (0..<head.fieldCount).map { index in unsafe latin(head.name(at: index)) + "=" + latin(head.value(at: index)) }
                 let line = unsafe latin(head.method) + " " + latin(head.target)

@@ -5,7 +5,7 @@ import Testing
 /// A session and what its peer sends, frame by frame.
 @safe
 final class HTTP2Peer {
-    private let inbox: UnsafeMutablePointer<HTTP2Inbox>
+    private let inbox: UnsafeMutablePointer<HTTPInbox>
     private let session: UnsafeMutablePointer<HTTP2Session>
     private(set) var taken = 0
     private(set) var closed: [(stream: Int32, code: UInt32)] = []
@@ -13,7 +13,7 @@ final class HTTP2Peer {
 
     init(_ role: HTTP2Session.Role) {
         unsafe inbox = .allocate(capacity: 1)
-        unsafe inbox.initialize(to: HTTP2Inbox())
+        unsafe inbox.initialize(to: HTTPInbox())
         unsafe session = .allocate(capacity: 1)
         unsafe session.initialize(to: HTTP2Session(role, inbox: inbox, limits: HTTPLimits(), now: MonotonicInstant(nanoseconds: 1)))
         if role == .server { _ = send(Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)) }
@@ -73,7 +73,7 @@ final class HTTP2Peer {
     private func drain() {
         var output = ByteBuffer()
         unsafe _ = session.pointee.fill(&output, bytesMax: 1 << 20)
-        for index in unsafe inbox.pointee.events.indices {
+        for index in 0..<(unsafe inbox.pointee.events.count) {
             let event = unsafe inbox.pointee.events[index]
             if event.kind == .closed { closed.append((event.stream, event.code)) }
             if event.kind == .head { heads += 1 }

@@ -15,7 +15,8 @@ import Testing
     /// Watermarks that cross each other would pause a connection for ever; buffers too small for a head would refuse every request.
     @Test(arguments: [
         (Change { $0.outputLowWatermark = $0.outputHighWatermark }, "outputLowWatermark must be below outputHighWatermark"),
-        (Change { $0.readBytes = 4095 }, "readBytes must be at least 4096"), (Change { $0.http.fieldCountMax = 0 }, "fieldCountMax must be 1...128"),
+        (Change { $0.readBytes = 4095 }, "readBytes must be at least 4096"),
+        (Change { $0.http.fieldCountMax = 0 }, "fieldCountMax must be 1...128"),
         (Change { $0.http.fieldCountMax = 129 }, "fieldCountMax must be 1...128"),
         (Change { $0.http.targetBytesMax = $0.http.headBytesMax + 1 }, "targetBytesMax must be 1...headBytesMax"),
         (Change { $0.http.headBytesMax = 1 << 21 }, "headBytesMax must be at most 1 MiB"),
@@ -34,20 +35,4 @@ import Testing
 
     /// `.nan` in YAML is a number: it must not end the process.
     @Test func nothingIsSampledWhenTheShareIsNoNumber() { #expect(TelemetryPlan.Side.threshold(percent: .nan) == 0) }
-}
-
-@Suite struct WorkerTokenTests {
-    /// An event is served by whom its token names; kinds and slots must not run into each other.
-    @Test func keepsKindAndSlotApart() {
-        for kind in [ProxyWorker.Token.Kind.mailbox, .listener, .downstream, .upstream, .exchange, .listenerResume, .attempt, .streamIdle] {
-            for index in [0, 1, 0x0FFF_FFFF] as [UInt32] {
-                for generation in [0, 1, UInt32.max] {
-                    let token = ProxyWorker.Token(kind, SlotID(index: index, generation: generation))
-                    let back = ProxyWorker.Token(rawValue: token.rawValue)
-                    #expect(back.kind == kind)
-                    #expect(back.id == SlotID(index: index, generation: generation))
-                }
-            }
-        }
-    }
 }

@@ -1,5 +1,6 @@
 internal import EventLoops
 internal import Glibc
+internal import HTTPService
 internal import Primitives
 internal import TelemetryModel
 
@@ -56,13 +57,13 @@ struct ExporterLoop<Batch: TelemetryBatch>: ~Copyable {
         let count = batches.reduce(0) { $0 + $1.itemCount }
         var body: [UInt8] = []
         encoding.append(batches, to: &body)
-        let head = requestHead(bodyBytes: body.count)
+        let request = request(body)
         for attempt in 1... {
             if SystemClock.monotonicNow() >= end.instant {
                 counters.shutdown.add(count)
                 return
             }
-            switch send(head, body) {
+            switch send(request) {
             case .accepted:
                 counters.requestsAccepted.add()
                 counters.sent.add(count)
@@ -94,26 +95,19 @@ struct ExporterLoop<Batch: TelemetryBatch>: ~Copyable {
         isFailing = true
     }
 
-    private func requestHead(bodyBytes: Int) -> [UInt8] {
+    private func request(_ body: [UInt8]) -> BlockingRequest {
         let host = settings.host.contains(":") && !settings.host.hasPrefix("[") ? "[\(settings.host)]" : settings.host
-        let fields = encoding.fields.map { "\($0.name): \($0.value)\r\n" }.joined()
-        return Array(
-            """
-            POST \(path) HTTP/1.1\r
-            Host: \(host):\(settings.port)\r
-            \(fields)Content-Length: \(bodyBytes)\r
-            User-Agent: skein\r
-            \r\n
-            """.utf8)
+        let fields = encoding.fields + [("User-Agent", "skein")]
+        return BlockingRequest("POST", path, host: "\(host):\(settings.port)", fields: fields, body: body)
     }
 
-    private mutating func send(_ head: [UInt8], _ body: [UInt8]) -> Verdict {
+    private mutating func send(_ request: BlockingRequest) -> Verdict {
         let start = SystemClock.monotonicNow()
         let timeout = start + settings.requestTimeoutNanoseconds
         let end = end
         do throws(ExporterConnection.Failure) {
             let answer = try connection.exchange(
-                head, body, connectDeadline: start + settings.connectTimeoutNanoseconds, deadline: { min(timeout, end.instant) })
+                request, connectDeadline: start + settings.connectTimeoutNanoseconds, deadline: { min(timeout, end.instant) })
             switch encoding.verdict(status: answer.status) {
             case .accepted: return .accepted
             case .retried: return .retry("HTTP status \(answer.status)", afterSeconds: answer.retryAfterSeconds)

@@ -2,7 +2,7 @@
 /// which the same is true (IST0131).
 ///
 /// Sound, not complete: it speaks only where one earlier match is implied by the later one (`MatchConditions.covers`). Rules that only
-/// together cover a later one, and regexes that happen to, are not seen. `RouteReachabilityTests` of Routing holds it against the
+/// together cover a later one, and regexes that happen to, are not seen. `AnalysisReachabilityTests` of Routing holds it against the
 /// router itself.
 enum RouteReachability {
     static func check(_ context: AnalysisContext, _ report: inout AnalysisReport) {

@@ -95,14 +95,14 @@ final class MeshNode {
         limits.drainNanoseconds = min(options.drainSeconds, 86_400) * 1_000_000_000
         limits.allowsHalfClose = options.allowsHalfClose
         if let upgrades = UpgradeProtocols(names: options.upgradeProtocols) { limits.upgrades = upgrades }
-        limits.seriesMax = max(500, Self.seriesMax / workers)
+        limits.seriesMax = max(500, NodeLimits.seriesMax / workers)
         let checked = try ListenerCheck(first.routing.listeners)
         let seed = options.seed ?? .random(in: 1...UInt64.max)
         let sharedUpstreams = SharedUpstreams(seed: seed)
         prober = try HealthProber(shared: sharedUpstreams)
         upstreams = UpstreamPlanner(shared: sharedUpstreams, catalogs: catalogs, prober: prober, resolver: resolver)
         proxy = try ProxyGroup(
-            count: workers, limits: limits, ringBytes: Self.ringBytes, configuration: Self.proxyConfiguration(first, plan, &upstreams, keepsRecords: options.adminPort != 0),
+            count: workers, limits: limits, ringBytes: NodeLimits.ringBytes, configuration: Self.proxyConfiguration(first, plan, &upstreams, keepsRecords: options.adminPort != 0),
             shared: upstreams.shared, seed: seed)
         pump = try RecordPump(
             rings: proxy.workers.map(\.ring), plan: plan, sink: sink, catalogs: catalogs, statistics: statistics, say: say)
@@ -120,8 +120,8 @@ final class MeshNode {
         let clusters = upstreams.metrics
         selfMetrics.register { clusters.samples() }
         shared.update(controller.status, first.routing, upstreams.live)
-        guard proxy.hasAdopted(first.routing.generation, withinMilliseconds: Self.adoptionMilliseconds) else {
-            throw StartError(status: SkeinProcess.systemError, lines: ["a worker thread did not start serving within \(Self.adoptionMilliseconds / 1000) s"])
+        guard proxy.hasAdopted(first.routing.generation, withinMilliseconds: NodeLimits.adoptionMilliseconds) else {
+            throw StartError(status: SkeinProcess.systemError, lines: ["a worker thread did not start serving within \(NodeLimits.adoptionMilliseconds / 1000) s"])
         }
         checked.end()
         // What the store lost is said before the first request.
@@ -137,13 +137,6 @@ final class MeshNode {
             log.notice("process \(predecessor) was taken over from; it finishes what it has")
         }
     }
-
-    /// Until then every worker has opened its listeners, or something is badly wrong.
-    static let adoptionMilliseconds = 30_000
-    /// Bytes of records that one worker may have waiting.
-    static let ringBytes = 1 << 20
-    /// RED series of all workers together; what is beyond is counted in overflow series. More would not fit one scrape.
-    static let seriesMax = 4000
 
     // MARK: Start
 

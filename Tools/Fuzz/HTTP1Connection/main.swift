@@ -4,8 +4,8 @@ import HTTP
 import Primitives
 
 private func read(_ data: UnsafeRawBufferPointer, _ size: Int) -> [UInt64] {
-    let inbox = UnsafeMutablePointer<HTTP2Inbox>.allocate(capacity: 1)
-    unsafe inbox.initialize(to: HTTP2Inbox())
+    let inbox = UnsafeMutablePointer<HTTPInbox>.allocate(capacity: 1)
+    unsafe inbox.initialize(to: HTTPInbox())
     defer {
         unsafe inbox.deinitialize(count: 1)
         unsafe inbox.deallocate()
@@ -20,7 +20,7 @@ private func read(_ data: UnsafeRawBufferPointer, _ size: Int) -> [UInt64] {
         let piece = unsafe UnsafeRawBufferPointer(rebasing: data[start..<end])
         let (taken, refusal) = unsafe connection.receive(piece)
         precondition(taken <= piece.count, "more taken than given")
-        for event in unsafe inbox.pointee.events {
+        for event in unsafe inbox.pointee.events.elements {
             switch event.kind {
             case .data:
                 precondition(Int(event.start) + Int(event.count) <= piece.count, "a body beyond the bytes")

@@ -5,8 +5,8 @@ import Primitives
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzHTTP2Session(_ data: UnsafePointer<UInt8>, _ size: Int) -> CInt {
     guard size > 1 else { return 0 }
-    let inbox = UnsafeMutablePointer<HTTP2Inbox>.allocate(capacity: 1)
-    unsafe inbox.initialize(to: HTTP2Inbox())
+    let inbox = UnsafeMutablePointer<HTTPInbox>.allocate(capacity: 1)
+    unsafe inbox.initialize(to: HTTPInbox())
     defer {
         unsafe inbox.deinitialize(count: 1)
         unsafe inbox.deallocate()
@@ -28,7 +28,7 @@ public func fuzzHTTP2Session(_ data: UnsafePointer<UInt8>, _ size: Int) -> CInt 
         let piece = unsafe UnsafeRawBufferPointer(start: data + start, count: end - start)
         let (taken, outcome) = unsafe session.receive(piece, now: now)
         precondition(taken <= piece.count && (taken > 0 || outcome != .fine), "no step forward")
-        for event in unsafe inbox.pointee.events {
+        for event in unsafe inbox.pointee.events.elements {
             switch event.kind {
             case .data: precondition(Int(event.start) + Int(event.count) <= piece.count, "a body beyond the bytes")
             case .head:

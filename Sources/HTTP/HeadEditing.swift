@@ -1,0 +1,281 @@
+public import Primitives
+
+/// Heads that outlive the bytes they came in, and their fields changed in place.
+extension MessageHead {
+    /// Fields that may be added to what a peer sent.
+    static let ownFieldsMax = 48
+
+    /// Takes over the head of a section that has just been told of, with its bytes. `inbox` still holds it.
+    public mutating func keep(_ section: HeadSection, from inbox: borrowing HTTPInbox) {
+        guard section.isParsed else {
+            reserve(fields: Int(inbox.blocks[Int(section.place)].fieldCount))
+            unsafe load(section, from: inbox)
+            own()
+            isTooLarge = section.isTooLarge
+            return
+        }
+        let source = unsafe inbox.head.parts
+        reserve(fields: unsafe source.pointee.facts.fieldCount)
+        unsafe copyParts(of: source)
+        let count = unsafe source.pointee.facts.fieldCount
+        unsafe table.update(from: inbox.head.table, count: count)
+        own()
+    }
+
+    /// The same fields in a head of their own, for a copy of the message.
+    public mutating func keep(copyOf other: borrowing MessageHead) {
+        reserve(fields: other.fieldCount)
+        unsafe copyParts(of: other.parts)
+        unsafe table.update(from: other.table, count: other.fieldCount)
+        own()
+    }
+
+    /// Begins a response of our own: no fields yet. `length`: of its body, as its head will say.
+    public mutating func beginResponse(status: UInt16, length: UInt64?) {
+        unsafe parts.pointee.text.clear(keeping: 16 * 1024)
+        unsafe begin(UnsafeRawBufferPointer(start: nil, count: 0))
+        unsafe parts.pointee.facts.sentTarget = 0..<0
+        minorVersion = 1
+        byteCount = 0
+        isTooLarge = false
+        reasonCount = 0
+        statusCode = status
+        contentLength = length
+    }
+
+    /// Begins a request of our own: no fields yet. `authority` is what `Host` or `:authority` will say (RFC 9110 7.2), `target` a path and
+    /// query, or what `method` asks for instead. `length`: of its body, in bytes, as its head will say; nil = its head says nothing, 0 is
+    /// said (RFC 9110 8.6). The texts are sent as they are: whoever passes on what somebody typed has looked at it. For the edge.
+    public mutating func beginRequest(method: String, target: String, authority: String, length: UInt64? = nil) {
+        beginResponse(status: 0, length: length)
+        let place = write { $0.append(string: method) }
+        methodStart = place.lowerBound
+        methodCount = place.count
+        sentTarget = write { $0.append(string: target) }
+        targetStart = sentTarget.lowerBound
+        targetCount = sentTarget.count
+        sentAuthority = write { $0.append(string: authority) }
+    }
+
+    /// Adds a field behind the others. For the edge.
+    @discardableResult
+    public mutating func add(name: String, value: String) -> Bool {
+        var name = name
+        var value = value
+        return name.withUTF8 { name in
+            value.withUTF8 { value in unsafe add(UnsafeRawBufferPointer(name), UnsafeRawBufferPointer(value)) }
+        }
+    }
+
+    private func copyParts(of source: UnsafeMutablePointer<HeadParts>) {
+        unsafe parts.pointee.bytes = unsafe UnsafeRawBufferPointer(rebasing: source.pointee.bytes.prefix(source.pointee.extent))
+        unsafe parts.pointee.facts = source.pointee.facts
+    }
+
+    /// Copies the bytes that the fields point into.
+    private func own() {
+        unsafe parts.pointee.text.clear(keeping: 16 * 1024)
+        unsafe parts.pointee.text.append(parts.pointee.bytes)
+        refresh()
+    }
+
+    /// The text may have moved.
+    func refresh() { unsafe parts.pointee.bytes = unsafe parts.pointee.text.readable }
+
+    private mutating func reserve(fields count: Int) {
+        let wanted = count + Self.ownFieldsMax
+        guard unsafe parts.pointee.slots < wanted else { return }
+        let grown = (wanted + 31) & ~31
+        let fresh = UnsafeMutablePointer<HeaderField>.allocate(capacity: grown)
+        unsafe fresh.initialize(repeating: HeaderField(), count: grown)
+        unsafe fresh.update(from: table, count: parts.pointee.slots)
+        unsafe table.deallocate()
+        unsafe table = unsafe fresh
+        unsafe parts.pointee.slots = grown
+    }
+
+    // MARK: Text of our own
+
+    /// Bytes of the head's text; where the next piece of it will begin.
+    public var textEnd: Int { unsafe parts.pointee.text.count }
+
+    /// Appends to the head's text and returns where it stands.
+    @discardableResult
+    public mutating func write(_ body: (inout ByteBuffer) -> Void) -> Range<Int> {
+        let start = textEnd
+        unsafe body(&parts.pointee.text)
+        refresh()
+        return start..<textEnd
+    }
+
+    @unsafe
+    public func text(_ place: Range<Int>) -> UnsafeRawBufferPointer { unsafe slice(place.lowerBound, place.count) }
+
+    /// Where bytes that a caller found in this head stand in its text.
+    @unsafe
+    public func place(of bytes: UnsafeRawBufferPointer) -> Range<Int> {
+        guard let start = bytes.baseAddress, let base = unsafe parts.pointee.bytes.baseAddress, bytes.count > 0 else { return 0..<0 }
+        let offset = unsafe start - base
+        return offset..<offset + bytes.count
+    }
+
+    /// What the request line or `:path` says when the head is sent: path and query, in the text.
+    public var sentTarget: Range<Int> {
+        get { unsafe parts.pointee.facts.sentTarget }
+        set { unsafe parts.pointee.facts.sentTarget = newValue }
+    }
+
+    /// What `Host` or `:authority` says when the head is sent.
+    public var sentAuthority: Range<Int> {
+        get { unsafe parts.pointee.facts.sentAuthority }
+        set { unsafe parts.pointee.facts.sentAuthority = newValue }
+    }
+
+    // MARK: Fields
+
+    /// Drops the fields that `stays` is false for; the others move up.
+    public mutating func filter(_ stays: (borrowing MessageHead, Int) -> Bool) {
+        // All are asked before any has moved: what one says may depend on another.
+        var goes = InlineArray<4, UInt64>(repeating: 0)
+        var isAny = false
+        let count = fieldCount
+        for index in 0..<count where !stays(self, index) {
+            goes[index >> 6] |= 1 << UInt64(index & 63)
+            isAny = true
+        }
+        if isAny { compact(goes) }
+    }
+
+    private mutating func compact(_ goes: InlineArray<4, UInt64>) {
+        var first = InlineArray<37, UInt8>(repeating: 255)
+        var kept = 0
+        for index in 0..<fieldCount where goes[index >> 6] & 1 << UInt64(index & 63) == 0 {
+            let field = unsafe table[index]
+            if kept != index { unsafe table[kept] = field }
+            if field.name != .other {
+                let slot = Int(field.name.rawValue)
+                if first[slot] == 255 { first[slot] = UInt8(truncatingIfNeeded: kept) }
+            }
+            kept += 1
+        }
+        unsafe parts.pointee.facts.firstIndex = first
+        fieldCount = kept
+    }
+
+    /// Adds a field behind the others; its value is what `value` writes. False when there is no room for another.
+    @discardableResult @inlinable @inline(__always)
+    public mutating func add(_ name: StaticString, _ known: HeaderName = .other, value: (inout ByteBuffer) -> Void) -> Bool {
+        let start = unsafe openField(UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount))
+        unsafe value(&parts.pointee.text)
+        return closeField(start, name.utf8CodeUnitCount, known)
+    }
+
+    @discardableResult
+    public mutating func add(_ name: StaticString, _ known: HeaderName = .other, text: StaticString) -> Bool {
+        add(name, known) { $0.append(text) }
+    }
+
+    /// As above, with the value of text that the head has already.
+    @discardableResult
+    public mutating func add(_ name: StaticString, _ known: HeaderName = .other, copyOf place: Range<Int>) -> Bool {
+        add(name, known) { $0.append(copyOf: place) }
+    }
+
+    @unsafe @discardableResult
+    public mutating func add(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Bool {
+        let known = unsafe HeaderName.lookup(name)
+        let start = unsafe openField(name)
+        unsafe parts.pointee.text.append(value)
+        return closeField(start, name.count, known)
+    }
+
+    /// Writes a field's name and what stands behind it; returns where it begins.
+    @usableFromInline
+    func openField(_ name: UnsafeRawBufferPointer) -> Int {
+        let head = unsafe parts
+        let start = unsafe head.pointee.text.count
+        // Room for a common value as well.
+        let out = unsafe head.pointee.text.reserve(name.count + 66)
+        if let source = name.baseAddress { unsafe out.copyMemory(from: source, byteCount: name.count) }
+        unsafe out.storeBytes(of: 0x203A, toByteOffset: name.count, as: UInt16.self)
+        unsafe head.pointee.text.commit(name.count + 2)
+        return start
+    }
+
+    /// Ends the field that begins at `start` with the value just written.
+    @usableFromInline
+    mutating func closeField(_ start: Int, _ nameCount: Int, _ known: HeaderName) -> Bool {
+        let head = unsafe parts
+        let end = unsafe head.pointee.text.count
+        unsafe head.pointee.text.reserve(2).storeBytes(of: 0x0A0D, as: UInt16.self)
+        unsafe head.pointee.text.commit(2)
+        unsafe head.pointee.bytes = unsafe head.pointee.text.readable
+        let index = unsafe head.pointee.facts.fieldCount
+        if unsafe index == head.pointee.slots { reserve(fields: index) }
+        guard index < 255, nameCount <= Int(UInt16.max) else { return false }
+        var field = HeaderField()
+        field.name = known
+        field.nameStart = UInt32(truncatingIfNeeded: start)
+        field.nameCount = UInt16(truncatingIfNeeded: nameCount)
+        field.valueStart = UInt32(truncatingIfNeeded: start + nameCount + 2)
+        field.valueCount = UInt32(truncatingIfNeeded: end - start - nameCount - 2)
+        field.isCanonical = true
+        unsafe table[index] = field
+        if known != .other, unsafe head.pointee.facts.firstIndex[Int(known.rawValue)] == 255 {
+            unsafe head.pointee.facts.firstIndex[Int(known.rawValue)] = UInt8(truncatingIfNeeded: index)
+        }
+        unsafe head.pointee.facts.fieldCount = index + 1
+        return true
+    }
+
+    /// Drops the fields behind the first `count`, and the text from `end` on.
+    public mutating func truncate(fields count: Int, text end: Int) {
+        for name in unsafe parts.pointee.facts.firstIndex.indices where unsafe parts.pointee.facts.firstIndex[name] != 255 {
+            if unsafe Int(parts.pointee.facts.firstIndex[name]) >= count { unsafe parts.pointee.facts.firstIndex[name] = 255 }
+        }
+        fieldCount = min(fieldCount, count)
+        unsafe parts.pointee.text.truncate(to: min(end, textEnd))
+        refresh()
+    }
+
+    /// Gives the memory back that an unusual head took.
+    public mutating func release() {
+        unsafe parts.pointee.text.clear(keeping: 4096)
+        unsafe begin(UnsafeRawBufferPointer(start: nil, count: 0))
+    }
+}
+
+/// Places of parts in a kept head's text.
+extension MessageHead {
+    /// The target exactly as it came.
+    public var targetPlace: Range<Int> { targetStart..<targetStart + targetCount }
+
+    /// A part of the target, by its place in it.
+    public func place(ofTarget part: Range<Int>) -> Range<Int> { targetStart + part.lowerBound..<targetStart + part.upperBound }
+
+    /// The first value of a known field; nil = there is none.
+    public func place(of name: HeaderName) -> Range<Int>? {
+        guard let index = index(of: name) else { return nil }
+        let field = unsafe field(index)
+        return Int(field.valueStart)..<Int(field.valueStart) + Int(field.valueCount)
+    }
+
+    /// A copy of both, one behind the other.
+    public mutating func join(_ first: Range<Int>, _ second: Range<Int>) -> Range<Int> {
+        let start = textEnd
+        copy(first)
+        copy(second)
+        return start..<textEnd
+    }
+
+    private mutating func copy(_ part: Range<Int>) {
+        unsafe parts.pointee.text.append(copyOf: part)
+        refresh()
+    }
+
+    /// The section was cut at a limit: what is here is its beginning.
+    public var isTooLarge: Bool {
+        get { unsafe parts.pointee.facts.isTooLarge }
+        set { unsafe parts.pointee.facts.isTooLarge = newValue }
+    }
+}

@@ -1,0 +1,91 @@
+internal import EventLoops
+internal import HTTP
+internal import Primitives
+internal import Streams
+
+/// A connection that a client made to us: HTTP/1.1, one request after the other, HTTP/2, many at once, or a tunnel.
+@safe
+struct DownstreamConnection: ~Copyable {
+    enum Deadline {
+        case idle, header, stream, linger, detection
+    }
+
+    enum Awaited {
+        case nothing, protocolDetection, serverName
+    }
+
+    var stream: ByteStream
+    /// Index into the listener sockets.
+    let listener: Int
+    let remote: SocketEndpoint
+    /// The address that the client dialled.
+    var local: SocketEndpoint
+    /// It came by REDIRECT: `local` is another proxy's or server's address.
+    var isCaptured = false
+    /// What must be known before anything is done with its bytes.
+    var awaits = Awaited.nothing
+    var http: HTTPServerConnection
+    /// Bytes received and not yet understood: the beginning of a head, or a pipelined request.
+    var input = ByteBuffer()
+    /// HTTP/1.1: the request being served. Those of an HTTP/2 connection are known to `http`.
+    var request = SlotID.none
+    /// What its bytes pass through untouched; none = HTTP.
+    var tunnel = SlotID.none
+    var deadline = LazyDeadline()
+    var meaning = Deadline.idle
+    /// Close once everything is written.
+    var closesAfterFlush = false
+    /// The answer is out; what the client still sends is dropped until it closes or the linger ends.
+    var isLingering = false
+    var lingeredBytes = 0
+    var isWaitingToResume = false
+    /// Something is to be sent.
+    var isDirty = false
+    /// Writing has failed; the end is told with the next flush.
+    var isBroken = false
+    /// It has been counted as HTTP/2.
+    var isCounted = false
+
+    init(stream: consuming ByteStream, http: consuming HTTPServerConnection, listener: Int, remote: SocketEndpoint, local: SocketEndpoint) {
+        self.stream = stream
+        self.http = http
+        self.listener = listener
+        self.remote = remote
+        self.local = local
+    }
+
+    /// Reads once: into `scratch`, or behind what is kept already.
+    mutating func read(into scratch: UnsafeMutableRawBufferPointer) -> TransferResult {
+        if input.isEmpty || isLingering { return unsafe stream.read(into: scratch) }
+        let room = unsafe UnsafeMutableRawBufferPointer(start: input.reserve(16 * 1024), count: input.spare)
+        let result = unsafe stream.read(into: room)
+        if case .bytes(let count) = result { input.commit(count) }
+        return result
+    }
+
+    /// Whether `fill` with this bound has taken all there is: one of HTTP/1.1 gives it in one go.
+    mutating func gaveAll(of bytesMax: Int) -> Bool { !http.isHTTP2 && stream.output.count < bytesMax }
+
+    /// Takes what `http` has to send.
+    mutating func fill(bytesMax: Int) -> HTTPServerConnection.Outcome { http.fill(&stream.output, bytesMax: bytesMax) }
+
+    /// Pieces of a body from this size on are written at once.
+    static let largeBytesMin = 16 * 1024
+
+    /// Gives body bytes to the answer on `stream`. Large ones go out from where they are, as far as they can.
+    mutating func append(_ bytes: UnsafeRawBufferPointer, stream id: Int32, bytesMax: Int) {
+        guard bytes.count >= Self.largeBytesMin, !http.isHTTP2 else { return unsafe http.append(bytes, stream: id) }
+        _ = fill(bytesMax: bytesMax)
+        if stream.flush() == .failed { isBroken = true }
+        if stream.isFlushed, http.sendsPlain(stream: id) {
+            if unsafe stream.write(bytes) == .failed { isBroken = true }
+            return
+        }
+        unsafe http.append(bytes, stream: id)
+        _ = fill(bytesMax: bytesMax)
+        if stream.flush() == .failed { isBroken = true }
+    }
+
+    /// Bytes of an answer that the client has not taken yet.
+    mutating func waiting(stream id: Int32) -> Int { http.waiting(stream: id) + (http.isHTTP2 ? 0 : stream.output.count) }
+}

@@ -1,0 +1,75 @@
+internal import Primitives
+internal import TelemetryModel
+
+extension ByteBuffer {
+    /// An address without its port; the path of a Unix socket.
+    mutating func append(address endpoint: SocketEndpoint) {
+        guard endpoint.family == .ipv4 else {
+            if endpoint.family == .unix { return unsafe append(endpoint.unixPath) }
+            // Rare, and not worth a formatter of its own: this one makes a String.
+            return append(string: endpoint.addressText)
+        }
+        for octet in 0..<4 {
+            if octet > 0 { append(byte: UInt8(ascii: ".")) }
+            append(decimal: endpoint.low >> UInt64(24 - 8 * octet) & 255)
+        }
+    }
+
+    /// An address, its port, or both.
+    mutating func append(_ endpoint: SocketEndpoint, hasAddress: Bool, hasPort: Bool) {
+        guard endpoint.family != .absent else { return }
+        if endpoint.family == .unix {
+            // A path has no port.
+            if hasAddress { append(address: endpoint) }
+            return
+        }
+        if hasAddress {
+            let isBracketed = hasPort && endpoint.family == .ipv6
+            if isBracketed { append("[") }
+            append(address: endpoint)
+            if isBracketed { append("]") }
+            if hasPort { append(":") }
+        }
+        if hasPort { append(decimal: UInt64(endpoint.port)) }
+    }
+
+    /// `value` with leading zeros.
+    mutating func append(_ value: UInt64, digits: Int) {
+        var unit: UInt64 = 1
+        for _ in 1..<digits { unit *= 10 }
+        while unit > 0 {
+            append(byte: 48 + UInt8(truncatingIfNeeded: value / unit % 10))
+            unit /= 10
+        }
+    }
+
+    /// Sixteen hexadecimal digits.
+    mutating func append(hexadecimal16 value: UInt64) {
+        for place in 0..<16 {
+            let nibble = UInt8(truncatingIfNeeded: value >> UInt64(60 - 4 * place)) & 15
+            append(byte: nibble < 10 ? 48 + nibble : 87 + nibble)
+        }
+    }
+
+    /// A random identifier in the form of a UUID, version 4 (RFC 9562 5.4).
+    mutating func append(uuid draw: inout RandomSource) {
+        let high = draw.next() & 0xFFFF_FFFF_FFFF_0FFF | 0x4000
+        let low = draw.next() & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000
+        let out = unsafe reserve(36)
+        // 8-4-4-4-12 digits: what the dashes push aside is written again behind them.
+        let third = HexCodec.encode8(UInt32(truncatingIfNeeded: low >> 32))
+        let second = HexCodec.encode8(UInt32(truncatingIfNeeded: high))
+        unsafe out.storeBytes(of: HexCodec.encode8(UInt32(truncatingIfNeeded: high >> 32)).bigEndian, as: UInt64.self)
+        unsafe out.storeBytes(of: second.bigEndian, toByteOffset: 9, as: UInt64.self)
+        unsafe out.storeBytes(of: UInt32(truncatingIfNeeded: second).bigEndian, toByteOffset: 14, as: UInt32.self)
+        unsafe out.storeBytes(of: third.bigEndian, toByteOffset: 19, as: UInt64.self)
+        unsafe out.storeBytes(of: UInt32(truncatingIfNeeded: third).bigEndian, toByteOffset: 24, as: UInt32.self)
+        let last = HexCodec.encode8(UInt32(truncatingIfNeeded: low))
+        unsafe out.storeBytes(of: last.bigEndian, toByteOffset: 28, as: UInt64.self)
+        unsafe out.storeBytes(of: UInt8(ascii: "-"), toByteOffset: 8, as: UInt8.self)
+        unsafe out.storeBytes(of: UInt8(ascii: "-"), toByteOffset: 13, as: UInt8.self)
+        unsafe out.storeBytes(of: UInt8(ascii: "-"), toByteOffset: 18, as: UInt8.self)
+        unsafe out.storeBytes(of: UInt8(ascii: "-"), toByteOffset: 23, as: UInt8.self)
+        commit(36)
+    }
+}

@@ -1,0 +1,85 @@
+internal import HTTP
+internal import Primitives
+internal import TelemetryModel
+
+/// The texts of a request's record, in the order of `RequestText`: eight standard ones, then the captured request fields.
+enum RecordTexts {
+    static func isWanted(_ record: borrowing RequestRecord, _ plan: inout CapturePlan) -> Bool {
+        if record.isSampled { return true }
+        return plan.side(record.side).isRecorded
+    }
+
+    /// `isWhole`: the request's own identifiers are to be believed. `path`: in the head's text.
+    static func write(
+        _ request: inout Request, _ limits: borrowing ProxyLimits, _ epoch: inout Epoch, path: Range<Int>, isWhole: Bool
+    ) {
+        guard isWanted(request.log.record, &epoch.plan) else { return }
+        let most = limits.recordTextBytesMax
+        unsafe request.log.append(request.head.method, upTo: most)
+        unsafe request.log.append(nil, upTo: most)
+        let target = isWhole && path == request.target.path ? request.head.sentTarget : path
+        unsafe request.log.append(request.head.text(target), upTo: most)
+        let authority = request.target.authority
+        unsafe request.log.append(authority.isEmpty ? nil : request.head.text(authority), upTo: most)
+        unsafe request.log.append(request.head.value(of: .userAgent), upTo: most)
+        unsafe request.log.append(isWhole ? request.head.value(of: .requestID) : nil, upTo: most)
+        unsafe request.log.append(nil, upTo: most)
+        finish(&request, most, &epoch)
+    }
+
+    /// Of a head as it is sent on: the record has what the endpoint gets, as Envoy's log.
+    static func writeSent(_ request: inout Request, _ limits: borrowing ProxyLimits, _ epoch: inout Epoch, isRewritten: Bool) {
+        guard isWanted(request.log.record, &epoch.plan) else { return }
+        let most = limits.recordTextBytesMax
+        unsafe request.log.append(request.head.method, upTo: most)
+        // As Envoy: the original path is recorded only where a rewrite changed it.
+        unsafe request.log.append(isRewritten ? request.head.value(of: .envoyOriginalPath) : nil, upTo: most)
+        unsafe request.log.append(request.head.text(request.head.sentTarget), upTo: most)
+        unsafe request.log.append(request.head.text(request.head.sentAuthority), upTo: most)
+        unsafe request.log.append(request.head.value(of: .userAgent), upTo: most)
+        unsafe request.log.append(request.head.value(of: .requestID), upTo: most)
+        unsafe request.log.append(request.head.value(of: .forwardedFor), upTo: most)
+        finish(&request, most, &epoch)
+    }
+
+    private static func finish(_ request: inout Request, _ most: Int, _ epoch: inout Epoch) {
+        let scheme: StaticString = request.target.isHTTPS ? "https" : "http"
+        unsafe request.log.append(UnsafeRawBufferPointer(start: scheme.utf8Start, count: scheme.utf8CodeUnitCount), upTo: most)
+        for index in epoch.plan.requestHeaders.indices {
+            unsafe epoch.plan.requestHeaders[index].withUnsafeBytes { name in
+                unsafe request.log.append(request.head.value(named: name), upTo: most)
+            }
+        }
+    }
+
+    /// Of a request whose head was never read whole: as much of it as arrived.
+    static func writeGlimpse(
+        _ log: inout RequestLog, _ bytes: UnsafeRawBufferPointer, _ limits: borrowing ProxyLimits, _ epochs: inout Epochs, _ epoch: SlotID
+    ) {
+        guard isWanted(log.record, &epochs.all[epoch].plan) else { return }
+        let glimpse = unsafe RequestGlimpse(bytes)
+        let most = limits.recordTextBytesMax
+        for (place, isThere) in [(glimpse.method, true), (0..<0, false), (glimpse.target, true), (glimpse.host, true)] {
+            unsafe log.append(isThere && !place.isEmpty ? UnsafeRawBufferPointer(rebasing: bytes[place]) : nil, upTo: most)
+        }
+        log.appendAbsent(Int(RequestText.firstCaptured) - 4 + epochs.all[epoch].plan.requestHeaders.count)
+    }
+
+    /// The captured fields of the response on its way.
+    static func writeResponse(
+        _ log: inout RequestLog, _ head: borrowing MessageHead, _ limits: borrowing ProxyLimits, _ epochs: inout Epochs, _ epoch: SlotID
+    ) {
+        write(response: head, &log, limits.recordTextBytesMax, &epochs.all[epoch].plan)
+    }
+
+    private static func write(
+        response head: borrowing MessageHead, _ log: inout RequestLog, _ bytesMax: Int, _ plan: inout CapturePlan
+    ) {
+        guard isWanted(log.record, &plan) else { return }
+        for index in plan.responseHeaders.indices {
+            unsafe plan.responseHeaders[index].withUnsafeBytes { name in
+                unsafe log.append(head.value(named: name), upTo: bytesMax)
+            }
+        }
+    }
+}

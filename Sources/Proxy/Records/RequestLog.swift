@@ -1,0 +1,77 @@
+internal import Primitives
+internal import TelemetryModel
+
+/// What a request or connection leaves behind for the access log and its span: the record, its texts, and the tries before the last. Its
+/// buffers stay warm from one to the next.
+struct RequestLog: ~Copyable {
+    var record = RequestRecord()
+    /// Text slots in slot order, and their lengths.
+    private var text = ByteBuffer()
+    private var lengths = InlineArray<56, UInt16>(repeating: RequestRecordView.absentLength)
+    private var textCount = 0
+    /// Tries that were followed by another; `record.earlierAttempts` are there.
+    private var earlier = InlineArray<8, AttemptRecord>(repeating: AttemptRecord())
+
+    init() {}
+
+    mutating func begin() {
+        record = RequestRecord()
+        text.clear(keeping: 4096)
+        textCount = 0
+    }
+
+    /// Appends the next text slot; nil = the message has no such value. Each holds `bytesMax` at most, whatever the others hold; all
+    /// together no more than the heads they come from (`HTTPLimits.headBytesMax`).
+    mutating func append(_ bytes: UnsafeRawBufferPointer?, upTo bytesMax: Int) {
+        guard textCount < lengths.count else { return }
+        guard let bytes = unsafe bytes else {
+            lengths[textCount] = RequestRecordView.absentLength
+            textCount += 1
+            return
+        }
+        // Cut, not dropped: the beginning of a value tells most.
+        let count = min(bytes.count, bytesMax)
+        unsafe text.append(UnsafeRawBufferPointer(rebasing: bytes[..<count]))
+        lengths[textCount] = UInt16(truncatingIfNeeded: count)
+        textCount += 1
+    }
+
+    mutating func appendAbsent(_ count: Int) {
+        for _ in 0..<count { unsafe append(nil, upTo: 0) }
+    }
+
+    /// Keeps what is known of a try that another one will follow.
+    mutating func note(attempt begin: UInt64, _ end: UInt64, _ ending: AttemptRecord.End, status: UInt16) {
+        let place = Int(record.earlierAttempts)
+        guard place < AttemptRecord.countMax else { return }
+        earlier[place].endpoint = record.upstreamRemote
+        earlier[place].begin = begin
+        earlier[place].end = end
+        earlier[place].status = status
+        earlier[place].grpcStatus = record.grpcStatus
+        earlier[place].ending = ending
+        record.earlierAttempts += 1
+    }
+
+    /// Hands the record over. A full ring drops it and counts that.
+    mutating func emit(to ring: RecordRing) {
+        record.textCount = UInt8(truncatingIfNeeded: textCount)
+        let attempts = Int(record.earlierAttempts)
+        let textOffset = RequestRecordView.lengthsOffset + 2 * textCount
+        let attemptsOffset = textOffset + text.count
+        let size = attemptsOffset + attempts * MemoryLayout<AttemptRecord>.stride
+        guard let out = unsafe ring.reserve(size) else { return }
+        unsafe out.storeBytes(of: record, as: RequestRecord.self)
+        for slot in 0..<textCount {
+            unsafe out.storeBytes(of: lengths[slot], toByteOffset: RequestRecordView.lengthsOffset + 2 * slot, as: UInt16.self)
+        }
+        if let base = unsafe text.readable.baseAddress, !text.isEmpty {
+            unsafe (out + textOffset).copyMemory(from: base, byteCount: text.count)
+        }
+        for index in 0..<attempts {
+            let offset = attemptsOffset + index * MemoryLayout<AttemptRecord>.stride
+            unsafe out.storeBytes(of: earlier[index], toByteOffset: offset, as: AttemptRecord.self)
+        }
+        ring.publish(size)
+    }
+}

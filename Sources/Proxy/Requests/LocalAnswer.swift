@@ -1,0 +1,44 @@
+internal import Primitives
+internal import TelemetryModel
+
+/// An answer that the proxy gives itself, with Envoy's flags, details and bodies.
+@safe
+struct LocalAnswer: BitwiseCopyable {
+    var status: UInt16
+    var details: ResponseCodeDetails
+    var flags: ResponseFlags
+    /// Constant text, or text of the request's configuration or of the context that the answer is given in.
+    var body: UnsafeRawBufferPointer
+    /// The connection cannot be used further.
+    var closes = false
+    /// The status of a gRPC call; 255 = what the HTTP status means.
+    var grpcStatus: UInt8 = 255
+    /// The context holds the value of `Location`.
+    var hasLocation = false
+    /// Refused by a limit, which the answer says.
+    var isOverloaded = false
+
+    init(_ status: UInt16, _ details: ResponseCodeDetails, _ flags: ResponseFlags = [], body: StaticString = "", closes: Bool = false) {
+        self.status = status
+        self.details = details
+        self.flags = flags
+        unsafe self.body = unsafe UnsafeRawBufferPointer(start: body.utf8Start, count: body.utf8CodeUnitCount)
+        self.closes = closes
+    }
+
+    init(_ status: UInt16, _ details: ResponseCodeDetails, text: UnsafeRawBufferPointer) {
+        self.init(status, details)
+        unsafe body = unsafe text
+    }
+
+    /// A limit of the cluster refuses the request (semantics 2.4).
+    static var overflow: LocalAnswer {
+        var answer = LocalAnswer(
+            503, .overflowBeforeResponse, [.upstreamOverflow],
+            body: "upstream connect error or disconnect/reset before headers. reset reason: overflow")
+        answer.isOverloaded = true
+        return answer
+    }
+
+    static var noEndpoint: LocalAnswer { LocalAnswer(503, .noHealthyUpstream, [.noHealthyUpstream], body: "no healthy upstream") }
+}

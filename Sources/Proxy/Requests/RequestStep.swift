@@ -1,0 +1,30 @@
+/// What is done with a request before its first attempt, in this order. To check something before routing, add a case in front of
+/// `findRoute` and its line in `RequestSteps.run`.
+enum RequestStep: UInt8, BitwiseCopyable {
+    /// Target, path and host are checked and normalised.
+    case normalise
+    /// Listener and host to virtual host, to rule, to cluster. Pure.
+    case findRoute
+    /// The head as the endpoint gets it.
+    case prepareHead
+    case limitRate
+    /// A request that no rule took, a redirect; what CORS and consistent hashing need is noted.
+    case followRoute
+    /// Injected faults: a delay, then an abort.
+    case delay
+    case abort
+    /// Answers that the rule gives itself.
+    case answerByRoute
+    case attempt
+
+    var next: RequestStep { RequestStep(rawValue: rawValue + 1) ?? .attempt }
+}
+
+/// What a step says.
+@safe
+enum StepOutcome {
+    case go
+    case answer(LocalAnswer)
+    /// Go on with the next step after so many nanoseconds.
+    case wait(UInt64)
+}

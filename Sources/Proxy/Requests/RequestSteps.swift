@@ -1,0 +1,48 @@
+internal import Primitives
+internal import TelemetryModel
+
+/// What the worker is to do for a request.
+@safe
+enum RequestAction {
+    case attempt
+    case answer(LocalAnswer)
+    /// Nothing until the wait is over.
+    case wait(UInt64)
+}
+
+enum RequestSteps {
+    /// Takes the request on from where it is, until it is ready to be sent, answered, or has to wait.
+    static func advance(
+        _ request: inout Request, _ context: inout RequestContext, _ loop: inout WorkerLoop, _ epochs: inout Epochs
+    ) -> RequestAction {
+        guard case .opening(var step) = request.phase else { return .attempt }
+        while step != .attempt {
+            let outcome = run(step, &request, &context, &loop, &epochs.all[request.epoch])
+            step = step.next
+            request.phase = .opening(next: step)
+            switch outcome {
+            case .go: continue
+            case .answer(let answer): return .answer(answer)
+            case .wait(let nanoseconds): return .wait(nanoseconds)
+            }
+        }
+        return .attempt
+    }
+
+    private static func run(
+        _ step: RequestStep, _ request: inout Request, _ context: inout RequestContext, _ loop: inout WorkerLoop,
+        _ epoch: inout Epoch
+    ) -> StepOutcome {
+        switch step {
+        case .normalise: TargetNormalising.run(&request, &context, &epoch)
+        case .findRoute: RouteFinding.run(&request, &context, &epoch)
+        case .prepareHead: RequestHeadPreparing.run(&request, &context, &loop, &epoch)
+        case .limitRate: RateLimiting.run(&request, &context, &loop, &epoch)
+        case .followRoute: RouteFollowing.run(&request, &context, &epoch)
+        case .delay: FaultInjection.injectDelay(&request, &context, &loop, &epoch)
+        case .abort: FaultInjection.injectAbort(&request, &loop, &epoch)
+        case .answerByRoute: RouteFollowing.answer(&request, &epoch)
+        case .attempt: .go
+        }
+    }
+}

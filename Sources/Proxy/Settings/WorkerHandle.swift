@@ -1,0 +1,95 @@
+public import EventLoops
+public import OutlierDetection
+public import Policy
+public import Primitives
+internal import Synchronization
+public import TelemetryModel
+
+/// What other threads may ask of a worker.
+public enum WorkerCommand: Sendable {
+    case adopt(ProxyConfiguration)
+    /// Stop accepting, finish what is in flight, then end.
+    case drain
+    /// The same, where another process listens already: idle connections get time for one more request.
+    case handOver
+    /// End now.
+    case stop
+    case expire([(key: SeriesKey, requests: UInt64)])
+    /// Another worker's requests wait for a connection of this cluster: close one that idles.
+    case shedIdle(ClusterSlot)
+}
+
+/// What all workers of a process know and decide together about upstreams.
+public final class SharedUpstreams: Sendable {
+    public let state: UpstreamState
+    public let judge: OutlierJudge
+    public let limiter = RateLimiter()
+    /// Workers, to be asked for idle connections that another one needs. Set once, before the first request.
+    let peers = Mutex<[WorkerHandle]>([])
+
+    public init(seed: UInt64, state: UpstreamState = UpstreamState()) {
+        self.state = state
+        judge = OutlierJudge(state: state, seed: seed)
+    }
+
+    public func setWorkers(_ workers: [WorkerHandle]) { peers.withLock { $0 = workers } }
+}
+
+/// The parts of a worker that other threads hold.
+public final class WorkerHandle: Sendable {
+    public let mailbox: Mailbox<WorkerCommand>
+    public let ring: RecordRing
+    public let shard: REDShard
+    public let tcpShard = TCPShard()
+    public let statistics = WorkerStatistics()
+    public let limits: ProxyLimits
+    public let shared: SharedUpstreams
+    /// Configurations that the worker is done with. Freeing one, with its tables and regular expressions, takes longer than a worker may
+    /// pause.
+    private let retired = Mutex<[ProxyConfiguration]>([])
+
+    /// The worker, between two turns: gives configurations away. The last reference of the worker's goes while it holds the lock, so that
+    /// whoever takes them from here, however soon, is the one who frees them.
+    func retire(_ configurations: inout [ProxyConfiguration]) {
+        retired.withLock { list in
+            list += configurations
+            configurations.removeAll(keepingCapacity: true)
+        }
+    }
+
+    /// Configurations that wait to be freed.
+    var retiredCount: Int { retired.withLock { $0.count } }
+
+    /// The control thread, now and then: frees what the worker is done with.
+    public func freeRetired() {
+        let done = retired.withLock { list in
+            let taken = list
+            list = []
+            return taken
+        }
+        // Freed here, outside the lock.
+        _ = done.count
+    }
+
+    /// Why listeners are not there, in words; few, as they are made between requests.
+    private let problems = Mutex<[String]>([])
+
+    func note(problem: String) { problems.withLock { $0.append(problem) } }
+
+    /// The control thread, now and then: what a log should tell.
+    public func takeProblems() -> [String] {
+        problems.withLock { list in
+            defer { list = [] }
+            return list
+        }
+    }
+
+    /// `ringBytes` bounds the records waiting for the collector.
+    public init(limits: ProxyLimits, ringBytes: Int, shared: SharedUpstreams) throws(SystemError) {
+        self.limits = limits
+        self.shared = shared
+        mailbox = try Mailbox()
+        ring = RecordRing(capacity: ringBytes)
+        shard = REDShard(seriesMax: limits.seriesMax)
+    }
+}

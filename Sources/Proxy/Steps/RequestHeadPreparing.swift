@@ -1,0 +1,224 @@
+internal import HTTP
+internal import Primitives
+internal import Routing
+internal import TelemetryModel
+
+/// The head as the endpoint gets it: without what was for this hop alone, with what this hop adds, and then what the configuration says,
+/// which has the last word on all of it (Envoy's router, `finalizeRequestHeaders`).
+enum RequestHeadPreparing {
+    static func run(
+        _ request: inout Request, _ context: inout RequestContext, _ loop: inout WorkerLoop, _ epoch: inout Epoch
+    ) -> StepOutcome {
+        let trace = TraceDeciding.decide(&request, &context, &epoch.plan)
+        let route = request.plan.route
+        let tables = unsafe epoch.tables
+        let rewrite = unsafe route >= 0 ? tables.actions(UInt32(route)).rewrite : RewriteEntry()
+        let edits = unsafe route >= 0 ? tables.requestEdits(destination: request.plan.destination) : HeaderEdits()
+        let original = request.head.sentTarget
+        let left = MaxForwards.left(request.head)
+        let asksForTrailers = asksForTrailers(request.head)
+        takeOverrides(&request)
+        keepForwardedFor(request.head, &context.value)
+        leaveHopFields(&request, rewrite, edits, trace, left, &loop, &epoch)
+        setTarget(&request, rewrite, &context, &epoch)
+        if let left { request.head.add("Max-Forwards", .maxForwards) { $0.append(decimal: left &- 1) } }
+        if asksForTrailers { request.head.add("TE", .te, text: "trailers") }
+        addUpgrade(&request, context.limits)
+        addForwarded(&request, context.value)
+        if !request.head.has(.requestID) { request.head.add("X-Request-Id", .requestID) { $0.append(uuid: &context.draws.identifier) } }
+        add(trace, to: &request.head, epoch.plan.option)
+        addOriginals(&request, rewrite, original)
+        if edits.isActive { apply(edits, &request, &context, &loop, &epoch) }
+        addExpectedTime(&request, edits, &epoch)
+        request.sharedFields = request.head.fieldCount
+        request.sharedText = request.head.textEnd
+        RecordTexts.writeSent(&request, context.limits, &epoch, isRewritten: rewrite.path != .unchanged)
+        return .go
+    }
+
+    // MARK: What came
+
+    private static func asksForTrailers(_ head: borrowing MessageHead) -> Bool {
+        guard head.has(.te) else { return false }
+        for index in 0..<head.fieldCount where unsafe head.field(index).name == .te {
+            if unsafe RequestFieldRules.listsTrailers(head.value(at: index)) { return true }
+        }
+        return false
+    }
+
+    /// Fields that ask for time limits or retries of this request's own, which a workload may and its callers may not.
+    private static func takeOverrides(_ request: inout Request) {
+        guard request.origin.side == .outbound, !request.origin.isEdge, request.head.has(.envoyOther) else { return }
+        for index in 0..<request.head.fieldCount where unsafe request.head.field(index).name == .envoyOther {
+            if !request.plan.effects.contains(.hasOverrides) { request.overrides = RequestOverrides() }
+            guard unsafe request.overrides.take(request.head.name(at: index), request.head.value(at: index)) else { continue }
+            request.plan.effects.insert(.hasOverrides)
+        }
+    }
+
+    /// The values of X-Forwarded-For, each with a comma behind it.
+    private static func keepForwardedFor(_ head: borrowing MessageHead, _ output: inout ByteBuffer) {
+        output.clear(keeping: 4096)
+        guard head.has(.forwardedFor) else { return }
+        for index in 0..<head.fieldCount where unsafe head.field(index).name == .forwardedFor {
+            unsafe output.append(head.value(at: index))
+            output.append(",")
+        }
+    }
+
+    private static func leaveHopFields(
+        _ request: inout Request, _ rewrite: RewriteEntry, _ edits: HeaderEdits, _ trace: TraceContext, _ forwardsLeft: UInt64?,
+        _ loop: inout WorkerLoop, _ epoch: inout Epoch
+    ) {
+        let traits = request.traits
+        let isEdge = request.origin.isEdge
+        let side = request.origin.side
+        let option = epoch.plan.option
+        let tables = unsafe epoch.tables
+        var dropped: UInt64 = 0
+        request.head.filter { head, index in
+            let field = unsafe head.field(index)
+            switch field.name {
+            case .other:
+                if head.connection.contains(.namesOthers), unsafe RequestFieldRules.isNamedByConnection(head.name(at: index), head) {
+                    return false
+                }
+                if unsafe field.hasUnderscore && HeaderName.isLookalike(head.name(at: index)) {
+                    dropped += 1
+                    return false
+                }
+                return true
+            case .maxForwards: return forwardsLeft == nil
+            case .envoyOther:
+                if edits.isActive, unsafe tables.replaces(edits, head.name(at: index)) { return false }
+                return unsafe passes(envoy: head.name(at: index), isEdge, side, rewrite)
+            case .requestID:
+                // An empty one names nothing; ours follows.
+                return unsafe !isEdge && !head.value(at: index).isEmpty
+            case .forwardedProto: return !isEdge
+            case .host, .contentLength, .forwardedFor, .b3TraceID, .b3SpanID, .b3ParentSpanID, .b3Sampled, .b3Flags, .b3,
+                .envoyAttemptCount, .te:
+                return false
+            case .expect: return unsafe RequestFieldRules.forwards(expectation: head.value(at: index), traits)
+            case .envoyOriginalPath: return rewrite.path == .unchanged
+            case .traceparent: return option != .useB3WithW3CPropagation
+            case .tracestate: return option != .useB3WithW3CPropagation || trace.keepsTracestate
+            default: return !field.name.isHopByHop
+            }
+        }
+        if dropped > 0 { loop.countEvent { $0.add($0.fieldsDropped, dropped) } }
+    }
+
+    private static func passes(envoy name: UnsafeRawBufferPointer, _ isEdge: Bool, _ side: ProxySide, _ rewrite: RewriteEntry) -> Bool {
+        if isEdge { return false }
+        if side == .outbound, unsafe RequestOverrides.isOne(name) { return false }
+        if unsafe RequestFieldRules.steersEnvoy(name) { return false }
+        return unsafe !rewrite.hasAuthority || !ASCII.equal(name, ignoringCase: "x-envoy-original-host")
+    }
+
+    // MARK: What this hop says
+
+    private static func setTarget(
+        _ request: inout Request, _ rewrite: RewriteEntry, _ context: inout RequestContext, _ epoch: inout Epoch
+    ) {
+        let tables = unsafe epoch.tables
+        request.head.sentAuthority = request.target.authority
+        if let authority = unsafe tables.rewrittenAuthority(rewrite) {
+            request.head.sentAuthority = request.head.write { unsafe $0.append(authority) }
+        }
+        guard rewrite.path != .unchanged else { return }
+        context.answerText.clear()
+        let path = unsafe request.head.text(request.target.path)
+        unsafe tables.rewrite(rewrite, match: request.plan.match, path: path, into: &context.answerText)
+        unsafe context.answerText.append(request.head.text(request.target.query))
+        let text = unsafe context.answerText.readable
+        request.head.sentTarget = request.head.write { unsafe $0.append(text) }
+    }
+
+    private static func addUpgrade(_ request: inout Request, _ limits: borrowing ProxyLimits) {
+        guard request.traits.contains(.wantsUpgrade) else { return }
+        let choice = request.upgrades
+        request.head.add("Upgrade", .upgrade) { limits.upgrades.append(choice, to: &$0) }
+    }
+
+    /// X-Forwarded-For and -Proto. As Envoy's, the first gets IP addresses only: the client of a Unix socket adds nothing, and without a
+    /// value there is no field.
+    private static func addForwarded(_ request: inout Request, _ earlier: borrowing ByteBuffer) {
+        let remote = request.origin.remote
+        let hasAddress = remote.family != .absent
+        if hasAddress || !earlier.isEmpty {
+            let known = unsafe UnsafeRawBufferPointer(rebasing: earlier.readable.dropLast(hasAddress ? 0 : 1))
+            request.head.add("X-Forwarded-For", .forwardedFor) { output in
+                unsafe output.append(known)
+                if hasAddress { output.append(address: remote) }
+            }
+        }
+        guard !request.head.has(.forwardedProto) else { return }
+        request.head.add("X-Forwarded-Proto", .forwardedProto, text: request.target.isHTTPS ? "https" : "http")
+    }
+
+    private static func add(_ trace: TraceContext, to head: inout MessageHead, _ option: TraceContextOption) {
+        for value in TraceHeader.b3TraceID.rawValue...TraceHeader.traceparent.rawValue {
+            guard let header = TraceHeader(rawValue: value), trace.sends(header, option: option) else { continue }
+            head.add(header.name) { output in
+                let room = unsafe output.reserve(TraceHeader.valueBytesMax)
+                let count = unsafe trace.write(header, into: UnsafeMutableRawBufferPointer(start: room, count: TraceHeader.valueBytesMax))
+                output.commit(count)
+            }
+        }
+    }
+
+    private static func addOriginals(_ request: inout Request, _ rewrite: RewriteEntry, _ target: Range<Int>) {
+        if rewrite.path != .unchanged { request.head.add("X-Envoy-Original-Path", .envoyOriginalPath, copyOf: target) }
+        if rewrite.hasAuthority { request.head.add("X-Envoy-Original-Host", .envoyOther, copyOf: request.target.authority) }
+    }
+
+    // MARK: What the configuration says
+
+    private static func apply(
+        _ edits: HeaderEdits, _ request: inout Request, _ context: inout RequestContext, _ loop: inout WorkerLoop,
+        _ epoch: inout Epoch
+    ) {
+        let tables = unsafe epoch.tables
+        request.head.filter { head, index in unsafe !tables.removes(edits, head.name(at: index)) }
+        let end = request.head.fieldCount
+        for index in 0..<(unsafe tables.additionCount(edits)) {
+            let (name, value) = unsafe tables.addition(edits, index)
+            guard let pieces = unsafe tables.pieces(edits, index) else {
+                unsafe request.head.add(name, value)
+                continue
+            }
+            HeaderValues.write(pieces, &request, &epoch, to: &context.value)
+            // What comes to nothing is not sent, as in Envoy.
+            if !context.value.isEmpty { unsafe request.head.add(name, context.value.readable) }
+        }
+        request.head.filter { head, index in unsafe index >= end || !tables.replaces(edits, head.name(at: index)) }
+        if unsafe tables.drops(edits, "x-envoy-attempt-count") { request.plan.effects.insert(.omitsAttemptCount) }
+    }
+
+    /// The time the request has, and each try of it, from the route, from the request itself, and from what a gRPC client asks for.
+    private static func addExpectedTime(_ request: inout Request, _ edits: HeaderEdits, _ epoch: inout Epoch) {
+        guard request.plan.route >= 0 else { return }
+        let tables = unsafe epoch.tables
+        let overrides = request.plan.effects.contains(.hasOverrides) ? request.overrides : RequestOverrides()
+        var whole = unsafe overrides.timeoutMilliseconds.map { $0 * 1_000_000 } ?? tables.route(UInt32(request.plan.route)).timeoutNanoseconds
+        if let asked = grpcTimeout(&request), whole == 0 || asked < whole {
+            whole = asked
+            request.plan.effects.insert(.hasGRPCTimeout)
+        }
+        let retry = unsafe tables.actions(UInt32(request.plan.route)).retry
+        let perTry = overrides.perTryMilliseconds.map { $0 * 1_000_000 } ?? retry.perTryTimeoutNanoseconds
+        request.plan.timeoutNanoseconds = whole
+        // A try may not take longer than all of them (semantics 2.3).
+        if perTry > 0, whole == 0 || perTry < whole { request.plan.perTryNanoseconds = perTry }
+        let expected = request.plan.perTryNanoseconds > 0 ? request.plan.perTryNanoseconds : whole
+        guard expected > 0, unsafe !edits.isActive || !tables.drops(edits, "x-envoy-expected-rq-timeout-ms") else { return }
+        request.head.add("X-Envoy-Expected-Rq-Timeout-Ms", .envoyOther) { $0.append(decimal: expected / 1_000_000) }
+    }
+
+    /// What a gRPC client gave the call (gRPC over HTTP/2, "Timeout"); nil = nothing, or nothing legible.
+    private static func grpcTimeout(_ request: inout Request) -> UInt64? {
+        guard request.traits.contains(.isGRPC), let value = unsafe request.head.value(named: "grpc-timeout") else { return nil }
+        return unsafe GRPCTimeout.parse(value)
+    }
+}

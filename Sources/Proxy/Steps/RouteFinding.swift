@@ -1,0 +1,88 @@
+internal import HTTP
+internal import Primitives
+internal import Routing
+internal import TelemetryModel
+
+/// Which rule takes a request and which cluster it goes to. A pure decision, made again whenever what it looks at has changed.
+enum RouteFinding {
+    static func run(_ request: inout Request, _ context: inout RequestContext, _ epoch: inout Epoch) -> StepOutcome {
+        if let left = MaxForwards.left(request.head), left == 0 { return MaxForwards.answer(&request, &context, &epoch) }
+        let listener = request.origin.listener
+        guard listener >= 0 else { return .go }
+        let entry = unsafe epoch.tables.listener(listener)
+        var decision = RouteDecision.notFound
+        if request.target.form != .authority {
+            let asked = unsafe RouteRequest(&request)
+            decision = unsafe epoch.tables.decide(listener: listener, asked, request.head, draw: &context.draws.route)
+        }
+        // A redirected client meant somebody; whom nobody declared it may reach all the same (ALLOW_ANY).
+        if request.origin.isCaptured, entry.passthrough >= 0, decision.isNotFound || entry.side == .inbound {
+            decision = .notFound
+            request.plan.cluster = entry.passthrough
+            request.plan.effects.insert(.passesThrough)
+        }
+        note(decision, &request, &epoch)
+        return .go
+    }
+
+    private static func note(_ decision: RouteDecision, _ request: inout Request, _ epoch: inout Epoch) {
+        let choice: RouteChoice
+        switch decision {
+        case .notFound: return
+        case .noCluster(let taken):
+            choice = taken
+            request.plan.kind = .noCluster
+        case .redirect(let taken):
+            choice = taken
+            request.plan.kind = .redirect
+        case .directResponse(let taken):
+            choice = taken
+            request.plan.kind = .directResponse
+        case .cluster(let cluster, let taken):
+            choice = taken
+            request.plan.kind = .cluster
+            request.plan.cluster = Int32(clamping: cluster)
+        }
+        request.plan.route = Int32(clamping: choice.route)
+        request.plan.destination = choice.destination
+        request.plan.match = choice.match
+        request.log.record.route = unsafe epoch.tables.route(choice.route).name
+        if unsafe epoch.tables.responseEdits(destination: choice.destination).isActive { request.plan.effects.insert(.editsResponse) }
+    }
+}
+
+extension RouteRequest {
+    /// What routing looks at; good until the head's text grows.
+    @unsafe
+    init(_ request: inout Request) {
+        unsafe self.init(
+            method: request.head.method, path: request.head.text(request.target.path), query: request.head.text(request.target.query),
+            authority: request.head.text(request.target.authority), host: request.target.host, isHTTPS: request.target.isHTTPS)
+    }
+}
+
+/// `Max-Forwards` (RFC 9110 7.6.2): how many more proxies an OPTIONS or TRACE may pass. With other methods it says nothing.
+enum MaxForwards {
+    /// What is left of it before this hop; nil = nothing was said, or nothing legible.
+    static func left(_ head: borrowing MessageHead) -> UInt64? {
+        guard head.has(.maxForwards), unsafe ASCII.equal(head.method, "OPTIONS") || ASCII.equal(head.method, "TRACE"),
+            let value = unsafe head.value(of: .maxForwards)
+        else { return nil }
+        return unsafe ASCII.decimal(value)
+    }
+
+    /// Answers as the last recipient. OPTIONS asks for nothing more than an answer (RFC 9110 9.3.7); TRACE gets its request line and host
+    /// back, and none of its other fields, some of which may be secret (9.3.8).
+    static func answer(_ request: inout Request, _ context: inout RequestContext, _ epoch: inout Epoch) -> StepOutcome {
+        RecordTexts.write(&request, context.limits, &epoch, path: request.target.path, isWhole: true)
+        context.answerText.clear()
+        if unsafe ASCII.equal(request.head.method, "TRACE") {
+            context.answerText.append("TRACE ")
+            unsafe context.answerText.append(request.head.text(request.head.sentTarget))
+            context.answerText.append(" HTTP/1.1\r\nHost: ")
+            unsafe context.answerText.append(request.head.text(request.target.authority))
+            context.answerText.append("\r\nMax-Forwards: 0\r\n\r\n")
+        }
+        return .answer(unsafe LocalAnswer(200, .directResponse, text: context.answerText.readable))
+    }
+}

@@ -1,0 +1,76 @@
+internal import HTTP
+internal import Primitives
+internal import TelemetryModel
+
+/// A connection whose bytes pass untouched: TCP from its first byte on, or what a request was switched to (RFC 9110 7.8). Each direction
+/// ends on its own.
+struct Tunnel: ~Copyable {
+    enum Kind {
+        case tcp
+        /// It was a request; counted and recorded as one.
+        case upgrade
+    }
+
+    var kind = Kind.tcp
+    var origin = RequestOrigin()
+    var epoch = SlotID.none
+    var start = MonotonicInstant(nanoseconds: 0)
+    var attempt = Attempt()
+    var log = RequestLog()
+    /// Nothing may stand still for longer, nanoseconds; `UInt64.max` = it may for ever.
+    var idleNanoseconds = UInt64.max
+    /// The endpoint, an HTTP proxy, has not said yet that it is connected further.
+    var awaitsConnect = false
+    var answerScan = HeadScan()
+    /// Sides that send no more.
+    var isClientEnded = false
+    var isEndpointEnded = false
+    /// Bytes already reported to the counters.
+    private var countedSent: UInt64 = 0
+    private var countedReceived: UInt64 = 0
+    var timeTimer = TimerWheel.TimerID.none
+    var reportTimer = TimerWheel.TimerID.none
+
+    init() {}
+
+    mutating func begin(_ kind: Kind, _ origin: RequestOrigin, epoch: SlotID, start: MonotonicInstant) {
+        self.kind = kind
+        self.origin = origin
+        self.epoch = epoch
+        self.start = start
+        attempt = Attempt()
+        log.begin()
+        idleNanoseconds = .max
+        awaitsConnect = false
+        answerScan = HeadScan()
+        isClientEnded = false
+        isEndpointEnded = false
+        countedSent = 0
+        countedReceived = 0
+        timeTimer = .none
+        reportTimer = .none
+    }
+
+    var isOver: Bool { isClientEnded && isEndpointEnded }
+
+    func elapsed(_ now: MonotonicInstant) -> UInt64 { now.nanoseconds(since: start) }
+
+    /// One more of its kind.
+    var opened: TCPSeries {
+        var series = TCPSeries(labels: log.record.labels, side: log.record.side)
+        series.connectionsOpened = 1
+        return series
+    }
+
+    /// What has moved since the last report; nil = nothing. `isClosed`: it ends with this.
+    mutating func report(isClosed: Bool) -> TCPSeries? {
+        guard kind == .tcp else { return nil }
+        var series = TCPSeries(labels: log.record.labels, side: log.record.side, flags: isClosed ? log.record.flags : [])
+        series.receivedBytes = log.record.requestBodyBytes &- countedReceived
+        series.sentBytes = log.record.responseBodyBytes &- countedSent
+        series.connectionsClosed = isClosed ? 1 : 0
+        countedReceived = log.record.requestBodyBytes
+        countedSent = log.record.responseBodyBytes
+        return isClosed || series.receivedBytes > 0 || series.sentBytes > 0 ? series : nil
+    }
+}

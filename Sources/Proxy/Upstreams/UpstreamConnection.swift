@@ -1,0 +1,92 @@
+internal import EventLoops
+internal import HTTP
+internal import OutlierDetection
+internal import Primitives
+internal import Streams
+
+/// A connection that we made to an endpoint. HTTP/1.1 serves one request at a time and rests in its pool in between; HTTP/2 stays in its
+/// pool's list as long as it can take another stream; a tunnel has one to itself.
+@safe
+struct UpstreamConnection: ~Copyable {
+    enum State {
+        case connecting, active, idle, closed
+    }
+
+    var stream: ByteStream
+    /// Index into the pools.
+    let pool: Int
+    var http: HTTPClientConnection
+    var state = State.connecting
+    /// Bytes received and not yet understood.
+    var input = ByteBuffer()
+    /// The tunnel whose bytes these are; none = HTTP.
+    var tunnel = SlotID.none
+    var requestsServed: UInt32 = 0
+    var local = SocketEndpoint()
+    /// Where this connection is counted against the cluster's limit.
+    var cluster = ClusterSlot.none
+    /// In the pool's list: idle, or HTTP/2 with streams to spare.
+    var isListed = false
+    /// Something is to be sent.
+    var isDirty = false
+    /// Neighbours in the pool's list.
+    var nextIdle = SlotID.none
+    var previousIdle = SlotID.none
+    var deadline = LazyDeadline()
+    let connectBegan: MonotonicInstant
+    /// Not read because the client is slow.
+    var isPaused = false
+    /// Writing has failed; the end is told with the next flush.
+    var isBroken = false
+
+    init(stream: consuming ByteStream, pool: Int, http: consuming HTTPClientConnection, now: MonotonicInstant) {
+        self.stream = stream
+        self.pool = pool
+        self.http = http
+        connectBegan = now
+    }
+
+    /// It has been open for as long as its cluster allows.
+    mutating func isAged(_ settings: PoolSettings, now: MonotonicInstant) -> Bool {
+        settings.maxConnectionNanoseconds > 0 && now.nanoseconds(since: connectBegan) >= settings.maxConnectionNanoseconds
+    }
+
+    /// It has served as many requests as it may, or is too old for another.
+    mutating func isSpent(_ settings: PoolSettings, now: MonotonicInstant) -> Bool {
+        let servedMax = settings.maxRequestsPerConnection
+        return servedMax > 0 && requestsServed >= servedMax || isAged(settings, now: now)
+    }
+
+    /// Reads once: into `scratch`, or behind what is kept already.
+    mutating func read(into scratch: UnsafeMutableRawBufferPointer) -> TransferResult {
+        if input.isEmpty { return unsafe stream.read(into: scratch) }
+        let room = unsafe UnsafeMutableRawBufferPointer(start: input.reserve(16 * 1024), count: input.spare)
+        let result = unsafe stream.read(into: room)
+        if case .bytes(let count) = result { input.commit(count) }
+        return result
+    }
+
+    /// Whether `fill` with this bound has taken all there is: one of HTTP/1.1 gives it in one go.
+    mutating func gaveAll(of bytesMax: Int) -> Bool { !http.isHTTP2 && stream.output.count < bytesMax }
+
+    /// Takes what `http` has to send.
+    mutating func fill(bytesMax: Int) -> HTTPClientConnection.Outcome { http.fill(&stream.output, bytesMax: bytesMax) }
+
+    /// Pieces of a body from this size on are written from where they are.
+    static let plainBytesMin = 16 * 1024
+
+    /// Gives body bytes to the request on `stream`.
+    mutating func append(_ bytes: UnsafeRawBufferPointer, stream id: Int32, bytesMax: Int) {
+        if bytes.count >= Self.plainBytesMin, state == .active, !http.isHTTP2 {
+            _ = http.fill(&stream.output, bytesMax: bytesMax)
+            if stream.flush() == .flushed, http.sendsPlain {
+                if unsafe stream.write(bytes) == .failed { isBroken = true }
+                return
+            }
+        }
+        unsafe http.append(bytes, stream: id)
+    }
+
+    /// Bytes of a request that the endpoint has not taken yet.
+    mutating func waiting(stream id: Int32) -> Int { http.waiting(stream: id) + (http.isHTTP2 ? 0 : stream.output.count) }
+}

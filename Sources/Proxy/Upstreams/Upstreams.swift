@@ -1,0 +1,502 @@
+internal import EventLoops
+internal import HTTP
+internal import OutlierDetection
+internal import Policy
+internal import Primitives
+internal import Routing
+internal import Streams
+internal import Synchronization
+internal import TelemetryModel
+
+/// How an attempt got its connection.
+enum Attachment {
+    /// The head is on its way, on a connection that was there.
+    case sent
+    /// It goes out as soon as the connection is there.
+    case connecting
+    /// In line for a connection.
+    case waiting
+    /// A limit of the cluster, or of the worker, is reached.
+    case overflow, tableFull
+    case failed(AttemptFailure)
+}
+
+/// All connections of a worker to endpoints, and the pools they rest in. Limits of a cluster hold over all workers, because what is held is
+/// counted in `UpstreamState` (semantics 2.4).
+@safe
+struct Upstreams: ~Copyable {
+    var connections: Slab<UpstreamConnection>
+    private(set) var pools: UpstreamPools
+    /// Pools with requests waiting for a connection, in the order in which they began to wait.
+    private(set) var waitingPools: [Int] = []
+    var isDraining = false
+    /// Connections with something to send: HTTP/1.1 after each event, HTTP/2 at the end of the turn.
+    var dirty = WorkList<SlotID>()
+    var dirtySessions = WorkList<SlotID>()
+    private var closed = WorkList<SlotID>()
+    let state: Held<UpstreamState>
+    private let shared: SharedUpstreams
+    private let handle: WorkerHandle
+    private let limits: ProxyLimits
+    private let inbox: UnsafeMutablePointer<HTTPInbox>
+
+    init(_ handle: WorkerHandle, inbox: UnsafeMutablePointer<HTTPInbox>) {
+        self.handle = handle
+        shared = handle.shared
+        limits = handle.limits
+        pools = UpstreamPools(passthroughMax: handle.limits.passthroughPoolsMax)
+        state = Held(keptByCaller: handle.shared.state)
+        unsafe self.inbox = unsafe inbox
+        connections = Slab(countMax: handle.limits.upstreamConnectionsMax)
+    }
+
+    @inline(__always)
+    mutating func isOpen(_ id: SlotID) -> Bool { connections.contains(id) && connections[id].state != .closed }
+
+    // MARK: Pools
+
+    /// Maps the endpoints of a new configuration to pools, keeping those that go on; connections of the others end with their last request.
+    /// Allocates; between two turns only.
+    mutating func assignPools(_ next: ProxyConfiguration, _ loop: inout WorkerLoop) -> [Int32] {
+        let assigned = pools.assign(next)
+        for index in pools.indices where pools.isRetired(index) { retireConnections(ofPool: index, &loop) }
+        return assigned
+    }
+
+    mutating func passthroughPool(_ endpoint: SocketEndpoint, _ cluster: ClusterEntry, slot: ClusterSlot) -> Int? {
+        pools.passthrough(endpoint, cluster, slot: slot)
+    }
+
+    /// Whether requests live under another configuration than the current one.
+    var hasOldEpochs: Bool { pools.hasOldEpochs }
+
+    mutating func noteEpochs(areOld: Bool) { pools.noteEpochs(areOld: areOld) }
+
+    /// Connections of a pool that the configuration no longer has end with their last request.
+    private mutating func retireConnections(ofPool pool: Int, _ loop: inout WorkerLoop) {
+        while let id = takeIdle(pool) {
+            if !connections[id].http.isHTTP2 || connections[id].http.openStreams == 0 { close(id, &loop) }
+        }
+    }
+
+    // MARK: Counting
+
+    /// Counts an attempt in at its endpoint and cluster. False = the cluster's limit of requests is reached.
+    mutating func enter(_ attempt: inout Attempt, _ pool: Int, now: MonotonicInstant) -> Bool {
+        let settings = pools[pool].settings
+        let slot = pools[pool].slot
+        guard state.use({ $0.tryAcquire(.requests, cluster: settings.cluster, limit: settings.maxRequests) }) else { return false }
+        state.use { $0.requestBegan(slot) }
+        if settings.retryBudgetNanoseconds > 0, attempt.retries == 0 {
+            state.use { $0.requestSeen(cluster: settings.cluster, windowNanoseconds: settings.retryBudgetNanoseconds, now: now) }
+        }
+        pools[pool].active += 1
+        attempt.pool = pool
+        attempt.cluster = settings.cluster
+        attempt.endpoint = slot
+        return true
+    }
+
+    /// The attempt is over: it counts no longer.
+    mutating func leave(_ attempt: inout Attempt) {
+        let pool = attempt.pool
+        guard pool >= 0 else { return }
+        attempt.pool = -1
+        stopPending(&attempt)
+        let (cluster, endpoint) = (attempt.cluster, attempt.endpoint)
+        state.use {
+            $0.release(.requests, cluster: cluster)
+            $0.requestEnded(endpoint)
+        }
+        pools[pool].active -= 1
+        pools.freeIfUnused(pool)
+    }
+
+    /// Counts a request that has no established connection yet; false = the limit is reached.
+    private mutating func startPending(_ attempt: inout Attempt) -> Bool {
+        if attempt.isPending { return true }
+        let settings = pools[attempt.pool].settings
+        guard state.use({ $0.tryAcquire(.pending, cluster: settings.cluster, limit: settings.maxPendingRequests) }) else { return false }
+        attempt.isPending = true
+        return true
+    }
+
+    mutating func stopPending(_ attempt: inout Attempt) {
+        guard attempt.isPending else { return }
+        attempt.isPending = false
+        attempt.isWaiting = false
+        let cluster = attempt.cluster
+        state.use { $0.release(.pending, cluster: cluster) }
+    }
+
+    /// Keeps what happened to an attempt with its endpoint, for metrics and people.
+    mutating func note(_ failure: AttemptFailure, of attempt: Attempt, unixNanoseconds: UInt64) {
+        guard attempt.pool >= 0 else { return }
+        let cluster = pools[attempt.pool].settings.cluster
+        state.use {
+            $0.noteFailure(
+                failure.endpointFailure, endpoint: attempt.endpoint, cluster: cluster, unixMilliseconds: unixNanoseconds / 1_000_000)
+        }
+    }
+
+    /// Counts what an attempt came to against its endpoint; the judge is asked only when that crossed a threshold.
+    mutating func judge(_ attempt: Attempt, _ outcome: AttemptOutcome, now: MonotonicInstant) {
+        guard attempt.pool >= 0 else { return }
+        if pools[attempt.pool].settings.measuresLatency {
+            let elapsed = now.nanoseconds(since: attempt.began)
+            let counted = outcome.isResponse ? elapsed : max(elapsed, limits.failureLatencyNanoseconds)
+            state.use { $0.recordLatency(nanoseconds: counted, endpoint: attempt.endpoint, now: now) }
+        }
+        let thresholds = pools[attempt.pool].settings.thresholds
+        let crossing = state.use { $0.record(outcome, endpoint: attempt.endpoint, thresholds: thresholds) }
+        if !crossing.isEmpty { _ = shared.judge.crossed(attempt.endpoint, crossing, now: now) }
+    }
+
+    // MARK: Connections for attempts
+
+    /// Gives an attempt a connection of its pool, kept or new, and the request to it. `client`: whom it is for.
+    mutating func attach(
+        _ owner: LoopToken, _ attempt: inout Attempt, _ head: borrowing MessageHead, framing: BodyFraming, upgrades: Bool, isFresh: Bool,
+        client: RequestOrigin, _ loop: inout WorkerLoop
+    ) -> Attachment {
+        let pool = attempt.pool
+        if pools[pool].settings.isHTTP2 { retireAged(pool, &loop) }
+        var id = SlotID.none
+        if !isFresh { id = reusable(pool) }
+        if id.isNone {
+            attempt.isOnReusedConnection = false
+            switch open(owner, &attempt, waits: !pools[pool].settings.isHTTP2, &loop) {
+            case .connecting(let made): id = made
+            case .refused(let attachment): return attachment
+            }
+            let version = pools[pool].settings.proxyProtocol
+            if version > 0 { ProxyProtocol.announce(client.remote, client.local, version: version, to: &connections[id].stream.output) }
+        } else if connections[id].state == .connecting {
+            attempt.isOnReusedConnection = false
+            guard startPending(&attempt) else { return .overflow }
+        } else {
+            attempt.isOnReusedConnection = true
+            stopPending(&attempt)
+        }
+        guard let stream = connections[id].http.submitRequest(head, framing: framing, upgrades: upgrades, token: owner.rawValue) else {
+            // It has just lost its last stream, or its numbers are used up.
+            unlist(id)
+            if isFresh { return .failed(.connectFailure(code: 0)) }
+            return attach(owner, &attempt, head, framing: framing, upgrades: upgrades, isFresh: true, client: client, &loop)
+        }
+        attempt.upstream = id
+        attempt.stream = stream
+        attempt.unconsumed = 0
+        if connections[id].http.isHTTP2 { noteStream(id, &loop) }
+        markDirty(id)
+        return connections[id].state == .active ? .sent : .connecting
+    }
+
+    private mutating func reusable(_ pool: Int) -> SlotID {
+        if pools[pool].settings.isHTTP2 { return isOpen(pools[pool].firstIdle) ? pools[pool].firstIdle : .none }
+        return takeIdle(pool) ?? .none
+    }
+
+    private mutating func noteStream(_ id: SlotID, _ loop: inout WorkerLoop) {
+        connections[id].requestsServed &+= 1
+        let isSpent = connections[id].isSpent(pools[connections[id].pool].settings, now: loop.now)
+        if isSpent || connections[id].http.spareStreams == 0 { unlist(id) }
+        if connections[id].state == .active { connections[id].deadline.set(&loop, .upstream, id, after: .max) }
+    }
+
+    private enum Opening {
+        case connecting(SlotID)
+        case refused(Attachment)
+    }
+
+    /// Makes a connection for an attempt, if its cluster may have one more. `waits`: otherwise it waits in line.
+    private mutating func open(_ owner: LoopToken, _ attempt: inout Attempt, waits: Bool, _ loop: inout WorkerLoop) -> Opening {
+        let pool = attempt.pool
+        guard startPending(&attempt) else { return .refused(.overflow) }
+        let settings = pools[pool].settings
+        guard state.use({ $0.tryAcquire(.connections, cluster: settings.cluster, limit: settings.maxConnections) }) else {
+            guard waits else { return .refused(.overflow) }
+            joinLine(owner, &attempt, &loop)
+            return .refused(.waiting)
+        }
+        var failure = AttemptFailure.connectFailure(code: 0)
+        guard let id = openConnection(pool, &failure, &loop) else {
+            state.use { $0.release(.connections, cluster: settings.cluster) }
+            return .refused(connections.count >= limits.upstreamConnectionsMax ? .tableFull : .failed(failure))
+        }
+        return .connecting(id)
+    }
+
+    /// As `attach`, for a tunnel: the connection is its own.
+    mutating func attach(tunnel: SlotID, _ attempt: inout Attempt, client: RequestOrigin, _ loop: inout WorkerLoop) -> Attachment {
+        switch open(LoopToken(.tunnel, tunnel), &attempt, waits: true, &loop) {
+        case .refused(let attachment): return attachment
+        case .connecting(let id):
+            connections[id].tunnel = tunnel
+            attempt.upstream = id
+            let version = pools[attempt.pool].settings.proxyProtocol
+            if version > 0 { ProxyProtocol.announce(client.remote, client.local, version: version, to: &connections[id].stream.output) }
+            return .connecting
+        }
+    }
+
+    private mutating func joinLine(_ owner: LoopToken, _ attempt: inout Attempt, _ loop: inout WorkerLoop) {
+        let pool = attempt.pool
+        attempt.isWaiting = true
+        if pools[pool].waiting.isEmpty { waitingPools.append(pool) }
+        pools[pool].waiting.append(owner)
+        let cluster = pools[pool].settings.cluster
+        let peers = shared.peers.withLock { $0 }
+        for peer in peers where peer !== handle { peer.mailbox.send(.shedIdle(cluster)) }
+        // Another endpoint of the cluster may have connections here that idle.
+        closeOneIdle(cluster, &loop)
+    }
+
+    /// The line of the waiting pool at `place`, and whether its first may be served now.
+    mutating func nextServable(_ place: Int) -> (pool: Int, first: LoopToken?) {
+        let pool = waitingPools[place]
+        guard let first = pools[pool].waiting.first else { return (pool, nil) }
+        if !pools[pool].firstIdle.isNone { return (pool, first) }
+        let settings = pools[pool].settings
+        let hasRoom = settings.maxConnections == .max
+            || state.use({ $0.held(.connections, cluster: settings.cluster) }) < UInt64(settings.maxConnections)
+        return (pool, hasRoom ? first : nil)
+    }
+
+    /// Takes the first of a pool's line out of it.
+    mutating func advance(line pool: Int) { pools[pool].waiting.removeFirst() }
+
+    mutating func forgetEmptyLines() {
+        var kept: [Int] = []
+        for pool in waitingPools where !pools[pool].waiting.isEmpty { kept.append(pool) }
+        waitingPools = kept
+    }
+
+    /// Closes one idle connection of a cluster, for somebody who has more use for it.
+    mutating func closeOneIdle(_ cluster: ClusterSlot, _ loop: inout WorkerLoop) {
+        for index in pools.indices where !pools[index].isFree && pools[index].settings.cluster == cluster && !pools[index].settings.isHTTP2 {
+            if let idle = takeIdle(index) { return close(idle, &loop) }
+        }
+    }
+
+    /// Whether a connection that has just become idle is needed more elsewhere.
+    private mutating func isWantedElsewhere(_ pool: Int) -> Bool {
+        let settings = pools[pool].settings
+        guard settings.maxConnections != .max, pools[pool].waiting.isEmpty else { return false }
+        return state.use {
+            $0.held(.pending, cluster: settings.cluster) > 0
+                && $0.held(.connections, cluster: settings.cluster) >= UInt64(settings.maxConnections)
+        }
+    }
+
+    // MARK: Making and ending
+
+    /// Begins a connection; nil when the table, the system or, at once, the endpoint refuses: `failure` is how.
+    private mutating func openConnection(_ pool: Int, _ failure: inout AttemptFailure, _ loop: inout WorkerLoop) -> SlotID? {
+        guard connections.count < connections.countMax else { return nil }
+        let endpoint = pools[pool].endpoint
+        let stream: ByteStream
+        do throws(SystemError) {
+            stream = try loop.connect(to: endpoint)
+        } catch {
+            failure = .connectFailure(code: error.code)
+            if endpoint.family == .unix, let reason = UnixConnectError(error) { failure = .unixConnectFailure(reason) }
+            return nil
+        }
+        keepAlive(stream.descriptor, pool)
+        let isHTTP2 = pools[pool].settings.isHTTP2
+        var http = unsafe HTTPClientConnection(isHTTP2: isHTTP2, inbox: inbox, limits: limits.http, now: loop.now)
+        http.bound(streams: pools[pool].settings.maxConcurrentStreams, assumed: pools[pool].peerStreamsMax)
+        let fresh = UpstreamConnection(stream: stream, pool: pool, http: http, now: loop.now)
+        guard let id = connections.insert(fresh) else { return nil }
+        do throws(SystemError) {
+            try loop.add(connections[id].stream, token: LoopToken(.upstream, id))
+        } catch {
+            connections[id].stream.close()
+            connections.remove(id)
+            return nil
+        }
+        pools[pool].connections += 1
+        connections[id].cluster = pools[pool].settings.cluster
+        if isHTTP2 { enlist(id) }
+        loop.countEvent { $0.add($0.upstreamTotal) }
+        connections[id].deadline.set(&loop, .upstream, id, after: pools[pool].settings.connectTimeoutNanoseconds)
+        return id
+    }
+
+    private mutating func keepAlive(_ descriptor: Int32, _ pool: Int) {
+        let keepalive = pools[pool].settings.keepalive
+        guard keepalive.isOn, pools[pool].endpoint.family != .unix, descriptor >= 0 else { return }
+        Socket.keepAlive(
+            descriptor, probes: keepalive.probes, idleSeconds: keepalive.idleSeconds, intervalSeconds: keepalive.intervalSeconds)
+    }
+
+    /// The connection has been established.
+    mutating func connected(_ id: SlotID, awaitsTunnel: Bool, _ loop: inout WorkerLoop) {
+        connections[id].state = .active
+        // Our end of a connection to a path has no name.
+        if pools[connections[id].pool].endpoint.family != .unix {
+            connections[id].local = connections[id].stream.localEndpoint
+        }
+        // An HTTP proxy must have connected further by then, too.
+        if !awaitsTunnel { connections[id].deadline.set(&loop, .upstream, id, after: .max) }
+        markDirty(id)
+    }
+
+    /// The endpoint's answer to the attempt is complete: the connection rests in its pool or goes; a stream ends by itself, or is cancelled
+    /// (`isWhole` = the request has been sent to its end, too).
+    mutating func release(_ attempt: inout Attempt, isWhole: Bool, _ loop: inout WorkerLoop) {
+        let id = attempt.upstream
+        guard isOpen(id), connections[id].http.isHTTP2, isWhole else { return releaseConnection(&attempt, isWhole: isWhole, &loop) }
+        connections[id].http.consume(attempt.unconsumed, stream: attempt.stream)
+        connections[id].http.detach(stream: attempt.stream)
+        markDirty(id)
+        detachAttempt(&attempt)
+    }
+
+    private mutating func releaseConnection(_ attempt: inout Attempt, isWhole: Bool, _ loop: inout WorkerLoop) {
+        let id = attempt.upstream
+        guard isOpen(id), !connections[id].http.isHTTP2, isWhole, isReusable(id, loop.now) else { return abandon(&attempt, &loop) }
+        detachAttempt(&attempt)
+        connections[id].http.detach(stream: 0)
+        connections[id].isPaused = false
+        connections[id].state = .idle
+        enlist(id)
+        setIdleDeadline(id, &loop)
+    }
+
+    private mutating func isReusable(_ id: SlotID, _ now: MonotonicInstant) -> Bool {
+        connections[id].requestsServed &+= 1
+        let pool = connections[id].pool
+        return connections[id].http.isReusable && !connections[id].isSpent(pools[pool].settings, now: now) && !isDraining
+            && !connections[id].stream.sawHangUp && connections[id].input.isEmpty && connections[id].stream.isFlushed
+            && pools.isCurrent(pool)
+            && pools[pool].idleCount < limits.idleConnectionsPerEndpointMax && !isWantedElsewhere(pool)
+    }
+
+    private mutating func detachAttempt(_ attempt: inout Attempt) {
+        attempt.upstream = .none
+        attempt.stream = 0
+        attempt.unconsumed = 0
+    }
+
+    /// Takes the attempt back: its stream is cancelled, or its connection closed, since nothing sent on it can be.
+    mutating func abandon(_ attempt: inout Attempt, _ loop: inout WorkerLoop) {
+        let id = attempt.upstream
+        let (stream, unconsumed) = (attempt.stream, attempt.unconsumed)
+        detachAttempt(&attempt)
+        guard isOpen(id) else { return }
+        guard connections[id].http.isHTTP2 else { return close(id, &loop) }
+        connections[id].http.consume(unconsumed, stream: stream)
+        _ = connections[id].http.reset(stream: stream, code: HTTP2ErrorCode.cancel)
+        markDirty(id)
+    }
+
+    /// A stream more may be opened on this connection; or it has nothing left to do.
+    mutating func streamFreed(_ id: SlotID, _ loop: inout WorkerLoop) {
+        guard isOpen(id), connections[id].http.isHTTP2 else { return }
+        let pool = connections[id].pool
+        let isSpent = connections[id].isSpent(pools[pool].settings, now: loop.now)
+        let isIdle = connections[id].http.openStreams == 0
+        if !isSpent && pools.isCurrent(pool) && !isDraining && connections[id].http.spareStreams > 0 {
+            enlist(id)
+        } else if isIdle {
+            return close(id, &loop)
+        }
+        if isIdle { setIdleDeadline(id, &loop) }
+    }
+
+    /// What an HTTP/2 endpoint allows is remembered for its next connection.
+    mutating func noteStreamsMax(_ id: SlotID) {
+        if let allowed = connections[id].http.peerStreamsMax { pools[connections[id].pool].peerStreamsMax = allowed }
+    }
+
+    /// Connections that are open for too long take no new request; the last response closes them.
+    private mutating func retireAged(_ pool: Int, _ loop: inout WorkerLoop) {
+        guard pools[pool].settings.maxConnectionNanoseconds > 0 else { return }
+        while isOpen(pools[pool].firstIdle), connections[pools[pool].firstIdle].isAged(pools[pool].settings, now: loop.now) {
+            let id = pools[pool].firstIdle
+            unlist(id)
+            if connections[id].http.openStreams == 0 { close(id, &loop) }
+        }
+    }
+
+    /// Idle for too long, or open for too long: the sooner of the two.
+    private mutating func setIdleDeadline(_ id: SlotID, _ loop: inout WorkerLoop) {
+        let settings = pools[connections[id].pool].settings
+        var time = settings.idleTimeoutNanoseconds == 0 ? .max : settings.idleTimeoutNanoseconds
+        if settings.maxConnectionNanoseconds > 0 {
+            let age = loop.now.nanoseconds(since: connections[id].connectBegan)
+            time = min(time, settings.maxConnectionNanoseconds > age ? settings.maxConnectionNanoseconds - age : 1)
+        }
+        connections[id].deadline.set(&loop, .upstream, id, after: time)
+    }
+
+    mutating func close(_ id: SlotID, _ loop: inout WorkerLoop) {
+        guard isOpen(id) else { return }
+        let pool = connections[id].pool
+        unlist(id)
+        connections[id].state = .closed
+        connections[id].deadline.cancel(&loop)
+        connections[id].stream.close()
+        closed.append(id)
+        pools[pool].connections -= 1
+        let cluster = connections[id].cluster
+        state.use { $0.release(.connections, cluster: cluster) }
+        pools.freeIfUnused(pool)
+    }
+
+    /// The end of a turn: frees what was closed.
+    mutating func reap() {
+        for index in 0..<closed.count { connections.remove(closed[index]) }
+        closed.removeAll()
+    }
+
+    mutating func closeAll() {
+        for id in connections.identifiers() { connections[id].stream.close() }
+    }
+
+    @inline(__always)
+    mutating func markDirty(_ id: SlotID) {
+        guard !connections[id].isDirty else { return }
+        connections[id].isDirty = true
+        if connections[id].http.isHTTP2 { dirtySessions.append(id) } else { dirty.append(id) }
+    }
+
+    // MARK: A pool's list
+
+    /// An idle connection of a pool, marked active; nil when none is left.
+    private mutating func takeIdle(_ pool: Int) -> SlotID? {
+        let id = pools[pool].firstIdle
+        guard connections.contains(id) else { return nil }
+        unlist(id)
+        if connections[id].state == .idle { connections[id].state = .active }
+        return id
+    }
+
+    private mutating func enlist(_ id: SlotID) {
+        guard isOpen(id), !connections[id].isListed else { return }
+        let pool = connections[id].pool
+        let first = pools[pool].firstIdle
+        connections[id].isListed = true
+        connections[id].nextIdle = first
+        connections[id].previousIdle = .none
+        if connections.contains(first) { connections[first].previousIdle = id }
+        pools[pool].firstIdle = id
+        pools[pool].idleCount += 1
+    }
+
+    /// The connection takes no further request.
+    mutating func unlist(_ id: SlotID) {
+        guard connections.contains(id), connections[id].isListed else { return }
+        let pool = connections[id].pool
+        let next = connections[id].nextIdle
+        let previous = connections[id].previousIdle
+        if connections.contains(previous) { connections[previous].nextIdle = next } else { pools[pool].firstIdle = next }
+        if connections.contains(next) { connections[next].previousIdle = previous }
+        connections[id].nextIdle = .none
+        connections[id].previousIdle = .none
+        connections[id].isListed = false
+        pools[pool].idleCount -= 1
+    }
+}

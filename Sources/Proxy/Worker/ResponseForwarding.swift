@@ -1,0 +1,124 @@
+internal import HTTP
+internal import Primitives
+internal import Routing
+internal import Streams
+internal import TelemetryModel
+
+/// Responses on their way to the client, in its version of HTTP: an endpoint's, whose head stands in the context, and answers of our own.
+enum ResponseForwarding {
+    /// Passes the head of the final response on. False = it has become larger than what can be sent.
+    static func passHead(_ request: inout Request, endsStream: Bool, _ sides: inout Sides) -> Bool {
+        let length = sides.context.responseHead.contentLength
+        let isUnknown = sides.context.responseHead.isChunked || length == nil
+        request.responseFraming = endsStream ? .none : isUnknown ? .chunked : .length(length ?? 0)
+        request.noteResponse(status: sides.context.responseHead.statusCode, sides.loop.now)
+        ResponseHeadPreparing.prepare(&request, &sides.context, &sides.loop, &sides.epochs)
+        let origin = request.origin
+        guard sides.downstreams.isOpen(origin.connection) else { return true }
+        let count = sides.downstreams.connections[origin.connection].http.submitResponse(
+            sides.context.responseHead, framing: request.responseFraming, stream: origin.stream, closes: sides.context.isDraining,
+            stopsPeer: !request.body.isComplete)
+        sides.downstreams.markDirty(origin.connection)
+        guard let count else { return false }
+        noteHead(count, &request, &sides)
+        return true
+    }
+
+    private static func noteHead(_ count: Int, _ request: inout Request, _ sides: inout Sides) {
+        request.log.record.responseHeaderBytes = UInt32(clamping: count)
+        let epoch = request.epoch
+        RecordTexts.writeResponse(&request.log, sides.context.responseHead, sides.limits, &sides.epochs, epoch)
+    }
+
+    /// Keeps what is to go on of a trailer section.
+    static func keepTrailers(_ section: HeadSection, of request: inout Request, _ sides: inout Sides) {
+        unsafe sides.context.trailerHead.keep(section, from: sides.inbox.pointee)
+        request.readGRPCStatus(sides.context.trailerHead)
+        let epoch = request.epoch
+        let edits = ResponseHeadPreparing.edits(&request, &sides.epochs.all[epoch])
+        let dropped = TrailerRules.keepLines(sides.context.trailerHead, edits, &sides.epochs, epoch, to: &sides.context.trailers)
+        if dropped > 0 { sides.loop.countEvent { $0.add($0.fieldsDropped, dropped) } }
+    }
+
+    /// Interim responses (RFC 9110 15.2): every 1xx of an endpoint but 101 goes on to the client, in either version. They do not begin the
+    /// response: another attempt may follow. False = there are too many.
+    static func passInterim(_ request: inout Request, _ sides: inout Sides) -> Bool {
+        let bytes = sides.context.responseHead.byteCount
+        let most = sides.limits.http.headBytesMax
+        guard request.interim.take(bytes: bytes, countMax: sides.limits.interimResponsesMax, bytesMax: most) else { return false }
+        let origin = request.origin
+        if request.traits.contains(.isHTTP10) || !sides.downstreams.isOpen(origin.connection) { return true }
+        if sides.context.responseHead.statusCode == 100, !request.interim.passesContinue() { return true }
+        ResponseHeadPreparing.prepareInterim(&request, &sides.context, &sides.epochs)
+        sides.downstreams.connections[origin.connection].http.submitInterim(sides.context.responseHead, stream: origin.stream)
+        sides.downstreams.markDirty(origin.connection)
+        return true
+    }
+
+    /// Passes a 101 on: what follows it on either side is a tunnel's.
+    static func passSwitch(_ request: inout Request, _ sides: inout Sides) {
+        let connection = request.origin.connection
+        request.noteFirstByte(sides.loop.now)
+        request.noteResponse(status: 101, sides.loop.now)
+        sides.loop.cancel(&request.waitTimer)
+        ResponseHeadPreparing.prepareSwitch(&request, &sides.context, &sides.epochs)
+        noteHead(sides.downstreams.connections[connection].http.submitSwitch(sides.context.responseHead), &request, &sides)
+        _ = sides.downstreams.connections[connection].fill(bytesMax: sides.limits.outputHighWatermark)
+        sides.downstreams.markDirty(connection)
+    }
+
+    static func passBody(_ bytes: UnsafeRawBufferPointer, of request: inout Request, _ sides: inout Sides) {
+        let origin = request.origin
+        request.log.record.responseBodyBytes &+= UInt64(bytes.count)
+        guard sides.downstreams.isOpen(origin.connection) else { return }
+        let most = sides.limits.outputHighWatermark
+        unsafe sides.downstreams.connections[origin.connection].append(bytes, stream: origin.stream, bytesMax: most)
+        sides.downstreams.markDirty(origin.connection)
+        sides.resumeResponse(of: &request)
+    }
+
+    /// The endpoint's response is complete.
+    static func passEnd(_ request: inout Request, _ sides: inout Sides) {
+        request.log.record.times.upstreamReceiveEnd = request.elapsed(sides.loop.now)
+        let origin = request.origin
+        if sides.downstreams.isOpen(origin.connection) {
+            unsafe sides.downstreams.connections[origin.connection].http.end(
+                stream: origin.stream, trailers: sides.context.trailers.readable, stopsPeer: !request.body.isComplete)
+        }
+        sides.context.trailers.clear()
+    }
+
+    // MARK: Answers of our own
+
+    /// Answers a request, whose attempt has been given up.
+    static func sendAnswer(_ local: LocalAnswer, to request: inout Request, _ sides: inout Sides) {
+        let origin = request.origin
+        let isGRPC = request.noteAnswer(local, sides.loop.now)
+        ResponseHeadPreparing.prepare(local, &request, &sides.context, &sides.loop, &sides.epochs)
+        guard sides.downstreams.isOpen(origin.connection) else { return }
+        let isBodiless = unsafe isGRPC || local.body.isEmpty || request.traits.contains(.isHEAD) || local.status == 204 || local.status == 304
+        let framing = unsafe isBodiless ? BodyFraming.none : .length(UInt64(local.body.count))
+        let stopsPeer = !request.body.isComplete
+        if stopsPeer { sides.downstreams.connections[origin.connection].http.stopReading() }
+        // The rest of a body that nobody wants would have to be read before the next request; closing is cheaper for both.
+        let count = sides.downstreams.connections[origin.connection].http.submitResponse(
+            sides.context.responseHead, framing: framing, stream: origin.stream, closes: local.closes || sides.context.isDraining,
+            stopsPeer: stopsPeer)
+        guard let count else {
+            // The configuration adds more than can be sent: the client must not wait for it.
+            let code = HTTP2ErrorCode.internalError
+            _ = sides.downstreams.connections[origin.connection].http.reset(stream: origin.stream, code: code)
+            return
+        }
+        request.log.record.responseHeaderBytes = UInt32(clamping: count)
+        if !isBodiless { sendBody(of: local, to: &request, &sides, stopsPeer: stopsPeer) }
+    }
+
+    private static func sendBody(of local: LocalAnswer, to request: inout Request, _ sides: inout Sides, stopsPeer: Bool) {
+        let origin = request.origin
+        unsafe sides.downstreams.connections[origin.connection].http.append(local.body, stream: origin.stream)
+        request.log.record.responseBodyBytes = unsafe UInt64(local.body.count)
+        let none = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
+        unsafe sides.downstreams.connections[origin.connection].http.end(stream: origin.stream, trailers: none, stopsPeer: stopsPeer)
+    }
+}

@@ -1,0 +1,133 @@
+internal import EventLoops
+internal import HTTP
+internal import Primitives
+internal import Routing
+internal import Streams
+internal import Synchronization
+
+/// What all traffic of a worker has in common: its time, its configurations, and the connections on both of its sides.
+@safe
+struct Sides: ~Copyable {
+    let limits: ProxyLimits
+    let handle: WorkerHandle
+    let recorder: Recorder
+    var loop: WorkerLoop
+    var epochs = Epochs()
+    var context: RequestContext
+    var downstreams: Downstreams
+    var upstreams: Upstreams
+    /// What the connection that was just served had to tell; at an address that connections keep to their end.
+    let inbox: UnsafeMutablePointer<HTTPInbox>
+    /// What is read to be dropped.
+    private let dropScratch: UnsafeMutableRawBufferPointer
+    /// Connections to endpoints to read again this turn.
+    var resumedUpstreams = WorkList<SlotID>()
+    // Connections use it to their end, so it goes last.
+    private let inboxOwner: OwnedInbox
+
+    init(_ handle: WorkerHandle, poller: consuming Poller, seed: UInt64, network: (any StreamNetwork)?) {
+        self.handle = handle
+        limits = handle.limits
+        recorder = Recorder(handle)
+        loop = WorkerLoop(poller: poller, statistics: Held(keptByCaller: handle.statistics), network: network)
+        context = RequestContext(limits: handle.limits, limiter: handle.shared.limiter, seed: seed)
+        inboxOwner = OwnedInbox()
+        unsafe inbox = unsafe inboxOwner.pointer
+        unsafe dropScratch = .allocate(byteCount: 16 * 1024, alignment: 64)
+        unsafe downstreams = Downstreams(handle, inbox: inbox)
+        unsafe upstreams = Upstreams(handle, inbox: inbox)
+    }
+
+    deinit { unsafe dropScratch.deallocate() }
+
+    // MARK: Configurations
+
+    /// Makes a configuration the current one; between two turns only.
+    mutating func adoptConfiguration(_ next: ProxyConfiguration) {
+        let pools = upstreams.assignPools(next, &loop)
+        guard epochs.begin(Epoch(next, poolOfEndpoint: pools, draw: &context.draws.balance)) else {
+            return handle.note(problem: "configuration \(next.routing.generation): too many older ones still have requests; send it again")
+        }
+        noteEpochs()
+        // The clients of a network of its own come without listeners.
+        downstreams.adoptListeners(next.routing.listeners, opens: !context.isDraining && loop.network == nil, &loop)
+        handle.statistics.configurationGeneration.store(next.routing.generation, ordering: .releasing)
+    }
+
+    private mutating func noteEpochs() {
+        upstreams.noteEpochs(areOld: epochs.count > 1)
+    }
+
+    mutating func leaveEpoch(_ id: SlotID) {
+        epochs.leave(id)
+        if upstreams.hasOldEpochs { noteEpochs() }
+    }
+
+    // MARK: Connections
+
+    /// Where a request or connection has come in.
+    mutating func makeOrigin(_ id: SlotID, _ stream: Int32) -> RequestOrigin {
+        let place = downstreams.connections[id].listener
+        let listener = downstreams.listeners[place].index
+        var origin = RequestOrigin()
+        origin.connection = id
+        origin.stream = stream
+        origin.isHTTP2 = downstreams.connections[id].http.isHTTP2
+        origin.listener = listener
+        origin.side = downstreams.listeners[place].plan.side
+        origin.isCaptured = downstreams.connections[id].isCaptured
+        origin.isEdge = unsafe listener >= 0 && epochs.all[epochs.current].tables.listener(listener).isEdge
+        origin.remote = downstreams.connections[id].remote
+        origin.local = downstreams.connections[id].local
+        return origin
+    }
+
+    /// Closes a connection that its client has given up.
+    mutating func abandonClient(_ id: SlotID) { unsafe downstreams.abandon(id, dropping: dropScratch, &loop) }
+
+    // MARK: Flow
+
+    /// Lets an HTTP/2 client send as many bytes of a request again as have found a place.
+    mutating func allowMoreBody(of request: inout Request) {
+        guard request.body.unconsumed > 0 else { return }
+        let attempt = request.attempt
+        // Without an attempt the bytes rest with us, and the window bounds them.
+        guard upstreams.isOpen(attempt.upstream) else { return }
+        guard RequestSending.waiting(attempt, &upstreams) < limits.outputHighWatermark else {
+            return upstreams.connections[attempt.upstream].http.watch(stream: attempt.stream)
+        }
+        let origin = request.origin
+        guard downstreams.isOpen(origin.connection) else { return }
+        downstreams.connections[origin.connection].http.consume(request.body.unconsumed, stream: origin.stream)
+        request.body.unconsumed = 0
+        downstreams.markDirty(origin.connection)
+    }
+
+    /// Lets the endpoint of a response go on if the client has room, and has it told when there is.
+    mutating func resumeResponse(of request: inout Request) {
+        let origin = request.origin
+        let attempt = request.attempt
+        guard upstreams.isOpen(attempt.upstream), downstreams.isOpen(origin.connection) else { return }
+        let isHTTP2 = upstreams.connections[attempt.upstream].http.isHTTP2
+        if downstreams.connections[origin.connection].waiting(stream: origin.stream) >= limits.outputHighWatermark {
+            downstreams.connections[origin.connection].http.watch(stream: origin.stream)
+            upstreams.connections[attempt.upstream].isPaused = !isHTTP2
+            return
+        }
+        if isHTTP2, attempt.unconsumed > 0 {
+            upstreams.connections[attempt.upstream].http.consume(attempt.unconsumed, stream: attempt.stream)
+            request.attempt.unconsumed = 0
+            upstreams.markDirty(attempt.upstream)
+        } else if upstreams.connections[attempt.upstream].isPaused {
+            upstreams.connections[attempt.upstream].isPaused = false
+            resumedUpstreams.append(attempt.upstream)
+        }
+    }
+
+    /// Whether the endpoint of a request has taken enough of its body; otherwise it is told when it has.
+    mutating func endpointHasRoom(_ attempt: Attempt) -> Bool {
+        if RequestSending.waiting(attempt, &upstreams) < limits.outputHighWatermark { return true }
+        upstreams.connections[attempt.upstream].http.watch(stream: attempt.stream)
+        return false
+    }
+}

@@ -1,0 +1,347 @@
+internal import EventLoops
+internal import HTTP
+internal import OutlierDetection
+internal import Primitives
+internal import Routing
+internal import Streams
+internal import TelemetryModel
+
+/// The endpoints' side: connections established, what they send, their ends, and the responses on their way to the clients.
+extension Traffic {
+    mutating func upstreamReady(_ id: SlotID, _ events: ReadyEvents) {
+        guard sides.upstreams.isOpen(id) else { return }
+        if sides.upstreams.connections[id].state == .connecting {
+            if events.isDisjoint(with: [.writable, .error, .hangUp]) { return }
+            let error = sides.upstreams.connections[id].stream.pendingError
+            guard error == 0, !events.contains(.error) else { return upstreamEnded(id, AttemptFailure(connectError: error)) }
+            endpointConnected(id)
+        } else if events.contains(.writable), !sides.upstreams.connections[id].stream.isFlushed {
+            pumpUpstream(id)
+        }
+        guard sides.upstreams.isOpen(id), !events.isDisjoint(with: [.readable, .readHangUp, .hangUp, .error]) else { return }
+        sides.upstreams.connections[id].stream.note(events)
+        // An idle connection has nothing to say: it ended, or it breaks the protocol.
+        if sides.upstreams.connections[id].state == .idle { return sides.upstreams.close(id, &sides.loop) }
+        readUpstream(id)
+    }
+
+    /// Requests that were given to this connection have waited with it.
+    private mutating func endpointConnected(_ id: SlotID) {
+        let tunnel = sides.upstreams.connections[id].tunnel
+        sides.upstreams.connected(id, awaitsTunnel: tunnelTraffic.isTunnel(tunnel) && tunnelTraffic.isAwaitingConnect(tunnel), &sides.loop)
+        if tunnelTraffic.isTunnel(tunnel) { return tunnelTraffic.tunnelConnected(tunnel, &sides) }
+        noteOwners(upstream: id)
+        for index in tokens.indices {
+            let owner = LoopToken(rawValue: tokens[index])
+            if owner.kind == .mirror { mirrorTraffic.noteConnected(owner.id, &sides) }
+            guard owner.kind == .request, requests.contains(owner.id) else { continue }
+            sides.upstreams.stopPending(&requests[owner.id].attempt)
+            let elapsed = requests[owner.id].elapsed(sides.loop.now)
+            AttemptBeginning.note(&requests[owner.id], &sides.upstreams, connectedAt: elapsed, sentAt: elapsed)
+        }
+    }
+
+    /// Lists whom the streams of a connection belong to.
+    private mutating func noteOwners(upstream id: SlotID) {
+        var owners: [UInt64] = []
+        swap(&owners, &tokens)
+        owners.removeAll(keepingCapacity: true)
+        sides.upstreams.connections[id].http.tokens(into: &owners)
+        swap(&owners, &tokens)
+    }
+
+    // MARK: Reading
+
+    mutating func readUpstream(_ id: SlotID) {
+        var reads = 0
+        while canRead(id) {
+            if reads >= sides.limits.readsPerTurnMax { return sides.resumedUpstreams.append(id) }
+            reads += 1
+            if sides.upstreams.connections[id].stream.isBusy, tunnelTraffic.isTunnel(sides.upstreams.connections[id].tunnel) {
+                guard tunnelTraffic.spliceResponse(id, &sides), canRead(id) else { return }
+            }
+            let isKept = !sides.upstreams.connections[id].input.isEmpty
+            switch unsafe sides.upstreams.connections[id].read(into: scratch) {
+            case .bytes(let count):
+                if isKept { takeInput(upstream: id) } else { unsafe takeFresh(upstream: id, UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(scratch)[..<count])) }
+            case .wouldBlock: break
+            case .endOfStream: upstreamClosed(id)
+            case .failed: upstreamEnded(id, .terminated)
+            }
+        }
+    }
+
+    private mutating func canRead(_ id: SlotID) -> Bool {
+        sides.upstreams.isOpen(id) && sides.upstreams.connections[id].stream.isReadable && !sides.upstreams.connections[id].isPaused
+            && sides.upstreams.connections[id].state == .active
+    }
+
+    /// Takes fresh bytes; what is not understood yet is kept.
+    private mutating func takeFresh(upstream id: SlotID, _ bytes: UnsafeRawBufferPointer) {
+        let taken = unsafe receive(upstream: id, bytes)
+        guard taken < bytes.count, sides.upstreams.isOpen(id) else { return }
+        // Bytes nobody asked for make the connection unfit for another request.
+        if sides.upstreams.connections[id].state == .idle { return sides.upstreams.close(id, &sides.loop) }
+        unsafe sides.upstreams.connections[id].input.append(UnsafeRawBufferPointer(rebasing: bytes[taken...]))
+    }
+
+    /// Takes what was kept, with what has come behind it.
+    private mutating func takeInput(upstream id: SlotID) {
+        var input = ByteBuffer()
+        swap(&input, &sides.upstreams.connections[id].input)
+        let taken = unsafe receive(upstream: id, input.readable)
+        guard sides.upstreams.isOpen(id) else { return }
+        input.consume(taken)
+        if input.isEmpty { return }
+        if sides.upstreams.connections[id].state == .idle { return sides.upstreams.close(id, &sides.loop) }
+        swap(&input, &sides.upstreams.connections[id].input)
+    }
+
+    private mutating func receive(upstream id: SlotID, _ bytes: UnsafeRawBufferPointer) -> Int {
+        var offset = 0
+        while offset < bytes.count, sides.upstreams.isOpen(id), sides.upstreams.connections[id].state == .active {
+            let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[offset...])
+            let tunnel = sides.upstreams.connections[id].tunnel
+            if tunnelTraffic.isTunnel(tunnel) { return unsafe offset + tunnelTraffic.relayFromEndpoint(id, tunnel, rest, &sides) }
+            let (taken, outcome) = unsafe sides.upstreams.connections[id].http.receive(rest, now: sides.loop.now)
+            unsafe takeUpstreamEvents(id, rest)
+            offset += taken
+            if case .broken = outcome {
+                upstreamBroke(id)
+                return bytes.count
+            }
+            if taken == 0 { break }
+        }
+        guard sides.upstreams.isOpen(id), sides.upstreams.connections[id].http.isHTTP2 else { return offset }
+        sides.upstreams.noteStreamsMax(id)
+        sides.upstreams.markDirty(id)
+        return offset
+    }
+
+    /// The endpoint broke the protocol: what we say to that goes out, and its requests fail.
+    private mutating func upstreamBroke(_ id: SlotID) {
+        sides.loop.countEvent { $0.add($0.upstreamProtocolErrors) }
+        guard sides.upstreams.isOpen(id) else { return }
+        if sides.upstreams.connections[id].http.isHTTP2 { pumpUpstream(id, .protocolError) }
+        upstreamEnded(id, .protocolError)
+    }
+
+    private mutating func takeUpstreamEvents(_ id: SlotID, _ bytes: UnsafeRawBufferPointer) {
+        var index = 0
+        while unsafe index < sides.inbox.pointee.events.count {
+            let event = unsafe sides.inbox.pointee.events[index]
+            index += 1
+            if event.kind == .goAway {
+                sides.upstreams.unlist(id)
+                continue
+            }
+            let owner = LoopToken(rawValue: event.token)
+            if owner.kind == .request, requests.contains(owner.id), isOf(requests[owner.id].attempt, id, event.stream) {
+                unsafe takeEvent(event, of: id, for: owner.id, bytes)
+            } else if owner.kind == .mirror, mirrorTraffic.isOf(owner.id, id, event.stream) {
+                mirrorTraffic.takeEvent(event, of: id, for: owner.id, &sides)
+            } else if sides.upstreams.isOpen(id) {
+                // Its owner has gone on without this stream.
+                if event.kind == .data { sides.upstreams.connections[id].http.consume(Int(event.count), stream: event.stream) }
+                if event.kind == .closed { sides.upstreams.streamFreed(id, &sides.loop) }
+            }
+        }
+        unsafe sides.inbox.pointee.clear()
+    }
+
+    private mutating func isOf(_ attempt: Attempt, _ id: SlotID, _ stream: Int32) -> Bool {
+        attempt.upstream == id && (attempt.stream == 0 || attempt.stream == stream)
+    }
+
+    private mutating func takeEvent(_ event: HTTPEvent, of id: SlotID, for request: SlotID, _ bytes: UnsafeRawBufferPointer) {
+        switch event.kind {
+        case .head: takeHead(unsafe sides.inbox.pointee.block(of: event), of: id, for: request)
+        case .data:
+            // A body without a head would be read as a response of its own making.
+            guard requests[request].hasResponded else { return endpointBrokeProtocol(request) }
+            touchRequest(request)
+            let piece = unsafe UnsafeRawBufferPointer(rebasing: bytes[Int(event.start)..<Int(event.start) + Int(event.count)])
+            if sides.upstreams.connections[id].http.isHTTP2 {
+                requests[request].attempt.unconsumed += piece.count
+            } else {
+                sides.upstreams.connections[id].http.consume(piece.count, stream: 0)
+            }
+            unsafe ResponseForwarding.passBody(piece, of: &requests[request], &sides)
+        case .end:
+            guard requests[request].hasResponded else { return endpointBrokeProtocol(request) }
+            ResponseForwarding.passEnd(&requests[request], &sides)
+            completeRequest(request, isWhole: true)
+        case .closed:
+            requests[request].attempt.upstream = .none
+            sides.upstreams.streamFreed(id, &sides.loop)
+            // What nobody asked us to end broke the rules (RFC 9113 8.1.1).
+            let isRefused = event.code == HTTP2ErrorCode.refusedStream
+            attemptFailed(request, isRefused ? .refusedStream : event.isRemote ? .remoteReset : .protocolError)
+        case .goAway: break
+        }
+    }
+
+    private mutating func endpointBrokeProtocol(_ request: SlotID) {
+        sides.loop.countEvent { $0.add($0.upstreamProtocolErrors) }
+        attemptFailed(request, .protocolError)
+    }
+
+    // MARK: Heads of responses
+
+    private mutating func takeHead(_ section: HeadSection, of id: SlotID, for request: SlotID) {
+        // Whatever it is, its end is missing: the status of a call, or the fields that say what a response is.
+        if section.isTooLarge { return endpointBrokeProtocol(request) }
+        touchRequest(request)
+        if section.isTrailers { return ResponseForwarding.keepTrailers(section, of: &requests[request], &sides) }
+        unsafe sides.context.responseHead.keep(section, from: sides.inbox.pointee)
+        switch sides.context.responseHead.statusCode {
+        case 101: takeSwitch(of: id, for: request)
+        case ..<200: if !ResponseForwarding.passInterim(&requests[request], &sides) { endpointBrokeProtocol(request) }
+        default: takeResponse(of: id, for: request, endsStream: section.endsStream)
+        }
+    }
+
+    private mutating func takeResponse(of id: SlotID, for request: SlotID, endsStream: Bool) {
+        requests[request].noteFirstByte(sides.loop.now)
+        // The connection will not be used again, and its end may already be here.
+        if !sides.upstreams.connections[id].http.isHTTP2, !sides.context.responseHead.keepsAlive {
+            sides.upstreams.connections[id].stream.expectEnd()
+        }
+        requests[request].readGRPCStatus(sides.context.responseHead)
+        if let pause = AttemptEnding.settleResponse(&requests[request], &sides.upstreams, &sides.context, &sides.loop, &sides.epochs) {
+            return awaitRetry(request, pause)
+        }
+        // The try has brought a response; what remains is the route's time.
+        sides.loop.cancel(&requests[request].waitTimer)
+        if !ResponseForwarding.passHead(&requests[request], endsStream: endsStream, &sides) { endpointBrokeProtocol(request) }
+    }
+
+    /// The endpoint switches to another protocol: the request becomes a tunnel.
+    private mutating func takeSwitch(of id: SlotID, for request: SlotID) {
+        guard requests[request].acceptsSwitch(by: sides.context.responseHead, sides.limits.upgrades) else { return endpointBrokeProtocol(request) }
+        guard sides.downstreams.isOpen(requests[request].origin.connection) else { return }
+        ResponseForwarding.passSwitch(&requests[request], &sides)
+        guard tunnelTraffic.takeOver(&requests[request], upstream: id, &sides) else { return attemptFailed(request, .protocolError) }
+        requests.retire(request)
+        finished.append(request)
+    }
+
+    /// Sources whose output has drained go on.
+    mutating func takeDrained() {
+        guard unsafe !sides.inbox.pointee.drained.isEmpty else { return }
+        var index = 0
+        while unsafe index < sides.inbox.pointee.drained.count {
+            let owner = LoopToken(rawValue: unsafe sides.inbox.pointee.drained[index])
+            index += 1
+            guard owner.kind == .request, requests.contains(owner.id) else { continue }
+            sides.allowMoreBody(of: &requests[owner.id])
+            sides.resumeResponse(of: &requests[owner.id])
+            let isLow = RequestSending.waiting(requests[owner.id].attempt, &sides.upstreams) <= sides.limits.outputLowWatermark
+            if isLow, !requests[owner.id].origin.isHTTP2 { sides.downstreams.resumeLater(requests[owner.id].origin.connection) }
+        }
+        unsafe sides.inbox.pointee.clearDrained()
+    }
+
+    // MARK: Writing
+
+    /// Sends what an endpoint is to get. `failure`: what becomes of the requests should this be the connection's end.
+    mutating func pumpUpstream(_ id: SlotID, _ failure: AttemptFailure = .terminated) {
+        guard sides.upstreams.isOpen(id) else { return }
+        sides.upstreams.connections[id].isDirty = false
+        guard sides.upstreams.connections[id].state == .active else { return }
+        for _ in 0..<8 {
+            if sides.upstreams.connections[id].tunnel.isNone, !fillFrom(upstream: id, failure) { return }
+            if sides.upstreams.connections[id].stream.isFlushed && !sides.upstreams.connections[id].isBroken { break }
+            let isLast = sides.upstreams.connections[id].gaveAll(of: sides.limits.outputHighWatermark)
+            let progress = tunnelTraffic.splicing.flush(&sides.upstreams.connections[id].stream)
+            if progress == .failed || sides.upstreams.connections[id].isBroken { return upstreamEnded(id, failure) }
+            if progress == .blocked { return wakeDownstream(behind: id) }
+            if isLast { break }
+        }
+        unsafe sides.inbox.pointee.shelf.take(back: &sides.upstreams.connections[id].stream.output)
+        if sides.upstreams.connections[id].http.isHTTP2 {
+            if sides.upstreams.connections[id].http.wantsWrite { return sides.upstreams.markDirty(id) }
+            if sides.upstreams.connections[id].http.isFinished { return upstreamEnded(id, failure) }
+            return
+        }
+        let tunnel = sides.upstreams.connections[id].tunnel
+        if tunnelTraffic.isTunnel(tunnel) { return tunnelTraffic.tunnelFlushed(tunnel, toClient: false, &sides) }
+        if let request = http1Owner(of: id) { requests[request].noteSent(sides.loop.now) }
+        wakeDownstream(behind: id)
+    }
+
+    /// Takes what the connection has to send, and what it tells meanwhile. False = it is gone.
+    private mutating func fillFrom(upstream id: SlotID, _ failure: AttemptFailure) -> Bool {
+        let outcome = sides.upstreams.connections[id].fill(bytesMax: sides.limits.outputHighWatermark)
+        if unsafe !sides.inbox.pointee.events.isEmpty { unsafe takeUpstreamEvents(id, UnsafeRawBufferPointer(start: nil, count: 0)) }
+        takeDrained()
+        guard sides.upstreams.isOpen(id), sides.upstreams.connections[id].state == .active else { return false }
+        if case .broken = outcome {
+            upstreamEnded(id, failure)
+            return false
+        }
+        return true
+    }
+
+    private mutating func http1Owner(of id: SlotID) -> SlotID? {
+        let owner = LoopToken(rawValue: sides.upstreams.connections[id].http.token)
+        return owner.kind == .request && requests.contains(owner.id) ? owner.id : nil
+    }
+
+    /// A slow endpoint has taken some: perhaps enough for its client to be read again.
+    private mutating func wakeDownstream(behind id: SlotID) {
+        let tunnel = sides.upstreams.connections[id].tunnel
+        guard sides.upstreams.connections[id].stream.output.count <= sides.limits.outputLowWatermark else { return }
+        if tunnelTraffic.isTunnel(tunnel) { return sides.downstreams.resumeLater(tunnelTraffic.clientConnection(tunnel)) }
+        guard !sides.upstreams.connections[id].http.isHTTP2, let request = http1Owner(of: id), !requests[request].body.isComplete else { return }
+        let origin = requests[request].origin
+        if origin.isHTTP2 { return sides.allowMoreBody(of: &requests[request]) }
+        guard sides.downstreams.isOpen(origin.connection) else { return }
+        if sides.downstreams.connections[origin.connection].stream.isReadable || !sides.downstreams.connections[origin.connection].input.isEmpty {
+            sides.downstreams.resumeLater(origin.connection)
+        }
+    }
+
+    // MARK: Ends
+
+    /// The endpoint sends no more.
+    private mutating func upstreamClosed(_ id: SlotID) {
+        let tunnel = sides.upstreams.connections[id].tunnel
+        if tunnelTraffic.isTunnel(tunnel) { return tunnelTraffic.tunnelEnded(tunnel, fromClient: false, &sides) }
+        sides.upstreams.connections[id].http.receiveEnd()
+        unsafe takeUpstreamEvents(id, UnsafeRawBufferPointer(start: nil, count: 0))
+        upstreamEnded(id, .terminated)
+    }
+
+    /// The connection is gone, or did not come about: every request on it fails.
+    mutating func upstreamEnded(_ id: SlotID, _ failure: AttemptFailure) {
+        guard sides.upstreams.isOpen(id) else { return }
+        let tunnel = sides.upstreams.connections[id].tunnel
+        if tunnelTraffic.isTunnel(tunnel) { return failure.isOfConnecting ? tunnelTraffic.tunnelFailed(tunnel, failure, &sides) : tunnelTraffic.closeTunnel(tunnel, &sides) }
+        // We said GOAWAY for what the endpoint sent.
+        let isOurs = failure == .terminated && sides.upstreams.connections[id].http.sentErrorCode != 0
+        noteOwners(upstream: id)
+        let failed = tokens
+        tunnelTraffic.splicing.release(&sides.upstreams.connections[id].stream)
+        sides.upstreams.close(id, &sides.loop)
+        for token in failed {
+            let owner = LoopToken(rawValue: token)
+            if owner.kind == .mirror { mirrorTraffic.endpointEnded(owner.id, id, &sides) }
+            guard owner.kind == .request, requests.contains(owner.id), requests[owner.id].attempt.upstream == id else { continue }
+            attemptFailed(owner.id, isOurs ? .protocolError : failure)
+        }
+    }
+
+    mutating func upstreamTimerFired(_ id: SlotID) {
+        guard sides.upstreams.isOpen(id), sides.upstreams.connections[id].deadline.hasCome(&sides.loop, .upstream, id) else { return }
+        switch sides.upstreams.connections[id].state {
+        case .idle: sides.upstreams.close(id, &sides.loop)
+        case .connecting: upstreamEnded(id, .connectionTimeout)
+        case .active:
+            let tunnel = sides.upstreams.connections[id].tunnel
+            if tunnelTraffic.isTunnel(tunnel), tunnelTraffic.isAwaitingConnect(tunnel) { return tunnelTraffic.tunnelFailed(tunnel, .connectionTimeout, &sides) }
+            if sides.upstreams.connections[id].http.isHTTP2, sides.upstreams.connections[id].http.openStreams == 0 { sides.upstreams.close(id, &sides.loop) }
+        case .closed: break
+        }
+    }
+}

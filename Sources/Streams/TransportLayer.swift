@@ -1,0 +1,42 @@
+public import EventLoops
+public import Primitives
+
+/// What stands between a connection's bytes and its socket, such as TLS. One object for one connection, used on its loop's thread only.
+///
+/// A layer buffers: that the socket is empty does not mean that the layer is, nor the other way round, so it says itself what there is.
+public protocol TransportLayer: AnyObject {
+    /// Moves bytes that have arrived into `buffer`, which is not empty. `.wouldBlock` = nothing further until the socket is readable.
+    @unsafe func read(into buffer: UnsafeMutableRawBufferPointer) -> TransferResult
+
+    /// Takes bytes to be sent; fewer than given when the socket takes no more.
+    @unsafe func write(_ bytes: UnsafeRawBufferPointer) -> TransferResult
+
+    /// Whether `read` would give bytes although the socket says nothing.
+    var hasPending: Bool { get }
+
+    /// Tells the peer that no more will be sent.
+    func shutdownWrite()
+
+    /// The connection is over; `resets`: the peer must not take what it got for whole.
+    func close(resets: Bool)
+
+    /// Who the peer has shown itself to be; nil = nobody, or not yet.
+    var peerIdentity: PeerIdentity? { get }
+
+    /// As `ByteStream.pendingError` and `localEndpoint`, of a layer with no descriptor under it.
+    var pendingError: Int32 { get }
+    var localEndpoint: SocketEndpoint { get }
+}
+
+extension TransportLayer {
+    public var pendingError: Int32 { 0 }
+    public var localEndpoint: SocketEndpoint { SocketEndpoint() }
+}
+
+/// Who stands at the other end of a connection, as its layer has verified.
+public struct PeerIdentity: Sendable, Equatable {
+    /// The URI names of its certificate, such as `spiffe://cluster.local/ns/default/sa/reviews`; the first is the principal.
+    public var uris: [String]
+
+    public init(uris: [String]) { self.uris = uris }
+}

@@ -136,7 +136,7 @@ def captured(namespace, tmp_path, text, tool):
             "setpriv", "--reuid", UID, "--regid", UID, "--clear-groups", program, "run", "-c", tmp_path / "mesh.yaml", "--data", tmp_path / "data",
             "--access-log-directory", tmp_path, "--workers", "1", stderr=log)
     try:
-        wait_for(lambda: b"ready" in (tmp_path / "log").read_bytes(), what="readiness")
+        wait_for(lambda: b"ready" in (tmp_path / "log").read_bytes(), seconds=60, what="readiness")
         # nft by the listener's user, iptables told.
         user = ["--uid", UID] if tool == "iptables" else []
         enabled = namespace.run(SKEIN, "capture", "enable", *user, "--tool", tool)

@@ -351,6 +351,9 @@ final class MeshNode {
         }
     }
 
+    /// Whether the collector's ports are closed until another process gives the store up.
+    var isAwaitingStore: Bool { openCollector != nil }
+
     /// Opens the store when its disk is well again, says when it begins and ceases to refuse spans, and what of it cannot be read.
     func watchStore() {
         guard let holder = store else { return }

@@ -10,7 +10,9 @@ public enum SkeinProcess {
     static let systemError: Int32 = 70
     /// Between two looks at files and names.
     private static let tickMilliseconds: Int32 = 500
-    /// Between two looks for idle series.
+    /// Between two looks at the store while the process that was taken over from still has it: who sends to the collector waits for it.
+    private static let storeTickMilliseconds: Int32 = 20
+    /// Ticks between two looks for idle series.
     private static let housekeepingTicks = 120
 
     /// Runs until a signal ends it; returns the exit status.
@@ -46,10 +48,15 @@ public enum SkeinProcess {
     ) -> Bool {
         var watcher = start
         var ticks = 0
+        var nextTick = SystemClock.monotonicNow()
         // A predecessor has the name until it has gone.
         var door = TakeoverDoor(options)
         while true {
-            switch signals.wait(milliseconds: tickMilliseconds, orReadable: door?.descriptor ?? -1) {
+            let patience = node.isAwaitingStore ? storeTickMilliseconds : tickMilliseconds
+            let signal = signals.wait(milliseconds: patience, orReadable: door?.descriptor ?? -1)
+            let now = SystemClock.monotonicNow()
+            let isTick = now >= nextTick
+            switch signal {
             case .terminate: return false
             case .reload:
                 node.reopenLogs()
@@ -61,7 +68,7 @@ public enum SkeinProcess {
                 log.info("SIGUSR1: log files are opened anew")
             case .unused: log.notice("SIGUSR2 has no effect; SIGUSR1 reopens log files, SIGHUP reloads as well")
             case nil:
-                if watcher.hasSettledChange() { node.reload(reason: "files changed", isMeant: false) }
+                if isTick, watcher.hasSettledChange() { node.reload(reason: "files changed", isMeant: false) }
             }
             if let successor = door?.answer(options, log) {
                 node.handOver()
@@ -72,6 +79,8 @@ public enum SkeinProcess {
             node.adoptResolvedNames()
             node.watchStore()
             node.judgeUpstreams()
+            guard isTick else { continue }
+            nextTick = now + UInt64(tickMilliseconds) * 1_000_000
             ticks += 1
             if ticks % housekeepingTicks == 0 { node.expireIdleSeries() }
         }

@@ -16,11 +16,12 @@ public struct ReadyEvents: OptionSet, Sendable, BitwiseCopyable {
 
 /// One epoll instance. Sockets are registered once, edge-triggered for both directions, so that steady traffic needs no epoll_ctl.
 ///
-/// Owned by one loop on one thread.
+/// Owned by one loop on one thread, the one that makes it; debug builds check that.
 @safe
 public struct Poller: ~Copyable {
     private let epoll: FileDescriptor
     private let events: UnsafeMutablePointer<epoll_event>
+    private let owner = OwnerThread()
 
     /// Events taken from the kernel in one turn.
     public static let eventsPerTurnMax = 256
@@ -56,6 +57,7 @@ public struct Poller: ~Copyable {
 
     /// Waits up to `timeoutMilliseconds` (-1 = for ever) and returns how many events `event` can be asked for.
     public func wait(timeoutMilliseconds: Int32) -> Int {
+        owner.check("An epoll instance")
         let count = unsafe epoll_wait(epoll.rawValue, events, Int32(Self.eventsPerTurnMax), timeoutMilliseconds)
         return max(0, Int(count))  // EINTR is an empty turn.
     }

@@ -163,3 +163,36 @@ private final class Name: Sendable { let text = Mutex("") }
         }
     }
 }
+
+/// A loop that two threads use breaks far from the mistake; a debug build says it at the first call.
+@Suite struct OwnerThreadTests {
+    @Test func anotherThreadIsRefused() async {
+        let owner = OwnerThread()
+        owner.check("This test's loop")
+        let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+            let owner = OwnerThread()
+            let thread = try WorkerThread(name: "thief") { owner.check("This test's loop") }
+            thread.join()
+        }
+        let said = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+        #expect(said.contains("This test's loop is used by a thread that does not own it"))
+    }
+
+    /// Every loop waits by its poller, so every loop is checked.
+    @Test func aPollerIsOfOneThread() async {
+        await #expect(processExitsWith: .failure) {
+            let moved = Moved(try Poller())
+            let thread = try WorkerThread(name: "thief") { _ = moved.poller.wait(timeoutMilliseconds: 0) }
+            thread.join()
+        }
+        // The same on its own thread.
+        await #expect(processExitsWith: .success) { _ = Moved(try Poller()).poller.wait(timeoutMilliseconds: 0) }
+    }
+}
+
+/// The mistake itself: a promise to the compiler that is not kept.
+private final class Moved: @unchecked Sendable {
+    let poller: Poller
+
+    init(_ poller: consuming Poller) { self.poller = poller }
+}

@@ -3,11 +3,13 @@ internal import Primitives
 public import Streams
 internal import Synchronization
 
-/// One proxy thread: its loop, its commands, and its traffic. See `ProxyOverview.swift`. Nothing of it is shared, so nothing is locked.
+/// One proxy thread: its loop, its commands, and its traffic. See `ProxyOverview.swift`. Nothing of it is shared, so nothing is locked: it is
+/// made and used on one thread, which debug builds check at every turn.
 @safe
 public struct ProxyWorker: ~Copyable {
     let handle: WorkerHandle
     var traffic: Traffic
+    private let owner = OwnerThread()
     private var drainDeadline = MonotonicInstant.distantFuture
     private(set) var mustStop = false
     private var turnStart = MonotonicInstant(nanoseconds: 0)
@@ -42,6 +44,7 @@ public struct ProxyWorker: ~Copyable {
     // A turn is what has happened, between these two. A simulated world makes its own turns.
 
     mutating func beginTurn() {
+        owner.check("A proxy worker")
         traffic.sides.loop.beginTurn()
         turnStart = traffic.sides.loop.now
     }

@@ -127,7 +127,8 @@ public struct HTTPInbox: ~Copyable {
 
     public mutating func clearDrained() { drained.removeAll() }
 
-    public func block(of event: HTTPEvent) -> HeadSection {
+    /// Mutating, and `MessageHead.keep` takes the inbox inout: of one behind a pointer that is only borrowed, the compiler makes a copy first.
+    public mutating func block(of event: HTTPEvent) -> HeadSection {
         if event.start == Self.isParsed {
             return HeadSection(
                 status: UInt16(truncatingIfNeeded: event.code), isRequest: event.code & 1 << 16 != 0, isTrailers: event.code & 1 << 17 != 0,
@@ -215,11 +216,11 @@ public struct OwnedInbox: ~Copyable {
     }
 
     /// As `MessageHead.keep`.
-    public func keep(_ section: HeadSection, in head: inout MessageHead) { unsafe head.keep(section, from: pointer.pointee) }
+    public func keep(_ section: HeadSection, in head: inout MessageHead) { unsafe head.keep(section, from: &pointer.pointee) }
 
     /// As `MessageHead.load`.
     @unsafe
-    public func load(_ section: HeadSection, into head: inout MessageHead) { unsafe head.load(section, from: pointer.pointee) }
+    public func load(_ section: HeadSection, into head: inout MessageHead) { unsafe head.load(section, from: &pointer.pointee) }
 
     public init() {
         unsafe pointer = .allocate(capacity: 1)

@@ -6,10 +6,10 @@ extension MessageHead {
     static let ownFieldsMax = 48
 
     /// Takes over the head of a section that has just been told of, with its bytes. `inbox` still holds it.
-    public mutating func keep(_ section: HeadSection, from inbox: borrowing HTTPInbox) {
+    public mutating func keep(_ section: HeadSection, from inbox: inout HTTPInbox) {
         guard section.isParsed else {
             reserve(fields: Int(inbox.blocks[Int(section.place)].fieldCount))
-            unsafe load(section, from: inbox)
+            unsafe load(section, from: &inbox)
             own()
             isTooLarge = section.isTooLarge
             return
@@ -170,13 +170,13 @@ extension MessageHead {
         return closeField(start, name.utf8CodeUnitCount, known)
     }
 
-    @discardableResult
+    @discardableResult @inlinable @inline(__always)
     public mutating func add(_ name: StaticString, _ known: HeaderName = .other, text: StaticString) -> Bool {
         add(name, known) { $0.append(text) }
     }
 
     /// As above, with the value of text that the head has already.
-    @discardableResult
+    @discardableResult @inlinable @inline(__always)
     public mutating func add(_ name: StaticString, _ known: HeaderName = .other, copyOf place: Range<Int>) -> Bool {
         add(name, known) { $0.append(copyOf: place) }
     }
@@ -190,7 +190,9 @@ extension MessageHead {
     }
 
     /// Writes a field's name and what stands behind it; returns where it begins.
-    @usableFromInline
+    ///
+    /// Always inlined, as the forms of `add` are: a literal name goes there as a few stores.
+    @inlinable @inline(__always)
     func openField(_ name: UnsafeRawBufferPointer) -> Int {
         let head = unsafe parts
         let start = unsafe head.pointee.text.count

@@ -207,7 +207,7 @@ public struct MessageHead: ~Copyable {
 
     /// Takes over a section that arrived by HTTP/2, in the form of an HTTP/1.1 head. Its bytes stay in the inbox, until that is cleared.
     @unsafe
-    public mutating func load(_ section: HeadSection, from inbox: borrowing HTTPInbox) {
+    public mutating func load(_ section: HeadSection, from inbox: inout HTTPInbox) {
         let block = inbox.blocks[Int(section.place)]
         let all = unsafe inbox.bytes.readable
         let start = Int(block.bytesStart)

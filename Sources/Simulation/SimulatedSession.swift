@@ -140,7 +140,7 @@ final class SimulatedSession {
 
     private func take(_ section: HeadSection, _ stream: Int32) {
         var head = MessageHead()
-        unsafe head.load(section, from: inbox.pointer.pointee)
+        unsafe head.load(section, from: &inbox.pointer.pointee)
         var fields: [(name: String, value: String)] = []
         for index in 0..<head.fieldCount {
             let name = unsafe String(decoding: head.name(at: index), as: UTF8.self)

@@ -55,7 +55,7 @@ func http2Exchange(
                 switch event.kind {
                 case .head:
                     let block = unsafe inbox.pointee.block(of: event)
-                    unsafe head.load(block, from: inbox.pointee)
+                    unsafe head.load(block, from: &inbox.pointee)
                     var found: [String: String] = [:]
                     for index in 0..<head.fieldCount {
                         let name = unsafe String(decoding: head.name(at: index), as: UTF8.self)

@@ -124,7 +124,7 @@ final class HTTP2Client {
             switch event.kind {
             case .head:
                 let block = unsafe inbox.pointee.block(of: event)
-                unsafe head.load(block, from: inbox.pointee)
+                unsafe head.load(block, from: &inbox.pointee)
                 var fields: [String: String] = [:]
                 for index in 0..<head.fieldCount {
                     let name = unsafe String(decoding: head.name(at: index), as: UTF8.self)

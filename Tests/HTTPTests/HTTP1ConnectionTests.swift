@@ -68,7 +68,7 @@ private final class Peer {
                 let block = unsafe inbox.pointee.block(of: event)
                 // Whoever has no owner is told of no further.
                 if block.isRequest { unsafe connection.pointee.attach(token: UInt64(event.stream), stream: event.stream) }
-                unsafe head.load(block, from: inbox.pointee)
+                unsafe head.load(block, from: &inbox.pointee)
                 let fields = (0..<head.fieldCount).map { index in unsafe latin(head.name(at: index)) + "=" + latin(head.value(at: index)) }
                 let line = unsafe latin(head.method) + " " + latin(head.target)
                 events.append("\(event.stream) \(block.isRequest ? "head \(line)" : "trailers") \(fields.joined(separator: ","))")

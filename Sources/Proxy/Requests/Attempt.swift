@@ -34,6 +34,11 @@ struct Attempt: BitwiseCopyable {
     private var tried = InlineArray<4, Int32>(repeating: -1)
     var triedPriorities: UInt32 = 0
 
+    /// Whether it has this stream of this connection; before it has a stream, whichever.
+    func isOn(_ upstream: SlotID, stream: Int32) -> Bool {
+        self.upstream == upstream && (self.stream == 0 || self.stream == stream)
+    }
+
     func hasTried(_ endpoint: Int) -> Bool {
         if retries == 0 { return false }
         for index in 0..<4 where tried[index] == Int32(clamping: endpoint) { return true }

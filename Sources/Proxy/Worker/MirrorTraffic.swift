@@ -89,9 +89,8 @@ struct MirrorTraffic: ~Copyable {
     }
 
     /// Whether a copy's attempt has this stream of this connection.
-    mutating func isOf(_ id: SlotID, _ upstream: SlotID, _ stream: Int32) -> Bool {
-        guard mirrors.contains(id), mirrors[id].attempt.upstream == upstream else { return false }
-        return mirrors[id].attempt.stream == 0 || mirrors[id].attempt.stream == stream
+    mutating func isOf(_ id: SlotID, _ upstream: SlotID, stream: Int32) -> Bool {
+        mirrors.contains(id) && mirrors[id].attempt.isOn(upstream, stream: stream)
     }
 
     mutating func noteConnected(_ id: SlotID, _ sides: inout Sides) {

@@ -32,7 +32,7 @@ enum ResponseForwarding {
 
     /// Keeps what is to go on of a trailer section.
     static func keepTrailers(_ section: HeadSection, of request: inout Request, _ sides: inout Sides) {
-        unsafe sides.context.trailerHead.keep(section, from: sides.inbox.pointee)
+        unsafe sides.context.trailerHead.keep(section, from: &sides.inbox.pointee)
         request.readGRPCStatus(sides.context.trailerHead)
         let epoch = request.epoch
         let edits = ResponseHeadPreparing.edits(&request, &sides.epochs.all[epoch])

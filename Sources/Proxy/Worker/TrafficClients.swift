@@ -210,7 +210,7 @@ extension Traffic {
     private mutating func keepTrailers(_ id: SlotID, _ section: HeadSection) {
         guard requests.contains(id) else { return }
         if section.isTooLarge { return refuseBody(id, 431, "trailer section too large") }
-        unsafe sides.context.trailerHead.keep(section, from: sides.inbox.pointee)
+        unsafe sides.context.trailerHead.keep(section, from: &sides.inbox.pointee)
         let epoch = requests[id].epoch
         let plan = (route: requests[id].plan.route, destination: requests[id].plan.destination)
         let edits = unsafe plan.route >= 0 ? sides.epochs.all[epoch].tables.requestEdits(destination: plan.destination) : .init()

@@ -136,9 +136,9 @@ extension Traffic {
                 continue
             }
             let owner = LoopToken(rawValue: event.token)
-            if owner.kind == .request, requests.contains(owner.id), isOf(requests[owner.id].attempt, id, event.stream) {
+            if owner.kind == .request, requests.contains(owner.id), requests[owner.id].attempt.isOn(id, stream: event.stream) {
                 unsafe takeEvent(event, of: id, for: owner.id, bytes)
-            } else if owner.kind == .mirror, mirrorTraffic.isOf(owner.id, id, event.stream) {
+            } else if owner.kind == .mirror, mirrorTraffic.isOf(owner.id, id, stream: event.stream) {
                 mirrorTraffic.takeEvent(event, of: id, for: owner.id, &sides)
             } else if sides.upstreams.isOpen(id) {
                 // Its owner has gone on without this stream.
@@ -147,10 +147,6 @@ extension Traffic {
             }
         }
         unsafe sides.inbox.pointee.clear()
-    }
-
-    private mutating func isOf(_ attempt: Attempt, _ id: SlotID, _ stream: Int32) -> Bool {
-        attempt.upstream == id && (attempt.stream == 0 || attempt.stream == stream)
     }
 
     private mutating func takeEvent(_ event: HTTPEvent, of id: SlotID, for request: SlotID, _ bytes: UnsafeRawBufferPointer) {
@@ -193,7 +189,7 @@ extension Traffic {
         if section.isTooLarge { return endpointBrokeProtocol(request) }
         touchRequest(request)
         if section.isTrailers { return ResponseForwarding.keepTrailers(section, of: &requests[request], &sides) }
-        unsafe sides.context.responseHead.keep(section, from: sides.inbox.pointee)
+        unsafe sides.context.responseHead.keep(section, from: &sides.inbox.pointee)
         switch sides.context.responseHead.statusCode {
         case 101: takeSwitch(of: id, for: request)
         case ..<200: if !ResponseForwarding.passInterim(&requests[request], &sides) { endpointBrokeProtocol(request) }

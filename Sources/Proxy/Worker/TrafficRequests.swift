@@ -16,7 +16,7 @@ extension Traffic {
             return sides.loop.countEvent { $0.add($0.http2EarlyResets) }
         }
         guard let id = beginRequest(connection, stream) else { return abandonDownstream(connection) }
-        unsafe requests[id].head.keep(section, from: sides.inbox.pointee)
+        unsafe requests[id].head.keep(section, from: &sides.inbox.pointee)
         requests[id].readHead(endsStream: section.endsStream, upgrades: sides.limits.upgrades)
         advanceRequest(id)
     }

@@ -33,7 +33,7 @@ public func fuzzHTTP2Session(_ data: UnsafePointer<UInt8>, _ size: Int) -> CInt 
             case .data: precondition(Int(event.start) + Int(event.count) <= piece.count, "a body beyond the bytes")
             case .head:
                 let block = unsafe inbox.pointee.block(of: event)
-                unsafe head.load(block, from: inbox.pointee)
+                unsafe head.load(block, from: &inbox.pointee)
                 for index in 0..<head.fieldCount { unsafe _ = head.name(at: index).count + head.value(at: index).count }
             default: break
             }

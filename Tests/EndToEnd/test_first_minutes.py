@@ -35,6 +35,8 @@ def test_init_writes_two_services_that_run(tmp_path):
     processes = []
     try:
         processes.append(subprocess.Popen(["python3", "-m", "http.server", "8080", "--bind", "127.0.2.2"], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        # Proxies that are there before it rightly eject it for half a minute.
+        wait_for(lambda: http_get(8080, "/", address="127.0.2.2")[0] == 200, what="the service itself")
         for number, command in enumerate(commands):
             log = open(tmp_path / f"{number}.log", "wb")
             processes.append(subprocess.Popen([SKEIN, *command, *own], cwd=tmp_path / "mesh", stdout=log, stderr=subprocess.STDOUT))

@@ -41,7 +41,7 @@ final class MeshNode {
     /// The collector's, if any, then the admin's.
     private var servers: [ServiceServer] = []
     /// Opens the collector's ports, once the store is this process's; nil when they are open or there are none.
-    private var openCollector: (() throws -> Void)?
+    private(set) var openCollector: (() throws -> Void)?
     private var saidDiskFull = false
     /// Why the store is not open, as it was said last.
     private var saidNotOpen: String?
@@ -350,9 +350,6 @@ final class MeshNode {
             }
         }
     }
-
-    /// Whether the collector's ports are closed until another process gives the store up.
-    var isAwaitingStore: Bool { openCollector != nil }
 
     /// Opens the store when its disk is well again, says when it begins and ceases to refuse spans, and what of it cannot be read.
     func watchStore() {

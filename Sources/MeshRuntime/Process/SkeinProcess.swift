@@ -52,7 +52,7 @@ public enum SkeinProcess {
         // A predecessor has the name until it has gone.
         var door = TakeoverDoor(options)
         while true {
-            let patience = node.isAwaitingStore ? storeTickMilliseconds : tickMilliseconds
+            let patience = node.openCollector != nil ? storeTickMilliseconds : tickMilliseconds
             let signal = signals.wait(milliseconds: patience, orReadable: door?.descriptor ?? -1)
             let now = SystemClock.monotonicNow()
             let isTick = now >= nextTick

@@ -2,8 +2,8 @@ internal import CZlib
 
 /// Decodes gzip and zlib content (`Content-Encoding: gzip`, `deflate`), bounded in what it may grow to, and encodes gzip.
 public enum Gzip {
-    /// zlib's cheapest. What we send are lines that repeat one another and shrink to a fiftieth already; level 6 takes twice the time to make
-    /// a ninetieth of them (docs/measurements.md, scrapes).
+    /// zlib's cheapest. What we send are lines that repeat one another and shrink to a fiftieth already; level 6 takes twice the time to
+    /// make a ninetieth of them (docs/measurements.md, scrapes).
     static let level: Int32 = 1
 
     /// `input` as one gzip member (RFC 1952); nil when there is no memory for it or it has 4 GiB or more.

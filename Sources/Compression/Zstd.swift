@@ -6,7 +6,8 @@ public enum Zstd {
     /// (RFC 9659).
     static let windowLogMax: Int32 = 23
 
-    /// Appends the decoded bytes to `output`. Several frames in a row are one body (RFC 8878 section 3). An error leaves `output` as it was.
+    /// Appends the decoded bytes to `output`. Several frames in a row are one body (RFC 8878 section 3). An error leaves `output` as it
+    /// was.
     @unsafe
     public static func decode(_ input: UnsafeRawBufferPointer, into output: inout [UInt8], bytesMax: Int) throws(CompressionError) {
         guard input.count > 0, let context = unsafe ZSTD_createDCtx() else { throw .malformed }

@@ -52,8 +52,8 @@ public enum ListenerTable {
         }
     }
 
-    /// Everything that is listened on, for sending; the descriptors stay this process's own. A number that was closed meanwhile and stands for
-    /// something else now is left out.
+    /// Everything that is listened on, for sending; the descriptors stay this process's own. A number that was closed meanwhile and
+    /// stands for something else now is left out.
     static var snapshot: [(fd: Int32, endpoint: SocketEndpoint)] {
         state.withLock { state in
             state.open = state.open.filter { isListening($0.key, on: $0.value) }

@@ -1,7 +1,7 @@
 internal import Glibc
 
-/// The thread that made it. What one thread owns asks at its entries whether it is that thread: a lock would hide the mistake, and the compiler
-/// does not see which thread a value that moves is used on.
+/// The thread that made it. What one thread owns asks at its entries whether it is that thread: a lock would hide the mistake, and the
+/// compiler does not see which thread a value that moves is used on.
 public struct OwnerThread: Sendable {
     private let thread: pthread_t
 

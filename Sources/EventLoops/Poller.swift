@@ -44,7 +44,8 @@ public struct Poller: ~Copyable {
         try check(skein_epoll_ctl(epoll.rawValue, EPOLL_CTL_ADD, fd, 0x001, token), "epoll_ctl")
     }
 
-    /// Registers a listener that other loops accept from as well: of those that wait, a connection wakes the one whose turn it is (EPOLLEXCLUSIVE).
+    /// Registers a listener that other loops accept from as well: of those that wait, a connection wakes the one whose turn it is
+    /// (EPOLLEXCLUSIVE).
     public func add(sharedListener fd: Int32, token: UInt64) throws(SystemError) {
         // EPOLLIN | EPOLLEXCLUSIVE
         try check(skein_epoll_ctl(epoll.rawValue, EPOLL_CTL_ADD, fd, 0x001 | 1 << 28, token), "epoll_ctl")

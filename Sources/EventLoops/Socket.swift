@@ -20,13 +20,14 @@ public enum AcceptResult {
     case exhausted(Int32)
 }
 
-/// System calls of stream sockets, TCP and Unix domain, with their outcomes as values. Descriptors are plain numbers here; their owner closes them with `close`.
+/// System calls of stream sockets, TCP and Unix domain, with their outcomes as values. Descriptors are plain numbers here; their owner
+/// closes them with `close`.
 public enum Socket {
     /// Pending connections the kernel holds for a listener.
     public static let listenBacklog: Int32 = 4096
 
-    /// A non-blocking listener; `close(listener:on:)` ends it. With `reusePort`, every worker listens on the same port and the kernel spreads connections. A path
-    /// has one listener, of which every caller gets a descriptor (`UnixListeners`).
+    /// A non-blocking listener; `close(listener:on:)` ends it. With `reusePort`, every worker listens on the same port and the kernel
+    /// spreads connections. A path has one listener, of which every caller gets a descriptor (`UnixListeners`).
     public static func listen(on endpoint: SocketEndpoint, reusePort: Bool) throws(SystemError) -> Int32 {
         if endpoint.family == .unix { return try UnixListeners.open(endpoint) }
         if let inherited = ListenerTable.claim(endpoint) { return inherited }
@@ -36,7 +37,8 @@ public enum Socket {
         return fd
     }
 
-    /// Throws when nobody could listen on a TCP port without SO_REUSEPORT. It does not listen itself: a connection that came meanwhile would be reset.
+    /// Throws when nobody could listen on a TCP port without SO_REUSEPORT. It does not listen itself: a connection that came meanwhile
+    /// would be reset.
     public static func checkListenable(_ endpoint: SocketEndpoint) throws(SystemError) {
         close(try bind(endpoint, reusePort: false))
     }
@@ -82,8 +84,8 @@ public enum Socket {
         }
     }
 
-    /// Begins a connection; it is established when the descriptor turns writable and `pendingError` is 0. One to a path is established at once or fails at once, with
-    /// EAGAIN when the listener's backlog is full (unix(7)).
+    /// Begins a connection; it is established when the descriptor turns writable and `pendingError` is 0. One to a path is established at
+    /// once or fails at once, with EAGAIN when the listener's backlog is full (unix(7)).
     public static func connect(to endpoint: SocketEndpoint) throws(SystemError) -> Int32 {
         let fd = socket(family(endpoint), streamType, 0)
         guard fd >= 0 else { throw SystemError(call: "socket", code: skein_errno()) }
@@ -150,7 +152,8 @@ public enum Socket {
 
     public static func close(_ fd: Int32) { _ = CSystem.close(fd) }
 
-    /// Closes with a reset, so that the peer cannot mistake a truncated message for a complete one. A Unix socket knows none: its peer sees a plain end.
+    /// Closes with a reset, so that the peer cannot mistake a truncated message for a complete one. A Unix socket knows none: its peer
+    /// sees a plain end.
     public static func reset(_ fd: Int32) {
         var value = linger(l_onoff: 1, l_linger: 0)
         unsafe setsockopt(fd, SOL_SOCKET, SO_LINGER, &value, socklen_t(MemoryLayout<linger>.size))

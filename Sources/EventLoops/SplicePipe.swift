@@ -1,8 +1,8 @@
 internal import CSystem
 internal import Glibc
 
-/// A kernel pipe through which bytes move from one socket to another without coming into this process (splice(2)). Empty between two uses; one that is not is closed,
-/// since its bytes belong to nobody else.
+/// A kernel pipe through which bytes move from one socket to another without coming into this process (splice(2)). Empty between two
+/// uses; one that is not is closed, since its bytes belong to nobody else.
 @safe
 public struct SplicePipe: ~Copyable {
     private let readEnd: Int32
@@ -12,7 +12,8 @@ public struct SplicePipe: ~Copyable {
     /// Bytes in it.
     public private(set) var pending = 0
 
-    /// Asks for `bytes` of room and takes what it gets (pipe(7): an unprivileged process has a limit over all its pipes); nil without descriptors.
+    /// Asks for `bytes` of room and takes what it gets (pipe(7): an unprivileged process has a limit over all its pipes); nil without
+    /// descriptors.
     public init?(bytes: Int) {
         var ends = InlineArray<2, Int32>(repeating: -1)
         let made = unsafe withUnsafeMutableBytes(of: &ends) { unsafe skein_pipe($0.baseAddress?.assumingMemoryBound(to: Int32.self)) }

@@ -3,8 +3,9 @@ internal import Glibc
 internal import Primitives
 internal import Synchronization
 
-/// Listeners on paths. SO_REUSEPORT does nothing for them, so all loops of the process accept from one socket: whoever comes first opens it, everybody gets a
-/// descriptor of it, and whoever goes last removes its file. Any thread; a lock is held for some system calls, between requests only.
+/// Listeners on paths. SO_REUSEPORT does nothing for them, so all loops of the process accept from one socket: whoever comes first opens
+/// it, everybody gets a descriptor of it, and whoever goes last removes its file. Any thread; a lock is held for some system calls,
+/// between requests only.
 ///
 /// The file's mode is what the process's umask leaves of 0777, as for every program that binds one.
 enum UnixListeners {
@@ -71,7 +72,9 @@ enum UnixListeners {
     private static func bind(_ endpoint: SocketEndpoint) throws(SystemError) -> Listener {
         let path = endpoint.addressText
         let isAbstract = path.hasPrefix("@")
-        if let inherited = ListenerTable.claim(endpoint) { return Listener(fd: inherited, holders: 0, file: isAbstract ? nil : FileIdentity(path)) }
+        if let inherited = ListenerTable.claim(endpoint) {
+            return Listener(fd: inherited, holders: 0, file: isAbstract ? nil : FileIdentity(path))
+        }
         let fd = socket(AF_UNIX, Socket.streamType, 0)
         guard fd >= 0 else { throw SystemError(call: "socket", code: skein_errno()) }
         func bound() -> Int32 {
@@ -107,13 +110,16 @@ enum UnixListeners {
         }
     }
 
-    /// Removes the file of a socket that nobody accepts from, as a process leaves it that was killed. Whatever else is there stays, and is an error.
+    /// Removes the file of a socket that nobody accepts from, as a process leaves it that was killed. Whatever else is there stays, and
+    /// is an error.
     ///
-    /// Somebody who has bound the path and does not listen yet looks the same; between two processes that start at one moment on one path either may win.
+    /// Somebody who has bound the path and does not listen yet looks the same; between two processes that start at one moment on one path
+    /// either may win.
     private static func removeStale(_ path: String, _ endpoint: SocketEndpoint) throws(SystemError) {
         guard let file = FileIdentity(path) else { return }
         guard file.isSocket else {
-            throw SystemError(call: "bind", code: EADDRINUSE, advice: "what is there is no socket and is left alone: remove it, or write another path")
+            throw SystemError(
+                call: "bind", code: EADDRINUSE, advice: "what is there is no socket and is left alone: remove it, or write another path")
         }
         do throws(SystemError) {
             Socket.close(try Socket.connect(to: endpoint))
@@ -127,7 +133,9 @@ enum UnixListeners {
             guard error.code == ECONNREFUSED else { throw SystemError(call: "bind", code: EADDRINUSE, advice: advice(EADDRINUSE)) }
             guard FileIdentity(path) == file else { return }
             guard unsafe unlink(path) == 0 || skein_errno() == ENOENT else {
-                throw SystemError(call: "unlink", code: skein_errno(), advice: "nobody listens on the socket that is there: remove it, or write another path")
+                throw SystemError(
+                    call: "unlink", code: skein_errno(),
+                    advice: "nobody listens on the socket that is there: remove it, or write another path")
             }
             return
         }

@@ -1,11 +1,12 @@
 internal import Primitives
 
-/// `uri-host [":" port]` (RFC 9112 3.2, RFC 9110 4.2.1), wherever a request has one: Host, an absolute target, `:authority` and the `host` of HTTP/2. One
-/// grammar for all of them, or a name that one of them lets through is routed by one rule and served by another.
+/// `uri-host [":" port]` (RFC 9112 3.2, RFC 9110 4.2.1), wherever a request has one: Host, an absolute target, `:authority` and the
+/// `host` of HTTP/2. One grammar for all of them, or a name that one of them lets through is routed by one rule and served by another.
 ///
-/// RFC 3986 3.2.2 with four decisions: a name has 1 to 255 bytes, as no longer one has a place in DNS and so none in a rule; a comma is refused, since some servers read
-/// a list; a port is 1 to 65535 in at most five digits; a zone (RFC 6874) means nothing on another machine. A colon without a port behind it is the
-/// same as none (RFC 3986 6.2.3). User information is no part of it (RFC 9110 4.2.4, RFC 9113 8.3.1).
+/// RFC 3986 3.2.2 with four decisions: a name has 1 to 255 bytes, as no longer one has a place in DNS and so none in a rule; a comma is
+/// refused, since some servers read a list; a port is 1 to 65535 in at most five digits; a zone (RFC 6874) means nothing on another
+/// machine. A colon without a port behind it is the same as none (RFC 3986 6.2.3). User information is no part of it (RFC 9110 4.2.4, RFC
+/// 9113 8.3.1).
 public struct Authority: Equatable, Sendable, BitwiseCopyable {
     /// Bytes of the host, an address's brackets included; it stands first.
     public let hostCount: Int

@@ -6,7 +6,8 @@ public enum ClientHello: Equatable, Sendable {
     case incomplete
     /// These bytes begin no TLS connection.
     case notTLS
-    /// `serverName`: place of the name in the bytes; empty = none. `offersIstio`: an Istio protocol is among those offered by ALPN (semantics 2.7).
+    /// `serverName`: place of the name in the bytes; empty = none. `offersIstio`: an Istio protocol is among those offered by ALPN
+    /// (semantics 2.7).
     case hello(serverName: Range<Int>, offersIstio: Bool)
 
     /// A hello longer than this is refused as none; real ones are below 2 KiB, post-quantum ones below 4.

@@ -1,18 +1,19 @@
 internal import Primitives
 
-/// What holds for fields by their names, besides those that `HeaderName` knows. Asked for trailers and for what a `Connection` field names, never for the common field.
+/// What holds for fields by their names, besides those that `HeaderName` knows. Asked for trailers and for what a `Connection` field
+/// names, never for the common field.
 public enum FieldRules {
-    /// Whether a field is for everybody on the way, so that a `Connection` field cannot have it left out (RFC 9110 7.6.1: such an option must not be
-    /// sent). Whoever could take `Authorization` or `Cookie` from a request on its way could make it another request.
+    /// Whether a field is for everybody on the way, so that a `Connection` field cannot have it left out (RFC 9110 7.6.1: such an option
+    /// must not be sent). Whoever could take `Authorization` or `Cookie` from a request on its way could make it another request.
     @unsafe
     public static func isEndToEnd(_ name: UnsafeRawBufferPointer) -> Bool {
         unsafe isControl(name) || hasPrefix(name, "grpc-") || ASCII.equal(name, ignoringCase: "etag") || ASCII.equal(name, ignoringCase: "from")
             || ASCII.equal(name, ignoringCase: "content-digest")
     }
 
-    /// Whether a trailer section may not have the field (RFC 9110 6.5.1): who reads trailers into the head, as some servers do, would take it for what
-    /// the proxy made sure of there. What is defined for trailers passes: `grpc-status` and its like, `ETag`, `Authentication-Info`, `Content-Digest`
-    /// (RFC 9530).
+    /// Whether a trailer section may not have the field (RFC 9110 6.5.1): who reads trailers into the head, as some servers do, would
+    /// take it for what the proxy made sure of there. What is defined for trailers passes: `grpc-status` and its like, `ETag`,
+    /// `Authentication-Info`, `Content-Digest` (RFC 9530).
     @unsafe
     public static func isForbiddenInTrailers(_ name: UnsafeRawBufferPointer) -> Bool {
         unsafe HeaderName.lookup(name) != .other || isControl(name)

@@ -1,3 +1,5 @@
+internal import Primitives
+
 /// Status codes of gRPC (gRPC "statuscodes") that our own endpoints answer with.
 public enum GRPCCode: UInt8, Sendable {
     case ok = 0
@@ -29,27 +31,30 @@ public enum GRPCFields {
 
     private static func upperHex(_ digit: UInt8) -> UInt8 { digit < 10 ? 48 + digit : 55 + digit }
 
-    /// A `grpc-timeout` in nanoseconds: at most eight digits and a unit. nil = no such value.
+    /// A `grpc-timeout` in nanoseconds: at most eight digits and a unit (gRPC over HTTP/2, "Timeout"). nil = no such value.
     public static func timeoutNanoseconds(_ text: String) -> UInt64? {
-        let bytes = Array(text.utf8)
-        guard bytes.count >= 2, bytes.count <= 9, let unit = bytes.last else { return nil }
-        var value: UInt64 = 0
-        for byte in bytes.dropLast() {
-            guard byte >= 48, byte <= 57 else { return nil }
-            value = value * 10 + UInt64(byte - 48)
-        }
-        // 99,999,999 hours are 3.6e20 ns, more than there are: the product stops at the largest number.
-        let scale: UInt64
-        switch unit {
-        case UInt8(ascii: "H"): scale = 3_600_000_000_000
-        case UInt8(ascii: "M"): scale = 60_000_000_000
-        case UInt8(ascii: "S"): scale = 1_000_000_000
-        case UInt8(ascii: "m"): scale = 1_000_000
-        case UInt8(ascii: "u"): scale = 1000
-        case UInt8(ascii: "n"): scale = 1
+        var text = text
+        return text.withUTF8 { unsafe timeoutNanoseconds(UnsafeRawBufferPointer($0)) }
+    }
+
+    /// As above, of a field's bytes.
+    @unsafe
+    public static func timeoutNanoseconds(_ value: UnsafeRawBufferPointer) -> UInt64? {
+        guard value.count >= 2, value.count <= 9,
+            let number = unsafe ASCII.decimal(UnsafeRawBufferPointer(rebasing: value[..<(value.count - 1)]))
+        else { return nil }
+        let unit: UInt64
+        switch unsafe value[value.count - 1] {
+        case UInt8(ascii: "H"): unit = 3_600_000_000_000
+        case UInt8(ascii: "M"): unit = 60_000_000_000
+        case UInt8(ascii: "S"): unit = 1_000_000_000
+        case UInt8(ascii: "m"): unit = 1_000_000
+        case UInt8(ascii: "u"): unit = 1000
+        case UInt8(ascii: "n"): unit = 1
         default: return nil
         }
-        let (product, overflow) = value.multipliedReportingOverflow(by: scale)
+        // 99,999,999 hours are 3.6e20 ns, more than there are: the product stops at the largest number.
+        let (product, overflow) = number.multipliedReportingOverflow(by: unit)
         return overflow ? .max : product
     }
 }

@@ -91,8 +91,8 @@ struct HTTP2Context: ~Copyable {
         if !guardian.spend(count, now: now) { isFlooded = true }
     }
 
-    /// A header section may grow to this many times the limits before the connection ends instead of the request: it must be decoded for the table's sake, but not
-    /// for ever.
+    /// A header section may grow to this many times the limits before the connection ends instead of the request: it must be decoded for
+    /// the table's sake, but not for ever.
     static let decodedBytesFactor = 4
     static let decodedFieldsFactor = 8
 
@@ -130,7 +130,9 @@ struct HTTP2Context: ~Copyable {
         sectionSeenBytes &+= 4 &* (name.count &+ value.count) &+ 32
         block.byteCount &+= UInt32(clamping: name.count &+ value.count)
         block.decodedFields &+= 1
-        if Int(block.byteCount) > limits.headBytesMax * Self.decodedBytesFactor || Int(block.decodedFields) > limits.fieldCountMax * Self.decodedFieldsFactor {
+        if Int(block.byteCount) > limits.headBytesMax * Self.decodedBytesFactor
+            || Int(block.decodedFields) > limits.fieldCountMax * Self.decodedFieldsFactor
+        {
             isFlooded = true
         }
         guard Int(block.byteCount) <= limits.headBytesMax, blockFields.count < min(limits.fieldCountMax, HTTPLimits.fieldSlots - 1) else {
@@ -171,7 +173,8 @@ struct HTTP2Context: ~Copyable {
     }
 
     private mutating func addPseudo(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
-        let slice = HeadBlock.Slice(start: UInt32(truncatingIfNeeded: blockBytes.count), count: UInt32(truncatingIfNeeded: value.count), isThere: true)
+        let slice = HeadBlock.Slice(
+            start: UInt32(truncatingIfNeeded: blockBytes.count), count: UInt32(truncatingIfNeeded: value.count), isThere: true)
         switch unsafe name[1] {
         case UInt8(ascii: "m"): block.method = slice
         case UInt8(ascii: "a"): block.authority = slice
@@ -194,15 +197,17 @@ struct HTTP2Context: ~Copyable {
         unsafe blockBytes.append(value)
     }
 
-    /// `:path` is neither `*` nor begins with a slash (RFC 9113 8.3.1). nghttp2 asks that of http and https alone; of any other scheme an absolute URI
-    /// would pass, and name a host beside `:authority`.
+    /// `:path` is neither `*` nor begins with a slash (RFC 9113 8.3.1). nghttp2 asks that of http and https alone; of any other scheme an
+    /// absolute URI would pass, and name a host beside `:authority`.
     var pathIsForeign: Bool {
         guard block.path.isThere else { return false }
-        let path = unsafe UnsafeRawBufferPointer(rebasing: blockBytes.readable[Int(block.path.start)..<Int(block.path.start + block.path.count)])
+        let start = Int(block.path.start)
+        let path = unsafe UnsafeRawBufferPointer(rebasing: blockBytes.readable[start..<start + Int(block.path.count)])
         return unsafe path.isEmpty || (path[0] != UInt8(ascii: "/") && !ASCII.equal(path, "*"))
     }
 
-    /// `:status` is no status (RFC 9110 15): nothing below 100 is one, in HTTP/1.1 no head could be written for it, and the body would stand there alone.
+    /// `:status` is no status (RFC 9110 15): nothing below 100 is one, in HTTP/1.1 no head could be written for it, and the body would
+    /// stand there alone.
     var statusIsForeign: Bool { block.hasStatus && block.status < 100 }
 
     /// Moves the finished section into the inbox and tells of it.
@@ -307,17 +312,20 @@ final class HTTP2Callbacks: @unchecked Sendable {
                 unsafe context.pointee.spend()
             }
         case UInt8(NGHTTP2_HEADERS.rawValue):
-            // A number that was passed over and comes after all is an error of the connection (RFC 9113 5.1.1), which nghttp2 ignores. What comes behind
-            // the end of a stream that was open may have been on its way (RFC 9113 5.1).
+            // A number that was passed over and comes after all is an error of the connection (RFC 9113 5.1.1), which nghttp2 ignores.
+            // What comes behind the end of a stream that was open may have been on its way (RFC 9113 5.1).
             if unsafe context.pointee.role == .server && stream(session, header.pointee.stream_id) == nil
                 && !context.pointee.begun.note(header.pointee.stream_id)
             {
                 unsafe context.pointee.isBroken = true
             }
             // One stream more than allowed is decoded all the same, and refused.
-            if unsafe context.pointee.role == .server && context.pointee.openStreams >= Int(HTTP2Session.streamsMax) { unsafe context.pointee.spend() }
+            if unsafe context.pointee.role == .server && context.pointee.openStreams >= Int(HTTP2Session.streamsMax) {
+                unsafe context.pointee.spend()
+            }
         default:
-            // Everything else asks for attention and carries nothing: a peer earns these with the requests and data it sends, and with time.
+            // Everything else asks for attention and carries nothing: a peer earns these with the requests and data it sends, and with
+            // time.
             unsafe context.pointee.spend()
         }
         return unsafe context.pointee.isBroken || context.pointee.isFlooded ? NGHTTP2_ERR_CALLBACK_FAILURE.rawValue : 0
@@ -333,7 +341,8 @@ final class HTTP2Callbacks: @unchecked Sendable {
         case UInt8(NGHTTP2_HEADERS.rawValue):
             guard let stream = unsafe stream(session, header.stream_id) else { return 0 }
             if unsafe context.pointee.pathIsForeign || context.pointee.statusIsForeign {
-                unsafe _ = nghttp2_submit_rst_stream(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), header.stream_id, HTTP2ErrorCode.protocolError)
+                unsafe _ = nghttp2_submit_rst_stream(
+                    session, UInt8(NGHTTP2_FLAG_NONE.rawValue), header.stream_id, HTTP2ErrorCode.protocolError)
                 return 0
             }
             unsafe context.pointee.endBlock(stream: header.stream_id, token: stream.pointee.token, endsStream: ends)
@@ -351,7 +360,9 @@ final class HTTP2Callbacks: @unchecked Sendable {
         return 0
     }
 
-    private static func frameSent(_ session: OpaquePointer?, _ frame: UnsafePointer<nghttp2_frame>?, _ user: UnsafeMutableRawPointer?) -> Int32 {
+    private static func frameSent(
+        _ session: OpaquePointer?, _ frame: UnsafePointer<nghttp2_frame>?, _ user: UnsafeMutableRawPointer?
+    ) -> Int32 {
         guard let frame = unsafe frame, let context = unsafe context(user) else { return 0 }
         let header = unsafe frame.pointee.hd
         switch header.type {
@@ -360,7 +371,8 @@ final class HTTP2Callbacks: @unchecked Sendable {
         case UInt8(NGHTTP2_RST_STREAM.rawValue):
             // What we reset for reasons of our own has one of these codes.
             let code = unsafe frame.pointee.rst_stream.error_code
-            let isOurs = code == HTTP2ErrorCode.noError || code == HTTP2ErrorCode.internalError || code == HTTP2ErrorCode.cancel || code == HTTP2ErrorCode.refusedStream
+            let isOurs = code == HTTP2ErrorCode.noError || code == HTTP2ErrorCode.internalError || code == HTTP2ErrorCode.cancel
+                || code == HTTP2ErrorCode.refusedStream
             if unsafe !isOurs && context.pointee.role == .server { unsafe context.pointee.spend(HTTP2FloodGuard.brokenStreamCost) }
         case UInt8(NGHTTP2_DATA.rawValue), UInt8(NGHTTP2_HEADERS.rawValue):
             guard header.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0, let stream = unsafe stream(session, header.stream_id),
@@ -393,7 +405,8 @@ final class HTTP2Callbacks: @unchecked Sendable {
         guard let context = unsafe context(user), let stream = unsafe stream(session, id) ?? context.pointee.unopened(id) else { return 0 }
         let token = unsafe stream.pointee.token
         // Also without an owner: one may be on its way from an event that has not been looked at.
-        unsafe context.pointee.inbox.pointee.events.append(HTTPEvent(kind: .closed, stream: id, token: token, code: code, isRemote: context.pointee.resetByPeer == id))
+        unsafe context.pointee.inbox.pointee.events.append(
+            HTTPEvent(kind: .closed, stream: id, token: token, code: code, isRemote: context.pointee.resetByPeer == id))
         if code == HTTP2ErrorCode.noError { unsafe context.pointee.guardian.earn() }
         unsafe _ = nghttp2_session_set_stream_user_data(session, id, nil)
         unsafe context.pointee.release(stream)

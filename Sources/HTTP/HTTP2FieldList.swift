@@ -123,7 +123,8 @@ public struct HTTP2FieldList: ~Copyable {
         count = kept
     }
 
-    /// Adds lines of the form `Name: value CR LF`, as we write them ourselves, leaving out those that HTTP/2 has no place for (RFC 9113 8.2.2).
+    /// Adds lines of the form `Name: value CR LF`, as we write them ourselves, leaving out those that HTTP/2 has no place for (RFC 9113
+    /// 8.2.2).
     @unsafe
     public mutating func add(lines: UnsafeRawBufferPointer) {
         var start = 0

@@ -1,7 +1,7 @@
 public import Primitives
 
-/// Counts the frames that cost us more than their sender: SETTINGS, PING, resets, empty frames and the like. A bucket that refills with time and with real
-/// work; when it is empty the connection ends (RFC 9113 10.5).
+/// Counts the frames that cost us more than their sender: SETTINGS, PING, resets, empty frames and the like. A bucket that refills with
+/// time and with real work; when it is empty the connection ends (RFC 9113 10.5).
 public struct HTTP2FloodGuard: Sendable, BitwiseCopyable {
     /// Frames a peer may send at once without doing anything useful.
     public static let burst: Int32 = 1000
@@ -14,10 +14,11 @@ public struct HTTP2FloodGuard: Sendable, BitwiseCopyable {
     /// What a header section beyond the limits costs, which a few bytes can ask for by naming a long field of the table again and again.
     static let largeHeadCost: Int32 = 100
 
-    /// Bytes of a header section that nobody looks at, because its stream is refused or broken, and that cost as much as one frame: each may name a
-    /// whole field of the table, which is decoded all the same for the table's sake (RFC 9113 4.3).
+    /// Bytes of a header section that nobody looks at, because its stream is refused or broken, and that cost as much as one frame: each
+    /// may name a whole field of the table, which is decoded all the same for the table's sake (RFC 9113 4.3).
     static let unseenBytesPerFrame = 16
-    /// Bytes of one section that no field has come of, which end the connection: more than the longest field that a head may have, and a frame besides.
+    /// Bytes of one section that no field has come of, which end the connection: more than the longest field that a head may have, and a
+    /// frame besides.
     static let unseenBytesMax = 80 * 1024
 
     private var left = Self.burst

@@ -1,4 +1,5 @@
-/// Finds the CONTINUATION frames among a peer's bytes before nghttp2 gets them: of those that belong to a section it ignores, it tells nobody.
+/// Finds the CONTINUATION frames among a peer's bytes before nghttp2 gets them: of those that belong to a section it ignores, it tells
+/// nobody.
 struct HTTP2FrameMeter: BitwiseCopyable, Sendable {
     static let continuation: UInt8 = 9
     static let prefaceBytes = 24
@@ -12,7 +13,8 @@ struct HTTP2FrameMeter: BitwiseCopyable, Sendable {
     /// `hasPreface`: the client's preface comes first (RFC 9113 3.4).
     init(hasPreface: Bool) { ahead = hasPreface ? Self.prefaceBytes : 0 }
 
-    /// How many of the bytes to take so that the next CONTINUATION frame begins a turn of its own, and the length of the one that they begin with; 0 = they begin with another.
+    /// How many of the bytes to take so that the next CONTINUATION frame begins a turn of its own, and the length of the one that they
+    /// begin with; 0 = they begin with another.
     @unsafe
     mutating func next(_ bytes: UnsafeRawBufferPointer) -> (count: Int, continuationBytes: Int) {
         var position = 0

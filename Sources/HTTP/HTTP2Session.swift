@@ -3,8 +3,9 @@ public import Primitives
 
 /// One HTTP/2 connection, sans I/O, over libnghttp2: bytes in, events out; heads, data and resets in, bytes out. Either role.
 ///
-/// nghttp2 enforces RFC 9113's frame rules, header rules (8.2, 8.3) and `content-length` = data; this type adds bounds on what a peer may make us do
-/// (`HTTP2FloodGuard`, `HTTPLimits`). Events go to the worker's inbox. Owned by one thread; never used from within its own callbacks.
+/// nghttp2 enforces RFC 9113's frame rules, header rules (8.2, 8.3) and `content-length` = data; this type adds bounds on what a peer may
+/// make us do (`HTTP2FloodGuard`, `HTTPLimits`). Events go to the worker's inbox. Owned by one thread; never used from within its own
+/// callbacks.
 @safe
 public struct HTTP2Session: ~Copyable {
     public enum Role: Sendable {
@@ -122,7 +123,8 @@ public struct HTTP2Session: ~Copyable {
     }
 
     private mutating func fail(_ error: Int32) -> Outcome {
-        let isFlood = unsafe context.pointee.isFlooded || error == NGHTTP2_ERR_FLOODED.rawValue || error == NGHTTP2_ERR_TOO_MANY_SETTINGS.rawValue
+        let isFlood = unsafe context.pointee.isFlooded || error == NGHTTP2_ERR_FLOODED.rawValue
+            || error == NGHTTP2_ERR_TOO_MANY_SETTINGS.rawValue
         unsafe nghttp2_session_terminate_session(session, isFlood ? HTTP2ErrorCode.enhanceYourCalm : HTTP2ErrorCode.protocolError)
         return .ended(flooded: isFlood)
     }
@@ -195,9 +197,12 @@ public struct HTTP2Session: ~Copyable {
         return id
     }
 
-    /// Answers a stream. False when it is gone or the section cannot be sent. `stopsPeer`, for a response without a body: as in `end`. Such a response
-    /// must end with its head, since a gRPC client takes its status from there only then (gRPC over HTTP/2, "Trailers-Only").
-    public mutating func submitResponse(_ list: borrowing HTTP2FieldList, stream id: Int32, hasBody: Bool, stopsPeer: Bool = false) -> Bool {
+    /// Answers a stream. False when it is gone or the section cannot be sent. `stopsPeer`, for a response without a body: as in `end`.
+    /// Such a response must end with its head, since a gRPC client takes its status from there only then (gRPC over HTTP/2,
+    /// "Trailers-Only").
+    public mutating func submitResponse(
+        _ list: borrowing HTTP2FieldList, stream id: Int32, hasBody: Bool, stopsPeer: Bool = false
+    ) -> Bool {
         guard !list.isOverfull, let stream = unsafe output(id) else { return false }
         if !hasBody { unsafe stream.pointee.stopsPeer = stopsPeer }
         var provider = unsafe HTTP2Callbacks.provider(stream)
@@ -214,7 +219,9 @@ public struct HTTP2Session: ~Copyable {
     // MARK: Bodies
 
     private func output(_ id: Int32) -> UnsafeMutablePointer<HTTP2Stream>? {
-        if let known = unsafe nghttp2_session_get_stream_user_data(session, id) { return unsafe known.assumingMemoryBound(to: HTTP2Stream.self) }
+        if let known = unsafe nghttp2_session_get_stream_user_data(session, id) {
+            return unsafe known.assumingMemoryBound(to: HTTP2Stream.self)
+        }
         return unsafe context.pointee.unopened(id)
     }
 
@@ -274,7 +281,8 @@ public struct HTTP2Session: ~Copyable {
         unsafe _ = nghttp2_submit_rst_stream(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), id, code)
     }
 
-    /// Ends a stream behind what waits on it, as far as the peer's windows let that out: a reset would overtake even the head. No further event.
+    /// Ends a stream behind what waits on it, as far as the peer's windows let that out: a reset would overtake even the head. No further
+    /// event.
     public mutating func cut(stream id: Int32, code: UInt32) {
         detach(stream: id)
         if unsafe output(id) != nil { cuts.append((id, code)) }
@@ -299,8 +307,8 @@ public struct HTTP2Session: ~Copyable {
     /// Whether the peer has not taken the stream back already.
     public func isOpen(stream id: Int32) -> Bool { unsafe output(id) != nil }
 
-    /// Tells the peer that the connection will end soon, and takes streams that it has opened meanwhile: `goAway` a little later loses none of
-    /// them (RFC 9113 6.8).
+    /// Tells the peer that the connection will end soon, and takes streams that it has opened meanwhile: `goAway` a little later loses
+    /// none of them (RFC 9113 6.8).
     public mutating func announceEnd() {
         guard unsafe !context.pointee.saidGoAway else { return }
         _ = unsafe nghttp2_submit_shutdown_notice(session)

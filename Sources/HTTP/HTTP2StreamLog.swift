@@ -1,4 +1,5 @@
-/// Which of a client's streams were begun, exactly for the last `remembered` numbers. New ones go up; a lower one that never was is an error (RFC 9113 5.1.1).
+/// Which of a client's streams were begun, exactly for the last `remembered` numbers. New ones go up; a lower one that never was is an
+/// error (RFC 9113 5.1.1).
 struct HTTP2StreamLog: BitwiseCopyable, Sendable {
     static let remembered: Int32 = 2048
 
@@ -6,7 +7,8 @@ struct HTTP2StreamLog: BitwiseCopyable, Sendable {
     /// Bit n: the stream whose half number is n modulo `remembered` was begun.
     private var bits = InlineArray<32, UInt64>(repeating: 0)
 
-    /// Notes a HEADERS frame for a stream that is not open. False = a number below one that was used, which was never begun or has been forgotten.
+    /// Notes a HEADERS frame for a stream that is not open. False = a number below one that was used, which was never begun or has been
+    /// forgotten.
     mutating func note(_ stream: Int32) -> Bool {
         // An even number, or none, is nghttp2's to refuse.
         guard stream > 0, stream & 1 == 1 else { return true }

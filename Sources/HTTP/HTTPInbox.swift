@@ -127,7 +127,8 @@ public struct HTTPInbox: ~Copyable {
 
     public mutating func clearDrained() { drained.removeAll() }
 
-    /// Mutating, and `MessageHead.keep` takes the inbox inout: of one behind a pointer that is only borrowed, the compiler makes a copy first.
+    /// Mutating, and `MessageHead.keep` takes the inbox inout: of one behind a pointer that is only borrowed, the compiler makes a copy
+    /// first.
     public mutating func block(of event: HTTPEvent) -> HeadSection {
         if event.start == Self.isParsed {
             return HeadSection(

@@ -50,7 +50,7 @@ public enum HeadError: UInt8, Error, Sendable, CaseIterable {
         case .malformedFieldName: "malformed header field name: token characters, then a colon with no space before it (RFC 9112 5.1)"
         case .forbiddenByteInValue: "control character in a header field value (RFC 9110 5.5)"
         case .repeatedContentLength: "more than one Content-Length (RFC 9112 6.3)"
-        case .malformedContentLength: "malformed Content-Length: expected decimal digits (RFC 9110 8.6)"
+        case .malformedContentLength: "malformed Content-Length: expected a decimal number below 2^63 (RFC 9110 8.6)"
         case .lengthAndTransferEncoding: "both Content-Length and Transfer-Encoding (RFC 9112 6.1)"
         case .malformedTransferEncoding: "malformed Transfer-Encoding: expected chunked, once (RFC 9112 6.1)"
         case .unsupportedTransferEncoding: "unsupported Transfer-Encoding: only chunked is spoken here"
@@ -84,7 +84,8 @@ public struct HeadScan: Sendable, BitwiseCopyable {
 public enum HeadParser {
     /// Parses a request head at the start of `bytes`.
     ///
-    /// `scan` is new for a new message and is carried from call to call while the result is `.incomplete`, so that no byte is searched twice.
+    /// `scan` is new for a new message and is carried from call to call while the result is `.incomplete`, so that no byte is searched
+    /// twice.
     @unsafe
     public static func parseRequest(
         _ bytes: UnsafeRawBufferPointer, scan: inout HeadScan, limits: borrowing HTTPLimits, into head: inout MessageHead
@@ -163,7 +164,8 @@ public enum HeadParser {
         case bad(HeadError)
     }
 
-    /// Finds the first empty line, looking at each line feed once. A line feed without its carriage return is refused as soon as it is seen.
+    /// Finds the first empty line, looking at each line feed once. A line feed without its carriage return is refused as soon as it is
+    /// seen.
     private static func findEnd(
         _ bytes: UnsafeRawBufferPointer, from start: Int, scan: inout HeadScan, limits: HTTPLimits, lineBytesMax: Int
     ) -> End {
@@ -293,7 +295,9 @@ public enum HeadParser {
             field.isCanonical = unsafe valueStart == nameStart + nameCount + 2 && bytes[valueStart - 1] == 32 && cursor == valueEnd + 2
             if field.name != .other {
                 let slot = Int(field.name.rawValue)
-                if unsafe head.parts.pointee.facts.firstIndex[slot] == 255 { unsafe head.parts.pointee.facts.firstIndex[slot] = UInt8(truncatingIfNeeded: head.fieldCount) }
+                if unsafe head.parts.pointee.facts.firstIndex[slot] == 255 {
+                    unsafe head.parts.pointee.facts.firstIndex[slot] = UInt8(truncatingIfNeeded: head.fieldCount)
+                }
             }
             unsafe head.table[head.fieldCount] = field
             head.fieldCount += 1
@@ -352,7 +356,9 @@ public enum HeadParser {
             for index in first + 1..<max(first + 1, head.fieldCount) where unsafe head.field(index).name == .contentLength {
                 return .repeatedContentLength
             }
-            guard let length = unsafe ASCII.decimal(head.value(at: first)), length <= UInt64(Int64.max) else { return .malformedContentLength }
+            guard let length = unsafe ASCII.decimal(head.value(at: first)), length <= UInt64(Int64.max) else {
+                return .malformedContentLength
+            }
             head.contentLength = length
         }
         if let first = head.index(of: .transferEncoding) {

@@ -14,7 +14,8 @@ public enum HeaderName: UInt8, Sendable, BitwiseCopyable {
     /// Number of cases, for tables indexed by raw value.
     @inlinable public static var count: Int { 37 }
 
-    /// Fields that belong to one connection and are never forwarded (RFC 9110 7.6.1). `Transfer-Encoding` and `Content-Length` are written anew.
+    /// Fields that belong to one connection and are never forwarded (RFC 9110 7.6.1). `Transfer-Encoding` and `Content-Length` are
+    /// written anew.
     @inlinable public var isHopByHop: Bool {
         switch self {
         case .connection, .keepAlive, .proxyConnection, .te, .transferEncoding, .upgrade, .http2Settings, .proxyAuthenticate,
@@ -40,8 +41,8 @@ public enum HeaderName: UInt8, Sendable, BitwiseCopyable {
         return unsafe ASCII.equal(UnsafeRawBufferPointer(rebasing: name[..<8]), ignoringCase: "x-envoy-") ? .envoyOther : .other
     }
 
-    /// Whether a name becomes a known one when its underscores are read as dashes. CGI, WSGI and what came after them hand both to the application under one
-    /// name, so the one that we did not write would speak for the one that we did.
+    /// Whether a name becomes a known one when its underscores are read as dashes. CGI, WSGI and what came after them hand both to the
+    /// application under one name, so the one that we did not write would speak for the one that we did.
     @unsafe
     public static func isLookalike(_ name: UnsafeRawBufferPointer) -> Bool {
         // No known name is longer, but for what follows `x-envoy-`.

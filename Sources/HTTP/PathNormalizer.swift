@@ -35,8 +35,8 @@ public enum PathNormalizer {
         return .changed(count: count)
     }
 
-    /// Encodes the bytes above 127 of a query as those of a path are, into `output` of `growthMax * query.count` bytes. Nil = there is nothing to
-    /// encode, or the mode leaves paths as they are.
+    /// Encodes the bytes above 127 of a query as those of a path are, into `output` of `growthMax * query.count` bytes. Nil = there is
+    /// nothing to encode, or the mode leaves paths as they are.
     @unsafe
     public static func encode(
         query: UnsafeRawBufferPointer, mode: PathNormalization, into output: UnsafeMutablePointer<UInt8>

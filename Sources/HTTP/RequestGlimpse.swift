@@ -1,6 +1,7 @@
 internal import Primitives
 
-/// What can be read of a request whose head is refused or never came to its end: for the log, which should say who asked for what. Never to act on.
+/// What can be read of a request whose head is refused or never came to its end: for the log, which should say who asked for what. Never
+/// to act on.
 public struct RequestGlimpse: Equatable, Sendable {
     /// Places in the bytes; empty = not there.
     public var method = 0..<0

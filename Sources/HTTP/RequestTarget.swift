@@ -14,7 +14,8 @@ public struct RequestTarget: Equatable, Sendable {
     /// From the question mark to the end, the mark included; empty without one.
     public var query: Range<Int>
 
-    /// Splits a target; nil when it has none of the four forms, a fragment, an authority that is none, or `*`/authority for the wrong method.
+    /// Splits a target; nil when it has none of the four forms, a fragment, an authority that is none, or `*`/authority for the wrong
+    /// method.
     @unsafe
     public static func parse(_ target: UnsafeRawBufferPointer, method: UnsafeRawBufferPointer) -> RequestTarget? {
         guard target.count > 0 else { return nil }

@@ -1,8 +1,8 @@
 public import Primitives
 
-/// The protocols that a connection may be switched to (RFC 9110 7.8). Behind a switch the proxy sees bytes and no requests, so no rule holds for them
-/// any more: only what is known to carry no requests of its own is let through. `h2c` never is (RFC 9113 3.1 obsoletes it): its requests would pass
-/// every route.
+/// The protocols that a connection may be switched to (RFC 9110 7.8). Behind a switch the proxy sees bytes and no requests, so no rule
+/// holds for them any more: only what is known to carry no requests of its own is let through. `h2c` never is (RFC 9113 3.1 obsoletes
+/// it): its requests would pass every route.
 public struct UpgradeProtocols: Sendable, Equatable {
     /// A set of them; bit n is the n-th.
     public typealias Choice = UInt8

@@ -41,8 +41,8 @@ extension ServiceRequest {
 }
 
 extension ServiceResponse {
-    /// The answer for a client that takes gzip or does not: a 200 of `gzipBytesMin` or more is sent smaller, and each 200 says that it depends
-    /// on the request's field. Costs about 1 ms for a megabyte of exposition: work for a pool's thread, not for a server's.
+    /// The answer for a client that takes gzip or does not: a 200 of `gzipBytesMin` or more is sent smaller, and each 200 says that it
+    /// depends on the request's field. Costs about 1 ms for a megabyte of exposition: work for a pool's thread, not for a server's.
     public consuming func coded(acceptsGzip: Bool) -> ServiceResponse {
         guard status == 200 else { return self }
         if let vary = headers.firstIndex(where: { $0.name == "Vary" }) {

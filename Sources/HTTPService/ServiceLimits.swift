@@ -22,8 +22,8 @@ public struct ServiceLimits: Sendable {
     public var connectionAnswersBytesMax = 64 << 20
     public var readBytes = 64 * 1024
     public var readsPerTurnMax = 16
-    /// Bytes handed to the kernel with one call. Without preemption a core belongs to that call until it ends, and a scrape of megabytes would keep it
-    /// from a proxy worker that long.
+    /// Bytes handed to the kernel with one call. Without preemption a core belongs to that call until it ends, and a scrape of megabytes
+    /// would keep it from a proxy worker that long.
     public var writeBytesMax = 128 * 1024
     /// Unsent bytes of a streamed answer beyond which its reader is disconnected.
     public var streamBacklogBytesMax = 4 << 20

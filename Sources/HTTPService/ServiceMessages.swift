@@ -101,8 +101,8 @@ public protocol ServiceBodyReader: AnyObject {
 
 /// The way back to the client of one request from any thread. Answers to connections that are gone are dropped, and so are second answers.
 ///
-/// When its last copy goes and the request has not been answered, the client gets a 500 (or a stream that visibly breaks off) instead of waiting
-/// for ever.
+/// When its last copy goes and the request has not been answered, the client gets a 500 (or a stream that visibly breaks off) instead of
+/// waiting for ever.
 public struct Responder: Sendable {
     private let debt: AnswerDebt
 

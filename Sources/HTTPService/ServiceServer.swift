@@ -64,8 +64,8 @@ public final class ServiceServer: Sendable {
     /// Stops accepting, finishes what is being answered, ends the thread.
     public func drain() { mailbox.send(.drain) }
 
-    /// Stops accepting, waits until everything that was begun is answered, for `nanoseconds` at most, and ends the thread. Instead of `stop`.
-    /// Connections without a request get a moment for one: closing them at once would meet requests that are on their way.
+    /// Stops accepting, waits until everything that was begun is answered, for `nanoseconds` at most, and ends the thread. Instead of
+    /// `stop`. Connections without a request get a moment for one: closing them at once would meet requests that are on their way.
     public func finish(withinNanoseconds nanoseconds: UInt64) {
         let deadline = SystemClock.monotonicNow() + nanoseconds
         mailbox.send(.stopAccepting)

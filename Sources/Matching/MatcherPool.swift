@@ -1,6 +1,7 @@
 internal import Primitives
 
-/// Texts and regular expressions of many matchers, by one pointer. Good as long as the `MatcherMemory` it comes from; a copy counts no reference.
+/// Texts and regular expressions of many matchers, by one pointer. Good as long as the `MatcherMemory` it comes from; a copy counts no
+/// reference.
 @safe
 public struct MatcherPool: BitwiseCopyable {
     private let address: UnsafePointer<MatcherRows>

@@ -49,9 +49,9 @@ public struct OutlierCrossing: OptionSet, Hashable, Sendable, BitwiseCopyable {
 }
 
 extension UpstreamState {
-    /// Any thread: counts an attempt's outcome. What it returns is not empty exactly once per threshold reached, on the thread whose outcome
-    /// reached it; that thread then calls `OutlierJudge.crossed`. Consecutive counts grow by a qualifying error and fall to zero by anything
-    /// else: 5xx by any other status, gateway errors (502, 503, 504) also by another 5xx (semantics 2.5).
+    /// Any thread: counts an attempt's outcome. What it returns is not empty exactly once per threshold reached, on the thread whose
+    /// outcome reached it; that thread then calls `OutlierJudge.crossed`. Consecutive counts grow by a qualifying error and fall to zero
+    /// by anything else: 5xx by any other status, gateway errors (502, 503, 504) also by another 5xx (semantics 2.5).
     public func record(_ outcome: AttemptOutcome, endpoint: EndpointSlot, thresholds: OutlierThresholds) -> OutlierCrossing {
         guard thresholds != .off, let row = unsafe row(endpoint) else { return [] }
         if thresholds.splitsLocalOrigin {
@@ -94,8 +94,8 @@ extension UpstreamState {
         if unsafe cell.pointee.load(ordering: .relaxed) != 0 { unsafe cell.pointee.store(0, ordering: .relaxed) }
     }
 
-    /// Total in the upper half, successes in the lower: one exchange takes both, so no request is half in one interval and half in the next.
-    /// 2^32 requests of one endpoint in one interval would mix them up.
+    /// Total in the upper half, successes in the lower: one exchange takes both, so no request is half in one interval and half in the
+    /// next. 2^32 requests of one endpoint in one interval would mix them up.
     @unsafe
     private func count(_ cell: UnsafeMutablePointer<Atomic<UInt64>>, success: Bool) {
         unsafe cell.pointee.wrappingAdd(1 << 32 | (success ? 1 : 0), ordering: .relaxed)

@@ -29,8 +29,8 @@ extension UpstreamState {
     private static let latencyUnit: UInt32 = 16
 
     /// Any thread: folds one latency into the endpoint's peak-sensitive moving average: a slower answer is believed at once, faster ones
-    /// win it back with weight 1 − e^(−elapsed / decay). The cell holds sixteenths of a microsecond (at most 268 s) in its lower half and the
-    /// millisecond of the last change in its upper half, so that both change together.
+    /// win it back with weight 1 − e^(−elapsed / decay). The cell holds sixteenths of a microsecond (at most 268 s) in its lower half and
+    /// the millisecond of the last change in its upper half, so that both change together.
     public func recordLatency(
         nanoseconds: UInt64, endpoint: EndpointSlot, now: MonotonicInstant, decayNanoseconds: UInt64 = latencyDecayNanosecondsDefault
     ) {

@@ -16,9 +16,11 @@ public struct HealthCheckSettings: Hashable, Sendable {
     public init() {}
 }
 
-/// Active health checks of one endpoint, without a socket: says when to probe and when to give up, hears how it went, tells changes of health.
+/// Active health checks of one endpoint, without a socket: says when to probe and when to give up, hears how it went, tells changes of
+/// health.
 ///
-/// Owner: whoever sends the probes, on its own thread. Call `poll` at `nextDeadline`; answer `.probe` by sending one, `.abandon` by closing it.
+/// Owner: whoever sends the probes, on its own thread. Call `poll` at `nextDeadline`; answer `.probe` by sending one, `.abandon` by
+/// closing it.
 public struct HealthChecker: Sendable {
     /// What to do now.
     public enum Action: Hashable, Sendable {

@@ -26,8 +26,8 @@ public struct OutlierStatistics: Sendable {
 
 /// Owns one `OutlierDetector` per cluster with detection on, and writes their verdicts into `UpstreamState`, where balancers see them.
 ///
-/// Any thread may call anything: a Mutex guards it. A worker takes it only when `UpstreamState.record` reported a crossing, which an endpoint
-/// in good health never does.
+/// Any thread may call anything: a Mutex guards it. A worker takes it only when `UpstreamState.record` reported a crossing, which an
+/// endpoint in good health never does.
 public final class OutlierJudge: Sendable {
     private struct Entry {
         var detector: OutlierDetector
@@ -53,8 +53,8 @@ public final class OutlierJudge: Sendable {
         self.seed = seed
     }
 
-    /// Control thread, whenever a configuration or the endpoints of a cluster change: all clusters with detection on. Endpoints that stay keep
-    /// their ejections and past; those that go, and all of a cluster that is no longer named, are admitted again.
+    /// Control thread, whenever a configuration or the endpoints of a cluster change: all clusters with detection on. Endpoints that stay
+    /// keep their ejections and past; those that go, and all of a cluster that is no longer named, are admitted again.
     public func configure(_ clusters: [OutlierCluster], now: MonotonicInstant) {
         self.clusters.withLock { table in
             let named = Set(clusters.map(\.key))

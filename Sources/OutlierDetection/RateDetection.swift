@@ -21,8 +21,8 @@ extension OutlierDetector {
         }
     }
 
-    /// Rate < mean − factor × population standard deviation, strictly. Rates are percentages: {50, 100, 100, 100, 100} has mean 90, deviation 20
-    /// and, with factor 1.9, threshold 52.
+    /// Rate < mean − factor × population standard deviation, strictly. Rates are percentages: {50, 100, 100, 100, 100} has mean 90,
+    /// deviation 20 and, with factor 1.9, threshold 52.
     private static func belowSuccessRate(_ candidates: [(position: Int, counts: IntervalSample.Counts)], _ settings: OutlierSettings) -> [Int] {
         let rated = candidates.filter { $0.counts.total >= settings.successRateRequestVolume }.map {
             (position: $0.position, rate: Double($0.counts.successes) * 100 / Double($0.counts.total))

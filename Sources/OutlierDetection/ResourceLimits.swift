@@ -62,17 +62,17 @@ extension UpstreamState {
         unsafe decrement(row + (ClusterWord.held + Int(resource.rawValue)))
     }
 
-    /// Any thread: takes one retry within `budget`: at most a share of the requests active and pending at this moment. What counts against it
-    /// are all retries held, those waiting in back-off included; without them, a failing cluster would collect waiting retries without
-    /// bound and send them all at once. Refusals are counted as overflow of `retries`. Pair with `release(.retries)`.
+    /// Any thread: takes one retry within `budget`: at most a share of the requests active and pending at this moment. What counts
+    /// against it are all retries held, those waiting in back-off included; without them, a failing cluster would collect waiting retries
+    /// without bound and send them all at once. Refusals are counted as overflow of `retries`. Pair with `release(.retries)`.
     public func tryAcquireRetry(cluster: ClusterSlot, budget: RetryBudget) -> Bool {
         let limit = budget.limit(active: held(.requests, cluster: cluster), pending: held(.pending, cluster: cluster))
         // A budget is never "unlimited", however large it comes out.
         return tryAcquire(.retries, cluster: cluster, limit: min(limit, .max - 1))
     }
 
-    /// Any thread: the same with a budget that is a share of the requests begun within the last `windowNanoseconds` (Istio's `budgetInterval`), which worker threads
-    /// tell by `requestSeen`.
+    /// Any thread: the same with a budget that is a share of the requests begun within the last `windowNanoseconds` (Istio's
+    /// `budgetInterval`), which worker threads tell by `requestSeen`.
     public func tryAcquireRetry(cluster: ClusterSlot, budget: RetryBudget, windowNanoseconds: UInt64, now: MonotonicInstant) -> Bool {
         let seen = requestsSeen(cluster: cluster, windowNanoseconds: windowNanoseconds, now: now)
         return tryAcquire(.retries, cluster: cluster, limit: min(budget.limit(active: seen, pending: 0), .max - 1))
@@ -85,8 +85,8 @@ extension UpstreamState {
         unsafe row[ClusterWord.windowCount].wrappingAdd(1, ordering: .relaxed)
     }
 
-    /// Any thread: requests begun within the last window. Exact in the first one; after that the window before counts by the part of it that is still within
-    /// reach, as if its requests had been spread evenly.
+    /// Any thread: requests begun within the last window. Exact in the first one; after that the window before counts by the part of it
+    /// that is still within reach, as if its requests had been spread evenly.
     public func requestsSeen(cluster: ClusterSlot, windowNanoseconds: UInt64, now: MonotonicInstant) -> UInt64 {
         guard let row = unsafe row(cluster), windowNanoseconds > 0 else { return 0 }
         unsafe turnWindow(row, windowNanoseconds, now)

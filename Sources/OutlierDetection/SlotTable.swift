@@ -90,8 +90,8 @@ struct SlotTable {
 }
 
 extension UpstreamState {
-    /// Control thread: the slots of a configuration about to be compiled. Clusters and endpoints known already keep theirs, with all counts.
-    /// Those no longer named keep theirs too, until `reclaim`.
+    /// Control thread: the slots of a configuration about to be compiled. Clusters and endpoints known already keep theirs, with all
+    /// counts. Those no longer named keep theirs too, until `reclaim`.
     public func slots(for clusters: [ClusterMembership]) -> SlotAssignment {
         table.withLock { table in
             table.generation += 1
@@ -131,8 +131,8 @@ extension UpstreamState {
         }
     }
 
-    /// Control thread: every worker has adopted the configuration of this assignment (or a later one), so that rows which it does not name and
-    /// which hold nothing any more can have new owners. Call it after each adoption and now and then until it returns 0.
+    /// Control thread: every worker has adopted the configuration of this assignment (or a later one), so that rows which it does not
+    /// name and which hold nothing any more can have new owners. Call it after each adoption and now and then until it returns 0.
     /// - Returns: Rows that still wait for a request, connection or retry of an older configuration to end.
     @discardableResult
     public func reclaim(adopted generation: UInt64) -> Int {

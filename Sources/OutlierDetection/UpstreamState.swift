@@ -3,9 +3,9 @@ public import Synchronization
 
 /// What all worker threads know together about upstreams: held resources of each cluster, outcomes and ejection of each endpoint.
 ///
-/// One per process; it survives reloads. Every worker-side call is lock-free, allocates nothing and uses relaxed atomics: the numbers stand for
-/// themselves and order nothing else. A row is made of whole 64-byte lines, and what one request writes together lies in one line. Rows are
-/// initialised when their slot is first assigned, so a large capacity costs address space, not memory.
+/// One per process; it survives reloads. Every worker-side call is lock-free, allocates nothing and uses relaxed atomics: the numbers
+/// stand for themselves and order nothing else. A row is made of whole 64-byte lines, and what one request writes together lies in one
+/// line. Rows are initialised when their slot is first assigned, so a large capacity costs address space, not memory.
 ///
 /// A slot of `none` is admitted everywhere and counted nowhere; `slots(for:)` says how many it had to give.
 ///

@@ -1,7 +1,7 @@
 public import Primitives
 
-/// Whom a limit counts: route, client identity, header values, hashed in the order they are added. Two different lists of parts have different
-/// hashes but for an accident of one in 2^64, which a peer cannot bring about because the seed is the process's own.
+/// Whom a limit counts: route, client identity, header values, hashed in the order they are added. Two different lists of parts have
+/// different hashes but for an accident of one in 2^64, which a peer cannot bring about because the seed is the process's own.
 public struct RateLimitDescriptor: Hashable, Sendable, BitwiseCopyable {
     public private(set) var hash: UInt64
 

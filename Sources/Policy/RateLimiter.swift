@@ -4,11 +4,12 @@ public import Synchronization
 
 /// Token buckets of all descriptors, shared by all workers: a limit of 100 a minute is 100 a minute over all threads.
 ///
-/// A fixed table of sets of eight rows; a descriptor's hash names its set, and it lies anywhere in it. A row is two words: the descriptor's key
-/// and its bucket's state (`TokenBucket`: when it is full again). A request of a known descriptor reads the set and exchanges one word. A new
-/// descriptor claims its set for some instructions, so that two threads cannot give it two buckets; it takes a row whose bucket is full again,
-/// because forgetting a full bucket loses nothing. When all eight are busy, the one soonest full goes, and `evictedEarly` counts it: it may be
-/// given up to its whole bucket again. The table is full of busy descriptors then and should be larger.
+/// A fixed table of sets of eight rows; a descriptor's hash names its set, and it lies anywhere in it. A row is two words: the
+/// descriptor's key and its bucket's state (`TokenBucket`: when it is full again). A request of a known descriptor reads the set and
+/// exchanges one word. A new descriptor claims its set for some instructions, so that two threads cannot give it two buckets; it takes a
+/// row whose bucket is full again, because forgetting a full bucket loses nothing. When all eight are busy, the one soonest full goes,
+/// and `evictedEarly` counts it: it may be given up to its whole bucket again. The table is full of busy descriptors then and should be
+/// larger.
 ///
 /// `@unchecked Sendable`: rows and claims are atomics, allocated for the object's life.
 @safe

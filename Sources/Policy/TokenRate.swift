@@ -2,12 +2,12 @@ public import Primitives
 
 /// A token bucket's size and speed: Envoy's `token_bucket` (max_tokens, tokens_per_fill, fill_interval).
 ///
-/// As in Envoy since its buckets have no timer, tokens arrive evenly over the fill interval rather than all at its end: 100 tokens with 100 per
-/// minute let 100 requests pass at once and then one every 600 ms.
+/// As in Envoy since its buckets have no timer, tokens arrive evenly over the fill interval rather than all at its end: 100 tokens with
+/// 100 per minute let 100 requests pass at once and then one every 600 ms.
 ///
-/// A bucket's state is one number: when it will be full again. That instant lies `missing tokens × time per token` ahead; a token taken moves it
-/// one token's time further; an instant in the past means full. Time per token is kept in 1/16 ns and rounded up, so that a bucket never gives
-/// more than it should, and errs by less than 1/16 ns a token.
+/// A bucket's state is one number: when it will be full again. That instant lies `missing tokens × time per token` ahead; a token taken
+/// moves it one token's time further; an instant in the past means full. Time per token is kept in 1/16 ns and rounded up, so that a
+/// bucket never gives more than it should, and errs by less than 1/16 ns a token.
 public struct TokenRate: Hashable, Sendable, BitwiseCopyable {
     /// Why a limit cannot be used.
     public enum Invalid: Error, Hashable, CustomStringConvertible {

@@ -1,6 +1,7 @@
 /// An object that somebody else holds for longer than this is used, so that asking it counts no reference.
 ///
-/// For objects of a thread's whole life on a path where two atomic operations for each call are too many. Whoever makes one keeps the object.
+/// For objects of a thread's whole life on a path where two atomic operations for each call are too many. Whoever makes one keeps the
+/// object.
 @safe @frozen
 public struct Held<Object: AnyObject & Sendable>: Sendable {
     @usableFromInline let object: Unmanaged<Object>

@@ -1,5 +1,5 @@
-/// An IPv4 or IPv6 address and port, or the path of a Unix domain socket. IPv4 is held in `low`'s lower 32 bits; a path by its number in `UnixPathTable`,
-/// without a port.
+/// An IPv4 or IPv6 address and port, or the path of a Unix domain socket. IPv4 is held in `low`'s lower 32 bits; a path by its number in
+/// `UnixPathTable`, without a port.
 public struct SocketEndpoint: Hashable, Sendable, BitwiseCopyable {
     public enum Family: UInt8, Sendable, BitwiseCopyable { case absent, ipv4, ipv6, unix }
 

@@ -1,10 +1,11 @@
 internal import Synchronization
 
-/// Paths of Unix domain sockets, each under a small number for the life of the process: so that `SocketEndpoint` stays a few plain words that are compared and
-/// copied without looking at a text.
+/// Paths of Unix domain sockets, each under a small number for the life of the process: so that `SocketEndpoint` stays a few plain words
+/// that are compared and copied without looking at a text.
 ///
-/// One table per process (`shared`); numbers mean nothing elsewhere. Any thread: whoever adds a path holds a lock, whoever reads one does not, because entries
-/// never change and their bytes are never freed. Memory is bounded by `pathsMax` and `pathBytesMax`; configurations name paths, the network never does.
+/// One table per process (`shared`); numbers mean nothing elsewhere. Any thread: whoever adds a path holds a lock, whoever reads one does
+/// not, because entries never change and their bytes are never freed. Memory is bounded by `pathsMax` and `pathBytesMax`; configurations
+/// name paths, the network never does.
 @safe
 public struct UnixPathTable: ~Copyable, @unchecked Sendable {
     /// Different paths that all configurations of one process may name.
@@ -39,8 +40,8 @@ public struct UnixPathTable: ~Copyable, @unchecked Sendable {
     private let numbers = Mutex<[[UInt8]: Int]>([:])
     /// How many entries are complete. Stored after the entry, so that a number below it leads to bytes.
     private let published = Atomic<Int>(0)
-    /// Index = number. Entries below `published` are only read, those above are written under the lock alone: hence Sendable. The system gives a page only when
-    /// it is written to, so a process without such sockets has none of this memory.
+    /// Index = number. Entries below `published` are only read, those above are written under the lock alone: hence Sendable. The system
+    /// gives a page only when it is written to, so a process without such sockets has none of this memory.
     private let entries: UnsafeMutablePointer<UnsafeRawBufferPointer>
 
     init(pathsMax: Int) {

@@ -96,6 +96,19 @@ public struct ByteStream: ~Copyable {
         return result
     }
 
+    /// Room for one read behind bytes that are kept.
+    private static let keptReadBytesMin = 16 * 1024
+
+    /// Reads once: into `scratch`, or behind what is kept already.
+    @unsafe @inline(__always)
+    public mutating func read(into scratch: UnsafeMutableRawBufferPointer, behind kept: inout ByteBuffer) -> TransferResult {
+        if kept.isEmpty { return unsafe read(into: scratch) }
+        let room = unsafe UnsafeMutableRawBufferPointer(start: kept.reserve(Self.keptReadBytesMin), count: kept.spare)
+        let result = unsafe read(into: room)
+        if case .bytes(let count) = result { kept.commit(count) }
+        return result
+    }
+
     private func readLayer(into buffer: UnsafeMutableRawBufferPointer) -> TransferResult {
         unsafe layer?.read(into: buffer) ?? .failed(0)
     }
@@ -116,6 +129,9 @@ public struct ByteStream: ~Copyable {
         guard let layer else { return unsafe Socket.write(descriptor, bytes) }
         return unsafe layer.write(bytes)
     }
+
+    /// Pieces from this size on are written from where they are, as far as the kernel takes them, instead of being gathered first.
+    public static let largeBytesMin = 16 * 1024
 
     /// Writes bytes at once if nothing waits before them, and keeps what the kernel will not take.
     @unsafe

@@ -86,8 +86,8 @@ public struct SeriesSnapshot: Sendable {
 
 /// The RED counters of one worker: exact, whatever is sampled, and never waited for.
 ///
-/// One thread writes (`record`, `expire`), any thread reads (`read`). A slot is a row of 64-bit words guarded by a version that is odd while
-/// the row changes; readers copy and retry. Series beyond the budget are counted in one overflow series per side.
+/// One thread writes (`record`, `expire`), any thread reads (`read`). A slot is a row of 64-bit words guarded by a version that is odd
+/// while the row changes; readers copy and retry. Series beyond the budget are counted in one overflow series per side.
 ///
 /// `@unchecked Sendable`: rows are atomics; the index is touched by the writer only.
 @safe

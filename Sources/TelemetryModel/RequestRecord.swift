@@ -2,9 +2,9 @@ public import Primitives
 
 /// One finished request, as a proxy worker writes it into its record ring: the source of the access log line and the span.
 ///
-/// A record is this fixed part, then one `UInt16` length for each text slot (`RequestText`, `0xFFFF` = the message had no such
-/// value), then the bytes of the slots in the same order, then its `AttemptRecord`s. `RequestRecordView` reads it. Names of routes, clusters, services and
-/// workloads are `NameID`s interned once per configuration, never text.
+/// A record is this fixed part, then one `UInt16` length for each text slot (`RequestText`, `0xFFFF` = the message had no such value),
+/// then the bytes of the slots in the same order, then its `AttemptRecord`s. `RequestRecordView` reads it. Names of routes, clusters,
+/// services and workloads are `NameID`s interned once per configuration, never text.
 public struct RequestRecord: Sendable, BitwiseCopyable {
     /// Wall clock at the first byte of the request, nanoseconds since 1970.
     public var startUnixNanoseconds: UInt64 = 0
@@ -210,8 +210,9 @@ public enum ResponseCodeDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable 
     case unixForbiddenBeforeResponse
     case unixBacklogFullBeforeResponse
 
-    /// Why no connection came about, as Envoy has it in its log with spaces turned to `_` (and from 1.33 on `|remote_address:` behind it); nil = another matter. An error of a connection that was under way is
-    /// "delayed" there, one that the first system call told "immediate".
+    /// Why no connection came about, as Envoy has it in its log with spaces turned to `_` (and from 1.33 on `|remote_address:` behind
+    /// it); nil = another matter. An error of a connection that was under way is "delayed" there, one that the first system call told
+    /// "immediate".
     public var connectError: StaticString? {
         switch self {
         case .connectionRefusedBeforeResponse: "delayed_connect_error:_Connection_refused"

@@ -18,8 +18,8 @@ public struct TCPSeries: Sendable {
     }
 }
 
-/// TCP counters of one worker. Connections report when they open, every few seconds, and when they close, so a lock is cheap enough here; nobody but
-/// a scrape contends for it.
+/// TCP counters of one worker. Connections report when they open, every few seconds, and when they close, so a lock is cheap enough here;
+/// nobody but a scrape contends for it.
 public final class TCPShard: Sendable {
     private struct Key: Hashable {
         var labels: LabelSetID

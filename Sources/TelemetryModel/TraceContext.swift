@@ -79,11 +79,11 @@ extension TraceContext {
     /// Reads the first value of each header; nil = the request has none.
     ///
     /// The single-header B3 form beats the multi-header form; when it is malformed the multi form is read instead. With
-    /// `useB3WithW3CPropagation` a request without B3 identifiers is read from `traceparent`, so that a trace goes on whichever of the two an application
-    /// hands on; with both, B3 names the parent. Where B3 has 64 bits of `traceparent`'s 128 they are one trace, and all of them are kept. B3 identifiers may be
-    /// short or in capitals, those of `traceparent` may not. Others (longer, no digits, all zero) count as absent, so the trace is restarted; a decision
-    /// beside them is kept. `traceparent` is nil when there are several (W3C Trace Context 3.2: none can be trusted), `tracestate` is one value: the caller
-    /// joins repeated headers with commas (3.3.1).
+    /// `useB3WithW3CPropagation` a request without B3 identifiers is read from `traceparent`, so that a trace goes on whichever of the
+    /// two an application hands on; with both, B3 names the parent. Where B3 has 64 bits of `traceparent`'s 128 they are one trace, and
+    /// all of them are kept. B3 identifiers may be short or in capitals, those of `traceparent` may not. Others (longer, no digits, all
+    /// zero) count as absent, so the trace is restarted; a decision beside them is kept. `traceparent` is nil when there are several (W3C
+    /// Trace Context 3.2: none can be trusted), `tracestate` is one value: the caller joins repeated headers with commas (3.3.1).
     ///
     /// Any thread; cost is linear in the bytes of the values.
     public static func extract(
@@ -262,8 +262,8 @@ extension TraceContext {
         return .none
     }
 
-    /// A B3 trace id: 1 to 32 digits, as if the missing ones were zeros in front. As Envoy reads them, and Zipkin stores them (semantics 2.11): there are
-    /// clients that print a number as it is, and some in capitals.
+    /// A B3 trace id: 1 to 32 digits, as if the missing ones were zeros in front. As Envoy reads them, and Zipkin stores them (semantics
+    /// 2.11): there are clients that print a number as it is, and some in capitals.
     private static func traceID(_ value: RawSpan) -> TraceID? {
         let count = value.byteCount
         guard count <= 32 else { return nil }

@@ -139,8 +139,8 @@ enum UTF8Text {
         }
     }
 
-    /// Appends the sequence at `at`, or U+FFFD when it is not valid, and returns how many bytes it took: of a bad one its maximal subpart, the
-    /// longest beginning that a valid sequence could have, and at least one (Unicode 3.9, table 3-8).
+    /// Appends the sequence at `at`, or U+FFFD when it is not valid, and returns how many bytes it took: of a bad one its maximal
+    /// subpart, the longest beginning that a valid sequence could have, and at least one (Unicode 3.9, table 3-8).
     static func appendSequence(_ bytes: UnsafeRawBufferPointer, _ at: Int, to output: inout [UInt8]) -> Int {
         let length = unsafe bytes[at] < 0x80 ? 1 : sequenceLength(bytes, at)
         if length > 0 {

@@ -1,5 +1,5 @@
-/// The netfilter rules that send a machine's or namespace's TCP connections through the proxy. One table (or pair of chains) of our own, so that what is
-/// switched on can be switched off without touching anybody else's rules.
+/// The netfilter rules that send a machine's or namespace's TCP connections through the proxy. One table (or pair of chains) of our own,
+/// so that what is switched on can be switched off without touching anybody else's rules.
 struct CaptureRules {
     enum Tool: String, CaseIterable {
         case iptables, nft

@@ -14,7 +14,8 @@ struct EnvironmentOptions {
     private(set) var strictTraceID: Bool?
     /// OTEL_SERVICE_NAME, else `service.name` of OTEL_RESOURCE_ATTRIBUTES.
     private(set) var serviceName: String?
-    /// 0...100 from OTEL_TRACES_SAMPLER and its argument. A decision that a request brings counts before it, as with every `parentbased_` sampler.
+    /// 0...100 from OTEL_TRACES_SAMPLER and its argument. A decision that a request brings counts before it, as with every `parentbased_`
+    /// sampler.
     private(set) var samplingPercentage: Double?
     private(set) var isSDKDisabled = false
     private(set) var notices: [String] = []

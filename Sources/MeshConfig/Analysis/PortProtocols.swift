@@ -1,5 +1,5 @@
-/// What travels on ports: ports without protocol (IST0118), ports whose name says something else than their protocol (SKN0365), and ports of which a
-/// connection does not tell the service (IST0134).
+/// What travels on ports: ports without protocol (IST0118), ports whose name says something else than their protocol (SKN0365), and ports
+/// of which a connection does not tell the service (IST0134).
 enum PortProtocols {
     static func check(_ context: AnalysisContext, _ report: inout AnalysisReport) {
         let originating = hostsWithTLS(context)
@@ -15,8 +15,8 @@ enum PortProtocols {
         }
     }
 
-    /// Captured connections are told apart by address, then by port: a service without addresses takes its TCP port on every address. Not so where a Sidecar
-    /// listens for the port, or a rule sends there by name. With resolution NONE loading says it.
+    /// Captured connections are told apart by address, then by port: a service without addresses takes its TCP port on every address. Not
+    /// so where a Sidecar listens for the port, or a rule sends there by name. With resolution NONE loading says it.
     private static func checkAddresses(_ context: AnalysisContext, _ report: inout AnalysisReport) {
         let configuration = context.configuration
         let listened = Set(configuration.sidecars.flatMap(\.egress).compactMap { $0.port?.number })

@@ -1,5 +1,5 @@
-/// Names that nothing defines: ports of destinations and mirrors, and hosts that are not shown to the rule's namespace; hosts of DestinationRules
-/// (IST0101, IST0112, IST0174).
+/// Names that nothing defines: ports of destinations and mirrors, and hosts that are not shown to the rule's namespace; hosts of
+/// DestinationRules (IST0101, IST0112, IST0174).
 ///
 /// Hosts and subsets that do not exist at all are loading's to report (`CrossResourceChecks`).
 enum UnknownReferences {
@@ -50,8 +50,8 @@ enum UnknownReferences {
         checkPort(destination, field, rule, consequence, context, &report)
     }
 
-    /// `exportTo` of a ServiceEntry: a proxy that uses the rule must see the service, too. Istio asks for the namespaces that the rule is shown to by name, else
-    /// for its own.
+    /// `exportTo` of a ServiceEntry: a proxy that uses the rule must see the service, too. Istio asks for the namespaces that the rule is
+    /// shown to by name, else for its own.
     private static func checkVisibility(
         _ destination: Destination, _ field: String, _ rule: VirtualService, _ consequence: String, _ context: AnalysisContext, _ report: inout AnalysisReport
     ) {

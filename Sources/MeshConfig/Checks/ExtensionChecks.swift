@@ -1,4 +1,5 @@
-/// Istio's rules for what extends a proxy: WasmPlugin and TrafficExtension. Neither runs here; both are checked, so that a mistake shows before a cluster sees it.
+/// Istio's rules for what extends a proxy: WasmPlugin and TrafficExtension. Neither runs here; both are checked, so that a mistake shows
+/// before a cluster sees it.
 extension Findings {
     mutating func check(wasmPlugin spec: NodeReader) {
         check(attachmentOf: spec)

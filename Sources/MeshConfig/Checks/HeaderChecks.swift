@@ -1,7 +1,7 @@
 /// Rules about names and values of header fields in a VirtualService: what is matched, what is changed, what CORS allows.
 extension Findings {
-    /// A field that a match asks for. Istio takes letters, digits, `-` and `_`; here any name of RFC 9110 section 5.1 is, and the pseudo-fields that Envoy
-    /// matches (`:path` has the query, which `uri` has not).
+    /// A field that a match asks for. Istio takes letters, digits, `-` and `_`; here any name of RFC 9110 section 5.1 is, and the
+    /// pseudo-fields that Envoy matches (`:path` has the query, which `uri` has not).
     mutating func check(matchedHeaders match: NodeReader, isMesh: Bool) {
         for name in ["headers", "withoutHeaders"] {
             for (key, value) in match.entries(name) {
@@ -31,8 +31,8 @@ extension Findings {
         return isToken ? nil : "has characters that header names cannot have (RFC 9110 section 5.1)"
     }
 
-    /// `headers` of a route or of one destination. Values and other names are looked at where they are compiled (SKN0309, SKN0311, SKN0316).
-    /// Source: Istio's validation of header operations: pseudo-fields stay, the authority is a request's and is set once.
+    /// `headers` of a route or of one destination. Values and other names are looked at where they are compiled (SKN0309, SKN0311,
+    /// SKN0316). Source: Istio's validation of header operations: pseudo-fields stay, the authority is a request's and is set once.
     mutating func check(headerOperations headers: NodeReader, rewrite: NodeReader? = nil) {
         let rewritten = rewrite?.string("authority")
         var authority: String?

@@ -9,7 +9,8 @@ public enum UnixAddress {
         address.hasPrefix(prefix) ? String(address.dropFirst(prefix.count)) : nil
     }
 
-    /// What is wrong with an address that begins with `unix://`; nil = nothing. Istio's ValidateUnixAddress, and what Envoy and the system refuse later.
+    /// What is wrong with an address that begins with `unix://`; nil = nothing. Istio's ValidateUnixAddress, and what Envoy and the
+    /// system refuse later.
     static func problem(_ address: String) -> String? {
         let path = path(address) ?? ""
         guard path.count > 1, path.hasPrefix("/") || path.hasPrefix("@"), path.hasPrefix("@") || !path.hasSuffix("/") else {

@@ -1,4 +1,5 @@
-/// What of one file is not Istio's and is skipped: said once for the file, with a count for each kind, for a file of a cluster holds dozens.
+/// What of one file is not Istio's and is skipped: said once for the file, with a count for each kind, for a file of a cluster holds
+/// dozens.
 struct IgnoredKinds {
     /// Kinds named in a message.
     private static let shown = 8

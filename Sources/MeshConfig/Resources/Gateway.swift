@@ -1,4 +1,5 @@
-/// Ports that proxies at the mesh's edge open (networking.istio.io Gateway). What is served there say the VirtualServices that name it in `gateways`.
+/// Ports that proxies at the mesh's edge open (networking.istio.io Gateway). What is served there say the VirtualServices that name it in
+/// `gateways`.
 public struct Gateway: Sendable {
     public var id: ResourceID
     public var position: SourcePosition
@@ -45,7 +46,8 @@ public struct Gateway: Sendable {
         }
     }
 
-    /// The full name of a gateway that a rule of `namespace` names: `mesh`, `namespace/name`; also the `name.namespace.svc.cluster.local` of old.
+    /// The full name of a gateway that a rule of `namespace` names: `mesh`, `namespace/name`; also the `name.namespace.svc.cluster.local`
+    /// of old.
     public static func resolve(_ text: String, namespace: String) -> String {
         if text == "mesh" || text.contains("/") { return text }
         let parts = text.split(separator: ".", omittingEmptySubsequences: false)

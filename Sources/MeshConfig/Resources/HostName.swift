@@ -25,8 +25,8 @@ public enum HostName {
     /// `*-v1.example.com`: a wildcard that is not a whole first label.
     static func isPartialWildcard(_ host: String) -> Bool { host.hasPrefix("*") && host != "*" && !host.hasPrefix("*.") }
 
-    /// A name, and the wildcards that cover it, the narrowest first: `a.b.c`, `*.b.c`, `*.c`, `*`. What is too long for a name has none. Wildcards
-    /// that end within a label are not among them.
+    /// A name, and the wildcards that cover it, the narrowest first: `a.b.c`, `*.b.c`, `*.c`, `*`. What is too long for a name has none.
+    /// Wildcards that end within a label are not among them.
     static func withWildcards(_ host: String) -> [String] {
         var result = [host]
         guard host.utf8.count <= 255 else { return result }
@@ -59,7 +59,8 @@ public enum HostName {
         return names
     }
 
-    /// Of a host that is sent to: what is wrong with it as a name, or that it is a number at its end, which is an address gone wrong (`1.2.3`).
+    /// Of a host that is sent to: what is wrong with it as a name, or that it is a number at its end, which is an address gone wrong
+    /// (`1.2.3`).
     static func hostProblem(_ host: String, wildcard: Bool) -> String? {
         if let problem = problem(host, wildcard: wildcard) { return problem }
         let last = host.split(separator: ".").last ?? ""
@@ -113,7 +114,8 @@ struct HostSet {
         HostName.withWildcards(host).contains(where: names.contains) || partial.contains { HostName.matches($0, host) }
     }
 
-    /// Whether a name is covered by one of the set, or is a wildcard that covers one. Costs its labels; a wildcard that ends within a label, the set.
+    /// Whether a name is covered by one of the set, or is a wildcard that covers one. Costs its labels; a wildcard that ends within a
+    /// label, the set.
     func overlaps(_ host: String) -> Bool {
         above.contains(host) || covers(host) || HostName.isPartialWildcard(host) && names.contains { HostName.matches(host, $0) }
     }

@@ -1,6 +1,7 @@
 /// Names as Kubernetes, and with it Istio, allows them. Pure functions; each returns what is wrong in words that follow the name.
 enum ObjectName {
-    /// One DNS label, RFC 1123 section 2.1 with capitals (Istio: `labels.IsDNS1123Label`): what subsets, ports, namespaces and gateways are called.
+    /// One DNS label, RFC 1123 section 2.1 with capitals (Istio: `labels.IsDNS1123Label`): what subsets, ports, namespaces and gateways
+    /// are called.
     static func labelProblem(_ text: String) -> String? {
         if text.isEmpty { return "is empty" }
         if text.utf8.count > 63 { return "is longer than 63 bytes" }

@@ -48,8 +48,8 @@ extension RateLimit {
             limits: spec.children("limits").map(Limit.init(reader:)))
     }
 
-    /// The limits of an EnvoyFilter, by the documented form: a patch whose value holds `token_bucket` for `envoy.filters.http.local_ratelimit`, as the filter's own
-    /// configuration or as one of a route.
+    /// The limits of an EnvoyFilter, by the documented form: a patch whose value holds `token_bucket` for
+    /// `envoy.filters.http.local_ratelimit`, as the filter's own configuration or as one of a route.
     static func limits(ofEnvoyFilter spec: NodeReader, id: ResourceID, position: SourcePosition) -> [RateLimit] {
         spec.children("configPatches").compactMap { patch in
             guard let value = patch.child("patch")?.child("value"), let bucket = bucket(in: value) else { return nil }

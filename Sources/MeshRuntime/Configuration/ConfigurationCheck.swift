@@ -55,8 +55,8 @@ public struct ConfigurationCheck: Sendable {
         return check
     }
 
-    /// What `skein analyze` finds of warning or error severity that is not said here already; 0 for a configuration with errors, whose other
-    /// findings may be but what follows from them. Reads the files once more and compiles nothing.
+    /// What `skein analyze` finds of warning or error severity that is not said here already; 0 for a configuration with errors, whose
+    /// other findings may be but what follows from them. Reads the files once more and compiles nothing.
     public func furtherFindings(from source: ConfigurationSource) -> Int {
         guard isValid else { return 0 }
         let said = Set(diagnostics.map(\.position))

@@ -1,8 +1,8 @@
 internal import Glibc
 internal import MeshConfig
 
-/// Notices changed configuration files by their identity, size and time of change (which, other than that of modification, no copying tool sets
-/// back, and which also tells of a file that may be read only now). Polled: it works on every file system, mounted secrets and
+/// Notices changed configuration files by their identity, size and time of change (which, other than that of modification, no copying
+/// tool sets back, and which also tells of a file that may be read only now). Polled: it works on every file system, mounted secrets and
 /// editors' rename tricks included, and costs a few system calls a second.
 ///
 /// A file that is being written changes from look to look. So a change counts only when two looks in a row saw the same.

@@ -5,8 +5,8 @@ internal import TelemetryModel
 
 /// `GET /explain` on the admin port: what `skein explain --server` shows.
 ///
-/// Parameters: `url`, `method`, `header` (`name: value`, any number), `inbound`, `seed` for a request that might come; `request-id` or `trace-id` for one
-/// that was served. 404 with the same JSON when nothing takes or knows it.
+/// Parameters: `url`, `method`, `header` (`name: value`, any number), `inbound`, `seed` for a request that might come; `request-id` or
+/// `trace-id` for one that was served. 404 with the same JSON when nothing takes or knows it.
 final class ExplainAPI: Sendable {
     private let shared: SharedStatus
     private let served: ServedRequestExplanation

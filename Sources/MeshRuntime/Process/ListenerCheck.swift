@@ -6,9 +6,9 @@ internal import Routing
 /// The first look at the proxy's listeners, before there are workers: one that cannot be opened at start is an error; after a reload it is
 /// reported and counted.
 ///
-/// It looks without SO_REUSEPORT: with it the kernel would give each of two proxies of one user half the connections to a port that both took,
-/// and say nothing. Nobody can connect to a port that is only looked at. A path is listened on until the workers do, so that whoever connects
-/// meanwhile waits.
+/// It looks without SO_REUSEPORT: with it the kernel would give each of two proxies of one user half the connections to a port that both
+/// took, and say nothing. Nobody can connect to a port that is only looked at. A path is listened on until the workers do, so that
+/// whoever connects meanwhile waits.
 struct ListenerCheck: ~Copyable {
     private var paths: [(fd: Int32, endpoint: SocketEndpoint)] = []
 

@@ -411,8 +411,8 @@ final class MeshNode {
         proxy.drain()
     }
 
-    /// Another process listens here now: no new connections, idle ones may bring one more request. The collector's ports stay open until the
-    /// last request's span is stored.
+    /// Another process listens here now: no new connections, idle ones may bring one more request. The collector's ports stay open until
+    /// the last request's span is stored.
     func handOver() {
         ListenerTable.handOver()
         shared.setReadiness(.notReady(reason: "draining"))

@@ -5,9 +5,9 @@ internal import Primitives
 
 /// How a process takes the place of one that runs with the same options, without a connection refused in between.
 ///
-/// The successor knocks at a private Unix socket whose name is made of user, address and ports, gets the listening sockets, begins to serve
-/// on them and says so; then the predecessor stops accepting, finishes what it has, and gives the store free, which the successor waits for.
-/// Whatever fails before the successor says that it serves leaves the predecessor as it was.
+/// The successor knocks at a private Unix socket whose name is made of user, address and ports, gets the listening sockets, begins to
+/// serve on them and says so; then the predecessor stops accepting, finishes what it has, and gives the store free, which the successor
+/// waits for. Whatever fails before the successor says that it serves leaves the predecessor as it was.
 enum Takeover {
     /// First line of a greeting; both must speak the same.
     static let version = "skein-takeover-1"

@@ -4,8 +4,8 @@ internal import Routing
 extension OutlierSettings {
     /// The detector's settings from the resource's, which Routing carries as written; nil = detection is off.
     ///
-    /// `consecutiveErrors` was read as gateway errors, which is what it meant (semantics, seed notes): then the other counter of consecutive errors, which
-    /// nobody asked for, must not eject earlier than the user wrote.
+    /// `consecutiveErrors` was read as gateway errors, which is what it meant (semantics, seed notes): then the other counter of
+    /// consecutive errors, which nobody asked for, must not eject earlier than the user wrote.
     init?(_ policy: OutlierPolicy) {
         guard policy.isEnabled else { return nil }
         func count(_ value: Int64) -> UInt32? { value < 0 ? nil : UInt32(clamping: value) }

@@ -5,8 +5,8 @@ internal import Proxy
 internal import Routing
 internal import TelemetryModel
 
-/// Gives the clusters and endpoints of each configuration their places in the state that all workers share, and has their endpoints judged. On the
-/// control thread.
+/// Gives the clusters and endpoints of each configuration their places in the state that all workers share, and has their endpoints
+/// judged. On the control thread.
 struct UpstreamPlanner {
     let shared: SharedUpstreams
     let metrics: ClusterMetrics

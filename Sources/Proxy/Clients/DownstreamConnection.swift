@@ -56,11 +56,8 @@ struct DownstreamConnection: ~Copyable {
 
     /// Reads once: into `scratch`, or behind what is kept already.
     mutating func read(into scratch: UnsafeMutableRawBufferPointer) -> TransferResult {
-        if input.isEmpty || isLingering { return unsafe stream.read(into: scratch) }
-        let room = unsafe UnsafeMutableRawBufferPointer(start: input.reserve(16 * 1024), count: input.spare)
-        let result = unsafe stream.read(into: room)
-        if case .bytes(let count) = result { input.commit(count) }
-        return result
+        if isLingering { return unsafe stream.read(into: scratch) }
+        return unsafe stream.read(into: scratch, behind: &input)
     }
 
     /// Whether `fill` with this bound has taken all there is: one of HTTP/1.1 gives it in one go.
@@ -69,12 +66,9 @@ struct DownstreamConnection: ~Copyable {
     /// Takes what `http` has to send.
     mutating func fill(bytesMax: Int) -> HTTPServerConnection.Outcome { http.fill(&stream.output, bytesMax: bytesMax) }
 
-    /// Pieces of a body from this size on are written at once.
-    static let largeBytesMin = 16 * 1024
-
     /// Gives body bytes to the answer on `stream`. Large ones go out from where they are, as far as they can.
     mutating func append(_ bytes: UnsafeRawBufferPointer, stream id: Int32, bytesMax: Int) {
-        guard bytes.count >= Self.largeBytesMin, !http.isHTTP2 else { return unsafe http.append(bytes, stream: id) }
+        guard bytes.count >= ByteStream.largeBytesMin, !http.isHTTP2 else { return unsafe http.append(bytes, stream: id) }
         _ = fill(bytesMax: bytesMax)
         if stream.flush() == .failed { isBroken = true }
         if stream.isFlushed, http.sendsPlain(stream: id) {

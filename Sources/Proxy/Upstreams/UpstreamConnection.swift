@@ -59,11 +59,7 @@ struct UpstreamConnection: ~Copyable {
 
     /// Reads once: into `scratch`, or behind what is kept already.
     mutating func read(into scratch: UnsafeMutableRawBufferPointer) -> TransferResult {
-        if input.isEmpty { return unsafe stream.read(into: scratch) }
-        let room = unsafe UnsafeMutableRawBufferPointer(start: input.reserve(16 * 1024), count: input.spare)
-        let result = unsafe stream.read(into: room)
-        if case .bytes(let count) = result { input.commit(count) }
-        return result
+        unsafe stream.read(into: scratch, behind: &input)
     }
 
     /// Whether `fill` with this bound has taken all there is: one of HTTP/1.1 gives it in one go.
@@ -72,12 +68,9 @@ struct UpstreamConnection: ~Copyable {
     /// Takes what `http` has to send.
     mutating func fill(bytesMax: Int) -> HTTPClientConnection.Outcome { http.fill(&stream.output, bytesMax: bytesMax) }
 
-    /// Pieces of a body from this size on are written from where they are.
-    static let plainBytesMin = 16 * 1024
-
     /// Gives body bytes to the request on `stream`.
     mutating func append(_ bytes: UnsafeRawBufferPointer, stream id: Int32, bytesMax: Int) {
-        if bytes.count >= Self.plainBytesMin, state == .active, !http.isHTTP2 {
+        if bytes.count >= ByteStream.largeBytesMin, state == .active, !http.isHTTP2 {
             _ = http.fill(&stream.output, bytesMax: bytesMax)
             if stream.flush() == .flushed, http.sendsPlain {
                 if unsafe stream.write(bytes) == .failed { isBroken = true }

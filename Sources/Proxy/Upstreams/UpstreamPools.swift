@@ -69,7 +69,8 @@ struct UpstreamPools: ~Copyable {
         return assigned
     }
 
-    /// Endpoints have small numbers that outlive reloads, which find their pools without hashing; only those beyond the counted ones have none.
+    /// Endpoints have small numbers that outlive reloads, which find their pools without hashing; only those beyond the counted ones have
+    /// none.
     private mutating func unnumberedPools(_ next: ProxyConfiguration) -> [PoolKey: Int] {
         guard next.upstreams.endpoints.contains(.none) else { return [:] }
         var unnumbered: [PoolKey: Int] = [:]

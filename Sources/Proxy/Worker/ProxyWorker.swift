@@ -3,8 +3,8 @@ internal import Primitives
 public import Streams
 internal import Synchronization
 
-/// One proxy thread: its loop, its commands, and its traffic. See `ProxyOverview.swift`. Nothing of it is shared, so nothing is locked: it is
-/// made and used on one thread, which debug builds check at every turn.
+/// One proxy thread: its loop, its commands, and its traffic. See `ProxyOverview.swift`. Nothing of it is shared, so nothing is locked:
+/// it is made and used on one thread, which debug builds check at every turn.
 @safe
 public struct ProxyWorker: ~Copyable {
     let handle: WorkerHandle

@@ -49,14 +49,18 @@ struct TunnelTraffic: ~Copyable {
     mutating func openTunnel(_ connection: SlotID, isTLS: Bool, serverName: UnsafeRawBufferPointer, _ sides: inout Sides) {
         sides.downstreams.connections[connection].awaits = .nothing
         let listener = sides.downstreams.listeners[sides.downstreams.connections[connection].listener].index
-        guard listener >= 0, let id = tunnels.reuse() ?? tunnels.insert(Tunnel()) else { return sides.downstreams.close(connection, &sides.loop) }
+        guard listener >= 0, let id = tunnels.reuse() ?? tunnels.insert(Tunnel()) else {
+            return sides.downstreams.close(connection, &sides.loop)
+        }
         let epoch = sides.epochs.enter()
         tunnels[id].begin(.tcp, sides.makeOrigin(connection, 0), epoch: epoch, start: sides.loop.now)
         sides.downstreams.connections[connection].tunnel = id
         let tables = unsafe sides.epochs.all[epoch].tables
         let dialled = sides.downstreams.connections[connection].local
         var cluster = -1
-        switch unsafe tables.decideTCP(listener: listener, dialled: dialled, isTLS: isTLS, serverName: serverName, draw: &sides.context.draws.route) {
+        switch unsafe tables.decideTCP(
+            listener: listener, dialled: dialled, isTLS: isTLS, serverName: serverName, draw: &sides.context.draws.route)
+        {
         case .none: break
         case .noCluster(let route): tunnels[id].log.record.route = route
         case .cluster(let chosen, let route):
@@ -190,7 +194,8 @@ struct TunnelTraffic: ~Copyable {
     mutating func canTake(tunnel id: SlotID, _ sides: inout Sides) -> Bool {
         let upstream = tunnels[id].attempt.upstream
         guard sides.upstreams.isOpen(upstream), !tunnels[id].awaitsConnect else { return false }
-        return sides.upstreams.connections[upstream].stream.waiting(spliceCounts: sides.limits.outputHighWatermark) < sides.limits.outputHighWatermark
+        let high = sides.limits.outputHighWatermark
+        return sides.upstreams.connections[upstream].stream.waiting(spliceCounts: high) < high
     }
 
     /// Passes bytes of the client on; returns how many.
@@ -232,8 +237,12 @@ struct TunnelTraffic: ~Copyable {
     }
 
     /// Reads the endpoint's answer to CONNECT.
-    private mutating func takeConnectAnswer(_ upstream: SlotID, _ id: SlotID, _ bytes: UnsafeRawBufferPointer, _ sides: inout Sides) -> Int {
-        switch unsafe HeadParser.parseResponse(bytes, scan: &tunnels[id].answerScan, limits: sides.limits.http, into: &sides.context.responseHead) {
+    private mutating func takeConnectAnswer(
+        _ upstream: SlotID, _ id: SlotID, _ bytes: UnsafeRawBufferPointer, _ sides: inout Sides
+    ) -> Int {
+        switch unsafe HeadParser.parseResponse(
+            bytes, scan: &tunnels[id].answerScan, limits: sides.limits.http, into: &sides.context.responseHead)
+        {
         case .incomplete: return 0
         case .failed: break
         case .complete:
@@ -258,7 +267,8 @@ struct TunnelTraffic: ~Copyable {
     mutating func spliceRequest(_ connection: SlotID, _ sides: inout Sides) -> Bool {
         let id = sides.downstreams.connections[connection].tunnel
         let upstream = tunnels[id].attempt.upstream
-        guard sides.upstreams.isOpen(upstream), sides.upstreams.connections[upstream].state == .active, sides.downstreams.connections[connection].input.isEmpty
+        guard sides.upstreams.isOpen(upstream), sides.upstreams.connections[upstream].state == .active,
+            sides.downstreams.connections[connection].input.isEmpty
         else { return true }
         var moved: UInt64 = 0
         let outcome = splicing.move(
@@ -285,7 +295,8 @@ struct TunnelTraffic: ~Copyable {
     mutating func spliceResponse(_ upstream: SlotID, _ sides: inout Sides) -> Bool {
         let id = sides.upstreams.connections[upstream].tunnel
         let connection = tunnels[id].origin.connection
-        guard sides.downstreams.isOpen(connection), sides.upstreams.connections[upstream].input.isEmpty, !tunnels[id].awaitsConnect else { return true }
+        guard sides.downstreams.isOpen(connection), sides.upstreams.connections[upstream].input.isEmpty, !tunnels[id].awaitsConnect
+        else { return true }
         var moved: UInt64 = 0
         let outcome = splicing.move(
             from: &sides.upstreams.connections[upstream].stream, to: &sides.downstreams.connections[connection].stream, moved: &moved)
@@ -328,7 +339,8 @@ struct TunnelTraffic: ~Copyable {
         let connection = tunnels[id].origin.connection
         let upstream = tunnels[id].attempt.upstream
         let isUpstreamOpen = sides.upstreams.isOpen(upstream)
-        let isSent = !isUpstreamOpen || sides.upstreams.connections[upstream].stream.isFlushed || sides.upstreams.connections[upstream].state == .connecting
+        let isSent = !isUpstreamOpen || sides.upstreams.connections[upstream].stream.isFlushed
+            || sides.upstreams.connections[upstream].state == .connecting
         if tunnels[id].isOver {
             // What the endpoint has not taken yet is still for it.
             if isSent { closeTunnel(id, &sides) }
@@ -341,7 +353,9 @@ struct TunnelTraffic: ~Copyable {
             sides.upstreams.connections[upstream].isPaused = false
             sides.resumedUpstreams.append(upstream)
         } else {
-            guard isUpstreamOpen, sides.upstreams.connections[upstream].state == .active, sides.upstreams.connections[upstream].stream.isFlushed else { return }
+            guard isUpstreamOpen, sides.upstreams.connections[upstream].state == .active,
+                sides.upstreams.connections[upstream].stream.isFlushed
+            else { return }
             if tunnels[id].isClientEnded { return sides.upstreams.connections[upstream].stream.shutdownWrite() }
             sides.downstreams.resumeLater(connection)
         }
@@ -402,7 +416,8 @@ struct TunnelTraffic: ~Copyable {
             sides.recorder.add(series)
             sides.recorder.finishTCP(&tunnels[id].log, durationNanoseconds: duration, isRecorded: isRecorded)
         } else {
-            sides.recorder.finish(&tunnels[id].log, durationNanoseconds: duration, unixNanoseconds: sides.loop.unixNow, isRecorded: isRecorded)
+            sides.recorder.finish(
+                &tunnels[id].log, durationNanoseconds: duration, unixNanoseconds: sides.loop.unixNow, isRecorded: isRecorded)
         }
         tunnels.retire(id)
         finished.append(id)

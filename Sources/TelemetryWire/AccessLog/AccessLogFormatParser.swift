@@ -138,7 +138,8 @@ struct AccessLogFormatParser {
         return .fixed(.absent)
     }
 
-    /// PATH's arguments are the form, WQ or NQ, and the choice of the path, each with a default. What follows them Envoy 1.40 does not look at.
+    /// PATH's arguments are the form, WQ or NQ, and the choice of the path, each with a default. What follows them Envoy 1.40 does not
+    /// look at.
     private func path(_ argument: String, _ maxBytes: Int, _ fail: (String) -> AccessLogFormatError) throws(AccessLogFormatError) -> AccessLogOperator {
         let parts = argument.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
         let form = parts.first ?? ""

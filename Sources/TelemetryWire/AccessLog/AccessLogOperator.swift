@@ -165,8 +165,8 @@ enum AccessLogOperator: Sendable {
         "TLS_JA3_FINGERPRINT", "TLS_JA4_FINGERPRINT", "JA3_FINGERPRINT", "ROUNDTRIP_DURATION",
     ]
 
-    /// What else Envoy 1.40 accepts in a format, tried one by one. It may not refuse a configuration that Envoy takes; `skein validate` says
-    /// that these print as missing.
+    /// What else Envoy 1.40 accepts in a format, tried one by one. It may not refuse a configuration that Envoy takes; `skein validate`
+    /// says that these print as missing.
     static let notInEffect: Set<String> = [
         "CLUSTER_METADATA", "COALESCE", "CONNECTION_ID", "CONNECTION_TERMINATION_DETAILS", "CUSTOM_FLAGS",
         "DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_SENT", "DOWNSTREAM_DETECTED_CLOSE_TYPE", "DOWNSTREAM_HEADER_BYTES_RECEIVED",

@@ -465,7 +465,8 @@ private struct RecordTexts: ~Copyable {
         return true
     }
 
-    /// The value of the first parameter of this name, both with their `%XX` decoded; false when there is none. A parameter without `=` is empty.
+    /// The value of the first parameter of this name, both with their `%XX` decoded; false when there is none. A parameter without `=` is
+    /// empty.
     @inline(never)
     func writeQueryParameter(_ name: [UInt8], _ maxBytes: Int, isJSON: Bool, to writer: inout LineWriter) -> Bool {
         guard let query = unsafe query else { return false }

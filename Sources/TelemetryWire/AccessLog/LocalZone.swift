@@ -48,7 +48,8 @@ struct ZoneReading: Sendable {
 /// What the C library says of the local zone (`TZ`, else `/etc/localtime`), asked once for each minute that is logged.
 ///
 /// Every change of a zone since 1973 falls on a whole minute of UTC (looked up in all zones of the IANA database), so a reading holds for
-/// all of its own. Not on a quarter of an hour: Newfoundland changed at 00:01 until 2011. Any thread; a lock around a few words, taken only for lines that print local time.
+/// all of its own. Not on a quarter of an hour: Newfoundland changed at 00:01 until 2011. Any thread; a lock around a few words, taken
+/// only for lines that print local time.
 struct LocalZone: ~Copyable, Sendable {
     static let shared = LocalZone()
 

@@ -406,8 +406,8 @@ struct OTLPJSONTranscoder {
         close(place)
     }
 
-    /// Writes the length of all that stands behind `place`. One byte was set aside for it; a longer one moves the message, so that a byte is
-    /// moved at most as often as messages nest.
+    /// Writes the length of all that stands behind `place`. One byte was set aside for it; a longer one moves the message, so that a byte
+    /// is moved at most as often as messages nest.
     private mutating func close(_ place: Int) {
         var length = bytes.count - place - 1
         if length < 0x80 {

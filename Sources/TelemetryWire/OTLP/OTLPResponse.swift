@@ -2,8 +2,8 @@
 public enum OTLPResponse {
     public enum Encoding: Sendable { case protobuf, json }
 
-    /// `ExportTraceServiceResponse`; a full success has no `partial_success` and is empty in protobuf, `{}` in JSON. With no span rejected a
-    /// message is a warning (OTLP specification, partial success).
+    /// `ExportTraceServiceResponse`; a full success has no `partial_success` and is empty in protobuf, `{}` in JSON. With no span
+    /// rejected a message is a warning (OTLP specification, partial success).
     public static func appendTraceSuccess(_ outcome: OTLPDecodeOutcome, _ encoding: Encoding, to bytes: inout [UInt8]) {
         let message = outcome.message
         switch encoding {

@@ -106,7 +106,8 @@ public enum OTLPSpanRejection: UInt8, Sendable, CaseIterable {
 public enum OTLPTraceDecoder {
     /// Messages inside the value of one attribute; what lies deeper is left out. Protobuf's own bound for a whole message.
     public static let valueDepthMax = 100
-    /// Attributes of one span, its resource's and scope's included; what is more is left out and counted in `otel.dropped_attributes_count`.
+    /// Attributes of one span, its resource's and scope's included; what is more is left out and counted in
+    /// `otel.dropped_attributes_count`.
     public static let attributesPerSpanMax = 4096
     /// Events and links of one span; the same.
     public static let eventsPerSpanMax = 4096

@@ -2,7 +2,8 @@ import TelemetryModel
 
 /// One pass over one OTLP request.
 ///
-/// Its methods are `mutating`, also those that change nothing: a borrowed walker would be copied, its pending rows included, for each attribute.
+/// Its methods are `mutating`, also those that change nothing: a borrowed walker would be copied, its pending rows included, for each
+/// attribute.
 @safe
 struct OTLPTraceWalker {
     private let body: ProtobufReader

@@ -15,8 +15,8 @@ public import TelemetryModel
 /// its reason, and the others are kept. A body that is not JSON to its last byte is refused whole: what stood before the break
 /// may itself have lost something.
 ///
-/// Cost: about one pass of the body, and a second one of a refused span; no allocation beyond the batch's own growth, except for names in capital letters outside ASCII
-/// and for spans with more than `tagsScannedMax` tags. Any thread; keeps nothing.
+/// Cost: about one pass of the body, and a second one of a refused span; no allocation beyond the batch's own growth, except for names in
+/// capital letters outside ASCII and for spans with more than `tagsScannedMax` tags. Any thread; keeps nothing.
 public enum ZipkinJSONDecoder {
     /// Above this many tags in one span, repeated keys are found with a hash table instead of by comparing.
     static let tagsScannedMax = 64

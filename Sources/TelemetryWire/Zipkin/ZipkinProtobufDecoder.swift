@@ -3,8 +3,9 @@ public import TelemetryModel
 /// Zipkin's protobuf to spans: `zipkin.proto3.ListOfSpans` of zipkin-api, in one pass over the wire bytes.
 ///
 /// Normalises as `ZipkinJSONDecoder` does. Fields that are unknown, or of another wire type than theirs, are skipped, and an annotation
-/// without a time or a value is left out, as Zipkin's own reader does. Ids are 1 to 16 bytes of a trace and 1 to 8 of a span; texts that are
-/// not UTF-8 are repaired. A span is framed by its length, so one that cannot be read costs itself; a list whose frames are broken is refused.
+/// without a time or a value is left out, as Zipkin's own reader does. Ids are 1 to 16 bytes of a trace and 1 to 8 of a span; texts that
+/// are not UTF-8 are repaired. A span is framed by its length, so one that cannot be read costs itself; a list whose frames are broken is
+/// refused.
 ///
 /// The body is copied into the batch's arena once and texts are references into that copy. Any thread; keeps nothing.
 public enum ZipkinProtobufDecoder {

@@ -154,7 +154,8 @@ struct ZipkinV1Span {
         } else {
             keepHalves()
         }
-        // Version 1 has no flag for sharing: a server that leaves the time, or the duration of what it has ended, to another shares its span.
+        // Version 1 has no flag for sharing: a server that leaves the time, or the duration of what it has ended, to another shares its
+        // span.
         if start == nil, let received, row.timestamp == 0 || (self[.serverSent] != nil && row.duration == 0) {
             hosts[host(of: received.endpoint, batch)].row.flags.insert(.shared)
         }

@@ -54,6 +54,7 @@ let package = Package(
         system("CZlib", "zlib", apt: "zlib1g-dev"),
         system("CNGHTTP2", "libnghttp2", apt: "libnghttp2-dev"),
         system("CZstd", "libzstd", apt: "libzstd-dev"),
+        system("CSnappy", "snappy", apt: "libsnappy-dev"),
         system("CRE2System", "re2", apt: "libre2-dev"),
         .target(name: "CRE2", dependencies: ["CRE2System"], path: "Sources/CRE2"),
         .target(name: "COTLP", dependencies: ["CProtobufC"], path: "Sources/COTLP", exclude: ["proto"]),
@@ -62,7 +63,7 @@ let package = Package(
         layer("Primitives", uses: ["CSystem"]),
         // 2
         layer("EventLoops", uses: ["Primitives", "CSystem"]),
-        layer("Compression", uses: ["CZlib", "CZstd"]),
+        layer("Compression", uses: ["CSnappy", "CZlib", "CZstd"]),
         layer("HTTP", uses: ["Primitives", "CNGHTTP2"]),
         // 3
         layer("Streams", uses: ["Primitives", "EventLoops"]),

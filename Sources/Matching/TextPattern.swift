@@ -3,10 +3,9 @@ internal import CRE2
 /// One compiled expression that is tested against whole texts: matchers of labels in queries. Not for the request path, whose expressions
 /// are in a `MatcherPool`.
 ///
-/// Any thread (re2.h, "Thread safety").
+/// Any thread. `@unchecked Sendable`: never changed after `init`, and RE2 lets many threads match at once (re2.h, "Thread safety").
 @safe
 public final class TextPattern: @unchecked Sendable {
-    // Never changed after init; RE2 allows matching from many threads.
     private let regex: OpaquePointer
 
     /// Fails with RE2's reason.

@@ -16,7 +16,7 @@ import Testing
     static let neighbours: Set<[String]> = [["TelemetryWire", "TelemetryModel"]]
     /// Which Swift targets use a C library or a package.
     static let users: [String: Set<String>] = [
-        "CSystem": ["Primitives", "EventLoops"], "CSQLite": ["TelemetryStore"], "CZstd": ["Compression"],
+        "CSystem": ["Primitives", "EventLoops"], "CSQLite": ["TelemetryStore"], "CZstd": ["Compression"], "CSnappy": ["Compression"],
         "CZlib": ["Compression"], "CNGHTTP2": ["HTTP"],
         "CRE2": ["Matching"], "CRE2System": [], "COTLP": ["TelemetryWire"], "CProtobufC": ["TelemetryWire"],
         "Yams": ["MeshConfig"], "CYaml": ["MeshConfig"], "ArgumentParser": ["skein"], "Logging": ["MeshRuntime"],

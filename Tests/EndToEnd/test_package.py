@@ -120,7 +120,7 @@ def test_it_says_what_it_needs(package, tree):
     assert f"\nVersion: {version}\n" in control and package.name == f"skein_{version}_{run('dpkg', '--print-architecture').stdout.strip()}.deb"
     depends = re.search(r"^Depends: (.*)$", control, re.M)[1]
     # Each library that the program is linked with, by the package that it belongs to here.
-    for library in ("libc6", "libsqlite3-0", "libnghttp2-14", "libzstd1", "libstdc++6", "zlib1g", "libre2-"):
+    for library in ("libc6", "libsqlite3-0", "libnghttp2-14", "libzstd1", "libsnappy1v5", "libstdc++6", "zlib1g", "libre2-"):
         assert library in depends, depends
     assert "adduser" in depends
     conffiles = (tree / "DEBIAN/conffiles").read_text().splitlines()

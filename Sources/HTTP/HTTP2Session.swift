@@ -58,10 +58,11 @@ public struct HTTP2Session: ~Copyable {
         unsafe nghttp2_option_set_peer_max_concurrent_streams(option, Self.streamsMax)
         unsafe nghttp2_option_set_max_send_header_block_length(option, 256 * 1024)
         let callbacks = unsafe HTTP2Callbacks.shared.pointer
+        var memory = unsafe HTTP2Memory.functions(inbox.pointee.memory)
         let status =
             unsafe role == .server
-            ? nghttp2_session_server_new2(&session, callbacks, context, option)
-            : nghttp2_session_client_new2(&session, callbacks, context, option)
+            ? nghttp2_session_server_new3(&session, callbacks, context, option, &memory)
+            : nghttp2_session_client_new3(&session, callbacks, context, option, &memory)
         unsafe nghttp2_option_del(option)
         guard status == 0, let session = unsafe session else { preconditionFailure("out of memory") }
         unsafe self.session = unsafe session

@@ -103,7 +103,10 @@ public struct HTTPClientConnection: ~Copyable {
             http1.fill(&out, bytesMax: bytesMax)
             return .fine
         }
-        return unsafe session.pointee.fill(&out, bytesMax: bytesMax) == .fine ? .fine : .broken
+        unsafe inbox.pointee.shelf.lend(&out)
+        let outcome = unsafe session.pointee.fill(&out, bytesMax: bytesMax)
+        if out.isEmpty { unsafe inbox.pointee.shelf.take(back: &out) }
+        return outcome == .fine ? .fine : .broken
     }
 
     // MARK: Requests

@@ -108,9 +108,17 @@ public struct HTTPInbox: ~Copyable {
     /// Output buffers are kept warm up to this many streams.
     static let freeStreamsMax = 1024
 
-    public init() {}
+    /// What nghttp2 allocates.
+    let memory: UnsafeMutablePointer<HTTP2Memory>
+
+    public init() {
+        unsafe memory = .allocate(capacity: 1)
+        unsafe memory.initialize(to: HTTP2Memory())
+    }
 
     deinit {
+        unsafe memory.deinitialize(count: 1)
+        unsafe memory.deallocate()
         for unsafe stream in unsafe freeStreams {
             unsafe stream.deinitialize(count: 1)
             unsafe stream.deallocate()

@@ -89,7 +89,10 @@ public struct HTTPServerConnection: ~Copyable {
             http1.fill(&out, bytesMax: bytesMax)
             return .fine
         }
-        if case .ended(let flooded) = unsafe session.pointee.fill(&out, bytesMax: bytesMax) { return .ended(flooded: flooded) }
+        unsafe inbox.pointee.shelf.lend(&out)
+        let outcome = unsafe session.pointee.fill(&out, bytesMax: bytesMax)
+        if out.isEmpty { unsafe inbox.pointee.shelf.take(back: &out) }
+        if case .ended(let flooded) = outcome { return .ended(flooded: flooded) }
         return .fine
     }
 

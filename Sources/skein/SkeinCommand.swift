@@ -17,6 +17,7 @@ struct SkeinCommand: ParsableCommand {
               skein explain -c mesh/ http://reviews/  where a request would go, and why
               skein logs -f --status 5xx              follow failing requests
               skein traces --service reviews          recent traces of a service
+              skein query 'rate(istio_requests_total[5m])'   metrics, in PromQL
               skein proxy-config endpoints            what is known of each endpoint
               skein proxy-status                      version, state, configuration
 
@@ -27,7 +28,10 @@ struct SkeinCommand: ParsableCommand {
               65  bad input or configuration
             """,
         version: Version.text,
-        subcommands: [RunCommand.self, ValidateCommand.self, AnalyzeCommand.self, ExplainCommand.self, CaptureCommand.self, LogsCommand.self, TracesCommand.self, ProxyConfigCommand.self, ProxyStatusCommand.self, InitCommand.self, DemoCommand.self, VersionCommand.self])
+        subcommands: [
+            RunCommand.self, ValidateCommand.self, AnalyzeCommand.self, ExplainCommand.self, CaptureCommand.self, LogsCommand.self, TracesCommand.self, QueryCommand.self,
+            ProxyConfigCommand.self, ProxyStatusCommand.self, InitCommand.self, DemoCommand.self, VersionCommand.self,
+        ])
 
     /// As `ParsableCommand` starts a program, but for a command that does not exist: it is told which one was probably meant.
     static func main() {

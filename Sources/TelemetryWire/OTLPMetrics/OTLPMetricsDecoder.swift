@@ -1,0 +1,50 @@
+public import TelemetryModel
+
+/// What became of the points of an OTLP metrics request.
+public struct OTLPMetricsOutcome: Equatable, Sendable {
+    public var acceptedPoints = 0
+    public var rejectedPoints = 0
+    /// Why the first was rejected.
+    public var firstReason: String?
+
+    public init() {}
+
+    /// For the sender; empty when everything was taken.
+    public var message: String {
+        guard rejectedPoints > 0 else { return "" }
+        let count = "\(rejectedPoints) of \(rejectedPoints + acceptedPoints) points rejected"
+        return firstReason.map { "\(count); the first because \($0)" } ?? count
+    }
+
+    mutating func reject(_ reason: String) {
+        rejectedPoints += 1
+        if firstReason == nil { firstReason = reason }
+    }
+}
+
+/// OTLP metrics requests (protobuf) to points of series, named as Prometheus' OTLP receiver names them by default: gauges, sums,
+/// histograms, exponential histograms and summaries, with `target_info` for what a resource says beyond its identity.
+///
+/// Points of delta temporality are marked as increases. Any thread; keeps nothing; cost is linear in the body. Nothing recurses.
+public enum OTLPMetricsDecoder {
+    /// Attributes of one point, and of one resource.
+    public static let attributesMax = 256
+    /// Bounds of one histogram.
+    public static let boundsMax = 1024
+
+    /// Calls `take` for each valid point, in the order of the body. A body that is no protobuf message throws; points given before that are
+    /// the caller's to forget.
+    @unsafe
+    public static func decode(
+        _ body: UnsafeRawBufferPointer, _ take: (MetricPoint) -> Void
+    ) throws(OTLPDecodeError) -> OTLPMetricsOutcome {
+        let reader = unsafe ProtobufReader(body)
+        do throws(ProtobufError) {
+            var walker = OTLPMetricsWalker(reader)
+            try walker.request(take)
+            return walker.outcome
+        } catch {
+            throw OTLPDecodeError(fault: error.fault, byteOffset: error.offset)
+        }
+    }
+}

@@ -22,8 +22,8 @@ func layer(_ name: String, uses: [Target.Dependency] = []) -> Target {
     .target(name: name, dependencies: uses, path: "Sources/\(name)", swiftSettings: settings)
 }
 
-func suite(_ name: String, uses: [Target.Dependency], resources: [Resource]? = nil) -> Target {
-    .testTarget(name: name, dependencies: uses, path: "Tests/\(name)", resources: resources, swiftSettings: settings)
+func suite(_ name: String, uses: [Target.Dependency], exclude: [String] = [], resources: [Resource]? = nil) -> Target {
+    .testTarget(name: name, dependencies: uses, path: "Tests/\(name)", exclude: exclude, resources: resources, swiftSettings: settings)
 }
 
 func tool(_ name: String, uses: [Target.Dependency]) -> Target {
@@ -78,6 +78,7 @@ let package = Package(
         // 5
         layer("Proxy", uses: ["Primitives", "EventLoops", "Streams", "HTTP", "TelemetryModel", "Routing", "Policy", "OutlierDetection"]),
         layer("TelemetryStore", uses: ["Primitives", "Compression", "TelemetryModel", "CSQLite"]),
+        layer("PromQL", uses: ["TelemetryModel", "Matching"]),
         // For tests only: a world in memory. Nothing that `skein` is made of knows it.
         layer("Simulation", uses: ["Primitives", "EventLoops", "Streams", "HTTP"]),
         // 6
@@ -114,6 +115,7 @@ let package = Package(
             "Collector", "Compression", "EventLoops", "HTTP", "HTTPService", "TelemetryWire", "TelemetryModel", "Primitives",
         ]),
         suite("QueryAPITests", uses: ["QueryAPI", "Primitives", "EventLoops", "HTTPService", "TelemetryModel", "TelemetryWire"]),
+        suite("PromQLTests", uses: ["PromQL", "TelemetryModel", "Matching"], exclude: ["Scripts"]),
         suite("ProxyTests", uses: [
             "Proxy", "Simulation", "Streams", "Routing", "OutlierDetection", "MeshConfig", "TelemetryModel", "EventLoops", "HTTP",
             "Primitives",

@@ -9,6 +9,16 @@ struct Evaluator {
     /// What `start()` and `end()` mean, milliseconds.
     private let start: Int64
     private let end: Int64
+    private var resetHints = ResetHints.stored
+
+    /// What hints of counter resets histograms come with. Functions that look at counts and sums alone have them found anew from each sample
+    /// to the next (promql/engine.go, `detectHistogramStatsDecoding`), so that conflicts are remarked.
+    private enum ResetHints {
+        case stored
+        case derived
+        /// Inside a subquery, or of a function that needs the buckets, whatever comes further inside.
+        case storedForGood
+    }
 
     init(_ source: any SeriesSource, _ session: Session, _ engine: PromQLEngine, start: Int64, end: Int64) {
         self.source = source
@@ -96,9 +106,34 @@ struct Evaluator {
         var rows: [Row] = []
         try source.select(selection) { series throws(PromQLError) in
             try session.worked(series.times.count)
-            if let row = try picker.row(of: series, session) { rows.append(row) }
+            if let row = try picker.row(of: hinted(series), session) { rows.append(row) }
         }
         return rows
+    }
+
+    private func hinted(_ series: SeriesSamples) -> SeriesSamples {
+        guard resetHints == .derived, !series.histograms.isEmpty else { return series }
+        var series = series
+        var previous: NativeHistogram?
+        for index in series.histograms.indices where !SeriesSamples.isStale(series.histograms[index].histogram.sum) {
+            let histogram = series.histograms[index].histogram
+            if let previous, histogram.resetHint == .unknown {
+                series.histograms[index].histogram.resetHint = HistogramArithmetic.wasReset(histogram, since: previous) ? .reset : .noReset
+            }
+            previous = histogram
+        }
+        return series
+    }
+
+    /// This evaluator for the arguments of a function.
+    private func inside(_ function: String) -> Evaluator {
+        var inner = self
+        switch function {
+        case "histogram_quantile", "histogram_fraction": inner.resetHints = .storedForGood
+        case "histogram_count", "histogram_sum", "histogram_avg": if resetHints == .stored { inner.resetHints = .derived }
+        default: break
+        }
+        return inner
     }
 
     /// Each series of a range selector or subquery, without stale samples.
@@ -113,7 +148,7 @@ struct Evaluator {
                 step: steps.count > 1 ? steps.step : 0, function: function)
             try source.select(selection) { series throws(PromQLError) in
                 try session.worked(series.times.count)
-                try body(RangeSamples(series, after: selection.after, through: selection.through))
+                try body(RangeSamples(hinted(series), after: selection.after, through: selection.through))
             }
         case .subquery(let node):
             let (rows, inner) = try subquery(node, references(node.modifiers, steps))
@@ -130,7 +165,9 @@ struct Evaluator {
         var first = step * (beginning / step)
         if first <= beginning { first += step }
         let inner = Steps(from: first, through: references.last, step: step)
-        return (inner.count == 0 ? [] : try evaluate(node.inner, inner), inner)
+        var evaluator = self
+        evaluator.resetHints = .storedForGood
+        return (inner.count == 0 ? [] : try evaluator.evaluate(node.inner, inner), inner)
     }
 
     /// The samples of a range selector or subquery at one time.
@@ -214,7 +251,8 @@ struct Evaluator {
         default: break
         }
         var arguments: [[Row]] = []
-        for argument in node.arguments { arguments.append(argument.type == .string ? [] : try evaluate(argument, steps, around: name)) }
+        let inner = inside(name)
+        for argument in node.arguments { arguments.append(argument.type == .string ? [] : try inner.evaluate(argument, steps, around: name)) }
         let rows = try InstantFunctions(node, session, steps).rows(arguments)
         for argument in arguments { session.release(argument) }
         try session.charge(rows)

@@ -445,7 +445,7 @@ public struct Parser {
         }
         let isNegative = token.kind == .operation(.subtract)
         if isNegative || token.kind == .operation(.add) { advance() }
-        guard token.kind == .number else { throw unexpected(in: "@", expected: "timestamp") }
+        guard token.kind == .number || token.kind == .duration else { throw unexpected(in: "@", expected: "timestamp") }
         let value = try literal().value
         let seconds = isNegative ? -value : value
         // Clamped where no time of ours is, so that sums with durations stay in 64 bits.

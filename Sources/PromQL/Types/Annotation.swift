@@ -24,8 +24,8 @@ extension Annotation {
         warning("quantile value should be between 0 and 1, got \(GoFloat.general(quantile))", range)
     }
 
-    static func badBucketLabel(_ value: String, _ range: SourceRange) -> Annotation {
-        warning("bucket label \"le\" is missing or has a malformed value of \(GoText.quoted(value))", range)
+    static func badBucketLabel(_ value: String, _ name: String, _ range: SourceRange) -> Annotation {
+        warning("bucket label \"le\" is missing or has a malformed value of \(GoText.quoted(value))" + about(name), range)
     }
 
     static func mixedFloatsAndHistograms(_ name: String, _ range: SourceRange) -> Annotation {
@@ -36,8 +36,8 @@ extension Annotation {
         warning("encountered a mix of histograms and floats for aggregation", range)
     }
 
-    static func mixedClassicAndNative(_ range: SourceRange) -> Annotation {
-        warning("vector contains a mix of classic and native histograms", range)
+    static func mixedClassicAndNative(_ name: String, _ range: SourceRange) -> Annotation {
+        warning("vector contains a mix of classic and native histograms" + about(name), range)
     }
 
     static func notACounter(_ name: String, _ range: SourceRange) -> Annotation {
@@ -62,7 +62,7 @@ extension Annotation {
     }
 
     static func boundsReconciled(_ operation: String, _ range: SourceRange) -> Annotation {
-        info("mismatched custom buckets were reconciled during histogram \(operation)", range)
+        info("mismatched custom buckets were reconciled during \(operation)", range)
     }
 
     static func possibleNonCounter(_ name: String, _ range: SourceRange) -> Annotation {
@@ -94,8 +94,8 @@ extension Annotation {
         info("input to histogram_fraction has NaN observations, which are excluded from all fractions" + about(name), range)
     }
 
-    static func forcedMonotonicity(_ details: String, _ range: SourceRange) -> Annotation {
+    static func forcedMonotonicity(_ name: String, _ range: SourceRange) -> Annotation {
         let page = "https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile"
-        return info("input to histogram_quantile needed to be fixed for monotonicity (see \(page))\(details)", range)
+        return info("input to histogram_quantile needed to be fixed for monotonicity (see \(page))" + about(name), range)
     }
 }

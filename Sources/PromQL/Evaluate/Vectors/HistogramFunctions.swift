@@ -45,6 +45,9 @@ struct HistogramFunctions {
         for q in values where !(q >= 0 && q <= 1) { session.annotate(.invalidQuantile(q, node.arguments[0].range)) }
     }
 
+    /// For remarks: Prometheus has removed the name before it remarks, unless that waits.
+    private func name(of labels: LabelSet) -> String { session.delaysNameRemoval ? labels[LabelSet.metricName] ?? "" : "" }
+
     private var vectorRange: SourceRange { node.arguments[node.arguments.count - 1].range }
 
     private func classics(_ rows: [Row]) -> [LabelSet: Classic] {
@@ -52,7 +55,7 @@ struct HistogramFunctions {
         for row in rows where row.values.contains(where: { !Row.isAbsent($0) }) {
             let text = row.labels[Self.bucketLabel] ?? ""
             guard let upper = GoNumber.parse(text) else {
-                session.annotate(.badBucketLabel(text, vectorRange))
+                session.annotate(.badBucketLabel(text, name(of: row.labels), vectorRange))
                 continue
             }
             let key = row.labels.filtered { $0 != Self.bucketLabel }
@@ -71,7 +74,7 @@ struct HistogramFunctions {
             if natives.contains(where: { $0.histogram(at: step) != nil }) { continue }
             let buckets = self.buckets(of: histogram, at: step)
             guard !buckets.isEmpty else { continue }
-            row.append(value(of: buckets, first[step], second[step], at: step), at: step)
+            row.append(value(of: buckets, first[step], second[step], histogram.key), at: step)
         }
         session.dropName(of: &row)
         return row.values.isEmpty ? nil : row
@@ -87,31 +90,32 @@ struct HistogramFunctions {
         return buckets
     }
 
-    private func value(of buckets: [ClassicQuantile.Bucket], _ first: Double, _ second: Double, at step: Int) -> Double {
+    private func value(of buckets: [ClassicQuantile.Bucket], _ first: Double, _ second: Double, _ labels: LabelSet) -> Double {
         guard isQuantile else { return ClassicQuantile.fraction(from: first, to: second, buckets) }
         let (value, correction) = ClassicQuantile.quantile(first, buckets)
-        if correction != nil { session.annotate(.forcedMonotonicity("", vectorRange)) }
+        if correction != nil { session.annotate(.forcedMonotonicity(name(of: labels), vectorRange)) }
         return value
     }
 
     private func native(_ source: Row, _ classic: Classic?, _ first: [Double], _ second: [Double]) throws(PromQLError) -> Row? {
         var row = Row(labels: source.labels, dropsName: source.dropsName)
         let range = node.arguments[0].range
+        let name = name(of: source.labels)
         for step in source.base..<source.end {
             guard let histogram = source.histogram(at: step) else { continue }
             try session.worked(16 + histogram.positiveCounts.count)
             if let classic, !buckets(of: classic, at: step).isEmpty {
-                session.annotate(.mixedClassicAndNative(vectorRange))
+                session.annotate(.mixedClassicAndNative(name, vectorRange))
                 continue
             }
             if !isQuantile {
-                if histogram.sum.isNaN { session.annotate(.fractionWithoutNaNs("", range)) }
+                if histogram.sum.isNaN { session.annotate(.fractionWithoutNaNs(name, range)) }
                 row.append(HistogramQuantile.fraction(from: first[step], to: second[step], of: histogram), at: step)
                 continue
             }
             let (value, remark) = HistogramQuantile.quantile(first[step], of: histogram)
-            if remark == .resultIsNaN { session.annotate(.quantileOfNaNs("", range)) }
-            if remark == .skewedByNaNs { session.annotate(.quantileSkewedByNaNs("", range)) }
+            if remark == .resultIsNaN { session.annotate(.quantileOfNaNs(name, range)) }
+            if remark == .skewedByNaNs { session.annotate(.quantileSkewedByNaNs(name, range)) }
             row.append(value, at: step)
         }
         session.dropName(of: &row)

@@ -49,7 +49,7 @@ public struct FunctionSignature: Sendable, Hashable {
 
     private static let experimental = [
         ("double_exponential_smoothing", [ValueType.matrix, .scalar, .scalar]), ("histogram_quantiles", [.vector, .string, .scalar]),
-        ("info", [.vector]), ("mad_over_time", [.matrix]), ("sort_by_label", [.vector, .string]), ("sort_by_label_desc", [.vector, .string]),
+        ("info", [.vector]), ("integral", [.matrix]), ("mad_over_time", [.matrix]), ("sort_by_label", [.vector, .string]), ("sort_by_label_desc", [.vector, .string]),
         ("ts_of_first_over_time", [.matrix]), ("ts_of_last_over_time", [.matrix]), ("ts_of_max_over_time", [.matrix]),
         ("ts_of_min_over_time", [.matrix]), ("start", []), ("end", []), ("step", []), ("range", []),
     ].map { FunctionSignature($0.0, $0.1, variadic: -1, isExperimental: true) }

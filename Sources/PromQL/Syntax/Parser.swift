@@ -92,19 +92,19 @@ public struct Parser {
     }
 
     private func node(_ expression: Expression, over depth: Int) throws(ParseProblem) -> Parsed {
-        guard depth < limits.depthMax else { throw tooDeep(expression.range) }
+        guard depth < limits.depthMax else { throw tooDeep(expression.range, limits.depthMax) }
         return Parsed(expression: expression, depth: depth + 1)
     }
 
-    private func tooDeep(_ range: SourceRange) -> ParseProblem {
-        problem(range, "expression is nested too deeply, more than \(limits.depthMax) levels")
+    private func tooDeep(_ range: SourceRange, _ levels: Int) -> ParseProblem {
+        problem(range, "expression is nested too deeply, more than \(levels) levels")
     }
 
     /// Operators that bind tighter than the given precedence.
     private mutating func expression(above precedence: Int) throws(ParseProblem) -> Parsed {
         nesting += 1
         defer { nesting -= 1 }
-        guard nesting <= limits.depthMax else { throw tooDeep(token.range) }
+        guard nesting <= limits.nestingMax else { throw tooDeep(token.range, limits.nestingMax) }
         var left = try prefixed()
         while case .operation(let operation) = token.kind, operation.precedence > precedence {
             advance()

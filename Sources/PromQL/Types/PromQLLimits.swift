@@ -2,8 +2,10 @@
 public struct PromQLLimits: Sendable {
     /// Bytes of a query's text.
     public var textBytesMax = 1 << 20
+    /// Brackets, calls and operands inside one another. With `depthMax` it bounds the stack: less than a megabyte even without optimization.
+    public var nestingMax = 64
     /// Levels of a tree; a chain of operators is one level for each.
-    public var depthMax = 256
+    public var depthMax = 128
     /// Matchers of one selector.
     public var matchersMax = 10_000
     /// Steps of a range query.

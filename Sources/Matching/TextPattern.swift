@@ -44,8 +44,8 @@ public final class TextPattern: @unchecked Sendable {
         }
     }
 
-    /// The template with its groups filled in from the text (`$1`, `${1}`, `${name}`, `$$`; Go's `Regexp.Expand`). Nil when the text does not
-    /// match as a whole.
+    /// The template with its groups filled in from the text (`$1`, `${1}`, `${name}`, `$$`; Go's `Regexp.Expand`). Nil when the text does
+    /// not match as a whole.
     public func expand(_ template: String, with text: String) -> String? {
         guard let groups = parts(of: text) else { return nil }
         var result: [UInt8] = []
@@ -74,7 +74,8 @@ public final class TextPattern: @unchecked Sendable {
         var lengths = starts
         let isMatch = unsafe bytes.withUnsafeBytes { buffer in
             let characters = unsafe buffer.bindMemory(to: CChar.self)
-            return unsafe skein_re2_match_groups(regex, characters.baseAddress, characters.count, &starts, &lengths, Int32(clamping: partCount))
+            return unsafe skein_re2_match_groups(
+                regex, characters.baseAddress, characters.count, &starts, &lengths, Int32(clamping: partCount))
         }
         guard isMatch else { return nil }
         return (0..<partCount).map { starts[$0] < 0 ? [] : Array(bytes[starts[$0]..<starts[$0] + lengths[$0]]) }
@@ -83,7 +84,8 @@ public final class TextPattern: @unchecked Sendable {
     /// re2::RE2::ErrorCode to the words of Go's regexp/syntax.
     private static let reasons: [Int32: String] = [
         2: "invalid escape sequence", 3: "invalid character class", 4: "invalid character class range", 5: "missing closing ]",
-        6: "missing closing )", 7: "unexpected )", 8: "trailing backslash at end of expression", 9: "missing argument to repetition operator",
+        6: "missing closing )", 7: "unexpected )", 8: "trailing backslash at end of expression",
+        9: "missing argument to repetition operator",
         10: "invalid repeat count", 11: "invalid nested repetition operator", 12: "invalid or unsupported Perl syntax", 13: "invalid UTF-8",
         14: "invalid named capture",
     ]

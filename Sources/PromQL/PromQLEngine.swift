@@ -17,7 +17,8 @@ public struct PromQLEngine: Sendable {
 
     /// At one time, milliseconds since 1970. `isInterrupted` is asked regularly.
     public func evaluate(
-        _ expression: Expression, at time: Int64, over source: any SeriesSource, isInterrupted: @escaping () -> PromQLInterruption? = { nil }
+        _ expression: Expression, at time: Int64, over source: any SeriesSource,
+        isInterrupted: @escaping () -> PromQLInterruption? = { nil }
     ) throws(PromQLError) -> QueryResult {
         let session = session(isInterrupted)
         let steps = Steps(at: Steps.clamped(time))
@@ -46,12 +47,13 @@ public struct PromQLEngine: Sendable {
         }
         guard end >= start else { throw .badRequest("end timestamp must not be before start time") }
         guard expression.type == .scalar || expression.type == .vector else {
-            throw .badRequest("invalid expression type \(GoText.quoted(expression.type.documented)) for range query, must be Scalar or instant Vector")
+            let type = GoText.quoted(expression.type.documented)
+            throw .badRequest("invalid expression type \(type) for range query, must be Scalar or instant Vector")
         }
         let steps = Steps(from: Steps.clamped(start), through: Steps.clamped(end), step: step)
         guard steps.count <= limits.pointsMax else {
-            throw .badRequest(
-                "exceeded maximum resolution of \(Self.grouped(limits.pointsMax)) points per timeseries. Try decreasing the query resolution (?step=XX)")
+            let most = "exceeded maximum resolution of \(Self.grouped(limits.pointsMax)) points per timeseries"
+            throw .badRequest("\(most). Try decreasing the query resolution (?step=XX)")
         }
         let session = session(isInterrupted)
         let evaluator = Evaluator(source, session, self, start: steps.first, end: Steps.clamped(end))

@@ -12,8 +12,8 @@
 //   Evaluate/  a tree over a grid of times
 //
 // Invariants:
-// - A `Row` is one series over the grid, one number a step. The staleness marker in it means that there is no sample: no sample of a result is
-//   ever stale, and no arithmetic makes that bit pattern.
+// - A `Row` is one series over the grid, one number a step. The staleness marker in it means that there is no sample: no
+//   sample of a result is ever stale, and no arithmetic makes that bit pattern.
 // - An expression is evaluated once over the whole grid, not step by step; labels are handled once a series. The numbers are those that
 //   Prometheus computes step by step, bit by bit, as sums go in the same order.
 // - What is held is charged to the `Session` before it is allocated; work asks for the deadline at least every few thousand samples.

@@ -11,8 +11,8 @@ enum HistogramTools {
         (try? HistogramArithmetic.subtract(left, right))?.histogram ?? left
     }
 
-    /// The hints that a store of chunks gives: a chunk's first sample is unknown, the ones behind it were not reset. A reset begins a chunk, and
-    /// so does another layout.
+    /// The hints that a store of chunks gives: a chunk's first sample is unknown, the ones behind it were not reset. A reset begins a
+    /// chunk, and so does another layout.
     static func storedHint(of histogram: NativeHistogram, after previous: NativeHistogram?) -> NativeHistogram.ResetHint {
         if histogram.resetHint == .gauge { return .gauge }
         guard let previous, previous.resetHint != .gauge, previous.schema == histogram.schema, histogram.resetHint != .reset,
@@ -25,9 +25,11 @@ enum HistogramTools {
 
     static func areAlmostEqual(_ left: NativeHistogram, _ right: NativeHistogram) -> Bool {
         let (left, right) = (HistogramArithmetic.compact(left), HistogramArithmetic.compact(right))
-        return left.schema == right.schema && Tolerance.areAlmostEqual(left.count, right.count) && Tolerance.areAlmostEqual(left.sum, right.sum)
+        return left.schema == right.schema && Tolerance.areAlmostEqual(left.count, right.count)
+            && Tolerance.areAlmostEqual(left.sum, right.sum)
             && left.zeroThreshold == right.zeroThreshold && Tolerance.areAlmostEqual(left.zeroCount, right.zeroCount)
-            && left.customBounds == right.customBounds && left.positiveSpans == right.positiveSpans && left.negativeSpans == right.negativeSpans
+            && left.customBounds == right.customBounds && left.positiveSpans == right.positiveSpans
+            && left.negativeSpans == right.negativeSpans
             && zip(left.positiveCounts, right.positiveCounts).allSatisfy { Tolerance.areAlmostEqual($0, $1) }
             && zip(left.negativeCounts, right.negativeCounts).allSatisfy { Tolerance.areAlmostEqual($0, $1) }
     }
@@ -42,7 +44,9 @@ enum Tolerance {
     static let relative = 0.000001
 
     static func areAlmostEqual(_ left: Double, _ right: Double) -> Bool {
-        if SeriesSamples.isStale(left) || SeriesSamples.isStale(right) { return SeriesSamples.isStale(left) && SeriesSamples.isStale(right) }
+        if SeriesSamples.isStale(left) || SeriesSamples.isStale(right) {
+            return SeriesSamples.isStale(left) && SeriesSamples.isStale(right)
+        }
         if left.isNaN && right.isNaN || left == right { return true }
         let sum = left.magnitude + right.magnitude
         let difference = (left - right).magnitude

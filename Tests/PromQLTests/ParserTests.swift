@@ -42,7 +42,10 @@ import Testing
         ("a[5m][5m]", "1:6: parse error: ranges only allowed for vector selectors"),
         ("a offset 5m[5m]", "1:12: parse error: no offset modifiers allowed before range"),
         ("a offset 1m offset 2m", "1:1: parse error: offset may not be set multiple times"),
-        ("1 offset 1m", "1:1: parse error: offset modifier must be preceded by an instant vector selector or range vector selector or a subquery"),
+        (
+            "1 offset 1m",
+            "1:1: parse error: offset modifier must be preceded by an instant vector selector or range vector selector or a subquery"
+        ),
         ("a[0s]", "1:3: parse error: duration must be greater than 0"),
         ("a @ b", "1:5: parse error: unexpected identifier \"b\" in @, expected timestamp"),
         ("a\n+\n%", "3:1: parse error: unexpected <op:%>"),
@@ -58,8 +61,10 @@ import Testing
     }
 
     @Test(arguments: [
-        "sum", "by", "by{bool=\"1\"}", "offset offset 5m", "sum by (by, on, sum, offset) (quantile)", "start + end", "nan == bool Inf", "a{nan=\"1\"}",
-        "{\"a b\", \"c d\"=\"e\"}", "a and b or c unless d", "2 ^ 3 ^ 2", "a % on () b", "a[5m] @ start() offset 1m", "a @ end()", "(a)[5m:1m]",
+        "sum", "by", "by{bool=\"1\"}", "offset offset 5m", "sum by (by, on, sum, offset) (quantile)", "start + end", "nan == bool Inf",
+        "a{nan=\"1\"}",
+        "{\"a b\", \"c d\"=\"e\"}", "a and b or c unless d", "2 ^ 3 ^ 2", "a % on () b", "a[5m] @ start() offset 1m", "a @ end()",
+        "(a)[5m:1m]",
         "min_over_time(rate(a[5m])[30m:] offset -1h)", "a{b='c', d=`e`}", "\t a \r\n", "a:b", "1h5m", "5m + 3",
     ])
     func wordsAreNamesWhereTheyCanBe(text: String) {
@@ -103,14 +108,18 @@ import Testing
         let seed = UInt64.random(in: 1...UInt64.max)
         var draw = Draw(seed: seed)
         let pieces = [
-            "(", ")", "{", "}", "[", "]", ",", ":", "@", "=", "=~", "!=", "!~", "!", "+", "-", "*", "/", "%", "^", "==", ">", "<=", "and", "or",
-            "unless", "atan2", "bool", "on", "ignoring", "group_left", "by", "without", "sum", "topk", "count_values", "rate", "abs", "time", "up",
-            "a.b", "\"x\"", "'y", "`z`", "\"\\xff\"", "\"\\u12\"", "1", "5m", "1e400", "0x", "0xFFFFFFFFFFFFFFFFFF", "1_", "9999999999y", "NaN", "Inf",
+            "(", ")", "{", "}", "[", "]", ",", ":", "@", "=", "=~", "!=", "!~", "!", "+", "-", "*", "/", "%", "^", "==", ">", "<=", "and",
+            "or",
+            "unless", "atan2", "bool", "on", "ignoring", "group_left", "by", "without", "sum", "topk", "count_values", "rate", "abs",
+            "time", "up",
+            "a.b", "\"x\"", "'y", "`z`", "\"\\xff\"", "\"\\u12\"", "1", "5m", "1e400", "0x", "0xFFFFFFFFFFFFFFFFFF", "1_", "9999999999y",
+            "NaN", "Inf",
             "offset", "start", "end", "()", "#", "\n", "é", "\u{0}", "1h1h", "1m1h", "-", " ", "smoothed", "step", "</", ">/",
         ]
         print("tokens from seed \(seed)")
         for _ in 0..<50_000 {
-            let text = (0..<Int.random(in: 1...12, using: &draw)).map { _ in draw.one(of: pieces) }.joined(separator: draw.chance(0.5) ? " " : "")
+            let chosen = (0..<Int.random(in: 1...12, using: &draw)).map { _ in draw.one(of: pieces) }
+            let text = chosen.joined(separator: draw.chance(0.5) ? " " : "")
             guard let expression = try? Parser.parse(text) else { continue }
             _ = PrettyPrinter.text(of: expression)
             _ = try? PromQLEngine().evaluate(expression, at: 0, over: MemorySource())

@@ -38,7 +38,8 @@ import Testing
             / on (destination_service)
               sum by (destination_service) (rate(all_requests_total[5m]))
             """)
-        let call = "histogram_quantile(0.9, sum by (le, destination_service, source_service) (rate(request_duration_bucket{code!=\"500\"}[5m])))"
+        let rates = "rate(request_duration_bucket{code!=\"500\"}[5m])"
+        let call = "histogram_quantile(0.9, sum by (le, destination_service, source_service) (\(rates)))"
         #expect(PrettyPrinter.text(of: try Parser.parse(call)) == """
             histogram_quantile(
               0.9,

@@ -27,7 +27,9 @@ struct RandomQuery {
         }
     }
 
-    private mutating func number() -> String { draw.one(of: ["0", "1", "-2.5", "1000000", "NaN", "+Inf", "-Inf", "1h30m", "250ms", "0.001"]) }
+    private mutating func number() -> String {
+        draw.one(of: ["0", "1", "-2.5", "1000000", "NaN", "+Inf", "-Inf", "1h30m", "250ms", "0.001"])
+    }
 
     private mutating func matrix(_ depth: Int) -> String {
         if draw.chance(0.6) { return bare() + "[\(duration())]" + modifiers() }
@@ -50,7 +52,9 @@ struct RandomQuery {
 
     private mutating func aggregation(_ depth: Int) -> String {
         let grouping = draw.one(of: ["", " by (a) ", " without (a, b) ", " without () ", " by (\"b c\", by) "])
-        if draw.chance(0.3) { return "\(draw.one(of: ["topk", "bottomk", "quantile"]))\(grouping)(\(scalar(depth - 1)), \(vector(depth - 1)))" }
+        if draw.chance(0.3) {
+            return "\(draw.one(of: ["topk", "bottomk", "quantile"]))\(grouping)(\(scalar(depth - 1)), \(vector(depth - 1)))"
+        }
         if draw.chance(0.2) { return "count_values\(grouping)(\"value\", \(vector(depth - 1)))" }
         return "\(draw.one(of: ["sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"]))\(grouping)(\(vector(depth - 1)))"
     }
@@ -59,7 +63,8 @@ struct RandomQuery {
 
     private mutating func bare() -> String {
         draw.one(of: [
-            "up", "sum", "a:b:c", "up{a=\"b\"}", "up{a!=\"\",b=~\"x|y\",c!~\"\\\\d+\"}", "{__name__=~\".+\"}", "{\"x.y\"=\"1\"}", "offset{on=\"é\\t\"}",
+            "up", "sum", "a:b:c", "up{a=\"b\"}", "up{a!=\"\",b=~\"x|y\",c!~\"\\\\d+\"}", "{__name__=~\".+\"}", "{\"x.y\"=\"1\"}",
+            "offset{on=\"é\\t\"}",
         ])
     }
 

@@ -2,8 +2,8 @@ import Matching
 import PromQL
 import TelemetryModel
 
-/// A test script: series to load, queries, and what is expected of them. Our own files use the words below; Prometheus' older and newer ones
-/// (promql/promqltest) are read as well.
+/// A test script: series to load, queries, and what is expected of them. Our own files use the words below; Prometheus' older and newer
+/// ones (promql/promqltest) are read as well.
 ///
 ///     clear                                        forgets all series
 ///     load 5m                                      the series of the following lines, a sample each five minutes from 0 on
@@ -129,7 +129,9 @@ struct Script {
     private static func expectation(_ line: String, kind: String) throws -> Evaluation.Expectation {
         var expectation = Evaluation.Expectation(kind: kind)
         if let found = line.firstRange(of: "msg:") { expectation.message = trimmed(line[found.upperBound...]) }
-        if expectation.message == nil, let found = line.firstRange(of: "regex:") { expectation.pattern = try pattern(trimmed(line[found.upperBound...])) }
+        if expectation.message == nil, let found = line.firstRange(of: "regex:") {
+            expectation.pattern = try pattern(trimmed(line[found.upperBound...]))
+        }
         return expectation
     }
 

@@ -86,7 +86,8 @@ struct ScriptRunner {
         let expression = try engine.parse(evaluation.expression)
         switch evaluation.time {
         case .instant(let time): return try engine.evaluate(expression, at: time, over: source)
-        case .range(let from, let through, let step): return try engine.evaluate(expression, from: from, through: through, step: step, over: source)
+        case .range(let from, let through, let step):
+            return try engine.evaluate(expression, from: from, through: through, step: step, over: source)
         }
     }
 
@@ -106,7 +107,9 @@ struct ScriptRunner {
         }
         let wanted = Dictionary(vector.map { ($0.labels, $0.value) }) { first, _ in first }
         let isSame = found.count == wanted.count && wanted.allSatisfy { labels, value in
-            found[labels].map { $0.bitPattern == value.bitPattern || $0.isNaN && value.isNaN || Tolerance.areAlmostEqual($0, value) } ?? false
+            found[labels].map {
+                $0.bitPattern == value.bitPattern || $0.isNaN && value.isNaN || Tolerance.areAlmostEqual($0, value)
+            } ?? false
         }
         if !isSame { note("as a range query: \(found) instead of \(wanted)") }
     }
@@ -120,7 +123,9 @@ struct ScriptRunner {
                 note("expected \(kind) \(expected.message ?? ""), got \(messages)")
             }
             if !wanted.isEmpty {
-                for message in messages where !wanted.contains(where: { Self.fits(message, $0) }) { note("\(kind) that nobody expects: \(message)") }
+                for message in messages where !wanted.contains(where: { Self.fits(message, $0) }) {
+                    note("\(kind) that nobody expects: \(message)")
+                }
             }
         }
     }
@@ -146,7 +151,8 @@ struct Comparison {
             return Tolerance.areAlmostEqual(try scanner.number(), number) ? nil : "got \(number), expected \(evaluation.results)"
         case .vector(let vector):
             return try difference(vector.map { sample in
-                SeriesSamples(labels: sample.labels, times: [0], values: [sample.value], histograms: sample.histogram.map { [(0, $0)] } ?? [])
+                SeriesSamples(
+                    labels: sample.labels, times: [0], values: [sample.value], histograms: sample.histogram.map { [(0, $0)] } ?? [])
             }, from: 0, step: 1)
         case .matrix(let matrix):
             if let times = evaluation.matrixTimes { return try difference(matrix, from: times.from, step: times.step) }
@@ -165,7 +171,8 @@ struct Comparison {
         if evaluation.expects("ordered"), found.map(\.labels) != wanted.map(\.labels) { return "order is \(found.map(\.labels))" }
         for series in found {
             guard let expected = wanted.first(where: { $0.labels == series.labels }) else {
-                return "unexpected \(series.labels.labels) \(series.values) \(series.histograms.map { HistogramTools.text(of: $0.histogram) })"
+                let histograms = series.histograms.map { HistogramTools.text(of: $0.histogram) }
+                return "unexpected \(series.labels.labels) \(series.values) \(histograms)"
             }
             if let text = difference(series, expected.values, start, step) { return "\(series.labels.labels): \(text)" }
         }
@@ -181,11 +188,15 @@ struct Comparison {
         for (number, value) in values.enumerated() {
             let time = start + Int64(number) * step
             if case .nothing = value { continue }
-            guard index < series.times.count, series.times[index] == time else { return "no sample at \(time): \(series.times) \(series.values)" }
+            guard index < series.times.count, series.times[index] == time else {
+                return "no sample at \(time): \(series.times) \(series.values)"
+            }
             let histogram = series.histograms.first { $0.index == index }?.histogram
             switch (value, histogram) {
             case (.number(let wanted), nil):
-                if !Tolerance.areAlmostEqual(wanted, series.values[index]) { return "at \(time) \(series.values[index]), expected \(wanted)" }
+                if !Tolerance.areAlmostEqual(wanted, series.values[index]) {
+                    return "at \(time) \(series.values[index]), expected \(wanted)"
+                }
             case (.histogram(let wanted, let isHintSet), .some(let found)):
                 let isHintWrong = isHintSet && wanted.resetHint != found.resetHint
                 if isHintWrong || !HistogramTools.areAlmostEqual(wanted, found) {

@@ -174,7 +174,9 @@ struct TextScanner {
     }
 
     mutating func quoted() throws -> String {
-        guard let quote = rest.first, quote == "\"" || quote == "'" || quote == "`" else { throw SeriesNotation.Problem(description: "no quote in \(text)") }
+        guard let quote = rest.first, quote == "\"" || quote == "'" || quote == "`" else {
+            throw SeriesNotation.Problem(description: "no quote in \(text)")
+        }
         var literal = String(rest.removeFirst())
         var isEscaped = false
         while let next = rest.popFirst() {

@@ -89,7 +89,8 @@ import Testing
         let seed = UInt64.random(in: 1...UInt64.max)
         var draw = Draw(seed: seed)
         let functions = [
-            "rate", "increase", "delta", "irate", "idelta", "sum_over_time", "avg_over_time", "min_over_time", "max_over_time", "count_over_time",
+            "rate", "increase", "delta", "irate", "idelta", "sum_over_time", "avg_over_time", "min_over_time", "max_over_time",
+            "count_over_time",
             "changes", "resets", "last_over_time", "first_over_time", "present_over_time",
         ]
         for round in 0..<400 {

@@ -1,7 +1,8 @@
 internal import Matching
 internal import TelemetryModel
 
-/// Walks a tree over the steps: asks the source, and hands the rows of operands to the families of functions. One evaluation's, one thread's.
+/// Walks a tree over the steps: asks the source, and hands the rows of operands to the families of functions. One evaluation's, one
+/// thread's.
 struct Evaluator {
     private let source: any SeriesSource
     private let session: Session
@@ -11,8 +12,8 @@ struct Evaluator {
     private let end: Int64
     private var resetHints = ResetHints.stored
 
-    /// What hints of counter resets histograms come with. Functions that look at counts and sums alone have them found anew from each sample
-    /// to the next (promql/engine.go, `detectHistogramStatsDecoding`), so that conflicts are remarked.
+    /// What hints of counter resets histograms come with. Functions that look at counts and sums alone have them found anew from each
+    /// sample to the next (promql/engine.go, `detectHistogramStatsDecoding`), so that conflicts are remarked.
     private enum ResetHints {
         case stored
         case derived
@@ -93,7 +94,9 @@ struct Evaluator {
     }
 
     private func references(_ modifiers: TimeModifiers, _ steps: Steps) -> Steps {
-        if modifiers.at == nil { return Steps(from: steps.first - modifiers.offset, through: steps.last - modifiers.offset, step: steps.step) }
+        if modifiers.at == nil {
+            return Steps(from: steps.first - modifiers.offset, through: steps.last - modifiers.offset, step: steps.step)
+        }
         return Steps(at: reference(modifiers, steps.first))
     }
 
@@ -252,7 +255,9 @@ struct Evaluator {
         }
         var arguments: [[Row]] = []
         let inner = inside(name)
-        for argument in node.arguments { arguments.append(argument.type == .string ? [] : try inner.evaluate(argument, steps, around: name)) }
+        for argument in node.arguments {
+            arguments.append(argument.type == .string ? [] : try inner.evaluate(argument, steps, around: name))
+        }
         let rows = try InstantFunctions(node, session, steps).rows(arguments)
         for argument in arguments { session.release(argument) }
         try session.charge(rows)

@@ -1,9 +1,10 @@
-/// Whether an expression is the same at every step, because all that it selects is at a fixed time (promql/engine.go, `PreprocessExpr`). Then
-/// one evaluation serves for all.
+/// Whether an expression is the same at every step, because all that it selects is at a fixed time (promql/engine.go, `PreprocessExpr`).
+/// Then one evaluation serves for all.
 enum Invariance {
     /// Functions that depend on the time of evaluation itself.
     private static let unsafeFunctions: Set<String> = [
-        "days_in_month", "day_of_month", "day_of_week", "day_of_year", "hour", "minute", "month", "year", "predict_linear", "time", "timestamp",
+        "days_in_month", "day_of_month", "day_of_week", "day_of_year", "hour", "minute", "month", "year", "predict_linear", "time",
+        "timestamp",
     ]
 
     /// Costs the size of the tree. Numbers alone need no repeating.

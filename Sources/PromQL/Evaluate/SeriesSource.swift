@@ -4,7 +4,8 @@ public import TelemetryModel
 /// Where samples come from: a store, or a test's memory.
 public protocol SeriesSource {
     /// Hands over each series that all matchers accept and that has samples in the time asked for, one after the other; they should come in
-    /// the order of their labels, which is the order of vectors. Samples outside of that time may be among them. What `body` throws ends it.
+    /// the order of their labels, which is the order of vectors. Samples outside of that time may be among them. What `body` throws ends
+    /// it.
     ///
     /// Fails with `PromQLError.source`.
     func select(_ selection: SeriesSelection, _ body: (SeriesSamples) throws(PromQLError) -> Void) throws(PromQLError)

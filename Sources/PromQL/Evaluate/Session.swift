@@ -83,7 +83,11 @@ final class Session {
             if mine, theirs { throw .sameLabels }
             guard mine || theirs else { continue }
             let row = mine ? left : right
-            if let histogram = row.histogram(at: step) { result.append(histogram, at: step) } else { result.append(row.value(at: step), at: step) }
+            if let histogram = row.histogram(at: step) {
+                result.append(histogram, at: step)
+            } else {
+                result.append(row.value(at: step), at: step)
+            }
         }
         return result
     }

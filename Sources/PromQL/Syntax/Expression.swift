@@ -41,6 +41,35 @@ public indirect enum Expression: Sendable {
         }
     }
 
+    /// Nil where `offset` and `@` make no sense.
+    var timeModifiers: TimeModifiers? {
+        switch self {
+        case .selector(let node): node.modifiers
+        case .range(let node): node.selector.modifiers
+        case .subquery(let node): node.modifiers
+        default: nil
+        }
+    }
+
+    /// `end`: behind the modifiers' text.
+    mutating func setTime(_ modifiers: TimeModifiers, end: Int) {
+        switch self {
+        case .selector(var node):
+            node.modifiers = modifiers
+            node.range.end = end
+            self = .selector(node)
+        case .range(var node):
+            node.selector.modifiers = modifiers
+            node.end = end
+            self = .range(node)
+        case .subquery(var node):
+            node.modifiers = modifiers
+            node.end = end
+            self = .subquery(node)
+        default: break
+        }
+    }
+
     /// Without the parentheses around it.
     var unwrapped: Expression {
         var inner = self

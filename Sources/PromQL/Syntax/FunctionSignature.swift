@@ -21,12 +21,14 @@ public struct FunctionSignature: Sendable, Hashable {
 
     private static let ofVector = [
         "abs", "absent", "acos", "acosh", "asin", "asinh", "atan", "atanh", "ceil", "cos", "cosh", "deg", "exp", "floor", "histogram_avg",
-        "histogram_count", "histogram_sum", "histogram_stddev", "histogram_stdvar", "ln", "log10", "log2", "rad", "sgn", "sin", "sinh", "sort",
+        "histogram_count", "histogram_sum", "histogram_stddev", "histogram_stdvar", "ln", "log10", "log2", "rad", "sgn", "sin", "sinh",
+        "sort",
         "sort_desc", "sqrt", "tan", "tanh", "timestamp",
     ].map { FunctionSignature($0, [.vector]) }
 
     private static let ofMatrix = [
-        "absent_over_time", "avg_over_time", "changes", "count_over_time", "delta", "deriv", "first_over_time", "idelta", "increase", "irate",
+        "absent_over_time", "avg_over_time", "changes", "count_over_time", "delta", "deriv", "first_over_time", "idelta", "increase",
+        "irate",
         "last_over_time", "max_over_time", "min_over_time", "present_over_time", "rate", "resets", "stddev_over_time", "stdvar_over_time",
         "sum_over_time",
     ].map { FunctionSignature($0, [.matrix]) }
@@ -49,7 +51,8 @@ public struct FunctionSignature: Sendable, Hashable {
 
     private static let experimental = [
         ("double_exponential_smoothing", [ValueType.matrix, .scalar, .scalar]), ("histogram_quantiles", [.vector, .string, .scalar]),
-        ("info", [.vector]), ("integral", [.matrix]), ("mad_over_time", [.matrix]), ("sort_by_label", [.vector, .string]), ("sort_by_label_desc", [.vector, .string]),
+        ("info", [.vector]), ("integral", [.matrix]), ("mad_over_time", [.matrix]), ("sort_by_label", [.vector, .string]),
+        ("sort_by_label_desc", [.vector, .string]),
         ("ts_of_first_over_time", [.matrix]), ("ts_of_last_over_time", [.matrix]), ("ts_of_max_over_time", [.matrix]),
         ("ts_of_min_over_time", [.matrix]), ("start", []), ("end", []), ("step", []), ("range", []),
     ].map { FunctionSignature($0.0, $0.1, variadic: -1, isExperimental: true) }

@@ -1,5 +1,5 @@
-/// Cuts a query into tokens. Pure; costs its length. The first thing that cannot be a token ends the list, as a problem with Prometheus' reason
-/// (promql/parser/lex.go): whether it counts is the parser's matter, which may find another problem before it.
+/// Cuts a query into tokens. Pure; costs its length. The first thing that cannot be a token ends the list, as a problem with Prometheus'
+/// reason (promql/parser/lex.go): whether it counts is the parser's matter, which may find another problem before it.
 struct Lexer {
     private let bytes: [UInt8]
     private var position = 0
@@ -36,7 +36,7 @@ struct Lexer {
 
     private mutating func finish() -> Bool {
         if isInBraces { return fail("unexpected end of input inside braces") }
-        if isInBrackets { return fail(hasDuration ? "unexpected end of input in duration expression" : "unexpected end of input in duration expression") }
+        if isInBrackets { return fail("unexpected end of input in duration expression") }
         if parenthesisDepth != 0 { return fail("unclosed left parenthesis") }
         tokens.append(Token(kind: .end, range: SourceRange(position, position), text: ""))
         return false
@@ -161,7 +161,9 @@ struct Lexer {
             case "_":
                 guard let next = peek(1), isHexadecimal ? Self.isHexadecimal(next) : Self.isDigit(next) else { position += 1; return false }
             default:
-                guard isHexadecimal ? Self.isHexadecimal(byte) : Self.isDigit(byte) else { return !Self.isAlpha(byte) && !Self.isDigit(byte) }
+                guard isHexadecimal ? Self.isHexadecimal(byte) : Self.isDigit(byte) else {
+                    return !Self.isAlpha(byte) && !Self.isDigit(byte)
+                }
             }
             position += 1
         }
@@ -218,7 +220,9 @@ struct Lexer {
         var value: UInt32 = 0
         for _ in 0..<digits {
             guard let byte = peek() else { return "escape sequence not terminated" }
-            guard let digit = Self.digit(byte), digit < radix else { return "illegal character \(codePoint(at: position)) in escape sequence" }
+            guard let digit = Self.digit(byte), digit < radix else {
+                return "illegal character \(codePoint(at: position)) in escape sequence"
+            }
             value = value &* UInt32(radix) &+ UInt32(digit)
             position += 1
         }

@@ -42,9 +42,8 @@ public struct Parser {
     }
 
     private static func checkLength(_ text: String, _ limits: PromQLLimits) throws(PromQLError) {
-        guard text.utf8.count <= limits.textBytesMax else {
-            throw .parse(ParseProblem(SourceRange(0, 0), "query is longer than \(limits.textBytesMax) bytes", in: text))
-        }
+        if text.utf8.count <= limits.textBytesMax { return }
+        throw .parse(ParseProblem(SourceRange(0, 0), "query is longer than \(limits.textBytesMax) bytes", in: text))
     }
 
     // Tokens.
@@ -87,9 +86,7 @@ public struct Parser {
         return parsed.expression
     }
 
-    private func expectEnd() throws(ParseProblem) {
-        guard token.kind == .end else { throw unexpected() }
-    }
+    private func expectEnd() throws(ParseProblem) { if token.kind != .end { throw unexpected() } }
 
     private func node(_ expression: Expression, over depth: Int) throws(ParseProblem) -> Parsed {
         guard depth < limits.depthMax else { throw tooDeep(expression.range, limits.depthMax) }
@@ -242,7 +239,9 @@ public struct Parser {
         return try self.node(.aggregation(node), over: depth)
     }
 
-    private func operand(of operation: AggregationOperation, _ arguments: [Expression], _ range: SourceRange) throws(ParseProblem) -> Expression {
+    private func operand(
+        of operation: AggregationOperation, _ arguments: [Expression], _ range: SourceRange
+    ) throws(ParseProblem) -> Expression {
         guard let last = arguments.last else { throw problem(range, "no arguments for aggregate expression provided") }
         if operation.isExperimental {
             let advice = "must be enabled with --enable-feature=promql-experimental-functions"
@@ -337,7 +336,7 @@ public struct Parser {
         guard isQuoted || first.kind == .identifier else { throw unexpected(in: "label matching", expected: "identifier or \"}\"") }
         var name = first.text
         if isQuoted { name = try unquoted() } else { advance() }
-        guard let operation = matchOperation else {
+        guard let operation = token.matchOperation else {
             guard isQuoted, token.kind == .comma || token.kind == .rightBrace else {
                 if isQuoted { throw unexpected(in: "label matching", expected: "\",\" or \"}\"") }
                 throw unexpected(in: "label matching", expected: "label matching operator")
@@ -348,16 +347,6 @@ public struct Parser {
         guard token.kind == .string else { throw unexpected(in: "label matching", expected: "string") }
         let range = SourceRange(first.range.start, token.range.end)
         return try matcher(name, operation, unquoted(), range)
-    }
-
-    private var matchOperation: LabelMatcher.Operation? {
-        switch token.kind {
-        case .equal: .equal
-        case .matches: .matches
-        case .matchesNot: .matchesNot
-        case .operation(.notEqual): .notEqual
-        default: nil
-        }
     }
 
     private func matcher(
@@ -410,28 +399,28 @@ public struct Parser {
         return Int64(milliseconds)
     }
 
+    private static let selectors = "an instant vector selector or range vector selector or a subquery"
+
     private mutating func offset(_ expression: inout Expression) throws(ParseProblem) {
         advance()
         let offset = try duration(in: "offset", isPositive: false)
-        let asked = "an instant vector selector or range vector selector or a subquery"
-        guard var modifiers = Self.modifiers(of: expression) else {
-            throw problem(expression.range, "offset modifier must be preceded by \(asked)")
+        guard var modifiers = expression.timeModifiers else {
+            throw problem(expression.range, "offset modifier must be preceded by \(Self.selectors)")
         }
         guard modifiers.offset == 0 else { throw problem(expression.range, "offset may not be set multiple times") }
         modifiers.offset = offset
-        Self.set(modifiers, of: &expression, end: lastEnd)
+        expression.setTime(modifiers, end: lastEnd)
     }
 
     private mutating func at(_ expression: inout Expression) throws(ParseProblem) {
         advance()
         let moment = try moment(for: expression)
-        let asked = "an instant vector selector or range vector selector or a subquery"
-        guard var modifiers = Self.modifiers(of: expression) else {
-            throw problem(expression.range, "@ modifier must be preceded by \(asked)")
+        guard var modifiers = expression.timeModifiers else {
+            throw problem(expression.range, "@ modifier must be preceded by \(Self.selectors)")
         }
         guard modifiers.at == nil else { throw problem(expression.range, "@ <timestamp> may not be set multiple times") }
         modifiers.at = moment
-        Self.set(modifiers, of: &expression, end: lastEnd)
+        expression.setTime(modifiers, end: lastEnd)
     }
 
     private mutating func moment(for expression: Expression) throws(ParseProblem) -> TimeModifiers.Moment {
@@ -457,31 +446,4 @@ public struct Parser {
 
     /// As `%f` prints what is no time.
     private static func fixed(_ value: Double) -> String { value.isFinite ? GoFloat.plain(value) + ".000000" : GoFloat.plain(value) }
-
-    private static func modifiers(of expression: Expression) -> TimeModifiers? {
-        switch expression {
-        case .selector(let node): node.modifiers
-        case .range(let node): node.selector.modifiers
-        case .subquery(let node): node.modifiers
-        default: nil
-        }
-    }
-
-    private static func set(_ modifiers: TimeModifiers, of expression: inout Expression, end: Int) {
-        switch expression {
-        case .selector(var node):
-            node.modifiers = modifiers
-            node.range.end = end
-            expression = .selector(node)
-        case .range(var node):
-            node.selector.modifiers = modifiers
-            node.end = end
-            expression = .range(node)
-        case .subquery(var node):
-            node.modifiers = modifiers
-            node.end = end
-            expression = .subquery(node)
-        default: break
-        }
-    }
 }

@@ -32,7 +32,9 @@ public struct Printer {
         let matching = node.matching
         guard node.left.type == .vector, node.right.type == .vector else { return text }
         let isGrouped = matching.cardinality == .manyToOne || matching.cardinality == .oneToMany
-        if !matching.labels.isEmpty || matching.isOn || isGrouped { text += (matching.isOn ? " on (" : " ignoring (") + list(matching.labels) + ")" }
+        if !matching.labels.isEmpty || matching.isOn || isGrouped {
+            text += (matching.isOn ? " on (" : " ignoring (") + list(matching.labels) + ")"
+        }
         if isGrouped { text += (matching.cardinality == .manyToOne ? " group_left (" : " group_right (") + list(matching.include) + ")" }
         return text
     }
@@ -54,7 +56,8 @@ public struct Printer {
         let matchers = node.matchers.filter {
             !($0.name == LabelSet.metricName && $0.operation == .equal && $0.value == node.name && !$0.value.isEmpty)
         }
-        let texts = matchers.map { labelName($0.name) + $0.operation.rawValue + GoText.quoted($0.value) }.sorted { Array($0.utf8).lexicographicallyPrecedes($1.utf8) }
+        let texts = matchers.map { labelName($0.name) + $0.operation.rawValue + GoText.quoted($0.value) }
+            .sorted { Array($0.utf8).lexicographicallyPrecedes($1.utf8) }
         return (node.name ?? "") + (texts.isEmpty ? "" : "{\(texts.joined(separator: ","))}")
     }
 

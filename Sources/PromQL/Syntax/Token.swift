@@ -1,3 +1,5 @@
+internal import Matching
+
 /// One word of a query.
 struct Token: Hashable {
     enum Kind: Hashable {
@@ -68,6 +70,17 @@ struct Token: Hashable {
         case .identifier, .metricName, .keyword, .aggregation, .preprocessor: true
         case .operation(let operation): operation.isWord
         default: false
+        }
+    }
+
+    /// Between a label's name and its value.
+    var matchOperation: LabelMatcher.Operation? {
+        switch kind {
+        case .equal: .equal
+        case .matches: .matches
+        case .matchesNot: .matchesNot
+        case .operation(.notEqual): .notEqual
+        default: nil
         }
     }
 

@@ -82,7 +82,9 @@ struct TypeChecker {
         if areVectors, node.operation.isSetOperation, node.matching.cardinality != .manyToMany {
             throw problem(range, "no grouping allowed for \(name) operation")
         }
-        if !areVectors, node.operation.isSetOperation { throw problem(range, "set operator \(name) not allowed in binary scalar expression") }
+        if !areVectors, node.operation.isSetOperation {
+            throw problem(range, "set operator \(name) not allowed in binary scalar expression")
+        }
     }
 
     /// From the operator to the right operand, without the space around it.

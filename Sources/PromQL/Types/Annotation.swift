@@ -17,7 +17,9 @@ public struct Annotation: Hashable, Sendable {
 
 extension Annotation {
     private static func info(_ text: String, _ range: SourceRange) -> Annotation { Annotation(level: .info, text: text, range: range) }
-    private static func warning(_ text: String, _ range: SourceRange) -> Annotation { Annotation(level: .warning, text: text, range: range) }
+    private static func warning(_ text: String, _ range: SourceRange) -> Annotation {
+        Annotation(level: .warning, text: text, range: range)
+    }
     private static func about(_ name: String) -> String { name.isEmpty ? "" : " for metric name \(GoText.quoted(name))" }
 
     static func invalidQuantile(_ quantile: Double, _ range: SourceRange) -> Annotation {
@@ -49,7 +51,8 @@ extension Annotation {
     }
 
     static func mixedSchemas(_ name: String, _ range: SourceRange) -> Annotation {
-        warning("vector contains a mix of histograms with exponential and custom buckets schemas for metric name \(GoText.quoted(name))", range)
+        let mix = "a mix of histograms with exponential and custom buckets schemas"
+        return warning("vector contains \(mix) for metric name \(GoText.quoted(name))", range)
     }
 
     static func incompatibleLayout(_ operation: String, _ range: SourceRange) -> Annotation {

@@ -78,7 +78,9 @@ public enum GoText {
         case "u": return number(&rest, digits: 4, radix: 16).flatMap(UnicodeScalar.init).map { Array(String($0).utf8) }
         case "U": return number(&rest, digits: 8, radix: 16).flatMap(UnicodeScalar.init).map { Array(String($0).utf8) }
         case "0", "1", "2", "3", "4", "5", "6", "7":
-            guard let low = number(&rest, digits: 2, radix: 8), let byte = UInt8(exactly: UInt32(kind - 0x30) * 64 + low) else { return nil }
+            guard let low = number(&rest, digits: 2, radix: 8), let byte = UInt8(exactly: UInt32(kind - 0x30) * 64 + low) else {
+                return nil
+            }
             return [byte]
         default: return kind == quote ? [kind] : nil
         }

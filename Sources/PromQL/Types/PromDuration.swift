@@ -1,5 +1,5 @@
-/// Durations as Prometheus writes them: `1h30m`, `250ms`; years, weeks, days, hours, minutes, seconds, milliseconds, each once and in this order
-/// (common/model, `ParseDuration`).
+/// Durations as Prometheus writes them: `1h30m`, `250ms`; years, weeks, days, hours, minutes, seconds, milliseconds, each once and in this
+/// order (common/model, `ParseDuration`).
 public enum PromDuration {
     public enum Problem: Error, Hashable, Sendable {
         case empty
@@ -26,7 +26,9 @@ public enum PromDuration {
             rest = rest[digits.endIndex...]
             let name = rest.prefix { !(0x30...0x39).contains($0) }
             rest = rest[name.endIndex...]
-            guard !digits.isEmpty, let unit = units[next...].firstIndex(where: { Array($0.name.utf8) == Array(name) }) else { throw .malformed }
+            guard !digits.isEmpty, let unit = units[next...].firstIndex(where: { Array($0.name.utf8) == Array(name) }) else {
+                throw .malformed
+            }
             next = unit + 1
             guard let count = Int64(Substring(digits)) else { throw .outOfRange }
             let (part, overflow) = count.multipliedReportingOverflow(by: units[unit].milliseconds)

@@ -2,7 +2,8 @@
 public struct PromQLLimits: Sendable {
     /// Bytes of a query's text.
     public var textBytesMax = 1 << 20
-    /// Brackets, calls and operands inside one another. With `depthMax` it bounds the stack: less than a megabyte even without optimization.
+    /// Brackets, calls and operands inside one another. With `depthMax` it bounds the stack: less than a megabyte even without
+    /// optimization.
     public var nestingMax = 64
     /// Levels of a tree; a chain of operators is one level for each.
     public var depthMax = 128

@@ -84,14 +84,20 @@ enum HistogramArithmetic {
         }
         var (left, right) = (left, right)
         while left.zeroThreshold != right.zeroThreshold {
-            if left.zeroThreshold < right.zeroThreshold { widenZero(of: &left, to: right.zeroThreshold) } else { widenZero(of: &right, to: left.zeroThreshold) }
+            if left.zeroThreshold < right.zeroThreshold {
+                widenZero(of: &left, to: right.zeroThreshold)
+            } else {
+                widenZero(of: &right, to: left.zeroThreshold)
+            }
         }
         let schema = min(left.schema, right.schema)
         return (reduced(left, to: schema), reduced(right, to: schema), false)
     }
 
     static func reduced(_ histogram: NativeHistogram, to schema: Int32) -> NativeHistogram {
-        guard schema < histogram.schema, !HistogramShape.isCustom(histogram), schema != NativeHistogram.customSchema else { return histogram }
+        guard schema < histogram.schema, !HistogramShape.isCustom(histogram), schema != NativeHistogram.customSchema else {
+            return histogram
+        }
         var result = histogram
         result.schema = schema
         (result.positiveSpans, result.positiveCounts) = HistogramShape.positive(histogram).reduced(by: histogram.schema - schema).compact
@@ -125,7 +131,9 @@ enum HistogramArithmetic {
 
     private static func outside(_ edge: Double, _ table: BucketTable, _ schema: Int32) -> BucketTable {
         var result = BucketTable()
-        for (index, count) in zip(table.indices, table.counts) where BucketTable.bound(index &- 1, schema) >= edge { result.appendOrAdd(index, count) }
+        for (index, count) in zip(table.indices, table.counts) where BucketTable.bound(index &- 1, schema) >= edge {
+            result.appendOrAdd(index, count)
+        }
         return result
     }
 
@@ -182,7 +190,8 @@ enum HistogramArithmetic {
 
     // Counters.
 
-    /// Whether the counter was reset between the two: hints decide, else any count that fell, or a layout that only grows finer with a reset.
+    /// Whether the counter was reset between the two: hints decide, else any count that fell, or a layout that only grows finer with a
+    /// reset.
     static func wasReset(_ current: NativeHistogram, since previous: NativeHistogram) -> Bool {
         if current.resetHint == .reset { return true }
         if current.resetHint == .noReset { return false }

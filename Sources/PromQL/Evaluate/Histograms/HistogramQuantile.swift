@@ -1,8 +1,8 @@
 internal import Glibc
 internal import TelemetryModel
 
-/// Quantiles, fractions and deviations of native histograms (promql/quantile.go): linear inside custom buckets and the zero bucket, exponential
-/// inside exponential ones.
+/// Quantiles, fractions and deviations of native histograms (promql/quantile.go): linear inside custom buckets and the zero bucket,
+/// exponential inside exponential ones.
 struct HistogramQuantile {
     enum Remark { case none, resultIsNaN, skewedByNaNs }
 
@@ -82,7 +82,9 @@ struct HistogramQuantile {
             let isZero = bucket.lower <= 0 && bucket.upper >= 0
             if isZero { narrowZero(&bucket, of: histogram) }
             if bucket.lower >= value { return rank }
-            if bucket.upper > value { return rank + bucket.count * part(of: value, bucket, isLinear: isZero || HistogramShape.isCustom(histogram)) }
+            if bucket.upper > value {
+                return rank + bucket.count * part(of: value, bucket, isLinear: isZero || HistogramShape.isCustom(histogram))
+            }
             rank += bucket.count
         }
         return nil

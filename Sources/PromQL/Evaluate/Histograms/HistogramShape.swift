@@ -13,11 +13,13 @@ enum HistogramShape {
         let zero = histogram.zeroThreshold
         var result: [HistogramBucket] = []
         for bucket in negativeBuckets(of: histogram).reversed() {
-            result.append(HistogramBucket(lower: bucket.lower, upper: bucket.upper < 0 ? min(bucket.upper, -zero) : bucket.upper, count: bucket.count))
+            let upper = bucket.upper < 0 ? min(bucket.upper, -zero) : bucket.upper
+            result.append(HistogramBucket(lower: bucket.lower, upper: upper, count: bucket.count))
         }
         if histogram.zeroCount > 0 { result.append(HistogramBucket(lower: -zero, upper: zero, count: histogram.zeroCount)) }
         for bucket in positiveBuckets(of: histogram) {
-            result.append(HistogramBucket(lower: bucket.lower > 0 ? max(bucket.lower, zero) : bucket.lower, upper: bucket.upper, count: bucket.count))
+            let lower = bucket.lower > 0 ? max(bucket.lower, zero) : bucket.lower
+            result.append(HistogramBucket(lower: lower, upper: bucket.upper, count: bucket.count))
         }
         return result
     }
@@ -47,7 +49,9 @@ enum HistogramShape {
     /// `{count:3, sum:2, (1,2]:3}`.
     static func text(of histogram: NativeHistogram) -> String {
         var text = "{count:\(GoFloat.general(histogram.count)), sum:\(GoFloat.general(histogram.sum))"
-        for bucket in negativeBuckets(of: histogram).reversed() where bucket.count != 0 { text += ", [" + body(of: bucket) + ")" + count(of: bucket) }
+        for bucket in negativeBuckets(of: histogram).reversed() where bucket.count != 0 {
+            text += ", [" + body(of: bucket) + ")" + count(of: bucket)
+        }
         let zero = HistogramBucket(lower: -histogram.zeroThreshold, upper: histogram.zeroThreshold, count: histogram.zeroCount)
         if zero.count != 0 { text += ", [" + body(of: zero) + "]" + count(of: zero) }
         for bucket in positiveBuckets(of: histogram) where bucket.count != 0 {
@@ -61,7 +65,8 @@ enum HistogramShape {
 
     /// What it is charged with, in samples of numbers.
     static func charge(for histogram: NativeHistogram) -> Int {
-        11 + (histogram.positiveCounts.count + histogram.negativeCounts.count + histogram.positiveSpans.count + histogram.negativeSpans.count) / 2
+        let counts = histogram.positiveCounts.count + histogram.negativeCounts.count
+        return 11 + (counts + histogram.positiveSpans.count + histogram.negativeSpans.count) / 2
     }
 
     /// The same buckets with the same numbers, bit by bit; how spans are cut does not matter.

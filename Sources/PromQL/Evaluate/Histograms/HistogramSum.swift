@@ -52,7 +52,9 @@ struct HistogramSum {
 
     private static func settled(_ sum: Double, _ lost: Double) -> Double { sum.isFinite ? sum + lost : sum }
 
-    private static func errors(_ left: BucketTable, _ right: BucketTable) -> BucketTable { left.merged(with: right) { error($0, $1, $0 + $1) } }
+    private static func errors(_ left: BucketTable, _ right: BucketTable) -> BucketTable {
+        left.merged(with: right) { error($0, $1, $0 + $1) }
+    }
 
     /// Neumaier: what the sum of two numbers leaves out.
     private static func error(_ left: Double, _ right: Double, _ sum: Double) -> Double {

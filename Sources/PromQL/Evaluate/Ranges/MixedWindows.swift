@@ -35,7 +35,9 @@ struct MixedWindows {
         case .presentOverTime, .absentOverTime: return .number(1)
         case .firstOverTime: return first(window)
         case .lastOverTime: return last(window)
-        case .changes: return .number(Double(transitions(window) { !HistogramShape.areEqual($1, $0) } number: { $0 != $1 && !($0.isNaN && $1.isNaN) }))
+        case .changes:
+            let count = transitions(window) { !HistogramShape.areEqual($1, $0) } number: { $0 != $1 && !($0.isNaN && $1.isNaN) }
+            return .number(Double(count))
         case .resets: return .number(Double(transitions(window) { HistogramArithmetic.wasReset($1, since: $0) } number: { $1 < $0 }))
         case .deriv, .predictLinear, .maxOverTime, .minOverTime, .quantileOverTime, .stddevOverTime, .stdvarOverTime:
             guard window.count > 0 else { return .nothing }
@@ -112,7 +114,8 @@ struct MixedWindows {
             return .nothing
         }
         let interval = lastHistogram - samples.histogramTimes[window.endHistogram - 2]
-        return lastDifference(samples.histograms[window.endHistogram - 2], samples.histograms[window.endHistogram - 1], Double(interval) / 1000)
+        let (before, last) = (samples.histograms[window.endHistogram - 2], samples.histograms[window.endHistogram - 1])
+        return lastDifference(before, last, Double(interval) / 1000)
     }
 
     private func lastDifference(_ before: NativeHistogram, _ last: NativeHistogram, _ seconds: Double) -> Result {
@@ -142,7 +145,8 @@ struct MixedWindows {
         var (number, histogram, count) = (window.first, window.firstHistogram, 0)
         var before: Result = .nothing
         while number < window.end || histogram < window.endHistogram {
-            let isNumber = histogram >= window.endHistogram || (number < window.end && samples.times[number] < samples.histogramTimes[histogram])
+            let isNumber = histogram >= window.endHistogram
+                || (number < window.end && samples.times[number] < samples.histogramTimes[histogram])
             let now: Result = isNumber ? .number(samples.values[number]) : .histogram(samples.histograms[histogram])
             switch (before, now) {
             case (.nothing, _), (_, .nothing): break

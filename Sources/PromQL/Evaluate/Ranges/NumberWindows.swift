@@ -13,8 +13,8 @@ struct NumberWindows {
         resets = function.isCounterRate || function == .resets ? samples.resets : []
     }
 
-    /// `Row.absent` where there is no result. `reset` is a cursor into the resets, for windows that only move forward; the window is not empty
-    /// unless it holds histograms.
+    /// `Row.absent` where there is no result. `reset` is a cursor into the resets, for windows that only move forward; the window is not
+    /// empty unless it holds histograms.
     func value(_ window: Window, _ reset: inout Int, parameter: Double) -> Double {
         switch function {
         case .rate, .increase, .delta: return rate(window, &reset)
@@ -112,7 +112,9 @@ struct NumberWindows {
 
     private func extreme(_ window: Window, _ isBeyond: (Double, Double) -> Bool) -> Double {
         var extreme = samples.values[window.first]
-        for index in window.first..<window.end where isBeyond(samples.values[index], extreme) || extreme.isNaN { extreme = samples.values[index] }
+        for index in window.first..<window.end where isBeyond(samples.values[index], extreme) || extreme.isNaN {
+            extreme = samples.values[index]
+        }
         return extreme
     }
 

@@ -1,7 +1,7 @@
 internal import TelemetryModel
 
-/// Moves a function's window over one series after the other. Both ends only move forward, so a series costs its samples and steps, and what
-/// the function looks at in each window.
+/// Moves a function's window over one series after the other. Both ends only move forward, so a series costs its samples and steps, and
+/// what the function looks at in each window.
 struct WindowWalk {
     let function: RangeFunction
     /// The function's other argument, one number a step; empty without one.
@@ -56,13 +56,17 @@ struct WindowWalk {
         let worker = NumberWindows(function, samples)
         var window = Window()
         var reset = 0
+        row.base = reached.lowerBound
         for step in reached {
             place(&window, at: step, samples)
-            guard window.count > 0 else { continue }
-            try session.worked(function.cost(of: window.count))
-            let value = worker.value(window, &reset, parameter: step < parameter.count ? parameter[step] : 0)
-            if !Row.isAbsent(value) { row.append(value, at: step) }
+            var value = Row.absent
+            if window.count > 0 {
+                try session.worked(function.cost(of: window.count))
+                value = worker.value(window, &reset, parameter: step < parameter.count ? parameter[step] : 0)
+            }
+            if !row.values.isEmpty || !Row.isAbsent(value) { row.values.append(value) } else { row.base = step + 1 }
         }
+        while let last = row.values.last, Row.isAbsent(last) { row.values.removeLast() }
         if function == .quantileOverTime, !row.values.isEmpty { remarkQuantiles(reached) }
     }
 

@@ -1,7 +1,7 @@
 internal import TelemetryModel
 
-/// Aggregations over the series of a vector (promql/engine.go, `rangeEvalAgg`). A series' group is found once; then each group's numbers are
-/// gathered series by series over all steps, which is Prometheus' order at each step.
+/// Aggregations over the series of a vector (promql/engine.go, `rangeEvalAgg`). A series' group is found once; then each group's numbers
+/// are gathered series by series over all steps, which is Prometheus' order at each step.
 struct Aggregator {
     private let node: Aggregation
     /// k or q, one a step.

@@ -139,12 +139,15 @@ struct ElementOperation {
             if operation == .divide { return scaled(left, by: right, HistogramArithmetic.divide) }
             return impossible("histogram", "float", session)
         case (.number(let left), .histogram(let right)):
-            return operation == .multiply ? scaled(right, by: left, HistogramArithmetic.multiply) : impossible("float", "histogram", session)
+            guard operation == .multiply else { return impossible("float", "histogram", session) }
+            return scaled(right, by: left, HistogramArithmetic.multiply)
         case (.histogram(let left), .histogram(let right)): return histograms(left, right, session)
         }
     }
 
-    private func scaled(_ histogram: NativeHistogram, by factor: Double, _ change: (NativeHistogram, Double) -> NativeHistogram) -> Outcome {
+    private func scaled(
+        _ histogram: NativeHistogram, by factor: Double, _ change: (NativeHistogram, Double) -> NativeHistogram
+    ) -> Outcome {
         .kept(.histogram(HistogramArithmetic.compact(change(histogram, factor))))
     }
 

@@ -25,7 +25,8 @@ struct VectorMatcher {
         case .and: return try set(left, groups, against: { $0.right }, right, keepsMatched: true)
         case .unless: return try set(left, groups, against: { $0.right }, right, keepsMatched: false)
         case .or:
-            let rest = try set(right, groups.map { Group(left: $0.right, right: $0.left) }, against: { $0.right }, left, keepsMatched: false)
+            let turned = groups.map { Group(left: $0.right, right: $0.left) }
+            let rest = try set(right, turned, against: { $0.right }, left, keepsMatched: false)
             return try session.merged(left + rest)
         default: return try arithmetic(left, right, groups, stepCount)
         }
@@ -123,7 +124,9 @@ struct VectorMatcher {
     }
 
     private func element(_ many: Row, _ one: Row, _ isSwapped: Bool, at step: Int, to row: inout Row) {
-        guard let mine = ElementOperation.sample(of: many, at: step), let theirs = ElementOperation.sample(of: one, at: step) else { return }
+        guard let mine = ElementOperation.sample(of: many, at: step), let theirs = ElementOperation.sample(of: one, at: step) else {
+            return
+        }
         let outcome = isSwapped ? operation.apply(theirs, mine, session) : operation.apply(mine, theirs, session)
         operation.append(outcome, keeping: nil, at: step, to: &row)
     }
@@ -136,7 +139,8 @@ struct VectorMatcher {
             try session.worked(many.count + one.count)
             guard let partner = try partner(in: one, at: step) else { continue }
             let present = many.indices.filter { many[$0].isPresent(at: step) }
-            try checkUniqueness(present.map { resultRow(many[$0], one[partner]).labels }, possible: present.map { isPossible(many[$0], one[partner], step) })
+            let possible = present.map { isPossible(many[$0], one[partner], step) }
+            try checkUniqueness(present.map { resultRow(many[$0], one[partner]).labels }, possible: possible)
             for index in present {
                 let key = PairKey(many: index, one: partner)
                 if rows[key] == nil {
@@ -171,7 +175,8 @@ struct VectorMatcher {
         let group = second.filtered { isOn ? names.contains($0) : $0 != LabelSet.metricName && !names.contains($0) }
         throw .execution(
             "found duplicate series for the match group \(LabelText.of(group)) on the \(side) hand-side of the operation: "
-                + "[\(LabelText.of(second)), \(LabelText.of(first))];many-to-many matching not allowed: matching labels must be unique on one side")
+                + "[\(LabelText.of(second)), \(LabelText.of(first))]"
+                + ";many-to-many matching not allowed: matching labels must be unique on one side")
     }
 
     private func checkUniqueness(_ labels: [LabelSet], possible: [Bool]) throws(PromQLError) {

@@ -113,8 +113,12 @@ struct Script {
         let words = line.split { $0 == " " || $0 == "\t" }.map(String.init)
         if line.hasPrefix("expect range vector") {
             evaluation.matrixTimes = (try PromDuration.parse(words[4]), try PromDuration.parse(words[6]), try PromDuration.parse(words[8]))
+        } else if line == "expect string" {
+            evaluation.string = ""
         } else if line.hasPrefix("expect string ") {
-            evaluation.string = GoText.unquoted(String(line.dropFirst("expect string ".count)))
+            // Newer scripts quote it.
+            let text = String(line.dropFirst("expect string ".count))
+            evaluation.string = GoText.unquoted(text) ?? text
         } else if words[0] == "expect" {
             evaluation.expectations.append(try expectation(line, kind: words[1]))
         } else if words[0] == "expected_fail_message" {

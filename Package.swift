@@ -132,6 +132,7 @@ let package = Package(
         tool("Floor", uses: ["EventLoops", "Primitives"]),
         tool("Bookinfo", uses: ["EventLoops", "HTTPService", "Primitives"]),
         tool("ScrapeBench", uses: ["QueryAPI", "Primitives", "TelemetryModel", "TelemetryWire"]),
+        tool("PromQLBench", uses: ["PromQL", "TelemetryModel", "Matching"]),
         tool("SpanBench", uses: ["TelemetryStore", "TelemetryWire", "TelemetryModel", "Primitives"]),
     ]
 )

@@ -93,10 +93,13 @@ import Testing
 
     /// Threads of ours have a stack of a megabyte.
     @Test func deepestQueriesFitTheStack() throws {
+        let one = "m{n=\"1\"}"
         let texts = [
-            String(repeating: "abs((", count: 31) + "m" + String(repeating: "))", count: 31), "m" + String(repeating: " + m", count: 126),
-            String(repeating: "sum(", count: 63) + "m" + String(repeating: ")", count: 63), String(repeating: "m ^ ", count: 63) + "m",
-            String(repeating: "max_over_time(", count: 60) + "m" + String(repeating: "[10s:10s])", count: 60),
+            String(repeating: "abs((", count: 31) + one + String(repeating: "))", count: 31),
+            one + String(repeating: " + \(one)", count: 126),
+            String(repeating: "sum(", count: 63) + one + String(repeating: ")", count: 63),
+            String(repeating: "\(one) ^ ", count: 63) + one,
+            String(repeating: "max_over_time(", count: 60) + one + String(repeating: "[10s:10s])", count: 60),
         ]
         for text in texts {
             let thread = Thread {

@@ -48,7 +48,8 @@ func measure(seriesCount: Int) throws(PromQLError) {
     let texts = [
         "sum by (le, destination_service) (rate(request_duration_bucket[1m]))",
         "histogram_quantile(0.99, sum by (le, destination_service) (rate(request_duration_bucket[1m])))",
-        "sum(avg_over_time(request_duration_bucket[5m]))", "request_duration_bucket * 2 > 100", "topk(5, rate(request_duration_bucket[5m]))",
+        "sum(avg_over_time(request_duration_bucket[5m]))", "request_duration_bucket * 2 > 100",
+        "topk(5, rate(request_duration_bucket[5m]))",
         "rate(request_duration_bucket[1m]) / on (le, destination_service, source) request_duration_bucket",
     ]
     for text in texts {

@@ -158,8 +158,8 @@ struct Aggregator {
     // Ranks.
 
     private func ranked(_ rows: [Row], _ steps: Steps) throws(PromQLError) -> [Row] {
-        guard let greatest = parameter.max(by: { $0.isNaN || $0 < $1 }), greatest >= 1 || greatest.isNaN else { return [] }
         if parameter.contains(where: \.isNaN) { throw .execution("Parameter value is NaN") }
+        guard let greatest = parameter.max(), greatest >= 1 else { return [] }
         if let low = parameter.min(), low <= -0x1p63 { throw .execution("Scalar value \(GoFloat.general(low)) underflows int64") }
         if greatest >= 0x1p63 { throw .execution("Scalar value \(GoFloat.general(greatest)) overflows int64") }
         let plain = withoutHistograms(rows)

@@ -57,7 +57,8 @@ import Testing
         for _ in 0..<1_500 {
             let source = Self.source(&query.draw)
             let text = query.vector(3)
-            guard !text.contains("start()"), !text.contains("end()") else { continue }
+            // What is not the same at a step alone: the ends of the range, and the order, which sums are rounded by.
+            guard !["start()", "end()", "sort_desc"].contains(where: { text.contains($0) }) else { continue }
             let expression = try Parser.parse(text)
             let step: Int64 = 97_000
             guard

@@ -3,7 +3,8 @@ internal import CRE2
 /// One compiled expression that is tested against whole texts: matchers of labels in queries. Not for the request path, whose expressions
 /// are in a `MatcherPool`.
 ///
-/// Any thread (re2.h, "Thread safety").
+/// Any thread. `@unchecked Sendable`: the compiled expression is written in `init` and freed in `deinit`, and RE2 matches with one from
+/// several threads at once (re2.h, "Thread safety").
 @safe
 public final class TextPattern: @unchecked Sendable {
     // Never changed after init; RE2 allows matching from many threads.

@@ -56,7 +56,8 @@ private final class Mesh {
         generation = 1
         latest = first
         latestRouting = first.routing
-        group = try ProxyGroup(count: workers, limits: limits, ringBytes: 1 << 20, configuration: first, shared: shared, seed: 7)
+        group = try ProxyGroup(
+            count: workers, limits: limits, ringBytes: 1 << 20, configuration: first, shared: shared, sources: catalogs.sources, seed: 7)
     }
 
     deinit {

@@ -11,7 +11,8 @@ import Testing
 /// The parts of a worker that need no loop: what it keeps for the next connection, and which configurations it keeps for whom.
 @Suite struct WorkerTests {
     private func withWorker(_ body: (inout ProxyWorker) throws -> Void) throws {
-        let handle = try WorkerHandle(limits: ProxyLimits(), ringBytes: 1 << 16, shared: SharedUpstreams(seed: 1))
+        let handle = try WorkerHandle(
+            limits: ProxyLimits(), ringBytes: 1 << 16, shared: SharedUpstreams(seed: 1), sources: SourceCatalog())
         var worker = ProxyWorker(handle: handle, poller: try Poller(), configuration: try configuration(), seed: 1)
         try body(&worker)
     }

@@ -29,16 +29,18 @@ struct ScrapedPage {
 }
 
 struct MetricsExpositionTests {
-    static func identity(_ change: (inout IdentityLabels) -> Void = { _ in }) -> IdentityLabels {
-        var labels = IdentityLabels()
-        labels.sourceWorkload = "productpage-v1"
-        labels.sourceCanonicalService = "productpage"
-        labels.destinationWorkload = "reviews-v2"
-        labels.destinationService = "reviews.default.svc.cluster.local"
-        labels.destinationServiceName = "reviews"
-        labels.destinationPrincipal = "a \"quoted\"\\\nprincipal"
-        change(&labels)
-        return labels
+    /// Of productpage, asking reviews; `change`: of the source.
+    static func labels(_ catalogs: Catalogs, _ change: (inout SourceLabels) -> Void = { _ in }) -> LabelPair {
+        var source = SourceLabels()
+        source.workload = "productpage-v1"
+        source.canonicalService = "productpage"
+        change(&source)
+        var destination = DestinationLabels()
+        destination.workload = "reviews-v2"
+        destination.service = "reviews.default.svc.cluster.local"
+        destination.serviceName = "reviews"
+        destination.principal = "a \"quoted\"\\\nprincipal"
+        return LabelPair(source: catalogs.sources.id(source), destination: catalogs.destination(destination))
     }
 
     static func sample(_ microseconds: UInt64, request: UInt64 = 200, response: UInt64 = 1500, trace: UInt64 = 0, at milliseconds: UInt64 = 0) -> REDSample {
@@ -56,14 +58,14 @@ struct MetricsExpositionTests {
     static func exposition(_ pool: QueryPool, tcp: [TCPSeries] = []) -> MetricsExposition {
         let catalogs = Catalogs()
         let shards = [REDShard(seriesMax: 16), REDShard(seriesMax: 16)]
-        let labels = catalogs.labelSet(identity())
+        let labels = Self.labels(catalogs)
         let good = SeriesKey(labels: labels, responseCode: 200, flags: [], side: .outbound)
         shards[0].record(good, sample(400, trace: 0xABC, at: 1_790_000_000_123))
         shards[1].record(good, sample(7_200, trace: 0xDEF, at: 1_790_000_000_456))
         shards[1].record(good, sample(4_000_000_000, response: 4_000_000))
         shards[0].record(SeriesKey(labels: labels, responseCode: 503, flags: [.noHealthyUpstream, .upstreamRetryLimitExceeded], side: .inbound), sample(500))
         shards[0].record(SeriesKey(labels: .none, responseCode: 0, flags: .downstreamConnectionTermination, side: .outbound), sample(501))
-        shards[0].record(SeriesKey(labels: REDShard.overflowLabels, responseCode: 0, flags: [], side: .inbound), sample(1))
+        shards[0].record(SeriesKey(labels: .overflow, responseCode: 0, flags: [], side: .inbound), sample(1))
         return MetricsExposition(shards: shards, catalogs: catalogs, selfMetrics: SelfMetrics(), pool: pool, tcp: { tcp })
     }
 
@@ -100,7 +102,7 @@ struct MetricsExpositionTests {
         let shards = (0..<3).map { _ in REDShard(seriesMax: 4096) }
         // Identities 0 and 1 print alike, though they are different sets: "" and "unknown".
         let identities = (0..<12).map { number in
-            catalogs.labelSet(Self.identity { $0.sourceVersion = number == 0 ? "" : (number == 1 ? "unknown" : "v\(number)") })
+            Self.labels(catalogs) { $0.version = number == 0 ? "" : (number == 1 ? "unknown" : "v\(number)") }
         }
         var expected: [String: (requests: UInt64, microseconds: UInt64, bytes: UInt64)] = [:]
         for _ in 0..<5000 {
@@ -141,13 +143,37 @@ struct MetricsExpositionTests {
         }
     }
 
+    /// One destination and many sources: each request is counted by both halves, and a peer's principal is shown with its own.
+    @Test func joinsSourcesWithDestinations() throws {
+        let pool = try QueryPool(threads: 1)
+        defer { pool.stop() }
+        let catalogs = Catalogs(sources: SourceCatalog(peersMax: 1))
+        let known = Self.labels(catalogs)
+        var peer = SourceLabels()
+        peer.principal = "spiffe://cluster.local/ns/default/sa/curl"
+        var stranger = SourceLabels()
+        stranger.principal = "spiffe://cluster.local/ns/default/sa/stranger"
+        let shard = REDShard(seriesMax: 16)
+        for source in [known.source, catalogs.sources.id(ofPeer: peer), catalogs.sources.id(ofPeer: stranger)] {
+            let labels = LabelPair(source: source, destination: known.destination)
+            shard.record(SeriesKey(labels: labels, responseCode: 200, flags: [], side: .inbound), Self.sample(1))
+        }
+        let exposition = MetricsExposition(shards: [shard], catalogs: catalogs, selfMetrics: SelfMetrics(), pool: pool)
+        let counters = ScrapedPage(try #require(exposition.exposition(.text))).samples.keys.filter { $0.hasPrefix("istio_requests_total") }
+        #expect(counters.count == 3)
+        #expect(counters.allSatisfy { $0.contains("destination_workload=\"reviews-v2\"") })
+        #expect(counters.filter { $0.contains("source_principal=\"spiffe://cluster.local/ns/default/sa/curl\"") }.count == 1)
+        #expect(counters.filter { $0.contains("source_workload=\"productpage-v1\"") }.count == 1)
+        #expect(counters.filter { $0.contains("source_workload=\"unknown\"") && $0.contains("source_principal=\"unknown\"") }.count == 1)
+    }
+
     @Test func overflowIsASeriesAndACount() throws {
         let pool = try QueryPool(threads: 1)
         defer { pool.stop() }
         let catalogs = Catalogs()
         let shard = REDShard(seriesMax: 6)
         for number in 0..<10 {
-            let labels = catalogs.labelSet(Self.identity { $0.sourceVersion = "v\(number)" })
+            let labels = Self.labels(catalogs) { $0.version = "v\(number)" }
             shard.record(SeriesKey(labels: labels, responseCode: 200, flags: [], side: .outbound), Self.sample(1))
         }
         let page = ScrapedPage(try #require(MetricsExposition(shards: [shard], catalogs: catalogs, selfMetrics: SelfMetrics(), pool: pool).exposition(.text)))
@@ -165,10 +191,10 @@ struct MetricsExpositionTests {
         let clock = TestClock()
         let catalogs = Catalogs()
         let shards = [REDShard(seriesMax: 16), REDShard(seriesMax: 16)]
-        let labels = catalogs.labelSet(Self.identity())
+        let labels = Self.labels(catalogs)
         let idle = SeriesKey(labels: labels, responseCode: 200, flags: [], side: .outbound)
         let busy = SeriesKey(labels: labels, responseCode: 500, flags: [], side: .outbound)
-        let overflow = SeriesKey(labels: REDShard.overflowLabels, responseCode: 0, flags: [], side: .outbound)
+        let overflow = SeriesKey(labels: .overflow, responseCode: 0, flags: [], side: .outbound)
         for shard in shards { shard.record(idle, Self.sample(1)) }
         shards[1].record(idle, Self.sample(1))
         shards[0].record(overflow, Self.sample(1))
@@ -204,7 +230,7 @@ struct MetricsExpositionTests {
         let server = try TestServer()
         server.metrics.registerProcess(version: "1.2.3")
         server.metrics.registerQueryPool(server.pool)
-        let labels = server.catalogs.labelSet(Self.identity())
+        let labels = Self.labels(server.catalogs)
         server.shard.record(SeriesKey(labels: labels, responseCode: 200, flags: [], side: .outbound), Self.sample(900, trace: 77, at: 5))
         for path in ["/metrics", "/stats/prometheus", "/prometheus"] {
             let text = try server.get(path)
@@ -226,7 +252,7 @@ struct MetricsExpositionTests {
         let server = try TestServer()
         server.metrics.registerEverything(server)
         for side in [ProxySide.outbound, .inbound] {
-            let labels = server.catalogs.labelSet(Self.identity())
+            let labels = Self.labels(server.catalogs)
             server.shard.record(SeriesKey(labels: labels, responseCode: 200, flags: [.delayInjected, .upstreamOverflow], side: side), Self.sample(900, trace: 77))
         }
         let page = try server.get("/metrics").body

@@ -12,8 +12,13 @@ import Testing
         var responseSum: UInt64 = 0
     }
 
+    /// Pairs that share their halves with others.
+    static func pair(_ number: UInt32) -> LabelPair {
+        LabelPair(source: SourceLabelsID(number % 4), destination: DestinationLabelsID(number / 4))
+    }
+
     static func key(_ labels: UInt32, _ code: UInt16 = 200, _ side: ProxySide = .outbound) -> SeriesKey {
-        SeriesKey(labels: LabelSetID(labels), responseCode: code, flags: [], side: side)
+        SeriesKey(labels: pair(labels), responseCode: code, flags: [], side: side)
     }
 
     static func contents(_ shard: REDShard) -> [SeriesKey: Model] {
@@ -41,15 +46,15 @@ import Testing
                 sample.responseBytes = UInt64(random.below(10_000))
                 shard.record(key, sample)
                 recorded += 1
-                let target = model[key] != nil || model.keys.filter { $0.labels != REDShard.overflowLabels }.count < 38
-                    ? key : SeriesKey(labels: REDShard.overflowLabels, responseCode: 0, flags: [], side: key.side)
+                let target = model[key] != nil || model.keys.filter { $0.labels != .overflow }.count < 38
+                    ? key : SeriesKey(labels: .overflow, responseCode: 0, flags: [], side: key.side)
                 model[target, default: Model()].requests += 1
                 model[target, default: Model()].duration[HistogramBuckets.index(ofMicroseconds: sample.durationMicroseconds)] += 1
                 model[target, default: Model()].durationSum &+= sample.durationMicroseconds
                 model[target, default: Model()].responseSum &+= sample.responseBytes
             } else {
                 // Half of what is named has moved on since it was looked at, and stays.
-                let idle = model.filter { $0.key.labels != REDShard.overflowLabels && random.below(3) == 0 }
+                let idle = model.filter { $0.key.labels != .overflow && random.below(3) == 0 }
                     .map { (key: $0.key, requests: $0.value.requests + UInt64(random.below(2))) }
                 shard.expire(idle)
                 for (key, requests) in idle where model[key]?.requests == requests {

@@ -102,8 +102,9 @@ final class MeshNode {
         prober = try HealthProber(shared: sharedUpstreams)
         upstreams = UpstreamPlanner(shared: sharedUpstreams, catalogs: catalogs, prober: prober, resolver: resolver)
         proxy = try ProxyGroup(
-            count: workers, limits: limits, ringBytes: NodeLimits.ringBytes, configuration: Self.proxyConfiguration(first, plan, &upstreams, keepsRecords: options.adminPort != 0),
-            shared: upstreams.shared, seed: seed)
+            count: workers, limits: limits, ringBytes: NodeLimits.ringBytes,
+            configuration: Self.proxyConfiguration(first, plan, &upstreams, keepsRecords: options.adminPort != 0),
+            shared: upstreams.shared, sources: catalogs.sources, seed: seed)
         pump = try RecordPump(
             rings: proxy.workers.map(\.ring), plan: plan, sink: sink, catalogs: catalogs, statistics: statistics, say: say)
         let selfMetrics = SelfMetrics()
@@ -115,8 +116,9 @@ final class MeshNode {
         resolverThread = try resolver.start()
         resolver.want(first.routing.hostsToResolve)
         try startServers(receivers, queries, level)
-        MetricsWiring(version: version, statistics: statistics, shared: shared, resolver: resolver, workers: proxy.workers)
-            .register(in: selfMetrics, pool: pool, store: queries, servers: servers)
+        let wiring = MetricsWiring(
+            version: version, statistics: statistics, shared: shared, resolver: resolver, workers: proxy.workers, sources: catalogs.sources)
+        wiring.register(in: selfMetrics, pool: pool, store: queries, servers: servers)
         let clusters = upstreams.metrics
         selfMetrics.register { clusters.samples() }
         shared.update(controller.status, first.routing, upstreams.live)

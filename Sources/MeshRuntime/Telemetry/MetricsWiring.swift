@@ -4,6 +4,7 @@ internal import Primitives
 internal import Proxy
 internal import QueryAPI
 internal import Synchronization
+internal import TelemetryModel
 internal import TelemetryWire
 
 /// Says where each of the process's own metrics is read. Everything it holds may be read from any thread.
@@ -13,6 +14,7 @@ struct MetricsWiring {
     let shared: SharedStatus
     let resolver: HostResolver
     let workers: [WorkerHandle]
+    let sources: SourceCatalog
 
     func register(in registry: SelfMetrics, pool: QueryPool, store: StoreAdapter?, servers: [ServiceServer]) {
         registry.registerProcess(version: version)
@@ -47,6 +49,15 @@ struct MetricsWiring {
                     name: "skein_unenforced_policies",
                     help: "Security policies that select this workload and are not enforced by this version.",
                     kind: .gauge, samples: samples)
+            ]
+        }
+        let sources = sources
+        registry.register {
+            [
+                MetricSamples(
+                    name: "skein_metric_peers_overflowed_total",
+                    help: "Connections whose peer is counted as unknown, because the catalogue of peers was full.", kind: .counter,
+                    value: Double(sources.overflowed.load(ordering: .relaxed)))
             ]
         }
         let statistics = statistics

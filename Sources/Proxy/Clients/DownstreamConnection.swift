@@ -2,12 +2,21 @@ internal import EventLoops
 internal import HTTP
 internal import Primitives
 internal import Streams
+internal import TelemetryModel
 
 /// A connection that a client made to us: HTTP/1.1, one request after the other, HTTP/2, many at once, or a tunnel.
 @safe
 struct DownstreamConnection: ~Copyable {
     enum Deadline {
         case idle, header, stream, linger, detection
+    }
+
+    enum Source {
+        /// Nobody has asked yet.
+        case awaited
+        /// One of the listener's, whoever it is.
+        case ofListener
+        case ofPeer(SourceLabelsID)
     }
 
     enum Awaited {
@@ -18,6 +27,8 @@ struct DownstreamConnection: ~Copyable {
     /// Index into the listener sockets.
     let listener: Int
     let remote: SocketEndpoint
+    /// Who its client is to the counters.
+    var source = Source.awaited
     /// The address that the client dialled.
     var local: SocketEndpoint
     /// It came by REDIRECT: `local` is another proxy's or server's address.

@@ -3,6 +3,7 @@ internal import HTTP
 internal import Primitives
 internal import Routing
 internal import Streams
+internal import TelemetryModel
 
 /// All connections of a worker's clients, and the listeners that they come in by.
 @safe
@@ -157,6 +158,26 @@ struct Downstreams: ~Copyable {
     }
 
     // MARK: Connections
+
+    /// The source labels of a client that has shown who it is, settled with its first request; nil = it is one of its listener's.
+    @inline(__always)
+    mutating func peerSource(_ id: SlotID) -> SourceLabelsID? {
+        if case .awaited = connections[id].source { settleSource(id) }
+        if case .ofPeer(let source) = connections[id].source { return source }
+        return nil
+    }
+
+    /// What comes in is the peer's. What goes out is the workload's own, whoever its gateway's clients are.
+    @inline(never)
+    private mutating func settleSource(_ id: SlotID) {
+        connections[id].source = .ofListener
+        guard listeners[connections[id].listener].plan.side == .inbound,
+            let principal = connections[id].stream.peerIdentity?.uris.first
+        else { return }
+        var labels = SourceLabels()
+        labels.principal = principal
+        connections[id].source = .ofPeer(handle.sources.id(ofPeer: labels))
+    }
 
     @inline(__always)
     mutating func setDeadline(_ id: SlotID, _ meaning: DownstreamConnection.Deadline, after nanoseconds: UInt64, _ loop: inout WorkerLoop) {

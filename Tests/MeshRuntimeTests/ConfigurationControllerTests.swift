@@ -2,6 +2,7 @@ import HTTP
 import MeshConfig
 @testable import MeshRuntime
 import Primitives
+import QueryAPI
 import Routing
 import TelemetryModel
 import Testing

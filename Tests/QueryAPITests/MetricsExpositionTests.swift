@@ -296,8 +296,8 @@ extension SelfMetrics {
                         samples: [MetricSamples.Sample(labels: [("receiver", "zipkin"), ("reason", "malformed")], value: 1)])
                 }
         }
-        registerProxy { [ProxyWorkerHealth(worker: "0"), ProxyWorkerHealth(worker: "1")] }
-        registerConfiguration { ConfigurationHealth() }
+        registerProxy([WorkerStatistics(), WorkerStatistics()])
+        registerConfiguration { ConfigurationStatus() }
         server.store.state.withLock {
             $0.statistics.spansRefused = [.overloaded: 1]
             $0.statistics.quarantined = [.segment: 1]

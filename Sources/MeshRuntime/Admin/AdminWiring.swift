@@ -44,12 +44,7 @@ struct AdminWiring {
         case .notReady(let reason): server.state = reason == "draining" ? .draining : .initializing
         }
         server.uptimeSeconds = SystemClock.monotonicNow().nanoseconds(since: started) / 1_000_000_000
-        let configuration = shared.configuration
-        server.generation = configuration.generation
-        server.reloads = configuration.reloads
-        server.reloadFailures = configuration.failures
-        server.lastError = configuration.lastError
-        server.notEnforced = configuration.unenforced
+        server.configuration = shared.configuration
         if let node = shared.routing?.snapshot.node, !node.name.isEmpty { server.node = "\(node.namespace)/\(node.name)" }
         server.options = [
             ("config", options.configuration.paths.joined(separator: " ")), ("bind", options.bindAddress),

@@ -42,11 +42,7 @@ final class MeshNode {
     private var servers: [ServiceServer] = []
     /// Opens the collector's ports, once the store is this process's; nil when they are open or there are none.
     private(set) var openCollector: (() throws -> Void)?
-    private var saidDiskFull = false
-    /// Why the store is not open, as it was said last.
-    private var saidNotOpen: String?
-    private var saidDamage: Set<String> = []
-    private var refusedDiskFull: UInt64 = 0
+    private var storeWatch = StoreWatch()
     /// Host names without an answer and the reason that was said last.
     private var unresolved: [String: String] = [:]
     /// What workers said of listeners since the last reload: each of them says it.
@@ -67,11 +63,11 @@ final class MeshNode {
 
         // The store first: everything else produces for it.
         let sink: any BatchSink<SpanBatch>
-        let queries: StoreAdapter?
+        let queries: StoredTraces?
         if options.hasStore {
             let opened = try Self.openStore(options, awaitsPredecessor: isSuccessor)
             store = opened
-            let adapter = StoreAdapter(opened)
+            let adapter = StoredTraces(opened)
             sink = adapter
             queries = adapter
         } else {
@@ -165,7 +161,7 @@ final class MeshNode {
         }
     }
 
-    private func startServers(_ receivers: Receivers?, _ queries: StoreAdapter?, _ level: LogLevelSwitch) throws {
+    private func startServers(_ receivers: Receivers?, _ queries: StoredTraces?, _ level: LogLevelSwitch) throws {
         let metrics = metrics
         let shared = shared
         let version = version
@@ -366,28 +362,7 @@ final class MeshNode {
                 log.error("\((error as? StartError)?.lines.joined(separator: "; ") ?? "\(error)")")
             }
         }
-        guard let opened = holder.store else {
-            let problem = holder.problem
-            if let problem, problem != saidNotOpen { log.error("\(problem); until then spans are refused with 503; the proxy goes on") }
-            saidNotOpen = problem
-            return
-        }
-        if saidNotOpen != nil {
-            saidNotOpen = nil
-            log.info("the trace store in \(options.dataDirectory) is open: spans are taken")
-        }
-        let statistics = opened.statistics()
-        for damage in statistics.damage where saidDamage.insert(damage.description).inserted { log.error("trace store: \(damage)") }
-        // A disk that is full for large batches and not for small ones is full: what was refused since the last look counts as well.
-        let isFull = statistics.isDiskFull || statistics.spansRefused[.diskFull, default: 0] > refusedDiskFull
-        refusedDiskFull = statistics.spansRefused[.diskFull, default: 0]
-        guard isFull != saidDiskFull else { return }
-        saidDiskFull = isFull
-        if isFull {
-            log.error("the disk of \(options.dataDirectory) is full or failing: spans are refused with 503 until there is room; the proxy goes on")
-        } else {
-            log.info("the disk of \(options.dataDirectory) has room again: spans are taken")
-        }
+        storeWatch.look(at: holder, log)
     }
 
     /// Ejections end, rates are judged, and rows of old configurations are freed.

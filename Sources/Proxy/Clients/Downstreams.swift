@@ -159,24 +159,19 @@ struct Downstreams: ~Copyable {
 
     // MARK: Connections
 
-    /// The source labels of a client that has shown who it is, settled with its first request; nil = it is one of its listener's.
-    @inline(__always)
-    mutating func peerSource(_ id: SlotID) -> SourceLabelsID? {
-        if case .awaited = connections[id].source { settleSource(id) }
-        if case .ofPeer(let source) = connections[id].source { return source }
-        return nil
-    }
-
-    /// What comes in is the peer's. What goes out is the workload's own, whoever its gateway's clients are.
+    /// Settles whose requests come on a connection, when the first one does: its peer's, where that has shown who it is. What goes out
+    /// is the workload's own, whoever its gateway's clients are. Nil = one of its listener's.
     @inline(never)
-    private mutating func settleSource(_ id: SlotID) {
+    mutating func settleSource(_ id: SlotID) -> SourceLabelsID? {
         connections[id].source = .ofListener
         guard listeners[connections[id].listener].plan.side == .inbound,
             let principal = connections[id].stream.peerIdentity?.uris.first
-        else { return }
+        else { return nil }
         var labels = SourceLabels()
         labels.principal = principal
-        connections[id].source = .ofPeer(handle.sources.id(ofPeer: labels))
+        let source = handle.sources.id(ofPeer: labels)
+        connections[id].source = .ofPeer(source)
+        return source
     }
 
     @inline(__always)

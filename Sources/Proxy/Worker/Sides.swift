@@ -82,7 +82,11 @@ struct Sides: ~Copyable {
             origin.isEdge = entry.isEdge
             origin.labels = entry.labels
         }
-        if let source = downstreams.peerSource(id) { origin.labels.source = source }
+        switch downstreams.connections[id].source {
+        case .ofListener: break
+        case .ofPeer(let source): origin.labels.source = source
+        case .awaited: if let source = downstreams.settleSource(id) { origin.labels.source = source }
+        }
         origin.remote = downstreams.connections[id].remote
         origin.local = downstreams.connections[id].local
         return origin

@@ -73,7 +73,7 @@ let package = Package(
         // 4
         layer("HTTPService", uses: ["Primitives", "EventLoops", "Streams", "HTTP", "Compression"]),
         layer("Routing", uses: ["Primitives", "HTTP", "Matching", "MeshConfig", "TelemetryModel"]),
-        layer("Policy", uses: ["Primitives"]),
+        layer("Policy", uses: ["Primitives", "Matching"]),
         layer("OutlierDetection", uses: ["Primitives"]),
         // 5
         layer("Proxy", uses: ["Primitives", "EventLoops", "Streams", "HTTP", "TelemetryModel", "Routing", "Policy", "OutlierDetection"]),

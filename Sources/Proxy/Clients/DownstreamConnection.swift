@@ -11,14 +11,6 @@ struct DownstreamConnection: ~Copyable {
         case idle, header, stream, linger, detection
     }
 
-    enum Source {
-        /// Nobody has asked yet.
-        case awaited
-        /// One of the listener's, whoever it is.
-        case ofListener
-        case ofPeer(SourceLabelsID)
-    }
-
     enum Awaited {
         case nothing, protocolDetection, serverName
     }
@@ -27,8 +19,8 @@ struct DownstreamConnection: ~Copyable {
     /// Index into the listener sockets.
     let listener: Int
     let remote: SocketEndpoint
-    /// Who its client is to the counters.
-    var source = Source.awaited
+    /// Who its client is to the counters; nil = one of its listener's, whoever it is.
+    var source: SourceLabelsID?
     /// The address that the client dialled.
     var local: SocketEndpoint
     /// It came by REDIRECT: `local` is another proxy's or server's address.

@@ -159,19 +159,15 @@ struct Downstreams: ~Copyable {
 
     // MARK: Connections
 
-    /// Settles whose requests come on a connection, when the first one does: its peer's, where that has shown who it is. What goes out
-    /// is the workload's own, whoever its gateway's clients are. Nil = one of its listener's.
-    @inline(never)
-    mutating func settleSource(_ id: SlotID) -> SourceLabelsID? {
-        connections[id].source = .ofListener
+    /// Settles whose requests come on a connection, once its layer has verified the peer. What goes out is the workload's own, whoever its
+    /// gateway's clients are.
+    mutating func settleSource(_ id: SlotID) {
         guard listeners[connections[id].listener].plan.side == .inbound,
             let principal = connections[id].stream.peerIdentity?.uris.first
-        else { return nil }
+        else { return }
         var labels = SourceLabels()
         labels.principal = principal
-        let source = handle.sources.id(ofPeer: labels)
-        connections[id].source = .ofPeer(source)
-        return source
+        connections[id].source = handle.sources.id(ofPeer: labels)
     }
 
     @inline(__always)

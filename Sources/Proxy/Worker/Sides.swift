@@ -82,11 +82,7 @@ struct Sides: ~Copyable {
             origin.isEdge = entry.isEdge
             origin.labels = entry.labels
         }
-        switch downstreams.connections[id].source {
-        case .ofListener: break
-        case .ofPeer(let source): origin.labels.source = source
-        case .awaited: if let source = downstreams.settleSource(id) { origin.labels.source = source }
-        }
+        if let source = downstreams.connections[id].source { origin.labels.source = source }
         origin.remote = downstreams.connections[id].remote
         origin.local = downstreams.connections[id].local
         return origin

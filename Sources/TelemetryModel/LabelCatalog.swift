@@ -37,7 +37,8 @@ public struct DestinationLabels: Hashable, Sendable {
 }
 
 /// Interns values once per configuration, so that the request path carries integers. Ids are never reused: a record written under an
-/// old configuration still resolves. Any thread; compiling a configuration, a connection whose peer is new, and printing are the only users.
+/// old configuration still resolves. Any thread; compiling a configuration, a connection whose peer is new, and printing are the only
+/// users.
 public final class Interner<Value: Hashable & Sendable>: Sendable {
     private struct Table {
         var identifiers: [Value: UInt32] = [:]

@@ -25,7 +25,8 @@ public struct SeriesKey: Hashable, Sendable, BitwiseCopyable {
     /// The key as two words.
     @inlinable var first: UInt64 { labels.word }
     @inlinable var second: UInt64 {
-        UInt64(flags.rawValue) << 32 | UInt64(responseCode) << 16 | UInt64(side.rawValue) << 12 | (isGRPC ? 1 << 11 : 0) | UInt64(grpcStatus)
+        UInt64(flags.rawValue) << 32 | UInt64(responseCode) << 16 | UInt64(side.rawValue) << 12 | (isGRPC ? 1 << 11 : 0)
+            | UInt64(grpcStatus)
     }
 
     init(first: UInt64, second: UInt64) {

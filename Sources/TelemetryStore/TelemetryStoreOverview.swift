@@ -4,7 +4,8 @@
 // parse wire formats, to own sockets, and to keep an index row per span.
 //
 // The file (`File`): one database under a lock, one writer thread with a group commit, one maintenance thread, and sets of tables side by
-// side (`Stores` says which). A set (`TableSet`) has its own migrations, its own queue of batches, its own readers and its own upkeep; the file knows no signal.
+// side (`Stores` says which). A set (`TableSet`) has its own migrations, its own queue of batches, its own readers and its own upkeep; the
+// file knows no signal.
 //
 // The traces (`Traces`) are such a set. The life of a span:
 //   submit ─▶ `WriteQueue` ─▶ writer thread: `TraceJournal` (dictionary + shapes) ─▶ table journal, group commit ─▶ acknowledged

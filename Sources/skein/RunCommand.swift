@@ -75,19 +75,25 @@ struct RunOptions: ParsableArguments {
     @Option(help: "Megabytes that the trace store may take on disk, its log included, at least 8; 0 = no limit.")
     var retentionMegabytes: UInt64 = 10_240
 
-    @Option(parsing: .upToNextOption, help: "Tag keys offered for completion by the query API (environment: AUTOCOMPLETE_KEYS, with commas).")
+    @Option(
+        parsing: .upToNextOption, help: "Tag keys offered for completion by the query API (environment: AUTOCOMPLETE_KEYS, with commas).")
     var autocompleteKeys: [String] = []
 
     @Flag(
         inversion: .prefixedNo,
-        help: "Whether a trace id is matched as a whole, or by its low 64 bits, for systems that mix both sizes (environment: STRICT_TRACE_ID).")
+        help: """
+            Whether a trace id is matched as a whole, or by its low 64 bits, for systems that mix both sizes \
+            (environment: STRICT_TRACE_ID).
+            """)
     var strictTraceId: Bool?
 
     @Option(help: ArgumentHelp("Seed of every random draw of the proxy.", visibility: .hidden))
     var seed: UInt64?
 
     func validate() throws {
-        if config.contains("-") { throw ValidationError("-c -: a running proxy reads its configuration again, so it takes files and directories") }
+        if config.contains("-") {
+            throw ValidationError("-c -: a running proxy reads its configuration again, so it takes files and directories")
+        }
         if workers < 0 || workers > 64 { throw ValidationError("--workers takes 0...64") }
         if let problem = upgradeProtocols.lazy.compactMap(RuntimeOptions.problem(upgradeProtocol:)).first {
             throw ValidationError("--upgrade-protocols: \(problem)")

@@ -75,7 +75,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("Proxy", "Collector"), ("Proxy", "Simulation"), ("skein", "Simulation"), ("Primitives", "HTTP"), ("Collector", "CSQLite"), ("Routing", "Yams"), ("Routing", "CRE2"),
+        ("Proxy", "Collector"), ("Proxy", "Simulation"), ("skein", "Simulation"), ("Primitives", "HTTP"), ("Collector", "CSQLite"),
+        ("Routing", "Yams"), ("Routing", "CRE2"),
         ("HTTP", "EventLoops"), ("HTTP", "Foundation"),
     ])
     func forbiddenArrowIsSeen(from: String, to: String) {
@@ -153,11 +154,14 @@ import Testing
 
     /// Another signal is an addition: what all signals share names none of them.
     @Test func whatAllSignalsShareNamesNone() {
-        let shared = ["OTLPHTTPReceiver", "OTLPGRPCReceiver", "GRPCCallReader", "BodyUnpacker", "ReceiverPools", "ReceiverCounters", "HTTPReceiver"]
+        let shared =
+            ["OTLPHTTPReceiver", "OTLPGRPCReceiver", "GRPCCallReader", "BodyUnpacker", "ReceiverPools", "ReceiverCounters", "HTTPReceiver"]
             .map { "Sources/Collector/Receivers/\($0).swift" }
             + ["Exporter", "ExporterLoop", "ExporterConnection", "ExporterEncoding", "ExporterCounters", "ExporterSettings", "SignalQueue"]
             .map { "Sources/Collector/Exporters/\($0).swift" }
-        let files = Repository.swiftFiles("Sources").filter { $0.path.hasPrefix("Sources/TelemetryStore/File/") || shared.contains($0.path) }
+        let files = Repository.swiftFiles("Sources").filter {
+            $0.path.hasPrefix("Sources/TelemetryStore/File/") || shared.contains($0.path)
+        }
         #expect(files.count > shared.count + 10)
         for file in files {
             for (number, line) in file.text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {

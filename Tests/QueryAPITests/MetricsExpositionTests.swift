@@ -43,7 +43,9 @@ struct MetricsExpositionTests {
         return LabelPair(source: catalogs.sources.id(source), destination: catalogs.destination(destination))
     }
 
-    static func sample(_ microseconds: UInt64, request: UInt64 = 200, response: UInt64 = 1500, trace: UInt64 = 0, at milliseconds: UInt64 = 0) -> REDSample {
+    static func sample(
+        _ microseconds: UInt64, request: UInt64 = 200, response: UInt64 = 1500, trace: UInt64 = 0, at milliseconds: UInt64 = 0
+    ) -> REDSample {
         var sample = REDSample()
         sample.durationMicroseconds = microseconds
         sample.requestBytes = request
@@ -63,7 +65,9 @@ struct MetricsExpositionTests {
         shards[0].record(good, sample(400, trace: 0xABC, at: 1_790_000_000_123))
         shards[1].record(good, sample(7_200, trace: 0xDEF, at: 1_790_000_000_456))
         shards[1].record(good, sample(4_000_000_000, response: 4_000_000))
-        shards[0].record(SeriesKey(labels: labels, responseCode: 503, flags: [.noHealthyUpstream, .upstreamRetryLimitExceeded], side: .inbound), sample(500))
+        shards[0].record(
+            SeriesKey(labels: labels, responseCode: 503, flags: [.noHealthyUpstream, .upstreamRetryLimitExceeded], side: .inbound),
+            sample(500))
         shards[0].record(SeriesKey(labels: .none, responseCode: 0, flags: .downstreamConnectionTermination, side: .outbound), sample(501))
         shards[0].record(SeriesKey(labels: .overflow, responseCode: 0, flags: [], side: .inbound), sample(1))
         return MetricsExposition(shards: shards, catalogs: catalogs, selfMetrics: SelfMetrics(), pool: pool, tcp: { tcp })
@@ -135,7 +139,9 @@ struct MetricsExpositionTests {
                     #expect(page.samples[infinity] == value, "seed \(seed)")
                 }
             }
-            let durations = page.samples.filter { $0.key.hasPrefix("istio_request_duration_milliseconds_sum") }.values.compactMap { Double($0) }
+            let durations = page.samples.filter { $0.key.hasPrefix("istio_request_duration_milliseconds_sum") }.values.compactMap {
+                Double($0)
+            }
             let expectedDurations = expected.values.map { Double($0.microseconds) / 1000 }
             #expect(durations.sorted() == expectedDurations.sorted(), "seed \(seed)")
             let bytes = page.samples.filter { $0.key.hasPrefix("istio_request_bytes_sum") }.values.compactMap { UInt64($0) }
@@ -176,7 +182,8 @@ struct MetricsExpositionTests {
             let labels = Self.labels(catalogs) { $0.version = "v\(number)" }
             shard.record(SeriesKey(labels: labels, responseCode: 200, flags: [], side: .outbound), Self.sample(1))
         }
-        let page = ScrapedPage(try #require(MetricsExposition(shards: [shard], catalogs: catalogs, selfMetrics: SelfMetrics(), pool: pool).exposition(.text)))
+        let page = ScrapedPage(
+            try #require(MetricsExposition(shards: [shard], catalogs: catalogs, selfMetrics: SelfMetrics(), pool: pool).exposition(.text)))
         let overflow = page.samples.filter { $0.key.hasPrefix("istio_requests_total{reporter=\"source\",source_workload=\"overflow\"") }
         #expect(overflow.map(\.value) == ["6"])
         #expect(overflow.keys.first?.contains("response_code=\"overflow\"") == true)
@@ -201,7 +208,8 @@ struct MetricsExpositionTests {
         let exposition = MetricsExposition(
             shards: shards, catalogs: catalogs, selfMetrics: SelfMetrics(), pool: pool, idleExpirySeconds: 60, now: { clock.now })
         func counters() throws -> [String] {
-            ScrapedPage(try #require(exposition.exposition(.text))).samples.filter { $0.key.hasPrefix("istio_requests_total") }.map(\.value).sorted()
+            ScrapedPage(try #require(exposition.exposition(.text))).samples.filter { $0.key.hasPrefix("istio_requests_total") }.map(\.value)
+                .sorted()
         }
         shards[0].record(busy, Self.sample(1))
         #expect(try counters() == ["1", "1", "3"])
@@ -253,7 +261,9 @@ struct MetricsExpositionTests {
         server.metrics.registerEverything(server)
         for side in [ProxySide.outbound, .inbound] {
             let labels = Self.labels(server.catalogs)
-            server.shard.record(SeriesKey(labels: labels, responseCode: 200, flags: [.delayInjected, .upstreamOverflow], side: side), Self.sample(900, trace: 77))
+            server.shard.record(
+                SeriesKey(labels: labels, responseCode: 200, flags: [.delayInjected, .upstreamOverflow], side: side),
+                Self.sample(900, trace: 77))
         }
         let page = try server.get("/metrics").body
         let process = Process()
@@ -289,7 +299,10 @@ extension SelfMetrics {
         registerQueues { [QueueHealth(queue: "records", depth: 3, capacity: 4096)] }
         // The collector's own families, which the composition root registers; the end-to-end suite holds the real ones to the dashboards.
         register {
-            ["receiver_spans", "receiver_spans_rejected", "proxy_spans", "proxy_spans_dropped", "records_dropped", "access_log_dropped", "exporter_spans_dropped"]
+            [
+                "receiver_spans", "receiver_spans_rejected", "proxy_spans", "proxy_spans_dropped", "records_dropped", "access_log_dropped",
+                "exporter_spans_dropped",
+            ]
                 .map { name in
                     MetricSamples(
                         name: "skein_\(name)_total", help: "The collector's.", kind: .counter,

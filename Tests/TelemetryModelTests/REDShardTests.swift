@@ -26,7 +26,8 @@ import Testing
         shard.read { series in
             #expect(found[series.key] == nil, "a series is there twice")
             found[series.key] = Model(
-                requests: series.requests, duration: series.duration.buckets, durationSum: series.duration.sum, responseSum: series.responseBytes.sum)
+                requests: series.requests, duration: series.duration.buckets, durationSum: series.duration.sum,
+                responseSum: series.responseBytes.sum)
         }
         return found
     }
@@ -187,7 +188,11 @@ private final class Writer: @unchecked Sendable {
         for (index, bound) in HistogramBuckets.bounds.enumerated() {
             #expect(HistogramBuckets.index(ofMicroseconds: UInt64(bound * 1000)) == index)
             #expect(HistogramBuckets.index(ofMicroseconds: UInt64(bound * 1000) + 1) == index + 1)
-            if bound >= 1 { #expect(HistogramBuckets.index(ofBytes: UInt64(bound)) == index && HistogramBuckets.index(ofBytes: UInt64(bound) + 1) == index + 1) }
+            if bound >= 1 {
+                #expect(
+                    HistogramBuckets.index(ofBytes: UInt64(bound)) == index
+                        && HistogramBuckets.index(ofBytes: UInt64(bound) + 1) == index + 1)
+            }
         }
         #expect(HistogramBuckets.index(ofBytes: 0) == 0 && HistogramBuckets.index(ofMicroseconds: 0) == 0)
         #expect(HistogramBuckets.index(ofBytes: .max) == 19 && HistogramBuckets.index(ofMicroseconds: .max) == 19)
@@ -198,7 +203,8 @@ private final class Writer: @unchecked Sendable {
         var random = RandomSource(seed: seed)
         for _ in 0..<50_000 {
             let value = random.next() >> UInt64(12 + random.below(52))
-            guard HistogramBuckets.index(ofBytes: value) == Self.search(Double(value)), HistogramBuckets.index(ofMicroseconds: value) == Self.search(Double(value) / 1000)
+            guard HistogramBuckets.index(ofBytes: value) == Self.search(Double(value)),
+                HistogramBuckets.index(ofMicroseconds: value) == Self.search(Double(value) / 1000)
             else {
                 Issue.record("seed \(seed): \(value)")
                 return
@@ -239,7 +245,9 @@ private final class Writer: @unchecked Sendable {
         for slot in 0..<6 {
             let name = RequestText(rawValue: UInt8(slot))
             var found: [UInt8]?
-            if let text = view.text(name) { found = (0..<text.byteCount).map { unsafe text.unsafeLoad(fromByteOffset: $0, as: UInt8.self) } }
+            if let text = view.text(name) {
+                found = (0..<text.byteCount).map { unsafe text.unsafeLoad(fromByteOffset: $0, as: UInt8.self) }
+            }
             #expect(found == (slot < 4 ? texts[slot] : nil))
         }
         let claims = unsafe RequestRecordView(Self.bytes(texts, count: 255).span.bytes) == nil

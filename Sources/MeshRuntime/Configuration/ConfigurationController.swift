@@ -101,7 +101,8 @@ struct ConfigurationController {
                 let known = mesh.workloadEntries.map { "\($0.id.namespace)/\($0.id.name)" }.sorted()
                 return fail([
                     "--node \(name): no WorkloadEntry of that name; "
-                        + (known.isEmpty ? "the configuration has none" : "the configuration has \(known.prefix(10).joined(separator: ", "))")
+                        + (known.isEmpty
+                            ? "the configuration has none" : "the configuration has \(known.prefix(10).joined(separator: ", "))")
                 ])
             }
             node = NodeIdentity(workload)

@@ -106,7 +106,8 @@ final class MeshNode {
         let selfMetrics = SelfMetrics()
         let handles = proxy.workers
         metrics = MetricsExposition(
-            shards: handles.map(\.shard), catalogs: catalogs, selfMetrics: selfMetrics, pool: pool, tcp: { handles.flatMap { $0.tcpShard.snapshot() } })
+            shards: handles.map(\.shard), catalogs: catalogs, selfMetrics: selfMetrics, pool: pool,
+            tcp: { handles.flatMap { $0.tcpShard.snapshot() } })
         receivers?.forward(to: plan.exporters)
         proberThread = try prober.start(seed: seed)
         resolverThread = try resolver.start()
@@ -119,7 +120,9 @@ final class MeshNode {
         selfMetrics.register { clusters.samples() }
         shared.update(controller.status, first.routing, upstreams.live)
         guard proxy.hasAdopted(first.routing.generation, withinMilliseconds: NodeLimits.adoptionMilliseconds) else {
-            throw StartError(status: SkeinProcess.systemError, lines: ["a worker thread did not start serving within \(NodeLimits.adoptionMilliseconds / 1000) s"])
+            throw StartError(
+                status: SkeinProcess.systemError,
+                lines: ["a worker thread did not start serving within \(NodeLimits.adoptionMilliseconds / 1000) s"])
         }
         checked.end()
         // What the store lost is said before the first request.
@@ -166,7 +169,8 @@ final class MeshNode {
         let shared = shared
         let version = version
         let admin = AdminAPI(readiness: { shared.readiness }, dump: { shared.dump(version: version) })
-        let pages = AdminPages(AdminWiring(version: version, options: options, shared: shared, metrics: metrics, level: level).sources, pool: pool)
+        let pages = AdminPages(
+            AdminWiring(version: version, options: options, shared: shared, metrics: metrics, level: level).sources, pool: pool)
         let logs = LogsAPI(tail: pump.tail)
         let explain = ExplainAPI(shared: shared, served: ServedRequestExplanation(tail: pump.tail, store: queries), pool: pool)
         if let receivers, let queries {
@@ -176,7 +180,8 @@ final class MeshNode {
             zipkin.notEnforced = { shared.configuration.unenforced }
             let api = ZipkinAPI(store: queries, pool: pool, options: zipkin)
             let hints = Self.hints(options)
-            let page = LandingPage(store: queries, pool: pool, version: version, hints: { hints }, notEnforced: { shared.configuration.unenforced })
+            let page = LandingPage(
+                store: queries, pool: pool, version: version, hints: { hints }, notEnforced: { shared.configuration.unenforced })
             let router = EndpointRouter(
                 help: "spans are taken by POST /api/v2/spans, /v1/traces and OTLP over gRPC, traces are at /api/v2/traces, a page is at /",
                 opener: { request in receivers.open(request) },
@@ -208,7 +213,8 @@ final class MeshNode {
     private func start(_ name: String, _ ports: [UInt16], _ handler: any ServiceHandler, at place: Int? = nil) throws {
         let endpoints = ports.filter { $0 != 0 }.map { options.endpoint($0) }
         if endpoints.contains(where: { $0 == nil }) {
-            throw StartError(status: SkeinProcess.badInput, lines: ["--bind \(options.bindAddress): write an IP address such as 127.0.0.1 or 0.0.0.0"])
+            throw StartError(
+                status: SkeinProcess.badInput, lines: ["--bind \(options.bindAddress): write an IP address such as 127.0.0.1 or 0.0.0.0"])
         }
         guard !endpoints.isEmpty else { return }
         do throws(SystemError) {
@@ -218,7 +224,9 @@ final class MeshNode {
             let holder = PortHolder.sentence(endpoints.compactMap { $0 }) ?? "another process may have the port"
             throw StartError(
                 status: SkeinProcess.systemError,
-                lines: ["\(error): \(holder); choose others with --\(name == "admin" ? "admin" : "zipkin")-port and its like (skein run --help)"])
+                lines: [
+                    "\(error): \(holder); choose others with --\(name == "admin" ? "admin" : "zipkin")-port and its like (skein run --help)"
+                ])
         }
     }
 
@@ -245,7 +253,8 @@ final class MeshNode {
 
     var summary: String {
         let listeners = controller.current?.routing.listeners.map { plan in
-            plan.name.hasSuffix(plan.endpoint.description) ? plan.name.replacing("_", with: " ", maxReplacements: 1) : "\(plan.name) \(plan.endpoint)"
+            plan.name.hasSuffix(plan.endpoint.description)
+                ? plan.name.replacing("_", with: " ", maxReplacements: 1) : "\(plan.name) \(plan.endpoint)"
         } ?? []
         let names = [
             (options.zipkinPort, "Zipkin and page"), (options.otlpPort, "OTLP"), (options.otlpGRPCPort, "OTLP/gRPC"),
@@ -310,7 +319,8 @@ final class MeshNode {
         _ compiled: CompiledConfiguration, _ plan: CollectorPlan, _ upstreams: inout UpstreamPlanner, keepsRecords: Bool
     ) -> ProxyConfiguration {
         ProxyConfiguration(
-            routing: compiled.routing, telemetry: TelemetryPlanner.plan(compiled.routing, capture: plan.capture, keepsRecords: keepsRecords),
+            routing: compiled.routing,
+            telemetry: TelemetryPlanner.plan(compiled.routing, capture: plan.capture, keepsRecords: keepsRecords),
             pathNormalization: PathNormalization(compiled.routing.pathNormalization), upstreams: upstreams.plan(compiled.routing))
     }
 
@@ -320,13 +330,18 @@ final class MeshNode {
     ) throws -> CollectorPlan {
         let identity = TelemetryPlanner.spanIdentity(compiled.node, serviceName: options.spanServiceName)
         var used: [Exporter<SpanBatch>] = []
-        func side(_ log: AccessLogPolicy, _ tracing: TracingPolicy, _ exporters: inout SpanExporters, _ used: inout [Exporter<SpanBatch>], _ problems: inout [String]) -> CollectorPlan.Side {
+        func side(
+            _ log: AccessLogPolicy, _ tracing: TracingPolicy, _ exporters: inout SpanExporters, _ used: inout [Exporter<SpanBatch>],
+            _ problems: inout [String]
+        ) -> CollectorPlan.Side {
             let (outputs, wrong) = TelemetryPlanner.outputs(log)
             let (targets, notYet) = exporters.exporters(for: tracing, in: compiled.mesh)
             problems += wrong + notYet
             used += targets
             return CollectorPlan.Side(
-                outputs: outputs.map { CollectorPlan.Output(path: TelemetryPlanner.path($0.path, in: options.accessLogDirectory), format: $0.format) },
+                outputs: outputs.map {
+                    CollectorPlan.Output(path: TelemetryPlanner.path($0.path, in: options.accessLogDirectory), format: $0.format)
+                },
                 spans: tracing.isReportingDisabled ? nil : identity, exporters: targets)
         }
         var problems: [String] = []
@@ -357,7 +372,8 @@ final class MeshNode {
             openCollector = nil
             do {
                 try open()
-                log.info("the trace store is this process's now: spans and queries are taken on \(servers[0].endpoints.map(\.description).joined(separator: ", "))")
+                let ports = servers[0].endpoints.map(\.description).joined(separator: ", ")
+                log.info("the trace store is this process's now: spans and queries are taken on \(ports)")
             } catch {
                 log.error("\((error as? StartError)?.lines.joined(separator: "; ") ?? "\(error)")")
             }
@@ -370,7 +386,9 @@ final class MeshNode {
         let adopted = proxy.workers.map { $0.statistics.configurationGeneration.load(ordering: .relaxed) }.min() ?? 0
         upstreams.keepHouse(adopted: adopted)
         proxy.freeRetired()
-        for problem in proxy.workers.flatMap({ $0.takeProblems() }) where saidOfListeners.insert(problem).inserted { log.error("\(problem)") }
+        for problem in proxy.workers.flatMap({ $0.takeProblems() }) where saidOfListeners.insert(problem).inserted {
+            log.error("\(problem)")
+        }
     }
 
     func reopenLogs() { pump.reopen() }

@@ -31,7 +31,8 @@ struct StoreWatch {
         guard isFull != isDiskFull else { return }
         isDiskFull = isFull
         if isFull {
-            log.error("the disk of \(holder.directory) is full or failing: spans are refused with 503 until there is room; the proxy goes on")
+            log.error(
+                "the disk of \(holder.directory) is full or failing: spans are refused with 503 until there is room; the proxy goes on")
         } else {
             log.info("the disk of \(holder.directory) has room again: spans are taken")
         }

@@ -150,7 +150,8 @@ enum AdminText {
         body.append(jsonString: server.version)
         body.append(text: ",\"state\":\"\(server.state.rawValue)\",\"uptime_current_epoch\":\"\(server.uptimeSeconds)s\",\"node\":{\"id\":")
         body.append(jsonString: server.node)
-        body.append(text: "},\"configuration\":{\"generation\":\(server.configuration.generation),\"reloads\":\(server.configuration.reloads),")
+        body.append(
+            text: "},\"configuration\":{\"generation\":\(server.configuration.generation),\"reloads\":\(server.configuration.reloads),")
         body.append(text: "\"reload_failures\":\(server.configuration.failures),\"last_error\":")
         body.append(jsonStrings: server.configuration.lastError)
         body.append(text: ",\"not_enforced\":")

@@ -113,7 +113,8 @@ final class ClusterCompiler {
             let room = Self.endpointsPerClusterMax - (draft.endpoints.count - start)
             let addresses = resolve(endpoint, port: port, service: service, cluster: &cluster).prefix(room)
             let added = draft.endpoints.add(
-                contentsOf: addresses.map { EndpointEntry(address: $0, weight: max(1, endpoint.weight), cluster: index, labels: ownLabels) })
+                contentsOf: addresses.map { EndpointEntry(address: $0, weight: max(1, endpoint.weight), cluster: index, labels: ownLabels) }
+            )
             if let last = groups.indices.last, groups[last].rank == ranks[place] {
                 groups[last].range.count += added.count
             } else if !added.isEmpty {

@@ -357,7 +357,8 @@ struct OTLPJSONTranscoder {
         case "Infinity": return .infinity
         case "-Infinity": return -.infinity
         default:
-            guard let first = digits.first, first == UInt8(ascii: "-") || JSONScanner.isDigit(first), let value = Double(text), !value.isNaN else {
+            guard let first = digits.first, first == UInt8(ascii: "-") || JSONScanner.isDigit(first), let value = Double(text), !value.isNaN
+            else {
                 throw JSONScanError(fault: .expectedNumber, offset: start)
             }
             return value

@@ -77,7 +77,7 @@ let package = Package(
         layer("OutlierDetection", uses: ["Primitives"]),
         // 5
         layer("Proxy", uses: ["Primitives", "EventLoops", "Streams", "HTTP", "TelemetryModel", "Routing", "Policy", "OutlierDetection"]),
-        layer("TelemetryStore", uses: ["Primitives", "Compression", "TelemetryModel", "CSQLite"]),
+        layer("TelemetryStore", uses: ["Primitives", "Compression", "Matching", "TelemetryModel", "CSQLite"]),
         // For tests only: a world in memory. Nothing that `skein` is made of knows it.
         layer("Simulation", uses: ["Primitives", "EventLoops", "Streams", "HTTP"]),
         // 6
@@ -109,7 +109,7 @@ let package = Package(
         suite("OutlierDetectionTests", uses: ["OutlierDetection", "Primitives"], resources: [.copy("Scenarios")]),
         suite("TelemetryModelTests", uses: ["TelemetryModel", "Primitives"]),
         suite("TelemetryWireTests", uses: ["TelemetryWire", "TelemetryModel", "Primitives", "COTLP", "CProtobufC"]),
-        suite("TelemetryStoreTests", uses: ["TelemetryStore", "TelemetryModel", "Primitives"]),
+        suite("TelemetryStoreTests", uses: ["TelemetryStore", "TelemetryModel", "Matching", "Primitives"]),
         suite("CollectorTests", uses: [
             "Collector", "Compression", "EventLoops", "HTTP", "HTTPService", "TelemetryWire", "TelemetryModel", "Primitives",
         ]),

@@ -130,6 +130,7 @@ let package = Package(
         tool("Floor", uses: ["EventLoops", "Primitives"]),
         tool("Bookinfo", uses: ["EventLoops", "HTTPService", "Primitives"]),
         tool("ScrapeBench", uses: ["QueryAPI", "Primitives", "TelemetryModel", "TelemetryWire"]),
+        tool("SeriesBench", uses: ["TelemetryStore", "TelemetryModel", "Matching", "Primitives"]),
         tool("SpanBench", uses: ["TelemetryStore", "TelemetryWire", "TelemetryModel", "Primitives"]),
     ]
 )

@@ -6,7 +6,7 @@ public import TelemetryModel
 /// Made before the file; its tables stand beside the traces' in `TraceStore.open(_:beside:)`.
 public final class SeriesStore: BatchSink {
     let tables: SeriesTables
-    private let file: StoreFile
+    let file: StoreFile
 
     init(_ tables: SeriesTables, _ file: StoreFile) {
         self.tables = tables

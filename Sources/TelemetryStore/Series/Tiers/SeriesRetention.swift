@@ -78,7 +78,9 @@ struct SeriesRetention {
             }
             return true
         }
-        if deleted == true { jobs.noteDeleted() }
+        guard deleted == true else { return }
+        jobs.noteDiskHasRoom()
+        jobs.noteDeleted()
     }
 
     /// Deletes series whose last sample no tier can have any more.

@@ -155,6 +155,7 @@ struct TierAdvance {
             }
             return true
         }
+        if done == true { jobs.noteDiskHasRoom() }
         return done == true
     }
 }

@@ -7,6 +7,7 @@
 import Glibc
 import TelemetryModel
 import Matching
+import Primitives
 import TelemetryStore
 import Synchronization
 
@@ -42,11 +43,12 @@ func residentKilobytes() -> Int {
 func labels(_ number: Int) -> LabelSet {
     var labels = LabelSet("istio_requests_total")
     for name in ["source", "destination"] {
-        for part in ["workload", "workload_namespace", "principal", "app", "version", "cluster", "canonical_service", "canonical_revision"] {
+        let parts = ["workload", "workload_namespace", "principal", "app", "version", "cluster", "canonical_service", "canonical_revision"]
+        for part in parts {
             labels["\(name)_\(part)"] = "\(part)-of-\(name)-\((name == "source" ? number / 100 : number) % 100)"
         }
     }
-    for name in ["destination_service", "destination_service_name", "destination_service_namespace"] { labels[name] = "\(name)-\(number % 100)" }
+    for name in ["", "_name", "_namespace"] { labels["destination_service\(name)"] = "\(name)-of-service-\(number % 100)" }
     labels["reporter"] = number % 2 == 0 ? "source" : "destination"
     labels["request_protocol"] = "http"
     labels["response_code"] = "\(200 + number / 10_000)"
@@ -99,12 +101,15 @@ struct Bench {
             values[index] += max(1, (mean + sqrt(mean) * (random.unit() + random.unit() + random.unit() - 1.5) * 2).rounded())
         }
         let start = cpuMilliseconds()
-        batch.removeAll()
-        for index in identities.indices {
-            let number = batch.append(identity: identities[index], .counter)
-            batch.append(number, time: now, value: values[index])
+        // Each sender reports 10,000 series.
+        for first in stride(from: 0, to: identities.count, by: 10_000) {
+            batch.removeAll()
+            for index in first..<min(first + 10_000, identities.count) {
+                let number = batch.append(identity: identities[index], .counter)
+                batch.append(number, time: now, value: values[index])
+            }
+            try store.append(batch)
         }
-        try store.append(batch)
         appendCPU += cpuMilliseconds() - start
         reports += 1
         return identities.count
@@ -141,12 +146,15 @@ func size(_ count: Int, hours: Int) throws {
     try bench.store.flush()
     let cpu = cpuMilliseconds() - start
     let statistics = bench.store.statistics()
-    print("series \(count), samples \(samples), first report \(firstCPU) ms CPU, later reports \(bench.appendCPU / Double(bench.reports - 1)) ms CPU each")
+    let laterCPU = bench.appendCPU / Double(bench.reports - 1)
+    print("series \(count), samples \(samples), first report \(firstCPU) ms CPU, later ones \(laterCPU) ms each")
     for tier in statistics.tierBytes.indices {
-        print("tier \(tier): \(statistics.tierSamples[tier]) samples, \(statistics.tierBytes[tier]) bytes, \(statistics.tierBlocks[tier]) blocks,",
-            "\(Double(statistics.tierBytes[tier]) / Double(max(statistics.tierSamples[tier], 1))) bytes a sample")
+        let (samples, bytes) = (statistics.tierSamples[tier], statistics.tierBytes[tier])
+        print("tier \(tier): \(samples) samples, \(bytes) bytes, \(statistics.tierBlocks[tier]) blocks,",
+            "\(Double(bytes) / Double(max(samples, 1))) bytes a sample")
     }
-    print("file \(bench.fileBytes()) bytes, \(Double(bench.fileBytes()) / Double(samples)) bytes a sample with everything; CPU in all \(cpu) ms")
+    let file = bench.fileBytes()
+    print("file \(file) bytes, \(Double(file) / Double(samples)) bytes a sample with everything; CPU in all \(cpu) ms")
     try query(bench, hours: hours)
     bench.removeFiles()
 }
@@ -162,7 +170,8 @@ func query(_ bench: Bench, hours: Int) throws {
         let found = try bench.store.select(SeriesQuery(matchers, from: 0, through: now, resolution: resolution))
         let samples = found.series.reduce(0) { $0 + $1.times.count }
         let cpu = cpuMilliseconds() - start
-        print("query \(name): \(found.series.count) series, \(samples) samples, \(cpu) ms CPU, \(cpu * 1e6 / Double(max(samples, 1))) ns a sample")
+        let each = cpu * 1e6 / Double(max(samples, 1))
+        print("query \(name): \(found.series.count) series, \(samples) samples, \(cpu) ms CPU, \(each) ns a sample")
     }
 }
 
@@ -173,10 +182,13 @@ func memory(_ count: Int, minutes: Int) throws {
     for step in 0..<minutes * 6 {
         _ = try bench.report()
         if step % 6 == 0 { try bench.store.flush() }
-        if step % 60 == 59 { print("after \(step + 1) reports: \(residentKilobytes() - prepared) KB above the tool's own, head \(bench.store.statistics().headBytes)") }
+        guard step % 60 == 59 else { continue }
+        print("after \(step + 1) reports: \(residentKilobytes() - prepared) KB above the tool's own,",
+            "head \(bench.store.statistics().headBytes)")
     }
     bench.batch = SeriesBatch()
     try bench.store.flush()
+    HeapMemory.giveBackFreePages()
     let statistics = bench.store.statistics()
     print("tool's own \(prepared - before) KB; the store's \(residentKilobytes() - prepared) KB with \(statistics.series) series;",
         "index \(statistics.indexBytes), head \(statistics.headBytes) for \(statistics.headSamples) samples")

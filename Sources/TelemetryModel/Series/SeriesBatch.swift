@@ -1,9 +1,10 @@
 internal import Primitives
 
-/// Points of many series in few pieces of memory: what receivers of metrics, the proxies' reports and span metrics make, and the store takes.
+/// Points of many series in few pieces of memory: what receivers of metrics, the proxies' reports and span metrics make, and the store
+/// takes.
 ///
-/// All identities (`SeriesIdentity`) lie in one arena, hashed as they come; points name them by number. A batch may be reused: `removeAll()`
-/// keeps the capacity. It is a value; whoever holds it owns it. Within a batch points are in order of time for each series.
+/// All identities (`SeriesIdentity`) lie in one arena, hashed as they come; points name them by number. A batch may be reused:
+/// `removeAll()` keeps the capacity. It is a value; whoever holds it owns it. Within a batch points are in order of time for each series.
 public struct SeriesBatch: TelemetryBatch {
     public static let signal = TelemetrySignal.metrics
 
@@ -87,8 +88,8 @@ public struct SeriesBatch: TelemetryBatch {
         append(identity: SeriesIdentity.encode(labels, kind, bounds: bounds), kind, bounds: bounds.count)
     }
 
-    /// Adds the labels of a decoder, in any order and without Strings: places in `text`. Of labels with the same name the last one counts, and
-    /// labels with empty values are left out. `labels` comes back sorted.
+    /// Adds the labels of a decoder, in any order and without Strings: places in `text`. Of labels with the same name the last one
+    /// counts, and labels with empty values are left out. `labels` comes back sorted.
     public mutating func append(
         labels: inout [(name: Range<Int>, value: Range<Int>)], of text: [UInt8], _ kind: SeriesKind, bounds: [Double] = []
     ) -> UInt32 {
@@ -111,9 +112,7 @@ public struct SeriesBatch: TelemetryBatch {
     }
 
     private mutating func close(identityFrom start: Int, _ kind: SeriesKind, bounds: Int) -> UInt32 {
-        let hash = unsafe identityBytes.withUnsafeBytes { all in
-            unsafe ByteHash.hash(UnsafeRawBufferPointer(rebasing: all[start...]), seed: ByteHash.seed)
-        }
+        let hash = ByteHash.hash(identityBytes, start..<identityBytes.count)
         identities.append(Identity(
             offset: UInt32(clamping: start), count: UInt32(clamping: identityBytes.count - start), hash: hash, kind: kind,
             columns: UInt16(clamping: SeriesIdentity.columns(kind, bounds: bounds))))

@@ -6,8 +6,8 @@
 /// label: varint length, name | varint length, value        sorted by the bytes of the names, each once, no value empty
 /// ```
 ///
-/// Numbers are little endian. Series that differ in kind or bounds alone are different series here, and one series with all of their samples
-/// when they are asked for.
+/// Numbers are little endian. Series that differ in kind or bounds alone are different series here, and one series with all of their
+/// samples when they are asked for.
 public enum SeriesIdentity {
     /// What one identity may take.
     public static let bytesMax = 16 << 10
@@ -40,7 +40,9 @@ public enum SeriesIdentity {
         var bytes = [kind.rawValue]
         guard kind == .classicHistogram else { return bytes }
         bytes.append(UInt8(clamping: bounds.count))
-        for bound in bounds.prefix(boundsMax) { for shift in 0..<8 { bytes.append(UInt8(truncatingIfNeeded: bound.bitPattern >> (shift * 8))) } }
+        for bound in bounds.prefix(boundsMax) {
+            for shift in 0..<8 { bytes.append(UInt8(truncatingIfNeeded: bound.bitPattern >> (shift * 8))) }
+        }
         return bytes
     }
 

@@ -20,6 +20,8 @@ enum SeriesLimits {
     static let pendingSectionsMax = 2048
     /// Spans of a tier that one turn of maintenance makes or deletes at most.
     static let spansPerTurn = 4
+    /// The highest number of a series, so that places behind it can be named.
+    static let idMax = UInt32.max - 2 * groupSeries
     /// Families and labels that a report of guilty labels names.
     static let guiltyMax = 20
 }

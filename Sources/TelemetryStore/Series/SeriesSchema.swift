@@ -19,6 +19,7 @@ enum SeriesSchema {
     static let insertSeries = "INSERT INTO series (id, first, last, pieces) VALUES (?1, ?2, ?3, ?4)"
     static let insertRow = "INSERT INTO series_journal (number, row) VALUES (?1, ?2)"
     static let insertSender = "INSERT OR REPLACE INTO series_sender (sequence, seen, sender) VALUES (?1, ?2, ?3)"
+    static let deleteSender = "DELETE FROM series_sender WHERE sender = ?1"
     static let insertBlock =
         "INSERT INTO series_block (id, tier, start, end, part, samples, block) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
     static let setTier = "INSERT OR REPLACE INTO series_tier (tier, through, expired) VALUES (?1, ?2, ?3)"

@@ -31,8 +31,8 @@ public final class SeriesStore: BatchSink {
     // MARK: Writing
 
     /// Takes a batch for storing. Never blocks. `completion` is called exactly once: on the writer thread once the batch is committed and
-    /// readable, or at once with `.overloaded`, `.diskFull` or `.closed`. Points that cannot be kept are counted (`SeriesStatistics.Drop`) and do
-    /// not make a batch fail: to send them again would not help.
+    /// readable, or at once with `.overloaded`, `.diskFull` or `.closed`. Points that cannot be kept are counted
+    /// (`SeriesStatistics.Drop`) and do not make a batch fail: to send them again would not help.
     public func append(_ batch: consuming SeriesBatch, completion: @escaping @Sendable (Result<Void, StoreError>) -> Void) {
         file.submit(batch, to: tables.points, completion: completion)
     }

@@ -110,7 +110,7 @@ final class SeriesTables: TableSet {
         var result = moment.statistics
         (result.series, result.indexBytes) = index.read { (UInt64($0.liveCount), UInt64($0.memoryBytes)) }
         result.headBytes = UInt64(moment.head.blockBytes + moment.head.sectionPoints * 12)
-        result.headSamples = UInt64(moment.head.sectionPoints + moment.head.blocks.values.reduce(0) { $0 + $1.reduce(0) { $0 + $1.samples } })
+        result.headSamples = UInt64(moment.head.sectionPoints + moment.head.blockSamples)
         result.journalRows = UInt64(moment.head.rows.count)
         result.tierBytes = moment.tiers.map { UInt64($0.bytes) }
         result.tierBlocks = moment.tiers.map { UInt64($0.spans.reduce(0) { $0 + $1.blocks.count }) }

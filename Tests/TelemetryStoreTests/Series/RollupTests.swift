@@ -12,7 +12,8 @@ import Testing
         var time = Int64.random(in: -5_000_000...5_000_000, using: &random)
         var values = [Double](repeating: 0, count: max(width, 1))
         for _ in 0..<Int.random(in: 1...300, using: &random) {
-            time += Int.random(in: 0..<30, using: &random) == 0 ? Int64.random(in: 1...4_000_000, using: &random) : Int64.random(in: 1...20_000, using: &random)
+            let isGap = Int.random(in: 0..<30, using: &random) == 0
+            time += Int64.random(in: 1...(isGap ? 4_000_000 : 20_000), using: &random)
             let isReset = Int.random(in: 0..<25, using: &random) == 0
             let isStale = Int.random(in: 0..<25, using: &random) == 0
             for column in values.indices {
@@ -21,7 +22,9 @@ import Testing
                 values[column] = !cumulative ? step - 4 : isReset ? step : values[column] + step
             }
             track.times.append(time)
-            for column in 0..<width { track.columns[column].append(isStale && column == width - 1 ? SeriesSamples.staleMarker : values[column]) }
+            for column in 0..<width {
+                track.columns[column].append(isStale && column == width - 1 ? SeriesSamples.staleMarker : values[column])
+            }
             if width == 0 {
                 track.natives.append(NativeHistogram(
                     count: values[0], sum: isStale ? SeriesSamples.staleMarker : values[0],
@@ -33,7 +36,9 @@ import Testing
 
     private func equal(_ left: Track, _ right: Track) -> Bool {
         func bits(_ track: Track) -> [[UInt64]] { track.columns.map { $0.map(\.bitPattern) } }
-        func natives(_ track: Track) -> [[UInt64]] { track.natives.map { [$0.count.bitPattern, $0.sum.bitPattern] + $0.positiveCounts.map(\.bitPattern) } }
+        func natives(_ track: Track) -> [[UInt64]] {
+            track.natives.map { ([$0.count, $0.sum] + $0.positiveCounts).map(\.bitPattern) }
+        }
         return left.times == right.times && bits(left) == bits(right) && natives(left) == natives(right)
     }
 
@@ -84,7 +89,7 @@ import Testing
             expected[Rollup.number(of: time, Self.minute), default: []].append(value)
         }
         var found: [Int64: [Double]] = [:]
-        for index in 0..<rolled.count where !rolled.isStale(index) {
+        for index in 0..<rolled.count where !rolled.isMarker(index) {
             found[Rollup.number(of: rolled.times[index], Self.minute)] = rolled.columns.map { $0[index] }
         }
         #expect(found == expected.mapValues { [$0[$0.count - 1], Double($0.count), $0.reduce(0, +), $0.min() ?? 0, $0.max() ?? 0] })

@@ -89,7 +89,9 @@ import Testing
             #expect(try world.select().mapValues(\.plain) == model.plain, "write \(number)")
             #expect(try killed(world) == model.plain, "write \(number)")
             let rolled = try world.select(resolution: SeriesWorld.minute)
-            for (labels, samples) in model.plain { #expect(SeriesModel.growth(rolled[labels]?.plain ?? []) == SeriesModel.growth(samples), "write \(number)") }
+            for (labels, samples) in model.plain {
+                #expect(SeriesModel.growth(rolled[labels]?.plain ?? []) == SeriesModel.growth(samples), "write \(number)")
+            }
             world.store.close()
             number += number < 16 ? 1 : 4
         }

@@ -22,7 +22,9 @@ struct SeriesModel {
     var plain: [LabelSet: [PlainSample]] { series.mapValues { zip($0.times, $0.values).map { PlainSample($0, $1) } } }
 
     /// Everything but the samples of one time.
-    func without(time: Int64) -> [LabelSet: [PlainSample]] { plain.mapValues { $0.filter { $0.time != time } }.filter { !$0.value.isEmpty } }
+    func without(time: Int64) -> [LabelSet: [PlainSample]] {
+        plain.mapValues { $0.filter { $0.time != time } }.filter { !$0.value.isEmpty }
+    }
 
     /// How much a counter grew, resets added back.
     static func growth(_ samples: [PlainSample]) -> Double {

@@ -48,7 +48,9 @@ final class SeriesWorld {
     }
 
     /// Everything that matches, by labels.
-    func select(_ matchers: [LabelMatcher] = [], resolution: Int64 = 0, _ value: SeriesQuery.GaugeValue = .last) throws -> [LabelSet: SeriesSamples] {
+    func select(
+        _ matchers: [LabelMatcher] = [], resolution: Int64 = 0, _ value: SeriesQuery.GaugeValue = .last
+    ) throws -> [LabelSet: SeriesSamples] {
         let selection = try store.select(SeriesQuery(matchers, from: 0, through: Int64.max, resolution: resolution, gaugeValue: value))
         return Dictionary(selection.series.map { ($0.labels, $0) }) { first, _ in first }
     }

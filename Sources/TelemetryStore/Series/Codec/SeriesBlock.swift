@@ -152,7 +152,7 @@ struct SeriesBlockReader {
         return low..<end
     }
 
-    func track(_ index: Int, _ zstd: ZstdCodec) throws(SeriesFormatError) -> Track {
+    func readTrack(_ index: Int, _ zstd: ZstdCodec) throws(SeriesFormatError) -> Track {
         let entry = entries[index]
         let count = times[entry.timeColumn].count
         guard count * max(entry.width, 1) <= SeriesLimits.trackValuesMax else { throw .content }
@@ -163,7 +163,8 @@ struct SeriesBlockReader {
             if entry.width == 0 { track.natives = Self.readNatives(&reader, count, zstd) }
             return !reader.failed && reader.position == entry.offset + entry.bytes
         }
-        guard isGood, track.columns.allSatisfy({ $0.count == count }), entry.width > 0 || track.natives.count == count else { throw .content }
+        let isWhole = entry.width > 0 ? track.columns.allSatisfy { $0.count == count } : track.natives.count == count
+        guard isGood, isWhole else { throw .content }
         return track
     }
 

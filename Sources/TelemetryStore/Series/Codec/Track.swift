@@ -2,8 +2,8 @@ import TelemetryModel
 
 /// Samples of one series in one tier, oldest first: a column of times and columns of values. What is put together, rolled up and encoded.
 ///
-/// Counters and raw gauges have one column; gauges of rollup tiers have five (`GaugeColumn`); classic histograms have a count for each bucket,
-/// then count and sum. Native histograms have no columns but `natives`.
+/// Counters and raw gauges have one column; gauges of rollup tiers have five (`GaugeColumn`); classic histograms have a count for each
+/// bucket, then count and sum. Native histograms have no columns but `natives`.
 struct Track: Sendable {
     /// Columns of values; 0 = native histograms.
     var width: Int
@@ -39,7 +39,7 @@ struct Track: Sendable {
     }
 
     /// The samples of `range`, by index.
-    func slice(_ range: Range<Int>) -> Track {
+    func subtrack(_ range: Range<Int>) -> Track {
         if range == 0..<count { return self }
         var part = Track(width: width)
         part.times = Array(times[range])
@@ -49,7 +49,7 @@ struct Track: Sendable {
     }
 
     /// Index of the first sample at `time` or later.
-    func index(at time: Int64) -> Int {
+    func sampleIndex(from time: Int64) -> Int {
         var low = 0
         var high = count
         while low < high {
@@ -60,13 +60,13 @@ struct Track: Sendable {
     }
 
     /// Samples from `start` on and before `end`.
-    func between(_ start: Int64, _ end: Int64) -> Track {
-        let first = index(at: start)
-        return slice(first..<max(first, index(at: end)))
+    func clipped(_ start: Int64, _ end: Int64) -> Track {
+        let first = sampleIndex(from: start)
+        return subtrack(first..<max(first, sampleIndex(from: end)))
     }
 
     /// Whether a sample only says that the series ended.
-    func isStale(_ index: Int) -> Bool {
+    func isMarker(_ index: Int) -> Bool {
         if width == 0 { return SeriesSamples.isStale(natives[index].sum) }
         return SeriesSamples.isStale(columns[width == GaugeColumn.count ? GaugeColumn.last : width - 1][index])
     }

@@ -1,5 +1,5 @@
-/// How many series each metric has that are not idle: what bounds the cardinality of a family. Counts rise on the writer thread when a series
-/// is new, and are counted anew in the background, where idle series no longer count.
+/// How many series each metric has that are not idle: what bounds the cardinality of a family. Counts rise on the writer thread when a
+/// series is new, and are counted anew in the background, where idle series no longer count.
 ///
 /// A series that wakes up again is counted with the next count: until then a family may have more than its bound. Any thread.
 final class FamilyCounts: Sendable {

@@ -5,7 +5,7 @@ struct GroupTracks {
 
     init(group: UInt32) { first = group * SeriesLimits.groupSeries }
 
-    static func group(of id: UInt32) -> UInt32 { id / SeriesLimits.groupSeries }
+    static func groupNumber(of id: UInt32) -> UInt32 { id / SeriesLimits.groupSeries }
 
     /// A series has one width; samples of another, of a damaged block, are left out.
     mutating func append(_ section: HeadSection, _ index: Int) {
@@ -16,7 +16,7 @@ struct GroupTracks {
     }
 
     mutating func append(_ track: Track, of id: UInt32) {
-        let place = Int(id - first)
+        let place = Int(id) - Int(first)
         guard place >= 0, place < tracks.count else { return }
         guard tracks[place] != nil else {
             tracks[place] = track
@@ -28,9 +28,9 @@ struct GroupTracks {
     /// Appends what a block has; false = the block is damaged.
     mutating func append(_ block: [UInt8], _ zstd: ZstdCodec) -> Bool {
         guard let reader = try? SeriesBlockReader(block) else { return false }
-        for index in reader.entries.indices where GroupTracks.group(of: reader.entries[index].id) == first / SeriesLimits.groupSeries {
-            guard let track = try? reader.track(index, zstd) else { return false }
-            append(track, of: reader.entries[index].id)
+        for (index, entry) in reader.entries.enumerated() {
+            guard let track = try? reader.readTrack(index, zstd) else { return false }
+            append(track, of: entry.id)
         }
         return true
     }

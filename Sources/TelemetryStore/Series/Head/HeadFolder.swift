@@ -14,17 +14,17 @@ struct HeadFolder {
     func fold() {
         let head = state.withLock { $0.head }
         guard !head.sections.isEmpty else { return }
-        var groups: [UInt32: GroupTracks] = [:]
-        for section in head.sections {
-            for (index, id) in section.ids.enumerated() {
-                let group = GroupTracks.group(of: id)
-                groups[group, default: GroupTracks(group: group)].append(section, index)
-            }
-        }
         var folded: [UInt32: [HeadBlock]] = [:]
-        for group in Array(groups.keys) {
-            guard let young = groups.removeValue(forKey: group)?.all else { continue }
-            folded[group] = merged(head.blocks[group] ?? [], group, young)
+        // One group at a time: all tracks at once would take more than the head.
+        for group in Self.groupNumbers(of: head.sections) {
+            var young = GroupTracks(group: group)
+            let first = group * SeriesLimits.groupSeries
+            for section in head.sections {
+                for index in section.sampleIndex(of: first)..<section.sampleIndex(of: first + SeriesLimits.groupSeries) {
+                    young.append(section, index)
+                }
+            }
+            folded[group] = merged(head.blocks[group] ?? [], group, young.all)
         }
         let count = head.sections.count
         state.withLock { state in
@@ -32,6 +32,19 @@ struct HeadFolder {
             state.head.sectionPoints -= head.sectionPoints
             state.head.blocks.merge(folded) { $1 }
         }
+    }
+
+    private static func groupNumbers(of sections: [HeadSection]) -> [UInt32] {
+        var groups: Set<UInt32> = []
+        for section in sections {
+            var index = 0
+            while index < section.count {
+                let group = GroupTracks.groupNumber(of: section.ids[index])
+                groups.insert(group)
+                index = section.sampleIndex(of: (group + 1) * SeriesLimits.groupSeries)
+            }
+        }
+        return groups.sorted()
     }
 
     /// A group's blocks with what is young.

@@ -47,7 +47,7 @@ enum JournalRow {
     ) {
         let start = index * section.width
         var changed: [Int] = []
-        for column in 0..<section.width where cursors.base(id, column).bitPattern != section.values[start + column].bitPattern {
+        for column in 0..<section.width where cursors.lastValue(id, column).bitPattern != section.values[start + column].bitPattern {
             changed.append(column)
         }
         row.append(varint: UInt64(changed.count))
@@ -63,7 +63,7 @@ enum JournalRow {
     private static func write(
         _ value: Double, _ column: Int, of width: Int, _ id: UInt32, to row: inout ByteWriter, _ cursors: inout SampleCursors
     ) {
-        let base = integer(cursors.base(id, column)) ?? 0
+        let base = integer(cursors.lastValue(id, column)) ?? 0
         cursors.set(id, column, of: width, value)
         if let exact = integer(value) {
             let difference = exact - base
@@ -136,7 +136,7 @@ enum JournalRow {
                 readNumber(&reader, column, of: section.width, id, &cursors)
             }
         }
-        for column in 0..<section.width { section.values.append(cursors.base(id, column)) }
+        for column in 0..<section.width { section.values.append(cursors.lastValue(id, column)) }
         return !reader.failed
     }
 
@@ -146,6 +146,6 @@ enum JournalRow {
             return cursors.set(id, column, of: width, Double(bitPattern: reader.uint64()))
         }
         let difference = Int64(bitPattern: code >> 2) ^ -Int64(bitPattern: (code >> 1) & 1)
-        cursors.set(id, column, of: width, Double((integer(cursors.base(id, column)) ?? 0) &+ difference))
+        cursors.set(id, column, of: width, Double((integer(cursors.lastValue(id, column)) ?? 0) &+ difference))
     }
 }

@@ -1,11 +1,11 @@
 import TelemetryModel
 
-/// Series above the bound of their family, as one series for each family, kind and bounds: its values are the sums of theirs, so that totals
-/// stay exact. On the writer thread.
+/// Series above the bound of their family, as one series for each family, kind and bounds: its values are the sums of theirs, so that
+/// totals stay exact. On the writer thread.
 ///
-/// Each member's last values are remembered by the hash of its identity, bounded in number. A counter adds its increases, resets added back;
-/// the first sample of a member adds all of it. A gauge adds its changes. After a restart nothing of this is known: for `settling` the first
-/// sample of a counter that began before adds nothing, because the sums before the restart had it.
+/// Each member's last values are remembered by the hash of its identity, bounded in number. A counter adds its increases, resets added
+/// back; the first sample of a member adds all of it. A gauge adds its changes. After a restart nothing of this is known: for `settling`
+/// the first sample of a counter that began before adds nothing, because the sums before the restart had it.
 struct OverflowSums {
     private struct Member {
         var series: UInt32

@@ -23,20 +23,19 @@ struct ReportSenders {
         return true
     }
 
-    mutating func commit() {
+    /// Whether the number of senders is so far above its bound that some are to be forgotten: an eighth at a time.
+    func isOverfull(_ max: Int) -> Bool { committed.count + changed.count > max + max / 8 }
+
+    /// The senders that were silent longest, those above the bound.
+    func silent(above max: Int) -> [String] {
+        Array(committed.sorted { $0.value.seen < $1.value.seen }.prefix(Swift.max(committed.count - max, 0)).map(\.key))
+    }
+
+    mutating func commit(forgetting gone: [String]) {
         committed.merge(changed) { $1 }
         changed.removeAll(keepingCapacity: true)
+        for sender in gone { committed[sender] = nil }
     }
 
     mutating func rollBack() { changed.removeAll(keepingCapacity: true) }
-
-    var count: Int { committed.count }
-
-    /// Forgets the senders that were silent longest, and returns them.
-    mutating func forget(above max: Int) -> [String] {
-        guard committed.count > max else { return [] }
-        let gone = committed.sorted { $0.value.seen < $1.value.seen }.prefix(committed.count - max).map(\.key)
-        for sender in gone { committed[sender] = nil }
-        return gone
-    }
 }

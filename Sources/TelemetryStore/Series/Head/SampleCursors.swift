@@ -1,7 +1,7 @@
 /// The last sample of each series, as the journal's next row builds on it. On the writer thread; another, at opening, reads rows back.
 ///
-/// Rows hold differences to the samples before them, within a generation of `SeriesLimits.generationRows` rows. A cursor whose generation is
-/// another is as good as zero.
+/// Rows hold differences to the samples before them, within a generation of `SeriesLimits.generationRows` rows. A cursor whose generation
+/// is another is as good as zero.
 struct SampleCursors {
     private struct Cursor: BitwiseCopyable {
         /// Milliseconds since 1970; `never` = no sample is known.
@@ -46,14 +46,14 @@ struct SampleCursors {
     mutating func beginGeneration() { generation &+= 1 }
 
     @inline(__always)
-    func time(_ id: UInt32) -> Int64 { cursors[Int(id - firstID)].time }
+    func lastTime(_ id: UInt32) -> Int64 { cursors[Int(id - firstID)].time }
 
     @inline(__always)
     mutating func set(_ id: UInt32, time: Int64) { cursors[Int(id - firstID)].time = time }
 
     /// The value that a column's next one is the difference to.
     @inline(__always)
-    func base(_ id: UInt32, _ column: Int) -> Double {
+    func lastValue(_ id: UInt32, _ column: Int) -> Double {
         let cursor = cursors[Int(id - firstID)]
         return cursor.generation == generation ? values[Int(cursor.start) + column] : 0
     }

@@ -67,7 +67,7 @@ struct SeriesIntake {
     private mutating func append(
         _ point: SeriesBatch.Point, _ batch: SeriesBatch, _ id: UInt32, _ width: Int, _ cursors: inout SampleCursors
     ) {
-        let last = cursors.time(id)
+        let last = cursors.lastTime(id)
         if let drop = drop(point.time, after: last) {
             dropped[drop, default: 0] += 1
             return
@@ -93,8 +93,8 @@ struct SeriesIntake {
         return time == last ? .duplicate : .outOfOrder
     }
 
-    /// Where a series began to count since its last sample, that is a sample of its own: zero. What it had counted by its first real sample is
-    /// then an increase. It is placed in what is not sealed.
+    /// Where a series began to count since its last sample, that is a sample of its own: zero. What it had counted by its first real
+    /// sample is then an increase. It is placed in what is not sealed.
     private mutating func appendZero(_ point: SeriesBatch.Point, _ id: UInt32, _ width: Int, after last: Int64, _ batch: SeriesBatch) {
         guard batch.identities[Int(point.identity)].kind != .gauge, point.created > last else { return }
         let time = max(point.created, floor)
@@ -125,6 +125,7 @@ struct SeriesIntake {
             SeriesIdentity.columns(reader.kind, bounds: reader.bounds.count) == Int(identity.columns)
         else { return .refused(.malformed) }
         let family = Array((labels[LabelSet.metricName] ?? "").utf8)
+        guard nextID < SeriesLimits.idMax else { return .refused(.overflow) }
         guard !families.take(family, all: index.look { $0.liveCount } + staged.entries.count) else {
             return .series(stage(reader, identity.hash, family, &cursors))
         }
@@ -172,8 +173,8 @@ struct SeriesIntake {
     mutating func finish(_ cursors: inout SampleCursors) {
         for (id, time, values) in overflow.takeChanged() {
             // Members of several senders tell their own times.
-            let time = max(time, cursors.time(id) &+ (cursors.time(id) == SampleCursors.never ? 0 : 1))
-            undo.append((id, cursors.time(id)))
+            let time = max(time, cursors.lastTime(id) &+ (cursors.lastTime(id) == SampleCursors.never ? 0 : 1))
+            undo.append((id, cursors.lastTime(id)))
             let section = sectionNumber(time, values.count)
             sections[section].ids.append(id)
             sections[section].values.append(contentsOf: values)
@@ -181,6 +182,7 @@ struct SeriesIntake {
         }
         let order = sections.indices.sorted { (sections[$0].time, $0) < (sections[$1].time, $1) }
         sections = order.map { sections[$0] }
+        for index in sections.indices { sections[index].sort() }
     }
 
     /// Committed, or given up: forgets the group.

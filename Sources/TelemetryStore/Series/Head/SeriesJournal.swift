@@ -19,6 +19,8 @@ final class SeriesJournal: BatchWriter, @unchecked Sendable {
     private var savedPieces: Int
     private var newPieces: [[UInt8]] = []
     private var isInGroup = false
+    /// Senders that go with this group.
+    private var forgotten: [String] = []
     private var repeated: UInt64 = 0
     private let statements: Statements
 
@@ -28,12 +30,14 @@ final class SeriesJournal: BatchWriter, @unchecked Sendable {
         let series: SQLiteStatement
         let row: SQLiteStatement
         let sender: SQLiteStatement
+        let forget: SQLiteStatement
 
         init(_ database: WriteConnection) throws(StoreError) {
             piece = try database.prepare(SeriesSchema.insertPiece)
             series = try database.prepare(SeriesSchema.insertSeries)
             row = try database.prepare(SeriesSchema.insertRow)
             sender = try database.prepare(SeriesSchema.insertSender)
+            forget = try database.prepare(SeriesSchema.deleteSender)
         }
     }
 
@@ -84,6 +88,7 @@ final class SeriesJournal: BatchWriter, @unchecked Sendable {
             let latest = part.reduce(Int64.min) { max($0, $1.time) }
             rows.append((row, JournalEntry(number: number, latest: latest, generation: generation)))
         }
+        forgotten = senders.isOverfull(configuration.sendersMax) ? senders.silent(above: configuration.sendersMax) : []
         newPieces = index.look { index in (savedPieces..<max(index.pieces.count, savedPieces)).map { index.pieces.bytes(UInt32($0)) } }
         let bytes = rows.reduce(0) { $0 + $1.bytes.count } + newPieces.reduce(0) { $0 + $1.count } + intake.staged.entries.count * 64
         return bytes + senders.changed.count * 64
@@ -96,6 +101,7 @@ final class SeriesJournal: BatchWriter, @unchecked Sendable {
             try statements.series.run(integers: [Int64(entry.id), entry.first, last], blobs: [PieceNumbers.encode(entry.pieces)])
         }
         for row in rows { try statements.row.run(integers: [row.entry.number], blobs: [row.bytes]) }
+        for sender in forgotten { try statements.forget.run(integers: [], blobs: [Array(sender.utf8)]) }
         for (sender, last) in senders.changed {
             try statements.sender.run(integers: [Int64(clamping: last.sequence), last.seen], blobs: [Array(sender.utf8)])
         }
@@ -119,7 +125,7 @@ final class SeriesJournal: BatchWriter, @unchecked Sendable {
             note(&state.statistics)
         }
         nextRow += Int64(rows.count)
-        senders.commit()
+        senders.commit(forgetting: forgotten.filter { senders.changed[$0] == nil })
         intake.removeAll()
         endGroup()
     }
@@ -142,10 +148,8 @@ final class SeriesJournal: BatchWriter, @unchecked Sendable {
     private func endGroup() {
         rows.removeAll(keepingCapacity: true)
         newPieces = []
+        forgotten = []
         repeated = 0
         isInGroup = false
     }
-
-    /// A job on the writer thread: whatever was accepted before is published, or given up.
-    var memoryBytes: Int { cursors.memoryBytes }
 }

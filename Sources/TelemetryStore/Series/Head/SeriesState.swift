@@ -27,10 +27,11 @@ struct SeriesHead: Sendable {
     /// Rows of the journal that are still needed.
     var rows: [JournalEntry] = []
 
+    var blockSamples: Int { blocks.values.reduce(0) { $0 + $1.reduce(0) { $0 + $1.samples } } }
     var blockBytes: Int { blocks.values.reduce(0) { $0 + $1.reduce(0) { $0 + $1.bytes.count } } }
 
-    /// Rows of the journal that nobody needs when everything before `end` is in blocks. A generation goes as a whole, because its rows build
-    /// on each other, and the last one stays, because the next row may build on it.
+    /// Rows of the journal that nobody needs when everything before `end` is in blocks. A generation goes as a whole, because its rows
+    /// build on each other, and the last one stays, because the next row may build on it.
     func rowsDone(before end: Int64) -> Set<Int64> {
         var needed = Set(rows.filter { $0.latest >= end }.map(\.generation))
         if let last = rows.last { needed.insert(last.generation) }

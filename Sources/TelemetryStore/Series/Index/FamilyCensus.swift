@@ -12,7 +12,7 @@ enum FamilyCensus {
         }
         return shared.read { index in
             var byName: [[UInt8]: Int] = [:]
-            for (family, count) in counts { byName[index.pieces.label(family).value, default: 0] += count }
+            for (family, count) in counts { byName[index.pieces.labelParts(family).value, default: 0] += count }
             return byName
         }
     }
@@ -39,7 +39,7 @@ enum FamilyCensus {
             let end = min(start + Int(slice), ids.count)
             shared.read { index in
                 for id in ids[start..<end] where index[id] != nil {
-                    for piece in index.pieceNumbers(id).dropFirst() { values[index.pieces.name(piece), default: []].insert(piece) }
+                    for piece in index.pieceNumbers(id).dropFirst() { values[index.pieces.labelName(piece), default: []].insert(piece) }
                 }
             }
             start = end

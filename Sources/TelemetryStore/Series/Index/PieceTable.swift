@@ -2,11 +2,10 @@ internal import Glibc
 internal import Primitives
 import TelemetryModel
 
-/// Numbers pieces of identities: what stands before the labels, and each label as it is written there. Open addressing over one arena, hashed
-/// with this process's seed, because the pieces come from strangers.
+/// Numbers pieces of identities: what stands before the labels, and each label as it is written there. Open addressing over one arena,
+/// hashed with this process's seed, because the pieces come from strangers.
 ///
 /// Owned by a `SeriesIndex`. What it takes is bounded by the number of series.
-@safe
 struct PieceTable: ~Copyable {
     struct Entry: BitwiseCopyable {
         var offset: UInt64
@@ -14,7 +13,7 @@ struct PieceTable: ~Copyable {
         var hash: UInt32
     }
 
-    private var arena = ByteWriter(capacity: 16 << 10)
+    private var arena: [UInt8] = []
     private var entries = RawBuffer<Entry>(capacity: 256)
     /// Number + 1, or 0 = free; a power of two long, at most half full.
     private var slots = RawBuffer<UInt32>(capacity: 512)
@@ -48,7 +47,7 @@ struct PieceTable: ~Copyable {
         let hash = Self.hash(bytes, range)
         let number = UInt32(clamping: entries.count)
         entries.append(Entry(offset: UInt64(arena.count), count: UInt32(clamping: range.count), hash: hash))
-        unsafe bytes.withUnsafeBytes { unsafe arena.append(bytes: UnsafeRawBufferPointer(rebasing: $0[range])) }
+        arena.append(contentsOf: bytes[range])
         place(number, hash)
         if entries.count * 2 > slots.count { rehash() }
         return number
@@ -67,9 +66,7 @@ struct PieceTable: ~Copyable {
     }
 
     private static func hash(_ bytes: [UInt8], _ range: Range<Int>) -> UInt32 {
-        unsafe bytes.withUnsafeBytes { all in
-            UInt32(truncatingIfNeeded: unsafe ByteHash.hash(UnsafeRawBufferPointer(rebasing: all[range]), seed: ByteHash.seed) >> 16)
-        }
+        UInt32(truncatingIfNeeded: ByteHash.hash(bytes, range) >> 16)
     }
 
     /// The piece's length when it is what stands at `position`, else nil.
@@ -78,16 +75,11 @@ struct PieceTable: ~Copyable {
         let entry = entries[Int(number)]
         let length = Int(entry.count)
         guard length <= bytes.count - position else { return nil }
-        let isEqual = unsafe bytes.withUnsafeBytes { all in
-            unsafe arena.withBytes { own in
-                unsafe memoryEqual(own.baseAddress.map { unsafe $0 + Int(entry.offset) }, all.baseAddress.map { unsafe $0 + position }, length)
-            }
-        }
-        return isEqual ? length : nil
+        return Self.areEqual(arena, Int(entry.offset), bytes, position, count: length) ? length : nil
     }
 
     /// The two halves of a label.
-    func label(_ number: UInt32) -> (name: [UInt8], value: [UInt8]) {
+    func labelParts(_ number: UInt32) -> (name: [UInt8], value: [UInt8]) {
         let bytes = bytes(number)
         guard let reader = try? SeriesIdentityReader([SeriesKind.gauge.rawValue] + bytes) else { return ([], []) }
         var position = 1
@@ -95,12 +87,21 @@ struct PieceTable: ~Copyable {
         return (Array(reader.bytes[label.name]), Array(reader.bytes[label.value]))
     }
 
-    func name(_ number: UInt32) -> [UInt8] { label(number).name }
+    func labelName(_ number: UInt32) -> [UInt8] { labelParts(number).name }
 
     func bytes(_ number: UInt32) -> [UInt8] {
         let entry = entries[Int(number)]
-        return unsafe arena.withBytes {
-            unsafe [UInt8](UnsafeRawBufferPointer(rebasing: $0[Int(entry.offset)..<Int(entry.offset) + Int(entry.count)]))
+        return Array(arena[Int(entry.offset)..<Int(entry.offset) + Int(entry.count)])
+    }
+
+    /// Whether `count` bytes of two arrays, from these places on, are the same.
+    @inline(__always)
+    private static func areEqual(_ left: [UInt8], _ leftStart: Int, _ right: [UInt8], _ rightStart: Int, count: Int) -> Bool {
+        precondition(leftStart >= 0 && rightStart >= 0 && count <= left.count - leftStart && count <= right.count - rightStart)
+        return unsafe left.withUnsafeBytes { left in
+            unsafe right.withUnsafeBytes { right in
+                unsafe memoryEqual(left.baseAddress.map { unsafe $0 + leftStart }, right.baseAddress.map { unsafe $0 + rightStart }, count)
+            }
         }
     }
 }

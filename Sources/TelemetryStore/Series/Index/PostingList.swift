@@ -1,5 +1,5 @@
-/// Numbers of series, ascending: those that have a label. Gaps as varints, because most labels are on many neighbours, and one number without
-/// any allocation, because some labels are on one series alone.
+/// Numbers of series, ascending: those that have a label. Gaps as varints, because most labels are on many neighbours, and one number
+/// without any allocation, because some labels are on one series alone.
 enum PostingList {
     case one(UInt32)
     case many(bytes: [UInt8], last: UInt32, count: Int)

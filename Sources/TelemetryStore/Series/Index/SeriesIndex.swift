@@ -4,8 +4,8 @@ import TelemetryModel
 
 /// All series by number: their identities as numbers of pieces, what finds them by their bytes, and which have a label.
 ///
-/// Changed on the writer thread alone, under the lock of the `SharedIndex` around it; the writer reads without the lock, everybody else under
-/// it. A series of 25 labels takes about 100 bytes: two for each label here, one or two in its list of series.
+/// Changed on the writer thread alone, under the lock of the `SharedIndex` around it; the writer reads without the lock, everybody else
+/// under it. A series of 25 labels takes about 100 bytes: two for each label here, one or two in its list of series.
 struct SeriesIndex: ~Copyable {
     /// What is known of one series.
     struct Row: BitwiseCopyable {
@@ -23,7 +23,7 @@ struct SeriesIndex: ~Copyable {
         /// The day (since 1970) up to which the file knows that the series had samples.
         var savedDay: UInt16 = 0
         /// Deleted; its number is not used again.
-        var isGone = false
+        var isDeleted = false
     }
 
     private(set) var pieces = PieceTable()
@@ -45,7 +45,7 @@ struct SeriesIndex: ~Copyable {
     var familyCount: Int { pieces.count }
 
     subscript(id: UInt32) -> Row? {
-        guard id >= firstID, id < endID, !rows[Int(id - firstID)].isGone else { return nil }
+        guard id >= firstID, id < endID, !rows[Int(id - firstID)].isDeleted else { return nil }
         return rows[Int(id - firstID)]
     }
 
@@ -57,7 +57,7 @@ struct SeriesIndex: ~Copyable {
         var slot = Int(truncatingIfNeeded: hash) & mask
         while slots[slot] != 0 {
             let index = Int(slots[slot]) - 1
-            if rows[index].hash == hash, !rows[index].isGone, isEqual(index, bytes, offset, count) { return firstID + UInt32(index) }
+            if rows[index].hash == hash, !rows[index].isDeleted, isEqual(index, bytes, offset, count) { return firstID + UInt32(index) }
             slot = (slot + 1) & mask
         }
         return nil
@@ -66,15 +66,15 @@ struct SeriesIndex: ~Copyable {
     private func isEqual(_ index: Int, _ bytes: [UInt8], _ offset: Int, _ count: Int) -> Bool {
         var position = Int(rows[index].pieces)
         var at = offset
-        for _ in 0..<next(&position) {
-            guard let length = pieces.isPrefix(next(&position), of: bytes, at: at) else { return false }
+        for _ in 0..<nextNumber(&position) {
+            guard let length = pieces.isPrefix(nextNumber(&position), of: bytes, at: at) else { return false }
             at += length
         }
         return at == offset + count
     }
 
     @inline(__always)
-    private func next(_ position: inout Int) -> UInt32 {
+    private func nextNumber(_ position: inout Int) -> UInt32 {
         var value: UInt32 = 0
         var shift: UInt32 = 0
         while position < pieceBytes.count {
@@ -92,8 +92,8 @@ struct SeriesIndex: ~Copyable {
         guard id >= firstID, id < endID else { return [] }
         var position = Int(rows[Int(id - firstID)].pieces)
         var numbers: [UInt32] = []
-        let count = next(&position)
-        while numbers.count < Int(count) { numbers.append(next(&position)) }
+        let count = nextNumber(&position)
+        while numbers.count < Int(count) { numbers.append(nextNumber(&position)) }
         return numbers
     }
 
@@ -114,7 +114,7 @@ struct SeriesIndex: ~Copyable {
         rows.append(Row(
             pieces: UInt64(pieceBytes.count), hash: hash, first: first, last: last, family: family,
             width: UInt16(clamping: SeriesIdentity.columns(identity.kind, bounds: identity.bounds.count)), kind: identity.kind,
-            rule: RollupRule(identity.kind, name: family == numbers[0] ? [] : pieces.label(family).value)))
+            rule: RollupRule(identity.kind, name: family == numbers[0] ? [] : pieces.labelParts(family).value)))
         append(UInt32(clamping: numbers.count))
         for (index, number) in numbers.enumerated() {
             append(number)
@@ -126,7 +126,9 @@ struct SeriesIndex: ~Copyable {
     }
 
     private mutating func appendGone() {
-        rows.append(Row(pieces: UInt64(pieceBytes.count), hash: 0, first: 0, last: 0, family: 0, width: 0, kind: .unknown, rule: .gauge, isGone: true))
+        rows.append(Row(
+            pieces: UInt64(pieceBytes.count), hash: 0, first: 0, last: 0, family: 0, width: 0, kind: .unknown, rule: .gauge,
+            isDeleted: true))
         append(0)
     }
 
@@ -164,7 +166,7 @@ struct SeriesIndex: ~Copyable {
         while postings.count <= Int(piece) { postings.append(nil) }
         if postings[Int(piece)] == nil {
             postings[Int(piece)] = .one(id)
-            values[pieces.name(piece), default: []].append(piece)
+            values[pieces.labelName(piece), default: []].append(piece)
         } else {
             postings[Int(piece)]?.append(id)
         }
@@ -179,10 +181,10 @@ struct SeriesIndex: ~Copyable {
 
     private mutating func rehash() {
         slots = [UInt32](repeating: 0, count: slots.count * 2)
-        for index in rows.indices where !rows[index].isGone { place(index) }
+        for index in rows.indices where !rows[index].isDeleted { place(index) }
     }
 
-    static func hash(_ bytes: [UInt8]) -> UInt64 { unsafe bytes.withUnsafeBytes { unsafe ByteHash.hash($0, seed: ByteHash.seed) } }
+    static func hash(_ bytes: [UInt8]) -> UInt64 { ByteHash.hash(bytes, 0..<bytes.count) }
 
     /// A sample at `time` was taken.
     @inline(__always)
@@ -196,7 +198,7 @@ struct SeriesIndex: ~Copyable {
 
     mutating func remove(_ id: UInt32) {
         guard self[id] != nil else { return }
-        rows[Int(id - firstID)].isGone = true
+        rows[Int(id - firstID)].isDeleted = true
         liveCount -= 1
     }
 

@@ -32,7 +32,7 @@ enum HistogramPart: Hashable, Sendable {
     /// The part's values of a track of histograms.
     func values(_ track: Track) -> [Double] {
         switch self {
-        case .count: return column(track, track.width - 2)
+        case .count: return rawColumn(track, track.width - 2)
         case .sum: return track.columns[track.width - 1]
         case .bucket(let last):
             var values = track.columns[0]
@@ -41,7 +41,7 @@ enum HistogramPart: Hashable, Sendable {
         }
     }
 
-    private func column(_ track: Track, _ number: Int) -> [Double] { marked(track.columns[number], track) }
+    private func rawColumn(_ track: Track, _ number: Int) -> [Double] { marked(track.columns[number], track) }
 
     /// The sum alone says that the histogram ended.
     private func marked(_ values: [Double], _ track: Track) -> [Double] {

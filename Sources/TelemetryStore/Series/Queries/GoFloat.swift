@@ -1,5 +1,6 @@
-/// Floats as Go's `strconv.FormatFloat(value, 'g', -1, 64)` writes them, and so Prometheus in its labels `le`: the shortest digits that come back;
-/// with an exponent below −4 and from 6 on (strconv/ftoa.go: "if precision was the shortest possible, use precision 6 for this decision").
+/// Floats as Go's `strconv.FormatFloat(value, 'g', -1, 64)` writes them, and so Prometheus in its labels `le`: the shortest digits that
+/// come back; with an exponent below −4 and from 6 on (strconv/ftoa.go: "if precision was the shortest possible, use precision 6 for this
+/// decision").
 enum GoFloat {
     private static let exponents = -4..<6
 
@@ -8,7 +9,7 @@ enum GoFloat {
         if value.isInfinite { return value < 0 ? "-Inf" : "+Inf" }
         if value == 0 { return value.sign == .minus ? "-0" : "0" }
         let (digits, exponent) = shortest(value.magnitude)
-        return (value < 0 ? "-" : "") + (exponents.contains(exponent) ? plain(digits, exponent) : scientific(digits, exponent))
+        return (value < 0 ? "-" : "") + (exponents.contains(exponent) ? plainText(digits, exponent) : scientific(digits, exponent))
     }
 
     /// Significant digits, and the decimal exponent of the first.
@@ -32,7 +33,7 @@ enum GoFloat {
         return "\(digits[0])\(fraction)e\(exponent < 0 ? "-" : "+")\(power)"
     }
 
-    private static func plain(_ digits: [Character], _ exponent: Int) -> String {
+    private static func plainText(_ digits: [Character], _ exponent: Int) -> String {
         if exponent < 0 { return "0." + String(repeating: "0", count: -exponent - 1) + String(digits) }
         if digits.count <= exponent + 1 { return String(digits) + String(repeating: "0", count: exponent + 1 - digits.count) }
         return String(digits[...exponent]) + "." + String(digits[(exponent + 1)...])

@@ -22,7 +22,7 @@ struct SampleOutput {
         for track in tracks {
             let values = values(of: track)
             if track.width == 0 {
-                for (index, native) in track.natives.enumerated() where !track.isStale(index) {
+                for (index, native) in track.natives.enumerated() where !track.isMarker(index) {
                     samples.histograms.append((samples.times.count + index, native))
                 }
             }

@@ -14,8 +14,9 @@ struct MatchedSeries {
 
 /// Finds the series that a list of matchers accepts. Under the index's lock a slice at a time, so that ingest never waits for a query.
 ///
-/// One matcher that a series without the label would not pass says where to look: the values of its label that it accepts, and their series.
-/// The others are asked of those series' labels, each once for each label there is: expressions are tried on distinct values alone.
+/// One matcher that a series without the label would not pass says where to look: the values of its label that it accepts, and their
+/// series. The others are asked of those series' labels, each once for each label there is: expressions are tried on distinct values
+/// alone.
 struct SeriesMatching {
     private let index: SharedIndex
     private let matchers: [LabelMatcher]
@@ -61,26 +62,26 @@ struct SeriesMatching {
     private func candidates() -> [UInt32] {
         let selective = matchers.indices.filter { !matchers[$0].acceptsAbsent && matchers[$0].name != HistogramPart.boundLabel }
         let exact = selective.filter { matchers[$0].operation == .equal }
-        let sizes = exact.map { ($0, pieces(matchers[$0])) }.map { ($0, $1, count($1)) }
+        let sizes = exact.map { ($0, acceptedPieces(matchers[$0])) }.map { ($0, $1, count($1)) }
         if let best = sizes.min(by: { $0.2 < $1.2 }) { return series(best.1) }
         let name = selective.first { matchers[$0].name == LabelSet.metricName } ?? selective.first
-        if let name { return series(pieces(matchers[name])) }
+        if let name { return series(acceptedPieces(matchers[name])) }
         return index.read { index in Array(index.firstID..<index.endID) }
     }
 
     private func count(_ pieces: [UInt32]) -> Int { index.read { index in pieces.reduce(0) { $0 + index.postingCount($1) } } }
 
     /// Labels of the matcher's name whose value it accepts; of a metric's name also those that it accepts as a part of a histogram.
-    private func pieces(_ matcher: LabelMatcher) -> [UInt32] {
+    private func acceptedPieces(_ matcher: LabelMatcher) -> [UInt32] {
         if matcher.operation == .equal {
-            return names(matcher).compactMap { value in index.read { $0.piece(matcher.name, value) } }
+            return acceptedNames(matcher).compactMap { value in index.read { $0.piece(matcher.name, value) } }
         }
         let all = index.read { $0.values[Array(matcher.name.utf8)] ?? [] }
         var accepted: [UInt32] = []
         var start = 0
         while start < all.count {
             let part = all[start..<min(start + Self.slice, all.count)]
-            let values = index.read { index in part.map { ($0, String(decoding: index.pieces.label($0).value, as: UTF8.self)) } }
+            let values = index.read { index in part.map { ($0, String(decoding: index.pieces.labelParts($0).value, as: UTF8.self)) } }
             accepted += values.filter { accepts(matcher, $1) }.map(\.0)
             start += part.count
         }
@@ -88,7 +89,7 @@ struct SeriesMatching {
     }
 
     /// Values that a label may have for an equality: of a metric's name also the histogram whose part it would be.
-    private func names(_ matcher: LabelMatcher) -> [String] {
+    private func acceptedNames(_ matcher: LabelMatcher) -> [String] {
         guard matcher.name == LabelSet.metricName else { return [matcher.value] }
         let bases = HistogramPart.suffixes.map(\.suffix).filter { matcher.value.hasSuffix($0) && matcher.value.utf8.count > $0.utf8.count }
         return [matcher.value] + bases.map { String(matcher.value.dropLast($0.count)) }
@@ -118,7 +119,7 @@ struct SeriesMatching {
             guard passes(number, matcher, pieces, index) else { return nil }
         }
         guard let identity = try? SeriesIdentityReader(index.identity(id)), let labels = try? identity.labels() else { return nil }
-        let parts = isHistogram ? parts(labels, identity.bounds) : []
+        let parts = isHistogram ? acceptedParts(labels, identity.bounds) : []
         if isHistogram, parts.isEmpty { return nil }
         return MatchedSeries(id: id, kind: row.kind, bounds: identity.bounds, labels: labels, parts: parts)
     }
@@ -132,7 +133,7 @@ struct SeriesMatching {
                 // Known for labels of the matcher's name alone.
                 return known
             }
-            let label = index.pieces.label(piece)
+            let label = index.pieces.labelParts(piece)
             guard label.name.elementsEqual(matcher.name.utf8) else { continue }
             let verdict = matcher.accepts(String(decoding: label.value, as: UTF8.self))
             verdicts[key] = verdict
@@ -141,7 +142,7 @@ struct SeriesMatching {
         return matcher.acceptsAbsent
     }
 
-    private func parts(_ labels: LabelSet, _ bounds: [Double]) -> [HistogramPart] {
+    private func acceptedParts(_ labels: LabelSet, _ bounds: [Double]) -> [HistogramPart] {
         let base = labels[LabelSet.metricName] ?? ""
         let names = matchers.filter { $0.name == LabelSet.metricName }
         let limits = matchers.filter { $0.name == HistogramPart.boundLabel }

@@ -3,7 +3,8 @@ public import TelemetryModel
 
 /// What is asked of a series store.
 public struct SeriesQuery: Sendable {
-    /// Which number of a window stands for a gauge where windows are read; for a single sample all are its value, but for `samples`, which is 1.
+    /// Which number of a window stands for a gauge where windows are read; for a single sample all are its value, but for `samples`,
+    /// which is 1.
     public enum GaugeValue: Sendable, CaseIterable {
         case last
         case samples

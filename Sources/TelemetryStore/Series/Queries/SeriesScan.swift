@@ -18,11 +18,11 @@ struct SeriesScan {
 
     var isTooMuch: Bool { samples > samplesMax }
 
-    /// The tracks of `ids`, which are of one group and ascend; nil = a block was deleted meanwhile. Tracks of one series follow each other in
-    /// time, and may be of different width.
-    mutating func tracks(_ ids: ArraySlice<UInt32>) throws(StoreError) -> [[Track]]? {
+    /// The tracks of `ids`, which are of one group and ascend; nil = a block was deleted meanwhile. Tracks of one series follow each
+    /// other in time, and may be of different width.
+    mutating func readTracks(_ ids: ArraySlice<UInt32>) throws(StoreError) -> [[Track]]? {
         var found = [[Track]](repeating: [], count: ids.count)
-        let group = GroupTracks.group(of: ids.first ?? 0)
+        let group = GroupTracks.groupNumber(of: ids.first ?? 0)
         for part in plan.parts {
             guard let tier = part.tier else {
                 readHead(group, ids, part, &found)
@@ -45,11 +45,11 @@ struct SeriesScan {
         }
         for (place, id) in ids.enumerated() {
             for entry in reader.find(id) {
-                guard let track = try? reader.track(entry, connection.zstd) else {
+                guard let track = try? reader.readTrack(entry, connection.zstd) else {
                     damagedBlocks += 1
                     continue
                 }
-                add(track.between(part.start, part.end), &found[place])
+                add(track.clipped(part.start, part.end), &found[place])
             }
         }
     }
@@ -75,8 +75,8 @@ struct SeriesScan {
         var places = [Int](repeating: -1, count: Int(last - first) + 1)
         for (place, id) in ids.enumerated() { places[Int(id - first)] = place }
         for section in state.head.sections where section.time >= part.start && section.time < part.end {
-            for (index, id) in section.ids.enumerated() where id >= first && id <= last {
-                let place = places[Int(id - first)]
+            for index in section.sampleIndex(of: first)..<section.sampleIndex(of: last + 1) {
+                let place = places[Int(section.ids[index] - first)]
                 guard place >= 0 else { continue }
                 if young[place] == nil { young[place] = Track(width: section.width) }
                 young[place]?.append(index, of: section)

@@ -34,10 +34,10 @@ struct SeriesView {
         var output = SampleOutput(query.gaugeValue)
         var start = 0
         while start < matches.count {
-            let group = GroupTracks.group(of: matches[start].id)
+            let group = GroupTracks.groupNumber(of: matches[start].id)
             var end = start
-            while end < matches.count, GroupTracks.group(of: matches[end].id) == group { end += 1 }
-            guard let tracks = try scan.tracks(matches[start..<end].map(\.id)[...]) else { return .none }
+            while end < matches.count, GroupTracks.groupNumber(of: matches[end].id) == group { end += 1 }
+            guard let tracks = try scan.readTracks(matches[start..<end].map(\.id)[...]) else { return .none }
             if scan.isTooMuch { return .some(.none) }
             for (match, tracks) in zip(matches[start..<end], tracks) { output.append(match, tracks) }
             start = end

@@ -1,5 +1,5 @@
-/// Which tier answers for which time: the coarsest that is as fine as asked for; where it has nothing yet the finer ones and the head, where it
-/// has nothing any more the coarser ones. Parts follow each other without gap and overlap, so no sample is told twice.
+/// Which tier answers for which time: the coarsest that is as fine as asked for; where it has nothing yet the finer ones and the head,
+/// where it has nothing any more the coarser ones. Parts follow each other without gap and overlap, so no sample is told twice.
 struct TierPlan {
     struct Part: Equatable {
         /// Nil = the head.

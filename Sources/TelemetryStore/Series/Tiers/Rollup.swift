@@ -3,15 +3,15 @@ import TelemetryModel
 /// Samples of one series into those of a coarser tier. Pure. For windows that are multiples of each other,
 /// rollup(rollup(samples)) = rollup(samples), bit by bit for what accumulates, and for gauges but for the order of additions.
 ///
-/// **What accumulates** (counters, histograms) keeps samples as they are, times and values: the first of the track, the last of each window,
-/// and both sides of every reset. Between two samples that are kept nothing ever fell, so their difference is the increase, with resets added
-/// back: `increase`, `rate` and `resets` over whole windows are exact, and no arithmetic touches a value. The first sample of a track is kept
-/// because the reset before it may be.
+/// **What accumulates** (counters, histograms) keeps samples as they are, times and values: the first of the track, the last of each
+/// window, and both sides of every reset. Between two samples that are kept nothing ever fell, so their difference is the increase, with
+/// resets added back: `increase`, `rate` and `resets` over whole windows are exact, and no arithmetic touches a value. The first sample
+/// of a track is kept because the reset before it may be.
 ///
 /// **Gauges** become windows of last, count, sum, least and most (`GaugeColumn`), at the time of the last.
 ///
-/// A marker of staleness stays where nothing follows it in its window: the end of a series stays its end, gaps within a window are no longer
-/// told.
+/// A marker of staleness stays where nothing follows it in its window: the end of a series stays its end, gaps within a window are no
+/// longer told.
 enum Rollup {
     static func roll(_ track: Track, _ rule: RollupRule, window: Int64) -> Track {
         switch rule {
@@ -33,7 +33,7 @@ enum Rollup {
         var before: Int?
         for index in 0..<track.count {
             let isLast = index + 1 == track.count || number(of: track.times[index + 1], window) != number(of: track.times[index], window)
-            if track.isStale(index) {
+            if track.isMarker(index) {
                 isKept[index] = isLast
                 // What came before the marker was the last of its window, if it is of the same.
                 if isLast, let before, number(of: track.times[before], window) == number(of: track.times[index], window) {
@@ -80,8 +80,8 @@ enum Rollup {
             var gauge = GaugeWindow()
             var marker: Int64?
             while index < track.count, self.number(of: track.times[index], window) == number {
-                if track.isStale(index) { marker = track.times[index] } else { gauge.add(track, index) }
-                if !track.isStale(index) { marker = nil }
+                if track.isMarker(index) { marker = track.times[index] } else { gauge.add(track, index) }
+                if !track.isMarker(index) { marker = nil }
                 index += 1
             }
             gauge.append(to: &rolled)

@@ -40,7 +40,8 @@ struct SeriesRetention {
         }
     }
 
-    /// Deletes the oldest spans, about `bytes` of them: of the finest tier first, because a coarser one has what it had. Never a tier's newest.
+    /// Deletes the oldest spans, about `bytes` of them: of the finest tier first, because a coarser one has what it had. Never a tier's
+    /// newest.
     func shed(_ bytes: UInt64) -> Bool {
         for tier in configuration.tiers.indices {
             var excess = bytes

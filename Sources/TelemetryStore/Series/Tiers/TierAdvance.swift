@@ -58,10 +58,10 @@ struct TierAdvance {
             var tracks = GroupTracks(group: group)
             for block in old where !tracks.append(block.bytes, zstd) { reads.noteDamagedBlock() }
             let all = tracks.all
-            let sealed = all.map { ($0.id, $0.track.between(Int64.min, end)) }
+            let sealed = all.map { ($0.id, $0.track.clipped(Int64.min, end)) }
             if let block = HeadBlock(sealed, zstd) { blocks.append(NewBlock(group: group, samples: block.samples, bytes: block.bytes)) }
             for (id, track) in sealed { if let last = track.times.last { seen.append((id, last)) } }
-            rest[group] = [HeadBlock(all.map { ($0.id, $0.track.between(end, Int64.max)) }, zstd)].compactMap(\.self)
+            rest[group] = [HeadBlock(all.map { ($0.id, $0.track.clipped(end, Int64.max)) }, zstd)].compactMap(\.self)
         }
         return commitSeal(from: start, before: end, blocks, rest, daysToSave(seen))
     }

@@ -7,8 +7,8 @@ struct NewBlock: Sendable {
     var bytes: [UInt8]
 }
 
-/// What changes the tiers' tables. Each change is one transaction: what a tier gets, what it was made of, and how far the tier is, go together,
-/// so that a kill at any write leaves all of it or nothing. On the writer thread.
+/// What changes the tiers' tables. Each change is one transaction: what a tier gets, what it was made of, and how far the tier is, go
+/// together, so that a kill at any write leaves all of it or nothing. On the writer thread.
 final class TierTables: @unchecked Sendable {
     private var nextRow: Int64 = 1
 
@@ -25,7 +25,8 @@ final class TierTables: @unchecked Sendable {
         nextRow = 1
         while try rows.step() {
             nextRow = max(nextRow, rows.int64(0) &+ 1)
-            guard let tier = Int(exactly: rows.int64(1)), tiers.indices.contains(tier), let group = UInt32(exactly: rows.int64(4)) else { continue }
+            guard let tier = Int(exactly: rows.int64(1)), tiers.indices.contains(tier), let group = UInt32(exactly: rows.int64(4))
+            else { continue }
             let block = TierSpan.Block(
                 row: rows.int64(0), group: group, bytes: Int(clamping: rows.int64(6)), samples: Int(clamping: rows.int64(5)))
             let (start, end) = (rows.int64(2), rows.int64(3))
@@ -38,18 +39,18 @@ final class TierTables: @unchecked Sendable {
         return tiers
     }
 
-    /// A span of a tier is complete: its blocks, what it makes superfluous in the journal, and the tier's mark. Returns the span; nil = there
-    /// was nothing in it.
+    /// A span of a tier is complete: its blocks, what it makes superfluous in the journal, and the tier's mark. Returns the span; nil =
+    /// there was nothing in it.
     func complete(
-        _ tier: Int, _ start: Int64, _ end: Int64, _ blocks: [NewBlock], expired: Int64, journalRows: [Int64] = [], series: [(id: UInt32, last: Int64)] = [],
-        _ database: WriteConnection
+        _ tier: Int, _ start: Int64, _ end: Int64, _ blocks: [NewBlock], expired: Int64, journalRows: [Int64] = [],
+        series: [(id: UInt32, last: Int64)] = [], _ database: WriteConnection
     ) throws(StoreError) -> TierSpan? {
         let first = nextRow
         try database.transaction { () throws(StoreError) in
             let insert = try database.prepare(SeriesSchema.insertBlock)
             for (offset, block) in blocks.enumerated() {
-                try insert.run(
-                    integers: [first + Int64(offset), Int64(tier), start, end, Int64(block.group), Int64(block.samples)], blobs: [block.bytes])
+                let row = first + Int64(offset)
+                try insert.run(integers: [row, Int64(tier), start, end, Int64(block.group), Int64(block.samples)], blobs: [block.bytes])
             }
             let remove = try database.prepare("DELETE FROM series_journal WHERE number = ?1")
             for row in journalRows { try remove.run(integers: [row], blobs: []) }

@@ -78,18 +78,25 @@ enum IntegerRun {
         var counting = reader
         var bits = BitCursor(&counting, bytes: bitmapBytes)
         var changes = 0
-        for _ in 0..<values.count - 1 { changes &+= Int(truncatingIfNeeded: bits.read(1)) }
+        var left = values.count - 1
+        while left > 0 {
+            changes &+= bits.read(min(left, 56)).nonzeroBitCount
+            left -= 56
+        }
         let differences = Packing.read(&counting, count: changes)
         var bitmap = BitCursor(&reader, bytes: bitmapBytes)
         reader = counting
         guard !reader.failed, differences.count == changes else { return reader.fail() }
         var value = values[0]
         var next = 0
+        var word: UInt64 = 0
         for index in 1..<values.count {
-            if bitmap.read(1) == 1 {
+            if index % 32 == 1 { word = bitmap.read(min(32, values.count - index)) }
+            if word & 1 == 1 {
                 value &+= differences[next]
                 next &+= 1
             }
+            word >>= 1
             values[index] = value
         }
     }

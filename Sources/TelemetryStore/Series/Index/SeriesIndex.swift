@@ -97,12 +97,6 @@ struct SeriesIndex: ~Copyable {
         return numbers
     }
 
-    func identity(_ id: UInt32) -> [UInt8] {
-        var bytes: [UInt8] = []
-        for number in pieceNumbers(id) { bytes += pieces.bytes(number) }
-        return bytes
-    }
-
     // MARK: Changes
 
     /// Takes a series in under `id`, which is `endID` or higher. Its identity has been looked at.

@@ -20,8 +20,18 @@ struct MatchedSeries {
 struct SeriesMatching {
     private let index: SharedIndex
     private let matchers: [LabelMatcher]
-    /// By piece and matcher: whether the label passes.
-    private var verdicts: [UInt64: Bool] = [:]
+    /// By matcher, then by piece: whether the label passes.
+    private var verdicts: [[Verdict]]
+    /// Labels as texts, by piece: most are on many series.
+    private var labels: [UInt32: LabelSet.Label] = [:]
+
+    private enum Verdict: UInt8 {
+        case unknown
+        /// A label of another name.
+        case other
+        case passes
+        case fails
+    }
 
     /// Series looked at under one hold of the lock.
     private static let slice = 4096
@@ -29,6 +39,7 @@ struct SeriesMatching {
     init(_ index: SharedIndex, _ matchers: [LabelMatcher]) {
         self.index = index
         self.matchers = matchers
+        verdicts = matchers.map { _ in [] }
     }
 
     /// All series that match and may have samples in the range, in order of number.
@@ -118,7 +129,8 @@ struct SeriesMatching {
             if isHistogram, matcher.name == LabelSet.metricName || matcher.name == HistogramPart.boundLabel { continue }
             guard passes(number, matcher, pieces, index) else { return nil }
         }
-        guard let identity = try? SeriesIdentityReader(index.identity(id)), let labels = try? identity.labels() else { return nil }
+        guard let identity = try? SeriesIdentityReader(index.pieces.bytes(pieces.first ?? 0)) else { return nil }
+        let labels = labelSet(pieces, index)
         let parts = isHistogram ? acceptedParts(labels, identity.bounds) : []
         if isHistogram, parts.isEmpty { return nil }
         return MatchedSeries(id: id, kind: row.kind, bounds: identity.bounds, labels: labels, parts: parts)
@@ -128,18 +140,48 @@ struct SeriesMatching {
         _ number: Int, _ matcher: LabelMatcher, _ pieces: [UInt32], _ index: borrowing SeriesIndex
     ) -> Bool {
         for piece in pieces.dropFirst() {
-            let key = UInt64(piece) << 16 | UInt64(number)
-            if let known = verdicts[key] {
-                // Known for labels of the matcher's name alone.
-                return known
+            switch verdict(number, matcher, piece, index) {
+            case .passes: return true
+            case .fails: return false
+            case .other, .unknown: continue
             }
-            let label = index.pieces.labelParts(piece)
-            guard label.name.elementsEqual(matcher.name.utf8) else { continue }
-            let verdict = matcher.accepts(String(decoding: label.value, as: UTF8.self))
-            verdicts[key] = verdict
-            return verdict
         }
         return matcher.acceptsAbsent
+    }
+
+    private mutating func verdict(
+        _ number: Int, _ matcher: LabelMatcher, _ piece: UInt32, _ index: borrowing SeriesIndex
+    ) -> Verdict {
+        if verdicts[number].count <= Int(piece) {
+            verdicts[number] += [Verdict](repeating: .unknown, count: max(index.pieces.count, Int(piece) + 1) - verdicts[number].count)
+        }
+        let known = verdicts[number][Int(piece)]
+        guard known == .unknown else { return known }
+        let label = index.pieces.labelParts(piece)
+        let isAccepted = { matcher.accepts(String(decoding: label.value, as: UTF8.self)) }
+        let verdict: Verdict = !label.name.elementsEqual(matcher.name.utf8) ? .other : isAccepted() ? .passes : .fails
+        verdicts[number][Int(piece)] = verdict
+        return verdict
+    }
+
+    private mutating func labelSet(_ pieces: [UInt32], _ index: borrowing SeriesIndex) -> LabelSet {
+        var set: [LabelSet.Label] = []
+        set.reserveCapacity(pieces.count)
+        var isASCII = true
+        for piece in pieces.dropFirst() {
+            let label: LabelSet.Label
+            if let known = labels[piece] {
+                label = known
+            } else {
+                let parts = index.pieces.labelParts(piece)
+                label = LabelSet.Label(String(decoding: parts.name, as: UTF8.self), String(decoding: parts.value, as: UTF8.self))
+                labels[piece] = label
+            }
+            isASCII = isASCII && label.name.utf8.allSatisfy { $0 < 0x80 }
+            set.append(label)
+        }
+        // Other names have another order as texts than as bytes.
+        return isASCII ? LabelSet(sorted: set) : LabelSet(set)
     }
 
     private func acceptedParts(_ labels: LabelSet, _ bounds: [Double]) -> [HistogramPart] {

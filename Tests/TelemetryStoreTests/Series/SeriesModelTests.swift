@@ -98,4 +98,59 @@ import Testing
         #expect(try #require(try world.samples(labels)).times.count > 400)
         world.store.close()
     }
+
+    /// A gauge's window answers for its least and most as its samples would.
+    @Test func windowsOfGaugesSayWhatTheirSamplesSaid() throws {
+        let world = try SeriesWorld()
+        let labels = LabelSet("depth")
+        var values: [Double] = []
+        for step in 0..<600 {
+            values.append(Double((step * 37) % 101))
+            try world.append { $0.append($0.append(labels, .gauge), time: world.now, value: values[step]) }
+            world.advance(10_000)
+        }
+        try world.store.flush()
+        func all(_ value: SeriesQuery.GaugeValue) throws -> [Double] {
+            try #require(try world.samples(labels, resolution: SeriesWorld.minute, value)).values
+        }
+        #expect(try all(.sum).reduce(0, +) == values.reduce(0, +))
+        #expect(try all(.samples).reduce(0, +) == 600)
+        #expect(try all(.least).min() == values.min() && all(.most).max() == values.max())
+        #expect(try all(.last).count < 400 && all(.last).last == values.last)
+        world.store.close()
+    }
+
+    /// A series that no tier knows any more goes, and is another when it comes back; senders are bounded, too.
+    @Test func whatIsSilentIsForgotten() throws {
+        let day = SeriesDay.milliseconds
+        let world = try SeriesWorld { configuration in
+            for tier in configuration.tiers.indices { configuration.tiers[tier].ageMax = 60 * SeriesWorld.minute }
+            configuration.sendersMax = 4
+        }
+        for round in 0..<3 {
+            for number in 0..<8 {
+                try world.append { batch in
+                    batch.report = SeriesBatch.Report(sender: "proxy-\(round)-\(number)", sequence: 1)
+                    batch.append(batch.append(LabelSet("round_\(round)_total"), .counter), time: world.now, value: Double(number))
+                }
+                world.advance(10_000)
+            }
+            #expect(try world.select().keys.contains(LabelSet("round_\(round)_total")))
+            world.advance(3 * day)
+            for _ in 0..<3 { try world.store.flush() }
+            world.advance(SeriesWorld.minute * 2)
+            try world.store.flush()
+            if round == 1 { try world.reopen() }
+        }
+        #expect(world.store.statistics().series <= 1)
+        #expect(try world.select().isEmpty)
+        try world.append { $0.append($0.append(LabelSet("round_0_total"), .counter), time: world.now, value: 1) }
+        #expect(try world.samples(LabelSet("round_0_total"))?.values == [1])
+        try world.reopen()
+        #expect(try world.samples(LabelSet("round_0_total"))?.values == [1])
+        world.store.close()
+        let connection = try SQLiteConnection(path: world.directory.path + "/skein.db", access: .readWrite)
+        #expect(try connection.integer("SELECT count(*) FROM series_sender") <= 5)
+        #expect(try connection.integer("SELECT count(*) FROM series_block") == 0)
+    }
 }

@@ -84,8 +84,8 @@ enum JournalRow {
 
     // MARK: Reading
 
-    /// The sections of a row; `cursors` stand behind it then. A series without a cursor, or of another
-    /// width, is damage.
+    /// The sections of a row; `cursors` stand behind it then. Samples of a series without a cursor, or of another
+    /// width, are left out.
     static func decode(_ bytes: [UInt8], _ cursors: inout SampleCursors) throws(SeriesFormatError) -> [HeadSection] {
         guard bytes.count > 10 else { throw .truncated }
         guard bytes[0] == version else { throw .version(bytes[0]) }
@@ -115,7 +115,11 @@ enum JournalRow {
         var id: Int64 = 0
         for _ in 0..<count {
             id &+= reader.zigzag()
-            guard !reader.failed, let number = UInt32(exactly: id), cursors.contains(number, width: section.width) else { return nil }
+            guard !reader.failed, let number = UInt32(exactly: id) else { return nil }
+            guard cursors.contains(number, width: section.width) else {
+                guard skipSample(&reader, section.width) else { return nil }
+                continue
+            }
             guard readSample(&reader, number, &section, &cursors) else { return nil }
             section.ids.append(number)
         }
@@ -137,6 +141,20 @@ enum JournalRow {
             }
         }
         for column in 0..<section.width { section.values.append(cursors.lastValue(id, column)) }
+        return !reader.failed
+    }
+
+    /// A sample of a series that was forgotten since.
+    private static func skipSample(_ reader: inout ByteReader, _ width: Int) -> Bool {
+        switch width {
+        case 0: _ = NativeCodec.read(&reader)
+        case 1: if reader.varint() & 1 == 1 { reader.skip(8) }
+        default:
+            for _ in 0..<reader.count(bytesEach: 2) {
+                _ = reader.varint()
+                if reader.varint() & 1 == 1 { reader.skip(8) }
+            }
+        }
         return !reader.failed
     }
 

@@ -84,7 +84,7 @@ struct SeriesRetention {
         jobs.noteDeleted()
     }
 
-    /// Deletes series whose last sample no tier can have any more.
+    /// Deletes series whose last sample no tier can have any more. The one with the highest number stays, so that numbers are not given again.
     func forgetSeries(from cursor: inout UInt32) {
         let ages = configuration.tiers.map(\.ageMax)
         guard !ages.contains(0), let longest = ages.max() else { return }
@@ -98,7 +98,7 @@ struct SeriesRetention {
         guard !gone.isEmpty else { return }
         _ = jobs.run { [state, index] database throws(StoreError) in
             // One of them may have woken up meanwhile.
-            let still = index.look { index in gone.filter { (index[$0]?.last ?? Int64.max) < limit } }
+            let still = index.look { index in gone.filter { (index[$0]?.last ?? Int64.max) < limit && $0 + 1 < index.endID } }
             try database.transaction { () throws(StoreError) in
                 let remove = try database.prepare("DELETE FROM series WHERE id = ?1")
                 for id in still { try remove.run(integers: [Int64(id)], blobs: []) }

@@ -22,8 +22,8 @@ func layer(_ name: String, uses: [Target.Dependency] = []) -> Target {
     .target(name: name, dependencies: uses, path: "Sources/\(name)", swiftSettings: settings)
 }
 
-func suite(_ name: String, uses: [Target.Dependency], resources: [Resource]? = nil) -> Target {
-    .testTarget(name: name, dependencies: uses, path: "Tests/\(name)", resources: resources, swiftSettings: settings)
+func suite(_ name: String, uses: [Target.Dependency], exclude: [String] = [], resources: [Resource]? = nil) -> Target {
+    .testTarget(name: name, dependencies: uses, path: "Tests/\(name)", exclude: exclude, resources: resources, swiftSettings: settings)
 }
 
 func tool(_ name: String, uses: [Target.Dependency]) -> Target {
@@ -74,22 +74,23 @@ let package = Package(
         // 4
         layer("HTTPService", uses: ["Primitives", "EventLoops", "Streams", "HTTP", "Compression"]),
         layer("Routing", uses: ["Primitives", "HTTP", "Matching", "MeshConfig", "TelemetryModel"]),
-        layer("Policy", uses: ["Primitives"]),
+        layer("Policy", uses: ["Primitives", "Matching"]),
         layer("OutlierDetection", uses: ["Primitives"]),
         // 5
         layer("Proxy", uses: ["Primitives", "EventLoops", "Streams", "HTTP", "TelemetryModel", "Routing", "Policy", "OutlierDetection"]),
-        layer("TelemetryStore", uses: ["Primitives", "Compression", "TelemetryModel", "CSQLite"]),
+        layer("TelemetryStore", uses: ["Primitives", "Compression", "Matching", "TelemetryModel", "CSQLite"]),
+        layer("PromQL", uses: ["TelemetryModel", "Matching"]),
         // For tests only: a world in memory. Nothing that `skein` is made of knows it.
         layer("Simulation", uses: ["Primitives", "EventLoops", "Streams", "HTTP"]),
         // 6
         layer("Collector", uses: [
             "Primitives", "EventLoops", "Compression", "HTTP", "HTTPService", "TelemetryModel", "TelemetryWire", "TelemetryStore",
         ]),
-        layer("QueryAPI", uses: ["Primitives", "EventLoops", "HTTPService", "TelemetryModel", "TelemetryWire"]),
+        layer("QueryAPI", uses: ["Primitives", "EventLoops", "HTTPService", "Matching", "TelemetryModel", "TelemetryWire", "PromQL"]),
         // 8
         layer("MeshRuntime", uses: [
             "Primitives", "EventLoops", "HTTP", "HTTPService", "MeshConfig", "TelemetryModel", "TelemetryWire", "Routing", "Policy",
-            "OutlierDetection", "Proxy", "TelemetryStore", "Collector", "QueryAPI", logging,
+            "OutlierDetection", "Proxy", "TelemetryStore", "PromQL", "Matching", "Collector", "QueryAPI", logging,
         ]),
         // 9
         .executableTarget(
@@ -110,11 +111,14 @@ let package = Package(
         suite("OutlierDetectionTests", uses: ["OutlierDetection", "Primitives"], resources: [.copy("Scenarios")]),
         suite("TelemetryModelTests", uses: ["TelemetryModel", "Primitives"]),
         suite("TelemetryWireTests", uses: ["TelemetryWire", "TelemetryModel", "Primitives", "COTLP", "CProtobufC"]),
-        suite("TelemetryStoreTests", uses: ["TelemetryStore", "TelemetryModel", "Primitives"]),
+        suite("TelemetryStoreTests", uses: ["TelemetryStore", "TelemetryModel", "Matching", "Primitives"]),
         suite("CollectorTests", uses: [
             "Collector", "Compression", "EventLoops", "HTTP", "HTTPService", "TelemetryWire", "TelemetryModel", "Primitives",
         ]),
-        suite("QueryAPITests", uses: ["QueryAPI", "Primitives", "EventLoops", "HTTPService", "TelemetryModel", "TelemetryWire"]),
+        suite("QueryAPITests", uses: [
+            "QueryAPI", "Primitives", "EventLoops", "HTTPService", "Matching", "PromQL", "TelemetryModel", "TelemetryWire",
+        ]),
+        suite("PromQLTests", uses: ["PromQL", "TelemetryModel", "Matching"], exclude: ["Scripts"]),
         suite("ProxyTests", uses: [
             "Proxy", "Simulation", "Streams", "Routing", "OutlierDetection", "MeshConfig", "TelemetryModel", "EventLoops", "HTTP",
             "Primitives",
@@ -131,6 +135,8 @@ let package = Package(
         tool("Floor", uses: ["EventLoops", "Primitives"]),
         tool("Bookinfo", uses: ["EventLoops", "HTTPService", "Primitives"]),
         tool("ScrapeBench", uses: ["QueryAPI", "Primitives", "TelemetryModel", "TelemetryWire"]),
+        tool("PromQLBench", uses: ["PromQL", "TelemetryModel", "Matching"]),
+        tool("SeriesBench", uses: ["TelemetryStore", "TelemetryModel", "Matching", "Primitives"]),
         tool("SpanBench", uses: ["TelemetryStore", "TelemetryWire", "TelemetryModel", "Primitives"]),
     ]
 )

@@ -2,6 +2,7 @@
 #include <cstring>
 #include <re2/re2.h>
 #include <string>
+#include <vector>
 
 struct skein_re2 {
     re2::RE2 regex;
@@ -18,6 +19,28 @@ static re2::RE2::Options optionsWith(long max_memory) {
 
 skein_re2 *skein_re2_new(const char *pattern, size_t count, long max_memory) {
     return new skein_re2(re2::StringPiece(pattern, count), optionsWith(max_memory));
+}
+skein_re2 *skein_re2_new_utf8(const char *pattern, size_t count, long max_memory) {
+    re2::RE2::Options options = optionsWith(max_memory);
+    options.set_encoding(re2::RE2::Options::EncodingUTF8);
+    return new skein_re2(re2::StringPiece(pattern, count), options);
+}
+int skein_re2_error_code(const skein_re2 *regex) { return static_cast<int>(regex->regex.error_code()); }
+const char *skein_re2_error_argument(const skein_re2 *regex) { return regex->regex.error_arg().c_str(); }
+int skein_re2_groups(const skein_re2 *regex) { return regex->regex.NumberOfCapturingGroups(); }
+int skein_re2_group_named(const skein_re2 *regex, const char *name, size_t count) {
+    const auto &groups = regex->regex.NamedCapturingGroups();
+    const auto found = groups.find(std::string(name, count));
+    return found == groups.end() ? -1 : found->second;
+}
+bool skein_re2_match_groups(const skein_re2 *regex, const char *text, size_t count, long *starts, long *lengths, int room) {
+    std::vector<re2::StringPiece> parts(room);
+    if (!regex->regex.Match(re2::StringPiece(text, count), 0, count, re2::RE2::ANCHOR_BOTH, parts.data(), room)) return false;
+    for (int i = 0; i < room; i++) {
+        starts[i] = parts[i].data() == nullptr ? -1 : parts[i].data() - text;
+        lengths[i] = static_cast<long>(parts[i].size());
+    }
+    return true;
 }
 const char *skein_re2_error(const skein_re2 *regex) {
     return regex->regex.ok() ? nullptr : regex->regex.error().c_str();

@@ -12,7 +12,9 @@ public enum Gzip {
         var stream = unsafe z_stream()
         // 15 bits of window, plus 16: gzip's header and trailer. 8 is zlib's own choice of memory, 256 KiB in all.
         let structBytes = unsafe Int32(MemoryLayout<z_stream>.size)
-        guard unsafe deflateInit2_(&stream, level, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION, structBytes) == Z_OK else { return nil }
+        guard unsafe deflateInit2_(&stream, level, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION, structBytes) == Z_OK else {
+            return nil
+        }
         defer { unsafe deflateEnd(&stream) }
         guard let room = unsafe UInt32(exactly: deflateBound(&stream, UInt(inputBytes))) else { return nil }
         var status = Z_OK

@@ -30,7 +30,9 @@ public enum ListenerTable {
     }
 
     /// Keeps a socket of another process for whoever listens on its address.
-    public static func inherit(_ fd: Int32, on endpoint: SocketEndpoint) { state.withLock { $0.inherited[endpoint, default: []].append(fd) } }
+    public static func inherit(_ fd: Int32, on endpoint: SocketEndpoint) {
+        state.withLock { $0.inherited[endpoint, default: []].append(fd) }
+    }
 
     /// Whether a socket for this address was taken over and waits.
     public static func hasInherited(_ endpoint: SocketEndpoint) -> Bool { state.withLock { $0.inherited[endpoint]?.isEmpty == false } }

@@ -70,7 +70,9 @@ public struct ProcessResources: Sendable {
         var total = 0
         // /proc gives a file in pieces of a page or so.
         while total < bytesMax {
-            let count = unsafe bytes.withUnsafeMutableBytes { unsafe Glibc.read(fd, $0.baseAddress.map { unsafe $0 + total }, bytesMax - total) }
+            let count = unsafe bytes.withUnsafeMutableBytes {
+                unsafe Glibc.read(fd, $0.baseAddress.map { unsafe $0 + total }, bytesMax - total)
+            }
             if count <= 0 { break }
             total += count
         }

@@ -23,7 +23,9 @@ public enum Resolver {
             var storage = sockaddr_storage()
             if let address = unsafe entry.pointee.ai_addr {
                 let length = unsafe min(Int(entry.pointee.ai_addrlen), MemoryLayout<sockaddr_storage>.size)
-                unsafe withUnsafeMutableBytes(of: &storage) { unsafe $0.copyMemory(from: UnsafeRawBufferPointer(start: address, count: length)) }
+                unsafe withUnsafeMutableBytes(of: &storage) {
+                    unsafe $0.copyMemory(from: UnsafeRawBufferPointer(start: address, count: length))
+                }
                 let endpoint = Socket.endpoint(from: storage).with(port: port)
                 if endpoint.family != .absent, !found.contains(endpoint) { found.append(endpoint) }
             }

@@ -32,7 +32,9 @@ public struct SignalInbox: ~Copyable {
 
     /// Waits up to `milliseconds` for a signal, or until `other` (-1 = nothing) can be read; nil when no signal came.
     public func wait(milliseconds: Int32, orReadable other: Int32 = -1) -> ProcessSignal? {
-        var polls = [pollfd(fd: descriptor.rawValue, events: Int16(POLLIN), revents: 0), pollfd(fd: other, events: Int16(POLLIN), revents: 0)]
+        var polls = [
+            pollfd(fd: descriptor.rawValue, events: Int16(POLLIN), revents: 0), pollfd(fd: other, events: Int16(POLLIN), revents: 0),
+        ]
         guard unsafe Glibc.poll(&polls, 2, milliseconds) > 0, polls[0].revents != 0 else { return nil }
         var info = signalfd_siginfo()
         guard unsafe read(descriptor.rawValue, &info, MemoryLayout<signalfd_siginfo>.size) > 0 else { return nil }

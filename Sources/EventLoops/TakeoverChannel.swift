@@ -39,7 +39,8 @@ public struct TakeoverChannel: ~Copyable {
     /// Listens under a name; nil when it is taken.
     public static func door(_ name: String) -> FileDescriptor? {
         let type = Int32(SOCK_SEQPACKET.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
-        guard let fd = try? FileDescriptor(checking: socket(AF_UNIX, type, 0), "socket"), let address = try? SocketEndpoint(unixPath: "@" + name),
+        guard let fd = try? FileDescriptor(checking: socket(AF_UNIX, type, 0), "socket"),
+            let address = try? SocketEndpoint(unixPath: "@" + name),
             unsafe Socket.withSystemAddress(address, { unsafe skein_bind(fd.rawValue, $0, $1) }) == 0, CSystem.listen(fd.rawValue, 4) == 0
         else { return nil }
         return fd
@@ -62,7 +63,8 @@ public struct TakeoverChannel: ~Copyable {
         let bytes = Array(text.utf8)
         return unsafe bytes.withUnsafeBytes { bytes in
             unsafe descriptors.withUnsafeBufferPointer { list in
-                unsafe skein_send_descriptors(fd.rawValue, bytes.baseAddress, bytes.count, list.baseAddress, Int32(list.count)) == bytes.count
+                unsafe skein_send_descriptors(fd.rawValue, bytes.baseAddress, bytes.count, list.baseAddress, Int32(list.count))
+                    == bytes.count
             }
         }
     }
@@ -80,7 +82,9 @@ public struct TakeoverChannel: ~Copyable {
             }
         }
         guard received > 0 else { return nil }
-        return (String(decoding: bytes[..<received], as: UTF8.self), Array(descriptors[..<Int(max(0, min(count, Int32(Self.socketsPerMessage))))]))
+        return (
+            String(decoding: bytes[..<received], as: UTF8.self),
+            Array(descriptors[..<Int(max(0, min(count, Int32(Self.socketsPerMessage))))]))
     }
 
     /// Sends every socket that this process listens on: messages of one address a line, then `end`.

@@ -128,7 +128,9 @@ enum UnixListeners {
             if error.code == EACCES || error.code == EPERM {
                 throw SystemError(
                     call: "bind", code: EADDRINUSE,
-                    advice: "this user may not connect to the socket that is there, so it is left alone: remove it if nobody listens, or write another path")
+                    advice:
+                        "this user may not connect to the socket that is there, so it is left alone: remove it if nobody listens, or "
+                            + "write another path")
             }
             guard error.code == ECONNREFUSED else { throw SystemError(call: "bind", code: EADDRINUSE, advice: advice(EADDRINUSE)) }
             guard FileIdentity(path) == file else { return }

@@ -320,7 +320,7 @@ final class HTTP2Callbacks: @unchecked Sendable {
                 unsafe context.pointee.isBroken = true
             }
             // One stream more than allowed is decoded all the same, and refused.
-            if unsafe context.pointee.role == .server && context.pointee.openStreams >= Int(HTTP2Session.streamsMax) {
+            if unsafe context.pointee.role == .server && context.pointee.openStreams >= Int(context.pointee.limits.streamsMax) {
                 unsafe context.pointee.spend()
             }
         default:

@@ -22,12 +22,8 @@ public struct HTTP2Session: ~Copyable {
     private let session: OpaquePointer
     let context: UnsafeMutablePointer<HTTP2Context>
 
-    /// Streams that a client may have open at once.
-    public static let streamsMax: UInt32 = 100
     /// Bytes that a peer may send on one stream before we have passed them on.
     public static let streamWindow: Int32 = 256 * 1024
-    /// As many as all its streams together, so that no slow stream starves another.
-    public static let connectionWindow: Int32 = Int32(streamsMax) * streamWindow
     /// Bytes handed to nghttp2 at once: bounds what compressed heads can grow to before their events are looked at.
     static let sliceBytes = 4096
     /// Head bytes in the inbox beyond which `receive` stops for the worker to look at them.
@@ -55,7 +51,7 @@ public struct HTTP2Session: ~Copyable {
         // Ours counts first and says so; this one is the belt.
         unsafe nghttp2_option_set_stream_reset_rate_limit(option, 2000, 200)
         // Until the peer's SETTINGS arrive, as many as we allow ourselves.
-        unsafe nghttp2_option_set_peer_max_concurrent_streams(option, Self.streamsMax)
+        unsafe nghttp2_option_set_peer_max_concurrent_streams(option, limits.streamsMax)
         unsafe nghttp2_option_set_max_send_header_block_length(option, 256 * 1024)
         let callbacks = unsafe HTTP2Callbacks.shared.pointer
         var memory = unsafe HTTP2Memory.functions(inbox.pointee.memory)
@@ -83,7 +79,7 @@ public struct HTTP2Session: ~Copyable {
         }
         var settings = [
             entry(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, UInt32(Self.streamWindow)),
-            entry(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, unsafe context.pointee.role == .server ? Self.streamsMax : 0),
+            entry(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, unsafe context.pointee.role == .server ? limits.streamsMax : 0),
             entry(NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, UInt32(clamping: limits.headBytesMax)),
         ]
         if unsafe context.pointee.role == .server {
@@ -92,7 +88,9 @@ public struct HTTP2Session: ~Copyable {
             settings.append(entry(NGHTTP2_SETTINGS_ENABLE_PUSH, 0))
         }
         unsafe nghttp2_submit_settings(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), settings, settings.count)
-        unsafe nghttp2_session_set_local_window_size(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), 0, Self.connectionWindow)
+        // As many as all its streams together, so that no slow stream starves another.
+        let window = Int32(clamping: Int(limits.streamsMax) * Int(Self.streamWindow))
+        unsafe nghttp2_session_set_local_window_size(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), 0, window)
     }
 
     // MARK: Bytes
@@ -175,7 +173,8 @@ public struct HTTP2Session: ~Copyable {
     public var spareStreams: Int {
         if isGoingAway { return 0 }
         guard unsafe nghttp2_session_check_request_allowed(session) != 0 else { return 0 }
-        let allowed = min(streamsMax, Self.streamsMax, peerStreamsMax ?? streamsAssumed)
+        let own = unsafe context.pointee.limits.streamsMax
+        let allowed = min(streamsMax, own, peerStreamsMax ?? streamsAssumed)
         return max(0, Int(allowed) - openStreams)
     }
 

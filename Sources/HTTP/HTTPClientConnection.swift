@@ -45,7 +45,9 @@ public struct HTTPClientConnection: ~Copyable {
     }
 
     /// The streams that an HTTP/2 endpoint has said it allows; nil before it has.
-    public var peerStreamsMax: UInt32? { mutating get { if let session = unsafe session { unsafe session.pointee.peerStreamsMax } else { nil } } }
+    public var peerStreamsMax: UInt32? {
+        mutating get { if let session = unsafe session { unsafe session.pointee.peerStreamsMax } else { nil } }
+    }
 
     // MARK: State
 
@@ -54,13 +56,17 @@ public struct HTTPClientConnection: ~Copyable {
     }
 
     /// Requests that may still be begun now.
-    public var spareStreams: Int { mutating get { if let session = unsafe session { unsafe session.pointee.spareStreams } else { http1.token == 0 ? 1 : 0 } } }
+    public var spareStreams: Int {
+        mutating get { if let session = unsafe session { unsafe session.pointee.spareStreams } else { http1.token == 0 ? 1 : 0 } }
+    }
 
     public var wantsWrite: Bool { mutating get { if let session = unsafe session { unsafe session.pointee.wantsWrite } else { false } } }
     public var isFinished: Bool { mutating get { if let session = unsafe session { unsafe session.pointee.isFinished } else { false } } }
 
     /// The error that we ended the connection for; 0 = none.
-    public var sentErrorCode: UInt32 { mutating get { if let session = unsafe session { unsafe session.pointee.sentErrorCode } else { 0 } } }
+    public var sentErrorCode: UInt32 {
+        mutating get { if let session = unsafe session { unsafe session.pointee.sentErrorCode } else { 0 } }
+    }
 
     /// HTTP/1.1: the exchange is complete on both sides, and the connection can carry another.
     public var isReusable: Bool { mutating get { !isHTTP2 && http1.isReusable } }

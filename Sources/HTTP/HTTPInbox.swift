@@ -151,7 +151,9 @@ public struct HTTPInbox: ~Copyable {
 
     /// Adds bytes to the last event when they are of the same stream and stand right behind its own.
     mutating func extendData(stream: Int32, start: Int, count: Int) -> Bool {
-        guard let last = events.last, last.kind == .data, last.stream == stream, Int(last.start) + Int(last.count) == start else { return false }
+        guard let last = events.last, last.kind == .data, last.stream == stream, Int(last.start) + Int(last.count) == start else {
+            return false
+        }
         events[events.count - 1].count += UInt32(clamping: count)
         return true
     }

@@ -10,6 +10,9 @@ public struct HTTPLimits: Sendable, Equatable {
     public var chunkLineBytesMax = 4096
     /// Trailer section, bytes. More is 431 for a request and a protocol error for a response.
     public var trailerBytesMax = 8 * 1024
+    /// Requests of one HTTP/2 connection that are open at once, in either role; a client that asks for more waits, or is refused. Each may
+    /// hold `HTTP2Session.streamWindow` bytes.
+    public var streamsMax: UInt32 = 100
 
     public init() {}
 
@@ -20,6 +23,7 @@ public struct HTTPLimits: Sendable, Equatable {
     public var problem: String? {
         if fieldCountMax < 1 || fieldCountMax > Self.fieldSlots { return "fieldCountMax must be 1...\(Self.fieldSlots)" }
         if targetBytesMax < 1 || targetBytesMax > headBytesMax { return "targetBytesMax must be 1...headBytesMax" }
+        if streamsMax < 1 || streamsMax > 1000 { return "streamsMax must be 1...1000" }
         if headBytesMax > 1 << 20 { return "headBytesMax must be at most 1 MiB" }
         return nil
     }

@@ -45,7 +45,9 @@ public struct HTTPServerConnection: ~Copyable {
     /// No message is being read, or only its head.
     public var isAtHead: Bool { mutating get { unsafe session == nil && http1.isAtHead } }
     /// Nothing more comes from either side, and everything has been taken by `fill`.
-    public var isFinished: Bool { mutating get { if let session = unsafe session { unsafe session.pointee.isFinished } else { http1.isFinished } } }
+    public var isFinished: Bool {
+        mutating get { if let session = unsafe session { unsafe session.pointee.isFinished } else { http1.isFinished } }
+    }
 
     /// Takes bytes from the client. Returns how many were taken; the others are to be given again, with those that follow.
     @unsafe
@@ -102,7 +104,9 @@ public struct HTTPServerConnection: ~Copyable {
     }
 
     /// No request is open.
-    public var isIdle: Bool { mutating get { if let session = unsafe session { unsafe session.pointee.openStreams == 0 } else { http1.isIdle } } }
+    public var isIdle: Bool {
+        mutating get { if let session = unsafe session { unsafe session.pointee.openStreams == 0 } else { http1.isIdle } }
+    }
 
     /// HTTP/2: something is to be sent that `fill` has not taken yet.
     public var wantsWrite: Bool { mutating get { if let session = unsafe session { unsafe session.pointee.wantsWrite } else { false } } }
@@ -111,7 +115,9 @@ public struct HTTPServerConnection: ~Copyable {
     public var isInHead: Bool { mutating get { unsafe session == nil && http1.isInHead } }
 
     /// The error that we ended the connection for; 0 = none.
-    public var sentErrorCode: UInt32 { mutating get { if let session = unsafe session { unsafe session.pointee.sentErrorCode } else { 0 } } }
+    public var sentErrorCode: UInt32 {
+        mutating get { if let session = unsafe session { unsafe session.pointee.sentErrorCode } else { 0 } }
+    }
 
     /// The connection will end soon, but what comes meanwhile is still taken (RFC 9113 6.8).
     public mutating func announceEnd() { if let session = unsafe session { unsafe session.pointee.announceEnd() } }

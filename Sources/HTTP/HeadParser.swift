@@ -237,17 +237,20 @@ public enum HeadParser {
         return nil
     }
 
-    /// `HTTP/1.` and a 0 or 1.
+    /// `HTTP/1.` and a 0 or 1, as one word.
     private static func version(_ bytes: UnsafeRawBufferPointer, _ cursor: inout Int) -> UInt8? {
-        guard cursor + 8 <= bytes.count, unsafe ASCII.equal(UnsafeRawBufferPointer(rebasing: bytes[cursor..<cursor + 7]), "HTTP/1.") else { return nil }
-        let minor = unsafe bytes[cursor + 7] &- 48
-        guard minor < 2 else { return nil }
+        guard cursor + 8 <= bytes.count else { return nil }
+        // The last digit is the word's last byte; 1.0 and 1.1 differ in its lowest bit.
+        let word = unsafe UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: cursor, as: UInt64.self))
+        guard word | 1 == 0x4854_5450_2F31_2E31 else { return nil }
         cursor += 8
-        return minor
+        return UInt8(truncatingIfNeeded: word & 1)
     }
 
     private static func looksLikeVersion(_ bytes: UnsafeRawBufferPointer, _ cursor: Int) -> Bool {
-        guard cursor + 10 <= bytes.count, unsafe ASCII.equal(UnsafeRawBufferPointer(rebasing: bytes[cursor..<cursor + 5]), "HTTP/") else { return false }
+        guard cursor + 10 <= bytes.count, unsafe ASCII.equal(UnsafeRawBufferPointer(rebasing: bytes[cursor..<cursor + 5]), "HTTP/") else {
+            return false
+        }
         return unsafe bytes[cursor + 5] &- 48 < 10 && bytes[cursor + 6] == 46 && bytes[cursor + 7] &- 48 < 10 && bytes[cursor + 8] == 13
     }
 

@@ -57,8 +57,9 @@ public enum HeaderName: UInt8, Sendable, BitwiseCopyable {
 
     @unsafe @inlinable
     static func known(_ name: UnsafeRawBufferPointer) -> HeaderName {
+        @inline(__always)
         func equal(_ text: StaticString, _ value: HeaderName) -> HeaderName {
-            unsafe ASCII.equal(name, ignoringCase: text) ? value : .other
+            unsafe ASCII.equalUnrolled(name, text) ? value : .other
         }
         // The byte that tells names of one length apart decides which one to compare.
         switch name.count {

@@ -30,7 +30,8 @@ public enum AcceptedCodings {
 
     /// A `qvalue`: 0 to 1 with at most three decimals. Anything else weighs nothing.
     private static func weight(_ text: Substring) -> Double {
-        guard text.utf8.count <= 5, text.utf8.allSatisfy({ $0 == UInt8(ascii: ".") || (0x30...0x39).contains($0) }), let value = Double(text)
+        guard text.utf8.count <= 5, text.utf8.allSatisfy({ $0 == UInt8(ascii: ".") || (0x30...0x39).contains($0) }),
+            let value = Double(text)
         else { return 0 }
         return value <= 1 ? value : 0
     }
@@ -50,7 +51,9 @@ extension ServiceResponse {
         } else {
             headers.append(("Vary", "Accept-Encoding"))
         }
-        guard acceptsGzip, body.count >= AcceptedCodings.gzipBytesMin, let smaller = Gzip.encode(body), smaller.count < body.count else { return self }
+        guard acceptsGzip, body.count >= AcceptedCodings.gzipBytesMin, let smaller = Gzip.encode(body), smaller.count < body.count else {
+            return self
+        }
         body = smaller
         headers.append(("Content-Encoding", "gzip"))
         return self

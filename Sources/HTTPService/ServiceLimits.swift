@@ -1,8 +1,8 @@
 public import HTTP
 
-/// Bounds of one server. Streams of an HTTP/2 connection and their windows: `HTTP2Session.streamsMax`, `streamWindow`; floods:
-/// `HTTP2FloodGuard`.
+/// Bounds of one server. Windows of HTTP/2: `HTTP2Session.streamWindow`; floods: `HTTP2FloodGuard`.
 public struct ServiceLimits: Sendable {
+    /// Heads, and `streamsMax`: requests of one HTTP/2 connection that are open at once.
     public var http = HTTPLimits()
     public var connectionsMax = 10_000
     /// Requests of one HTTP/1.1 connection that are open at once; those that follow wait in the kernel.

@@ -1,5 +1,5 @@
-/// One condition on a label of a series (`=`, `!=`, `=~`, `!~`; prometheus.io/docs/prometheus/latest/querying/basics). A label that a series
-/// does not have is the empty text. Expressions match the whole value, by RE2.
+/// One condition on a label of a series (`=`, `!=`, `=~`, `!~`; prometheus.io/docs/prometheus/latest/querying/basics). A label that a
+/// series does not have is the empty text. Expressions match the whole value, by RE2.
 public struct LabelMatcher: Sendable {
     public enum Operation: String, Sendable, CaseIterable {
         case equal = "="

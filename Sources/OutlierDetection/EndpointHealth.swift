@@ -5,7 +5,8 @@ extension UpstreamState {
     /// Any thread: whether a balancer should leave this endpoint out (unless its cluster panics).
     public func isAvailable(_ endpoint: EndpointSlot) -> Bool {
         guard let row = unsafe row(endpoint) else { return true }
-        return unsafe row[EndpointWord.ejectedUntil].load(ordering: .relaxed) | row[EndpointWord.failedHealthCheck].load(ordering: .relaxed) == 0
+        return unsafe row[EndpointWord.ejectedUntil].load(ordering: .relaxed) | row[EndpointWord.failedHealthCheck].load(ordering: .relaxed)
+            == 0
     }
 
     public func isEjected(_ endpoint: EndpointSlot) -> Bool { ejectedUntil(endpoint) != nil }
@@ -96,6 +97,7 @@ extension UpstreamState {
             let both = unsafe row[word].exchange(0, ordering: .relaxed)
             return IntervalSample.Counts(successes: UInt32(truncatingIfNeeded: both), total: UInt32(truncatingIfNeeded: both >> 32))
         }
-        return IntervalSample(host: endpoint, external: take(EndpointWord.intervalExternal), localOrigin: take(EndpointWord.intervalLocalOrigin))
+        return IntervalSample(
+            host: endpoint, external: take(EndpointWord.intervalExternal), localOrigin: take(EndpointWord.intervalLocalOrigin))
     }
 }

@@ -41,7 +41,8 @@ extension UpstreamState {
         while true {
             guard let average = Self.average(old, sample: sample, stamp: stamp, decayNanoseconds: decayNanoseconds) else { return }
             let fresh = UInt64(stamp) << 32 | UInt64(average)
-            let (exchanged, original) = unsafe row[EndpointWord.latency].weakCompareExchange(expected: old, desired: fresh, ordering: .relaxed)
+            let (exchanged, original) = unsafe row[EndpointWord.latency].weakCompareExchange(
+                expected: old, desired: fresh, ordering: .relaxed)
             if exchanged { return }
             old = original
         }

@@ -85,7 +85,8 @@ public struct OutlierDetector: Sendable {
         if settings.evaluatesRates {
             evaluateRates(samples.map { ($0.host, $0.external) }, .successRate, .failurePercentage, now: now, &changes)
             if settings.splitExternalLocalOriginErrors {
-                evaluateRates(samples.map { ($0.host, $0.localOrigin) }, .localOriginSuccessRate, .localOriginFailurePercentage, now: now, &changes)
+                evaluateRates(
+                    samples.map { ($0.host, $0.localOrigin) }, .localOriginSuccessRate, .localOriginFailurePercentage, now: now, &changes)
             }
         }
         for position in hosts.indices where !hosts[position].isEjected && hosts[position].backoff > 0 {
@@ -98,7 +99,9 @@ public struct OutlierDetector: Sendable {
 
     /// Returns whether that ended an ejection.
     public mutating func activeHealthCheckSucceeded(_ host: EndpointSlot, now: MonotonicInstant) -> Bool {
-        guard settings.successfulActiveHealthCheckUnejectsHost, let position = positions[host], hosts[position].isEjected else { return false }
+        guard settings.successfulActiveHealthCheckUnejectsHost, let position = positions[host], hosts[position].isEjected else {
+            return false
+        }
         uneject(position, now: now)
         return true
     }
@@ -130,7 +133,8 @@ public struct OutlierDetector: Sendable {
         hosts[position].ejections &+= 1
         ejectionsActive += 1
         return Ejection(
-            host: hosts[position].slot, reason: reason, durationNanoseconds: duration, until: hosts[position].until, count: hosts[position].ejections)
+            host: hosts[position].slot, reason: reason, durationNanoseconds: duration, until: hosts[position].until,
+            count: hosts[position].ejections)
     }
 
     private mutating func uneject(_ position: Int, now: MonotonicInstant) {

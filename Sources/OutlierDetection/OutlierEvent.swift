@@ -25,7 +25,9 @@ struct OutlierEventLog {
     /// Events ever logged.
     private(set) var logged: UInt64 = 0
 
-    mutating func append(_ kind: OutlierEvent.Kind, at now: MonotonicInstant, cluster: ClusterKey, slot: EndpointSlot, endpoint: SocketEndpoint) {
+    mutating func append(
+        _ kind: OutlierEvent.Kind, at now: MonotonicInstant, cluster: ClusterKey, slot: EndpointSlot, endpoint: SocketEndpoint
+    ) {
         let event = OutlierEvent(sequence: logged, at: now, cluster: cluster, endpoint: endpoint, slot: slot, kind: kind)
         if ring.count < Self.eventsMax { ring.append(event) } else { ring[Int(logged % UInt64(Self.eventsMax))] = event }
         logged += 1

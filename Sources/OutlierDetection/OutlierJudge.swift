@@ -161,7 +161,8 @@ public final class OutlierJudge: Sendable {
         clusters.withLock { table in
             table.entries.map { key, entry in
                 OutlierStatistics(
-                    cluster: key, ejectionsActive: entry.detector.ejectionsActive, hosts: entry.detector.hostCount, counters: entry.detector.counters)
+                    cluster: key, ejectionsActive: entry.detector.ejectionsActive, hosts: entry.detector.hostCount,
+                    counters: entry.detector.counters)
             }.sorted { $0.cluster.rawValue < $1.cluster.rawValue }
         }
     }

@@ -4,7 +4,8 @@ internal import Primitives
 /// began to evaluate; an endpoint that the first detector ejects still counts towards the second one's minimum of hosts, as in Envoy.
 extension OutlierDetector {
     mutating func evaluateRates(
-        _ samples: [(host: EndpointSlot, counts: IntervalSample.Counts)], _ successRate: EjectionReason, _ failurePercentage: EjectionReason,
+        _ samples: [(host: EndpointSlot, counts: IntervalSample.Counts)], _ successRate: EjectionReason,
+        _ failurePercentage: EjectionReason,
         now: MonotonicInstant, _ changes: inout [EjectionChange]
     ) {
         // Sorted by the detector's own order, so that the caller's does not decide whom `maxEjectionPercent` spares.
@@ -23,7 +24,9 @@ extension OutlierDetector {
 
     /// Rate < mean − factor × population standard deviation, strictly. Rates are percentages: {50, 100, 100, 100, 100} has mean 90,
     /// deviation 20 and, with factor 1.9, threshold 52.
-    private static func belowSuccessRate(_ candidates: [(position: Int, counts: IntervalSample.Counts)], _ settings: OutlierSettings) -> [Int] {
+    private static func belowSuccessRate(
+        _ candidates: [(position: Int, counts: IntervalSample.Counts)], _ settings: OutlierSettings
+    ) -> [Int] {
         let rated = candidates.filter { $0.counts.total >= settings.successRateRequestVolume }.map {
             (position: $0.position, rate: Double($0.counts.successes) * 100 / Double($0.counts.total))
         }
@@ -40,7 +43,9 @@ extension OutlierDetector {
     }
 
     /// 100 × failures / total ≥ threshold, in integers, so that exactly 85 % is 85 %.
-    private static func aboveFailurePercentage(_ candidates: [(position: Int, counts: IntervalSample.Counts)], _ settings: OutlierSettings) -> [Int] {
+    private static func aboveFailurePercentage(
+        _ candidates: [(position: Int, counts: IntervalSample.Counts)], _ settings: OutlierSettings
+    ) -> [Int] {
         let loaded = candidates.filter { $0.counts.total >= settings.failurePercentageRequestVolume }
         guard !loaded.isEmpty, loaded.count >= Int(settings.failurePercentageMinimumHosts) else { return [] }
         return loaded.filter {

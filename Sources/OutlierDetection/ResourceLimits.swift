@@ -104,7 +104,10 @@ extension UpstreamState {
         guard now.nanoseconds >= start, now.nanoseconds - start >= nanoseconds else { return }
         // Windows follow each other without a gap, so that what is counted is never older than two of them.
         let passed = (now.nanoseconds - start) / nanoseconds
-        guard unsafe row[ClusterWord.windowStart].compareExchange(expected: start, desired: start + passed * nanoseconds, ordering: .relaxed).exchanged else { return }
+        guard
+            unsafe row[ClusterWord.windowStart].compareExchange(expected: start, desired: start + passed * nanoseconds, ordering: .relaxed)
+                .exchanged
+        else { return }
         let count = unsafe row[ClusterWord.windowCount].exchange(0, ordering: .relaxed)
         unsafe row[ClusterWord.windowBefore].store(passed == 1 ? count : 0, ordering: .relaxed)
     }

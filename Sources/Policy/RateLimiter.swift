@@ -41,7 +41,8 @@ public final class RateLimiter: @unchecked Sendable {
         self.bucketsMax = sets * Self.ways
         setMask = sets - 1
         let words = sets * Self.ways * 2
-        unsafe rows = UnsafeMutableRawPointer.allocate(byteCount: words * 8, alignment: 64).bindMemory(to: Atomic<UInt64>.self, capacity: words)
+        unsafe rows = UnsafeMutableRawPointer.allocate(byteCount: words * 8, alignment: 64).bindMemory(
+            to: Atomic<UInt64>.self, capacity: words)
         for word in 0..<words { unsafe (rows + word).initialize(to: Atomic(0)) }
         unsafe claims = .allocate(capacity: sets)
         for set in 0..<sets { unsafe (claims + set).initialize(to: Atomic(0)) }

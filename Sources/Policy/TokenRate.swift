@@ -21,7 +21,8 @@ public struct TokenRate: Hashable, Sendable, BitwiseCopyable {
             case .noTokens: "max_tokens must be at least 1"
             case .noTokensPerFill: "tokens_per_fill must be at least 1"
             case .fillIntervalTooShort: "fill_interval must be at least 50ms"
-            case .takesTooLongToFill: "an empty bucket must be full again within a year: raise tokens_per_fill, or lower fill_interval or max_tokens"
+            case .takesTooLongToFill:
+                "an empty bucket must be full again within a year: raise tokens_per_fill, or lower fill_interval or max_tokens"
             }
         }
     }
@@ -46,7 +47,8 @@ public struct TokenRate: Hashable, Sendable, BitwiseCopyable {
         guard fillIntervalNanoseconds >= Self.fillIntervalNanosecondsMin else { throw .fillIntervalTooShort }
         // No longer than a year for `maxTokens`; the interval itself is bounded first so that nothing below overflows.
         guard fillIntervalNanoseconds / UInt64(tokensPerFill) < Self.timeToFillNanosecondsMax else { throw .takesTooLongToFill }
-        let (quotient, remainder) = UInt64(tokensPerFill).dividingFullWidth(fillIntervalNanoseconds.multipliedFullWidth(by: Self.ticksPerNanosecond))
+        let (quotient, remainder) = UInt64(tokensPerFill).dividingFullWidth(
+            fillIntervalNanoseconds.multipliedFullWidth(by: Self.ticksPerNanosecond))
         let ticks = quotient + (remainder > 0 ? 1 : 0)
         let (total, overflow) = ticks.multipliedReportingOverflow(by: UInt64(maxTokens))
         guard !overflow, total <= Self.timeToFillNanosecondsMax * Self.ticksPerNanosecond else { throw .takesTooLongToFill }
@@ -98,7 +100,8 @@ public struct TokenBucket: Sendable {
             let wait = after - rate.ticksToFill
             return (
                 RateLimitDecision(
-                    isAllowed: false, limit: rate.maxTokens, remaining: 0, resetSeconds: seconds(missing), retryAfterSeconds: max(1, seconds(wait))),
+                    isAllowed: false, limit: rate.maxTokens, remaining: 0, resetSeconds: seconds(missing),
+                    retryAfterSeconds: max(1, seconds(wait))),
                 fullAt
             )
         }

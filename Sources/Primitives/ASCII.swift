@@ -68,6 +68,27 @@ public enum ASCII {
         unsafe equalIgnoringCase(bytes, UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
     }
 
+    /// As above, for literals that are compared once for each field of a message. Always inlined: the literal's words become constants.
+    @unsafe @inlinable @inline(__always)
+    public static func equalUnrolled(_ bytes: UnsafeRawBufferPointer, _ text: StaticString) -> Bool {
+        let count = text.utf8CodeUnitCount
+        guard bytes.count == count, let base = bytes.baseAddress else { return false }
+        let wanted = unsafe UnsafeRawPointer(text.utf8Start)
+        guard count >= 4 else { return unsafe equalIgnoringCase(bytes, UnsafeRawBufferPointer(start: wanted, count: count)) }
+        guard count >= 8 else {
+            return unsafe lower(eight: overlapping(base, count)) == overlapping(wanted, count)
+        }
+        var offset = 0
+        while offset < count {
+            let place = min(offset, count &- 8)
+            let one = unsafe base.loadUnaligned(fromByteOffset: place, as: UInt64.self)
+            let other = unsafe wanted.loadUnaligned(fromByteOffset: place, as: UInt64.self)
+            if one != other, lower(eight: one) != other { return false }
+            offset &+= 8
+        }
+        return true
+    }
+
     @unsafe @inlinable
     public static func equal(_ bytes: UnsafeRawBufferPointer, _ text: StaticString) -> Bool {
         guard bytes.count == text.utf8CodeUnitCount else { return false }

@@ -12,6 +12,12 @@ public enum ByteHash {
         return product.high ^ product.low
     }
 
+    /// Of a part of an array, with this process's seed.
+    @inlinable
+    public static func hash(_ bytes: [UInt8], _ range: Range<Int>) -> UInt64 {
+        unsafe bytes.withUnsafeBytes { unsafe hash(UnsafeRawBufferPointer(rebasing: $0[range]), seed: seed) }
+    }
+
     @unsafe @inlinable
     public static func hash(_ bytes: UnsafeRawBufferPointer, seed: UInt64) -> UInt64 {
         var state = seed ^ 0xA076_1D64_78BD_642F

@@ -99,7 +99,9 @@ extension SocketEndpoint {
         var value: UInt32 = 0
         for part in parts {
             // A leading zero means octal to some readers (RFC 6943 3.1.1), so it means nothing here.
-            guard (1...3).contains(part.utf8.count), part.utf8.count == 1 || part.first != "0", part.utf8.allSatisfy({ $0 &- 48 < 10 }), let byte = UInt8(part) else { return nil }
+            guard (1...3).contains(part.utf8.count), part.utf8.count == 1 || part.first != "0", part.utf8.allSatisfy({ $0 &- 48 < 10 }),
+                let byte = UInt8(part)
+            else { return nil }
             value = value << 8 | UInt32(byte)
         }
         return value
@@ -117,7 +119,8 @@ extension SocketEndpoint {
                 if isLast, position == pieces.count - 1, let ipv4 = parseIPv4(piece) {
                     result += [UInt16(truncatingIfNeeded: ipv4 >> 16), UInt16(truncatingIfNeeded: ipv4)]
                 } else {
-                    guard (1...4).contains(piece.utf8.count), piece.utf8.allSatisfy({ ASCII.hexValue($0) < 16 }), let group = UInt16(piece, radix: 16)
+                    guard (1...4).contains(piece.utf8.count), piece.utf8.allSatisfy({ ASCII.hexValue($0) < 16 }),
+                        let group = UInt16(piece, radix: 16)
                     else { return nil }
                     result.append(group)
                 }

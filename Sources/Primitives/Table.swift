@@ -25,6 +25,12 @@ public struct Table<Element: BitwiseCopyable>: BitwiseCopyable {
     /// Number of entries.
     public let count: Int
 
+    /// No entries.
+    public init() {
+        unsafe base = UnsafePointer(bitPattern: MemoryLayout<Element>.alignment).unsafelyUnwrapped  // Never read: the count is zero.
+        count = 0
+    }
+
     @unsafe @usableFromInline
     init(_ base: UnsafePointer<Element>, count: Int) {
         unsafe self.base = base

@@ -56,7 +56,9 @@ enum APIReply {
             status: status, contentType: "text/html; charset=utf-8",
             headers: [
                 ("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer"),
-                ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; connect-src 'self'; "
+                (
+                    "Content-Security-Policy",
+                    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; connect-src 'self'; "
                         + "base-uri 'none'; form-action 'none'"),
             ],
             body: body)

@@ -27,7 +27,9 @@ public final class QueryPool: @unchecked Sendable {
     /// Jobs that wait, at most.
     public let queueMax: Int
 
-    public init(threads count: Int = QueryPool.threadsDefault, queueMax: Int = QueryPool.queueMaxDefault) throws(SystemError) {
+    public init(
+        name: String = "query", threads count: Int = QueryPool.threadsDefault, queueMax: Int = QueryPool.queueMaxDefault
+    ) throws(SystemError) {
         self.queueMax = max(1, queueMax)
         unsafe available = .allocate(capacity: 1)
         unsafe available.initialize(to: sem_t())
@@ -35,7 +37,7 @@ public final class QueryPool: @unchecked Sendable {
         for number in 0..<max(1, count) {
             let thread: WorkerThread
             do throws(SystemError) {
-                thread = try WorkerThread(name: "query-\(number)") { [self] in self.work() }
+                thread = try WorkerThread(name: "\(name)-\(number)") { [self] in self.work() }
             } catch {
                 stop()
                 throw error

@@ -17,7 +17,8 @@ public final class SimulatedSocket: TransportLayer {
     private var awaitsRoom = false
     public private(set) var pendingError: Int32 = 0
     public let localEndpoint: SocketEndpoint
-    public var peerIdentity: PeerIdentity? { nil }
+    /// As a layer that verifies peers would have it.
+    public var peerIdentity: PeerIdentity?
 
     private static let connectionReset: Int32 = 104
     private static let brokenPipe: Int32 = 32

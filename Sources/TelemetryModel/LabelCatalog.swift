@@ -1,32 +1,44 @@
 internal import Synchronization
 
-/// Who talked to whom: the identity half of Istio's standard labels (semantics 2.2). The empty string prints as `unknown`.
-public struct IdentityLabels: Hashable, Sendable {
-    public var sourceWorkload = ""
-    public var sourceWorkloadNamespace = ""
-    public var sourcePrincipal = ""
-    public var sourceApp = ""
-    public var sourceVersion = ""
-    public var sourceCluster = ""
-    public var sourceCanonicalService = ""
-    public var sourceCanonicalRevision = ""
-    public var destinationWorkload = ""
-    public var destinationWorkloadNamespace = ""
-    public var destinationPrincipal = ""
-    public var destinationApp = ""
-    public var destinationVersion = ""
-    public var destinationService = ""
-    public var destinationServiceName = ""
-    public var destinationServiceNamespace = ""
-    public var destinationCluster = ""
-    public var destinationCanonicalService = ""
-    public var destinationCanonicalRevision = ""
+/// Who sent a request: the source half of Istio's standard labels (semantics 2.2). The empty string prints as `unknown`.
+public struct SourceLabels: Hashable, Sendable {
+    public var workload = ""
+    public var workloadNamespace = ""
+    public var principal = ""
+    public var app = ""
+    public var version = ""
+    public var cluster = ""
+    public var canonicalService = ""
+    public var canonicalRevision = ""
+
+    public init() {}
+
+    var byteCount: Int {
+        [workload, workloadNamespace, principal, app, version, cluster, canonicalService, canonicalRevision]
+            .reduce(0) { $0 + $1.utf8.count }
+    }
+}
+
+/// Whom it was sent to: the destination half.
+public struct DestinationLabels: Hashable, Sendable {
+    public var workload = ""
+    public var workloadNamespace = ""
+    public var principal = ""
+    public var app = ""
+    public var version = ""
+    public var service = ""
+    public var serviceName = ""
+    public var serviceNamespace = ""
+    public var cluster = ""
+    public var canonicalService = ""
+    public var canonicalRevision = ""
 
     public init() {}
 }
 
 /// Interns values once per configuration, so that the request path carries integers. Ids are never reused: a record written under an
-/// old configuration still resolves. Any thread; compiling a configuration and printing are the only users.
+/// old configuration still resolves. Any thread; compiling a configuration, a connection whose peer is new, and printing are the only
+/// users.
 public final class Interner<Value: Hashable & Sendable>: Sendable {
     private struct Table {
         var identifiers: [Value: UInt32] = [:]
@@ -34,7 +46,7 @@ public final class Interner<Value: Hashable & Sendable>: Sendable {
     }
 
     private let table = Mutex(Table())
-    /// Further values than this share the id 0, and are counted.
+    /// Further values than this share the id 0.
     public let countMax: Int
 
     /// `zero` is what id 0 stands for.
@@ -57,6 +69,9 @@ public final class Interner<Value: Hashable & Sendable>: Sendable {
         }
     }
 
+    /// The id of a value that is known already.
+    public func identifier(of value: Value) -> UInt32? { table.withLock { $0.identifiers[value] } }
+
     /// The value of an id; that of id 0 for an id never given out.
     public func value(_ identifier: UInt32) -> Value {
         table.withLock { Int(identifier) < $0.values.count ? $0.values[Int(identifier)] : $0.values[0] }
@@ -65,15 +80,18 @@ public final class Interner<Value: Hashable & Sendable>: Sendable {
     public var count: Int { table.withLock { $0.values.count } }
 }
 
-/// The interned names and identities of one process.
+/// The interned names and labels of one process.
 public struct Catalogs: Sendable {
     /// Routes and clusters; id 0 = "".
     public let names = Interner(zero: "")
-    /// Label sets; id 0 = everything unknown.
-    public let labels = Interner(zero: IdentityLabels())
+    public let sources: SourceCatalog
+    private let destinations = Interner(zero: DestinationLabels())
 
-    public init() {}
+    public init(sources: SourceCatalog = SourceCatalog()) { self.sources = sources }
 
     public func name(_ text: String) -> NameID { NameID(names.intern(text)) }
-    public func labelSet(_ labels: IdentityLabels) -> LabelSetID { LabelSetID(self.labels.intern(labels)) }
+
+    public func destination(_ labels: DestinationLabels) -> DestinationLabelsID { DestinationLabelsID(destinations.intern(labels)) }
+
+    public func labels(_ id: DestinationLabelsID) -> DestinationLabels { destinations.value(id.rawValue) }
 }

@@ -3,7 +3,7 @@ public import Synchronization
 
 /// What distinguishes one RED series from another within a process; label text is made from it only at exposition.
 public struct SeriesKey: Hashable, Sendable, BitwiseCopyable {
-    public var labels: LabelSetID
+    public var labels: LabelPair
     public var flags: ResponseFlags
     /// 0 = no response was begun.
     public var responseCode: UInt16
@@ -13,7 +13,7 @@ public struct SeriesKey: Hashable, Sendable, BitwiseCopyable {
     public var grpcStatus: UInt8
 
     @inlinable
-    public init(labels: LabelSetID, responseCode: UInt16, flags: ResponseFlags, side: ProxySide) {
+    public init(labels: LabelPair, responseCode: UInt16, flags: ResponseFlags, side: ProxySide) {
         self.labels = labels
         self.flags = flags
         self.responseCode = responseCode
@@ -23,14 +23,15 @@ public struct SeriesKey: Hashable, Sendable, BitwiseCopyable {
     }
 
     /// The key as two words.
-    @inlinable var first: UInt64 { UInt64(labels.rawValue) << 32 | UInt64(flags.rawValue) }
+    @inlinable var first: UInt64 { labels.word }
     @inlinable var second: UInt64 {
-        UInt64(responseCode) << 16 | UInt64(side.rawValue) << 12 | (isGRPC ? 1 << 11 : 0) | UInt64(grpcStatus)
+        UInt64(flags.rawValue) << 32 | UInt64(responseCode) << 16 | UInt64(side.rawValue) << 12 | (isGRPC ? 1 << 11 : 0)
+            | UInt64(grpcStatus)
     }
 
     init(first: UInt64, second: UInt64) {
-        labels = LabelSetID(UInt32(truncatingIfNeeded: first >> 32))
-        flags = ResponseFlags(rawValue: UInt32(truncatingIfNeeded: first))
+        labels = LabelPair(word: first)
+        flags = ResponseFlags(rawValue: UInt32(truncatingIfNeeded: second >> 32))
         responseCode = UInt16(truncatingIfNeeded: second >> 16)
         side = second >> 12 & 1 == 1 ? .inbound : .outbound
         isGRPC = second >> 11 & 1 == 1
@@ -92,9 +93,6 @@ public struct SeriesSnapshot: Sendable {
 /// `@unchecked Sendable`: rows are atomics; the index is touched by the writer only.
 @safe
 public final class REDShard: @unchecked Sendable {
-    /// Label set of the overflow series.
-    public static let overflowLabels = LabelSetID(.max)
-
     // Words of a row.
     private static let version = 0
     private static let keyFirst = 1
@@ -169,7 +167,7 @@ public final class REDShard: @unchecked Sendable {
     public func expire(_ idle: [(key: SeriesKey, requests: UInt64)]) {
         for (key, requests) in idle {
             // The overflow series keep their rows: with the budget spent there might be none to come back to.
-            guard key.labels != Self.overflowLabels, let slot = find(key), let row = unsafe rows[Int(index[slot] - 1)] else { continue }
+            guard key.labels != .overflow, let slot = find(key), let row = unsafe rows[Int(index[slot] - 1)] else { continue }
             guard unsafe row[Self.requests].load(ordering: .relaxed) == requests else { continue }
             let number = unsafe index[slot] - 1
             unsafe clear(row)
@@ -215,9 +213,9 @@ public final class REDShard: @unchecked Sendable {
     private func makeRow(for key: SeriesKey) -> UnsafeMutablePointer<Atomic<UInt64>>? {
         var key = key
         // Two rows are kept back for the overflow series of each side.
-        if key.labels != Self.overflowLabels, freeRows.isEmpty, used.load(ordering: .relaxed) >= seriesMax - 2 {
+        if key.labels != .overflow, freeRows.isEmpty, used.load(ordering: .relaxed) >= seriesMax - 2 {
             overflowed.store(overflowed.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
-            key = SeriesKey(labels: Self.overflowLabels, responseCode: 0, flags: [], side: key.side)
+            key = SeriesKey(labels: .overflow, responseCode: 0, flags: [], side: key.side)
             if let slot = find(key) { return unsafe rows[Int(index[slot] - 1)] }
         }
         let number: UInt32

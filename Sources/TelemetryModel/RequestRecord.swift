@@ -30,8 +30,8 @@ public struct RequestRecord: Sendable, BitwiseCopyable {
     public var route = NameID.none
     /// Envoy's form: `outbound|9080|v1|reviews.production.svc.cluster.local`.
     public var cluster = NameID.none
-    /// Identity of both ends for labels and spans (index into the label catalogue).
-    public var labels = LabelSetID.none
+    /// Identity of both ends for labels and spans.
+    public var labels = LabelPair.none
     /// 0 = no response was begun.
     public var responseCode: UInt16 = 0
     public var attemptCount: UInt16 = 0
@@ -83,16 +83,6 @@ public struct NameID: Hashable, Sendable, BitwiseCopyable {
     public init(_ rawValue: UInt32) { self.rawValue = rawValue }
 
     public static let none = NameID(0)
-}
-
-/// An interned set of Istio's identity labels; 0 = everything `unknown`.
-public struct LabelSetID: Hashable, Sendable, BitwiseCopyable {
-    public var rawValue: UInt32
-
-    @inlinable
-    public init(_ rawValue: UInt32) { self.rawValue = rawValue }
-
-    public static let none = LabelSetID(0)
 }
 
 public enum RequestProtocol: UInt8, Sendable, BitwiseCopyable {

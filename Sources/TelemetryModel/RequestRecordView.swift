@@ -37,7 +37,8 @@ public struct RequestRecordView: ~Escapable {
     /// A try that was followed by another, `index` in 0..<record.earlierAttempts.
     public func attempt(_ index: Int) -> AttemptRecord {
         precondition(index >= 0 && index < Int(record.earlierAttempts))
-        return unsafe bytes.unsafeLoadUnaligned(fromByteOffset: attemptsOffset + index * MemoryLayout<AttemptRecord>.stride, as: AttemptRecord.self)
+        return unsafe bytes.unsafeLoadUnaligned(
+            fromByteOffset: attemptsOffset + index * MemoryLayout<AttemptRecord>.stride, as: AttemptRecord.self)
     }
 
     /// The bytes of a text slot; nil when the message had no such value.

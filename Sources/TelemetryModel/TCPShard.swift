@@ -2,7 +2,7 @@ internal import Synchronization
 
 /// What one kind of TCP connection has moved: the source of Istio's TCP families (semantics 2.2).
 public struct TCPSeries: Sendable {
-    public var labels: LabelSetID
+    public var labels: LabelPair
     public var side: ProxySide
     public var flags: ResponseFlags
     /// Sent by the server of the connection, and received from its client.
@@ -11,7 +11,7 @@ public struct TCPSeries: Sendable {
     public var connectionsOpened: UInt64 = 0
     public var connectionsClosed: UInt64 = 0
 
-    public init(labels: LabelSetID, side: ProxySide, flags: ResponseFlags = []) {
+    public init(labels: LabelPair, side: ProxySide, flags: ResponseFlags = []) {
         self.labels = labels
         self.side = side
         self.flags = flags
@@ -22,7 +22,7 @@ public struct TCPSeries: Sendable {
 /// nobody but a scrape contends for it.
 public final class TCPShard: Sendable {
     private struct Key: Hashable {
-        var labels: LabelSetID
+        var labels: LabelPair
         var side: ProxySide
         var flags: ResponseFlags
     }
@@ -38,7 +38,7 @@ public final class TCPShard: Sendable {
     public func add(_ amounts: TCPSeries) {
         table.withLock { table in
             var key = Key(labels: amounts.labels, side: amounts.side, flags: amounts.flags)
-            if table[key] == nil, table.count >= Self.seriesMax { key = Key(labels: REDShard.overflowLabels, side: amounts.side, flags: []) }
+            if table[key] == nil, table.count >= Self.seriesMax { key = Key(labels: .overflow, side: amounts.side, flags: []) }
             var series = table[key] ?? TCPSeries(labels: key.labels, side: key.side, flags: key.flags)
             series.sentBytes &+= amounts.sentBytes
             series.receivedBytes &+= amounts.receivedBytes

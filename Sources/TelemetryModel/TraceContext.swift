@@ -122,7 +122,8 @@ extension TraceContext {
             return context.decision == .none ? nil : context
         }
         var at = 0
-        guard let traceID = traceID(part(value, &at)), at <= value.byteCount, let spanID = identifier64(part(value, &at)), spanID != 0 else { return nil }
+        guard let traceID = traceID(part(value, &at)), at <= value.byteCount, let spanID = identifier64(part(value, &at)), spanID != 0
+        else { return nil }
         context.traceID = traceID
         context.spanID = SpanID(spanID)
         if at > value.byteCount { return context }
@@ -154,7 +155,9 @@ extension TraceContext {
         traceID: RawSpan?, spanID: RawSpan?, parentSpanID: RawSpan?, sampled: RawSpan?, flags: RawSpan?
     ) -> TraceContext {
         var context = TraceContext()
-        if let traceID, let spanID, let identifier = Self.traceID(trimmed(traceID)), let spanIdentifier = identifier64(trimmed(spanID)), spanIdentifier != 0 {
+        if let traceID, let spanID, let identifier = Self.traceID(trimmed(traceID)), let spanIdentifier = identifier64(trimmed(spanID)),
+            spanIdentifier != 0
+        {
             context.traceID = identifier
             context.spanID = SpanID(spanIdentifier)
             if let parentSpanID, let parent = identifier64(trimmed(parentSpanID)) { context.parentSpanID = SpanID(parent) }
@@ -271,7 +274,8 @@ extension TraceContext {
             guard let low = identifier64(value), low != 0 else { return nil }
             return TraceID(high: 0, low: low)
         }
-        guard let high = identifier64(value.extracting(0..<count - 16)), let low = identifier64(value.extracting(count - 16..<count)), high | low != 0
+        guard let high = identifier64(value.extracting(0..<count - 16)), let low = identifier64(value.extracting(count - 16..<count)),
+            high | low != 0
         else { return nil }
         return TraceID(high: high, low: low)
     }

@@ -25,7 +25,8 @@ enum AddressText {
         }
         if lastColon < 0 { return unsafe parseIPv4(bytes, 0).map(Parsed.ipv4) }
         if !hasDot { return unsafe parseIPv6(bytes) }
-        guard let embedded = unsafe parseIPv4(bytes, lastColon + 1), unsafe bytes[0] == UInt8(ascii: ":"), unsafe bytes[1] == UInt8(ascii: ":")
+        guard let embedded = unsafe parseIPv4(bytes, lastColon + 1), unsafe bytes[0] == UInt8(ascii: ":"),
+            unsafe bytes[1] == UInt8(ascii: ":")
         else { return nil }
         if lastColon == 1 { return .ipv4(embedded) }
         guard lastColon == 6 else { return nil }

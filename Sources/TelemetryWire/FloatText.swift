@@ -9,7 +9,13 @@ enum FloatText {
     static func append(_ value: Double, quotesNonFinite: Bool = false, to bytes: inout [UInt8]) {
         if !value.isFinite {
             if quotesNonFinite { bytes.append(UInt8(ascii: "\"")) }
-            if value.isNaN { bytes.append(ascii: "NaN") } else if value > 0 { bytes.append(ascii: "+Inf") } else { bytes.append(ascii: "-Inf") }
+            if value.isNaN {
+                bytes.append(ascii: "NaN")
+            } else if value > 0 {
+                bytes.append(ascii: "+Inf")
+            } else {
+                bytes.append(ascii: "-Inf")
+            }
             if quotesNonFinite { bytes.append(UInt8(ascii: "\"")) }
             return
         }

@@ -14,6 +14,8 @@ public enum WireFault: UInt8, Sendable, BitwiseCopyable {
     case truncated, varintTooLong, invalidTag, unknownWireType, wrongWireType, lengthOutOfRange
     // OTLP/JSON
     case invalidHex, expectedNumber, invalidBase64
+    // Remote write
+    case repeatedLabel
 
     public var text: String {
         switch self {
@@ -55,6 +57,7 @@ public enum WireFault: UInt8, Sendable, BitwiseCopyable {
         case .invalidHex: "the identifier is not hexadecimal or has the wrong length"
         case .expectedNumber: "expected a number"
         case .invalidBase64: "invalid base64"
+        case .repeatedLabel: "a series has a label twice"
         }
     }
 }

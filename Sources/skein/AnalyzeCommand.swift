@@ -48,7 +48,10 @@ struct AnalyzeCommand: ParsableCommand {
     @Option(help: "Least severity that is shown.")
     var outputThreshold = Level.info
 
-    @Option(parsing: .singleValue, help: ArgumentHelp("Leave a code out for some resources; may be repeated. * stands for any text.", valueName: "CODE=KIND NAME.NAMESPACE"))
+    @Option(
+        parsing: .singleValue,
+        help: ArgumentHelp(
+            "Leave a code out for some resources; may be repeated. * stands for any text.", valueName: "CODE=KIND NAME.NAMESPACE"))
     var suppress: [String] = []
 
     @Flag(help: "Rewrite deprecated fields in the files, leaving everything else as it is, and analyze the result.")
@@ -65,7 +68,9 @@ struct AnalyzeCommand: ParsableCommand {
         try SourceOptions.checkStandardInput(paths)
         if dryRun, !fix { throw ValidationError("--dry-run goes with --fix") }
         if fix, !dryRun, paths.contains("-") { throw ValidationError("--fix cannot write standard input; add --dry-run to see the diff") }
-        for text in suppress where Suppression(text) == nil { throw ValidationError("--suppress '\(text)': write 'CODE=KIND NAME.NAMESPACE'") }
+        for text in suppress where Suppression(text) == nil {
+            throw ValidationError("--suppress '\(text)': write 'CODE=KIND NAME.NAMESPACE'")
+        }
     }
 
     func run() throws {
@@ -122,7 +127,8 @@ struct AnalyzeCommand: ParsableCommand {
             for note in fix.left { print(style.paint(note.line, TerminalStyle.yellow)) }
         }
         for finding in shown(analysis) {
-            let color = finding.severity == .error ? TerminalStyle.red : finding.severity == .warning ? TerminalStyle.yellow : TerminalStyle.dim
+            let color =
+                finding.severity == .error ? TerminalStyle.red : finding.severity == .warning ? TerminalStyle.yellow : TerminalStyle.dim
             print(style.paint(finding.text, color))
             for line in finding.diagnostic.excerptLines { print(line) }
             if !finding.hint.isEmpty { print("    " + style.paint("hint: \(finding.hint)", TerminalStyle.dim)) }
@@ -138,7 +144,9 @@ struct AnalyzeCommand: ParsableCommand {
         if analysis.findings.isEmpty, analysis.omitted == 0 {
             text += "nothing found"
         } else {
-            text += "\(count(analysis.count(.error), "error")), \(count(analysis.count(.warning), "warning")), \(count(analysis.count(.notice), "info"))"
+            text +=
+                "\(count(analysis.count(.error), "error")), \(count(analysis.count(.warning), "warning")), "
+                    + "\(count(analysis.count(.notice), "info"))"
         }
         if analysis.omitted > 0 { text += "; \(analysis.omitted) more were found and not kept" }
         if analysis.suppressedCount > 0 { text += "; \(analysis.suppressedCount) suppressed" }
@@ -148,14 +156,18 @@ struct AnalyzeCommand: ParsableCommand {
     /// What was rewritten and what was left, as two JSON fields.
     private func notes(_ fixes: [DeprecationFix]) -> String {
         func note(_ note: DeprecationFix.Note) -> String {
-            "{\"file\":\(JSONText.quote(note.position.file)),\"line\":\(note.position.line),\"column\":\(note.position.column),\"message\":\(JSONText.quote(note.text))}"
+            "{\"file\":\(JSONText.quote(note.position.file)),\"line\":\(note.position.line),\"column\":\(note.position.column),"
+                + "\"message\":\(JSONText.quote(note.text))}"
         }
-        return "\"rewritten\":[\(fixes.flatMap(\.rewritten).map(note).joined(separator: ","))],\"left\":[\(fixes.flatMap(\.left).map(note).joined(separator: ","))]"
+        let rewritten = fixes.flatMap(\.rewritten).map(note).joined(separator: ",")
+        let left = fixes.flatMap(\.left).map(note).joined(separator: ",")
+        return "\"rewritten\":[\(rewritten)],\"left\":[\(left)]"
     }
 
     private func printJSON(_ analysis: MeshAnalysis, _ fixes: [DeprecationFix]) {
         var text = "{\"findings\":[\(shown(analysis).map(\.json).joined(separator: ","))],\"errors\":\(analysis.count(.error)),"
-        text += "\"warnings\":\(analysis.count(.warning)),\"infos\":\(analysis.count(.notice)),\"omitted\":\(analysis.omitted),\"suppressed\":\(analysis.suppressedCount)"
+        text += "\"warnings\":\(analysis.count(.warning)),\"infos\":\(analysis.count(.notice)),"
+        text += "\"omitted\":\(analysis.omitted),\"suppressed\":\(analysis.suppressedCount)"
         if fix { text += ",\(notes(fixes))" }
         print(text + "}")
     }

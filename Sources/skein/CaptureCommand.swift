@@ -7,9 +7,10 @@ struct CaptureCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "capture", abstract: "Send this machine's (or network namespace's) TCP connections through the proxy.",
         discussion: """
-            Run as root. The proxy's own connections are recognised by their user and left alone, so run `skein run` as a user of its own: what
-            else runs as that user is not captured either. Without --uid it is the user whose process listens on the outbound port. A wrong
-            user would send the proxy's connections back to itself without end, so that nothing is guessed when nobody listens there.
+            Run as root. The proxy's own connections are recognised by their user and left alone, so run `skein run` as a user of its own:
+            what else runs as that user is not captured either. Without --uid it is the user whose process listens on the outbound port. A
+            wrong user would send the proxy's connections back to itself without end, so that nothing is guessed when nobody listens
+            there.
 
             Examples:
               skein capture enable
@@ -21,7 +22,11 @@ struct CaptureCommand: ParsableCommand {
         subcommands: [Enable.self, Disable.self, Print.self])
 
     struct Options: ParsableArguments {
-        @Option(help: "User of the proxy, by name or number; its connections are not captured. Default: whose process listens on the outbound port.")
+        @Option(
+            help: """
+                User of the proxy, by name or number; its connections are not captured. Default: whose process listens on the \
+                outbound port.
+                """)
         var uid: String?
         @Option(help: "iptables or nft; by default what is installed, iptables first.")
         var tool: String?
@@ -55,24 +60,34 @@ struct CaptureCommand: ParsableCommand {
 
         func chosenTool() throws -> CaptureRules.Tool {
             if let tool {
-                guard let known = CaptureRules.Tool(rawValue: tool) else { throw ValidationError("--tool \(tool): iptables and nft are known") }
+                guard let known = CaptureRules.Tool(rawValue: tool) else {
+                    throw ValidationError("--tool \(tool): iptables and nft are known")
+                }
                 return known
             }
-            for known in CaptureRules.Tool.allCases where unsafe system("command -v \(known.rawValue) >/dev/null 2>&1") == 0 { return known }
+            for known in CaptureRules.Tool.allCases where unsafe system("command -v \(known.rawValue) >/dev/null 2>&1") == 0 {
+                return known
+            }
             throw ValidationError("neither iptables nor nft is installed: apt-get install iptables, or nftables")
         }
 
         private func userNumber() throws -> UInt32 {
             if let uid {
-                guard let number = UInt32(uid) ?? Self.userNumber(uid) else { throw ValidationError("--uid \(uid): no such user; write a name of /etc/passwd or a number") }
+                guard let number = UInt32(uid) ?? Self.userNumber(uid) else {
+                    throw ValidationError("--uid \(uid): no such user; write a name of /etc/passwd or a number")
+                }
                 return number
             }
             let users = PortHolder.users(ofPort: outboundPort)
             guard users.count <= 1 else {
-                throw ValidationError("several users listen on port \(outboundPort) (\(users.sorted().map(String.init).joined(separator: ", "))): name the proxy's with --uid")
+                throw ValidationError(
+                    "several users listen on port \(outboundPort) (\(users.sorted().map(String.init).joined(separator: ", "))): name the "
+                        + "proxy's with --uid")
             }
             guard let user = users.first else {
-                throw ValidationError("nothing listens on port \(outboundPort), so that whose connections to leave alone is not known: start skein run first, or name its user with --uid")
+                throw ValidationError(
+                    "nothing listens on port \(outboundPort), so that whose connections to leave alone is not known: start skein run "
+                        + "first, or name its user with --uid")
             }
             return user
         }
@@ -108,7 +123,9 @@ struct CaptureCommand: ParsableCommand {
                 throw ExitCode(70)
             }
             let inbound = rules.capturesInbound ? ", incoming ones to \(rules.inboundPort)" : ""
-            CaptureCommand.say("outgoing connections go to \(rules.outboundPort)\(inbound); those of user \(rules.uid) and of this machine to itself are left alone. End: skein capture disable")
+            CaptureCommand.say(
+                "outgoing connections go to \(rules.outboundPort)\(inbound); those of user \(rules.uid) and of this machine to itself "
+                    + "are left alone. End: skein capture disable")
         }
     }
 

@@ -31,7 +31,9 @@ struct CaptureRules {
         lines.append("iptables -t nat -A OUTPUT -p tcp -j SKEIN_OUTPUT")
         guard capturesInbound else { return lines }
         lines.append("iptables -t nat -N SKEIN_INBOUND")
-        for port in Self.alwaysExcluded + excludedInboundPorts { lines.append("iptables -t nat -A SKEIN_INBOUND -p tcp --dport \(port) -j RETURN") }
+        for port in Self.alwaysExcluded + excludedInboundPorts {
+            lines.append("iptables -t nat -A SKEIN_INBOUND -p tcp --dport \(port) -j RETURN")
+        }
         lines.append("iptables -t nat -A SKEIN_INBOUND -p tcp -j REDIRECT --to-ports \(inboundPort)")
         lines.append("iptables -t nat -A PREROUTING -p tcp -j SKEIN_INBOUND")
         return lines
@@ -50,8 +52,12 @@ struct CaptureRules {
         lines.append("nft 'add chain inet skein output { type nat hook output priority -100; }'")
         lines.append("nft add rule inet skein output meta skuid \(uid) return")
         lines.append("nft add rule inet skein output oifname lo return")
-        for range in excludedRanges { lines.append("nft add rule inet skein output \(range.contains(":") ? "ip6" : "ip") daddr \(range) return") }
-        if !excludedOutboundPorts.isEmpty { lines.append("nft 'add rule inet skein output tcp dport \(list(excludedOutboundPorts)) return'") }
+        for range in excludedRanges {
+            lines.append("nft add rule inet skein output \(range.contains(":") ? "ip6" : "ip") daddr \(range) return")
+        }
+        if !excludedOutboundPorts.isEmpty {
+            lines.append("nft 'add rule inet skein output tcp dport \(list(excludedOutboundPorts)) return'")
+        }
         lines.append("nft add rule inet skein output meta l4proto tcp redirect to :\(outboundPort)")
         guard capturesInbound else { return lines }
         lines.append("nft 'add chain inet skein prerouting { type nat hook prerouting priority -100; }'")

@@ -22,8 +22,10 @@ struct EnvironmentOptions {
 
     /// Where an SDK would send to and in what form. We have no OTLP exporter, and context travels as the configuration says.
     static let notYetInEffect = [
-        "OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_PROTOCOL",
+        "OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS",
+        "OTEL_EXPORTER_OTLP_PROTOCOL",
         "OTEL_EXPORTER_ZIPKIN_ENDPOINT", "OTEL_PROPAGATORS",
     ]
     /// What Zipkin keeps, and where. Ours is one file with bounds of its own.
@@ -51,7 +53,9 @@ struct EnvironmentOptions {
         }
         isSDKDisabled = value("OTEL_SDK_DISABLED")?.lowercased() == "true"
         readSampler(value("OTEL_TRACES_SAMPLER"), value("OTEL_TRACES_SAMPLER_ARG"))
-        note(Self.notYetInEffect, value, "accepted, not yet in effect: spans go to the store here and to the tracing provider of the configuration")
+        note(
+            Self.notYetInEffect, value,
+            "accepted, not yet in effect: spans go to the store here and to the tracing provider of the configuration")
         note(Self.storage, value, "not in effect: every span received is kept, until --retention-days or --retention-megabytes")
     }
 
@@ -62,7 +66,9 @@ struct EnvironmentOptions {
         case "always_off", "parentbased_always_off": samplingPercentage = 0
         case "traceidratio", "parentbased_traceidratio":
             let ratio = argument.flatMap { Double($0) }.flatMap { (0...1).contains($0) ? $0 : nil }
-            if let argument, ratio == nil { notices.append("OTEL_TRACES_SAMPLER_ARG=\(argument) is ignored, which means 1.0: write a number from 0 to 1") }
+            if let argument, ratio == nil {
+                notices.append("OTEL_TRACES_SAMPLER_ARG=\(argument) is ignored, which means 1.0: write a number from 0 to 1")
+            }
             samplingPercentage = (ratio ?? 1) * 100
         case let name?:
             notices.append(
@@ -85,7 +91,9 @@ struct EnvironmentOptions {
         var found: [(key: String, value: String)] = []
         for part in text.split(separator: ",") where !trimmed(part).isEmpty {
             let sides = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            guard sides.count == 2, let key = decoded(trimmed(sides[0])), let value = decoded(trimmed(sides[1])), !key.isEmpty else { return nil }
+            guard sides.count == 2, let key = decoded(trimmed(sides[0])), let value = decoded(trimmed(sides[1])), !key.isEmpty else {
+                return nil
+            }
             found.append((key, value))
         }
         return found

@@ -8,9 +8,9 @@ struct ExplainCommand: ParsableCommand {
         commandName: "explain",
         abstract: "Say where a request would go, and why.",
         discussion: """
-            Asks the same functions that serve traffic: each rule that was looked at with the verdict of every condition, the draw among weighted
-            destinations, rewrites, time limits, retries, faults, mirrors, limits and endpoints. Exits 0 when something takes the request, 2 when
-            nothing does, 65 when the configuration or the request is wrong.
+            Asks the same functions that serve traffic: each rule that was looked at with the verdict of every condition, the draw among
+            weighted destinations, rewrites, time limits, retries, faults, mirrors, limits and endpoints. Exits 0 when something takes the
+            request, 2 when nothing does, 65 when the configuration or the request is wrong.
 
             EXAMPLES
               skein explain -c mesh/ http://reviews:9080/reviews/1
@@ -20,7 +20,9 @@ struct ExplainCommand: ParsableCommand {
               skein explain --request-id 2f1c0a9e-6a4b-4f0e-9a51-0d6a3c1f7b11
             """)
 
-    @Option(name: [.short, .customLong("config")], parsing: .singleValue, help: "File or directory of YAML, - for standard input; may be repeated.", completion: .file())
+    @Option(
+        name: [.short, .customLong("config")], parsing: .singleValue,
+        help: "File or directory of YAML, - for standard input; may be repeated.", completion: .file())
     var config: [String] = []
 
     @Flag(name: [.customShort("R"), .customLong("recursive")], help: "Read the subdirectories of directories as well.")
@@ -58,7 +60,9 @@ struct ExplainCommand: ParsableCommand {
 
     func validate() throws {
         let isServed = requestID != nil || traceID != nil
-        if isServed ? url != nil || !config.isEmpty : url == nil { throw ValidationError("give either a URL, or --request-id or --trace of a served request") }
+        if isServed ? url != nil || !config.isEmpty : url == nil {
+            throw ValidationError("give either a URL, or --request-id or --trace of a served request")
+        }
         if server != nil, !config.isEmpty { throw ValidationError("give either -c or --server") }
         if !isServed, server == nil, config.isEmpty { throw ValidationError("give -c FILES, or --server ADDRESS:PORT of a running Skein") }
     }
@@ -115,7 +119,9 @@ struct ExplainCommand: ParsableCommand {
         options.server = server
         let client = try options.client(defaultPort: 15000)
         let response = try calling(client) { try $0.send("GET", target) }
-        guard response.header("content-type") == "application/json", let answer = try? JSONDecoder().decode(Answer.self, from: Data(response.body)) else {
+        guard response.header("content-type") == "application/json",
+            let answer = try? JSONDecoder().decode(Answer.self, from: Data(response.body))
+        else {
             complain("skein: \(String(decoding: response.body, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines))")
             throw response.status == 404 ? ExitCode(2) : ExitStatus.badInput
         }
@@ -136,6 +142,7 @@ struct ExplainCommand: ParsableCommand {
             parameters = [("url", url ?? ""), ("method", method), ("seed", "\(seed)")] + headers.map { ("header", $0) }
             if inbound { parameters.append(("inbound", "true")) }
         }
-        return "/explain?" + parameters.map { "\($0.0)=\($0.1.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? "")" }.joined(separator: "&")
+        return "/explain?"
+            + parameters.map { "\($0.0)=\($0.1.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? "")" }.joined(separator: "&")
     }
 }

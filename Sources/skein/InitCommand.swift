@@ -25,7 +25,9 @@ struct InitCommand: ParsableCommand {
         let places = ExampleFiles.all.map { (file: $0, path: folder.appendingPathComponent($0.name).path) }
         let existing = places.map(\.path).filter { FileManager.default.fileExists(atPath: $0) }
         guard existing.isEmpty else {
-            complain("skein: \(existing.joined(separator: " and ")) \(existing.count == 1 ? "is" : "are") there already; name another directory, or move what is there")
+            complain(
+                "skein: \(existing.joined(separator: " and ")) \(existing.count == 1 ? "is" : "are") there already; name another "
+                    + "directory, or move what is there")
             throw ExitStatus.badInput
         }
         do {
@@ -98,7 +100,8 @@ enum ExampleFiles {
               ports: {http: 9080}
               labels: {app: web, version: v1}
             ---
-            # Every proxy of the namespace: take 9080 on the workload's address, hand requests to the application on 8080 of the same address.
+            # Every proxy of the namespace: take 9080 on the workload's address, hand requests to the application on 8080 of the same
+            # address.
             apiVersion: networking.istio.io/v1
             kind: Sidecar
             metadata: {name: default, namespace: default}
@@ -191,8 +194,8 @@ enum ExampleFiles {
             skein explain -c mesh.yaml --node web http://api/
             ```
 
-            Stop api and send again: `503`, and `skein proxy-config endpoints --server 127.0.2.1:15000` says why. Edit mesh.yaml: both proxies adopt it
-            within a second or two, or say what is wrong and go on.
+            Stop api and send again: `503`, and `skein proxy-config endpoints --server 127.0.2.1:15000` says why. Edit mesh.yaml: both
+            proxies adopt it within a second or two, or say what is wrong and go on.
 
             """#),
     ]

@@ -68,7 +68,8 @@ struct ProxyConfigCommand: ParsableCommand {
         for one in document.routes where isWanted([one.name] + one.hosts) {
             let hosts = one.hosts.prefix(2).joined(separator: ", ") + (one.hosts.count > 2 ? " and \(one.hosts.count - 2) more" : "")
             table.add([
-                one.listener, hosts.isEmpty ? "*" : hosts, one.name, one.matches.isEmpty ? "every request" : one.matches.joined(separator: " | "),
+                one.listener, hosts.isEmpty ? "*" : hosts, one.name,
+                one.matches.isEmpty ? "every request" : one.matches.joined(separator: " | "),
                 one.targets.joined(separator: ", "), one.timeout_ms == 0 ? "-" : "\(one.timeout_ms) ms",
                 one.resource.isEmpty ? "-" : "\(one.resource) \(one.position)",
             ])
@@ -84,7 +85,9 @@ struct ProxyConfigCommand: ParsableCommand {
         for (index, one) in document.cluster_statuses.filter({ isWanted($0.name) }).enumerated() {
             let healthy = one.host_statuses.count { $0.health_status.isHealthy }
             if healthy < one.host_statuses.count || !one.resolved { sick.insert(index) }
-            let limits = (one.circuit_breakers.thresholds.first ?? [:]).filter { !$0.key.hasSuffix("_held") && $0.value != UInt64(UInt32.max) }
+            let limits = (one.circuit_breakers.thresholds.first ?? [:]).filter {
+                !$0.key.hasSuffix("_held") && $0.value != UInt64(UInt32.max)
+            }
             table.add([
                 one.name, one.lb_policy, one.resolved ? "\(healthy)/\(one.host_statuses.count)" : "name not resolved", one.cx_connect_fail,
                 limits.isEmpty ? "-" : limits.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", "),
@@ -100,7 +103,8 @@ struct ProxyConfigCommand: ParsableCommand {
             for one in cluster.host_statuses {
                 sick.append(!one.health_status.isHealthy)
                 table.add([
-                    cluster.name, one.address.text, one.health_status.text, one.stat("rq_active"), one.stat("cx_connect_fail"), one.stat("rq_error"),
+                    cluster.name, one.address.text, one.health_status.text, one.stat("rq_active"), one.stat("cx_connect_fail"),
+                    one.stat("rq_error"),
                     one.last_error.map { "\($0) (\(Self.ago(one.last_error_unix_seconds ?? 0)))" } ?? "-",
                 ])
             }
@@ -160,7 +164,9 @@ enum AdminDocuments {
             var failed_active_health_check: Bool?
 
             var isHealthy: Bool { failed_outlier_check != true && failed_active_health_check != true }
-            var text: String { failed_outlier_check == true ? "ejected" : failed_active_health_check == true ? "fails health checks" : "healthy" }
+            var text: String {
+                failed_outlier_check == true ? "ejected" : failed_active_health_check == true ? "fails health checks" : "healthy"
+            }
         }
         struct Statistic: Decodable { var name, value: String }
         struct Endpoint: Decodable {

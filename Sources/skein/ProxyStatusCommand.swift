@@ -10,8 +10,8 @@ struct ProxyStatusCommand: ParsableCommand {
         commandName: "proxy-status",
         abstract: "Show version, state and configuration of running proxies.",
         discussion: """
-            Asks the admin port of each proxy named; with -c, of the proxy beside each WorkloadEntry of a configuration. Exits 69 when one of
-            them does not answer, 65 when one goes on with an old configuration because it refused the newest.
+            Asks the admin port of each proxy named; with -c, of the proxy beside each WorkloadEntry of a configuration. Exits 69 when one
+            of them does not answer, 65 when one goes on with an old configuration because it refused the newest.
 
             EXAMPLES
               skein proxy-status
@@ -22,7 +22,9 @@ struct ProxyStatusCommand: ParsableCommand {
     @Argument(help: "Admin addresses; default 127.0.0.1:15000.")
     var servers: [String] = []
 
-    @Option(name: [.short, .customLong("config")], parsing: .singleValue, help: "Files or directories whose WorkloadEntries name the proxies.", completion: .file())
+    @Option(
+        name: [.short, .customLong("config")], parsing: .singleValue, help: "Files or directories whose WorkloadEntries name the proxies.",
+        completion: .file())
     var config: [String] = []
 
     @Option(help: "Admin port of the proxies that -c names.")
@@ -44,7 +46,9 @@ struct ProxyStatusCommand: ParsableCommand {
         case .text: show(answers)
         case .json:
             let items = answers.map { answer in
-                let status = answer.status == nil ? "null" : String(decoding: answer.body, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+                let status =
+                    answer.status == nil
+                    ? "null" : String(decoding: answer.body, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
                 return "{\"server\":\(JSONText.quote(answer.server)),\"problem\":\(JSONText.quote(answer.problem)),\"status\":\(status)}"
             }
             print("{\"proxies\":[\(items.joined(separator: ","))]}")
@@ -71,7 +75,9 @@ struct ProxyStatusCommand: ParsableCommand {
         do throws(HTTPClientError) {
             let response = try client.send("GET", "/server_info")
             let status = try? JSONDecoder().decode(AdminDocuments.Server.self, from: Data(response.body))
-            return Answer(server: server, status: status, body: response.body, problem: status == nil ? "is no Skein: it answered \(response.status)" : "")
+            return Answer(
+                server: server, status: status, body: response.body,
+                problem: status == nil ? "is no Skein: it answered \(response.status)" : "")
         } catch {
             return Answer(server: server, status: nil, body: [], problem: "\(error)")
         }
@@ -85,9 +91,11 @@ struct ProxyStatusCommand: ParsableCommand {
                 continue
             }
             let configuration = status.configuration
-            let adopted = configuration.last_error.isEmpty ? "\(configuration.generation)" : "\(configuration.generation), the newest was refused"
+            let adopted =
+                configuration.last_error.isEmpty ? "\(configuration.generation)" : "\(configuration.generation), the newest was refused"
             table.add([
-                answer.server, status.node.id.isEmpty ? "-" : status.node.id, status.version, status.state, status.uptime_current_epoch, adopted,
+                answer.server, status.node.id.isEmpty ? "-" : status.node.id, status.version, status.state, status.uptime_current_epoch,
+                adopted,
                 configuration.not_enforced.isEmpty ? "-" : "\(configuration.not_enforced.count)",
             ])
         }

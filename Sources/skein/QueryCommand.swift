@@ -7,12 +7,12 @@ struct QueryCommand: ParsableCommand {
         commandName: "query",
         abstract: "Ask for metrics in PromQL.",
         discussion: """
-            Asks the running Skein's store (or any server with Prometheus' API). Without a range the answer is of one moment; with one it shows how
-            each series went, from its smallest to its greatest value. Warnings and infos go to stderr. Exits 65 when the query is wrong.
+            Asks the running Skein's store (or any server with Prometheus' API). Without a range the answer is of one moment; with one
+            it shows how each series went. Warnings and infos go to stderr. Exits 65 when the query is wrong.
 
             EXAMPLES
               skein query 'sum by (destination_service) (rate(istio_requests_total[5m]))'
-              skein query --range 1h 'histogram_quantile(0.95, sum by (le) (rate(istio_request_duration_milliseconds_bucket[5m])))'
+              skein query --range 1h 'histogram_quantile(0.95, rate(istio_request_duration_milliseconds_bucket[5m]))'
               skein query --range 1h --step 1m -o json 'skein_process_resident_memory_bytes'
               skein query --time 2026-11-30T12:00:00Z 'up'
               skein query --server 127.0.0.1:9090 up                     a Prometheus

@@ -18,7 +18,7 @@ struct RunOptions: ParsableArguments {
     @Option(help: "Namespace of a proxy that stands beside no workload: short names are looked up there.")
     var namespace = "default"
 
-    @Option(help: "Directory of the trace store.", completion: .directory)
+    @Option(help: "Directory of the store: traces and metrics.", completion: .directory)
     var data = "skein-data"
 
     @Flag(help: "No store, receivers or query API: a proxy that sends its spans elsewhere.")
@@ -75,23 +75,47 @@ struct RunOptions: ParsableArguments {
     @Option(help: "Megabytes that the trace store may take on disk, its log included, at least 8; 0 = no limit.")
     var retentionMegabytes: UInt64 = 10_240
 
-    @Option(parsing: .upToNextOption, help: "Tag keys offered for completion by the query API (environment: AUTOCOMPLETE_KEYS, with commas).")
+    @Option(help: "Seconds between two recordings of this process' own metrics in its store; 0 = off.")
+    var metricsInterval: UInt64 = 10
+
+    @Option(parsing: .singleValue, help: "Take the metrics of [JOB=]http://HOST:PORT/PATH into the store as well; may be repeated.")
+    var scrape: [String] = []
+
+    @Option(help: "Seconds between two scrapes of a target.")
+    var scrapeInterval: UInt64 = 15
+
+    @Option(
+        parsing: .upToNextOption, help: "Tag keys offered for completion by the query API (environment: AUTOCOMPLETE_KEYS, with commas).")
     var autocompleteKeys: [String] = []
 
     @Flag(
         inversion: .prefixedNo,
-        help: "Whether a trace id is matched as a whole, or by its low 64 bits, for systems that mix both sizes (environment: STRICT_TRACE_ID).")
+        help: """
+            Whether a trace id is matched as a whole, or by its low 64 bits, for systems that mix both sizes \
+            (environment: STRICT_TRACE_ID).
+            """)
     var strictTraceId: Bool?
 
     @Option(help: ArgumentHelp("Seed of every random draw of the proxy.", visibility: .hidden))
     var seed: UInt64?
 
     func validate() throws {
-        if config.contains("-") { throw ValidationError("-c -: a running proxy reads its configuration again, so it takes files and directories") }
+        if config.contains("-") {
+            throw ValidationError("-c -: a running proxy reads its configuration again, so it takes files and directories")
+        }
         if workers < 0 || workers > 64 { throw ValidationError("--workers takes 0...64") }
         if let problem = upgradeProtocols.lazy.compactMap(RuntimeOptions.problem(upgradeProtocol:)).first {
             throw ValidationError("--upgrade-protocols: \(problem)")
         }
+        if let problem = scrape.lazy.compactMap(RuntimeOptions.problem(scrapeTarget:)).first {
+            throw ValidationError("--scrape \(problem)")
+        }
+        if scrape.count > RuntimeOptions.scrapeTargetsMax {
+            throw ValidationError("--scrape is taken \(RuntimeOptions.scrapeTargetsMax) times at most")
+        }
+        if !(1...3600).contains(scrapeInterval) { throw ValidationError("--scrape-interval takes 1...3600") }
+        if metricsInterval > 3600 { throw ValidationError("--metrics-interval takes 0...3600") }
+        if noStore, !scrape.isEmpty { throw ValidationError("--scrape needs the store that --no-store leaves out") }
         if upgradeProtocols.count > RuntimeOptions.upgradeProtocolsMax {
             throw ValidationError("--upgrade-protocols takes \(RuntimeOptions.upgradeProtocolsMax) at most")
         }
@@ -124,6 +148,9 @@ struct RunOptions: ParsableArguments {
         options.drainSeconds = drainSeconds
         options.retentionSeconds = retentionDays > 36_500 ? 0 : retentionDays * 86_400
         options.retentionBytes = retentionMegabytes > 1 << 32 ? 0 : retentionMegabytes << 20
+        options.metricsIntervalSeconds = metricsInterval
+        options.scrapeTargets = scrape
+        options.scrapeIntervalSeconds = scrapeInterval
         options.autocompleteKeys = autocompleteKeys.isEmpty ? preset.autocompleteKeys : autocompleteKeys
         options.queryLookbackMilliseconds = preset.queryLookbackMilliseconds ?? options.queryLookbackMilliseconds
         options.strictTraceID = strictTraceId ?? preset.strictTraceID ?? options.strictTraceID
@@ -148,6 +175,7 @@ struct RunCommand: ParsableCommand {
               skein run
               skein run -c mesh/ --node productpage --data /var/lib/skein
               skein run -c mesh/ --outbound-port 18001 --zipkin-port 0
+              skein run --scrape node=http://127.0.0.1:9100/metrics
 
             ENVIRONMENT
               QUERY_PORT, AUTOCOMPLETE_KEYS, QUERY_LOOKBACK,

@@ -29,8 +29,9 @@ struct SkeinCommand: ParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            RunCommand.self, ValidateCommand.self, AnalyzeCommand.self, ExplainCommand.self, CaptureCommand.self, LogsCommand.self, TracesCommand.self, QueryCommand.self,
-            ProxyConfigCommand.self, ProxyStatusCommand.self, InitCommand.self, DemoCommand.self, VersionCommand.self,
+            RunCommand.self, ValidateCommand.self, AnalyzeCommand.self, ExplainCommand.self, CaptureCommand.self, LogsCommand.self,
+            TracesCommand.self, QueryCommand.self, ProxyConfigCommand.self, ProxyStatusCommand.self, InitCommand.self, DemoCommand.self,
+            VersionCommand.self,
         ])
 
     /// As `ParsableCommand` starts a program, but for a command that does not exist: it is told which one was probably meant.
@@ -46,7 +47,9 @@ struct SkeinCommand: ParsableCommand {
     static func advice(for word: String) -> String? {
         let names = configuration.subcommands.flatMap { [$0.configuration.commandName ?? ""] + $0.configuration.aliases } + ["help"]
         guard !word.hasPrefix("-"), !names.contains(word) else { return nil }
-        let meant = EditDistance.nearest(to: word, among: names).map { "did you mean `skein \($0)`?" } ?? "commands are \(names.sorted().joined(separator: ", "))"
+        let meant =
+            EditDistance.nearest(to: word, among: names).map { "did you mean `skein \($0)`?" }
+            ?? "commands are \(names.sorted().joined(separator: ", "))"
         return "skein: no command \"\(word.prefix(64))\"; \(meant) (skein --help)"
     }
 }

@@ -22,7 +22,9 @@ struct TraceView {
         var request: String {
             func tag(_ names: String...) -> String? { names.lazy.compactMap { tags?[$0] }.first { !$0.isEmpty } }
             let target = tag("http.path", "url.path", "http.target") ?? tag("http.url", "url.full").map(Self.path) ?? tag("http.route")
-            return [tag("http.method", "http.request.method"), target, tag("http.status_code", "http.response.status_code")].compactMap(\.self).joined(separator: " ")
+            return [tag("http.method", "http.request.method"), target, tag("http.status_code", "http.response.status_code")].compactMap(
+                \.self
+            ).joined(separator: " ")
         }
 
         /// Of a URL: what follows the authority.
@@ -55,7 +57,8 @@ struct TraceView {
             let line = row.indices.map { column in
                 column == row.count - 1 ? row[column] : row[column].padding(toLength: widths[column], withPad: " ", startingAt: 0)
             }.joined(separator: "  ")
-            return index == 0 ? style.paint(line, TerminalStyle.bold) : line.hasSuffix("  error") ? style.paint(line, TerminalStyle.red) : line
+            return index == 0
+                ? style.paint(line, TerminalStyle.bold) : line.hasSuffix("  error") ? style.paint(line, TerminalStyle.red) : line
         }
     }
 
@@ -79,15 +82,22 @@ struct TraceView {
         while let (index, depth) = stack.popLast() {
             guard seen.insert(index).inserted else { continue }
             let span = spans[index]
-            let label = String(repeating: "  ", count: Swift.min(depth, 20)) + "\(span.service) \(span.name ?? "-")" + (span.kind.map { " [\($0.lowercased())]" } ?? "")
+            let label =
+                String(repeating: "  ", count: Swift.min(depth, 20)) + "\(span.service) \(span.name ?? "-")"
+                + (span.kind.map { " [\($0.lowercased())]" } ?? "")
             lines.append((label, span))
             if span.shared != true || depth == 0 {
-                for child in (children[span.id] ?? []).sorted(by: { (spans[$0].timestamp ?? 0) > (spans[$1].timestamp ?? 0) }) { stack.append((child, depth + 1)) }
+                for child in (children[span.id] ?? []).sorted(by: { (spans[$0].timestamp ?? 0) > (spans[$1].timestamp ?? 0) }) {
+                    stack.append((child, depth + 1))
+                }
             }
         }
         let width = Swift.min(60, lines.map { $0.0.count }.max() ?? 0)
         let total = Swift.max(1, end &- start)
-        var out = ["trace \(spans.first?.traceId ?? "-")  \(Self.when(start))  \(Self.duration(end &- start))  \(spans.count) span\(spans.count == 1 ? "" : "s")"]
+        var out = [
+            "trace \(spans.first?.traceId ?? "-")  \(Self.when(start))  \(Self.duration(end &- start))  \(spans.count) "
+                + "span\(spans.count == 1 ? "" : "s")"
+        ]
         for (label, span) in lines {
             // Times of clocks that are far off lie outside of what `total` says.
             let offset = Int(Swift.min(39, Double((span.timestamp ?? start) &- start) / Double(total) * 40))
@@ -96,7 +106,8 @@ struct TraceView {
             let bar = String(repeating: " ", count: from) + String(repeating: "█", count: Swift.min(length, 40 - from))
             let status = span.tags?["http.status_code"].map { " \($0)" } ?? ""
             let line =
-                label.prefix(60).padding(toLength: width, withPad: " ", startingAt: 0) + "  |" + bar.padding(toLength: 40, withPad: " ", startingAt: 0)
+                label.prefix(60).padding(toLength: width, withPad: " ", startingAt: 0) + "  |"
+                + bar.padding(toLength: 40, withPad: " ", startingAt: 0)
                 + "| " + Self.duration(span.duration ?? 0) + status
             out.append(span.isError ? style.paint(line + " error", TerminalStyle.red) : line)
         }

@@ -38,7 +38,9 @@ struct ValidateCommand: ParsableCommand {
         case .text:
             let style = TerminalStyle.standardOutput
             for diagnostic in result.diagnostics {
-                let color = diagnostic.severity == .error ? TerminalStyle.red : diagnostic.severity == .warning ? TerminalStyle.yellow : TerminalStyle.dim
+                let color =
+                    diagnostic.severity == .error
+                    ? TerminalStyle.red : diagnostic.severity == .warning ? TerminalStyle.yellow : TerminalStyle.dim
                 print(style.paint(diagnostic.text, color))
                 for line in diagnostic.excerptLines { print(line) }
             }
@@ -48,10 +50,15 @@ struct ValidateCommand: ParsableCommand {
             let further = result.furtherFindings(from: source)
             if further > 0 {
                 let noun = further == 1 ? "thing that does" : "things that do"
-                print(style.paint("skein analyze finds \(further) \(noun) not fit together: skein analyze \(paths.map(ShellText.quoted).joined(separator: " "))", TerminalStyle.yellow))
+                print(
+                    style.paint(
+                        "skein analyze finds \(further) \(noun) not fit together: skein analyze "
+                            + "\(paths.map(ShellText.quoted).joined(separator: " "))",
+                        TerminalStyle.yellow))
             }
         case .json:
-            let items = result.diagnostics.map(\.json) + result.otherErrors.map { "{\"severity\":\"error\",\"message\":\(JSONText.quote($0))}" }
+            let items =
+                result.diagnostics.map(\.json) + result.otherErrors.map { "{\"severity\":\"error\",\"message\":\(JSONText.quote($0))}" }
             print(
                 "{\"valid\":\(result.isValid),\"errors\":\(result.errors),\"warnings\":\(result.warnings),\"notices\":\(result.notices),"
                     + "\"omitted\":\(result.omitted),\"diagnostics\":[\(items.joined(separator: ","))]}")

@@ -7,7 +7,8 @@ import Testing
     static let layers: [String: Int] = [
         "Primitives": 1, "EventLoops": 2, "TLS": 2, "Compression": 2, "HTTP": 2,
         "Streams": 3, "Matching": 3, "MeshConfig": 3, "TelemetryModel": 3, "TelemetryWire": 3,
-        "HTTPService": 4, "Routing": 4, "Policy": 4, "OutlierDetection": 4, "Proxy": 5, "TelemetryStore": 5, "Collector": 6, "QueryAPI": 6,
+        "HTTPService": 4, "Routing": 4, "Policy": 4, "OutlierDetection": 4, "Proxy": 5, "TelemetryStore": 5, "PromQL": 5,
+        "Collector": 6, "QueryAPI": 6,
         "ControlPlane": 7, "MeshRuntime": 8, "skein": 9,
         // Above everything that is linked into `skein`, so that nothing of it may use it.
         "Simulation": 9,
@@ -75,7 +76,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("Proxy", "Collector"), ("Proxy", "Simulation"), ("skein", "Simulation"), ("Primitives", "HTTP"), ("Collector", "CSQLite"), ("Routing", "Yams"), ("Routing", "CRE2"),
+        ("Proxy", "Collector"), ("Proxy", "Simulation"), ("skein", "Simulation"), ("Primitives", "HTTP"), ("Collector", "CSQLite"),
+        ("Routing", "Yams"), ("Routing", "CRE2"),
         ("HTTP", "EventLoops"), ("HTTP", "Foundation"),
     ])
     func forbiddenArrowIsSeen(from: String, to: String) {
@@ -153,11 +155,14 @@ import Testing
 
     /// Another signal is an addition: what all signals share names none of them.
     @Test func whatAllSignalsShareNamesNone() {
-        let shared = ["OTLPHTTPReceiver", "OTLPGRPCReceiver", "GRPCCallReader", "BodyUnpacker", "ReceiverPools", "ReceiverCounters", "HTTPReceiver"]
+        let shared =
+            ["OTLPHTTPReceiver", "OTLPGRPCReceiver", "GRPCCallReader", "BodyUnpacker", "ReceiverPools", "ReceiverCounters", "HTTPReceiver"]
             .map { "Sources/Collector/Receivers/\($0).swift" }
             + ["Exporter", "ExporterLoop", "ExporterConnection", "ExporterEncoding", "ExporterCounters", "ExporterSettings", "SignalQueue"]
             .map { "Sources/Collector/Exporters/\($0).swift" }
-        let files = Repository.swiftFiles("Sources").filter { $0.path.hasPrefix("Sources/TelemetryStore/File/") || shared.contains($0.path) }
+        let files = Repository.swiftFiles("Sources").filter {
+            $0.path.hasPrefix("Sources/TelemetryStore/File/") || shared.contains($0.path)
+        }
         #expect(files.count > shared.count + 10)
         for file in files {
             for (number, line) in file.text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {

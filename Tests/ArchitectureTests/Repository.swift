@@ -13,7 +13,8 @@ enum Repository {
     static func files(_ folder: String) -> [String] {
         let base = root.appendingPathComponent(folder)
         guard let walk = FileManager.default.enumerator(atPath: base.path) else { return [] }
-        return walk.compactMap { $0 as? String }.filter { !$0.contains("__pycache__") && !$0.hasPrefix(".") }.map { folder + "/" + $0 }.sorted()
+        return walk.compactMap { $0 as? String }.filter { !$0.contains("__pycache__") && !$0.hasPrefix(".") }.map { folder + "/" + $0 }
+            .sorted()
     }
 
     static func text(_ path: String) -> String? {
@@ -31,7 +32,9 @@ enum Repository {
         var found: Set<String> = []
         for line in file.text.split(separator: "\n") {
             var words = line.split(separator: " ")
-            while let first = words.first, ["public", "internal", "package", "private", "fileprivate"].contains(first) || first.hasPrefix("@") {
+            while let first = words.first,
+                ["public", "internal", "package", "private", "fileprivate"].contains(first) || first.hasPrefix("@")
+            {
                 words.removeFirst()
             }
             guard words.first == "import", words.count >= 2 else { continue }
@@ -58,7 +61,9 @@ enum Repository {
                     continue
                 }
                 let names = piece[list.upperBound...].prefix { $0 != "]" }
-                result[name] = names.split(separator: ",").map { $0.trimmingCharacters(in: CharacterSet(charactersIn: " \n\"")) }.filter { !$0.isEmpty }
+                result[name] = names.split(separator: ",").map { $0.trimmingCharacters(in: CharacterSet(charactersIn: " \n\"")) }.filter {
+                    !$0.isEmpty
+                }
             }
         }
         return result

@@ -12,7 +12,9 @@ import TelemetryWire
         _ rings: [RecordRing], _ plan: CollectorPlan, _ statistics: CollectorStatistics, limits: CollectorLimits = CollectorLimits(),
         said: Said = Said()
     ) throws -> RecordPump {
-        try RecordPump(rings: rings, plan: plan, sink: FakeSink(), catalogs: Catalogs(), statistics: statistics, limits: limits) { said.add($0) }
+        try RecordPump(rings: rings, plan: plan, sink: FakeSink(), catalogs: Catalogs(), statistics: statistics, limits: limits) {
+            said.add($0)
+        }
     }
 
     /// What logrotate does while requests run: no line may be lost, doubled or torn.
@@ -86,7 +88,8 @@ import TelemetryWire
         let ring = RecordRing(capacity: 1 << 16)
         var history = CaptureHistory()
         let plan = try CollectorPlan(
-            outbound: .init(outputs: [try textOutput(directory.path + "/live.log", "%RESPONSE_CODE%")]), inbound: .init(), history: &history)
+            outbound: .init(outputs: [try textOutput(directory.path + "/live.log", "%RESPONSE_CODE%")]), inbound: .init(),
+            history: &history)
         let pump = try makePump([ring], plan, CollectorStatistics())
         put(recordBytes(exampleRecord(status: 503), exampleTexts()), into: ring)
         eventually("the line was never written") { directory.read("live.log") == "503\n" }
@@ -126,7 +129,8 @@ import TelemetryWire
         limits.logRetryNanoseconds = 0
         var history = CaptureHistory()
         let plan = try CollectorPlan(
-            outbound: .init(outputs: [try textOutput(directory.path + "/missing/log", "%RESPONSE_CODE%")]), inbound: .init(), history: &history)
+            outbound: .init(outputs: [try textOutput(directory.path + "/missing/log", "%RESPONSE_CODE%")]), inbound: .init(),
+            history: &history)
         let pump = try makePump([ring], plan, CollectorStatistics(), limits: limits, said: said)
         put(recordBytes(exampleRecord(), exampleTexts()), into: ring)
         eventually("nothing was said") { said.all.count == 1 }

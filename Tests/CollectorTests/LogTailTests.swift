@@ -95,7 +95,8 @@ import TelemetryWire
     }
 
     @Test(arguments: [
-        ("status", "600x"), ("status", "1000"), ("status", "0xx"), ("status", "abc"), ("status", "500-400"), ("flag", "XX"), ("min-duration", "fast"),
+        ("status", "600x"), ("status", "1000"), ("status", "0xx"), ("status", "abc"), ("status", "500-400"), ("flag", "XX"),
+        ("min-duration", "fast"),
         ("min-duration", "-1s"), ("trace-id", "xyz"), ("trace-id", ""), ("side", "both"),
     ])
     func unreadableFiltersSayWhatIsAccepted(name: String, value: String) {

@@ -26,7 +26,8 @@ private final class Handler: ServiceHandler {
         init(limits: ReceiverLimits = ReceiverLimits()) throws {
             receivers = Receivers(sink: sink, statistics: statistics, limits: limits)
             server = try ServiceServer(
-                name: "receivers", endpoints: [SocketEndpoint(ipv4: 0x7F00_0001, port: 0)], limits: ServiceLimits(), handler: Handler(receivers))
+                name: "receivers", endpoints: [SocketEndpoint(ipv4: 0x7F00_0001, port: 0)], limits: ServiceLimits(),
+                handler: Handler(receivers))
         }
 
         deinit { server.stop() }
@@ -50,7 +51,9 @@ private final class Handler: ServiceHandler {
     /// An `ExportTraceServiceRequest` with one span for each id; an id of another length than 8 bytes is refused by OTLP's rules.
     private func otlp(spanIDs: [[UInt8]]) -> [UInt8] {
         func field(_ number: UInt8, _ bytes: [UInt8]) -> [UInt8] { [number << 3 | 2, UInt8(bytes.count)] + bytes }
-        let spans = spanIDs.flatMap { id in field(2, field(1, [UInt8](repeating: 7, count: 16)) + field(2, id) + field(5, Array("get".utf8))) }
+        let spans = spanIDs.flatMap { id in
+            field(2, field(1, [UInt8](repeating: 7, count: 16)) + field(2, id) + field(5, Array("get".utf8)))
+        }
         return field(1, field(2, spans))
     }
 
@@ -116,7 +119,9 @@ private final class Handler: ServiceHandler {
     @Test func aBadSpanCostsItselfAndNotItsBatch() throws {
         let server = try Server()
         let answer = try server.zipkin(
-            #"[{"traceId":"a","id":"1"},{"traceId":"a","id":"0xff"},{"traceId":"a","id":"2"},{"id":"3"},{"traceId":"a","id":"4","duration":[]}]"#)
+            #"[{"traceId":"a","id":"1"},{"traceId":"a","id":"0xff"},{"traceId":"a","id":"2"},{"id":"3"},"#
+                + #"{"traceId":"a","id":"4","duration":[]}]"#
+        )
         #expect(answer.status == 400 && answer.head.contains("access-control-allow-origin: *"))
         #expect(answer.body.hasPrefix("3 of 5 spans refused, 2 stored"))
         #expect(answer.body.contains("span 1, field id, byte 46: ") && answer.body.contains("accepted are the digits 0-9 and a-f"))
@@ -245,7 +250,9 @@ private final class Handler: ServiceHandler {
     @Test(arguments: ["/api/v1/spans", "/zipkin/api/v1/spans"]) func zipkinVersion1IsAccepted(path: String) throws {
         let server = try Server()
         let host = #"{"serviceName":"a"}"#
-        let body = #"[{"traceId":"a","id":"b","name":"get","annotations":[{"timestamp":1,"value":"cs","endpoint":\#(host)},{"timestamp":3,"value":"cr","endpoint":\#(host)}],"binaryAnnotations":[]}]"#
+        let body =
+            #"[{"traceId":"a","id":"b","name":"get","annotations":[{"timestamp":1,"value":"cs","endpoint":\#(host)},"#
+                + #"{"timestamp":3,"value":"cr","endpoint":\#(host)}],"binaryAnnotations":[]}]"#
         #expect(try server.send("POST", path, type: "application/json", body: Array(body.utf8)).status == 202)
         let span = try #require(server.sink.stored.first?.spans.first)
         #expect(span.kind == .client && span.timestamp == 1 && span.duration == 2)
@@ -258,9 +265,13 @@ private final class Handler: ServiceHandler {
     @Test func zstdBodiesAreDecoded() throws {
         let server = try Server()
         let body = unsafe Array(span.utf8).withUnsafeBytes { unsafe ZstdContext().compress($0, level: 3) }
-        for coding in ["zstd", "ZSTD"] { #expect(try server.send("POST", "/api/v2/spans", headers: ["Content-Encoding: \(coding)"], body: body).status == 202) }
+        for coding in ["zstd", "ZSTD"] {
+            #expect(try server.send("POST", "/api/v2/spans", headers: ["Content-Encoding: \(coding)"], body: body).status == 202)
+        }
         let otlp = unsafe otlp(spanIDs: [goodID]).withUnsafeBytes { unsafe ZstdContext().compress($0, level: 3) }
-        #expect(try server.send("POST", "/v1/traces", type: "application/x-protobuf", headers: ["Content-Encoding: zstd"], body: otlp).status == 200)
+        #expect(
+            try server.send("POST", "/v1/traces", type: "application/x-protobuf", headers: ["Content-Encoding: zstd"], body: otlp).status
+                == 200)
         #expect(server.sink.spans == 3)
         let broken = try server.zipkin(span, headers: ["Content-Encoding: zstd"])
         #expect(broken.status == 400 && broken.body.contains("Content-Encoding"))
@@ -273,9 +284,11 @@ private final class Handler: ServiceHandler {
         let server = try Server()
         let origin = "Origin: https://shop.test"
         func allows(_ head: String) -> Bool {
-            head.contains("access-control-allow-origin: https://shop.test") && head.contains("access-control-allow-credentials: true") && head.contains("vary: origin")
+            head.contains("access-control-allow-origin: https://shop.test") && head.contains("access-control-allow-credentials: true")
+                && head.contains("vary: origin")
         }
-        let preflight = try server.send("OPTIONS", path, headers: [origin, "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type"])
+        let preflight = try server.send(
+            "OPTIONS", path, headers: [origin, "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type"])
         #expect(preflight.status == 204 && allows(preflight.head) && preflight.head.contains("access-control-allow-headers: content-type"))
         // The answers too, good or bad, or the page's console calls each one a failure.
         let isOTLP = path.hasPrefix("/v1")
@@ -297,7 +310,9 @@ private final class Handler: ServiceHandler {
         #expect((read.status == 404) == path.contains("/api/v2/"))
     }
 
-    @Test(arguments: ["/api/v2/spans/", "/zipkin/api/v2/spans/", "/api/v1/spans/"]) func aSlashBehindThePathChangesNothing(path: String) throws {
+    @Test(arguments: ["/api/v2/spans/", "/zipkin/api/v2/spans/", "/api/v1/spans/"]) func aSlashBehindThePathChangesNothing(
+        path: String
+    ) throws {
         let server = try Server()
         #expect(try server.send("POST", path, body: Array(#"[{"traceId":"a","id":"b"}]"#.utf8)).status == 202)
         #expect(try server.send("POST", "/v1/traces/", type: "application/x-protobuf", body: otlp(spanIDs: [goodID])).status == 200)
@@ -311,11 +326,15 @@ private final class Handler: ServiceHandler {
     @Test func partsLeftOutAreCountedAndSaid() throws {
         let server = try Server()
         let attributes = (0..<4099).map { #"{"key":"k\#($0)","value":{"stringValue":"v"}}"# }.joined(separator: ",")
-        let body = #"{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"0102030405060708090a0b0c0d0e0f10","spanId":"0102030405060708","attributes":[\#(attributes)],"links":[5]}]}]}]}"#
+        let body =
+            #"{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"0102030405060708090a0b0c0d0e0f10","spanId":"0102030405060708","#
+                + #""attributes":[\#(attributes)],"links":[5]}]}]}]}"#
         let answer = try server.send("POST", "/v1/traces", type: "application/json", body: Array(body.utf8))
         #expect(answer.status == 200 && answer.body.contains("3 attributes, 1 links") && answer.body.contains(#""rejectedSpans":"0""#))
         #expect(server.sink.spans == 1)
-        func dropped(_ part: String) -> UInt64 { server.statistics.total("skein_receiver_parts_dropped_total", ["receiver": "otlp", "transport": "http", "part": part]) }
+        func dropped(_ part: String) -> UInt64 {
+            server.statistics.total("skein_receiver_parts_dropped_total", ["receiver": "otlp", "transport": "http", "part": part])
+        }
         #expect(dropped("attributes") == 3 && dropped("links") == 1 && dropped("events") == 0 && dropped("values") == 0)
         #expect(server.statistics.total("skein_receiver_requests_total", ["receiver": "otlp", "outcome": "accepted"]) == 1)
     }
@@ -325,7 +344,8 @@ private final class Handler: ServiceHandler {
         let body = otlp(spanIDs: [goodID])
         let plain = try server.send("POST", "/v1/traces", type: "application/x-protobuf", body: body)
         #expect(plain.status == 200 && plain.body.isEmpty && plain.head.contains("content-type: application/x-protobuf"))
-        let packed = try server.send("POST", "/v1/traces", type: "application/x-protobuf", headers: ["Content-Encoding: gzip"], body: gzip(body))
+        let packed = try server.send(
+            "POST", "/v1/traces", type: "application/x-protobuf", headers: ["Content-Encoding: gzip"], body: gzip(body))
         #expect(packed.status == 200)
         #expect(try server.send("POST", "/v1/traces", type: "application/x-protobuf").status == 200)
         #expect(server.sink.spans == 2)
@@ -379,7 +399,8 @@ private final class Handler: ServiceHandler {
         let server = try Server()
         let target = try TinyServer { _, _ in .answer("HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n") }
         let exporter = try Exporter(
-            settings: ExporterSettings(name: "upstream", host: "127.0.0.1", port: target.endpoint.port), encoding: ZipkinEncoding(), statistics: server.statistics
+            settings: ExporterSettings(name: "upstream", host: "127.0.0.1", port: target.endpoint.port), encoding: ZipkinEncoding(),
+            statistics: server.statistics
         ) { _ in }
         server.receivers.forward(to: [exporter])
         // The sender comes back with what was refused: forwarded now, it would arrive twice.

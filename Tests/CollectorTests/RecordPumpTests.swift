@@ -56,15 +56,15 @@ import TelemetryWire
 
     @Test func sampledRecordsBecomeSpansNamedAsIstioNamesThem() throws {
         var bench = Bench()
-        var labels = IdentityLabels()
-        labels.destinationService = "reviews.default.svc.cluster.local"
+        var labels = DestinationLabels()
+        labels.service = "reviews.default.svc.cluster.local"
         let pump = try bench.pump(try bench.tracing())
         // Interned after the pump began, as a reload does.
         var client = sampled(1)
         client.cluster = bench.catalogs.name("outbound|9080|v1|ratings.default.svc.cluster.local")
         var server = sampled(2, side: .inbound)
         server.cluster = bench.catalogs.name("inbound|9080||")
-        server.labels = bench.catalogs.labelSet(labels)
+        server.labels.destination = bench.catalogs.destination(labels)
         put(recordBytes(client, exampleTexts()), into: bench.ring)
         put(recordBytes(server, exampleTexts()), into: bench.ring)
         put(recordBytes(exampleRecord(), exampleTexts()), into: bench.ring)

@@ -40,7 +40,8 @@ import TelemetryWire
                 OTLPSignalService(OTLPPoints.self, intake, statistics),
             ]
             server = try ServiceServer(
-                name: "signals", endpoints: [SocketEndpoint(ipv4: 0x7F00_0001, port: 0)], limits: ServiceLimits(), handler: Handler(services))
+                name: "signals", endpoints: [SocketEndpoint(ipv4: 0x7F00_0001, port: 0)], limits: ServiceLimits(),
+                handler: Handler(services))
         }
 
         deinit { server.stop() }
@@ -105,7 +106,9 @@ import TelemetryWire
     /// Queue, connection and retrying are the exporter's; path, fields, body and the meaning of a status are the encoding's.
     @Test func anExporterTakesAnotherEncoding() throws {
         let server = try TinyServer { number, _ in
-            .answer("HTTP/1.1 \(["409 Conflict", "204 No Content", "429 Too Many Requests", "204 No Content"][min(number, 3)])\r\nContent-Length: 0\r\n\r\n")
+            .answer(
+                "HTTP/1.1 \(["409 Conflict", "204 No Content", "429 Too Many Requests", "204 No Content"][min(number, 3)])\r\n"
+                    + "Content-Length: 0\r\n\r\n")
         }
         let statistics = CollectorStatistics()
         let said = Said()

@@ -39,7 +39,8 @@ func exampleRecord(status: UInt16 = 200, side: ProxySide = .outbound) -> Request
 }
 
 /// The eight texts of every record; `path` tells records apart.
-func exampleTexts(path: String = "/a", method: String = "GET", requestID: String? = "id-1", authority: String = "reviews:9080") -> [String?] {
+func exampleTexts(path: String = "/a", method: String = "GET", requestID: String? = "id-1", authority: String = "reviews:9080") -> [String?]
+{
     [method, path, path, authority, "curl/8", requestID, nil, "http"]
 }
 

@@ -30,7 +30,10 @@ final class TinyServer: Sendable {
     var connections: Int { connectionTotal.load(ordering: .relaxed) }
 
     /// `behaviour` gets the number of the request, from 0, and its body.
-    init(on endpoint: SocketEndpoint = SocketEndpoint(ipv4: 0x7F00_0001, port: 0), _ behaviour: @escaping @Sendable (Int, String) -> Behaviour) throws {
+    init(
+        on endpoint: SocketEndpoint = SocketEndpoint(ipv4: 0x7F00_0001, port: 0),
+        _ behaviour: @escaping @Sendable (Int, String) -> Behaviour
+    ) throws {
         listener = try Socket.listen(on: endpoint, reusePort: false)
         self.endpoint = Socket.localEndpoint(listener)
         self.behaviour = behaviour
@@ -99,7 +102,8 @@ final class TinyServer: Sendable {
         let text = String(decoding: input, as: UTF8.self)
         guard let headEnd = text.range(of: "\r\n\r\n") else { return nil }
         let head = text[..<headEnd.lowerBound].lowercased()
-        let length = head.split(separator: "\r\n").first { $0.hasPrefix("content-length:") }.flatMap { Int($0.split(separator: " ")[1]) } ?? 0
+        let length =
+            head.split(separator: "\r\n").first { $0.hasPrefix("content-length:") }.flatMap { Int($0.split(separator: " ")[1]) } ?? 0
         let total = text[..<headEnd.upperBound].utf8.count + length
         guard input.count >= total else { return nil }
         let body = String(decoding: input[(total - length)..<total], as: UTF8.self)

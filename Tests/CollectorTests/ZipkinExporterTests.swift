@@ -20,7 +20,8 @@ private func refused(_ status: String, _ headers: String = "") -> TinyServer.Beh
         return settings
     }
 
-    private func start(_ settings: ExporterSettings, _ statistics: CollectorStatistics, _ said: Said = Said()) throws -> Exporter<SpanBatch> {
+    private func start(_ settings: ExporterSettings, _ statistics: CollectorStatistics, _ said: Said = Said()) throws -> Exporter<SpanBatch>
+    {
         try Exporter(settings: settings, encoding: ZipkinEncoding(), statistics: statistics, seed: 1) { said.add($0) }
     }
 
@@ -135,7 +136,9 @@ private func refused(_ status: String, _ headers: String = "") -> TinyServer.Beh
 
     /// A server closes kept connections when it likes: that is no failure, and costs no pause.
     @Test func aConnectionClosedBetweenRequestsIsReplaced() throws {
-        let server = try TinyServer { _, _ in .answer("HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n2\r\nok\r\n0\r\n\r\n") }
+        let server = try TinyServer { _, _ in
+            .answer("HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n2\r\nok\r\n0\r\n\r\n")
+        }
         let statistics = CollectorStatistics()
         let exporter = try start(settings(server.endpoint.port), statistics)
         for number in 1...5 {

@@ -60,7 +60,9 @@ import Testing
 
     @Test func whatIsCutOrNoFrameIsRefused() {
         let frame = Self.frame((0..<5000).map { UInt8(truncatingIfNeeded: $0 &* 31 / 3) })
-        for count in [0, 1, 4, 5, frame.count / 2, frame.count - 1] { #expect(Self.decode(Array(frame[..<count])) == .failure(.malformed), "\(count)") }
+        for count in [0, 1, 4, 5, frame.count / 2, frame.count - 1] {
+            #expect(Self.decode(Array(frame[..<count])) == .failure(.malformed), "\(count)")
+        }
         #expect(Self.decode(Array("[{}]".utf8)) == .failure(.malformed))
         #expect(Self.decode(frame + [0]) == .failure(.malformed))
     }

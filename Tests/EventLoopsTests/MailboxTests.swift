@@ -3,7 +3,8 @@ import Glibc
 import Testing
 
 @Suite struct MailboxTests {
-    /// A message lost, doubled or overtaken by its successor would be a configuration that a worker never adopts, or an old one adopted last.
+    /// A message lost, doubled or overtaken by its successor would be a configuration that a worker never adopts, or an old one adopted
+    /// last.
     @Test func everyMessageIsTakenOnceAndInOrderOfItsSender() throws {
         let senders = 4
         let each = 5_000
@@ -64,7 +65,8 @@ import Testing
     }
 }
 
-/// What this process has open. Suites run side by side, so a number that was closed may be somebody else's an instant later: what it names is compared.
+/// What this process has open. Suites run side by side, so a number that was closed may be somebody else's an instant later: what it names
+/// is compared.
 enum Descriptors {
     static func number(_ fd: Int32) -> String {
         var target = [UInt8](repeating: 0, count: 256)

@@ -22,8 +22,8 @@ import Testing
         #expect(events(poller, milliseconds: 5_000)[token]?.contains(.writable) == true)
     }
 
-    /// The loops rely on one report per arrival: a stream reported again and again while nobody reads would turn a paused connection into a busy loop, one not
-    /// reported for new bytes would hang.
+    /// The loops rely on one report per arrival: a stream reported again and again while nobody reads would turn a paused connection into a
+    /// busy loop, one not reported for new bytes would hang.
     @Test func reportsStreamsOnceForEachArrival() throws {
         let pair = try TCPPair()
         let poller = try Poller()

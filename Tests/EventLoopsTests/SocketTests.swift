@@ -105,7 +105,8 @@ import Testing
         #expect(found.family == .absent || found == Socket.localEndpoint(pair.server))
     }
 
-    /// `connectionPool.tcp.tcpKeepalive` exists because a firewall forgets silent connections: unset options would be found out in production.
+    /// `connectionPool.tcp.tcpKeepalive` exists because a firewall forgets silent connections: unset options would be found out in
+    /// production.
     @Test func keepAliveOptionsReachTheKernel() throws {
         let pair = try TCPPair()
         let usualInterval = option(pair.client, Int32(IPPROTO_TCP), TCP_KEEPINTVL)

@@ -9,7 +9,8 @@ import Testing
         return pipe
     }
 
-    /// A tunnel's bytes in another order, twice or not at all are a broken TLS session. Random writers, readers and stalls against the obvious model: a list.
+    /// A tunnel's bytes in another order, twice or not at all are a broken TLS session. Random writers, readers and stalls against the
+    /// obvious model: a list.
     @Test(arguments: [1, 2, 3, 4] as [UInt64])
     func keepsBytesInOrderWhateverThePeersDo(_ seed: UInt64) throws {
         var random = RandomSource(seed: seed)

@@ -115,7 +115,8 @@ private final class Name: Sendable { let text = Mutex("") }
 @Suite struct SignalInboxTests {
     private func onThread(_ body: @escaping @Sendable () -> Void) throws { try WorkerThread(name: "signals", body).join() }
 
-    /// Orchestrators speak SIGTERM, people SIGINT, log rotation SIGHUP. A signal taken for another one would end a process that was to reload.
+    /// Orchestrators speak SIGTERM, people SIGINT, log rotation SIGHUP. A signal taken for another one would end a process that was to
+    /// reload.
     @Test(arguments: [(SIGHUP, ProcessSignal.reload), (SIGTERM, .terminate), (SIGINT, .terminate)])
     func tellsSignalsApart(_ signal: Int32, _ meaning: ProcessSignal) throws {
         try onThread {
@@ -130,7 +131,8 @@ private final class Name: Sendable { let text = Mutex("") }
         }
     }
 
-    /// The second SIGTERM means "now": two that come while nobody looks must not be fewer than one, and a SIGHUP before them must not hide them.
+    /// The second SIGTERM means "now": two that come while nobody looks must not be fewer than one, and a SIGHUP before them must not hide
+    /// them.
     @Test func keepsDifferentSignalsApartWhileNobodyLooks() throws {
         try onThread {
             guard let inbox = try? SignalInbox() else {

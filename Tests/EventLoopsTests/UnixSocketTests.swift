@@ -28,7 +28,9 @@ private func foreignListener(_ path: String) throws -> Int32 {
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
     let isAbstract = path.hasPrefix("@")
-    unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: isAbstract ? [0] + path.utf8.dropFirst() : Array(path.utf8)) }
+    unsafe withUnsafeMutableBytes(of: &address.sun_path) {
+        unsafe $0.copyBytes(from: isAbstract ? [0] + path.utf8.dropFirst() : Array(path.utf8))
+    }
     let bound = unsafe withUnsafePointer(to: &address) { pointer in
         unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
             unsafe bind(fd, $0, socklen_t(isAbstract ? 2 + path.utf8.count : MemoryLayout<sockaddr_un>.size))
@@ -179,7 +181,9 @@ private func leaveStale(_ path: String) throws { close(try foreignListener(path)
         let directory = try Directory()
         let fd = try foreignListener(directory.path + "/s")
         defer { close(fd) }
-        #expect(failure(try directory.endpoint()) == "bind: Address already in use; another process listens there: stop it, or write another path")
+        #expect(
+            failure(try directory.endpoint())
+                == "bind: Address already in use; another process listens there: stop it, or write another path")
         #expect(directory.has())
         Socket.close(try Socket.connect(to: try directory.endpoint()))
     }

@@ -35,7 +35,9 @@ import Testing
         try body(HTTPClient(endpoint: Socket.localEndpoint(listener)))
     }
 
-    private func failure(_ answer: String?, resets: Bool = false, configure: (inout HTTPClient) -> Void = { _ in }) throws -> HTTPClientError? {
+    private func failure(
+        _ answer: String?, resets: Bool = false, configure: (inout HTTPClient) -> Void = { _ in }
+    ) throws -> HTTPClientError? {
         var found: HTTPClientError?
         try withServer(answer, resets: resets) { client in
             var client = client
@@ -59,7 +61,9 @@ import Testing
     @Test(arguments: [
         ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", 200, "hi"), ("HTTP/1.1 200 OK\r\n\r\nuntil the end", 200, "until the end"),
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", 200, "hi"),
-        ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", 200, "hi"),
+        (
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", 200,
+            "hi"),
         ("HTTP/1.1 204 No Content\r\n\r\n", 204, ""), ("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy", 503, "busy"),
         ("HTTP/1.1 404 Not Found\r\n\r\nuntil the end", 404, "until the end"),
     ])
@@ -73,7 +77,8 @@ import Testing
 
     /// Half an answer that passes for a whole one is a trace list with spans missing.
     @Test(arguments: [
-        "", "HTTP/1.1 200", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf",
+        "", "HTTP/1.1 200", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", "HTTP/1.1 500 Oops\r\nContent-Length: 10\r\n\r\nhalf",
     ])
     func aTruncatedAnswerIsAnError(_ text: String) throws {
@@ -93,7 +98,9 @@ import Testing
         }
     }
 
-    @Test(arguments: ["SSH-2.0-OpenSSH_9.2\r\n\r\n", "HTTP/1.1 banana\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"])
+    @Test(arguments: [
+        "SSH-2.0-OpenSSH_9.2\r\n\r\n", "HTTP/1.1 banana\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ])
     func whatIsNoHTTPIsAnError(_ text: String) throws {
         let error = try failure(text)
         guard case .badResponse = error else {
@@ -148,8 +155,10 @@ import Testing
 
 @Suite struct QueryStringTests {
     @Test(arguments: [
-        ("", []), ("a=1&b=2", ["a=1", "b=2"]), ("a", ["a="]), ("a=", ["a="]), ("=b", ["=b"]), ("a=b=c", ["a=b=c"]), ("a+b=%20%26", ["a b= &"]),
-        ("%zz=%4", ["%zz=%4"]), ("%", ["%="]), ("a=%C3%A4", ["a=ä"]), ("a=%FF", ["a=\u{FFFD}"]), ("&&a=1&", ["a=1"]), ("a=1&a=2", ["a=1", "a=2"]),
+        ("", []), ("a=1&b=2", ["a=1", "b=2"]), ("a", ["a="]), ("a=", ["a="]), ("=b", ["=b"]), ("a=b=c", ["a=b=c"]),
+        ("a+b=%20%26", ["a b= &"]),
+        ("%zz=%4", ["%zz=%4"]), ("%", ["%="]), ("a=%C3%A4", ["a=ä"]), ("a=%FF", ["a=\u{FFFD}"]), ("&&a=1&", ["a=1"]),
+        ("a=1&a=2", ["a=1", "a=2"]),
     ])
     func readsParameters(_ query: String, _ expected: [String]) {
         #expect(QueryString.parse(query).map { "\($0.name)=\($0.value)" } == expected)

@@ -19,7 +19,8 @@ import Testing
         #expect(client.text.count(of: "HTTP/1.1 202 Accepted") == 20)
     }
 
-    /// Whoever owes an answer may lose the request (a queue that was stopped, an error path that forgot): the client must learn it, not wait for ever.
+    /// Whoever owes an answer may lose the request (a queue that was stopped, an error path that forgot): the client must learn it, not
+    /// wait for ever.
     @Test func aResponderThatIsDroppedBecomesAnError() throws {
         let server = try TestServer()
         let dropped = try server.client.send("GET", "/dropped")
@@ -35,7 +36,8 @@ import Testing
         #expect(server.server.statistics.requestsAbandoned.load(ordering: .relaxed) == 2)
     }
 
-    /// An answer that comes twice must not become the answer to the connection's next request: one client would see another question's data.
+    /// An answer that comes twice must not become the answer to the connection's next request: one client would see another question's
+    /// data.
     @Test func aSecondAnswerIsNotTheNextRequests() throws {
         let server = try TestServer()
         let client = try RawClient(server.endpoint)

@@ -1,5 +1,6 @@
 import EventLoops
 import Glibc
+import HTTP
 import HTTPService
 import Primitives
 import Synchronization
@@ -47,6 +48,27 @@ import Testing
         try server.nextResponder().respond(.text(200, "at last"))
         client.waitForEnd(of: slow)
         #expect(text(client.answer(slow)) == "at last\n")
+    }
+
+    /// One client must not take all of a server: what it asks for beyond its streams waits with it.
+    @Test func boundsTheRequestsOfOneConnection() throws {
+        let server = try TestServer { $0.http.streamsMax = 2 }
+        let client = try HTTP2Client(server.endpoint)
+        // The server's SETTINGS are here with its first answer.
+        client.waitForEnd(of: try client.request("GET", "/quick"))
+        let ids = try (0..<3).map { _ in try client.request("GET", "/later") }
+        var responders: [Responder] = []
+        eventually("two requests come") {
+            responders += server.handler.takeResponders()
+            return responders.count >= 2
+        }
+        #expect(responders.count == 2 && server.handler.takeResponders().isEmpty)
+        responders[0].respond(.text(200, "one"))
+        client.wait { client in ids.contains { client.answer($0).isEnded } }
+        try server.nextResponder().respond(.text(200, "three"))
+        responders[1].respond(.text(200, "two"))
+        for id in ids { client.waitForEnd(of: id) }
+        #expect(ids.map { text(client.answer($0)) } == ["one\n", "two\n", "three\n"])
     }
 
     @Test func takesAndSendsTrailers() throws {

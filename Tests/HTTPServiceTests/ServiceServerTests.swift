@@ -20,11 +20,14 @@ import Testing
         #expect(server.server.statistics.requestsTotal.load(ordering: .relaxed) == 3)
     }
 
-    /// Answers carry no number: one out of order is taken for the other request's. The first request takes long, the others would be done at once.
+    /// Answers carry no number: one out of order is taken for the other request's. The first request takes long, the others would be done
+    /// at once.
     @Test func answersPipelinedRequestsInTheirOrder() throws {
         let server = try TestServer()
         let client = try RawClient(server.endpoint)
-        client.send("GET /later HTTP/1.1\r\nHost: x\r\n\r\nGET /second HTTP/1.1\r\nHost: x\r\n\r\nPOST /third HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nabGET /fourth HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.send(
+            "GET /later HTTP/1.1\r\nHost: x\r\n\r\nGET /second HTTP/1.1\r\nHost: x\r\n\r\nPOST /third HTTP/1.1\r\nHost: x\r\n"
+                + "Content-Length: 2\r\n\r\nabGET /fourth HTTP/1.1\r\nHost: x\r\n\r\n")
         let responder = try server.nextResponder()
         eventually("all are handled, so that a slow one holds up the answers and not the work") { server.handler.received.count == 4 }
         client.wait("and nothing overtakes it") { _ in true }
@@ -32,7 +35,9 @@ import Testing
         responder.respond(.text(200, "first"))
         client.wait { $0.text.contains("/fourth") }
         let order = ["first\n", "GET /second? 0\n", "POST /third? 2\n", "GET /fourth? 0\n"].map { needle in
-            client.text.utf8.indices.first { client.text.utf8[$0...].starts(with: needle.utf8) }.map { client.text.utf8.distance(from: client.text.utf8.startIndex, to: $0) }
+            client.text.utf8.indices.first { client.text.utf8[$0...].starts(with: needle.utf8) }.map {
+                client.text.utf8.distance(from: client.text.utf8.startIndex, to: $0)
+            }
         }
         #expect(order.allSatisfy { $0 != nil })
         #expect(order.compactMap { $0 } == order.compactMap { $0 }.sorted())
@@ -103,7 +108,9 @@ import Testing
     /// OTLP exporters in Go send chunks when they do not know the length. Cut anywhere, the body is the same.
     @Test func joinsChunkedBodiesHoweverTheyAreCut() throws {
         let server = try TestServer()
-        let message = "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5;ext=1\r\nhello\r\n1\r\n \r\nA\r\n0123456789\r\n0\r\nX-Trailer: t\r\n\r\n"
+        let message =
+            "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5;ext=1\r\nhello\r\n1\r\n \r\nA\r\n0123456789\r\n0\r\n"
+                + "X-Trailer: t\r\n\r\n"
         let bytes = Array(message.utf8)
         for piece in [1, 2, 3, 7, bytes.count] {
             let client = try RawClient(server.endpoint)
@@ -166,7 +173,8 @@ import Testing
 
     /// What is no request gets a reason that a person can act on, and no second chance on a connection whose framing is in doubt.
     @Test(arguments: [
-        ("hello\r\n\r\n", "400"), ("GET / HTTP/1.1\r\nbad header\r\n\r\n", "400"), ("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "400"),
+        ("hello\r\n\r\n", "400"), ("GET / HTTP/1.1\r\nbad header\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "400"),
         ("GET / HTTP/3.0\r\nHost: x\r\n\r\n", "505"), ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", "400"),
         ("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "400"),
         ("GET /\(String(repeating: "a", count: 20_000)) HTTP/1.1\r\nHost: x\r\n\r\n", "414"),
@@ -185,7 +193,8 @@ import Testing
         #expect(try server.client.send("GET", "/ok").status == 200)
     }
 
-    /// After HEAD, the refusal of the next message is a whole answer again; one that announces bytes and sends none makes the client wait for them.
+    /// After HEAD, the refusal of the next message is a whole answer again; one that announces bytes and sends none makes the client wait
+    /// for them.
     @Test func aRefusalAfterHEADHasItsBody() throws {
         let server = try TestServer()
         let client = try RawClient(server.endpoint)
@@ -228,7 +237,9 @@ import Testing
         let refused = try server.client.send("POST", "/echo", body: [UInt8](repeating: 1, count: 2000))
         #expect(refused.header("retry-after") == "1")
         half.reset()
-        eventually("there is room again") { (try? server.client.send("POST", "/echo", body: [UInt8](repeating: 1, count: 2900)).status) == 200 }
+        eventually("there is room again") {
+            (try? server.client.send("POST", "/echo", body: [UInt8](repeating: 1, count: 2900)).status) == 200
+        }
         // Nothing is counted any more: the whole bound is free again.
         #expect(try server.client.send("POST", "/echo", body: [UInt8](repeating: 1, count: 3000)).status == 200)
     }
@@ -319,7 +330,8 @@ import Testing
         #expect(slow.text.contains("Content-Length: \(8 << 20)\r\n"))
     }
 
-    /// A handler that takes longer than a client may is no reason to give the client no time for the answer; one that takes none of it is let go.
+    /// A handler that takes longer than a client may is no reason to give the client no time for the answer; one that takes none of it is
+    /// let go.
     @Test func theTimeForAnAnswerBeginsWithTheAnswer() throws {
         let server = try TestServer { $0.stallTimeoutNanoseconds = 300_000_000 }
         let client = try RawClient(server.endpoint)
@@ -333,7 +345,9 @@ import Testing
         #expect(!client.ended)
         let silent = try RawClient(server.endpoint)
         silent.send("GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
-        eventually("who takes nothing is let go, the other stays") { server.server.statistics.connectionsActive.load(ordering: .relaxed) == 1 }
+        eventually("who takes nothing is let go, the other stays") {
+            server.server.statistics.connectionsActive.load(ordering: .relaxed) == 1
+        }
     }
 
     @Test func listensOnAllEndpointsOrOnNone() throws {
@@ -344,9 +358,12 @@ import Testing
         let endpoint = Socket.localEndpoint(free)
         Socket.close(free)
         let error = #expect(throws: SystemError.self) {
-            _ = try ServiceServer(name: "none", endpoints: [endpoint, Socket.localEndpoint(taken)], limits: ServiceLimits(), handler: handler)
+            _ = try ServiceServer(
+                name: "none", endpoints: [endpoint, Socket.localEndpoint(taken)], limits: ServiceLimits(), handler: handler)
         }
-        #expect(error?.description.contains("\(Socket.localEndpoint(taken))") == true, "the message names the port: \(String(describing: error))")
+        #expect(
+            error?.description.contains("\(Socket.localEndpoint(taken))") == true,
+            "the message names the port: \(String(describing: error))")
         // Nothing was left open: the free one is free.
         Socket.close(try Socket.listen(on: endpoint, reusePort: false))
     }

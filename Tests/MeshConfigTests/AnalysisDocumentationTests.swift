@@ -6,15 +6,21 @@ import Testing
 /// SKEIN_REWRITE_GOLDEN=1 swift test --filter AnalysisDocumentationTests.
 @Suite struct AnalysisDocumentationTests {
     static let path = TestFiles.root + "/docs/analysis.md"
-    static let start = "<!-- Codes: written by Tests/MeshConfigTests/AnalysisDocumentationTests.swift; change Sources/MeshConfig/Analysis/AnalysisCode.swift. -->\n"
+    static let start =
+        "<!-- Codes: written by Tests/MeshConfigTests/AnalysisDocumentationTests.swift; change "
+            + "Sources/MeshConfig/Analysis/AnalysisCode.swift. -->\n"
 
     @Test func theTableOfCodesIsUpToDate() throws {
         let page = try #require(TestFiles.read(Self.path))
         let head = try #require(page.ranges(of: Self.start).first).upperBound
         var table = "\n| code | name | severity | what it says | what to do |\n|---|---|---|---|---|\n"
         for code in AnalysisCode.all {
-            let name = code.code.hasPrefix("IST") ? "[\(code.name)](https://istio.io/latest/docs/reference/config/analysis/\(code.code.lowercased())/)" : code.name
-            table += "| `\(code.code)` | \(name) | \(code.level) | \(code.meaning.replacing("|", with: "\\|")) | \(code.hint.replacing("|", with: "\\|")) |\n"
+            let name =
+                code.code.hasPrefix("IST")
+                ? "[\(code.name)](https://istio.io/latest/docs/reference/config/analysis/\(code.code.lowercased())/)" : code.name
+            table +=
+                "| `\(code.code)` | \(name) | \(code.level) | \(code.meaning.replacing("|", with: "\\|")) | "
+                    + "\(code.hint.replacing("|", with: "\\|")) |\n"
         }
         let expected = page[..<head] + table
         if unsafe getenv("SKEIN_REWRITE_GOLDEN") != nil { TestFiles.write(String(expected), to: Self.path) }
@@ -34,7 +40,8 @@ import Testing
             // The table itself does not report anything.
             for path in TestFiles.sources(below: "\(TestFiles.root)/Sources/\(target)") where !path.hasSuffix("AnalysisCode.swift") {
                 let text = TestFiles.read(path) ?? ""
-                for piece in text.split(separator: "\"") where piece.count == 7 && (piece.hasPrefix("SKN") || piece.hasPrefix("IST")) && piece.dropFirst(3).allSatisfy(\.isNumber) {
+                for piece in text.split(separator: "\"")
+                where piece.count == 7 && (piece.hasPrefix("SKN") || piece.hasPrefix("IST")) && piece.dropFirst(3).allSatisfy(\.isNumber) {
                     reported.insert(String(piece))
                 }
             }

@@ -43,19 +43,31 @@ import Testing
             resource: ResourceID(kind: "K", namespace: "n", name: "x"), field: "spec.a", message: "tab\there \u{1b}[31m\n")
         #expect(
             diagnostic.json
-                == #"{"severity":"error","code":"SKN0101","file":"a\"b.yaml","line":3,"column":4,"kind":"K","namespace":"n","name":"x","field":"spec.a","message":"tab\there \u001b[31m\n"}"#)
+                == #"{"severity":"error","code":"SKN0101","file":"a\"b.yaml","line":3,"column":4,"kind":"K","namespace":"n","name":"x","#
+                    + #""field":"spec.a","message":"tab\there \u001b[31m\n"}"#
+        )
         #expect(diagnostic.text == "a\"b.yaml:3:4: error [SKN0101] K n/x spec.a: tab here  [31m ")
     }
 
     /// One slip, one message: what follows from it is not told as if it were another.
     @Test func aSlipIsNotToldTwice() {
         func codes(_ route: String) -> [String] {
-            TestFiles.load(TestFiles.resource("VirtualService", "hosts: [a.b]\nhttp: [{route: \(route)}]")).1.errors.map { "\($0.code) \($0.field)" }
+            TestFiles.load(TestFiles.resource("VirtualService", "hosts: [a.b]\nhttp: [{route: \(route)}]")).1.errors.map {
+                "\($0.code) \($0.field)"
+            }
         }
         let destination = "destination: {host: a.b}"
-        #expect(codes("[{\(destination), wieght: 90}, {\(destination), wieght: 10}]") == ["SKN0101 spec.http[0].route[0].wieght", "SKN0101 spec.http[0].route[1].wieght"])
-        #expect(codes("[{\(destination), weight: many}, {\(destination), weight: few}]") == ["SKN0102 spec.http[0].route[0].weight", "SKN0102 spec.http[0].route[1].weight"])
-        #expect(codes("[{\(destination), weight: 0}, {\(destination), weight: 0}]") == ["IST0106 spec.http[0].route"], "nothing else explains it")
+        #expect(
+            codes("[{\(destination), wieght: 90}, {\(destination), wieght: 10}]") == [
+                "SKN0101 spec.http[0].route[0].wieght", "SKN0101 spec.http[0].route[1].wieght",
+            ])
+        #expect(
+            codes("[{\(destination), weight: many}, {\(destination), weight: few}]") == [
+                "SKN0102 spec.http[0].route[0].weight", "SKN0102 spec.http[0].route[1].weight",
+            ])
+        #expect(
+            codes("[{\(destination), weight: 0}, {\(destination), weight: 0}]") == ["IST0106 spec.http[0].route"],
+            "nothing else explains it")
         #expect(codes("[{destination: {hots: a.b}}]") == ["SKN0101 spec.http[0].route[0].destination.hots"])
     }
 

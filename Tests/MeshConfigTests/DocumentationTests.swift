@@ -66,7 +66,9 @@ import Testing
             }
             let full = "\(path).\(field.name)\(suffix)"
             rows.append(
-                Row(path: full, pattern: "\(pattern).\(field.name)", type: describe(type), documentation: documentation(field, message, type)))
+                Row(
+                    path: full, pattern: "\(pattern).\(field.name)", type: describe(type),
+                    documentation: documentation(field, message, type)))
             if case .message(let inner) = type, inner != "StringMatch" {
                 collect(inner, path: full, pattern: "\(pattern).\(field.name)", depth: depth + 1, into: &rows)
             }
@@ -75,7 +77,9 @@ import Testing
 
     private func documentation(_ field: Schema.Field, _ message: Schema.Message, _ type: Schema.FieldType) -> String {
         var text = field.documentation
-        if case .enumeration(let name) = type { text += (text.isEmpty ? "" : "; ") + (Schema.istio.enums[name] ?? []).joined(separator: ", ") }
+        if case .enumeration(let name) = type {
+            text += (text.isEmpty ? "" : "; ") + (Schema.istio.enums[name] ?? []).joined(separator: ", ")
+        }
         if Deprecations.fields["\(message.name).\(field.name)"] != nil, !text.hasPrefix("deprecated") {
             text = "deprecated" + (text.isEmpty ? "" : "; \(text)")
         }
@@ -119,16 +123,19 @@ import Testing
             - An absent `metadata.namespace` is `default`. Short host names in rules mean the rule's namespace: `reviews` in `production` is
               `reviews.production.svc.cluster.local`. Hosts of a ServiceEntry are used as written.
 
-            What Istio's validation refuses is an error here, at the field; what it warns of is a warning (Tests/Fixtures/IstioRules, a line for each
+            What Istio's validation refuses is an error here, at the field; what it warns of is a warning (Tests/Fixtures/IstioRules, \
+            a line for each
             rule). On purpose it is otherwise here:
 
             | | here | why |
             |---|---|---|
             | hosts with `_` | accepted | Envoy and the names of container networks have them |
             | hosts without a dot in Gateway and Sidecar | accepted | `localhost`, and a ServiceEntry's host of one label |
-            | names of matched headers | any of RFC 9110 section 5.1, and `:authority` `:method` `:path` `:scheme` | Istio takes letters, digits, `-` and `_`; `:path` has the query |
+            | names of matched headers | any of RFC 9110 section 5.1, and `:authority` `:method` `:path` `:scheme` \
+            | Istio takes letters, digits, `-` and `_`; `:path` has the query |
             | `headers: {x: }` | presence | as `{}` |
-            | `0s` for `timeout`, `perTryTimeout`, `idleTimeout`, `maxAge` | none; a `maxAge` of 0 | Istio's API has no other way to say so, and its validation refuses it |
+            | `0s` for `timeout`, `perTryTimeout`, `idleTimeout`, `maxAge` | none; a `maxAge` of 0 | Istio's API has no other way \
+            to say so, and its validation refuses it |
             | `retryOn: "5xx, reset"` | blanks and empty conditions are passed over | istiod passes over them, too, once it has validated |
             | `fault` beside `directResponse` | honoured, with a warning | a fault comes before everything else |
             | an authority set by `rewrite` and by `headers` | `rewrite.authority` wins, with a warning | so that it is settled |
@@ -154,7 +161,8 @@ import Testing
         text += "\n"
         let order = [
             "ServiceEntry", "WorkloadEntry", "Sidecar", "VirtualService", "DestinationRule", "Telemetry", "IstioOperator", "Gateway",
-            "PeerAuthentication", "AuthorizationPolicy", "RequestAuthentication", "EnvoyFilter", "WorkloadGroup", "ProxyConfig", "WasmPlugin", "TrafficExtension",
+            "PeerAuthentication", "AuthorizationPolicy", "RequestAuthentication", "EnvoyFilter", "WorkloadGroup", "ProxyConfig",
+            "WasmPlugin", "TrafficExtension",
         ]
         for kind in order {
             guard let description = Schema.kinds[kind] else { continue }

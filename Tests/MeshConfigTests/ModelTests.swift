@@ -113,7 +113,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("reviews", "reviews.production.svc.cluster.local"), ("reviews.other", "reviews.other"), ("*", "*"), ("*.a.com", "*.a.com"), ("::1", "::1"),
+        ("reviews", "reviews.production.svc.cluster.local"), ("reviews.other", "reviews.other"), ("*", "*"), ("*.a.com", "*.a.com"),
+        ("::1", "::1"),
     ])
     func shortNamesMeanTheRulesNamespace(_ written: String, _ full: String) {
         #expect(HostName.resolve(written, namespace: "production") == full)
@@ -153,8 +154,8 @@ import Testing
         let (configuration, diagnostics) = TestFiles.load(
             TestFiles.resource(
                 "VirtualService",
-                "hosts: [a]\nhttp:\n- &base\n  timeout: 3s\n  match: [{uri: {prefix: /x}}]\n  route: [{destination: {host: a}}]\n- <<: *base\n  match: []\n  timeout: 4s"
-            ))
+                "hosts: [a]\nhttp:\n- &base\n  timeout: 3s\n  match: [{uri: {prefix: /x}}]\n  route: [{destination: {host: a}}]\n"
+                    + "- <<: *base\n  match: []\n  timeout: 4s"))
         #expect(!diagnostics.hasErrors, "\(diagnostics.lines)")
         let routes = try #require(configuration.virtualServices.first).http
         #expect(routes.map(\.timeoutNanoseconds) == [3_000_000_000, 4_000_000_000])
@@ -206,9 +207,13 @@ import Testing
 /// A reload must not keep a control thread busy for long, whatever the size of the mesh.
 @Suite struct LargeConfigurationTests {
     @Test func aThousandRulesLoadAndResolve() {
-        let rule = "hosts: [HOST]\nhttp:\n- match: [{uri: {prefix: /api}, headers: {x: {exact: a}}}]\n  route: [{destination: {host: HOST}, weight: 9}, {destination: {host: HOST}, weight: 1}]\n  timeout: 5s"
+        let rule =
+            "hosts: [HOST]\nhttp:\n- match: [{uri: {prefix: /api}, headers: {x: {exact: a}}}]\n"
+                + "  route: [{destination: {host: HOST}, weight: 9}, {destination: {host: HOST}, weight: 1}]\n  timeout: 5s"
         let texts = (0..<1000).map { index in
-            (name: "\(index).yaml", text: TestFiles.resource("VirtualService", rule.replacing("HOST", with: "h\(index).example.com"), name: "r\(index)"))
+            (
+                name: "\(index).yaml",
+                text: TestFiles.resource("VirtualService", rule.replacing("HOST", with: "h\(index).example.com"), name: "r\(index)"))
         }
         let (configuration, diagnostics) = MeshConfiguration.load(texts: texts)
         #expect(configuration.virtualServices.count == 1000)

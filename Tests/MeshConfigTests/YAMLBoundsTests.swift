@@ -33,7 +33,8 @@ import Testing
 
     /// Few nodes, much text: 900 aliases of half a megabyte took 27 seconds before text was charged too.
     @Test func aliasesOfLongTextAreCharged() {
-        let text = TestFiles.resource("VirtualService", "hosts: [&x " + String(repeating: "y", count: 1 << 19) + String(repeating: ",*x", count: 900) + "]")
+        let text = TestFiles.resource(
+            "VirtualService", "hosts: [&x " + String(repeating: "y", count: 1 << 19) + String(repeating: ",*x", count: 900) + "]")
         #expect(codes(text).first == "SKN0004")
     }
 
@@ -73,7 +74,8 @@ import Testing
         #expect(diagnostics.items.count == 200)
         #expect(diagnostics.errorCount >= 500)
         #expect(diagnostics.lines.last?.contains("more") == true)
-        #expect(diagnostics.items.count + diagnostics.omitted == diagnostics.errorCount + diagnostics.warningCount + diagnostics.noticeCount)
+        #expect(
+            diagnostics.items.count + diagnostics.omitted == diagnostics.errorCount + diagnostics.warningCount + diagnostics.noticeCount)
     }
 
     /// Nothing read from a configuration file may end the process. On failure the seed reproduces the input.
@@ -81,7 +83,10 @@ import Testing
     func mutatedConfigurationsNeverCrash(_ seed: UInt64) {
         var random = SplitMix(state: seed)
         let sources = TestFiles.names(in: SeedTests.seed).compactMap { TestFiles.read("\(SeedTests.seed)/\($0)") }.map { Array($0.utf8) }
-        let tokens = ["*a", "&a ", "[", "{", "<<: ", "null", "\"", "- ", ": ", "\n", "\t", "!!str ", "1e309", "-", "\u{0}", "é", "---\n", "%", "|", ">"]
+        let tokens = [
+            "*a", "&a ", "[", "{", "<<: ", "null", "\"", "- ", ": ", "\n", "\t", "!!str ", "1e309", "-", "\u{0}", "é", "---\n", "%", "|",
+            ">",
+        ]
         for round in 0..<300 {
             var bytes = sources[Int(random.next() % UInt64(sources.count))]
             for _ in 0..<(1 + random.next() % 6) {

@@ -31,7 +31,9 @@ import Testing
         }
         let good = YAML.service("a.example") + YAML.workload("a-v1")
         #expect(further(good) == 0)
-        let gateway = "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\nspec: {hosts: [a.example], gateways: [nowhere], http: [{route: [{destination: {host: a.example}}]}]}\n"
+        let gateway =
+            "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\n"
+                + "spec: {hosts: [a.example], gateways: [nowhere], http: [{route: [{destination: {host: a.example}}]}]}\n"
         let rule = "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: b}\nspec: {host: b.example}\n"
         #expect(further(good + gateway) == 1)
         #expect(further(good + gateway + rule) == 2)
@@ -51,7 +53,9 @@ import Testing
 }
 
 @Suite struct TelemetryPlanTests {
-    private func plan(_ yaml: String) throws -> TelemetryPlan { TelemetryPlanner.plan(try compile(yaml), capture: HeaderCapture(), keepsRecords: false) }
+    private func plan(_ yaml: String) throws -> TelemetryPlan {
+        TelemetryPlanner.plan(try compile(yaml), capture: HeaderCapture(), keepsRecords: false)
+    }
 
     /// Without a policy requests are counted and nothing else: no line per request appears because of an upgrade.
     @Test func nothingIsLoggedUnlessAskedFor() throws {
@@ -74,7 +78,8 @@ import Testing
 
     /// The share of sampled traces is a cost: one percent that becomes all is a flood.
     @Test func samplesAsTheMeshSays() throws {
-        let plan = try plan(meshConfig("enableTracing: true\ndefaultConfig:\n  tracing:\n    sampling: 50\n    zipkin: {address: \"zipkin.example:9411\"}"))
+        let plan = try plan(
+            meshConfig("enableTracing: true\ndefaultConfig:\n  tracing:\n    sampling: 50\n    zipkin: {address: \"zipkin.example:9411\"}"))
         #expect(plan.outbound.isTraced)
         #expect(plan.outbound.samplingThreshold == 1 << 31)
     }

@@ -2,6 +2,7 @@ import HTTP
 import MeshConfig
 @testable import MeshRuntime
 import Primitives
+import QueryAPI
 import Routing
 import TelemetryModel
 import Testing
@@ -67,10 +68,14 @@ import Testing
         directory.write("a.yaml", YAML.service("reviews.default.svc.cluster.local"))
         let silent = try tracing(nil)
         #expect(silent.samplingPercentage == 40 && silent.isReportingDisabled)
-        let mesh = "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: {name: mesh}\nspec: {meshConfig: {defaultConfig: {tracing: {sampling: 5}}}}\n"
+        let mesh =
+            "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: {name: mesh}\n"
+                + "spec: {meshConfig: {defaultConfig: {tracing: {sampling: 5}}}}\n"
         let spoken = try tracing(mesh)
         #expect(spoken.samplingPercentage == 5 && !spoken.isReportingDisabled)
-        let telemetry = "apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {name: all, namespace: istio-system}\nspec: {tracing: [{randomSamplingPercentage: 7}]}\n"
+        let telemetry =
+            "apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {name: all, namespace: istio-system}\n"
+                + "spec: {tracing: [{randomSamplingPercentage: 7}]}\n"
         let resolved = try tracing(telemetry)
         #expect(resolved.samplingPercentage == 7 && !resolved.isReportingDisabled)
     }
@@ -129,10 +134,14 @@ import Testing
     /// Served without it, a mesh that asked for protection would look protected.
     @Test func aPolicyThatIsNotEnforcedIsRefusedUnlessAllowed() throws {
         directory.write("a.yaml", YAML.workload("reviews-v1") + YAML.service("reviews.default.svc.cluster.local"))
-        directory.write("b.yaml", "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: deny-all, namespace: default}\nspec: {}\n")
+        directory.write(
+            "b.yaml",
+            "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: deny-all, namespace: default}\nspec: {}\n")
         var guarded = controller(node: "reviews-v1")
         let wrong = lines(guarded.load(resolved: [:]))
-        #expect(wrong.count == 1 && wrong[0].contains("AuthorizationPolicy default/deny-all") && wrong[0].contains("--allow-unenforced"), "\(wrong)")
+        #expect(
+            wrong.count == 1 && wrong[0].contains("AuthorizationPolicy default/deny-all") && wrong[0].contains("--allow-unenforced"),
+            "\(wrong)")
         var options = guarded.options
         options.allowsUnenforced = true
         var allowed = ConfigurationController(options: options, catalogs: Catalogs())
@@ -162,8 +171,8 @@ import Testing
         #expect(known.current?.node.name == "reviews-v1")
     }
 
-    /// A format that cannot be written must be refused with the configuration: adopted, the service would go on without the access log that somebody relies on, and
-    /// every metric would say that all is well.
+    /// A format that cannot be written must be refused with the configuration: adopted, the service would go on without the access log that
+    /// somebody relies on, and every metric would say that all is well.
     @Test func anAccessLogThatCannotBeWrittenIsABadConfiguration() throws {
         directory.write("a.yaml", YAML.service("reviews.default.svc.cluster.local"))
         var controller = controller()
@@ -185,7 +194,8 @@ import Testing
         for round in 0..<6 {
             if round == 3 { directory.write("b.yaml", YAML.broken) } else { directory.remove("b.yaml") }
             _ = controller.load(resolved: [:])
-            let generation = round % 2 == 0 ? controller.recompile(resolved: [:])?.routing.generation ?? 0 : controller.current?.routing.generation ?? 0
+            let generation =
+                round % 2 == 0 ? controller.recompile(resolved: [:])?.routing.generation ?? 0 : controller.current?.routing.generation ?? 0
             #expect(round == 3 ? generation >= last : generation > last)
             last = generation
         }
@@ -209,7 +219,9 @@ import Testing
 
 func meshConfig(_ lines: String) -> String {
     let body = lines.split(separator: "\n").map { "    \($0)" }.joined(separator: "\n")
-    return "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: {name: mesh, namespace: istio-system}\nspec:\n  meshConfig:\n\(body)\n---\n"
+    return
+        "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: {name: mesh, namespace: istio-system}\nspec:\n"
+            + "  meshConfig:\n\(body)\n---\n"
 }
 
 @Suite struct TelemetryPlannerTests {
@@ -237,7 +249,10 @@ func meshConfig(_ lines: String) -> String {
         let json = try problems(meshConfig("accessLogFile: /dev/stdout\naccessLogEncoding: JSON\naccessLogFormat: '{\"a\": 5'"))
         #expect(json.count == 1)
         #expect(json.first?.message.contains("expected }") == true)
-        #expect(try problems(meshConfig("accessLogFile: /dev/stdout\naccessLogEncoding: JSON\naccessLogFormat: '{\"a\": 5, \"b\": {\"c\": true}}'")).isEmpty)
+        #expect(
+            try problems(
+                meshConfig("accessLogFile: /dev/stdout\naccessLogEncoding: JSON\naccessLogFormat: '{\"a\": 5, \"b\": {\"c\": true}}'")
+            ).isEmpty)
     }
 
     /// Records have so many places for headers and no more; found out while running, the log would stop.
@@ -246,7 +261,8 @@ func meshConfig(_ lines: String) -> String {
         let max = HeaderCapture.countMax
         #expect(try problems(meshConfig("accessLogFile: /dev/stdout\naccessLogFormat: \"\(format(max))\"")).isEmpty)
         let found = try problems(meshConfig("accessLogFile: /dev/stdout\naccessLogFormat: \"\(format(max + 1))\""))
-        #expect(found.map(\.message) == ["the access-log formats print \(max + 1) different headers; at most \(max) are accepted, use fewer"])
+        #expect(
+            found.map(\.message) == ["the access-log formats print \(max + 1) different headers; at most \(max) are accepted, use fewer"])
         #expect(found.map(\.code) == ["SKN0331"])
     }
 

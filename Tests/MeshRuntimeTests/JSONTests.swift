@@ -22,12 +22,14 @@ import Testing
     }
 
     @Test(arguments: [
-        ("", "\"\""), ("\"\\", "\"\\\"\\\\\""), ("\u{0}", "\"\\u0000\""), ("\u{1F}", "\"\\u001f\""), ("a\r\nb\t", "\"a\\u000d\\nb\\u0009\""),
+        ("", "\"\""), ("\"\\", "\"\\\"\\\\\""), ("\u{0}", "\"\\u0000\""), ("\u{1F}", "\"\\u001f\""),
+        ("a\r\nb\t", "\"a\\u000d\\nb\\u0009\""),
         ("/", "\"/\""), ("ä😀", "\"ä😀\""),
     ])
     func writes(_ text: String, _ literal: String) { #expect(JSONText.quote(text) == literal) }
 
-    /// A header is bytes. Swift's text repairs what is no UTF-8 (an unpaired surrogate, half a character); what is printed must then be valid as well.
+    /// A header is bytes. Swift's text repairs what is no UTF-8 (an unpaired surrogate, half a character); what is printed must then be
+    /// valid as well.
     @Test(arguments: [[0xFF], [0xED, 0xA0, 0x80], [0x61, 0xC3], [0xF0, 0x9F, 0x98], [0x80, 0x22]] as [[UInt8]])
     func bytesThatAreNoTextBecomeText(_ bytes: [UInt8]) throws {
         let text = String(decoding: bytes, as: UTF8.self)
@@ -58,7 +60,10 @@ import Testing
     /// Envoy's `json_format` is a protobuf Struct: numbers, booleans, null, objects and lists stand in the line as they are.
     @Test func takesEveryKindOfValue() throws {
         #expect(try parse(#"{"a": 5, "b": -0.5e+3, "c": true, "d": null}"#) == ["a=<5>", "b=<-0.5e+3>", "c=<true>", "d=<null>"])
-        #expect(try parse(#"{"a": {"b": "%PROTOCOL%", "c": {}}, "d": ["x", [1]], "e": []}"#) == ["a={b=%PROTOCOL% c={}}", "d=[x [<1>]]", "e=[]"])
+        #expect(
+            try parse(#"{"a": {"b": "%PROTOCOL%", "c": {}}, "d": ["x", [1]], "e": []}"#) == [
+                "a={b=%PROTOCOL% c={}}", "d=[x [<1>]]", "e=[]",
+            ])
         #expect(try parse(#"{"a": "\u0041\ud83d\ude00", "b": "cut\ud83d"}"#) == ["a=A\u{1F600}", "b=cut\u{FFFD}"])
         let deep = { (count: Int) in String(repeating: #"{"a":"#, count: count) + "1" + String(repeating: "}", count: count) }
         #expect(try parse(deep(JSONTemplate.depthMax - 1)).count == 1)
@@ -74,10 +79,12 @@ import Testing
 
     /// The column is what an operator looks at in a line of two hundred characters.
     @Test(arguments: [
-        ("", 1, "expected {"), ("[]", 1, "expected {"), ("{}", 2, "at least one field"), (#"{"a"}"#, 5, "expected :"), (#"{"a": 05}"#, 7, "expected a string"),
+        ("", 1, "expected {"), ("[]", 1, "expected {"), ("{}", 2, "at least one field"), (#"{"a"}"#, 5, "expected :"),
+        (#"{"a": 05}"#, 7, "expected a string"),
         (#"{"a": nil}"#, 7, "expected a string"), (#"{"a": {"b" "c"}}"#, 12, "expected :"), (#"{"a": "b",}"#, 11, "expected \""),
         (#"{"a": "b" "c": "d"}"#, 11, "expected }"), (#"{"a": "b"} x"#, 12, "text after the object"), (#"{"a": "b"#, 9, "does not end"),
-        (#"{"a": "\"#, 9, "does not end"), (#"{"a": "\q"}"#, 10, "unsupported escape \\q"), (#"{"a": "\u00g1"}"#, 10, "four hexadecimal digits"), (#"{a: "b"}"#, 2, "expected \""),
+        (#"{"a": "\"#, 9, "does not end"), (#"{"a": "\q"}"#, 10, "unsupported escape \\q"),
+        (#"{"a": "\u00g1"}"#, 10, "four hexadecimal digits"), (#"{a: "b"}"#, 2, "expected \""),
     ])
     func saysWhereItIsWrong(_ text: String, _ column: Int, _ message: String) {
         let error = #expect(throws: AccessLogFormatError.self) { try JSONTemplate.parse(text) }

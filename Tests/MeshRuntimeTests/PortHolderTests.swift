@@ -14,14 +14,18 @@ import Testing
            3: 00000000:3A99 00000000:0000 0A
         """
     private let table6 = """
-          sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-           0: 00000000000000000000000000000000:3A99 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000  1338        0 4245 1 0 100 0 0 10 0
+          sl  local_address                         remote_address                        st tx_queue rx_queue tr \
+        tm->when retrnsmt   uid  timeout inode
+           0: 00000000000000000000000000000000:3A99 00000000000000000000000000000000:0000 0A 00000000:00000000 \
+        00:00000000 00000000  1338        0 4245 1 0 100 0 0 10 0
         """
 
     /// The wrong user would have the proxy's own connections captured, which go round for ever.
     @Test func findsTheUserOfAListener() {
         #expect(PortHolder.parse(table, port: 15001).map(\.userID) == [1337])
-        #expect(PortHolder.parse(table6, port: 15001) == [PortHolder.Row(address: String(repeating: "0", count: 32), userID: 1338, inode: 4245)])
+        #expect(
+            PortHolder.parse(table6, port: 15001) == [PortHolder.Row(address: String(repeating: "0", count: 32), userID: 1338, inode: 4245)]
+        )
         #expect(PortHolder.parse(table, port: 15006).map(\.isWildcard) == [true])
         #expect(PortHolder.parse(table, port: 1) == [] && PortHolder.parse("", port: 1) == [])
     }

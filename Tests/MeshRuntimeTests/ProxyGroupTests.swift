@@ -51,12 +51,14 @@ private final class Mesh {
         server = try ServiceServer(name: "backend", endpoints: [loopback], limits: ServiceLimits(), handler: backend)
         port = try freePort()
         let shared = SharedUpstreams(seed: 1)
-        planner = UpstreamPlanner(shared: shared, catalogs: catalogs, prober: try HealthProber(shared: shared), resolver: try HostResolver())
+        planner = UpstreamPlanner(
+            shared: shared, catalogs: catalogs, prober: try HealthProber(shared: shared), resolver: try HostResolver())
         let first = try Self.configuration(Self.text(server), outbound: port, catalogs, 1, &planner)
         generation = 1
         latest = first
         latestRouting = first.routing
-        group = try ProxyGroup(count: workers, limits: limits, ringBytes: 1 << 20, configuration: first, shared: shared, seed: 7)
+        group = try ProxyGroup(
+            count: workers, limits: limits, ringBytes: 1 << 20, configuration: first, shared: shared, sources: catalogs.sources, seed: 7)
     }
 
     deinit {
@@ -74,7 +76,8 @@ private final class Mesh {
     ) throws -> ProxyConfiguration {
         let routing = try compile(yaml, catalogs: catalogs, generation: generation, outbound: outbound.map { loopback.with(port: $0) })
         return ProxyConfiguration(
-            routing: routing, telemetry: TelemetryPlanner.plan(routing, capture: HeaderCapture(), keepsRecords: false), pathNormalization: .base, upstreams: planner.plan(routing))
+            routing: routing, telemetry: TelemetryPlanner.plan(routing, capture: HeaderCapture(), keepsRecords: false),
+            pathNormalization: .base, upstreams: planner.plan(routing))
     }
 
     /// A new configuration, adopted by everybody; nobody here holds it afterwards.
@@ -131,7 +134,10 @@ private final class Mesh {
         let endpoint = loopback.with(port: mesh.port)
         let box = Answer()
         let thread = try WorkerThread(name: "client") {
-            box.set(Result { () throws(HTTPClientError) in try HTTPClient(endpoint: endpoint).send("GET", "/slow", headers: [("Host", "backend.example")]) })
+            box.set(
+                Result { () throws(HTTPClientError) in
+                    try HTTPClient(endpoint: endpoint).send("GET", "/slow", headers: [("Host", "backend.example")])
+                })
         }
         eventually("the backend is asked") { mesh.backend.waiting == 1 }
         try mesh.reload(outbound: .some(nil))
@@ -140,8 +146,9 @@ private final class Mesh {
         #expect(try box.value?.get().status == 200)
     }
 
-    /// A configuration with its tables and regular expressions takes longer to free than a worker may pause, and one that is never freed is a leak with every reload.
-    /// Therefore: the worker lets go of it but keeps it alive, and whoever calls `freeRetired` frees it there and then.
+    /// A configuration with its tables and regular expressions takes longer to free than a worker may pause, and one that is never freed is
+    /// a leak with every reload. Therefore: the worker lets go of it but keeps it alive, and whoever calls `freeRetired` frees it there and
+    /// then.
     @Test func aRetiredConfigurationIsFreedByTheCallerAndNotByTheWorker() throws {
         let mesh = try Mesh(workers: 2)
         try #require(mesh.group.hasAdopted(1, withinMilliseconds: 20_000))
@@ -172,7 +179,10 @@ private final class Mesh {
         let endpoint = loopback.with(port: mesh.port)
         let box = Answer()
         let thread = try WorkerThread(name: "client") {
-            box.set(Result { () throws(HTTPClientError) in try HTTPClient(endpoint: endpoint).send("GET", "/slow", headers: [("Host", "backend.example")]) })
+            box.set(
+                Result { () throws(HTTPClientError) in
+                    try HTTPClient(endpoint: endpoint).send("GET", "/slow", headers: [("Host", "backend.example")])
+                })
         }
         eventually("the backend is asked") { mesh.backend.waiting == 1 }
         for _ in 0..<3 {
@@ -213,7 +223,10 @@ private final class Mesh {
         let endpoint = loopback.with(port: mesh.port)
         let box = Answer()
         let thread = try WorkerThread(name: "client") {
-            box.set(Result { () throws(HTTPClientError) in try HTTPClient(endpoint: endpoint).send("GET", "/slow", headers: [("Host", "backend.example")]) })
+            box.set(
+                Result { () throws(HTTPClientError) in
+                    try HTTPClient(endpoint: endpoint).send("GET", "/slow", headers: [("Host", "backend.example")])
+                })
         }
         eventually("the backend is asked") { mesh.backend.waiting == 1 }
         mesh.group.drain()
@@ -238,7 +251,10 @@ private final class Mesh {
         let endpoint = loopback.with(port: mesh.port)
         let box = Answer()
         let thread = try WorkerThread(name: "client") {
-            box.set(Result { () throws(HTTPClientError) in try HTTPClient(endpoint: endpoint).send("GET", "/slow", headers: [("Host", "backend.example")]) })
+            box.set(
+                Result { () throws(HTTPClientError) in
+                    try HTTPClient(endpoint: endpoint).send("GET", "/slow", headers: [("Host", "backend.example")])
+                })
         }
         eventually("the backend is asked") { mesh.backend.waiting == 1 }
         mesh.group.drain()

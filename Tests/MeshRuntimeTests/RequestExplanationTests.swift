@@ -12,11 +12,15 @@ import Testing
             "selector: {istio: ingressgateway}\nservers:\n- port: {number: 8080, name: http, protocol: HTTP}\n  hosts: [shop.example]")
         + YAML.resource(
             "VirtualService", "shop",
-            "hosts: [shop.example]\ngateways: [edge]\nhttp:\n- match:\n  - uri: {prefix: /cart}\n  route:\n  - destination: {host: cart.example, port: {number: 80}}")
+            "hosts: [shop.example]\ngateways: [edge]\nhttp:\n- match:\n  - uri: {prefix: /cart}\n  route:\n"
+                + "  - destination: {host: cart.example, port: {number: 80}}")
         + YAML.service("cart.example")
-        + "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: gw, namespace: default}\nspec:\n  address: 127.0.0.1\n  labels: {istio: ingressgateway}\n---\n"
+        + "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: gw, namespace: default}\nspec:\n"
+            + "  address: 127.0.0.1\n  labels: {istio: ingressgateway}\n---\n"
 
-    private func explain(_ yaml: String, _ url: String, node: String? = nil, configure: (inout RequestDescription) -> Void = { _ in }) -> RequestExplanation {
+    private func explain(
+        _ yaml: String, _ url: String, node: String? = nil, configure: (inout RequestDescription) -> Void = { _ in }
+    ) -> RequestExplanation {
         directory.write("mesh.yaml", yaml)
         var request = RequestDescription(url: url)
         configure(&request)
@@ -62,7 +66,10 @@ import Testing
     }
 
     /// These are URLs, as people and browsers write them. A fragment is never sent, so that no rule may see it.
-    @Test(arguments: ["cart.example", "cart.example:80/", "http://cart.example?x=1", "http://cart.example/a?u=http://b/", "http://cart.example/#top", "cart.example#top"])
+    @Test(arguments: [
+        "cart.example", "cart.example:80/", "http://cart.example?x=1", "http://cart.example/a?u=http://b/", "http://cart.example/#top",
+        "cart.example#top",
+    ])
     func takesShortForms(_ url: String) {
         let found = explain(YAML.service("cart.example"), url)
         #expect(found.errors.isEmpty)
@@ -81,7 +88,10 @@ import Testing
     @Test func anInboundRequestNeedsAWorkload() {
         let found = explain(YAML.service("cart.example"), "http://cart.example/") { $0.isInbound = true }
         #expect(found.errors == ["there is no inbound listener; name the workload with --node"])
-        #expect(explain(YAML.service("cart.example"), "http://cart.example/", node: "nobody").errors == ["--node nobody: no WorkloadEntry of that name"])
+        #expect(
+            explain(YAML.service("cart.example"), "http://cart.example/", node: "nobody").errors == [
+                "--node nobody: no WorkloadEntry of that name"
+            ])
         #expect(explain(YAML.broken, "http://cart.example/").errors.isEmpty == false)
     }
 

@@ -18,8 +18,8 @@ import Testing
         let directory = TemporaryDirectory()
         let (configuration, path) = blocked(directory)
         let holder = try StoreHolder(configuration, isRequired: false, now: 0)
-        let adapter = StoreAdapter(holder)
-        #expect(holder.store == nil)
+        let adapter = StoredTraces(holder)
+        #expect(holder.stores == nil)
         let problem = try #require(adapter.statistics().problem)
         #expect(problem.contains("cannot be opened") && problem.contains(path) && problem.contains("Not a directory"), "\(problem)")
         var refusals: [String] = []
@@ -33,10 +33,10 @@ import Testing
         #expect(throws: QueryFailure.self) { try adapter.services() }
         // Still blocked: the reason stays.
         holder.attempt(from: 0)
-        #expect(holder.store == nil && holder.problem != nil)
+        #expect(holder.stores == nil && holder.problem != nil)
         _ = unsafe unlink(path)
         holder.attempt(from: 0)
-        #expect(holder.store != nil && holder.problem == nil)
+        #expect(holder.stores != nil && holder.problem == nil)
         #expect(adapter.statistics().problem == nil)
         #expect(try adapter.services() == [])
         holder.close()
@@ -52,9 +52,9 @@ import Testing
         let holder = try StoreHolder(configuration, isRequired: false, now: 0)
         _ = unsafe unlink(path)
         holder.retry(now: 500_000_000)
-        #expect(holder.store == nil)
+        #expect(holder.stores == nil)
         holder.retry(now: 1_000_000_000)
-        eventually("the store opens") { holder.store != nil }
+        eventually("the store opens") { holder.stores != nil }
         holder.close()
         holder.close()
         _ = unsafe unlink(path + "/skein.db")

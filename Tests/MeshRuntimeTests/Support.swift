@@ -46,7 +46,9 @@ final class TemporaryDirectory {
     deinit {
         if let directory = unsafe opendir(path) {
             while let entry = unsafe readdir(directory) {
-                let name = unsafe withUnsafeBytes(of: entry.pointee.d_name) { unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+                let name = unsafe withUnsafeBytes(of: entry.pointee.d_name) {
+                    unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+                }
                 if name != ".", name != ".." { remove(name) }
             }
             unsafe closedir(directory)
@@ -87,7 +89,8 @@ enum YAML {
         let list = endpoints.map { "- {address: \($0), labels: {version: v1}\(target)}" }.joined(separator: "\n")
         return resource(
             "ServiceEntry", host.split(separator: ".").joined(separator: "-"),
-            "hosts: [\(host)]\nlocation: MESH_INTERNAL\nresolution: STATIC\nports:\n- {number: \(port), name: http-\(port), protocol: HTTP}\nendpoints:\n\(list)")
+            "hosts: [\(host)]\nlocation: MESH_INTERNAL\nresolution: STATIC\nports:\n"
+                + "- {number: \(port), name: http-\(port), protocol: HTTP}\nendpoints:\n\(list)")
     }
 
     static func workload(_ name: String, address: String = "127.0.0.1") -> String {
@@ -100,7 +103,8 @@ enum YAML {
 
 /// Compiles a text for a listener; the texts of these tests have no errors.
 func compile(
-    _ yaml: String, catalogs: Catalogs = Catalogs(), generation: UInt64 = 1, outbound: SocketEndpoint? = SocketEndpoint(ipv4: 0x7F00_0001, port: 15001)
+    _ yaml: String, catalogs: Catalogs = Catalogs(), generation: UInt64 = 1,
+    outbound: SocketEndpoint? = SocketEndpoint(ipv4: 0x7F00_0001, port: 15001)
 ) throws -> RoutingSnapshot {
     let (mesh, list) = MeshConfiguration.load(texts: [(name: "t.yaml", text: yaml)])
     try #require(!list.hasErrors, "\(list.items.map(\.text))")

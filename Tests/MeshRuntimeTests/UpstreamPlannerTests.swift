@@ -49,8 +49,8 @@ import Testing
         func adopted() { planner.keepHouse(adopted: generation) }
     }
 
-    /// Connections, limits and ejections of an endpoint belong to its slot: after a reload it must be the same one, or counters go below zero and the
-    /// ejected are back.
+    /// Connections, limits and ejections of an endpoint belong to its slot: after a reload it must be the same one, or counters go below
+    /// zero and the ejected are back.
     @Test func slotsStayTheSameOverReloads() throws {
         let planning = try Planning()
         let a = YAML.service("a.example", endpoints: ["10.0.0.1", "10.0.0.2"])
@@ -70,7 +70,8 @@ import Testing
         #expect(try planning.plan(a + b).endpoints.filter { kept.contains($0.key) } == first.endpoints.filter { kept.contains($0.key) })
     }
 
-    /// Until every worker has adopted the new configuration, requests of the old one still count in their rows; those must not be somebody else's yet.
+    /// Until every worker has adopted the new configuration, requests of the old one still count in their rows; those must not be somebody
+    /// else's yet.
     @Test func aRowIsGivenToAnotherOnlyWhenNobodyUsesIt() throws {
         let planning = try Planning(clustersMax: 64, endpointsMax: 1)
         let old = try planning.plan(YAML.service("a.example"))
@@ -94,10 +95,14 @@ import Testing
         let planning = try Planning()
         let service = YAML.service("a.example", endpoints: ["10.0.0.1", "10.0.0.2"]) + YAML.service("b.example", endpoints: ["10.0.0.1"])
         func policy(_ check: String) -> String {
-            "apiVersion: skein.io/v1\nkind: UpstreamPolicy\nmetadata: {name: p, namespace: default}\nspec:\n  host: a.example\n  healthCheck: \(check)\n---\n"
+            "apiVersion: skein.io/v1\nkind: UpstreamPolicy\nmetadata: {name: p, namespace: default}\nspec:\n  host: a.example\n"
+                + "  healthCheck: \(check)\n---\n"
         }
         let plan = try planning.plan(
-            service + policy("{interval: 5s, timeout: 500ms, port: 8081, unhealthyThreshold: 4, http: {path: /ready, expectedStatuses: [\"200-299\", \"304\"]}}"))
+            service
+                + policy(
+                    "{interval: 5s, timeout: 500ms, port: 8081, unhealthyThreshold: 4, http: {path: /ready, expectedStatuses: "
+                        + "[\"200-299\", \"304\"]}}"))
         let targets = planning.targets()
         #expect(targets.map(\.address.description).sorted() == ["10.0.0.1:8081", "10.0.0.2:8081"])
         #expect(Set(targets.map(\.endpoint)) == Set(plan.endpoints.filter { $0.key.contains("a.example") }.values))
@@ -134,7 +139,8 @@ import Testing
         #expect(plan.endpoints.values.count { $0 == .none } == plan.endpoints.count - 3)
         #expect(
             planning.planner.problems == [
-                "\(without) clusters and \(plan.endpoints.count - 3) endpoints are beyond the 2 and 3 that are counted: limits and outlier detection do not work for them"
+                "\(without) clusters and \(plan.endpoints.count - 3) endpoints are beyond the 2 and 3 that are counted: limits and "
+                    + "outlier detection do not work for them"
             ])
         // Once nobody uses the old rows there is room, and the next plan does not repeat what was wrong with another one.
         for _ in 0..<2 {

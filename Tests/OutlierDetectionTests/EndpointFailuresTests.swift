@@ -6,7 +6,8 @@ import Testing
     private let state = UpstreamState(clustersMax: 4, endpointsMax: 4)
 
     private func slots() -> (cluster: ClusterSlot, endpoint: EndpointSlot) {
-        let assigned = state.slots(for: [ClusterMembership(key: ClusterKey(7), endpoints: [.init(ipv4: 0x7F00_0001, port: 80)])]).clusters[0]
+        let assigned = state.slots(for: [ClusterMembership(key: ClusterKey(7), endpoints: [.init(ipv4: 0x7F00_0001, port: 80)])]).clusters[
+            0]
         return (assigned.slot, assigned.endpoints[0])
     }
 
@@ -15,7 +16,8 @@ import Testing
         let (cluster, endpoint) = slots()
         #expect(state.failures(of: endpoint) == EndpointFailures())
         state.noteFailure(EndpointFailure(.connectionRefused), endpoint: endpoint, cluster: cluster, unixMilliseconds: 1_700_000_000_123)
-        state.noteFailure(EndpointFailure(.connectError, code: 113), endpoint: endpoint, cluster: cluster, unixMilliseconds: 1_700_000_001_123)
+        state.noteFailure(
+            EndpointFailure(.connectError, code: 113), endpoint: endpoint, cluster: cluster, unixMilliseconds: 1_700_000_001_123)
         state.noteFailure(EndpointFailure(.reset), endpoint: endpoint, cluster: cluster, unixMilliseconds: 1_700_000_002_123)
         let failures = state.failures(of: endpoint)
         #expect(failures.connect == 2 && failures.other == 1)

@@ -70,7 +70,8 @@ private struct Model {
         settings.enforcingConsecutiveGateway = 100
         var detector = OutlierDetector(settings: settings, seed: seed)
         var model = Model(
-            base: base, longest: longest, interval: interval, percent: Int(settings.maxEjectionPercent), alwaysOne: settings.alwaysEjectOneHost)
+            base: base, longest: longest, interval: interval, percent: Int(settings.maxEjectionPercent),
+            alwaysOne: settings.alwaysEjectOneHost)
         var now = 0
         var overflow: UInt64 = 0
         var ejections = 0
@@ -90,7 +91,8 @@ private struct Model {
                 if let known = model.hosts[id], known.ejectedAt == nil {
                     if let duration = model.eject(id, at: now) {
                         ejections += 1
-                        guard case .ejected(let ejection) = verdict, ejection.reason == kind, ejection.until == Self.instant(now + duration) else {
+                        guard case .ejected(let ejection) = verdict, ejection.reason == kind, ejection.until == Self.instant(now + duration)
+                        else {
                             Issue.record("seed \(seed) step \(step): \(verdict) instead of an ejection of \(duration) ms")
                             return
                         }
@@ -129,7 +131,8 @@ private struct Model {
                 model.decay(at: now)
                 #expect(Set(changes) == expected, "seed \(seed) step \(step)")
             }
-            guard detector.ejectionsActive == model.ejected.count, Set(detector.members.filter(detector.isEjected).map(\.rawValue)) == model.ejected,
+            guard detector.ejectionsActive == model.ejected.count,
+                Set(detector.members.filter(detector.isEjected).map(\.rawValue)) == model.ejected,
                 detector.members.allSatisfy({ Int(detector.backoff(of: $0)) == model.hosts[$0.rawValue]?.backoff }),
                 detector.hostCount == model.hosts.count, detector.counters.overflow == overflow
             else {

@@ -8,7 +8,8 @@ import Testing
 ///     settings KEY VALUE ...              keys as in OutlierSettings; times like 10s, 1500ms; before `hosts`, or later to reload
 ///     hosts a b c                         the cluster's endpoints
 ///     at 12s                              runs every interval tick up to and including 12 s, then is at 12 s
-///     at 12s a 503 503 200 x40            outcomes of endpoint a: a status, connected, connect-failed, timed-out, reset; xN repeats the last one
+///     at 12s a 503 503 200 x40            outcomes of endpoint a: a status, connected, connect-failed, timed-out, reset;
+///                                         xN repeats the last one
 ///     at 12s add d | remove a | check a   membership; a passed active health check
 ///     expect admitted a b                 none of them ejected
 ///     expect ejected a [until 42s] [because consecutive_5xx]
@@ -65,7 +66,9 @@ struct ScenarioRunner {
     private func bad(_ what: String) -> Malformed { Malformed(description: "\(file):\(line): \(what)") }
 
     private mutating func configure() {
-        let addresses = hosts.map { SocketEndpoint(ipv4: 0x0A00_0000 + UInt32($0.utf8.reduce(0) { Int($0) * 31 + Int($1) } & 0xFFFF), port: 80) }
+        let addresses = hosts.map {
+            SocketEndpoint(ipv4: 0x0A00_0000 + UInt32($0.utf8.reduce(0) { Int($0) * 31 + Int($1) } & 0xFFFF), port: 80)
+        }
         let assignment = state.slots(for: [ClusterMembership(key: Self.cluster, endpoints: addresses)])
         for (name, slot) in zip(hosts, assignment.clusters[0].endpoints) { slots[name] = slot }
         judge.configure([OutlierCluster(key: Self.cluster, settings: settings, endpoints: assignment.clusters[0].endpoints)], now: now)
@@ -189,7 +192,9 @@ struct ScenarioRunner {
         case "overflow": equal(counters.overflow, words[1], "overflow")
         case "unejections": equal(counters.unejections, words[1], "unejections")
         case "detected", "enforced":
-            guard let reason = EjectionReason.allCases.first(where: { $0.name == words[1] }), words.count == 3 else { throw bad("which reason?") }
+            guard let reason = EjectionReason.allCases.first(where: { $0.name == words[1] }), words.count == 3 else {
+                throw bad("which reason?")
+            }
             equal((words[0] == "detected" ? counters.detected : counters.enforced)[Int(reason.rawValue)], words[2], words[0])
         case "panic":
             let available = try hosts.filter { state.isAvailable(try slot($0)) }.count

@@ -98,7 +98,9 @@ import Testing
             let cluster = Self.one(state).slot
             let granted = Atomic<UInt32>(0)
             DispatchQueue.concurrentPerform(iterations: 4) { _ in
-                for _ in 0..<100 where state.tryAcquire(.pending, cluster: cluster, limit: round * 3) { granted.wrappingAdd(1, ordering: .relaxed) }
+                for _ in 0..<100 where state.tryAcquire(.pending, cluster: cluster, limit: round * 3) {
+                    granted.wrappingAdd(1, ordering: .relaxed)
+                }
             }
             #expect(granted.load(ordering: .relaxed) == round * 3)
         }
@@ -125,7 +127,8 @@ import Testing
         #expect(state.tryAcquireRetry(cluster: cluster, budget: budget))
     }
 
-    /// Against the times themselves: never fewer than the requests of the current window, never more than those of two, and none once both are over.
+    /// Against the times themselves: never fewer than the requests of the current window, never more than those of two, and none once both
+    /// are over.
     @Test(arguments: [1, 2, 3] as [UInt64])
     func windowOfRequestsFollowsTheTimes(seed: UInt64) {
         let state = UpstreamState(clustersMax: 2, endpointsMax: 2)
@@ -223,7 +226,8 @@ import Testing
         settings.failurePercentageMinimumHosts = 1
         settings.failurePercentageRequestVolume = 1
         let judge = OutlierJudge(state: state, seed: 1)
-        judge.configure([OutlierCluster(key: cluster.key, settings: settings, endpoints: cluster.endpoints)], now: MonotonicInstant(nanoseconds: 0))
+        judge.configure(
+            [OutlierCluster(key: cluster.key, settings: settings, endpoints: cluster.endpoints)], now: MonotonicInstant(nanoseconds: 0))
         let thresholds = settings.thresholds
         let finished = Atomic<Int>(0)
         // Only successes: a failure rate can appear only if an interval boundary splits a request into total and success.
@@ -236,7 +240,9 @@ import Testing
                 }
             } else {
                 for _ in 0..<20_000 {
-                    for endpoint in cluster.endpoints { _ = state.record(.response(status: 200), endpoint: endpoint, thresholds: thresholds) }
+                    for endpoint in cluster.endpoints {
+                        _ = state.record(.response(status: 200), endpoint: endpoint, thresholds: thresholds)
+                    }
                 }
                 finished.wrappingAdd(1, ordering: .releasing)
             }
@@ -250,7 +256,8 @@ import Testing
         let state = UpstreamState(clustersMax: 2, endpointsMax: 2)
         let endpoint = Self.one(state).endpoints[0]
         func record(_ milliseconds: UInt64, at seconds: Double) -> UInt32 {
-            state.recordLatency(nanoseconds: milliseconds * 1_000_000, endpoint: endpoint, now: MonotonicInstant(nanoseconds: UInt64(seconds * 1e9)))
+            state.recordLatency(
+                nanoseconds: milliseconds * 1_000_000, endpoint: endpoint, now: MonotonicInstant(nanoseconds: UInt64(seconds * 1e9)))
             return state.latencyMicroseconds(endpoint)
         }
         #expect(state.latencyMicroseconds(endpoint) == 0)

@@ -125,7 +125,8 @@ import Testing
 
     @Test func partsAreNotConfused() {
         let different = [
-            Self.descriptor("ab", "c"), Self.descriptor("a", "bc"), Self.descriptor("abc"), Self.descriptor("abc", ""), Self.descriptor("abc", nil),
+            Self.descriptor("ab", "c"), Self.descriptor("a", "bc"), Self.descriptor("abc"), Self.descriptor("abc", ""),
+            Self.descriptor("abc", nil),
             Self.descriptor(nil, "abc"), Self.descriptor("", "abc"), Self.descriptor(),
         ]
         #expect(Set(different.map(\.hash)).count == different.count)

@@ -71,10 +71,13 @@ import Testing
             let missing = full - credit
             let second = Int128(16_000_000_000)
             let expected = RateLimitDecision(
-                isAllowed: fits, limit: most, remaining: fits ? UInt32(credit / cost) : 0, resetSeconds: UInt32((missing + second - 1) / second),
+                isAllowed: fits, limit: most, remaining: fits ? UInt32(credit / cost) : 0,
+                resetSeconds: UInt32((missing + second - 1) / second),
                 retryAfterSeconds: fits ? 0 : UInt32(max(1, (cost - credit + second - 1) / second)))
             guard decision == expected else {
-                Issue.record("seed \(seed) step \(step): \(decision) instead of \(expected) (credit \(before) to \(credit) of \(full), cost \(cost))")
+                Issue.record(
+                    "seed \(seed) step \(step): \(decision) instead of \(expected) (credit \(before) to \(credit) of \(full), cost \(cost))"
+                )
                 return
             }
         }
@@ -89,7 +92,9 @@ import Testing
         var bucket = TokenBucket(rate: rate)
         var allowed = 0
         // One request a millisecond for 100 s: ten at first, then 97 a second.
-        for millisecond in 0..<100_000 as Range<UInt64> where bucket.take(now: Self.at(milliseconds: millisecond)).isAllowed { allowed += 1 }
+        for millisecond in 0..<100_000 as Range<UInt64> where bucket.take(now: Self.at(milliseconds: millisecond)).isAllowed {
+            allowed += 1
+        }
         #expect((9_708...9_709).contains(allowed))
     }
 
@@ -124,7 +129,8 @@ import Testing
 
     /// Times at the end of the range decide something and trap nowhere.
     @Test func hugeTimesAreHarmless() throws {
-        var bucket = TokenBucket(rate: try TokenRate(maxTokens: 1, tokensPerFill: 1, fillIntervalNanoseconds: TokenRate.timeToFillNanosecondsMax - 1))
+        var bucket = TokenBucket(
+            rate: try TokenRate(maxTokens: 1, tokensPerFill: 1, fillIntervalNanoseconds: TokenRate.timeToFillNanosecondsMax - 1))
         for now in [0, 1, UInt64.max / 16, .max / 2, .max - 1, .max] { _ = bucket.take(now: MonotonicInstant(nanoseconds: now)) }
     }
 }

@@ -13,7 +13,8 @@ import Testing
 
     @Test(arguments: [
         ("0", 0), ("007", 7), ("18446744073709551615", UInt64.max), ("18446744073709551616", nil), ("99999999999999999999", nil),
-        ("000000000000000000001", nil), ("", nil), ("+1", nil), ("-1", nil), ("1 ", nil), (" 1", nil), ("1_0", nil), ("0x1", nil), ("\u{661}", nil),
+        ("000000000000000000001", nil), ("", nil), ("+1", nil), ("-1", nil), ("1 ", nil), (" 1", nil), ("1_0", nil), ("0x1", nil),
+        ("\u{661}", nil),
     ] as [(String, UInt64?)])
     func decimal(text: String, value: UInt64?) {
         #expect(unsafe Array(text.utf8).withUnsafeBytes { unsafe ASCII.decimal($0) } == value)
@@ -40,7 +41,10 @@ import Testing
             var word: UInt64 = 0
             var expected: UInt64 = 0
             for lane in 0..<8 {
-                let byte = random.below(2) == 0 ? UInt8(truncatingIfNeeded: random.next()) : [64, 65, 90, 91, 96, 97, 122, 123, 0, 127, 128, 193, 218, 255][Int(random.below(14))]
+                let byte =
+                    random.below(2) == 0
+                    ? UInt8(truncatingIfNeeded: random.next())
+                    : [64, 65, 90, 91, 96, 97, 122, 123, 0, 127, 128, 193, 218, 255][Int(random.below(14))]
                 word |= UInt64(byte) << UInt64(8 * lane)
                 expected |= UInt64(ASCII.lower(byte)) << UInt64(8 * lane)
             }
@@ -60,7 +64,9 @@ import Testing
                     var changed = right
                     changed[place] ^= change
                     let isSame = ASCII.lower(changed[place]) == ASCII.lower(left[place])
-                    let found = unsafe left.withUnsafeBytes { left in unsafe changed.withUnsafeBytes { unsafe ASCII.equalIgnoringCase(left, $0) } }
+                    let found = unsafe left.withUnsafeBytes { left in
+                        unsafe changed.withUnsafeBytes { unsafe ASCII.equalIgnoringCase(left, $0) }
+                    }
                     #expect(found == isSame, "\(left) \(changed)")
                 }
             }

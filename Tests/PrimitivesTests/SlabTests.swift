@@ -17,7 +17,11 @@ import Testing
         var order: [SlotID] = []
         for step in 0..<30_000 {
             let chosen = order.isEmpty ? nil : order[Int(random.below(UInt32(order.count)))]
-            defer { if let chosen, model[chosen] == nil, let place = order.firstIndex(of: chosen) { order.swapAt(place, order.count - 1); order.removeLast() } }
+            defer {
+                if let chosen, model[chosen] == nil, let place = order.firstIndex(of: chosen) {
+                    order.swapAt(place, order.count - 1); order.removeLast()
+                }
+            }
             switch random.below(10) {
             case 0...4:
                 if let id = slab.insert(Item(value: step)) {
@@ -47,7 +51,9 @@ import Testing
                 }
             default:
                 for id in stale.suffix(20) {
-                    guard unsafe slab.pointer(id) == nil, !slab.remove(id), !slab.park(id) else { return record(seed, step, "a stale handle resolved") }
+                    guard unsafe slab.pointer(id) == nil, !slab.remove(id), !slab.park(id) else {
+                        return record(seed, step, "a stale handle resolved")
+                    }
                 }
             }
             guard slab.count == model.count else { return record(seed, step, "count \(slab.count), expected \(model.count)") }
@@ -68,7 +74,8 @@ import Testing
         #expect(id != nil && slab.insert(Item(value: 2)) == nil)
     }
 
-    /// What has ended is found by nobody, although those who hold a pointer still read it, and its slot is not given away before they are done.
+    /// What has ended is found by nobody, although those who hold a pointer still read it, and its slot is not given away before they are
+    /// done.
     @Test func retiredIsStaleButThere() throws {
         var slab = Slab<Item>(countMax: 4)
         let inserted = slab.insert(Item(value: 7))

@@ -10,7 +10,8 @@ import Testing
         ("2001:DB8::A", "2001:db8::a"), ("2001:db8:0:1:1:1:1:1", "2001:db8:0:1:1:1:1:1"),
         ("2001:db8::1:1:1:1:1", "2001:db8:0:1:1:1:1:1"), ("2001:0:0:1:0:0:0:1", "2001:0:0:1::1"),
         ("2001:db8:0:0:1:0:0:1", "2001:db8::1:0:0:1"), ("fe80:0:0:0:0:0:0:0", "fe80::"), ("1:2:3:4:5:6:7::", "1:2:3:4:5:6:7:0"),
-        ("::2:3:4:5:6:7:8", "0:2:3:4:5:6:7:8"), ("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+        ("::2:3:4:5:6:7:8", "0:2:3:4:5:6:7:8"),
+        ("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
         ("64:ff9b::192.0.2.33", "64:ff9b::c000:221"),
     ])
     func readsAndPrints(text: String, canonical: String) throws {
@@ -21,9 +22,11 @@ import Testing
     }
 
     @Test(arguments: [
-        "", " ", "localhost", "reviews", "1", "1.2.3", "1.2.3.4.5", "1.2.3.256", "1.2.3.-1", "1.2.3.+4", "1.2.3.4 ", " 1.2.3.4", "1..2.3", ".1.2.3",
+        "", " ", "localhost", "reviews", "1", "1.2.3", "1.2.3.4.5", "1.2.3.256", "1.2.3.-1", "1.2.3.+4", "1.2.3.4 ", " 1.2.3.4", "1..2.3",
+        ".1.2.3",
         "01.2.3.4", "1.2.3.04", "0x1.2.3.4", "1.2.3.4:80", "[1.2.3.4]", ":", ":::", "1:::2", "1::2::3", ":1:2:3:4:5:6:7", "1:2:3:4:5:6:7:",
-        "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "1:2:3:4:5:6:7:8::", "12345::", "g::", "::-1", "::-0", "::+1", "1.2.3.4::", "::1.2.3", "::1.2.3.4:5",
+        "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "1:2:3:4:5:6:7:8::", "12345::", "g::", "::-1", "::-0", "::+1", "1.2.3.4::", "::1.2.3",
+        "::1.2.3.4:5",
         "1:2:3:4:5:6:7:1.2.3.4", "fe80::1%eth0", "[::1", "::1]", "[[::1]]", "[]", "[", "::\u{661}", "1.2.3.\u{664}",
     ])
     func refusesAnythingElse(text: String) {
@@ -40,7 +43,8 @@ import Testing
             }
             let six = SocketEndpoint(ipv6High: half(), ipv6Low: half(), port: 1)
             let four = SocketEndpoint(ipv4: UInt32(truncatingIfNeeded: random.next()), port: 1)
-            guard SocketEndpoint(address: six.addressText, port: 1) == six, SocketEndpoint(address: four.addressText, port: 1) == four else {
+            guard SocketEndpoint(address: six.addressText, port: 1) == six, SocketEndpoint(address: four.addressText, port: 1) == four
+            else {
                 Issue.record("seed \(seed): \(six) or \(four) is not read back")
                 return
             }

@@ -51,13 +51,17 @@ import Testing
                     return fail(seed, step, "a timer is late by \(now.nanoseconds - timer.deadline) ns")
                 }
             }
-            guard wheel.count == armed.count, (wheel.nanosecondsUntilNext(now: now) == nil) == armed.isEmpty else { return fail(seed, step, "count") }
+            guard wheel.count == armed.count, (wheel.nanosecondsUntilNext(now: now) == nil) == armed.isEmpty else {
+                return fail(seed, step, "count")
+            }
         }
     }
 
     /// Sleeping exactly as long as the wheel says must reach every timer, however far, without ever standing still.
     @Test func sleepingAsToldReachesEveryTimer() {
-        let delays: [UInt64] = [0, 1, Self.tick, 63 * Self.tick, 64 * Self.tick, 65 * Self.tick, 4095 * Self.tick, 4096 * Self.tick, 300_000 * Self.tick]
+        let delays: [UInt64] = [
+            0, 1, Self.tick, 63 * Self.tick, 64 * Self.tick, 65 * Self.tick, 4095 * Self.tick, 4096 * Self.tick, 300_000 * Self.tick,
+        ]
         for delay in delays {
             var now = MonotonicInstant(nanoseconds: 12_345_678_901)
             var wheel = TimerWheel(now: now)

@@ -2,9 +2,12 @@
 import Testing
 
 @Suite struct UnixPathTableTests {
-    private func text(_ table: borrowing UnixPathTable, _ number: Int) -> String { unsafe String(decoding: table.bytes(number), as: UTF8.self) }
+    private func text(_ table: borrowing UnixPathTable, _ number: Int) -> String {
+        unsafe String(decoding: table.bytes(number), as: UTF8.self)
+    }
 
-    /// Endpoints are compared by number: two numbers for one path would be two pools, and an ejection of one of them would not be of the other.
+    /// Endpoints are compared by number: two numbers for one path would be two pools, and an ejection of one of them would not be of the
+    /// other.
     @Test func aPathHasOneNumber() throws {
         let table = UnixPathTable(pathsMax: 10)
         let first = try table.number(of: "/run/a.sock".utf8)

@@ -11,7 +11,8 @@ import Testing
     @Test func aHeadThatNeverEndsIsLoggedAsFarAsItCame() throws {
         let probe = try Socket.listen(on: SocketEndpoint(ipv4: 0x7F00_0001, port: 0), reusePort: true)
         defer { Socket.close(probe) }
-        let handle = try WorkerHandle(limits: ProxyLimits(), ringBytes: 1 << 16, shared: SharedUpstreams(seed: 1))
+        let handle = try WorkerHandle(
+            limits: ProxyLimits(), ringBytes: 1 << 16, shared: SharedUpstreams(seed: 1), sources: SourceCatalog())
         let plan = try configuration(outbound: Socket.localEndpoint(probe))
         var worker = ProxyWorker(handle: handle, poller: try Poller(), configuration: plan, seed: 1)
         defer { worker.traffic.sides.downstreams.closeAll() }

@@ -27,6 +27,7 @@ struct FinishedRequest {
 /// A worker in a simulated world: virtual time, no sockets. Clients and endpoints act when `run` moves time on.
 final class SimulatedProxy {
     static let address = SocketEndpoint(ipv4: 0x7F00_0001, port: 15001)
+    static let inboundAddress = SocketEndpoint(ipv4: 0x7F00_0001, port: 15006)
 
     let clock: SimulatedClock
     let network: SimulatedNetwork
@@ -35,36 +36,42 @@ final class SimulatedProxy {
     /// Requests that have ended, in the order of their ends.
     private(set) var finished: [FinishedRequest] = []
     private(set) var generation: UInt64 = 1
-    private let catalogs: Catalogs
+    let catalogs: Catalogs
+    private let node: NodeIdentity
     private var clusters: Set<ClusterSlot> = []
-    private var arrivals: [(socket: SimulatedSocket, remote: SocketEndpoint)] = []
+    private var arrivals: [(socket: SimulatedSocket, remote: SocketEndpoint, listener: Int)] = []
     private var hasCommands = false
     private var clientsMade: UInt16 = 0
 
-    /// `capture`: a request field for the log.
-    init(_ yaml: String, seed: UInt64 = 1, limits: ProxyLimits = ProxyLimits(), capture: String? = nil) throws {
+    /// `capture`: a request field for the log. `node`: with a name, its application is guarded by a second listener.
+    init(
+        _ yaml: String, seed: UInt64 = 1, limits: ProxyLimits = ProxyLimits(), capture: String? = nil, node: NodeIdentity = NodeIdentity()
+    ) throws {
         clock = SimulatedClock(seed: seed)
         network = SimulatedNetwork(clock: clock)
         catalogs = Catalogs()
+        self.node = node
         let shared = SharedUpstreams(seed: seed, state: UpstreamState(clustersMax: 64, endpointsMax: 256))
-        handle = try WorkerHandle(limits: limits, ringBytes: 1 << 20, shared: shared)
-        let first = try Self.compile(yaml, capture, generation: 1, catalogs, shared)
+        handle = try WorkerHandle(limits: limits, ringBytes: 1 << 20, shared: shared, sources: catalogs.sources)
+        let first = try Self.compile(yaml, capture, node, generation: 1, catalogs, shared)
         clusters.formUnion(first.upstreams.clusters)
         worker = ProxyWorker(handle: handle, poller: try Poller(), configuration: first, seed: seed, network: network)
     }
 
     private static func compile(
-        _ yaml: String, _ capture: String?, generation: UInt64, _ catalogs: Catalogs, _ shared: SharedUpstreams
+        _ yaml: String, _ capture: String?, _ node: NodeIdentity, generation: UInt64, _ catalogs: Catalogs, _ shared: SharedUpstreams
     ) throws -> ProxyConfiguration {
         let (mesh, list) = MeshConfiguration.load(texts: [(name: "t.yaml", text: yaml)])
         try #require(!list.hasErrors, "\(list.items.map(\.text))")
-        var inputs = CompileInputs(node: NodeIdentity(), catalogs: catalogs)
+        var inputs = CompileInputs(node: node, catalogs: catalogs)
         inputs.generation = generation
         inputs.outboundListener = address
+        if !node.name.isEmpty { inputs.inboundListener = inboundAddress }
         let (routing, problems) = RouteCompiler.compile(mesh, inputs)
         try #require(!problems.contains { $0.severity == .error }, "\(problems.map(\.text))")
         var telemetry = TelemetryPlan()
         telemetry.outbound.isRecorded = true
+        telemetry.inbound.isRecorded = true
         if let capture { telemetry.capture = HeaderCapture(requestHeaders: [capture]) }
         return ProxyConfiguration(routing: routing, telemetry: telemetry, pathNormalization: .base, upstreams: plan(routing, shared))
     }
@@ -90,10 +97,14 @@ final class SimulatedProxy {
 
     func http2Client() -> SimulatedHTTP2Client { SimulatedHTTP2Client(connect(), clock) }
 
-    private func connect() -> SimulatedPeer {
+    /// A client of the node's application, and who it has shown itself to be.
+    func inboundClient(_ identity: PeerIdentity?) -> SimulatedClient { SimulatedClient(connect(listener: 1, identity)) }
+
+    private func connect(listener: Int = 0, _ identity: PeerIdentity? = nil) -> SimulatedPeer {
         clientsMade &+= 1
-        let (client, socket) = network.connectClient(to: Self.address)
-        arrivals.append((socket, SocketEndpoint(ipv4: 0x0A01_0001, port: clientsMade)))
+        let (client, socket) = network.connectClient(to: listener == 0 ? Self.address : Self.inboundAddress)
+        socket.peerIdentity = identity
+        arrivals.append((socket, SocketEndpoint(ipv4: 0x0A01_0001, port: clientsMade), listener))
         return client
     }
 
@@ -104,7 +115,7 @@ final class SimulatedProxy {
 
     func reload(_ yaml: String, capture: String? = nil) throws {
         generation += 1
-        let next = try Self.compile(yaml, capture, generation: generation, catalogs, handle.shared)
+        let next = try Self.compile(yaml, capture, node, generation: generation, catalogs, handle.shared)
         clusters.formUnion(next.upstreams.clusters)
         send(.adopt(next))
     }
@@ -148,7 +159,7 @@ final class SimulatedProxy {
 
     private func turn() {
         worker.beginTurn()
-        for (socket, remote) in arrivals { worker.accept(socket, from: remote) }
+        for (socket, remote, listener) in arrivals { worker.accept(socket, from: remote, listener) }
         arrivals = []
         if hasCommands {
             hasCommands = false
@@ -234,12 +245,12 @@ final class SimulatedProxy {
 }
 
 extension ProxyWorker {
-    /// Takes a client's connection, as from its first listener.
-    fileprivate mutating func accept(_ socket: SimulatedSocket, from remote: SocketEndpoint) {
+    /// Takes a client's connection, as from one of its listeners.
+    fileprivate mutating func accept(_ socket: SimulatedSocket, from remote: SocketEndpoint, _ listener: Int) {
         guard !traffic.sides.context.isDraining else { return socket.close(resets: true) }
         traffic.sides.loop.tick()
         let stream = ByteStream(descriptor: -1, layer: socket)
-        guard let id = traffic.sides.downstreams.addConnection(stream, remote, 0, &traffic.sides.loop) else { return }
+        guard let id = traffic.sides.downstreams.addConnection(stream, remote, listener, &traffic.sides.loop) else { return }
         traffic.classifyClient(id)
         traffic.flushStreams()
     }

@@ -11,7 +11,8 @@ import Testing
 /// The parts of a worker that need no loop: what it keeps for the next connection, and which configurations it keeps for whom.
 @Suite struct WorkerTests {
     private func withWorker(_ body: (inout ProxyWorker) throws -> Void) throws {
-        let handle = try WorkerHandle(limits: ProxyLimits(), ringBytes: 1 << 16, shared: SharedUpstreams(seed: 1))
+        let handle = try WorkerHandle(
+            limits: ProxyLimits(), ringBytes: 1 << 16, shared: SharedUpstreams(seed: 1), sources: SourceCatalog())
         var worker = ProxyWorker(handle: handle, poller: try Poller(), configuration: try configuration(), seed: 1)
         try body(&worker)
     }
@@ -21,7 +22,9 @@ import Testing
         try withWorker { worker in
             let first = worker.traffic.sides.epochs.enter()
             #expect(worker.traffic.sides.epochs.enter() == first)
-            for generation in 2...20 as ClosedRange<UInt64> { worker.traffic.sides.adoptConfiguration(try configuration(generation: generation)) }
+            for generation in 2...20 as ClosedRange<UInt64> {
+                worker.traffic.sides.adoptConfiguration(try configuration(generation: generation))
+            }
             #expect(worker.traffic.sides.epochs.count == 2, "the first for its requests, and the current one")
             #expect(worker.traffic.sides.epochs.ended.map(\.routing.generation) == Array(2...19))
             #expect(worker.traffic.sides.epochs.all[first].configuration.routing.generation == 1)

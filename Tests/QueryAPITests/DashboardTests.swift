@@ -27,7 +27,7 @@ struct DashboardTests {
     @Test func everyMetricAndLabelExists() throws {
         let server = try TestServer()
         server.metrics.registerEverything(server)
-        let labels = server.catalogs.labelSet(MetricsExpositionTests.identity())
+        let labels = MetricsExpositionTests.labels(server.catalogs)
         server.shard.record(SeriesKey(labels: labels, responseCode: 200, flags: [], side: .outbound), MetricsExpositionTests.sample(900))
         var names = Set<Substring>()
         // `instance` is the scraper's own.

@@ -29,19 +29,23 @@ struct ScrapedPage {
 }
 
 struct MetricsExpositionTests {
-    static func identity(_ change: (inout IdentityLabels) -> Void = { _ in }) -> IdentityLabels {
-        var labels = IdentityLabels()
-        labels.sourceWorkload = "productpage-v1"
-        labels.sourceCanonicalService = "productpage"
-        labels.destinationWorkload = "reviews-v2"
-        labels.destinationService = "reviews.default.svc.cluster.local"
-        labels.destinationServiceName = "reviews"
-        labels.destinationPrincipal = "a \"quoted\"\\\nprincipal"
-        change(&labels)
-        return labels
+    /// Of productpage, asking reviews; `change`: of the source.
+    static func labels(_ catalogs: Catalogs, _ change: (inout SourceLabels) -> Void = { _ in }) -> LabelPair {
+        var source = SourceLabels()
+        source.workload = "productpage-v1"
+        source.canonicalService = "productpage"
+        change(&source)
+        var destination = DestinationLabels()
+        destination.workload = "reviews-v2"
+        destination.service = "reviews.default.svc.cluster.local"
+        destination.serviceName = "reviews"
+        destination.principal = "a \"quoted\"\\\nprincipal"
+        return LabelPair(source: catalogs.sources.id(source), destination: catalogs.destination(destination))
     }
 
-    static func sample(_ microseconds: UInt64, request: UInt64 = 200, response: UInt64 = 1500, trace: UInt64 = 0, at milliseconds: UInt64 = 0) -> REDSample {
+    static func sample(
+        _ microseconds: UInt64, request: UInt64 = 200, response: UInt64 = 1500, trace: UInt64 = 0, at milliseconds: UInt64 = 0
+    ) -> REDSample {
         var sample = REDSample()
         sample.durationMicroseconds = microseconds
         sample.requestBytes = request
@@ -56,14 +60,16 @@ struct MetricsExpositionTests {
     static func exposition(_ pool: QueryPool, tcp: [TCPSeries] = []) -> MetricsExposition {
         let catalogs = Catalogs()
         let shards = [REDShard(seriesMax: 16), REDShard(seriesMax: 16)]
-        let labels = catalogs.labelSet(identity())
+        let labels = Self.labels(catalogs)
         let good = SeriesKey(labels: labels, responseCode: 200, flags: [], side: .outbound)
         shards[0].record(good, sample(400, trace: 0xABC, at: 1_790_000_000_123))
         shards[1].record(good, sample(7_200, trace: 0xDEF, at: 1_790_000_000_456))
         shards[1].record(good, sample(4_000_000_000, response: 4_000_000))
-        shards[0].record(SeriesKey(labels: labels, responseCode: 503, flags: [.noHealthyUpstream, .upstreamRetryLimitExceeded], side: .inbound), sample(500))
+        shards[0].record(
+            SeriesKey(labels: labels, responseCode: 503, flags: [.noHealthyUpstream, .upstreamRetryLimitExceeded], side: .inbound),
+            sample(500))
         shards[0].record(SeriesKey(labels: .none, responseCode: 0, flags: .downstreamConnectionTermination, side: .outbound), sample(501))
-        shards[0].record(SeriesKey(labels: REDShard.overflowLabels, responseCode: 0, flags: [], side: .inbound), sample(1))
+        shards[0].record(SeriesKey(labels: .overflow, responseCode: 0, flags: [], side: .inbound), sample(1))
         return MetricsExposition(shards: shards, catalogs: catalogs, selfMetrics: SelfMetrics(), pool: pool, tcp: { tcp })
     }
 
@@ -100,7 +106,7 @@ struct MetricsExpositionTests {
         let shards = (0..<3).map { _ in REDShard(seriesMax: 4096) }
         // Identities 0 and 1 print alike, though they are different sets: "" and "unknown".
         let identities = (0..<12).map { number in
-            catalogs.labelSet(Self.identity { $0.sourceVersion = number == 0 ? "" : (number == 1 ? "unknown" : "v\(number)") })
+            Self.labels(catalogs) { $0.version = number == 0 ? "" : (number == 1 ? "unknown" : "v\(number)") }
         }
         var expected: [String: (requests: UInt64, microseconds: UInt64, bytes: UInt64)] = [:]
         for _ in 0..<5000 {
@@ -133,12 +139,38 @@ struct MetricsExpositionTests {
                     #expect(page.samples[infinity] == value, "seed \(seed)")
                 }
             }
-            let durations = page.samples.filter { $0.key.hasPrefix("istio_request_duration_milliseconds_sum") }.values.compactMap { Double($0) }
+            let durations = page.samples.filter { $0.key.hasPrefix("istio_request_duration_milliseconds_sum") }.values.compactMap {
+                Double($0)
+            }
             let expectedDurations = expected.values.map { Double($0.microseconds) / 1000 }
             #expect(durations.sorted() == expectedDurations.sorted(), "seed \(seed)")
             let bytes = page.samples.filter { $0.key.hasPrefix("istio_request_bytes_sum") }.values.compactMap { UInt64($0) }
             #expect(bytes.sorted() == expected.values.map(\.bytes).sorted(), "seed \(seed)")
         }
+    }
+
+    /// One destination and many sources: each request is counted by both halves, and a peer's principal is shown with its own.
+    @Test func joinsSourcesWithDestinations() throws {
+        let pool = try QueryPool(threads: 1)
+        defer { pool.stop() }
+        let catalogs = Catalogs(sources: SourceCatalog(peersMax: 1))
+        let known = Self.labels(catalogs)
+        var peer = SourceLabels()
+        peer.principal = "spiffe://cluster.local/ns/default/sa/curl"
+        var stranger = SourceLabels()
+        stranger.principal = "spiffe://cluster.local/ns/default/sa/stranger"
+        let shard = REDShard(seriesMax: 16)
+        for source in [known.source, catalogs.sources.id(ofPeer: peer), catalogs.sources.id(ofPeer: stranger)] {
+            let labels = LabelPair(source: source, destination: known.destination)
+            shard.record(SeriesKey(labels: labels, responseCode: 200, flags: [], side: .inbound), Self.sample(1))
+        }
+        let exposition = MetricsExposition(shards: [shard], catalogs: catalogs, selfMetrics: SelfMetrics(), pool: pool)
+        let counters = ScrapedPage(try #require(exposition.exposition(.text))).samples.keys.filter { $0.hasPrefix("istio_requests_total") }
+        #expect(counters.count == 3)
+        #expect(counters.allSatisfy { $0.contains("destination_workload=\"reviews-v2\"") })
+        #expect(counters.filter { $0.contains("source_principal=\"spiffe://cluster.local/ns/default/sa/curl\"") }.count == 1)
+        #expect(counters.filter { $0.contains("source_workload=\"productpage-v1\"") }.count == 1)
+        #expect(counters.filter { $0.contains("source_workload=\"unknown\"") && $0.contains("source_principal=\"unknown\"") }.count == 1)
     }
 
     @Test func overflowIsASeriesAndACount() throws {
@@ -147,10 +179,11 @@ struct MetricsExpositionTests {
         let catalogs = Catalogs()
         let shard = REDShard(seriesMax: 6)
         for number in 0..<10 {
-            let labels = catalogs.labelSet(Self.identity { $0.sourceVersion = "v\(number)" })
+            let labels = Self.labels(catalogs) { $0.version = "v\(number)" }
             shard.record(SeriesKey(labels: labels, responseCode: 200, flags: [], side: .outbound), Self.sample(1))
         }
-        let page = ScrapedPage(try #require(MetricsExposition(shards: [shard], catalogs: catalogs, selfMetrics: SelfMetrics(), pool: pool).exposition(.text)))
+        let page = ScrapedPage(
+            try #require(MetricsExposition(shards: [shard], catalogs: catalogs, selfMetrics: SelfMetrics(), pool: pool).exposition(.text)))
         let overflow = page.samples.filter { $0.key.hasPrefix("istio_requests_total{reporter=\"source\",source_workload=\"overflow\"") }
         #expect(overflow.map(\.value) == ["6"])
         #expect(overflow.keys.first?.contains("response_code=\"overflow\"") == true)
@@ -165,17 +198,18 @@ struct MetricsExpositionTests {
         let clock = TestClock()
         let catalogs = Catalogs()
         let shards = [REDShard(seriesMax: 16), REDShard(seriesMax: 16)]
-        let labels = catalogs.labelSet(Self.identity())
+        let labels = Self.labels(catalogs)
         let idle = SeriesKey(labels: labels, responseCode: 200, flags: [], side: .outbound)
         let busy = SeriesKey(labels: labels, responseCode: 500, flags: [], side: .outbound)
-        let overflow = SeriesKey(labels: REDShard.overflowLabels, responseCode: 0, flags: [], side: .outbound)
+        let overflow = SeriesKey(labels: .overflow, responseCode: 0, flags: [], side: .outbound)
         for shard in shards { shard.record(idle, Self.sample(1)) }
         shards[1].record(idle, Self.sample(1))
         shards[0].record(overflow, Self.sample(1))
         let exposition = MetricsExposition(
             shards: shards, catalogs: catalogs, selfMetrics: SelfMetrics(), pool: pool, idleExpirySeconds: 60, now: { clock.now })
         func counters() throws -> [String] {
-            ScrapedPage(try #require(exposition.exposition(.text))).samples.filter { $0.key.hasPrefix("istio_requests_total") }.map(\.value).sorted()
+            ScrapedPage(try #require(exposition.exposition(.text))).samples.filter { $0.key.hasPrefix("istio_requests_total") }.map(\.value)
+                .sorted()
         }
         shards[0].record(busy, Self.sample(1))
         #expect(try counters() == ["1", "1", "3"])
@@ -204,7 +238,7 @@ struct MetricsExpositionTests {
         let server = try TestServer()
         server.metrics.registerProcess(version: "1.2.3")
         server.metrics.registerQueryPool(server.pool)
-        let labels = server.catalogs.labelSet(Self.identity())
+        let labels = Self.labels(server.catalogs)
         server.shard.record(SeriesKey(labels: labels, responseCode: 200, flags: [], side: .outbound), Self.sample(900, trace: 77, at: 5))
         for path in ["/metrics", "/stats/prometheus", "/prometheus"] {
             let text = try server.get(path)
@@ -226,8 +260,10 @@ struct MetricsExpositionTests {
         let server = try TestServer()
         server.metrics.registerEverything(server)
         for side in [ProxySide.outbound, .inbound] {
-            let labels = server.catalogs.labelSet(Self.identity())
-            server.shard.record(SeriesKey(labels: labels, responseCode: 200, flags: [.delayInjected, .upstreamOverflow], side: side), Self.sample(900, trace: 77))
+            let labels = Self.labels(server.catalogs)
+            server.shard.record(
+                SeriesKey(labels: labels, responseCode: 200, flags: [.delayInjected, .upstreamOverflow], side: side),
+                Self.sample(900, trace: 77))
         }
         let page = try server.get("/metrics").body
         let process = Process()
@@ -263,15 +299,18 @@ extension SelfMetrics {
         registerQueues { [QueueHealth(queue: "records", depth: 3, capacity: 4096)] }
         // The collector's own families, which the composition root registers; the end-to-end suite holds the real ones to the dashboards.
         register {
-            ["receiver_spans", "receiver_spans_rejected", "proxy_spans", "proxy_spans_dropped", "records_dropped", "access_log_dropped", "exporter_spans_dropped"]
+            [
+                "receiver_spans", "receiver_spans_rejected", "proxy_spans", "proxy_spans_dropped", "records_dropped", "access_log_dropped",
+                "exporter_spans_dropped",
+            ]
                 .map { name in
                     MetricSamples(
                         name: "skein_\(name)_total", help: "The collector's.", kind: .counter,
                         samples: [MetricSamples.Sample(labels: [("receiver", "zipkin"), ("reason", "malformed")], value: 1)])
                 }
         }
-        registerProxy { [ProxyWorkerHealth(worker: "0"), ProxyWorkerHealth(worker: "1")] }
-        registerConfiguration { ConfigurationHealth() }
+        registerProxy([WorkerStatistics(), WorkerStatistics()])
+        registerConfiguration { ConfigurationStatus() }
         server.store.state.withLock {
             $0.statistics.spansRefused = [.overloaded: 1]
             $0.statistics.quarantined = [.segment: 1]

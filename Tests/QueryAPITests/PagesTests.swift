@@ -65,7 +65,9 @@ struct PagesTests {
         let server = try TestServer(store)
         let page = try server.get("/")
         #expect(page.status == 200)
-        #expect(page.text.contains("traces cannot be read") && page.text.contains("closed &lt;now&gt;") && page.text.contains("disk &amp; full"))
+        #expect(
+            page.text.contains("traces cannot be read") && page.text.contains("closed &lt;now&gt;") && page.text.contains("disk &amp; full")
+        )
         #expect(try server.get("/zipkin/traces/a").status == 503)
     }
 

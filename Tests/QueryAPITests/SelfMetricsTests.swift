@@ -26,12 +26,15 @@ struct SelfMetricsTests {
         let metrics = SelfMetrics()
         metrics.register {
             [
-                MetricSamples(name: "1bad", help: "", kind: .gauge, value: 1), MetricSamples(name: "counter_without_suffix", help: "", kind: .counter, value: 1),
-                MetricSamples(name: "", help: "", kind: .gauge, value: 1), MetricSamples(name: "no_samples", help: "", kind: .gauge, samples: []),
+                MetricSamples(name: "1bad", help: "", kind: .gauge, value: 1),
+                MetricSamples(name: "counter_without_suffix", help: "", kind: .counter, value: 1),
+                MetricSamples(name: "", help: "", kind: .gauge, value: 1),
+                MetricSamples(name: "no_samples", help: "", kind: .gauge, samples: []),
                 MetricSamples(name: "twice", help: "", kind: .gauge, label: "a", values: [("x", 1), ("x", 2)]),
                 MetricSamples(name: "twice", help: "", kind: .counter, value: 1),
                 // In OpenMetrics both would be the family `clash`, and the page unreadable.
-                MetricSamples(name: "clash", help: "", kind: .gauge, value: 1), MetricSamples(name: "clash_total", help: "", kind: .counter, value: 1),
+                MetricSamples(name: "clash", help: "", kind: .gauge, value: 1),
+                MetricSamples(name: "clash_total", help: "", kind: .counter, value: 1),
                 MetricSamples(name: "bad_label", help: "", kind: .gauge, label: "a-b", values: [("x", 1)]),
                 MetricSamples(name: "wild", help: "", kind: .gauge, label: "id", values: (0..<5000).map { ("\($0)", 1) }),
             ]

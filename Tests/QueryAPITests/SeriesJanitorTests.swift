@@ -9,7 +9,9 @@ struct SeriesJanitorTests {
         let seed: UInt64 = 0x5EED_0031
         var random = RandomSource(seed: seed)
         var janitor = SeriesJanitor(idleSeconds: 10)
-        let keys = (0..<20).map { SeriesKey(labels: LabelSetID(UInt32($0)), responseCode: 200, flags: [], side: .outbound) }
+        let keys = (0..<UInt32(20)).map { number in
+            SeriesKey(labels: LabelPair(source: SourceLabelsID(number)), responseCode: 200, flags: [], side: .outbound)
+        }
         var counts = [UInt64](repeating: 0, count: 20)
         var history: [[(second: UInt64, count: UInt64)]] = Array(repeating: [], count: 20)
         var second: UInt64 = 100

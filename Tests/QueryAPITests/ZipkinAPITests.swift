@@ -59,8 +59,11 @@ struct ZipkinAPITests {
         // Ids are normalised: padded, and leading zeros of a 128-bit id dropped.
         #expect(try server.get("/api/v2/trace/0000000000000000000000000000000a").body == one.body)
         #expect(try server.get("/zipkin/api/v2/trace/%20a").body == one.body)
-        #expect(try server.get("/api/v2/trace/a/").body == one.body && server.get("/api/v2/services/").body == server.get("/api/v2/services").body)
-        #expect(try server.get("/api/v2/traceMany?traceIds=a,463ac35c9f6413ad48485a3953bb6124,77").text == server.get("/api/v2/traces").text)
+        #expect(
+            try server.get("/api/v2/trace/a/").body == one.body
+                && server.get("/api/v2/services/").body == server.get("/api/v2/services").body)
+        #expect(
+            try server.get("/api/v2/traceMany?traceIds=a,463ac35c9f6413ad48485a3953bb6124,77").text == server.get("/api/v2/traces").text)
         #expect(try server.get("/api/v2/traceMany?traceIds=77,78").text == "[]")
     }
 
@@ -84,10 +87,13 @@ struct ZipkinAPITests {
         ("/api/v2/traces?minDuration=6&maxDuration=5", 400, "maxDuration < minDuration"),
         ("/api/v2/traces?minDuration=-6", 400, "minDuration <= 0"),
         ("/api/v2/traces?limit=ten", 400, "limit should be a whole number of at most 19 digits, not \"ten\""),
-        ("/api/v2/traces?limit=99999999999999999999999", 400, "limit should be a whole number of at most 19 digits, not \"99999999999999999999999\""),
+        (
+            "/api/v2/traces?limit=99999999999999999999999", 400,
+            "limit should be a whole number of at most 19 digits, not \"99999999999999999999999\""),
         ("/api/v2/traces?endTs=1.5", 400, "endTs should be a whole number of at most 19 digits, not \"1.5\""),
         ("/api/v2/traces?endTs=%zz", 400, "endTs should be a whole number of at most 19 digits, not \"%zz\""),
-        ("/api/v2/nothing", 404, "no such path in the Zipkin v2 API: /api/v2/nothing"), ("/api/v2", 404, "no such path in the Zipkin v2 API: /api/v2"),
+        ("/api/v2/nothing", 404, "no such path in the Zipkin v2 API: /api/v2/nothing"),
+        ("/api/v2", 404, "no such path in the Zipkin v2 API: /api/v2"),
         ("/api/v2/trace/a/b", 404, "no such path in the Zipkin v2 API: /api/v2/trace/a/b"),
         ("/zipkin/zipkin/api/v2/services", 404, "nobody's path\n"), ("/api/v1/services", 404, "nobody's path\n"),
     ])
@@ -134,7 +140,8 @@ struct ZipkinAPITests {
         ("?annotationQuery=a=1+and+a=2+and+a+and++b+=+x++and+and+%3D5+and++and+=6+and+c%3D", expected {
             $0.terms = [.tag(key: "a", value: "2"), .tag(key: "b", value: "x"), .tag(key: "and", value: "5"), .annotationOrKey("c")]
         }),
-        ("?annotationQuery=%FF%FE=%00", expected { $0.terms = [.annotationOrKey("\u{FFFD}\u{FFFD}")] }), ("?&&==&%&=&unknown=5", expected { _ in }),
+        ("?annotationQuery=%FF%FE=%00", expected { $0.terms = [.annotationOrKey("\u{FFFD}\u{FFFD}")] }),
+        ("?&&==&%&=&unknown=5", expected { _ in }),
     ] as [(String, TraceQuery)])
     func parsesParameters(_ query: String, _ expected: TraceQuery) throws {
         let store = try Self.store()
@@ -156,7 +163,8 @@ struct ZipkinAPITests {
         let store = try Self.store()
         store.state.withLock {
             $0.links = [
-                DependencyLink(parent: "a", child: "b\"", callCount: 3, errorCount: 0), DependencyLink(parent: "b", child: "c", callCount: .max, errorCount: 1),
+                DependencyLink(parent: "a", child: "b\"", callCount: 3, errorCount: 0),
+                DependencyLink(parent: "b", child: "c", callCount: .max, errorCount: 1),
             ]
         }
         let server = try TestServer(store)
@@ -164,7 +172,9 @@ struct ZipkinAPITests {
             try server.get("/api/v2/dependencies?endTs=18446744073709551615").status == 400, "beyond 63 bits is no Zipkin number")
         #expect(
             try server.get("/api/v2/dependencies?endTs=1790000000000").text
-                == #"[{"parent":"a","child":"b\"","callCount":3},{"parent":"b","child":"c","callCount":18446744073709551615,"errorCount":1}]"#)
+                == #"[{"parent":"a","child":"b\"","callCount":3},{"parent":"b","child":"c","callCount":18446744073709551615,"#
+                    + #""errorCount":1}]"#
+        )
         _ = try server.get("/api/v2/dependencies?endTs=5&lookback=9")
         #expect(store.state.withLock { $0.dependencyCalls } == [[1_790_000_000_000, 86_400_000], [5, 9]])
     }
@@ -193,7 +203,9 @@ struct ZipkinAPITests {
         #expect(sick.status == 503)
         #expect(
             sick.text
-                == #"{"status":"DOWN","zipkin":{"status":"DOWN","details":{"SkeinStore":{"status":"DOWN","details":{"error":"the disk is \"full\""}}}}}"#)
+                == #"{"status":"DOWN","zipkin":{"status":"DOWN","details":{"SkeinStore":{"status":"DOWN","#
+                    + #""details":{"error":"the disk is \"full\""}}}}}"#
+        )
         // Nothing is refused, but something is lost: told, and no reason to restart.
         store.state.withLock {
             $0.statistics.problem = nil
@@ -203,7 +215,9 @@ struct ZipkinAPITests {
         #expect(hurt.status == 200)
         #expect(
             hurt.text
-                == #"{"status":"DEGRADED","zipkin":{"status":"DEGRADED","details":{"SkeinStore":{"status":"DEGRADED","details":{"damage":["2 rows \"lost\"; not readable: 2 spans; to look into it: x"]}}}}}"#)
+                == #"{"status":"DEGRADED","zipkin":{"status":"DEGRADED","details":{"SkeinStore":{"status":"DEGRADED","#
+                    + #""details":{"damage":["2 rows \"lost\"; not readable: 2 spans; to look into it: x"]}}}}}"#
+        )
         #expect(try server.get("/info").text == #"{"zipkin":{"version":"1.2.3"},"skein":{"version":"1.2.3"}}"#)
         let configuration = try server.get("/zipkin/config.json")
         #expect(configuration.header("cache-control") == "max-age=600")
@@ -261,8 +275,13 @@ struct ZipkinAPITests {
         let server = try TestServer(Self.store())
         let seed: UInt64 = 0x5EED_0012
         var random = RandomSource(seed: seed)
-        let names = ["serviceName", "spanName", "annotationQuery", "minDuration", "maxDuration", "endTs", "lookback", "limit", "traceIds", "key"]
-        let values = ["", "0", "-0", "1", "-1", "9223372036854775807", "9223372036854775808", "+5", "%", "%f", "%00", "%F0%9F%92%A9", "a=b+and+", "+and+", "a,b", ",", "1e9"]
+        let names = [
+            "serviceName", "spanName", "annotationQuery", "minDuration", "maxDuration", "endTs", "lookback", "limit", "traceIds", "key",
+        ]
+        let values = [
+            "", "0", "-0", "1", "-1", "9223372036854775807", "9223372036854775808", "+5", "%", "%f", "%00", "%F0%9F%92%A9", "a=b+and+",
+            "+and+", "a,b", ",", "1e9",
+        ]
         let paths = ["services", "spans", "traces", "trace/a", "traceMany", "dependencies", "autocompleteValues"]
         for round in 0..<300 {
             let query = (0..<Int(random.below(6))).map { _ in

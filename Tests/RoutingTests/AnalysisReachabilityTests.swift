@@ -43,7 +43,8 @@ import Testing
             var names = ["x", "y"]
             if random.below(2) == 0 { names.removeLast(Int(random.below(2)) + 1) }
             if names.isEmpty { names = ["y"] }
-            return names.map { "\($0): {\(pick(["", "exact: a", "exact: ab", "prefix: a", "prefix: ab", "regex: 'a.*'"], &random))}" }.joined(separator: ", ")
+            return names.map { "\($0): {\(pick(["", "exact: a", "exact: ab", "prefix: a", "prefix: ab", "regex: 'a.*'"], &random))}" }
+                .joined(separator: ", ")
         }
 
         var yaml: String {
@@ -90,7 +91,9 @@ import Testing
             let rules = Rules(&random)
             let findings = MeshAnalysis.run(texts: [(name: "t.yaml", text: rules.yaml)]).findings.map(\.diagnostic)
             #expect(!findings.contains { $0.severity == .error }, "seed \(seed) round \(round): \(findings.map(\.text)) in \(rules.yaml)")
-            let dead = findings.filter { $0.code == "IST0130" }.compactMap { $0.field.split(separator: "[").last.flatMap { Int($0.dropLast()) } }
+            let dead = findings.filter { $0.code == "IST0130" }.compactMap {
+                $0.field.split(separator: "[").last.flatMap { Int($0.dropLast()) }
+            }
             let idle = findings.filter { $0.code == "IST0131" }
             guard !dead.isEmpty || !idle.isEmpty else { continue }
             unreachable += dead.count
@@ -114,7 +117,9 @@ import Testing
                         Issue.record("seed \(seed) round \(round): \(request) takes r\(index)\n\(rules.yaml)")
                     }
                     for (place, other) in others.enumerated() where Self.ask(other, request) != taken {
-                        Issue.record("seed \(seed) round \(round): \(request) decides otherwise without \(idle.map(\.field)) [\(place)]\n\(rules.yaml)")
+                        let fields = idle.map(\.field)
+                        Issue.record(
+                            "seed \(seed) round \(round): \(request) decides otherwise without \(fields) [\(place)]\n\(rules.yaml)")
                     }
                 }
             }
@@ -131,9 +136,14 @@ import Testing
     /// Conditions of one match; each rule sends to a subset of its own number.
     private static func match(isTLS: Bool, _ random: inout RandomSource) -> String {
         var parts: [String] = []
-        if isTLS { parts.append("sniHosts: [\(pick(["t.local", "'*.local'", "x.t.local", "'*.t.local'", "t.local, x.t.local"], &random))]") }
+        if isTLS {
+            parts.append("sniHosts: [\(pick(["t.local", "'*.local'", "x.t.local", "'*.t.local'", "t.local, x.t.local"], &random))]")
+        }
         if random.below(3) == 0 { parts.append("port: \(isTLS ? "443" : pick(["5432", "443"], &random))") }
-        if random.below(3) == 0 { parts.append("destinationSubnets: [\(pick(["10.1.0.0/16", "10.1.2.0/24", "10.9.0.0/16", "10.1.0.0/16, 10.9.0.0/16"], &random))]") }
+        if random.below(3) == 0 {
+            parts.append(
+                "destinationSubnets: [\(pick(["10.1.0.0/16", "10.1.2.0/24", "10.9.0.0/16", "10.1.0.0/16, 10.9.0.0/16"], &random))]")
+        }
         if random.below(5) == 0 { parts.append("sourceLabels: {app: \(pick(["a", "b"], &random))}") }
         if random.below(6) == 0 { parts.append("gateways: [\(pick(["mesh", "gw"], &random))]") }
         return "{\(parts.joined(separator: ", "))}"
@@ -154,7 +164,9 @@ import Testing
         }
         return Mesh.resource(
             "ServiceEntry", "t",
-            "hosts: [t.local]\naddresses: [10.1.0.0/16]\nresolution: STATIC\nports: [{number: 5432, name: tcp, protocol: TCP}, {number: 443, name: tls, protocol: TLS}]\nendpoints: [{address: 10.0.0.1, labels: {version: v1}}]")
+            "hosts: [t.local]\naddresses: [10.1.0.0/16]\nresolution: STATIC\n"
+                + "ports: [{number: 5432, name: tcp, protocol: TCP}, {number: 443, name: tls, protocol: TLS}]\n"
+                + "endpoints: [{address: 10.0.0.1, labels: {version: v1}}]")
             + Mesh.resource("DestinationRule", "t", "host: t.local\nsubsets:\n\(subsets)") + Mesh.resource("VirtualService", "t", rule)
     }
 
@@ -173,7 +185,9 @@ import Testing
             for labels in [[:], ["app": "a"], ["app": "b"]] {
                 let mesh = Mesh(text, labels: labels)
                 for address in ["10.1.2.3", "10.1.9.9", "10.9.1.1", "10.2.0.1"] {
-                    for (port, name) in [(5432, nil), (443, nil), (443, "t.local"), (443, "x.t.local"), (443, "other.local"), (443, "")] as [(UInt16, String?)] {
+                    for (port, name) in [(5432, nil), (443, nil), (443, "t.local"), (443, "x.t.local"), (443, "other.local"), (443, "")]
+                        as [(UInt16, String?)]
+                    {
                         let taken = TCPRoutingTests.decide(mesh, address, port, name: name)
                         for subset in dead where taken.contains("|\(subset)|") {
                             Issue.record("seed \(seed) round \(round): \(address):\(port) \(name ?? "-") goes to \(taken)\n\(text)")

@@ -22,7 +22,10 @@ import Testing
         }
     }
 
-    @Test(arguments: ["useSourceIp: true", "httpHeaderName: x-user, ringHash: {minimumRingSize: 4096}", "httpHeaderName: x-user, maglev: {tableSize: 1009}", "httpHeaderName: x-user, maglev: {tableSize: 1000}"])
+    @Test(arguments: [
+        "useSourceIp: true", "httpHeaderName: x-user, ringHash: {minimumRingSize: 4096}",
+        "httpHeaderName: x-user, maglev: {tableSize: 1009}", "httpHeaderName: x-user, maglev: {tableSize: 1000}",
+    ])
     func sharesAreEvenAndLossesAreSmall(_ hash: String) throws {
         let before = try Self.choices(Self.mesh(10, hash), 20_000)
         var counts: [String: Int] = [:]
@@ -64,7 +67,8 @@ import Testing
             let parsed = unsafe HeadParser.parseRequest(bytes, scan: &scan, limits: HTTPLimits(), into: &head)
             #expect(parsed == .complete)
             return unsafe Array(query.utf8).withUnsafeBytes {
-                unsafe mesh.snapshot.tables.hash(cluster.hash, head, query: $0, source: SocketEndpoint(address: source, port: 7) ?? SocketEndpoint())
+                unsafe mesh.snapshot.tables.hash(
+                    cluster.hash, head, query: $0, source: SocketEndpoint(address: source, port: 7) ?? SocketEndpoint())
             }
         }
     }

@@ -9,7 +9,9 @@ import Testing
     @Test func aDelegatesFieldsWinOverItsParents() throws {
         func mesh(_ root: String, _ delegate: String) -> Mesh {
             let child = "http:\n- \(delegate)\n  route: [{destination: {host: web.local}}]"
-            return Mesh(RouteActionTests.web + RouteActionTests.rules("- \(root)\n  delegate: {name: child}") + Mesh.resource("VirtualService", "child", child))
+            return Mesh(
+                RouteActionTests.web + RouteActionTests.rules("- \(root)\n  delegate: {name: child}")
+                    + Mesh.resource("VirtualService", "child", child))
         }
         func timeout(_ root: String, _ delegate: String) throws -> UInt64 {
             let mesh = mesh(root, delegate)
@@ -19,7 +21,9 @@ import Testing
         #expect(try timeout("timeout: 0.2s", "timeout: 2s") == 2_000_000_000)
         #expect(try timeout("timeout: 0.2s", "name: x") == 200_000_000)
         #expect(try timeout("name: x", "timeout: 2s") == 2_000_000_000)
-        func actions(_ root: String, _ delegate: String) throws -> RouteActions { try #require(RouteActionTests.taken(mesh(root, delegate))).0 }
+        func actions(_ root: String, _ delegate: String) throws -> RouteActions {
+            try #require(RouteActionTests.taken(mesh(root, delegate))).0
+        }
         #expect(try actions("retries: {attempts: 1}", "retries: {attempts: 3}").retry.attempts == 3)
         #expect(try actions("retries: {attempts: 1}", "name: x").retry.attempts == 1)
         func delay(_ seconds: Int) -> String { "fault: {delay: {fixedDelay: \(seconds)s, percentage: {value: 100}}}" }
@@ -41,7 +45,11 @@ import Testing
     @Test func aDelegatesMatchOutsideItsParentsIsLeftOut() {
         func mesh(_ root: String, _ delegate: String) -> Mesh {
             let child = "http:\n- match: \(delegate)\n  name: own\n  route: [{destination: {host: web.local}}]"
-            return Mesh(RouteActionTests.web + RouteActionTests.rules("- match: \(root)\n  delegate: {name: child}\n- name: next\n  route: [{destination: {host: web.local}}]") + Mesh.resource("VirtualService", "child", child))
+            return Mesh(
+                RouteActionTests.web
+                    + RouteActionTests.rules(
+                        "- match: \(root)\n  delegate: {name: child}\n- name: next\n  route: [{destination: {host: web.local}}]")
+                    + Mesh.resource("VirtualService", "child", child))
         }
         func taker(_ root: String, _ delegate: String, _ line: String = "GET /a/b", _ fields: String = "x: 1") -> String {
             let mesh = mesh(root, delegate)

@@ -102,12 +102,19 @@ import Testing
     // MARK: Compilation
 
     static func mesh(_ setting: String, outlier: Bool = true, own: String = "eu/a/1") -> Mesh {
-        let endpoints = [("10.0.0.1", "us/x/1"), ("10.0.0.2", "eu/a/1"), ("10.0.0.3", "eu/b/1"), ("10.0.0.4", "eu/a/2"), ("10.0.0.5", "ap/q/1"), ("10.0.0.6", "eu/a/1")]
-        let list = endpoints.map { "- {address: \($0.0), locality: \($0.1), labels: {rack: \"\($0.0.suffix(1))\"}}" }.joined(separator: "\n")
+        let endpoints = [
+            ("10.0.0.1", "us/x/1"), ("10.0.0.2", "eu/a/1"), ("10.0.0.3", "eu/b/1"), ("10.0.0.4", "eu/a/2"), ("10.0.0.5", "ap/q/1"),
+            ("10.0.0.6", "eu/a/1"),
+        ]
+        let list = endpoints.map { "- {address: \($0.0), locality: \($0.1), labels: {rack: \"\($0.0.suffix(1))\"}}" }.joined(
+            separator: "\n")
         let service = Mesh.resource(
-            "ServiceEntry", "web", "hosts: [web.local]\nresolution: STATIC\nports: [{number: 80, name: http, protocol: HTTP}]\nendpoints:\n\(list)")
+            "ServiceEntry", "web",
+            "hosts: [web.local]\nresolution: STATIC\nports: [{number: 80, name: http, protocol: HTTP}]\nendpoints:\n\(list)")
         let detection = outlier ? "  outlierDetection: {consecutive5xxErrors: 3}\n" : ""
-        let rule = Mesh.resource("DestinationRule", "web", "host: web.local\ntrafficPolicy:\n\(detection)  loadBalancer:\n    simple: ROUND_ROBIN\n    localityLbSetting: \(setting)")
+        let rule = Mesh.resource(
+            "DestinationRule", "web",
+            "host: web.local\ntrafficPolicy:\n\(detection)  loadBalancer:\n    simple: ROUND_ROBIN\n    localityLbSetting: \(setting)")
         let mesh = Mesh(service + rule) { inputs in
             inputs.node.locality = Locality(own)
             inputs.node.labels = ["rack": "3"]
@@ -120,7 +127,9 @@ import Testing
     static func groups(_ mesh: Mesh) -> [String] {
         guard let cluster = mesh.cluster(named: "outbound|80||web.local") else { return ["no cluster"] }
         return unsafe mesh.snapshot.tables.groups(cluster).map { group in
-            let places = group.endpoints.indices.map { unsafe String("\(mesh.snapshot.tables.endpoint($0).address)".dropFirst(7).prefix(1)) }
+            let places = group.endpoints.indices.map {
+                unsafe String("\(mesh.snapshot.tables.endpoint($0).address)".dropFirst(7).prefix(1))
+            }
             return "\(group.priority): \(places.joined())" + (group.localityWeight == 1 ? "" : " x\(group.localityWeight)")
         }
     }
@@ -130,7 +139,8 @@ import Testing
         #expect(Self.groups(Self.mesh("{failover: [{from: eu, to: ap}]}")) == ["0: 26", "1: 4", "2: 3", "3: 5", "4: 1"])
         // Nobody in our region: the priorities that exist close up.
         #expect(Self.groups(Self.mesh("{enabled: true}", own: "ap/q/9")) == ["0: 5", "1: 12346"])
-        // Without outlier detection nobody would notice that it is time; switched off it is off; without a place of our own there is no distance.
+        // Without outlier detection nobody would notice that it is time; switched off it is off; without a place of our own there is no
+        // distance.
         #expect(Self.groups(Self.mesh("{enabled: true}", outlier: false)) == [])
         #expect(Self.groups(Self.mesh("{enabled: false}")) == [])
         #expect(Self.groups(Self.mesh("{enabled: true}", own: "")) == [])
@@ -138,7 +148,10 @@ import Testing
 
     @Test func failoverByLabels() {
         #expect(Self.groups(Self.mesh("{failoverPriority: [rack]}")) == ["0: 3", "1: 12456"])
-        #expect(Self.groups(Self.mesh("{failoverPriority: ['topology.kubernetes.io/region', 'topology.kubernetes.io/zone=b']}")) == ["0: 3", "1: 246", "2: 15"])
+        #expect(
+            Self.groups(Self.mesh("{failoverPriority: ['topology.kubernetes.io/region', 'topology.kubernetes.io/zone=b']}")) == [
+                "0: 3", "1: 246", "2: 15",
+            ])
         #expect(Self.groups(Self.mesh("{failoverPriority: ['rack=5']}")) == ["0: 5", "1: 12346"])
     }
 
@@ -160,7 +173,8 @@ import Testing
     @Test func warmupGrowsToTheWhole() {
         var policy = WarmupPolicy()
         policy.nanoseconds = 1000
-        #expect(policy.share(age: 0) == 0.1 && policy.share(age: 500) == 0.5 && policy.share(age: 1000) == 1 && policy.share(age: .max) == 1)
+        #expect(
+            policy.share(age: 0) == 0.1 && policy.share(age: 500) == 0.5 && policy.share(age: 1000) == 1 && policy.share(age: .max) == 1)
         policy.aggression = 2
         #expect(abs(policy.share(age: 250) - 0.5) < 1e-9)
         policy.nanoseconds = 0
@@ -179,14 +193,18 @@ import Testing
         let rule = Mesh.resource("DestinationRule", "web", "host: web.local\nsubsets: [{name: v1, labels: {version: v1}}]")
         let route = Mesh.resource(
             "VirtualService", "web",
-            "hosts: [web.local]\nhttp:\n- match: [{uri: {prefix: /v1}}]\n  route: [{destination: {host: web.local, subset: v1}}]\n- route: [{destination: {host: web.local}}]")
+            "hosts: [web.local]\nhttp:\n- match: [{uri: {prefix: /v1}}]\n  route: [{destination: {host: web.local, subset: v1}}]\n"
+                + "- route: [{destination: {host: web.local}}]")
         func policy(_ name: String, _ spec: String) -> String {
             Mesh.resource("UpstreamPolicy", name, spec).replacing("networking.istio.io/v1", with: "skein.io/v1")
         }
         let mesh = Mesh(
             service + rule + route
                 + policy("all", "host: '*.local'\nloadBalancer: PEAK_EWMA\nhealthCheck: {tcp: {}, interval: 1s}")
-                + policy("v1", "host: web.local\nsubset: v1\nhealthCheck: {http: {path: /healthz, expectedStatuses: ['200-204']}}\noutlierDetection: {successRate: {stdevFactor: 1.5}, failurePercentage: {threshold: 50}}"))
+                + policy(
+                    "v1",
+                    "host: web.local\nsubset: v1\nhealthCheck: {http: {path: /healthz, expectedStatuses: ['200-204']}}\n"
+                        + "outlierDetection: {successRate: {stdevFactor: 1.5}, failurePercentage: {threshold: 50}}"))
         #expect(mesh.diagnostics.isEmpty, "\(mesh.diagnostics.map(\.text))")
         let whole = mesh.cluster(named: "outbound|80||web.local")
         let subset = mesh.cluster(named: "outbound|80|v1|web.local")

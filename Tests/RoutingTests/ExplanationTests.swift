@@ -48,7 +48,9 @@ import Testing
             case 1: lines.append("directResponse: {status: 204}")
             case 2: lines.append("route: [{destination: {host: web.local, subset: gone}}]")
             default:
-                lines.append("route: [{destination: {host: web.local, subset: v1}, weight: \(draw.below(101))}, {destination: {host: web.local, subset: v2}, weight: \(1 + draw.below(100))}]")
+                lines.append(
+                    "route: [{destination: {host: web.local, subset: v1}, weight: \(draw.below(101))}, {destination: {host: web.local, "
+                        + "subset: v2}, weight: \(1 + draw.below(100))}]")
             }
             return "- " + lines.joined(separator: "\n  ")
         }
@@ -58,12 +60,16 @@ import Testing
             let rules = (0..<count).map { rule($0) }.joined(separator: "\n")
             return Mesh(
                 Mesh.service("web.local", ports: [80, 81], [("10.0.0.1", "v1", 0), ("10.0.0.2", "v2", 0)])
-                    + Mesh.resource("DestinationRule", "web", "host: web.local\nsubsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]")
+                    + Mesh.resource(
+                        "DestinationRule", "web",
+                        "host: web.local\nsubsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]")
                     + Mesh.resource("VirtualService", "web", "hosts: [web.local]\nhttp:\n\(rules)"))
         }
 
         mutating func request() -> String {
-            var text = "\(pick(Self.methods)) \(pick(Self.paths))\(chance(20) ? "x" : "")\(chance(30) ? "?q=\(pick(Self.values))" : "") HTTP/1.1\r\n"
+            var text =
+                "\(pick(Self.methods)) \(pick(Self.paths))\(chance(20) ? "x" : "")\(chance(30) ? "?q=\(pick(Self.values))" : "") "
+                    + "HTTP/1.1\r\n"
             text += "Host: \(pick(["web.local", "web.local:80", "web.local:81", "WEB.local", "other.local"]))\r\n"
             for name in Self.names where chance(40) { text += "\(name): \(pick(Self.values))\r\n" }
             return text + "\r\n"
@@ -83,7 +89,8 @@ import Testing
                 let limits = HTTPLimits()
                 unsafe Array(text.utf8).withUnsafeBytes { buffer in
                     guard unsafe HeadParser.parseRequest(buffer, scan: &scan, limits: limits, into: &head) == .complete,
-                        let target = unsafe RequestTarget.parse(head.target, method: head.method), let authority = unsafe head.value(of: .host)
+                        let target = unsafe RequestTarget.parse(head.target, method: head.method),
+                        let authority = unsafe head.value(of: .host)
                     else {
                         Issue.record("seed \(seed): \(text)")
                         return

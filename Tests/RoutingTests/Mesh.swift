@@ -39,9 +39,11 @@ final class Mesh {
                 let target = unsafe RequestTarget.parse(head.target, method: head.method)
             else { return nil }
             let text = unsafe head.target
-            let authority = unsafe target.authority.isEmpty ? head.value(of: .host) ?? text : UnsafeRawBufferPointer(rebasing: text[target.authority])
+            let authority =
+                unsafe target.authority.isEmpty ? head.value(of: .host) ?? text : UnsafeRawBufferPointer(rebasing: text[target.authority])
             let request = unsafe RouteRequest(
-                method: head.method, path: UnsafeRawBufferPointer(rebasing: text[target.path]), query: UnsafeRawBufferPointer(rebasing: text[target.query]),
+                method: head.method, path: UnsafeRawBufferPointer(rebasing: text[target.path]),
+                query: UnsafeRawBufferPointer(rebasing: text[target.query]),
                 authority: authority, isHTTPS: isHTTPS)
             return unsafe snapshot.tables.decide(listener: listener, request, head, draw: &draw)
         }
@@ -75,12 +77,17 @@ final class Mesh {
 
     static func resource(_ kind: String, _ name: String, namespace: String = "default", _ spec: String) -> String {
         let body = spec.split(separator: "\n", omittingEmptySubsequences: false).map { "  \($0)" }.joined(separator: "\n")
-        return "apiVersion: networking.istio.io/v1\nkind: \(kind)\nmetadata: {name: \(name), namespace: \(namespace)}\nspec:\n\(body)\n---\n"
+        return
+            "apiVersion: networking.istio.io/v1\nkind: \(kind)\nmetadata: {name: \(name), namespace: \(namespace)}\nspec:\n\(body)\n---\n"
     }
 
     /// A service with static endpoints `address version weight`.
-    static func service(_ host: String, namespace: String = "default", ports: [Int] = [80], _ endpoints: [(String, String, Int)] = [("10.0.0.1", "v1", 0)], extra: String = "") -> String {
-        let list = endpoints.map { "- {address: \($0.0), labels: {version: \($0.1)}\($0.2 == 0 ? "" : ", weight: \($0.2)")}" }.joined(separator: "\n")
+    static func service(
+        _ host: String, namespace: String = "default", ports: [Int] = [80], _ endpoints: [(String, String, Int)] = [("10.0.0.1", "v1", 0)],
+        extra: String = ""
+    ) -> String {
+        let list = endpoints.map { "- {address: \($0.0), labels: {version: \($0.1)}\($0.2 == 0 ? "" : ", weight: \($0.2)")}" }.joined(
+            separator: "\n")
         let portList = ports.map { "- {number: \($0), name: http-\($0), protocol: HTTP}" }.joined(separator: "\n")
         return resource(
             "ServiceEntry", host.split(separator: ".").joined(separator: "-"), namespace: namespace,

@@ -48,7 +48,9 @@ import Testing
             if random.below(2) == 0 { rules.removeAll { $0.kind == 3 && !$0.needsHeader || $0.kind == 1 && $0.text == "/" } }
             // A VirtualService without any rule is refused; three catch-alls of three leave none.
             if rules.isEmpty { continue }
-            let http = rules.enumerated().map { "- name: r\($0.offset)\n  match: \($0.element.yaml)\n  route: [{destination: {host: web.local}}]" }.joined(separator: "\n")
+            let http = rules.enumerated().map {
+                "- name: r\($0.offset)\n  match: \($0.element.yaml)\n  route: [{destination: {host: web.local}}]"
+            }.joined(separator: "\n")
             let mesh = Mesh(RouteActionTests.web + RouteActionTests.rules(http + "\n"))
             #expect(mesh.errors.isEmpty)
             for _ in 0..<200 {

@@ -30,7 +30,8 @@ import Testing
         (.fiveXX, outcome(.perTryTimeout), true), (.gatewayError, outcome(status: 500), false), (.gatewayError, outcome(status: 502), true),
         (.gatewayError, outcome(status: 504), true), (.gatewayError, outcome(.reset), true), (.reset, outcome(.reset), true),
         (.reset, outcome(status: 503), false), (.connectFailure, outcome(.connectFailure), true), (.connectFailure, outcome(.reset), false),
-        (.connectFailure, outcome(status: 503), false), (.refusedStream, outcome(.refusedStream), true), (.refusedStream, outcome(.reset), false),
+        (.connectFailure, outcome(status: 503), false), (.refusedStream, outcome(.refusedStream), true),
+        (.refusedStream, outcome(.reset), false),
         (.retriable4xx, outcome(status: 409), true), (.retriable4xx, outcome(status: 404), false),
         (.resetBeforeRequest, outcome(.resetBeforeRequest), true), (.resetBeforeRequest, outcome(.reset), false),
         (.cancelled, outcome(status: 200, grpc: 1), true), (.deadlineExceeded, outcome(status: 200, grpc: 4), true),
@@ -49,7 +50,8 @@ import Testing
         #expect(!Self.policy(.fiveXX).retries(Self.outcome(status: 418), isListed: true))
     }
 
-    /// Istio's own default once charged people twice (semantics 2.3): without being asked, a POST is tried again only where nobody has seen it.
+    /// Istio's own default once charged people twice (semantics 2.3): without being asked, a POST is tried again only where nobody has seen
+    /// it.
     @Test func theDefaultSparesWhatIsNotIdempotent() {
         let policy = RetryPolicy.istioDefault
         #expect(policy.attempts == 2)
@@ -81,7 +83,11 @@ import Testing
         }
     }
 
-    @Test(arguments: [(100, 1_000_000), (50, 500_000), (0.1, 1000), (0.00005, 0), (0.0001, 1), (0.29, 2900), (33.3333, 333_333), (-1, 0), (1000, 1_000_000)] as [(Double, UInt32)])
+    @Test(
+        arguments: [
+            (100, 1_000_000), (50, 500_000), (0.1, 1000), (0.00005, 0), (0.0001, 1), (0.29, 2900), (33.3333, 333_333), (-1, 0),
+            (1000, 1_000_000),
+        ] as [(Double, UInt32)])
     func sharesOfAHundred(_ percent: Double, _ expected: UInt32) {
         #expect(FaultPolicy.share(percent: percent) == expected)
     }

@@ -22,13 +22,19 @@ import Testing
     static func rewritten(_ mesh: Mesh, _ path: String) -> String? {
         guard let (actions, choice) = taken(mesh, "GET \(path)") else { return nil }
         var out = ByteBuffer()
-        unsafe Array(path.utf8).withUnsafeBytes { unsafe mesh.snapshot.tables.rewrite(actions.rewrite, match: choice.match, path: $0, into: &out) }
+        unsafe Array(path.utf8).withUnsafeBytes {
+            unsafe mesh.snapshot.tables.rewrite(actions.rewrite, match: choice.match, path: $0, into: &out)
+        }
         return unsafe String(decoding: out.readable, as: UTF8.self)
     }
 
     @Test func retriesOfTheSeed() throws {
         let mesh = Mesh(
-            Self.web + Self.rules("- match: [{uri: {prefix: /api}}]\n  route: [{destination: {host: web.local}}]\n  retries: {attempts: 3, perTryTimeout: 2s, retryOn: '5xx,reset,connect-failure,refused-stream'}\n- route: [{destination: {host: web.local}}]\n"))
+            Self.web
+                + Self.rules(
+                    "- match: [{uri: {prefix: /api}}]\n  route: [{destination: {host: web.local}}]\n"
+                        + "  retries: {attempts: 3, perTryTimeout: 2s, retryOn: '5xx,reset,connect-failure,refused-stream'}\n"
+                        + "- route: [{destination: {host: web.local}}]\n"))
         let policy = try #require(Self.taken(mesh, "GET /api/x")).0.retry
         #expect(policy.attempts == 3 && policy.perTryTimeoutNanoseconds == 2_000_000_000 && policy.isAskedFor)
         #expect(policy.conditions == [.fiveXX, .reset, .connectFailure, .refusedStream])
@@ -38,27 +44,39 @@ import Testing
 
     /// An editor jumps to where a message points.
     @Test func anUnknownGRPCStatusIsReportedWhereItStands() throws {
-        let yaml = Self.web + Self.rules("- route: [{destination: {host: web.local}}]\n  fault:\n    abort:\n      percentage: {value: 100}\n      grpcStatus: NOWHERE\n")
+        let yaml =
+            Self.web
+            + Self.rules(
+                "- route: [{destination: {host: web.local}}]\n  fault:\n    abort:\n      percentage: {value: 100}\n"
+                    + "      grpcStatus: NOWHERE\n")
         let found = try #require(Mesh(yaml).diagnostics.first { $0.code == "SKN0305" })
         let lines = yaml.split(separator: "\n", omittingEmptySubsequences: false)
         #expect(lines[found.position.line - 1].dropFirst(found.position.column - 1) == "NOWHERE", "\(found.text)")
     }
 
     @Test func statusCodesMayStandAmongTheConditions() throws {
-        let mesh = Mesh(Self.web + Self.rules("- route: [{destination: {host: web.local}}]\n  retries: {attempts: 1, retryOn: '503, retriable-4xx ,418'}\n"))
+        let mesh = Mesh(
+            Self.web
+                + Self.rules("- route: [{destination: {host: web.local}}]\n  retries: {attempts: 1, retryOn: '503, retriable-4xx ,418'}\n"))
         let policy = try #require(Self.taken(mesh)).0.retry
         #expect(unsafe mesh.snapshot.tables.isRetriable(policy, status: 418) && mesh.snapshot.tables.isRetriable(policy, status: 503))
         #expect(unsafe !mesh.snapshot.tables.isRetriable(policy, status: 500))
         #expect(policy.conditions == [.retriableStatusCodes, .retriable4xx])
-        let wrong = Mesh(Self.web + Self.rules("- route: [{destination: {host: web.local}}]\n  retries: {attempts: 1, retryOn: 'sometimes'}\n"))
+        let wrong = Mesh(
+            Self.web + Self.rules("- route: [{destination: {host: web.local}}]\n  retries: {attempts: 1, retryOn: 'sometimes'}\n"))
         #expect(wrong.errors.contains { $0.message.contains("sometimes") && $0.position.line > 0 })
     }
 
     @Test func faultsAndMirrorsOfTheSeeds() throws {
         let mesh = Mesh(
-            Self.web + Mesh.resource("DestinationRule", "web", "host: web.local\nsubsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]")
+            Self.web
+                + Mesh.resource(
+                    "DestinationRule", "web",
+                    "host: web.local\nsubsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]")
                 + Self.rules(
-                    "- fault: {delay: {percentage: {value: 50}, fixedDelay: 5s}, abort: {percentage: {value: 10}, httpStatus: 500}}\n  route: [{destination: {host: web.local, subset: v1}, weight: 100}]\n  mirror: {host: web.local, subset: v2}\n  mirrorPercentage: {value: 10}\n"))
+                    "- fault: {delay: {percentage: {value: 50}, fixedDelay: 5s}, abort: {percentage: {value: 10}, httpStatus: 500}}\n"
+                        + "  route: [{destination: {host: web.local, subset: v1}, weight: 100}]\n"
+                        + "  mirror: {host: web.local, subset: v2}\n  mirrorPercentage: {value: 10}\n"))
         let (actions, _) = try #require(Self.taken(mesh))
         #expect(actions.fault.delayNanoseconds == 5_000_000_000 && actions.fault.delayShare == 500_000)
         #expect(actions.fault.abort == .http && actions.fault.abortStatus == 500 && actions.fault.abortShare == 100_000)
@@ -89,14 +107,20 @@ import Testing
         #expect(Self.rewritten(mesh, "/exact") == "/whole")
         #expect(Self.rewritten(mesh, "/n/42") == "/number/42")
         #expect(Self.rewritten(mesh, "/other") == "/pre/other")
-        let wrong = Mesh(Self.web + Self.rules("- rewrite: {uriRegexRewrite: {match: 'a', rewrite: '\\1'}}\n  route: [{destination: {host: web.local}}]\n"))
+        let wrong = Mesh(
+            Self.web
+                + Self.rules("- rewrite: {uriRegexRewrite: {match: 'a', rewrite: '\\1'}}\n  route: [{destination: {host: web.local}}]\n"))
         #expect(wrong.errors.contains { $0.message.contains("group") })
     }
 
-    /// Of the only destination the rule's come first, replacements before additions; of one of several the destination's are through before the rule's begin.
+    /// Of the only destination the rule's come first, replacements before additions; of one of several the destination's are through before
+    /// the rule's begin.
     @Test(arguments: [
         ("", ["x-a=own", "x-d=own", "x-b=route", "x-b=own"]),
-        ("\n    weight: 50\n  - destination: {host: web.local}\n    weight: 50\n    headers: {request: {set: {x-a: own, x-d: own}, add: {x-b: own}}}", ["x-b=own", "x-a=route", "x-b=route"]),
+        (
+            "\n    weight: 50\n  - destination: {host: web.local}\n    weight: 50\n"
+                + "    headers: {request: {set: {x-a: own, x-d: own}, add: {x-b: own}}}",
+            ["x-b=own", "x-a=route", "x-b=route"]),
     ])
     func editsOfRouteAndDestinationMerge(second: String, expected: [String]) throws {
         let mesh = Mesh(
@@ -121,9 +145,14 @@ import Testing
         }
     }
 
-    /// What is removed is gone when values are made, what is set can still be read: `set: {x-forwarded-for: "%REQ(x-forwarded-for)%, mine"}`.
+    /// What is removed is gone when values are made, what is set can still be read: `set: {x-forwarded-for: "%REQ(x-forwarded-for)%,
+    /// mine"}`.
     @Test func whatIsSetIsReplacedAndNotRemoved() throws {
-        let mesh = Mesh(Self.web + Self.rules("- headers: {request: {set: {X-A: a, x-b: b}, add: {x-c: c}, remove: [X-B, x-d]}}\n  route: [{destination: {host: web.local}}]\n"))
+        let mesh = Mesh(
+            Self.web
+                + Self.rules(
+                    "- headers: {request: {set: {X-A: a, x-b: b}, add: {x-c: c}, remove: [X-B, x-d]}}\n"
+                        + "  route: [{destination: {host: web.local}}]\n"))
         let (_, choice) = try #require(Self.taken(mesh))
         let tables = unsafe mesh.snapshot.tables
         let edits = unsafe tables.requestEdits(destination: choice.destination)
@@ -152,12 +181,16 @@ import Testing
                       connectionPool:
                         tcp: {maxConnections: 100}
                         http: {http1MaxPendingRequests: 10, http2MaxRequests: 100, maxRequestsPerConnection: 2, maxRetries: 3}
-                      outlierDetection: {consecutiveErrors: 5, interval: 30s, baseEjectionTime: 30s, maxEjectionPercent: 50, minHealthPercent: 50}
+                      outlierDetection:
+                        {consecutiveErrors: 5, interval: 30s, baseEjectionTime: 30s, maxEjectionPercent: 50, minHealthPercent: 50}
                     subsets:
                     - name: v1
                       labels: {version: v1}
                       trafficPolicy: {connectionPool: {tcp: {maxConnections: 7}}}
-                    """) + Self.rules("- match: [{uri: {exact: /v1}}]\n  route: [{destination: {host: web.local, subset: v1}}]\n- route: [{destination: {host: web.local}}]\n"))
+                    """)
+                + Self.rules(
+                    "- match: [{uri: {exact: /v1}}]\n  route: [{destination: {host: web.local, subset: v1}}]\n"
+                        + "- route: [{destination: {host: web.local}}]\n"))
         let cluster = try #require(mesh.cluster(named: "outbound|80||web.local"))
         #expect((cluster.maxConnections, cluster.maxPendingRequests, cluster.maxRequests, cluster.maxRetries) == (100, 10, 100, 3))
         #expect(cluster.maxRequestsPerConnection == 2)
@@ -169,7 +202,8 @@ import Testing
     }
 
     @Test func pathMatchersOfHeadersSeeTheQuery() {
-        let mesh = Mesh(Self.web + Self.rules("- match: [{headers: {':path': {exact: '/a?b=c'}}}]\n  route: [{destination: {host: web.local}}]\n"))
+        let mesh = Mesh(
+            Self.web + Self.rules("- match: [{headers: {':path': {exact: '/a?b=c'}}}]\n  route: [{destination: {host: web.local}}]\n"))
         #expect(mesh.ask("web.local", "GET /a?b=c") == "default -> outbound|80||web.local")
         #expect(mesh.ask("web.local", "GET /a") == "404")
     }
@@ -178,15 +212,21 @@ import Testing
 @Suite struct TCPRoutingTests {
     static let rules = Mesh.resource(
         "ServiceEntry", "db",
-        "hosts: [db.local]\naddresses: [10.1.0.0/16]\nresolution: STATIC\nports: [{number: 5432, name: tcp, protocol: TCP}, {number: 443, name: tls, protocol: TLS}]\nendpoints: [{address: 10.0.0.1}]")
+        "hosts: [db.local]\naddresses: [10.1.0.0/16]\nresolution: STATIC\n"
+            + "ports: [{number: 5432, name: tcp, protocol: TCP}, {number: 443, name: tls, protocol: TLS}]\n"
+            + "endpoints: [{address: 10.0.0.1}]")
         + Mesh.resource(
             "VirtualService", "db",
-            "hosts: [db.local, '*.db.local']\ntls:\n- match: [{port: 443, sniHosts: ['*.db.local']}]\n  route: [{destination: {host: db.local, port: {number: 443}}}]\ntcp:\n- match: [{port: 5432}]\n  route: [{destination: {host: db.local, port: {number: 5432}}}]")
+            "hosts: [db.local, '*.db.local']\ntls:\n- match: [{port: 443, sniHosts: ['*.db.local']}]\n"
+                + "  route: [{destination: {host: db.local, port: {number: 443}}}]\ntcp:\n- match: [{port: 5432}]\n"
+                + "  route: [{destination: {host: db.local, port: {number: 5432}}}]")
 
     static func decide(_ mesh: Mesh, _ address: String, _ port: UInt16, name: String? = nil) -> String {
         var draw = RandomSource(seed: 1)
         let dialled = SocketEndpoint(address: address, port: port) ?? SocketEndpoint()
-        let decision = unsafe Array((name ?? "").utf8).withUnsafeBytes { unsafe mesh.snapshot.tables.decideTCP(listener: 0, dialled: dialled, isTLS: name != nil, serverName: $0, draw: &draw) }
+        let decision = unsafe Array((name ?? "").utf8).withUnsafeBytes {
+            unsafe mesh.snapshot.tables.decideTCP(listener: 0, dialled: dialled, isTLS: name != nil, serverName: $0, draw: &draw)
+        }
         switch decision {
         case .none: return "none"
         case .noCluster: return "no cluster"
@@ -205,7 +245,9 @@ import Testing
         #expect(Self.decide(mesh, "10.1.2.3", 5433) == "PassthroughCluster")
         #expect(Self.decide(mesh, "10.1.2.3", 443, name: "other") == "PassthroughCluster")
         let strict = Mesh(
-            Self.rules + "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: {name: m}\nspec: {meshConfig: {outboundTrafficPolicy: {mode: REGISTRY_ONLY}}}\n")
+            Self.rules
+                + "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: {name: m}\n"
+                    + "spec: {meshConfig: {outboundTrafficPolicy: {mode: REGISTRY_ONLY}}}\n")
         #expect(Self.decide(strict, "10.2.2.3", 5432) == "none")
     }
 

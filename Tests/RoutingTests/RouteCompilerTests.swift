@@ -18,8 +18,11 @@ import Testing
 
     /// The seed's first two files: jason gets v2, everybody else v1; subsets are the endpoints with the labels.
     @Test func reviewsSeed() throws {
-        let service = Mesh.service("reviews.production.svc.cluster.local", namespace: "production", ports: [9080], [("10.0.0.1", "v1", 0), ("10.0.0.2", "v2", 0), ("10.0.0.3", "v2", 0)])
-        let mesh = Mesh(service + Self.seed("01-virtualservice-reviews.yaml") + Self.seed("02-destinationrule-reviews.yaml"), namespace: "production")
+        let service = Mesh.service(
+            "reviews.production.svc.cluster.local", namespace: "production", ports: [9080],
+            [("10.0.0.1", "v1", 0), ("10.0.0.2", "v2", 0), ("10.0.0.3", "v2", 0)])
+        let mesh = Mesh(
+            service + Self.seed("01-virtualservice-reviews.yaml") + Self.seed("02-destinationrule-reviews.yaml"), namespace: "production")
         #expect(mesh.errors.isEmpty)
         let v1 = "outbound|9080|v1|reviews.production.svc.cluster.local"
         let v2 = "outbound|9080|v2|reviews.production.svc.cluster.local"
@@ -33,8 +36,12 @@ import Testing
     }
 
     @Test func canarySeed() {
-        let rule = Mesh.resource("DestinationRule", "myapp", "host: myapp\nsubsets:\n- {name: stable, labels: {version: v1}}\n- {name: canary, labels: {version: v2}}")
-        let mesh = Mesh(Mesh.service("myapp.default.svc.cluster.local", [("10.0.0.1", "v1", 0), ("10.0.0.2", "v2", 0)]) + Self.seed("03-virtualservice-canary-deployment.yaml") + rule)
+        let rule = Mesh.resource(
+            "DestinationRule", "myapp",
+            "host: myapp\nsubsets:\n- {name: stable, labels: {version: v1}}\n- {name: canary, labels: {version: v2}}")
+        let mesh = Mesh(
+            Mesh.service("myapp.default.svc.cluster.local", [("10.0.0.1", "v1", 0), ("10.0.0.2", "v2", 0)])
+                + Self.seed("03-virtualservice-canary-deployment.yaml") + rule)
         #expect(mesh.errors.isEmpty)
         #expect(mesh.ask("myapp", fields: "canary: true") == "default -> outbound|80|canary|myapp.default.svc.cluster.local")
         var canary = 0
@@ -62,14 +69,16 @@ import Testing
     @Test func quickstartCompiles() {
         let (configuration, list) = MeshConfiguration.load(from: [Self.folder + "../quickstart"])
         #expect(configuration.serviceEntries.count >= 4)
-        let (_, problems) = RouteCompiler.compile(configuration, CompileInputs(node: NodeIdentity(namespace: "bookinfo"), catalogs: .init()))
+        let (_, problems) = RouteCompiler.compile(
+            configuration, CompileInputs(node: NodeIdentity(namespace: "bookinfo"), catalogs: .init()))
         #expect(!(list.items + problems).contains { $0.severity == .error })
     }
 
     /// The caller's namespace, then the service's, then the root's; exact hosts before wildcards.
     @Test func destinationRulePrecedence() {
         func rule(_ name: String, _ namespace: String, _ host: String, _ balancer: String) -> String {
-            Mesh.resource("DestinationRule", name, namespace: namespace, "host: '\(host)'\ntrafficPolicy: {loadBalancer: {simple: \(balancer)}}")
+            Mesh.resource(
+                "DestinationRule", name, namespace: namespace, "host: '\(host)'\ntrafficPolicy: {loadBalancer: {simple: \(balancer)}}")
         }
         let service = Mesh.service("a.shop.svc.cluster.local", namespace: "shop")
         let full = "a.shop.svc.cluster.local"
@@ -83,11 +92,14 @@ import Testing
         #expect(balancer(root + own) == .roundRobin)
         #expect(balancer(root + own + callers) == .leastRequest)
         #expect(balancer(rule("w1", "shop", "*.svc.cluster.local", "RANDOM") + own) == .roundRobin)
-        #expect(balancer(rule("w1", "shop", "*.svc.cluster.local", "ROUND_ROBIN") + rule("w2", "shop", "*.shop.svc.cluster.local", "RANDOM")) == .random)
+        #expect(
+            balancer(rule("w1", "shop", "*.svc.cluster.local", "ROUND_ROBIN") + rule("w2", "shop", "*.shop.svc.cluster.local", "RANDOM"))
+                == .random)
     }
 
     @Test func sidecarEgressScopesHosts() {
-        let services = Mesh.service("a.shop.svc.cluster.local", namespace: "shop") + Mesh.service("b.web.svc.cluster.local", namespace: "web")
+        let services =
+            Mesh.service("a.shop.svc.cluster.local", namespace: "shop") + Mesh.service("b.web.svc.cluster.local", namespace: "web")
         func mesh(_ hosts: String) -> Mesh {
             Mesh(services + Mesh.resource("Sidecar", "default", namespace: "web", "egress:\n- hosts: [\(hosts)]"), namespace: "web")
         }
@@ -100,7 +112,10 @@ import Testing
 
     @Test func sidecarIngressTakesEveryHost() {
         let workload = Mesh.resource("WorkloadEntry", "w", "address: 127.0.1.1\nlabels: {app: w}\nports: {http: 9080}")
-        let sidecar = Mesh.resource("Sidecar", "default", "ingress:\n- port: {number: 9080, name: http, protocol: HTTP}\n  defaultEndpoint: 0.0.0.0:8080\n- port: {number: 9090, name: admin, protocol: HTTP}\n  defaultEndpoint: 127.0.0.1:7000")
+        let sidecar = Mesh.resource(
+            "Sidecar", "default",
+            "ingress:\n- port: {number: 9080, name: http, protocol: HTTP}\n  defaultEndpoint: 0.0.0.0:8080\n"
+                + "- port: {number: 9090, name: admin, protocol: HTTP}\n  defaultEndpoint: 127.0.0.1:7000")
         let mesh = Mesh(workload + sidecar, labels: ["app": "w"]) {
             $0.node.address = "127.0.1.1"
             $0.outboundListener = nil
@@ -113,7 +128,9 @@ import Testing
     }
 
     @Test func namesAreResolvedOffThePath() {
-        let yaml = Mesh.resource("ServiceEntry", "ext", "hosts: [api.example.com]\nresolution: DNS\nlocation: MESH_EXTERNAL\nports: [{number: 8080, name: http, protocol: HTTP}]")
+        let yaml = Mesh.resource(
+            "ServiceEntry", "ext",
+            "hosts: [api.example.com]\nresolution: DNS\nlocation: MESH_EXTERNAL\nports: [{number: 8080, name: http, protocol: HTTP}]")
         let waiting = Mesh(yaml)
         let name = "outbound|8080||api.example.com"
         #expect(waiting.snapshot.hostsToResolve == ["api.example.com"] && waiting.cluster(named: name)?.isUnresolved == true)
@@ -135,7 +152,8 @@ import Testing
             for number in 0..<count {
                 let endpoints = (0..<5).map { ("10.\(number / 250).\(number % 250).\($0 + 1)", "v1", 0) }
                 yaml += Mesh.service("s\(number).default.svc.cluster.local", endpoints)
-                yaml += Mesh.resource("VirtualService", "s\(number)", "hosts: [s\(number)]\nhttp:\n- route: [{destination: {host: s\(number), subset: v1}}]")
+                yaml += Mesh.resource(
+                    "VirtualService", "s\(number)", "hosts: [s\(number)]\nhttp:\n- route: [{destination: {host: s\(number), subset: v1}}]")
                 yaml += Mesh.resource("DestinationRule", "s\(number)", "host: s\(number)\nsubsets: [{name: v1, labels: {version: v1}}]")
             }
             let (configuration, list) = MeshConfiguration.load(texts: [(name: "t.yaml", text: yaml)])
@@ -172,7 +190,11 @@ import Testing
         var draw = RandomSource(seed: 77)
         var counts = [Int](repeating: 0, count: weights.count)
         for _ in 0..<picks {
-            guard let index = Balancer.pick(cluster.all, by: cluster.balancer, position: &position, draw: &draw, weight: { weights[$0 - 10] }, load: { UInt64(loads?[$0 - 10] ?? 0) }) else { continue }
+            guard
+                let index = Balancer.pick(
+                    cluster.all, by: cluster.balancer, position: &position, draw: &draw, weight: { weights[$0 - 10] },
+                    load: { UInt64(loads?[$0 - 10] ?? 0) })
+            else { continue }
             counts[index - 10] += 1
         }
         return counts
@@ -182,7 +204,9 @@ import Testing
         var position: UInt32 = 0
         var draw = RandomSource(seed: 1)
         for kind in [BalancerKind.leastRequest, .roundRobin, .random] {
-            #expect(Balancer.pick(Self.cluster(kind, []).all, by: kind, position: &position, draw: &draw, weight: { _ in 1 }, load: { _ in 0 }) == nil)
+            #expect(
+                Balancer.pick(Self.cluster(kind, []).all, by: kind, position: &position, draw: &draw, weight: { _ in 1 }, load: { _ in 0 })
+                    == nil)
             #expect(Self.counts(Self.cluster(kind, [9]), [9], picks: 5) == [5])
         }
     }
@@ -231,12 +255,16 @@ import Testing
 
     // MARK: Rules in pieces
 
-    private static func policy(_ name: String, _ spec: String) -> String { Mesh.resource("DestinationRule", name, "host: a.local\n\(spec)") }
+    private static func policy(_ name: String, _ spec: String) -> String {
+        Mesh.resource("DestinationRule", name, "host: a.local\n\(spec)")
+    }
 
     /// Teams keep subsets and policies in files of their own: the policy counts wherever it stands (Istio's mergeDestinationRule).
     @Test func aSecondRuleOfAHostGivesThePolicyThatTheFirstLacks() {
         let subsets = Self.policy("a", "subsets: [{name: v1, labels: {version: v1}}]")
-        func policy(_ name: String, _ kind: String, more: String = "") -> String { Self.policy(name, "trafficPolicy: {loadBalancer: {simple: \(kind)}}\n\(more)") }
+        func policy(_ name: String, _ kind: String, more: String = "") -> String {
+            Self.policy(name, "trafficPolicy: {loadBalancer: {simple: \(kind)}}\n\(more)")
+        }
         let rule = Mesh.resource("VirtualService", "r", "hosts: [a.local]\nhttp: [{route: [{destination: {host: a.local, subset: v1}}]}]")
         func balancer(_ rules: String..., labels: [String: String] = [:]) -> BalancerKind? {
             Mesh(Mesh.service("a.local") + rule + rules.joined(), labels: labels).cluster(named: "outbound|80|v1|a.local")?.balancer
@@ -245,7 +273,8 @@ import Testing
         #expect(balancer(policy("b", "RANDOM"), subsets) == .random)
         #expect(balancer(subsets, policy("b", "RANDOM"), policy("c", "ROUND_ROBIN")) == .random, "the first that there is")
         // A rule for this workload comes alone, before those for all.
-        let own = policy("c", "ROUND_ROBIN", more: "workloadSelector: {matchLabels: {app: me}}\nsubsets: [{name: v1, labels: {version: v1}}]")
+        let own = policy(
+            "c", "ROUND_ROBIN", more: "workloadSelector: {matchLabels: {app: me}}\nsubsets: [{name: v1, labels: {version: v1}}]")
         #expect(balancer(subsets, policy("b", "RANDOM"), own, labels: ["app": "me"]) == .roundRobin)
         #expect(balancer(subsets, policy("b", "RANDOM"), own, labels: ["app": "you"]) == .random)
     }
@@ -259,7 +288,9 @@ import Testing
     /// What selects this workload, or guards a destination it speaks to, and is not enforced: errors, each named.
     @Test func refusesProtectionThatItDoesNotGive() {
         func refused(_ yaml: String, labels: [String: String] = ["app": "web"]) -> [String] {
-            let mesh = Mesh(Mesh.service("a.local") + yaml, labels: labels) { $0.inboundListener = SocketEndpoint(ipv4: 0x7F00_0001, port: 15006) }
+            let mesh = Mesh(Mesh.service("a.local") + yaml, labels: labels) {
+                $0.inboundListener = SocketEndpoint(ipv4: 0x7F00_0001, port: 15006)
+            }
             return mesh.diagnostics.filter { $0.code == "SKN0202" && $0.severity == .error }.compactMap { $0.resource?.kind }
         }
         let authorization = { Self.secured("AuthorizationPolicy", $0) }
@@ -268,32 +299,55 @@ import Testing
         #expect(refused(authorization("{selector: {matchLabels: {app: web}}}")) == ["AuthorizationPolicy"])
         #expect(refused(authorization("{selector: {matchLabels: {app: other}}}")) == [])
         #expect(refused(authorization("{action: AUDIT, rules: [{}]}")) == [], "it turns nobody away")
-        #expect(refused(Self.secured("AuthorizationPolicy", "{action: DENY, rules: [{}]}", annotations: ", annotations: {istio.io/dry-run: 'true'}")) == [])
+        #expect(
+            refused(
+                Self.secured("AuthorizationPolicy", "{action: DENY, rules: [{}]}", annotations: ", annotations: {istio.io/dry-run: 'true'}")
+            ) == [])
         #expect(refused(Self.secured("AuthorizationPolicy", "{}", namespace: "elsewhere")) == [])
-        #expect(refused(Self.secured("AuthorizationPolicy", "{}", namespace: "istio-system")) == ["AuthorizationPolicy"], "the root namespace is for all")
-        #expect(refused(Self.secured("RequestAuthentication", "{jwtRules: [{issuer: me, jwksUri: 'https://me/keys'}]}")) == ["RequestAuthentication"])
+        #expect(
+            refused(Self.secured("AuthorizationPolicy", "{}", namespace: "istio-system")) == ["AuthorizationPolicy"],
+            "the root namespace is for all")
+        #expect(
+            refused(Self.secured("RequestAuthentication", "{jwtRules: [{issuer: me, jwksUri: 'https://me/keys'}]}")) == [
+                "RequestAuthentication"
+            ])
         #expect(refused(authorization("{}"), labels: [:]) == [], "a proxy beside no workload")
 
         let strict = "{mtls: {mode: STRICT}}"
         #expect(refused(Self.secured("PeerAuthentication", strict)) == ["PeerAuthentication"])
         #expect(refused(Self.secured("PeerAuthentication", strict, namespace: "istio-system")) == ["PeerAuthentication"])
-        #expect(refused(Self.secured("PeerAuthentication", "{mtls: {mode: PERMISSIVE}}") + Self.secured("PeerAuthentication", strict, namespace: "istio-system")) == [])
-        #expect(refused(Self.secured("PeerAuthentication", "{mtls: {mode: UNSET}}") + Self.secured("PeerAuthentication", strict, namespace: "istio-system")) == ["PeerAuthentication"])
+        #expect(
+            refused(
+                Self.secured("PeerAuthentication", "{mtls: {mode: PERMISSIVE}}")
+                    + Self.secured("PeerAuthentication", strict, namespace: "istio-system")) == [])
+        #expect(
+            refused(
+                Self.secured("PeerAuthentication", "{mtls: {mode: UNSET}}")
+                    + Self.secured("PeerAuthentication", strict, namespace: "istio-system")) == ["PeerAuthentication"])
         let ports = "{selector: {matchLabels: {app: web}}, mtls: {mode: DISABLE}, portLevelMtls: {8080: {mode: STRICT}}}"
         #expect(refused(Self.secured("PeerAuthentication", ports)) == ["PeerAuthentication"])
 
         for mode in ["SIMPLE", "MUTUAL, clientCertificate: /c, privateKey: /k", "ISTIO_MUTUAL"] {
             #expect(refused(Self.policy("d", "trafficPolicy: {tls: {mode: \(mode)}}")) == ["DestinationRule"])
-            #expect(refused(Self.policy("d", "trafficPolicy: {portLevelSettings: [{port: {number: 80}, tls: {mode: \(mode)}}]}")) == ["DestinationRule"])
+            #expect(
+                refused(Self.policy("d", "trafficPolicy: {portLevelSettings: [{port: {number: 80}, tls: {mode: \(mode)}}]}")) == [
+                    "DestinationRule"
+                ])
         }
         #expect(refused(Self.policy("d", "trafficPolicy: {tls: {mode: DISABLE}}")) == [])
-        #expect(refused(Self.policy("d", "trafficPolicy: {portLevelSettings: [{port: {number: 81}, tls: {mode: SIMPLE}}]}")) == [], "a port that nobody uses")
-        #expect(refused(Mesh.resource("DestinationRule", "d", "host: b.local\ntrafficPolicy: {tls: {mode: SIMPLE}}")) == [], "a host that nobody declares")
+        #expect(
+            refused(Self.policy("d", "trafficPolicy: {portLevelSettings: [{port: {number: 81}, tls: {mode: SIMPLE}}]}")) == [],
+            "a port that nobody uses")
+        #expect(
+            refused(Mesh.resource("DestinationRule", "d", "host: b.local\ntrafficPolicy: {tls: {mode: SIMPLE}}")) == [],
+            "a host that nobody declares")
     }
 
     /// With `--allow-unenforced` the same things are warnings, and the snapshot knows of them.
     @Test func allowedProtectionIsAWarning() {
-        let mesh = Mesh(Mesh.service("a.local") + Self.secured("AuthorizationPolicy", "{}"), labels: ["app": "web"]) { $0.allowsUnenforced = true }
+        let mesh = Mesh(Mesh.service("a.local") + Self.secured("AuthorizationPolicy", "{}"), labels: ["app": "web"]) {
+            $0.allowsUnenforced = true
+        }
         #expect(mesh.errors.isEmpty)
         #expect(mesh.snapshot.unenforced.map(\.severity) == [.warning])
     }

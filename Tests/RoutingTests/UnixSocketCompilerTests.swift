@@ -7,9 +7,12 @@ import Testing
 /// Unix domain sockets wherever Istio's resources name them, compiled.
 @Suite struct UnixSocketCompilerTests {
     private static let tcp = Mesh.resource(
-        "ServiceEntry", "db", "hosts: [db.local]\naddresses: [10.1.0.1]\nresolution: STATIC\nports: [{number: 5432, name: tcp, protocol: TCP}]\nendpoints: [{address: 10.0.0.5}]")
+        "ServiceEntry", "db",
+        "hosts: [db.local]\naddresses: [10.1.0.1]\nresolution: STATIC\nports: [{number: 5432, name: tcp, protocol: TCP}]\n"
+            + "endpoints: [{address: 10.0.0.5}]")
         + Mesh.resource(
-            "ServiceEntry", "safe", "hosts: [safe.local]\nresolution: STATIC\nports: [{number: 8443, name: tls, protocol: TLS}]\nendpoints: [{address: 10.0.0.6}]")
+            "ServiceEntry", "safe",
+            "hosts: [safe.local]\nresolution: STATIC\nports: [{number: 8443, name: tls, protocol: TLS}]\nendpoints: [{address: 10.0.0.6}]")
 
     private static func egress(_ listeners: String) -> String { Mesh.resource("Sidecar", "default", "egress:\n\(listeners)") }
 
@@ -19,8 +22,14 @@ import Testing
         let name = "outbound|80||a.default.svc.cluster.local"
         let mesh = Mesh(
             Mesh.service("a.default.svc.cluster.local", [("unix:///run/a.sock", "v1", 3), ("10.0.0.1", "v1", 1), ("unix://@a", "v2", 1)])
-                + Mesh.resource("DestinationRule", "a", "host: a\nsubsets: [{name: v2, labels: {version: v2}}]\ntrafficPolicy: {loadBalancer: {consistentHash: {useSourceIp: true}}}")
-                + Mesh.resource("VirtualService", "a", "hosts: [a]\nhttp:\n- match: [{uri: {prefix: /v2}}]\n  route: [{destination: {host: a, subset: v2}}]\n- route: [{destination: {host: a}}]"))
+                + Mesh.resource(
+                    "DestinationRule", "a",
+                    "host: a\nsubsets: [{name: v2, labels: {version: v2}}]\n"
+                        + "trafficPolicy: {loadBalancer: {consistentHash: {useSourceIp: true}}}")
+                + Mesh.resource(
+                    "VirtualService", "a",
+                    "hosts: [a]\nhttp:\n- match: [{uri: {prefix: /v2}}]\n  route: [{destination: {host: a, subset: v2}}]\n"
+                        + "- route: [{destination: {host: a}}]"))
         #expect(mesh.diagnostics.map(\.text) == [])
         #expect(mesh.ask("a") == "default -> " + name)
         #expect(mesh.addresses(name) == ["/run/a.sock", "10.0.0.1:80", "@a"])
@@ -32,7 +41,10 @@ import Testing
 
     @Test func workloadsMayBeSockets() {
         let mesh = Mesh(
-            Mesh.resource("ServiceEntry", "s", "hosts: [s.local]\nresolution: STATIC\nports: [{number: 80, name: http, protocol: HTTP}, {number: 81, name: more, protocol: HTTP}]\nworkloadSelector: {labels: {app: s}}")
+            Mesh.resource(
+                "ServiceEntry", "s",
+                "hosts: [s.local]\nresolution: STATIC\nports: [{number: 80, name: http, protocol: HTTP}, {number: 81, name: more, "
+                    + "protocol: HTTP}]\nworkloadSelector: {labels: {app: s}}")
                 + Mesh.resource("WorkloadEntry", "s1", "address: unix:///run/s1.sock\nlabels: {app: s}"))
         #expect(mesh.diagnostics.map(\.text) == [])
         #expect(mesh.ask("s.local") == "default -> outbound|80||s.local" && mesh.ask("s.local:81") == "default -> outbound|81||s.local")
@@ -42,7 +54,10 @@ import Testing
     }
 
     @Test func theApplicationMayListenOnASocket() {
-        let sidecar = Mesh.resource("Sidecar", "default", "ingress:\n- port: {number: 9080, name: http, protocol: HTTP}\n  defaultEndpoint: unix:///run/app.sock\n- port: {number: 9090, name: grpc, protocol: GRPC}\n  defaultEndpoint: unix://@app")
+        let sidecar = Mesh.resource(
+            "Sidecar", "default",
+            "ingress:\n- port: {number: 9080, name: http, protocol: HTTP}\n  defaultEndpoint: unix:///run/app.sock\n"
+                + "- port: {number: 9090, name: grpc, protocol: GRPC}\n  defaultEndpoint: unix://@app")
         let mesh = Mesh(sidecar, labels: ["app": "w"]) { $0.outboundListener = nil }
         #expect(mesh.diagnostics.map(\.text) == [])
         #expect(mesh.snapshot.listeners.map(\.endpoint.description) == ["127.0.0.1:9080", "127.0.0.1:9090"])
@@ -50,9 +65,11 @@ import Testing
         #expect(mesh.addresses("inbound|9080||") == ["/run/app.sock"] && mesh.addresses("inbound|9090||") == ["@app"])
     }
 
-    /// A workload that others reach by its socket has no address to listen on; its proxy must not take the application's own socket for one.
+    /// A workload that others reach by its socket has no address to listen on; its proxy must not take the application's own socket for
+    /// one.
     @Test func aWorkloadOnASocketListensOnLoopback() {
-        let sidecar = Mesh.resource("Sidecar", "default", "ingress:\n- port: {number: 9080, name: http, protocol: HTTP}\n  defaultEndpoint: 127.0.0.1:7000")
+        let sidecar = Mesh.resource(
+            "Sidecar", "default", "ingress:\n- port: {number: 9080, name: http, protocol: HTTP}\n  defaultEndpoint: 127.0.0.1:7000")
         let mesh = Mesh(sidecar, labels: ["app": "w"]) { $0.node.address = "unix:///run/app.sock" }
         #expect(mesh.snapshot.listeners.map(\.endpoint.description) == ["127.0.0.1:15001", "127.0.0.1:9080"])
         let plain = Mesh("", labels: ["app": "w"]) {
@@ -67,9 +84,14 @@ import Testing
         let services = Mesh.service("a.default.svc.cluster.local", ports: [80, 9080]) + Mesh.service("b.default.svc.cluster.local")
         let mesh = Mesh(
             services + Self.tcp
-                + Self.egress("- port: {number: 0, protocol: HTTP, name: uds}\n  bind: unix:///run/proxy.sock\n  hosts: ['./a.default.svc.cluster.local', './db.local']\n- hosts: ['*/*']"))
+                + Self.egress(
+                    "- port: {number: 0, protocol: HTTP, name: uds}\n  bind: unix:///run/proxy.sock\n"
+                        + "  hosts: ['./a.default.svc.cluster.local', './db.local']\n- hosts: ['*/*']"))
         #expect(mesh.diagnostics.map(\.text) == [])
-        #expect(mesh.snapshot.listeners.map { "\($0.name) \($0.endpoint)" } == ["outbound 127.0.0.1:15001", "outbound_/run/proxy.sock /run/proxy.sock"])
+        #expect(
+            mesh.snapshot.listeners.map { "\($0.name) \($0.endpoint)" } == [
+                "outbound 127.0.0.1:15001", "outbound_/run/proxy.sock /run/proxy.sock",
+            ])
         #expect(mesh.ask("a", listener: 1) == "default -> outbound|80||a.default.svc.cluster.local")
         #expect(mesh.ask("a:9080", listener: 1) == "default -> outbound|9080||a.default.svc.cluster.local")
         #expect(mesh.ask("a:81", listener: 1) == "404")
@@ -87,14 +109,18 @@ import Testing
     /// Who connects to a path has dialled no address, so a service's own addresses keep nobody out.
     @Test func aTCPListenerOnASocketLeadsToTheServicesOfItsHosts() {
         let mesh = Mesh(
-            Mesh.service("a.local") + Self.tcp + Self.egress("- port: {number: 0, protocol: TCP, name: uds}\n  bind: unix:///run/db.sock\n  hosts: ['*/*']"))
+            Mesh.service("a.local") + Self.tcp
+                + Self.egress("- port: {number: 0, protocol: TCP, name: uds}\n  bind: unix:///run/db.sock\n  hosts: ['*/*']"))
         #expect(mesh.diagnostics.map(\.text) == [])
         #expect(TCPRoutingTests.decide(mesh, "-", 0) == "outbound|5432||db.local")
-        #expect(TCPRoutingTests.decide(mesh, "-", 0, name: "safe.local") == "outbound|8443||safe.local", "by its server name, before what takes everything")
+        #expect(
+            TCPRoutingTests.decide(mesh, "-", 0, name: "safe.local") == "outbound|8443||safe.local",
+            "by its server name, before what takes everything")
         #expect(TCPRoutingTests.decide(mesh, "-", 0, name: "other") == "outbound|5432||db.local")
     }
 
-    /// What the table of paths refuses (it is full, or loading let something through) is an error of the configuration, which the last good one survives.
+    /// What the table of paths refuses (it is full, or loading let something through) is an error of the configuration, which the last good
+    /// one survives.
     @Test func aPathThatHasNoPlaceIsAnError() {
         let mesh = Mesh(Mesh.service("a.local", [("unix://relative", "v1", 0)]))
         let found = mesh.errors.filter { $0.code == "SKN0317" }
@@ -104,8 +130,12 @@ import Testing
 
     @Test func aGatewayMayListenOnASocket() {
         let mesh = Mesh(
-            Mesh.service("a.local") + Mesh.resource("Gateway", "g", "servers:\n- port: {number: 0, name: http, protocol: HTTP}\n  bind: unix:///run/gateway.sock\n  hosts: ['*']")
-                + Mesh.resource("VirtualService", "a", "hosts: [a.local]\ngateways: [g]\nhttp: [{route: [{destination: {host: a.local}}]}]"))
+            Mesh.service("a.local")
+                + Mesh.resource(
+                    "Gateway", "g",
+                    "servers:\n- port: {number: 0, name: http, protocol: HTTP}\n  bind: unix:///run/gateway.sock\n  hosts: ['*']")
+                + Mesh.resource("VirtualService", "a", "hosts: [a.local]\ngateways: [g]\nhttp: [{route: [{destination: {host: a.local}}]}]")
+        )
         #expect(mesh.diagnostics.map(\.text) == [])
         #expect(mesh.snapshot.listeners.map(\.endpoint.description) == ["127.0.0.1:15001", "/run/gateway.sock"])
         #expect(mesh.ask("a.local", listener: 1) == "default -> outbound|80||a.local")

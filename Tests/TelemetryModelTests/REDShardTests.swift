@@ -12,8 +12,13 @@ import Testing
         var responseSum: UInt64 = 0
     }
 
+    /// Pairs that share their halves with others.
+    static func pair(_ number: UInt32) -> LabelPair {
+        LabelPair(source: SourceLabelsID(number % 4), destination: DestinationLabelsID(number / 4))
+    }
+
     static func key(_ labels: UInt32, _ code: UInt16 = 200, _ side: ProxySide = .outbound) -> SeriesKey {
-        SeriesKey(labels: LabelSetID(labels), responseCode: code, flags: [], side: side)
+        SeriesKey(labels: pair(labels), responseCode: code, flags: [], side: side)
     }
 
     static func contents(_ shard: REDShard) -> [SeriesKey: Model] {
@@ -21,7 +26,8 @@ import Testing
         shard.read { series in
             #expect(found[series.key] == nil, "a series is there twice")
             found[series.key] = Model(
-                requests: series.requests, duration: series.duration.buckets, durationSum: series.duration.sum, responseSum: series.responseBytes.sum)
+                requests: series.requests, duration: series.duration.buckets, durationSum: series.duration.sum,
+                responseSum: series.responseBytes.sum)
         }
         return found
     }
@@ -41,15 +47,15 @@ import Testing
                 sample.responseBytes = UInt64(random.below(10_000))
                 shard.record(key, sample)
                 recorded += 1
-                let target = model[key] != nil || model.keys.filter { $0.labels != REDShard.overflowLabels }.count < 38
-                    ? key : SeriesKey(labels: REDShard.overflowLabels, responseCode: 0, flags: [], side: key.side)
+                let target = model[key] != nil || model.keys.filter { $0.labels != .overflow }.count < 38
+                    ? key : SeriesKey(labels: .overflow, responseCode: 0, flags: [], side: key.side)
                 model[target, default: Model()].requests += 1
                 model[target, default: Model()].duration[HistogramBuckets.index(ofMicroseconds: sample.durationMicroseconds)] += 1
                 model[target, default: Model()].durationSum &+= sample.durationMicroseconds
                 model[target, default: Model()].responseSum &+= sample.responseBytes
             } else {
                 // Half of what is named has moved on since it was looked at, and stays.
-                let idle = model.filter { $0.key.labels != REDShard.overflowLabels && random.below(3) == 0 }
+                let idle = model.filter { $0.key.labels != .overflow && random.below(3) == 0 }
                     .map { (key: $0.key, requests: $0.value.requests + UInt64(random.below(2))) }
                 shard.expire(idle)
                 for (key, requests) in idle where model[key]?.requests == requests {
@@ -182,7 +188,11 @@ private final class Writer: @unchecked Sendable {
         for (index, bound) in HistogramBuckets.bounds.enumerated() {
             #expect(HistogramBuckets.index(ofMicroseconds: UInt64(bound * 1000)) == index)
             #expect(HistogramBuckets.index(ofMicroseconds: UInt64(bound * 1000) + 1) == index + 1)
-            if bound >= 1 { #expect(HistogramBuckets.index(ofBytes: UInt64(bound)) == index && HistogramBuckets.index(ofBytes: UInt64(bound) + 1) == index + 1) }
+            if bound >= 1 {
+                #expect(
+                    HistogramBuckets.index(ofBytes: UInt64(bound)) == index
+                        && HistogramBuckets.index(ofBytes: UInt64(bound) + 1) == index + 1)
+            }
         }
         #expect(HistogramBuckets.index(ofBytes: 0) == 0 && HistogramBuckets.index(ofMicroseconds: 0) == 0)
         #expect(HistogramBuckets.index(ofBytes: .max) == 19 && HistogramBuckets.index(ofMicroseconds: .max) == 19)
@@ -193,7 +203,8 @@ private final class Writer: @unchecked Sendable {
         var random = RandomSource(seed: seed)
         for _ in 0..<50_000 {
             let value = random.next() >> UInt64(12 + random.below(52))
-            guard HistogramBuckets.index(ofBytes: value) == Self.search(Double(value)), HistogramBuckets.index(ofMicroseconds: value) == Self.search(Double(value) / 1000)
+            guard HistogramBuckets.index(ofBytes: value) == Self.search(Double(value)),
+                HistogramBuckets.index(ofMicroseconds: value) == Self.search(Double(value) / 1000)
             else {
                 Issue.record("seed \(seed): \(value)")
                 return
@@ -234,7 +245,9 @@ private final class Writer: @unchecked Sendable {
         for slot in 0..<6 {
             let name = RequestText(rawValue: UInt8(slot))
             var found: [UInt8]?
-            if let text = view.text(name) { found = (0..<text.byteCount).map { unsafe text.unsafeLoad(fromByteOffset: $0, as: UInt8.self) } }
+            if let text = view.text(name) {
+                found = (0..<text.byteCount).map { unsafe text.unsafeLoad(fromByteOffset: $0, as: UInt8.self) }
+            }
             #expect(found == (slot < 4 ? texts[slot] : nil))
         }
         let claims = unsafe RequestRecordView(Self.bytes(texts, count: 255).span.bytes) == nil

@@ -93,7 +93,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "0000000000000000", "00000000000000000000000000000000", "0", "463ac35c9f6413adg", "463ac35c9f6413ad48485a3953bb61245", "", "0x3ac35c9f6413ad", "+1", "-1", "1 2",
+        "0000000000000000", "00000000000000000000000000000000", "0", "463ac35c9f6413adg", "463ac35c9f6413ad48485a3953bb61245", "",
+        "0x3ac35c9f6413ad", "+1", "-1", "1 2",
     ])
     func anInvalidTraceIDRestartsTheTraceButKeepsTheDecision(_ identifier: String) {
         let context = extract(["x-b3-traceid": identifier, "x-b3-spanid": Self.span, "x-b3-sampled": "0"])
@@ -102,7 +103,8 @@ import Testing
 
     @Test(arguments: [
         "463ac35c9f6413ad-", "463ac35c9f6413ad-a2fb4a1d1a96d312-", "463ac35c9f6413ad-a2fb4a1d1a96d312-x",
-        "463ac35c9f6413ad-a2fb4a1d1a96d312-1-", "463ac35c9f6413ad-a2fb4a1d1a96d312-1-1g", "463ac35c9f6413ad-a2fb4a1d1a96d312-1-00020000000000001", "463ac35c9f6413ad-0000000000000000-1",
+        "463ac35c9f6413ad-a2fb4a1d1a96d312-1-", "463ac35c9f6413ad-a2fb4a1d1a96d312-1-1g",
+        "463ac35c9f6413ad-a2fb4a1d1a96d312-1-00020000000000001", "463ac35c9f6413ad-0000000000000000-1",
         "463ac35c9f6413ad_a2fb4a1d1a96d312", "-", "--", "x", "", "463ac35c9f6413ad-a2fb4a1d1a96d312-1-0020000000000001-1",
     ])
     func malformedSingleHeadersAreIgnored(_ text: String) {
@@ -111,13 +113,16 @@ import Testing
 
     /// Clients that print a number without its zeros, or in capitals, began a new trace here and went on with theirs through Envoy.
     @Test(arguments: [
-        ("463AC35C9F6413AD48485A3953BB6124", "463ac35c9f6413ad48485a3953bb6124"), ("463AC35C9F6413AD", "463ac35c9f6413ad"), ("463ac35c9f6413a", "0463ac35c9f6413a"),
-        ("1", "0000000000000001"), ("463ac35c9f6413ad48485a3953bb612", "0463ac35c9f6413ad48485a3953bb612"), ("1463ac35c9f6413ad", "0000000000000001463ac35c9f6413ad"),
+        ("463AC35C9F6413AD48485A3953BB6124", "463ac35c9f6413ad48485a3953bb6124"), ("463AC35C9F6413AD", "463ac35c9f6413ad"),
+        ("463ac35c9f6413a", "0463ac35c9f6413a"),
+        ("1", "0000000000000001"), ("463ac35c9f6413ad48485a3953bb612", "0463ac35c9f6413ad48485a3953bb612"),
+        ("1463ac35c9f6413ad", "0000000000000001463ac35c9f6413ad"),
         ("0000000000000000463ac35c9f6413ad", "463ac35c9f6413ad"),
     ])
     func shortAndCapitalIdentifiersGoOn(_ identifier: String, _ expected: String) {
         for context in [
-            extract(["x-b3-traceid": identifier, "x-b3-spanid": "AB", "x-b3-parentspanid": "C"]), extract(["b3": "\(identifier)-AB-1-C"]), extract(["b3": "\(identifier)-ab-0C"]),
+            extract(["x-b3-traceid": identifier, "x-b3-spanid": "AB", "x-b3-parentspanid": "C"]), extract(["b3": "\(identifier)-AB-1-C"]),
+            extract(["b3": "\(identifier)-ab-0C"]),
         ] {
             #expect(value(context, .b3TraceID) == expected)
             #expect(context.spanID == SpanID(0xab) && context.parentSpanID == SpanID(0xc))
@@ -127,16 +132,25 @@ import Testing
     /// What we send on is both; whichever of them an application hands on, the trace is the same.
     @Test func aTraceGoesOnByEitherOfTheFamiliesWeSend() {
         let incoming = [
-            ["traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"], ["x-b3-traceid": Self.trace, "x-b3-spanid": Self.span, "x-b3-sampled": "1"],
+            ["traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"],
+            ["x-b3-traceid": Self.trace, "x-b3-spanid": Self.span, "x-b3-sampled": "1"],
             ["b3": "\(Self.trace)-\(Self.span)-1"], ["x-b3-traceid": "AB", "x-b3-spanid": "CD", "x-b3-sampled": "0"],
-            ["x-b3-traceid": Self.trace, "x-b3-spanid": Self.span, "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"],
+            [
+                "x-b3-traceid": Self.trace, "x-b3-spanid": Self.span,
+                "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            ],
         ]
         for headers in incoming {
             let sent = extract(headers).child(SpanID(0x77))
             var all: [String: String] = [:]
-            for header in TraceHeader.allCases where sent.sends(header, option: .useB3WithW3CPropagation) { all["\(header.name)"] = value(sent, header) }
+            for header in TraceHeader.allCases where sent.sends(header, option: .useB3WithW3CPropagation) {
+                all["\(header.name)"] = value(sent, header)
+            }
             #expect(all["traceparent"] != nil && all["x-b3-traceid"] != nil)
-            let families = [all.filter { $0.key == "traceparent" }, all.filter { $0.key.hasPrefix("x-b3") }, all.filter { $0.key == "b3" || $0.key.hasPrefix("x-b3") }, all]
+            let families = [
+                all.filter { $0.key == "traceparent" }, all.filter { $0.key.hasPrefix("x-b3") },
+                all.filter { $0.key == "b3" || $0.key.hasPrefix("x-b3") }, all,
+            ]
             for family in families {
                 let next = extract(family)
                 #expect(next.traceID == sent.traceID && next.spanID == SpanID(0x77), "\(family)")
@@ -148,9 +162,12 @@ import Testing
     /// A library that knows 64 bits only hands on the lower half (semantics 2.11); `traceparent` still has all of them.
     @Test func halfATraceIDIsTheSameTrace() {
         let context = extract([
-            "x-b3-traceid": "a3ce929d0e0e4736", "x-b3-spanid": Self.span, "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "tracestate": "a=b",
+            "x-b3-traceid": "a3ce929d0e0e4736", "x-b3-spanid": Self.span,
+            "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "tracestate": "a=b"
         ])
-        #expect(value(context, .b3TraceID) == "4bf92f3577b34da6a3ce929d0e0e4736" && context.spanID == SpanID(0xa2fb_4a1d_1a96_d312) && context.keepsTracestate)
+        #expect(
+            value(context, .b3TraceID) == "4bf92f3577b34da6a3ce929d0e0e4736" && context.spanID == SpanID(0xa2fb_4a1d_1a96_d312)
+                && context.keepsTracestate)
     }
 
     @Test func readsTraceparentOnlyWhenAsked() {

@@ -32,7 +32,8 @@ import Testing
     @Test func kindsAreRecognised() {
         let examples: [(String, ValueKind)] = [
             ("123e4567-e89b-12d3-a456-426614174000", .uuid), ("4bf92f3577b34da6", .hex16), ("4bf92f3577b34da6a3ce929d0e0e4736", .hex32),
-            ("200", .number), ("007", .text), ("10.1.2.3", .ipv4), ("10.1.2.256", .template), ("/users/183742", .template), ("GET", .text), ("", .text),
+            ("200", .number), ("007", .text), ("10.1.2.3", .ipv4), ("10.1.2.256", .template), ("/users/183742", .template), ("GET", .text),
+            ("", .text),
         ]
         for (example, kind) in examples {
             let found = unsafe Array(example.utf8).withUnsafeBytes { unsafe ClassifiedValue($0).kind }
@@ -87,7 +88,9 @@ import Testing
                 value.kind == wanted.kind && value.a == wanted.a && value.b == wanted.b && value.digitsStart == wanted.digitsStart
                     && value.digitsEnd == wanted.digitsEnd, "\(String(decoding: bytes, as: UTF8.self))")
         }
-        for alphabet in ["01", "0123456789", "0123456789.", "012.", "0123456789abcdef", "0123456789abcdefg-", "1a/\u{7F}\u{0}", "12é🦊", "/09:;@-.", "9a"] {
+        for alphabet in [
+            "01", "0123456789", "0123456789.", "012.", "0123456789abcdef", "0123456789abcdefg-", "1a/\u{7F}\u{0}", "12é🦊", "/09:;@-.", "9a",
+        ] {
             let letters = Array(alphabet.utf8)
             for _ in 0..<12_000 {
                 let length = Int.random(in: 0...(Bool.random(using: &random) ? 20 : 135), using: &random)
@@ -98,7 +101,9 @@ import Testing
         for start in 0..<66 {
             for length in [1, 2, 3, 7, 8, 9, 16, 17, 18, 19, 20] {
                 for rest in [0, 1, 5, 60] {
-                    var bytes = [UInt8](repeating: 0x78, count: start) + (0..<length).map { UInt8(49 + ($0 + start) % 9) } + [UInt8](repeating: 0x79, count: rest)
+                    var bytes =
+                        [UInt8](repeating: 0x78, count: start) + (0..<length).map { UInt8(49 + ($0 + start) % 9) }
+                        + [UInt8](repeating: 0x79, count: rest)
                     check(bytes)
                     if start > 4 { bytes.replaceSubrange(0..<4, with: Array("1234".utf8)) }
                     check(bytes)
@@ -177,7 +182,9 @@ import Testing
         func knows(_ value: Int) -> Bool {
             let hash = BloomFilter.hash(7, UInt64(value), 0)
             let part = filter.count == 1 ? filter[0] : filter[BloomFilter.partNumber(hash)]
-            return unsafe part.withUnsafeBytes { unsafe BloomFilter.mayContain($0, filter.count == 1 ? hash : BloomFilter.withinPart(hash)) }
+            return unsafe part.withUnsafeBytes {
+                unsafe BloomFilter.mayContain($0, filter.count == 1 ? hash : BloomFilter.withinPart(hash))
+            }
         }
         #expect((0..<count).allSatisfy { knows($0) })
         #expect((1_000_000..<1_010_000).filter { knows($0) }.count < 600)
@@ -215,7 +222,9 @@ import Testing
                 bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
             }
             if Bool.random(using: &random) { bytes.removeLast(Int.random(in: 0..<bytes.count, using: &random)) }
-            if let walked = HeadBatch.walk(bytes), case let head = HeadBatch(bytes: bytes, walked.prefix, spanStarts: walked.spanStarts, traceIDs: walked.traceIDs) {
+            if let walked = HeadBatch.walk(bytes),
+                case let head = HeadBatch(bytes: bytes, walked.prefix, spanStarts: walked.spanStarts, traceIDs: walked.traceIDs)
+            {
                 var out = SpanBatch()
                 for index in 0..<min(head.spanCount, 300) { head.decode(index, into: &out) }
             }
@@ -253,7 +262,8 @@ import Testing
                     var out = SpanBatch()
                     var decoder = SegmentBlockDecoder(block, text)
                     for trace in 0..<block.entry.traceCount {
-                        decoder.decode(block.spanRows(ofTrace: trace), base: block.traceBases[trace], traceID: TraceID(high: 0, low: 1), into: &out)
+                        decoder.decode(
+                            block.spanRows(ofTrace: trace), base: block.traceBases[trace], traceID: TraceID(high: 0, low: 1), into: &out)
                     }
                 }
             }

@@ -50,7 +50,9 @@ import Testing
             configuration.retentionAgeSeconds = 0
             let store = try TraceStore.open(configuration)
             for number in 1...acknowledged {
-                #expect(try store.trace(TraceID(high: 0xC4A5, low: number)).spans.count == 16, "batch \(number) of \(acknowledged), round \(round)")
+                #expect(
+                    try store.trace(TraceID(high: 0xC4A5, low: number)).spans.count == 16,
+                    "batch \(number) of \(acknowledged), round \(round)")
             }
             #expect(store.statistics().quarantined[.journalRow] == 0)
             store.close()

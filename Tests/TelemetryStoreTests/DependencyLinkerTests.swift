@@ -39,12 +39,18 @@ import Testing
     }
 
     @Test func messagingNeedsTheBrokerAndLooksForNoAncestor() {
-        #expect(links([node(1, kind: Self.producer, local: 1, remote: 7), node(2, parent: 1, kind: Self.consumer, local: 2, remote: 7)]) == [[1, 7, 0], [7, 2, 0]])
+        #expect(
+            links([node(1, kind: Self.producer, local: 1, remote: 7), node(2, parent: 1, kind: Self.consumer, local: 2, remote: 7)]) == [
+                [1, 7, 0], [7, 2, 0],
+            ])
         #expect(links([node(1, kind: Self.producer, local: 1), node(2, parent: 1, kind: Self.consumer, local: 2)]) == [])
     }
 
     @Test func missingHopIsFilledInWithoutError() {
-        #expect(links([node(1, kind: Self.server, local: 1), node(2, parent: 1, kind: Self.client, local: 2, remote: 3, error: true)]) == [[1, 2, 0], [2, 3, 1]])
+        #expect(
+            links([node(1, kind: Self.server, local: 1), node(2, parent: 1, kind: Self.client, local: 2, remote: 3, error: true)]) == [
+                [1, 2, 0], [2, 3, 1],
+            ])
     }
 
     @Test func errorOfTheCallingClientCounts() {
@@ -53,23 +59,31 @@ import Testing
 
     @Test func localSpansBetweenAreLookedThrough() {
         #expect(links([
-            node(1, kind: Self.server, local: 1), node(2, parent: 1, kind: 0, local: 1), node(3, parent: 2, kind: Self.client, local: 1, remote: 2),
+            node(1, kind: Self.server, local: 1), node(2, parent: 1, kind: 0, local: 1),
+            node(3, parent: 2, kind: Self.client, local: 1, remote: 2),
         ]) == [[1, 2, 0]])
     }
 
     /// A circle of parents hangs under nothing, so nothing of it is linked, and nothing hangs or ends the process.
     @Test func parentsInACircleEnd() {
-        #expect(links([node(1, parent: 2, kind: 0, local: 1), node(2, parent: 1, kind: 0, local: 1), node(3, parent: 1, kind: Self.client, local: 1, remote: 2)]) == [])
+        #expect(
+            links([
+                node(1, parent: 2, kind: 0, local: 1), node(2, parent: 1, kind: 0, local: 1),
+                node(3, parent: 1, kind: Self.client, local: 1, remote: 2),
+            ]) == [])
     }
 
     /// Zipkin takes the client's error for the server's only where the server says that the client is its parent.
     @Test func errorOfASharedSpansClientIsTheClients() {
-        #expect(links([node(1, kind: Self.client, local: 1, error: true), node(1, kind: Self.server, local: 2, shared: true)]) == [[1, 2, 0]])
+        #expect(
+            links([node(1, kind: Self.client, local: 1, error: true), node(1, kind: Self.server, local: 2, shared: true)]) == [[1, 2, 0]])
     }
 
     @Test func aServerWithItsClientsIDAndNoFlagIsShared() {
         #expect(links([node(1, kind: Self.server, local: 2), node(1, kind: Self.client, local: 1)]) == [[1, 2, 0]])
     }
 
-    @Test func aSpanThatIsItsOwnParentIsARoot() { #expect(links([node(1, parent: 1, kind: Self.client, local: 1, remote: 2)]) == [[1, 2, 0]]) }
+    @Test func aSpanThatIsItsOwnParentIsARoot() {
+        #expect(links([node(1, parent: 1, kind: Self.client, local: 1, remote: 2)]) == [[1, 2, 0]])
+    }
 }

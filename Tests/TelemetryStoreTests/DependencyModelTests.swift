@@ -19,7 +19,9 @@ import Testing
         try store.dependencies(endTimestamp: Self.start / 1000 + Self.day / 2, lookback: lookback)
     }
 
-    private func span(_ trace: UInt64, _ id: UInt64, _ kind: SpanKind, _ service: String, parent: UInt64 = 0, shared: Bool = false) -> PlainTestSpan {
+    private func span(
+        _ trace: UInt64, _ id: UInt64, _ kind: SpanKind, _ service: String, parent: UInt64 = 0, shared: Bool = false
+    ) -> PlainTestSpan {
         var span = PlainTestSpan(traceLow: trace, id: id, parent: parent, timestamp: Self.start + id, kind: kind, isShared: shared)
         span.service = service
         return span
@@ -99,7 +101,9 @@ import Testing
         span.isShared = Int.random(in: 0..<5, using: &random) == 0
         span.service = Self.services.randomElement(using: &random) ?? ""
         if Int.random(in: 0..<3, using: &random) == 0 { span.remoteService = Self.services.randomElement(using: &random) ?? "" }
-        if Int.random(in: 0..<4, using: &random) == 0 { span.ipv4 = [0x0A00_0001, 0x0900_0001, 0x0A00_0002].randomElement(using: &random) ?? 1 }
+        if Int.random(in: 0..<4, using: &random) == 0 {
+            span.ipv4 = [0x0A00_0001, 0x0900_0001, 0x0A00_0002].randomElement(using: &random) ?? 1
+        }
         if Int.random(in: 0..<5, using: &random) == 0 { span.port = UInt16.random(in: 80...81, using: &random) }
         if Int.random(in: 0..<5, using: &random) == 0 { span.tags["error"] = "" }
         if Int.random(in: 0..<5, using: &random) == 0 { span.tags["k"] = "v" }
@@ -112,7 +116,9 @@ import Testing
             let end = round == 0 ? Self.start / 1000 + Self.day : Self.start / 1000 + UInt64.random(in: 0...2_000_000, using: &random)
             let lookback = round == 0 ? 2 * Self.day : UInt64.random(in: 1...1_000_000, using: &random)
             let expected = ZipkinLinkModel.links(spans, endTimestamp: end, lookback: lookback)
-            #expect(try store.dependencies(endTimestamp: end, lookback: lookback) == expected, "\(stage), seed \(seed), window \(end) - \(lookback)")
+            #expect(
+                try store.dependencies(endTimestamp: end, lookback: lookback) == expected,
+                "\(stage), seed \(seed), window \(end) - \(lookback)")
             if round == 0 { #expect(expected.count > 3, "seed \(seed) makes no links, which proves nothing") }
         }
     }
@@ -175,7 +181,9 @@ import Testing
         let directory = TemporaryDirectory()
         let store = try TraceStore.open(configuration(directory))
         var spans = [span(5, 1, .server, "web")]
-        for id in 2...9000 as ClosedRange<UInt64> { spans.append(span(5, id, id % 2 == 0 ? .client : .server, id % 2 == 0 ? "web" : "app", parent: id - 1)) }
+        for id in 2...9000 as ClosedRange<UInt64> {
+            spans.append(span(5, id, id % 2 == 0 ? .client : .server, id % 2 == 0 ? "web" : "app", parent: id - 1))
+        }
         try store.append(makeBatch(spans))
         let expected = ZipkinLinkModel.links(spans, endTimestamp: Self.start / 1000 + Self.day / 2, lookback: Self.day)
         #expect(expected.contains { $0.callCount > 4000 })

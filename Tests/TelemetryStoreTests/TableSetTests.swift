@@ -56,8 +56,8 @@ import Testing
         return false
     }
 
-    /// Both are in one transaction, both can be read at once, and both are there when the process is killed now: the kernel has what was written
-    /// to the log, which a copy of the files shows.
+    /// Both are in one transaction, both can be read at once, and both are there when the process is killed now: the kernel has what was
+    /// written to the log, which a copy of the files shows.
     @Test func batchesOfTwoSetsShareACommitAndSurviveAKill() throws {
         let directory = TemporaryDirectory()
         let tables = CountTables(configuration(directory))
@@ -114,7 +114,9 @@ import Testing
         let stored = Monitor<Result<Void, StoreError>?>(nil)
         try whileWriterIsBusy(store.file) {
             for _ in 0..<70 {
-                store.file.submit(CountBatch([1, 1]), to: tables.counts) { if case .failure(.overloaded) = $0 { refused.withLock { $0 += 1 } } }
+                store.file.submit(CountBatch([1, 1]), to: tables.counts) {
+                    if case .failure(.overloaded) = $0 { refused.withLock { $0 += 1 } }
+                }
             }
             #expect(refused.withLock { $0 } == 6)
             store.submit(makeBatch([span(1)])) { result in stored.notify { $0 = result } }

@@ -8,7 +8,8 @@ import Testing
     private static let values = [
         "", "a", "200", "007", "0", "123456789012345678", "1234567890123456789", "10.1.2.3", "256.1.1.1", "1.2.3", "01.2.3.4",
         "4bf92f3577b34da6", "4bf92f3577b34da6a3ce929d0e0e4736", "4BF92F3577B34DA6", "0af7651916cd43dd8448eb211c80319c",
-        "123e4567-e89b-12d3-a456-426614174000", "123E4567-e89b-12d3-a456-426614174000", "/api/v1/users/183742", "/api/v1/users/183742/orders/99",
+        "123e4567-e89b-12d3-a456-426614174000", "123E4567-e89b-12d3-a456-426614174000", "/api/v1/users/183742",
+        "/api/v1/users/183742/orders/99",
         "/x/00123/y", "naïve ünïcödé 🦊 12345", "nul\u{0}inside 4567", "true", String(repeating: "x", count: 129), "9999999999999999",
         "/a/1234567890123456789/b", "1e5", " ", "=", "000", "v1.22.333", "4bf92f35-77b3-4da6-a3ce-929d0e0e4736x",
     ]
@@ -18,8 +19,12 @@ import Testing
             traceHigh: Bool.random(using: &random) ? 0 : 7, traceLow: UInt64.random(in: 1...60, using: &random),
             id: UInt64.random(in: 1...9, using: &random))
         if Int.random(in: 0..<3, using: &random) > 0 { span.parent = UInt64.random(in: 1...12, using: &random) }
-        if Int.random(in: 0..<8, using: &random) > 0 { span.timestamp = 1_700_000_000_000_000 + UInt64.random(in: 0...5_000_000, using: &random) }
-        if Int.random(in: 0..<4, using: &random) > 0 { span.duration = UInt64.random(in: 1...1000, using: &random) << UInt64.random(in: 0...20, using: &random) }
+        if Int.random(in: 0..<8, using: &random) > 0 {
+            span.timestamp = 1_700_000_000_000_000 + UInt64.random(in: 0...5_000_000, using: &random)
+        }
+        if Int.random(in: 0..<4, using: &random) > 0 {
+            span.duration = UInt64.random(in: 1...1000, using: &random) << UInt64.random(in: 0...20, using: &random)
+        }
         span.kind = [.unspecified, .client, .server, .producer, .consumer].randomElement(using: &random) ?? .unspecified
         span.name = ["", "get", "post /api", "naïve"].randomElement(using: &random) ?? ""
         span.service = ["", "front", "back", "db"].randomElement(using: &random) ?? ""
@@ -81,7 +86,8 @@ import Testing
             #expect(times == times.sorted(by: >), "newest first; \(stage), seed \(seed)")
             var first = query
             first.limit = 3
-            #expect(try store.search(first).map { TraceQuery.timestamp(of: $0) } == Array(times.prefix(3)), "\(stage), seed \(seed), \(query)")
+            #expect(
+                try store.search(first).map { TraceQuery.timestamp(of: $0) } == Array(times.prefix(3)), "\(stage), seed \(seed), \(query)")
         }
         #expect(try store.services() == Set(spans.map(\.service)).subtracting([""]).sorted(), "\(stage), seed \(seed)")
         for service in ["front", "back"] {
@@ -139,8 +145,8 @@ import Testing
         return spans.filter { seen.insert($0).inserted }
     }
 
-    /// A span reported in parts, or again with other values, is shown as it came and found by whatever any part says, wherever the parts lie:
-    /// in the head, in one segment, in several, in merged ones, in a reopened file.
+    /// A span reported in parts, or again with other values, is shown as it came and found by whatever any part says, wherever the parts
+    /// lie: in the head, in one segment, in several, in merged ones, in a reopened file.
     @Test(arguments: [11, 12, 13, 14, 15, 16] as [UInt64])
     func partsThatDifferAreAllShownAndFound(seed: UInt64) throws {
         let directory = TemporaryDirectory()

@@ -45,7 +45,8 @@ import Testing
         store.close()
     }
 
-    /// What was lost, where it is and how to look at it are told of a file that is cut off, empty or of one byte; ingest goes on with a new one.
+    /// What was lost, where it is and how to look at it are told of a file that is cut off, empty or of one byte; ingest goes on with a new
+    /// one.
     @Test(arguments: [0, 1, 100, 20_000]) func cutFilesAreSetAsideAndTold(bytes: Int) throws {
         let directory = TemporaryDirectory()
         let path = directory.path + "/skein.db"
@@ -103,7 +104,8 @@ import Testing
         store = try TraceStore.open(configuration(directory))
         #expect(store.statistics().quarantined[.journalRow] == 2)
         let text = store.statistics().damage.first?.description ?? ""
-        #expect(text.contains("2 rows of acknowledged spans") && text.contains("not readable: 4 spans, from 2023-11-14T22:13:20Z"), "\(text)")
+        #expect(
+            text.contains("2 rows of acknowledged spans") && text.contains("not readable: 4 spans, from 2023-11-14T22:13:20Z"), "\(text)")
         #expect(text.contains("FROM damaged"), "\(text)")
         #expect(try store.trace(TraceID(high: 0, low: 3)).spans.count == 2)
         try store.flush()
@@ -131,7 +133,8 @@ import Testing
         }
     }
 
-    /// Files of the version before are read as they are: traces, searches, retention; their links are made anew, because they counted copies.
+    /// Files of the version before are read as they are: traces, searches, retention; their links are made anew, because they counted
+    /// copies.
     @Test func filesOfTheFirstVersionAreRead() throws {
         let directory = TemporaryDirectory()
         let fixture = #filePath.split(separator: "/").dropLast(2).map { "/" + $0 }.joined() + "/Fixtures/Store/version1.db"
@@ -403,11 +406,12 @@ import Testing
         store.close()
     }
 
-    /// Unbounded names and keys overflow the segment's tables; nothing may be lost by that. The tables are smaller here than they are, so that
-    /// few spans overflow them.
+    /// Unbounded names and keys overflow the segment's tables; nothing may be lost by that. The tables are smaller here than they are, so
+    /// that few spans overflow them.
     @Test func moreNamesAndKeysThanTheTablesHold() throws {
         let standard = SegmentLimits.standard
-        #expect(standard.stringsMax == 8192 && standard.shapesMax == 2048 && standard.columnsMax == 512 && standard.stringBytesMax == 256 << 10)
+        #expect(
+            standard.stringsMax == 8192 && standard.shapesMax == 2048 && standard.columnsMax == 512 && standard.stringBytesMax == 256 << 10)
         let directory = TemporaryDirectory()
         var small = configuration(directory)
         // A sixteenth of each; spans as well.
@@ -460,7 +464,9 @@ import Testing
         #expect(store.statistics().quarantined[.segment] == 1)
         #expect(store.statistics().damagedSegments == [1])
         let text = store.statistics().damage.first?.description ?? ""
-        #expect(text.contains("segment 1 of \(directory.path)/skein.db is damaged") && text.contains("1 spans, from 2023-11-14T22:13:20Z"), "\(text)")
+        #expect(
+            text.contains("segment 1 of \(directory.path)/skein.db is damaged") && text.contains("1 spans, from 2023-11-14T22:13:20Z"),
+            "\(text)")
         var all = TraceQuery(endTimestamp: 1_700_000_001_000)
         all.lookback = 1_000_000
         #expect(try store.search(all).map { $0.spans[0].traceID.low } == [2])

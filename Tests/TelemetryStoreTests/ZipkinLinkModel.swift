@@ -1,8 +1,8 @@
 import TelemetryModel
 @testable import TelemetryStore
 
-/// Zipkin's way from the spans of one trace to its calls, on plain values and without any thought of speed: sort and merge the parts of each
-/// span, hang the spans under each other, walk from the root. What `DependencyLinker` and everything around it must agree with.
+/// Zipkin's way from the spans of one trace to its calls, on plain values and without any thought of speed: sort and merge the parts of
+/// each span, hang the spans under each other, walk from the root. What `DependencyLinker` and everything around it must agree with.
 struct ZipkinLinkModel {
     struct Endpoint: Hashable {
         var service = ""
@@ -182,7 +182,8 @@ struct ZipkinLinkModel {
             if minute >= first, minute <= last { model.add(ordered) }
         }
         return model.calls.map {
-            DependencyLink(parent: $0.key.parent, child: $0.key.child, callCount: UInt64($0.value), errorCount: UInt64(model.errors[$0.key] ?? 0))
+            DependencyLink(
+                parent: $0.key.parent, child: $0.key.child, callCount: UInt64($0.value), errorCount: UInt64(model.errors[$0.key] ?? 0))
         }.sorted { ($0.parent, $0.child) < ($1.parent, $1.child) }
     }
 }

@@ -32,26 +32,47 @@ import Testing
         ("%REQ(:METHOD)%", false, { $0.text(0) }), ("%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%", false, { $0.text(1) ?? $0.text(2) }),
         ("%REQ(:AUTHORITY):7%", false, { $0.text(3).map { Array($0.prefix(7)) } }), ("%REQ(USER-AGENT)%", false, { $0.text(4) }),
         ("%REQ(X-A)%", false, { $0.text(8) }), ("%RESP(X-B)%", false, { $0.text(9) }),
-        ("%REQ_WITHOUT_QUERY(:PATH)%", false, { sample in (sample.texts[1] ?? sample.texts[2]).map { Array($0.prefix { $0 != UInt8(ascii: "?") }) } }),
-        ("%PATH(NQ:PATH)%", false, { $0.texts[2].map { Array($0.prefix { $0 != UInt8(ascii: "?") }) } }), ("%PATH%", false, { $0.text(1) ?? $0.text(2) }),
+        (
+            "%REQ_WITHOUT_QUERY(:PATH)%", false,
+            { sample in (sample.texts[1] ?? sample.texts[2]).map { Array($0.prefix { $0 != UInt8(ascii: "?") }) } }
+        ),
+        ("%PATH(NQ:PATH)%", false, { $0.texts[2].map { Array($0.prefix { $0 != UInt8(ascii: "?") }) } }),
+        ("%PATH%", false, { $0.text(1) ?? $0.text(2) }),
         ("%QUERY_PARAMS%", false, { query($0.texts[2]) }), ("%QUERY_PARAM(q)%", false, { sample in
             let parameters = query(sample.texts[2])?.split(separator: UInt8(ascii: "&"), omittingEmptySubsequences: false) ?? []
-            let halves = parameters.map { $0.split(separator: UInt8(ascii: "="), maxSplits: 1, omittingEmptySubsequences: false).map(Array.init) }
+            let halves = parameters.map {
+                $0.split(separator: UInt8(ascii: "="), maxSplits: 1, omittingEmptySubsequences: false).map(Array.init)
+            }
             // `%XX` does not come up in random texts.
             return halves.first { $0[0] == [UInt8(ascii: "q")] }.map { $0.count > 1 ? $0[1] : [] }
         }),
-        ("%UPSTREAM_HOSTS_ATTEMPTED%", false, { endpoint($0.record.upstreamRemote) }), ("%ACCESS_LOG_TYPE%", false, { _ in ascii("DownstreamEnd") }),
-        ("%RESPONSE_CODE%", true, { ascii(String($0.record.responseCode)) }), ("%BYTES_SENT%", true, { ascii(String($0.record.responseBodyBytes)) }),
-        ("%BYTES_RECEIVED%", true, { ascii(String($0.record.requestBodyBytes)) }), ("%DURATION%", true, { duration(0, $0.record.times.downstreamSendEnd) }),
-        ("%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%", false, { duration($0.record.times.upstreamSendBegin, $0.record.times.upstreamReceiveBegin) }),
+        ("%UPSTREAM_HOSTS_ATTEMPTED%", false, { endpoint($0.record.upstreamRemote) }),
+        ("%ACCESS_LOG_TYPE%", false, { _ in ascii("DownstreamEnd") }),
+        ("%RESPONSE_CODE%", true, { ascii(String($0.record.responseCode)) }),
+        ("%BYTES_SENT%", true, { ascii(String($0.record.responseBodyBytes)) }),
+        ("%BYTES_RECEIVED%", true, { ascii(String($0.record.requestBodyBytes)) }),
+        ("%DURATION%", true, { duration(0, $0.record.times.downstreamSendEnd) }),
+        (
+            "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%", false,
+            { duration($0.record.times.upstreamSendBegin, $0.record.times.upstreamReceiveBegin) }
+        ),
         ("%UPSTREAM_HOST%", false, { endpoint($0.record.upstreamRemote) }), ("%UPSTREAM_REMOTE_PORT%", true, { sample in
             sample.record.upstreamRemote.family == .ipv4 ? ascii(String(sample.record.upstreamRemote.port)) : nil
         }),
-        ("%UPSTREAM_TRANSPORT_FAILURE_REASON%", false, { ascii($0.record.details.connectError.map { "\($0)" }) }), ("%RESPONSE_CODE_DETAILS%", false, { ascii($0.record.details.text) }),
-        ("%DOWNSTREAM_REMOTE_PORT%", true, { $0.record.downstreamRemote.family == .absent ? nil : ascii(String($0.record.downstreamRemote.port)) }),
-        ("%ROUTE_NAME%", false, { $0.record.route.rawValue == 2 ? ascii("default") : nil }), ("%REQUESTED_SERVER_NAME%", false, { _ in nil }),
+        ("%UPSTREAM_TRANSPORT_FAILURE_REASON%", false, { ascii($0.record.details.connectError.map { "\($0)" }) }),
+        ("%RESPONSE_CODE_DETAILS%", false, { ascii($0.record.details.text) }),
+        (
+            "%DOWNSTREAM_REMOTE_PORT%", true,
+            { $0.record.downstreamRemote.family == .absent ? nil : ascii(String($0.record.downstreamRemote.port)) }
+        ),
+        ("%ROUTE_NAME%", false, { $0.record.route.rawValue == 2 ? ascii("default") : nil }),
+        ("%REQUESTED_SERVER_NAME%", false, { _ in nil }),
         ("%SPAN_ID%", false, { sample in
-            sample.record.spanID.isNone ? nil : ascii(String(repeating: "0", count: 16 - String(sample.record.spanID.rawValue, radix: 16).count) + String(sample.record.spanID.rawValue, radix: 16))
+            sample.record.spanID.isNone
+                ? nil
+                : ascii(
+                    String(repeating: "0", count: 16 - String(sample.record.spanID.rawValue, radix: 16).count)
+                        + String(sample.record.spanID.rawValue, radix: 16))
         }),
         ("%RESPONSE_FLAGS%", false, { sample in
             let names = ResponseFlags.names.filter { sample.record.flags.contains($0.flag) }.map(\.short)
@@ -59,7 +80,8 @@ import Testing
         }),
         ("%START_TIME(%s.%3f)%", false, { sample in
             let milliseconds = String(sample.record.startUnixNanoseconds / 1_000_000 % 1000)
-            return ascii("\(sample.record.startUnixNanoseconds / 1_000_000_000).\(String(repeating: "0", count: 3 - milliseconds.count))\(milliseconds)")
+            let zeros = String(repeating: "0", count: 3 - milliseconds.count)
+            return ascii("\(sample.record.startUnixNanoseconds / 1_000_000_000).\(zeros)\(milliseconds)")
         }),
     ]
 
@@ -126,7 +148,8 @@ import Testing
 
     /// The longest there are, made of what takes most room when escaped.
     static let paths = [
-        "/run/app.sock", "@abstract", "/" + String(repeating: "\"", count: 106), "/" + String(repeating: "\\", count: 106), "@" + String(repeating: "\u{2028}", count: 35),
+        "/run/app.sock", "@abstract", "/" + String(repeating: "\"", count: 106), "/" + String(repeating: "\\", count: 106),
+        "@" + String(repeating: "\u{2028}", count: 35),
         "/" + String(repeating: "\u{85}", count: 53),
     ]
 
@@ -143,9 +166,13 @@ import Testing
         record.flags = ResponseFlags(rawValue: random.next(2) == 0 ? 0 : UInt32(random.next(1 << 23)))
         record.route = NameID(UInt32(random.next(2) == 0 ? 2 : random.next(2) * 9))
         record.details = ResponseCodeDetails.allCases[random.next(ResponseCodeDetails.allCases.count)]
-        if random.next(3) > 0 { record.upstreamRemote = SocketEndpoint(ipv4: UInt32(random.next(1 << 32)), port: UInt16(random.next(65536))) }
+        if random.next(3) > 0 {
+            record.upstreamRemote = SocketEndpoint(ipv4: UInt32(random.next(1 << 32)), port: UInt16(random.next(65536)))
+        }
         if random.next(3) == 0, let path = try? SocketEndpoint(unixPath: paths[random.next(paths.count)]) { record.upstreamRemote = path }
-        if random.next(3) > 0 { record.downstreamRemote = SocketEndpoint(ipv6High: number(&random), ipv6Low: 1, port: UInt16(random.next(65536))) }
+        if random.next(3) > 0 {
+            record.downstreamRemote = SocketEndpoint(ipv6High: number(&random), ipv6Low: 1, port: UInt16(random.next(65536)))
+        }
         return Sample(record: record, texts: (0..<10).map { _ in text(&random) })
     }
 
@@ -195,7 +222,8 @@ import Testing
                 }
                 program.append(view, names: exampleNames, emitUnixNanoseconds: 0, to: &output)
             }
-            #expect(output == expected, "seed \(seed) round \(round): \(String(decoding: output, as: UTF8.self)) is not \(String(decoding: expected, as: UTF8.self))")
+            let (written, wanted) = (String(decoding: output, as: UTF8.self), String(decoding: expected, as: UTF8.self))
+            #expect(output == expected, "seed \(seed) round \(round): \(written) is not \(wanted)")
             if output != expected { return }
         }
     }

@@ -11,8 +11,10 @@ import Testing
 
     /// A day, a month and a year begin at another moment than in UTC, while `%s` counts the same seconds everywhere.
     @Test(arguments: [
-        (-18_000, "EST", "2015-12-31T21:30:00.310-0500", "EST 1451615400"), (20_700, "+0545", "2016-01-01T08:15:00.310+0545", "+0545 1451615400"),
-        (-34_200, "-0930", "2015-12-31T17:00:00.310-0930", "-0930 1451615400"), (0, "UTC", "2016-01-01T02:30:00.310+0000", "UTC 1451615400"),
+        (-18_000, "EST", "2015-12-31T21:30:00.310-0500", "EST 1451615400"),
+        (20_700, "+0545", "2016-01-01T08:15:00.310+0545", "+0545 1451615400"),
+        (-34_200, "-0930", "2015-12-31T17:00:00.310-0930", "-0930 1451615400"),
+        (0, "UTC", "2016-01-01T02:30:00.310+0000", "UTC 1451615400"),
     ])
     func aZoneShiftsTheDate(_ offset: Int, _ name: String, _ expected: String, _ zoned: String) {
         let zone = ZoneReading(offsetSeconds: offset, name: Array(name.utf8))

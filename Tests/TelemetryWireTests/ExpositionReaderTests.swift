@@ -87,7 +87,8 @@ import Testing
 
     @Test(arguments: [
         ("a", "no number"), ("a b", "no number"), ("a 1 b", "no timestamp"), ("a 1 1.5", "no timestamp"), ("a 1 2 3", "behind the sample"),
-        ("{} 1", "without a name"), ("a{b=1} 1", "not quoted"), ("a{b=\"1} 1", "closing brace"), ("a{b=\"1\" c=\"2\"} 1", "expected , or }"),
+        ("{} 1", "without a name"), ("a{b=1} 1", "not quoted"), ("a{b=\"1} 1", "closing brace"),
+        ("a{b=\"1\" c=\"2\"} 1", "expected , or }"),
         ("a{1b=\"1\"} 1", "no label's name"), ("1a 1", "no metric's name"), ("a{b=\"1\",b=\"2\"} 1", "twice"), ("a{b} 1", "expected ="),
         ("# TYPE a", "wants one word"), ("# TYPE", "without a metric's name"), ("a 0x", "no number"), ("a nan(1)", "no number"),
         ("a 1 99999999999999999999", "no timestamp"), ("a 1_000", "no number"),
@@ -117,7 +118,8 @@ import Testing
     /// Any bytes are a page or a fault; nothing traps.
     @Test func anyBytesEnd() {
         var draw = RandomSource(seed: 7)
-        let pieces = ["a", "{", "}", "\"", "\\", "=", ",", " ", "\n", "# ", "TYPE ", "EOF", "1", "e9", "\t", "\r", "é", "\u{0}", "-", "+Inf"]
+        let pieces = ["a", "{", "}", "\"", "\\", "=", ",", " ", "\n", "# ", "TYPE ", "EOF",
+            "1", "e9", "\t", "\r", "é", "\u{0}", "-", "+Inf"]
         for round in 0..<4000 {
             var page = ""
             for _ in 0..<draw.next() % 24 { page += pieces[Int(draw.next() % UInt64(pieces.count))] }

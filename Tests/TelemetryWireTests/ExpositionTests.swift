@@ -18,7 +18,8 @@ import Testing
         writer.begin(MetricFamily(name: "d_milliseconds", help: "d", kind: .histogram, unit: "milliseconds"), to: &bytes)
         let inside = Exemplar(traceID: trace, spanID: .none, value: 0.75, unixNanoseconds: 1_520_879_607_789_000_000)
         writer.histogram(
-            labels: Array("x=\"1\"".utf8), bounds: bounds, bucketCounts: [1, 2, 0, 4], sum: 10_001.5, exemplars: [inside, inside, nil, inside], to: &bytes)
+            labels: Array("x=\"1\"".utf8), bounds: bounds, bucketCounts: [1, 2, 0, 4], sum: 10_001.5,
+            exemplars: [inside, inside, nil, inside], to: &bytes)
         writer.end(to: &bytes)
         return String(decoding: bytes, as: UTF8.self)
     }
@@ -70,8 +71,12 @@ import Testing
     @Test(arguments: [
         (nil, ExpositionFormat.text), ("", .text), ("*/*", .text), ("text/plain", .text), ("application/json", .text),
         ("application/openmetrics-text", .openMetrics), ("application/openmetrics-text;version=0.0.1,text/plain;q=0.5", .openMetrics001),
-        ("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2", .openMetrics),
-        ("application/openmetrics-text;version=1.0.0;q=0.1, text/plain;version=0.0.4;q=0.9", .text), ("application/openmetrics-text;q=0", .text),
+        (
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,"
+                + "text/plain;version=1.0.0;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+            .openMetrics),
+        ("application/openmetrics-text;version=1.0.0;q=0.1, text/plain;version=0.0.4;q=0.9", .text),
+        ("application/openmetrics-text;q=0", .text),
         ("application/openmetrics-text;version=2.0.0", .text), ("APPLICATION/OpenMetrics-Text; Version=\"1.0.0\"", .openMetrics),
         (";;,,q=x;=", .text),
     ] as [(String?, ExpositionFormat)])
@@ -80,8 +85,10 @@ import Testing
     }
 
     @Test(arguments: [
-        (0.0, "0"), (-0.0, "-0"), (1, "1"), (-1.5, "-1.5"), (1e6, "1000000"), (1e21, "1e+21"), (1e16, "1e+16"), (1.5e-7, "1.5e-07"), (0.1, "0.1"),
-        (.infinity, "+Inf"), (-.infinity, "-Inf"), (.nan, "NaN"), (1e100, "1e+100"), (.leastNonzeroMagnitude, "5e-324"), (123_456.789, "123456.789"),
+        (0.0, "0"), (-0.0, "-0"), (1, "1"), (-1.5, "-1.5"), (1e6, "1000000"), (1e21, "1e+21"), (1e16, "1e+16"), (1.5e-7, "1.5e-07"),
+        (0.1, "0.1"),
+        (.infinity, "+Inf"), (-.infinity, "-Inf"), (.nan, "NaN"), (1e100, "1e+100"), (.leastNonzeroMagnitude, "5e-324"),
+        (123_456.789, "123456.789"),
     ])
     func floats(_ value: Double, _ expected: String) {
         var bytes: [UInt8] = []

@@ -12,7 +12,19 @@ import Testing
     }
 
     static let full =
-        #"{"unknown":{"a":[1,{"b":null}]},"resourceSpans":[{"scopeSpans":[{"scope":{"name":"lib","version":"1.0"},"spans":[{"traceId":"01010101010101010101010101010101","spanId":"0202020202020202","parentSpanId":"0303030303030303","name":"GET /Items","kind":"SPAN_KIND_CLIENT","startTimeUnixNano":"1700000000000001000","endTimeUnixNano":1700000000000001500,"flags":257,"attributes":[{"key":"http.method","value":{"stringValue":"GET"}},{"key":"n","value":{"intValue":"-5"}},{"key":"b","value":{"boolValue":true}},{"key":"d","value":{"doubleValue":0.5}},{"key":"l","value":{"arrayValue":{"values":[{"stringValue":"x\""},{"intValue":7}]}}},{"key":"m","value":{"kvlistValue":{"values":[{"key":"k","value":{"stringValue":"v"}}]}}},{"key":"raw","value":{"bytesValue":"/wABAg=="}},{"key":"shared.key","value":{"stringValue":"span"}},{"key":"server.address","value":{"stringValue":"Backend"}},{"key":"server.port","value":{"intValue":8080}},{"key":"network.peer.address","value":{"stringValue":"10.0.0.9"}}],"events":[{"timeUnixNano":"1700000000000001000","name":"plain"},{"timeUnixNano":"1700000000000002000","name":"rich","attributes":[{"key":"a","value":{"intValue":"1"}}]}],"status":{"message":"boom","code":2}}]}],"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"Frontend"}},{"key":"shared.key","value":{"stringValue":"resource"}}]}}]}"#
+        #"{"unknown":{"a":[1,{"b":null}]},"resourceSpans":[{"scopeSpans":[{"scope":{"name":"lib","version":"1.0"},"#
+            + #""spans":[{"traceId":"01010101010101010101010101010101","spanId":"0202020202020202","parentSpanId":"0303030303030303","#
+            + #""name":"GET /Items","kind":"SPAN_KIND_CLIENT","startTimeUnixNano":"1700000000000001000","#
+            + #""endTimeUnixNano":1700000000000001500,"flags":257,"attributes":[{"key":"http.method","value":{"stringValue":"GET"}},"#
+            + #"{"key":"n","value":{"intValue":"-5"}},{"key":"b","value":{"boolValue":true}},{"key":"d","value":{"doubleValue":0.5}},"#
+            + #"{"key":"l","value":{"arrayValue":{"values":[{"stringValue":"x\""},{"intValue":7}]}}},"#
+            + #"{"key":"m","value":{"kvlistValue":{"values":[{"key":"k","value":{"stringValue":"v"}}]}}},"#
+            + #"{"key":"raw","value":{"bytesValue":"/wABAg=="}},{"key":"shared.key","value":{"stringValue":"span"}},"#
+            + #"{"key":"server.address","value":{"stringValue":"Backend"}},{"key":"server.port","value":{"intValue":8080}},"#
+            + #"{"key":"network.peer.address","value":{"stringValue":"10.0.0.9"}}],"events":[{"timeUnixNano":"1700000000000001000","#
+            + #""name":"plain"},{"timeUnixNano":"1700000000000002000","name":"rich","attributes":[{"key":"a","value":{"intValue":"1"}}]}],"#
+            + #""status":{"message":"boom","code":2}}]}],"resource":{"attributes":[{"key":"service.name","#
+            + #""value":{"stringValue":"Frontend"}},{"key":"shared.key","value":{"stringValue":"resource"}}]}}]}"#
 
     @Test func sameSpanAsInProtobuf() throws {
         var fromJSON = SpanBatch()
@@ -32,7 +44,9 @@ import Testing
                 return (#"{"stringValue":"\#(text)"}"#, Message().text(1, plain))
             case 1:
                 let number = random.next(1 << 62) - (1 << 61)
-                return (random.next(2) == 0 ? #"{"intValue":"\#(number)"}"# : #"{"intValue":\#(number)}"#, Message().int(3, UInt64(bitPattern: Int64(number))))
+                return (
+                    random.next(2) == 0 ? #"{"intValue":"\#(number)"}"# : #"{"intValue":\#(number)}"#,
+                    Message().int(3, UInt64(bitPattern: Int64(number))))
             case 2:
                 let number = Double(random.next(1 << 40)) / 1024
                 return (#"{"doubleValue":\#(number)}"#, Message().fixed(4, number.bitPattern))
@@ -71,7 +85,8 @@ import Testing
                 let start = random.next(1 << 60)
                 let attributes = (0..<random.next(6)).map { _ in attribute(0) }
                 json.append(
-                    #"{"traceId":"\#(hex(trace))","spanId":"\#(hex(id))","kind":\#(kind),"startTimeUnixNano":"\#(start)","attributes":[\#(attributes.map(\.json).joined(separator: ","))],"status":{"code":\#(kind % 3)},"later":[]}"#
+                    #"{"traceId":"\#(hex(trace))","spanId":"\#(hex(id))","kind":\#(kind),"startTimeUnixNano":"\#(start)","#
+                        + #""attributes":[\#(attributes.map(\.json).joined(separator: ","))],"status":{"code":\#(kind % 3)},"later":[]}"#
                 )
                 var span = Message.span(trace: trace, id: id).int(6, UInt64(kind)).fixed(7, UInt64(start))
                 for attribute in attributes { span = span.message(9, attribute.message) }

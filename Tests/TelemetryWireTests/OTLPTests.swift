@@ -47,10 +47,13 @@ struct Message {
 
     static let full = Message.request(
         [
-            Message.span().data(4, [UInt8](repeating: 3, count: 8)).text(5, "GET /Items").int(6, 3).fixed(7, 1_700_000_000_000_001_000).fixed(8, 1_700_000_000_000_001_500)
+            Message.span().data(4, [UInt8](repeating: 3, count: 8)).text(5, "GET /Items").int(6, 3).fixed(7, 1_700_000_000_000_001_000)
+                .fixed(8, 1_700_000_000_000_001_500)
                 .message(9, .attribute("http.method", "GET")).message(9, .attribute("n", Message().int(3, UInt64(bitPattern: -5))))
                 .message(9, .attribute("b", Message().int(2, 1))).message(9, .attribute("d", Message().fixed(4, 0.5.bitPattern)))
-                .message(9, .attribute("l", Message().message(5, Message().message(1, Message().text(1, "x\"")).message(1, Message().int(3, 7)))))
+                .message(
+                    9,
+                    .attribute("l", Message().message(5, Message().message(1, Message().text(1, "x\"")).message(1, Message().int(3, 7)))))
                 .message(9, .attribute("m", Message().message(6, Message().message(1, .attribute("k", "v")))))
                 .message(9, .attribute("raw", Message().data(7, [0xFF, 0, 1, 2]))).message(9, .attribute("shared.key", "span"))
                 .message(9, .attribute("server.address", "Backend")).message(9, .attribute("server.port", Message().int(3, 8080)))
@@ -70,7 +73,15 @@ struct Message {
         ZipkinJSONEncoder.appendList(batch, to: &bytes)
         #expect(
             String(decoding: bytes, as: UTF8.self)
-                == #"[{"traceId":"01010101010101010101010101010101","parentId":"0303030303030303","id":"0202020202020202","kind":"CLIENT","name":"get /items","timestamp":1700000000000001,"duration":1,"localEndpoint":{"serviceName":"frontend"},"remoteEndpoint":{"serviceName":"backend","ipv4":"10.0.0.9","port":8080},"annotations":[{"timestamp":1700000000000001,"value":"plain"},{"timestamp":1700000000000002,"value":"\"rich\": {\"a\":1}"}],"tags":{"b":"true","d":"0.5","error":"boom","http.method":"GET","l":"[\"x\\\"\",7]","m":"{\"k\":\"v\"}","n":"-5","network.peer.address":"10.0.0.9","otel.library.name":"lib","otel.library.version":"1.0","otel.scope.name":"lib","otel.scope.version":"1.0","otel.status_code":"ERROR","otel.status_description":"boom","raw":"/wABAg==","server.address":"Backend","server.port":"8080","shared.key":"span"}}]"#
+                == #"[{"traceId":"01010101010101010101010101010101","parentId":"0303030303030303","id":"0202020202020202","kind":"CLIENT","#
+                    + #""name":"get /items","timestamp":1700000000000001,"duration":1,"localEndpoint":{"serviceName":"frontend"},"#
+                    + #""remoteEndpoint":{"serviceName":"backend","ipv4":"10.0.0.9","port":8080},"#
+                    + #""annotations":[{"timestamp":1700000000000001,"value":"plain"},"#
+                    + #"{"timestamp":1700000000000002,"value":"\"rich\": {\"a\":1}"}],"#
+                    + #""tags":{"b":"true","d":"0.5","error":"boom","http.method":"GET","l":"[\"x\\\"\",7]","m":"{\"k\":\"v\"}","n":"-5","#
+                    + #""network.peer.address":"10.0.0.9","otel.library.name":"lib","otel.library.version":"1.0","otel.scope.name":"lib","#
+                    + #""otel.scope.version":"1.0","otel.status_code":"ERROR","otel.status_description":"boom","raw":"/wABAg==","#
+                    + #""server.address":"Backend","server.port":"8080","shared.key":"span"}}]"#
         )
     }
 
@@ -88,7 +99,9 @@ struct Message {
         OTLPResponse.appendTraceSuccess(outcome, .json, to: &json)
         #expect(
             String(decoding: json, as: UTF8.self)
-                == #"{"partialSuccess":{"rejectedSpans":"5","errorMessage":"5 of 7 spans rejected; the first because its trace_id is not 16 bytes"}}"#)
+                == #"{"partialSuccess":{"rejectedSpans":"5","errorMessage":"5 of 7 spans rejected; the first because its trace_id is not "#
+                    + #"16 bytes"}}"#
+        )
         var protobuf: [UInt8] = []
         OTLPResponse.appendTraceSuccess(outcome, .protobuf, to: &protobuf)
         #expect(protobuf == Message().message(1, Message().int(1, 5).text(2, outcome.message)).bytes)
@@ -171,7 +184,8 @@ struct Message {
 
     @Test func brokenMessagesThrowAndLeaveTheBatchAlone() throws {
         for body: [UInt8] in [
-            [0x0A], [0x0A, 5, 1], [0x0A, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1], [0x00], [0x0B], [0x07], [0x09, 1], [0x0D, 1],
+            [0x0A], [0x0A, 5, 1], [0x0A, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1], [0x00], [0x0B], [0x07], [0x09, 1],
+            [0x0D, 1],
             [UInt8](repeating: 0xFF, count: 12), Array("{\"resourceSpans\":[]}".utf8),
         ] {
             var batch = SpanBatch()
@@ -206,7 +220,8 @@ struct Message {
         var random = SeededRandom(state: 0x0DDB411)
         for _ in 0..<300 {
             let spans = (0..<random.next(6)).map { index in
-                var span = Message.span(trace: (0..<16).map { _ in UInt8(random.next(255) + 1) }).text(5, "op-\(index)-\(random.next(1000))")
+                var span = Message.span(trace: (0..<16).map { _ in UInt8(random.next(255) + 1) }).text(
+                    5, "op-\(index)-\(random.next(1000))")
                 for key in 0..<random.next(12) { span = span.message(9, .attribute("key-\(key)", "value-\(random.next(1000))")) }
                 return span.fixed(7, UInt64(random.next(1 << 40)))
             }

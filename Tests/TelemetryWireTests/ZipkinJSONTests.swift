@@ -47,7 +47,11 @@ func encodeZipkin(_ batch: SpanBatch) -> String {
 @Suite struct ZipkinJSONTests {
     /// The span of Zipkin's own tests, in its own field order: what goes in comes out, byte for byte.
     static let golden =
-        #"[{"traceId":"7180c278b62e8f6a216a2aea45d08fc9","parentId":"6b221d5bc9e6496c","id":"5b4185666d50f68b","kind":"CLIENT","name":"get","timestamp":1472470996199000,"duration":207000,"localEndpoint":{"serviceName":"frontend","ipv4":"127.0.0.1"},"remoteEndpoint":{"serviceName":"backend","ipv4":"192.168.99.101","ipv6":"2001:db8::c001","port":9000},"annotations":[{"timestamp":1472470996238000,"value":"foo"},{"timestamp":1472470996403000,"value":"bar"}],"tags":{"clnt/finagle.version":"6.45.0","http.path":"/api"},"debug":true}]"#
+        #"[{"traceId":"7180c278b62e8f6a216a2aea45d08fc9","parentId":"6b221d5bc9e6496c","id":"5b4185666d50f68b","kind":"CLIENT","#
+            + #""name":"get","timestamp":1472470996199000,"duration":207000,"localEndpoint":{"serviceName":"frontend","ipv4":"127.0.0.1"},"#
+            + #""remoteEndpoint":{"serviceName":"backend","ipv4":"192.168.99.101","ipv6":"2001:db8::c001","port":9000},"#
+            + #""annotations":[{"timestamp":1472470996238000,"value":"foo"},{"timestamp":1472470996403000,"value":"bar"}],"#
+            + #""tags":{"clnt/finagle.version":"6.45.0","http.path":"/api"},"debug":true}]"#
 
     @Test func goldenSpanRoundTrips() throws {
         #expect(encodeZipkin(try decodeZipkin(Self.golden)) == Self.golden)
@@ -82,7 +86,10 @@ func encodeZipkin(_ batch: SpanBatch) -> String {
             let expected = try decodeZipkin(bytes, into: &alone)
             let outcome = try decodeZipkin(Array("[\(good),\(bad),\(good),\(bad),\(good)]".utf8), into: &among)
             #expect(outcome.acceptedSpans == 3 + 2 * expected.acceptedSpans && outcome.refusedSpans == 2 * expected.refusedSpans, "\(name)")
-            #expect(outcome.reasons.first.map { ($0.fault.rawValue, $0.field, $0.spanIndex) }! == expected.reasons.first.map { ($0.fault.rawValue, $0.field, $0.spanIndex! + 1) }!)
+            #expect(
+                outcome.reasons.first.map { ($0.fault.rawValue, $0.field, $0.spanIndex) }! == expected.reasons.first.map {
+                    ($0.fault.rawValue, $0.field, $0.spanIndex! + 1)
+                }!)
             let between = expected.acceptedSpans == 0 ? "" : "\(encodeZipkin(alone).dropFirst().dropLast()),"
             #expect(encodeZipkin(among) == "[\(good),\(between)\(good),\(between)\(good)]", "\(name)")
         }
@@ -128,12 +135,16 @@ func encodeZipkin(_ batch: SpanBatch) -> String {
         let text = #"""
             [{"traceId":"0000000000000000000000000000abcd","id":"1","parentId":"1","name":"GET /Ünï","kind":"CLIENT","shared":true,
               "timestamp":-5,"duration":-1,"localEndpoint":{"serviceName":"FrontEnd","port":0},"remoteEndpoint":{"serviceName":""},
-              "annotations":[{"timestamp":9,"value":"b"},{"timestamp":2,"value":"z"},{"timestamp":9,"value":"a"},{"timestamp":2,"value":"z"}],
+              "annotations":[{"timestamp":9,"value":"b"},{"timestamp":2,"value":"z"},{"timestamp":9,"value":"a"},
+                {"timestamp":2,"value":"z"}],
               "tags":{"b":"1","a":2,"b":"3","c":-1.50}},
              {"traceId":"12345678901234567","id":"b","parentId":"0000","kind":"SERVER","shared":true,"debug":false}]
             """#
         let expected =
-            #"[{"traceId":"000000000000abcd","id":"0000000000000001","kind":"CLIENT","name":"get /ünï","localEndpoint":{"serviceName":"frontend"},"annotations":[{"timestamp":2,"value":"z"},{"timestamp":9,"value":"a"},{"timestamp":9,"value":"b"}],"tags":{"a":"2","b":"3","c":"-1.50"}},{"traceId":"00000000000000012345678901234567","id":"000000000000000b","kind":"SERVER","shared":true}]"#
+            #"[{"traceId":"000000000000abcd","id":"0000000000000001","kind":"CLIENT","name":"get /ünï","#
+                + #""localEndpoint":{"serviceName":"frontend"},"annotations":[{"timestamp":2,"value":"z"},{"timestamp":9,"value":"a"},"#
+                + #"{"timestamp":9,"value":"b"}],"tags":{"a":"2","b":"3","c":"-1.50"}},"#
+                + #"{"traceId":"00000000000000012345678901234567","id":"000000000000000b","kind":"SERVER","shared":true}]"#
         #expect(encodeZipkin(try decodeZipkin(text)) == expected)
     }
 
@@ -193,7 +204,8 @@ func encodeZipkin(_ batch: SpanBatch) -> String {
         let text = String(decoding: bytes, as: UTF8.self)
         #expect(
             text
-                == #"[[{"traceId":"000000000000000a","id":"0000000000000001"},{"traceId":"000000000000000a","id":"0000000000000002"}],[{"traceId":"000000000000000b","id":"0000000000000003"}]]"#
+                == #"[[{"traceId":"000000000000000a","id":"0000000000000001"},{"traceId":"000000000000000a","id":"0000000000000002"}],"#
+                    + #"[{"traceId":"000000000000000b","id":"0000000000000003"}]]"#
         )
     }
 

@@ -7,17 +7,27 @@ func decodeZipkinProtobuf(_ bytes: [UInt8], into batch: inout SpanBatch) throws 
 }
 
 @Suite struct ZipkinProtobufTests {
-    static func span(trace: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 10], id: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 11]) -> Message { Message().data(1, trace).data(3, id) }
+    static func span(trace: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 10], id: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 11]) -> Message {
+        Message().data(1, trace).data(3, id)
+    }
     static func list(_ spans: Message...) -> [UInt8] { spans.reduce(Message()) { $0.message(1, $1) }.bytes }
 
     /// The span of Zipkin's own tests, which in JSON is `ZipkinJSONTests.golden`.
     static let golden = list(
         Message().data(1, [0x71, 0x80, 0xC2, 0x78, 0xB6, 0x2E, 0x8F, 0x6A, 0x21, 0x6A, 0x2A, 0xEA, 0x45, 0xD0, 0x8F, 0xC9])
-            .data(2, [0x6B, 0x22, 0x1D, 0x5B, 0xC9, 0xE6, 0x49, 0x6C]).data(3, [0x5B, 0x41, 0x85, 0x66, 0x6D, 0x50, 0xF6, 0x8B]).int(4, 1).text(5, "GET")
+            .data(2, [0x6B, 0x22, 0x1D, 0x5B, 0xC9, 0xE6, 0x49, 0x6C]).data(3, [0x5B, 0x41, 0x85, 0x66, 0x6D, 0x50, 0xF6, 0x8B]).int(4, 1)
+            .text(5, "GET")
             .fixed(6, 1_472_470_996_199_000).int(7, 207_000).message(8, Message().text(1, "Frontend").data(2, [127, 0, 0, 1]))
-            .message(9, Message().text(1, "backend").data(2, [192, 168, 99, 101]).data(3, [0x20, 0x01, 0x0D, 0xB8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xC0, 0x01]).int(4, 9000))
-            .message(10, Message().fixed(1, 1_472_470_996_403_000).text(2, "bar")).message(10, Message().fixed(1, 1_472_470_996_238_000).text(2, "foo"))
-            .message(11, Message().text(1, "http.path").text(2, "/api")).message(11, Message().text(1, "clnt/finagle.version").text(2, "6.45.0")).int(12, 1))
+            .message(
+                9,
+                Message().text(1, "backend").data(2, [192, 168, 99, 101]).data(
+                    3, [0x20, 0x01, 0x0D, 0xB8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xC0, 0x01]
+                ).int(4, 9000))
+            .message(10, Message().fixed(1, 1_472_470_996_403_000).text(2, "bar")).message(
+                10, Message().fixed(1, 1_472_470_996_238_000).text(2, "foo"))
+            .message(11, Message().text(1, "http.path").text(2, "/api")).message(
+                11, Message().text(1, "clnt/finagle.version").text(2, "6.45.0")
+            ).int(12, 1))
 
     @Test func goldenSpanIsThatOfJSON() throws {
         var batch = SpanBatch()
@@ -30,13 +40,19 @@ func decodeZipkinProtobuf(_ bytes: [UInt8], into batch: inout SpanBatch) throws 
         var batch = SpanBatch()
         let body = Self.list(
             Self.span().data(2, [0, 0, 0, 0, 0, 0, 0, 11]).int(4, 1).int(13, 1).fixed(6, UInt64.max).int(7, UInt64.max),
-            Self.span(trace: [1], id: [2]).int(4, 9).message(11, Message().text(1, "k").text(2, "first")).message(11, Message().text(1, "k")),
-            Self.span(trace: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 10]).message(10, Message().text(2, "no time")).message(10, Message().fixed(1, 5)).message(8, Message().int(4, UInt64(bitPattern: -1)))
+            Self.span(trace: [1], id: [2]).int(4, 9).message(11, Message().text(1, "k").text(2, "first")).message(
+                11, Message().text(1, "k")),
+            Self.span(trace: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 10]).message(10, Message().text(2, "no time")).message(
+                10, Message().fixed(1, 5)
+            ).message(8, Message().int(4, UInt64(bitPattern: -1)))
                 .message(9, Message().data(2, [1, 2]).data(3, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 1, 2, 3, 4])))
         #expect(try decodeZipkinProtobuf(body, into: &batch).acceptedSpans == 3)
         #expect(
             encodeZipkin(batch)
-                == #"[{"traceId":"000000000000000a","id":"000000000000000b","kind":"CLIENT"},{"traceId":"0000000000000001","id":"0000000000000002","tags":{"k":""}},{"traceId":"000000000000000a","id":"000000000000000b","remoteEndpoint":{"ipv4":"1.2.3.4"}}]"#)
+                == #"[{"traceId":"000000000000000a","id":"000000000000000b","kind":"CLIENT"},"#
+                    + #"{"traceId":"0000000000000001","id":"0000000000000002","tags":{"k":""}},"#
+                    + #"{"traceId":"000000000000000a","id":"000000000000000b","remoteEndpoint":{"ipv4":"1.2.3.4"}}]"#
+        )
     }
 
     /// The length in front of a span frames it: what is wrong inside costs it alone.
@@ -44,8 +60,10 @@ func decodeZipkinProtobuf(_ bytes: [UInt8], into batch: inout SpanBatch) throws 
         let good = Self.span().text(5, "good")
         let bad: [(Message, WireFault)] = [
             (Message().data(3, [1]), .missingTraceID), (Message().data(1, [1]), .missingID), (Self.span(trace: []), .emptyIdentifier),
-            (Self.span(id: [UInt8](repeating: 0, count: 8)), .identifierAllZeros), (Self.span(trace: [UInt8](repeating: 1, count: 17)), .identifierTooLong),
-            (Self.span(id: [UInt8](repeating: 1, count: 9)), .identifierTooLong), (Self.span().message(8, Message().int(4, 65536)), .portOutOfRange),
+            (Self.span(id: [UInt8](repeating: 0, count: 8)), .identifierAllZeros),
+            (Self.span(trace: [UInt8](repeating: 1, count: 17)), .identifierTooLong),
+            (Self.span(id: [UInt8](repeating: 1, count: 9)), .identifierTooLong),
+            (Self.span().message(8, Message().int(4, 65536)), .portOutOfRange),
             (Message(bytes: Self.span().bytes + [0x2A, 100]), .lengthOutOfRange), (Message(bytes: Self.span().bytes + [0]), .invalidTag),
             (Self.span().message(10, Message(bytes: [0x12, 9])), .lengthOutOfRange),
         ]

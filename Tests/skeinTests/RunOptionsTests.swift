@@ -42,8 +42,10 @@ import Testing
     /// Each option reaches the runtime; one that is parsed and forgotten looks like it worked.
     @Test func everyOptionReachesTheRuntime() throws {
         let given = try options(
-            "-c", "a.yaml", "mesh/", "--node", "reviews-v1", "--namespace", "shop", "--data", "/d", "--no-store", "--access-log-directory", "/l", "--workers", "3",
-            "--bind", "0.0.0.0", "--outbound-port", "1", "--inbound-port", "2", "--admin-port", "3", "--readiness-port", "4", "--metrics-port", "5", "--zipkin-port",
+            "-c", "a.yaml", "mesh/", "--node", "reviews-v1", "--namespace", "shop", "--data", "/d", "--no-store", "--access-log-directory",
+            "/l", "--workers", "3",
+            "--bind", "0.0.0.0", "--outbound-port", "1", "--inbound-port", "2", "--admin-port", "3", "--readiness-port", "4",
+            "--metrics-port", "5", "--zipkin-port",
             "6", "--otlp-port", "7", "--otlp-grpc-port", "12",
             "--drain-seconds", "8", "--retention-days", "9", "--retention-megabytes", "10", "--autocomplete-keys", "k", "l", "--seed", "11")
         #expect(given.configuration.paths == ["a.yaml", "mesh/"])
@@ -69,10 +71,11 @@ import Testing
         #expect(try options("--half-close-clients").allowsHalfClose)
     }
 
-    /// Who replaces Zipkin keeps its QUERY_PORT. The command line is nearer to the person who types, and what is no port (Kubernetes' own variable for a service
-    /// named `query`) is not meant for us.
+    /// Who replaces Zipkin keeps its QUERY_PORT. The command line is nearer to the person who types, and what is no port (Kubernetes' own
+    /// variable for a service named `query`) is not meant for us.
     @Test(arguments: [
-        (nil, nil, 9411), ("9999", nil, 9999), ("9999", "1234", 1234), ("0", nil, 0), ("tcp://10.0.0.1:80", nil, 9411), ("", nil, 9411), ("65536", nil, 9411),
+        (nil, nil, 9411), ("9999", nil, 9999), ("9999", "1234", 1234), ("0", nil, 0), ("tcp://10.0.0.1:80", nil, 9411), ("", nil, 9411),
+        ("65536", nil, 9411),
         ("-1", nil, 9411),
     ] as [(String?, String?, UInt16)])
     func takesTheZipkinPortFromTheEnvironment(_ variable: String?, _ option: String?, _ port: UInt16) throws {
@@ -90,11 +93,13 @@ import Testing
         #expect(wrong.queryLookbackMilliseconds == 86_400_000 && wrong.notices.count == 1 && wrong.notices[0].contains("QUERY_LOOKBACK=1d"))
     }
 
-    /// OpenTelemetry's specification: the name counts before the attribute, an empty value is none, and attributes of which one is broken are none.
+    /// OpenTelemetry's specification: the name counts before the attribute, an empty value is none, and attributes of which one is broken
+    /// are none.
     @Test(arguments: [
         ([:], nil), (["OTEL_SERVICE_NAME": "edge"], "edge"), (["OTEL_SERVICE_NAME": ""], nil),
         (["OTEL_RESOURCE_ATTRIBUTES": "a=b, service.name = shop%20edge ,c=d"], "shop edge"),
-        (["OTEL_SERVICE_NAME": "edge", "OTEL_RESOURCE_ATTRIBUTES": "service.name=other"], "edge"), (["OTEL_RESOURCE_ATTRIBUTES": "service.name=%zz"], nil),
+        (["OTEL_SERVICE_NAME": "edge", "OTEL_RESOURCE_ATTRIBUTES": "service.name=other"], "edge"),
+        (["OTEL_RESOURCE_ATTRIBUTES": "service.name=%zz"], nil),
         (["OTEL_RESOURCE_ATTRIBUTES": "service.name=x,broken"], nil), (["OTEL_RESOURCE_ATTRIBUTES": "service.name=%ff"], nil),
         (["OTEL_RESOURCE_ATTRIBUTES": "service.name="], nil),
     ] as [([String: String], String?)])
@@ -107,7 +112,8 @@ import Testing
 
     @Test(arguments: [
         (nil, nil, nil, 0), ("always_on", nil, 100, 0), ("parentbased_always_off", "0.5", 0, 0), ("traceidratio", "0.25", 25, 0),
-        ("parentbased_traceidratio", nil, 100, 0), ("traceidratio", "2", 100, 1), ("traceidratio", "nan", 100, 1), ("jaeger_remote", nil, nil, 1), (nil, "0.5", nil, 0),
+        ("parentbased_traceidratio", nil, 100, 0), ("traceidratio", "2", 100, 1), ("traceidratio", "nan", 100, 1),
+        ("jaeger_remote", nil, nil, 1), (nil, "0.5", nil, 0),
     ] as [(String?, String?, Double?, Int)])
     func takesTheDefaultSamplingFromTheEnvironment(_ sampler: String?, _ argument: String?, _ percentage: Double?, _ notices: Int) throws {
         var environment: [String: String] = [:]
@@ -126,14 +132,16 @@ import Testing
     /// Somebody who set an endpoint and sees nothing arrive there must find the reason in the first lines of the log.
     @Test func whatIsNotInEffectIsSaid() throws {
         let given = try options(environment: [
-            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_PROPAGATORS": "b3", "STORAGE_TYPE": "mem", "MEM_MAX_SPANS": "500000",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_PROPAGATORS": "b3", "STORAGE_TYPE": "mem",
+            "MEM_MAX_SPANS": "500000"
         ])
         #expect(given.notices.count == 2)
         #expect(given.notices[0].hasPrefix("OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_PROPAGATORS: accepted, not yet in effect"))
         #expect(given.notices[1].hasPrefix("STORAGE_TYPE, MEM_MAX_SPANS: not in effect") && given.notices[1].contains("--retention-days"))
     }
 
-    /// Retention 0 is for ever, and numbers whose seconds or bytes do not fit must not wrap around to nearly nothing: that would delete everything.
+    /// Retention 0 is for ever, and numbers whose seconds or bytes do not fit must not wrap around to nearly nothing: that would delete
+    /// everything.
     @Test(arguments: [(0, 0), (1, 86_400), (36_500, 3_153_600_000), (36_501, 0), (UInt64.max, 0)] as [(UInt64, UInt64)])
     func retentionNeverWrapsAround(_ days: UInt64, _ seconds: UInt64) throws {
         #expect(try options("--retention-days", "\(days)").retentionSeconds == seconds)

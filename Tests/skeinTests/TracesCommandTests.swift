@@ -4,7 +4,8 @@ import Testing
 @Suite struct TracesCommandTests {
     /// Nothing found for a name mistyped looks like nothing happened.
     @Test func namesTheServicesThereAre() {
-        #expect(TracesCommand.unknownServiceNote("review", among: ["details", "reviews"]) == "no service review; there are details, reviews")
+        #expect(
+            TracesCommand.unknownServiceNote("review", among: ["details", "reviews"]) == "no service review; there are details, reviews")
         #expect(TracesCommand.unknownServiceNote("Reviews", among: ["details", "reviews"]) == nil)
         #expect(TracesCommand.unknownServiceNote("x", among: [])?.contains("no spans") == true)
         let many = (0..<50).map { "s\($0)" }

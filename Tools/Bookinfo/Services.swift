@@ -29,7 +29,9 @@ struct Caller: Sendable {
         guard let proxy else { return nil }
         var client = HTTPClient(endpoint: proxy)
         client.timeoutMilliseconds = 2000
-        guard let response = try? client.send("GET", path, headers: headers + [("Host", "\(service):9080")]), response.status == 200 else { return nil }
+        guard let response = try? client.send("GET", path, headers: headers + [("Host", "\(service):9080")]), response.status == 200 else {
+            return nil
+        }
         return String(decoding: response.body, as: UTF8.self)
     }
 }

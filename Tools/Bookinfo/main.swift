@@ -46,7 +46,8 @@ func serve() -> Int32 {
 
 func visit(_ proxy: String, rate: Double) -> Int32 {
     let parts = proxy.split(separator: ":")
-    guard parts.count == 2, let port = UInt16(parts[1]), let endpoint = SocketEndpoint(address: String(parts[0]), port: port), rate > 0 else {
+    guard parts.count == 2, let port = UInt16(parts[1]), let endpoint = SocketEndpoint(address: String(parts[0]), port: port), rate > 0
+    else {
         complain("bookinfo: visit ADDRESS:PORT RATE")
         return 64
     }

@@ -34,7 +34,9 @@ func exampleEntry(cluster: NameID, route: NameID, isSampled: Bool) -> [UInt8] {
     record.route = route
     record.responseCode = 200
     record.details = .viaUpstream
-    let texts = ["GET", "/reviews/1?x=1", "/reviews/1?x=1", "reviews:9080", "curl/8.5.0", "0b7c2f8e-6a3d-4c55-9d6e-0f1a2b3c4d5e", "10.9.8.7", "http"]
+    let texts = [
+        "GET", "/reviews/1?x=1", "/reviews/1?x=1", "reviews:9080", "curl/8.5.0", "0b7c2f8e-6a3d-4c55-9d6e-0f1a2b3c4d5e", "10.9.8.7", "http",
+    ]
     record.textCount = UInt8(texts.count)
     var bytes = unsafe withUnsafeBytes(of: record) { unsafe Array($0) }
     bytes += [UInt8](repeating: 0, count: RequestRecordView.lengthsOffset - bytes.count)

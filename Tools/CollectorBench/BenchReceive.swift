@@ -33,12 +33,15 @@ func zipkinBody(count: Int) -> [UInt8] {
         if index > 0 { text += "," }
         let trace = hex(random.next() | 1) + hex(random.next())
         text += """
-            {"traceId":"\(trace)","parentId":"\(hex(random.next() | 1))","id":"\(hex(random.next() | 1))","kind":"SERVER","name":"get /api/orders/{id}",\
+            {"traceId":"\(trace)","parentId":"\(hex(random.next() | 1))","id":"\(hex(random.next() | 1))",\
+            "kind":"SERVER","name":"get /api/orders/{id}",\
             "timestamp":176075142031\(1000 + index),"duration":\(1000 + random.below(90000)),\
             "localEndpoint":{"serviceName":"service-\(index % 12)","ipv4":"10.1.2.\(index % 250)","port":8080},\
             "remoteEndpoint":{"serviceName":"frontend","ipv4":"10.1.3.4","port":41234},\
-            "tags":{"http.method":"GET","http.path":"/api/orders/\(random.below(100000))","http.status_code":"200","http.host":"orders.example.com",\
-            "component":"http","peer.address":"10.1.3.4:41234","request.id":"\(hex(random.next()))\(hex(random.next()))","instance":"pod-7f9c4d-x\(index % 9)",\
+            "tags":{"http.method":"GET","http.path":"/api/orders/\(random.below(100000))","http.status_code":"200",\
+            "http.host":"orders.example.com",\
+            "component":"http","peer.address":"10.1.3.4:41234","request.id":"\(hex(random.next()))\(hex(random.next()))",\
+            "instance":"pod-7f9c4d-x\(index % 9)",\
             "region":"eu-central-1","version":"1.24.3"}}
             """
     }
@@ -53,7 +56,8 @@ func benchReceive() throws {
         name: "bench", endpoints: [SocketEndpoint(ipv4: 0x7F00_0001, port: 0)], limits: ServiceLimits(), handler: handler)
     let spans = 256
     let body = zipkinBody(count: spans)
-    let head = Array("POST /api/v2/spans HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: \(body.count)\r\n\r\n".utf8)
+    let head = Array(
+        "POST /api/v2/spans HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: \(body.count)\r\n\r\n".utf8)
     let message = head + body
     let fd = try Socket.connect(to: server.endpoints[0])
     var waiting = pollfd(fd: fd, events: Int16(POLLOUT), revents: 0)
@@ -71,12 +75,15 @@ func benchReceive() throws {
             sent += count
         }
         let count = unsafe answer.withUnsafeMutableBytes { unsafe read(fd, $0.baseAddress, $0.count) }
-        guard count > 12, answer[9] == UInt8(ascii: "2") else { return print("unexpected answer \(String(decoding: answer.prefix(max(0, count)), as: UTF8.self))") }
+        guard count > 12, answer[9] == UInt8(ascii: "2") else {
+            return print("unexpected answer \(String(decoding: answer.prefix(max(0, count)), as: UTF8.self))")
+        }
     }
     let cpu = handler.threadCPU.load(ordering: .relaxed) - first
     server.stop()
     Socket.close(fd)
     print(
-        "receive Zipkin JSON: \(cpu / UInt64(requests * spans)) ns of CPU of the server's thread a span, \(body.count / spans) bytes a span, "
+        "receive Zipkin JSON: \(cpu / UInt64(requests * spans)) ns of CPU of the server's thread a span, \(body.count / spans) bytes a "
+            + "span, "
             + "\(sink.spans.load(ordering: .relaxed)) spans")
 }

@@ -38,7 +38,9 @@ while true {
         let (token, events) = poller.event(index)
         let fd = Int32(truncatingIfNeeded: token)
         if fd == listener {
-            guard case .connection(let client, _) = Socket.accept(listener), let upstream = try? Socket.connect(to: target) else { continue }
+            guard case .connection(let client, _) = Socket.accept(listener), let upstream = try? Socket.connect(to: target) else {
+                continue
+            }
             peers[Int(client)] = upstream
             peers[Int(upstream)] = client
             try poller.add(stream: client, token: UInt64(client))

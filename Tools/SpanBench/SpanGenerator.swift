@@ -17,7 +17,8 @@ struct SpanGenerator {
         state = seed
         clock = start
         services = [
-            "frontend", "productpage", "details", "reviews", "ratings", "cart", "checkout", "payment", "shipping", "inventory", "users", "search",
+            "frontend", "productpage", "details", "reviews", "ratings", "cart", "checkout", "payment", "shipping", "inventory", "users",
+            "search",
         ]
         operations = (0..<40).map { "\(["get", "list", "create", "update"][$0 % 4]) /api/v1/\(SpanGenerator.resources[$0 / 4])" }
     }

@@ -134,7 +134,8 @@ func ingest(_ store: TraceStore, _ total: Int, seed: UInt64, start: UInt64) thro
     print("total \(stored): cpu_s_per_million \(show(cpu * 1e6 / Double(stored), 3)) file_bytes_per_span "
         + "\(show(Double(statistics.fileBytes) / Double(max(1, statistics.spansStored)))) segment_bytes_per_span "
         + "\(show(Double(statistics.segmentBytes) / Double(max(1, statistics.spansStored)))) spans_stored \(statistics.spansStored) "
-        + "segments \(statistics.segments) refused \(statistics.spansRefused[.overloaded, default: 0]) rss_peak_mb \(show(peakRSSMegabytes(), 1))")
+        + "segments \(statistics.segments) refused \(statistics.spansRefused[.overloaded, default: 0]) rss_peak_mb "
+            + "\(show(peakRSSMegabytes(), 1))")
 }
 
 func percentile(_ sorted: [Double], _ share: Double) -> Double {
@@ -191,7 +192,9 @@ func query(_ store: TraceStore, _ total: Int, seed: UInt64, start: UInt64) throw
     var calls = 0
     for _ in 0..<3 {
         let before = wallSeconds()
-        calls = try store.dependencies(endTimestamp: nowMicroseconds() / 1000 + 86_400_000, lookback: 30 * 86_400_000).reduce(0) { $0 + Int($1.callCount) }
+        calls = try store.dependencies(endTimestamp: nowMicroseconds() / 1000 + 86_400_000, lookback: 30 * 86_400_000).reduce(0) {
+            $0 + Int($1.callCount)
+        }
         links.append(wallSeconds() - before)
     }
     report("dependencies", links, calls)

@@ -21,7 +21,9 @@ private func ringEntry() -> [UInt8] {
     record.route = NameID(2)
     record.responseCode = 200
     record.details = .viaUpstream
-    let texts = ["GET", "/reviews/1?x=1", "/reviews/1?x=1", "reviews:9080", "curl/8.5.0", "0b7c2f8e-6a3d-4c55-9d6e-0f1a2b3c4d5e", "10.9.8.7", "http"]
+    let texts = [
+        "GET", "/reviews/1?x=1", "/reviews/1?x=1", "reviews:9080", "curl/8.5.0", "0b7c2f8e-6a3d-4c55-9d6e-0f1a2b3c4d5e", "10.9.8.7", "http",
+    ]
     record.textCount = UInt8(texts.count)
     var bytes = unsafe withUnsafeBytes(of: record) { unsafe Array($0) }
     bytes += [UInt8](repeating: 0, count: RequestRecordView.lengthsOffset - bytes.count)
@@ -35,7 +37,8 @@ func benchAccessLog() {
     let names = NameTable(["outbound|9080||reviews.default.svc.cluster.local", "default"])
     let identity = ProxySpanIdentity(serviceName: "productpage.default", nodeID: "sidecar~10.0.0.1~p.default~default.svc.cluster.local")
     let builder = ProxySpanBuilder(identity: identity)
-    guard let json = try? AccessLogFormat.json(AccessLogFormat.istioJSON), let text = try? AccessLogFormat.text(AccessLogFormat.istioText) else { return }
+    guard let json = try? AccessLogFormat.json(AccessLogFormat.istioJSON), let text = try? AccessLogFormat.text(AccessLogFormat.istioText)
+    else { return }
     var output: [UInt8] = []
     for (name, program) in [("istio json", json.program(capture: json.headers)), ("istio text", text.program(capture: text.headers))] {
         measure("access log, \(name), one line", units: 100_000) {
@@ -84,7 +87,8 @@ func benchMetrics() {
     measure("exposition, one scrape of 10,010 series of histograms with 25 labels", units: 1) {
         output.removeAll(keepingCapacity: true)
         var writer = ExpositionWriter(format: .openMetrics)
-        writer.begin(MetricFamily(name: "istio_request_duration_milliseconds", help: "d", kind: .histogram, unit: "milliseconds"), to: &output)
+        writer.begin(
+            MetricFamily(name: "istio_request_duration_milliseconds", help: "d", kind: .histogram, unit: "milliseconds"), to: &output)
         for labels in series { writer.histogram(labels: labels, bounds: bounds, bucketCounts: counts, sum: 12345.5, to: &output) }
         writer.end(to: &output)
         return output.count

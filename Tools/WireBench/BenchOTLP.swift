@@ -26,9 +26,12 @@ func otlpBody(spans: Int) -> [UInt8] {
     func bytes(_ count: Int) -> [UInt8] { (0..<count).map { _ in UInt8(truncatingIfNeeded: random.next() | 1) } }
     for index in 0..<spans {
         var span = field(1, bytes(16)) + field(2, bytes(8)) + field(4, bytes(8)) + text(5, "get /api/operation-\(index % 40)")
-        span += varint(6 << 3) + [index % 2 == 0 ? 2 : 3] + fixed(7, 1_700_000_000_000_000_000 + UInt64(index)) + fixed(8, 1_700_000_000_009_000_000)
+        span +=
+            varint(6 << 3) + [index % 2 == 0 ? 2 : 3] + fixed(7, 1_700_000_000_000_000_000 + UInt64(index))
+            + fixed(8, 1_700_000_000_009_000_000)
         for (key, value) in [
-            ("component", "proxy"), ("http.method", "GET"), ("http.path", "/api/v1/items/\(random.next() % 1_000_000)"), ("http.status_code", "200"),
+            ("component", "proxy"), ("http.method", "GET"), ("http.path", "/api/v1/items/\(random.next() % 1_000_000)"),
+            ("http.status_code", "200"),
             ("http.protocol", "HTTP/1.1"), ("request_size", "0"), ("response_size", "\(random.next() % 9000)"),
             ("peer.address", "10.2.3.\(random.next() % 250):\(random.next() % 60000)"), ("guid:x-request-id", random.hex(32)),
             ("upstream_cluster", "outbound|9080||service-\(index % 12).default.svc.cluster.local"),

@@ -39,7 +39,8 @@ func zipkinBody(spans: Int, seed: UInt64) -> [UInt8] {
         text += "\"timestamp\":\(1_700_000_000_000_000 + index),\"duration\":\(random.next() % 100_000 + 1),"
         text += "\"localEndpoint\":{\"serviceName\":\"\(service)\",\"ipv4\":\"10.1.2.\(index % 200)\",\"port\":8080},\"tags\":{"
         text += "\"component\":\"proxy\",\"http.method\":\"GET\",\"http.path\":\"/api/v1/items/\(random.next() % 1_000_000)\","
-        text += "\"http.status_code\":\"200\",\"http.protocol\":\"HTTP/1.1\",\"request_size\":\"0\",\"response_size\":\"\(random.next() % 9000)\","
+        text += "\"http.status_code\":\"200\",\"http.protocol\":\"HTTP/1.1\",\"request_size\":\"0\","
+        text += "\"response_size\":\"\(random.next() % 9000)\","
         text += "\"peer.address\":\"10.2.3.\(random.next() % 250):\(random.next() % 60000)\",\"guid:x-request-id\":\"\(random.hex(32))\","
         text += "\"upstream_cluster\":\"outbound|9080||\(service).default.svc.cluster.local\"}}"
         parent = id
@@ -74,9 +75,11 @@ func benchZipkin() {
 
 /// What hostile bodies cost for a byte: batches in which every span is refused, the shortest ones that are and a long one.
 func benchRefusedSpans() {
-    let long = String(decoding: zipkinBody(spans: 256, seed: 42), as: UTF8.self).replacing("\"guid:x-request-id\"", with: "\"guid:x-request-id\":null,\"x\"")
+    let long = String(decoding: zipkinBody(spans: 256, seed: 42), as: UTF8.self).replacing(
+        "\"guid:x-request-id\"", with: "\"guid:x-request-id\":null,\"x\"")
     for (name, body) in [
-        ("long", long), ("empty", "[" + String(repeating: "{},", count: 40_000) + "{}]"), ("numbers", "[" + String(repeating: "1,", count: 60_000) + "1]"),
+        ("long", long), ("empty", "[" + String(repeating: "{},", count: 40_000) + "{}]"),
+        ("numbers", "[" + String(repeating: "1,", count: 60_000) + "1]"),
         ("no id", "[" + String(repeating: "{\"traceId\":\"a\"},", count: 7_000) + "1]"),
     ] {
         let bytes = Array(body.utf8)

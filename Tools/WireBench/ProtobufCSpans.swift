@@ -39,7 +39,9 @@ final class UnpackArena {
 /// What a decoder on top of protobuf-c has to do at least. Rules, endpoints, events and values that are no strings are left out, so that
 /// the comparison with `OTLPTraceDecoder`, which does all of it, favours protobuf-c.
 enum ProtobufCSpans {
-    private static func forEach(_ root: UnsafeMutablePointer<Otlp__ExportTraceServiceRequest>, _ body: (UnsafeMutablePointer<Otlp__Span>) -> Void) {
+    private static func forEach(
+        _ root: UnsafeMutablePointer<Otlp__ExportTraceServiceRequest>, _ body: (UnsafeMutablePointer<Otlp__Span>) -> Void
+    ) {
         for resourceIndex in unsafe 0..<root.pointee.n_resource_spans {
             guard let resource = unsafe root.pointee.resource_spans[resourceIndex] else { continue }
             for scopeIndex in unsafe 0..<resource.pointee.n_scope_spans {

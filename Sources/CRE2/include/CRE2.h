@@ -9,8 +9,21 @@ extern "C" {
 typedef struct skein_re2 skein_re2;
 /// Compiles `pattern`. Never null; ask skein_re2_error whether it compiled. `max_memory` bounds the program and its DFA, in bytes.
 skein_re2 *skein_re2_new(const char *pattern, size_t count, long max_memory);
+/// The same for patterns and texts in UTF-8, where `.` is a character and not a byte.
+skein_re2 *skein_re2_new_utf8(const char *pattern, size_t count, long max_memory);
 /// Null when the pattern compiled, else why not (owned by the regex).
 const char *skein_re2_error(const skein_re2 *regex);
+/// re2::RE2::ErrorCode as a number; 0 = it compiled.
+int skein_re2_error_code(const skein_re2 *regex);
+/// The part of the pattern that the error is about (owned by the regex).
+const char *skein_re2_error_argument(const skein_re2 *regex);
+/// Groups in parentheses.
+int skein_re2_groups(const skein_re2 *regex);
+/// The number of the group of this name, or -1.
+int skein_re2_group_named(const skein_re2 *regex, const char *name, size_t count);
+/// Whether the whole of `text` matches; then `starts` and `lengths` have the matched text and the groups behind it, `room` of them at most.
+/// A group that took no part has start -1.
+bool skein_re2_match_groups(const skein_re2 *regex, const char *text, size_t count, long *starts, long *lengths, int room);
 /// Whether the whole of `text` matches.
 bool skein_re2_full_match(const skein_re2 *regex, const char *text, size_t count);
 /// Replaces every match in `text` by `rewrite` (`\\1` = first group) into `out`; the length, or -1 when it does not fit.

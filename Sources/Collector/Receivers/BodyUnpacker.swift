@@ -20,7 +20,7 @@ enum BodyError: Error {
         switch self {
         case .unknownCoding(let coding): "Content-Encoding \(coding) is not supported; gzip, deflate, zstd and identity are"
         case .malformed(let coding):
-            "Cannot \(coding == "zstd" ? "unpack" : "gunzip") \(items): the body is not what its Content-Encoding says"
+            "Cannot \(["zstd", "snappy"].contains(coding) ? "unpack" : "gunzip") \(items): the body is not what its Content-Encoding says"
         case .tooLarge: "the body is too large; \(bytesMax) bytes are accepted after decompression"
         }
     }
@@ -45,7 +45,7 @@ final class BodyUnpacker: Sendable {
         case "", "identity":
             guard body.count <= bytesMax else { throw .tooLarge }
             return unsafe use(body)
-        case "gzip", "x-gzip", "deflate", "zstd":
+        case "gzip", "x-gzip", "deflate", "zstd", "snappy":
             // Some clients say gzip about no body at all.
             if body.count == 0 { return unsafe use(body) }
             var unpacked = scratch.withLock { kept -> [UInt8] in
@@ -60,6 +60,7 @@ final class BodyUnpacker: Sendable {
             }
             do throws(CompressionError) {
                 switch coding {
+                case "snappy": unsafe try Snappy.decode(body, into: &unpacked, bytesMax: bytesMax)
                 case "zstd": unsafe try Zstd.decode(body, into: &unpacked, bytesMax: bytesMax)
                 default: unsafe try Gzip.decode(body, into: &unpacked, bytesMax: bytesMax)
                 }

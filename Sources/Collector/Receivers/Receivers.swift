@@ -2,22 +2,30 @@ public import HTTPService
 public import TelemetryModel
 internal import TelemetryWire
 
-/// The endpoints that take telemetry from others: Zipkin's JSON of both versions, its protobuf, OTLP over HTTP and over gRPC.
+/// The endpoints that take telemetry from others: Zipkin's JSON of both versions, its protobuf, OTLP over HTTP and over gRPC,
+/// Prometheus' remote write.
 ///
 /// A body is decoded on the server's thread, straight from the connection's buffer, and answered when the sink has stored it. May be
 /// used by several servers at once. A protocol is a receiver of its own; a signal is an `OTLPService` here, which is all that OTLP needs to
 /// know of it.
 public final class Receivers: Sendable {
     private let spans: SignalIntake<SpanBatch>
+    private let metrics: SignalIntake<SeriesBatch>?
     /// By path, without a slash at its end.
     private let routes: [String: any HTTPReceiver]
     private let grpc: OTLPGRPCReceiver
 
-    public init(sink: any BatchSink<SpanBatch>, statistics: CollectorStatistics, limits: ReceiverLimits = ReceiverLimits()) {
+    /// `metrics`: where metrics go; nil = they are not taken.
+    public init(
+        sink: any BatchSink<SpanBatch>, metrics metricSink: (any BatchSink<SeriesBatch>)? = nil, statistics: CollectorStatistics,
+        limits: ReceiverLimits = ReceiverLimits()
+    ) {
         let unpacker = BodyUnpacker(limits)
         spans = SignalIntake(sink: sink, unpacker: unpacker, limits: limits)
+        metrics = metricSink.map { SignalIntake(sink: $0, unpacker: unpacker, limits: limits) }
         // One line for each signal: its OTLP service over both transports.
-        let services: [any OTLPService] = [OTLPSignalService(OTLPTraces.self, spans, statistics)]
+        var services: [any OTLPService] = [OTLPSignalService(OTLPTraces.self, spans, statistics)]
+        if let metrics { services.append(OTLPSignalService(OTLPMetrics.self, metrics, statistics)) }
 
         var routes: [String: any HTTPReceiver] = [:]
         for service in services { routes[service.path] = OTLPHTTPReceiver(service, bytesMax: limits.bodyBytesMax) }
@@ -25,6 +33,10 @@ public final class Receivers: Sendable {
         for prefix in ["", "/zipkin"] {
             routes[prefix + "/api/v2/spans"] = ZipkinReceiver(.v2, spans, zipkin, bytesMax: limits.bodyBytesMax)
             routes[prefix + "/api/v1/spans"] = ZipkinReceiver(.v1, spans, zipkin, bytesMax: limits.bodyBytesMax)
+        }
+        if let metrics {
+            let remoteWrite = RemoteWriteReceiver(metrics, statistics, bytesMax: limits.bodyBytesMax)
+            for prefix in ["", "/prometheus"] { routes[prefix + "/api/v1/write"] = remoteWrite }
         }
         self.routes = routes
         grpc = OTLPGRPCReceiver(services, limits)

@@ -40,7 +40,7 @@ struct SpanReporter {
             return
         }
         if batch.spans.isEmpty { since = now }
-        let operation = operations.operation(cluster: view.record.cluster, labels: view.record.labels, names: names)
+        let operation = operations.operation(cluster: view.record.cluster, destination: view.record.labels.destination, names: names)
         if !builder.append(view, names: names, operation: operation, to: &batch) { counters.withoutContext.add() }
     }
 
@@ -99,27 +99,27 @@ struct SpanReportCounters: Sendable {
 struct OperationNames {
     private let catalogs: Catalogs
     private var known: [UInt64: [UInt8]] = [:]
-    /// Pairs of cluster and labels kept; then it begins anew.
+    /// Pairs of cluster and destination kept; then it begins anew.
     static let countMax = 4096
 
     init(_ catalogs: Catalogs) { self.catalogs = catalogs }
 
     /// Empty when the cluster says nothing about the service, and the authority has to do.
-    mutating func operation(cluster: NameID, labels: LabelSetID, names: borrowing NameTable) -> [UInt8] {
-        let key = UInt64(cluster.rawValue) << 32 | UInt64(labels.rawValue)
+    mutating func operation(cluster: NameID, destination: DestinationLabelsID, names: borrowing NameTable) -> [UInt8] {
+        let key = UInt64(cluster.rawValue) << 32 | UInt64(destination.rawValue)
         if let operation = known[key] { return operation }
         if known.count >= Self.countMax { known.removeAll() }
-        let operation = make(names[cluster], labels)
+        let operation = make(names[cluster], destination)
         known[key] = operation
         return operation
     }
 
-    private func make(_ cluster: [UInt8], _ labels: LabelSetID) -> [UInt8] {
+    private func make(_ cluster: [UInt8], _ destination: DestinationLabelsID) -> [UInt8] {
         let parts = cluster.split(separator: UInt8(ascii: "|"), omittingEmptySubsequences: false)
         guard parts.count == 4, !parts[1].isEmpty else { return [] }
         var host = Array(parts[3])
         // An inbound cluster has no host: the identity of the destination has.
-        if host.isEmpty { host = Array(catalogs.labels.value(labels.rawValue).destinationService.utf8) }
+        if host.isEmpty { host = Array(catalogs.labels(destination).service.utf8) }
         guard !host.isEmpty else { return [] }
         return host + [UInt8(ascii: ":")] + parts[1] + Array("/*".utf8)
     }

@@ -24,6 +24,8 @@ extension MetricFamily {
         "Parts left out of spans that were stored, by receiver, transport and part.")
     static let exportRequests = counter("skein_exporter_requests_total", "Requests of an exporter, by exporter and outcome.")
 
+    static let scrapes = counter("skein_scrapes_total", "Scrapes of other programs' metrics, by outcome.")
+
     static func itemsReceived(_ signal: TelemetrySignal) -> MetricFamily {
         counter("skein_receiver_\(signal.items)_total", "\(signal.words) received and stored, by receiver and transport.")
     }

@@ -36,7 +36,8 @@ public struct AnalysisCode: Sendable {
             "IST0002", "Deprecated", .warning, "A deprecated field or value; it is honoured.",
             "Run skein analyze --fix, or write the modern form."),
         AnalysisCode(
-            "IST0101", "ReferencedResourceNotFound", .warning, "A host, subset, port, Gateway, delegate or provider that nothing defines, or that is not shown to the namespace.",
+            "IST0101", "ReferencedResourceNotFound", .warning,
+            "A host, subset, port, Gateway, delegate or provider that nothing defines, or that is not shown to the namespace.",
             "Define it, load the file that does as well, or correct the name."),
         AnalysisCode(
             "IST0106", "SchemaValidationError", .error, "A value breaks a rule of the resource.", "Change the value as the message says."),
@@ -68,15 +69,18 @@ public struct AnalysisCode: Sendable {
             "IST0132", "VirtualServiceHostNotFoundInGateway", .warning, "No host of a VirtualService is served by the Gateway it names.",
             "Add the host to the Gateway's servers, or correct it in the VirtualService."),
         AnalysisCode(
-            "IST0133", "SchemaWarning", .warning, "A value is legal but probably not what is meant.", "Change the value as the message says."),
+            "IST0133", "SchemaWarning", .warning, "A value is legal but probably not what is meant.",
+            "Change the value as the message says."),
         AnalysisCode(
             "IST0134", "ServiceEntryAddressesRequired", .warning, "A TCP port of a service that has no address to be told apart by.",
             "List spec.addresses, or an egress listener with the port in a Sidecar."),
         AnalysisCode(
-            "IST0145", "ConflictingGateways", .warning, "Two Gateways, of one selector or of one within the other, serve one host at one port.",
+            "IST0145", "ConflictingGateways", .warning,
+            "Two Gateways, of one selector or of one within the other, serve one host at one port.",
             "Merge the servers, or give the Gateways different hosts, ports or selectors."),
         AnalysisCode(
-            "IST0159", "ConflictingTelemetryWorkloadSelectors", .warning, "Two Telemetry resources select one workload; only the first is used.",
+            "IST0159", "ConflictingTelemetryWorkloadSelectors", .warning,
+            "Two Telemetry resources select one workload; only the first is used.",
             "Merge the two, or make their selectors exclude each other."),
         AnalysisCode(
             "IST0160", "MultipleTelemetriesWithoutWorkloadSelectors", .warning,
@@ -99,9 +103,11 @@ public struct AnalysisCode: Sendable {
             "SKN0006", "IgnoredKind", .notice, "A kind that is not Istio's and is skipped.",
             "Nothing to do, or describe the service by a ServiceEntry."),
         AnalysisCode("SKN0007", "UnknownKind", .error, "A kind that its API group does not have.", "Correct the kind."),
-        AnalysisCode("SKN0008", "UnknownVersion", .error, "An apiVersion that the kind does not have.", "Write one of those the message lists."),
+        AnalysisCode(
+            "SKN0008", "UnknownVersion", .error, "An apiVersion that the kind does not have.", "Write one of those the message lists."),
         AnalysisCode("SKN0009", "DuplicateResource", .error, "Two resources of one kind, namespace and name.", "Keep one, or rename one."),
-        AnalysisCode("SKN0010", "NothingRead", .warning, "A directory with nothing to read, or one within it that is not read.", "Name it as well."),
+        AnalysisCode(
+            "SKN0010", "NothingRead", .warning, "A directory with nothing to read, or one within it that is not read.", "Name it as well."),
         AnalysisCode(
             "SKN0011", "ConflictingRules", .warning,
             "Two DestinationRules for one host: subsets of both are used, and the first traffic policy that one of them has.",
@@ -111,48 +117,88 @@ public struct AnalysisCode: Sendable {
     private static let fields = [
         AnalysisCode("SKN0101", "UnknownField", .error, "A field that Istio's API does not have.", "Correct its name or its indentation."),
         AnalysisCode("SKN0102", "WrongType", .error, "A value of another type than the field's.", "Write what the message asks for."),
-        AnalysisCode("SKN0103", "UnknownEnumValue", .error, "A name that the field does not know.", "Write one of those the message lists."),
+        AnalysisCode(
+            "SKN0103", "UnknownEnumValue", .error, "A name that the field does not know.", "Write one of those the message lists."),
         AnalysisCode("SKN0104", "OutOfRange", .error, "A number outside what the field accepts.", "Write one within the range."),
-        AnalysisCode("SKN0105", "BadDuration", .error, "A text that is no duration the field accepts.", "Write a number with its unit: 300ms, 1.5s, 1h2m."),
+        AnalysisCode(
+            "SKN0105", "BadDuration", .error, "A text that is no duration the field accepts.",
+            "Write a number with its unit: 300ms, 1.5s, 1h2m."),
         AnalysisCode("SKN0106", "OneOf", .error, "Two fields that exclude each other.", "Keep one of them."),
         AnalysisCode(
             "SKN0201", "NotYetInEffect", .notice, "A field that is read and checked, and not acted upon yet.",
             "Do not rely on it: docs/configuration-resources.md lists what is in effect."),
         AnalysisCode(
             "SKN0202", "NotEnforced", .error,
-            "Protection that a proxy beside a workload is asked for and this version does not give: authorization, tokens, mutual TLS, TLS to a destination.",
+            "Protection that a proxy beside a workload is asked for and this version does not give: authorization, tokens, mutual TLS, "
+                + "TLS to a destination.",
             "Remove the resource, protect the workload otherwise, or start with --allow-unenforced and know that it has no effect."),
     ]
 
     private static let compiling = [
-        AnalysisCode("SKN0301", "InvalidRegex", .error, "A regular expression that RE2 does not accept.", "Write it in RE2 syntax; it has neither look-around nor back-references."),
-        AnalysisCode("SKN0302", "ApplicationAddress", .warning, "An ingress listener whose application has no address that can be used.", "Write defaultEndpoint: 127.0.0.1:PORT."),
+        AnalysisCode(
+            "SKN0301", "InvalidRegex", .error, "A regular expression that RE2 does not accept.",
+            "Write it in RE2 syntax; it has neither look-around nor back-references."),
+        AnalysisCode(
+            "SKN0302", "ApplicationAddress", .warning, "An ingress listener whose application has no address that can be used.",
+            "Write defaultEndpoint: 127.0.0.1:PORT."),
         AnalysisCode("SKN0303", "NotAnAddress", .error, "A listener address that is no IP address.", "Write one such as 127.0.0.1."),
-        AnalysisCode("SKN0304", "UnknownRetryCondition", .error, "A retry condition that does not exist.", "Write one of those the message lists."),
-        AnalysisCode("SKN0305", "UnknownGRPCStatus", .error, "A gRPC status that does not exist.", "Write its name, such as UNAVAILABLE, or its number."),
-        AnalysisCode("SKN0306", "TooManyMirrors", .warning, "More mirrors than one route may have.", "Keep the first ones, or mirror at the destination."),
-        AnalysisCode("SKN0307", "BadRewrite", .error, "A substitution that does not fit its regular expression.", "Refer to groups the expression has, as \\1."),
+        AnalysisCode(
+            "SKN0304", "UnknownRetryCondition", .error, "A retry condition that does not exist.", "Write one of those the message lists."),
+        AnalysisCode(
+            "SKN0305", "UnknownGRPCStatus", .error, "A gRPC status that does not exist.",
+            "Write its name, such as UNAVAILABLE, or its number."),
+        AnalysisCode(
+            "SKN0306", "TooManyMirrors", .warning, "More mirrors than one route may have.",
+            "Keep the first ones, or mirror at the destination."),
+        AnalysisCode(
+            "SKN0307", "BadRewrite", .error, "A substitution that does not fit its regular expression.",
+            "Refer to groups the expression has, as \\1."),
         AnalysisCode("SKN0308", "BodyTooLong", .error, "A direct response whose body is too long.", "Serve it from a workload."),
         AnalysisCode("SKN0309", "BadHeaderName", .error, "A name that no header may have.", "Use letters, digits and -."),
-        AnalysisCode("SKN0310", "FramingHeader", .warning, "A header operation on a field that frames the message; it is left out.", "Delete the operation."),
+        AnalysisCode(
+            "SKN0310", "FramingHeader", .warning, "A header operation on a field that frames the message; it is left out.",
+            "Delete the operation."),
         AnalysisCode("SKN0311", "BadHeaderValue", .error, "A header value with a control character.", "Delete the character."),
-        AnalysisCode("SKN0312", "UnknownDelegate", .warning, "A delegate that does not exist (analyze says IST0101).", "Define it, or correct the name."),
-        AnalysisCode("SKN0313", "DelegateWithHosts", .warning, "A delegate with hosts of its own (analyze says SKN0353).", "Remove its hosts."),
-        AnalysisCode("SKN0314", "RateLimitLeftOut", .warning, "A rate limit that cannot be counted and is left out.", "Change it as the message says."),
-        AnalysisCode("SKN0315", "GatewayServersConflict", .warning, "Two Gateway servers share an address and port for different protocols; the later one is left out.", "Give one of them another port."),
-        AnalysisCode("SKN0316", "UnknownOperator", .error, "A header value with a command operator that is not known; a warning for one of Envoy's that is not known here.", "Use one of those the message lists; write %% for a percent sign."),
-        AnalysisCode("SKN0317", "UnixSocketLeftOut", .error, "A Unix socket's path that cannot be kept, because the process has seen as many as it keeps.", "Restart the process, which forgets those of earlier configurations, or name fewer."),
-        AnalysisCode("SKN0318", "DelegateOutsideParent", .warning, "A delegate's rule with a match outside of those that are delegated to it.", "Narrow the delegate's match, or widen that of its parent."),
-        AnalysisCode("SKN0330", "BadAccessLogFormat", .error, "An access-log format that cannot be read: an operator that does not exist, or labels that are no text.", "Write what the message asks for."),
-        AnalysisCode("SKN0331", "TooManyLoggedHeaders", .error, "Access-log formats that print more different headers than a record holds.", "Print fewer."),
+        AnalysisCode(
+            "SKN0312", "UnknownDelegate", .warning, "A delegate that does not exist (analyze says IST0101).",
+            "Define it, or correct the name."),
+        AnalysisCode(
+            "SKN0313", "DelegateWithHosts", .warning, "A delegate with hosts of its own (analyze says SKN0353).", "Remove its hosts."),
+        AnalysisCode(
+            "SKN0314", "RateLimitLeftOut", .warning, "A rate limit that cannot be counted and is left out.",
+            "Change it as the message says."),
+        AnalysisCode(
+            "SKN0315", "GatewayServersConflict", .warning,
+            "Two Gateway servers share an address and port for different protocols; the later one is left out.",
+            "Give one of them another port."),
+        AnalysisCode(
+            "SKN0316", "UnknownOperator", .error,
+            "A header value with a command operator that is not known; a warning for one of Envoy's that is not known here.",
+            "Use one of those the message lists; write %% for a percent sign."),
+        AnalysisCode(
+            "SKN0317", "UnixSocketLeftOut", .error,
+            "A Unix socket's path that cannot be kept, because the process has seen as many as it keeps.",
+            "Restart the process, which forgets those of earlier configurations, or name fewer."),
+        AnalysisCode(
+            "SKN0318", "DelegateOutsideParent", .warning, "A delegate's rule with a match outside of those that are delegated to it.",
+            "Narrow the delegate's match, or widen that of its parent."),
+        AnalysisCode(
+            "SKN0330", "BadAccessLogFormat", .error,
+            "An access-log format that cannot be read: an operator that does not exist, or labels that are no text.",
+            "Write what the message asks for."),
+        AnalysisCode(
+            "SKN0331", "TooManyLoggedHeaders", .error, "Access-log formats that print more different headers than a record holds.",
+            "Print fewer."),
     ]
 
     private static let analysis = [
         AnalysisCode(
-            "SKN0350", "NothingDeclared", .notice, "No ServiceEntry, or no WorkloadEntry, is among the files, so names of them are not checked.",
+            "SKN0350", "NothingDeclared", .notice,
+            "No ServiceEntry, or no WorkloadEntry, is among the files, so names of them are not checked.",
             "Name the files that declare them as well."),
         AnalysisCode(
-            "SKN0351", "SharedGatewayHost", .notice, "Two VirtualServices route one host of one Gateway: their rules follow each other as loaded; in Istio, in no defined order.",
+            "SKN0351", "SharedGatewayHost", .notice,
+            "Two VirtualServices route one host of one Gateway: their rules follow each other as loaded; in Istio, in no defined order.",
             "Keep the rules for the host in one resource, or make sure that no request fits rules of both."),
         AnalysisCode(
             "SKN0352", "ConflictingSubsets", .warning, "Two DestinationRules define one subset of one host by different labels.",
@@ -161,7 +207,8 @@ public struct AnalysisCode: Sendable {
             "SKN0353", "DelegateIgnored", .warning, "A delegate that cannot act as one: it has hosts, or rules that delegate further.",
             "A delegate has no hosts, and its rules have destinations of their own."),
         AnalysisCode(
-            "SKN0354", "AnalysisCutShort", .notice, "So many rules that not all of them were compared.", "Split the VirtualService by host."),
+            "SKN0354", "AnalysisCutShort", .notice, "So many rules that not all of them were compared.",
+            "Split the VirtualService by host."),
         AnalysisCode(
             "SKN0355", "PerTryTimeoutIgnored", .warning, "A perTryTimeout that is not shorter than the route's timeout; it is ignored.",
             "Make perTryTimeout shorter than timeout, or delete it."),
@@ -186,10 +233,14 @@ public struct AnalysisCode: Sendable {
             "SKN0362", "WeightsNot100", .notice, "Weights that do not add up to 100; they are shares of their sum.",
             "Nothing to do, or write percentages so that readers need not divide."),
         AnalysisCode(
-            "SKN0363", "WeightMissing", .warning, "A destination without weight among others with one; it gets nothing.", "Give it a weight, or delete it."),
-        AnalysisCode("SKN0364", "WeightZero", .notice, "A destination of weight 0; it gets nothing.", "Nothing to do if it waits for its turn; else delete it."),
+            "SKN0363", "WeightMissing", .warning, "A destination without weight among others with one; it gets nothing.",
+            "Give it a weight, or delete it."),
         AnalysisCode(
-            "SKN0365", "PortNameContradicts", .warning, "A port whose name says one protocol and whose protocol field another; the field is used.",
+            "SKN0364", "WeightZero", .notice, "A destination of weight 0; it gets nothing.",
+            "Nothing to do if it waits for its turn; else delete it."),
+        AnalysisCode(
+            "SKN0365", "PortNameContradicts", .warning,
+            "A port whose name says one protocol and whose protocol field another; the field is used.",
             "Change the one that is wrong."),
         AnalysisCode(
             "SKN0366", "NeverEjects", .warning, "Outlier detection that may not eject even one of the endpoints there are.",
@@ -198,6 +249,7 @@ public struct AnalysisCode: Sendable {
             "SKN0367", "HashNeedsHTTP", .warning, "A hash of something of HTTP requests for a service that is not read as HTTP.",
             "Hash the source address (useSourceIp: true), or correct the protocol of the ports."),
         AnalysisCode(
-            "SKN0368", "FaultNeverHappens", .warning, "A fault without percentage, or with 0: it is never injected.", "Write percentage: {value: 100}, or delete the fault."),
+            "SKN0368", "FaultNeverHappens", .warning, "A fault without percentage, or with 0: it is never injected.",
+            "Write percentage: {value: 100}, or delete the fault."),
     ]
 }

@@ -6,17 +6,21 @@ enum DelegateFindings {
             for (index, route) in rule.http.enumerated() {
                 guard let wanted = route.delegate, !wanted.name.isEmpty else { continue }
                 let field = "spec.http[\(index)].delegate"
-                let id = ResourceID(kind: "VirtualService", namespace: wanted.namespace.isEmpty ? rule.id.namespace : wanted.namespace, name: wanted.name)
+                let id = ResourceID(
+                    kind: "VirtualService", namespace: wanted.namespace.isEmpty ? rule.id.namespace : wanted.namespace, name: wanted.name)
                 let shown = "\(id.namespace)/\(id.name)"
                 guard let target = byID[id] else {
-                    let meant = report.suggestion(for: id.name, among: byID.keys.filter { $0.namespace == id.namespace }.map(\.name).sorted())
+                    let meant = report.suggestion(
+                        for: id.name, among: byID.keys.filter { $0.namespace == id.namespace }.map(\.name).sorted())
                     report.add(
                         .referenceNotFound, rule.id, route.position, field,
                         "no VirtualService \(shown): requests of this rule go on to the next", hint: meant)
                     continue
                 }
                 if id == rule.id {
-                    report.add(.delegateIgnored, rule.id, route.position, field, "a VirtualService cannot delegate to itself: requests of this rule go on to the next")
+                    report.add(
+                        .delegateIgnored, rule.id, route.position, field,
+                        "a VirtualService cannot delegate to itself: requests of this rule go on to the next")
                 } else if !target.hosts.isEmpty {
                     report.add(
                         .delegateIgnored, rule.id, route.position, field,
@@ -28,8 +32,8 @@ enum DelegateFindings {
                     let isCircle = further?.name == rule.id.name && furtherNamespace == rule.id.namespace
                     report.add(
                         .delegateIgnored, rule.id, route.position, field,
-                        "http[\(inner)] of the delegate \(shown) (line \(target.http[inner].position.line)) delegates \(isCircle ? "back" : "further"), which only one level may: that rule is left out"
-                    )
+                        "http[\(inner)] of the delegate \(shown) (line \(target.http[inner].position.line)) delegates "
+                            + "\(isCircle ? "back" : "further"), which only one level may: that rule is left out")
                 }
             }
         }

@@ -31,7 +31,10 @@ public struct DeprecationFix: Sendable {
         let (configuration, diagnostics) = MeshConfiguration.load(bytes: [(name: file, bytes: bytes)], limits: MeshAnalysis.limits)
         let deprecated = diagnostics.items.filter { $0.code == DiagnosticCode.deprecated.rawValue }
         guard !deprecated.isEmpty else { return }
-        guard !diagnostics.items.contains(where: { MeshAnalysis.unreadableCodes.contains($0.code) || $0.code == DiagnosticCode.duplicateKey.rawValue }),
+        guard
+            !diagnostics.items.contains(where: {
+                MeshAnalysis.unreadableCodes.contains($0.code) || $0.code == DiagnosticCode.duplicateKey.rawValue
+            }),
             let tree = SourceTree(bytes)
         else {
             left = deprecated.map { Note(position: $0.position, text: "not rewritten: correct the YAML of the file first") }

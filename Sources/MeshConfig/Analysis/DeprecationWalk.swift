@@ -139,7 +139,9 @@ struct DeprecationWalk {
     private mutating func wrap(_ key: SourceScalar, _ value: SourceNode, _ modern: String, _ names: [String], _ changes: TextEdits) {
         var changes = changes
         // In braces a plain text may hold less than outside them.
-        guard let scalar = value.scalar, scalar.isSimple, !scalar.range.isEmpty, !scalar.isPlain || !scalar.text.utf8.contains(where: ",[]{}".utf8.contains) else {
+        guard let scalar = value.scalar, scalar.isSimple, !scalar.range.isEmpty,
+            !scalar.isPlain || !scalar.text.utf8.contains(where: ",[]{}".utf8.contains)
+        else {
             leave(key, "its value is written in an unusual way; write \(modern): {\(names.joined(separator: ": {")): ...}")
             return
         }
@@ -175,7 +177,9 @@ struct DeprecationWalk {
         } else {
             // The two spaces before the first field become the dash of the list's only item; the other fields stand right already.
             let start = first.range.lowerBound
-            guard first.isSimple, first.line > key.line, first.column >= key.column + 2, start >= 2, bytes[start - 2..<start].elementsEqual("  ".utf8) else {
+            guard first.isSimple, first.line > key.line, first.column >= key.column + 2, start >= 2,
+                bytes[start - 2..<start].elementsEqual("  ".utf8)
+            else {
                 leave(key, "its indentation has no room for a dash; write \(modern): [...]")
                 return
             }

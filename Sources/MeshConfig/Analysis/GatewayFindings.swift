@@ -17,11 +17,13 @@ enum GatewayFindings {
                 }
                 let wanted = rule.hosts.map { HostName.resolve($0, namespace: rule.id.namespace).lowercased() }
                 guard !wanted.isEmpty, hosts[name]?.serve(wanted, from: rule.id.namespace) == false else { continue }
-                let served = gateway.servers.prefix(10).flatMap(\.hosts).prefix(10).map { $0.namespace == "*" ? $0.host : "\($0.namespace)/\($0.host)" }
+                let served = gateway.servers.prefix(10).flatMap(\.hosts).prefix(10).map {
+                    $0.namespace == "*" ? $0.host : "\($0.namespace)/\($0.host)"
+                }
                 report.add(
                     .hostNotInGateway, rule.id, position, field,
-                    "Gateway \(name) serves none of \(rule.hosts.prefix(10).joined(separator: ", ")); it serves \(served.isEmpty ? "no host" : served.joined(separator: ", "))"
-                )
+                    "Gateway \(name) serves none of \(rule.hosts.prefix(10).joined(separator: ", ")); it serves "
+                        + "\(served.isEmpty ? "no host" : served.joined(separator: ", "))")
             }
         }
         checkSharedHosts(context, &report)
@@ -46,8 +48,8 @@ enum GatewayFindings {
                     if first.id == rule.id { continue }
                     report.add(
                         .sharedGatewayHost, rule.id, rule.position, "spec.hosts[\(index)]",
-                        "\(first.id) (\(first.position)) routes \(key.host) at Gateway \(gateway) too: its rules come first because it was loaded first; Istio defines no order"
-                    )
+                        "\(first.id) (\(first.position)) routes \(key.host) at Gateway \(gateway) too: its rules come first because it "
+                            + "was loaded first; Istio defines no order")
                 }
             }
         }
@@ -79,7 +81,8 @@ enum GatewayFindings {
                     }
                     if owners[key]?.count ?? 0 < AnalysisLimits.gatewaysCompared { owners[key, default: []].append((namespace, gateway)) }
                     guard let other else { continue }
-                    let how = other.gateway.selector == gateway.selector ? "of the same selector" : "whose selector takes workloads of this one's"
+                    let how =
+                        other.gateway.selector == gateway.selector ? "of the same selector" : "whose selector takes workloads of this one's"
                     report.add(
                         .conflictingGateways, gateway.id, server.position, "spec.servers[\(index)]",
                         "\(other.gateway.id), \(how), serves \(scope.host) at port \(server.port.number) too")

@@ -94,7 +94,8 @@ struct MatchConditions {
     /// show it.
     func covers(_ narrow: MatchConditions) -> Bool {
         if let port, port != narrow.port { return false }
-        guard MatchConditions.covers(uri, narrow.uri), MatchConditions.covers(scheme, narrow.scheme), MatchConditions.covers(method, narrow.method),
+        guard MatchConditions.covers(uri, narrow.uri), MatchConditions.covers(scheme, narrow.scheme),
+            MatchConditions.covers(method, narrow.method),
             MatchConditions.covers(authority, narrow.authority)
         else { return false }
         guard sourceNamespace.isEmpty || sourceNamespace == narrow.sourceNamespace, gateways.isSuperset(of: narrow.gateways),

@@ -142,7 +142,9 @@ public struct MeshAnalysis: Sendable {
         guard !annotated.isEmpty else { return }
         let kept = findings.filter { finding in
             // What cannot be used at all is told whatever somebody asked.
-            guard let resource = finding.diagnostic.resource, finding.severity != .error, let codes = annotated[resource] else { return true }
+            guard let resource = finding.diagnostic.resource, finding.severity != .error, let codes = annotated[resource] else {
+                return true
+            }
             return !codes.contains("*") && !codes.contains(finding.code)
         }
         suppressedCount += findings.count - kept.count
@@ -193,7 +195,9 @@ struct AnalysisReport {
     mutating func suggestion(for name: String, among names: @autoclosure () -> [String]) -> String? {
         guard suggestionsLeft > 0 else { return nil }
         suggestionsLeft -= 1
-        return EditDistance.nearest(to: name, among: Array(names().prefix(AnalysisLimits.suggestionCandidates))).map { "Did you mean \($0)?" }
+        return EditDistance.nearest(to: name, among: Array(names().prefix(AnalysisLimits.suggestionCandidates))).map {
+            "Did you mean \($0)?"
+        }
     }
 
     /// The severity is the code's own (`AnalysisCode`) unless given; so is the hint.
@@ -209,7 +213,8 @@ struct AnalysisReport {
         findings.append(
             Finding(
                 Diagnostic(
-                    severity: severity ?? known?.severity ?? .warning, code: code.rawValue, position: position, resource: resource, field: field,
+                    severity: severity ?? known?.severity ?? .warning, code: code.rawValue, position: position, resource: resource,
+                    field: field,
                     message: message), hint: hint ?? known?.hint ?? ""))
     }
 }

@@ -22,7 +22,9 @@ enum MirrorLoops {
         }
     }
 
-    private static func checkItself(_ mirror: Destination, of route: HTTPRoute, _ rule: VirtualService, _ field: String, _ report: inout AnalysisReport) {
+    private static func checkItself(
+        _ mirror: Destination, of route: HTTPRoute, _ rule: VirtualService, _ field: String, _ report: inout AnalysisReport
+    ) {
         func name(_ destination: Destination) -> String { HostName.resolve(destination.host, namespace: rule.id.namespace).lowercased() }
         let host = name(mirror)
         let same = route.destinations.first { entry in
@@ -34,7 +36,9 @@ enum MirrorLoops {
         }
         guard let same else { return }
         let target = same.destination.subset.isEmpty ? host : "subset \(same.destination.subset) of \(host)"
-        report.add(.mirrorToItself, rule.id, mirror.position, field, "the route sends to \(target) already, so its endpoints get copies of requests that they serve")
+        report.add(
+            .mirrorToItself, rule.id, mirror.position, field,
+            "the route sends to \(target) already, so its endpoints get copies of requests that they serve")
     }
 
     private struct Edge {

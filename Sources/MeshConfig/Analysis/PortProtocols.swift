@@ -22,7 +22,9 @@ enum PortProtocols {
         let listened = Set(configuration.sidecars.flatMap(\.egress).compactMap { $0.port?.number })
         var named = HostSet()
         for rule in configuration.virtualServices {
-            for destination in rule.l4.flatMap(\.destinations) { named.insert(HostName.resolve(destination.destination.host, namespace: rule.id.namespace).lowercased()) }
+            for destination in rule.l4.flatMap(\.destinations) {
+                named.insert(HostName.resolve(destination.destination.host, namespace: rule.id.namespace).lowercased())
+            }
         }
         for service in configuration.serviceEntries where service.resolution != .none && service.addresses.isEmpty {
             if service.hosts.contains(where: { named.overlaps($0.lowercased()) }) { continue }
@@ -30,7 +32,8 @@ enum PortProtocols {
                 guard port.number > 0, !listened.contains(port.number) else { continue }
                 report.add(
                     .addressesRequired, service.id, port.position, "spec.ports[\(index)]",
-                    "port \(port.number) is TCP and the service has no addresses: every captured connection to port \(port.number), whatever its address, is taken for it",
+                    "port \(port.number) is TCP and the service has no addresses: every captured connection to port \(port.number), "
+                        + "whatever its address, is taken for it",
                     hint: "List spec.addresses, or an egress listener with this port in a Sidecar.")
             }
         }
@@ -69,7 +72,8 @@ enum PortProtocols {
             let guess = named.map { $0 == .http ? "protocol: HTTP" : "protocol: \($0.rawValue)" }
             report.add(
                 .portWithoutProtocol, id, port.position, "\(reader.path).protocol",
-                "port \(port.number) has no protocol: the first bytes of each connection decide what it is, whatever the name \"\(port.name.prefix(63))\" says",
+                "port \(port.number) has no protocol: the first bytes of each connection decide what it is, whatever the name "
+                    + "\"\(port.name.prefix(63))\" says",
                 hint: guess.map { "Write \($0), if that is what it is." })
             return
         }
@@ -78,7 +82,8 @@ enum PortProtocols {
         if named == .tls, declared == .tcp || isOriginating { return }
         report.add(
             .portNameContradicts, id, port.position, reader.path,
-            "port \(port.number) is named \"\(port.name.prefix(63))\" and has protocol \(port.protocol.rawValue), so it is read as \(declared.rawValue)")
+            "port \(port.number) is named \"\(port.name.prefix(63))\" and has protocol \(port.protocol.rawValue), so it is read as "
+                + "\(declared.rawValue)")
     }
 
     /// Hosts whose DestinationRule has the proxy speak TLS.

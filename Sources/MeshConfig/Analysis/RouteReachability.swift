@@ -49,14 +49,16 @@ enum RouteReachability {
                 if budget <= 0 { return }
                 earlier.add(
                     Earlier(
-                        route: index, match: match == nil ? -1 : place, line: (match?.position ?? route.position).line, conditions: conditions))
+                        route: index, match: match == nil ? -1 : place, line: (match?.position ?? route.position).line,
+                        conditions: conditions))
             }
             let byOthers = covering.compactMap { $0 }.filter { $0.route < index }
             if byOthers.count == matches.count, let first = byOthers.first {
                 let takers = Set(byOthers.map(\.route)).sorted()
                 let who = takers.count == 1 ? "\(first.name) (line \(first.line))" : takers.map { "http[\($0)]" }.joined(separator: ", ")
                 report.add(
-                    .unreachableRule, rule.id, route.position, "spec.http[\(index)]", "never used: \(who) before it takes every request that it matches")
+                    .unreachableRule, rule.id, route.position, "spec.http[\(index)]",
+                    "never used: \(who) before it takes every request that it matches")
             } else {
                 for (place, taker) in covering.enumerated() {
                     guard let taker, place < route.matches.count else { continue }

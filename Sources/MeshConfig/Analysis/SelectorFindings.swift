@@ -22,7 +22,8 @@ enum SelectorFindings {
             let wanted = selector.map { "\($0.key)=\($0.value)" }.sorted().joined(separator: ",")
             report.add(
                 .noWorkloads, service.id, service.position, "spec.workloadSelector",
-                "no WorkloadEntry in namespace \(service.id.namespace) carries \(wanted): the service has no endpoints, and requests to it answer 503")
+                "no WorkloadEntry in namespace \(service.id.namespace) carries \(wanted): the service has no endpoints, and requests to "
+                    + "it answer 503")
         }
     }
 

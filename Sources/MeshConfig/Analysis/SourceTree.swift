@@ -104,19 +104,24 @@ struct SourceTree {
                 .scalar(
                     SourceScalar(
                         text: text, range: start..<end, isPlain: style == YAML_PLAIN_SCALAR_STYLE, isSimple: isSimple,
-                        line: unsafe Int(clamping: event.start_mark.line) &+ 1, column: unsafe Int(clamping: event.start_mark.column) &+ 1)))
+                        line: unsafe Int(clamping: event.start_mark.line) &+ 1,
+                        column: unsafe Int(clamping: event.start_mark.column) &+ 1)))
         case YAML_ALIAS_EVENT: add(.alias)
         case YAML_SEQUENCE_START_EVENT, YAML_MAPPING_START_EVENT:
             // A guard of its own: what recurses over the tree relies on the depth.
             guard frames.count <= ConfigLimits.standard.nestingDepth else { return false }
             let isMapping = unsafe event.type == YAML_MAPPING_START_EVENT
             let isFlow =
-                unsafe isMapping ? event.data.mapping_start.style == YAML_FLOW_MAPPING_STYLE : event.data.sequence_start.style == YAML_FLOW_SEQUENCE_STYLE
+                unsafe isMapping
+                ? event.data.mapping_start.style == YAML_FLOW_MAPPING_STYLE : event.data.sequence_start.style == YAML_FLOW_SEQUENCE_STYLE
             frames.append(Frame(isMapping: isMapping, start: start, isFlow: isFlow))
         case YAML_SEQUENCE_END_EVENT, YAML_MAPPING_END_EVENT:
             guard let frame = frames.popLast() else { return false }
             let range = frame.start..<max(frame.start, end)
-            add(frame.isMapping ? .mapping(frame.pairs, range: range, isFlow: frame.isFlow) : .sequence(frame.items, range: range, isFlow: frame.isFlow))
+            add(
+                frame.isMapping
+                    ? .mapping(frame.pairs, range: range, isFlow: frame.isFlow) : .sequence(frame.items, range: range, isFlow: frame.isFlow)
+            )
         default: break
         }
         return true

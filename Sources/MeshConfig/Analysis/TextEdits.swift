@@ -20,7 +20,9 @@ struct TextEdits {
         result.reserveCapacity(bytes.count + 64 * edits.count)
         var place = 0
         // Insertions at one place keep their order.
-        for edit in edits.enumerated().sorted(by: { ($0.element.range.lowerBound, $0.offset) < ($1.element.range.lowerBound, $1.offset) }).map(\.element) {
+        for edit in edits.enumerated().sorted(by: { ($0.element.range.lowerBound, $0.offset) < ($1.element.range.lowerBound, $1.offset) })
+            .map(\.element)
+        {
             guard edit.range.lowerBound >= place, edit.range.upperBound <= bytes.count else { return nil }
             guard !bytes[edit.range].contains(UInt8(ascii: "\n")), !edit.replacement.utf8.contains(UInt8(ascii: "\n")) else { return nil }
             result += bytes[place..<edit.range.lowerBound]

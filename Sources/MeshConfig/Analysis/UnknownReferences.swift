@@ -24,7 +24,9 @@ enum UnknownReferences {
                 let path = route.isTLS ? "spec.tls[\(count.tls)]" : "spec.tcp[\(count.tcp)]"
                 if route.isTLS { count.tls += 1 } else { count.tcp += 1 }
                 for (place, entry) in route.destinations.enumerated() {
-                    check(entry.destination, "\(path).route[\(place)].destination", rule, "connections sent there are closed", context, &report)
+                    check(
+                        entry.destination, "\(path).route[\(place)].destination", rule, "connections sent there are closed", context,
+                        &report)
                 }
             }
         }
@@ -39,12 +41,14 @@ enum UnknownReferences {
         let first = rules.first.map { ($0.id, $0.position) } ?? context.configuration.destinationRules.first.map { ($0.id, $0.position) }
         guard let (id, position) = first else { return }
         report.add(
-            .nothingDeclared, id, position, "spec", "no ServiceEntry is among the files: whether the hosts that rules name exist is not checked",
+            .nothingDeclared, id, position, "spec",
+            "no ServiceEntry is among the files: whether the hosts that rules name exist is not checked",
             hint: "Name the files that declare the services as well; the proxy sends requests to declared services only.")
     }
 
     private static func check(
-        _ destination: Destination, _ field: String, _ rule: VirtualService, _ consequence: String, _ context: AnalysisContext, _ report: inout AnalysisReport
+        _ destination: Destination, _ field: String, _ rule: VirtualService, _ consequence: String, _ context: AnalysisContext,
+        _ report: inout AnalysisReport
     ) {
         checkVisibility(destination, field, rule, consequence, context, &report)
         checkPort(destination, field, rule, consequence, context, &report)
@@ -53,7 +57,8 @@ enum UnknownReferences {
     /// `exportTo` of a ServiceEntry: a proxy that uses the rule must see the service, too. Istio asks for the namespaces that the rule is
     /// shown to by name, else for its own.
     private static func checkVisibility(
-        _ destination: Destination, _ field: String, _ rule: VirtualService, _ consequence: String, _ context: AnalysisContext, _ report: inout AnalysisReport
+        _ destination: Destination, _ field: String, _ rule: VirtualService, _ consequence: String, _ context: AnalysisContext,
+        _ report: inout AnalysisReport
     ) {
         guard !destination.host.isEmpty else { return }
         let host = HostName.resolve(destination.host, namespace: rule.id.namespace).lowercased()
@@ -62,19 +67,22 @@ enum UnknownReferences {
         let shown = rule.exportTo.filter { $0 != "." && $0 != "*" }
         for namespace in shown.isEmpty ? [rule.id.namespace] : shown {
             let isSeen = entries.contains { entry in
-                entry.exportTo.isEmpty || entry.exportTo.contains("*") || entry.exportTo.contains(namespace) || entry.exportTo.contains(".") && entry.id.namespace == namespace
+                entry.exportTo.isEmpty || entry.exportTo.contains("*") || entry.exportTo.contains(namespace)
+                    || entry.exportTo.contains(".") && entry.id.namespace == namespace
             }
             if isSeen { continue }
             report.add(
                 .referenceNotFound, rule.id, destination.position, field + ".host",
-                "no ServiceEntry for \(host) is shown to namespace \(namespace) (\(entries[0].id) has exportTo \(entries[0].exportTo.prefix(10).joined(separator: ", "))); \(consequence)",
+                "no ServiceEntry for \(host) is shown to namespace \(namespace) (\(entries[0].id) has exportTo "
+                    + "\(entries[0].exportTo.prefix(10).joined(separator: ", "))); \(consequence)",
                 hint: "Add \(namespace) to its exportTo.")
             return
         }
     }
 
     private static func checkPort(
-        _ destination: Destination, _ field: String, _ rule: VirtualService, _ consequence: String, _ context: AnalysisContext, _ report: inout AnalysisReport
+        _ destination: Destination, _ field: String, _ rule: VirtualService, _ consequence: String, _ context: AnalysisContext,
+        _ report: inout AnalysisReport
     ) {
         guard let port = destination.port, !destination.host.isEmpty else { return }
         let host = HostName.resolve(destination.host, namespace: rule.id.namespace).lowercased()
@@ -83,12 +91,14 @@ enum UnknownReferences {
         let ports = Set(services.flatMap(\.ports).map(\.number)).sorted().map(String.init).joined(separator: ", ")
         report.add(
             .referenceNotFound, rule.id, destination.position, field + ".port",
-            "\(host) has no port \(port) (\(ports.isEmpty ? "it has none" : "it has \(ports)")); \(consequence)", hint: "Write one of its ports.")
+            "\(host) has no port \(port) (\(ports.isEmpty ? "it has none" : "it has \(ports)")); \(consequence)",
+            hint: "Write one of its ports.")
     }
 
     /// A destination without a port takes that of the request. Where the destination does not have it, which port is meant is a guess.
     private static func checkAmbiguousPort(
-        _ destination: Destination, _ field: String, _ rule: VirtualService, _ route: HTTPRoute, _ asked: [UInt16: String], _ context: AnalysisContext,
+        _ destination: Destination, _ field: String, _ rule: VirtualService, _ route: HTTPRoute, _ asked: [UInt16: String],
+        _ context: AnalysisContext,
         _ report: inout AnalysisReport
     ) {
         guard destination.port == nil, !destination.host.isEmpty, rule.appliesToMesh else { return }
@@ -102,8 +112,8 @@ enum UnknownReferences {
         guard let missing = others.min(), let own = asked[missing] else { return }
         report.add(
             .destinationPortRequired, rule.id, destination.position, field + ".port",
-            "\(host) has the ports \(ports.sorted().map(String.init).joined(separator: ", ")), and not \(missing), to which requests for \(own) come: which one is meant is a guess"
-        )
+            "\(host) has the ports \(ports.sorted().map(String.init).joined(separator: ", ")), and not \(missing), to which requests for "
+                + "\(own) come: which one is meant is a guess")
     }
 
     /// The ports at which requests for a rule's hosts come, each with the first host that has it.
@@ -112,7 +122,8 @@ enum UnknownReferences {
         for name in rule.hosts where rule.appliesToMesh && !name.hasPrefix("*") {
             let host = HostName.resolve(name, namespace: rule.id.namespace).lowercased()
             for service in context.services(for: host) {
-                for port in context.configuration.serviceEntries[service].ports where port.protocol.isHTTP || port.protocol == .unspecified {
+                for port in context.configuration.serviceEntries[service].ports where port.protocol.isHTTP || port.protocol == .unspecified
+                {
                     if result[port.number] == nil { result[port.number] = host }
                 }
             }
@@ -127,7 +138,8 @@ enum UnknownReferences {
             if context.hosts.overlaps(host) { continue }
             let meant = report.suggestion(for: host, among: context.hostNames)
             report.add(
-                .unknownRuleHost, rule.id, rule.position, "spec.host", "no ServiceEntry has the host \(host), so the rule applies to nothing",
+                .unknownRuleHost, rule.id, rule.position, "spec.host",
+                "no ServiceEntry has the host \(host), so the rule applies to nothing",
                 hint: meant)
         }
     }
@@ -138,10 +150,13 @@ enum UnknownReferences {
             if context.hasServices, !context.hosts.overlaps(host) {
                 let meant = report.suggestion(for: host, among: context.hostNames)
                 report.add(
-                    .referenceNotFound, policy.id, policy.position, "spec.host", "no ServiceEntry has the host \(host), so the policy applies to nothing",
+                    .referenceNotFound, policy.id, policy.position, "spec.host",
+                    "no ServiceEntry has the host \(host), so the policy applies to nothing",
                     hint: meant)
             }
-            guard !policy.subset.isEmpty, !host.hasPrefix("*"), !context.subsetNames.names(of: host).contains(policy.subset) else { continue }
+            guard !policy.subset.isEmpty, !host.hasPrefix("*"), !context.subsetNames.names(of: host).contains(policy.subset) else {
+                continue
+            }
             report.add(
                 .referenceNotFound, policy.id, policy.position, "spec.subset",
                 "no DestinationRule defines subset \(policy.subset) of \(host), so the policy applies to nothing")

@@ -17,7 +17,8 @@ enum UpstreamFindings {
                 guard rule.workloadSelector.isEmpty, first.rule != rule.id, first.labels != subset.labels else { continue }
                 report.add(
                     .conflictingSubsets, rule.id, subset.position, "spec.subsets[\(index)]",
-                    "\(first.rule) (\(first.position)) defines subset \(subset.name) of \(host) by other labels; that one, the first loaded, is used")
+                    "\(first.rule) (\(first.position)) defines subset \(subset.name) of \(host) by other labels; that one, the first "
+                        + "loaded, is used")
             }
             guard !host.hasPrefix("*") else { continue }
             if endpoints[host] == nil { endpoints[host] = .some(context.endpoints(of: host)) }
@@ -26,7 +27,9 @@ enum UpstreamFindings {
         }
     }
 
-    private static func checkEndpoints(_ rule: DestinationRule, _ host: String, _ endpoints: EndpointsByLabel, _ report: inout AnalysisReport) {
+    private static func checkEndpoints(
+        _ rule: DestinationRule, _ host: String, _ endpoints: EndpointsByLabel, _ report: inout AnalysisReport
+    ) {
         for (index, subset) in rule.subsets.enumerated() where !subset.labels.isEmpty {
             // Istio adds these to endpoints by where they run.
             if subset.labels.keys.contains(where: { $0.hasPrefix("topology.") }) { continue }
@@ -34,15 +37,19 @@ enum UpstreamFindings {
             let wanted = subset.labels.map { "\($0.key)=\($0.value)" }.sorted().joined(separator: ",")
             report.add(
                 .subsetSelectsNothing, rule.id, subset.position, "spec.subsets[\(index)].labels",
-                "none of the \(endpoints.count) endpoint\(endpoints.count == 1 ? "" : "s") of \(host) carries \(wanted): routes to subset \(subset.name) answer 503",
+                "none of the \(endpoints.count) endpoint\(endpoints.count == 1 ? "" : "s") of \(host) carries \(wanted): routes to "
+                    + "subset \(subset.name) answer 503",
                 hint: present(subset.labels, among: endpoints))
         }
         guard endpoints.areAddresses else { return }
-        if let outlier = rule.trafficPolicy?.outlierDetection { check(outlier, endpoints: endpoints.count, host, "spec.trafficPolicy", rule.id, &report) }
+        if let outlier = rule.trafficPolicy?.outlierDetection {
+            check(outlier, endpoints: endpoints.count, host, "spec.trafficPolicy", rule.id, &report)
+        }
         for (index, subset) in rule.subsets.enumerated() {
             guard let outlier = subset.trafficPolicy?.outlierDetection else { continue }
             check(
-                outlier, endpoints: endpoints.count(subset.labels), "subset \(subset.name) of \(host)", "spec.subsets[\(index)].trafficPolicy", rule.id,
+                outlier, endpoints: endpoints.count(subset.labels), "subset \(subset.name) of \(host)",
+                "spec.subsets[\(index)].trafficPolicy", rule.id,
                 &report)
         }
     }
@@ -59,7 +66,8 @@ enum UpstreamFindings {
 
     /// One more may be ejected while 100 x (ejected + 1) / hosts <= maxEjectionPercent (semantics 2.5).
     private static func check(
-        _ outlier: OutlierDetectionSettings, endpoints: Int, _ what: String, _ path: String, _ id: ResourceID, _ report: inout AnalysisReport
+        _ outlier: OutlierDetectionSettings, endpoints: Int, _ what: String, _ path: String, _ id: ResourceID,
+        _ report: inout AnalysisReport
     ) {
         // Absent and 0 mean 10.
         let percent = outlier.maxEjectionPercent.flatMap { $0 == 0 ? nil : Int($0) } ?? 10
@@ -67,7 +75,8 @@ enum UpstreamFindings {
         let needed = (100 + endpoints - 1) / endpoints
         report.add(
             .neverEjects, id, outlier.position, "\(path).outlierDetection.maxEjectionPercent",
-            "\(what) has \(endpoints) endpoint\(endpoints == 1 ? "" : "s"), of which at most \(percent) % may be ejected: not even one ever is",
+            "\(what) has \(endpoints) endpoint\(endpoints == 1 ? "" : "s"), of which at most \(percent) % may be ejected: not even one "
+                + "ever is",
             hint: "Write maxEjectionPercent: \(needed) or more, or add endpoints.")
     }
 
@@ -85,6 +94,7 @@ enum UpstreamFindings {
         let names = Set(ports.map(\.protocol.rawValue)).sorted().joined(separator: ", ")
         report.add(
             .hashNeedsHTTP, rule.id, rule.position, "spec.trafficPolicy.loadBalancer.consistentHash",
-            "the hash is of the \(key) of requests, and \(host) is read as \(names), without requests: every connection goes to any endpoint")
+            "the hash is of the \(key) of requests, and \(host) is read as \(names), without requests: every connection goes to any "
+                + "endpoint")
     }
 }

@@ -23,7 +23,9 @@ enum WeightFindings {
                     .weightMissing, id, destination.position, destination.path,
                     "\(host.prefix(253))\(subset.prefix(254)) has no weight among destinations that have one, so it gets nothing")
             } else if weight == 0 {
-                report.add(.weightZero, id, destination.position("weight"), "\(destination.path).weight", "weight 0: \(host.prefix(253))\(subset.prefix(254)) gets nothing")
+                report.add(
+                    .weightZero, id, destination.position("weight"), "\(destination.path).weight",
+                    "weight 0: \(host.prefix(253))\(subset.prefix(254)) gets nothing")
             }
         }
         guard total != 100, weights.allSatisfy({ $0 != nil }) else { return }
@@ -33,6 +35,7 @@ enum WeightFindings {
         }
         report.add(
             .weightsNot100, id, destinations[0].position, "\(route.path).route",
-            "the weights add up to \(total), not 100: they are shares of their sum, here \(shares.prefix(10).joined(separator: ", "))\(shares.count > 10 ? "..." : "") %")
+            "the weights add up to \(total), not 100: they are shares of their sum, here "
+                + "\(shares.prefix(10).joined(separator: ", "))\(shares.count > 10 ? "..." : "") %")
     }
 }

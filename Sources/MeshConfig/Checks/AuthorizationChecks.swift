@@ -8,7 +8,9 @@ extension Findings {
         if spec.child("selector")?.stringMap("matchLabels").isEmpty ?? true {
             error(spec.position("portLevelMtls"), "spec.portLevelMtls", "portLevelMtls needs a selector")
         }
-        if spec.entries("portLevelMtls").isEmpty { error(spec.position("portLevelMtls"), "spec.portLevelMtls", "portLevelMtls must not be empty") }
+        if spec.entries("portLevelMtls").isEmpty {
+            error(spec.position("portLevelMtls"), "spec.portLevelMtls", "portLevelMtls must not be empty")
+        }
     }
 
     mutating func check(authorizationPolicy spec: NodeReader) {
@@ -24,7 +26,10 @@ extension Findings {
         if action != "CUSTOM", spec.has("provider") { error(spec.position("provider"), "spec.provider", "provider needs action: CUSTOM") }
         for rule in spec.children("rules") {
             for (name, inner) in [("from", "source"), ("to", "operation")] {
-                if rule.has(name), rule.isEmptyList(name) { error(rule.position(name), "\(rule.path).\(name)", "an empty list matches nothing; leave \(name) out, or list a \(inner)") }
+                if rule.has(name), rule.isEmptyList(name) {
+                    error(
+                        rule.position(name), "\(rule.path).\(name)", "an empty list matches nothing; leave \(name) out, or list a \(inner)")
+                }
                 for entry in rule.children(name) where !hasValues(entry.child(inner)) {
                     error(entry.position, entry.path, "\(inner) is required and must have a field")
                 }
@@ -46,7 +51,9 @@ extension Findings {
         for pair in source.node.pairs ?? [] { nonEmpty(source, FieldName.canonical(pair.key), "a value") }
         let identities = ["principals", "notPrincipals", "requestPrincipals", "notRequestPrincipals", "namespaces", "notNamespaces"]
         for name in identities where isCustom && !source.isEmptyList(name) {
-            error(source.position(name), "\(source.path).\(name)", "\(name) cannot be used with action CUSTOM, which asks before identities are known")
+            error(
+                source.position(name), "\(source.path).\(name)",
+                "\(name) cannot be used with action CUSTOM, which asks before identities are known")
         }
         let accounts = ["serviceAccounts", "notServiceAccounts"].filter { !source.isEmptyList($0) }
         if let first = accounts.first, !source.isEmptyList("principals") || !source.isEmptyList("namespaces") {
@@ -71,7 +78,10 @@ extension Findings {
         for name in ["hosts", "notHosts", "methods", "notMethods", "paths", "notPaths"] { nonEmpty(operation, name, "a value") }
         for name in ["paths", "notPaths"] {
             for (text, position, path) in operation.positionedStrings(name) where !isPathPattern(text) {
-                error(position, path, "\"\(text.prefix(128))\" is no path template; {*} stands for one segment, {**} for any number, and neither names nor other wildcards stand beside them")
+                error(
+                    position, path,
+                    "\"\(text.prefix(128))\" is no path template; {*} stands for one segment, {**} for any number, and neither names nor "
+                        + "other wildcards stand beside them")
             }
         }
     }
@@ -86,7 +96,8 @@ extension Findings {
 
     /// Keys of `when` without a name in brackets, and those with one.
     private static let plainKeys: Set<String> = [
-        "source.ip", "remote.ip", "source.namespace", "source.principal", "source.serviceAccount", "source.trustDomain", "request.auth.principal",
+        "source.ip", "remote.ip", "source.namespace", "source.principal", "source.serviceAccount", "source.trustDomain",
+        "request.auth.principal",
         "request.auth.audiences", "request.auth.presenter", "destination.ip", "destination.port", "connection.sni",
     ]
     private static let namedKeys = ["request.headers", "request.auth.claims", "experimental.envoy.filters."]
@@ -108,12 +119,16 @@ extension Findings {
                 error(position, "\(condition.path).key", "\"\(key.prefix(64))\" needs a name in brackets: \(prefix)[NAME]")
             }
         } else if !Findings.plainKeys.contains(key) {
-            var text = "\"\(key.prefix(64))\" is not accepted; one of \((Findings.plainKeys.sorted() + Findings.namedKeys.map { "\($0)[NAME]" }).joined(separator: ", "))"
+            var text =
+                "\"\(key.prefix(64))\" is not accepted; one of "
+                    + "\((Findings.plainKeys.sorted() + Findings.namedKeys.map { "\($0)[NAME]" }).joined(separator: ", "))"
             if let nearest = EditDistance.nearest(to: key, among: Findings.plainKeys.sorted()) { text += ". Did you mean \(nearest)?" }
             error(position, "\(condition.path).key", text)
         }
         if isCustom, key == "source.namespace" || key == "source.principal" || key.hasPrefix("request.auth.") {
-            error(position, "\(condition.path).key", "\(key.prefix(64)) cannot be used with action CUSTOM, which asks before identities are known")
+            error(
+                position, "\(condition.path).key",
+                "\(key.prefix(64)) cannot be used with action CUSTOM, which asks before identities are known")
         }
     }
 
@@ -122,10 +137,15 @@ extension Findings {
         let sources = rule.children("from").compactMap { $0.child("source") }
         let operations = rule.children("to").compactMap { $0.child("operation") }
         let narrowsTCP = sources.contains { source in
-            ["principals", "notPrincipals", "ipBlocks", "notIpBlocks", "namespaces", "notNamespaces", "remoteIpBlocks", "notRemoteIpBlocks"].contains(where: source.has)
+            [
+                "principals", "notPrincipals", "ipBlocks", "notIpBlocks", "namespaces", "notNamespaces", "remoteIpBlocks",
+                "notRemoteIpBlocks",
+            ].contains(where: source.has)
         }
         let hasPorts = operations.contains { $0.has("ports") || $0.has("notPorts") }
         guard !sources.isEmpty && operations.isEmpty && !narrowsTCP || !operations.isEmpty && !hasPorts else { return }
-        warn(rule.position, rule.path, "on TCP ports, which have none of the HTTP fields it asks for, this rule denies every connection; list the ports it is for")
+        warn(
+            rule.position, rule.path,
+            "on TCP ports, which have none of the HTTP fields it asks for, this rule denies every connection; list the ports it is for")
     }
 }

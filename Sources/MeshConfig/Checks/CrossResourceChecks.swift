@@ -94,7 +94,9 @@ struct CrossResourceChecks {
             let host = HostName.resolve(destination.host, namespace: rule.id.namespace).lowercased()
             if !services.isEmpty, !names.covers(host) {
                 var text = "no ServiceEntry has the host \(host); \(consequence)"
-                if items.count < Findings.kept, let nearest = EditDistance.nearest(to: host, among: Array(services.prefix(1000))) { text += ". Did you mean \(nearest)?" }
+                if items.count < Findings.kept, let nearest = EditDistance.nearest(to: host, among: Array(services.prefix(1000))) {
+                    text += ". Did you mean \(nearest)?"
+                }
                 add(.warning, .referenceNotFound, rule.id, destination.position, field + ".host", text)
             }
             guard !destination.subset.isEmpty else { return }
@@ -103,15 +105,19 @@ struct CrossResourceChecks {
             let known = defined.sorted().joined(separator: ", ")
             add(
                 .warning, .referenceNotFound, rule.id, destination.position, field + ".subset",
-                "no DestinationRule defines subset \(destination.subset) of \(host) (\(known.isEmpty ? "it has none" : "it has \(known)")); \(consequence)")
+                "no DestinationRule defines subset \(destination.subset) of \(host) "
+                    + "(\(known.isEmpty ? "it has none" : "it has \(known)")); \(consequence)")
         }
         for rule in configuration.virtualServices {
             for (routeIndex, route) in rule.http.enumerated() {
                 for (index, entry) in route.destinations.enumerated() {
-                    check(entry.destination, "spec.http[\(routeIndex)].route[\(index)].destination", rule, "requests routed there answer 503")
+                    check(
+                        entry.destination, "spec.http[\(routeIndex)].route[\(index)].destination", rule, "requests routed there answer 503")
                 }
                 for (index, mirror) in route.mirrors.enumerated() where mirror.percentage > 0 {
-                    check(mirror.destination, "spec.http[\(routeIndex)].\(route.mirrors.count == 1 ? "mirror" : "mirrors[\(index)]")", rule, "no copy is sent")
+                    check(
+                        mirror.destination, "spec.http[\(routeIndex)].\(route.mirrors.count == 1 ? "mirror" : "mirrors[\(index)]")", rule,
+                        "no copy is sent")
                 }
             }
             var count = (tls: 0, tcp: 0)
@@ -145,7 +151,8 @@ struct CrossResourceChecks {
                 continue
             }
             // The label of the selector that the fewest workloads carry decides how many are looked at.
-            let candidates = selector.map { carriers["\(sidecar.id.namespace)/\($0.key)=\($0.value)"] ?? [] }.min { $0.count < $1.count } ?? []
+            let candidates =
+                selector.map { carriers["\(sidecar.id.namespace)/\($0.key)=\($0.value)"] ?? [] }.min { $0.count < $1.count } ?? []
             for index in candidates where Labels.select(selector, configuration.workloadEntries[index].labels) {
                 guard items.count < Findings.kept else { return }
                 let workload = configuration.workloadEntries[index]
@@ -168,20 +175,24 @@ struct CrossResourceChecks {
             let labels = gateway.selector.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ", ")
             add(
                 .warning, .referenceNotFound, gateway.id, gateway.position, "spec.selector",
-                "no WorkloadEntry has the labels \(labels), so no proxy opens these ports. Add one with them and run its proxy with --node NAME.")
+                "no WorkloadEntry has the labels \(labels), so no proxy opens these ports. Add one with them and run its proxy with "
+                    + "--node NAME.")
         }
     }
 
     private mutating func checkProviders() {
         for telemetry in configuration.telemetries {
-            let logging = telemetry.accessLogging.enumerated().map { ("spec.accessLogging[\($0.offset)]", $0.element.position, $0.element.providers) }
+            let logging = telemetry.accessLogging.enumerated().map {
+                ("spec.accessLogging[\($0.offset)]", $0.element.position, $0.element.providers)
+            }
             let tracing = telemetry.tracing.enumerated().map { ("spec.tracing[\($0.offset)]", $0.element.position, $0.element.providers) }
             for (field, position, providers) in logging + tracing {
                 for name in providers where !name.isEmpty && configuration.mesh.provider(named: name) == nil {
                     let known = configuration.mesh.extensionProviders.map(\.name) + ExtensionProvider.builtIn.keys.sorted()
                     add(
                         .warning, .referenceNotFound, telemetry.id, position, "\(field).providers",
-                        "provider \"\(name)\" is not in meshConfig.extensionProviders, so it does nothing; known: \(known.joined(separator: ", "))")
+                        "provider \"\(name)\" is not in meshConfig.extensionProviders, so it does nothing; known: "
+                            + "\(known.joined(separator: ", "))")
                 }
             }
         }

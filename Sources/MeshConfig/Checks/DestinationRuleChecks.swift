@@ -11,9 +11,12 @@ extension Findings {
             require(subset, "name", "routes refer to the subset by it")
             check(labelsOf: subset, "labels")
             if let name = subset.string("name"), !name.isEmpty {
-                if let problem = ObjectName.labelProblem(name) { error(subset.position("name"), "\(subset.path).name", "subset name \"\(name.prefix(64))\" \(problem)") }
+                if let problem = ObjectName.labelProblem(name) {
+                    error(subset.position("name"), "\(subset.path).name", "subset name \"\(name.prefix(64))\" \(problem)")
+                }
                 if let first = names.updateValue(subset.position("name"), forKey: name) {
-                    error(subset.position("name"), "\(subset.path).name", "subset \"\(name)\" is defined twice; first at line \(first.line)")
+                    error(
+                        subset.position("name"), "\(subset.path).name", "subset \"\(name)\" is defined twice; first at line \(first.line)")
                 }
             }
             if let policy = subset.child("trafficPolicy") { check(trafficPolicy: policy) }
@@ -23,16 +26,22 @@ extension Findings {
     private mutating func check(trafficPolicy policy: NodeReader) {
         checkGroups(policy)
         let groups = Schema.istio.messages["TrafficPolicy"]?.fields.map(\.name) ?? []
-        if !groups.contains(where: policy.has) { error(policy.position, policy.path, "an empty policy does nothing; one of \(groups.joined(separator: ", ")) is required") }
+        if !groups.contains(where: policy.has) {
+            error(policy.position, policy.path, "an empty policy does nothing; one of \(groups.joined(separator: ", ")) is required")
+        }
         if policy.has("tunnel"), policy.has("proxyProtocol") {
-            error(policy.position("proxyProtocol"), "\(policy.path).proxyProtocol", "tunnel and proxyProtocol exclude each other; keep one", code: .oneOf)
+            error(
+                policy.position("proxyProtocol"), "\(policy.path).proxyProtocol", "tunnel and proxyProtocol exclude each other; keep one",
+                code: .oneOf)
         }
         if let budget = policy.child("retryBudget") { check(retryBudget: budget) }
         var ports: Set<Int64> = []
         for entry in policy.children("portLevelSettings") {
             checkGroups(entry)
             let own = ["loadBalancer", "connectionPool", "outlierDetection", "tls"]
-            if !own.contains(where: entry.has) { error(entry.position, entry.path, "settings of a port need one of \(own.joined(separator: ", "))") }
+            if !own.contains(where: entry.has) {
+                error(entry.position, entry.path, "settings of a port need one of \(own.joined(separator: ", "))")
+            }
             guard let number = entry.child("port")?.integer("number") else {
                 error(entry.position, entry.path, "port is required: {number: PORT}")
                 continue
@@ -42,7 +51,8 @@ extension Findings {
         if let tunnel = policy.child("tunnel") {
             require(tunnel, "targetHost", "where the tunnel ends")
             range(tunnel, "targetPort", 1...65535)
-            if let host = tunnel.string("targetHost"), IPAddress.family(host) == nil, let problem = HostName.problem(host, wildcard: false) {
+            if let host = tunnel.string("targetHost"), IPAddress.family(host) == nil, let problem = HostName.problem(host, wildcard: false)
+            {
                 error(tunnel.position("targetHost"), "\(tunnel.path).targetHost", "host \"\(host)\" \(problem)")
             }
             if !tunnel.has("targetPort") { error(tunnel.position, "\(tunnel.path).targetPort", "targetPort is required: 1 to 65535") }
@@ -55,7 +65,9 @@ extension Findings {
     private mutating func checkGroups(_ policy: NodeReader) {
         if let pool = policy.child("connectionPool") { check(connectionPool: pool) }
         if let outlier = policy.child("outlierDetection") { check(outlierDetection: outlier) }
-        if let balancer = policy.child("loadBalancer") { check(loadBalancer: balancer, hasOutlierDetection: policy.has("outlierDetection")) }
+        if let balancer = policy.child("loadBalancer") {
+            check(loadBalancer: balancer, hasOutlierDetection: policy.has("outlierDetection"))
+        }
         if let tls = policy.child("tls") { check(clientTLS: tls) }
     }
 
@@ -83,7 +95,9 @@ extension Findings {
                 for name in ["interval", "timeout"] { duration(keepalive, name, zeroAllowed: false) }
             }
             if http.name("h2UpgradePolicy") == "UPGRADE", http.bool("useClientProtocol") == true {
-                error(http.position("useClientProtocol"), "\(http.path).useClientProtocol", "cannot be combined with h2UpgradePolicy: UPGRADE")
+                error(
+                    http.position("useClientProtocol"), "\(http.path).useClientProtocol",
+                    "cannot be combined with h2UpgradePolicy: UPGRADE")
             }
         }
     }
@@ -114,7 +128,9 @@ extension Findings {
             }
             if let cookie = hash.child("httpCookie") { check(cookie: cookie) }
             if hash.integer("minimumRingSize") ?? 0 > 0, hash.has("ringHash") || hash.has("maglev") {
-                error(hash.position("minimumRingSize"), "\(hash.path).minimumRingSize", "cannot be combined with ringHash or maglev; keep ringHash: {minimumRingSize: N}")
+                error(
+                    hash.position("minimumRingSize"), "\(hash.path).minimumRingSize",
+                    "cannot be combined with ringHash or maglev; keep ringHash: {minimumRingSize: N}")
             }
             if let maglev = hash.child("maglev") { check(maglev: maglev) }
         }
@@ -132,7 +148,9 @@ extension Findings {
     private mutating func check(maglev: NodeReader) {
         let size = maglev.integer("tableSize") ?? 0
         if size > 0, size < 5_000_011, isPrime(size) { return }
-        error(maglev.position("tableSize"), "\(maglev.path).tableSize", "\(size) is not accepted; a prime number below 5000011, for example 65537", code: .outOfRange)
+        error(
+            maglev.position("tableSize"), "\(maglev.path).tableSize",
+            "\(size) is not accepted; a prime number below 5000011, for example 65537", code: .outOfRange)
     }
 
     /// By trial: at most a thousand divisions below Envoy's bound.

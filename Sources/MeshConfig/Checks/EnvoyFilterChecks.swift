@@ -6,12 +6,16 @@ extension Findings {
 
     mutating func check(envoyFilter spec: NodeReader) {
         if spec.has("workloadSelector"), !spec.isEmptyList("targetRefs") {
-            error(spec.position("targetRefs"), "spec.targetRefs", "workloadSelector and targetRefs exclude each other; keep one", code: .oneOf)
+            error(
+                spec.position("targetRefs"), "spec.targetRefs", "workloadSelector and targetRefs exclude each other; keep one",
+                code: .oneOf)
         }
         check(selectorOf: spec, "workloadSelector", "labels")
         for patch in spec.children("configPatches") {
             let target = patch.name("applyTo") ?? "INVALID"
-            if target == "INVALID" { error(patch.position("applyTo"), "\(patch.path).applyTo", "applyTo is required: what is patched, for example HTTP_FILTER") }
+            if target == "INVALID" {
+                error(patch.position("applyTo"), "\(patch.path).applyTo", "applyTo is required: what is patched, for example HTTP_FILTER")
+            }
             check(patch: patch)
             if let match = patch.child("match") { check(match: match, target) }
         }
@@ -33,9 +37,13 @@ extension Findings {
     private mutating func check(match: NodeReader, _ target: String) {
         let isWaypoint = match.name("context") == "WAYPOINT"
         if isWaypoint != match.has("waypoint"), ["listener", "routeConfiguration", "cluster", "waypoint"].contains(where: match.has) {
-            error(match.position(match.has("waypoint") ? "waypoint" : "context"), "\(match.path).waypoint", "waypoint goes with context: WAYPOINT, and nothing else does")
+            error(
+                match.position(match.has("waypoint") ? "waypoint" : "context"), "\(match.path).waypoint",
+                "waypoint goes with context: WAYPOINT, and nothing else does")
         }
-        if let wanted = wanted(target), let other = ["listener", "routeConfiguration", "cluster"].first(where: { $0 != wanted && match.has($0) }) {
+        if let wanted = wanted(target),
+            let other = ["listener", "routeConfiguration", "cluster"].first(where: { $0 != wanted && match.has($0) })
+        {
             error(match.position(other), "\(match.path).\(other)", "applyTo \(target) is matched by \(wanted)")
         }
         guard let filter = match.child("listener")?.child("filterChain")?.child("filter") else { return }

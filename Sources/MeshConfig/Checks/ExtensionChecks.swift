@@ -18,7 +18,9 @@ extension Findings {
     private mutating func check(module: NodeReader) {
         require(module, "url", "of the module: oci://, https://, http:// or file://")
         if let url = module.string("url"), let scheme = url.text(before: "://"), !["oci", "https", "http", "file"].contains(scheme) {
-            error(module.position("url"), "\(module.path).url", "\"\(url.prefix(128))\" is not accepted; oci://, https://, http:// or file://")
+            error(
+                module.position("url"), "\(module.path).url",
+                "\"\(url.prefix(128))\" is not accepted; oci://, https://, http:// or file://")
         }
         if let digest = module.string("sha256"), !digest.isEmpty {
             let isHex = digest.utf8.count == 64 && digest.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
@@ -26,7 +28,9 @@ extension Findings {
         }
         for (name, limit) in [("imagePullSecret", 253), ("pluginName", 256)] {
             guard let text = module.string(name) else { continue }
-            if text.isEmpty || text.utf8.count > limit { error(module.position(name), "\(module.path).\(name)", "1 to \(limit) bytes are accepted; leave it out if there is none") }
+            if text.isEmpty || text.utf8.count > limit {
+                error(module.position(name), "\(module.path).\(name)", "1 to \(limit) bytes are accepted; leave it out if there is none")
+            }
         }
         var names: Set<String> = []
         for variable in module.child("vmConfig")?.children("env") ?? [] {
@@ -35,7 +39,9 @@ extension Findings {
                 error(variable.position("name"), "\(variable.path).name", "variable \"\(name.prefix(64))\" is set twice")
             }
             if variable.name("valueFrom") == "HOST", variable.string("value")?.isEmpty == false {
-                error(variable.position("value"), "\(variable.path).value", "valueFrom HOST takes the proxy's own variable; delete value, or valueFrom")
+                error(
+                    variable.position("value"), "\(variable.path).value",
+                    "valueFrom HOST takes the proxy's own variable; delete value, or valueFrom")
             }
         }
     }

@@ -54,7 +54,9 @@ struct Findings {
     mutating func share(_ reader: NodeReader, _ name: String) {
         percent(reader, name)
         guard let value = reader.double(name), value > 0, value < 0.0001 else { return }
-        error(reader.position(name), "\(reader.path).\(name)", "\(value) is out of range; accepted: 0, or 0.0001 to 100 (percent)", code: .outOfRange)
+        error(
+            reader.position(name), "\(reader.path).\(name)", "\(value) is out of range; accepted: 0, or 0.0001 to 100 (percent)",
+            code: .outOfRange)
     }
 
     /// Istio's rule for durations: whole milliseconds; 0 where it means "none".
@@ -64,7 +66,8 @@ struct Findings {
         guard value < 1_000_000 || value % 1_000_000 != 0 else { return }
         error(
             reader.position(name), "\(reader.path).\(name)",
-            "\"\(reader.string(name) ?? "")\" is \(value < 1_000_000 ? "too short" : "no whole number of milliseconds"); accepted: 1ms or more, in whole milliseconds\(zeroAllowed ? ", or 0s for none" : "")",
+            "\"\(reader.string(name) ?? "")\" is \(value < 1_000_000 ? "too short" : "no whole number of milliseconds"); accepted: 1ms "
+                + "or more, in whole milliseconds\(zeroAllowed ? ", or 0s for none" : "")",
             code: .badDuration)
     }
 

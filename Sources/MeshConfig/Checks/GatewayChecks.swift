@@ -32,7 +32,9 @@ extension Findings {
         require(port, "name", "for example http")
         require(port, "protocol", "HTTP, HTTP2, GRPC, HTTPS, TLS, TCP, MONGO, MYSQL or REDIS")
         check(protocolOf: port)
-        if port.integer("targetPort") ?? 0 > 0 { error(port.position("targetPort"), "\(port.path).targetPort", "a Gateway's port has no target; delete it") }
+        if port.integer("targetPort") ?? 0 > 0 {
+            error(port.position("targetPort"), "\(port.path).targetPort", "a Gateway's port has no target; delete it")
+        }
     }
 
     /// Istio refuses a name without a dot; here `localhost` is a host like any other.
@@ -42,8 +44,12 @@ extension Findings {
                 error(position, path, "\"\(text)\" is neither HOST nor NAMESPACE/HOST")
                 continue
             }
-            if IPAddress.family(scope.host) == nil, let problem = HostName.problem(scope.host, wildcard: true) { error(position, path, "host \"\(scope.host)\" \(problem)") }
-            if HostName.isPartialWildcard(scope.host) { error(position, path, "\"\(scope.host)\": here a wildcard is the whole first label; write *.example.com") }
+            if IPAddress.family(scope.host) == nil, let problem = HostName.problem(scope.host, wildcard: true) {
+                error(position, path, "host \"\(scope.host)\" \(problem)")
+            }
+            if HostName.isPartialWildcard(scope.host) {
+                error(position, path, "\"\(scope.host)\": here a wildcard is the whole first label; write *.example.com")
+            }
             if ![".", "*"].contains(scope.namespace), let problem = ObjectName.labelProblem(scope.namespace) {
                 error(position, path, "namespace \"\(scope.namespace.prefix(64))\" \(problem); accepted: \".\", \"*\" or a namespace")
             }
@@ -55,24 +61,31 @@ extension Findings {
         let spoken = (port.string("protocol") ?? "").uppercased()
         let needsTLS = spoken == "HTTPS" || spoken == "TLS"
         guard let tls = server.child("tls") else {
-            if needsTLS { error(server.position, "\(server.path).tls", "tls is required for protocol \(spoken); for example {mode: PASSTHROUGH}") }
+            if needsTLS {
+                error(server.position, "\(server.path).tls", "tls is required for protocol \(spoken); for example {mode: PASSTHROUGH}")
+            }
             return
         }
         check(serverTLS: tls)
         let mode = tls.name("mode") ?? "PASSTHROUGH"
         let isHTTP = ["HTTP", "HTTP2", "GRPC", "GRPC-WEB"].contains(spoken)
         if tls.bool("httpsRedirect") == true, !isHTTP {
-            warn(tls.position("httpsRedirect"), "\(tls.path).httpsRedirect", "has no effect on a port of protocol \(spoken): only plain HTTP is sent to https")
+            warn(
+                tls.position("httpsRedirect"), "\(tls.path).httpsRedirect",
+                "has no effect on a port of protocol \(spoken): only plain HTTP is sent to https")
         }
         if needsTLS {
             guard mode != "PASSTHROUGH" else { return }
             add(
                 .notice, .notYetInEffect, tls.position("mode"), "\(tls.path).mode",
                 "TLS of a gateway's own is accepted, not yet in effect: nothing listens on this port. PASSTHROUGH is in effect.")
-        } else if !isHTTP || mode != "PASSTHROUGH" && mode != "AUTO_PASSTHROUGH" || ["serverCertificate", "privateKey", "caCertificates"].contains(where: tls.has) {
+        } else if !isHTTP || mode != "PASSTHROUGH" && mode != "AUTO_PASSTHROUGH"
+            || ["serverCertificate", "privateKey", "caCertificates"].contains(where: tls.has)
+        {
             error(
                 tls.position(tls.has("mode") ? "mode" : "httpsRedirect"), "\(tls.path).mode",
-                "a port of protocol \(spoken.isEmpty ? "HTTP" : spoken) has no TLS\(isHTTP ? " but httpsRedirect" : ""); write protocol: HTTPS or TLS, or delete tls")
+                "a port of protocol \(spoken.isEmpty ? "HTTP" : spoken) has no TLS\(isHTTP ? " but httpsRedirect" : ""); write protocol: "
+                    + "HTTPS or TLS, or delete tls")
         } else if tls.has("mode") {
             warn(tls.position("mode"), "\(tls.path).mode", "has no effect on a port of protocol \(spoken), which is not TLS")
         }

@@ -19,7 +19,9 @@ extension Findings {
         if isMesh {
             error(value.position, value.path, "claims of a token are matched at gateways only; list gateways without mesh")
         } else {
-            add(.notice, .notYetInEffect, value.position, value.path, "matching claims of a token is accepted, not yet in effect: no request has such a field")
+            add(
+                .notice, .notYetInEffect, value.position, value.path,
+                "matching claims of a token is accepted, not yet in effect: no request has such a field")
         }
     }
 
@@ -41,7 +43,11 @@ extension Findings {
             for kind in ["set", "add"] {
                 for (name, value) in operations.entries(kind) {
                     guard isAuthority(name) else {
-                        if name.hasPrefix(":") { error(value.position, value.path, "\"\(name.prefix(64))\" is not a header field; a rule changes it by rewrite or not at all") }
+                        if name.hasPrefix(":") {
+                            error(
+                                value.position, value.path,
+                                "\"\(name.prefix(64))\" is not a header field; a rule changes it by rewrite or not at all")
+                        }
                         continue
                     }
                     if side == "response" {
@@ -69,12 +75,17 @@ extension Findings {
     mutating func check(corsPolicy cors: NodeReader) {
         duration(cors, "maxAge", zeroAllowed: true)
         if let age = cors.nanoseconds("maxAge"), age > 0, age % 1_000_000_000 != 0 {
-            error(cors.position("maxAge"), "\(cors.path).maxAge", "access-control-max-age counts whole seconds, got \"\(cors.string("maxAge") ?? "")\"", code: .badDuration)
+            error(
+                cors.position("maxAge"), "\(cors.path).maxAge",
+                "access-control-max-age counts whole seconds, got \"\(cors.string("maxAge") ?? "")\"", code: .badDuration)
         }
         if cors.has("allowOrigin"), cors.has("allowOrigins") {
-            error(cors.position("allowOrigin"), "\(cors.path).allowOrigin", "allowOrigin and allowOrigins exclude each other; keep allowOrigins")
+            error(
+                cors.position("allowOrigin"), "\(cors.path).allowOrigin",
+                "allowOrigin and allowOrigins exclude each other; keep allowOrigins")
         }
-        for origin in cors.children("allowOrigins") where !["exact", "prefix", "regex"].contains(where: { origin.string($0)?.isEmpty == false }) {
+        for origin in cors.children("allowOrigins")
+        where !["exact", "prefix", "regex"].contains(where: { origin.string($0)?.isEmpty == false }) {
             error(origin.position, origin.path, "one of exact, prefix or regex is required, not empty")
         }
         for (method, position, path) in cors.positionedStrings("allowMethods") where !Findings.methods.contains(method) {
@@ -82,7 +93,9 @@ extension Findings {
         }
         for name in ["allowHeaders", "exposeHeaders"] {
             for (header, position, path) in cors.positionedStrings(name) where header != "*" {
-                if let problem = Findings.fieldNameProblem(header) { error(position, path, "header name \"\(header.prefix(64))\" \(problem)") }
+                if let problem = Findings.fieldNameProblem(header) {
+                    error(position, path, "header name \"\(header.prefix(64))\" \(problem)")
+                }
             }
         }
     }

@@ -6,13 +6,16 @@ extension Findings {
                 if route.isEmptyList("route") { error(route.position, route.path, "route is required: list at least one destination") }
                 checkDestinations(route)
                 let matches = route.children("match")
-                if kind == "tls", matches.isEmpty { error(route.position, route.path, "match is required: list the server names in sniHosts") }
+                if kind == "tls", matches.isEmpty {
+                    error(route.position, route.path, "match is required: list the server names in sniHosts")
+                }
                 for match in matches {
                     range(match, "port", 0...65535)
                     check(labelsOf: match, "sourceLabels")
                     check(gatewaysOf: match)
                     check(sourceNamespaceOf: match)
-                    for (text, position, path) in match.positionedStrings("destinationSubnets") where IPAddress.family(text) == nil && !IPAddress.isPrefix(text) {
+                    for (text, position, path) in match.positionedStrings("destinationSubnets")
+                    where IPAddress.family(text) == nil && !IPAddress.isPrefix(text) {
                         error(position, path, "\"\(text.prefix(64))\" is neither an IP address nor a CIDR prefix such as 10.0.0.0/8")
                     }
                     if kind == "tls" { check(serverNamesOf: match, hosts: spec.strings("hosts")) }
@@ -22,7 +25,9 @@ extension Findings {
     }
 
     mutating func check(sourceNamespaceOf match: NodeReader) {
-        guard let namespace = match.string("sourceNamespace"), !namespace.isEmpty, let problem = ObjectName.labelProblem(namespace) else { return }
+        guard let namespace = match.string("sourceNamespace"), !namespace.isEmpty, let problem = ObjectName.labelProblem(namespace) else {
+            return
+        }
         error(match.position("sourceNamespace"), "\(match.path).sourceNamespace", "namespace \"\(namespace.prefix(64))\" \(problem)")
     }
 

@@ -7,7 +7,8 @@ extension Findings {
             error(locality.position("failover"), "\(locality.path).failover", "distribute and failover exclude each other; keep one")
         }
         if given.contains("failover") {
-            for (label, position, path) in locality.positionedStrings("failoverPriority") where label.hasPrefix("topology.kubernetes.io/") || label == "topology.istio.io/subzone" {
+            for (label, position, path) in locality.positionedStrings("failoverPriority")
+            where label.hasPrefix("topology.kubernetes.io/") || label == "topology.istio.io/subzone" {
                 error(position, path, "failover orders localities already; \(label) cannot be combined with it")
             }
         }
@@ -26,7 +27,10 @@ extension Findings {
             for (place, share) in entry.entries("to") {
                 check(locality: place, share.position, share.path, &targets)
                 let value = share.node.scalar.flatMap(NodeReader.integer) ?? 0
-                if !(1...100).contains(value) { error(share.position, share.path, "a share of \(value) is out of range; accepted: 1 to 100 (percent)", code: .outOfRange) }
+                if !(1...100).contains(value) {
+                    error(
+                        share.position, share.path, "a share of \(value) is out of range; accepted: 1 to 100 (percent)", code: .outOfRange)
+                }
                 total &+= value
             }
             if total != 100 { error(entry.position, entry.path, "the shares of \"to\" add up to \(total); they must add up to 100") }
@@ -36,15 +40,21 @@ extension Findings {
     private mutating func check(failover entry: NodeReader) {
         let sides = ["from", "to"].map { (name: $0, text: entry.string($0) ?? "") }
         for side in sides where side.text.contains("/") || side.text.contains("*") {
-            error(entry.position(side.name), "\(entry.path).\(side.name)", "\"\(side.text.prefix(64))\" is not accepted; failover is between regions, without zones or wildcards")
+            error(
+                entry.position(side.name), "\(entry.path).\(side.name)",
+                "\"\(side.text.prefix(64))\" is not accepted; failover is between regions, without zones or wildcards")
         }
-        if sides[0].text == sides[1].text { error(entry.position, entry.path, "from and to are both \"\(sides[0].text.prefix(64))\"; name two regions") }
+        if sides[0].text == sides[1].text {
+            error(entry.position, entry.path, "from and to are both \"\(sides[0].text.prefix(64))\"; name two regions")
+        }
     }
 
     private mutating func check(locality text: String, _ position: SourcePosition, _ path: String, _ earlier: inout LocalitySet) {
         let parts = text.split(separator: "/", maxSplits: 2, omittingEmptySubsequences: false)
         if parts.contains("") {
-            error(position, path, "\"\(text.prefix(64))\" has an empty part; write REGION, REGION/ZONE or REGION/ZONE/SUBZONE, the last part perhaps *")
+            error(
+                position, path,
+                "\"\(text.prefix(64))\" has an empty part; write REGION, REGION/ZONE or REGION/ZONE/SUBZONE, the last part perhaps *")
         } else if text.dropLast(text.hasSuffix("*") ? 1 : 0).contains("*") {
             error(position, path, "\"\(text.prefix(64))\": a wildcard stands at the end only")
         } else if !earlier.insert(parts) {

@@ -5,7 +5,9 @@ extension Findings {
     mutating func check(labelsOf reader: NodeReader, _ name: String) {
         for (key, entry) in reader.entries(name) {
             if let problem = ObjectName.labelKeyProblem(key) { error(entry.position, entry.path, "label \"\(key.prefix(64))\" \(problem)") }
-            guard let value = entry.node.scalar, value.value == .string, let problem = ObjectName.labelValueProblem(value.text) else { continue }
+            guard let value = entry.node.scalar, value.value == .string, let problem = ObjectName.labelValueProblem(value.text) else {
+                continue
+            }
             error(entry.position, entry.path, "the label value \"\(value.shortened)\" \(problem)")
         }
     }
@@ -35,7 +37,10 @@ extension Findings {
             if !seen.insert(text == "." ? own : text).inserted {
                 error(position, path, "\"\(text)\" is listed twice (\".\" is the resource's own namespace, \(own))")
             } else if ![".", "*"].contains(text), !(nobody && text == "~"), let problem = ObjectName.labelProblem(text) {
-                error(position, path, "\"\(text.prefix(64))\" \(problem); accepted: \".\" (own namespace), \"*\" (all)\(nobody ? ", \"~\" (nobody)" : "") or a namespace")
+                error(
+                    position, path,
+                    "\"\(text.prefix(64))\" \(problem); accepted: \".\" (own namespace), \"*\" (all)\(nobody ? ", \"~\" (nobody)" : "") "
+                        + "or a namespace")
             } else if entries.count > 1, text == "*" || text == "~" {
                 error(position, path, "\"\(text)\" cannot be combined with others; keep it alone, or list namespaces")
             } else if ownOnly, text != ".", text != own {
@@ -50,12 +55,17 @@ extension Findings {
             let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
             if parts.count == 2 {
                 for (part, what) in zip(parts, ["namespace", "name"]) {
-                    if let problem = ObjectName.labelProblem(part) { error(position, path, "the \(what) in \"\(text.prefix(128))\" \(problem); write NAMESPACE/NAME") }
+                    if let problem = ObjectName.labelProblem(part) {
+                        error(position, path, "the \(what) in \"\(text.prefix(128))\" \(problem); write NAMESPACE/NAME")
+                    }
                 }
             } else if let problem = HostName.problem(text, wildcard: false) {
                 error(position, path, "gateway \"\(text.prefix(128))\" \(problem); accepted: mesh, NAME or NAMESPACE/NAME")
             } else if text.contains(".") {
-                warn(position, path, "\"\(text)\" is the old way to name a gateway; write \(Gateway.resolve(text, namespace: resource?.namespace ?? "default"))")
+                warn(
+                    position, path,
+                    "\"\(text)\" is the old way to name a gateway; write "
+                        + "\(Gateway.resolve(text, namespace: resource?.namespace ?? "default"))")
             }
         }
     }
@@ -70,7 +80,9 @@ extension Findings {
         check(selectorOf: spec, "selector", "matchLabels")
         let given = ["selector", "targetRef", "targetRefs"].filter { $0 == "targetRefs" ? !spec.isEmptyList($0) : spec.has($0) }
         if given.count > 1 {
-            error(spec.position(given[1]), "\(spec.path).\(given[1])", "\(given.joined(separator: " and ")) exclude each other; keep one", code: .oneOf)
+            error(
+                spec.position(given[1]), "\(spec.path).\(given[1])", "\(given.joined(separator: " and ")) exclude each other; keep one",
+                code: .oneOf)
         }
         for reference in spec.children("targetRefs") + [spec.child("targetRef")].compactMap(\.self) { check(reference: reference) }
     }
@@ -84,18 +96,23 @@ extension Findings {
         require(reference, "name", "of the resource in this namespace")
         require(reference, "kind", "Service, ServiceEntry, Gateway or GatewayClass")
         if reference.string("namespace")?.isEmpty == false {
-            error(reference.position("namespace"), "\(reference.path).namespace", "a reference stays within the resource's own namespace; leave namespace out")
+            error(
+                reference.position("namespace"), "\(reference.path).namespace",
+                "a reference stays within the resource's own namespace; leave namespace out")
         }
         guard let kind = reference.string("kind"), !kind.isEmpty else { return }
         let group = reference.string("group") ?? ""
         if Findings.referable[group.isEmpty ? "core" : group]?.contains(kind) == true { return }
         error(
             reference.position("kind"), "\(reference.path).kind",
-            "\(group.isEmpty ? "" : group + "/")\(kind) is not accepted; Service, networking.istio.io/ServiceEntry, gateway.networking.k8s.io/Gateway or GatewayClass")
+            "\(group.isEmpty ? "" : group + "/")\(kind) is not accepted; Service, networking.istio.io/ServiceEntry, "
+                + "gateway.networking.k8s.io/Gateway or GatewayClass")
     }
 
     /// Texts of a list of which none may be empty.
     mutating func nonEmpty(_ reader: NodeReader, _ name: String, _ what: String) {
-        for (text, position, path) in reader.positionedStrings(name) where text.isEmpty { error(position, path, "\(what) must not be empty") }
+        for (text, position, path) in reader.positionedStrings(name) where text.isEmpty {
+            error(position, path, "\(what) must not be empty")
+        }
     }
 }

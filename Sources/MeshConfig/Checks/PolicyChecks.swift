@@ -20,7 +20,9 @@ extension Findings {
             duration(metrics, "reportingInterval", zeroAllowed: true)
             for override in metrics.children("overrides") {
                 if let match = override.child("match"), match.string("customMetric") == "" {
-                    error(match.position("customMetric"), "\(match.path).customMetric", "customMetric must not be empty; leave it out for every metric")
+                    error(
+                        match.position("customMetric"), "\(match.path).customMetric",
+                        "customMetric must not be empty; leave it out for every metric")
                 }
                 for (_, tag) in override.entries("tagOverrides") {
                     if tag.name("operation") == "REMOVE", tag.string("value")?.isEmpty == false {
@@ -36,7 +38,9 @@ extension Findings {
     private mutating func check(customTag tag: NodeReader, _ name: String) {
         if name.isEmpty { error(tag.position, tag.path, "a tag needs a name") }
         let kinds = [("literal", "value"), ("environment", "name"), ("header", "name"), ("formatter", "value")]
-        if !kinds.contains(where: { tag.has($0.0) }) { error(tag.position, tag.path, "one of literal, environment, header or formatter is required") }
+        if !kinds.contains(where: { tag.has($0.0) }) {
+            error(tag.position, tag.path, "one of literal, environment, header or formatter is required")
+        }
         for (kind, field) in kinds { if let source = tag.child(kind) { require(source, field, "of the tag") } }
     }
 
@@ -55,7 +59,9 @@ extension Findings {
             if kind == "tracing", given.count > 1 { error(given[1].position, given[1].path, "tracing takes one provider at most") }
             for (name, position, path) in given where !names.contains(name) && !builtIn.contains(name) {
                 let known = (names.sorted() + builtIn).joined(separator: ", ")
-                error(position, path, "provider \"\(name)\" is not in extensionProviders (\(known.isEmpty ? "none are defined" : known))", code: .referenceNotFound)
+                error(
+                    position, path, "provider \"\(name)\" is not in extensionProviders (\(known.isEmpty ? "none are defined" : known))",
+                    code: .referenceNotFound)
             }
         }
         if let tracing = mesh.child("defaultConfig")?.child("tracing") {

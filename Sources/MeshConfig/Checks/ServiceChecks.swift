@@ -26,7 +26,9 @@ extension Findings {
         for endpoint in endpoints {
             check(endpoint: endpoint, resolution: resolution)
             for (name, entry) in endpoint.entries("ports") where !ports.contains(name) {
-                error(entry.position, entry.path, "port \"\(name)\" is not a port of this entry; its ports: \(ports.sorted().joined(separator: ", "))")
+                error(
+                    entry.position, entry.path,
+                    "port \"\(name)\" is not a port of this entry; its ports: \(ports.sorted().joined(separator: ", "))")
             }
         }
         if resolution == "DYNAMIC_DNS" {
@@ -58,13 +60,16 @@ extension Findings {
         for port in spec.children("ports") {
             let spoken = (port.string("protocol") ?? "").uppercased()
             if port.has("targetPort"), resolution == "NONE" {
-                warn(port.position("targetPort"), "\(port.path).targetPort", "has no effect with resolution NONE, which goes where the caller dialled")
+                warn(
+                    port.position("targetPort"), "\(port.path).targetPort",
+                    "has no effect with resolution NONE, which goes where the caller dialled")
             }
             if hosts.count > 1, resolution != "NONE", !isNamed.contains(spoken), !isTold {
                 isTold = true
                 error(
                     port.position, port.path,
-                    "connections of \(spoken.isEmpty ? "a port without protocol" : "protocol \(spoken)") name no host, so \(hosts.count) hosts cannot be told apart; write an entry for each")
+                    "connections of \(spoken.isEmpty ? "a port without protocol" : "protocol \(spoken)") name no host, so \(hosts.count) "
+                        + "hosts cannot be told apart; write an entry for each")
             }
         }
     }
@@ -72,7 +77,9 @@ extension Findings {
     /// Names of the ports.
     private mutating func checkPorts(_ spec: NodeReader) -> Set<String> {
         let ports = spec.children("ports")
-        if spec.isEmptyList("ports") { warn(spec.position("ports"), "spec.ports", "no ports: nothing can be sent to this service. List {number, name, protocol}.") }
+        if spec.isEmptyList("ports") {
+            warn(spec.position("ports"), "spec.ports", "no ports: nothing can be sent to this service. List {number, name, protocol}.")
+        }
         var names: Set<String> = []
         var numbers: Set<Int64> = []
         for port in ports {
@@ -109,30 +116,39 @@ extension Findings {
             if endpoints > 0 {
                 error(
                     spec.position("endpoints"), "spec.endpoints",
-                    "resolution NONE sends to the address the caller dialled, so endpoints cannot be given; write resolution: STATIC (addresses) or DNS (names)"
-                )
+                    "resolution NONE sends to the address the caller dialled, so endpoints cannot be given; write resolution: STATIC "
+                        + "(addresses) or DNS (names)")
             }
             if spec.has("workloadSelector") {
-                warn(spec.position("workloadSelector"), "spec.workloadSelector", "has no effect with resolution NONE; write resolution: STATIC")
+                warn(
+                    spec.position("workloadSelector"), "spec.workloadSelector",
+                    "has no effect with resolution NONE; write resolution: STATIC")
             }
             let needsAddress = spec.children("ports").contains {
                 ["TCP", ""].contains(($0.string("protocol") ?? "").uppercased())
             }
             if needsAddress, spec.strings("addresses").isEmpty {
                 warn(
-                    spec.position, "spec.addresses", "a TCP port (or one without protocol) is told apart by its address only: list addresses",
+                    spec.position, "spec.addresses",
+                    "a TCP port (or one without protocol) is told apart by its address only: list addresses",
                     code: .addressesRequired)
             }
         case "STATIC":
             if endpoints == 0, !spec.has("workloadSelector") {
-                warn(spec.position("resolution"), "spec.resolution", "resolution STATIC without endpoints or a workloadSelector sends nowhere")
+                warn(
+                    spec.position("resolution"), "spec.resolution",
+                    "resolution STATIC without endpoints or a workloadSelector sends nowhere")
             }
         case "DNS", "DNS_ROUND_ROBIN":
             if spec.has("workloadSelector") {
-                warn(spec.position("workloadSelector"), "spec.workloadSelector", "goes with resolution STATIC; the workloads' own addresses are used all the same")
+                warn(
+                    spec.position("workloadSelector"), "spec.workloadSelector",
+                    "goes with resolution STATIC; the workloads' own addresses are used all the same")
             }
             if resolution == "DNS_ROUND_ROBIN", endpoints > 1 {
-                error(spec.position("endpoints"), "spec.endpoints", "resolution DNS_ROUND_ROBIN takes one endpoint at most; use DNS for several")
+                error(
+                    spec.position("endpoints"), "spec.endpoints",
+                    "resolution DNS_ROUND_ROBIN takes one endpoint at most; use DNS for several")
             }
         default: break
         }
@@ -158,7 +174,9 @@ extension Findings {
                 error(position, path, "address is required: an IP address, a DNS name or unix:///path")
                 return
             }
-            warn(position, path, "without an address the endpoint of network \"\(endpoint.string("network")?.prefix(64) ?? "")\" gets no traffic")
+            warn(
+                position, path,
+                "without an address the endpoint of network \"\(endpoint.string("network")?.prefix(64) ?? "")\" gets no traffic")
             return
         }
         if address.hasPrefix(UnixAddress.prefix) {
@@ -178,7 +196,9 @@ extension Findings {
     /// `ports` of an endpoint: names of service ports and numbers.
     mutating func check(portsOf endpoint: NodeReader) {
         for (name, entry) in endpoint.entries("ports") {
-            if let problem = ObjectName.labelProblem(name) { error(entry.position, entry.path, "port name \"\(name.prefix(64))\" \(problem)") }
+            if let problem = ObjectName.labelProblem(name) {
+                error(entry.position, entry.path, "port name \"\(name.prefix(64))\" \(problem)")
+            }
             if let number = entry.node.scalar.flatMap(NodeReader.integer), !(1...65535).contains(number) {
                 error(entry.position, entry.path, "port \"\(name)\" is \(number); accepted: 1 to 65535", code: .outOfRange)
             }
@@ -200,7 +220,9 @@ extension Findings {
             if !ports.insert(number).inserted { error(port.position, port.path, "port \(number) has two ingress listeners") }
             check(bindOf: listener, unixAllowed: false)
             if let text = listener.string("defaultEndpoint"), text.hasPrefix(UnixAddress.prefix) {
-                if let problem = UnixAddress.problem(text) { error(listener.position("defaultEndpoint"), "\(listener.path).defaultEndpoint", problem) }
+                if let problem = UnixAddress.problem(text) {
+                    error(listener.position("defaultEndpoint"), "\(listener.path).defaultEndpoint", problem)
+                }
             } else if let text = listener.string("defaultEndpoint"), Sidecar.LocalEndpoint(text: text) == nil {
                 error(
                     listener.position("defaultEndpoint"), "\(listener.path).defaultEndpoint",
@@ -228,20 +250,30 @@ extension Findings {
             if isUnix {
                 check(numberOfSocket: port)
             } else {
-                if port.integer("number") ?? 0 == 0 { error(port.position, port.path, "number is required: 1 to 65535 (0 is for bind: unix:///path)") }
+                if port.integer("number") ?? 0 == 0 {
+                    error(port.position, port.path, "number is required: 1 to 65535 (0 is for bind: unix:///path)")
+                }
                 range(port, "number", 1...65535)
             }
             if isUnix, listener.name("captureMode") == "IPTABLES" {
-                error(listener.position("captureMode"), "\(listener.path).captureMode", "nobody is redirected to a Unix socket; write NONE, or delete it")
+                error(
+                    listener.position("captureMode"), "\(listener.path).captureMode",
+                    "nobody is redirected to a Unix socket; write NONE, or delete it")
             }
             check(protocolOf: port)
         } else {
             if !isLast { error(listener.position, listener.path, "a listener without port covers every other port and must be the last") }
-            if listener.string("bind")?.isEmpty == false { error(listener.position("bind"), "\(listener.path).bind", "bind needs a port; for a Unix socket one with number 0 and its protocol") }
+            if listener.string("bind")?.isEmpty == false {
+                error(
+                    listener.position("bind"), "\(listener.path).bind",
+                    "bind needs a port; for a Unix socket one with number 0 and its protocol")
+            }
         }
         check(bindOf: listener, unixAllowed: true)
         let hosts = listener.positionedStrings("hosts")
-        if listener.isEmptyList("hosts") { error(listener.position("hosts"), "\(listener.path).hosts", "hosts is required: for example \"./*\" or \"*/*\"") }
+        if listener.isEmptyList("hosts") {
+            error(listener.position("hosts"), "\(listener.path).hosts", "hosts is required: for example \"./*\" or \"*/*\"")
+        }
         for (text, position, path) in hosts {
             guard let host = Sidecar.EgressHost(text: text) else {
                 error(position, path, "\"\(text)\" is not NAMESPACE/HOST; for example \"./*\" (this namespace), \"*/reviews.example.com\"")
@@ -257,7 +289,9 @@ extension Findings {
     /// Of a listener on a Unix socket.
     mutating func check(numberOfSocket port: NodeReader) {
         guard let number = port.integer("number"), number != 0 else { return }
-        error(port.position("number"), "\(port.path).number", "\(number) with a Unix socket as bind, which has no port: write 0", code: .outOfRange)
+        error(
+            port.position("number"), "\(port.path).number", "\(number) with a Unix socket as bind, which has no port: write 0",
+            code: .outOfRange)
     }
 
     /// The address that a listener or server opens its port at.
@@ -268,6 +302,7 @@ extension Findings {
             return
         }
         if IPAddress.family(bind) != nil { return }
-        error(listener.position("bind"), "\(listener.path).bind", "\"\(bind)\" is not an IP address\(unixAllowed ? " or unix:///path" : "")")
+        error(
+            listener.position("bind"), "\(listener.path).bind", "\"\(bind)\" is not an IP address\(unixAllowed ? " or unix:///path" : "")")
     }
 }

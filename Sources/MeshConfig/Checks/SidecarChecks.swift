@@ -3,13 +3,17 @@ extension Findings {
     mutating func check(listenersOf spec: NodeReader) {
         check(selectorOf: spec, "workloadSelector", "labels")
         if spec.isEmptyList("ingress"), spec.isEmptyList("egress"), !spec.has("outboundTrafficPolicy"), !spec.has("inboundConnectionPool") {
-            error(spec.position, "spec", "an empty Sidecar says nothing; one of ingress, egress, outboundTrafficPolicy or inboundConnectionPool is required")
+            error(
+                spec.position, "spec",
+                "an empty Sidecar says nothing; one of ingress, egress, outboundTrafficPolicy or inboundConnectionPool is required")
         }
         for listener in spec.children("ingress") {
             checkPortFields(listener)
             if let tls = listener.child("tls") { check(ingressTLS: tls) }
             let spoken = (listener.child("port")?.string("protocol") ?? "").uppercased()
-            if let http = listener.child("connectionPool")?.child("http"), ["TCP", "TLS", "HTTPS", "MONGO", "MYSQL", "REDIS"].contains(spoken) {
+            if let http = listener.child("connectionPool")?.child("http"),
+                ["TCP", "TLS", "HTTPS", "MONGO", "MYSQL", "REDIS"].contains(spoken)
+            {
                 warn(http.position, http.path, "has no effect on a port of protocol \(spoken); only tcp has")
             }
         }
@@ -23,7 +27,9 @@ extension Findings {
         }
         if let policy = spec.child("outboundTrafficPolicy"), let proxy = policy.child("egressProxy") {
             if policy.name("mode") == "REGISTRY_ONLY" {
-                error(policy.position("egressProxy"), "\(policy.path).egressProxy", "goes with mode: ALLOW_ANY; under REGISTRY_ONLY there is no unknown traffic")
+                error(
+                    policy.position("egressProxy"), "\(policy.path).egressProxy",
+                    "goes with mode: ALLOW_ANY; under REGISTRY_ONLY there is no unknown traffic")
             }
             if !proxy.has("port") { error(proxy.position, "\(proxy.path).port", "port is required: {number: PORT}") }
         }
@@ -32,18 +38,28 @@ extension Findings {
     private mutating func checkPortFields(_ listener: NodeReader) {
         guard let port = listener.child("port") else { return }
         check(portNameOf: port)
-        if port.integer("targetPort") ?? 0 > 0 { error(port.position("targetPort"), "\(port.path).targetPort", "a listener's port has no target; write defaultEndpoint") }
+        if port.integer("targetPort") ?? 0 > 0 {
+            error(port.position("targetPort"), "\(port.path).targetPort", "a listener's port has no target; write defaultEndpoint")
+        }
     }
 
     private mutating func check(ingressTLS tls: NodeReader) {
         check(serverTLS: tls)
-        if !tls.isEmptyList("subjectAltNames") { error(tls.position("subjectAltNames"), "\(tls.path).subjectAltNames", "not accepted for a Sidecar's ingress") }
-        if tls.bool("httpsRedirect") == true { error(tls.position("httpsRedirect"), "\(tls.path).httpsRedirect", "not accepted for a Sidecar's ingress") }
+        if !tls.isEmptyList("subjectAltNames") {
+            error(tls.position("subjectAltNames"), "\(tls.path).subjectAltNames", "not accepted for a Sidecar's ingress")
+        }
+        if tls.bool("httpsRedirect") == true {
+            error(tls.position("httpsRedirect"), "\(tls.path).httpsRedirect", "not accepted for a Sidecar's ingress")
+        }
         if tls.string("credentialName")?.isEmpty == false {
-            error(tls.position("credentialName"), "\(tls.path).credentialName", "not accepted for a Sidecar's ingress; write the paths serverCertificate and privateKey")
+            error(
+                tls.position("credentialName"), "\(tls.path).credentialName",
+                "not accepted for a Sidecar's ingress; write the paths serverCertificate and privateKey")
         }
         if let mode = tls.name("mode"), mode == "ISTIO_MUTUAL" || mode == "AUTO_PASSTHROUGH" {
-            error(tls.position("mode"), "\(tls.path).mode", "\(mode) is not accepted for a Sidecar's ingress; SIMPLE, MUTUAL or OPTIONAL_MUTUAL")
+            error(
+                tls.position("mode"), "\(tls.path).mode",
+                "\(mode) is not accepted for a Sidecar's ingress; SIMPLE, MUTUAL or OPTIONAL_MUTUAL")
         }
     }
 
@@ -54,7 +70,9 @@ extension Findings {
         var seen: Set<String> = []
         for (text, position, path) in hosts {
             let host = text.split(separator: "/", maxSplits: 1).last.map(String.init) ?? ""
-            if HostName.isPartialWildcard(host) { error(position, path, "\"\(host)\": here a wildcard is the whole first label; write *.example.com") }
+            if HostName.isPartialWildcard(host) {
+                error(position, path, "\"\(host)\": here a wildcard is the whole first label; write *.example.com")
+            }
             let namespace = text.split(separator: "/", maxSplits: 1).first.map(String.init) ?? ""
             if !seen.insert(text).inserted {
                 warn(position, path, "\"\(text)\" is listed twice")

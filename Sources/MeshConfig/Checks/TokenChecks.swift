@@ -4,12 +4,16 @@ extension Findings {
         check(attachmentOf: spec)
         for rule in spec.children("jwtRules") {
             require(rule, "issuer", "the iss claim of the tokens")
-            if rule.has("jwks"), rule.has("jwksUri") { error(rule.position("jwks"), "\(rule.path).jwks", "jwks and jwksUri exclude each other; keep one") }
+            if rule.has("jwks"), rule.has("jwksUri") {
+                error(rule.position("jwks"), "\(rule.path).jwks", "jwks and jwksUri exclude each other; keep one")
+            }
             if let uri = rule.string("jwksUri"), !uri.hasPrefix("https://"), !uri.hasPrefix("http://") {
                 error(rule.position("jwksUri"), "\(rule.path).jwksUri", "\"\(uri.prefix(128))\" must begin with https:// or http://")
             }
             if let keys = rule.string("jwks"), !keys.isEmpty, !isKeySet(keys) {
-                error(rule.position("jwks"), "\(rule.path).jwks", "not a JSON Web Key Set (RFC 7517 section 5): {\"keys\": [...]}, or a single key")
+                error(
+                    rule.position("jwks"), "\(rule.path).jwks",
+                    "not a JSON Web Key Set (RFC 7517 section 5): {\"keys\": [...]}, or a single key")
             }
             for name in ["audiences", "fromParams", "fromCookies", "spaceDelimitedClaims"] { nonEmpty(rule, name, "a name") }
             for header in rule.children("fromHeaders") { require(header, "name", "the field that carries the token") }

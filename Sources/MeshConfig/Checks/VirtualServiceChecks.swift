@@ -30,7 +30,8 @@ extension Findings {
         let gateways = spec.strings("gateways")
         // Without hosts it is a delegate, which is used where its parent is and names no gateways.
         if spec.isEmptyList("hosts"), !gateways.isEmpty {
-            error(spec.position("hosts"), "spec.hosts", "hosts is required: list at least one. (A delegate has neither hosts nor gateways.)")
+            error(
+                spec.position("hosts"), "spec.hosts", "hosts is required: list at least one. (A delegate has neither hosts nor gateways.)")
         }
         if spec.isEmptyList("hosts") {
             for kind in ["tcp", "tls"] where !spec.isEmptyList(kind) {
@@ -46,7 +47,9 @@ extension Findings {
                 error(position, path, "host \"\(host)\" \(problem)")
             } else {
                 let name = host.lowercased()
-                if seen.overlaps(name) { error(position, path, "host \"\(host)\" is listed twice, or under a wildcard that is listed too; keep one") }
+                if seen.overlaps(name) {
+                    error(position, path, "host \"\(host)\" is listed twice, or under a wildcard that is listed too; keep one")
+                }
                 seen.insert(name)
             }
         }
@@ -76,11 +79,15 @@ extension Findings {
     }
 
     private mutating func check(rewrite: NodeReader) {
-        let given = ["uri", "authority", "uriRegexRewrite"].filter { name in name == "uriRegexRewrite" ? rewrite.has(name) : rewrite.string(name)?.isEmpty == false }
+        let given = ["uri", "authority", "uriRegexRewrite"].filter { name in
+            name == "uriRegexRewrite" ? rewrite.has(name) : rewrite.string(name)?.isEmpty == false
+        }
         if given.isEmpty { error(rewrite.position, rewrite.path, "one of uri, authority, uriRegexRewrite is required") }
         guard let regex = rewrite.child("uriRegexRewrite") else { return }
         if given.contains("uri") {
-            error(rewrite.position("uriRegexRewrite"), "\(rewrite.path).uriRegexRewrite", "uri and uriRegexRewrite exclude each other; keep one", code: .oneOf)
+            error(
+                rewrite.position("uriRegexRewrite"), "\(rewrite.path).uriRegexRewrite",
+                "uri and uriRegexRewrite exclude each other; keep one", code: .oneOf)
         }
         require(regex, "match", "the RE2 expression for the part that is replaced")
         require(regex, "rewrite", "what it is replaced by")
@@ -93,7 +100,9 @@ extension Findings {
         if actions.isEmpty {
             error(route.position, route.path, "one of route, redirect, directResponse or delegate is required")
         } else if actions.count > 1 {
-            error(route.position(actions[1]), "\(route.path).\(actions[1])", "\(actions.joined(separator: " and ")) exclude each other; keep one")
+            error(
+                route.position(actions[1]), "\(route.path).\(actions[1])",
+                "\(actions.joined(separator: " and ")) exclude each other; keep one")
         }
         guard let action = actions.first, action == "redirect" || action == "directResponse" else { return }
         if route.has("rewrite") { error(route.position("rewrite"), "\(route.path).rewrite", "rewrite cannot be combined with \(action)") }
@@ -115,7 +124,9 @@ extension Findings {
         for destination in destinations {
             let weight = destination.integer("weight") ?? 0
             if weight < 0 {
-                error(destination.position("weight"), "\(destination.path).weight", "a weight must not be negative, got \(weight)", code: .outOfRange)
+                error(
+                    destination.position("weight"), "\(destination.path).weight", "a weight must not be negative, got \(weight)",
+                    code: .outOfRange)
             }
             total += max(0, min(weight, Int64(Int32.max)))
             if let headers = destination.child("headers") { check(headerOperations: headers) }
@@ -131,7 +142,8 @@ extension Findings {
                 "the weights of \(destinations.count) destinations add up to 0: give each its share, for example 90 and 10")
         }
         if total > Int64(UInt32.max) {
-            error(destinations[0].position, "\(route.path).route", "the weights add up to \(total); at most \(UInt32.max)", code: .outOfRange)
+            error(
+                destinations[0].position, "\(route.path).route", "the weights add up to \(total); at most \(UInt32.max)", code: .outOfRange)
         }
     }
 
@@ -139,7 +151,9 @@ extension Findings {
         require(destination, "host", "the service to send to")
         // A wildcard is a service by that name (`*.wikipedia.org`), which goes where the request was addressed.
         if destination.string("host") == "*" {
-            error(destination.position("host"), "\(destination.path).host", "host \"*\" is no service; write its name, or *.example.com as the ServiceEntry does")
+            error(
+                destination.position("host"), "\(destination.path).host",
+                "host \"*\" is no service; write its name, or *.example.com as the ServiceEntry does")
         } else {
             host(destination, "host", wildcard: true)
         }
@@ -178,7 +192,9 @@ extension Findings {
     private mutating func checkOperands(_ value: NodeReader, emptyPrefix: Bool = false) {
         if value.node.scalar != nil, !value.node.isNull { return }
         for operand in emptyPrefix ? ["regex"] : ["prefix", "regex"] where value.string(operand) == "" {
-            error(value.position(operand), "\(value.path).\(operand)", "\(operand) must not be empty; leave the matcher empty ({}) to require presence")
+            error(
+                value.position(operand), "\(value.path).\(operand)",
+                "\(operand) must not be empty; leave the matcher empty ({}) to require presence")
         }
         if let regex = value.string("regex"), regex.utf8.count > 1024 {
             error(value.position("regex"), "\(value.path).regex", "the regex has \(regex.utf8.count) bytes; at most 1024 are accepted")
@@ -199,21 +215,28 @@ extension Findings {
         if retries.integer("attempts") ?? 0 == 0, !others.isEmpty {
             error(
                 retries.position("attempts"), "\(retries.path).attempts",
-                "attempts \(retries.has("attempts") ? "0" : "is absent, which is 0: it") turns retries off, so \(others.joined(separator: " and ")) would have no effect. Write attempts: 2, or delete the others.")
+                "attempts \(retries.has("attempts") ? "0" : "is absent, which is 0: it") turns retries off, so "
+                    + "\(others.joined(separator: " and ")) would have no effect. Write attempts: 2, or delete the others.")
         }
         for condition in (retries.string("retryOn") ?? "").split(separator: ",") {
             let name = condition.filter { !$0.isWhitespace }
             if name.isEmpty || Findings.retryConditions.contains(name) { continue }
             if let status = UInt16(name), (100...599).contains(status) { continue }
-            var text = "\"\(name.prefix(64))\" is not a retry condition; accepted: status codes and \(Findings.retryConditions.sorted().joined(separator: ", "))"
-            if let nearest = EditDistance.nearest(to: name, among: Findings.retryConditions.sorted()) { text += ". Did you mean \(nearest)?" }
+            var text =
+                "\"\(name.prefix(64))\" is not a retry condition; accepted: status codes and "
+                    + "\(Findings.retryConditions.sorted().joined(separator: ", "))"
+            if let nearest = EditDistance.nearest(to: name, among: Findings.retryConditions.sorted()) {
+                text += ". Did you mean \(nearest)?"
+            }
             error(retries.position("retryOn"), "\(retries.path).retryOn", text, code: .unknownEnumValue)
         }
     }
 
     private mutating func check(fault: NodeReader) {
         if let delay = fault.child("delay") {
-            if !delay.has("fixedDelay"), !delay.has("exponentialDelay") { warn(delay.position, delay.path, "without fixedDelay nothing is delayed") }
+            if !delay.has("fixedDelay"), !delay.has("exponentialDelay") {
+                warn(delay.position, delay.path, "without fixedDelay nothing is delayed")
+            }
             duration(delay, "fixedDelay", zeroAllowed: false)
             range(delay, "percent", 0...100)
             if let percentage = delay.child("percentage") { share(percentage, "value") }
@@ -223,7 +246,9 @@ extension Findings {
                 warn(abort.position, abort.path, "without httpStatus or grpcStatus nothing is aborted")
             }
             if abort.has("http2Error") {
-                error(abort.position("http2Error"), "\(abort.path).http2Error", "Istio refuses HTTP/2 errors as faults too; write httpStatus or grpcStatus")
+                error(
+                    abort.position("http2Error"), "\(abort.path).http2Error",
+                    "Istio refuses HTTP/2 errors as faults too; write httpStatus or grpcStatus")
             }
             range(abort, "httpStatus", 200...599)
             if let percentage = abort.child("percentage") { share(percentage, "value") }
@@ -252,7 +277,8 @@ extension Findings {
         // 0 is how protobuf says absent.
         if let code = redirect.integer("redirectCode"), ![0, 301, 302, 303, 307, 308].contains(code) {
             error(
-                redirect.position("redirectCode"), "\(redirect.path).redirectCode", "\(code) is not accepted; one of 301, 302, 303, 307, 308",
+                redirect.position("redirectCode"), "\(redirect.path).redirectCode",
+                "\(code) is not accepted; one of 301, 302, 303, 307, 308",
                 code: .outOfRange)
         }
         range(redirect, "port", 0...65535)

@@ -25,12 +25,16 @@ extension Findings {
             }
             for header in http.children("httpHeaders") {
                 let name = header.string("name") ?? ""
-                if let problem = Findings.fieldNameProblem(name) { error(header.position("name"), "\(header.path).name", "header name \"\(name.prefix(64))\" \(problem)") }
+                if let problem = Findings.fieldNameProblem(name) {
+                    error(header.position("name"), "\(header.path).name", "header name \"\(name.prefix(64))\" \(problem)")
+                }
             }
         }
         if let tcp = probe.child("tcpSocket") { checkPort(tcp) }
         if let grpc = probe.child("grpc"), grpc.has("port") { checkPort(grpc) }
-        if let exec = probe.child("exec"), exec.isEmptyList("command") { error(exec.position, "\(exec.path).command", "command is required: the program and its arguments") }
+        if let exec = probe.child("exec"), exec.isEmptyList("command") {
+            error(exec.position, "\(exec.path).command", "command is required: the program and its arguments")
+        }
     }
 
     private mutating func checkPort(_ reader: NodeReader) {

@@ -80,10 +80,14 @@ struct ConfigurationLoader {
         for document in documents { take(document, file: name, count: &count) }
         configuration.resourcesByFile[name] = count
         if count == 0, loader.problems.isEmpty {
-            report(.warning, .nothingRead, name, content.isEmpty ? "the file is empty" : "the file has no resource, only blank lines and comments")
+            report(
+                .warning, .nothingRead, name,
+                content.isEmpty ? "the file is empty" : "the file has no resource, only blank lines and comments")
         }
         if let first = ignored.first {
-            report(.notice, .ignoredKind, name, line: first.position.line, column: first.position.column, resource: first.only, ignored.message)
+            report(
+                .notice, .ignoredKind, name, line: first.position.line, column: first.position.column, resource: first.only,
+                ignored.message)
         }
     }
 
@@ -111,7 +115,9 @@ struct ConfigurationLoader {
         count += 1
         guard count <= limits.documentsPerFile else {
             if count == limits.documentsPerFile + 1 {
-                report(.error, .limitExceeded, file, line: node.line, column: node.column, "more than \(limits.documentsPerFile) resources in one file")
+                report(
+                    .error, .limitExceeded, file, line: node.line, column: node.column,
+                    "more than \(limits.documentsPerFile) resources in one file")
             }
             return
         }
@@ -119,8 +125,8 @@ struct ConfigurationLoader {
         guard node.pairs != nil, let kind = reader.string("kind"), let version = reader.string("apiVersion") else {
             report(
                 .error, .notAResource, file, line: node.line, column: node.column,
-                "not a resource: expected a mapping with apiVersion, kind, metadata and spec, got \(node.pairs == nil ? node.described : "one without \(reader.string("apiVersion") == nil ? "apiVersion" : "kind")")"
-            )
+                "not a resource: expected a mapping with apiVersion, kind, metadata and spec, got "
+                    + "\(node.pairs == nil ? node.described : "one without \(reader.string("apiVersion") == nil ? "apiVersion" : "kind")")")
             return
         }
         if kind == "List" || kind.hasSuffix("List") && reader.has("items") {
@@ -149,7 +155,8 @@ struct ConfigurationLoader {
             let place = reader.position("apiVersion")
             report(
                 .error, .unknownVersion, file, line: place.line, column: place.column, resource: id,
-                "apiVersion \"\(version.prefix(64))\" is not accepted for \(kind); one of \(known.versions.map { "\(known.group)/\($0)" }.joined(separator: ", "))")
+                "apiVersion \"\(version.prefix(64))\" is not accepted for \(kind); one of "
+                    + "\(known.versions.map { "\(known.group)/\($0)" }.joined(separator: ", "))")
             return
         }
         var findings = Findings(resource: id)
@@ -184,7 +191,8 @@ struct ConfigurationLoader {
         if let first = seen[id] {
             found.append(
                 Diagnostic(
-                    severity: .error, code: DiagnosticCode.duplicateResource.rawValue, position: place, resource: id, field: "metadata.name",
+                    severity: .error, code: DiagnosticCode.duplicateResource.rawValue, position: place, resource: id,
+                    field: "metadata.name",
                     message: "\(id) is defined twice; first at \(first). Keep one, or rename one."))
         } else {
             seen[id] = place
@@ -218,7 +226,8 @@ struct ConfigurationLoader {
         } else if let home = Schema.kinds[kind], kind != "Gateway" {
             report(
                 .error, .unknownVersion, at.file, line: versionAt.line, column: versionAt.column, resource: id,
-                "apiVersion \"\(version.prefix(64))\" is not accepted for \(shown); one of \(home.versions.map { "\(home.group)/\($0)" }.joined(separator: ", "))")
+                "apiVersion \"\(version.prefix(64))\" is not accepted for \(shown); one of "
+                    + "\(home.versions.map { "\(home.group)/\($0)" }.joined(separator: ", "))")
         } else {
             ignored.add(kind: shown, group: String(group.prefix(64)), id: id, at: at)
         }
@@ -227,11 +236,14 @@ struct ConfigurationLoader {
     private func checkEnvelope(_ reader: NodeReader, _ metadata: NodeReader?, _ findings: inout Findings) {
         for pair in reader.node.pairs ?? [] where !["apiVersion", "kind", "metadata", "spec", "status"].contains(pair.key) {
             var text = "unknown field \"\(pair.key.prefix(64))\"; a resource has apiVersion, kind, metadata and spec"
-            if Schema.kinds[reader.string("kind") ?? ""].flatMap({ Schema.istio.messages[$0.message]?.field(named: FieldName.canonical(pair.key)) }) != nil {
+            if Schema.kinds[reader.string("kind") ?? ""].flatMap({
+                Schema.istio.messages[$0.message]?.field(named: FieldName.canonical(pair.key))
+            }) != nil {
                 text += ". (\"\(pair.key)\" is a field of \"spec\": check the indentation.)"
             }
             findings.error(
-                SourcePosition(file: reader.file, line: pair.keyLine, column: pair.keyColumn), String(pair.key.prefix(64)), text, code: .unknownField)
+                SourcePosition(file: reader.file, line: pair.keyLine, column: pair.keyColumn), String(pair.key.prefix(64)), text,
+                code: .unknownField)
         }
         // The mesh's own settings are one object, and istioctl takes them without a name.
         let isNamed = reader.string("kind") != "IstioOperator"
@@ -259,7 +271,8 @@ struct ConfigurationLoader {
         for name in ["labels", "annotations"] {
             for (key, value) in metadata.entries(name) where value.node.scalar?.value != .string && !value.node.isNull {
                 let hint = value.node.scalar.map { ". Quote it: \"\($0.shortened)\"." } ?? ""
-                findings.error(value.position, "metadata.\(name)[\(key)]", "expected a string, got \(value.node.described)\(hint)", code: .wrongType)
+                findings.error(
+                    value.position, "metadata.\(name)[\(key)]", "expected a string, got \(value.node.described)\(hint)", code: .wrongType)
             }
         }
     }
@@ -270,7 +283,10 @@ struct ConfigurationLoader {
         guard let annotations = metadata.child("annotations"), let value = annotations.string(name) else { return }
         let position = annotations.position(name)
         guard reader.string("kind") == "AuthorizationPolicy" else {
-            if reader.string("apiVersion")?.contains("istio.io/") == true { findings.error(position, "metadata.annotations[\(name)]", "only an AuthorizationPolicy can be tried out so; delete the annotation") }
+            if reader.string("apiVersion")?.contains("istio.io/") == true {
+                findings.error(
+                    position, "metadata.annotations[\(name)]", "only an AuthorizationPolicy can be tried out so; delete the annotation")
+            }
             return
         }
         let action = reader.child("spec")?.name("action") ?? "ALLOW"
@@ -326,7 +342,8 @@ struct ConfigurationLoader {
         case "WorkloadEntry":
             configuration.workloadEntries.append(
                 WorkloadEntry(
-                    id: id, position: place, endpoint: WorkloadEndpoint(reader: spec), metadataLabels: metadata?.stringMap("labels") ?? [:]))
+                    id: id, position: place, endpoint: WorkloadEndpoint(reader: spec),
+                    metadataLabels: metadata?.stringMap("labels") ?? [:]))
         case "UpstreamPolicy": configuration.upstreamPolicies.append(UpstreamPolicy(id: id, position: place, spec: spec))
         case "RateLimit": configuration.rateLimits.append(RateLimit(id: id, position: place, spec: spec))
         case "EnvoyFilter":
@@ -346,7 +363,8 @@ struct ConfigurationLoader {
             } else {
                 configuration.mesh = MeshSettings(
                     id: id, position: place,
-                    meshConfig: spec.child("meshConfig") ?? NodeReader(node: YAMLNode(content: .mapping([]), line: 0, column: 0), file: place.file, path: ""))
+                    meshConfig: spec.child("meshConfig")
+                        ?? NodeReader(node: YAMLNode(content: .mapping([]), line: 0, column: 0), file: place.file, path: ""))
             }
         default: break
         }

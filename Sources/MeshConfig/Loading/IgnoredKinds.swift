@@ -23,7 +23,9 @@ struct IgnoredKinds {
         let kinds = counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
         var names = kinds.prefix(IgnoredKinds.shown).map { total == 1 ? $0.key : "\($0.value) \($0.key)" }.joined(separator: ", ")
         if kinds.count > IgnoredKinds.shown { names += " and \(kinds.count - IgnoredKinds.shown) kinds more" }
-        let what = total == 1 ? "ignored: \(names) is no Istio resource." : "ignored: \(total) resources that are not Istio's, the first here: \(names)."
+        let what =
+            total == 1
+            ? "ignored: \(names) is no Istio resource." : "ignored: \(total) resources that are not Istio's, the first here: \(names)."
         let routes = hasGatewayAPI ? " Routes are described by VirtualService and Gateway of networking.istio.io." : ""
         return what + " Services and workloads are described by ServiceEntry and WorkloadEntry." + routes
     }

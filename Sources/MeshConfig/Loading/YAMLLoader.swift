@@ -288,8 +288,8 @@ struct YAMLLoader {
         if let first = frames[top].seen[scalar.text] {
             report(
                 .duplicateKey, node.line, node.column,
-                "key \"\(scalar.shortened)\" is here a second time in one mapping; it was first at line \(first.line), column \(first.column). Keep one of them."
-            )
+                "key \"\(scalar.shortened)\" is here a second time in one mapping; it was first at line \(first.line), column "
+                    + "\(first.column). Keep one of them.")
             return PendingKey(name: nil, isMerge: false, line: node.line, column: node.column)
         }
         frames[top].seen[scalar.text] = (node.line, node.column)

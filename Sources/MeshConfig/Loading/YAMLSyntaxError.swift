@@ -15,12 +15,15 @@ struct YAMLSyntaxError {
         let isQuoted = context?.contains("quoted scalar") ?? false
         let advice: String
         switch problem {
-        case _ where problem.contains("tab character"), "found character that cannot start any token" where Self.isTab(line, column, source):
+        case _ where problem.contains("tab character"),
+            "found character that cannot start any token" where Self.isTab(line, column, source):
             advice = "a tab stands where YAML takes spaces only: indent with spaces"
         case "found character that cannot start any token":
             advice = "text must not begin with this character: put it in quotes"
         case "mapping values are not allowed in this context":
-            advice = "\": \" is not expected here: is a quote missing around a text that holds a colon, or the indentation of this or the line above off?"
+            advice =
+                "\": \" is not expected here: is a quote missing around a text that holds a colon, or the indentation of this or the "
+                    + "line above off?"
         case "could not find expected ':'":
             advice = "a key without \":\": expected \"key: value\", or less indentation"
             // It is noticed only where the next line begins.

@@ -30,7 +30,8 @@ extension TrafficPolicy {
             },
             tunnel: reader.child("tunnel").map {
                 TunnelSettings(
-                    position: $0.position, usesPOST: $0.string("protocol") == "POST", targetHost: $0.string("targetHost") ?? "", targetPort: $0.port("targetPort") ?? 0)
+                    position: $0.position, usesPOST: $0.string("protocol") == "POST", targetHost: $0.string("targetHost") ?? "",
+                    targetPort: $0.port("targetPort") ?? 0)
             }, proxyProtocol: reader.child("proxyProtocol").map { $0.name("version").flatMap(ProxyProtocolVersion.init(rawValue:)) ?? .v1 },
             portLevelSettings: reader.children("portLevelSettings").compactMap { entry in
                 guard let port = entry.child("port")?.port("number") else { return nil }
@@ -118,9 +119,11 @@ extension ConnectionPoolSettings {
             maxRetries: http?.uint32("maxRetries"), upgradesToHTTP2: http?.name("h2UpgradePolicy") == "UPGRADE",
             usesClientProtocol: http?.bool("useClientProtocol") ?? false, maxConcurrentStreams: http?.uint32("maxConcurrentStreams"),
             keepalive: tcp?.child("tcpKeepalive").map {
-                KeepaliveSettings(probes: $0.uint32("probes"), timeNanoseconds: $0.nanoseconds("time"), intervalNanoseconds: $0.nanoseconds("interval"))
+                KeepaliveSettings(
+                    probes: $0.uint32("probes"), timeNanoseconds: $0.nanoseconds("time"), intervalNanoseconds: $0.nanoseconds("interval"))
             },
-            maxConnectionDurationNanoseconds: tcp?.nanoseconds("maxConnectionDuration"), tcpIdleTimeoutNanoseconds: tcp?.nanoseconds("idleTimeout"))
+            maxConnectionDurationNanoseconds: tcp?.nanoseconds("maxConnectionDuration"),
+            tcpIdleTimeoutNanoseconds: tcp?.nanoseconds("idleTimeout"))
     }
 }
 

@@ -69,7 +69,8 @@ extension Gateway.Server {
         self.init(
             position: reader.position, port: ServicePort(reader: reader.child("port") ?? reader), bind: reader.string("bind") ?? "",
             hosts: reader.strings("hosts").compactMap(Gateway.HostScope.init(text:)),
-            tls: tls.map { $0.name("mode").flatMap(Gateway.TLSMode.init(rawValue:)) ?? .passthrough }, redirectsToHTTPS: tls?.bool("httpsRedirect") ?? false, name: reader.string("name") ?? "")
+            tls: tls.map { $0.name("mode").flatMap(Gateway.TLSMode.init(rawValue:)) ?? .passthrough },
+            redirectsToHTTPS: tls?.bool("httpsRedirect") ?? false, name: reader.string("name") ?? "")
     }
 }
 

@@ -64,7 +64,8 @@ public enum HostName {
     static func hostProblem(_ host: String, wildcard: Bool) -> String? {
         if let problem = problem(host, wildcard: wildcard) { return problem }
         let last = host.split(separator: ".").last ?? ""
-        return host.contains(".") && last.utf8.allSatisfy { (0x30...0x39).contains($0) } ? "ends with a number, so it is neither an IP address nor a DNS name" : nil
+        return host.contains(".") && last.utf8.allSatisfy { (0x30...0x39).contains($0) }
+            ? "ends with a number, so it is neither an IP address nor a DNS name" : nil
     }
 
     /// Nil when `host` is a DNS name as Istio allows it (RFC 1123 labels, `_` tolerated as Envoy does), else why not.

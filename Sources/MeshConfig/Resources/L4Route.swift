@@ -32,7 +32,8 @@ extension L4Route {
             position: reader.position, matches: reader.children("match").map(L4Match.init(reader:)),
             destinations: reader.children("route").map {
                 L4Destination(
-                    position: $0.position, destination: Destination(reader: $0.child("destination"), parent: $0), weight: $0.uint32("weight") ?? 0)
+                    position: $0.position, destination: Destination(reader: $0.child("destination"), parent: $0),
+                    weight: $0.uint32("weight") ?? 0)
             }, isTLS: isTLS)
     }
 }
@@ -41,7 +42,8 @@ extension L4Match {
     init(reader: NodeReader) {
         self.init(
             position: reader.position, sniHosts: reader.strings("sniHosts").map { $0.lowercased() },
-            destinationSubnets: reader.strings("destinationSubnets"), port: reader.port("port").flatMap { $0 == 0 ? nil : $0 }, sourceLabels: reader.stringMap("sourceLabels"),
+            destinationSubnets: reader.strings("destinationSubnets"), port: reader.port("port").flatMap { $0 == 0 ? nil : $0 },
+            sourceLabels: reader.stringMap("sourceLabels"),
             sourceNamespace: reader.string("sourceNamespace") ?? "", gateways: reader.strings("gateways"))
     }
 

@@ -108,7 +108,8 @@ public struct ExtensionProvider: Sendable {
                 name: "envoy", position: position, logFormatPosition: position,
                 configuration: .envoyFileAccessLog(
                     FileAccessLog(path: "/dev/stdout", format: .inherited, omitEmptyValues: false))),
-            "prometheus": ExtensionProvider(name: "prometheus", position: position, logFormatPosition: position, configuration: .prometheus),
+            "prometheus": ExtensionProvider(
+                name: "prometheus", position: position, logFormatPosition: position, configuration: .prometheus)
         ]
     }()
 }

@@ -5,7 +5,9 @@ enum ObjectName {
     static func labelProblem(_ text: String) -> String? {
         if text.isEmpty { return "is empty" }
         if text.utf8.count > 63 { return "is longer than 63 bytes" }
-        guard text.utf8.allSatisfy({ isAlphanumeric($0) || $0 == UInt8(ascii: "-") }) else { return "has characters other than letters, digits and -" }
+        guard text.utf8.allSatisfy({ isAlphanumeric($0) || $0 == UInt8(ascii: "-") }) else {
+            return "has characters other than letters, digits and -"
+        }
         if text.hasPrefix("-") || text.hasSuffix("-") { return "begins or ends with -" }
         return nil
     }
@@ -22,7 +24,9 @@ enum ObjectName {
 
     private static func qualifiedProblem(_ text: Substring) -> String? {
         if text.utf8.count > 63 { return "is longer than 63 bytes" }
-        guard text.utf8.allSatisfy({ isAlphanumeric($0) || "-_.".utf8.contains($0) }) else { return "has characters other than letters, digits, -, _ and ." }
+        guard text.utf8.allSatisfy({ isAlphanumeric($0) || "-_.".utf8.contains($0) }) else {
+            return "has characters other than letters, digits, -, _ and ."
+        }
         let ends = [text.utf8.first, text.utf8.last].compactMap(\.self)
         return ends.allSatisfy(isAlphanumeric) ? nil : "must begin and end with a letter or digit"
     }

@@ -88,14 +88,19 @@ extension RateLimit {
             if let filter = filter(in: value), filter.has("tokenBucket") {
                 found += leftovers(
                     of: filter,
-                    beside: ["@type", "typeUrl", "statPrefix", "tokenBucket", "filterEnabled", "filterEnforced", "responseHeadersToAdd", "enableXRatelimitHeaders"]
+                    beside: [
+                        "@type", "typeUrl", "statPrefix", "tokenBucket", "filterEnabled", "filterEnforced", "responseHeadersToAdd",
+                        "enableXRatelimitHeaders",
+                    ]
                         .map(FieldName.canonical))
             }
             return found
         }
     }
 
-    private static func isPart(_ value: NodeReader) -> Bool { bucket(in: value) != nil || value.string("name") == "envoy.filters.http.local_ratelimit" }
+    private static func isPart(_ value: NodeReader) -> Bool {
+        bucket(in: value) != nil || value.string("name") == "envoy.filters.http.local_ratelimit"
+    }
 
     private static func leftovers(of reader: NodeReader, beside read: [String]) -> [(field: String, position: SourcePosition)] {
         reader.written.filter { !read.contains($0.name) }.map {
@@ -144,7 +149,8 @@ extension RateLimit.Limit {
         let requests = reader.uint32("requests") ?? 0
         let per = reader.nanoseconds("per") ?? 1_000_000_000
         self.init(
-            position: reader.position, match: reader.child("match").map(HTTPMatchRequest.init(reader:)), burst: reader.uint32("burst") ?? requests,
+            position: reader.position, match: reader.child("match").map(HTTPMatchRequest.init(reader:)),
+            burst: reader.uint32("burst") ?? requests,
             requests: requests, perNanoseconds: per > 0 ? UInt64(per) : 0,
             keys: reader.children("by").compactMap { key in
                 if let name = key.string("header") { return .header(name.lowercased()) }

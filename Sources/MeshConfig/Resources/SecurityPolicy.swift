@@ -80,7 +80,9 @@ extension MeshConfiguration {
         for policy in ranked {
             guard case .peerAuthentication(let mode, let ports) = policy.demand else { continue }
             func unenforced(_ field: String) -> UnenforcedPolicy {
-                UnenforcedPolicy(id: policy.id, position: policy.position, field: field, consequence: "plaintext is served where STRICT mutual TLS is asked for")
+                UnenforcedPolicy(
+                    id: policy.id, position: policy.position, field: field,
+                    consequence: "plaintext is served where STRICT mutual TLS is asked for")
             }
             // Ports have modes of their own in the policy of the workload only.
             if isPort, !policy.selector.isEmpty, ports.values.contains("STRICT") { return unenforced("spec.portLevelMtls") }
@@ -102,12 +104,15 @@ extension SecurityPolicy {
         selector = spec.child("selector")?.stringMap("matchLabels") ?? [:]
         switch kind {
         case "PeerAuthentication":
-            let ports = spec.entries("portLevelMtls").compactMap { entry in UInt16(entry.key).map { ($0, entry.reader.name("mode") ?? "UNSET") } }
+            let ports = spec.entries("portLevelMtls").compactMap { entry in
+                UInt16(entry.key).map { ($0, entry.reader.name("mode") ?? "UNSET") }
+            }
             demand = .peerAuthentication(
                 mode: spec.child("mtls")?.name("mode") ?? "UNSET", ports: Dictionary(ports, uniquingKeysWith: { first, _ in first }))
         case "AuthorizationPolicy":
             demand = .authorization(
-                action: spec.name("action") ?? "ALLOW", isDryRun: metadata?.child("annotations")?.string("istio.io/dry-run").map(Self.isTrue) ?? false)
+                action: spec.name("action") ?? "ALLOW",
+                isDryRun: metadata?.child("annotations")?.string("istio.io/dry-run").map(Self.isTrue) ?? false)
         case "RequestAuthentication":
             guard !spec.isEmptyList("jwtRules") else { return nil }
             demand = .requestAuthentication

@@ -77,7 +77,8 @@ extension UpstreamPolicy.HealthCheck {
         let probe: UpstreamPolicy.Probe
         if let http = reader.child("http") {
             let statuses = http.strings("expectedStatuses").compactMap(Self.statuses)
-            probe = .http(path: http.string("path") ?? "/", host: http.string("host") ?? "", statuses: statuses.isEmpty ? [200...200] : statuses)
+            probe = .http(
+                path: http.string("path") ?? "/", host: http.string("host") ?? "", statuses: statuses.isEmpty ? [200...200] : statuses)
         } else {
             probe = .tcp
         }
@@ -90,7 +91,9 @@ extension UpstreamPolicy.HealthCheck {
     /// `200` or `200-299`.
     static func statuses(_ text: String) -> ClosedRange<UInt16>? {
         let ends = text.split(separator: "-", omittingEmptySubsequences: false).map { UInt16($0) }
-        guard ends.count <= 2, let first = ends.first ?? nil, let last = ends.last ?? nil, (100...599).contains(first), (first...599).contains(last) else { return nil }
+        guard ends.count <= 2, let first = ends.first ?? nil, let last = ends.last ?? nil, (100...599).contains(first),
+            (first...599).contains(last)
+        else { return nil }
         return first...last
     }
 }
@@ -109,7 +112,9 @@ extension Findings {
             if !check.has("http"), !check.has("tcp") { error(check.position, check.path, "http or tcp is required: what a probe does") }
             if let http = check.child("http") {
                 for text in http.strings("expectedStatuses") where UpstreamPolicy.HealthCheck.statuses(text) == nil {
-                    error(http.position("expectedStatuses"), "\(http.path).expectedStatuses", "\"\(text)\" is no status or range; write 200 or 200-299")
+                    error(
+                        http.position("expectedStatuses"), "\(http.path).expectedStatuses",
+                        "\"\(text)\" is no status or range; write 200 or 200-299")
                 }
                 if let path = http.string("path"), !path.hasPrefix("/") || path.utf8.contains(where: { $0 <= 32 || $0 == 127 }) {
                     error(http.position("path"), "\(http.path).path", "must begin with / and have neither spaces nor control characters")

@@ -2,11 +2,15 @@ extension VirtualService {
     init(id: ResourceID, position: SourcePosition, spec: NodeReader) {
         let gateways = spec.strings("gateways")
         self.init(
-            id: id, position: position, hosts: spec.strings("hosts"), gateways: gateways.isEmpty ? ["mesh"] : gateways.map { Gateway.resolve($0, namespace: id.namespace) },
+            id: id, position: position, hosts: spec.strings("hosts"),
+            gateways: gateways.isEmpty ? ["mesh"] : gateways.map { Gateway.resolve($0, namespace: id.namespace) },
             http: spec.children("http").map(HTTPRoute.init(reader:)),
-            l4: spec.children("tls").map { L4Route(reader: $0, isTLS: true) } + spec.children("tcp").map { L4Route(reader: $0, isTLS: false) },
+            l4: spec.children("tls").map { L4Route(reader: $0, isTLS: true) }
+                + spec.children("tcp").map { L4Route(reader: $0, isTLS: false) },
             exportTo: spec.strings("exportTo"))
-        func resolve(_ names: inout [String]) { for index in names.indices { names[index] = Gateway.resolve(names[index], namespace: id.namespace) } }
+        func resolve(_ names: inout [String]) {
+            for index in names.indices { names[index] = Gateway.resolve(names[index], namespace: id.namespace) }
+        }
         for route in http.indices {
             for match in http[route].matches.indices { resolve(&http[route].matches[match].gateways) }
         }
@@ -112,7 +116,8 @@ extension HTTPRedirect {
             }
         self.init(
             uri: reader.string("uri") ?? "", authority: reader.string("authority") ?? "", scheme: reader.string("scheme") ?? "",
-            port: reader.port("port").flatMap { $0 == 0 ? nil : .number($0) } ?? derived, redirectCode: reader.port("redirectCode").flatMap { $0 == 0 ? nil : $0 } ?? 301)
+            port: reader.port("port").flatMap { $0 == 0 ? nil : .number($0) } ?? derived,
+            redirectCode: reader.port("redirectCode").flatMap { $0 == 0 ? nil : $0 } ?? 301)
     }
 }
 
@@ -152,7 +157,9 @@ extension HTTPFaultInjection {
         // One that says neither how long nor which status does nothing (a warning says so).
         delay = reader.child("delay").flatMap { entry in
             (entry.nanoseconds("fixedDelay") ?? entry.nanoseconds("exponentialDelay")).map {
-                Delay(fixedDelayNanoseconds: $0, percentage: entry.child("percentage").map { $0.double("value") ?? 0 } ?? entry.double("percent") ?? 0)
+                Delay(
+                    fixedDelayNanoseconds: $0,
+                    percentage: entry.child("percentage").map { $0.double("value") ?? 0 } ?? entry.double("percent") ?? 0)
             }
         }
         abort = reader.child("abort").flatMap { entry in

@@ -10,7 +10,8 @@ enum Deprecations {
         "LoadBalancerSettings.warmupDurationSecs": "warmup: {duration: VALUE}",
         "ConsistentHashLB.minimumRingSize": "ringHash: {minimumRingSize: VALUE}",
         "OutlierDetection.consecutiveErrors":
-            "consecutiveGatewayErrors: VALUE, which is what it means here (that many 502, 503, 504 or connection failures in a row); current Istio ignores consecutiveErrors and ejects after 5 consecutive 5xx",
+            "consecutiveGatewayErrors: VALUE, which is what it means here (that many 502, 503, 504 or connection failures in a row); "
+                + "current Istio ignores consecutiveErrors and ejects after 5 consecutive 5xx",
         "JWTRule.jwksUrl": "jwksUri: VALUE",
         "MeshProxyConfig.zipkinAddress": "tracing: {zipkin: {address: VALUE}}",
         "MeshProxyConfig.parentShutdownDuration": "terminationDrainDuration: VALUE",

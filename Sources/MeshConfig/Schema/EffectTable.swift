@@ -24,7 +24,8 @@ enum EffectTable {
         "Gateway": Set(
             [
                 "serverCertificate", "privateKey", "caCertificates", "caCrl", "caCertCredentialName", "credentialName", "credentialNames",
-                "tlsCertificates", "subjectAltNames", "verifyCertificateSpki", "verifyCertificateHash", "minProtocolVersion", "maxProtocolVersion",
+                "tlsCertificates", "subjectAltNames", "verifyCertificateSpki", "verifyCertificateHash", "minProtocolVersion",
+                "maxProtocolVersion",
                 "cipherSuites",
             ].map { "spec.servers.tls.\($0)" } + ["spec.servers.defaultEndpoint"]),
         "PeerAuthentication": ["spec"], "AuthorizationPolicy": ["spec"],

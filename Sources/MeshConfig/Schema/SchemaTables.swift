@@ -362,7 +362,8 @@ enum SchemaTables {
           port SidecarPort -- required
           bind string -- address; default: the proxy's inbound address
           captureMode CaptureMode
-          defaultEndpoint string -- 127.0.0.1:PORT, 0.0.0.0:PORT, [::1]:PORT, [::]:PORT, unix:///path or unix://@name; default: same port on loopback
+          defaultEndpoint string -- 127.0.0.1:PORT, 0.0.0.0:PORT, [::1]:PORT, [::]:PORT, unix:///path or unix://@name; default: same port \
+        on loopback
           tls ServerTLSSettings
           connectionPool ConnectionPoolSettings
         IstioEgressListener
@@ -422,7 +423,8 @@ enum SchemaTables {
           applyTo EnvoyApplyTo
           match EnvoyObjectMatch
           patch EnvoyPatch
-        enum EnvoyApplyTo INVALID LISTENER FILTER_CHAIN NETWORK_FILTER HTTP_FILTER ROUTE_CONFIGURATION VIRTUAL_HOST HTTP_ROUTE CLUSTER EXTENSION_CONFIG BOOTSTRAP LISTENER_FILTER
+        enum EnvoyApplyTo INVALID LISTENER FILTER_CHAIN NETWORK_FILTER HTTP_FILTER ROUTE_CONFIGURATION VIRTUAL_HOST HTTP_ROUTE CLUSTER \
+        EXTENSION_CONFIG BOOTSTRAP LISTENER_FILTER
         EnvoyObjectMatch
           context EnvoyPatchContext
           proxy EnvoyProxyMatch
@@ -671,7 +673,8 @@ enum SchemaTables {
           customMetric string
           mode WorkloadMode
           oneof metric customMetric
-        enum IstioMetric ALL_METRICS REQUEST_COUNT REQUEST_DURATION REQUEST_SIZE RESPONSE_SIZE TCP_OPENED_CONNECTIONS TCP_CLOSED_CONNECTIONS TCP_SENT_BYTES TCP_RECEIVED_BYTES GRPC_REQUEST_MESSAGES GRPC_RESPONSE_MESSAGES
+        enum IstioMetric ALL_METRICS REQUEST_COUNT REQUEST_DURATION REQUEST_SIZE RESPONSE_SIZE TCP_OPENED_CONNECTIONS \
+        TCP_CLOSED_CONNECTIONS TCP_SENT_BYTES TCP_RECEIVED_BYTES GRPC_REQUEST_MESSAGES GRPC_RESPONSE_MESSAGES
         TagOverride
           operation TagOverrideOperation
           value string
@@ -721,7 +724,8 @@ enum SchemaTables {
           wasm WasmModule
           lua LuaScript
           oneof wasm lua
-        enum ExtensionPhase UNSPECIFIED AUTHN AUTHZ STATS EXECUTION_PHASE_UNSPECIFIED EXECUTION_PHASE_AUTHN EXECUTION_PHASE_AUTHZ EXECUTION_PHASE_STATS
+        enum ExtensionPhase UNSPECIFIED AUTHN AUTHZ STATS EXECUTION_PHASE_UNSPECIFIED EXECUTION_PHASE_AUTHN EXECUTION_PHASE_AUTHZ \
+        EXECUTION_PHASE_STATS
         WasmModule
           url string
           sha256 string
@@ -910,7 +914,8 @@ enum SchemaTables {
           envoyTcpAls GrpcLogProvider
           envoyOtelAls OtelLogProvider
           sds any
-          oneof envoyExtAuthzHttp envoyExtAuthzGrpc zipkin lightstep datadog stackdriver opencensus skywalking opentelemetry prometheus envoyFileAccessLog envoyHttpAls envoyTcpAls envoyOtelAls sds
+          oneof envoyExtAuthzHttp envoyExtAuthzGrpc zipkin lightstep datadog stackdriver opencensus skywalking opentelemetry prometheus \
+        envoyFileAccessLog envoyHttpAls envoyTcpAls envoyOtelAls sds
         ExtAuthzHTTP
           service string
           port uint32

@@ -109,7 +109,9 @@ struct SchemaValidator {
         guard let message = schema.messages[name] else { return }
         guard let pairs = node.pairs else {
             let known = message.fields.prefix(6).map(\.name).joined(separator: ", ")
-            wrong(node, place, expected: "a mapping", hint: known.isEmpty ? "" : "Its fields: \(known)\(message.fields.count > 6 ? "..." : "").")
+            wrong(
+                node, place, expected: "a mapping",
+                hint: known.isEmpty ? "" : "Its fields: \(known)\(message.fields.count > 6 ? "..." : "").")
             return
         }
         var seen: [String: YAMLPair] = [:]
@@ -123,8 +125,8 @@ struct SchemaValidator {
             if let first = seen.updateValue(pair, forKey: fieldName) {
                 report(
                     .error, .duplicateKey, line: pair.keyLine, column: pair.keyColumn, field: place.field(fieldName).path,
-                    "\"\(pair.key)\" and \"\(first.key)\" (line \(first.keyLine), column \(first.keyColumn)) are the same field. Keep one of them."
-                )
+                    "\"\(pair.key)\" and \"\(first.key)\" (line \(first.keyLine), column \(first.keyColumn)) are the same field. Keep "
+                        + "one of them.")
                 continue
             }
             var inner = place.field(fieldName)

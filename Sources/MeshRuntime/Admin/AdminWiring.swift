@@ -44,17 +44,14 @@ struct AdminWiring {
         case .notReady(let reason): server.state = reason == "draining" ? .draining : .initializing
         }
         server.uptimeSeconds = SystemClock.monotonicNow().nanoseconds(since: started) / 1_000_000_000
-        let configuration = shared.configuration
-        server.generation = configuration.generation
-        server.reloads = configuration.reloads
-        server.reloadFailures = configuration.failures
-        server.lastError = configuration.lastError
-        server.notEnforced = configuration.unenforced
+        server.configuration = shared.configuration
         if let node = shared.routing?.snapshot.node, !node.name.isEmpty { server.node = "\(node.namespace)/\(node.name)" }
         server.options = [
             ("config", options.configuration.paths.joined(separator: " ")), ("bind", options.bindAddress),
-            ("outbound-port", "\(options.outboundPort)"), ("inbound-port", "\(options.inboundPort)"), ("admin-port", "\(options.adminPort)"),
-            ("readiness-port", "\(options.readinessPort)"), ("metrics-port", "\(options.metricsPort)"), ("zipkin-port", "\(options.zipkinPort)"),
+            ("outbound-port", "\(options.outboundPort)"), ("inbound-port", "\(options.inboundPort)"),
+            ("admin-port", "\(options.adminPort)"),
+            ("readiness-port", "\(options.readinessPort)"), ("metrics-port", "\(options.metricsPort)"),
+            ("zipkin-port", "\(options.zipkinPort)"),
             ("otlp-port", "\(options.otlpPort)"), ("otlp-grpc-port", "\(options.otlpGRPCPort)"),
             ("data", options.hasStore ? options.dataDirectory : ""),
             ("allow-unenforced", "\(options.allowsUnenforced)"), ("drain-seconds", "\(options.drainSeconds)"),
@@ -91,7 +88,9 @@ struct AdminWiring {
         return (0..<snapshot.clusterCount).map { Self.status(ofCluster: $0, snapshot, live, now: now) }
     }
 
-    private static func status(ofCluster index: Int, _ snapshot: RoutingSnapshot, _ live: LiveUpstreams?, now: MonotonicInstant) -> ClusterStatus {
+    private static func status(
+        ofCluster index: Int, _ snapshot: RoutingSnapshot, _ live: LiveUpstreams?, now: MonotonicInstant
+    ) -> ClusterStatus {
         let cluster = unsafe snapshot.tables.cluster(index)
         var status = ClusterStatus(name: snapshot.name(ofCluster: UInt32(clamping: index)))
         status.balancer = cluster.hash.key == .none ? "\(cluster.balancer)" : "consistent hash by \(cluster.hash.key)"
@@ -105,13 +104,15 @@ struct AdminWiring {
         ]
         status.limits = limits.map { name, resource, limit in
             ClusterStatus.Limit(
-                name: name, limit: limit, held: state?.held(resource, cluster: slot) ?? 0, refused: state?.overflow(resource, cluster: slot) ?? 0)
+                name: name, limit: limit, held: state?.held(resource, cluster: slot) ?? 0,
+                refused: state?.overflow(resource, cluster: slot) ?? 0)
         }
         let groups = unsafe Array(snapshot.tables.groups(cluster))
         status.endpoints = cluster.endpoints.indices.map { place in
             let entry = unsafe snapshot.tables.endpoint(place)
             var endpoint = ClusterStatus.Endpoint(
-                address: entry.address.description, host: entry.address.family == .unix ? nil : entry.address.addressText, port: entry.address.port)
+                address: entry.address.description, host: entry.address.family == .unix ? nil : entry.address.addressText,
+                port: entry.address.port)
             endpoint.weight = entry.weight
             endpoint.priority = UInt32(groups.first { $0.endpoints.indices.contains(place) }?.priority ?? 0)
             if let live { fill(&endpoint, live.plan.endpoints[place], live.shared.state, now: now) }
@@ -120,7 +121,8 @@ struct AdminWiring {
         return status
     }
 
-    private static func fill(_ endpoint: inout ClusterStatus.Endpoint, _ slot: EndpointSlot, _ state: UpstreamState, now: MonotonicInstant) {
+    private static func fill(_ endpoint: inout ClusterStatus.Endpoint, _ slot: EndpointSlot, _ state: UpstreamState, now: MonotonicInstant)
+    {
         endpoint.requestsActive = state.activeRequests(slot)
         endpoint.latencyMicroseconds = state.latencyMicroseconds(slot)
         if let until = state.ejectedUntil(slot) {

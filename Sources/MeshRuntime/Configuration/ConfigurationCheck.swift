@@ -82,7 +82,8 @@ public struct ConfigurationCheck: Sendable {
             inputs.outboundListener = SocketEndpoint(ipv4: 0x7F00_0001, port: 15001)
             if !identity.name.isEmpty { inputs.inboundListener = SocketEndpoint(ipv4: 0x7F00_0001, port: 15006) }
             inputs.allowsUnenforced = allowsUnenforced
-            for problem in RouteCompiler.compile(mesh, inputs).1 + TelemetryPlanner.problems(mesh, identity) where seen.insert(problem).inserted {
+            for problem in RouteCompiler.compile(mesh, inputs).1 + TelemetryPlanner.problems(mesh, identity)
+            where seen.insert(problem).inserted {
                 problems.append(problem)
             }
         }

@@ -1,28 +1,9 @@
 internal import HTTP
 public import MeshConfig
 internal import Primitives
+internal import QueryAPI
 public import Routing
 internal import TelemetryModel
-
-/// What is known about the configuration in use, for metrics, readiness and people.
-public struct ConfigurationStatus: Sendable {
-    public var generation: UInt64 = 0
-    /// Loads that were adopted, the first one included.
-    public var reloads: UInt64 = 0
-    /// Loads that were refused.
-    public var failures: UInt64 = 0
-    /// Seconds since 1970; 0 = never.
-    public var lastSuccessUnixSeconds: UInt64 = 0
-    /// First lines of what was wrong with the last attempt; empty when it succeeded.
-    public var lastError: [String] = []
-    public var warnings = 0
-    public var resources: [String: Int] = [:]
-    /// Policies that are not enforced, a line each; how many, by kind.
-    public var unenforced: [String] = []
-    public var unenforcedByKind: [String: Int] = [:]
-
-    public init() {}
-}
 
 /// One configuration, ready to be adopted by everybody.
 public struct CompiledConfiguration: Sendable {
@@ -120,7 +101,8 @@ struct ConfigurationController {
                 let known = mesh.workloadEntries.map { "\($0.id.namespace)/\($0.id.name)" }.sorted()
                 return fail([
                     "--node \(name): no WorkloadEntry of that name; "
-                        + (known.isEmpty ? "the configuration has none" : "the configuration has \(known.prefix(10).joined(separator: ", "))")
+                        + (known.isEmpty
+                            ? "the configuration has none" : "the configuration has \(known.prefix(10).joined(separator: ", "))")
                 ])
             }
             node = NodeIdentity(workload)

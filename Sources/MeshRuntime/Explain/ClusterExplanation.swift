@@ -46,7 +46,8 @@ extension RequestExplanation {
         }
         let shares = shares(groups, cluster, live)
         for (group, share) in zip(groups, shares) {
-            nodes.append(Node("priority \(group.priority)", "\(group.endpoints.count) endpoints, \(share)", list(group.endpoints, snapshot, live)))
+            nodes.append(
+                Node("priority \(group.priority)", "\(group.endpoints.count) endpoints, \(share)", list(group.endpoints, snapshot, live)))
         }
     }
 
@@ -68,7 +69,8 @@ extension RequestExplanation {
         if latency > 0 { text += ", latency \(latency) us" }
         if let until = state.ejectedUntil(slot) {
             let now = SystemClock.monotonicNow()
-            text += ", EJECTED for another \(until.nanoseconds > now.nanoseconds ? (until.nanoseconds - now.nanoseconds) / 1_000_000 : 0) ms"
+            text +=
+                ", EJECTED for another \(until.nanoseconds > now.nanoseconds ? (until.nanoseconds - now.nanoseconds) / 1_000_000 : 0) ms"
         }
         if state.hasFailedHealthCheck(slot) { text += ", FAILS its health checks" }
         return text
@@ -88,7 +90,8 @@ extension RequestExplanation {
         var before: UInt32 = 0
         return shares.map { share in
             defer { before = share.upTo }
-            return "\(Double((share.upTo - before) / 1000) / 10) % of the requests" + (share.panics ? ", all of them whatever their state (panic)" : "")
+            return "\(Double((share.upTo - before) / 1000) / 10) % of the requests"
+                + (share.panics ? ", all of them whatever their state (panic)" : "")
         }
     }
 }

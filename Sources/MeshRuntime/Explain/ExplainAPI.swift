@@ -24,7 +24,8 @@ final class ExplainAPI: Sendable {
         guard request.method == "GET" else { return .respond(.text(405, "GET is accepted here", headers: [("Allow", "GET")])) }
         let parameters = request.parameters
         if let unknown = parameters.first(where: { !Self.parameters.contains($0.name) }) {
-            return .respond(.text(400, "unknown parameter \(unknown.name); accepted are \(Self.parameters.sorted().joined(separator: ", "))"))
+            return .respond(
+                .text(400, "unknown parameter \(unknown.name); accepted are \(Self.parameters.sorted().joined(separator: ", "))"))
         }
         return pool.answer(responder) { [self] in answer(parameters) }
     }
@@ -35,7 +36,9 @@ final class ExplainAPI: Sendable {
         if let id = value("request-id") {
             result = served.find(requestID: id, traceID: nil)
         } else if let text = value("trace-id") {
-            guard let id = try? LogFilter(parameters: [("trace-id", text)]).traceID else { return .text(400, "trace-id takes 1 to 32 hexadecimal digits") }
+            guard let id = try? LogFilter(parameters: [("trace-id", text)]).traceID else {
+                return .text(400, "trace-id takes 1 to 32 hexadecimal digits")
+            }
             result = served.find(requestID: nil, traceID: id)
         } else if let url = value("url") {
             var asked = RequestDescription(url: url)
@@ -51,8 +54,12 @@ final class ExplainAPI: Sendable {
         } else {
             return .text(400, "one of url, request-id and trace-id is needed")
         }
-        if !result.errors.isEmpty { return .text(result.nodes.isEmpty && result.isRouted == false && value("url") == nil ? 404 : 400, result.errors.joined(separator: "\n")) }
+        if !result.errors.isEmpty {
+            return .text(
+                result.nodes.isEmpty && result.isRouted == false && value("url") == nil ? 404 : 400, result.errors.joined(separator: "\n"))
+        }
         return ServiceResponse(
-            status: result.isRouted ? 200 : 404, contentType: "application/json", headers: [("Cache-Control", "no-store")], body: Array((result.json + "\n").utf8))
+            status: result.isRouted ? 200 : 404, contentType: "application/json", headers: [("Cache-Control", "no-store")],
+            body: Array((result.json + "\n").utf8))
     }
 }

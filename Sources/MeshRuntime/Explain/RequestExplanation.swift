@@ -93,11 +93,15 @@ public struct RequestExplanation: Sendable {
         let tables = unsafe snapshot.tables
         let gateways = snapshot.listeners.indices.filter { unsafe tables.listener($0).isEdge }
         guard let listener = side == .outbound && !gateways.isEmpty
-            ? gateways.first(where: { snapshot.listeners[$0].gatewayPort == port }) ?? gateways.first(where: { snapshot.listeners[$0].gatewayPort == 0 })
+            ? gateways.first(where: { snapshot.listeners[$0].gatewayPort == port })
+                ?? gateways.first(where: { snapshot.listeners[$0].gatewayPort == 0 })
             : snapshot.listeners.firstIndex(where: { $0.side == side })
         else {
             let ports = gateways.map { String(snapshot.listeners[$0].gatewayPort) }.joined(separator: ", ")
-            errors = [ports.isEmpty ? "there is no \(side) listener; name the workload with --node" : "the gateway has no port \(port); it has \(ports)"]
+            errors = [
+                ports.isEmpty
+                    ? "there is no \(side) listener; name the workload with --node" : "the gateway has no port \(port); it has \(ports)"
+            ]
             return
         }
         var text = "\(request.method) \(parts.target) HTTP/1.1\r\n"
@@ -110,8 +114,13 @@ public struct RequestExplanation: Sendable {
         let plan = snapshot.listeners[listener]
         nodes.append(Node("listener", "\(plan.name) \(plan.endpoint)"))
         if !snapshot.unenforced.isEmpty {
-            let policies = snapshot.unenforced.map { Node($0.resource?.description ?? "policy", "\($0.field) (\($0.position)) \($0.message)") }
-            nodes.append(Node("not enforced", "\(policies.count) \(policies.count == 1 ? "policy" : "policies") in the way of this request or others", policies))
+            let policies = snapshot.unenforced.map {
+                Node($0.resource?.description ?? "policy", "\($0.field) (\($0.position)) \($0.message)")
+            }
+            nodes.append(
+                Node(
+                    "not enforced", "\(policies.count) \(policies.count == 1 ? "policy" : "policies") in the way of this request or others",
+                    policies))
         }
         unsafe bytes.withUnsafeBytes { buffer in
             switch unsafe HeadParser.parseRequest(buffer, scan: &scan, limits: HTTPLimits(), into: &head) {
@@ -123,14 +132,17 @@ public struct RequestExplanation: Sendable {
                 nodes.append(Node("refused", "\(error.status): \(error.reason)"))
                 return
             }
-            guard let target = unsafe RequestTarget.parse(head.target, method: head.method), let authority = unsafe head.value(of: .host) else {
+            guard let target = unsafe RequestTarget.parse(head.target, method: head.method), let authority = unsafe head.value(of: .host)
+            else {
                 nodes.append(Node("refused", "400: malformed request target"))
                 return
             }
             let path = unsafe UnsafeRawBufferPointer(rebasing: head.target[target.path])
             var normalized = [UInt8](repeating: 0, count: PathNormalizer.growthMax * path.count + 1)
             let outcome = unsafe normalized.withUnsafeMutableBufferPointer { out in
-                unsafe out.baseAddress.map { unsafe PathNormalizer.normalize(path, mode: PathNormalization(snapshot.pathNormalization), into: $0) }
+                unsafe out.baseAddress.map {
+                    unsafe PathNormalizer.normalize(path, mode: PathNormalization(snapshot.pathNormalization), into: $0)
+                }
             }
             let count: Int
             switch outcome {
@@ -142,12 +154,16 @@ public struct RequestExplanation: Sendable {
                 nodes.append(Node("refused", "400 path_normalization_failed"))
                 return
             }
-            if unsafe !normalized[..<count].elementsEqual(path) { nodes.append(Node("path normalised to", String(decoding: normalized[..<count], as: UTF8.self))) }
-            let query = unsafe Self.normalized(query: UnsafeRawBufferPointer(rebasing: head.target[target.query]), PathNormalization(snapshot.pathNormalization))
+            if unsafe !normalized[..<count].elementsEqual(path) {
+                nodes.append(Node("path normalised to", String(decoding: normalized[..<count], as: UTF8.self)))
+            }
+            let query = unsafe Self.normalized(
+                query: UnsafeRawBufferPointer(rebasing: head.target[target.query]), PathNormalization(snapshot.pathNormalization))
             unsafe normalized.withUnsafeBytes { normal in
                 unsafe query.withUnsafeBytes { query in
                     let asked = unsafe RouteRequest(
-                        method: head.method, path: UnsafeRawBufferPointer(rebasing: normal[..<count]), query: query, authority: authority, isHTTPS: parts.isHTTPS)
+                        method: head.method, path: UnsafeRawBufferPointer(rebasing: normal[..<count]), query: query, authority: authority,
+                        isHTTPS: parts.isHTTPS)
                     var draw = RandomSource(seed: request.seed)
                     let explanation = unsafe snapshot.explain(listener: listener, asked, head, draw: &draw)
                     unsafe describe(explanation, snapshot, live, asked)
@@ -207,7 +223,8 @@ public struct RequestExplanation: Sendable {
         switch explanation.decision {
         case .notFound: nodes.append(Node("decision", "no rule takes it: 404 NR route_not_found"))
         case .noCluster:
-            nodes.append(Node("decision", "the destination's host or subset does not exist: 503 NC cluster_not_found", destinations(explanation)))
+            nodes.append(
+                Node("decision", "the destination's host or subset does not exist: 503 NC cluster_not_found", destinations(explanation)))
         case .redirect(let choice):
             isRouted = true
             var out = ByteBuffer()
@@ -234,7 +251,9 @@ public struct RequestExplanation: Sendable {
         // `reviews.bookinfo` for `reviews.bookinfo.svc.cluster.local`.
         let meant = hosts.filter { $0.hasPrefix(name + ".") && !$0.hasSuffix(".svc") }.map { $0.replacing(".svc.cluster.local", with: "") }
         let near = meant.isEmpty ? EditDistance.nearest(to: host, among: hosts.sorted()).map { [$0] } ?? [] : Set(meant).sorted()
-        return near.prefix(5).map { Node("did you mean", "\($0)? A short name means the caller's namespace: name the caller with --node, or write the whole name") }
+        return near.prefix(5).map {
+            Node("did you mean", "\($0)? A short name means the caller's namespace: name the caller with --node, or write the whole name")
+        }
     }
 
     private func destinations(_ explanation: RouteExplanation) -> [Node] {
@@ -254,7 +273,9 @@ public struct RequestExplanation: Sendable {
             unsafe tables.rewrite(actions.rewrite, match: choice.match, path: request.path, into: &out)
             var authority = unsafe request.authority
             if let changed = unsafe tables.rewrittenAuthority(actions.rewrite) { unsafe authority = changed }
-            nodes.append(Node("rewritten to", unsafe "\(String(decoding: authority, as: UTF8.self))\(String(decoding: out.readable, as: UTF8.self))"))
+            nodes.append(
+                Node("rewritten to", unsafe "\(String(decoding: authority, as: UTF8.self))\(String(decoding: out.readable, as: UTF8.self))")
+            )
         }
         let edits = unsafe tables.requestEdits(destination: choice.destination)
         if edits.isActive {
@@ -270,9 +291,14 @@ public struct RequestExplanation: Sendable {
         nodes.append(Node("timeout", timeout == 0 ? "none" : "\(timeout / 1_000_000) ms over all attempts"))
         nodes.append(Self.retries(actions.retry, whole: timeout))
         let fault = actions.fault
-        if fault.delayShare > 0 { nodes.append(Node("fault", "delay of \(fault.delayNanoseconds / 1_000_000) ms for \(Self.percent(fault.delayShare))")) }
+        if fault.delayShare > 0 {
+            nodes.append(Node("fault", "delay of \(fault.delayNanoseconds / 1_000_000) ms for \(Self.percent(fault.delayShare))"))
+        }
         if fault.abortShare > 0, fault.abort != .none {
-            nodes.append(Node("fault", "abort with \(fault.abort == .grpc ? "grpc-status " : "")\(fault.abortStatus) for \(Self.percent(fault.abortShare))"))
+            nodes.append(
+                Node(
+                    "fault",
+                    "abort with \(fault.abort == .grpc ? "grpc-status " : "")\(fault.abortStatus) for \(Self.percent(fault.abortShare))"))
         }
         for index in actions.mirrors.indices {
             let mirror = unsafe tables.mirror(index)
@@ -285,10 +311,16 @@ public struct RequestExplanation: Sendable {
 
     private static func retries(_ policy: RetryPolicy, whole: UInt64) -> Node {
         guard policy.attempts > 0 else { return Node("retries", "none") }
-        var children = [Node("conditions", policy.conditions.nameList + (policy.isAskedFor ? "" : " (Istio's default: what is not idempotent only if nobody got it)"))]
+        var children = [
+            Node(
+                "conditions",
+                policy.conditions.nameList + (policy.isAskedFor ? "" : " (Istio's default: what is not idempotent only if nobody got it)"))
+        ]
         if policy.perTryTimeoutNanoseconds > 0 {
             let isIgnored = whole > 0 && policy.perTryTimeoutNanoseconds >= whole
-            children.append(Node("per try", "\(policy.perTryTimeoutNanoseconds / 1_000_000) ms" + (isIgnored ? ", ignored: not below the timeout" : "")))
+            children.append(
+                Node("per try", "\(policy.perTryTimeoutNanoseconds / 1_000_000) ms" + (isIgnored ? ", ignored: not below the timeout" : ""))
+            )
         }
         let base = policy.backoffNanoseconds
         children.append(Node("back-off", "random below \(base / 1_000_000) ms at first, doubling, at most \(base * 10 / 1_000_000) ms"))

@@ -25,7 +25,8 @@ struct ServedRequestExplanation {
         result.isRouted = !result.nodes.isEmpty
         if !result.isRouted {
             result.errors = [
-                "nothing is known of that request: a request leaves a record where access logging is on or it is sampled; records are kept in memory for a while, spans in the store"
+                "nothing is known of that request: a request leaves a record where access logging is on or it is sampled; records are "
+                    + "kept in memory for a while, spans in the store"
             ]
         }
         return result
@@ -40,7 +41,9 @@ struct ServedRequestExplanation {
             return unsafe bytes.withUnsafeBytes { unsafe String(decoding: $0, as: UTF8.self) }
         }
         func name(_ id: NameID) -> String { String(decoding: names[id], as: UTF8.self) }
-        let line = "\(text(.method)) \(text(.authority))\(text(.path)) -> \(record.responseCode) in \(milliseconds(record.times.downstreamSendEnd))"
+        let line =
+            "\(text(.method)) \(text(.authority))\(text(.path)) -> \(record.responseCode) in "
+                + "\(milliseconds(record.times.downstreamSendEnd))"
         var facts: [RequestExplanation.Node] = []
         func add(_ key: String, _ value: String) { if !value.isEmpty { facts.append(RequestExplanation.Node(key, value)) } }
         add("from", "\(record.downstreamRemote)")
@@ -57,17 +60,23 @@ struct ServedRequestExplanation {
         }
         if record.upstreamRemote.family != .absent {
             var steps: [String] = []
-            func step(_ what: String, _ time: UInt64) { if time != RequestTimes.absent { steps.append("\(what) at \(milliseconds(time))") } }
+            func step(_ what: String, _ time: UInt64) {
+                if time != RequestTimes.absent { steps.append("\(what) at \(milliseconds(time))") }
+            }
             step("connecting", record.times.upstreamConnectBegin)
             step("connected", record.times.upstreamConnectEnd)
             step("sending", record.times.upstreamSendBegin)
             step("first byte", record.times.upstreamReceiveBegin)
             step("last byte", record.times.upstreamReceiveEnd)
-            add("attempt \(Int(record.earlierAttempts) + 1)", "\(record.upstreamRemote)" + (steps.isEmpty ? "" : ": " + steps.joined(separator: ", ")))
+            add(
+                "attempt \(Int(record.earlierAttempts) + 1)",
+                "\(record.upstreamRemote)" + (steps.isEmpty ? "" : ": " + steps.joined(separator: ", ")))
         }
         if record.grpcStatus != 255 { add("grpc-status", "\(record.grpcStatus)") }
         var flags = ""
-        for (flag, short, long) in ResponseFlags.names where record.flags.contains(flag) { flags += (flags.isEmpty ? "" : ", ") + "\(short) (\(long))" }
+        for (flag, short, long) in ResponseFlags.names where record.flags.contains(flag) {
+            flags += (flags.isEmpty ? "" : ", ") + "\(short) (\(long))"
+        }
         add("flags", flags)
         add("details", record.details.text ?? "")
         add("request id", text(.requestID))
@@ -115,7 +124,9 @@ struct ServedRequestExplanation {
         guard tag("component") == "proxy", requestID == nil || tag("guid:x-request-id") == requestID else { return nil }
         let line = "\(tag("http.method")) \(tag("http.url")) -> \(tag("http.status_code")) in \(milliseconds(span.duration &* 1000))"
         var facts: [RequestExplanation.Node] = []
-        for (key, shown) in [("upstream_cluster", "cluster"), ("peer.address", "from"), ("response_flags", "flags"), ("guid:x-request-id", "request id")] {
+        for (key, shown) in [
+            ("upstream_cluster", "cluster"), ("peer.address", "from"), ("response_flags", "flags"), ("guid:x-request-id", "request id"),
+        ] {
             let value = tag(key)
             if !value.isEmpty, value != "-" { facts.append(RequestExplanation.Node(shown, value)) }
         }

@@ -38,15 +38,12 @@ final class MeshNode {
     private let proxy: ProxyGroup
     private var upstreams: UpstreamPlanner
     private let metrics: MetricsExposition
+    private let series: SeriesService?
     /// The collector's, if any, then the admin's.
     private var servers: [ServiceServer] = []
     /// Opens the collector's ports, once the store is this process's; nil when they are open or there are none.
     private(set) var openCollector: (() throws -> Void)?
-    private var saidDiskFull = false
-    /// Why the store is not open, as it was said last.
-    private var saidNotOpen: String?
-    private var saidDamage: Set<String> = []
-    private var refusedDiskFull: UInt64 = 0
+    private var storeWatch = StoreWatch()
     /// Host names without an answer and the reason that was said last.
     private var unresolved: [String: String] = [:]
     /// What workers said of listeners since the last reload: each of them says it.
@@ -66,21 +63,12 @@ final class MeshNode {
         resolver = try HostResolver()
 
         // The store first: everything else produces for it.
-        let sink: any BatchSink<SpanBatch>
-        let queries: StoreAdapter?
-        if options.hasStore {
-            let opened = try Self.openStore(options, awaitsPredecessor: isSuccessor)
-            store = opened
-            let adapter = StoreAdapter(opened)
-            sink = adapter
-            queries = adapter
-        } else {
-            store = nil
-            sink = NoStore()
-            queries = nil
-        }
+        store = options.hasStore ? try Self.openStore(options, awaitsPredecessor: isSuccessor) : nil
+        let queries = store.map { StoredTraces($0) }
+        let storedSeries = store.map { StoredSeries($0) }
+        let sink: any BatchSink<SpanBatch> = if let queries { queries } else { NoStore() }
         pool = try QueryPool()
-        let receivers = options.hasStore ? Receivers(sink: sink, statistics: statistics) : nil
+        let receivers = options.hasStore ? Receivers(sink: sink, metrics: storedSeries, statistics: statistics) : nil
         self.receivers = receivers
         exporters = SpanExporters(
             statistics: statistics, own: options.hasStore ? [options.zipkinPort].compactMap { options.endpoint($0) } : [], say: say)
@@ -102,26 +90,33 @@ final class MeshNode {
         prober = try HealthProber(shared: sharedUpstreams)
         upstreams = UpstreamPlanner(shared: sharedUpstreams, catalogs: catalogs, prober: prober, resolver: resolver)
         proxy = try ProxyGroup(
-            count: workers, limits: limits, ringBytes: NodeLimits.ringBytes, configuration: Self.proxyConfiguration(first, plan, &upstreams, keepsRecords: options.adminPort != 0),
-            shared: upstreams.shared, seed: seed)
+            count: workers, limits: limits, ringBytes: NodeLimits.ringBytes,
+            configuration: Self.proxyConfiguration(first, plan, &upstreams, keepsRecords: options.adminPort != 0),
+            shared: upstreams.shared, sources: catalogs.sources, seed: seed)
         pump = try RecordPump(
             rings: proxy.workers.map(\.ring), plan: plan, sink: sink, catalogs: catalogs, statistics: statistics, say: say)
         let selfMetrics = SelfMetrics()
         let handles = proxy.workers
         metrics = MetricsExposition(
-            shards: handles.map(\.shard), catalogs: catalogs, selfMetrics: selfMetrics, pool: pool, tcp: { handles.flatMap { $0.tcpShard.snapshot() } })
+            shards: handles.map(\.shard), catalogs: catalogs, selfMetrics: selfMetrics, pool: pool,
+            tcp: { handles.flatMap { $0.tcpShard.snapshot() } })
+        series = try SeriesService.make(storedSeries, metrics, options, version: version, statistics, say: say)
         receivers?.forward(to: plan.exporters)
         proberThread = try prober.start(seed: seed)
         resolverThread = try resolver.start()
         resolver.want(first.routing.hostsToResolve)
         try startServers(receivers, queries, level)
-        MetricsWiring(version: version, statistics: statistics, shared: shared, resolver: resolver, workers: proxy.workers)
-            .register(in: selfMetrics, pool: pool, store: queries, servers: servers)
+        let wiring = MetricsWiring(
+            version: version, statistics: statistics, shared: shared, resolver: resolver, workers: proxy.workers, sources: catalogs.sources)
+        wiring.register(in: selfMetrics, pool: pool, store: queries, servers: servers)
+        series?.register(in: selfMetrics)
         let clusters = upstreams.metrics
         selfMetrics.register { clusters.samples() }
         shared.update(controller.status, first.routing, upstreams.live)
         guard proxy.hasAdopted(first.routing.generation, withinMilliseconds: NodeLimits.adoptionMilliseconds) else {
-            throw StartError(status: SkeinProcess.systemError, lines: ["a worker thread did not start serving within \(NodeLimits.adoptionMilliseconds / 1000) s"])
+            throw StartError(
+                status: SkeinProcess.systemError,
+                lines: ["a worker thread did not start serving within \(NodeLimits.adoptionMilliseconds / 1000) s"])
         }
         checked.end()
         // What the store lost is said before the first request.
@@ -163,12 +158,14 @@ final class MeshNode {
         }
     }
 
-    private func startServers(_ receivers: Receivers?, _ queries: StoreAdapter?, _ level: LogLevelSwitch) throws {
+    private func startServers(_ receivers: Receivers?, _ queries: StoredTraces?, _ level: LogLevelSwitch) throws {
         let metrics = metrics
+        let prometheus = series?.api
         let shared = shared
         let version = version
         let admin = AdminAPI(readiness: { shared.readiness }, dump: { shared.dump(version: version) })
-        let pages = AdminPages(AdminWiring(version: version, options: options, shared: shared, metrics: metrics, level: level).sources, pool: pool)
+        let pages = AdminPages(
+            AdminWiring(version: version, options: options, shared: shared, metrics: metrics, level: level).sources, pool: pool)
         let logs = LogsAPI(tail: pump.tail)
         let explain = ExplainAPI(shared: shared, served: ServedRequestExplanation(tail: pump.tail, store: queries), pool: pool)
         if let receivers, let queries {
@@ -178,13 +175,15 @@ final class MeshNode {
             zipkin.notEnforced = { shared.configuration.unenforced }
             let api = ZipkinAPI(store: queries, pool: pool, options: zipkin)
             let hints = Self.hints(options)
-            let page = LandingPage(store: queries, pool: pool, version: version, hints: { hints }, notEnforced: { shared.configuration.unenforced })
+            let page = LandingPage(
+                store: queries, pool: pool, version: version, hints: { hints }, notEnforced: { shared.configuration.unenforced })
             let router = EndpointRouter(
                 help: "spans are taken by POST /api/v2/spans, /v1/traces and OTLP over gRPC, traces are at /api/v2/traces, a page is at /",
                 opener: { request in receivers.open(request) },
                 [
                     { request, responder in receivers.handle(request, responder) },
                     { request, responder in api.handle(request, responder) },
+                    { request, responder in prometheus?.handle(request, responder) },
                     { request, responder in metrics.handle(request, responder) },
                     { request, responder in page.handle(request, responder) },
                 ])
@@ -210,7 +209,8 @@ final class MeshNode {
     private func start(_ name: String, _ ports: [UInt16], _ handler: any ServiceHandler, at place: Int? = nil) throws {
         let endpoints = ports.filter { $0 != 0 }.map { options.endpoint($0) }
         if endpoints.contains(where: { $0 == nil }) {
-            throw StartError(status: SkeinProcess.badInput, lines: ["--bind \(options.bindAddress): write an IP address such as 127.0.0.1 or 0.0.0.0"])
+            throw StartError(
+                status: SkeinProcess.badInput, lines: ["--bind \(options.bindAddress): write an IP address such as 127.0.0.1 or 0.0.0.0"])
         }
         guard !endpoints.isEmpty else { return }
         do throws(SystemError) {
@@ -220,7 +220,9 @@ final class MeshNode {
             let holder = PortHolder.sentence(endpoints.compactMap { $0 }) ?? "another process may have the port"
             throw StartError(
                 status: SkeinProcess.systemError,
-                lines: ["\(error): \(holder); choose others with --\(name == "admin" ? "admin" : "zipkin")-port and its like (skein run --help)"])
+                lines: [
+                    "\(error): \(holder); choose others with --\(name == "admin" ? "admin" : "zipkin")-port and its like (skein run --help)"
+                ])
         }
     }
 
@@ -247,7 +249,8 @@ final class MeshNode {
 
     var summary: String {
         let listeners = controller.current?.routing.listeners.map { plan in
-            plan.name.hasSuffix(plan.endpoint.description) ? plan.name.replacing("_", with: " ", maxReplacements: 1) : "\(plan.name) \(plan.endpoint)"
+            plan.name.hasSuffix(plan.endpoint.description)
+                ? plan.name.replacing("_", with: " ", maxReplacements: 1) : "\(plan.name) \(plan.endpoint)"
         } ?? []
         let names = [
             (options.zipkinPort, "Zipkin and page"), (options.otlpPort, "OTLP"), (options.otlpGRPCPort, "OTLP/gRPC"),
@@ -312,7 +315,8 @@ final class MeshNode {
         _ compiled: CompiledConfiguration, _ plan: CollectorPlan, _ upstreams: inout UpstreamPlanner, keepsRecords: Bool
     ) -> ProxyConfiguration {
         ProxyConfiguration(
-            routing: compiled.routing, telemetry: TelemetryPlanner.plan(compiled.routing, capture: plan.capture, keepsRecords: keepsRecords),
+            routing: compiled.routing,
+            telemetry: TelemetryPlanner.plan(compiled.routing, capture: plan.capture, keepsRecords: keepsRecords),
             pathNormalization: PathNormalization(compiled.routing.pathNormalization), upstreams: upstreams.plan(compiled.routing))
     }
 
@@ -322,13 +326,18 @@ final class MeshNode {
     ) throws -> CollectorPlan {
         let identity = TelemetryPlanner.spanIdentity(compiled.node, serviceName: options.spanServiceName)
         var used: [Exporter<SpanBatch>] = []
-        func side(_ log: AccessLogPolicy, _ tracing: TracingPolicy, _ exporters: inout SpanExporters, _ used: inout [Exporter<SpanBatch>], _ problems: inout [String]) -> CollectorPlan.Side {
+        func side(
+            _ log: AccessLogPolicy, _ tracing: TracingPolicy, _ exporters: inout SpanExporters, _ used: inout [Exporter<SpanBatch>],
+            _ problems: inout [String]
+        ) -> CollectorPlan.Side {
             let (outputs, wrong) = TelemetryPlanner.outputs(log)
             let (targets, notYet) = exporters.exporters(for: tracing, in: compiled.mesh)
             problems += wrong + notYet
             used += targets
             return CollectorPlan.Side(
-                outputs: outputs.map { CollectorPlan.Output(path: TelemetryPlanner.path($0.path, in: options.accessLogDirectory), format: $0.format) },
+                outputs: outputs.map {
+                    CollectorPlan.Output(path: TelemetryPlanner.path($0.path, in: options.accessLogDirectory), format: $0.format)
+                },
                 spans: tracing.isReportingDisabled ? nil : identity, exporters: targets)
         }
         var problems: [String] = []
@@ -359,33 +368,13 @@ final class MeshNode {
             openCollector = nil
             do {
                 try open()
-                log.info("the trace store is this process's now: spans and queries are taken on \(servers[0].endpoints.map(\.description).joined(separator: ", "))")
+                let ports = servers[0].endpoints.map(\.description).joined(separator: ", ")
+                log.info("the trace store is this process's now: spans and queries are taken on \(ports)")
             } catch {
                 log.error("\((error as? StartError)?.lines.joined(separator: "; ") ?? "\(error)")")
             }
         }
-        guard let opened = holder.store else {
-            let problem = holder.problem
-            if let problem, problem != saidNotOpen { log.error("\(problem); until then spans are refused with 503; the proxy goes on") }
-            saidNotOpen = problem
-            return
-        }
-        if saidNotOpen != nil {
-            saidNotOpen = nil
-            log.info("the trace store in \(options.dataDirectory) is open: spans are taken")
-        }
-        let statistics = opened.statistics()
-        for damage in statistics.damage where saidDamage.insert(damage.description).inserted { log.error("trace store: \(damage)") }
-        // A disk that is full for large batches and not for small ones is full: what was refused since the last look counts as well.
-        let isFull = statistics.isDiskFull || statistics.spansRefused[.diskFull, default: 0] > refusedDiskFull
-        refusedDiskFull = statistics.spansRefused[.diskFull, default: 0]
-        guard isFull != saidDiskFull else { return }
-        saidDiskFull = isFull
-        if isFull {
-            log.error("the disk of \(options.dataDirectory) is full or failing: spans are refused with 503 until there is room; the proxy goes on")
-        } else {
-            log.info("the disk of \(options.dataDirectory) has room again: spans are taken")
-        }
+        storeWatch.look(at: holder, log)
     }
 
     /// Ejections end, rates are judged, and rows of old configurations are freed.
@@ -393,8 +382,12 @@ final class MeshNode {
         let adopted = proxy.workers.map { $0.statistics.configurationGeneration.load(ordering: .relaxed) }.min() ?? 0
         upstreams.keepHouse(adopted: adopted)
         proxy.freeRetired()
-        for problem in proxy.workers.flatMap({ $0.takeProblems() }) where saidOfListeners.insert(problem).inserted { log.error("\(problem)") }
+        for problem in proxy.workers.flatMap({ $0.takeProblems() }) where saidOfListeners.insert(problem).inserted {
+            log.error("\(problem)")
+        }
     }
+
+    func recordSeries() { series?.recordIfDue(now: SystemClock.monotonicNow()) }
 
     func reopenLogs() { pump.reopen() }
 
@@ -441,6 +434,7 @@ final class MeshNode {
         for server in servers { server.stop() }
         servers = []
         pump.stop()
+        series?.stop()
         exporters.stopAll()
         pool.stop()
         resolver.stop()

@@ -77,7 +77,8 @@ public struct PortHolder: Sendable, Equatable {
         switch endpoint.family {
         case .ipv4: return word(UInt32(truncatingIfNeeded: endpoint.low))
         case .ipv6:
-            return [endpoint.high >> 32, endpoint.high, endpoint.low >> 32, endpoint.low].map { word(UInt32(truncatingIfNeeded: $0)) }.joined()
+            return [endpoint.high >> 32, endpoint.high, endpoint.low >> 32, endpoint.low].map { word(UInt32(truncatingIfNeeded: $0)) }
+                .joined()
         case .unix, .absent: return ""
         }
     }

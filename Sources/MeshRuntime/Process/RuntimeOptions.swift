@@ -1,3 +1,4 @@
+internal import Collector
 internal import HTTP
 public import MeshConfig
 internal import Primitives
@@ -51,6 +52,12 @@ public struct RuntimeOptions: Sendable {
     public var autocompleteKeys: [String] = []
     /// How far queries look back that do not say, milliseconds.
     public var queryLookbackMilliseconds: UInt64 = 86_400_000
+    /// Between two recordings of this process' own metrics in its store, seconds; 0 = they are not recorded.
+    public var metricsIntervalSeconds: UInt64 = 10
+    /// Whose metrics are taken besides: `[job=]http://host:port/path`; each passes `problem(scrapeTarget:)`.
+    public var scrapeTargets: [String] = []
+    /// Between two scrapes of a target, seconds, at least 1.
+    public var scrapeIntervalSeconds: UInt64 = 15
     /// Service name of this proxy's own spans when it stands beside no workload; nil = `skein`.
     public var spanServiceName: String?
     /// 0...100, of requests that bring no decision, where neither a Telemetry nor the mesh configuration says; nil = Istio's default, 1.
@@ -66,6 +73,18 @@ public struct RuntimeOptions: Sendable {
 
     /// Why a protocol cannot be one of `upgradeProtocols`, or nil.
     public static func problem(upgradeProtocol name: String) -> String? { UpgradeProtocols.problem(name) }
+
+    public static let scrapeTargetsMax = ScrapeTarget.countMax
+
+    /// Why a text names no target to scrape, or nil.
+    public static func problem(scrapeTarget text: String) -> String? {
+        do throws(ScrapeTarget.Problem) {
+            _ = try ScrapeTarget(text)
+            return nil
+        } catch {
+            return error.description
+        }
+    }
 
     /// The address and a port; nil when the port is 0.
     func endpoint(_ port: UInt16) -> SocketEndpoint? {

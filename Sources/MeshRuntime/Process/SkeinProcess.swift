@@ -79,6 +79,7 @@ public enum SkeinProcess {
             node.adoptResolvedNames()
             node.watchStore()
             node.judgeUpstreams()
+            node.recordSeries()
             guard isTick else { continue }
             nextTick = now + UInt64(tickMilliseconds) * 1_000_000
             ticks += 1

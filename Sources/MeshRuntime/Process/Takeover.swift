@@ -98,10 +98,15 @@ final class TakeoverDoor {
 
     private func objection(_ words: [String], _ options: RuntimeOptions) -> String? {
         guard words.count == 3, words[0] == Takeover.version else { return "it is of a version that hands over otherwise; stop it first" }
-        if words[2] != Takeover.dataIdentity(options) { return "it uses \(options.hasStore ? "the data directory \(options.dataDirectory)" : "no store"); name the same, or stop it first" }
+        if words[2] != Takeover.dataIdentity(options) {
+            return
+                "it uses \(options.hasStore ? "the data directory \(options.dataDirectory)" : "no store"); name the same, or stop it first"
+        }
         let sockets = ListenerTable.socketsPerAddress
         if let workers = Int(words[1]), workers < sockets {
-            return "it accepts with \(sockets) workers, and connections would be lost with \(workers); start with --workers \(sockets) or more, or stop it first"
+            return
+                "it accepts with \(sockets) workers, and connections would be lost with \(workers); start with --workers \(sockets) or "
+                    + "more, or stop it first"
         }
         return nil
     }

@@ -75,14 +75,23 @@ final class ClusterMetrics: Sendable {
             }
         }
         return [
-            MetricSamples(name: "skein_cluster_overflow_total", help: "Connections, requests and retries that a limit of the cluster refused.", kind: .counter, samples: overflows),
-            MetricSamples(name: "skein_cluster_held", help: "What counts against the limits of a cluster now.", kind: .gauge, samples: held),
-            MetricSamples(name: "skein_health_checks_total", help: "Active health checks by their result.", kind: .counter, samples: results),
-            MetricSamples(name: "skein_endpoints_unhealthy", help: "Endpoints of a cluster that fail their health checks.", kind: .gauge, samples: unhealthy),
-            MetricSamples(name: "skein_outlier_ejections_active", help: "Endpoints of a cluster that are ejected now.", kind: .gauge, samples: ejected),
+            MetricSamples(
+                name: "skein_cluster_overflow_total", help: "Connections, requests and retries that a limit of the cluster refused.",
+                kind: .counter, samples: overflows),
+            MetricSamples(
+                name: "skein_cluster_held", help: "What counts against the limits of a cluster now.", kind: .gauge, samples: held),
+            MetricSamples(
+                name: "skein_health_checks_total", help: "Active health checks by their result.", kind: .counter, samples: results),
+            MetricSamples(
+                name: "skein_endpoints_unhealthy", help: "Endpoints of a cluster that fail their health checks.", kind: .gauge,
+                samples: unhealthy),
+            MetricSamples(
+                name: "skein_outlier_ejections_active", help: "Endpoints of a cluster that are ejected now.", kind: .gauge,
+                samples: ejected),
             MetricSamples(name: "skein_outlier_ejections_total", help: "Ejections by their reason.", kind: .counter, samples: ejections),
             MetricSamples(
-                name: "skein_outlier_ejections_overflow_total", help: "Ejections that maxEjectionPercent prevented.", kind: .counter, samples: prevented),
+                name: "skein_outlier_ejections_overflow_total", help: "Ejections that maxEjectionPercent prevented.", kind: .counter,
+                samples: prevented),
         ].filter { !$0.samples.isEmpty } + endpointSamples()
     }
 
@@ -122,24 +131,29 @@ final class ClusterMetrics: Sendable {
         }
         var families = [
             MetricSamples(
-                name: "skein_cluster_connect_failures_total", help: "Attempts that got no connection to any endpoint of a cluster.", kind: .counter,
+                name: "skein_cluster_connect_failures_total", help: "Attempts that got no connection to any endpoint of a cluster.",
+                kind: .counter,
                 samples: clusters),
             MetricSamples(
                 name: "skein_endpoint_connect_failures_total", help: "Attempts that got no connection to an endpoint.", kind: .counter,
                 samples: samples { positive($0.failures.connect) }),
             MetricSamples(
-                name: "skein_endpoint_failures_total", help: "Attempts at an endpoint that got a connection and no whole response.", kind: .counter,
+                name: "skein_endpoint_failures_total", help: "Attempts at an endpoint that got a connection and no whole response.",
+                kind: .counter,
                 samples: samples { positive($0.failures.other) }),
             MetricSamples(
-                name: "skein_endpoint_healthy", help: "1 = balancers use the endpoint; 0 = it is ejected or fails its health checks.", kind: .gauge,
+                name: "skein_endpoint_healthy", help: "1 = balancers use the endpoint; 0 = it is ejected or fails its health checks.",
+                kind: .gauge,
                 samples: samples { $0.isHealthy ? 1 : 0 }),
             MetricSamples(
-                name: "skein_cluster_dns_failed", help: "1 = the last look-up of a name of the cluster failed.", kind: .gauge, samples: names),
+                name: "skein_cluster_dns_failed", help: "1 = the last look-up of a name of the cluster failed.", kind: .gauge,
+                samples: names),
         ].filter { !$0.samples.isEmpty }
         if omitted > 0 {
             families.append(
                 MetricSamples(
-                    name: "skein_endpoint_series_omitted", help: "Endpoints beyond \(Self.endpointSeriesMax), healthy ones first, which have no series.",
+                    name: "skein_endpoint_series_omitted",
+                    help: "Endpoints beyond \(Self.endpointSeriesMax), healthy ones first, which have no series.",
                     kind: .gauge, value: Double(omitted)))
         }
         return families

@@ -3,6 +3,7 @@ internal import Glibc
 internal import Primitives
 public import Proxy
 internal import Synchronization
+public import TelemetryModel
 
 /// The worker threads of a proxy: started together, configured together, drained together.
 ///
@@ -14,10 +15,13 @@ public final class ProxyGroup {
 
     /// Starts `count` workers on a first configuration. Throws what the system refused; nothing is left running then.
     public init(
-        count: Int, limits: ProxyLimits, ringBytes: Int, configuration: ProxyConfiguration, shared: SharedUpstreams, seed: UInt64
+        count: Int, limits: ProxyLimits, ringBytes: Int, configuration: ProxyConfiguration, shared: SharedUpstreams,
+        sources: SourceCatalog, seed: UInt64
     ) throws(SystemError) {
         var workers: [WorkerHandle] = []
-        for _ in 0..<count { workers.append(try WorkerHandle(limits: limits, ringBytes: ringBytes, shared: shared)) }
+        for _ in 0..<count {
+            workers.append(try WorkerHandle(limits: limits, ringBytes: ringBytes, shared: shared, sources: sources))
+        }
         self.workers = workers
         shared.setWorkers(workers)
         let running = RunningCount(count)

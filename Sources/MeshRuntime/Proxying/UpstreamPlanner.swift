@@ -28,7 +28,8 @@ struct UpstreamPlanner {
     /// The places for a configuration about to be adopted.
     mutating func plan(_ routing: RoutingSnapshot) -> UpstreamPlan {
         let clusters = routing.clusterMembers
-        let assignment = shared.state.slots(for: clusters.map { ClusterMembership(key: ClusterKey($0.name.rawValue), endpoints: $0.addresses) })
+        let assignment = shared.state.slots(
+            for: clusters.map { ClusterMembership(key: ClusterKey($0.name.rawValue), endpoints: $0.addresses) })
         var endpoints = [EndpointSlot](repeating: .none, count: routing.endpointCount)
         for (member, assigned) in zip(clusters, assignment.clusters) {
             for (offset, slot) in assigned.endpoints.enumerated() { endpoints[member.endpoints.lowerBound + offset] = slot }
@@ -37,7 +38,8 @@ struct UpstreamPlanner {
         if assignment.clustersWithoutSlot + assignment.endpointsWithoutSlot > 0 {
             problems.append(
                 "\(assignment.clustersWithoutSlot) clusters and \(assignment.endpointsWithoutSlot) endpoints are beyond the "
-                    + "\(shared.state.clustersMax) and \(shared.state.endpointsMax) that are counted: limits and outlier detection do not work for them")
+                    + "\(shared.state.clustersMax) and \(shared.state.endpointsMax) that are counted: limits and outlier detection do "
+                        + "not work for them")
         }
         let settings = clusters.map { OutlierSettings($0.outlier) }
         shared.judge.configure(
@@ -49,7 +51,8 @@ struct UpstreamPlanner {
         let targets = probeTargets(routing, clusters, assignment)
         prober.apply(targets)
         if targets.count > HealthProber.targetsMax {
-            problems.append("\(targets.count) endpoints are to be health-checked, of which \(HealthProber.targetsMax) are; the others count as healthy")
+            problems.append(
+                "\(targets.count) endpoints are to be health-checked, of which \(HealthProber.targetsMax) are; the others count as healthy")
         }
         metrics.update(
             zip(clusters, assignment.clusters).enumerated().map { index, pair in
@@ -57,7 +60,8 @@ struct UpstreamPlanner {
                 return ClusterMetrics.Row(
                     name: catalogs.names.value(member.name.rawValue), slot: assigned.slot,
                     checked: routing.healthChecks[index] == nil ? [] : assigned.endpoints,
-                    endpoints: zip(member.addresses, assigned.endpoints).map { ($0.description, $1) }, dnsNames: routing.dnsNames[index] ?? [])
+                    endpoints: zip(member.addresses, assigned.endpoints).map { ($0.description, $1) },
+                    dnsNames: routing.dnsNames[index] ?? [])
             })
         assignments.append((routing.generation, assignment.generation))
         let plan = UpstreamPlan(
@@ -79,12 +83,14 @@ struct UpstreamPlanner {
             var statuses: [ClosedRange<UInt16>] = []
             if case .http(path: let path, host: let host, statuses: let accepted) = own.probe {
                 let asked = host.isEmpty ? check.host : host
-                request = Array("GET \(path) HTTP/1.1\r\nHost: \(asked)\r\nUser-Agent: skein-health-check\r\nConnection: close\r\n\r\n".utf8)
+                request = Array(
+                    "GET \(path) HTTP/1.1\r\nHost: \(asked)\r\nUser-Agent: skein-health-check\r\nConnection: close\r\n\r\n".utf8)
                 statuses = accepted
             }
             return zip(clusters[index].addresses, assignment.clusters[index].endpoints).filter { $0.1 != .none }.map { address, slot in
                 ProbeTarget(
-                    endpoint: slot, address: own.port.map { address.with(port: $0) } ?? address, settings: settings, request: request, statuses: statuses)
+                    endpoint: slot, address: own.port.map { address.with(port: $0) } ?? address, settings: settings, request: request,
+                    statuses: statuses)
             }
         }
     }

@@ -7,7 +7,7 @@ internal import Synchronization
 internal import TelemetryModel
 internal import TelemetryStore
 
-/// The embedded store, or the reason why there is none yet.
+/// The embedded stores, all in one file, or the reason why there are none yet.
 ///
 /// A full, read-only or broken disk must not keep the proxy from starting: spans and queries are refused meanwhile, and opening is tried
 /// again until it succeeds. Another process in the directory is a mistake of the command line, and ends the start.
@@ -17,8 +17,8 @@ final class StoreHolder: Sendable {
     static let retrySecondsMax: UInt64 = 30
 
     private struct State {
-        var store: TraceStore?
-        /// Why `store` is nil.
+        var stores: Stores?
+        /// Why `stores` is nil.
         var reason = ""
         var retrySeconds = StoreHolder.retrySecondsMin
         /// Monotonic nanoseconds.
@@ -26,15 +26,23 @@ final class StoreHolder: Sendable {
         var attempt: WorkerThread?
         var isTrying = false
         var isStopped = false
-        var spansRefused: UInt64 = 0
-        /// The process before this one still writes the store: until it ends, own spans wait here.
+        /// Items that came while it was nil, and were not kept.
+        var refused: [TelemetrySignal: UInt64] = [:]
+        /// The process before this one still writes the file: until it ends, own telemetry waits here.
         var isAwaitingPredecessor = false
-        var waiting: [SpanBatch] = []
-        var spansWaiting = 0
+        var waiting: [KeptBatch] = []
+        var itemsWaiting = 0
     }
 
-    /// Spans that wait for the predecessor to end; further ones are refused and counted.
-    static let spansWaitingMax = 100_000
+    /// A batch that waits for its store.
+    private struct KeptBatch {
+        var signal: TelemetrySignal
+        var itemCount: Int
+        var deliver: @Sendable (Stores) -> Void
+    }
+
+    /// Items that wait for the predecessor to end; further ones are refused and counted.
+    static let itemsWaitingMax = 100_000
     /// Between two looks at the predecessor's lock.
     private static let lockPollMilliseconds: Int32 = 20
 
@@ -56,7 +64,7 @@ final class StoreHolder: Sendable {
             return
         }
         do throws(StoreError) {
-            first.store = try TraceStore.open(configuration)
+            first.stores = try Stores.open(configuration)
         } catch {
             if case .locked = error { throw error }
             if isRequired { throw error }
@@ -67,25 +75,26 @@ final class StoreHolder: Sendable {
     }
 
     /// nil while it cannot be opened.
-    var store: TraceStore? { state.withLock { $0.store } }
+    var stores: Stores? { state.withLock { $0.stores } }
 
     enum Place {
-        case store(TraceStore)
-        /// Until the predecessor ends. Only this process's own spans come so early: nobody else can send before there is a store.
+        case stores(Stores)
+        /// Until the predecessor ends. Only this process's own telemetry comes so early: nobody else can send before there is a store.
         case kept
         case refused
     }
 
-    /// Where spans go now; what is to be kept is.
-    func place(for batch: SpanBatch) -> Place {
+    /// Where a batch goes now; what is to be kept is, and `deliver` submits it later. `deliver` must not block.
+    func place<Batch: TelemetryBatch>(for batch: Batch, deliver: @escaping @Sendable (Batch, Stores) -> Void) -> Place {
         state.withLock { state in
-            if let store = state.store { return .store(store) }
-            guard state.isAwaitingPredecessor, state.spansWaiting + batch.spans.count <= Self.spansWaitingMax else {
-                state.spansRefused &+= UInt64(clamping: batch.spans.count)
+            if let stores = state.stores { return .stores(stores) }
+            let count = batch.itemCount
+            guard state.isAwaitingPredecessor, state.itemsWaiting + count <= Self.itemsWaitingMax else {
+                state.refused[Batch.signal, default: 0] &+= UInt64(clamping: count)
                 return .refused
             }
-            state.waiting.append(batch)
-            state.spansWaiting += batch.spans.count
+            state.waiting.append(KeptBatch(signal: Batch.signal, itemCount: count) { deliver(batch, $0) })
+            state.itemsWaiting += count
             return .kept
         }
     }
@@ -93,17 +102,17 @@ final class StoreHolder: Sendable {
     /// Whether the store is still another process's.
     var isAwaitingPredecessor: Bool { state.withLock { $0.isAwaitingPredecessor } }
 
-    /// Why `store` is nil, for people; nil when it is open.
+    /// Why `stores` is nil, for people; nil when it is open.
     var problem: String? {
         state.withLock { state in
-            state.store == nil && !state.isStopped && !state.isAwaitingPredecessor
+            state.stores == nil && !state.isStopped && !state.isAwaitingPredecessor
                 ? "the trace store in \(directory) cannot be opened: \(state.reason); "
                     + "opening is tried again, at the latest every \(Self.retrySecondsMax) s" : nil
         }
     }
 
-    /// Spans that came while it was not open.
-    var spansRefused: UInt64 { state.withLock { $0.spansRefused } }
+    /// Items of a signal that came while it was not open.
+    func refused(_ signal: TelemetrySignal) -> UInt64 { state.withLock { $0.refused[signal] ?? 0 } }
 
     /// Begins another attempt when one is due, on a thread of its own: a large journal takes its time. Control thread.
     func retry(now: UInt64) {
@@ -114,7 +123,7 @@ final class StoreHolder: Sendable {
         }
         finished?.join()
         let isDue = state.withLock { state in
-            guard state.store == nil, !state.isTrying, !state.isStopped, now >= state.nextAttempt else { return false }
+            guard state.stores == nil, !state.isTrying, !state.isStopped, now >= state.nextAttempt else { return false }
             state.isTrying = true
             return true
         }
@@ -133,18 +142,18 @@ final class StoreHolder: Sendable {
             _ = poll(nil, 0, Self.lockPollMilliseconds)
             result = open()
         }
-        var kept: [SpanBatch] = []
-        let unwanted = state.withLock { state -> TraceStore? in
+        var kept: [KeptBatch] = []
+        let unwanted = state.withLock { state -> Stores? in
             state.isTrying = false
             state.isAwaitingPredecessor = false
             swap(&kept, &state.waiting)
             switch result {
             case .success(let opened):
                 if state.isStopped { return opened }
-                state.store = opened
-                for batch in kept { opened.submit(batch) { _ in } }
+                state.stores = opened
+                for batch in kept { batch.deliver(opened) }
             case .failure(let error):
-                state.spansRefused &+= UInt64(clamping: state.spansWaiting)
+                for batch in kept { state.refused[batch.signal, default: 0] &+= UInt64(clamping: batch.itemCount) }
                 state.reason = error.description
                 state.retrySeconds = min(state.retrySeconds * 2, Self.retrySecondsMax)
                 state.nextAttempt = now &+ state.retrySeconds &* 1_000_000_000
@@ -154,18 +163,18 @@ final class StoreHolder: Sendable {
         unwanted?.close()
     }
 
-    private func open() -> Result<TraceStore, StoreError> {
-        do throws(StoreError) { return .success(try TraceStore.open(configuration)) } catch { return .failure(error) }
+    private func open() -> Result<Stores, StoreError> {
+        do throws(StoreError) { return .success(try Stores.open(configuration)) } catch { return .failure(error) }
     }
 
-    /// Closes the store and ends the attempts.
+    /// Closes the file and ends the attempts.
     func close() {
-        let (store, attempt) = state.withLock { state in
+        let (stores, attempt) = state.withLock { state in
             state.isStopped = true
             defer { state.attempt = nil }
-            return (state.store, state.attempt)
+            return (state.stores, state.attempt)
         }
         attempt?.join()
-        store?.close()
+        stores?.close()
     }
 }

@@ -2,6 +2,7 @@ internal import EventLoops
 internal import HTTP
 internal import Primitives
 internal import Streams
+internal import TelemetryModel
 
 /// A connection that a client made to us: HTTP/1.1, one request after the other, HTTP/2, many at once, or a tunnel.
 @safe
@@ -18,6 +19,8 @@ struct DownstreamConnection: ~Copyable {
     /// Index into the listener sockets.
     let listener: Int
     let remote: SocketEndpoint
+    /// Who its client is to the counters; nil = one of its listener's, whoever it is.
+    var source: SourceLabelsID?
     /// The address that the client dialled.
     var local: SocketEndpoint
     /// It came by REDIRECT: `local` is another proxy's or server's address.

@@ -3,6 +3,7 @@ internal import HTTP
 internal import Primitives
 internal import Routing
 internal import Streams
+internal import TelemetryModel
 
 /// All connections of a worker's clients, and the listeners that they come in by.
 @safe
@@ -157,6 +158,17 @@ struct Downstreams: ~Copyable {
     }
 
     // MARK: Connections
+
+    /// Settles whose requests come on a connection, once its layer has verified the peer. What goes out is the workload's own, whoever its
+    /// gateway's clients are.
+    mutating func settleSource(_ id: SlotID) {
+        guard listeners[connections[id].listener].plan.side == .inbound,
+            let principal = connections[id].stream.peerIdentity?.uris.first
+        else { return }
+        var labels = SourceLabels()
+        labels.principal = principal
+        connections[id].source = handle.sources.id(ofPeer: labels)
+    }
 
     @inline(__always)
     mutating func setDeadline(_ id: SlotID, _ meaning: DownstreamConnection.Deadline, after nanoseconds: UInt64, _ loop: inout WorkerLoop) {

@@ -1,6 +1,7 @@
 internal import EventLoops
 internal import Primitives
 internal import Streams
+internal import TelemetryModel
 
 /// The time of a worker and what waits for it: the poller, the timers, the clock as it was read last. Confined to the worker's thread.
 struct WorkerLoop: ~Copyable {

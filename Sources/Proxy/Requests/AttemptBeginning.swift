@@ -60,7 +60,7 @@ enum AttemptBeginning {
                 return answer
             }
             let entry = unsafe epoch.tables.endpoint(endpoint)
-            record.labels = entry.labels
+            record.labels.destination = entry.labels
             record.upstreamRemote = entry.address
             attempt.endpointIndex = Int32(clamping: endpoint)
             pool = picking.pool(of: endpoint, isHTTP2: origin.isHTTP2, &epoch, &upstreams)

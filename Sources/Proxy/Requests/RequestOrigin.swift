@@ -17,6 +17,8 @@ struct RequestOrigin: BitwiseCopyable {
     var remote = SocketEndpoint()
     /// The address that the client dialled.
     var local = SocketEndpoint()
+    /// Who sends, and whom it is for as long as no route takes it.
+    var labels = LabelPair.none
 }
 
 extension RequestRecord {

@@ -44,6 +44,8 @@ public final class WorkerHandle: Sendable {
     public let statistics = WorkerStatistics()
     public let limits: ProxyLimits
     public let shared: SharedUpstreams
+    /// Those of all workers, for peers that show who they are.
+    public let sources: SourceCatalog
     /// Configurations that the worker is done with. Freeing one, with its tables and regular expressions, takes longer than a worker may
     /// pause.
     private let retired = Mutex<[ProxyConfiguration]>([])
@@ -85,7 +87,8 @@ public final class WorkerHandle: Sendable {
     }
 
     /// `ringBytes` bounds the records waiting for the collector.
-    public init(limits: ProxyLimits, ringBytes: Int, shared: SharedUpstreams) throws(SystemError) {
+    public init(limits: ProxyLimits, ringBytes: Int, shared: SharedUpstreams, sources: SourceCatalog) throws(SystemError) {
+        self.sources = sources
         self.limits = limits
         self.shared = shared
         mailbox = try Mailbox()

@@ -47,7 +47,7 @@ enum RouteFollowing {
     private static func noteCluster(_ request: inout Request, _ epoch: inout Epoch) {
         let cluster = unsafe epoch.tables.cluster(Int(request.plan.cluster))
         request.log.record.cluster = cluster.name
-        request.log.record.labels = cluster.labels
+        request.log.record.labels.destination = cluster.labels
     }
 
     private static func answerRedirect(_ request: inout Request, _ context: inout RequestContext, _ epoch: inout Epoch) -> StepOutcome {

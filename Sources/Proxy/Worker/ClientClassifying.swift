@@ -16,6 +16,7 @@ enum ClientClassifying {
 
     /// A connection has been accepted. True = it is passed on without a look at its bytes.
     static func classify(_ id: SlotID, _ sides: inout Sides) -> Bool {
+        sides.downstreams.settleSource(id)
         let index = sides.downstreams.listeners[sides.downstreams.connections[id].listener].index
         guard index >= 0 else { return false }
         let tables = unsafe sides.epochs.all[sides.epochs.current].tables

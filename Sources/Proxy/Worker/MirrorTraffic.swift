@@ -3,6 +3,7 @@ internal import OutlierDetection
 internal import Primitives
 internal import Routing
 internal import Streams
+internal import TelemetryModel
 
 /// Copies of requests under way (`MirrorCopy`): made with their originals, fed with their bodies, and ended by what they are answered, by
 /// their time, or with originals that are given up.

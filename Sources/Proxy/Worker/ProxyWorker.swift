@@ -2,6 +2,7 @@ public import EventLoops
 internal import Primitives
 public import Streams
 internal import Synchronization
+internal import TelemetryModel
 
 /// One proxy thread: its loop, its commands, and its traffic. See `ProxyOverview.swift`. Nothing of it is shared, so nothing is locked:
 /// it is made and used on one thread, which debug builds check at every turn.

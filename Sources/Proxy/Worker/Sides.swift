@@ -4,6 +4,7 @@ internal import Primitives
 internal import Routing
 internal import Streams
 internal import Synchronization
+internal import TelemetryModel
 
 /// What all traffic of a worker has in common: its time, its configurations, and the connections on both of its sides.
 @safe
@@ -76,7 +77,12 @@ struct Sides: ~Copyable {
         origin.listener = listener
         origin.side = downstreams.listeners[place].plan.side
         origin.isCaptured = downstreams.connections[id].isCaptured
-        origin.isEdge = unsafe listener >= 0 && epochs.all[epochs.current].tables.listener(listener).isEdge
+        if listener >= 0 {
+            let entry = unsafe epochs.all[epochs.current].tables.listener(listener)
+            origin.isEdge = entry.isEdge
+            origin.labels = entry.labels
+        }
+        if let source = downstreams.connections[id].source { origin.labels.source = source }
         origin.remote = downstreams.connections[id].remote
         origin.local = downstreams.connections[id].local
         return origin

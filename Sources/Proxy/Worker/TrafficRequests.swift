@@ -51,7 +51,7 @@ extension Traffic {
         sides.loop.countEvent { $0.add($0.requestsTotal) }
         touchRequest(id)
         requests[id].log.record.note(origin, unixNanoseconds: sides.loop.unixNow)
-        if origin.listener >= 0 { requests[id].log.record.labels = unsafe sides.epochs.all[epoch].tables.listener(origin.listener).labels }
+        requests[id].log.record.labels = origin.labels
         return id
     }
 

@@ -89,7 +89,8 @@ struct TunnelTraffic: ~Copyable {
         let epoch = tunnels[id].epoch
         let cluster = unsafe sides.epochs.all[epoch].tables.cluster(index)
         tunnels[id].log.record.cluster = cluster.name
-        tunnels[id].log.record.labels = cluster.labels
+        let source = tunnels[id].origin.labels.source
+        tunnels[id].log.record.labels = LabelPair(source: source, destination: cluster.labels)
         tunnels[id].awaitsConnect = unsafe sides.epochs.all[epoch].tables.tunnelTarget(cluster) != nil
         tunnels[id].idleNanoseconds = cluster.tcpIdleTimeoutNanoseconds == 0 ? .max : cluster.tcpIdleTimeoutNanoseconds
         touchTunnel(id, &sides)

@@ -12,14 +12,7 @@ public struct ServerStatus: Sendable {
     public var uptimeSeconds: UInt64 = 0
     /// `NAMESPACE/NAME`; empty for a proxy beside no workload.
     public var node = ""
-    /// Of the configuration in use.
-    public var generation: UInt64 = 0
-    public var reloads: UInt64 = 0
-    public var reloadFailures: UInt64 = 0
-    /// What was wrong with the last reload; empty when it was adopted.
-    public var lastError: [String] = []
-    /// Security policies that are not enforced, a line each.
-    public var notEnforced: [String] = []
+    public var configuration = ConfigurationStatus()
     /// The options of the process, by name.
     public var options: [(name: String, value: String)] = []
 

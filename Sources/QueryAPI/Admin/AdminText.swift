@@ -150,11 +150,12 @@ enum AdminText {
         body.append(jsonString: server.version)
         body.append(text: ",\"state\":\"\(server.state.rawValue)\",\"uptime_current_epoch\":\"\(server.uptimeSeconds)s\",\"node\":{\"id\":")
         body.append(jsonString: server.node)
-        body.append(text: "},\"configuration\":{\"generation\":\(server.generation),\"reloads\":\(server.reloads),")
-        body.append(text: "\"reload_failures\":\(server.reloadFailures),\"last_error\":")
-        body.append(jsonStrings: server.lastError)
+        body.append(
+            text: "},\"configuration\":{\"generation\":\(server.configuration.generation),\"reloads\":\(server.configuration.reloads),")
+        body.append(text: "\"reload_failures\":\(server.configuration.failures),\"last_error\":")
+        body.append(jsonStrings: server.configuration.lastError)
         body.append(text: ",\"not_enforced\":")
-        body.append(jsonStrings: server.notEnforced)
+        body.append(jsonStrings: server.configuration.unenforced)
         body.append(text: "},\"command_line_options\":{")
         for (index, option) in server.options.enumerated() {
             if index > 0 { body.append(UInt8(ascii: ",")) }
@@ -168,13 +169,13 @@ enum AdminText {
 
     static func health(_ server: ServerStatus) -> [UInt8] {
         var body: [UInt8] = []
-        let isWell = server.lastError.isEmpty && server.notEnforced.isEmpty
+        let isWell = server.configuration.lastError.isEmpty && server.configuration.unenforced.isEmpty
         body.append(
             text: "{\"status\":\"\(server.state == .live ? isWell ? "UP" : "DEGRADED" : "DOWN")\",\"state\":\"\(server.state.rawValue)\"")
         body.append(text: ",\"lastReloadError\":")
-        body.append(jsonStrings: server.lastError)
+        body.append(jsonStrings: server.configuration.lastError)
         body.append(text: ",\"notEnforced\":")
-        body.append(jsonStrings: server.notEnforced)
+        body.append(jsonStrings: server.configuration.unenforced)
         body.append(text: "}\n")
         return body
     }

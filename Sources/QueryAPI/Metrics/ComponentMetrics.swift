@@ -1,51 +1,8 @@
 internal import EventLoops
 public import HTTPService
 internal import Synchronization
-internal import TelemetryModel
+public import TelemetryModel
 internal import TelemetryWire
-
-/// The state of one proxy worker, as the composition root reads it from the worker's own statistics.
-public struct ProxyWorkerHealth: Sendable {
-    public var worker: String
-    /// Now.
-    public var downstreamConnections: Double = 0
-    public var upstreamConnections: Double = 0
-    public var requestsActive: Double = 0
-    public var downstreamConnectionsTotal: Double = 0
-    public var upstreamConnectionsTotal: Double = 0
-    public var upstreamConnectFailuresTotal: Double = 0
-    public var requestsTotal: Double = 0
-    public var acceptFailuresTotal: Double = 0
-    public var protocolErrorsTotal: Double = 0
-    public var splicedBytesTotal: Double = 0
-    public var staleRetriesTotal: Double = 0
-    public var retriesTotal: Double = 0
-    public var faultDelaysTotal: Double = 0
-    public var faultAbortsTotal: Double = 0
-    public var mirrorsTotal: Double = 0
-    public var mirrorsDroppedTotal: Double = 0
-    public var http2ConnectionsTotal: Double = 0
-    public var http2FloodsTotal: Double = 0
-    public var http2EarlyResetsTotal: Double = 0
-    public var fieldsDroppedTotal: Double = 0
-    public var upstreamProtocolErrorsTotal: Double = 0
-    /// The longest time between two turns of the loop since the last scrape, seconds.
-    public var loopLagSeconds: Double = 0
-
-    public init(worker: String) { self.worker = worker }
-}
-
-public struct ConfigurationHealth: Sendable {
-    /// 0 = none has been adopted.
-    public var generation: UInt64 = 0
-    public var reloads: UInt64 = 0
-    public var reloadFailures: UInt64 = 0
-    public var isLastReloadSuccessful = true
-    /// Seconds since 1970 of the last success; 0 = never.
-    public var lastReloadSuccessSeconds: Double = 0
-
-    public init() {}
-}
 
 /// A bounded queue between two components.
 public struct QueueHealth: Sendable {
@@ -164,55 +121,72 @@ extension SelfMetrics {
         }
     }
 
-    public func registerProxy(_ workers: @escaping @Sendable () -> [ProxyWorkerHealth]) {
+    /// In the order of the workers, whose label is their place.
+    public func registerProxy(_ workers: [WorkerStatistics]) {
         register {
-            let now = workers()
-            func family(_ suffix: String, _ help: String, _ kind: MetricKind, _ value: (ProxyWorkerHealth) -> Double) -> MetricSamples {
+            func family(_ suffix: String, _ help: String, _ kind: MetricKind, _ value: (WorkerStatistics) -> Double) -> MetricSamples {
                 MetricSamples(
-                    name: "skein_proxy_" + suffix, help: help, kind: kind, label: "worker", values: now.map { ($0.worker, value($0)) })
+                    name: "skein_proxy_" + suffix, help: help, kind: kind, label: "worker",
+                    values: workers.enumerated().map { (String($0.offset), value($0.element)) })
+            }
+            func gauge(_ suffix: String, _ help: String, _ value: (WorkerStatistics) -> Int) -> MetricSamples {
+                family(suffix, help, .gauge) { Double(value($0)) }
+            }
+            func counter(_ suffix: String, _ help: String, _ value: (WorkerStatistics) -> UInt64) -> MetricSamples {
+                family(suffix, help, .counter) { Double(value($0)) }
             }
             return [
-                family("downstream_connections_active", "Open connections from clients.", .gauge) { $0.downstreamConnections },
-                family("upstream_connections_active", "Open connections to upstreams.", .gauge) { $0.upstreamConnections },
-                family("requests_active", "Requests being forwarded.", .gauge) { $0.requestsActive },
-                family("downstream_connections_total", "Connections accepted from clients.", .counter) { $0.downstreamConnectionsTotal },
-                family("upstream_connections_total", "Connections opened to upstreams.", .counter) { $0.upstreamConnectionsTotal },
-                family(
-                    "upstream_connect_failures_total", "Connections to upstreams that failed.",
-                    .counter) { $0.upstreamConnectFailuresTotal },
-                family("requests_total", "Requests begun, whatever came of them.", .counter) { $0.requestsTotal },
-                family(
-                    "accept_failures_total", "Connections refused for want of room or descriptors.", .counter) { $0.acceptFailuresTotal },
-                family("protocol_errors_total", "Requests refused for their form.", .counter) { $0.protocolErrorsTotal },
-                family("spliced_bytes_total", "Bytes of tunnels that moved inside the kernel.", .counter) { $0.splicedBytesTotal },
-                family(
-                    "stale_retries_total", "Requests sent again because a kept-alive connection was gone.",
-                    .counter) { $0.staleRetriesTotal },
-                family("retries_total", "Further attempts begun.", .counter) { $0.retriesTotal },
-                family("fault_delays_total", "Requests delayed by fault injection.", .counter) { $0.faultDelaysTotal },
-                family("fault_aborts_total", "Requests aborted by fault injection.", .counter) { $0.faultAbortsTotal },
-                family("mirrors_total", "Copies of requests sent to mirrors.", .counter) { $0.mirrorsTotal },
-                family(
-                    "mirrors_dropped_total", "Copies given up because their upstream was too slow or a table was full.",
-                    .counter) { $0.mirrorsDroppedTotal },
-                family("http2_connections_total", "Connections from clients that speak HTTP/2.", .counter) { $0.http2ConnectionsTotal },
-                family("http2_floods_total", "HTTP/2 connections ended for flooding.", .counter) { $0.http2FloodsTotal },
-                family(
-                    "http2_early_resets_total", "HTTP/2 requests taken back before they were looked at.",
-                    .counter) { $0.http2EarlyResetsTotal },
-                family(
-                    "fields_dropped_total", "Fields left out of trailer sections, or for underscores in the name of one of ours.",
-                    .counter) { $0.fieldsDroppedTotal },
-                family("upstream_protocol_errors_total", "Responses that broke the protocol.", .counter) { $0.upstreamProtocolErrorsTotal },
-                family(
-                    "loop_lag_seconds", "Longest turn of the event loop since the last scrape, in seconds.", .gauge) { $0.loopLagSeconds },
+                gauge("downstream_connections_active", "Open connections from clients.") { $0.downstreamActive.load(ordering: .relaxed) },
+                gauge("upstream_connections_active", "Open connections to upstreams.") { $0.upstreamActive.load(ordering: .relaxed) },
+                gauge("requests_active", "Requests being forwarded.") { $0.requestsActive.load(ordering: .relaxed) },
+                counter("downstream_connections_total", "Connections accepted from clients.") {
+                    $0.downstreamTotal.load(ordering: .relaxed)
+                },
+                counter("upstream_connections_total", "Connections opened to upstreams.") { $0.upstreamTotal.load(ordering: .relaxed) },
+                counter("upstream_connect_failures_total", "Connections to upstreams that failed.") {
+                    $0.upstreamConnectFailures.load(ordering: .relaxed)
+                },
+                counter("requests_total", "Requests begun, whatever came of them.") { $0.requestsTotal.load(ordering: .relaxed) },
+                counter("accept_failures_total", "Connections refused for want of room or descriptors.") {
+                    $0.acceptFailures.load(ordering: .relaxed)
+                },
+                counter("protocol_errors_total", "Requests refused for their form.") { $0.protocolErrors.load(ordering: .relaxed) },
+                counter("spliced_bytes_total", "Bytes of tunnels that moved inside the kernel.") {
+                    $0.splicedBytes.load(ordering: .relaxed)
+                },
+                counter("stale_retries_total", "Requests sent again because a kept-alive connection was gone.") {
+                    $0.staleRetries.load(ordering: .relaxed)
+                },
+                counter("retries_total", "Further attempts begun.") { $0.retries.load(ordering: .relaxed) },
+                counter("fault_delays_total", "Requests delayed by fault injection.") { $0.faultDelays.load(ordering: .relaxed) },
+                counter("fault_aborts_total", "Requests aborted by fault injection.") { $0.faultAborts.load(ordering: .relaxed) },
+                counter("mirrors_total", "Copies of requests sent to mirrors.") { $0.mirrors.load(ordering: .relaxed) },
+                counter("mirrors_dropped_total", "Copies given up because their upstream was too slow or a table was full.") {
+                    $0.mirrorsDropped.load(ordering: .relaxed)
+                },
+                counter("http2_connections_total", "Connections from clients that speak HTTP/2.") {
+                    $0.http2Connections.load(ordering: .relaxed)
+                },
+                counter("http2_floods_total", "HTTP/2 connections ended for flooding.") { $0.http2Floods.load(ordering: .relaxed) },
+                counter("http2_early_resets_total", "HTTP/2 requests taken back before they were looked at.") {
+                    $0.http2EarlyResets.load(ordering: .relaxed)
+                },
+                counter("fields_dropped_total", "Fields left out of trailer sections, or for underscores in the name of one of ours.") {
+                    $0.fieldsDropped.load(ordering: .relaxed)
+                },
+                counter("upstream_protocol_errors_total", "Responses that broke the protocol.") {
+                    $0.upstreamProtocolErrors.load(ordering: .relaxed)
+                },
+                family("loop_lag_seconds", "Longest turn of the event loop since the last scrape, in seconds.", .gauge) {
+                    Double($0.turnNanosecondsMax.exchange(0, ordering: .relaxed)) / 1e9
+                },
             ]
         }
     }
 
-    public func registerConfiguration(_ state: @escaping @Sendable () -> ConfigurationHealth) {
+    public func registerConfiguration(_ status: @escaping @Sendable () -> ConfigurationStatus) {
         register {
-            let now = state()
+            let now = status()
             return [
                 MetricSamples(
                     name: "skein_config_generation", help: "Generation of the configuration in force.", kind: .gauge,
@@ -221,14 +195,19 @@ extension SelfMetrics {
                     name: "skein_config_reloads_total", help: "Configurations adopted.", kind: .counter, value: Double(now.reloads)),
                 MetricSamples(
                     name: "skein_config_reload_failures_total", help: "Configurations refused because of errors.", kind: .counter,
-                    value: Double(now.reloadFailures)),
+                    value: Double(now.failures)),
                 MetricSamples(
                     name: "skein_config_last_reload_successful", help: "Whether the last configuration was adopted.", kind: .gauge,
-                    value: now.isLastReloadSuccessful ? 1 : 0),
+                    value: now.lastError.isEmpty ? 1 : 0),
                 MetricSamples(
                     name: "skein_config_last_reload_success_timestamp_seconds",
                     help: "When a configuration was last adopted, in seconds since 1970.",
-                    kind: .gauge, value: now.lastReloadSuccessSeconds),
+                    kind: .gauge, value: Double(now.lastSuccessUnixSeconds)),
+                MetricSamples(
+                    name: "skein_unenforced_policies",
+                    help: "Security policies that select this workload and are not enforced by this version.",
+                    kind: .gauge, label: "kind",
+                    values: now.unenforcedByKind.sorted { $0.key < $1.key }.map { ($0.key, Double($0.value)) }),
             ]
         }
     }

@@ -172,10 +172,17 @@ extension SeriesSnapshot {
 }
 
 extension SeriesKey {
-    /// An order that keeps pages comparable from scrape to scrape.
+    /// An order that keeps pages comparable from scrape to scrape: what nobody is known of comes first, overflow last.
     func precedes(_ other: SeriesKey) -> Bool {
-        if labels != other.labels { return labels.rawValue < other.labels.rawValue }
+        if labels != other.labels {
+            if labels == .none || other.labels == .overflow { return true }
+            if other.labels == .none || labels == .overflow { return false }
+        }
         if side != other.side { return side.rawValue < other.side.rawValue }
+        if labels.destination != other.labels.destination {
+            return labels.destination.rawValue < other.labels.destination.rawValue
+        }
+        if labels.source != other.labels.source { return labels.source.rawValue < other.labels.source.rawValue }
         if responseCode != other.responseCode { return responseCode < other.responseCode }
         if flags != other.flags { return flags.rawValue < other.flags.rawValue }
         return grpcStatus < other.grpcStatus

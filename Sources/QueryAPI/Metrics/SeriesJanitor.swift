@@ -44,7 +44,7 @@ public struct SeriesJanitor {
         }
         entry.pass = pass
         entries[key] = entry
-        guard key.labels != REDShard.overflowLabels else { return false }
+        guard key.labels != .overflow else { return false }
         let (limit, overflow) = idleSeconds.multipliedReportingOverflow(by: 1_000_000_000)
         return !overflow && now.nanoseconds(since: entry.changedAt) >= limit
     }

@@ -48,13 +48,13 @@ struct SeriesLabels {
     }
 
     static func makeText(_ key: SeriesKey, _ catalogs: Catalogs) -> [UInt8] {
-        identityText(key.labels, key.side, catalogs) + requestText(key, key.labels == REDShard.overflowLabels)
+        identityText(key.labels, key.side, catalogs) + requestText(key, key.labels == .overflow)
     }
 
     /// TCP series have no code, and their protocol is `tcp`.
     func tcpText(_ series: TCPSeries) -> [UInt8] {
         var rest: [UInt8] = [UInt8(ascii: ",")]
-        let isOverflow = series.labels == REDShard.overflowLabels
+        let isOverflow = series.labels == .overflow
         var list: [UInt8] = []
         ExpositionWriter.appendLabel("request_protocol", isOverflow ? "overflow" : "tcp", to: &list)
         ExpositionWriter.appendLabel("response_flags", isOverflow ? "overflow" : Self.flags(series.flags), to: &list)
@@ -65,9 +65,10 @@ struct SeriesLabels {
     }
 
     /// Reporter and both ends, names in semantics 2.2's order.
-    private static func identityText(_ set: LabelSetID, _ side: ProxySide, _ catalogs: Catalogs) -> [UInt8] {
-        let isOverflow = set == REDShard.overflowLabels
-        let identity = isOverflow ? IdentityLabels() : catalogs.labels.value(set.rawValue)
+    private static func identityText(_ labels: LabelPair, _ side: ProxySide, _ catalogs: Catalogs) -> [UInt8] {
+        let isOverflow = labels == .overflow
+        let source = isOverflow ? SourceLabels() : catalogs.sources.labels(labels.source)
+        let destination = isOverflow ? DestinationLabels() : catalogs.labels(labels.destination)
         var text: [UInt8] = []
         text.reserveCapacity(1024)
         ExpositionWriter.appendLabel("reporter", side == .outbound ? "source" : "destination", to: &text)
@@ -76,25 +77,25 @@ struct SeriesLabels {
             ExpositionWriter.appendLabel(
                 name, shown.utf8.count > valueBytesMax ? String(shown.unicodeScalars.prefix(valueBytesMax / 4)) : shown, to: &text)
         }
-        label("source_workload", identity.sourceWorkload)
-        label("source_workload_namespace", identity.sourceWorkloadNamespace)
-        label("source_principal", identity.sourcePrincipal)
-        label("source_app", identity.sourceApp)
-        label("source_version", identity.sourceVersion)
-        label("source_cluster", identity.sourceCluster)
-        label("source_canonical_service", identity.sourceCanonicalService)
-        label("source_canonical_revision", identity.sourceCanonicalRevision)
-        label("destination_workload", identity.destinationWorkload)
-        label("destination_workload_namespace", identity.destinationWorkloadNamespace)
-        label("destination_principal", identity.destinationPrincipal)
-        label("destination_app", identity.destinationApp)
-        label("destination_version", identity.destinationVersion)
-        label("destination_service", identity.destinationService)
-        label("destination_service_name", identity.destinationServiceName)
-        label("destination_service_namespace", identity.destinationServiceNamespace)
-        label("destination_cluster", identity.destinationCluster)
-        label("destination_canonical_service", identity.destinationCanonicalService)
-        label("destination_canonical_revision", identity.destinationCanonicalRevision)
+        label("source_workload", source.workload)
+        label("source_workload_namespace", source.workloadNamespace)
+        label("source_principal", source.principal)
+        label("source_app", source.app)
+        label("source_version", source.version)
+        label("source_cluster", source.cluster)
+        label("source_canonical_service", source.canonicalService)
+        label("source_canonical_revision", source.canonicalRevision)
+        label("destination_workload", destination.workload)
+        label("destination_workload_namespace", destination.workloadNamespace)
+        label("destination_principal", destination.principal)
+        label("destination_app", destination.app)
+        label("destination_version", destination.version)
+        label("destination_service", destination.service)
+        label("destination_service_name", destination.serviceName)
+        label("destination_service_namespace", destination.serviceNamespace)
+        label("destination_cluster", destination.cluster)
+        label("destination_canonical_service", destination.canonicalService)
+        label("destination_canonical_revision", destination.canonicalRevision)
         return text
     }
 

@@ -56,7 +56,9 @@ enum PageStyle {
         page.append(text: "<footer>Skein ")
         page.append(escaped: version)
         page.append(
-            text: " · <a href=\"/metrics\">metrics</a> · <a href=\"/api/v2/services\">Zipkin API</a> · <a href=\"/health\">health</a></footer>\n")
+            text:
+                " · <a href=\"/metrics\">metrics</a> · <a href=\"/api/v2/services\">Zipkin API</a> · <a "
+                    + "href=\"/health\">health</a></footer>\n")
         if !script.isEmpty { page.append(text: "<script>\(script)</script>\n") }
         page.append(text: "</body></html>\n")
     }

@@ -36,7 +36,7 @@ struct PrometheusParameters {
     }
 
     /// Items of an answer at most; nil = all.
-    func limit(_ name: String = "limit") throws(PrometheusError) -> Int? {
+    func itemLimit(_ name: String = "limit") throws(PrometheusError) -> Int? {
         guard let text = text(name) else { return nil }
         guard let value = Int(text) else { throw .parameter(name, "strconv.Atoi: parsing \(Self.quoted(text)): invalid syntax") }
         guard value >= 0 else { throw .parameter(name, "limit must be non-negative") }
@@ -44,7 +44,7 @@ struct PrometheusParameters {
     }
 
     /// The range of `start` and `end`, each open where it is not given.
-    func range() throws(PrometheusError) -> ClosedRange<Int64> {
+    func timeRange() throws(PrometheusError) -> ClosedRange<Int64> {
         let start = try time("start") ?? PrometheusTime.earliest
         let end = try time("end") ?? PrometheusTime.latest
         guard start <= end else { throw .badData("end timestamp must not be before start time") }

@@ -52,7 +52,9 @@ enum PrometheusTime {
             rest = rest.dropFirst(digits.count)
             let unit = rest.prefix { $0.isLetter }
             rest = rest.dropFirst(unit.count)
-            guard let count = Int64(digits), let place = known.indices.first(where: { known[$0].name == unit }), place >= next else { return nil }
+            guard let count = Int64(digits), let place = known.indices.first(where: { known[$0].name == unit }), place >= next else {
+                return nil
+            }
             next = place + 1
             let (product, isTooLong) = count.multipliedReportingOverflow(by: known[place].milliseconds)
             let (total, isTooMuch) = sum.addingReportingOverflow(product)

@@ -68,13 +68,14 @@ final class ClusterCompiler {
         if let check = upstreamPolicies.last(where: { $0.healthCheck != nil })?.healthCheck {
             draft.healthChecks[draft.clusters.count] = ClusterHealthCheck(settings: check, host: host)
         }
-        let identity = serviceIdentity(of: service, host: host)
-        cluster.labels = scope.inputs.catalogs.labelSet(identity)
+        var destination = DestinationLabels()
+        destination.describe(service: host, in: service.entry.id.namespace)
+        cluster.labels = scope.inputs.catalogs.destination(destination)
         let labels = rule?.subset(named: subset)?.labels ?? [:]
         let members = services.members(of: service, host: host).filter { endpoint in
             labels.allSatisfy { endpoint.labels[$0.key] == $0.value }
         }
-        addEndpoints(members, of: service, port, policy, identity, to: &cluster)
+        addEndpoints(members, of: service, port, policy, destination, to: &cluster)
         if let hash = policy?.loadBalancer?.consistentHash {
             cluster.hash = HashTableCompiler(draft: draft).compileHash(hash, endpoints: cluster.endpoints)
         }
@@ -93,18 +94,12 @@ final class ClusterCompiler {
         cluster.tunnelAuthority = draft.text.add(text: "\(host):\(tunnel.targetPort)")
     }
 
-    private func serviceIdentity(of service: ServiceCatalog.Service, host: String) -> IdentityLabels {
-        var identity = scope.sourceIdentity()
-        identity.describe(service: host, in: service.entry.id.namespace)
-        return identity
-    }
-
     // MARK: Endpoints
 
     /// Adds the members in the order of priority and locality, so that each group is a range.
     private func addEndpoints(
         _ members: [ServiceEndpoint], of service: ServiceCatalog.Service, _ port: ServicePort, _ policy: TrafficPolicy?,
-        _ identity: IdentityLabels, to cluster: inout ClusterEntry
+        _ destination: DestinationLabels, to cluster: inout ClusterEntry
     ) {
         let start = draft.endpoints.count
         let index = UInt32(draft.clusters.count)
@@ -112,13 +107,14 @@ final class ClusterCompiler {
         var groups: [(rank: EndpointRank, range: TableRange)] = []
         for place in members.indices.sorted(by: { (ranks[$0], $0) < (ranks[$1], $1) }) where ranks[place] != .excluded {
             let endpoint = members[place]
-            var own = identity
-            endpoint.identity?.describeDestination(&own)
-            let labelSet = scope.inputs.catalogs.labelSet(own)
+            var own = destination
+            endpoint.identity?.describe(&own)
+            let ownLabels = scope.inputs.catalogs.destination(own)
             let room = Self.endpointsPerClusterMax - (draft.endpoints.count - start)
             let addresses = resolve(endpoint, port: port, service: service, cluster: &cluster).prefix(room)
             let added = draft.endpoints.add(
-                contentsOf: addresses.map { EndpointEntry(address: $0, weight: max(1, endpoint.weight), cluster: index, labels: labelSet) })
+                contentsOf: addresses.map { EndpointEntry(address: $0, weight: max(1, endpoint.weight), cluster: index, labels: ownLabels) }
+            )
             if let last = groups.indices.last, groups[last].rank == ranks[place] {
                 groups[last].range.count += added.count
             } else if !added.isEmpty {
@@ -152,25 +148,25 @@ final class ClusterCompiler {
     }
 
     /// The cluster of addresses that nobody declared: to where the client dialled (Istio's PassthroughCluster).
-    func addPassthrough(named name: String = "PassthroughCluster", labels: LabelSetID? = nil) -> Int32 {
+    func addPassthrough(named name: String = "PassthroughCluster", labels: DestinationLabelsID? = nil) -> Int32 {
         var cluster = ClusterEntry()
         cluster.name = scope.inputs.catalogs.name(name)
         cluster.isPassthrough = true
-        var identity = scope.sourceIdentity()
-        identity.destinationService = name
-        identity.destinationServiceName = name
-        cluster.labels = labels ?? scope.inputs.catalogs.labelSet(identity)
+        var destination = DestinationLabels()
+        destination.service = name
+        destination.serviceName = name
+        cluster.labels = labels ?? scope.inputs.catalogs.destination(destination)
         cluster.all.endpoints = draft.endpoints.range(from: draft.endpoints.count)
         return Int32(clamping: draft.clusters.add(cluster))
     }
 }
 
-extension IdentityLabels {
+extension DestinationLabels {
     /// Istio's destination labels of a service: a Kubernetes-like name is split, any other is its own service name.
     mutating func describe(service host: String, in namespace: String) {
-        destinationService = host
-        destinationServiceNamespace = namespace
+        service = host
+        serviceNamespace = namespace
         let parts = host.split(separator: ".")
-        destinationServiceName = parts.count > 2 && parts[2] == "svc" ? String(parts[0]) : host
+        serviceName = parts.count > 2 && parts[2] == "svc" ? String(parts[0]) : host
     }
 }

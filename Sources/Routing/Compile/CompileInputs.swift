@@ -41,9 +41,5 @@ struct CompileScope {
     func isSelected(_ selector: [String: String]) -> Bool { selector.allSatisfy { node.labels[$0.key] == $0.value } }
 
     /// Labels of what the node sends out.
-    func sourceIdentity() -> IdentityLabels {
-        var identity = IdentityLabels()
-        node.describeSource(&identity)
-        return identity
-    }
+    var sourceLabels: SourceLabelsID { inputs.catalogs.sources.id(node.sourceLabels) }
 }

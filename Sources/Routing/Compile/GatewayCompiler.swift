@@ -71,7 +71,7 @@ struct GatewayCompiler {
         var entry = ListenerEntry()
         entry.side = .outbound
         entry.isEdge = true
-        entry.labels = scope.inputs.catalogs.labelSet(scope.sourceIdentity())
+        entry.labels.source = scope.sourceLabels
         if first.kind == .http {
             addGatewayHosts(servers, to: &entry)
             entry.rateLimits = RateLimitCompiler(scope: scope, draft: draft).compileLimits(.outbound)

@@ -80,14 +80,14 @@ struct InboundListenerCompiler {
     }
 
     private func add(_ plan: ListenerPlan, _ application: Application) {
-        let labels = scope.inputs.catalogs.labelSet(applicationIdentity())
+        let labels = scope.inputs.catalogs.destination(applicationLabels())
         let cluster = addCluster(application, labels)
         let name = scope.inputs.catalogs.name("default")
         let routes = draft.addDefaultRoute(to: Int32(clamping: cluster), named: name, actions: draft.routeActions.add(Self.actions))
         let virtualHost = draft.virtualHosts.add(VirtualHostEntry(routes: routes, port: application.port))
         var entry = ListenerEntry()
         entry.side = .inbound
-        entry.labels = labels
+        entry.labels.destination = labels
         // Whatever the Host, it is for this application.
         DomainTableCompiler(draft: draft).add([], to: &entry)
         entry.fallback = Int32(clamping: virtualHost)
@@ -107,18 +107,18 @@ struct InboundListenerCompiler {
     }
 
     /// The workload's labels, and those of the service that selects it.
-    private func applicationIdentity() -> IdentityLabels {
-        var identity = IdentityLabels()
-        scope.node.describeDestination(&identity)
+    private func applicationLabels() -> DestinationLabels {
+        var labels = DestinationLabels()
+        scope.node.describe(&labels)
         let service = services.services.first { service in
             guard let selector = service.entry.workloadSelector else { return false }
             return service.entry.id.namespace == scope.node.namespace && scope.isSelected(selector)
         }
-        if let service { identity.describe(service: service.host, in: service.entry.id.namespace) }
-        return identity
+        if let service { labels.describe(service: service.host, in: service.entry.id.namespace) }
+        return labels
     }
 
-    private func addCluster(_ application: Application, _ labels: LabelSetID) -> UInt32 {
+    private func addCluster(_ application: Application, _ labels: DestinationLabelsID) -> UInt32 {
         var cluster = ClusterEntry()
         cluster.name = scope.inputs.catalogs.name("inbound|\(application.port)||")
         cluster.labels = labels

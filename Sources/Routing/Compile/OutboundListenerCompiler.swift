@@ -35,7 +35,7 @@ struct OutboundListenerCompiler {
     private func add(_ plan: ListenerPlan, _ outbound: OutboundScope, _ declared: ServicePort.ApplicationProtocol?) {
         var entry = ListenerEntry()
         entry.side = .outbound
-        entry.labels = scope.inputs.catalogs.labelSet(scope.sourceIdentity())
+        entry.labels.source = scope.sourceLabels
         VirtualHostCompiler(scope: scope, clusters: clusters, draft: draft).addVirtualHosts(outbound, services, to: &entry)
         TCPRouteCompiler(scope: scope, clusters: clusters, draft: draft).addRoutes(outbound, services, to: &entry)
         entry.rateLimits = RateLimitCompiler(scope: scope, draft: draft).compileLimits(.outbound)

@@ -5,38 +5,15 @@ internal import TelemetryModel
 
 /// A snapshot in the making: its tables, what people are told of it, and what went wrong. Shared by the compilers of one compilation, on
 /// one thread.
+///
+/// `draft.routes` grows what becomes `TableRows.routes`, and so with every table there.
+@dynamicMemberLookup
 final class SnapshotBuilder {
     var matchers = MatcherPoolBuilder()
-    var text = GrowingTable<UInt8>()
-    var listeners = GrowingTable<ListenerEntry>()
-    var domains = GrowingTable<DomainEntry>()
-    var wildcards = GrowingTable<WildcardEntry>()
-    var ports = GrowingTable<PortEntry>()
-    var virtualHosts = GrowingTable<VirtualHostEntry>()
-    var routes = GrowingTable<RouteEntry>()
-    var destinations = GrowingTable<DestinationEntry>()
-    var matches = GrowingTable<MatchEntry>()
-    var named = GrowingTable<NamedMatcher>()
-    var clusters = GrowingTable<ClusterEntry>()
-    var endpoints = GrowingTable<EndpointEntry>()
-    var endpointGroups = GrowingTable<EndpointGroup>()
-    var routeActions = GrowingTable([RouteActions()])
-    var mirrors = GrowingTable<MirrorEntry>()
-    var statusCodes = GrowingTable<UInt16>()
-    var fieldTexts = GrowingTable<FieldText>()
-    var headerPieces = GrowingTable<HeaderValuePiece>()
-    var cors = GrowingTable<CORSEntry>()
-    var originMatchers = GrowingTable<StringMatcher>()
-    var tcpRoutes = GrowingTable<TCPRouteEntry>()
-    var capturedPorts = GrowingTable<CapturedPort>()
-    var pathEntries = GrowingTable<PathIndexEntry>()
-    var pathLengths = GrowingTable<UInt16>()
-    var otherRoutes = GrowingTable<UInt32>()
-    var ring = GrowingTable<RingEntry>()
-    var maglevSlots = GrowingTable<UInt32>()
-    var rateLimits = GrowingTable<RateLimitEntry>()
-    var rateLimitKeys = GrowingTable<RateLimitKey>()
-    var hostPatterns = GrowingTable<HostPattern>()
+    /// Growing tables, by their places in `TableRows`; made when they are first asked for.
+    private var drafts: [PartialKeyPath<TableRows>: AnyObject] = [:]
+    /// Each puts one of them into its place.
+    private var placing: [(inout TableRows, inout TableArena) -> Void] = []
 
     /// One for each listener.
     var plans: [ListenerPlan] = []
@@ -46,6 +23,24 @@ final class SnapshotBuilder {
     var unresolvedHosts: Set<String> = []
     var unenforced = UnenforcedSecurity()
     private(set) var problems: [Diagnostic] = []
+
+    init() {
+        // Index 0: routes without actions of their own.
+        self.routeActions.add(RouteActions())
+    }
+
+    subscript<Entry>(dynamicMember place: WritableKeyPath<TableRows, Table<Entry>>) -> GrowingTable<Entry> {
+        get { draft(place).table }
+        _modify { yield &draft(place).table }
+    }
+
+    private func draft<Entry>(_ place: WritableKeyPath<TableRows, Table<Entry>>) -> TableDraft<Entry> {
+        if let known = drafts[place] as? TableDraft<Entry> { return known }
+        let draft = TableDraft<Entry>()
+        drafts[place] = draft
+        placing.append { rows, arena in rows[keyPath: place] = arena.table(draft.table.items) }
+        return draft
+    }
 
     func report(
         _ severity: Diagnostic.Severity, _ code: String, _ position: SourcePosition, _ resource: ResourceID?, _ field: String,
@@ -62,7 +57,7 @@ final class SnapshotBuilder {
     }
 
     func add(_ entry: ListenerEntry, _ plan: ListenerPlan) {
-        listeners.add(entry)
+        self.listeners.add(entry)
         plans.append(plan)
     }
 
@@ -70,29 +65,18 @@ final class SnapshotBuilder {
     func addDefaultRoute(to cluster: Int32, named name: NameID, actions: UInt32 = 0) -> TableRange {
         var entry = RouteEntry()
         entry.name = name
-        entry.destinations = destinations.add(contentsOf: [DestinationEntry(cluster: cluster, weight: 1)])
+        entry.destinations = self.destinations.add(contentsOf: [DestinationEntry(cluster: cluster, weight: 1)])
         entry.totalWeight = 1
         entry.actionIndex = actions
-        return routes.add(contentsOf: [entry])
+        return self.routes.add(contentsOf: [entry])
     }
 
     /// The snapshot of all that was added. `facts`: what was not.
     func finish(_ facts: SnapshotFacts) -> RoutingSnapshot {
         var arena = TableArena()
         let memory = matchers.finish()
-        let rows = TableRows(
-            matchers: memory.pool, textBytes: arena.table(text.items), listeners: arena.table(listeners.items),
-            domains: arena.table(domains.items), wildcards: arena.table(wildcards.items), ports: arena.table(ports.items),
-            virtualHosts: arena.table(virtualHosts.items), routes: arena.table(routes.items), destinations: arena.table(destinations.items),
-            matches: arena.table(matches.items), named: arena.table(named.items), clusters: arena.table(clusters.items),
-            endpoints: arena.table(endpoints.items), endpointGroups: arena.table(endpointGroups.items),
-            routeActions: arena.table(routeActions.items), mirrors: arena.table(mirrors.items), statusCodes: arena.table(statusCodes.items),
-            fieldTexts: arena.table(fieldTexts.items), headerPieces: arena.table(headerPieces.items), cors: arena.table(cors.items),
-            originMatchers: arena.table(originMatchers.items), tcpRoutes: arena.table(tcpRoutes.items),
-            capturedPorts: arena.table(capturedPorts.items), pathEntries: arena.table(pathEntries.items),
-            pathLengths: arena.table(pathLengths.items), otherRoutes: arena.table(otherRoutes.items), ring: arena.table(ring.items),
-            maglevSlots: arena.table(maglevSlots.items), rateLimits: arena.table(rateLimits.items),
-            rateLimitKeys: arena.table(rateLimitKeys.items), hostPatterns: arena.table(hostPatterns.items))
+        var rows = TableRows(matchers: memory.pool)
+        for place in placing { place(&rows, &arena) }
         var facts = facts
         facts.listeners = plans
         facts.origins = origins
@@ -101,4 +85,9 @@ final class SnapshotBuilder {
         facts.hostsToResolve = unresolvedHosts.sorted()
         return RoutingSnapshot(rows, in: arena, memory, facts)
     }
+}
+
+/// One table of `SnapshotBuilder`, shared so that it grows in place.
+private final class TableDraft<Entry: BitwiseCopyable> {
+    var table = GrowingTable<Entry>()
 }

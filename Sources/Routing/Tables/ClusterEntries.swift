@@ -51,8 +51,8 @@ public struct ClusterEntry: Sendable, BitwiseCopyable {
     public var hash = HashPolicy()
     /// Endpoints are spoken to in HTTP/2, by prior knowledge.
     public var isHTTP2 = false
-    /// For requests that reach no endpoint.
-    public var labels = LabelSetID.none
+    /// Of requests that reach no endpoint.
+    public var labels = DestinationLabelsID.none
 
     /// Places of all endpoints in the table.
     public var endpoints: TableRange { all.endpoints }
@@ -62,7 +62,7 @@ public struct EndpointEntry: Sendable, BitwiseCopyable {
     public var address = SocketEndpoint()
     public var weight: UInt32 = 1
     public var cluster: UInt32 = 0
-    public var labels = LabelSetID.none
+    public var labels = DestinationLabelsID.none
 }
 
 public enum BalancerKind: UInt8, Sendable, BitwiseCopyable {

@@ -12,8 +12,8 @@ public struct ListenerEntry: Sendable, BitwiseCopyable {
     public var wildcards = TableRange()
     /// Virtual host for every other name; -1 = 404.
     public var fallback: Int32 = -1
-    /// Identity of requests that no route takes.
-    public var labels = LabelSetID.none
+    /// Source: its clients, as long as they do not show who they are. Destination: of requests that no route takes.
+    public var labels = LabelPair.none
     public var mode = ListenerMode.http
     /// Connections come here from other addresses (REDIRECT, semantics: design, transparent capture); the one dialled decides.
     public var isCapture = false

@@ -55,23 +55,27 @@ public struct NodeIdentity: Sendable, Equatable {
             ?? (name.isEmpty ? "" : "latest")
     }
 
-    func describeSource(_ set: inout IdentityLabels) {
-        set.sourceWorkload = name
-        set.sourceWorkloadNamespace = name.isEmpty ? "" : namespace
-        set.sourceApp = app
-        set.sourceVersion = version
-        set.sourceCanonicalService = canonicalService
-        set.sourceCanonicalRevision = canonicalRevision
-        set.sourceCluster = name.isEmpty ? "" : "Kubernetes"
+    /// Labels of what it sends.
+    var sourceLabels: SourceLabels {
+        var labels = SourceLabels()
+        labels.workload = name
+        labels.workloadNamespace = name.isEmpty ? "" : namespace
+        labels.app = app
+        labels.version = version
+        labels.canonicalService = canonicalService
+        labels.canonicalRevision = canonicalRevision
+        labels.cluster = name.isEmpty ? "" : "Kubernetes"
+        return labels
     }
 
-    func describeDestination(_ set: inout IdentityLabels) {
-        set.destinationWorkload = name
-        set.destinationWorkloadNamespace = name.isEmpty ? "" : namespace
-        set.destinationApp = app
-        set.destinationVersion = version
-        set.destinationCanonicalService = canonicalService
-        set.destinationCanonicalRevision = canonicalRevision
-        set.destinationCluster = name.isEmpty ? "" : "Kubernetes"
+    /// Adds the workload to the labels of what is sent to it.
+    func describe(_ labels: inout DestinationLabels) {
+        labels.workload = name
+        labels.workloadNamespace = name.isEmpty ? "" : namespace
+        labels.app = app
+        labels.version = version
+        labels.canonicalService = canonicalService
+        labels.canonicalRevision = canonicalRevision
+        labels.cluster = name.isEmpty ? "" : "Kubernetes"
     }
 }

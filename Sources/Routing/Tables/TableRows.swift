@@ -1,41 +1,44 @@
 internal import Matching
 public import Primitives
 
-/// All tables of a snapshot. They are good as long as it lives.
+/// All tables of a snapshot, listed here and nowhere else: `SnapshotBuilder` has a growing table for each. They are good as long as the
+/// snapshot lives.
 @usableFromInline
 struct TableRows: BitwiseCopyable {
     let matchers: MatcherPool
     /// Names and values as bytes, that entries have places of.
-    let textBytes: Table<UInt8>
-    @usableFromInline let listeners: Table<ListenerEntry>
-    let domains: Table<DomainEntry>
-    let wildcards: Table<WildcardEntry>
-    let ports: Table<PortEntry>
-    let virtualHosts: Table<VirtualHostEntry>
-    @usableFromInline let routes: Table<RouteEntry>
-    let destinations: Table<DestinationEntry>
-    let matches: Table<MatchEntry>
-    let named: Table<NamedMatcher>
-    @usableFromInline let clusters: Table<ClusterEntry>
-    @usableFromInline let endpoints: Table<EndpointEntry>
-    let endpointGroups: Table<EndpointGroup>
-    @usableFromInline let routeActions: Table<RouteActions>
-    let mirrors: Table<MirrorEntry>
-    let statusCodes: Table<UInt16>
-    let fieldTexts: Table<FieldText>
-    let headerPieces: Table<HeaderValuePiece>
-    let cors: Table<CORSEntry>
-    let originMatchers: Table<StringMatcher>
-    let tcpRoutes: Table<TCPRouteEntry>
-    let capturedPorts: Table<CapturedPort>
-    let pathEntries: Table<PathIndexEntry>
-    let pathLengths: Table<UInt16>
-    let otherRoutes: Table<UInt32>
-    let ring: Table<RingEntry>
-    let maglevSlots: Table<UInt32>
-    let rateLimits: Table<RateLimitEntry>
-    let rateLimitKeys: Table<RateLimitKey>
-    let hostPatterns: Table<HostPattern>
+    var text = Table<UInt8>()
+    @usableFromInline var listeners = Table<ListenerEntry>()
+    var domains = Table<DomainEntry>()
+    var wildcards = Table<WildcardEntry>()
+    var ports = Table<PortEntry>()
+    var virtualHosts = Table<VirtualHostEntry>()
+    @usableFromInline var routes = Table<RouteEntry>()
+    var destinations = Table<DestinationEntry>()
+    var matches = Table<MatchEntry>()
+    var named = Table<NamedMatcher>()
+    @usableFromInline var clusters = Table<ClusterEntry>()
+    @usableFromInline var endpoints = Table<EndpointEntry>()
+    var endpointGroups = Table<EndpointGroup>()
+    @usableFromInline var routeActions = Table<RouteActions>()
+    var mirrors = Table<MirrorEntry>()
+    var statusCodes = Table<UInt16>()
+    var fieldTexts = Table<FieldText>()
+    var headerPieces = Table<HeaderValuePiece>()
+    var cors = Table<CORSEntry>()
+    var originMatchers = Table<StringMatcher>()
+    var tcpRoutes = Table<TCPRouteEntry>()
+    var capturedPorts = Table<CapturedPort>()
+    var pathEntries = Table<PathIndexEntry>()
+    var pathLengths = Table<UInt16>()
+    var otherRoutes = Table<UInt32>()
+    var ring = Table<RingEntry>()
+    var maglevSlots = Table<UInt32>()
+    var rateLimits = Table<RateLimitEntry>()
+    var rateLimitKeys = Table<RateLimitKey>()
+    var hostPatterns = Table<HostPattern>()
+
+    init(matchers: MatcherPool) { self.matchers = matchers }
 }
 
 /// The tables by one pointer into their snapshot, as the decisions read them; a copy counts no reference.
@@ -55,5 +58,5 @@ struct TableView: BitwiseCopyable {
     }
 
     @inline(__always)
-    func bytes(_ range: TableRange) -> LentBytes { rows.textBytes.bytes(range) }
+    func bytes(_ range: TableRange) -> LentBytes { rows.text.bytes(range) }
 }

@@ -101,4 +101,22 @@ struct ByteReader {
         guard count >= 0, count <= remaining else { fail(); return }
         position &+= count
     }
+
+    /// Reads an array from `position` on; the reader is good only inside `body`.
+    static func read<Result>(_ bytes: [UInt8], at position: Int = 0, _ body: (inout ByteReader) -> Result) -> Result {
+        unsafe bytes.withUnsafeBytes { all in
+            var reader = unsafe ByteReader(all, at: position)
+            return body(&reader)
+        }
+    }
+
+    /// Whether the last eight bytes are the hash of those before.
+    static func hasHash(_ bytes: [UInt8]) -> Bool {
+        unsafe bytes.withUnsafeBytes { all in
+            guard all.count >= 8 else { return false }
+            var tail = unsafe ByteReader(all, at: all.count - 8)
+            let hash = unsafe Mixing.hash(UnsafeRawBufferPointer(rebasing: all[..<(all.count - 8)]))
+            return tail.uint64() == hash
+        }
+    }
 }

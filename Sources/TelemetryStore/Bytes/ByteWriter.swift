@@ -181,6 +181,9 @@ struct ByteWriter: ~Copyable {
         try unsafe body(UnsafeRawBufferPointer(start: base, count: count))
     }
 
+    /// Of the bytes so far.
+    func hash() -> UInt64 { unsafe withBytes { unsafe Mixing.hash($0) } }
+
     func array() -> [UInt8] {
         unsafe withBytes { unsafe [UInt8]($0) }
     }

@@ -22,6 +22,8 @@ final class ZstdCodec {
         unsafe writer.append(bytes: bytes)
     }
 
+    func write(_ bytes: [UInt8], to writer: inout ByteWriter) { unsafe bytes.withUnsafeBytes { unsafe write($0, to: &writer) } }
+
     /// Reads what `write` wrote; fails the reader on damage and on a size above `bytesMax`.
     func read(_ reader: inout ByteReader, bytesMax: Int) -> [UInt8] {
         let size = reader.varint()

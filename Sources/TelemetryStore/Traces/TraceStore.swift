@@ -8,7 +8,8 @@ public final class TraceStore: Sendable {
     let file: StoreFile
     let tables: TraceTables
 
-    /// Opens or creates the store in `configuration.directory`. Errors: `.locked`, `.directory`, `.newerSchema`, `.diskFull`, `.sqlite`.
+    /// Opens or creates a file for traces alone in `configuration.directory`; with other stores they come from `Stores.open`. Errors:
+    /// `.locked`, `.directory`, `.newerSchema`, `.diskFull`, `.sqlite`.
     public static func open(_ configuration: StoreConfiguration) throws(StoreError) -> TraceStore { try open(configuration, beside: []) }
 
     /// The same, with other sets of tables in the same file.
@@ -17,7 +18,8 @@ public final class TraceStore: Sendable {
         return TraceStore(try StoreFile.open(configuration, [tables] + others), tables)
     }
 
-    private init(_ file: StoreFile, _ tables: TraceTables) {
+    /// `tables`: one of those that `file` was opened with.
+    init(_ file: StoreFile, _ tables: TraceTables) {
         self.file = file
         self.tables = tables
     }

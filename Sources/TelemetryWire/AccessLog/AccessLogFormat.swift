@@ -160,14 +160,21 @@ public struct AccessLogFormat: Sendable {
     /// Istio's JSON keys (typed).
     public static let istioJSON: [(key: String, value: Value)] = [
         ("start_time", .template("%START_TIME%")), ("route_name", .template("%ROUTE_NAME%")), ("method", .template("%REQ(:METHOD)%")),
-        ("path", .template("%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%")), ("protocol", .template("%PROTOCOL%")), ("response_code", .template("%RESPONSE_CODE%")),
+        ("path", .template("%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%")), ("protocol", .template("%PROTOCOL%")),
+        ("response_code", .template("%RESPONSE_CODE%")),
         ("response_flags", .template("%RESPONSE_FLAGS%")), ("response_code_details", .template("%RESPONSE_CODE_DETAILS%")),
-        ("connection_termination_details", .template("%CONNECTION_TERMINATION_DETAILS%")), ("bytes_received", .template("%BYTES_RECEIVED%")),
-        ("bytes_sent", .template("%BYTES_SENT%")), ("duration", .template("%DURATION%")), ("upstream_service_time", .template("%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%")),
-        ("x_forwarded_for", .template("%REQ(X-FORWARDED-FOR)%")), ("user_agent", .template("%REQ(USER-AGENT)%")), ("request_id", .template("%REQ(X-REQUEST-ID)%")),
-        ("authority", .template("%REQ(:AUTHORITY)%")), ("upstream_host", .template("%UPSTREAM_HOST%")), ("upstream_cluster", .template("%UPSTREAM_CLUSTER_RAW%")),
-        ("upstream_local_address", .template("%UPSTREAM_LOCAL_ADDRESS%")), ("downstream_local_address", .template("%DOWNSTREAM_LOCAL_ADDRESS%")),
-        ("downstream_remote_address", .template("%DOWNSTREAM_REMOTE_ADDRESS%")), ("requested_server_name", .template("%REQUESTED_SERVER_NAME%")),
+        ("connection_termination_details", .template("%CONNECTION_TERMINATION_DETAILS%")),
+        ("bytes_received", .template("%BYTES_RECEIVED%")),
+        ("bytes_sent", .template("%BYTES_SENT%")), ("duration", .template("%DURATION%")),
+        ("upstream_service_time", .template("%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%")),
+        ("x_forwarded_for", .template("%REQ(X-FORWARDED-FOR)%")), ("user_agent", .template("%REQ(USER-AGENT)%")),
+        ("request_id", .template("%REQ(X-REQUEST-ID)%")),
+        ("authority", .template("%REQ(:AUTHORITY)%")), ("upstream_host", .template("%UPSTREAM_HOST%")),
+        ("upstream_cluster", .template("%UPSTREAM_CLUSTER_RAW%")),
+        ("upstream_local_address", .template("%UPSTREAM_LOCAL_ADDRESS%")),
+        ("downstream_local_address", .template("%DOWNSTREAM_LOCAL_ADDRESS%")),
+        ("downstream_remote_address", .template("%DOWNSTREAM_REMOTE_ADDRESS%")),
+        ("requested_server_name", .template("%REQUESTED_SERVER_NAME%")),
         ("upstream_transport_failure_reason", .template("%UPSTREAM_TRANSPORT_FAILURE_REASON%")),
     ]
 }

@@ -44,7 +44,9 @@ struct AccessLogFormatParser {
             at += 1
             let argumentStart = at
             // The argument of START_TIME has percent signs of its own: it ends at a parenthesis that a `%` or `:` follows.
-            while at < bytes.count, !(bytes[at] == UInt8(ascii: ")") && (byte(at + 1) == UInt8(ascii: "%") || byte(at + 1) == UInt8(ascii: ":"))) {
+            while at < bytes.count,
+                !(bytes[at] == UInt8(ascii: ")") && (byte(at + 1) == UInt8(ascii: "%") || byte(at + 1) == UInt8(ascii: ":")))
+            {
                 at += 1
             }
             guard at < bytes.count else { throw fail("the argument of \(name) has no closing `)%`") }
@@ -82,7 +84,9 @@ struct AccessLogFormatParser {
         case "REQ", "RESP", "TRAILER", "REQ_WITHOUT_QUERY", "REQUEST_HEADER", "RESPONSE_HEADER", "RESPONSE_TRAILER":
             guard let argument, !argument.isEmpty else { throw fail("\(name) needs a header name, as in %\(name)(USER-AGENT)%") }
             let names = argument.lowercased().split(separator: "?", omittingEmptySubsequences: false).map(String.init)
-            guard names.count <= 2, names.allSatisfy({ !$0.isEmpty }) else { throw fail("\(name) takes one header name, or two as in (FIRST?SECOND)") }
+            guard names.count <= 2, names.allSatisfy({ !$0.isEmpty }) else {
+                throw fail("\(name) takes one header name, or two as in (FIRST?SECOND)")
+            }
             let second = names.count > 1 ? names[1] : nil
             switch name {
             case "REQ", "REQUEST_HEADER": return .requestHeader(first: names[0], second: second, maxBytes: maxBytes)
@@ -129,7 +133,8 @@ struct AccessLogFormatParser {
                 return .fixed(known)
             }
             if AccessLogOperator.notInEffect.contains(name) { return absent(name) }
-            throw fail("unknown operator \(name.isEmpty ? "%" : name)\(EditDistance.nearest(to: name, among: AccessLogOperator.names).map { "; the nearest known one is \($0)" } ?? "")")
+            let nearest = EditDistance.nearest(to: name, among: AccessLogOperator.names)
+            throw fail("unknown operator \(name.isEmpty ? "%" : name)\(nearest.map { "; the nearest known one is \($0)" } ?? "")")
         }
     }
 
@@ -140,7 +145,9 @@ struct AccessLogFormatParser {
 
     /// PATH's arguments are the form, WQ or NQ, and the choice of the path, each with a default. What follows them Envoy 1.40 does not
     /// look at.
-    private func path(_ argument: String, _ maxBytes: Int, _ fail: (String) -> AccessLogFormatError) throws(AccessLogFormatError) -> AccessLogOperator {
+    private func path(
+        _ argument: String, _ maxBytes: Int, _ fail: (String) -> AccessLogFormatError
+    ) throws(AccessLogFormatError) -> AccessLogOperator {
         let parts = argument.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
         let form = parts.first ?? ""
         let paths: (first: RequestText, second: RequestText?)? =

@@ -37,7 +37,8 @@ public struct AccessLogProgram: Sendable {
         case endpoint(AccessLogOperator.Endpoint, AccessLogOperator.Part)
         case protocolVersion, responseCode, responseFlags(long: Bool), responseCodeDetails
         case bytesReceived, bytesSent, requestHeaderBytes, responseHeaderBytes
-        case cluster, route, attemptCount, traceID, spanID, hostsAttempted(AccessLogOperator.Part), upstreamProtocol, accessLogType, transportFailureReason, serverName
+        case cluster, route, attemptCount, traceID, spanID, hostsAttempted(AccessLogOperator.Part), upstreamProtocol, accessLogType,
+            transportFailureReason, serverName
         case grpcStatus(AccessLogOperator.GRPCStatusForm)
         case pathWithoutQuery(first: RequestText, second: RequestText, maxBytes: Int)
         case query(maxBytes: Int)
@@ -105,7 +106,11 @@ public struct AccessLogProgram: Sendable {
             case .absent: pool.append(UInt8(ascii: "-"))
             case .literal(let literal):
                 // A configured literal is trusted in text, where it may hold quotes and line feeds on purpose.
-                if style == .text { pool.append(contentsOf: literal) } else { unsafe literal.withUnsafeBytes { unsafe pool.append(jsonEscaping: $0) } }
+                if style == .text {
+                    pool.append(contentsOf: literal)
+                } else {
+                    unsafe literal.withUnsafeBytes { unsafe pool.append(jsonEscaping: $0) }
+                }
             default: add(operation, .bare, &uses)
             }
         }
@@ -223,7 +228,7 @@ public struct AccessLogProgram: Sendable {
         _ record: UnsafePointer<RequestRecord>, _ entry: UnsafeRawBufferPointer, _ names: borrowing NameTable, _ emit: UInt64,
         to bytes: inout [UInt8]
     ) {
-        let texts = unsafe RecordTexts(entry, count: Int(record.pointee.textCount))
+        let texts = unsafe AccessLogTexts(entry, count: Int(record.pointee.textCount))
         // Each use of each slot, and of the names, at its longest. Text that needs no escapes takes a sixth; the rest stays unused.
         let variable = unsafe texts.byteCount &* slotUses &+ names.byteCount(record.pointee.cluster) &* clusterUses
             &+ names.byteCount(record.pointee.route) &* routeUses
@@ -236,7 +241,7 @@ public struct AccessLogProgram: Sendable {
 
     @inline(__always)
     private func write(
-        _ record: UnsafePointer<RequestRecord>, _ texts: borrowing RecordTexts, _ names: borrowing NameTable, _ emit: UInt64,
+        _ record: UnsafePointer<RequestRecord>, _ texts: borrowing AccessLogTexts, _ names: borrowing NameTable, _ emit: UInt64,
         _ writer: inout LineWriter
     ) {
         unsafe pool.withUnsafeBytes { pool in
@@ -260,8 +265,8 @@ public struct AccessLogProgram: Sendable {
     /// Writes a value; false, and nothing written, when the record has none.
     @inline(__always)
     private func write(
-        _ value: Value, _ record: UnsafePointer<RequestRecord>, _ texts: borrowing RecordTexts, _ names: borrowing NameTable, _ emit: UInt64,
-        _ pool: UnsafeRawBufferPointer, _ writer: inout LineWriter
+        _ value: Value, _ record: UnsafePointer<RequestRecord>, _ texts: borrowing AccessLogTexts, _ names: borrowing NameTable,
+        _ emit: UInt64, _ pool: UnsafeRawBufferPointer, _ writer: inout LineWriter
     ) -> Bool {
         let isJSON = style != .text
         switch value {
@@ -292,7 +297,11 @@ public struct AccessLogProgram: Sendable {
             return unsafe write(record.pointee.protocolVersion, &writer)
         case .responseCode: unsafe writer.decimal(UInt64(record.pointee.responseCode))
         case .responseFlags(let isLong):
-            if unsafe record.pointee.flags.isEmpty { writer.byte(UInt8(ascii: "-")) } else { unsafe writer.flags(record.pointee.flags, isLong: isLong) }
+            if unsafe record.pointee.flags.isEmpty {
+                writer.byte(UInt8(ascii: "-"))
+            } else {
+                unsafe writer.flags(record.pointee.flags, isLong: isLong)
+            }
         case .responseCodeDetails:
             let text = unsafe details[Int(record.pointee.details.rawValue)]
             if text.isEmpty { return false }
@@ -359,7 +368,8 @@ public struct AccessLogProgram: Sendable {
     /// connection to it came about.
     @inline(never)
     private func writeHosts(
-        _ record: UnsafePointer<RequestRecord>, _ texts: borrowing RecordTexts, _ part: AccessLogOperator.Part, _ writer: inout LineWriter
+        _ record: UnsafePointer<RequestRecord>, _ texts: borrowing AccessLogTexts, _ part: AccessLogOperator.Part,
+        _ writer: inout LineWriter
     ) -> Bool {
         var isFirst = true
         for index in 0..<Int(unsafe record.pointee.earlierAttempts) {
@@ -407,98 +417,5 @@ public struct AccessLogProgram: Sendable {
         } else {
             unsafe scratch.withUnsafeBytes { unsafe writer.escaped($0, readable: $0.count, isJSON: true) }
         }
-    }
-}
-
-/// Where the texts of one record lie, reckoned once. `entry` has been checked by `RequestRecordView`, and outlives this.
-@safe
-private struct RecordTexts: ~Copyable {
-    private static let slotsMax = 64
-
-    private let entry: UnsafeRawBufferPointer
-    private let count: Int
-    /// Slot `n` is `entry[starts[n]..<starts[n + 1]]`; absent ones are empty.
-    private var starts: InlineArray<65, UInt32>
-    /// Of all texts together.
-    let byteCount: Int
-
-    @inline(__always)
-    init(_ entry: UnsafeRawBufferPointer, count: Int) {
-        unsafe self.entry = entry
-        self.count = min(count, Self.slotsMax)
-        let first = RequestRecordView.lengthsOffset &+ 2 &* count
-        var starts = InlineArray<65, UInt32>(repeating: 0)
-        var at = UInt32(truncatingIfNeeded: first)
-        for slot in 0..<self.count {
-            starts[slot] = at
-            let length = unsafe entry.loadUnaligned(fromByteOffset: RequestRecordView.lengthsOffset &+ 2 &* slot, as: UInt16.self)
-            at &+= length == RequestRecordView.absentLength ? 0 : UInt32(length)
-        }
-        starts[self.count] = at
-        self.starts = starts
-        byteCount = max(entry.count &- first, 0)
-    }
-
-    /// Writes at most `maxBytes` of a text; false when it is absent or empty.
-    @inline(__always)
-    func write(_ slot: RequestText, _ maxBytes: Int, isJSON: Bool, to writer: inout LineWriter) -> Bool {
-        let index = Int(slot.rawValue)
-        guard index < count else { return false }
-        let start = Int(starts[index])
-        let length = Int(starts[index &+ 1]) &- start
-        if length == 0 { return false }
-        let text = unsafe UnsafeRawBufferPointer(rebasing: entry[start..<start &+ min(length, maxBytes)])
-        unsafe writer.escaped(text, readable: entry.count &- start, isJSON: isJSON)
-        return true
-    }
-
-    /// A try before the last; they lie behind the texts.
-    func attempt(_ index: Int) -> AttemptRecord {
-        unsafe entry.loadUnaligned(fromByteOffset: Int(starts[count]) &+ index &* MemoryLayout<AttemptRecord>.stride, as: AttemptRecord.self)
-    }
-
-    /// What follows the `?` of the path; false when there is none.
-    @inline(never)
-    func writeQuery(_ maxBytes: Int, isJSON: Bool, to writer: inout LineWriter) -> Bool {
-        guard let query = unsafe query else { return false }
-        unsafe writer.escaped(UnsafeRawBufferPointer(rebasing: query.prefix(maxBytes)), readable: query.count, isJSON: isJSON)
-        return true
-    }
-
-    /// The value of the first parameter of this name, both with their `%XX` decoded; false when there is none. A parameter without `=` is
-    /// empty.
-    @inline(never)
-    func writeQueryParameter(_ name: [UInt8], _ maxBytes: Int, isJSON: Bool, to writer: inout LineWriter) -> Bool {
-        guard let query = unsafe query else { return false }
-        guard let value = unsafe QueryParameter.value(of: name, in: query) else { return false }
-        unsafe value.withUnsafeBytes { value in
-            unsafe writer.escaped(UnsafeRawBufferPointer(rebasing: value.prefix(maxBytes)), readable: value.count, isJSON: isJSON)
-        }
-        return true
-    }
-
-    private var query: UnsafeRawBufferPointer? {
-        let index = Int(RequestText.path.rawValue)
-        guard index < count else { return nil }
-        let path = unsafe UnsafeRawBufferPointer(rebasing: entry[Int(starts[index])..<Int(starts[index &+ 1])])
-        guard let mark = unsafe path.firstIndex(of: UInt8(ascii: "?")) else { return nil }
-        return unsafe UnsafeRawBufferPointer(rebasing: path[(mark + 1)...])
-    }
-
-    /// The first of two paths that the record has, up to its query; false when it has neither.
-    @inline(never)
-    func writePathWithoutQuery(_ first: RequestText, _ second: RequestText, _ maxBytes: Int, isJSON: Bool, to writer: inout LineWriter) -> Bool {
-        let slots: InlineArray<2, RequestText> = [first, second]
-        for place in slots.indices {
-            let index = Int(slots[place].rawValue)
-            guard index < count else { continue }
-            let length = unsafe entry.loadUnaligned(fromByteOffset: RequestRecordView.lengthsOffset &+ 2 &* index, as: UInt16.self)
-            if length == RequestRecordView.absentLength { continue }
-            let path = unsafe UnsafeRawBufferPointer(rebasing: entry[Int(starts[index])..<Int(starts[index &+ 1])])
-            let end = unsafe path.firstIndex(of: UInt8(ascii: "?")) ?? path.count
-            unsafe writer.escaped(UnsafeRawBufferPointer(rebasing: path[..<min(end, maxBytes)]), readable: path.count, isJSON: isJSON)
-            return true
-        }
-        return false
     }
 }

@@ -56,8 +56,10 @@ enum AccessLogTime {
 
     /// The specifiers that `append` knows, for error messages.
     static let specifiers =
-        "strftime's (%a %A %b %B %c %C %d %D %e %F %g %G %h %H %I %j %k %l %m %M %n %p %P %r %R %s %S %t %T %u %U %V %w %W %x %X %y %Y %z %Z %%, "
-        + "with -, _, 0, ^, #, a width, E or O), %f, %1f to %9f and %N for fractions, %E1S to %E9S, %E*S, %E1f to %E9f, %E*f, %E4Y, %ET, %Ez, %E*z and %:z"
+        "strftime's (%a %A %b %B %c %C %d %D %e %F %g %G %h %H %I %j %k %l %m %M %n %p %P %r %R %s %S %t %T %u %U %V %w %W %x %X %y %Y "
+            + "%z %Z %%, "
+        + "with -, _, 0, ^, #, a width, E or O), %f, %1f to %9f and %N for fractions, %E1S to %E9S, %E*S, %E1f to %E9f, %E*f, %E4Y, %ET, "
+            + "%Ez, %E*z and %:z"
 
     /// Whether every `%` of the pattern starts a known specifier.
     static func isValid(_ pattern: [UInt8]) -> Bool {

@@ -40,7 +40,8 @@ public struct NameTable: Sendable {
         if count == 0 { return false }
         let start = Int(ends[Int(id.rawValue) &- 1])
         unsafe pool.withUnsafeBytes { pool in
-            unsafe writer.escaped(UnsafeRawBufferPointer(rebasing: pool[start..<start &+ count]), readable: pool.count &- start, isJSON: isJSON)
+            unsafe writer.escaped(
+                UnsafeRawBufferPointer(rebasing: pool[start..<start &+ count]), readable: pool.count &- start, isJSON: isJSON)
         }
         return true
     }

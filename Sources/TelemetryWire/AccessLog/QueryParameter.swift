@@ -23,7 +23,9 @@ enum QueryParameter {
         unsafe bytes.reserveCapacity(text.count)
         var at = unsafe text.startIndex
         while unsafe at < text.endIndex {
-            if unsafe text[at] == UInt8(ascii: "%") && at + 2 < text.endIndex, let high = unsafe digit(text[at + 1]), let low = unsafe digit(text[at + 2]) {
+            if unsafe text[at] == UInt8(ascii: "%") && at + 2 < text.endIndex, let high = unsafe digit(text[at + 1]),
+                let low = unsafe digit(text[at + 2])
+            {
                 bytes.append(high << 4 | low)
                 at += 3
             } else {

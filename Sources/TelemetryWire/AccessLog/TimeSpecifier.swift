@@ -54,7 +54,9 @@ struct TimeSpecifier {
             if byte(at) == UInt8(ascii: "E") || byte(at) == UInt8(ascii: "O") { at += 1 }
             let letter = byte(at)
             // A fraction is none of the library's.
-            guard width <= Self.widthMax, letter != UInt8(ascii: "N"), Self.libraryLetters.contains(letter) || Self.ownLetters.contains(letter) else { return nil }
+            guard width <= Self.widthMax, letter != UInt8(ascii: "N"),
+                Self.libraryLetters.contains(letter) || Self.ownLetters.contains(letter)
+            else { return nil }
             self.init(.library(Array(pattern[start...at])), at + 1)
         }
     }

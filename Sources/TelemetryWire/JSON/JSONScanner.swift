@@ -1,3 +1,5 @@
+internal import Primitives
+
 struct JSONScanError: Error, BitwiseCopyable {
     var fault: WireFault
     /// Byte offset from the start of the text.
@@ -39,6 +41,10 @@ struct JSONScanner {
 
     @inline(__always)
     subscript(_ index: Int) -> UInt8 { unsafe base[index] }
+
+    private func text(from start: Int) -> LentBytes {
+        unsafe LentBytes(UnsafeRawBufferPointer(start: base + start, count: count - start))
+    }
 
     @inline(__always)
     func error(_ fault: WireFault) -> JSONScanError { JSONScanError(fault: fault, offset: at) }
@@ -231,54 +237,11 @@ extension JSONScanner {
         throw error(.unexpectedEnd)
     }
 
-    /// Takes one escape and returns its scalar; a surrogate pair is one escape, and half a pair is U+FFFD.
+    /// Takes one escape and returns its scalar.
     private mutating func takeEscape() throws(JSONScanError) -> UInt32 {
-        guard count - at >= 2 else { throw error(.unexpectedEnd) }
-        let kind = self[at + 1]
-        if kind == UInt8(ascii: "u") {
-            let unit = try hexUnit(at + 2)
-            if unit & 0xF800 != 0xD800 {
-                at += 6
-                return unit
-            }
-            if unit < 0xDC00, count - at >= 12, self[at + 6] == UInt8(ascii: "\\"), self[at + 7] == UInt8(ascii: "u") {
-                let low = try hexUnit(at + 8)
-                if low & 0xFC00 == 0xDC00 {
-                    at += 12
-                    return 0x10000 + (unit & 0x3FF) << 10 + low & 0x3FF
-                }
-            }
-            at += 6
-            return 0xFFFD
-        }
-        let scalar: UInt32 =
-            switch kind {
-            case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): UInt32(kind)
-            case UInt8(ascii: "b"): 8
-            case UInt8(ascii: "f"): 12
-            case UInt8(ascii: "n"): 10
-            case UInt8(ascii: "r"): 13
-            case UInt8(ascii: "t"): 9
-            default: throw error(.invalidEscape)
-            }
-        at += 2
-        return scalar
-    }
-
-    private func hexUnit(_ start: Int) throws(JSONScanError) -> UInt32 {
-        guard count - start >= 4 else { throw error(.unexpectedEnd) }
-        var unit: UInt32 = 0
-        for index in start..<start + 4 {
-            let byte = self[index]
-            let digit: UInt8
-            switch byte {
-            case UInt8(ascii: "0")...UInt8(ascii: "9"): digit = byte &- 0x30
-            case UInt8(ascii: "a")...UInt8(ascii: "f"), UInt8(ascii: "A")...UInt8(ascii: "F"): digit = (byte | 0x20) &- 0x57
-            default: throw error(.invalidEscape)
-            }
-            unit = unit << 4 | UInt32(digit)
-        }
-        return unit
+        let escape = try JSONEscape(text(from: at), offset: at)
+        at += escape.count
+        return escape.scalar
     }
 
     /// Appends the decoded bytes of a string that this scanner has taken.
@@ -300,27 +263,13 @@ extension JSONScanner {
             let byte = cursor[cursor.at]
             if byte == UInt8(ascii: "\\") {
                 guard let scalar = try? cursor.takeEscape() else { return }  // Cannot happen: `string()` has taken the same escapes.
-                appendUTF8(scalar, to: &bytes)
+                JSONEscape.append(scalar, to: &bytes)
             } else if byte < 0x80 {
                 bytes.append(byte)
                 cursor.at += 1
             } else {
                 cursor.at += unsafe UTF8Text.appendSequence(UnsafeRawBufferPointer(start: base, count: end), cursor.at, to: &bytes)
             }
-        }
-    }
-
-    private func appendUTF8(_ scalar: UInt32, to bytes: inout [UInt8]) {
-        func continuation(_ shift: UInt32) -> UInt8 { 0x80 | UInt8(truncatingIfNeeded: scalar >> shift) & 0x3F }
-        switch scalar {
-        case 0..<0x80: bytes.append(UInt8(truncatingIfNeeded: scalar))
-        case 0x80..<0x800: bytes.append(contentsOf: [0xC0 | UInt8(truncatingIfNeeded: scalar >> 6), continuation(0)])
-        case 0x800..<0x10000:
-            bytes.append(contentsOf: [0xE0 | UInt8(truncatingIfNeeded: scalar >> 12), continuation(6), continuation(0)])
-        default:
-            bytes.append(contentsOf: [
-                0xF0 | UInt8(truncatingIfNeeded: scalar >> 18), continuation(12), continuation(6), continuation(0),
-            ])
         }
     }
 
@@ -388,53 +337,10 @@ extension JSONScanner {
             return isNegative ? -Int64(value) : Int64(value)
         }
         try skipNumber()
-        return try wholePart(start, at)
-    }
-
-    /// The value of a number with a fraction, an exponent or many digits, its fraction cut off, when it fits.
-    private func wholePart(_ start: Int, _ end: Int) throws(JSONScanError) -> Int64 {
-        let isNegative = self[start] == UInt8(ascii: "-")
-        let first = isNegative ? start + 1 : start
-        var point = -1
-        var last = first
-        while last < end, self[last] | 0x20 != UInt8(ascii: "e") {
-            if self[last] == UInt8(ascii: ".") { point = last }
-            last += 1
+        guard let value = JSONNumber(text(from: start).prefix(at - start)).wholePart else {
+            throw JSONScanError(fault: .numberOutOfRange, offset: start)
         }
-        // How many of the digits, and of the zeros behind them, stand in front of the point.
-        var places = (point < 0 ? last : point) - first + exponent(last, end)
-        var magnitude: UInt64 = 0
-        var cursor = first
-        while places > 0, cursor < last || magnitude != 0 {
-            if cursor == point { cursor += 1 }
-            let digit = cursor < last ? UInt64(self[cursor] &- 0x30) : 0
-            let (product, overflows) = magnitude.multipliedReportingOverflow(by: 10)
-            let (sum, isTooLarge) = product.addingReportingOverflow(digit)
-            guard !overflows, !isTooLarge else { throw JSONScanError(fault: .numberOutOfRange, offset: start) }
-            magnitude = sum
-            cursor = min(cursor + 1, last)
-            places -= 1
-        }
-        if isNegative {
-            guard magnitude <= UInt64(Int64.max) + 1 else { throw JSONScanError(fault: .numberOutOfRange, offset: start) }
-            return Int64(truncatingIfNeeded: 0 &- magnitude)
-        }
-        guard let value = Int64(exactly: magnitude) else { throw JSONScanError(fault: .numberOutOfRange, offset: start) }
         return value
-    }
-
-    /// The exponent of a number whose `e` stands at `start`, at most a thousand million either way; 0 when there is none.
-    private func exponent(_ start: Int, _ end: Int) -> Int {
-        guard start < end else { return 0 }
-        var cursor = start + 1
-        let isNegative = self[cursor] == UInt8(ascii: "-")
-        if isNegative || self[cursor] == UInt8(ascii: "+") { cursor += 1 }
-        var exponent = 0
-        while cursor < end {
-            exponent = min(exponent * 10 + Int(self[cursor] &- 0x30), 1_000_000_000)
-            cursor += 1
-        }
-        return isNegative ? -exponent : exponent
     }
 
     /// Takes a number by the grammar of RFC 8259 section 6.

@@ -9,23 +9,12 @@ import TelemetryModel
 /// What is JSON and not what the schema asks for costs the smallest part that can do without it: an attribute, an event, a link, a scope, a
 /// resource, a status, or else its span. Messages are followed with a frame each, not by recursion.
 struct OTLPJSONTranscoder {
+    private typealias Message = OTLPJSONSchema.Message
+    private typealias Kind = OTLPJSONSchema.Kind
+    private typealias Scalar = OTLPJSONSchema.Scalar
+
     /// Messages inside one another. The walker cuts values off before it comes this deep, so nothing is lost here that it would keep.
     private static let depthMax = OTLPTraceDecoder.valueDepthMax + 16
-
-    /// Messages of the schema.
-    private enum Message: UInt8 {
-        case request, resourceSpans, resource, scopeSpans, scope, span, event, link, status, keyValue, anyValue, list, map
-    }
-
-    private enum Kind {
-        case message(Message), messages(Message), scalar(Scalar)
-    }
-
-    private enum Scalar {
-        case text, hexadecimal, base64
-        case fixed64, integer, count, boolean, double
-        case spanKind, statusCode
-    }
 
     /// A message that has been begun.
     private struct Frame: BitwiseCopyable {
@@ -48,7 +37,7 @@ struct OTLPJSONTranscoder {
             self.number = number
             self.isElement = isElement
             switch message {
-            case .span, .event, .link, .resource, .scope, .status, .keyValue: isExpendable = true
+            case .span, .event, .link, .resource, .scope, .status, .keyValue, .metric: isExpendable = true
             default: isExpendable = false
             }
         }
@@ -75,8 +64,9 @@ struct OTLPJSONTranscoder {
         bytes.reserveCapacity(buffer.count)
     }
 
-    mutating func request() throws(JSONScanError) {
-        frames = [Frame(message: .request, start: 0, tagPlace: 0, number: 0, isElement: false)]
+    /// `signal`: spans or metrics.
+    mutating func request(of signal: TelemetrySignal = .spans) throws(JSONScanError) {
+        frames = [Frame(message: signal == .metrics ? .metricsRequest : .request, start: 0, tagPlace: 0, number: 0, isElement: false)]
         if try scanner.openObject() {
             var next = Next.member
             while !frames.isEmpty {
@@ -103,74 +93,9 @@ struct OTLPJSONTranscoder {
             // `"na\u006de"` is the key `name` as well.
             var text: [UInt8] = []
             scanner.append(key, to: &text)
-            return unsafe text.withUnsafeBufferPointer { unsafe Self.field(message, JSONScanner($0).whole, JSONScanner($0)) }
+            return unsafe text.withUnsafeBufferPointer { unsafe OTLPJSONSchema.field(message, JSONScanner($0).whole, JSONScanner($0)) }
         }
-        return Self.field(message, key, scanner)
-    }
-
-    private static func field(_ message: Message, _ key: JSONString, _ scanner: JSONScanner) -> (number: UInt8, kind: Kind)? {
-        func names(_ name: StaticString) -> Bool { scanner.equals(key, name) }
-        switch message {
-        case .request: if names("resourceSpans") { return (1, .messages(.resourceSpans)) }
-        case .resourceSpans:
-            if names("resource") { return (1, .message(.resource)) }
-            if names("scopeSpans") { return (2, .messages(.scopeSpans)) }
-        case .resource:
-            if names("attributes") { return (1, .messages(.keyValue)) }
-            if names("droppedAttributesCount") { return (2, .scalar(.count)) }
-        case .scopeSpans:
-            if names("scope") { return (1, .message(.scope)) }
-            if names("spans") { return (2, .messages(.span)) }
-        case .scope:
-            if names("name") { return (1, .scalar(.text)) }
-            if names("version") { return (2, .scalar(.text)) }
-            if names("attributes") { return (3, .messages(.keyValue)) }
-            if names("droppedAttributesCount") { return (4, .scalar(.count)) }
-        case .span:
-            if names("traceId") { return (1, .scalar(.hexadecimal)) }
-            if names("spanId") { return (2, .scalar(.hexadecimal)) }
-            if names("traceState") { return (3, .scalar(.text)) }
-            if names("parentSpanId") { return (4, .scalar(.hexadecimal)) }
-            if names("name") { return (5, .scalar(.text)) }
-            if names("kind") { return (6, .scalar(.spanKind)) }
-            if names("startTimeUnixNano") { return (7, .scalar(.fixed64)) }
-            if names("endTimeUnixNano") { return (8, .scalar(.fixed64)) }
-            if names("attributes") { return (9, .messages(.keyValue)) }
-            if names("droppedAttributesCount") { return (10, .scalar(.count)) }
-            if names("events") { return (11, .messages(.event)) }
-            if names("droppedEventsCount") { return (12, .scalar(.count)) }
-            if names("links") { return (13, .messages(.link)) }
-            if names("droppedLinksCount") { return (14, .scalar(.count)) }
-            if names("status") { return (15, .message(.status)) }
-        case .event:
-            if names("timeUnixNano") { return (1, .scalar(.fixed64)) }
-            if names("name") { return (2, .scalar(.text)) }
-            if names("attributes") { return (3, .messages(.keyValue)) }
-            if names("droppedAttributesCount") { return (4, .scalar(.count)) }
-        case .link:
-            if names("traceId") { return (1, .scalar(.hexadecimal)) }
-            if names("spanId") { return (2, .scalar(.hexadecimal)) }
-            if names("traceState") { return (3, .scalar(.text)) }
-            if names("attributes") { return (4, .messages(.keyValue)) }
-            if names("droppedAttributesCount") { return (5, .scalar(.count)) }
-        case .status:
-            if names("message") { return (2, .scalar(.text)) }
-            if names("code") { return (3, .scalar(.statusCode)) }
-        case .keyValue:
-            if names("key") { return (1, .scalar(.text)) }
-            if names("value") { return (2, .message(.anyValue)) }
-        case .anyValue:
-            if names("stringValue") { return (1, .scalar(.text)) }
-            if names("boolValue") { return (2, .scalar(.boolean)) }
-            if names("intValue") { return (3, .scalar(.integer)) }
-            if names("doubleValue") { return (4, .scalar(.double)) }
-            if names("arrayValue") { return (5, .message(.list)) }
-            if names("kvlistValue") { return (6, .message(.map)) }
-            if names("bytesValue") { return (7, .scalar(.base64)) }
-        case .list: if names("values") { return (1, .messages(.anyValue)) }
-        case .map: if names("values") { return (1, .messages(.keyValue)) }
-        }
-        return nil
+        return OTLPJSONSchema.field(message, key, scanner)
     }
 
     // MARK: Walking
@@ -188,6 +113,10 @@ struct OTLPJSONTranscoder {
         case .messages(let child): return try scanner.openArray() ? begin(child, number, isElement: true) : .endOfMember
         case .scalar(let scalar):
             try value(number, scalar)
+            return .endOfMember
+        case .scalars(let scalar):
+            guard try scanner.openArray() else { return .endOfMember }
+            repeat { try value(number, scalar) } while try scanner.hasNextElement()
             return .endOfMember
         }
     }
@@ -274,6 +203,14 @@ struct OTLPJSONTranscoder {
                 "SPAN_KIND_UNSPECIFIED", "SPAN_KIND_INTERNAL", "SPAN_KIND_SERVER", "SPAN_KIND_CLIENT", "SPAN_KIND_PRODUCER",
                 "SPAN_KIND_CONSUMER",
             ]))
+        case .signedFixed64: fixed64(number, UInt64(bitPattern: try scanner.integer()))
+        case .zigzag:
+            let value = try scanner.integer()
+            varint(number, UInt64(bitPattern: value << 1 ^ value >> 63))
+        case .temporality:
+            varint(number, try enumeration([
+                "AGGREGATION_TEMPORALITY_UNSPECIFIED", "AGGREGATION_TEMPORALITY_DELTA", "AGGREGATION_TEMPORALITY_CUMULATIVE",
+            ]))
         case .statusCode: varint(number, try enumeration(["STATUS_CODE_UNSET", "STATUS_CODE_OK", "STATUS_CODE_ERROR"]))
         }
     }
@@ -357,7 +294,8 @@ struct OTLPJSONTranscoder {
         case "Infinity": return .infinity
         case "-Infinity": return -.infinity
         default:
-            guard let first = digits.first, first == UInt8(ascii: "-") || JSONScanner.isDigit(first), let value = Double(text), !value.isNaN else {
+            guard let first = digits.first, first == UInt8(ascii: "-") || JSONScanner.isDigit(first), let value = Double(text), !value.isNaN
+            else {
                 throw JSONScanError(fault: .expectedNumber, offset: start)
             }
             return value

@@ -2,15 +2,21 @@
 public enum OTLPResponse {
     public enum Encoding: Sendable { case protobuf, json }
 
-    /// `ExportTraceServiceResponse`; a full success has no `partial_success` and is empty in protobuf, `{}` in JSON. With no span
-    /// rejected a message is a warning (OTLP specification, partial success).
+    /// `ExportTraceServiceResponse`.
     public static func appendTraceSuccess(_ outcome: OTLPDecodeOutcome, _ encoding: Encoding, to bytes: inout [UInt8]) {
-        let message = outcome.message
+        appendSuccess(rejected: outcome.rejectedSpans, "rejectedSpans", outcome.message, encoding, to: &bytes)
+    }
+
+    /// The response of any signal's export: a full success has no `partial_success` and is empty in protobuf, `{}` in JSON. With nothing
+    /// rejected a message is a warning (OTLP specification, partial success). `name`: of the number of rejected items in JSON.
+    public static func appendSuccess(
+        rejected: Int, _ name: StaticString, _ message: String, _ encoding: Encoding, to bytes: inout [UInt8]
+    ) {
         switch encoding {
         case .protobuf:
             guard !message.isEmpty else { return }
             var partial: [UInt8] = []
-            if outcome.rejectedSpans > 0 { appendVarintField(1, UInt64(outcome.rejectedSpans), to: &partial) }
+            if rejected > 0 { appendVarintField(1, UInt64(rejected), to: &partial) }
             appendText(2, message, to: &partial)
             appendMessage(1, partial, to: &bytes)
         case .json:
@@ -19,8 +25,10 @@ public enum OTLPResponse {
                 return
             }
             // 64-bit integers are strings in protobuf's JSON.
-            bytes.append(ascii: "{\"partialSuccess\":{\"rejectedSpans\":\"")
-            bytes.append(decimal: UInt64(outcome.rejectedSpans))
+            bytes.append(ascii: "{\"partialSuccess\":{\"")
+            bytes.append(ascii: name)
+            bytes.append(ascii: "\":\"")
+            bytes.append(decimal: UInt64(rejected))
             bytes.append(ascii: "\",\"errorMessage\":\"")
             bytes.append(jsonEscaping: message)
             bytes.append(ascii: "\"}}")

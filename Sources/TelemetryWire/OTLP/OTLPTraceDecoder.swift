@@ -142,7 +142,8 @@ public enum OTLPTraceDecoder {
     /// A body that is no JSON object throws and leaves the batch as it was; a span that is JSON and no span (an id that is not hex, a text
     /// where a number belongs) is rejected alone, and an attribute, event or link that is none is left out of its span. Offsets in errors
     /// are of the JSON text.
-    public static func decodeJSON(_ body: UnsafeRawBufferPointer, into batch: inout SpanBatch) throws(OTLPDecodeError) -> OTLPDecodeOutcome {
+    public static func decodeJSON(_ body: UnsafeRawBufferPointer, into batch: inout SpanBatch) throws(OTLPDecodeError) -> OTLPDecodeOutcome
+    {
         var transcoder = unsafe OTLPJSONTranscoder(body)
         do throws(JSONScanError) {
             try transcoder.request()

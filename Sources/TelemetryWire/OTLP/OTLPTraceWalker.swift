@@ -75,7 +75,11 @@ struct OTLPTraceWalker {
         SpanRows.uniqueTags(from: tagStart, &batch)
         resource.tags.append(contentsOf: batch.tags[tagStart...])
         batch.tags.removeSubrange(tagStart...)
-        if serviceName.isEmpty { serviceName = batch.append(text: "unknown_service") } else { serviceName = ProtobufText.lowercased(serviceName, &batch) }
+        if serviceName.isEmpty {
+            serviceName = batch.append(text: "unknown_service")
+        } else {
+            serviceName = ProtobufText.lowercased(serviceName, &batch)
+        }
         resource.localEndpoint = UInt32(truncatingIfNeeded: batch.endpoints.count)
         batch.endpoints.append(EndpointRow(serviceName: serviceName))
 
@@ -364,7 +368,8 @@ struct OTLPTraceWalker {
                 let start = text.start &+ range.lowerBound
                 return TagRow(
                     key: TextRef(offset: UInt32(truncatingIfNeeded: start &+ 2), count: UInt32(truncatingIfNeeded: keyCount)),
-                    value: TextRef(offset: UInt32(truncatingIfNeeded: start &+ keyCount &+ 6), count: UInt32(truncatingIfNeeded: valueCount)))
+                    value: TextRef(
+                        offset: UInt32(truncatingIfNeeded: start &+ keyCount &+ 6), count: UInt32(truncatingIfNeeded: valueCount)))
             }
         }
         return try anyAttribute(range, &batch)

@@ -16,6 +16,12 @@ public struct OTLPMetricsOutcome: Equatable, Sendable {
         return firstReason.map { "\(count); the first because \($0)" } ?? count
     }
 
+    /// Points that were decoded and cannot be kept.
+    public mutating func refuse(_ reasons: [String]) {
+        acceptedPoints = max(0, acceptedPoints - reasons.count)
+        for reason in reasons { reject(reason) }
+    }
+
     mutating func reject(_ reason: String) {
         rejectedPoints += 1
         if firstReason == nil { firstReason = reason }
@@ -46,5 +52,25 @@ public enum OTLPMetricsDecoder {
         } catch {
             throw OTLPDecodeError(fault: error.fault, byteOffset: error.offset)
         }
+    }
+
+    /// The same for a request in OTLP's JSON; offsets in errors are of the JSON text. A metric that is JSON and no metric is rejected
+    /// alone.
+    @unsafe
+    public static func decodeJSON(
+        _ body: UnsafeRawBufferPointer, _ take: (MetricPoint) -> Void
+    ) throws(OTLPDecodeError) -> OTLPMetricsOutcome {
+        var transcoder = unsafe OTLPJSONTranscoder(body)
+        do throws(JSONScanError) {
+            try transcoder.request(of: .metrics)
+        } catch {
+            throw OTLPDecodeError(fault: error.fault, byteOffset: error.offset)
+        }
+        let result = unsafe transcoder.bytes.withUnsafeBytes { buffer -> Result<OTLPMetricsOutcome, OTLPDecodeError> in
+            do throws(OTLPDecodeError) { return .success(unsafe try decode(buffer, take)) } catch { return .failure(error) }
+        }
+        var outcome = try result.get()
+        for _ in 0..<transcoder.dropped.values { outcome.reject("a metric is not what OTLP's JSON asks for") }
+        return outcome
     }
 }

@@ -44,7 +44,8 @@ struct OTLPPoint {
 
     private mutating func appendFixed(_ reader: inout ProtobufReader) throws(ProtobufError) {
         var counts: [Double] = []
-        try appendDoubles(&reader, to: &counts, most: OTLPMetricsDecoder.boundsMax + 1 - min(bucketCounts.count, OTLPMetricsDecoder.boundsMax))
+        let most = OTLPMetricsDecoder.boundsMax
+        try appendDoubles(&reader, to: &counts, most: most + 1 - min(bucketCounts.count, most))
         bucketCounts += counts.map(\.bitPattern)
     }
 
@@ -173,8 +174,8 @@ struct OTLPExponentialHistogram {
         guard scale >= -4 else { return nil }
         let shift = max(0, scale - 8)
         var made = NativeHistogram(
-            schema: scale - shift, zeroThreshold: zeroThreshold > 0 ? zeroThreshold : Self.zeroThresholdDefault, zeroCount: Double(zeroCount),
-            count: Double(count), sum: sum, resetHint: isDelta ? .gauge : .unknown)
+            schema: scale - shift, zeroThreshold: zeroThreshold > 0 ? zeroThreshold : Self.zeroThresholdDefault,
+            zeroCount: Double(zeroCount), count: Double(count), sum: sum, resetHint: isDelta ? .gauge : .unknown)
         (made.positiveSpans, made.positiveCounts) = Self.merged(positive, by: shift)
         (made.negativeSpans, made.negativeCounts) = Self.merged(negative, by: shift)
         return made.isValid ? made : nil
@@ -182,7 +183,9 @@ struct OTLPExponentialHistogram {
 
     /// Prometheus numbers a bucket by its upper bound, OTLP by its lower one.
     private static func merged(_ buckets: Buckets, by shift: Int32) -> ([NativeHistogram.Span], [Double]) {
-        guard let first = buckets.counts.firstIndex(where: { $0 > 0 }), let last = buckets.counts.lastIndex(where: { $0 > 0 }) else { return ([], []) }
+        guard let first = buckets.counts.firstIndex(where: { $0 > 0 }), let last = buckets.counts.lastIndex(where: { $0 > 0 }) else {
+            return ([], [])
+        }
         let move = Int64(min(shift, 62))
         let start = (Int64(buckets.offset) + Int64(first)) >> move
         var counts = [Double](repeating: 0, count: Int((Int64(buckets.offset) + Int64(last)) >> move - start) + 1)

@@ -19,7 +19,9 @@ enum PrometheusNaming {
     }
 
     private static func words(_ text: String) -> [String] {
-        text.utf8.split { !LabelNames.isNameByte($0) && $0 != UInt8(ascii: ":") || $0 == UInt8(ascii: "_") }.map { String(decoding: $0, as: UTF8.self) }
+        text.utf8.split { !LabelNames.isNameByte($0) && $0 != UInt8(ascii: ":") || $0 == UInt8(ascii: "_") }.map {
+            String(decoding: $0, as: UTF8.self)
+        }
     }
 
     private static func moveToEnd(_ word: String, _ tokens: inout [String]) {
@@ -49,5 +51,7 @@ enum PrometheusNaming {
         "MBy": "megabytes", "GBy": "gigabytes", "TBy": "terabytes", "m": "meters", "V": "volts", "A": "amperes", "J": "joules",
         "W": "watts", "g": "grams", "Cel": "celsius", "Hz": "hertz", "1": "", "%": "percent",
     ]
-    private static let perUnits: [String: String] = ["s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week", "mo": "month", "y": "year"]
+    private static let perUnits: [String: String] = [
+        "s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week", "mo": "month", "y": "year",
+    ]
 }

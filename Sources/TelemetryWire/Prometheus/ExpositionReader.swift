@@ -143,7 +143,9 @@ public struct ExpositionReader {
         var labels: [LabelSet.Label] = []
         let name = cursor.range { $0 != UInt8(ascii: "{") && $0 != 0x20 && $0 != 0x09 }
         if !name.isEmpty {
-            guard LabelNames.isMetricName(page[name]) else { throw fault("\"\(text(name))\" is no metric's name; others are quoted in the braces") }
+            guard LabelNames.isMetricName(page[name]) else {
+                throw fault("\"\(text(name))\" is no metric's name; others are quoted in the braces")
+            }
             labels.append(LabelSet.Label(LabelSet.metricName, text(name)))
         }
         cursor.skipBlanks()
@@ -192,11 +194,15 @@ public struct ExpositionReader {
 
     private func quoted(_ cursor: inout TextCursor) throws(ExpositionFault) -> String {
         guard let range = cursor.quotedRange() else { throw fault("a quoted text without its end") }
-        guard let text = String(validating: unescapedBytes(range, quotes: true), as: UTF8.self) else { throw fault("a text that is not UTF-8") }
+        guard let text = String(validating: unescapedBytes(range, quotes: true), as: UTF8.self) else {
+            throw fault("a text that is not UTF-8")
+        }
         return text
     }
 
-    private func unescaped(_ range: Range<Int>, quotes: Bool) -> String { String(decoding: unescapedBytes(range, quotes: quotes), as: UTF8.self) }
+    private func unescaped(_ range: Range<Int>, quotes: Bool) -> String {
+        String(decoding: unescapedBytes(range, quotes: quotes), as: UTF8.self)
+    }
 
     /// `\\`, `\n` and perhaps `\"`; what follows another backslash stays as it is, with the backslash.
     private func unescapedBytes(_ range: Range<Int>, quotes: Bool) -> [UInt8] {
@@ -219,6 +225,9 @@ public struct ExpositionReader {
         return bytes
     }
 
+    /// A number as the format writes it, such as the value of a label `le`.
+    public static func number(_ text: String) -> Double? { ExpositionNumber.value(Array(text.utf8)[...]) }
+
     public func text(_ range: Range<Int>) -> String { String(decoding: page[range], as: UTF8.self) }
 
     private func fault(_ reason: String) -> ExpositionFault { ExpositionFault(line: line, reason: reason) }
@@ -229,6 +238,11 @@ public struct ExpositionFault: Error, Hashable, Sendable, CustomStringConvertibl
     /// From 1.
     public var line: Int
     public var reason: String
+
+    public init(line: Int, reason: String) {
+        self.line = line
+        self.reason = reason
+    }
 
     public var description: String { "line \(line): \(reason)" }
 }

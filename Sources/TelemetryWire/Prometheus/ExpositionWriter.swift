@@ -141,7 +141,9 @@ public struct ExpositionWriter: Sendable {
             bytes.append(contentsOf: format.isOpenMetrics ? bounds.openMetricsLabels[index] : bounds.textLabels[index])
             bytes.append(ascii: "} ")
             bytes.append(decimal: cumulative)
-            if index < exemplars.count, let exemplar = exemplars[index], holds(exemplar.value, index, bounds) { append(exemplar, to: &bytes) }
+            if index < exemplars.count, let exemplar = exemplars[index], holds(exemplar.value, index, bounds) {
+                append(exemplar, to: &bytes)
+            }
             bytes.append(UInt8(ascii: "\n"))
         }
         start("_sum", labels, to: &bytes)

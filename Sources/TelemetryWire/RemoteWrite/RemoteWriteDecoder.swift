@@ -11,6 +11,8 @@ public enum RemoteWriteDecoder {
         public var samples = 0
         public var histograms = 0
         public var exemplars = 0
+
+        public init() {}
     }
 
     /// Labels of one series at most.
@@ -37,8 +39,10 @@ public enum RemoteWriteDecoder {
 }
 
 /// Why a body is refused: 400, and the sender does not send it again.
-public struct RemoteWriteFault: Error, Hashable, Sendable {
+public struct RemoteWriteFault: Error, Hashable, Sendable, CustomStringConvertible {
     public var reason: String
+
+    public var description: String { reason }
 }
 
 /// A body that is read in two passes: what its series refer to, then the series.
@@ -82,7 +86,9 @@ private struct RemoteWriteRequest {
 
     // MARK: Series
 
-    func readSeries(_ version: RemoteWriteDecoder.Version, _ take: (MetricPoint) -> Void) throws(ProtobufError) -> RemoteWriteDecoder.Counts {
+    func readSeries(
+        _ version: RemoteWriteDecoder.Version, _ take: (MetricPoint) -> Void
+    ) throws(ProtobufError) -> RemoteWriteDecoder.Counts {
         var reader = body
         var counts = RemoteWriteDecoder.Counts()
         while try reader.next() {
@@ -119,6 +125,7 @@ private struct RemoteWriteRequest {
             }
             labels.append(one)
         }
+        try checkUnique(labels, reader)
         return MetricPoint(labels: LabelSet(labels), kind: .unknown, time: 0, value: .number(0))
     }
 
@@ -137,9 +144,12 @@ private struct RemoteWriteRequest {
         guard references.count % 2 == 0 else { throw reader.error(.truncated) }
         var labels: [LabelSet.Label] = []
         for pair in stride(from: 0, to: references.count, by: 2) {
-            guard let name = symbol(references[pair]), let value = symbol(references[pair + 1]) else { throw reader.error(.lengthOutOfRange) }
+            guard let name = symbol(references[pair]), let value = symbol(references[pair + 1]) else {
+                throw reader.error(.lengthOutOfRange)
+            }
             labels.append(LabelSet.Label(name, value))
         }
+        try checkUnique(labels, reader)
         point.labels = LabelSet(labels)
         if point.created == 0 { point.created = nil }
         return point
@@ -196,6 +206,10 @@ private struct RemoteWriteRequest {
     }
 
     // MARK: Pieces
+
+    private func checkUnique(_ labels: [LabelSet.Label], _ reader: ProtobufReader) throws(ProtobufError) {
+        guard Set(labels.map(\.name)).count == labels.count else { throw reader.error(.repeatedLabel) }
+    }
 
     private func symbol(_ reference: UInt64) -> String? { reference < UInt64(symbols.count) ? symbols[Int(reference)] : nil }
 

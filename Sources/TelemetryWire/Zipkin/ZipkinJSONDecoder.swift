@@ -36,7 +36,9 @@ public enum ZipkinJSONDecoder {
         var pass = unsafe ZipkinJSONPass(body, version)
         do throws(JSONScanError) {
             // Half a pair of six bytes becomes three, and a byte that is no UTF-8 three.
-            guard UInt64(batch.text.count) + 3 * UInt64(body.count) < UInt64(UInt32.max) else { throw pass.reader.scanner.error(.bodyTooLarge) }
+            guard UInt64(batch.text.count) + 3 * UInt64(body.count) < UInt64(UInt32.max) else {
+                throw pass.reader.scanner.error(.bodyTooLarge)
+            }
             try pass.list(into: &batch)
             pass.outcome.acceptedSpans = batch.spans.count - mark.spans
             return pass.outcome

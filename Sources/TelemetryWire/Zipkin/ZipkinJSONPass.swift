@@ -17,7 +17,9 @@ struct ZipkinJSONPass {
     mutating func list(into batch: inout SpanBatch) throws(JSONScanError) {
         try reader.scanner.expectEndOrContinue()
         if reader.scanner.isAtEnd { return }
-        guard try reader.scanner.peek() == UInt8(ascii: "[") else { throw reader.scanner.error(version == .v2 ? .expectedList : .expectedListV1) }
+        guard try reader.scanner.peek() == UInt8(ascii: "[") else {
+            throw reader.scanner.error(version == .v2 ? .expectedList : .expectedListV1)
+        }
         if try reader.scanner.openArray() {
             repeat {
                 spanIndex += 1

@@ -13,7 +13,8 @@ public enum ZipkinProtobufDecoder {
     ///
     /// Throws when the body is no list of spans. The batch then is as it was before.
     @discardableResult
-    public static func decode(_ body: UnsafeRawBufferPointer, into batch: inout SpanBatch) throws(ZipkinDecodeError) -> ZipkinDecodeOutcome {
+    public static func decode(_ body: UnsafeRawBufferPointer, into batch: inout SpanBatch) throws(ZipkinDecodeError) -> ZipkinDecodeOutcome
+    {
         let mark = BatchMark(batch)
         let reader = unsafe ProtobufReader(body)
         do throws(ProtobufError) {
@@ -59,7 +60,8 @@ private struct ZipkinProtobufPass {
             } catch {
                 mark.restore(&batch)
                 outcome.refuse(
-                    ZipkinDecodeError(fault: error.fault, encoding: .protobuf, field: field, spanIndex: spanIndex, byteOffset: error.offset))
+                    ZipkinDecodeError(fault: error.fault, encoding: .protobuf, field: field, spanIndex: spanIndex, byteOffset: error.offset)
+                )
             }
         }
     }

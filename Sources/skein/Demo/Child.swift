@@ -17,7 +17,8 @@ final class Child {
         self.name = name
         self.log = log
         guard FileManager.default.createFile(atPath: log, contents: nil), let output = FileHandle(forWritingAtPath: log) else {
-            throw DemoProblem("\(log) cannot be written: \(unsafe String(cString: strerror(errno))); choose another directory with --data DIR")
+            throw DemoProblem(
+                "\(log) cannot be written: \(unsafe String(cString: strerror(errno))); choose another directory with --data DIR")
         }
         process.executableURL = URL(fileURLWithPath: program)
         process.arguments = arguments

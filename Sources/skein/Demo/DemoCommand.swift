@@ -10,8 +10,9 @@ struct DemoCommand: ParsableCommand {
         commandName: "demo",
         abstract: "Run a small mesh: an application of four services behind real proxies, with traffic.",
         discussion: """
-            Starts the bookinfo application, one proxy for each of its five workloads, a collector that they send their spans to, and a client
-            that visits the page. Everything listens on loopback addresses (127.0.0.1 and 127.0.1.1 to 127.0.1.5). Ctrl-C stops all of it.
+            Starts the bookinfo application, one proxy for each of its five workloads, a collector that they send their spans to, and a
+            client that visits the page. Everything listens on loopback addresses (127.0.0.1 and 127.0.1.1 to 127.0.1.5). Ctrl-C stops all
+            of it.
 
             EXAMPLES
               skein demo
@@ -21,7 +22,9 @@ struct DemoCommand: ParsableCommand {
     @Option(help: "Directory of the demo's configuration.", completion: .directory)
     var quickstart = "Config/quickstart"
 
-    @Option(help: "Directory for the demo's logs and trace store; default: skein-demo-USER in the system's directory for temporary files.", completion: .directory)
+    @Option(
+        help: "Directory for the demo's logs and trace store; default: skein-demo-USER in the system's directory for temporary files.",
+        completion: .directory)
     var data: String?
 
     @Option(help: "Page views a second.")
@@ -61,11 +64,15 @@ struct DemoCommand: ParsableCommand {
         // Who sends spans goes before who takes them.
         defer { Child.stop([visitors, Array(proxies.dropFirst()) + services, Array(proxies.prefix(1))]) }
 
-        let collector = ["run", "-c", configuration, "--data", directory + "/store", "--access-log-directory", directory, "--workers", "1", "--namespace", "bookinfo"]
+        let collector = [
+            "run", "-c", configuration, "--data", directory + "/store", "--access-log-directory", directory, "--workers", "1",
+            "--namespace", "bookinfo",
+        ]
         proxies.append(try Child(name: "collector", program, collector, log: directory + "/collector.log"))
         for (index, workload) in Self.workloads.enumerated() {
             let arguments = [
-                "run", "-c", configuration, "--node", workload, "--bind", Self.address(index), "--no-store", "--access-log-directory", directory,
+                "run", "-c", configuration, "--node", workload, "--bind", Self.address(index), "--no-store", "--access-log-directory",
+                directory,
                 "--workers", "1", "--admin-port", "15000", "--zipkin-port", "0", "--otlp-port", "0",
                 "--otlp-grpc-port", "0",
             ]
@@ -88,7 +95,9 @@ struct DemoCommand: ParsableCommand {
         while true {
             if signals.wait(milliseconds: 300) == .terminate { break }
             for child in proxies { news.take(child.newLines(), from: child.name) }
-            for (text, isBad) in news.tell(processes: proxies.count) { print(style.paint(text, isBad ? TerminalStyle.red : TerminalStyle.green)) }
+            for (text, isBad) in news.tell(processes: proxies.count) {
+                print(style.paint(text, isBad ? TerminalStyle.red : TerminalStyle.green))
+            }
             _ = fflush(nil)
             if let ended = all.first(where: { !$0.isRunning }) {
                 complain("skein: \(ended.name) ended; its last words are in \(ended.log):")
@@ -202,7 +211,8 @@ struct DemoCommand: ParsableCommand {
             "  tail -f \(ShellText.quoted(directory))/access.log",
             "  prometheus --config.file Config/prometheus/quickstart.yml",
             "",
-            "Change a weight in \(ShellText.quoted(quickstart))/04-reviews.yaml: every proxy notices within a second or two, and it is said here.",
+            "Change a weight in \(ShellText.quoted(quickstart))/04-reviews.yaml: every proxy notices within a second or two, and it is "
+                + "said here.",
             "Ctrl-C stops everything.",
             "",
         ]
@@ -211,7 +221,9 @@ struct DemoCommand: ParsableCommand {
     /// What a person types to start this program here: its name if the path leads to it, else where it is.
     private static var typedName: String {
         let own = executable("skein")
-        let places = (Environment.value("PATH") ?? "").split(separator: ":").map { URL(fileURLWithPath: String($0)).appendingPathComponent("skein") }
+        let places = (Environment.value("PATH") ?? "").split(separator: ":").map {
+            URL(fileURLWithPath: String($0)).appendingPathComponent("skein")
+        }
         if places.contains(where: { $0.resolvingSymlinksInPath().path == own }) { return "skein" }
         let here = FileManager.default.currentDirectoryPath + "/"
         return ShellText.quoted(own.hasPrefix(here) ? String(own.dropFirst(here.count)) : own)

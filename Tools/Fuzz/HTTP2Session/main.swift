@@ -1,4 +1,5 @@
-// libFuzzer entry: any bytes are an HTTP/2 connection or its end, whichever role we have and however they come in pieces; what is told of them lies within them.
+// libFuzzer entry: any bytes are an HTTP/2 connection or its end, whichever role we have and however they come in pieces; what is told of
+// them lies within them.
 import HTTP
 import Primitives
 

@@ -9,7 +9,8 @@ public func fuzzRequestPath(_ data: UnsafePointer<UInt8>, _ size: Int) -> CInt {
         var once = [UInt8](repeating: 0, count: PathNormalizer.growthMax * size + 1)
         var twice = [UInt8](repeating: 0, count: PathNormalizer.growthMax * once.count)
         unsafe once.withUnsafeMutableBufferPointer { once in
-            guard let output = once.baseAddress, case .changed(let count) = unsafe PathNormalizer.normalize(path, mode: mode, into: output) else { return }
+            guard let output = once.baseAddress, case .changed(let count) = unsafe PathNormalizer.normalize(path, mode: mode, into: output)
+            else { return }
             let normal = unsafe UnsafeRawBufferPointer(start: output, count: count)
             unsafe twice.withUnsafeMutableBufferPointer { twice in
                 guard let output = twice.baseAddress else { return }

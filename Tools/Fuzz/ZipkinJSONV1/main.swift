@@ -1,5 +1,5 @@
-// libFuzzer entry: any bytes are spans of version 1, which become those of version 2, or an error that leaves nothing behind; what is accepted
-// can be written and read again without loss.
+// libFuzzer entry: any bytes are spans of version 1, which become those of version 2, or an error that leaves nothing behind; what is
+// accepted can be written and read again without loss.
 import TelemetryModel
 import TelemetryWire
 
@@ -8,7 +8,8 @@ public func fuzzZipkinJSONV1(_ data: UnsafePointer<UInt8>, _ size: Int) -> CInt 
     var batch = SpanBatch()
     let bytes = unsafe UnsafeRawBufferPointer(start: data, count: size)
     guard let outcome = try? unsafe ZipkinJSONDecoder.decode(bytes, version: .v1, into: &batch) else {
-        precondition(batch.text.isEmpty && batch.spans.isEmpty && batch.tags.isEmpty && batch.annotations.isEmpty && batch.endpoints.isEmpty)
+        precondition(
+            batch.text.isEmpty && batch.spans.isEmpty && batch.tags.isEmpty && batch.annotations.isEmpty && batch.endpoints.isEmpty)
         return 0
     }
     precondition(outcome.acceptedSpans == batch.spans.count)

@@ -1,5 +1,5 @@
-// libFuzzer entry: any bytes are spans, some of them refused, or an error that leaves nothing behind; what is accepted can be written as JSON
-// and read again without loss.
+// libFuzzer entry: any bytes are spans, some of them refused, or an error that leaves nothing behind; what is accepted can be written as
+// JSON and read again without loss.
 import TelemetryModel
 import TelemetryWire
 
@@ -8,7 +8,8 @@ public func fuzzZipkinProtobuf(_ data: UnsafePointer<UInt8>, _ size: Int) -> CIn
     var batch = SpanBatch()
     let bytes = unsafe UnsafeRawBufferPointer(start: data, count: size)
     guard let outcome = try? unsafe ZipkinProtobufDecoder.decode(bytes, into: &batch) else {
-        precondition(batch.text.isEmpty && batch.spans.isEmpty && batch.tags.isEmpty && batch.annotations.isEmpty && batch.endpoints.isEmpty)
+        precondition(
+            batch.text.isEmpty && batch.spans.isEmpty && batch.tags.isEmpty && batch.annotations.isEmpty && batch.endpoints.isEmpty)
         return 0
     }
     precondition(outcome.acceptedSpans == batch.spans.count)

@@ -2,16 +2,16 @@ internal import QueryAPI
 internal import TelemetryModel
 internal import TelemetryStore
 
-/// The embedded store as receivers and queries see it. Any thread.
-final class StoreAdapter: BatchSink, TraceQuerying {
+/// The embedded traces as receivers and queries see them. Any thread.
+final class StoredTraces: BatchSink, TraceQuerying {
     private let holder: StoreHolder
 
     init(_ holder: StoreHolder) { self.holder = holder }
 
     func submit(_ batch: consuming SpanBatch, completion: @escaping @Sendable (Result<Void, BatchRejection>) -> Void) {
         let store: TraceStore
-        switch holder.place(for: batch) {
-        case .store(let opened): store = opened
+        switch holder.place(for: batch, deliver: { batch, stores in stores.traces.submit(batch) { _ in } }) {
+        case .stores(let stores): store = stores.traces
         case .kept:
             completion(.success(()))
             return
@@ -48,14 +48,16 @@ final class StoreAdapter: BatchSink, TraceQuerying {
 
     func statistics() -> StoreStatistics {
         var result = StoreStatistics()
-        if let store = holder.store { result = store.statistics() } else { result.problem = holder.problem }
-        result.spansRefused[.notOpen] = holder.spansRefused
+        if let traces = holder.stores?.traces { result = traces.statistics() } else { result.problem = holder.problem }
+        result.spansRefused[.notOpen] = holder.refused(.spans)
         return result
     }
 
     /// What can be tried again is 503 to the client; anything else is an error of ours.
     private func calling<T>(_ body: (TraceStore) throws(StoreError) -> T) throws -> T {
-        guard let store = holder.store else { throw QueryFailure.unavailable(reason: holder.problem ?? StoreError.closed.description) }
+        guard let store = holder.stores?.traces else {
+            throw QueryFailure.unavailable(reason: holder.problem ?? StoreError.closed.description)
+        }
         do throws(StoreError) {
             return try body(store)
         } catch {

@@ -1,6 +1,6 @@
 public import Synchronization
 
-/// Self-metrics of one worker: written by it, read by anybody.
+/// Self-metrics of one worker of the proxy: written by it, read by anybody.
 public final class WorkerStatistics: Sendable {
     public let downstreamActive = Atomic<Int>(0)
     public let downstreamTotal = Atomic<UInt64>(0)
@@ -38,8 +38,9 @@ public final class WorkerStatistics: Sendable {
 
     public init() {}
 
-    @inline(__always)
-    func add(_ counter: borrowing Atomic<UInt64>, _ amount: UInt64 = 1) {
+    /// For the worker, which alone writes.
+    @inlinable @inline(__always)
+    public func add(_ counter: borrowing Atomic<UInt64>, _ amount: UInt64 = 1) {
         counter.store(counter.load(ordering: .relaxed) &+ amount, ordering: .relaxed)
     }
 }

@@ -1,0 +1,55 @@
+internal import EventLoops
+internal import Primitives
+public import TelemetryModel
+
+/// One place that metrics are taken from: `http://host:port/metrics`, under the job `job`.
+public struct ScrapeTarget: Hashable, Sendable {
+    public let job: String
+    public let host: String
+    public let port: UInt16
+    /// With its query.
+    public let path: String
+
+    /// Targets of one process.
+    public static let countMax = 64
+
+    /// Why a text names no target.
+    public struct Problem: Error, Sendable, CustomStringConvertible {
+        public var description: String
+    }
+
+    /// `[job=]http://host[:port][/path]`; without a job it is the host, without a path `/metrics`.
+    public init(_ text: String) throws(Problem) {
+        var rest = Substring(text)
+        var job = ""
+        // A query may have an = as well.
+        if !rest.hasPrefix("http://"), let equals = rest.firstIndex(of: "=") {
+            job = String(rest[..<equals])
+            rest = rest[rest.index(after: equals)...]
+        }
+        guard rest.hasPrefix("http://") else {
+            throw Problem(description: "\"\(text)\": write http://host:port/path, or job=http://host:port/path")
+        }
+        rest = rest.dropFirst("http://".utf8.count)
+        let slash = rest.firstIndex(of: "/") ?? rest.endIndex
+        let authority = rest[..<slash]
+        let close = authority.lastIndex(of: "]") ?? authority.startIndex
+        let colon = authority[close...].firstIndex(of: ":")
+        let host = authority[..<(colon ?? authority.endIndex)].filter { $0 != "[" && $0 != "]" }
+        let port = colon.map { UInt16(authority[authority.index(after: $0)...]) } ?? 80
+        guard !host.isEmpty, let port, port > 0 else { throw Problem(description: "\"\(text)\": expected a host and a port of 1 to 65535") }
+        self.host = String(host)
+        self.port = port
+        self.job = job.isEmpty ? String(host) : job
+        path = slash == rest.endIndex ? "/metrics" : String(rest[slash...])
+    }
+
+    public var instance: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+    public var labels: [LabelSet.Label] { [LabelSet.Label("job", job), LabelSet.Label("instance", instance)] }
+
+    /// Blocks for the look-up of a name. Nil = it has no address.
+    func endpoint() throws(ResolveError) -> SocketEndpoint? {
+        if let endpoint = SocketEndpoint(address: host, port: port) { return endpoint }
+        return try Resolver.addresses(of: host, port: port).get().first
+    }
+}

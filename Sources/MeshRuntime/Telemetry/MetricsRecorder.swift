@@ -1,0 +1,70 @@
+internal import Collector
+internal import Primitives
+internal import QueryAPI
+internal import Synchronization
+internal import TelemetryModel
+internal import TelemetryWire
+
+/// Puts this process' own metrics into its store, as a Prometheus beside it would that scrapes `/metrics`: Istio's families of all workers,
+/// and `skein_*`, under `job` and `instance`.
+///
+/// Workers count on meanwhile: their shards are read without holding them up. Any thread that may block; one recording at a time.
+final class MetricsRecorder: Sendable {
+    static let job = "skein"
+
+    private let metrics: MetricsExposition
+    private let sink: any BatchSink<SeriesBatch>
+    private let target: [LabelSet.Label]
+    private let state: Mutex<State>
+    /// Recordings that the store refused: the next one has the counts, as they only grow.
+    private let refused = Atomic<UInt64>(0)
+    private let recorded = Atomic<UInt64>(0)
+
+    private struct State {
+        var series: ScrapedSeries
+        /// Memory of the batch before.
+        var batch = SeriesBatch()
+    }
+
+    /// `instance`: host and port of the metrics' own endpoint.
+    init(_ metrics: MetricsExposition, into sink: any BatchSink<SeriesBatch>, instance: String) {
+        self.metrics = metrics
+        self.sink = sink
+        target = [LabelSet.Label("job", Self.job), LabelSet.Label("instance", instance)]
+        state = Mutex(State(series: ScrapedSeries(target: target)))
+    }
+
+    /// Recordings the store has, and those it refused.
+    var counts: (recorded: UInt64, refused: UInt64) { (recorded.load(ordering: .relaxed), refused.load(ordering: .relaxed)) }
+
+    /// What is known of the families: kinds and helps.
+    var families: [String: (kind: String, help: String)] { state.withLock { $0.series.families } }
+
+    /// A recording could not begin.
+    func noteSkipped() { refused.add(1, ordering: .relaxed) }
+
+    /// Records the counts of this moment. `done` is called when the store has them or has refused them, on any thread.
+    func record(at time: Int64 = Int64(clamping: SystemClock.unixNanoseconds() / 1_000_000), done: @escaping @Sendable () -> Void = {}) {
+        let begun = SystemClock.monotonicNow()
+        let batch = state.withLock { state -> SeriesBatch in
+            var batch = SeriesBatch()
+            swap(&batch, &state.batch)
+            batch.removeAll()
+            let read = metrics.exposition(.text).flatMap { page in
+                try? state.series.read(page, isOpenMetrics: false, at: time, into: &batch)
+            }
+            let seconds = Double(SystemClock.monotonicNow().nanoseconds - begun.nanoseconds) / 1e9
+            ScrapeSamples.append(
+                target, at: time, isUp: read != nil, seconds: seconds, samples: read?.samples ?? 0, added: read?.added ?? 0, to: &batch)
+            return batch
+        }
+        sink.submit(batch) { [self] result in
+            switch result {
+            case .success: recorded.add(1, ordering: .relaxed)
+            case .failure: refused.add(1, ordering: .relaxed)
+            }
+            state.withLock { $0.batch = batch }
+            done()
+        }
+    }
+}

@@ -1,0 +1,122 @@
+internal import Collector
+internal import EventLoops
+internal import Primitives
+internal import QueryAPI
+internal import TelemetryModel
+internal import TelemetryStore
+internal import TelemetryWire
+
+/// What brings series into the store of this process, and answers questions about them: own metrics at an interval, scrapes of others, and
+/// Prometheus' API. What senders bring comes by the receivers. Confined to the control thread, but for `api`.
+final class SeriesService {
+    private let stored: StoredSeries
+    private let recorder: MetricsRecorder?
+    private let scraper: Scraper?
+    private let pool: QueryPool
+    /// Any thread.
+    let api: PrometheusAPI
+    private let intervalNanoseconds: UInt64
+    /// Monotonic nanoseconds.
+    private var nextRecording: UInt64 = 0
+
+    /// Queries that run at once, and that wait (Prometheus: `--query.max-concurrency`).
+    private static let threads = 2
+    private static let waitingMax = 20
+    /// The last recording at the end may take so long.
+    private static let lastNanoseconds: UInt64 = 2_000_000_000
+
+    private init(
+        _ stored: StoredSeries, _ metrics: MetricsExposition, _ options: RuntimeOptions, version: String, _ statistics: CollectorStatistics,
+        say: @escaping @Sendable (String) -> Void
+    ) throws {
+        self.stored = stored
+        pool = try QueryPool(name: "promql", threads: Self.threads, queueMax: Self.waitingMax)
+        api = PrometheusAPI(store: stored, pool: pool, version: version)
+        intervalNanoseconds = options.metricsIntervalSeconds * 1_000_000_000
+        let port = options.metricsPort == 0 ? options.zipkinPort : options.metricsPort
+        let instance = options.endpoint(port).map { "\($0)" } ?? options.bindAddress
+        recorder = options.metricsIntervalSeconds == 0 ? nil : MetricsRecorder(metrics, into: stored, instance: instance)
+        let targets = options.scrapeTargets.compactMap { try? ScrapeTarget($0) }
+        let interval = Int64(clamping: max(1, options.scrapeIntervalSeconds)) * 1000
+        scraper = targets.isEmpty ? nil : try Scraper(targets, everyMilliseconds: interval, into: stored, statistics: statistics, say: say)
+        if let recorder { stored.describe { recorder.families } }
+    }
+
+    /// Nil where there is no store.
+    static func make(
+        _ stored: StoredSeries?, _ metrics: MetricsExposition, _ options: RuntimeOptions, version: String, _ statistics: CollectorStatistics,
+        say: @escaping @Sendable (String) -> Void
+    ) throws -> SeriesService? {
+        guard let stored else { return nil }
+        return try SeriesService(stored, metrics, options, version: version, statistics, say: say)
+    }
+
+    /// Records this process' metrics when it is time to.
+    func recordIfDue(now: MonotonicInstant) {
+        guard let recorder, now.nanoseconds >= nextRecording else { return }
+        nextRecording = nextRecording == 0 ? now.nanoseconds : nextRecording
+        nextRecording += intervalNanoseconds * (1 + (now.nanoseconds - nextRecording) / intervalNanoseconds)
+        // A pool that is full of queries has the next recording bring all counts.
+        if !pool.submit({ recorder.record() }) { recorder.noteSkipped() }
+    }
+
+    /// How the series are, for `/metrics`. Any thread.
+    func register(in registry: SelfMetrics) {
+        let stored = stored
+        let recorder = recorder
+        registry.register {
+            let recordings = recorder?.counts ?? (recorded: 0, refused: 0)
+            return Self.samples(stored.statistics() ?? SeriesStatistics()) + [
+                MetricSamples(
+                    name: "skein_metric_recordings_total", help: "Recordings of this process' own metrics in its store, by outcome.",
+                    kind: .counter, label: "outcome",
+                    values: [("stored", Double(recordings.recorded)), ("refused", Double(recordings.refused))])
+            ]
+        }
+    }
+
+    private static func samples(_ statistics: SeriesStatistics) -> [MetricSamples] {
+        func gauge(_ name: String, _ help: String, _ value: UInt64) -> MetricSamples {
+            MetricSamples(name: name, help: help, kind: .gauge, value: Double(value))
+        }
+        func counter(_ name: String, _ help: String, _ value: UInt64) -> MetricSamples {
+            MetricSamples(name: name, help: help, kind: .counter, value: Double(value))
+        }
+        let drops = SeriesStatistics.Drop.allCases.map { ($0.rawValue, Double(statistics.samplesDropped[$0] ?? 0)) }
+        let tiers = statistics.tierBytes.enumerated().map { ("\($0.offset)", Double($0.element)) }
+        return [
+            gauge("skein_series", "Series in the store.", statistics.series),
+            counter("skein_series_samples_total", "Samples that the store took.", statistics.samplesAccepted),
+            MetricSamples(
+                name: "skein_series_samples_dropped_total", help: "Samples that were not kept although their batch was, by reason.",
+                kind: .counter, label: "reason", values: drops),
+            counter(
+                "skein_series_samples_overflowed_total", "Samples summed up in an overflow series: their metric has too many.",
+                statistics.samplesOverflowed),
+            counter(
+                "skein_series_reports_repeated_total", "Reports that had come before, and were not counted again.",
+                statistics.reportsRepeated),
+            counter(
+                "skein_series_points_refused_total", "Points of batches that the store refused; senders try again.",
+                statistics.pointsRefused),
+            gauge("skein_series_head_bytes", "Memory of samples that are not in a block of the first tier yet.", statistics.headBytes),
+            gauge("skein_series_index_bytes", "Memory of the index of labels.", statistics.indexBytes),
+            MetricSamples(
+                name: "skein_series_tier_bytes", help: "Bytes of a tier's blocks; 0 is the finest.", kind: .gauge, label: "tier",
+                values: tiers),
+            counter(
+                "skein_series_damaged_total", "Journal rows and blocks of series that could not be read; what was in them is missing.",
+                statistics.damagedRows + statistics.damagedBlocks),
+        ]
+    }
+
+    /// The counts of the last requests are stored; then nothing comes any more.
+    func stop() {
+        scraper?.stop()
+        if let recorder, let done = try? Signal() {
+            recorder.record { done.raise() }
+            _ = done.wait(deadline: SystemClock.monotonicNow() + Self.lastNanoseconds)
+        }
+        pool.stop()
+    }
+}

@@ -1,0 +1,219 @@
+internal import Glibc
+
+/// What a function makes of the numbers in a window (promql/functions.go), each in the order and rounding of Prometheus.
+struct NumberWindows {
+    private let function: RangeFunction
+    private let samples: RangeSamples
+    /// Indices of samples before which a counter fell; only for functions that ask for them.
+    private let resets: [Int]
+
+    init(_ function: RangeFunction, _ samples: RangeSamples) {
+        self.function = function
+        self.samples = samples
+        resets = function.isCounterRate || function == .resets ? samples.resets : []
+    }
+
+    /// `Row.absent` where there is no result. `reset` is a cursor into the resets, for windows that only move forward; the window is not
+    /// empty unless it holds histograms.
+    func value(_ window: Window, _ reset: inout Int, parameter: Double) -> Double {
+        switch function {
+        case .rate, .increase, .delta: return rate(window, &reset)
+        case .irate, .idelta: return lastDifference(window)
+        case .deriv: return window.count < 2 ? Row.absent : regression(window, from: samples.times[window.first]).slope
+        case .predictLinear: return prediction(window, after: parameter)
+        case .changes: return Double(changes(window))
+        case .resets: return Double(resetCount(window, &reset))
+        case .absentOverTime, .presentOverTime: return 1
+        case .avgOverTime: return average(window)
+        case .sumOverTime: return sum(window)
+        case .countOverTime: return Double(window.count)
+        case .firstOverTime: return samples.values[window.first]
+        case .lastOverTime: return samples.values[window.end - 1]
+        case .maxOverTime: return extreme(window, >)
+        case .minOverTime: return extreme(window, <)
+        case .quantileOverTime: return Quantile.of(parameter, Array(samples.values[window.first..<window.end]))
+        case .stddevOverTime: return variance(window).squareRoot()
+        case .stdvarOverTime: return variance(window)
+        }
+    }
+
+    // Rates.
+
+    private func rate(_ window: Window, _ reset: inout Int) -> Double {
+        guard window.count > 1 else { return Row.absent }
+        let first = samples.values[window.first]
+        var difference = samples.values[window.end - 1] - first
+        if function.isCounterRate {
+            // Only the few samples before resets are added, in their order: the same sum as over all samples.
+            while reset < resets.count, resets[reset] <= window.first { reset += 1 }
+            var index = reset
+            while index < resets.count, resets[index] < window.end {
+                difference += samples.values[resets[index] - 1]
+                index += 1
+            }
+        }
+        return difference * Extrapolation.factor(
+            window, first: samples.times[window.first], last: samples.times[window.end - 1], count: window.count,
+            increase: function.isCounterRate ? (from: first, by: difference) : nil, isPerSecond: function == .rate)
+    }
+
+    private func lastDifference(_ window: Window) -> Double {
+        guard window.count > 1 else { return Row.absent }
+        let (before, last) = (samples.values[window.end - 2], samples.values[window.end - 1])
+        let interval = samples.times[window.end - 1] - samples.times[window.end - 2]
+        guard interval != 0 else { return Row.absent }
+        guard function == .irate else { return last - before }
+        // A counter that fell has counted what it shows.
+        return (last < before ? last : last - before) / (Double(interval) / 1000)
+    }
+
+    private func resetCount(_ window: Window, _ reset: inout Int) -> Int {
+        while reset < resets.count, resets[reset] <= window.first { reset += 1 }
+        var index = reset
+        while index < resets.count, resets[index] < window.end { index += 1 }
+        return index - reset
+    }
+
+    private func changes(_ window: Window) -> Int {
+        var count = 0
+        for index in window.first + 1..<max(window.end, window.first + 1) {
+            let (before, now) = (samples.values[index - 1], samples.values[index])
+            if now != before, !(now.isNaN && before.isNaN) { count += 1 }
+        }
+        return count
+    }
+
+    // Sums.
+
+    private func sum(_ window: Window) -> Double {
+        var sum = KahanSum()
+        for index in window.first..<window.end { sum.add(samples.values[index]) }
+        return sum.sum.isInfinite ? sum.sum : sum.sum + sum.lost
+    }
+
+    /// The sum's mean, and where the sum overflows a mean that is moved by each further sample.
+    private func average(_ window: Window) -> Double {
+        var mean = RunningMean(samples.values[window.first])
+        for index in window.first + 1..<max(window.end, window.first + 1) { mean.add(samples.values[index]) }
+        return mean.value
+    }
+
+    private func variance(_ window: Window) -> Double {
+        var (mean, squares, count) = (KahanSum(), KahanSum(), 0.0)
+        for index in window.first..<window.end {
+            let value = samples.values[index]
+            count += 1
+            let distance = value - (mean.sum + mean.lost)
+            mean.add(distance / count)
+            squares.add(distance * (value - (mean.sum + mean.lost)))
+        }
+        return (squares.sum + squares.lost) / count
+    }
+
+    private func extreme(_ window: Window, _ isBeyond: (Double, Double) -> Bool) -> Double {
+        var extreme = samples.values[window.first]
+        for index in window.first..<window.end where isBeyond(samples.values[index], extreme) || extreme.isNaN {
+            extreme = samples.values[index]
+        }
+        return extreme
+    }
+
+    // Lines.
+
+    private func prediction(_ window: Window, after seconds: Double) -> Double {
+        guard window.count > 1 else { return Row.absent }
+        let line = regression(window, from: window.time)
+        return line.slope * seconds + line.intercept
+    }
+
+    /// The line of least squares, and its value at a time.
+    private func regression(_ window: Window, from origin: Int64) -> (slope: Double, intercept: Double) {
+        var (x, y, xy, xx) = (KahanSum(), KahanSum(), KahanSum(), KahanSum())
+        let first = samples.values[window.first]
+        var isConstant = true
+        for index in window.first..<window.end {
+            let value = samples.values[index]
+            if value != first, index > window.first { isConstant = false }
+            let seconds = Double(samples.times[index] - origin) / 1e3
+            x.add(seconds)
+            y.add(value)
+            xy.add(seconds * value)
+            xx.add(seconds * seconds)
+        }
+        if isConstant { return first.isInfinite ? (.nan, .nan) : (0, first) }
+        let count = Double(window.count)
+        let (sumX, sumY) = (x.sum + x.lost, y.sum + y.lost)
+        let slope = ((xy.sum + xy.lost) - sumX * sumY / count) / ((xx.sum + xx.lost) - sumX * sumX / count)
+        return (slope, sumY / count - slope * sumX / count)
+    }
+}
+
+/// How much of a window its samples cover, as a factor for what they grew by (promql/functions.go, `extrapolatedRate`).
+enum Extrapolation {
+    /// `first` and `last`: times of the outermost samples. `increase` for counters, which were not below zero at the window's beginning.
+    static func factor(
+        _ window: Window, first: Int64, last: Int64, count: Int, increase: (from: Double, by: Double)?, isPerSecond: Bool
+    ) -> Double {
+        var toStart = Double(first - window.after) / 1000
+        var toEnd = Double(window.through - last) / 1000
+        let sampled = Double(last - first) / 1000
+        let spacing = sampled / Double(count - 1)
+        // A sample is missing there: the series begins or ends, half a spacing away on average.
+        let threshold = spacing * 1.1
+        if toStart >= threshold { toStart = spacing / 2 }
+        if let increase {
+            var toZero = toStart
+            if increase.by > 0, increase.from >= 0 { toZero = sampled * (increase.from / increase.by) }
+            if toZero < toStart { toStart = toZero }
+        }
+        if toEnd >= threshold { toEnd = spacing / 2 }
+        let factor = (sampled + toStart + toEnd) / sampled
+        return isPerSecond ? factor / (Double(window.through - window.after) / 1000) : factor
+    }
+}
+
+/// A mean as Prometheus computes it: of a Kahan sum, until that would overflow (prometheus#16714).
+struct RunningMean {
+    private var sum: KahanSum
+    private var count = 1.0
+    private var isMoving = false
+
+    init(_ first: Double) { sum = KahanSum(first) }
+
+    mutating func add(_ value: Double) {
+        count += 1
+        if !isMoving {
+            var next = sum
+            next.add(value)
+            if !next.sum.isInfinite {
+                sum = next
+                return
+            }
+            isMoving = true
+            sum.sum /= count - 1
+            sum.lost /= count - 1
+        }
+        let share = (count - 1) / count
+        sum.sum *= share
+        sum.lost *= share
+        sum.add(value / count)
+    }
+
+    var value: Double { isMoving ? sum.sum + sum.lost : sum.sum / count + sum.lost / count }
+}
+
+/// Quantiles of single numbers, interpolated between neighbours.
+enum Quantile {
+    static func of(_ q: Double, _ values: [Double]) -> Double {
+        if values.isEmpty || q.isNaN { return .nan }
+        if q < 0 { return -.infinity }
+        if q > 1 { return .infinity }
+        // NaN is smaller than every number here.
+        let sorted = values.sorted { $0.isNaN ? !$1.isNaN : $0 < $1 }
+        let rank = q * Double(sorted.count - 1)
+        let lower = max(0, rank.rounded(.down))
+        let upper = min(Double(sorted.count - 1), lower + 1)
+        let weight = rank - rank.rounded(.down)
+        return sorted[Int(lower)] * (1 - weight) + sorted[Int(upper)] * weight
+    }
+}

@@ -1,0 +1,26 @@
+public import Matching
+public import TelemetryModel
+
+/// Where samples come from: a store, or a test's memory.
+public protocol SeriesSource {
+    /// Hands over each series that all matchers accept and that has samples in the time asked for, one after the other; they should come in
+    /// the order of their labels, which is the order of vectors. Samples outside of that time may be among them. What `body` throws ends
+    /// it.
+    ///
+    /// Fails with `PromQLError.source`.
+    func select(_ selection: SeriesSelection, _ body: (SeriesSamples) throws(PromQLError) -> Void) throws(PromQLError)
+}
+
+/// What a selector of a query wants, and hints for choosing how fine the samples have to be (storage.SelectHints).
+public struct SeriesSelection: Sendable {
+    public var matchers: [LabelMatcher]
+    /// Milliseconds since 1970. Left-open as everything in Prometheus 3: samples after `after`, up to and with `through`.
+    public var after: Int64
+    public var through: Int64
+    /// Milliseconds of the range selector; 0 for an instant selector, which takes the last sample of the look-back.
+    public var range: Int64
+    /// Milliseconds between steps; 0 for a single one.
+    public var step: Int64
+    /// The function or aggregation directly around the selector, such as `rate`; empty = none.
+    public var function: String
+}

@@ -1,0 +1,157 @@
+internal import Glibc
+internal import PromQL
+internal import TelemetryModel
+
+/// Results as Prometheus' API writes them (web/api/v1; util/jsonutil for numbers and times).
+enum PrometheusJSON {
+    /// `{"status":"success","data":…}` with what is to be said of it.
+    static func successAnswer(warnings: [String] = [], infos: [String] = [], _ data: (inout [UInt8]) -> Void) -> [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.append(text: "{\"status\":\"success\",\"data\":")
+        data(&bytes)
+        if !warnings.isEmpty {
+            bytes.append(text: ",\"warnings\":")
+            bytes.append(jsonStrings: warnings)
+        }
+        if !infos.isEmpty {
+            bytes.append(text: ",\"infos\":")
+            bytes.append(jsonStrings: infos)
+        }
+        bytes.append(UInt8(ascii: "}"))
+        return bytes
+    }
+
+    static func errorAnswer(_ error: PrometheusError) -> [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.append(text: "{\"status\":\"error\",\"errorType\":\"\(error.kind.rawValue)\",\"error\":")
+        bytes.append(jsonString: error.text)
+        bytes.append(UInt8(ascii: "}"))
+        return bytes
+    }
+
+    static func append(_ value: QueryValue, time: Int64, to bytes: inout [UInt8]) {
+        switch value {
+        case .scalar(let time, let number):
+            bytes.append(text: "{\"resultType\":\"scalar\",\"result\":")
+            append(point: number, time, to: &bytes)
+        case .string(let time, let text):
+            bytes.append(text: "{\"resultType\":\"string\",\"result\":[")
+            append(time: time, to: &bytes)
+            bytes.append(UInt8(ascii: ","))
+            bytes.append(jsonString: text)
+            bytes.append(UInt8(ascii: "]"))
+        case .vector(let samples):
+            bytes.append(text: "{\"resultType\":\"vector\",\"result\":")
+            appendList(samples, to: &bytes) { append($0, time, to: &$1) }
+        case .matrix(let series):
+            bytes.append(text: "{\"resultType\":\"matrix\",\"result\":")
+            appendList(series, to: &bytes) { append($0, to: &$1) }
+        }
+        bytes.append(UInt8(ascii: "}"))
+    }
+
+    static func append(_ labels: LabelSet, to bytes: inout [UInt8]) {
+        bytes.append(UInt8(ascii: "{"))
+        for (index, label) in labels.labels.enumerated() {
+            if index > 0 { bytes.append(UInt8(ascii: ",")) }
+            bytes.append(jsonString: label.name)
+            bytes.append(UInt8(ascii: ":"))
+            bytes.append(jsonString: label.value)
+        }
+        bytes.append(UInt8(ascii: "}"))
+    }
+
+    static func appendList<Element>(_ items: [Element], to bytes: inout [UInt8], _ append: (Element, inout [UInt8]) -> Void) {
+        bytes.append(UInt8(ascii: "["))
+        for (index, item) in items.enumerated() {
+            if index > 0 { bytes.append(UInt8(ascii: ",")) }
+            append(item, &bytes)
+        }
+        bytes.append(UInt8(ascii: "]"))
+    }
+
+    // MARK: Samples
+
+    private static func append(_ sample: VectorSample, _ time: Int64, to bytes: inout [UInt8]) {
+        bytes.append(text: "{\"metric\":")
+        append(sample.labels, to: &bytes)
+        if let histogram = sample.histogram {
+            bytes.append(text: ",\"histogram\":")
+            append(histogram, time, to: &bytes)
+        } else {
+            bytes.append(text: ",\"value\":")
+            append(point: sample.value, time, to: &bytes)
+        }
+        bytes.append(UInt8(ascii: "}"))
+    }
+
+    private static func append(_ series: SeriesSamples, to bytes: inout [UInt8]) {
+        bytes.append(text: "{\"metric\":")
+        append(series.labels, to: &bytes)
+        var next = 0
+        var isFirst = true
+        for index in series.times.indices {
+            if next < series.histograms.count, series.histograms[next].index == index {
+                next += 1
+                continue
+            }
+            bytes.append(text: isFirst ? ",\"values\":[" : ",")
+            isFirst = false
+            append(point: series.values[index], series.times[index], to: &bytes)
+        }
+        if !isFirst { bytes.append(UInt8(ascii: "]")) }
+        if !series.histograms.isEmpty {
+            bytes.append(text: ",\"histograms\":")
+            appendList(series.histograms, to: &bytes) { append($0.histogram, series.times[$0.index], to: &$1) }
+        }
+        bytes.append(UInt8(ascii: "}"))
+    }
+
+    private static func append(point value: Double, _ time: Int64, to bytes: inout [UInt8]) {
+        bytes.append(UInt8(ascii: "["))
+        append(time: time, to: &bytes)
+        bytes.append(UInt8(ascii: ","))
+        append(quoted: value, to: &bytes)
+        bytes.append(UInt8(ascii: "]"))
+    }
+
+    private static func append(_ histogram: NativeHistogram, _ time: Int64, to bytes: inout [UInt8]) {
+        bytes.append(UInt8(ascii: "["))
+        append(time: time, to: &bytes)
+        bytes.append(text: ",{\"count\":")
+        append(quoted: histogram.count, to: &bytes)
+        bytes.append(text: ",\"sum\":")
+        append(quoted: histogram.sum, to: &bytes)
+        let buckets = FilledBucket.all(of: histogram)
+        if !buckets.isEmpty {
+            bytes.append(text: ",\"buckets\":")
+            appendList(buckets, to: &bytes) { bucket, bytes in
+                bytes.append(text: "[\(bucket.rule),")
+                append(quoted: bucket.lower, to: &bytes)
+                bytes.append(UInt8(ascii: ","))
+                append(quoted: bucket.upper, to: &bytes)
+                bytes.append(UInt8(ascii: ","))
+                append(quoted: bucket.count, to: &bytes)
+                bytes.append(UInt8(ascii: "]"))
+            }
+        }
+        bytes.append(text: "}]")
+    }
+
+    /// Seconds with three digits behind the point, or none.
+    private static func append(time: Int64, to bytes: inout [UInt8]) {
+        let size = time.magnitude
+        if time < 0 { bytes.append(UInt8(ascii: "-")) }
+        bytes.append(text: "\(size / 1000)")
+        let rest = size % 1000
+        guard rest > 0 else { return }
+        bytes.append(text: rest < 10 ? ".00\(rest)" : rest < 100 ? ".0\(rest)" : ".\(rest)")
+    }
+
+    private static func append(quoted value: Double, to bytes: inout [UInt8]) {
+        let size = value.magnitude
+        bytes.append(UInt8(ascii: "\""))
+        bytes.append(text: size != 0 && size < 1e-6 || size >= 1e21 ? GoFloat.scientific(value) : GoFloat.plain(value))
+        bytes.append(UInt8(ascii: "\""))
+    }
+}

@@ -1,0 +1,192 @@
+/// A run of integers that mostly grow by little, or not at all: times, and values of counters. Differences, packed.
+///
+/// ```
+/// u8 form | zigzag first | constant: nothing more
+///                        | dense:  packed differences
+///                        | sparse: bitmap of the differences that are not zero, packed differences of those
+/// packed: zigzag least | u8 width | varint exceptions, (varint index gap, zigzag difference)… | (difference − least) in width bits…
+/// ```
+///
+/// Exceptions are what would widen all others: a counter's reset among small increases. Arithmetic wraps, so that any integers pass.
+enum IntegerRun {
+    enum Form {
+        static let constant: UInt8 = 0
+        static let dense: UInt8 = 1
+        static let sparse: UInt8 = 2
+    }
+
+    /// An exception costs about this many bits.
+    private static let exceptionBits = 40
+
+    static func write(_ values: [Int64], to writer: inout ByteWriter) {
+        guard let first = values.first else { return }
+        var differences: [Int64] = []
+        differences.reserveCapacity(values.count)
+        var changes = 0
+        var last = first
+        for value in values.dropFirst() {
+            let difference = value &- last
+            if difference != 0 { changes &+= 1 }
+            differences.append(difference)
+            last = value
+        }
+        guard changes > 0 else {
+            writer.append(Form.constant)
+            return writer.append(zigzag: first)
+        }
+        let dense = Packing(differences)
+        let sparseValues = differences.filter { $0 != 0 }
+        let sparse = Packing(sparseValues)
+        if differences.count + sparse.bits < dense.bits {
+            writer.append(Form.sparse)
+            writer.append(zigzag: first)
+            var packer = BitPacker()
+            for difference in differences { packer.append(difference == 0 ? 0 : 1, 1, to: &writer) }
+            packer.finish(to: &writer)
+            sparse.write(sparseValues, to: &writer)
+        } else {
+            writer.append(Form.dense)
+            writer.append(zigzag: first)
+            dense.write(differences, to: &writer)
+        }
+    }
+
+    /// Reads `count` integers; fails the reader on damage, and then there are none.
+    static func read(_ reader: inout ByteReader, count: Int) -> [Int64] {
+        guard count > 0 else { return [] }
+        let form = reader.byte()
+        let first = reader.zigzag()
+        var values = [Int64](repeating: first, count: count)
+        switch form {
+        case Form.constant: break
+        case Form.dense:
+            let differences = Packing.read(&reader, count: count - 1)
+            guard differences.count == count - 1 else { return [] }
+            var value = first
+            for index in 1..<max(count, 1) {
+                value &+= differences[index &- 1]
+                values[index] = value
+            }
+        case Form.sparse: readSparse(&reader, &values)
+        default: reader.fail()
+        }
+        return reader.failed ? [] : values
+    }
+
+    private static func readSparse(_ reader: inout ByteReader, _ values: inout [Int64]) {
+        let bitmapBytes = (values.count + 6) / 8
+        var counting = reader
+        var bits = BitCursor(&counting, bytes: bitmapBytes)
+        var changes = 0
+        var left = values.count - 1
+        while left > 0 {
+            changes &+= bits.read(min(left, 56)).nonzeroBitCount
+            left -= 56
+        }
+        let differences = Packing.read(&counting, count: changes)
+        var bitmap = BitCursor(&reader, bytes: bitmapBytes)
+        reader = counting
+        guard !reader.failed, differences.count == changes else { return reader.fail() }
+        var value = values[0]
+        var next = 0
+        var word: UInt64 = 0
+        for index in 1..<values.count {
+            if index % 32 == 1 { word = bitmap.read(min(32, values.count - index)) }
+            if word & 1 == 1 {
+                value &+= differences[next]
+                next &+= 1
+            }
+            word >>= 1
+            values[index] = value
+        }
+    }
+
+    /// How differences are packed.
+    private struct Packing {
+        var least: Int64 = 0
+        var width = 0
+        var exceptions = 0
+        var bits: Int
+
+        init(_ values: [Int64]) {
+            bits = 24
+            guard !values.isEmpty else { return }
+            let negatives = values.reduce(0) { $1 < 0 ? $0 + 1 : $0 }
+            // Few falls among increases are resets: they are exceptions rather than the least.
+            let isRising = negatives <= values.count / 16
+            least = values.reduce(Int64.max) { isRising && $1 < 0 ? $0 : min($0, $1) }
+            var widths = [Int](repeating: 0, count: 65)
+            for value in values {
+                let above = UInt64(bitPattern: value &- least)
+                widths[isRising && value < 0 ? 64 : 64 - above.leadingZeroBitCount] &+= 1
+            }
+            var best = Int.max
+            var outside = 0
+            for candidate in stride(from: 64, through: 0, by: -1) {
+                let cost = candidate * values.count + outside * IntegerRun.exceptionBits
+                if cost < best {
+                    best = cost
+                    width = candidate
+                    exceptions = outside
+                }
+                outside += widths[candidate]
+            }
+            bits += best
+        }
+
+        private var limit: UInt64 { width == 64 ? UInt64.max : (1 << UInt64(width)) - 1 }
+
+        func write(_ values: [Int64], to writer: inout ByteWriter) {
+            let limit = limit
+            writer.append(zigzag: least)
+            writer.append(UInt8(width))
+            var outside: [Int] = []
+            if exceptions > 0 {
+                for (index, value) in values.enumerated() where UInt64(bitPattern: value &- least) > limit { outside.append(index) }
+            }
+            writer.append(varint: UInt64(outside.count))
+            var last = 0
+            for index in outside {
+                writer.append(varint: UInt64(index - last))
+                writer.append(zigzag: values[index])
+                last = index
+            }
+            guard width > 0 else { return }
+            var packer = BitPacker()
+            for value in values {
+                let above = UInt64(bitPattern: value &- least)
+                packer.append(above > limit ? 0 : above, width, to: &writer)
+            }
+            packer.finish(to: &writer)
+        }
+
+        static func read(_ reader: inout ByteReader, count: Int) -> [Int64] {
+            let least = reader.zigzag()
+            let width = Int(reader.byte())
+            let exceptions = reader.count(bytesEach: 2)
+            guard !reader.failed, width <= 64, exceptions <= count else {
+                reader.fail()
+                return []
+            }
+            var outside: [(index: Int, value: Int64)] = []
+            var index = 0
+            for _ in 0..<exceptions {
+                index &+= Int(truncatingIfNeeded: reader.varint() & 0xFFFF_FFFF)
+                outside.append((index, reader.zigzag()))
+            }
+            var values = [Int64](repeating: least, count: count)
+            if width > 0 {
+                var bits = BitCursor(&reader, bytes: (count * width + 7) / 8)
+                for index in 0..<count { values[index] = least &+ Int64(bitPattern: bits.read(width)) }
+            }
+            for (index, value) in outside {
+                guard index < count else {
+                    reader.fail()
+                    return []
+                }
+                values[index] = value
+            }
+            return reader.failed ? [] : values
+        }
+    }
+}

@@ -1,0 +1,87 @@
+import TelemetryModel
+
+/// Reads the samples of some series from one moment of the store, a group of series at a time: each block once.
+struct SeriesScan {
+    private let state: SeriesState
+    private let plan: TierPlan
+    private let connection: SeriesConnection
+    private let samplesMax: Int
+    private(set) var samples = 0
+    private(set) var damagedBlocks = 0
+
+    init(_ state: SeriesState, _ plan: TierPlan, _ connection: SeriesConnection, samplesMax: Int) {
+        self.state = state
+        self.plan = plan
+        self.connection = connection
+        self.samplesMax = samplesMax
+    }
+
+    var isTooMuch: Bool { samples > samplesMax }
+
+    /// The tracks of `ids`, which are of one group and ascend; nil = a block was deleted meanwhile. Tracks of one series follow each
+    /// other in time, and may be of different width.
+    mutating func readTracks(_ ids: ArraySlice<UInt32>) throws(StoreError) -> [[Track]]? {
+        var found = [[Track]](repeating: [], count: ids.count)
+        let group = GroupTracks.groupNumber(of: ids.first ?? 0)
+        for part in plan.parts {
+            guard let tier = part.tier else {
+                readHead(group, ids, part, &found)
+                continue
+            }
+            for span in state.tiers[tier].spans where span.start < part.end && span.end > part.start {
+                guard let block = span.block(group) else { continue }
+                guard let bytes = try connection.block(block.row) else { return nil }
+                append(bytes, ids, part, &found)
+                if isTooMuch { return found }
+            }
+        }
+        return found
+    }
+
+    private mutating func append(_ bytes: [UInt8], _ ids: ArraySlice<UInt32>, _ part: TierPlan.Part, _ found: inout [[Track]]) {
+        guard let reader = try? SeriesBlockReader(bytes) else {
+            damagedBlocks += 1
+            return
+        }
+        for (place, id) in ids.enumerated() {
+            for entry in reader.find(id) {
+                guard let track = try? reader.readTrack(entry, connection.zstd) else {
+                    damagedBlocks += 1
+                    continue
+                }
+                add(track.clipped(part.start, part.end), &found[place])
+            }
+        }
+    }
+
+    private mutating func add(_ track: Track, _ tracks: inout [Track]) {
+        guard !track.isEmpty else { return }
+        samples += track.count * max(track.width, 1)
+        if let last = tracks.indices.last, tracks[last].width == track.width {
+            tracks[last].append(contentsOf: track)
+        } else {
+            tracks.append(track)
+        }
+    }
+
+    // MARK: The head
+
+    private mutating func readHead(_ group: UInt32, _ ids: ArraySlice<UInt32>, _ part: TierPlan.Part, _ found: inout [[Track]]) {
+        for block in state.head.blocks[group] ?? [] where block.earliest < part.end && block.latest >= part.start {
+            append(block.bytes, ids, part, &found)
+        }
+        guard let first = ids.first, let last = ids.last else { return }
+        var young = [Track?](repeating: nil, count: ids.count)
+        var places = [Int](repeating: -1, count: Int(last - first) + 1)
+        for (place, id) in ids.enumerated() { places[Int(id - first)] = place }
+        for section in state.head.sections where section.time >= part.start && section.time < part.end {
+            for index in section.sampleIndex(of: first)..<section.sampleIndex(of: last + 1) {
+                let place = places[Int(section.ids[index] - first)]
+                guard place >= 0 else { continue }
+                if young[place] == nil { young[place] = Track(width: section.width) }
+                young[place]?.append(index, of: section)
+            }
+        }
+        for (place, track) in young.enumerated() { if let track { add(track, &found[place]) } }
+    }
+}

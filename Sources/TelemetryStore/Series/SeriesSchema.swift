@@ -1,0 +1,26 @@
+/// The tables of the series. Layouts: docs/formats/series.md.
+enum SeriesSchema {
+    static let tables = TableSchema(
+        name: "series", migrations: [TableSchema.Migration(name: "series, journal, blocks, tiers, senders") { _ in first }])
+
+    private static let first = [
+        "CREATE TABLE series_piece (number INTEGER PRIMARY KEY, bytes BLOB NOT NULL)",
+        "CREATE TABLE series (id INTEGER PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL, pieces BLOB NOT NULL)",
+        "CREATE TABLE series_journal (number INTEGER PRIMARY KEY, row BLOB NOT NULL)",
+        """
+        CREATE TABLE series_block (id INTEGER PRIMARY KEY, tier INTEGER NOT NULL, start INTEGER NOT NULL, \
+        end INTEGER NOT NULL, part INTEGER NOT NULL, samples INTEGER NOT NULL, block BLOB NOT NULL)
+        """,
+        "CREATE TABLE series_tier (tier INTEGER PRIMARY KEY, through INTEGER NOT NULL, expired INTEGER NOT NULL)",
+        "CREATE TABLE series_sender (sender BLOB PRIMARY KEY, sequence INTEGER NOT NULL, seen INTEGER NOT NULL) WITHOUT ROWID",
+    ]
+
+    static let insertPiece = "INSERT INTO series_piece (number, bytes) VALUES (?1, ?2)"
+    static let insertSeries = "INSERT INTO series (id, first, last, pieces) VALUES (?1, ?2, ?3, ?4)"
+    static let insertRow = "INSERT INTO series_journal (number, row) VALUES (?1, ?2)"
+    static let insertSender = "INSERT OR REPLACE INTO series_sender (sequence, seen, sender) VALUES (?1, ?2, ?3)"
+    static let deleteSender = "DELETE FROM series_sender WHERE sender = ?1"
+    static let insertBlock =
+        "INSERT INTO series_block (id, tier, start, end, part, samples, block) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+    static let setTier = "INSERT OR REPLACE INTO series_tier (tier, through, expired) VALUES (?1, ?2, ?3)"
+}

@@ -1,0 +1,90 @@
+public import Matching
+public import TelemetryModel
+
+/// The series in the store's file: points in, durable; samples and labels out. Any thread may call it.
+///
+/// Made before the file; its tables stand beside the traces' in `TraceStore.open(_:beside:)`.
+public final class SeriesStore: BatchSink {
+    let tables: SeriesTables
+    let file: StoreFile
+
+    init(_ tables: SeriesTables, _ file: StoreFile) {
+        self.tables = tables
+        self.file = file
+    }
+
+    /// A store of series alone, in a file of its own. Errors: as of `TraceStore.open`.
+    public static func open(_ store: StoreConfiguration, _ configuration: SeriesConfiguration) throws(StoreError) -> SeriesStore {
+        let tables = SeriesTables(configuration, path: store.databasePath)
+        return SeriesStore(tables, try StoreFile.open(store, [tables]))
+    }
+
+    /// Traces and series in one file.
+    public static func open(
+        _ store: StoreConfiguration, beside configuration: SeriesConfiguration
+    ) throws(StoreError) -> (traces: TraceStore, series: SeriesStore) {
+        let tables = SeriesTables(configuration, path: store.databasePath)
+        let traces = try TraceStore.open(store, beside: [tables])
+        return (traces, SeriesStore(tables, traces.file))
+    }
+
+    // MARK: Writing
+
+    /// Takes a batch for storing. Never blocks. `completion` is called exactly once: on the writer thread once the batch is committed and
+    /// readable, or at once with `.overloaded`, `.diskFull` or `.closed`. Points that cannot be kept are counted
+    /// (`SeriesStatistics.Drop`) and do not make a batch fail: to send them again would not help.
+    public func append(_ batch: consuming SeriesBatch, completion: @escaping @Sendable (Result<Void, StoreError>) -> Void) {
+        file.submit(batch, to: tables.points, completion: completion)
+    }
+
+    public func submit(_ batch: consuming SeriesBatch, completion: @escaping @Sendable (Result<Void, BatchRejection>) -> Void) {
+        append(batch) { result in
+            completion(result.mapError { $0 == .overloaded ? .overloaded : .unavailable(reason: "\($0)") })
+        }
+    }
+
+    /// Stores a batch and waits for the commit; waits, too, while the queue is full. Not for event-loop threads.
+    public func append(_ batch: SeriesBatch) throws(StoreError) { try file.append(batch, to: tables.points) }
+
+    /// Seals and rolls up all that is due, applies retention and gives free pages back.
+    public func flush() throws(StoreError) { try file.flush() }
+
+    /// Closes the file, with all tables that are in it.
+    public func close() { file.close() }
+
+    public func statistics() -> SeriesStatistics {
+        var result = tables.statistics()
+        var shared = StoreStatistics()
+        file.describe(tables.points, in: &shared)
+        result.pointsRefused = shared.spansRefused.values.reduce(0, +)
+        return result
+    }
+
+    // MARK: Reading
+
+    /// Samples of all series that match, in ascending time. A damaged block is left out and counted.
+    public func select(_ query: SeriesQuery) throws(SeriesQueryError) -> SeriesSelection { try tables.view.select(query) }
+
+    /// Label sets of the series that match and may have samples in the range; times in milliseconds since 1970, both included.
+    public func series(_ matchers: [LabelMatcher], from: Int64, through: Int64, limit: Int = Int.max) -> [LabelSet] {
+        tables.view.series(matchers, from, through, limit: limit)
+    }
+
+    public func labelNames(_ matchers: [LabelMatcher], from: Int64, through: Int64) -> [String] {
+        tables.view.labelNames(matchers, from, through)
+    }
+
+    public func labelValues(_ name: String, _ matchers: [LabelMatcher], from: Int64, through: Int64) -> [String] {
+        tables.view.labelValues(name, matchers, from, through)
+    }
+
+    // MARK: Cardinality
+
+    /// Metrics that have as many series as they may, and the labels that make them so: distinct values of each, most first.
+    public func guiltyLabels() -> [(metric: String, labels: [(label: String, values: Int)])] {
+        tables.families.full.prefix(SeriesLimits.guiltyMax).map { family in
+            let name = String(decoding: family, as: UTF8.self)
+            return (name, FamilyCensus.labels(of: name, tables.index))
+        }
+    }
+}

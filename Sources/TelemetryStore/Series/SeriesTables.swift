@@ -1,0 +1,139 @@
+internal import Primitives
+import TelemetryModel
+
+/// The tables of the series: their identities, the journal, and the tiers' blocks. A set of tables of a `StoreFile`.
+///
+/// Made before the file; `load` fills it from there. Any thread; what belongs to one thread only is behind the file.
+final class SeriesTables: TableSet {
+    let configuration: SeriesConfiguration
+    let index = SharedIndex()
+    let state: Monitor<SeriesState>
+    let families: FamilyCounts
+    /// Points on their way to the journal.
+    let points: WriteQueue<SeriesBatch>
+    let view: SeriesView
+    private let reads: SeriesReads
+    private let writer = SeriesWriter()
+    private let tiers = TierTables()
+    private let upkeep: Monitor<Upkeep>
+
+    /// Points of one group commit at most, but for those of its last batch.
+    private static let commitPointsMax = 65_536
+    private static let recountMilliseconds: Int64 = 60_000
+
+    /// Where the maintenance thread is.
+    private struct Upkeep {
+        var recounted = Int64.min
+        var seriesCursor: UInt32 = 0
+    }
+
+    init(_ configuration: SeriesConfiguration, path: String) {
+        precondition(configuration.areTiersValid, "windows and spans of the tiers are multiples of those before")
+        self.configuration = configuration
+        state = Monitor(SeriesState(tiers: [TierState](repeating: TierState(), count: configuration.tiers.count)))
+        families = FamilyCounts(familyMax: configuration.familySeriesMax, allMax: configuration.seriesMax)
+        points = WriteQueue(
+            batchesMax: configuration.queueBatchesMax, bytesMax: configuration.queueBytesMax, commitItemsMax: Self.commitPointsMax,
+            writer: writer)
+        reads = SeriesReads(path, state)
+        view = SeriesView(configuration, index, reads)
+        upkeep = Monitor(Upkeep())
+    }
+
+    var schema: TableSchema { SeriesSchema.tables }
+    var queue: any CommitQueue { points }
+
+    func load(_ database: WriteConnection) throws(StoreError) {
+        try HeadLoading.loadIndex(index, database)
+        let loadedTiers = try tiers.load(configuration.tiers.count, database)
+        let loaded = try HeadLoading.loadJournal(index, through: loadedTiers[0].through, database)
+        var overflow = OverflowSums(membersMax: configuration.overflowMembersMax, opened: configuration.now())
+        for id in FamilyCensus.overflowSeries(index) { overflow.noteRestored(id) }
+        let head = loaded.head
+        let damaged = loaded.damagedRows
+        try writer.open(SeriesJournal(
+            configuration, index, families, state, loaded, HeadLoading.loadSenders(database), overflow, database))
+        families.replace(FamilyCensus.live(index, since: Int64.min))
+        state.withLock { state in
+            state = SeriesState(head: head, tiers: loadedTiers, floor: loadedTiers[0].through)
+            state.statistics.damagedRows = damaged
+        }
+    }
+
+    var isMaintenanceDue: Bool {
+        let live = index.read { $0.liveCount }
+        return state.withLock { $0.head.isFoldDue(liveSeries: live) }
+    }
+
+    func maintain(_ turn: MaintenanceTurn) {
+        let advance = TierAdvance(configuration, index, state, reads, tiers, turn.jobs)
+        if turn.isFlush || isMaintenanceDue { HeadFolder(state).fold() }
+        let spansMax = turn.isFlush ? Int.max : SeriesLimits.spansPerTurn
+        var didAdvance = false
+        var spans = 0
+        while spans < spansMax, !turn.jobs.isDiskFull || turn.isFlush, advance.seal() { spans += 1; didAdvance = true }
+        for tier in configuration.tiers.indices.dropFirst() {
+            spans = 0
+            while spans < spansMax, advance.rollUp(tier) { spans += 1; didAdvance = true }
+        }
+        let retention = SeriesRetention(configuration, index, state, tiers, turn.jobs)
+        retention.expire()
+        lookAfterSeries(retention)
+        if didAdvance {
+            HeapMemory.giveBackFreePages()
+            turn.keepToBudget()
+        }
+    }
+
+    /// Counts families anew and forgets series, at most once in `recountMilliseconds`.
+    private func lookAfterSeries(_ retention: SeriesRetention) {
+        let now = configuration.now()
+        guard var mine = upkeep.withLock({ $0.recounted > now - Self.recountMilliseconds ? nil : $0 }) else { return }
+        families.replace(FamilyCensus.live(index, since: now - configuration.idleMax))
+        retention.forgetSeries(from: &mine.seriesCursor)
+        mine.recounted = now
+        upkeep.withLock { [mine] in $0 = mine }
+    }
+
+    func shed(_ bytes: UInt64, _ jobs: WriterJobs) -> Bool { SeriesRetention(configuration, index, state, tiers, jobs).shed(bytes) }
+
+    func remains(_ connection: borrowing SQLiteConnection) throws(StoreError) -> StoredRange? { nil }
+
+    func close() {
+        state.withLock { $0.isClosed = true }
+        reads.close()
+    }
+
+    /// A moment's figures.
+    func statistics() -> SeriesStatistics {
+        let moment = state.withLock { $0 }
+        var result = moment.statistics
+        (result.series, result.indexBytes) = index.read { (UInt64($0.liveCount), UInt64($0.memoryBytes)) }
+        result.headBytes = UInt64(moment.head.blockBytes + moment.head.sectionPoints * 12)
+        result.headSamples = UInt64(moment.head.sectionPoints + moment.head.blockSamples)
+        result.journalRows = UInt64(moment.head.rows.count)
+        result.tierBytes = moment.tiers.map { UInt64($0.bytes) }
+        result.tierBlocks = moment.tiers.map { UInt64($0.spans.reduce(0) { $0 + $1.blocks.count }) }
+        result.tierSamples = moment.tiers.map { UInt64($0.spans.reduce(0) { $0 + $1.blocks.reduce(0) { $0 + $1.samples } }) }
+        return result
+    }
+}
+
+/// Stands for the journal before the file is open.
+///
+/// `@unchecked Sendable`: set on the opening thread, then used only on the writer thread.
+private final class SeriesWriter: BatchWriter, @unchecked Sendable {
+    private var journal: SeriesJournal?
+
+    func open(_ journal: SeriesJournal) { self.journal = journal }
+
+    var hasRoom: Bool { journal?.hasRoom ?? false }
+    func encode(_ batch: SeriesBatch) { journal?.encode(batch) }
+    func finishEncoding() -> Int { journal?.finishEncoding() ?? 0 }
+    func write(_ database: WriteConnection) throws(StoreError) {
+        guard let journal else { throw .closed }
+        try journal.write(database)
+    }
+    func publish(now: UInt64) { journal?.publish(now: now) }
+    func discard() { journal?.discard() }
+}

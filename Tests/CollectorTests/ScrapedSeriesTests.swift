@@ -1,0 +1,105 @@
+import TelemetryModel
+import TelemetryWire
+import Testing
+
+@testable import Collector
+
+/// What a scrape adds to the store.
+@Suite struct ScrapedSeriesTests {
+    static let target = [LabelSet.Label("job", "demo"), LabelSet.Label("instance", "h:1")]
+
+    /// Samples of a batch as `name{labels} value`, histograms as `[buckets] count sum`.
+    static func lines(_ batch: SeriesBatch) throws -> [String] {
+        try batch.points.map { point in
+            let one = batch.identities[Int(point.identity)]
+            let bytes = Array(batch.identityBytes[Int(one.offset)..<Int(one.offset + one.count)])
+            let labels = try SeriesIdentityReader(bytes).labels()
+            let rest = labels.labels.filter { !["__name__", "job", "instance"].contains($0.name) }.map { "\($0.name)=\($0.value)" }
+            let name = (labels["__name__"] ?? "") + (rest.isEmpty ? "" : "{" + rest.joined(separator: ",") + "}")
+            #expect(labels["job"] == "demo" && labels["instance"] == "h:1")
+            if SeriesSamples.isStale(point.value) { return "\(name) ends" }
+            guard one.kind == .classicHistogram else { return "\(name) \(one.kind) \(point.value)" }
+            let numbers = batch.numbers[Int(point.payload)..<Int(point.payload) + Int(one.columns)].map { Int($0) }
+            return "\(name) \(numbers)"
+        }
+    }
+
+    static func read(_ series: inout ScrapedSeries, _ page: String, at time: Int64 = 1000) throws -> [String] {
+        var batch = SeriesBatch()
+        _ = try series.read(Array(page.utf8), isOpenMetrics: false, at: time, into: &batch)
+        return try lines(batch)
+    }
+
+    @Test func kindsComeFromThePage() throws {
+        var series = ScrapedSeries(target: Self.target)
+        let page = """
+            # TYPE a_total counter
+            a_total{x="1"} 5
+            # TYPE b gauge
+            b 2.5
+            c 7
+
+            """
+        #expect(try Self.read(&series, page) == ["a_total{x=1} counter 5.0", "b gauge 2.5", "c unknown 7.0"])
+    }
+
+    @Test func histogramsBecomeVectors() throws {
+        var series = ScrapedSeries(target: Self.target)
+        let page = """
+            # TYPE h histogram
+            h_bucket{le="1"} 2
+            h_bucket{le="+Inf"} 9
+            h_bucket{le="5"} 5
+            h_sum 30
+            h_count 9
+
+            """
+        #expect(try Self.read(&series, page) == ["h [2, 3, 4, 9, 30]"])
+        #expect(try Self.read(&series, page.replacing("5\"} 5", with: "5\"} 7")) == ["h [2, 5, 2, 9, 30]"])
+    }
+
+    @Test func aSeriesThatGoesEndsOnce() throws {
+        var series = ScrapedSeries(target: Self.target)
+        _ = try Self.read(&series, "a 1\nb 2\n")
+        #expect(try Self.read(&series, "b 3\n") == ["b unknown 3.0", "a ends"])
+        #expect(try Self.read(&series, "b 3\n") == ["b unknown 3.0"])
+        #expect(try Self.read(&series, "a 4\nb 3\n") == ["a unknown 4.0", "b unknown 3.0"])
+    }
+
+    @Test func aPageWithAFaultEndsAll() throws {
+        var series = ScrapedSeries(target: Self.target)
+        _ = try Self.read(&series, "a 1\nb 2\n")
+        var batch = SeriesBatch()
+        #expect(throws: ExpositionFault.self) { try series.read(Array("a 2\nb x\n".utf8), isOpenMetrics: false, at: 2, into: &batch) }
+        #expect(try Self.lines(batch) == ["a ends", "b ends"])
+        #expect(try Self.read(&series, "a 1\n") == ["a unknown 1.0"])
+    }
+
+    @Test func aTargetThatDoesNotAnswerEnds() throws {
+        var series = ScrapedSeries(target: Self.target)
+        _ = try Self.read(&series, "a 1\n")
+        var batch = SeriesBatch()
+        series.end(at: 5, into: &batch)
+        series.end(at: 6, into: &batch)
+        #expect(try Self.lines(batch) == ["a ends"])
+    }
+
+    @Test func labelsOfTheTargetWin() throws {
+        var series = ScrapedSeries(target: Self.target)
+        #expect(try Self.read(&series, "a{job=\"mine\"} 1\n") == ["a{exported_job=mine} unknown 1.0"])
+    }
+
+    /// Labels that change at every scrape would fill the memory otherwise.
+    @Test func whatHasEndedIsForgotten() throws {
+        var series = ScrapedSeries(target: Self.target)
+        let pages = 12
+        for page in 0..<pages {
+            var text = "stays 1\n"
+            for index in 0..<20_000 { text += "a{p=\"\(page)\",i=\"\(index)\"} 1\n" }
+            var batch = SeriesBatch()
+            let read = try series.read(Array(text.utf8), isOpenMetrics: false, at: Int64(page), into: &batch)
+            #expect(read.samples == 20_001)
+            #expect(batch.points.count == (page == 0 ? 20_001 : 40_001))
+        }
+    }
+}

@@ -78,6 +78,9 @@ struct RunOptions: ParsableArguments {
     @Option(help: "Seconds between two recordings of this process' own metrics in its store; 0 = off.")
     var metricsInterval: UInt64 = 10
 
+    @Option(help: "Report this process' metrics to the collector at HOST:PORT, the query port of another Skein.")
+    var collector: String?
+
     @Option(parsing: .singleValue, help: "Take the metrics of [JOB=]http://HOST:PORT/PATH into the store as well; may be repeated.")
     var scrape: [String] = []
 
@@ -113,6 +116,10 @@ struct RunOptions: ParsableArguments {
         if scrape.count > RuntimeOptions.scrapeTargetsMax {
             throw ValidationError("--scrape is taken \(RuntimeOptions.scrapeTargetsMax) times at most")
         }
+        if let collector, RuntimeOptions.collectorAddress(collector) == nil {
+            throw ValidationError("--collector \(collector): write HOST:PORT, such as 10.0.0.7:9411")
+        }
+        if collector != nil, metricsInterval == 0 { throw ValidationError("--collector needs a --metrics-interval above 0") }
         if !(1...3600).contains(scrapeInterval) { throw ValidationError("--scrape-interval takes 1...3600") }
         if metricsInterval > 3600 { throw ValidationError("--metrics-interval takes 0...3600") }
         if noStore, !scrape.isEmpty { throw ValidationError("--scrape needs the store that --no-store leaves out") }
@@ -149,6 +156,7 @@ struct RunOptions: ParsableArguments {
         options.retentionSeconds = retentionDays > 36_500 ? 0 : retentionDays * 86_400
         options.retentionBytes = retentionMegabytes > 1 << 32 ? 0 : retentionMegabytes << 20
         options.metricsIntervalSeconds = metricsInterval
+        options.collector = collector
         options.scrapeTargets = scrape
         options.scrapeIntervalSeconds = scrapeInterval
         options.autocompleteKeys = autocompleteKeys.isEmpty ? preset.autocompleteKeys : autocompleteKeys

@@ -80,6 +80,75 @@ class TestOwnMetrics:
         assert wrong.returncode == 65 and "parse error" in wrong.stderr
 
 
+class TestReports:
+    """A proxy without a store reports to a collector."""
+
+    TOTAL = 'sum(istio_requests_total{destination_service="web.local"})'
+
+    def reporting(self, start, backend, collector_port):
+        return start(mesh(backend.port), ["--no-store", "--metrics-interval", "1", "--collector", f"127.0.0.1:{collector_port}"])
+
+    def test_requests_sent_are_requests_counted_elsewhere(self, start, backend):
+        collector = start(None, ["--metrics-interval", "0"])
+        one, two = (self.reporting(start, backend, collector.ports["zipkin"]) for _ in range(2))
+        for _ in range(9):
+            one.get("/a")
+        for _ in range(4):
+            two.get("/a")
+        wait_for(lambda: value(collector.ports["zipkin"], self.TOTAL) == 13, what="13 requests of two proxies")
+        instances = api(collector.ports["zipkin"], "label/instance/values")["data"]
+        assert sorted(instances) == sorted(f"127.0.0.1:{skein.ports['metrics']}" for skein in (one, two))
+        one.get("/a")
+        assert one.stop() == 0
+        peak = 'sum(max_over_time(istio_requests_total{destination_service="web.local"}[5m]))'
+        assert value(collector.ports["zipkin"], peak) == 14, "the last report is sent before an orderly end"
+
+    def test_a_collector_that_was_away_gets_all(self, start, backend):
+        port = free_port()
+        proxy = self.reporting(start, backend, port)
+        for _ in range(6):
+            proxy.get("/a")
+        wait_for(lambda: "exporter collector" in proxy.log(), what="the log to say that nobody answers")
+        start(None, ["--metrics-interval", "0", "--zipkin-port", str(port)])
+        wait_for(lambda: value(port, self.TOTAL) == 6, seconds=30, what="6 requests")
+
+    def test_a_report_that_comes_twice_counts_once(self, recording):
+        import struct
+        import time
+
+        def varint(number):
+            head = bytes([number & 127 | (128 if number > 127 else 0)])
+            return head + (varint(number >> 7) if number > 127 else b"")
+
+        def report(sequence, number, at):
+            identity = b"\x00" + b"\x08__name__" + b"\x09dup_total"
+            point = varint(0) + varint(2 * at) + varint(0) + struct.pack("<d", number)
+            return b"SKR1\x01a" + varint(sequence) + varint(1) + varint(len(identity)) + identity + varint(1) + point
+
+        def send(body):
+            status, _, answer = http_get(recording.query_port, "/v1/report", method="POST", body=body)
+            return status, json.loads(answer)["sequence"]
+
+        now = int(time.time() * 1000)
+        assert send(report(7, 5.0, now - 3000)) == (200, 7)
+        assert send(report(7, 99.0, now - 2000)) == (200, 7)
+        assert send(report(6, 98.0, now - 1000)) == (200, 6)
+        assert value(recording.query_port, "dup_total") == 5
+        assert send(report(8, 9.0, now)) == (200, 8)
+        assert value(recording.query_port, "dup_total") == 9
+        wait_for(lambda: recording.samples("skein_series_reports_repeated_total") == 2, what="two reports counted as repeated")
+
+    @pytest.mark.parametrize("body, text", [(b"", "no report of this version"), (b"SKR1\x01a\x00", "1 at least"), (b"SKR1\x01a\x01\x05", "more items")])
+    def test_what_is_no_report_is_refused(self, recording, body, text):
+        status, _, answer = http_get(recording.query_port, "/v1/report", method="POST", body=body)
+        assert status == 400 and text in answer.decode()
+
+    @pytest.mark.parametrize("address", ["", "nowhere", "a:b", "a:0", "http://a:1/x"])
+    def test_a_wrong_address_is_told(self, address):
+        run = subprocess.run([SKEIN, "run", "--collector", address], capture_output=True, text=True)
+        assert run.returncode == 64 and "HOST:PORT" in run.stderr
+
+
 class TestGrafana:
     def test_save_and_test(self, recording):
         port = recording.query_port
@@ -232,7 +301,7 @@ QUERIES = (
        for left, right in [(GAUGE, "7"), ("2", GAUGE), (GAUGE, GAUGE), (COUNTER, f"{COUNTER} offset 3s")] if not (left == "2" and op in ["==", "!="])]
     + [
         "1 + 2 * 3 ^ 2", "-1 ^ 2", "vector(1)", "time()", "pi()", "up", "up == 1", "up * on (job) group_left (instance) up", "{__name__=~\"go_.*\"}",
-        f"topk(3, {COUNTER})", f"bottomk(2, {COUNTER})", f"topk by (code) (1, {COUNTER})", f"quantile(0.9, {COUNTER})", f"count_values(\"v\", {COUNTER})",
+        f"sum(topk(3, {COUNTER}))", f"sum(bottomk(2, {COUNTER}))", f"sum by (code) (topk by (code) (1, {COUNTER}))", f"quantile(0.9, {COUNTER})", f"count_values(\"v\", {COUNTER})",
         f"histogram_quantile(0.9, {BUCKET})", f"histogram_quantile(0.5, sum by (le, handler) (rate({BUCKET}[5s])))", f"histogram_quantile(2, {BUCKET})",
         f"quantile_over_time(0.3, {GAUGE}[8s])", f"predict_linear({GAUGE}[8s], 60)", f"clamp({GAUGE}, 3, 20)", f"clamp_min({GAUGE}, 20)", f"clamp_max({GAUGE}, 20)",
         f"label_replace({GAUGE}, \"a\", \"$1-x\", \"job\", \"(.*)theus\")", f"label_join({GAUGE}, \"b\", \"-\", \"job\", \"instance\")", f"round({GAUGE}, 5)",

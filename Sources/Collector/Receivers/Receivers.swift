@@ -37,6 +37,7 @@ public final class Receivers: Sendable {
         if let metrics {
             let remoteWrite = RemoteWriteReceiver(metrics, statistics, bytesMax: limits.bodyBytesMax)
             for prefix in ["", "/prometheus"] { routes[prefix + "/api/v1/write"] = remoteWrite }
+            routes[ReportReceiver.path] = ReportReceiver(metrics, statistics, bytesMax: limits.bodyBytesMax)
         }
         self.routes = routes
         grpc = OTLPGRPCReceiver(services, limits)

@@ -38,7 +38,7 @@ final class MeshNode {
     private let proxy: ProxyGroup
     private var upstreams: UpstreamPlanner
     private let metrics: MetricsExposition
-    private let series: SeriesService?
+    private let series: SeriesService
     /// The collector's, if any, then the admin's.
     private var servers: [ServiceServer] = []
     /// Opens the collector's ports, once the store is this process's; nil when they are open or there are none.
@@ -100,7 +100,7 @@ final class MeshNode {
         metrics = MetricsExposition(
             shards: handles.map(\.shard), catalogs: catalogs, selfMetrics: selfMetrics, pool: pool,
             tcp: { handles.flatMap { $0.tcpShard.snapshot() } })
-        series = try SeriesService.make(storedSeries, metrics, options, version: version, statistics, say: say)
+        series = try SeriesService(storedSeries, metrics, options, version: version, statistics, say: say)
         receivers?.forward(to: plan.exporters)
         proberThread = try prober.start(seed: seed)
         resolverThread = try resolver.start()
@@ -109,7 +109,7 @@ final class MeshNode {
         let wiring = MetricsWiring(
             version: version, statistics: statistics, shared: shared, resolver: resolver, workers: proxy.workers, sources: catalogs.sources)
         wiring.register(in: selfMetrics, pool: pool, store: queries, servers: servers)
-        series?.register(in: selfMetrics)
+        series.register(in: selfMetrics)
         let clusters = upstreams.metrics
         selfMetrics.register { clusters.samples() }
         shared.update(controller.status, first.routing, upstreams.live)
@@ -160,7 +160,7 @@ final class MeshNode {
 
     private func startServers(_ receivers: Receivers?, _ queries: StoredTraces?, _ level: LogLevelSwitch) throws {
         let metrics = metrics
-        let prometheus = series?.api
+        let prometheus = series.api
         let shared = shared
         let version = version
         let admin = AdminAPI(readiness: { shared.readiness }, dump: { shared.dump(version: version) })
@@ -387,7 +387,7 @@ final class MeshNode {
         }
     }
 
-    func recordSeries() { series?.recordIfDue(now: SystemClock.monotonicNow()) }
+    func recordSeries() { series.recordIfDue(now: SystemClock.monotonicNow()) }
 
     func reopenLogs() { pump.reopen() }
 
@@ -434,7 +434,7 @@ final class MeshNode {
         for server in servers { server.stop() }
         servers = []
         pump.stop()
-        series?.stop()
+        series.stop()
         exporters.stopAll()
         pool.stop()
         resolver.stop()

@@ -54,6 +54,9 @@ public struct RuntimeOptions: Sendable {
     public var queryLookbackMilliseconds: UInt64 = 86_400_000
     /// Between two recordings of this process' own metrics in its store, seconds; 0 = they are not recorded.
     public var metricsIntervalSeconds: UInt64 = 10
+    /// The collector that gets this process' metrics, `host:port` of its query port; nil = none. They are recorded here as well, where
+    /// there is a store.
+    public var collector: String?
     /// Whose metrics are taken besides: `[job=]http://host:port/path`; each passes `problem(scrapeTarget:)`.
     public var scrapeTargets: [String] = []
     /// Between two scrapes of a target, seconds, at least 1.
@@ -73,6 +76,13 @@ public struct RuntimeOptions: Sendable {
 
     /// Why a protocol cannot be one of `upgradeProtocols`, or nil.
     public static func problem(upgradeProtocol name: String) -> String? { UpgradeProtocols.problem(name) }
+
+    /// Host and port of a collector; nil = the text is no such thing.
+    public static func collectorAddress(_ text: String) -> (host: String, port: UInt16)? {
+        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]), port > 0 else { return nil }
+        let host = text[..<colon].filter { $0 != "[" && $0 != "]" }
+        return host.isEmpty || host.contains("/") ? nil : (String(host), port)
+    }
 
     public static let scrapeTargetsMax = ScrapeTarget.countMax
 

@@ -9,12 +9,13 @@ internal import TelemetryWire
 /// What brings series into the store of this process, and answers questions about them: own metrics at an interval, scrapes of others, and
 /// Prometheus' API. What senders bring comes by the receivers. Confined to the control thread, but for `api`.
 final class SeriesService {
-    private let stored: StoredSeries
-    private let recorder: MetricsRecorder?
+    private let stored: StoredSeries?
+    private let recorders: [MetricsRecorder]
+    private let reporter: MetricsReporter?
     private let scraper: Scraper?
     private let pool: QueryPool
-    /// Any thread.
-    let api: PrometheusAPI
+    /// Nil where there is no store. Any thread.
+    let api: PrometheusAPI?
     private let intervalNanoseconds: UInt64
     /// Monotonic nanoseconds.
     private var nextRecording: UInt64 = 0
@@ -25,52 +26,57 @@ final class SeriesService {
     /// The last recording at the end may take so long.
     private static let lastNanoseconds: UInt64 = 2_000_000_000
 
-    private init(
-        _ stored: StoredSeries, _ metrics: MetricsExposition, _ options: RuntimeOptions, version: String, _ statistics: CollectorStatistics,
-        say: @escaping @Sendable (String) -> Void
+    /// `stored`: nil where there is no store; then metrics go to a collector elsewhere, or nowhere.
+    init(
+        _ stored: StoredSeries?, _ metrics: MetricsExposition, _ options: RuntimeOptions, version: String,
+        _ statistics: CollectorStatistics, say: @escaping @Sendable (String) -> Void
     ) throws {
         self.stored = stored
-        pool = try QueryPool(name: "promql", threads: Self.threads, queueMax: Self.waitingMax)
-        api = PrometheusAPI(store: stored, pool: pool, version: version)
+        let pool = try QueryPool(name: "promql", threads: Self.threads, queueMax: Self.waitingMax)
+        self.pool = pool
+        api = stored.map { PrometheusAPI(store: $0, pool: pool, version: version) }
         intervalNanoseconds = options.metricsIntervalSeconds * 1_000_000_000
         let port = options.metricsPort == 0 ? options.zipkinPort : options.metricsPort
         let instance = options.endpoint(port).map { "\($0)" } ?? options.bindAddress
-        recorder = options.metricsIntervalSeconds == 0 ? nil : MetricsRecorder(metrics, into: stored, instance: instance)
+        reporter = try options.collector.flatMap { RuntimeOptions.collectorAddress($0) }.map {
+            try MetricsReporter(to: $0, instance: instance, statistics, say: say)
+        }
+        let sinks: [(any BatchSink<SeriesBatch>)?] = options.metricsIntervalSeconds == 0 ? [] : [stored, reporter?.sink]
+        recorders = sinks.compactMap(\.self).map { MetricsRecorder(metrics, into: $0, instance: instance) }
         let targets = options.scrapeTargets.compactMap { try? ScrapeTarget($0) }
         let interval = Int64(clamping: max(1, options.scrapeIntervalSeconds)) * 1000
-        scraper = targets.isEmpty ? nil : try Scraper(targets, everyMilliseconds: interval, into: stored, statistics: statistics, say: say)
-        if let recorder { stored.describe { recorder.families } }
-    }
-
-    /// Nil where there is no store.
-    static func make(
-        _ stored: StoredSeries?, _ metrics: MetricsExposition, _ options: RuntimeOptions, version: String, _ statistics: CollectorStatistics,
-        say: @escaping @Sendable (String) -> Void
-    ) throws -> SeriesService? {
-        guard let stored else { return nil }
-        return try SeriesService(stored, metrics, options, version: version, statistics, say: say)
+        scraper = if let stored, !targets.isEmpty {
+            try Scraper(targets, everyMilliseconds: interval, into: stored, statistics: statistics, say: say)
+        } else {
+            nil
+        }
+        if let recorder = recorders.first { stored?.describe { recorder.families } }
     }
 
     /// Records this process' metrics when it is time to.
     func recordIfDue(now: MonotonicInstant) {
-        guard let recorder, now.nanoseconds >= nextRecording else { return }
+        guard !recorders.isEmpty, now.nanoseconds >= nextRecording else { return }
         nextRecording = nextRecording == 0 ? now.nanoseconds : nextRecording
         nextRecording += intervalNanoseconds * (1 + (now.nanoseconds - nextRecording) / intervalNanoseconds)
+        let recorders = recorders
         // A pool that is full of queries has the next recording bring all counts.
-        if !pool.submit({ recorder.record() }) { recorder.noteSkipped() }
+        if !pool.submit({ for recorder in recorders { recorder.record() } }) { for recorder in recorders { recorder.noteSkipped() } }
     }
 
     /// How the series are, for `/metrics`. Any thread.
     func register(in registry: SelfMetrics) {
         let stored = stored
-        let recorder = recorder
+        let recorders = recorders
         registry.register {
-            let recordings = recorder?.counts ?? (recorded: 0, refused: 0)
-            return Self.samples(stored.statistics() ?? SeriesStatistics()) + [
+            let recordings = recorders.map(\.counts)
+            return (stored.map { Self.samples($0.statistics() ?? SeriesStatistics()) } ?? []) + [
                 MetricSamples(
-                    name: "skein_metric_recordings_total", help: "Recordings of this process' own metrics in its store, by outcome.",
-                    kind: .counter, label: "outcome",
-                    values: [("stored", Double(recordings.recorded)), ("refused", Double(recordings.refused))])
+                    name: "skein_metric_recordings_total",
+                    help: "Recordings of this process' own metrics for its store or collector, by outcome.", kind: .counter, label: "outcome",
+                    values: [
+                        ("stored", Double(recordings.reduce(0) { $0 + $1.recorded })),
+                        ("refused", Double(recordings.reduce(0) { $0 + $1.refused })),
+                    ])
             ]
         }
     }
@@ -113,10 +119,12 @@ final class SeriesService {
     /// The counts of the last requests are stored; then nothing comes any more.
     func stop() {
         scraper?.stop()
-        if let recorder, let done = try? Signal() {
+        for recorder in recorders {
+            guard let done = try? Signal() else { continue }
             recorder.record { done.raise() }
             _ = done.wait(deadline: SystemClock.monotonicNow() + Self.lastNanoseconds)
         }
+        reporter?.stop()
         pool.stop()
     }
 }

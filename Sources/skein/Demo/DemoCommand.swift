@@ -71,8 +71,8 @@ struct DemoCommand: ParsableCommand {
         proxies.append(try Child(name: "collector", program, collector, log: directory + "/collector.log"))
         for (index, workload) in Self.workloads.enumerated() {
             let arguments = [
-                "run", "-c", configuration, "--node", workload, "--bind", Self.address(index), "--no-store", "--access-log-directory",
-                directory,
+                "run", "-c", configuration, "--node", workload, "--bind", Self.address(index), "--no-store",
+                "--collector", "127.0.0.1:9411", "--access-log-directory", directory,
                 "--workers", "1", "--admin-port", "15000", "--zipkin-port", "0", "--otlp-port", "0",
                 "--otlp-grpc-port", "0",
             ]

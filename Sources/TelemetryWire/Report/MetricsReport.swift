@@ -1,0 +1,169 @@
+public import TelemetryModel
+
+/// Why bytes are no report.
+public struct ReportFault: Error, Hashable, Sendable, CustomStringConvertible {
+    public var reason: String
+    public var offset: Int
+
+    public var description: String { "\(reason) at byte \(offset)" }
+}
+
+/// What a proxy tells a collector of its metrics: one batch of series with its sender and number (docs/formats/report.md). Pure.
+public enum MetricsReport {
+    static let magic = Array("SKR1".utf8)
+    /// Identities and points of one report.
+    public static let identitiesMax = 1_000_000
+    public static let pointsMax = 4_000_000
+
+    /// Appends the report. The batch has a `report`, and no native histograms: no proxy makes them.
+    public static func append(_ batch: SeriesBatch, to bytes: inout [UInt8]) {
+        guard let report = batch.report else { return assertionFailure("a report without its number") }
+        bytes += magic
+        append(Array(report.sender.utf8)[...], to: &bytes)
+        append(varint: report.sequence, to: &bytes)
+        append(varint: UInt64(batch.identities.count), to: &bytes)
+        for one in batch.identities {
+            append(batch.identityBytes[Int(one.offset)..<Int(one.offset) + Int(one.count)], to: &bytes)
+        }
+        append(varint: UInt64(batch.points.count), to: &bytes)
+        var time: Int64 = 0
+        for point in batch.points {
+            append(varint: UInt64(point.identity), to: &bytes)
+            append(varint: zigzag(point.time &- time), to: &bytes)
+            append(varint: UInt64(bitPattern: point.created), to: &bytes)
+            time = point.time
+            let one = batch.identities[Int(point.identity)]
+            if one.kind == .classicHistogram {
+                for number in batch.numbers[Int(point.payload)..<Int(point.payload) + Int(one.columns)] { append(number, to: &bytes) }
+            } else {
+                append(point.value, to: &bytes)
+            }
+        }
+    }
+
+    /// Reads a report into an empty batch. A body with a fault leaves nothing that may be used.
+    public static func decode(_ bytes: [UInt8], into batch: inout SeriesBatch) throws(ReportFault) {
+        var reader = ReportReader(bytes)
+        try reader.expect(magic)
+        let sender = try reader.text(most: SeriesBatch.Report.senderBytesMax)
+        let sequence = try reader.varint()
+        guard sequence > 0 else { throw reader.fault("a report's number is 1 at least") }
+        batch.report = SeriesBatch.Report(sender: sender, sequence: sequence)
+        for _ in 0..<(try reader.count(most: identitiesMax)) {
+            let identity = try reader.blob(most: SeriesIdentity.bytesMax)
+            do throws(SeriesIdentity.Problem) {
+                let known = try SeriesIdentityReader(Array(identity))
+                _ = try known.labels()
+                _ = batch.append(identity: identity, known.kind, bounds: known.bounds.count)
+            } catch {
+                throw reader.fault("an identity that is none (\(error))")
+            }
+        }
+        try readPoints(&reader, into: &batch)
+        guard reader.isAtEnd else { throw reader.fault("bytes behind the last point") }
+    }
+
+    private static func readPoints(_ reader: inout ReportReader, into batch: inout SeriesBatch) throws(ReportFault) {
+        var time: Int64 = 0
+        for _ in 0..<(try reader.count(most: pointsMax)) {
+            let identity = try reader.varint()
+            guard identity < UInt64(batch.identities.count) else { throw reader.fault("a point of an identity that is not there") }
+            time = time &+ unzigzag(try reader.varint())
+            let created = Int64(bitPattern: try reader.varint())
+            let one = batch.identities[Int(identity)]
+            switch one.kind {
+            case .nativeHistogram: throw reader.fault("a native histogram, which no report has")
+            case .classicHistogram:
+                var numbers: [Double] = []
+                for _ in 0..<one.columns { numbers.append(try reader.double()) }
+                let sum = numbers.removeLast()
+                let count = numbers.removeLast()
+                batch.append(UInt32(identity), time: time, buckets: numbers, count: count, sum: sum, created: created)
+            case .counter, .gauge, .unknown:
+                batch.append(UInt32(identity), time: time, value: try reader.double(), created: created)
+            }
+        }
+    }
+
+    // MARK: Pieces
+
+    private static func append(_ blob: ArraySlice<UInt8>, to bytes: inout [UInt8]) {
+        append(varint: UInt64(blob.count), to: &bytes)
+        bytes += blob
+    }
+
+    private static func append(varint value: UInt64, to bytes: inout [UInt8]) {
+        var rest = value
+        while rest >= 0x80 {
+            bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
+            rest >>= 7
+        }
+        bytes.append(UInt8(truncatingIfNeeded: rest))
+    }
+
+    private static func append(_ value: Double, to bytes: inout [UInt8]) {
+        for shift in stride(from: UInt64(0), to: 64, by: 8) { bytes.append(UInt8(truncatingIfNeeded: value.bitPattern >> shift)) }
+    }
+
+    private static func zigzag(_ value: Int64) -> UInt64 { UInt64(bitPattern: value << 1 ^ value >> 63) }
+    private static func unzigzag(_ value: UInt64) -> Int64 { Int64(bitPattern: value >> 1) ^ -Int64(bitPattern: value & 1) }
+}
+
+/// A place in a report's bytes; every length is held against what is left.
+struct ReportReader {
+    private let bytes: [UInt8]
+    private var place = 0
+
+    init(_ bytes: [UInt8]) { self.bytes = bytes }
+
+    var isAtEnd: Bool { place == bytes.count }
+    func fault(_ reason: String) -> ReportFault { ReportFault(reason: reason, offset: place) }
+
+    mutating func expect(_ wanted: [UInt8]) throws(ReportFault) {
+        guard bytes.count >= wanted.count, bytes[..<wanted.count].elementsEqual(wanted) else { throw fault("no report of this version") }
+        place = wanted.count
+    }
+
+    mutating func varint() throws(ReportFault) -> UInt64 {
+        var value: UInt64 = 0
+        var shift: UInt64 = 0
+        while shift < 64 {
+            guard place < bytes.count else { throw fault("the report ends too early") }
+            let byte = bytes[place]
+            place += 1
+            value |= UInt64(byte & 0x7F) << shift
+            if byte < 0x80 { return value }
+            shift += 7
+        }
+        throw fault("a number longer than ten bytes")
+    }
+
+    /// A number of things, each of which takes a byte at least.
+    mutating func count(most: Int) throws(ReportFault) -> Int {
+        let value = try varint()
+        guard value <= UInt64(min(most, bytes.count - place)) else { throw fault("more items than the report has bytes, or than \(most)") }
+        return Int(value)
+    }
+
+    mutating func blob(most: Int) throws(ReportFault) -> ArraySlice<UInt8> {
+        let length = try varint()
+        guard length <= UInt64(min(most, bytes.count - place)) else { throw fault("a length beyond the report's end, or above \(most)") }
+        defer { place += Int(length) }
+        return bytes[place..<place + Int(length)]
+    }
+
+    mutating func text(most: Int) throws(ReportFault) -> String {
+        guard let text = String(validating: try blob(most: most), as: UTF8.self), !text.isEmpty else {
+            throw fault("an empty sender, or no UTF-8")
+        }
+        return text
+    }
+
+    mutating func double() throws(ReportFault) -> Double {
+        guard bytes.count - place >= 8 else { throw fault("the report ends too early") }
+        var bits: UInt64 = 0
+        for shift in 0..<8 { bits |= UInt64(bytes[place + shift]) << UInt64(shift * 8) }
+        place += 8
+        return Double(bitPattern: bits)
+    }
+}

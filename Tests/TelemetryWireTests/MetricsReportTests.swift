@@ -1,0 +1,71 @@
+import Primitives
+import TelemetryModel
+import Testing
+
+@testable import TelemetryWire
+
+/// What proxies tell collectors. Bytes come from the network: whatever they are, they end in a batch or in a fault.
+@Suite struct MetricsReportTests {
+    static func sample() -> SeriesBatch {
+        var batch = SeriesBatch()
+        batch.report = SeriesBatch.Report(sender: "10.0.0.1:15090/ab", sequence: 300)
+        let counter = batch.append(LabelSet("requests_total", ["code": "200", "path": "/é"]), .counter)
+        let histogram = batch.append(LabelSet("ms"), .classicHistogram, bounds: [0.5, 1])
+        batch.append(counter, time: 1_796_000_000_000, value: 12.5, created: 1_795_000_000_000)
+        batch.append(histogram, time: 1_796_000_000_000, buckets: [1, 2, 3], count: 6, sum: 7.25)
+        batch.append(counter, time: 1_795_999_999_000, value: -.infinity)
+        batch.appendStale(histogram, time: -5)
+        return batch
+    }
+
+    static func encode(_ batch: SeriesBatch) -> [UInt8] {
+        var bytes: [UInt8] = []
+        MetricsReport.append(batch, to: &bytes)
+        return bytes
+    }
+
+    @Test func comesBackAsItWas() throws {
+        let sent = Self.sample()
+        var read = SeriesBatch()
+        try MetricsReport.decode(Self.encode(sent), into: &read)
+        #expect(read.report == sent.report && read.identityBytes == sent.identityBytes && read.points.count == 4)
+        #expect(Self.encode(read) == Self.encode(sent), "bit by bit, the end of a series too")
+    }
+
+    @Test func everyCutIsRefused() {
+        let whole = Self.encode(Self.sample())
+        for length in 0..<whole.count {
+            var read = SeriesBatch()
+            #expect(throws: ReportFault.self, "cut at \(length)") { try MetricsReport.decode(Array(whole[..<length]), into: &read) }
+        }
+        var read = SeriesBatch()
+        #expect(throws: ReportFault.self) { try MetricsReport.decode(whole + [0], into: &read) }
+    }
+
+    @Test func saysWhatIsWrong() {
+        var read = SeriesBatch()
+        let error = #expect(throws: ReportFault.self) { try MetricsReport.decode(Array("{\"a\":1}".utf8), into: &read) }
+        #expect(error?.description == "no report of this version at byte 0")
+    }
+
+    /// Counts that are larger than the report must not cost memory.
+    @Test func countsAreHeldAgainstTheBytes() {
+        let start = Array("SKR1".utf8) + [1, 0x61, 1]
+        for count in [[0xFF, 0xFF, 0xFF, 0xFF, 0x0F], [5]] as [[UInt8]] {
+            var read = SeriesBatch()
+            #expect(throws: ReportFault.self) { try MetricsReport.decode(start + count, into: &read) }
+        }
+    }
+
+    @Test func anyBytesEnd() {
+        let seed = UInt64.random(in: 0...UInt64.max)
+        var draw = RandomSource(seed: seed)
+        let whole = Self.encode(Self.sample())
+        for _ in 0..<20_000 {
+            var bytes = whole
+            for _ in 0...draw.next() % 3 { bytes[4 + Int(draw.next() % UInt64(bytes.count - 4))] = UInt8(truncatingIfNeeded: draw.next()) }
+            var read = SeriesBatch()
+            _ = try? MetricsReport.decode(bytes, into: &read)
+        }
+    }
+}

@@ -102,13 +102,15 @@ import Testing
             String(repeating: "max_over_time(", count: 60) + one + String(repeating: "[10s:10s])", count: 60),
         ]
         for text in texts {
+            let end = DispatchSemaphore(value: 0)
             let thread = Thread {
                 _ = try? PrettyPrinter.text(of: Parser.parse(text))
                 _ = Self.failure(text, step: 3_600_000)
+                end.signal()
             }
             thread.stackSize = 1 << 20
             thread.start()
-            while !thread.isFinished { usleep(1000) }
+            end.wait()
             #expect(Self.failure(text, step: 3_600_000) == "", "\(text)")
         }
     }

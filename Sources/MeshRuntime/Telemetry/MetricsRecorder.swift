@@ -16,6 +16,8 @@ final class MetricsRecorder: Sendable {
     private let sink: any BatchSink<SeriesBatch>
     private let target: [LabelSet.Label]
     private let state: Mutex<State>
+    /// Held until a recording is submitted: one that overtook an older one would have it dropped, or be dropped as a repetition.
+    private let order = Mutex(())
     /// Recordings that the store refused: the next one has the counts, as they only grow.
     private let refused = Atomic<UInt64>(0)
     private let recorded = Atomic<UInt64>(0)
@@ -44,8 +46,14 @@ final class MetricsRecorder: Sendable {
     func noteSkipped() { refused.add(1, ordering: .relaxed) }
 
     /// Records the counts of this moment. `done` is called when the store has them or has refused them, on any thread.
-    func record(at time: Int64 = Int64(clamping: SystemClock.unixNanoseconds() / 1_000_000), done: @escaping @Sendable () -> Void = {}) {
+    func record(done: @escaping @Sendable () -> Void = {}) {
+        order.withLock { _ in recordNext(done) }
+    }
+
+    /// The completion takes `state` alone: it may be called at once.
+    private func recordNext(_ done: @escaping @Sendable () -> Void) {
         let begun = SystemClock.monotonicNow()
+        let time = Int64(clamping: SystemClock.unixNanoseconds() / 1_000_000)
         let batch = state.withLock { state -> SeriesBatch in
             var batch = SeriesBatch()
             swap(&batch, &state.batch)

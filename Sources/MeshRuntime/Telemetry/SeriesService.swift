@@ -72,7 +72,8 @@ final class SeriesService {
             return (stored.map { Self.samples($0.statistics() ?? SeriesStatistics()) } ?? []) + [
                 MetricSamples(
                     name: "skein_metric_recordings_total",
-                    help: "Recordings of this process' own metrics for its store or collector, by outcome.", kind: .counter, label: "outcome",
+                    help: "Recordings of this process' own metrics for its store or collector, by outcome.", kind: .counter,
+                    label: "outcome",
                     values: [
                         ("stored", Double(recordings.reduce(0) { $0 + $1.recorded })),
                         ("refused", Double(recordings.reduce(0) { $0 + $1.refused })),

@@ -79,7 +79,7 @@ let package = Package(
         // 5
         layer("Proxy", uses: ["Primitives", "EventLoops", "Streams", "HTTP", "TelemetryModel", "Routing", "Policy", "OutlierDetection"]),
         layer("TelemetryStore", uses: ["Primitives", "Compression", "Matching", "TelemetryModel", "CSQLite"]),
-        layer("PromQL", uses: ["TelemetryModel", "Matching"]),
+        layer("PromQL", uses: ["Primitives", "TelemetryModel", "Matching"]),
         // For tests only: a world in memory. Nothing that `skein` is made of knows it.
         layer("Simulation", uses: ["Primitives", "EventLoops", "Streams", "HTTP"]),
         // 6
@@ -118,7 +118,7 @@ let package = Package(
         suite("QueryAPITests", uses: [
             "QueryAPI", "Primitives", "EventLoops", "HTTPService", "Matching", "PromQL", "TelemetryModel", "TelemetryWire",
         ]),
-        suite("PromQLTests", uses: ["PromQL", "TelemetryModel", "Matching"], exclude: ["Scripts"]),
+        suite("PromQLTests", uses: ["PromQL", "TelemetryModel", "Matching", "Primitives"], exclude: ["Scripts"]),
         suite("ProxyTests", uses: [
             "Proxy", "Simulation", "Streams", "Routing", "OutlierDetection", "MeshConfig", "TelemetryModel", "EventLoops", "HTTP",
             "Primitives",

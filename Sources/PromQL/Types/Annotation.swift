@@ -1,3 +1,5 @@
+internal import Primitives
+
 /// A warning or an info that comes with a result (util/annotations). Infos are about the data, warnings about a result that may be wrong.
 public struct Annotation: Hashable, Sendable {
     public enum Level: Hashable, Sendable { case info, warning }

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Primitives
 internal import PromQL
 internal import TelemetryModel
 

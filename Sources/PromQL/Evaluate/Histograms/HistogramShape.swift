@@ -1,3 +1,4 @@
+internal import Primitives
 internal import TelemetryModel
 
 /// The buckets of a native histogram as values on the line, and its printed form (model/histogram).

@@ -1,3 +1,4 @@
+internal import Primitives
 internal import TelemetryModel
 
 /// Aggregations over the series of a vector (promql/engine.go, `rangeEvalAgg`). A series' group is found once; then each group's numbers

@@ -1,3 +1,4 @@
+import Primitives
 import TelemetryModel
 
 /// A classic histogram as Prometheus shows it: series `_bucket` with a label `le` for each bucket, `_sum` and `_count`
@@ -27,7 +28,7 @@ enum HistogramPart: Hashable, Sendable {
         return labels
     }
 
-    static func text(bound index: Int, _ bounds: [Double]) -> String { index < bounds.count ? GoFloat.text(bounds[index]) : "+Inf" }
+    static func text(bound index: Int, _ bounds: [Double]) -> String { index < bounds.count ? GoFloat.general(bounds[index]) : "+Inf" }
 
     /// The part's values of a track of histograms.
     func values(_ track: Track) -> [Double] {

@@ -75,6 +75,14 @@ struct RunOptions: ParsableArguments {
     @Option(help: "Megabytes that the trace store may take on disk, its log included, at least 8; 0 = no limit.")
     var retentionMegabytes: UInt64 = 10_240
 
+    @Option(
+        parsing: .upToNextOption,
+        help: """
+            How far apart metrics are kept, how long, and on how many bytes: WINDOW=AGE[,SIZE] from fine to coarse; \
+            default: raw=2d 1m=31d 1h=400d.
+            """)
+    var seriesTiers: [String] = []
+
     @Option(help: "Seconds between two recordings of this process' own metrics in its store; 0 = off.")
     var metricsInterval: UInt64 = 10
 
@@ -119,6 +127,9 @@ struct RunOptions: ParsableArguments {
         if let collector, RuntimeOptions.collectorAddress(collector) == nil {
             throw ValidationError("--collector \(collector): write HOST:PORT, such as 10.0.0.7:9411")
         }
+        if !seriesTiers.isEmpty, let problem = RuntimeOptions.problem(seriesTiers: seriesTiers) {
+            throw ValidationError("--series-tiers \(problem)")
+        }
         if collector != nil, metricsInterval == 0 { throw ValidationError("--collector needs a --metrics-interval above 0") }
         if !(1...3600).contains(scrapeInterval) { throw ValidationError("--scrape-interval takes 1...3600") }
         if metricsInterval > 3600 { throw ValidationError("--metrics-interval takes 0...3600") }
@@ -155,6 +166,7 @@ struct RunOptions: ParsableArguments {
         options.drainSeconds = drainSeconds
         options.retentionSeconds = retentionDays > 36_500 ? 0 : retentionDays * 86_400
         options.retentionBytes = retentionMegabytes > 1 << 32 ? 0 : retentionMegabytes << 20
+        options.seriesTiers = seriesTiers
         options.metricsIntervalSeconds = metricsInterval
         options.collector = collector
         options.scrapeTargets = scrape

@@ -15,7 +15,12 @@ struct MemorySource: SeriesSource {
         }
     }
 
-    func select(_ selection: SeriesSelection, _ body: (SeriesSamples) throws(PromQLError) -> Void) throws(PromQLError) {
+    /// What the source says of every selection that found something.
+    var approximation: SeriesApproximation?
+
+    func select(
+        _ selection: SeriesSelection, _ body: (SeriesSamples) throws(PromQLError) -> Void
+    ) throws(PromQLError) -> SeriesApproximation? {
         for one in series where selection.matchers.allSatisfy({ $0.accepts(one.labels[$0.name] ?? "") }) {
             // Only what is asked for, so that an evaluator which asks for too little is found out.
             var part = SeriesSamples(labels: one.labels)
@@ -25,9 +30,11 @@ struct MemorySource: SeriesSource {
                 }
                 part.times.append(time)
                 part.values.append(one.values[index])
+                if !one.weights.isEmpty { part.weights.append(one.weights[index]) }
             }
             if !part.times.isEmpty { try body(part) }
         }
+        return approximation
     }
 }
 

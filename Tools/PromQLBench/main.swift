@@ -37,8 +37,11 @@ struct Day: SeriesSource {
         return labels
     }
 
-    func select(_ selection: SeriesSelection, _ body: (SeriesSamples) throws(PromQLError) -> Void) throws(PromQLError) {
+    func select(
+        _ selection: SeriesSelection, _ body: (SeriesSamples) throws(PromQLError) -> Void
+    ) throws(PromQLError) -> SeriesApproximation? {
         for one in series where selection.matchers.allSatisfy({ $0.accepts(one.labels[$0.name] ?? "") }) { try body(one) }
+        return nil
     }
 }
 

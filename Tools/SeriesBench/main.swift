@@ -167,7 +167,7 @@ func query(_ bench: Bench, hours: Int) throws {
         ("all, 1 h", [try LabelMatcher("__name__", .equal, "istio_requests_total")], 3_600_000),
     ] {
         let start = cpuMilliseconds()
-        let found = try bench.store.select(SeriesQuery(matchers, from: 0, through: now, resolution: resolution))
+        let found = try bench.store.select(SeriesQuery(matchers, from: 0, through: now, coarsest: resolution))
         let samples = found.series.reduce(0) { $0 + $1.times.count }
         let cpu = cpuMilliseconds() - start
         let each = cpu * 1e6 / Double(max(samples, 1))

@@ -150,8 +150,10 @@ final class MeshNode {
         configuration.retentionBytes = options.retentionBytes
         configuration.autocompleteKeys = options.autocompleteKeys
         configuration.strictTraceID = options.strictTraceID
+        var series = SeriesConfiguration()
+        if !options.seriesTiers.isEmpty, case .tiers(let tiers) = SeriesTierOption.parse(options.seriesTiers) { series.tiers = tiers }
         do throws(StoreError) {
-            return try StoreHolder(configuration, isRequired: options.requiresStore, now: SystemClock.monotonicNow().nanoseconds,
+            return try StoreHolder(configuration, series, isRequired: options.requiresStore, now: SystemClock.monotonicNow().nanoseconds,
                 awaitsPredecessor: awaitsPredecessor)
         } catch {
             throw StartError(status: SkeinProcess.systemError, lines: [error.description])

@@ -48,6 +48,8 @@ public struct RuntimeOptions: Sendable {
     public var retentionSeconds: UInt64 = 7 * 86_400
     /// The store's files are kept below this, bytes.
     public var retentionBytes: UInt64 = 10 << 30
+    /// Tiers of the series, each `WINDOW=AGE[,SIZE]`; they pass `problem(seriesTiers:)`. Empty = the defaults.
+    public var seriesTiers: [String] = []
     /// Tag keys offered for completion in query pages.
     public var autocompleteKeys: [String] = []
     /// How far queries look back that do not say, milliseconds.
@@ -94,6 +96,11 @@ public struct RuntimeOptions: Sendable {
         } catch {
             return error.description
         }
+    }
+
+    /// Why texts are no tiers of series, or nil.
+    public static func problem(seriesTiers words: [String]) -> String? {
+        if case .problem(let problem) = SeriesTierOption.parse(words) { problem } else { nil }
     }
 
     /// The address and a port; nil when the port is 0.

@@ -10,7 +10,8 @@ internal import TelemetryStore
 /// The embedded stores, all in one file, or the reason why there are none yet.
 ///
 /// A full, read-only or broken disk must not keep the proxy from starting: spans and queries are refused meanwhile, and opening is tried
-/// again until it succeeds. Another process in the directory is a mistake of the command line, and ends the start.
+/// again until it succeeds. Another process in the directory, or tiers that the file does not have,
+/// are mistakes of the command line, and end the start.
 final class StoreHolder: Sendable {
     /// Between two attempts, doubling from one to the next.
     static let retrySecondsMin: UInt64 = 1
@@ -48,13 +49,18 @@ final class StoreHolder: Sendable {
 
     let directory: String
     private let configuration: StoreConfiguration
+    private let series: SeriesConfiguration
     private let state: Mutex<State>
 
     /// Tries once. Throws when another process has the directory, and whatever the reason when `isRequired`. After a takeover
     /// (`awaitsPredecessor`) another process has it for sure: then the first attempt, on a thread of its own, waits for its end.
-    init(_ configuration: StoreConfiguration, isRequired: Bool, now: UInt64, awaitsPredecessor: Bool = false) throws(StoreError) {
+    init(
+        _ configuration: StoreConfiguration, _ series: SeriesConfiguration = SeriesConfiguration(), isRequired: Bool, now: UInt64,
+        awaitsPredecessor: Bool = false
+    ) throws(StoreError) {
         directory = configuration.directory
         self.configuration = configuration
+        self.series = series
         var first = State()
         if awaitsPredecessor {
             first.isAwaitingPredecessor = true
@@ -64,10 +70,12 @@ final class StoreHolder: Sendable {
             return
         }
         do throws(StoreError) {
-            first.stores = try Stores.open(configuration)
+            first.stores = try Stores.open(configuration, series)
         } catch {
-            if case .locked = error { throw error }
-            if isRequired { throw error }
+            switch error {
+            case .locked, .otherTiers: throw error
+            default: if isRequired { throw error }
+            }
             first.reason = error.description
             first.nextAttempt = now &+ first.retrySeconds &* 1_000_000_000
         }
@@ -164,7 +172,7 @@ final class StoreHolder: Sendable {
     }
 
     private func open() -> Result<Stores, StoreError> {
-        do throws(StoreError) { return .success(try Stores.open(configuration)) } catch { return .failure(error) }
+        do throws(StoreError) { return .success(try Stores.open(configuration, series)) } catch { return .failure(error) }
     }
 
     /// Closes the file and ends the attempts.

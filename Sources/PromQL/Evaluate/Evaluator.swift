@@ -107,10 +107,11 @@ struct Evaluator {
             matchers: node.matchers, after: references.first - engine.lookback, through: references.last, range: 0,
             step: steps.count > 1 ? steps.step : 0, function: function)
         var rows: [Row] = []
-        try source.select(selection) { series throws(PromQLError) in
+        let approximation = try source.select(selection) { series throws(PromQLError) in
             try session.worked(series.times.count)
             if let row = try picker.row(of: hinted(series), session) { rows.append(row) }
         }
+        if let approximation, !rows.isEmpty { session.annotate(.approximated(approximation, by: nil, node.range)) }
         return rows
     }
 
@@ -149,9 +150,12 @@ struct Evaluator {
             let selection = SeriesSelection(
                 matchers: node.selector.matchers, after: references.first - node.length, through: references.last, range: node.length,
                 step: steps.count > 1 ? steps.step : 0, function: function)
-            try source.select(selection) { series throws(PromQLError) in
+            let approximation = try source.select(selection) { series throws(PromQLError) in
                 try session.worked(series.times.count)
                 try body(RangeSamples(hinted(series), after: selection.after, through: selection.through))
+            }
+            if let approximation {
+                session.annotate(.approximated(approximation, by: RangeFunction(rawValue: function), node.selector.range))
             }
         case .subquery(let node):
             let (rows, inner) = try subquery(node, references(node.modifiers, steps))

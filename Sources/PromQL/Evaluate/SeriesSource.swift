@@ -7,8 +7,23 @@ public protocol SeriesSource {
     /// the order of their labels, which is the order of vectors. Samples outside of that time may be among them. What `body` throws ends
     /// it.
     ///
-    /// Fails with `PromQLError.source`.
-    func select(_ selection: SeriesSelection, _ body: (SeriesSamples) throws(PromQLError) -> Void) throws(PromQLError)
+    /// Returns what was not as exact as the samples that once came; nil = everything was. Fails with `PromQLError.source`.
+    func select(
+        _ selection: SeriesSelection, _ body: (SeriesSamples) throws(PromQLError) -> Void
+    ) throws(PromQLError) -> SeriesApproximation?
+}
+
+/// Windows that stand for the samples that came.
+public struct SeriesApproximation: Hashable, Sendable {
+    /// Width of the widest window, milliseconds.
+    public var window: Int64
+    /// Behind this time every sample is as it came. Milliseconds since 1970.
+    public var end: Int64
+
+    public init(window: Int64, end: Int64) {
+        self.window = window
+        self.end = end
+    }
 }
 
 /// What a selector of a query wants, and hints for choosing how fine the samples have to be (storage.SelectHints).

@@ -99,6 +99,21 @@ extension Annotation {
         info("input to histogram_fraction has NaN observations, which are excluded from all fractions" + about(name), range)
     }
 
+    /// `function`: around a range selector; nil for an instant selector.
+    static func approximated(_ approximation: SeriesApproximation, by function: RangeFunction?, _ range: SourceRange) -> Annotation {
+        let window = PromDuration.text(milliseconds: approximation.window)
+        let bound =
+            switch function {
+            case nil: "a value may be the one of up to \(window) before"
+            case .rate, .increase:
+                "an increase within a window is taken as even, so each end of a range may be off by what grew in \(window)"
+            case .avgOverTime, .countOverTime, .maxOverTime, .minOverTime, .sumOverTime:
+                "each end of a range may be off by the samples of \(window)"
+            default: "only the last value of each window of \(window) is looked at, and both values of a counter's reset"
+            }
+        return info("samples before \(Calendar(seconds: approximation.end / 1000).text) were read as windows of \(window): \(bound)", range)
+    }
+
     static func forcedMonotonicity(_ name: String, _ range: SourceRange) -> Annotation {
         let page = "https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile"
         return info("input to histogram_quantile needed to be fixed for monotonicity (see \(page))" + about(name), range)

@@ -9,6 +9,8 @@ public struct SeriesSamples: Sendable {
     public var values: [Double]
     /// The histograms among the samples, by their index in `times`, ascending. Empty for series of numbers alone.
     public var histograms: [(index: Int, histogram: NativeHistogram)]
+    /// Of how many samples each value is the mean; empty = of one.
+    public var weights: [Double] = []
 
     public init(
         labels: LabelSet, times: [Int64] = [], values: [Double] = [], histograms: [(index: Int, histogram: NativeHistogram)] = []

@@ -8,6 +8,8 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
     case newerSchema(path: String, tables: String = "", found: Int64, known: Int64)
     /// The directory cannot be made or opened.
     case directory(path: String, errorNumber: Int32)
+    /// The series of the file have windows of other widths than asked for. Milliseconds; 0 = samples as they came.
+    case otherTiers(path: String, found: [Int64])
     /// Retry later: the queue is full.
     case overloaded
     /// Retry later: the disk is full or failing; the store tries again by itself.
@@ -25,6 +27,10 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
         case .newerSchema(let path, let tables, let found, let known):
             "\(path) has schema version \(found)\(tables.isEmpty ? "" : " of \(tables)"), this program knows up to \(known): "
                 + "use the newer program, or move the file away"
+        case .otherTiers(let path, let found):
+            "the tiers of the series in \(path) have windows of \(found.map { $0 == 0 ? "raw" : "\($0 / 1000)s" }.joined(separator: ", ")), "
+                + "which never change: name the same windows in --series-tiers (ages and sizes may differ), or choose another directory "
+                + "with --data"
         case .directory(let path, let number):
             "cannot use data directory \(path): \(unsafe String(cString: strerror(number))); "
                 + "it must be a directory this user can write"

@@ -81,6 +81,28 @@ public struct SeriesConfiguration: Sendable {
 
     public init() {}
 
+    public static let tiersMax = 6
+
+    /// Tiers with spans that suit their windows: two of the span before at least, and 24 windows. From fine to coarse, the first of
+    /// resolution 0; nil = a window is no multiple of the one before, or they are too many.
+    public static func tiers(_ wanted: [(resolution: Int64, ageMax: Int64, bytesMax: UInt64)]) -> [SeriesTier]? {
+        guard wanted.count <= tiersMax, wanted.allSatisfy({ (0...30 * day).contains($0.resolution) && $0.ageMax >= 0 }) else { return nil }
+        var tiers: [SeriesTier] = []
+        for (resolution, ageMax, bytesMax) in wanted {
+            var span = tiers.last?.span ?? hour
+            if resolution > 0 {
+                let before = span
+                while span % resolution != 0, span < 1000 * day { span += before }
+                let common = span
+                while span < 2 * before || span < 24 * resolution { span += common }
+            }
+            tiers.append(SeriesTier(resolution: resolution, span: span, ageMax: ageMax, bytesMax: bytesMax))
+        }
+        var configuration = SeriesConfiguration()
+        configuration.tiers = tiers
+        return configuration.areTiersValid ? tiers : nil
+    }
+
     /// Whether the tiers build on each other: windows and spans are multiples of those before.
     public var areTiersValid: Bool {
         guard let first = tiers.first, first.resolution == 0, first.span > 0 else { return false }

@@ -1,7 +1,10 @@
 /// The tables of the series. Layouts: docs/formats/series.md.
 enum SeriesSchema {
     static let tables = TableSchema(
-        name: "series", migrations: [TableSchema.Migration(name: "series, journal, blocks, tiers, senders") { _ in first }])
+        name: "series", migrations: [
+            TableSchema.Migration(name: "series, journal, blocks, tiers, senders") { _ in first },
+            TableSchema.Migration(name: "windows of the tiers") { _ in windows },
+        ])
 
     private static let first = [
         "CREATE TABLE series_piece (number INTEGER PRIMARY KEY, bytes BLOB NOT NULL)",
@@ -15,6 +18,15 @@ enum SeriesSchema {
         "CREATE TABLE series_sender (sender BLOB PRIMARY KEY, sequence INTEGER NOT NULL, seen INTEGER NOT NULL) WITHOUT ROWID",
     ]
 
+    /// Files of the first version had no other tiers.
+    private static let windows = [
+        "CREATE TABLE series_window (tier INTEGER PRIMARY KEY, resolution INTEGER NOT NULL, span INTEGER NOT NULL)",
+        """
+        INSERT INTO series_window SELECT column1, column2, column3 \
+        FROM (VALUES (0, 0, 3600000), (1, 60000, 7200000), (2, 3600000, 86400000)) WHERE EXISTS (SELECT 1 FROM series_tier)
+        """,
+    ]
+
     static let insertPiece = "INSERT INTO series_piece (number, bytes) VALUES (?1, ?2)"
     static let insertSeries = "INSERT INTO series (id, first, last, pieces) VALUES (?1, ?2, ?3, ?4)"
     static let insertRow = "INSERT INTO series_journal (number, row) VALUES (?1, ?2)"
@@ -22,5 +34,6 @@ enum SeriesSchema {
     static let deleteSender = "DELETE FROM series_sender WHERE sender = ?1"
     static let insertBlock =
         "INSERT INTO series_block (id, tier, start, end, part, samples, block) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+    static let insertWindow = "INSERT INTO series_window (tier, resolution, span) VALUES (?1, ?2, ?3)"
     static let setTier = "INSERT OR REPLACE INTO series_tier (tier, through, expired) VALUES (?1, ?2, ?3)"
 }

@@ -44,6 +44,7 @@ final class SeriesTables: TableSet {
     var queue: any CommitQueue { points }
 
     func load(_ database: WriteConnection) throws(StoreError) {
+        try tiers.check(configuration.tiers, database)
         try HeadLoading.loadIndex(index, database)
         let loadedTiers = try tiers.load(configuration.tiers.count, database)
         let loaded = try HeadLoading.loadJournal(index, through: loadedTiers[0].through, database)

@@ -5,7 +5,9 @@ import Testing
 
 /// A write that fails, a process that is killed: what was acknowledged is there once, whichever write it was.
 @Suite struct SeriesFaultTests {
-    private static let tables = ["series_piece", "series", "series_journal", "series_block", "series_tier", "series_sender"]
+    private static let tables = [
+        "series_piece", "series", "series_journal", "series_block", "series_tier", "series_sender", "series_window",
+    ]
 
     /// Makes the n-th changed row from now on fail, and every later one, with triggers of the writer's connection alone.
     private func failWrite(_ number: Int, _ world: SeriesWorld) {

@@ -110,11 +110,14 @@ import Testing
             world.advance(10_000)
         }
         try world.store.flush()
-        func all(_ value: SeriesQuery.GaugeValue) throws -> [Double] {
-            try #require(try world.samples(labels, resolution: SeriesWorld.minute, value)).values
+        func samples(_ value: SeriesQuery.GaugeValue) throws -> SeriesSamples {
+            try #require(try world.samples(labels, resolution: SeriesWorld.minute, value))
         }
+        func all(_ value: SeriesQuery.GaugeValue) throws -> [Double] { try samples(value).values }
         #expect(try all(.sum).reduce(0, +) == values.reduce(0, +))
-        #expect(try all(.samples).reduce(0, +) == 600)
+        let means = try samples(.mean)
+        #expect(means.weights.reduce(0, +) == 600)
+        #expect(abs(zip(means.values, means.weights).reduce(0) { $0 + $1.0 * $1.1 } - values.reduce(0, +)) < 1e-6)
         #expect(try all(.least).min() == values.min() && all(.most).max() == values.max())
         #expect(try all(.last).count < 400 && all(.last).last == values.last)
         world.store.close()

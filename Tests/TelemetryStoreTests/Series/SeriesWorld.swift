@@ -51,7 +51,7 @@ final class SeriesWorld {
     func select(
         _ matchers: [LabelMatcher] = [], resolution: Int64 = 0, _ value: SeriesQuery.GaugeValue = .last
     ) throws -> [LabelSet: SeriesSamples] {
-        let selection = try store.select(SeriesQuery(matchers, from: 0, through: Int64.max, resolution: resolution, gaugeValue: value))
+        let selection = try store.select(SeriesQuery(matchers, from: 0, through: Int64.max, coarsest: resolution, gaugeValue: value))
         return Dictionary(selection.series.map { ($0.labels, $0) }) { first, _ in first }
     }
 

@@ -31,7 +31,7 @@ struct MixedWindows {
             }
             return window.histogramCount > 0 ? ofHistograms(window) : number(window, &reset, parameter)
         case .irate, .idelta: return lastDifference(window, &reset)
-        case .countOverTime: return .number(Double(window.count + window.histogramCount))
+        case .countOverTime: return .number(numbers.count(window) + Double(window.histogramCount))
         case .presentOverTime, .absentOverTime: return .number(1)
         case .firstOverTime: return first(window)
         case .lastOverTime: return last(window)

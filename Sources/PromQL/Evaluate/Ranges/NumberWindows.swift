@@ -26,7 +26,7 @@ struct NumberWindows {
         case .absentOverTime, .presentOverTime: return 1
         case .avgOverTime: return average(window)
         case .sumOverTime: return sum(window)
-        case .countOverTime: return Double(window.count)
+        case .countOverTime: return count(window)
         case .firstOverTime: return samples.values[window.first]
         case .lastOverTime: return samples.values[window.end - 1]
         case .maxOverTime: return extreme(window, >)
@@ -91,8 +91,18 @@ struct NumberWindows {
         return sum.sum.isInfinite ? sum.sum : sum.sum + sum.lost
     }
 
+    /// Samples in the window, those that a mean stands for among them.
+    func count(_ window: Window) -> Double {
+        samples.weights.isEmpty ? Double(window.count) : samples.weights[window.first..<window.end].reduce(0, +)
+    }
+
     /// The sum's mean, and where the sum overflows a mean that is moved by each further sample.
     private func average(_ window: Window) -> Double {
+        if !samples.weights.isEmpty {
+            var sum = KahanSum()
+            for index in window.first..<window.end { sum.add(samples.values[index] * samples.weights[index]) }
+            return (sum.sum + sum.lost) / count(window)
+        }
         var mean = RunningMean(samples.values[window.first])
         for index in window.first + 1..<max(window.end, window.first + 1) { mean.add(samples.values[index]) }
         return mean.value

@@ -7,6 +7,8 @@ struct RangeSamples {
     /// Milliseconds, one for each number.
     var times: [Int64] = []
     var values: [Double] = []
+    /// Of how many samples each number is the mean; empty = of one.
+    var weights: [Double] = []
     /// Milliseconds, one for each histogram.
     var histogramTimes: [Int64] = []
     var histograms: [NativeHistogram] = []
@@ -21,6 +23,7 @@ struct RangeSamples {
         if isWhole, series.histograms.isEmpty, !series.values.contains(where: { SeriesSamples.isStale($0) }) {
             times = series.times
             values = series.values
+            weights = series.weights
             return
         }
         var next = 0
@@ -28,7 +31,12 @@ struct RangeSamples {
             let isHistogram = next < series.histograms.count && series.histograms[next].index == index
             defer { next += isHistogram ? 1 : 0 }
             guard time > after, time <= through, !SeriesSamples.isStale(series.values[index]) else { continue }
-            if isHistogram { append(series.histograms[next].histogram, at: time) } else { append(series.values[index], at: time) }
+            if isHistogram {
+                append(series.histograms[next].histogram, at: time)
+            } else {
+                append(series.values[index], at: time)
+                if !series.weights.isEmpty { weights.append(series.weights[index]) }
+            }
         }
     }
 

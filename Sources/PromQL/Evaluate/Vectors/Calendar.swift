@@ -34,6 +34,12 @@ struct Calendar {
         dayOfYear = month <= 2 ? dayFromMarch - 305 : dayFromMarch + 60 + (isLeap ? 1 : 0)
     }
 
+    /// As RFC 3339 has it, to the minute: `2026-11-28T10:00Z`.
+    var text: String {
+        func padded(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
+        return "\(year)-\(padded(month))-\(padded(day))T\(padded(hour)):\(padded(minute))Z"
+    }
+
     private static func floored(_ value: Int64, _ divisor: Int64) -> Int64 {
         let quotient = value / divisor
         return value % divisor < 0 ? quotient - 1 : quotient

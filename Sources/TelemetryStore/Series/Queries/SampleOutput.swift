@@ -26,33 +26,39 @@ struct SampleOutput {
                     samples.histograms.append((samples.times.count + index, native))
                 }
             }
+            if gaugeValue == .mean, track.width == GaugeColumn.count || !samples.weights.isEmpty {
+                let before = samples.weights.isEmpty ? samples.times.map { _ in 1 } : samples.weights
+                samples.weights = before + weights(of: track)
+            }
             samples.times = samples.times.isEmpty ? track.times : samples.times + track.times
             samples.values = samples.values.isEmpty ? values : samples.values + values
         }
         add(samples)
     }
 
+    private func weights(of track: Track) -> [Double] {
+        track.width == GaugeColumn.count ? track.columns[GaugeColumn.samples] : track.times.map { _ in 1 }
+    }
+
     private func values(of track: Track) -> [Double] {
         switch track.width {
-        case 0: return track.natives.map(\.sum)
-        case GaugeColumn.count: return windows(track)
-        default:
-            guard gaugeValue == .samples else { return track.columns[0] }
-            return track.columns[0].map { SeriesSamples.isStale($0) ? $0 : 1 }
+        case 0: track.natives.map(\.sum)
+        case GaugeColumn.count: windows(track)
+        default: track.columns[0]
         }
     }
 
     private func windows(_ track: Track) -> [Double] {
-        let column: Int =
+        let last = track.columns[GaugeColumn.last]
+        let values: [Double] =
             switch gaugeValue {
-            case .last: GaugeColumn.last
-            case .samples: GaugeColumn.samples
-            case .sum: GaugeColumn.sum
-            case .least: GaugeColumn.least
-            case .most: GaugeColumn.most
+            case .last: last
+            case .mean: zip(track.columns[GaugeColumn.sum], track.columns[GaugeColumn.samples]).map { $0 / $1 }
+            case .sum: track.columns[GaugeColumn.sum]
+            case .least: track.columns[GaugeColumn.least]
+            case .most: track.columns[GaugeColumn.most]
             }
-        guard column != GaugeColumn.last else { return track.columns[column] }
-        return zip(track.columns[column], track.columns[GaugeColumn.last]).map { SeriesSamples.isStale($1) ? $1 : $0 }
+        return zip(values, last).map { SeriesSamples.isStale($1) ? $1 : $0 }
     }
 
     private mutating func add(_ samples: SeriesSamples) {
@@ -68,6 +74,7 @@ struct SampleOutput {
     private static func merged(_ left: SeriesSamples, _ right: SeriesSamples) -> SeriesSamples {
         var merged = SeriesSamples(labels: left.labels)
         let sides = [left, right]
+        let hasWeights = !left.weights.isEmpty || !right.weights.isEmpty
         let histograms = sides.map { side in Dictionary(side.histograms.map { ($0.index, $0.histogram) }) { first, _ in first } }
         var next = [0, 0]
         while next[0] < left.times.count || next[1] < right.times.count {
@@ -78,6 +85,7 @@ struct SampleOutput {
             if let histogram = histograms[side][index] { merged.histograms.append((merged.times.count, histogram)) }
             merged.times.append(sides[side].times[index])
             merged.values.append(sides[side].values[index])
+            if hasWeights { merged.weights.append(sides[side].weights.isEmpty ? 1 : sides[side].weights[index]) }
         }
         return merged
     }

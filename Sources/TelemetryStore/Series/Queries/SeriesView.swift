@@ -29,7 +29,7 @@ struct SeriesView {
     private func select(
         _ query: SeriesQuery, _ matches: [MatchedSeries], _ state: SeriesState, _ connection: SeriesConnection
     ) throws(StoreError) -> SeriesSelection?? {
-        let plan = TierPlan(state, configuration.tiers, from: query.from, through: query.through, resolution: query.resolution)
+        let plan = TierPlan(state, configuration.tiers, query, matches, seriesEnd: index.read { $0.endID })
         var scan = SeriesScan(state, plan, connection, samplesMax: configuration.querySamplesMax)
         var output = SampleOutput(query.gaugeValue)
         var start = 0
@@ -43,7 +43,7 @@ struct SeriesView {
             start = end
         }
         if scan.damagedBlocks > 0 { reads.noteDamagedBlock() }
-        return SeriesSelection(series: output.series, resolution: plan.resolution, damagedBlocks: scan.damagedBlocks)
+        return SeriesSelection(series: output.series, stretches: plan.stretches, damagedBlocks: scan.damagedBlocks)
     }
 
     private func find(_ matchers: [LabelMatcher], _ from: Int64, _ through: Int64) -> [MatchedSeries] {

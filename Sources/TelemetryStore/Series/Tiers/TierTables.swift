@@ -12,6 +12,23 @@ struct NewBlock: Sendable {
 final class TierTables: @unchecked Sendable {
     private var nextRow: Int64 = 1
 
+    /// The file's windows are those of `tiers`; a new file gets them.
+    func check(_ tiers: [SeriesTier], _ database: WriteConnection) throws(StoreError) {
+        let rows = try database.prepare("SELECT resolution, span FROM series_window ORDER BY tier")
+        var found: [(resolution: Int64, span: Int64)] = []
+        while try rows.step() { found.append((rows.int64(0), rows.int64(1))) }
+        if found.isEmpty {
+            try database.transaction { () throws(StoreError) in
+                let insert = try database.prepare(SeriesSchema.insertWindow)
+                for (number, tier) in tiers.enumerated() {
+                    try insert.run(integers: [Int64(number), tier.resolution, tier.span], blobs: [])
+                }
+            }
+        } else if !found.elementsEqual(tiers, by: { $0.resolution == $1.resolution && $0.span == $1.span }) {
+            throw .otherTiers(path: database.databasePath, found: found.map(\.resolution))
+        }
+    }
+
     /// What the file has of `count` tiers.
     func load(_ count: Int, _ database: WriteConnection) throws(StoreError) -> [TierState] {
         var tiers = [TierState](repeating: TierState(), count: count)

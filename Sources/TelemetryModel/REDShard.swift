@@ -22,6 +22,14 @@ public struct SeriesKey: Hashable, Sendable, BitwiseCopyable {
         grpcStatus = 255
     }
 
+    /// The series that counts a request.
+    @inlinable
+    public init(_ record: borrowing RequestRecord) {
+        self.init(labels: record.labels, responseCode: record.responseCode, flags: record.flags, side: record.side)
+        isGRPC = record.isGRPC
+        grpcStatus = record.grpcStatus
+    }
+
     /// The key as two words.
     @inlinable var first: UInt64 { labels.word }
     @inlinable var second: UInt64 {
@@ -45,11 +53,6 @@ public struct REDSample: BitwiseCopyable {
     /// Head and body.
     public var requestBytes: UInt64 = 0
     public var responseBytes: UInt64 = 0
-    /// Sampled requests leave an exemplar; `.none` otherwise.
-    public var traceID = TraceID.none
-    public var spanID = SpanID.none
-    /// Milliseconds since 1970, for the exemplar.
-    public var unixMilliseconds: UInt64 = 0
 
     @inlinable public init() {}
 }
@@ -70,19 +73,11 @@ public struct SeriesSnapshot: Sendable {
         }
     }
 
-    public struct Exemplar: Sendable {
-        public var traceID: TraceID
-        public var spanID: SpanID
-        public var durationMicroseconds: UInt64
-        public var unixMilliseconds: UInt64
-    }
-
     public var key: SeriesKey
     public var requests: UInt64
     public var duration: Histogram
     public var requestBytes: Histogram
     public var responseBytes: Histogram
-    public var exemplar: Exemplar?
 }
 
 /// The RED counters of one worker: exact, whatever is sampled, and never waited for.
@@ -98,8 +93,7 @@ public final class REDShard: @unchecked Sendable {
     private static let keyFirst = 1
     private static let keySecond = 2
     private static let requests = 3
-    private static let exemplar = 4  // trace high, trace low, span, duration, time
-    private static let histograms = 9
+    private static let histograms = 4
     private static let histogramWords = HistogramBuckets.count + 1
     private static let words = histograms + 3 * histogramWords
 
@@ -153,13 +147,6 @@ public final class REDShard: @unchecked Sendable {
         let response = request + Self.histogramWords
         unsafe bump(row, response + HistogramBuckets.index(ofBytes: sample.responseBytes), 1)
         unsafe bump(row, response + HistogramBuckets.count, sample.responseBytes)
-        if !sample.traceID.isNone {
-            unsafe row[Self.exemplar].store(sample.traceID.high, ordering: .relaxed)
-            unsafe row[Self.exemplar + 1].store(sample.traceID.low, ordering: .relaxed)
-            unsafe row[Self.exemplar + 2].store(sample.spanID.rawValue, ordering: .relaxed)
-            unsafe row[Self.exemplar + 3].store(sample.durationMicroseconds, ordering: .relaxed)
-            unsafe row[Self.exemplar + 4].store(sample.unixMilliseconds, ordering: .relaxed)
-        }
         unsafe row[Self.version].store(version &+ 2, ordering: .releasing)
     }
 
@@ -301,14 +288,8 @@ public final class REDShard: @unchecked Sendable {
             result.sum = words[start + HistogramBuckets.count]
             return result
         }
-        let traceID = TraceID(high: words[Self.exemplar], low: words[Self.exemplar + 1])
         return SeriesSnapshot(
             key: SeriesKey(first: words[Self.keyFirst], second: words[Self.keySecond]), requests: words[Self.requests],
-            duration: histogram(0), requestBytes: histogram(1), responseBytes: histogram(2),
-            exemplar: traceID.isNone
-                ? nil
-                : SeriesSnapshot.Exemplar(
-                    traceID: traceID, spanID: SpanID(words[Self.exemplar + 2]), durationMicroseconds: words[Self.exemplar + 3],
-                    unixMilliseconds: words[Self.exemplar + 4]))
+            duration: histogram(0), requestBytes: histogram(1), responseBytes: histogram(2))
     }
 }

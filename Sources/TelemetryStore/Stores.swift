@@ -12,7 +12,7 @@ public struct Stores: Sendable {
         _ configuration: StoreConfiguration, _ series: SeriesConfiguration = SeriesConfiguration()
     ) throws(StoreError) -> Stores {
         let traces = TraceTables(configuration)
-        let seriesTables = SeriesTables(series, path: configuration.databasePath)
+        let seriesTables = SeriesTables(series, path: configuration.databasePath, earliestTrace: { traces.earliestMilliseconds })
         let file = try StoreFile.open(configuration, [traces, seriesTables])
         return Stores(file: file, traces: TraceStore(file, traces), series: SeriesStore(seriesTables, file))
     }

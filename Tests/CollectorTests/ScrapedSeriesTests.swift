@@ -43,6 +43,31 @@ import Testing
         #expect(try Self.read(&series, page) == ["a_total{x=1} counter 5.0", "b gauge 2.5", "c unknown 7.0"])
     }
 
+    /// Only those that name a trace; without a time of their own they have the scrape's.
+    @Test func exemplarsComeAlong() throws {
+        var series = ScrapedSeries(target: Self.target)
+        let page = """
+            # TYPE h histogram
+            h_bucket{le="1"} 2 # {trace_id="0123456789abcdef0123456789ABCDEF",span_id="00000000000000aa"} 0.5 1.5
+            h_bucket{le="+Inf"} 5 # {trace_id="00000000000000bb"} 7
+            h_sum 9
+            h_count 5
+            # TYPE c counter
+            c_total 3 # {user="x"} 1 1.5
+            c_total{a="b"} 3 # {trace_id="g123456789abcdef"} 1 1.5
+            # EOF
+
+            """
+        var batch = SeriesBatch()
+        _ = try series.read(Array(page.utf8), isOpenMetrics: true, at: 9000, into: &batch)
+        #expect(batch.exemplars.map(\.exemplar) == [
+            SeriesExemplar(
+                time: 1500, value: 0.5, traceID: TraceID(high: 0x0123_4567_89AB_CDEF, low: 0x0123_4567_89AB_CDEF), spanID: SpanID(0xAA)),
+            SeriesExemplar(time: 9000, value: 7, traceID: TraceID(high: 0, low: 0xBB), spanID: .none),
+        ])
+        #expect(batch.exemplars.allSatisfy { batch.identities[Int($0.identity)].kind == .classicHistogram })
+    }
+
     @Test func histogramsBecomeVectors() throws {
         var series = ScrapedSeries(target: Self.target)
         let page = """

@@ -422,3 +422,72 @@ class TestScrapes:
     def test_a_wrong_target_is_told(self, target):
         run = subprocess.run([SKEIN, "run", "--scrape", target], capture_output=True, text=True)
         assert run.returncode == 64 and "--scrape" in run.stderr
+
+
+class TestExemplars:
+    def test_every_exemplar_resolves(self, recording):
+        """Each bucket that a sampled request fell into has one, and its trace can be shown."""
+        import time
+
+        port = recording.query_port
+        for _ in range(30):
+            recording.get("/a")
+        query = "histogram_quantile(0.9, sum by (le) (rate(istio_request_duration_milliseconds_bucket[1m])))"
+
+        def found():
+            answer = api(port, "query_exemplars", {"query": query, "start": time.time() - 60, "end": time.time() + 1})
+            assert answer["status"] == "success"
+            return answer["data"]
+
+        data = wait_for(found, what="exemplars")
+        counts = api(port, "query", {"query": "istio_request_duration_milliseconds_bucket"})["data"]["result"]
+        below, filled = 0, []
+        for one in sorted(counts, key=lambda one: float(one["metric"]["le"])):
+            if float(one["value"][1]) > below:
+                filled.append(one["metric"]["le"])
+            below = float(one["value"][1])
+        assert {one["seriesLabels"]["le"] for one in data} == set(filled)
+        for one in data:
+            assert one["seriesLabels"]["__name__"] == "istio_request_duration_milliseconds_bucket"
+            for exemplar in one["exemplars"]:
+                assert float(exemplar["value"]) <= float(one["seriesLabels"]["le"]) and exemplar["timestamp"] > time.time() - 60
+                status, _, body = http_get(port, "/api/v2/trace/" + exemplar["labels"]["trace_id"])
+                assert status == 200 and any(span["id"] == exemplar["labels"]["span_id"] for span in json.loads(body))
+
+    def test_without_its_trace_none_is_shown(self, start):
+        """A scraped exemplar appears when its trace is there, and not before."""
+        import http.server
+        import threading
+        import time
+
+        page = '# TYPE h histogram\nh_bucket{le="+Inf"} 1 # {trace_id="00000000000000bb"} 7\nh_sum 7\nh_count 1\n# EOF\n'
+
+        class Target(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                assert "application/openmetrics-text" in self.headers["Accept"]
+                self.send_response(200)
+                self.send_header("Content-Type", "application/openmetrics-text; version=1.0.0; charset=utf-8")
+                self.end_headers()
+                self.wfile.write(page.encode())
+
+            def log_message(self, *arguments):
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Target)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            target = f"other=http://127.0.0.1:{server.server_port}/metrics"
+            skein = start(None, ["--metrics-interval", "0", "--scrape", target, "--scrape-interval", "1"])
+            port = skein.ports["zipkin"]
+            wait_for(lambda: value(port, "h_count") == 1, what="a scrape")
+            question = {"query": "h_bucket", "start": time.time() - 60, "end": time.time() + 60}
+            assert api(port, "query_exemplars", question)["data"] == []
+            span = {"traceId": "00000000000000bb", "id": "00000000000000bb", "timestamp": int(time.time() * 1e6), "localEndpoint": {"serviceName": "a"}}
+            assert http_get(port, "/api/v2/spans", method="POST", body=json.dumps([span]), headers={"Content-Type": "application/json"})[0] == 202
+            (series,) = api(port, "query_exemplars", question)["data"]
+            assert series["seriesLabels"] == {"__name__": "h_bucket", "le": "+Inf", "job": "other", "instance": f"127.0.0.1:{server.server_port}"}
+            assert [one["labels"] for one in series["exemplars"]][:1] == [{"trace_id": "00000000000000bb"}]
+            assert series["exemplars"][0]["value"] == "7"
+        finally:
+            server.shutdown()
+        assert api(port, "query_exemplars", {"query": "up{", "start": 0, "end": time.time()})["errorType"] == "bad_data"

@@ -44,16 +44,28 @@ struct MetricsExpositionTests {
     }
 
     static func sample(
-        _ microseconds: UInt64, request: UInt64 = 200, response: UInt64 = 1500, trace: UInt64 = 0, at milliseconds: UInt64 = 0
+        _ microseconds: UInt64, request: UInt64 = 200, response: UInt64 = 1500
     ) -> REDSample {
         var sample = REDSample()
         sample.durationMicroseconds = microseconds
         sample.requestBytes = request
         sample.responseBytes = response
-        sample.traceID = TraceID(high: 0, low: trace)
-        sample.spanID = SpanID(trace)
-        sample.unixMilliseconds = milliseconds
         return sample
+    }
+
+    /// A sampled request of this series that ended then.
+    static func record(_ key: SeriesKey, _ microseconds: UInt64, trace: UInt64, at milliseconds: UInt64) -> RequestRecord {
+        var record = RequestRecord()
+        record.labels = key.labels
+        record.responseCode = key.responseCode
+        record.flags = key.flags
+        record.side = key.side
+        record.isSampled = true
+        record.traceID = TraceID(high: 0, low: trace)
+        record.spanID = SpanID(trace)
+        record.times.downstreamSendEnd = microseconds * 1000
+        record.startUnixNanoseconds = milliseconds * 1_000_000 - microseconds * 1000
+        return record
     }
 
     /// Two workers, both reporters, flags, an overflow and an exemplar: the page that the golden files hold.
@@ -62,15 +74,19 @@ struct MetricsExpositionTests {
         let shards = [REDShard(seriesMax: 16), REDShard(seriesMax: 16)]
         let labels = Self.labels(catalogs)
         let good = SeriesKey(labels: labels, responseCode: 200, flags: [], side: .outbound)
-        shards[0].record(good, sample(400, trace: 0xABC, at: 1_790_000_000_123))
-        shards[1].record(good, sample(7_200, trace: 0xDEF, at: 1_790_000_000_456))
+        let exemplars = RequestExemplars()
+        shards[0].record(good, sample(400))
+        exemplars.note(record(good, 400, trace: 0xABC, at: 1_790_000_000_123))
+        shards[1].record(good, sample(7_200))
+        exemplars.note(record(good, 7_200, trace: 0xDEF, at: 1_790_000_000_456))
         shards[1].record(good, sample(4_000_000_000, response: 4_000_000))
         shards[0].record(
             SeriesKey(labels: labels, responseCode: 503, flags: [.noHealthyUpstream, .upstreamRetryLimitExceeded], side: .inbound),
             sample(500))
         shards[0].record(SeriesKey(labels: .none, responseCode: 0, flags: .downstreamConnectionTermination, side: .outbound), sample(501))
         shards[0].record(SeriesKey(labels: .overflow, responseCode: 0, flags: [], side: .inbound), sample(1))
-        return MetricsExposition(shards: shards, catalogs: catalogs, selfMetrics: SelfMetrics(), pool: pool, tcp: { tcp })
+        return MetricsExposition(
+            shards: shards, catalogs: catalogs, selfMetrics: SelfMetrics(), pool: pool, exemplars: exemplars, tcp: { tcp })
     }
 
     @Test func writesIstiosFamilies() throws {
@@ -239,7 +255,9 @@ struct MetricsExpositionTests {
         server.metrics.registerProcess(version: "1.2.3")
         server.metrics.registerQueryPool(server.pool)
         let labels = Self.labels(server.catalogs)
-        server.shard.record(SeriesKey(labels: labels, responseCode: 200, flags: [], side: .outbound), Self.sample(900, trace: 77, at: 5))
+        let key = SeriesKey(labels: labels, responseCode: 200, flags: [], side: .outbound)
+        server.shard.record(key, Self.sample(900))
+        server.exemplars.note(Self.record(key, 900, trace: 77, at: 5))
         for path in ["/metrics", "/stats/prometheus", "/prometheus"] {
             let text = try server.get(path)
             #expect(text.header("content-type") == "text/plain; version=0.0.4; charset=utf-8")
@@ -263,7 +281,7 @@ struct MetricsExpositionTests {
             let labels = Self.labels(server.catalogs)
             server.shard.record(
                 SeriesKey(labels: labels, responseCode: 200, flags: [.delayInjected, .upstreamOverflow], side: side),
-                Self.sample(900, trace: 77))
+                Self.sample(900))
         }
         let page = try server.get("/metrics").body
         let process = Process()

@@ -104,6 +104,7 @@ final class TestServer: Sendable {
     let shard = REDShard(seriesMax: 64)
     let catalogs = Catalogs()
     let metrics = SelfMetrics()
+    let exemplars = RequestExemplars()
 
     init(_ store: MemoryTraceStore = MemoryTraceStore(), pool given: QueryPool? = nil, hints: [EndpointHint] = []) throws {
         self.store = store
@@ -112,7 +113,7 @@ final class TestServer: Sendable {
         var options = ZipkinOptions(version: "1.2.3")
         options.autocompleteKeys = ["region", "env"]
         let zipkin = ZipkinAPI(store: store, pool: pool, options: options, nowMilliseconds: { Self.nowMilliseconds })
-        let exposition = MetricsExposition(shards: [shard], catalogs: catalogs, selfMetrics: metrics, pool: pool)
+        let exposition = MetricsExposition(shards: [shard], catalogs: catalogs, selfMetrics: metrics, pool: pool, exemplars: exemplars)
         let landing = LandingPage(store: store, pool: pool, version: "1.2.3", hints: { hints }, nowMilliseconds: { Self.nowMilliseconds })
         let readiness = Box(Readiness.ready)
         let admin = AdminAPI(readiness: { readiness.value.withLock { $0 } }, dump: Self.dump)

@@ -15,6 +15,10 @@ import Testing
         batch.append(histogram, time: 1_796_000_000_000, buckets: [1, 2, 3], count: 6, sum: 7.25)
         batch.append(counter, time: 1_795_999_999_000, value: -.infinity)
         batch.appendStale(histogram, time: -5)
+        for (identity, value) in [(counter, 1.5), (histogram, 0.75)] {
+            let trace = TraceID(high: UInt64.max, low: 1)
+            batch.append(identity, SeriesExemplar(time: 1_796_000_000_000, value: value, traceID: trace, spanID: SpanID(7)))
+        }
         return batch
     }
 
@@ -30,15 +34,21 @@ import Testing
         try MetricsReport.decode(Self.encode(sent), into: &read)
         #expect(read.report == sent.report && read.identityBytes == sent.identityBytes && read.points.count == 4)
         #expect(Self.encode(read) == Self.encode(sent), "bit by bit, the end of a series too")
+        #expect(read.exemplars.map(\.exemplar) == sent.exemplars.map(\.exemplar) && read.exemplars.map(\.identity) == [0, 1])
     }
 
-    @Test func everyCutIsRefused() {
+    /// The first reports had no exemplars, and no count of them.
+    @Test func everyCutIsRefused() throws {
         let whole = Self.encode(Self.sample())
-        for length in 0..<whole.count {
+        let points = whole.count - 1 - 2 * (1 + 6 + 8 + 24)
+        var read = SeriesBatch()
+        try MetricsReport.decode(Array(whole[..<points]), into: &read)
+        #expect(read.points.count == 4 && read.exemplars.isEmpty)
+        for length in 0..<whole.count where length != points {
             var read = SeriesBatch()
             #expect(throws: ReportFault.self, "cut at \(length)") { try MetricsReport.decode(Array(whole[..<length]), into: &read) }
         }
-        var read = SeriesBatch()
+        read = SeriesBatch()
         #expect(throws: ReportFault.self) { try MetricsReport.decode(whole + [0], into: &read) }
     }
 

@@ -40,11 +40,6 @@ func makeShards(_ count: Int, _ catalogs: Catalogs) -> [REDShard] {
                 sample.durationMicroseconds = UInt64(300 + request * request * 700)
                 sample.requestBytes = UInt64(400 + request)
                 sample.responseBytes = UInt64(1024 + 100 * request)
-                if request == 0 {
-                    sample.traceID = TraceID(high: 1, low: UInt64(number) + 1)
-                    sample.spanID = SpanID(UInt64(number) + 1)
-                    sample.unixMilliseconds = 1_790_000_000_000
-                }
                 shard.record(SeriesKey(labels: labels, responseCode: 200, flags: [], side: .outbound), sample)
             }
         }

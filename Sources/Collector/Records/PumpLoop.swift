@@ -23,6 +23,7 @@ struct PumpLoop: ~Copyable {
     private let limits: CollectorLimits
     private let statistics: CollectorStatistics
     private let tail: LogTail
+    private let exemplars: RequestExemplars
     private let say: @Sendable (String) -> Void
     private let outstanding = OutstandingBatches()
 
@@ -79,7 +80,8 @@ struct PumpLoop: ~Copyable {
 
     init(
         rings: [RecordRing], mailbox: Mailbox<PumpCommand>, poller: consuming Poller, plan: CollectorPlan, sink: any BatchSink<SpanBatch>,
-        catalogs: Catalogs, tail: LogTail, statistics: CollectorStatistics, limits: CollectorLimits,
+        catalogs: Catalogs, tail: LogTail, exemplars: RequestExemplars, statistics: CollectorStatistics,
+        limits: CollectorLimits,
         say: @escaping @Sendable (String) -> Void
     ) {
         self.rings = rings
@@ -88,6 +90,7 @@ struct PumpLoop: ~Copyable {
         self.limits = limits
         self.statistics = statistics
         self.tail = tail
+        self.exemplars = exemplars
         self.say = say
         names = NameCache(catalogs)
         let counters = SpanReportCounters(statistics)
@@ -185,6 +188,7 @@ struct PumpLoop: ~Copyable {
         } else {
             inbound.take(view, names: names.table, emitUnixNanoseconds: emitUnixNanoseconds, now: now)
         }
+        if view.record.isSampled { exemplars.note(view.record) }
         unsafe state.append(entry, view, names: names.table, tail: tail)
     }
 

@@ -11,6 +11,8 @@ public import TelemetryModel
 public final class RecordPump: Sendable {
     /// The last records, for `skein logs`.
     public let tail: LogTail
+    /// The last sampled requests of each series.
+    public let exemplars = RequestExemplars()
     private let mailbox: Mailbox<PumpCommand>
     private let finished: Signal
     private let thread: WorkerThread
@@ -29,6 +31,7 @@ public final class RecordPump: Sendable {
         let mailbox = try Mailbox<PumpCommand>()
         let finished = try Signal()
         let tail = LogTail(limits: limits, catalogs: catalogs, statistics: statistics)
+        let exemplars = exemplars
         self.tail = tail
         self.mailbox = mailbox
         self.finished = finished
@@ -42,7 +45,7 @@ public final class RecordPump: Sendable {
             }
             var loop = PumpLoop(
                 rings: rings, mailbox: mailbox, poller: poller, plan: plan, sink: sink, catalogs: catalogs, tail: tail,
-                statistics: statistics, limits: limits, say: say)
+                exemplars: exemplars, statistics: statistics, limits: limits, say: say)
             loop.run()
         }
     }

@@ -28,6 +28,7 @@ public struct ScrapedSeries {
         var value = 0.0
         /// A sample was given out and no end since.
         var isLive = false
+        var exemplars: [SeriesExemplar] = []
     }
 
     private struct Histogram {
@@ -41,6 +42,7 @@ public struct ScrapedSeries {
         var page: UInt64 = 0
         var time: Int64 = 0
         var isLive = false
+        var exemplars: [SeriesExemplar] = []
         /// Made when all bounds are known; empty before.
         var identity: [UInt8] = []
     }
@@ -54,16 +56,20 @@ public struct ScrapedSeries {
     private var kinds: [String: String] = [:]
     private var help: [String: String] = [:]
     private var page: UInt64 = 0
+    /// The last page was.
+    private var isOpenMetrics = false
 
     /// `target` are the labels that every series gets: `job` and `instance`. A label of the page that has one of their names is kept as
     /// `exported_…` (Prometheus: `honor_labels: false`).
     public init(target: [LabelSet.Label]) { self.target = target }
 
-    /// Kinds and helps of the families of the last page, in the words of the format.
+    /// Kinds and helps of the families of the last page, in the words of the format, under the names that their samples have: a counter of
+    /// OpenMetrics is asked for with its `_total`.
     public var families: [String: (kind: String, help: String)] {
         var all = kinds.mapValues { (kind: $0, help: "") }
         for (family, text) in help { all[family] = (all[family]?.kind ?? "unknown", text) }
-        return all
+        guard isOpenMetrics else { return all }
+        return Dictionary(all.map { ($1.kind == "counter" ? $0 + "_total" : $0, $1) }) { first, _ in first }
     }
 
     /// Adds the page's samples to `batch`. `time` is the scrape's, milliseconds since 1970. A page with a fault adds nothing, and all
@@ -74,6 +80,7 @@ public struct ScrapedSeries {
         if places.count > Self.seriesMax / 2 { forgetDead() }
         let known = places.count
         page += 1
+        self.isOpenMetrics = isOpenMetrics
         var reader = ExpositionReader(text, isOpenMetrics: isOpenMetrics)
         var samples = 0
         do throws(ExpositionFault) {
@@ -115,14 +122,17 @@ public struct ScrapedSeries {
             places[ArraySlice(Array(text))] = place
         }
         let time = sample.timeMilliseconds ?? time
+        let exemplar = sample.exemplar.flatMap { reader.exemplar($0, at: time) }
         switch place {
         case .number(let index):
             series[index].page = page
             series[index].time = time
             series[index].value = sample.value
+            if let exemplar { series[index].exemplars.append(exemplar) }
         case .bucket(let index, let bucket):
             note(index, time)
             histograms[index].buckets[bucket] = sample.value
+            if let exemplar { histograms[index].exemplars.append(exemplar) }
         case .sum(let index):
             note(index, time)
             histograms[index].sum = sample.value
@@ -195,6 +205,8 @@ public struct ScrapedSeries {
         for index in series.indices where series[index].page == page {
             let identity = batch.append(identity: series[index].identity, series[index].kind)
             batch.append(identity, time: series[index].time, value: series[index].value)
+            for exemplar in series[index].exemplars { batch.append(identity, exemplar) }
+            series[index].exemplars = []
             series[index].isLive = true
         }
         for index in histograms.indices where histograms[index].page == page {
@@ -219,6 +231,9 @@ public struct ScrapedSeries {
         counts.append(all - below)
         let identity = batch.append(identity: one.identity, .classicHistogram, bounds: bounds.count)
         batch.append(identity, time: one.time, buckets: counts, count: one.count, sum: one.sum)
+        // A page shows the same exemplar until there is another: the store knows it by its time.
+        for exemplar in one.exemplars.sorted(by: { $0.time < $1.time }) { batch.append(identity, exemplar) }
+        histograms[index].exemplars = []
     }
 
     /// Ends the series that live, but those of `page`.

@@ -98,7 +98,7 @@ final class MeshNode {
         let selfMetrics = SelfMetrics()
         let handles = proxy.workers
         metrics = MetricsExposition(
-            shards: handles.map(\.shard), catalogs: catalogs, selfMetrics: selfMetrics, pool: pool,
+            shards: handles.map(\.shard), catalogs: catalogs, selfMetrics: selfMetrics, pool: pool, exemplars: pump.exemplars,
             tcp: { handles.flatMap { $0.tcpShard.snapshot() } })
         series = try SeriesService(storedSeries, metrics, options, version: version, statistics, say: say)
         receivers?.forward(to: plan.exporters)

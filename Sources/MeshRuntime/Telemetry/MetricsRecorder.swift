@@ -58,8 +58,9 @@ final class MetricsRecorder: Sendable {
             var batch = SeriesBatch()
             swap(&batch, &state.batch)
             batch.removeAll()
-            let read = metrics.exposition(.text).flatMap { page in
-                try? state.series.read(page, isOpenMetrics: false, at: time, into: &batch)
+            // The format that has exemplars.
+            let read = metrics.exposition(.openMetrics).flatMap { page in
+                try? state.series.read(page, isOpenMetrics: true, at: time, into: &batch)
             }
             let seconds = Double(SystemClock.monotonicNow().nanoseconds - begun.nanoseconds) / 1e9
             ScrapeSamples.append(

@@ -100,6 +100,11 @@ final class SeriesService {
             counter(
                 "skein_series_samples_overflowed_total", "Samples summed up in an overflow series: their metric has too many.",
                 statistics.samplesOverflowed),
+            gauge("skein_series_exemplars", "Exemplars kept.", statistics.exemplars),
+            counter("skein_series_exemplars_total", "Exemplars that the store took.", statistics.exemplarsStored),
+            counter(
+                "skein_series_exemplars_dropped_total",
+                "Exemplars that were not kept: repeated, of a series that is not kept, or for want of room.", statistics.exemplarsDropped),
             counter(
                 "skein_series_reports_repeated_total", "Reports that had come before, and were not counted again.",
                 statistics.reportsRepeated),

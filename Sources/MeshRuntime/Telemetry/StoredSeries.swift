@@ -42,9 +42,36 @@ final class StoredSeries: BatchSink, SeriesQuerying {
         let found = Self.union(selectors) {
             store.series($0, from: range.lowerBound, through: range.upperBound, limit: PrometheusLimits.itemsMax + 1)
         }
-        return found.sorted { left, right in
-            left.labels.lexicographicallyPrecedes(right.labels) { $0.name == $1.name ? $0.value < $1.value : $0.name < $1.name }
+        return found.sorted(by: Self.precedes)
+    }
+
+    private static func precedes(_ left: LabelSet, _ right: LabelSet) -> Bool {
+        left.labels.lexicographicallyPrecedes(right.labels) { $0.name == $1.name ? $0.value < $1.value : $0.name < $1.name }
+    }
+
+    func exemplars(
+        _ selectors: [[LabelMatcher]], in range: ClosedRange<Int64>, limit: Int
+    ) throws -> (found: [(labels: LabelSet, exemplars: [SeriesExemplar])], isCut: Bool) {
+        guard let stores = holder.stores else { throw unavailable }
+        var found: [LabelSet: [SeriesExemplar]] = [:]
+        for selector in selectors {
+            for (labels, exemplars) in stores.series.exemplars(selector, from: range.lowerBound, through: range.upperBound) {
+                found[labels] = exemplars
+            }
         }
+        let existing = try stores.traces.existing(Set(found.values.lazy.joined().map(\.traceID)))
+        var room = limit
+        var shown: [(labels: LabelSet, exemplars: [SeriesExemplar])] = []
+        var isCut = false
+        for (labels, exemplars) in found.sorted(by: { Self.precedes($0.key, $1.key) }) {
+            let kept = exemplars.filter { existing.contains($0.traceID) }
+            if kept.count > room { isCut = true }
+            // The newest say most.
+            let part = Array(kept.suffix(room))
+            room -= part.count
+            if !part.isEmpty { shown.append((labels, part)) }
+        }
+        return (shown, isCut)
     }
 
     func metadata() -> [String: MetricMetadata] {
@@ -63,11 +90,11 @@ final class StoredSeries: BatchSink, SeriesQuerying {
     func statistics() -> SeriesStatistics? { holder.stores?.series.statistics() }
 
     private func store() throws -> SeriesStore {
-        guard let store = holder.stores?.series else {
-            throw QueryFailure.unavailable(reason: holder.problem ?? StoreError.closed.description)
-        }
+        guard let store = holder.stores?.series else { throw unavailable }
         return store
     }
+
+    private var unavailable: QueryFailure { .unavailable(reason: holder.problem ?? StoreError.closed.description) }
 
     private static func union<Item: Hashable>(_ selectors: [[LabelMatcher]], _ find: ([LabelMatcher]) -> [Item]) -> Set<Item> {
         selectors.isEmpty ? Set(find([])) : selectors.reduce(into: []) { $0.formUnion(find($1)) }

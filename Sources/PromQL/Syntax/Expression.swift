@@ -77,6 +77,15 @@ public indirect enum Expression: Sendable {
         return inner
     }
 
+    /// All selectors in it, from left to right.
+    public var selectors: [VectorSelector] {
+        switch self {
+        case .selector(let node): [node]
+        case .range(let node): [node.selector]
+        default: children.flatMap(\.selectors)
+        }
+    }
+
     var children: [Expression] {
         switch self {
         case .number, .string, .selector, .range: []

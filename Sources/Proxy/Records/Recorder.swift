@@ -16,25 +16,18 @@ struct Recorder {
     func expireSeries(_ keys: [(key: SeriesKey, requests: UInt64)]) { shard.use { $0.expire(keys) } }
 
     /// The end of a request: its duration, its counters, its record. `isRecorded`: somebody wants one.
-    func finish(_ log: inout RequestLog, durationNanoseconds: UInt64, unixNanoseconds: UInt64, isRecorded: Bool) {
+    func finish(_ log: inout RequestLog, durationNanoseconds: UInt64, isRecorded: Bool) {
         log.record.times.downstreamSendEnd = durationNanoseconds
-        countRequest(log.record, durationNanoseconds, unixNanoseconds)
+        countRequest(log.record, durationNanoseconds)
         if isRecorded { ring.use { log.emit(to: $0) } }
     }
 
-    private func countRequest(_ record: borrowing RequestRecord, _ durationNanoseconds: UInt64, _ unixNanoseconds: UInt64) {
-        var key = SeriesKey(labels: record.labels, responseCode: record.responseCode, flags: record.flags, side: record.side)
-        key.isGRPC = record.isGRPC
-        key.grpcStatus = record.grpcStatus
+    private func countRequest(_ record: borrowing RequestRecord, _ durationNanoseconds: UInt64) {
+        let key = SeriesKey(record)
         var sample = REDSample()
         sample.durationMicroseconds = durationNanoseconds / 1000
         sample.requestBytes = UInt64(record.requestHeaderBytes) &+ record.requestBodyBytes
         sample.responseBytes = UInt64(record.responseHeaderBytes) &+ record.responseBodyBytes
-        if record.isSampled {
-            sample.traceID = record.traceID
-            sample.spanID = record.spanID
-            sample.unixMilliseconds = unixNanoseconds / 1_000_000
-        }
         shard.use { $0.record(key, sample) }
     }
 

@@ -282,7 +282,7 @@ extension Traffic {
         let duration = requests[retired: id].elapsed(sides.loop.now)
         let epoch = requests[retired: id].epoch
         let isRecorded = RecordTexts.isWanted(requests[retired: id].log.record, &sides.epochs.all[epoch].plan)
-        sides.recorder.finish(&requests[retired: id].log, durationNanoseconds: duration, unixNanoseconds: sides.loop.unixNow, isRecorded: isRecorded)
+        sides.recorder.finish(&requests[retired: id].log, durationNanoseconds: duration, isRecorded: isRecorded)
         sides.leaveEpoch(epoch)
     }
 }

@@ -418,7 +418,7 @@ struct TunnelTraffic: ~Copyable {
             sides.recorder.finishTCP(&tunnels[id].log, durationNanoseconds: duration, isRecorded: isRecorded)
         } else {
             sides.recorder.finish(
-                &tunnels[id].log, durationNanoseconds: duration, unixNanoseconds: sides.loop.unixNow, isRecorded: isRecorded)
+                &tunnels[id].log, durationNanoseconds: duration, isRecorded: isRecorded)
         }
         tunnels.retire(id)
         finished.append(id)

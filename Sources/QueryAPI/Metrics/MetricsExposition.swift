@@ -26,6 +26,7 @@ public final class MetricsExposition: Sendable {
     private let shards: [REDShard]
     private let selfMetrics: SelfMetrics
     private let pool: QueryPool
+    private let exemplars: RequestExemplars
     private let tcp: @Sendable () -> [TCPSeries]
     private let now: @Sendable () -> MonotonicInstant
     private let state: Mutex<State>
@@ -33,13 +34,14 @@ public final class MetricsExposition: Sendable {
 
     /// `shards` are those of the workers, in worker order.
     public init(
-        shards: [REDShard], catalogs: Catalogs, selfMetrics: SelfMetrics, pool: QueryPool,
+        shards: [REDShard], catalogs: Catalogs, selfMetrics: SelfMetrics, pool: QueryPool, exemplars: RequestExemplars = RequestExemplars(),
         idleExpirySeconds: UInt64 = SeriesJanitor.idleSecondsDefault, tcp: @escaping @Sendable () -> [TCPSeries] = { [] },
         now: @escaping @Sendable () -> MonotonicInstant = { SystemClock.monotonicNow() }
     ) {
         self.shards = shards
         self.selfMetrics = selfMetrics
         self.pool = pool
+        self.exemplars = exemplars
         self.tcp = tcp
         self.now = now
         state = Mutex(State(labels: SeriesLabels(catalogs: catalogs), janitor: SeriesJanitor(idleSeconds: idleExpirySeconds)))
@@ -70,7 +72,8 @@ public final class MetricsExposition: Sendable {
             guard size < MetricsLimits.answerBytesMax else { return false }
             bytes.reserveCapacity(max(state.bytes, size) + 64 * 1024)
             var writer = ExpositionWriter(format: format)
-            RequestFamilies.write(visible, state.labels, &writer, to: &bytes)
+            let exemplars = format.isOpenMetrics ? latestExemplars(&state) : [:]
+            RequestFamilies.write(visible, state.labels, exemplars, &writer, to: &bytes)
             TCPFamilies.write(tcp(), state.labels, &writer, to: &bytes)
             appendSelf(&writer, to: &bytes)
             writer.end(to: &bytes)
@@ -136,6 +139,24 @@ public final class MetricsExposition: Sendable {
         return visible
     }
 
+    /// Per series as it is printed, the last exemplar of each bucket.
+    private func latestExemplars(_ state: inout State) -> [SeriesKey: [Exemplar?]] {
+        var places: [SeriesKey: [Exemplar?]] = [:]
+        for (key, found) in exemplars.latest() {
+            let key = state.labels.representative(key)
+            for (bucket, one) in found {
+                let time = one.unixMilliseconds.multipliedReportingOverflow(by: 1_000_000)
+                let exemplar = Exemplar(
+                    traceID: one.traceID, spanID: one.spanID, value: Double(one.durationMicroseconds) / 1000,
+                    unixNanoseconds: time.overflow ? 0 : time.partialValue)
+                let before = places[key]?[bucket]?.unixNanoseconds ?? 0
+                guard exemplar.unixNanoseconds >= before else { continue }
+                places[key, default: [Exemplar?](repeating: nil, count: HistogramBuckets.count)][bucket] = exemplar
+            }
+        }
+        return places
+    }
+
     private func appendSelf(_ writer: inout ExpositionWriter, to bytes: inout [UInt8]) {
         var families = selfMetrics.collect()
         families.append(
@@ -167,7 +188,6 @@ extension SeriesSnapshot {
         duration += other.duration
         requestBytes += other.requestBytes
         responseBytes += other.responseBytes
-        if let theirs = other.exemplar, theirs.unixMilliseconds >= (exemplar?.unixMilliseconds ?? 0) { exemplar = theirs }
     }
 }
 

@@ -18,7 +18,11 @@ enum RequestFamilies {
     /// Lines that one series takes: the counter, and buckets, sum and count of three histograms.
     static let samplesPerSeries = 1 + 3 * (HistogramBuckets.count + 2)
 
-    static func write(_ series: [SeriesSnapshot], _ labels: SeriesLabels, _ writer: inout ExpositionWriter, to bytes: inout [UInt8]) {
+    /// `exemplars`: of durations, by series, one place for each bucket.
+    static func write(
+        _ series: [SeriesSnapshot], _ labels: SeriesLabels, _ exemplars: [SeriesKey: [Exemplar?]], _ writer: inout ExpositionWriter,
+        to bytes: inout [UInt8]
+    ) {
         guard !series.isEmpty else { return }
         writer.begin(requests, to: &bytes)
         for one in series { writer.counter(labels: labels.text(one.key), value: one.requests, to: &bytes) }
@@ -26,7 +30,7 @@ enum RequestFamilies {
         for one in series {
             writer.histogram(
                 labels: labels.text(one.key), bounds: bounds, bucketCounts: one.duration.buckets, sum: Double(one.duration.sum) / 1000,
-                exemplars: writer.format.isOpenMetrics ? exemplars(one) : [], to: &bytes)
+                exemplars: exemplars[one.key] ?? [], to: &bytes)
         }
         writer.begin(requestBytes, to: &bytes)
         for one in series {
@@ -40,17 +44,6 @@ enum RequestFamilies {
                 labels: labels.text(one.key), bounds: bounds, bucketCounts: one.responseBytes.buckets, sum: Double(one.responseBytes.sum),
                 to: &bytes)
         }
-    }
-
-    /// The series' last sampled request, in the bucket it fell into.
-    private static func exemplars(_ series: SeriesSnapshot) -> [Exemplar?] {
-        guard let last = series.exemplar else { return [] }
-        var places = [Exemplar?](repeating: nil, count: HistogramBuckets.count)
-        places[HistogramBuckets.index(ofMicroseconds: last.durationMicroseconds)] = Exemplar(
-            traceID: last.traceID, spanID: last.spanID, value: Double(last.durationMicroseconds) / 1000,
-            unixNanoseconds: last.unixMilliseconds.multipliedReportingOverflow(by: 1_000_000).overflow
-                ? 0 : last.unixMilliseconds * 1_000_000)
-        return places
     }
 }
 

@@ -11,6 +11,8 @@ public enum PrometheusLimits {
     public static let timeoutMilliseconds: Int64 = 120_000
     /// Names, values or series of one answer when no limit is asked for.
     public static let itemsMax = 1_000_000
+    /// Exemplars of one answer.
+    public static let exemplarsMax = 10_000
     /// Selectors of one request.
     public static let selectorsMax = 1000
 }
@@ -218,11 +220,16 @@ public final class PrometheusAPI: Sendable {
         return APIReply.json(PrometheusJSON.successAnswer { $0.append(jsonString: PrettyPrinter.text(of: expression)) })
     }
 
-    /// No exemplars are kept yet; a query that is wrong is told all the same.
+    /// Exemplars of every selector in the expression, as Prometheus' `query_exemplars` has them.
     private func exemplars(_ parameters: PrometheusParameters) throws -> ServiceResponse {
-        _ = try parameters.timeRange()
-        _ = try engine.parse(parameters.text("query") ?? "")
-        return APIReply.json(PrometheusJSON.successAnswer { $0.append(text: "[]") })
+        let range = try parameters.timeRange()
+        let selectors = try engine.parse(parameters.text("query") ?? "").selectors.map(\.matchers)
+        let limit = PrometheusLimits.exemplarsMax
+        let (found, isCut) = try store.exemplars(selectors, in: range, limit: limit)
+        let warnings = isCut ? ["only the last \(limit) exemplars are shown"] : []
+        return APIReply.json(PrometheusJSON.successAnswer(warnings: warnings) { bytes in
+            PrometheusJSON.appendList(found, to: &bytes) { PrometheusJSON.append(exemplars: $0.exemplars, of: $0.labels, to: &$1) }
+        })
     }
 
     // MARK: What there is

@@ -71,6 +71,27 @@ enum PrometheusJSON {
         bytes.append(UInt8(ascii: "]"))
     }
 
+    /// What `query_exemplars` says of one series.
+    static func append(exemplars: [SeriesExemplar], of labels: LabelSet, to bytes: inout [UInt8]) {
+        bytes.append(text: "{\"seriesLabels\":")
+        append(labels, to: &bytes)
+        bytes.append(text: ",\"exemplars\":")
+        appendList(exemplars, to: &bytes) { exemplar, bytes in
+            bytes.append(text: "{\"labels\":{\"trace_id\":\"")
+            HexCodec.append(exemplar.traceID, to: &bytes)
+            if !exemplar.spanID.isNone {
+                bytes.append(text: "\",\"span_id\":\"")
+                HexCodec.append16(exemplar.spanID.rawValue, to: &bytes)
+            }
+            bytes.append(text: "\"},\"value\":")
+            append(quoted: exemplar.value, to: &bytes)
+            bytes.append(text: ",\"timestamp\":")
+            append(time: exemplar.time, to: &bytes)
+            bytes.append(UInt8(ascii: "}"))
+        }
+        bytes.append(UInt8(ascii: "}"))
+    }
+
     // MARK: Samples
 
     private static func append(_ sample: VectorSample, _ time: Int64, to bytes: inout [UInt8]) {

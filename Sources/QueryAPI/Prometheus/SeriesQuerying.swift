@@ -15,6 +15,10 @@ public protocol SeriesQuerying: AnyObject, Sendable {
     func labelValues(_ name: String, _ selectors: [[LabelMatcher]], in range: ClosedRange<Int64>) throws -> [String]
     /// Sorted by their labels.
     func series(_ selectors: [[LabelMatcher]], in range: ClosedRange<Int64>) throws -> [LabelSet]
+    /// Exemplars whose traces can be shown, by series and oldest first; `isCut` when there are more than `limit`.
+    func exemplars(
+        _ selectors: [[LabelMatcher]], in range: ClosedRange<Int64>, limit: Int
+    ) throws -> (found: [(labels: LabelSet, exemplars: [SeriesExemplar])], isCut: Bool)
     /// What is known of metrics, by their families' names.
     func metadata() -> [String: MetricMetadata]
     func sizes() -> SeriesSizes

@@ -50,6 +50,8 @@ public struct SeriesBatch: TelemetryBatch {
     /// Classic histograms: counts of the buckets, each without those below it, the last one up to +Inf; then count and sum.
     public private(set) var numbers: [Double] = []
     public private(set) var natives: [NativeHistogram] = []
+    /// Each with the number of its identity; in order of time for each series.
+    public private(set) var exemplars: [(identity: UInt32, exemplar: SeriesExemplar)] = []
     public var report: Report?
 
     public init() {}
@@ -58,12 +60,12 @@ public struct SeriesBatch: TelemetryBatch {
 
     public var byteCount: Int {
         identityBytes.count + identities.count * MemoryLayout<Identity>.stride + points.count * MemoryLayout<Point>.stride
-            + numbers.count * 8 + natives.reduce(0) { $0 + 128 + ($1.positiveCounts.count + $1.negativeCounts.count) * 8 }
+            + numbers.count * 8 + exemplars.count * 48 + natives.reduce(0) { $0 + 128 + ($1.positiveCounts.count + $1.negativeCounts.count) * 8 }
     }
 
     public var capacityBytes: Int {
         identityBytes.capacity + identities.capacity * MemoryLayout<Identity>.stride + points.capacity * MemoryLayout<Point>.stride
-            + numbers.capacity * 8
+            + numbers.capacity * 8 + exemplars.capacity * 48
     }
 
     public mutating func removeAll() {
@@ -72,6 +74,7 @@ public struct SeriesBatch: TelemetryBatch {
         points.removeAll(keepingCapacity: true)
         numbers.removeAll(keepingCapacity: true)
         natives.removeAll(keepingCapacity: true)
+        exemplars.removeAll(keepingCapacity: true)
         report = nil
     }
 
@@ -144,6 +147,12 @@ public struct SeriesBatch: TelemetryBatch {
         points.append(Point(
             identity: identity, payload: UInt32(clamping: natives.count), time: time, created: created, value: histogram.sum))
         natives.append(histogram)
+    }
+
+    /// An observation that the series counts, and its trace, which is known.
+    public mutating func append(_ identity: UInt32, _ exemplar: SeriesExemplar) {
+        assert(!exemplar.traceID.isNone)
+        exemplars.append((identity, exemplar))
     }
 
     /// Ends the series at this time.

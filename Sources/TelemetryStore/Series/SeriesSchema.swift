@@ -4,6 +4,7 @@ enum SeriesSchema {
         name: "series", migrations: [
             TableSchema.Migration(name: "series, journal, blocks, tiers, senders") { _ in first },
             TableSchema.Migration(name: "windows of the tiers") { _ in windows },
+            TableSchema.Migration(name: "exemplars") { _ in [ExemplarTable.create] },
         ])
 
     private static let first = [

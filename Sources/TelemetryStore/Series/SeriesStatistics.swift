@@ -22,6 +22,11 @@ public struct SeriesStatistics: Sendable, Equatable {
     public var samplesOverflowed: UInt64 = 0
     /// Numbered reports that had come before.
     public var reportsRepeated: UInt64 = 0
+    public var exemplarsStored: UInt64 = 0
+    /// For want of room, or not younger than the last one of their bucket, or of a series that is not kept.
+    public var exemplarsDropped: UInt64 = 0
+    /// Exemplars kept now.
+    public var exemplars: UInt64 = 0
     /// Batches refused before they were looked at, by reason: points.
     public var pointsRefused: UInt64 = 0
 

@@ -65,6 +65,13 @@ public final class SeriesStore: BatchSink {
     /// Samples of all series that match, in ascending time. A damaged block is left out and counted.
     public func select(_ query: SeriesQuery) throws(SeriesQueryError) -> SeriesSelection { try tables.view.select(query) }
 
+    /// Exemplars of all series that match, by series and oldest first. Whether their traces are still there is for the caller to ask.
+    public func exemplars(
+        _ matchers: [LabelMatcher], from: Int64, through: Int64
+    ) -> [(labels: LabelSet, exemplars: [SeriesExemplar])] {
+        tables.view.exemplars(matchers, from, through)
+    }
+
     /// Label sets of the series that match and may have samples in the range; times in milliseconds since 1970, both included.
     public func series(_ matchers: [LabelMatcher], from: Int64, through: Int64, limit: Int = Int.max) -> [LabelSet] {
         tables.view.series(matchers, from, through, limit: limit)

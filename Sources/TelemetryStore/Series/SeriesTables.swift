@@ -20,6 +20,8 @@ final class SeriesTables: TableSet {
     /// Points of one group commit at most, but for those of its last batch.
     private static let commitPointsMax = 65_536
     private static let recountMilliseconds: Int64 = 60_000
+    /// A trace is kept by the time of its first span, an exemplar has that of its end. Milliseconds.
+    private static let traceSlack: Int64 = 3_600_000
 
     /// Where the maintenance thread is.
     private struct Upkeep {
@@ -27,7 +29,11 @@ final class SeriesTables: TableSet {
         var seriesCursor: UInt32 = 0
     }
 
-    init(_ configuration: SeriesConfiguration, path: String) {
+    /// Since when there are traces, milliseconds since 1970; nil = there are none, or nobody knows.
+    private let earliestTrace: @Sendable () -> Int64?
+
+    init(_ configuration: SeriesConfiguration, path: String, earliestTrace: @escaping @Sendable () -> Int64? = { nil }) {
+        self.earliestTrace = earliestTrace
         precondition(configuration.areTiersValid, "windows and spans of the tiers are multiples of those before")
         self.configuration = configuration
         state = Monitor(SeriesState(tiers: [TierState](repeating: TierState(), count: configuration.tiers.count)))
@@ -36,7 +42,7 @@ final class SeriesTables: TableSet {
             batchesMax: configuration.queueBatchesMax, bytesMax: configuration.queueBytesMax, commitItemsMax: Self.commitPointsMax,
             writer: writer)
         reads = SeriesReads(path, state)
-        view = SeriesView(configuration, index, reads)
+        view = SeriesView(configuration, index, reads, state)
         upkeep = Monitor(Upkeep())
     }
 
@@ -52,11 +58,13 @@ final class SeriesTables: TableSet {
         for id in FamilyCensus.overflowSeries(index) { overflow.noteRestored(id) }
         let head = loaded.head
         let damaged = loaded.damagedRows
+        let exemplars = try ExemplarTable.load(database)
         try writer.open(SeriesJournal(
             configuration, index, families, state, loaded, HeadLoading.loadSenders(database), overflow, database))
         families.replace(FamilyCensus.live(index, since: Int64.min))
         state.withLock { state in
             state = SeriesState(head: head, tiers: loadedTiers, floor: loadedTiers[0].through)
+            state.exemplars = exemplars
             state.statistics.damagedRows = damaged
         }
     }
@@ -92,6 +100,7 @@ final class SeriesTables: TableSet {
         guard var mine = upkeep.withLock({ $0.recounted > now - Self.recountMilliseconds ? nil : $0 }) else { return }
         families.replace(FamilyCensus.live(index, since: now - configuration.idleMax))
         retention.forgetSeries(from: &mine.seriesCursor)
+        if let earliest = earliestTrace() { retention.forgetExemplars(before: earliest - Self.traceSlack) }
         mine.recounted = now
         upkeep.withLock { [mine] in $0 = mine }
     }
@@ -112,6 +121,7 @@ final class SeriesTables: TableSet {
         (result.series, result.indexBytes) = index.read { (UInt64($0.liveCount), UInt64($0.memoryBytes)) }
         result.headBytes = UInt64(moment.head.blockBytes + moment.head.sectionPoints * 12)
         result.headSamples = UInt64(moment.head.sectionPoints + moment.head.blockSamples)
+        result.exemplars = UInt64(moment.exemplars.count)
         result.journalRows = UInt64(moment.head.rows.count)
         result.tierBytes = moment.tiers.map { UInt64($0.bytes) }
         result.tierBlocks = moment.tiers.map { UInt64($0.spans.reduce(0) { $0 + $1.blocks.count }) }

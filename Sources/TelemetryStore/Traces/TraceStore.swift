@@ -55,6 +55,11 @@ public final class TraceStore: Sendable {
         try tables.reads.look { view throws(StoreError) in try view.trace(id) }
     }
 
+    /// Which of these traces are there.
+    public func existing(_ ids: Set<TraceID>) throws(StoreError) -> Set<TraceID> {
+        try tables.reads.look { view throws(StoreError) in try view.existing(ids) }
+    }
+
     /// One batch per trace that is found, in the order asked for.
     public func traces(_ ids: [TraceID]) throws(StoreError) -> [SpanBatch] {
         try tables.reads.look { view throws(StoreError) in try view.traces(ids) }

@@ -33,6 +33,16 @@ final class TraceTables: TableSet {
         state.notify { [initial] in $0 = initial }
     }
 
+    /// When the oldest trace began, about, milliseconds since 1970; nil = there are none.
+    var earliestMilliseconds: Int64? {
+        state.withLock { state in
+            let sealed = state.snapshot.segments.lazy.map(\.timestampMin).filter { $0 > 0 }.min()
+            let young = state.snapshot.head.first?.arrival
+            guard let earliest = [sealed, young].compactMap({ $0 }).min() else { return nil }
+            return Int64(clamping: earliest / 1000)
+        }
+    }
+
     /// A moment's figures of these tables alone.
     func statistics() -> StoreStatistics { state.withLock { $0.figures() } }
 

@@ -121,6 +121,31 @@ struct TraceView {
         return found
     }
 
+    /// Which of the traces are there; nil when a segment is gone.
+    func existing(_ ids: Set<TraceID>) throws(StoreError) -> Set<TraceID>? {
+        var missing = ids
+        let groups = grouping
+        for row in snapshot.head where !missing.isEmpty {
+            missing = missing.filter { id in
+                var spans = SpanBatch()
+                row.batch.collect(id, groups, into: &spans)
+                return spans.spans.isEmpty
+            }
+        }
+        for segment in snapshot.segments where !missing.isEmpty {
+            guard let index = try hashes(segment) else {
+                if isGone(segment) { return nil }
+                continue
+            }
+            for id in missing {
+                let places = index.entryPlaces(of: id.hash)
+                guard !places.isEmpty, let own = try entryIDs(segment, Array(places)) else { continue }
+                if own.contains(where: { groups.key($0) == groups.key(id) }) { missing.remove(id) }
+            }
+        }
+        return ids.subtracting(missing)
+    }
+
     /// Nil when a segment is gone.
     func trace(_ id: TraceID) throws(StoreError) -> SpanBatch? {
         var result = SpanBatch()

@@ -156,6 +156,18 @@ public struct ExpositionReader {
         return LabelSet(labels)
     }
 
+    /// The exemplar of a sample; nil = it names no trace in `trace_id`, or is none. Without a time of its own it has the sample's.
+    public func exemplar(_ place: Range<Int>, at time: Int64) -> SeriesExemplar? {
+        var cursor = TextCursor(page, place)
+        var labels: [LabelSet.Label] = []
+        guard cursor.peek == UInt8(ascii: "{"), (try? appendLabels(&cursor, to: &labels)) != nil else { return nil }
+        cursor.skipBlanks()
+        guard let value = try? number(&cursor) else { return nil }
+        cursor.skipBlanks()
+        let time = cursor.isAtEnd ? time : (try? self.time(&cursor)) ?? time
+        return ExemplarLabels.exemplar(labels, time: time, value: value)
+    }
+
     private func appendLabels(_ cursor: inout TextCursor, to labels: inout [LabelSet.Label]) throws(ExpositionFault) {
         cursor.advance()
         cursor.skipBlanks()

@@ -14,6 +14,7 @@ public enum MetricsReport {
     /// Identities and points of one report.
     public static let identitiesMax = 1_000_000
     public static let pointsMax = 4_000_000
+    public static let exemplarsMax = 1_000_000
 
     /// Appends the report. The batch has a `report`, and no native histograms: no proxy makes them.
     public static func append(_ batch: SeriesBatch, to bytes: inout [UInt8]) {
@@ -39,6 +40,17 @@ public enum MetricsReport {
                 append(point.value, to: &bytes)
             }
         }
+        appendExemplars(of: batch, to: &bytes)
+    }
+
+    private static func appendExemplars(of batch: SeriesBatch, to bytes: inout [UInt8]) {
+        append(varint: UInt64(batch.exemplars.count), to: &bytes)
+        for (identity, exemplar) in batch.exemplars {
+            append(varint: UInt64(identity), to: &bytes)
+            append(varint: zigzag(exemplar.time), to: &bytes)
+            append(exemplar.value, to: &bytes)
+            for word in [exemplar.traceID.high, exemplar.traceID.low, exemplar.spanID.rawValue] { append(word: word, to: &bytes) }
+        }
     }
 
     /// Reads a report into an empty batch. A body with a fault leaves nothing that may be used.
@@ -60,7 +72,22 @@ public enum MetricsReport {
             }
         }
         try readPoints(&reader, into: &batch)
-        guard reader.isAtEnd else { throw reader.fault("bytes behind the last point") }
+        // The first reports ended here.
+        if !reader.isAtEnd { try readExemplars(&reader, into: &batch) }
+        guard reader.isAtEnd else { throw reader.fault("bytes behind the last exemplar") }
+    }
+
+    private static func readExemplars(_ reader: inout ReportReader, into batch: inout SeriesBatch) throws(ReportFault) {
+        for _ in 0..<(try reader.count(most: exemplarsMax)) {
+            let identity = try reader.varint()
+            guard identity < UInt64(batch.identities.count) else { throw reader.fault("an exemplar of an identity that is not there") }
+            let time = unzigzag(try reader.varint())
+            let value = try reader.double()
+            let trace = TraceID(high: try reader.word(), low: try reader.word())
+            let span = SpanID(try reader.word())
+            guard !trace.isNone else { throw reader.fault("an exemplar without a trace") }
+            batch.append(UInt32(identity), SeriesExemplar(time: time, value: value, traceID: trace, spanID: span))
+        }
     }
 
     private static func readPoints(_ reader: inout ReportReader, into batch: inout SeriesBatch) throws(ReportFault) {
@@ -101,8 +128,10 @@ public enum MetricsReport {
         bytes.append(UInt8(truncatingIfNeeded: rest))
     }
 
-    private static func append(_ value: Double, to bytes: inout [UInt8]) {
-        for shift in stride(from: UInt64(0), to: 64, by: 8) { bytes.append(UInt8(truncatingIfNeeded: value.bitPattern >> shift)) }
+    private static func append(_ value: Double, to bytes: inout [UInt8]) { append(word: value.bitPattern, to: &bytes) }
+
+    private static func append(word: UInt64, to bytes: inout [UInt8]) {
+        for shift in stride(from: UInt64(0), to: 64, by: 8) { bytes.append(UInt8(truncatingIfNeeded: word >> shift)) }
     }
 
     private static func zigzag(_ value: Int64) -> UInt64 { UInt64(bitPattern: value << 1 ^ value >> 63) }
@@ -159,11 +188,13 @@ struct ReportReader {
         return text
     }
 
-    mutating func double() throws(ReportFault) -> Double {
+    mutating func double() throws(ReportFault) -> Double { Double(bitPattern: try word()) }
+
+    mutating func word() throws(ReportFault) -> UInt64 {
         guard bytes.count - place >= 8 else { throw fault("the report ends too early") }
         var bits: UInt64 = 0
         for shift in 0..<8 { bits |= UInt64(bytes[place + shift]) << UInt64(shift * 8) }
         place += 8
-        return Double(bitPattern: bits)
+        return bits
     }
 }

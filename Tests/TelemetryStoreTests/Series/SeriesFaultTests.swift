@@ -7,6 +7,7 @@ import Testing
 @Suite struct SeriesFaultTests {
     private static let tables = [
         "series_piece", "series", "series_journal", "series_block", "series_tier", "series_sender", "series_window",
+        "series_exemplar",
     ]
 
     /// Makes the n-th changed row from now on fail, and every later one, with triggers of the writer's connection alone.

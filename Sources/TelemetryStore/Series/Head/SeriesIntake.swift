@@ -30,6 +30,10 @@ struct SeriesIntake {
     private var places: [Place] = []
     /// Times of cursors before this group.
     private var undo: [(id: UInt32, time: Int64)] = []
+    /// In the order in which they came.
+    private(set) var exemplars: [(place: ExemplarPlace, exemplar: SeriesExemplar)] = []
+    /// Exemplars of series that are refused or summed up, or of times that are.
+    private(set) var exemplarsDropped: UInt64 = 0
     private(set) var accepted: UInt64 = 0
     private(set) var overflowed: UInt64 = 0
     private(set) var dropped: [SeriesStatistics.Drop: UInt64] = [:]
@@ -62,6 +66,23 @@ struct SeriesIntake {
             case .refused(let drop): dropped[drop, default: 0] += 1
             }
         }
+        for (identity, exemplar) in batch.exemplars { append(exemplar, of: batch.identities[Int(identity)], places[Int(identity)], batch) }
+    }
+
+    private mutating func append(
+        _ exemplar: SeriesExemplar, of identity: SeriesBatch.Identity, _ place: Place, _ batch: SeriesBatch
+    ) {
+        guard case .series(let id) = place, exemplar.time <= latest else {
+            exemplarsDropped += 1
+            return
+        }
+        var bucket = 0
+        if identity.kind == .classicHistogram {
+            let bytes = batch.identityBytes[Int(identity.offset)..<Int(identity.offset) + Int(identity.count)]
+            let bounds = (try? SeriesIdentityReader(Array(bytes)))?.bounds ?? []
+            bucket = bounds.firstIndex { exemplar.value <= $0 } ?? bounds.count
+        }
+        exemplars.append((ExemplarPlace(series: id, bucket: UInt16(clamping: bucket)), exemplar))
     }
 
     private mutating func append(
@@ -191,6 +212,8 @@ struct SeriesIntake {
         sections.removeAll()
         sectionNumbers.removeAll(keepingCapacity: true)
         undo.removeAll(keepingCapacity: true)
+        exemplars.removeAll(keepingCapacity: true)
+        exemplarsDropped = 0
         accepted = 0
         overflowed = 0
         dropped = [:]

@@ -18,6 +18,7 @@ final class SeriesJournal: BatchWriter, @unchecked Sendable {
     /// Pieces that the file has.
     private var savedPieces: Int
     private var newPieces: [[UInt8]] = []
+    private var exemplars = ExemplarChange()
     private var isInGroup = false
     /// Senders that go with this group.
     private var forgotten: [String] = []
@@ -31,6 +32,8 @@ final class SeriesJournal: BatchWriter, @unchecked Sendable {
         let row: SQLiteStatement
         let sender: SQLiteStatement
         let forget: SQLiteStatement
+        let exemplar: SQLiteStatement
+        let removeExemplar: SQLiteStatement
 
         init(_ database: WriteConnection) throws(StoreError) {
             piece = try database.prepare(SeriesSchema.insertPiece)
@@ -38,6 +41,8 @@ final class SeriesJournal: BatchWriter, @unchecked Sendable {
             row = try database.prepare(SeriesSchema.insertRow)
             sender = try database.prepare(SeriesSchema.insertSender)
             forget = try database.prepare(SeriesSchema.deleteSender)
+            exemplar = try database.prepare(ExemplarTable.insert)
+            removeExemplar = try database.prepare(ExemplarTable.remove)
         }
     }
 
@@ -91,7 +96,8 @@ final class SeriesJournal: BatchWriter, @unchecked Sendable {
         forgotten = senders.isOverfull(configuration.sendersMax) ? senders.silent(above: configuration.sendersMax) : []
         newPieces = index.look { index in (savedPieces..<max(index.pieces.count, savedPieces)).map { index.pieces.bytes(UInt32($0)) } }
         let bytes = rows.reduce(0) { $0 + $1.bytes.count } + newPieces.reduce(0) { $0 + $1.count } + intake.staged.entries.count * 64
-        return bytes + senders.changed.count * 64
+        if !intake.exemplars.isEmpty { exemplars = state.withLock { $0.exemplars }.planning(intake.exemplars) }
+        return bytes + senders.changed.count * 64 + exemplars.added.count * ExemplarTable.rowBytes
     }
 
     func write(_ database: WriteConnection) throws(StoreError) {
@@ -101,6 +107,7 @@ final class SeriesJournal: BatchWriter, @unchecked Sendable {
             try statements.series.run(integers: [Int64(entry.id), entry.first, last], blobs: [PieceNumbers.encode(entry.pieces)])
         }
         for row in rows { try statements.row.run(integers: [row.entry.number], blobs: [row.bytes]) }
+        try ExemplarTable.write(exemplars, statements.exemplar, statements.removeExemplar)
         for sender in forgotten { try statements.forget.run(integers: [], blobs: [Array(sender.utf8)]) }
         for (sender, last) in senders.changed {
             try statements.sender.run(integers: [Int64(clamping: last.sequence), last.seen], blobs: [Array(sender.utf8)])
@@ -122,6 +129,7 @@ final class SeriesJournal: BatchWriter, @unchecked Sendable {
                 state.head.sectionPoints += section.count
             }
             state.head.rows += rows.map(\.entry)
+            state.exemplars.apply(exemplars)
             note(&state.statistics)
         }
         nextRow += Int64(rows.count)
@@ -134,6 +142,8 @@ final class SeriesJournal: BatchWriter, @unchecked Sendable {
         statistics.samplesAccepted += intake.accepted
         statistics.samplesOverflowed += intake.overflowed
         statistics.reportsRepeated += repeated
+        statistics.exemplarsStored += UInt64(exemplars.added.count)
+        statistics.exemplarsDropped += UInt64(exemplars.dropped) + intake.exemplarsDropped
         for (drop, count) in intake.dropped { statistics.samplesDropped[drop, default: 0] += count }
     }
 
@@ -148,6 +158,7 @@ final class SeriesJournal: BatchWriter, @unchecked Sendable {
     private func endGroup() {
         rows.removeAll(keepingCapacity: true)
         newPieces = []
+        exemplars = ExemplarChange()
         forgotten = []
         repeated = 0
         isInGroup = false

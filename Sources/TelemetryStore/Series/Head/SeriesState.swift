@@ -97,6 +97,7 @@ struct TierState: Sendable {
 /// What writer, maintenance and readers share under the lock of its monitor. Readers take a copy and look at nothing newer.
 struct SeriesState {
     var head = SeriesHead()
+    var exemplars = ExemplarShelf()
     /// As in the configuration.
     var tiers: [TierState]
     /// Samples before are refused: they are sealed, or are about to be.

@@ -6,8 +6,10 @@ struct SeriesView {
     private let configuration: SeriesConfiguration
     private let index: SharedIndex
     private let reads: SeriesReads
+    private let state: Monitor<SeriesState>
 
-    init(_ configuration: SeriesConfiguration, _ index: SharedIndex, _ reads: SeriesReads) {
+    init(_ configuration: SeriesConfiguration, _ index: SharedIndex, _ reads: SeriesReads, _ state: Monitor<SeriesState>) {
+        self.state = state
         self.configuration = configuration
         self.index = index
         self.reads = reads
@@ -48,6 +50,28 @@ struct SeriesView {
 
     private func find(_ matchers: [LabelMatcher], _ from: Int64, _ through: Int64) -> [MatchedSeries] {
         SeriesMatching.find(matchers, index, from: from, through: through)
+    }
+
+    /// Exemplars of all series that match, oldest first; those of classic histograms at their buckets.
+    func exemplars(_ matchers: [LabelMatcher], _ from: Int64, _ through: Int64) -> [(labels: LabelSet, exemplars: [SeriesExemplar])] {
+        let shelf = state.withLock { $0.exemplars }
+        guard shelf.count > 0 else { return [] }
+        var found: [(labels: LabelSet, exemplars: [SeriesExemplar])] = []
+        func take(_ place: ExemplarPlace, _ labels: @autoclosure () -> LabelSet) {
+            let own = (shelf.places[place] ?? []).map(\.exemplar).filter { $0.time >= from && $0.time <= through }
+            if !own.isEmpty { found.append((labels(), own)) }
+        }
+        for match in find(matchers, from, through) {
+            guard match.kind == .classicHistogram else {
+                take(ExemplarPlace(series: match.id, bucket: 0), match.labels)
+                continue
+            }
+            for case .bucket(let bucket) in match.parts {
+                let place = ExemplarPlace(series: match.id, bucket: UInt16(clamping: bucket))
+                take(place, HistogramPart.bucket(bucket).labels(match.labels, match.bounds))
+            }
+        }
+        return found
     }
 
     // MARK: Labels

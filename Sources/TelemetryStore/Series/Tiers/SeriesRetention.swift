@@ -84,6 +84,17 @@ struct SeriesRetention {
         jobs.noteDeleted()
     }
 
+    /// Deletes exemplars that are older than all traces.
+    func forgetExemplars(before time: Int64) {
+        guard state.withLock({ state in state.exemplars.places.values.contains { $0[0].exemplar.time < time } }) else { return }
+        _ = jobs.run { [state] database throws(StoreError) in
+            try database.transaction { () throws(StoreError) in
+                try database.prepare(ExemplarTable.removeBefore).run(integers: [time], blobs: [])
+            }
+            state.withLock { $0.exemplars.forget(before: time) }
+        }
+    }
+
     /// Deletes series whose last sample no tier can have any more. The one with the highest number stays, so that numbers are not given again.
     func forgetSeries(from cursor: inout UInt32) {
         let ages = configuration.tiers.map(\.ageMax)

@@ -54,6 +54,7 @@ let package = Package(
         system("CZlib", "zlib", apt: "zlib1g-dev"),
         system("CNGHTTP2", "libnghttp2", apt: "libnghttp2-dev"),
         system("CZstd", "libzstd", apt: "libzstd-dev"),
+        system("COpenSSL", "openssl", apt: "libssl-dev"),
         system("CSnappy", "snappy", apt: "libsnappy-dev"),
         system("CRE2System", "re2", apt: "libre2-dev"),
         .target(name: "CRE2", dependencies: ["CRE2System"], path: "Sources/CRE2"),
@@ -65,6 +66,7 @@ let package = Package(
         layer("EventLoops", uses: ["Primitives", "CSystem"]),
         layer("Compression", uses: ["CSnappy", "CZlib", "CZstd"]),
         layer("HTTP", uses: ["Primitives", "CNGHTTP2"]),
+        layer("TLS", uses: ["COpenSSL"]),
         // 3
         layer("Streams", uses: ["Primitives", "EventLoops"]),
         layer("Matching", uses: ["Primitives", "HTTP", "CRE2"]),
@@ -101,6 +103,7 @@ let package = Package(
         suite("PrimitivesTests", uses: ["Primitives"]),
         suite("EventLoopsTests", uses: ["EventLoops", "Primitives"]),
         suite("StreamsTests", uses: ["Streams", "EventLoops", "Primitives"]),
+        suite("TLSTests", uses: ["TLS"]),
         suite("CompressionTests", uses: ["Compression", "CZlib", "CZstd", "Primitives"]),
         suite("HTTPTests", uses: ["HTTP", "Primitives"]),
         suite("MatchingTests", uses: ["Matching", "HTTP", "Primitives"]),

@@ -18,7 +18,7 @@ import Testing
     /// Which Swift targets use a C library or a package.
     static let users: [String: Set<String>] = [
         "CSystem": ["Primitives", "EventLoops"], "CSQLite": ["TelemetryStore"], "CZstd": ["Compression"], "CSnappy": ["Compression"],
-        "CZlib": ["Compression"], "CNGHTTP2": ["HTTP"],
+        "CZlib": ["Compression"], "CNGHTTP2": ["HTTP"], "COpenSSL": ["TLS"],
         "CRE2": ["Matching"], "CRE2System": [], "COTLP": ["TelemetryWire"], "CProtobufC": ["TelemetryWire"],
         "Yams": ["MeshConfig"], "CYaml": ["MeshConfig"], "ArgumentParser": ["skein"], "Logging": ["MeshRuntime"],
     ]

@@ -1,0 +1,64 @@
+#ifndef SKEIN_COPENSSL_H
+#define SKEIN_COPENSSL_H
+#include <openssl/bio.h>
+#include <openssl/ec.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <openssl/x509_vfy.h>
+#include <openssl/x509v3.h>
+
+// What OpenSSL has as macros, under names of ours: nothing else is here.
+static inline long skein_ctx_set_min_version(SSL_CTX *context, int version) { return SSL_CTX_set_min_proto_version(context, version); }
+static inline long skein_ctx_set_max_version(SSL_CTX *context, int version) { return SSL_CTX_set_max_proto_version(context, version); }
+static inline long skein_ctx_set_mode(SSL_CTX *context, long mode) { return SSL_CTX_set_mode(context, mode); }
+static inline int skein_ctx_set_groups(SSL_CTX *context, const char *list) { return (int)SSL_CTX_set1_groups_list(context, list); }
+static inline int skein_ctx_set_signatures(SSL_CTX *context, const char *list) { return (int)SSL_CTX_set1_sigalgs_list(context, list); }
+static inline long skein_ctx_set_session_cache_mode(SSL_CTX *context, long mode) { return SSL_CTX_set_session_cache_mode(context, mode); }
+static inline int skein_ctx_set_chain(SSL_CTX *context, STACK_OF(X509) *chain) { return (int)SSL_CTX_set1_chain(context, chain); }
+static inline int skein_ctx_set_chain_one(SSL_CTX *context, X509 *certificate) { return (int)SSL_CTX_add1_chain_cert(context, certificate); }
+static inline int skein_ctx_set_servername_callback(SSL_CTX *context, int (*callback)(SSL *, int *, void *)) {
+    return (int)SSL_CTX_set_tlsext_servername_callback(context, callback);
+}
+static inline int skein_ctx_set_servername_argument(SSL_CTX *context, void *argument) {
+    return (int)SSL_CTX_set_tlsext_servername_arg(context, argument);
+}
+static inline int skein_ctx_set_ticket_key_callback(
+    SSL_CTX *context, int (*callback)(SSL *, unsigned char *, unsigned char *, EVP_CIPHER_CTX *, EVP_MAC_CTX *, int)) {
+    return (int)SSL_CTX_set_tlsext_ticket_key_evp_cb(context, callback);
+}
+static inline int skein_set_host_name(SSL *session, const char *name) { return (int)SSL_set_tlsext_host_name(session, name); }
+// RFC 2253, with UTF-8 as it is.
+static inline int skein_print_name(BIO *bio, const X509_NAME *name) {
+    return X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB);
+}
+static inline int skein_reason(unsigned long error) { return ERR_GET_REASON(error); }
+static inline int skein_library(unsigned long error) { return ERR_GET_LIB(error); }
+static inline int skein_name_count(const GENERAL_NAMES *names) { return sk_GENERAL_NAME_num(names); }
+static inline GENERAL_NAME *skein_name_at(const GENERAL_NAMES *names, int index) { return sk_GENERAL_NAME_value(names, index); }
+static inline void skein_names_free(GENERAL_NAMES *names) { GENERAL_NAMES_free(names); }
+static inline int skein_name_type(const GENERAL_NAME *name) { return name->type; }
+static inline ASN1_STRING *skein_name_text(const GENERAL_NAME *name) { return name->type == GEN_IPADD ? name->d.iPAddress : name->d.ia5; }
+static inline STACK_OF(X509) *skein_chain_new(void) { return sk_X509_new_null(); }
+static inline int skein_chain_push(STACK_OF(X509) *chain, X509 *certificate) { return sk_X509_push(chain, certificate); }
+static inline int skein_chain_count(const STACK_OF(X509) *chain) { return sk_X509_num(chain); }
+static inline X509 *skein_chain_at(const STACK_OF(X509) *chain, int index) { return sk_X509_value(chain, index); }
+static inline void skein_chain_free(STACK_OF(X509) *chain) { sk_X509_free(chain); }
+static inline int skein_crls_count(const STACK_OF(X509_REVOKED) *revoked) { return sk_X509_REVOKED_num(revoked); }
+static inline X509_REVOKED *skein_crls_at(const STACK_OF(X509_REVOKED) *revoked, int index) { return sk_X509_REVOKED_value(revoked, index); }
+static inline long skein_bio_memory(BIO *bio, char **bytes) { return BIO_get_mem_data(bio, bytes); }
+static inline int skein_extensions_push(STACK_OF(X509_EXTENSION) **list, X509_EXTENSION *extension) {
+    return X509v3_add_ext(list, extension, -1) != NULL;
+}
+static inline void skein_extensions_free(STACK_OF(X509_EXTENSION) *list) { sk_X509_EXTENSION_pop_free(list, X509_EXTENSION_free); }
+static inline void skein_context_set_certificates(X509V3_CTX *context, X509 *issuer, X509 *subject, X509_REQ *request) {
+    X509V3_set_ctx(context, issuer, subject, request, NULL, 0);
+    X509V3_set_ctx_nodb(context);
+}
+static inline void skein_openssl_free(void *bytes) { OPENSSL_free(bytes); }
+static inline EVP_PKEY *skein_generate_ec(const char *curve) { return EVP_EC_gen(curve); }
+static inline EVP_PKEY *skein_generate_rsa(unsigned int bits) { return EVP_RSA_gen(bits); }
+#endif

@@ -1,0 +1,21 @@
+/// Who the other end has shown itself to be. A value.
+public struct TLSPeer: Sendable {
+    /// Nil = its certificate is not an SVID, or it was not asked to be one.
+    public var identity: SPIFFEID?
+    public var certificate: Certificate
+
+    public init(identity: SPIFFEID?, certificate: Certificate) {
+        self.identity = identity
+        self.certificate = certificate
+    }
+}
+
+/// Whom a client wants at the other end, besides what its trust demands.
+public enum TLSExpectation: Sendable, Hashable {
+    /// Whoever is trusted.
+    case anybody
+    /// The certificate is for this host name or address (RFC 6125; wildcards in the leftmost label).
+    case host(String)
+    /// One of its names is one of these: URIs, host names, as bytes.
+    case names([String])
+}

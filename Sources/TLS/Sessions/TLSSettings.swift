@@ -1,0 +1,66 @@
+/// The certificates that one end shows, leaf first, and the leaf's key.
+public struct TLSCredentials: Sendable {
+    public let chain: [Certificate]
+    public let key: PrivateKey
+
+    /// The key must be the leaf's.
+    public init(chain: [Certificate], key: PrivateKey) throws(TLSError) {
+        guard let leaf = chain.first else { throw TLSError("no certificate") }
+        guard key.matches(leaf) else { throw TLSError("the private key is not the one of the certificate \(leaf.subject)") }
+        self.chain = chain
+        self.key = key
+    }
+
+    /// From the contents of two files.
+    public init(certificatePEM: [UInt8], keyPEM: [UInt8]) throws(TLSError) {
+        try self.init(chain: Certificate.chain(pem: certificatePEM), key: PrivateKey(pem: keyPEM))
+    }
+
+    public var leaf: Certificate { chain[0] }
+}
+
+/// Whom an end believes.
+public enum TLSTrust: Sendable {
+    /// Anybody: the peer's certificate is not looked at.
+    case anybody
+    /// Certificates under these roots.
+    case roots([Certificate])
+    /// Certificates under the system's roots.
+    case system
+    /// SVIDs under the roots of their own trust domain (semantics 4.1).
+    case workloads([String: [Certificate]])
+}
+
+/// What all connections of one kind have in common. A value; any thread.
+public struct TLSSettings: Sendable {
+    public enum Version: Int32, Sendable, Hashable, Comparable {
+        case tls12 = 0x0303
+        case tls13 = 0x0304
+
+        public static func < (left: Version, right: Version) -> Bool { left.rawValue < right.rawValue }
+    }
+
+    /// Whether a client must show a certificate.
+    public enum ClientCertificate: Sendable, Hashable { case none, wanted, required }
+
+    public var credentials: TLSCredentials?
+    public var trust = TLSTrust.anybody
+    /// Of servers alone.
+    public var clientCertificate = ClientCertificate.none
+    public var versions = Version.tls12...Version.tls13
+    /// OpenSSL's list of cipher suites of TLS 1.2; nil = `ciphersDefault`.
+    public var ciphers: String?
+    /// ALPN, most wanted first; empty = none is offered or chosen.
+    public var protocols: [String] = []
+    /// A server that shares no protocol goes on without (RFC 7301 would end the handshake).
+    public var ignoresForeignProtocols = true
+    /// Bytes that sessions of other settings must not have, so that they are not resumed here; 32 at most.
+    public var resumptionContext: [UInt8] = []
+
+    public init() {}
+
+    /// AES-GCM and ChaCha20 with ephemeral keys.
+    public static let ciphersDefault =
+        "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
+        + "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+}

@@ -87,6 +87,8 @@ struct RunOptions: ParsableArguments {
     @Option(help: "Seconds between two scrapes of a target.")
     var scrapeInterval: UInt64 = 15
 
+    @OptionGroup(title: "OTLP METRICS") var otlp: OTLPOptions
+
     @Option(
         parsing: .upToNextOption, help: "Tag keys offered for completion by the query API (environment: AUTOCOMPLETE_KEYS, with commas).")
     var autocompleteKeys: [String] = []
@@ -159,6 +161,7 @@ struct RunOptions: ParsableArguments {
         options.collector = collector
         options.scrapeTargets = scrape
         options.scrapeIntervalSeconds = scrapeInterval
+        options.otlpNaming = otlp.naming
         options.autocompleteKeys = autocompleteKeys.isEmpty ? preset.autocompleteKeys : autocompleteKeys
         options.queryLookbackMilliseconds = preset.queryLookbackMilliseconds ?? options.queryLookbackMilliseconds
         options.strictTraceID = strictTraceId ?? preset.strictTraceID ?? options.strictTraceID

@@ -90,7 +90,7 @@ struct OTLPPoint {
 
     private func emitHistogram(_ name: String, _ translation: OTLPTranslation, _ take: (MetricPoint) -> String?) -> String? {
         var histogram = ClassicHistogram(
-            bounds: bounds, buckets: bucketCounts.isEmpty ? [Double(count)] : bucketCounts.map(Double.init), count: Double(count), sum: sum)
+            bounds: bounds, buckets: bucketCounts.isEmpty ? [Double(count)] : bucketCounts.map { Double($0) }, count: Double(count), sum: sum)
         if bucketCounts.isEmpty { histogram.bounds = [] }
         guard histogram.buckets.count == histogram.bounds.count + 1 else {
             return "\(name) has \(bucketCounts.count) buckets for \(bounds.count) bounds: expected one more than bounds"

@@ -121,7 +121,8 @@ import Testing
                     Self.point(name, Double(random.next() % 100), to: Int64(step) * 10 + Int64(place) + 1)
                 }
                 guard let addition = totals.add(points, now: now) else {
-                    #expect(points.contains { point in waiting.contains { $0.points.contains { $0.labels == point.labels } } }, "seed \(seed)")
+                    let held = waiting.flatMap(\.points).map(\.labels)
+                    #expect(points.contains { held.contains($0.labels) }, "seed \(seed)")
                     continue
                 }
                 #expect(addition.refused == 0, "seed \(seed)")
@@ -191,7 +192,9 @@ import Testing
         #expect(begun.count == 2)
     }
 
-    static func exponential(_ schema: Int32, _ start: Int32, _ counts: [Double], negative: [Double] = [], zero: Double = 0) -> NativeHistogram {
+    static func exponential(
+        _ schema: Int32, _ start: Int32, _ counts: [Double], negative: [Double] = [], zero: Double = 0
+    ) -> NativeHistogram {
         NativeHistogram(
             schema: schema, zeroThreshold: 1e-128, zeroCount: zero, count: (counts + negative).reduce(zero, +), sum: 1,
             positiveSpans: counts.isEmpty ? [] : [.init(offset: start, length: UInt32(counts.count))], positiveCounts: counts,

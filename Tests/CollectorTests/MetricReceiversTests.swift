@@ -92,8 +92,8 @@ import Testing
             try exchange(
                 server.endpoints[0],
                 httpRequest(
-                    "POST", "/api/v1/write", type: "application/x-protobuf;proto=io.prometheus.write.v2.Request", headers: ["Content-Encoding: snappy"],
-                    body: body))
+                    "POST", "/api/v1/write", type: "application/x-protobuf;proto=io.prometheus.write.v2.Request",
+                    headers: ["Content-Encoding: snappy"], body: body))
         }
     }
 
@@ -115,7 +115,8 @@ import Testing
         #expect(server.sink.values("c_total") == [5, 8])
         // The sender did not get the answer and sends it again.
         let again = try server.post(Self.delta(3, from: 20, to: 30))
-        #expect(again.hasPrefix("HTTP/1.1 200") && again.contains(#""rejectedDataPoints":"1""#) && again.contains("newest point of its series"))
+        #expect(again.hasPrefix("HTTP/1.1 200") && again.contains(#""rejectedDataPoints":"1""#))
+        #expect(again.contains("newest point of its series"))
         #expect(server.sink.values("c_total") == [5, 8])
         #expect(server.statistics.total("skein_delta_points_refused_total", ["reason": "out_of_order"]) == 1)
     }

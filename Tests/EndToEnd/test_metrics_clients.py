@@ -354,6 +354,57 @@ class TestEnvoy:
         assert collector.samples("skein_receiver_metric_points_rejected_total") == 0, collector.metrics()[2].decode()
 
 
+class TestScrapeConfiguration:
+    """Targets from a file in Prometheus' own form; what a file says is what Debian's Prometheus takes it for."""
+
+    def test_jobs_of_a_file_are_scraped(self, start, tmp_path, envoy):
+        from conftest import Backend
+
+        page = b'# TYPE a gauge\na{job="own"} 1\n# TYPE b gauge\nb 2 1000\n'
+        program = Backend(lambda head, body: b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: %d\r\n\r\n%s" % (len(page), page))
+        peer = envoy()
+        path = tmp_path / "prometheus.yml"
+        path.write_text(
+            f"""
+global: {{scrape_interval: 1s}}
+scrape_configs:
+- job_name: envoy
+  metrics_path: /stats/prometheus
+  params: {{usedonly: [""]}}
+  static_configs: [{{targets: ["127.0.0.1:{peer.admin_port}"], labels: {{zone: z1}}}}]
+- job_name: honest
+  honor_labels: true
+  honor_timestamps: false
+  static_configs: [{{targets: ["127.0.0.1:{program.port}"]}}]
+- job_name: small
+  sample_limit: 1
+  static_configs: [{{targets: ["127.0.0.1:{program.port}"], labels: {{instance: s}}}}]
+""")
+        assert subprocess.run(["promtool", "check", "config", path], capture_output=True).returncode == 0
+        skein = start(None, ["--metrics-interval", "0", "--scrape-config", str(path)])
+        port = skein.ports["zipkin"]
+        try:
+            wait_for(lambda: value(port, 'up{job="envoy",zone="z1"}') == 1, what="a scrape of Envoy")
+            assert value(port, 'envoy_server_live{job="envoy",zone="z1"}') == 1
+            wait_for(lambda: value(port, 'a{job="own"}') == 1, what="a page whose labels are honoured")
+            assert value(port, 'b{job="honest"}') == 2, "a time of 1970 does not count"
+            wait_for(lambda: value(port, 'up{job="small",instance="s"}') == 0, what="a page above its limit")
+            assert "sample_limit" in skein.log()
+        finally:
+            program.close()
+
+    def test_what_is_not_supported_is_told_with_its_place(self, tmp_path):
+        from conftest import SKEIN
+
+        path = tmp_path / "p.yml"
+        path.write_text("scrape_configs:\n- job_name: a\n  scheme: https\n  kubernetes_sd_configs: []\n  static_configs: []\n")
+        ports = [item for name in ("outbound", "inbound", "admin", "readiness", "metrics", "zipkin", "otlp", "otlp-grpc") for item in (f"--{name}-port", str(free_port()))]
+        run = subprocess.run([SKEIN, "run", "--data", str(tmp_path / "d"), "--scrape-config", str(path), *ports], capture_output=True, text=True, timeout=20)
+        assert run.returncode == 65, run.stderr
+        assert f"{path}:3:11: scheme https is not supported: accepted is http" in run.stderr
+        assert f"{path}:4:3: scrape_configs.kubernetes_sd_configs is not supported: accepted are job_name, " in run.stderr
+
+
 # --- Prometheus' own tools, and a client's --------------------------------------------------------------------------------
 
 

@@ -44,7 +44,8 @@ extension Message {
     static func histogram(
         _ buckets: [UInt64], _ bounds: [Double], count: UInt64? = nil, sum: Double? = 1, start: UInt64 = 0, time: UInt64 = 100
     ) -> Message {
-        var point = point(start: start, time: time).fixed(4, count ?? buckets.reduce(0, &+)).packed(6, buckets).packed(7, bounds.map(\.bitPattern))
+        let count = count ?? buckets.reduce(0, &+)
+        var point = point(start: start, time: time).fixed(4, count).packed(6, buckets).packed(7, bounds.map(\.bitPattern))
         if let sum { point = point.fixed(5, sum.bitPattern) }
         return point
     }
@@ -55,7 +56,8 @@ extension Message {
     ) -> Message {
         let count = (positive.1 + negative.1).reduce(zero, &+)
         return point(start: start, time: time).fixed(4, count).fixed(5, sum.bitPattern).zigzag(6, scale).fixed(7, zero)
-            .message(8, Message().zigzag(1, positive.0).varints(2, positive.1)).message(9, Message().zigzag(1, negative.0).varints(2, negative.1))
+            .message(8, Message().zigzag(1, positive.0).varints(2, positive.1))
+            .message(9, Message().zigzag(1, negative.0).varints(2, negative.1))
     }
 
     func packed(_ field: UInt64, _ values: [UInt64]) -> Message {

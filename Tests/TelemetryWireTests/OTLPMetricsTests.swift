@@ -8,7 +8,8 @@ import Testing
 
     @Test func numbersAreTheSenders() throws {
         let integer = Message.point(start: 40, time: 100).fixed(6, UInt64(bitPattern: -7))
-        let decoded = try DecodedMetrics(.metrics([.gauge("g", 0.5), .sum("c", [.number(3, start: 40)]), .sum("u", [integer], isMonotonic: false)]))
+        let decoded = try DecodedMetrics(
+            .metrics([.gauge("g", 0.5), .sum("c", [.number(3, start: 40)]), .sum("u", [integer], isMonotonic: false)]))
         #expect(decoded.series == ["g", "c_total", "u"])
         #expect(decoded.points.map(\.kind) == [.gauge, .counter, .gauge])
         #expect(decoded.points.map(\.created) == [nil, 40_000, nil])
@@ -17,7 +18,8 @@ import Testing
         #expect(values == [0.5, 3, -7])
     }
 
-    @Test(arguments: [Double.nan, .infinity, -.infinity, -0.0, .greatestFiniteMagnitude]) func oddNumbersStayAsTheyAre(_ value: Double) throws {
+    @Test(arguments: [Double.nan, .infinity, -.infinity, -0.0, .greatestFiniteMagnitude])
+    func oddNumbersStayAsTheyAre(_ value: Double) throws {
         let point = try DecodedMetrics(.metrics([.gauge("g", value)])).points[0]
         guard case .number(let number) = point.value else { return #expect(Bool(false)) }
         #expect(number.bitPattern == value.bitPattern)
@@ -61,7 +63,8 @@ import Testing
     }
 
     @Test func aSummaryIsItsQuantilesSumAndCount() throws {
-        let point = Message.point().fixed(4, 3).fixed(5, 7.5.bitPattern).message(6, Message().fixed(1, 0.99.bitPattern).fixed(2, 4.0.bitPattern))
+        let quantile = Message().fixed(1, 0.99.bitPattern).fixed(2, 4.0.bitPattern)
+        let point = Message.point().fixed(4, 3).fixed(5, 7.5.bitPattern).message(6, quantile)
         let decoded = try DecodedMetrics(.metrics([.metric("s", 11, [point])]))
         #expect(decoded.series == ["s_sum", "s_count", #"s{quantile="0.99"}"#] && decoded.outcome.acceptedPoints == 1)
     }
@@ -92,7 +95,8 @@ import Testing
         #expect(decoded.points.isEmpty && decoded.outcome.message.contains("e has scale \(scale)"))
     }
 
-    @Test(arguments: [Int32.max, Int32.max - 1, Int32.min, Int32.min + 1]) func offsetsAtTheEndsOfTheirRangeDoNotTrap(_ offset: Int32) throws {
+    @Test(arguments: [Int32.max, Int32.max - 1, Int32.min, Int32.min + 1])
+    func offsetsAtTheEndsOfTheirRangeDoNotTrap(_ offset: Int32) throws {
         for scale in [-4, 0, 8, 9, 20] as [Int32] {
             let point = Message.exponential(scale: scale, positive: (offset, [1, 2, 3]), negative: (offset, [4]))
             let decoded = try DecodedMetrics(.metrics([.metric("e", 10, [point])]))
@@ -144,12 +148,14 @@ import Testing
     /// Both encodings of a request are the same series.
     @Test func jsonIsTheSame() throws {
         let json = #"""
-            {"resourceMetrics":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"shop"}}]},"scopeMetrics":[{"schemaUrl":"s",
+            {"resourceMetrics":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"shop"}}]},
+            "scopeMetrics":[{"schemaUrl":"s",
             "metrics":[{"name":"c","unit":"By","sum":{"aggregationTemporality":1,"isMonotonic":true,"dataPoints":[
             {"startTimeUnixNano":"40000000000","timeUnixNano":"100000000000","asInt":"3","exemplars":[{"asDouble":1}]}]}},
             {"name":"h","histogram":{"aggregationTemporality":2,"dataPoints":[{"timeUnixNano":"100000000000","count":"6","sum":40,
             "bucketCounts":["1","2","3"],"explicitBounds":[5,10]}]}},
-            {"name":"e","exponentialHistogram":{"aggregationTemporality":2,"dataPoints":[{"timeUnixNano":"100000000000","count":"3","sum":2,"scale":-1,
+            {"name":"e","exponentialHistogram":{"aggregationTemporality":2,"dataPoints":[
+            {"timeUnixNano":"100000000000","count":"3","sum":2,"scale":-1,
             "zeroCount":1,"positive":{"offset":-2,"bucketCounts":["2"]},"flags":0}]}}]}]}]}
             """#
         let decoded = try DecodedMetrics(json: json)
@@ -170,7 +176,8 @@ import Testing
     static let whole = Message.metrics(
         [
             .gauge("g", 1, unit: "By/s"), .sum("c", [Message.number(3, start: 4).message(7, .attribute("k", "v"))], temporality: 1),
-            .metric("h", 9, [.histogram([1, 2], [5])]), .metric("e", 10, [.exponential(scale: 9, positive: (-3, [1, 2, 3]), negative: (1, [1]))]),
+            .metric("h", 9, [.histogram([1, 2], [5])]),
+            .metric("e", 10, [.exponential(scale: 9, positive: (-3, [1, 2, 3]), negative: (1, [1]))]),
             .metric("s", 11, [Message.point().fixed(4, 3).message(6, Message().fixed(1, 0.5.bitPattern))]),
         ], resource: OTLPTranslationTests.resource, scope: Message().text(1, "lib").message(3, .attribute("a", "b")), schema: "x")
 

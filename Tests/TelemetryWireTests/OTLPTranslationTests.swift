@@ -97,7 +97,9 @@ import Testing
 
     // MARK: Labels
 
-    func series(_ attributes: [(String, String)], _ strategy: OTLPTranslation.Strategy = .underscoreEscapingWithSuffixes) throws -> String? {
+    func series(
+        _ attributes: [(String, String)], _ strategy: OTLPTranslation.Strategy = .underscoreEscapingWithSuffixes
+    ) throws -> String? {
         var translation = OTLPTranslation()
         translation.strategy = strategy
         let point = attributes.reduce(Message.number(1)) { $0.message(7, .attribute($1.0, $1.1)) }
@@ -137,7 +139,8 @@ import Testing
         change(&translation)
         let point = attributes.reduce(Message.number(1)) { $0.message(7, .attribute($1.0, $1.1)) }
         let scope = Message().text(1, "lib").text(2, "1.2").message(3, .attribute("a.b", "x"))
-        return try DecodedMetrics(.metrics([.metric("m", 5, [point])], resource: Self.resource, scope: scope, schema: "s/1"), translation).series
+        let request = Message.metrics([.metric("m", 5, [point])], resource: Self.resource, scope: scope, schema: "s/1")
+        return try DecodedMetrics(request, translation).series
     }
 
     static let info = #"target_info{host_name="h7",instance="a-1",job="eu/shop",k8s_pod="p"}"#
@@ -149,7 +152,8 @@ import Testing
     }
 
     @Test func promotedAttributesAreLabels() throws {
-        #expect(try series { $0.promotion = .only(["host.name", "none"]) } == [#"m{host_name="h7",instance="a-1",job="eu/shop"}"#, Self.info])
+        let one = #"m{host_name="h7",instance="a-1",job="eu/shop"}"#
+        #expect(try series { $0.promotion = .only(["host.name", "none"]) } == [one, Self.info])
         #expect(
             try series { $0.promotion = .allBut(["k8s.pod"]) } == [
                 #"m{host_name="h7",instance="a-1",job="eu/shop",service_instance_id="a-1",service_name="shop",service_namespace="eu"}"#,
@@ -163,11 +167,13 @@ import Testing
     @Test func identifyingAttributesMayStay() throws {
         #expect(
             try series { $0.keepsIdentifyingAttributes = true }.last
-                == #"target_info{host_name="h7",instance="a-1",job="eu/shop",k8s_pod="p",service_instance_id="a-1",service_name="shop",service_namespace="eu"}"#)
+                == #"target_info{host_name="h7",instance="a-1",job="eu/shop",k8s_pod="p",service_instance_id="a-1","#
+                + #"service_name="shop",service_namespace="eu"}"#)
     }
 
     @Test func scopesMayBeLabels() throws {
-        let expected = #"m{instance="a-1",job="eu/shop",otel_scope_a_b="x",otel_scope_name="lib",otel_scope_schema_url="s/1",otel_scope_version="1.2"}"#
+        let expected = #"m{instance="a-1",job="eu/shop",otel_scope_a_b="x",otel_scope_name="lib","#
+            + #"otel_scope_schema_url="s/1",otel_scope_version="1.2"}"#
         #expect(try series { $0.promotesScope = true } == [expected, Self.info])
         var translation = OTLPTranslation()
         translation.promotesScope = true
@@ -192,7 +198,8 @@ import Testing
     @Test func histogramsMayBecomeNative() throws {
         var translation = OTLPTranslation()
         translation.convertsHistograms = true
-        let native = try DecodedMetrics(.metrics([.metric("h", 9, [.histogram([0, 2, 0, 3, 0], [1, 2, 4, 8], sum: 9)])]), translation).native
+        let full = Message.metrics([.metric("h", 9, [.histogram([0, 2, 0, 3, 0], [1, 2, 4, 8], sum: 9)])])
+        let native = try DecodedMetrics(full, translation).native
         #expect(
             native
                 == NativeHistogram(

@@ -32,14 +32,20 @@ import Testing
     }
 
     /// Whole counts: the first bucket's, then the change from each to the next.
-    static func histogram(_ deltas: [Int64], at time: Int64, schema: Int32 = 2, count: UInt64 = 9, spans: [(Int32, UInt64)]? = nil) -> Message {
+    static func histogram(
+        _ deltas: [Int64], at time: Int64, schema: Int32 = 2, count: UInt64 = 9, spans: [(Int32, UInt64)]? = nil
+    ) -> Message {
         var message = Message().int(1, count).fixed(3, 2.5.bitPattern).zigzag(4, schema).fixed(5, 0.001.bitPattern).int(6, 1)
         for span in spans ?? [(3, UInt64(deltas.count))] { message = message.message(11, Message().zigzag(1, span.0).int(2, span.1)) }
         return message.varints(12, deltas.map { UInt64(bitPattern: $0 << 1 ^ $0 >> 63) }).int(15, UInt64(bitPattern: time))
     }
 
     static let first = Message()
-        .message(1, labels([("__name__", "up"), ("job", "a")]).message(2, sample(1, at: 5)).message(2, sample(0, at: 6)).message(3, sample(1, at: 5)))
+        .message(
+            1,
+            labels([("__name__", "up"), ("job", "a")]).message(2, sample(1, at: 5)).message(2, sample(0, at: 6))
+                .message(3, sample(1, at: 5))
+        )
         .message(1, labels([("__name__", "c_total")]).message(2, sample(7, at: -1)))
         .message(1, labels([("__name__", "h")]).message(4, histogram([3, -1, 2], at: 8)))
         .message(3, Message().int(1, 1).text(2, "c").text(4, "help")).message(3, Message().int(1, 2).text(2, "up"))
@@ -68,13 +74,16 @@ import Testing
 
     static let symbols = ["", "__name__", "up", "job", "a", "h", "help"]
 
-    static func second(_ references: [UInt64] = [1, 2, 3, 4], _ more: (Message) -> Message = { $0.message(2, sample(1, at: 5)) }) -> Message {
+    static func second(
+        _ references: [UInt64] = [1, 2, 3, 4], _ more: (Message) -> Message = { $0.message(2, sample(1, at: 5)) }
+    ) -> Message {
         symbols.reduce(Message()) { $0.text(4, $1) }.message(5, more(Message().varints(1, references)))
     }
 
     @Test func samplesOfVersionTwo() throws {
         let body = Self.second {
-            $0.message(2, Self.sample(1, at: 5)).message(2, Self.sample(2, at: 6, start: 4)).message(3, Self.histogram([1], at: 7).int(17, 3))
+            $0.message(2, Self.sample(1, at: 5)).message(2, Self.sample(2, at: 6, start: 4))
+                .message(3, Self.histogram([1], at: 7).int(17, 3))
                 .message(4, Message().fixed(2, 0)).message(5, Message().int(1, 1).int(3, 6))
         }
         let decoded = try decode(body.bytes, .v2)
@@ -94,8 +103,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ([1, 7], "not in the table"), ([99, 1], "not in the table"), ([UInt64.max, 1], "not in the table"), ([1], "not pairs"), ([], "no labels"),
-        ([1, 2, 1, 4], "label twice"), ([0, 0], "no labels"),
+        ([1, 7], "not in the table"), ([99, 1], "not in the table"), ([UInt64.max, 1], "not in the table"), ([1], "not pairs"),
+        ([], "no labels"), ([1, 2, 1, 4], "label twice"), ([0, 0], "no labels"),
     ] as [([UInt64], String)])
     func referencesThatAreNoneAreRefused(_ references: [UInt64], _ reason: String) {
         let error = #expect(throws: RemoteWriteFault.self) { try decode(Self.second(references).bytes, .v2) }
@@ -132,7 +141,8 @@ import Testing
         (Message().message(1, labels([])), "no labels"), (Message().message(1, labels([("a", "1"), ("a", "2")])), "label twice"),
         (Message().message(1, Message().message(1, Message().data(1, [0xFF]).text(2, "x"))), "not UTF-8"),
         (Message().message(1, labels((0...256).map { ("l\($0)", "x") })), "more entries"),
-        (Message().message(1, labels([("a", String(repeating: "x", count: 70_000))])), "more entries"), (Message(bytes: [0x0A, 0x05, 0x01]), "past the end"),
+        (Message().message(1, labels([("a", String(repeating: "x", count: 70_000))])), "more entries"),
+        (Message(bytes: [0x0A, 0x05, 0x01]), "past the end"),
         (Message(bytes: [0x07]), "field has number zero"),
     ])
     func bodiesThatAreNoneAreRefusedWithTheReason(_ body: Message, _ reason: String) {
@@ -141,7 +151,9 @@ import Testing
     }
 
     @Test func aBodyMayBreakOffAnywhere() throws {
-        let second = Self.second { $0.message(2, Self.sample(1, at: 5)).message(3, Self.histogram([1, 2], at: 7)).message(5, Message().int(1, 1)) }
+        let second = Self.second {
+            $0.message(2, Self.sample(1, at: 5)).message(3, Self.histogram([1, 2], at: 7)).message(5, Message().int(1, 1))
+        }
         for (bytes, version) in [(Self.first.bytes, RemoteWriteDecoder.Version.v1), (second.bytes, .v2)] {
             let whole = try decode(bytes, version).points.count
             for count in bytes.indices {

@@ -4,8 +4,8 @@ internal import TelemetryModel
 
 /// Totals of the series whose senders say increases (OTLP's delta temporality), so that the store has cumulative series alone. Any thread.
 ///
-/// What is counted is what is stored. The increases of a request are added before its batch goes to the store, and taken back when the store
-/// refuses it: the sender will send them again. Until the store has answered, those series are held, and a request with further
+/// What is counted is what is stored. The increases of a request are added before its batch goes to the store, and taken back when the
+/// store refuses it: the sender will send them again. Until the store has answered, those series are held, and a request with further
 /// increases of one of them is to come again: it could be stored although what it builds on is not. A sender that waits for its answers
 /// never meets that.
 ///
@@ -86,7 +86,7 @@ final class DeltaTotals: Sendable {
         _ point: MetricPoint, _ key: [UInt8], _ now: MonotonicInstant, _ state: inout State, _ addition: inout Addition
     ) {
         var known = state.entries[key]
-        if let entry = known, !entry.isHeld, isIdle(entry, now) { known = nil }
+        if let entry = known, !entry.isHeld, hasExpired(entry, now) { known = nil }
         do throws(DeltaSeries.Refusal) {
             let series: DeltaSeries
             if let known {
@@ -123,20 +123,20 @@ final class DeltaTotals: Sendable {
         state.entries.count < limits.seriesMax && state.bytes + bytes <= limits.bytesMax
     }
 
-    private func isIdle(_ entry: Entry, _ now: MonotonicInstant) -> Bool {
+    private func hasExpired(_ entry: Entry, _ now: MonotonicInstant) -> Bool {
         now.nanoseconds > entry.used && now.nanoseconds - entry.used > limits.idleNanosecondsMax
     }
 
     private func put(_ entry: Entry?, _ key: [UInt8], _ state: inout State) {
-        let old = entry == nil ? state.entries.removeValue(forKey: key) : state.entries.updateValue(entry!, forKey: key)
-        if let old { state.bytes -= key.count + old.series.byteCount }
+        if let old = state.entries[key] { state.bytes -= key.count + old.series.byteCount }
         if let entry { state.bytes += key.count + entry.series.byteCount }
+        state.entries[key] = entry
         series.set(UInt64(clamping: state.entries.count))
         bytes.set(UInt64(clamping: state.bytes))
     }
 
     private func sweep(_ state: inout State, _ now: MonotonicInstant) {
         state.swept = now.nanoseconds
-        for (key, entry) in state.entries where !entry.isHeld && isIdle(entry, now) { put(nil, key, &state) }
+        for (key, entry) in state.entries where !entry.isHeld && hasExpired(entry, now) { put(nil, key, &state) }
     }
 }

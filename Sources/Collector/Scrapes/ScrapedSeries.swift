@@ -46,6 +46,8 @@ public struct ScrapedSeries {
     }
 
     private let target: [LabelSet.Label]
+    private let honorsLabels, honorsTimestamps: Bool
+    private let sampleLimit: Int
     private var places: [ArraySlice<UInt8>: Place] = [:]
     private var series: [Series] = []
     private var histograms: [Histogram] = []
@@ -56,8 +58,13 @@ public struct ScrapedSeries {
     private var page: UInt64 = 0
 
     /// `target` are the labels that every series gets: `job` and `instance`. A label of the page that has one of their names is kept as
-    /// `exported_…` (Prometheus: `honor_labels: false`).
-    public init(target: [LabelSet.Label]) { self.target = target }
+    /// `exported_…`, or stays with `honorsLabels` (Prometheus: `honor_labels`). `sampleLimit`: of one page; 0 = no limit but `seriesMax`.
+    public init(target: [LabelSet.Label], honorsLabels: Bool = false, honorsTimestamps: Bool = true, sampleLimit: Int = 0) {
+        self.target = target
+        self.honorsLabels = honorsLabels
+        self.honorsTimestamps = honorsTimestamps
+        self.sampleLimit = sampleLimit
+    }
 
     /// Kinds and helps of the families of the last page, in the words of the format.
     public var families: [String: (kind: String, help: String)] {
@@ -84,6 +91,9 @@ public struct ScrapedSeries {
                 case .unit: break
                 case .sample(let sample):
                     samples += 1
+                    if sampleLimit > 0, samples > sampleLimit {
+                        throw ExpositionFault(line: 0, reason: "more than \(sampleLimit) samples (sample_limit)")
+                    }
                     try take(sample, reader, time)
                 }
             }
@@ -114,7 +124,7 @@ public struct ScrapedSeries {
             // A copy: the slice would keep the whole page.
             places[ArraySlice(Array(text))] = place
         }
-        let time = sample.timeMilliseconds ?? time
+        let time = honorsTimestamps ? sample.timeMilliseconds ?? time : time
         switch place {
         case .number(let index):
             series[index].page = page
@@ -141,6 +151,7 @@ public struct ScrapedSeries {
         var all = labels
         for label in target {
             if let own = all[label.name] {
+                if honorsLabels { continue }
                 all[label.name] = nil
                 all["exported_" + label.name] = own
             }

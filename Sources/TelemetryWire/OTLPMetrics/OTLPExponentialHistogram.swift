@@ -52,7 +52,7 @@ struct OTLPExponentialHistogram {
     func native(count: UInt64, sum: Double) -> Result<NativeHistogram, Problem> {
         let scales = NativeHistogram.exponentialSchemas
         guard scale >= scales.lowerBound else {
-            return .failure(Problem(text: "has scale \(scale), which Prometheus' histograms do not have: expected \(scales.lowerBound) or more"))
+            return .failure(Problem(text: "has scale \(scale); Prometheus' histograms have \(scales.lowerBound) at least"))
         }
         guard !positive.isCut, !negative.isCut else {
             return .failure(Problem(text: "has more than \(NativeHistogram.bucketsMax) buckets"))

@@ -47,8 +47,8 @@ public enum OTLPMetricsDecoder {
     /// Bounds of one histogram, and quantiles of one summary; a point with more is rejected.
     public static let boundsMax = 1024
 
-    /// Calls `take` for each series of each valid point, in the order of the body; it says why the point cannot be kept, or nil. A body that
-    /// is no protobuf message throws; points given before that are the caller's to forget.
+    /// Calls `take` for each series of each valid point, in the order of the body; it says why the point cannot be kept, or nil. A body
+    /// that is no protobuf message throws; points given before that are the caller's to forget.
     @unsafe
     public static func decode(
         _ body: UnsafeRawBufferPointer, _ translation: OTLPTranslation = OTLPTranslation(), _ take: (MetricPoint) -> String?

@@ -89,9 +89,11 @@ struct OTLPPoint {
     }
 
     private func emitHistogram(_ name: String, _ translation: OTLPTranslation, _ take: (MetricPoint) -> String?) -> String? {
-        var histogram = ClassicHistogram(
-            bounds: bounds, buckets: bucketCounts.isEmpty ? [Double(count)] : bucketCounts.map { Double($0) }, count: Double(count), sum: sum)
-        if bucketCounts.isEmpty { histogram.bounds = [] }
+        var histogram = ClassicHistogram(bounds: [], buckets: [Double(count)], count: Double(count), sum: sum)
+        if !bucketCounts.isEmpty {
+            histogram.bounds = bounds
+            histogram.buckets = bucketCounts.map { Double($0) }
+        }
         guard histogram.buckets.count == histogram.bounds.count + 1 else {
             return "\(name) has \(bucketCounts.count) buckets for \(bounds.count) bounds: expected one more than bounds"
         }

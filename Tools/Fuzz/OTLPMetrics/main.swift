@@ -1,5 +1,5 @@
-// libFuzzer entry: any bytes are points, some of them rejected, or an error. The first byte chooses how they are translated. What is taken is
-// valid, named, and has each label once.
+// libFuzzer entry: any bytes are points, some of them rejected, or an error. The first byte chooses how they are translated. What is taken
+// is valid, named, and has each label once.
 import TelemetryModel
 import TelemetryWire
 

@@ -1,4 +1,5 @@
-// libFuzzer entry: any bytes are a body of remote write, or an error. The first byte chooses the version. What is taken is valid and counted.
+// libFuzzer entry: any bytes are a body of remote write, or an error. The first byte chooses the version. What is taken is valid and
+// counted.
 import TelemetryModel
 import TelemetryWire
 

@@ -170,6 +170,20 @@ import Testing
         #expect(add([Self.point("c", to: 1)], totals)?.refused == 0)
     }
 
+    /// Many small increases of a histogram with many buckets: each makes a total that has them all.
+    @Test func whatOneRequestMakesHasABound() {
+        var limits = DeltaTotals.Limits()
+        limits.requestBytesMax = 100_000
+        let totals = DeltaTotals(statistics, limits: limits)
+        add([Self.point(Self.exponential(8, 0, [Double](repeating: 1, count: 300)), to: 1)], totals)
+        let small = (2...1000).map { Self.point(Self.exponential(8, 0, [1]), to: $0) }
+        let addition = add(small, totals)
+        #expect(addition?.firstRefusal == .large && (20...60).contains(addition?.totals.count ?? 0))
+        // What was refused is in no total.
+        let next = native(add([Self.point(Self.exponential(8, 0, [1]), to: 2000)], totals))
+        #expect(next?.count == 301 + Double(addition?.totals.count ?? 0))
+    }
+
     @Test func anIdleTotalBeginsAnew() {
         let totals = DeltaTotals(statistics)
         add([Self.point("c", 3, from: 1000, to: 2000)], totals)

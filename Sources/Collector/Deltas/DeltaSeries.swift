@@ -18,6 +18,7 @@ struct DeltaSeries: Sendable {
         case invalid
         case buckets
         case full
+        case large
 
         /// For the sender, behind "because".
         var text: String {
@@ -26,6 +27,7 @@ struct DeltaSeries: Sendable {
             case .overlap: "it begins before the newest point of its series ends: what both count would be added twice"
             case .invalid: "it has no time, ends before it begins, or its increase is negative or no number"
             case .buckets: "its total would have too many buckets"
+            case .large: "the totals of the request take too much memory: send fewer points at once"
             case .full: "too many series of delta temporality are being added up: prefer cumulative temporality"
             }
         }

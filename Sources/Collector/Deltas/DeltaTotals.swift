@@ -17,6 +17,8 @@ final class DeltaTotals: Sendable {
         var seriesMax = 200_000
         /// Memory of keys and totals, about.
         var bytesMax = 256 << 20
+        /// Memory of the totals that one request makes, about: a small increase of a series with many buckets makes a large total.
+        var requestBytesMax = 64 << 20
         /// A total without increases for so long is forgotten, and begins anew with the next one.
         var idleNanosecondsMax: UInt64 = 3_600_000_000_000
         /// How often idle totals are looked for.
@@ -29,6 +31,7 @@ final class DeltaTotals: Sendable {
         var totals: [MetricPoint] = []
         var refused = 0
         var firstRefusal: DeltaSeries.Refusal?
+        fileprivate var bytes = 0
         /// What the series had before, by key; nil = they were new.
         fileprivate var before: [[UInt8]: Entry?] = [:]
     }
@@ -97,6 +100,8 @@ final class DeltaTotals: Sendable {
                 series = try DeltaSeries(point)
                 guard state.entries[key] != nil || hasRoom(state, for: key.count + series.byteCount) else { throw .full }
             }
+            addition.bytes += key.count + series.byteCount
+            guard addition.bytes <= limits.requestBytesMax else { throw .large }
             if addition.before[key] == nil { addition.before.updateValue(state.entries[key], forKey: key) }
             put(Entry(series: series, used: now.nanoseconds, isHeld: true), key, &state)
             addition.totals.append(series.total(point))

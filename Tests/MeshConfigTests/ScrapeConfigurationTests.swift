@@ -45,6 +45,14 @@ import Testing
         #expect(envoy.labels.map { "\($0.name)=\($0.value)" } == ["instance=c:2", "job=other"])
     }
 
+    /// The one to start from.
+    @Test func theQuickstartIsAccepted() throws {
+        let targets = try ScrapeConfiguration.read(TestFiles.root + "/Config/prometheus/quickstart.yml").get().targets
+        #expect(targets.count == 6 && targets.allSatisfy { $0.job == "skein" && $0.path == "/stats/prometheus" })
+        #expect(targets.allSatisfy { $0.intervalMilliseconds == 5000 && $0.timeoutMilliseconds == 5000 })
+        #expect(throws: ScrapeConfiguration.Problems.self) { try ScrapeConfiguration.read("/nonexistent.yml").get() }
+    }
+
     @Test func defaultsArePrometheus() {
         let target = read("scrape_configs: [{job_name: a, static_configs: [{targets: [b:1]}]}]").targets.first
         #expect(target?.intervalMilliseconds == 60_000 && target?.timeoutMilliseconds == 10_000)

@@ -1,3 +1,4 @@
+internal import Primitives
 internal import TelemetryModel
 
 /// What was added up of one series of delta temporality (OpenTelemetry's metrics data model, "Sums: Delta-to-Cumulative"). A value.
@@ -107,7 +108,7 @@ struct DeltaSeries: Sendable {
 
     /// What tells series apart whose increases can be added up: labels and kind, and how a histogram divides numbers. One whose sender
     /// changes that begins a new total.
-    static func key(_ point: MetricPoint) -> [UInt8] {
+    static func key(_ point: MetricPoint) -> DeltaKey {
         var key: [UInt8]
         var bounds: [Double] = []
         switch point.value {
@@ -121,6 +122,23 @@ struct DeltaSeries: Sendable {
             bounds = [histogram.zeroThreshold] + histogram.customBounds
         }
         for bound in bounds { unsafe withUnsafeBytes(of: bound.bitPattern) { unsafe key.append(contentsOf: $0) } }
-        return key
+        return DeltaKey(key)
     }
+}
+
+/// Bytes that name a series, hashed once: each increase looks it up several times.
+struct DeltaKey: Hashable, Sendable {
+    private let bytes: [UInt8]
+    /// With this process's seed.
+    private let digest: UInt64
+
+    init(_ bytes: [UInt8]) {
+        self.bytes = bytes
+        digest = ByteHash.hash(bytes, bytes.indices)
+    }
+
+    var count: Int { bytes.count }
+
+    static func == (left: Self, right: Self) -> Bool { left.digest == right.digest && left.bytes == right.bytes }
+    func hash(into hasher: inout Hasher) { hasher.combine(digest) }
 }

@@ -33,7 +33,7 @@ final class DeltaTotals: Sendable {
         var firstRefusal: DeltaSeries.Refusal?
         fileprivate var bytes = 0
         /// What the series had before, by key; nil = they were new.
-        fileprivate var before: [[UInt8]: Entry?] = [:]
+        fileprivate var before: [DeltaKey: Entry?] = [:]
     }
 
     fileprivate struct Entry: Sendable {
@@ -45,7 +45,7 @@ final class DeltaTotals: Sendable {
     }
 
     private struct State {
-        var entries: [[UInt8]: Entry] = [:]
+        var entries: [DeltaKey: Entry] = [:]
         var bytes = 0
         /// Monotonic nanoseconds.
         var swept: UInt64 = 0
@@ -86,7 +86,7 @@ final class DeltaTotals: Sendable {
     }
 
     private func add(
-        _ point: MetricPoint, _ key: [UInt8], _ now: MonotonicInstant, _ state: inout State, _ addition: inout Addition
+        _ point: MetricPoint, _ key: DeltaKey, _ now: MonotonicInstant, _ state: inout State, _ addition: inout Addition
     ) {
         var known = state.entries[key]
         if let entry = known, !entry.isHeld, hasExpired(entry, now) { known = nil }
@@ -132,7 +132,7 @@ final class DeltaTotals: Sendable {
         now.nanoseconds > entry.used && now.nanoseconds - entry.used > limits.idleNanosecondsMax
     }
 
-    private func put(_ entry: Entry?, _ key: [UInt8], _ state: inout State) {
+    private func put(_ entry: Entry?, _ key: DeltaKey, _ state: inout State) {
         if let old = state.entries[key] { state.bytes -= key.count + old.series.byteCount }
         if let entry { state.bytes += key.count + entry.series.byteCount }
         state.entries[key] = entry

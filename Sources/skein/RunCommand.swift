@@ -92,8 +92,13 @@ struct RunOptions: ParsableArguments {
     @Option(parsing: .singleValue, help: "Take the metrics of [JOB=]http://HOST:PORT/PATH into the store as well; may be repeated.")
     var scrape: [String] = []
 
-    @Option(help: "Seconds between two scrapes of a target.")
+    @Option(help: "Scrape the static targets of a Prometheus configuration file as well.", completion: .file())
+    var scrapeConfig: String?
+
+    @Option(help: "Seconds between two scrapes of a target of --scrape.")
     var scrapeInterval: UInt64 = 15
+
+    @OptionGroup(title: "OTLP METRICS") var otlp: OTLPOptions
 
     @Option(
         parsing: .upToNextOption, help: "Tag keys offered for completion by the query API (environment: AUTOCOMPLETE_KEYS, with commas).")
@@ -133,6 +138,7 @@ struct RunOptions: ParsableArguments {
         if collector != nil, metricsInterval == 0 { throw ValidationError("--collector needs a --metrics-interval above 0") }
         if !(1...3600).contains(scrapeInterval) { throw ValidationError("--scrape-interval takes 1...3600") }
         if metricsInterval > 3600 { throw ValidationError("--metrics-interval takes 0...3600") }
+        if noStore, scrapeConfig != nil { throw ValidationError("--scrape-config needs the store that --no-store leaves out") }
         if noStore, !scrape.isEmpty { throw ValidationError("--scrape needs the store that --no-store leaves out") }
         if upgradeProtocols.count > RuntimeOptions.upgradeProtocolsMax {
             throw ValidationError("--upgrade-protocols takes \(RuntimeOptions.upgradeProtocolsMax) at most")
@@ -170,7 +176,9 @@ struct RunOptions: ParsableArguments {
         options.metricsIntervalSeconds = metricsInterval
         options.collector = collector
         options.scrapeTargets = scrape
+        options.scrapeConfiguration = scrapeConfig
         options.scrapeIntervalSeconds = scrapeInterval
+        options.otlpNaming = otlp.naming
         options.autocompleteKeys = autocompleteKeys.isEmpty ? preset.autocompleteKeys : autocompleteKeys
         options.queryLookbackMilliseconds = preset.queryLookbackMilliseconds ?? options.queryLookbackMilliseconds
         options.strictTraceID = strictTraceId ?? preset.strictTraceID ?? options.strictTraceID

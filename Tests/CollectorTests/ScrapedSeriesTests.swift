@@ -127,4 +127,19 @@ import Testing
             #expect(batch.points.count == (page == 0 ? 20_001 : 40_001))
         }
     }
+
+    /// Prometheus: `honor_labels`, `honor_timestamps`, `sample_limit`.
+    @Test func aJobSaysWhatCounts() throws {
+        let page = Array("a{job=\"own\",zone=\"z\"} 1 500\nb 2\n".utf8)
+        var honoring = ScrapedSeries(target: Self.target, honorsLabels: true, honorsTimestamps: false)
+        var batch = SeriesBatch()
+        _ = try honoring.read(page, isOpenMetrics: false, at: 1000, into: &batch)
+        let identity = batch.identities[0]
+        let labels = try SeriesIdentityReader(Array(batch.identityBytes[..<Int(identity.count)])).labels()
+        #expect(labels["job"] == "own" && labels["exported_job"] == nil && labels["instance"] == "h:1" && labels["zone"] == "z")
+        #expect(batch.points.map(\.time) == [1000, 1000])
+        var limited = ScrapedSeries(target: Self.target, sampleLimit: 1)
+        #expect(throws: ExpositionFault.self) { try Self.read(&limited, "a 1\nb 2\n") }
+        #expect(try Self.read(&limited, "a 1\n") == ["a unknown 1.0"])
+    }
 }

@@ -258,7 +258,7 @@ class TestReceivers:
 
     def test_what_cannot_be_taken_is_said(self, recording):
         point = {"timeUnixNano": "1", "count": "3", "bucketCounts": ["1"], "explicitBounds": [1, 2]}
-        body = {"resourceMetrics": [{"scopeMetrics": [{"metrics": [{"name": "h", "histogram": {"dataPoints": [point]}}]}]}]}
+        body = {"resourceMetrics": [{"scopeMetrics": [{"metrics": [{"name": "h", "histogram": {"aggregationTemporality": 2, "dataPoints": [point]}}]}]}]}
         answer = requests.post(f"http://127.0.0.1:{recording.ports['otlp']}/v1/metrics", json=body, timeout=10)
         assert answer.status_code == 200
         partial = answer.json()["partialSuccess"]

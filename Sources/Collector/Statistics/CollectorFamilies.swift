@@ -21,8 +21,15 @@ extension MetricFamily {
     static let receivedBytes = counter("skein_receiver_bytes_total", "Body bytes received, as sent, by receiver and transport.")
     static let partsDropped = counter(
         "skein_receiver_parts_dropped_total",
-        "Parts left out of spans that were stored, by receiver, transport and part.")
+        "Parts left out of items that were stored, by receiver, transport and part.")
     static let exportRequests = counter("skein_exporter_requests_total", "Requests of an exporter, by exporter and outcome.")
+
+    static let deltaSeries = gauge("skein_delta_series", "Series of delta temporality whose increases are added up.")
+    static let deltaBytes = gauge("skein_delta_bytes", "Memory of the totals of series of delta temporality.")
+    static let deltaHeld = counter(
+        "skein_delta_requests_held_total",
+        "Requests told to come again, because the store had not answered for earlier increases of their series.")
+    static let deltaRefused = counter("skein_delta_points_refused_total", "Increases that were not added to their total, by reason.")
 
     static let scrapes = counter("skein_scrapes_total", "Scrapes of other programs' metrics, by outcome.")
 

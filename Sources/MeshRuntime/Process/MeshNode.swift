@@ -68,7 +68,9 @@ final class MeshNode {
         let storedSeries = store.map { StoredSeries($0) }
         let sink: any BatchSink<SpanBatch> = if let queries { queries } else { NoStore() }
         pool = try QueryPool()
-        let receivers = options.hasStore ? Receivers(sink: sink, metrics: storedSeries, statistics: statistics) : nil
+        let naming = options.otlpNaming.translation
+        let receivers = options.hasStore
+            ? Receivers(sink: sink, metrics: storedSeries, translation: naming, statistics: statistics) : nil
         self.receivers = receivers
         exporters = SpanExporters(
             statistics: statistics, own: options.hasStore ? [options.zipkinPort].compactMap { options.endpoint($0) } : [], say: say)

@@ -61,8 +61,12 @@ public struct RuntimeOptions: Sendable {
     public var collector: String?
     /// Whose metrics are taken besides: `[job=]http://host:port/path`; each passes `problem(scrapeTarget:)`.
     public var scrapeTargets: [String] = []
-    /// Between two scrapes of a target, seconds, at least 1.
+    /// A file of further targets, in the form of Prometheus' configuration; nil = none. Read at the start alone.
+    public var scrapeConfiguration: String?
+    /// Between two scrapes of a target of `scrapeTargets`, seconds, at least 1.
     public var scrapeIntervalSeconds: UInt64 = 15
+    /// What OTLP's metrics are called; its `problem` is nil.
+    public var otlpNaming = OTLPNaming()
     /// Service name of this proxy's own spans when it stands beside no workload; nil = `skein`.
     public var spanServiceName: String?
     /// 0...100, of requests that bring no decision, where neither a Telemetry nor the mesh configuration says; nil = Istio's default, 1.

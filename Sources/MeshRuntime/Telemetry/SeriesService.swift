@@ -43,10 +43,9 @@ final class SeriesService {
         }
         let sinks: [(any BatchSink<SeriesBatch>)?] = options.metricsIntervalSeconds == 0 ? [] : [stored, reporter?.sink]
         recorders = sinks.compactMap(\.self).map { MetricsRecorder(metrics, into: $0, instance: instance) }
-        let targets = options.scrapeTargets.compactMap { try? ScrapeTarget($0) }
-        let interval = Int64(clamping: max(1, options.scrapeIntervalSeconds)) * 1000
+        let targets = try ScrapePlan.targets(options)
         scraper = if let stored, !targets.isEmpty {
-            try Scraper(targets, everyMilliseconds: interval, into: stored, statistics: statistics, say: say)
+            try Scraper(targets, into: stored, statistics: statistics, say: say)
         } else {
             nil
         }

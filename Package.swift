@@ -68,7 +68,7 @@ let package = Package(
         layer("HTTP", uses: ["Primitives", "CNGHTTP2"]),
         layer("TLS", uses: ["COpenSSL"]),
         // 3
-        layer("Streams", uses: ["Primitives", "EventLoops"]),
+        layer("Streams", uses: ["Primitives", "EventLoops", "TLS"]),
         layer("Matching", uses: ["Primitives", "HTTP", "CRE2"]),
         layer("MeshConfig", uses: ["Primitives", yams]),
         layer("TelemetryModel", uses: ["Primitives"]),
@@ -79,7 +79,9 @@ let package = Package(
         layer("Policy", uses: ["Primitives", "Matching"]),
         layer("OutlierDetection", uses: ["Primitives"]),
         // 5
-        layer("Proxy", uses: ["Primitives", "EventLoops", "Streams", "HTTP", "TelemetryModel", "Routing", "Policy", "OutlierDetection"]),
+        layer("Proxy", uses: [
+            "Primitives", "EventLoops", "TLS", "Streams", "HTTP", "TelemetryModel", "Routing", "Policy", "OutlierDetection",
+        ]),
         layer("TelemetryStore", uses: ["Primitives", "Compression", "Matching", "TelemetryModel", "CSQLite"]),
         layer("PromQL", uses: ["Primitives", "TelemetryModel", "Matching"]),
         // For tests only: a world in memory. Nothing that `skein` is made of knows it.
@@ -92,7 +94,7 @@ let package = Package(
         // 8
         layer("MeshRuntime", uses: [
             "Primitives", "EventLoops", "HTTP", "HTTPService", "MeshConfig", "TelemetryModel", "TelemetryWire", "Routing", "Policy",
-            "OutlierDetection", "Proxy", "TelemetryStore", "PromQL", "Matching", "Collector", "QueryAPI", logging,
+            "OutlierDetection", "Proxy", "TelemetryStore", "PromQL", "Matching", "Collector", "QueryAPI", "TLS", logging,
         ]),
         // 9
         .executableTarget(

@@ -30,6 +30,14 @@ struct RunOptions: ParsableArguments {
     @Option(help: "Directory that relative access-log paths start from; default: the working directory.", completion: .directory)
     var accessLogDirectory: String?
 
+    @Option(
+        help: """
+            Directory of this workload's certificate, key and roots: tls.crt, tls.key, ca.crt as Kubernetes mounts them, or the files of \
+            Istio's agent or SPIRE's helper. With it mutual TLS is spoken and taken; renewed files are taken into use.
+            """,
+        completion: .directory)
+    var identity: String?
+
     @Option(help: "Proxy threads; 0 = one per CPU.")
     var workers = 0
 
@@ -156,6 +164,7 @@ struct RunOptions: ParsableArguments {
         options.hasStore = !noStore
         options.requiresStore = requireStore
         options.accessLogDirectory = accessLogDirectory
+        options.identityDirectory = identity
         options.workers = workers
         options.upgradeProtocols = upgradeProtocols
         options.allowsHalfClose = halfCloseClients

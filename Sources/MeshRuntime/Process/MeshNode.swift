@@ -10,6 +10,7 @@ internal import Proxy
 internal import QueryAPI
 internal import Routing
 internal import Synchronization
+internal import TLS
 internal import TelemetryModel
 internal import TelemetryStore
 internal import TelemetryWire
@@ -48,6 +49,12 @@ final class MeshNode {
     private var unresolved: [String: String] = [:]
     /// What workers said of listeners since the last reload: each of them says it.
     private var saidOfListeners: Set<String> = []
+    private static let saidMax = 1000
+    /// The workload's certificate; nil = it has none.
+    private var identity: IdentityWatch?
+    private var security = SecurityPlanner()
+    /// What workers serve by.
+    private var adopted: (compiled: CompiledConfiguration, plan: CollectorPlan)?
 
     init(options: RuntimeOptions, version: String, log: Logger, level: LogLevelSwitch) throws {
         self.options = options
@@ -56,6 +63,11 @@ final class MeshNode {
         let say: @Sendable (String) -> Void = { line in log.warning("\(line)") }
         controller = ConfigurationController(options: options, catalogs: catalogs)
         let first = try Self.firstConfiguration(&controller, log)
+        do throws(TLSError) {
+            identity = try options.identityDirectory.map { path throws(TLSError) in try IdentityWatch(path: path, log) }
+        } catch {
+            throw StartError(status: SkeinProcess.badInput, lines: ["--identity: \(error)"])
+        }
         let workers = options.workers > 0 ? options.workers : min(16, ProcessResources.processorCount)
         let successor = try TakeoverSuccessor.knock(options, workers: workers)
         let isSuccessor = successor != nil
@@ -93,12 +105,14 @@ final class MeshNode {
         upstreams = UpstreamPlanner(shared: sharedUpstreams, catalogs: catalogs, prober: prober, resolver: resolver)
         proxy = try ProxyGroup(
             count: workers, limits: limits, ringBytes: NodeLimits.ringBytes,
-            configuration: Self.proxyConfiguration(first, plan, &upstreams, keepsRecords: options.adminPort != 0),
+            configuration: Self.proxyConfiguration(
+                first, plan, &upstreams, security.plan(first.routing, identity?.identity), keepsRecords: options.adminPort != 0),
             shared: upstreams.shared, sources: catalogs.sources, seed: seed)
         pump = try RecordPump(
             rings: proxy.workers.map(\.ring), plan: plan, sink: sink, catalogs: catalogs, statistics: statistics, say: say)
         let selfMetrics = SelfMetrics()
         let handles = proxy.workers
+        adopted = (first, plan)
         metrics = MetricsExposition(
             shards: handles.map(\.shard), catalogs: catalogs, selfMetrics: selfMetrics, pool: pool, exemplars: pump.exemplars,
             tcp: { handles.flatMap { $0.tcpShard.snapshot() } })
@@ -308,20 +322,34 @@ final class MeshNode {
         pump.apply(plan)
         receivers?.forward(to: plan.exporters)
         saidOfListeners = []
-        proxy.adopt(Self.proxyConfiguration(compiled, plan, &upstreams, keepsRecords: options.adminPort != 0))
+        adopted = (compiled, plan)
+        adoptProxy(compiled, plan)
         for problem in upstreams.problems { log.warning("\(problem)") }
         resolver.want(compiled.routing.hostsToResolve)
         shared.update(controller.status, compiled.routing, upstreams.live)
         return true
     }
 
+    private func adoptProxy(_ compiled: CompiledConfiguration, _ plan: CollectorPlan) {
+        let secured = security.plan(compiled.routing, identity?.identity)
+        proxy.adopt(Self.proxyConfiguration(compiled, plan, &upstreams, secured, keepsRecords: options.adminPort != 0))
+    }
+
+    /// Takes a renewed certificate into use: connections go on, new ones get it.
+    func watchIdentity() {
+        guard identity?.look(log) == true, let adopted else { return }
+        adoptProxy(adopted.compiled, adopted.plan)
+    }
+
     private static func proxyConfiguration(
-        _ compiled: CompiledConfiguration, _ plan: CollectorPlan, _ upstreams: inout UpstreamPlanner, keepsRecords: Bool
+        _ compiled: CompiledConfiguration, _ plan: CollectorPlan, _ upstreams: inout UpstreamPlanner, _ security: SecurityPlan,
+        keepsRecords: Bool
     ) -> ProxyConfiguration {
         ProxyConfiguration(
             routing: compiled.routing,
             telemetry: TelemetryPlanner.plan(compiled.routing, capture: plan.capture, keepsRecords: keepsRecords),
-            pathNormalization: PathNormalization(compiled.routing.pathNormalization), upstreams: upstreams.plan(compiled.routing))
+            pathNormalization: PathNormalization(compiled.routing.pathNormalization), upstreams: upstreams.plan(compiled.routing),
+            security: security)
     }
 
     private static func collectorPlan(
@@ -386,6 +414,7 @@ final class MeshNode {
         let adopted = proxy.workers.map { $0.statistics.configurationGeneration.load(ordering: .relaxed) }.min() ?? 0
         upstreams.keepHouse(adopted: adopted)
         proxy.freeRetired()
+        if saidOfListeners.count > Self.saidMax { saidOfListeners = [] }
         for problem in proxy.workers.flatMap({ $0.takeProblems() }) where saidOfListeners.insert(problem).inserted {
             log.error("\(problem)")
         }

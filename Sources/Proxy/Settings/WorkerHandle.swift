@@ -76,7 +76,10 @@ public final class WorkerHandle: Sendable {
     /// Why listeners are not there, in words; few, as they are made between requests.
     private let problems = Mutex<[String]>([])
 
-    func note(problem: String) { problems.withLock { $0.append(problem) } }
+    func note(problem: String) { problems.withLock { if $0.count < Self.problemsMax { $0.append(problem) } } }
+
+    /// Problems that wait to be said; they are counted besides.
+    private static let problemsMax = 256
 
     /// The control thread, now and then: what a log should tell.
     public func takeProblems() -> [String] {

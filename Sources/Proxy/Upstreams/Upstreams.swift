@@ -27,6 +27,7 @@ enum Attachment {
 struct Upstreams: ~Copyable {
     var connections: Slab<UpstreamConnection>
     private(set) var pools: UpstreamPools
+    private var securities = UpstreamSecurities()
     /// Pools with requests waiting for a connection, in the order in which they began to wait.
     private(set) var waitingPools: [Int] = []
     var isDraining = false
@@ -57,8 +58,9 @@ struct Upstreams: ~Copyable {
 
     /// Maps the endpoints of a new configuration to pools, keeping those that go on; connections of the others end with their last request.
     /// Allocates; between two turns only.
-    mutating func assignPools(_ next: ProxyConfiguration, _ loop: inout WorkerLoop) -> [Int32] {
-        let assigned = pools.assign(next)
+    mutating func assignPools(_ next: ProxyConfiguration, keepsOld: Bool, _ loop: inout WorkerLoop) -> [Int32] {
+        let slots = securities.adopt(next.security, keepsOld: keepsOld)
+        let assigned = pools.assign(next, securities: slots)
         for index in pools.indices where pools.isRetired(index) { retireConnections(ofPool: index, &loop) }
         return assigned
     }
@@ -171,7 +173,7 @@ struct Upstreams: ~Copyable {
             }
             let version = pools[pool].settings.proxyProtocol
             if version > 0 { ProxyProtocol.announce(client.remote, client.local, version: version, to: &connections[id].stream.output) }
-        } else if connections[id].state == .connecting {
+        } else if connections[id].state == .connecting || connections[id].state == .securing {
             attempt.isOnReusedConnection = false
             guard startPending(&attempt) else { return .overflow }
         } else {
@@ -329,6 +331,48 @@ struct Upstreams: ~Copyable {
         guard keepalive.isOn, pools[pool].endpoint.family != .unix, descriptor >= 0 else { return }
         Socket.keepAlive(
             descriptor, probes: keepalive.probes, idleSeconds: keepalive.idleSeconds, intervalSeconds: keepalive.intervalSeconds)
+    }
+
+    /// What is to be done with a connection that has come about.
+    enum Securing {
+        case plain
+        /// Its handshake has begun.
+        case begun
+        case impossible
+    }
+
+    /// Begins TLS on a connection that has come about, where its endpoint wants that.
+    mutating func secure(_ id: SlotID, _ loop: inout WorkerLoop) -> Securing {
+        let slot = pools[connections[id].pool].settings.security
+        guard slot != -1 else { return .plain }
+        let descriptor = connections[id].stream.descriptor
+        let seconds = Int64(clamping: loop.unixNow / 1_000_000_000)
+        // What precedes TLS (the PROXY protocol) is small: a new connection takes it at once.
+        guard connections[id].stream.flush() == .flushed, descriptor >= 0,
+            let session = securities.session(Int(slot), descriptor: descriptor, unixSeconds: seconds)
+        else {
+            noteTLSFailure(id, securities.problem(Int(slot)), &loop)
+            return .impossible
+        }
+        connections[id].stream.secure(by: SecureLayer(session, descriptor: descriptor))
+        connections[id].state = .securing
+        return .begun
+    }
+
+    /// Goes on with TLS' handshake.
+    mutating func shakeHands(_ id: SlotID, _ loop: inout WorkerLoop) -> HandshakeProgress {
+        let progress = connections[id].stream.handshake()
+        switch progress {
+        case .waiting: break
+        case .done: loop.countEvent { $0.add($0.upstreamTLSHandshakes) }
+        case .failed: noteTLSFailure(id, connections[id].stream.failure ?? "the connection ended", &loop)
+        }
+        return progress
+    }
+
+    private mutating func noteTLSFailure(_ id: SlotID, _ reason: String, _ loop: inout WorkerLoop) {
+        loop.countEvent { $0.add($0.upstreamTLSFailures) }
+        handle.note(problem: "TLS with endpoint \(pools[connections[id].pool].endpoint): \(reason)")
     }
 
     /// The connection has been established.

@@ -21,6 +21,34 @@ extension Traffic {
         unsafe tunnelTraffic.openTunnel(id, isTLS: false, serverName: UnsafeRawBufferPointer(start: nil, count: 0), &sides)
     }
 
+    /// Looks at what a connection is secured with. False = more must arrive, or it is closed.
+    private mutating func settleSecurity(_ id: SlotID, _ bytes: UnsafeRawBufferPointer) -> Bool {
+        switch unsafe ClientSecuring.look(id, bytes, &sides) {
+        case .undecided: return false
+        case .refused:
+            sides.downstreams.close(id, &sides.loop)
+            return false
+        case .secured: return true
+        case .plain:
+            sides.downstreams.connections[id].awaits = .nothing
+            sides.downstreams.setDeadline(id, .idle, after: sides.limits.idleTimeoutNanoseconds, &sides.loop)
+            classifyAgain(id)
+            return true
+        }
+    }
+
+    /// What the connection is, now that its security is known.
+    private mutating func classifyAgain(_ id: SlotID) {
+        guard ClientClassifying.classifySettled(id, &sides) else { return }
+        unsafe tunnelTraffic.openTunnel(id, isTLS: false, serverName: UnsafeRawBufferPointer(start: nil, count: 0), &sides)
+    }
+
+    /// Goes on with TLS' handshake; what follows is read by whoever called.
+    private mutating func continueHandshake(_ id: SlotID) {
+        guard ClientSecuring.shakeHands(id, &sides) else { return sides.downstreams.close(id, &sides.loop) }
+        if sides.downstreams.connections[id].awaits == .nothing { classifyAgain(id) }
+    }
+
     /// Looks at the first bytes. False = more must arrive.
     private mutating func detectProtocol(_ id: SlotID, _ bytes: UnsafeRawBufferPointer) -> Bool {
         switch unsafe ClientClassifying.detect(id, bytes, &sides) {
@@ -39,6 +67,10 @@ extension Traffic {
         guard sides.downstreams.isOpen(id) else { return }
         // The connection was reset: nobody is left to answer.
         if events.contains(.error) { return abandonDownstream(id) }
+        if sides.downstreams.connections[id].awaits == .handshake {
+            sides.downstreams.connections[id].stream.note(events)
+            return readDownstream(id)
+        }
         if events.contains(.writable), !sides.downstreams.connections[id].stream.isFlushed { pumpDownstream(id) }
         guard sides.downstreams.isOpen(id), !events.isDisjoint(with: [.readable, .readHangUp, .hangUp]) else { return }
         sides.downstreams.connections[id].stream.note(events)
@@ -84,7 +116,10 @@ extension Traffic {
 
     mutating func readDownstream(_ id: SlotID) {
         var reads = 0
-        while sides.downstreams.isOpen(id), sides.downstreams.connections[id].stream.isReadable {
+        if sides.downstreams.isOpen(id), sides.downstreams.connections[id].awaits == .handshake { continueHandshake(id) }
+        while sides.downstreams.isOpen(id), sides.downstreams.connections[id].stream.isReadable,
+            sides.downstreams.connections[id].awaits != .handshake
+        {
             guard wantsBytes(id) else { return giveUpDeaf(id) }
             let readsMax = sides.downstreams.connections[id].http.isHTTP2 ? sides.limits.http2ReadsPerTurnMax : sides.limits.readsPerTurnMax
             if reads >= readsMax { return sides.downstreams.resumeLater(id) }
@@ -143,7 +178,15 @@ extension Traffic {
             if sides.downstreams.connections[id].isLingering || sides.downstreams.connections[id].closesAfterFlush { return bytes.count }
             let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[offset...])
             if !sides.downstreams.connections[id].tunnel.isNone { return unsafe offset + tunnelTraffic.relayFromClient(id, rest, &sides) }
-            if sides.downstreams.connections[id].awaits != .nothing {
+            switch sides.downstreams.connections[id].awaits {
+            case .nothing: break
+            case .handshake: return bytes.count
+            case .security, .mutualTLS:
+                guard unsafe settleSecurity(id, rest) else { return offset }
+                // The session has been given them all.
+                if sides.downstreams.connections[id].awaits == .handshake { return takeHandshake(id, bytes.count) }
+                continue
+            case .protocolDetection, .serverName:
                 guard unsafe detectProtocol(id, rest) else { return offset }
                 continue
             }
@@ -156,6 +199,12 @@ extension Traffic {
             }
         }
         return offset
+    }
+
+    /// The first bytes were the handshake's: it begins, and what comes out of it is read next.
+    private mutating func takeHandshake(_ id: SlotID, _ count: Int) -> Int {
+        continueHandshake(id)
+        return count
     }
 
     /// Whether a connection of HTTP can do anything with bytes now. A request that is answered goes out before the next one is looked at.
@@ -370,7 +419,18 @@ extension Traffic {
         case .idle, .linger: sides.downstreams.close(id, &sides.loop)
         case .header: headerTimedOut(id)
         case .detection:
-            guard sides.downstreams.connections[id].awaits != .nothing else { return }
+            switch sides.downstreams.connections[id].awaits {
+            case .nothing: return
+            case .mutualTLS, .handshake:
+                ClientSecuring.noteFailure(id, "no handshake within \(sides.limits.handshakeNanoseconds / 1_000_000_000) s", &sides)
+                return sides.downstreams.close(id, &sides.loop)
+            case .security:
+                // The client waits for the server's first word, as no TLS does.
+                sides.downstreams.connections[id].awaits = .nothing
+                classifyAgain(id)
+                return
+            case .protocolDetection, .serverName: break
+            }
             // Where the server speaks first, waiting longer would be for ever.
             unsafe tunnelTraffic.openTunnel(id, isTLS: false, serverName: UnsafeRawBufferPointer(start: nil, count: 0), &sides)
             sides.downstreams.resumeLater(id)

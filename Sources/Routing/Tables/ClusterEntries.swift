@@ -63,6 +63,8 @@ public struct EndpointEntry: Sendable, BitwiseCopyable {
     public var weight: UInt32 = 1
     public var cluster: UInt32 = 0
     public var labels = DestinationLabelsID.none
+    /// Index into `RoutingSnapshot.upstreamSecurities`; −1 = plaintext.
+    public var security: Int32 = -1
 }
 
 public enum BalancerKind: UInt8, Sendable, BitwiseCopyable {

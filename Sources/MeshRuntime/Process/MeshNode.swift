@@ -99,7 +99,8 @@ final class MeshNode {
         let handles = proxy.workers
         metrics = MetricsExposition(
             shards: handles.map(\.shard), catalogs: catalogs, selfMetrics: selfMetrics, pool: pool,
-            tcp: { handles.flatMap { $0.tcpShard.snapshot() } })
+            tcp: { handles.flatMap { $0.tcpShard.snapshot() } },
+            outcomes: { RequestOutcomes(routes: handles.map(\.routeOutcomes), endpoints: handles.map(\.endpointOutcomes)) })
         series = try SeriesService(storedSeries, metrics, options, version: version, statistics, say: say)
         receivers?.forward(to: plan.exporters)
         proberThread = try prober.start(seed: seed)

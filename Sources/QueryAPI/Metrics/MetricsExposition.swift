@@ -27,6 +27,8 @@ public final class MetricsExposition: Sendable {
     private let selfMetrics: SelfMetrics
     private let pool: QueryPool
     private let tcp: @Sendable () -> [TCPSeries]
+    private let outcomes: @Sendable () -> RequestOutcomes
+    private let catalogs: Catalogs
     private let now: @Sendable () -> MonotonicInstant
     private let state: Mutex<State>
     private let series = Atomic<Int>(0)
@@ -35,12 +37,15 @@ public final class MetricsExposition: Sendable {
     public init(
         shards: [REDShard], catalogs: Catalogs, selfMetrics: SelfMetrics, pool: QueryPool,
         idleExpirySeconds: UInt64 = SeriesJanitor.idleSecondsDefault, tcp: @escaping @Sendable () -> [TCPSeries] = { [] },
+        outcomes: @escaping @Sendable () -> RequestOutcomes = { RequestOutcomes(routes: [], endpoints: []) },
         now: @escaping @Sendable () -> MonotonicInstant = { SystemClock.monotonicNow() }
     ) {
         self.shards = shards
         self.selfMetrics = selfMetrics
         self.pool = pool
         self.tcp = tcp
+        self.outcomes = outcomes
+        self.catalogs = catalogs
         self.now = now
         state = Mutex(State(labels: SeriesLabels(catalogs: catalogs), janitor: SeriesJanitor(idleSeconds: idleExpirySeconds)))
     }
@@ -72,7 +77,9 @@ public final class MetricsExposition: Sendable {
             var writer = ExpositionWriter(format: format)
             RequestFamilies.write(visible, state.labels, &writer, to: &bytes)
             TCPFamilies.write(tcp(), state.labels, &writer, to: &bytes)
-            appendSelf(&writer, to: &bytes)
+            let outcomes = outcomes()
+            OutcomeFamilies.write(outcomes, catalogs, &writer, to: &bytes)
+            appendSelf(outcomes.overflowed, &writer, to: &bytes)
             writer.end(to: &bytes)
             state.bytes = bytes.count
             return true
@@ -136,7 +143,7 @@ public final class MetricsExposition: Sendable {
         return visible
     }
 
-    private func appendSelf(_ writer: inout ExpositionWriter, to bytes: inout [UInt8]) {
+    private func appendSelf(_ overflowed: UInt64, _ writer: inout ExpositionWriter, to bytes: inout [UInt8]) {
         var families = selfMetrics.collect()
         families.append(
             MetricSamples(
@@ -147,6 +154,11 @@ public final class MetricsExposition: Sendable {
                 name: "skein_metric_series_overflowed_total", help: "Requests counted in an overflow series because the budget was spent.",
                 kind: .counter,
                 value: Double(overflowedRequests)))
+        families.append(
+            MetricSamples(
+                name: "skein_outcomes_overflowed_total",
+                help: "Requests whose route or endpoint has no series of its own, because the budget was spent.", kind: .counter,
+                value: Double(overflowed)))
         for family in families {
             writer.begin(family.family, to: &bytes)
             for sample in family.samples {

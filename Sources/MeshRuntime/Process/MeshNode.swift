@@ -376,6 +376,7 @@ final class MeshNode {
             }
         }
         storeWatch.look(at: holder, log)
+        series.watchCardinality()
     }
 
     /// Ejections end, rates are judged, and rows of old configurations are freed.

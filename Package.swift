@@ -99,7 +99,7 @@ let package = Package(
         // 9
         .executableTarget(
             name: "skein",
-            dependencies: ["Primitives", "EventLoops", "HTTPService", "MeshConfig", "MeshRuntime", argumentParser],
+            dependencies: ["Primitives", "EventLoops", "HTTPService", "TelemetryModel", "MeshConfig", "MeshRuntime", argumentParser],
             path: "Sources/skein", swiftSettings: settings),
 
         suite("PrimitivesTests", uses: ["Primitives"]),
@@ -132,7 +132,7 @@ let package = Package(
             "MeshRuntime", "Proxy", "Routing", "OutlierDetection", "MeshConfig", "TelemetryModel", "TelemetryWire", "HTTP",
             "HTTPService", "EventLoops", "Primitives",
         ]),
-        suite("skeinTests", uses: ["skein", "MeshRuntime", "MeshConfig", argumentParser]),
+        suite("skeinTests", uses: ["skein", "MeshRuntime", "MeshConfig", "TelemetryModel", argumentParser]),
         suite("ArchitectureTests", uses: []),
 
         tool("WireBench", uses: ["TelemetryWire", "TelemetryModel", "Primitives", "COTLP", "CProtobufC"]),

@@ -115,7 +115,8 @@ final class MeshNode {
         adopted = (first, plan)
         metrics = MetricsExposition(
             shards: handles.map(\.shard), catalogs: catalogs, selfMetrics: selfMetrics, pool: pool, exemplars: pump.exemplars,
-            tcp: { handles.flatMap { $0.tcpShard.snapshot() } })
+            tcp: { handles.flatMap { $0.tcpShard.snapshot() } },
+            outcomes: { RequestOutcomes(routes: handles.map(\.routeOutcomes), endpoints: handles.map(\.endpointOutcomes)) })
         series = try SeriesService(storedSeries, metrics, options, version: version, statistics, say: say)
         receivers?.forward(to: plan.exporters)
         proberThread = try prober.start(seed: seed)
@@ -407,6 +408,7 @@ final class MeshNode {
             }
         }
         storeWatch.look(at: holder, log)
+        series.watchCardinality()
     }
 
     /// Ejections end, rates are judged, and rows of old configurations are freed.

@@ -13,6 +13,7 @@ final class SeriesService {
     private let recorders: [MetricsRecorder]
     private let reporter: MetricsReporter?
     private let scraper: Scraper?
+    private let watch: CardinalityWatch?
     private let pool: QueryPool
     /// Nil where there is no store. Any thread.
     let api: PrometheusAPI?
@@ -34,6 +35,7 @@ final class SeriesService {
         self.stored = stored
         let pool = try QueryPool(name: "promql", threads: Self.threads, queueMax: Self.waitingMax)
         self.pool = pool
+        watch = stored.map { CardinalityWatch($0, pool, say: say) }
         api = stored.map { PrometheusAPI(store: $0, pool: pool, version: version) }
         intervalNanoseconds = options.metricsIntervalSeconds * 1_000_000_000
         let port = options.metricsPort == 0 ? options.zipkinPort : options.metricsPort
@@ -52,6 +54,9 @@ final class SeriesService {
         if let recorder = recorders.first { stored?.describe { recorder.families } }
     }
 
+    /// Says what overflows.
+    func watchCardinality() { watch?.look() }
+
     /// Records this process' metrics when it is time to.
     func recordIfDue(now: MonotonicInstant) {
         guard !recorders.isEmpty, now.nanoseconds >= nextRecording else { return }
@@ -66,6 +71,7 @@ final class SeriesService {
     func register(in registry: SelfMetrics) {
         let stored = stored
         let recorders = recorders
+        if let watch { registry.register { watch.samples() } }
         registry.register {
             let recordings = recorders.map(\.counts)
             return (stored.map { Self.samples($0.statistics() ?? SeriesStatistics()) } ?? []) + [

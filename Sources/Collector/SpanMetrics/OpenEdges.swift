@@ -1,0 +1,110 @@
+internal import Primitives
+internal import TelemetryModel
+
+/// A call as both of its sides know it: the trace, and the span of the client's. Only the low half of the trace's id counts, as in
+/// dependency links: systems that mix ids of 64 and 128 bits tell the same call.
+struct CallID: Hashable {
+    var traceLow: UInt64
+    var spanID: UInt64
+
+    var hash: UInt64 { ByteHash.mix(traceLow ^ ByteHash.seed, spanID ^ 0x9E37_79B9_7F4A_7C15) }
+}
+
+/// One side's span of a call. Durations are microseconds, 0 = unknown; texts are numbers of `InternedTexts`.
+struct EdgeHalf {
+    var service: UInt32 = InternedTexts.none
+    /// The other side, as the span names it.
+    var peer: UInt32 = InternedTexts.none
+    var duration: UInt64 = 0
+    /// 0 = none.
+    var parentID: UInt64 = 0
+    var spanID: UInt64 = 0
+    var weight = 1.0
+    var isProxy = false
+    var isMessaging = false
+    var isFailed = false
+}
+
+/// A call of which one side was seen.
+struct OpenEdge {
+    var id: CallID
+    var isClient: Bool
+    var half: EdgeHalf
+}
+
+/// Halves of edges that wait for the other one, bounded, oldest first. A value, confined to its owner.
+struct OpenEdges {
+    private struct Entry {
+        var edge: OpenEdge
+        /// Monotonic nanoseconds.
+        var since: UInt64
+        /// Neighbours in the order of arrival; -1 = none.
+        var older: Int32 = -1
+        var newer: Int32 = -1
+    }
+
+    let countMax: Int
+    private var entries: [Entry] = []
+    private var free: [Int32] = []
+    private var oldest: Int32 = -1
+    private var newest: Int32 = -1
+    private var slots = HashSlots()
+
+    init(countMax: Int) { self.countMax = countMax }
+
+    var count: Int { slots.count }
+    var isFull: Bool { count >= countMax }
+
+    /// The half of a call that waits.
+    func find(_ id: CallID) -> OpenEdge? { place(of: id).map { entries[$0].edge } }
+
+    /// Adds a half that does not wait yet; there must be room.
+    mutating func insert(_ edge: OpenEdge, now: MonotonicInstant) {
+        precondition(!isFull, "the oldest has to go first")
+        var entry = Entry(edge: edge, since: now.nanoseconds)
+        entry.older = newest
+        let place: Int
+        if let used = free.popLast() {
+            place = Int(used)
+            entries[place] = entry
+        } else {
+            place = entries.count
+            entries.append(entry)
+        }
+        if newest >= 0 { entries[Int(newest)].newer = Int32(place) } else { oldest = Int32(place) }
+        newest = Int32(place)
+        slots.insert(edge.id.hash, place) { entries[$0].edge.id.hash }
+    }
+
+    /// Puts another half in the place of one that waits; it does not wait longer for that.
+    mutating func replace(_ edge: OpenEdge) { if let place = place(of: edge.id) { entries[place].edge = edge } }
+
+    mutating func remove(_ id: CallID) { if let place = place(of: id) { remove(at: place) } }
+
+    /// Takes the oldest half when it has waited since `latest` or longer; nil when there is none.
+    mutating func takeOldest(since latest: MonotonicInstant = .distantFuture) -> OpenEdge? {
+        guard oldest >= 0, entries[Int(oldest)].since <= latest.nanoseconds else { return nil }
+        let edge = entries[Int(oldest)].edge
+        remove(at: Int(oldest))
+        return edge
+    }
+
+    /// Calls `body` with every half.
+    func forEach(_ body: (OpenEdge) -> Void) {
+        var at = oldest
+        while at >= 0 {
+            body(entries[Int(at)].edge)
+            at = entries[Int(at)].newer
+        }
+    }
+
+    private func place(of id: CallID) -> Int? { slots.find(id.hash) { entries[$0].edge.id == id } }
+
+    private mutating func remove(at place: Int) {
+        slots.remove(entries[place].edge.id.hash, place) { entries[$0].edge.id.hash }
+        let (older, newer) = (entries[place].older, entries[place].newer)
+        if older >= 0 { entries[Int(older)].newer = newer } else { oldest = newer }
+        if newer >= 0 { entries[Int(newer)].older = older } else { newest = older }
+        free.append(Int32(place))
+    }
+}

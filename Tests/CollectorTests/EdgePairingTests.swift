@@ -71,7 +71,9 @@ import Testing
 
     @Test func aLoneServerAtTheRootWasCalledByTheUser() throws {
         var bench = SpanMetricsBench()
-        bench.observe(.server(1, "a"), .server(2, "b", under: 9), .server(3, "c", remote: "old-app"), SpanSketch(id: 4, kind: .consumer, service: "d"))
+        bench.observe(
+            .server(1, "a"), .server(2, "b", under: 9), .server(3, "c", remote: "old-app"),
+            SpanSketch(id: 4, kind: .consumer, service: "d"))
         bench.now += 10
         #expect(try bench.edges() == ["old-app>c/virtual_node 1", "user>a/virtual_node 1"])
         #expect(bench.outcome(.user) == 1 && bench.outcome(.unpaired) == 2)

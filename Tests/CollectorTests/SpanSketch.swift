@@ -16,11 +16,15 @@ struct SpanSketch {
     var isShared = false
     var tags: [(String, String)] = []
 
-    static func client(_ id: UInt64, _ service: String, under parent: UInt64 = 0, remote: String = "", _ tags: (String, String)...) -> Self {
+    static func client(
+        _ id: UInt64, _ service: String, under parent: UInt64 = 0, remote: String = "", _ tags: (String, String)...
+    ) -> Self {
         SpanSketch(id: id, parent: parent, kind: .client, service: service, remote: remote, tags: tags)
     }
 
-    static func server(_ id: UInt64, _ service: String, under parent: UInt64 = 0, remote: String = "", _ tags: (String, String)...) -> Self {
+    static func server(
+        _ id: UInt64, _ service: String, under parent: UInt64 = 0, remote: String = "", _ tags: (String, String)...
+    ) -> Self {
         SpanSketch(id: id, parent: parent, kind: .server, service: service, remote: remote, tags: tags)
     }
 

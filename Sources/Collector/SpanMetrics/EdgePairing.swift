@@ -40,7 +40,7 @@ enum EdgeOutcome: Int, CaseIterable {
     case unpaired
 
     /// In the counters of this process.
-    var label: String {
+    var metricLabel: String {
         switch self {
         case .paired: "paired"
         case .database: "database"
@@ -53,8 +53,8 @@ enum EdgeOutcome: Int, CaseIterable {
     }
 }
 
-/// Makes calls of spans (semantics 3.2): client and server of a call pair when the server's parent is the client's span; a Zipkin server that
-/// shares its client's id pairs by that. Whoever is alone after a wait is judged by what it says itself.
+/// Makes calls of spans (semantics 3.2): client and server of a call pair when the server's parent is the client's span; a Zipkin server
+/// that shares its client's id pairs by that. Whoever is alone after a wait is judged by what it says itself.
 ///
 /// **Every call is counted once, by the spans nearest to the wire.** Between two sidecars a call has up to four spans, each the parent
 /// of the next:
@@ -110,29 +110,31 @@ struct EdgePairing {
     // MARK: Halves
 
     /// A CLIENT or PRODUCER span. `texts` is only read.
-    mutating func client(_ id: CallID, _ half: EdgeHalf, now: MonotonicInstant, _ texts: inout InternedTexts) {
-        guard let other = open.find(id) else { return wait(OpenEdge(id: id, isClient: true, half: half), now) }
+    mutating func takeClient(_ id: CallID, _ half: EdgeHalf, now: MonotonicInstant, _ texts: inout InternedTexts) {
+        guard let place = open.place(of: id) else { return wait(OpenEdge(id: id, isClient: true, half: half), now) }
+        let other = open[place]
         // The same span again.
         if other.isClient { return note(.unpaired) }
-        open.remove(id)
+        open.remove(at: place)
         pair(id, client: half, server: other.half, &texts)
     }
 
     /// A CLIENT span to a database. Databases send no spans, so that it waits for none.
-    mutating func database(_ id: CallID, _ half: EdgeHalf, named name: UInt32) {
-        if proxied.contains(id) { return note(.proxied) }
+    mutating func takeDatabase(_ id: CallID, _ half: EdgeHalf, named name: UInt32) {
+        if proxied.hasCall(id) { return note(.proxied) }
         count(id, half, client: half.service, server: name, .database, .database)
     }
 
     /// A SERVER or CONSUMER span. `id` is the client's; at the root, where there is none, its own. `texts` is only read.
-    mutating func server(_ id: CallID, _ half: EdgeHalf, now: MonotonicInstant, _ texts: inout InternedTexts) {
-        guard let other = open.find(id) else { return wait(OpenEdge(id: id, isClient: false, half: half), now) }
+    mutating func takeServer(_ id: CallID, _ half: EdgeHalf, now: MonotonicInstant, _ texts: inout InternedTexts) {
+        guard let place = open.place(of: id) else { return wait(OpenEdge(id: id, isClient: false, half: half), now) }
+        let other = open[place]
         if other.isClient {
-            open.remove(id)
+            open.remove(at: place)
             return pair(id, client: other.half, server: half, &texts)
         }
         // Two servers have one id here. The one whose own it is stays: the other one is below it, and no client's.
-        if half.spanID == id.spanID { open.replace(OpenEdge(id: id, isClient: false, half: half)) }
+        if half.spanID == id.spanID { open.replace(half, at: place) }
         note(.unpaired)
     }
 
@@ -172,7 +174,7 @@ struct EdgePairing {
         let half = edge.half
         if edge.isClient {
             if half.peer == InternedTexts.none { return note(.unpaired) }
-            if proxied.contains(edge.id) { return note(.proxied) }
+            if proxied.hasCall(edge.id) { return note(.proxied) }
             count(edge.id, half, client: half.service, server: half.peer, .virtualNode, .virtualNode)
         } else if half.parentID != 0 {
             note(.unpaired)

@@ -1,5 +1,5 @@
-/// Finds the places of entries by their hashes; the entries themselves, and what makes two of them equal, are the caller's. Open addressing,
-/// at most half full; grows by doubling. A value, confined to its owner.
+/// Finds the places of entries by their hashes; the entries themselves, and what makes two of them equal, are the caller's. Open
+/// addressing, at most half full; grows by doubling. A value, confined to its owner.
 struct HashSlots {
     /// The upper half of the hash, and the entry's place + 1; 0 = free.
     private var slots: [UInt64]
@@ -51,7 +51,7 @@ struct HashSlots {
         count -= 1
     }
 
-    mutating func removeAll() {
+    mutating func forgetEntries() {
         for index in slots.indices { slots[index] = 0 }
         count = 0
     }

@@ -7,7 +7,8 @@ struct CallID: Hashable {
     var traceLow: UInt64
     var spanID: UInt64
 
-    var hash: UInt64 { ByteHash.mix(traceLow ^ ByteHash.seed, spanID ^ 0x9E37_79B9_7F4A_7C15) }
+    @inline(__always)
+    func callHash(seed: UInt64) -> UInt64 { ByteHash.mix(traceLow ^ seed, spanID ^ 0x9E37_79B9_7F4A_7C15) }
 }
 
 /// One side's span of a call. Durations are microseconds, 0 = unknown; texts are numbers of `InternedTexts`.
@@ -38,6 +39,7 @@ struct OpenEdges {
         var edge: OpenEdge
         /// Monotonic nanoseconds.
         var since: UInt64
+        var hash: UInt64
         /// Neighbours in the order of arrival; -1 = none.
         var older: Int32 = -1
         var newer: Int32 = -1
@@ -49,19 +51,25 @@ struct OpenEdges {
     private var oldest: Int32 = -1
     private var newest: Int32 = -1
     private var slots = HashSlots()
+    private let seed = ByteHash.seed
 
     init(countMax: Int) { self.countMax = countMax }
 
     var count: Int { slots.count }
     var isFull: Bool { count >= countMax }
 
-    /// The half of a call that waits.
-    func find(_ id: CallID) -> OpenEdge? { place(of: id).map { entries[$0].edge } }
+    /// Where the half of a call is that waits; good until something else is removed or inserted.
+    @inline(__always)
+    func place(of id: CallID) -> Int? { slots.find(id.callHash(seed: seed)) { entries[$0].edge.id == id } }
+
+    /// The half at a place.
+    subscript(place: Int) -> OpenEdge { entries[place].edge }
 
     /// Adds a half that does not wait yet; there must be room.
     mutating func insert(_ edge: OpenEdge, now: MonotonicInstant) {
         precondition(!isFull, "the oldest has to go first")
-        var entry = Entry(edge: edge, since: now.nanoseconds)
+        let hash = edge.id.callHash(seed: seed)
+        var entry = Entry(edge: edge, since: now.nanoseconds, hash: hash)
         entry.older = newest
         let place: Int
         if let used = free.popLast() {
@@ -73,13 +81,19 @@ struct OpenEdges {
         }
         if newest >= 0 { entries[Int(newest)].newer = Int32(place) } else { oldest = Int32(place) }
         newest = Int32(place)
-        slots.insert(edge.id.hash, place) { entries[$0].edge.id.hash }
+        slots.insert(hash, place) { entries[$0].hash }
     }
 
-    /// Puts another half in the place of one that waits; it does not wait longer for that.
-    mutating func replace(_ edge: OpenEdge) { if let place = place(of: edge.id) { entries[place].edge = edge } }
+    /// Puts another half of the same call in the place of one that waits; it does not wait longer for that.
+    mutating func replace(_ half: EdgeHalf, at place: Int) { entries[place].edge.half = half }
 
-    mutating func remove(_ id: CallID) { if let place = place(of: id) { remove(at: place) } }
+    mutating func remove(at place: Int) {
+        slots.remove(entries[place].hash, place) { entries[$0].hash }
+        let (older, newer) = (entries[place].older, entries[place].newer)
+        if older >= 0 { entries[Int(older)].newer = newer } else { oldest = newer }
+        if newer >= 0 { entries[Int(newer)].older = older } else { newest = older }
+        free.append(Int32(place))
+    }
 
     /// Takes the oldest half when it has waited since `latest` or longer; nil when there is none.
     mutating func takeOldest(since latest: MonotonicInstant = .distantFuture) -> OpenEdge? {
@@ -96,15 +110,5 @@ struct OpenEdges {
             body(entries[Int(at)].edge)
             at = entries[Int(at)].newer
         }
-    }
-
-    private func place(of id: CallID) -> Int? { slots.find(id.hash) { entries[$0].edge.id == id } }
-
-    private mutating func remove(at place: Int) {
-        slots.remove(entries[place].edge.id.hash, place) { entries[$0].edge.id.hash }
-        let (older, newer) = (entries[place].older, entries[place].newer)
-        if older >= 0 { entries[Int(older)].newer = newer } else { oldest = newer }
-        if newer >= 0 { entries[Int(newer)].older = older } else { newest = older }
-        free.append(Int32(place))
     }
 }

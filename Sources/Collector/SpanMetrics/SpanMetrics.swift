@@ -10,8 +10,8 @@ internal import TelemetryModel
 ///
 /// A span of unknown duration counts as a call, and is in no histogram. Names are those of the store: in lower case.
 ///
-/// A value, confined to its owner; no clock, no I/O. Costs one look at each tag, two or three look-ups, and no allocation once its texts
-/// and rows are known. Every table is bounded by `SpanMetricsLimits`.
+/// A value, confined to its owner; no clock, no I/O. Costs one look at each tag, two hashes, one or two look-ups, and no allocation once its
+/// texts and rows are known. Every table is bounded by `SpanMetricsLimits`.
 struct SpanMetrics {
     /// What it counts of its own work.
     struct Counters {
@@ -41,14 +41,15 @@ struct SpanMetrics {
         self.limits = limits
         self.names = names
         texts = InternedTexts(countMax: limits.textsMax, bytesMax: limits.textBytesMax)
-        user = texts.number(of: "user") ?? InternedTexts.none
+        user = texts.number(of: LentBytes("user")) ?? InternedTexts.none
         pairing = EdgePairing(limits, user: user)
         operations = TotalsTable(
             [.init(name: names.calls, isHistogram: false), .init(name: names.latency, isHistogram: true)],
             bounds: names.latencyBounds, unit: names.latencyUnit, rowsMax: limits.operationsMax)
         edges = TotalsTable(
             [
-                .init(name: SpanMetricsNames.requests, isHistogram: false), .init(name: SpanMetricsNames.failedRequests, isHistogram: false),
+                .init(name: SpanMetricsNames.requests, isHistogram: false),
+                .init(name: SpanMetricsNames.failedRequests, isHistogram: false),
                 .init(name: SpanMetricsNames.serverSeconds, isHistogram: true),
                 .init(name: SpanMetricsNames.clientSeconds, isHistogram: true),
             ],
@@ -63,48 +64,65 @@ struct SpanMetrics {
     /// Counts a batch that was stored.
     mutating func observe(_ batch: borrowing SpanBatch, at moment: SpanMetricsMoment) {
         pairing.expire(now: moment.monotonic)
-        // Neighbours are of the same service more often than not.
-        var endpoint = EndpointRow.absent
-        var service: UInt32? = InternedTexts.none
-        for index in batch.spans.indices {
-            let span = batch.spans[index]
-            if span.localEndpoint != endpoint {
-                endpoint = span.localEndpoint
-                service = endpoint == EndpointRow.absent ? InternedTexts.none : number(batch.endpoints[Int(endpoint)].serviceName, batch)
-            }
-            observe(span, of: service, in: batch, at: moment)
-        }
+        unsafe batch.text.withUnsafeBytes { unsafe observe(batch, LentBytes($0), moment) }
         counters.spans &+= UInt64(batch.spans.count)
         countCalls(at: moment)
     }
 
-    /// `service` is nil when there is no room for its name.
-    @inline(__always)
-    private mutating func observe(
-        _ span: SpanRow, of service: UInt32?, in batch: borrowing SpanBatch, at moment: SpanMetricsMoment
-    ) {
-        let traits = SpanTraits(span, in: batch)
-        let weight = weight(traits.traceState, batch)
-        let key = OperationKey(service, number(span.name, batch), span.kind, traits.status)
-        var row = key.isOverflow ? nil : operations.row(key.packed, at: moment)
-        if row == nil {
-            counters.overflowed &+= 1
-            row = operations.row(OperationKey(nil, nil, span.kind, traits.status).packed, isExempt: true, at: moment)
-        }
-        if let row {
-            operations.add(weight, to: OperationFamily.calls, of: row)
-            if span.duration > 0 {
-                operations.observe(microseconds: span.duration, weight: weight, in: OperationFamily.latency, of: row)
+    private mutating func observe(_ batch: borrowing SpanBatch, _ text: LentBytes, _ moment: SpanMetricsMoment) {
+        // Neighbours are of the same service more often than not.
+        var endpoint = EndpointRow.absent
+        var service = LentBytes()
+        var serviceHash = texts.textHash(service)
+        for index in batch.spans.indices {
+            let span = batch.spans[index]
+            if span.localEndpoint != endpoint {
+                endpoint = span.localEndpoint
+                service = endpoint == EndpointRow.absent ? LentBytes() : text[batch.endpoints[Int(endpoint)].serviceName]
+                serviceHash = texts.textHash(service)
             }
+            let traits = SpanTraits(span, in: batch, text)
+            let weight = spanWeight(traits.traceState, text)
+            let row = operation(span, service, serviceHash, traits.status, text, moment)
+            operations.add(weight, to: OperationFamily.calls, of: row)
+            if span.duration > 0 { operations.observe(span.duration, weight: weight, in: OperationFamily.latency, of: row) }
+            if span.kind == .unspecified { continue }
+            let own = OperationKey(packed: operations.subject(of: row)).service
+            let remote = span.remoteEndpoint == EndpointRow.absent
+                ? LentBytes() : text[batch.endpoints[Int(span.remoteEndpoint)].serviceName]
+            pair(span, own == OperationKey.overflowText ? number(service) : own, remote, traits, weight, text, moment.monotonic)
         }
-        if span.kind != .unspecified { pair(span, service, traits, weight, batch, moment.monotonic) }
+    }
+
+    /// The row that a span counts in.
+    @inline(__always)
+    private mutating func operation(
+        _ span: SpanRow, _ service: LentBytes, _ serviceHash: UInt64, _ status: SpanStatus, _ text: LentBytes, _ moment: SpanMetricsMoment
+    ) -> Int {
+        let name = text[span.name]
+        let fingerprint = ByteHash.mix(
+            serviceHash ^ OperationKey.aboveBound(span.kind, status).packed, texts.textHash(name) ^ OperationKey.nameSalt)
+        return operations.row(fingerprint) ?? newOperation(fingerprint, service, name, span.kind, status, moment)
+    }
+
+    private mutating func newOperation(
+        _ fingerprint: UInt64, _ service: LentBytes, _ name: LentBytes, _ kind: SpanKind, _ status: SpanStatus, _ moment: SpanMetricsMoment
+    ) -> Int {
+        if operations.hasRoom, let service = texts.number(of: service), let name = texts.number(of: name) {
+            return operations.add(fingerprint, OperationKey(service, name, kind, status).packed, at: moment)
+        }
+        counters.overflowed &+= 1
+        let key = OperationKey.aboveBound(kind, status).packed
+        return operations.row(key) ?? operations.add(key, key, at: moment)
     }
 
     private mutating func pair(
-        _ span: SpanRow, _ service: UInt32?, _ traits: SpanTraits, _ weight: Double, _ batch: borrowing SpanBatch, _ now: MonotonicInstant
+        _ span: SpanRow, _ service: UInt32, _ remote: LentBytes, _ traits: SpanTraits, _ weight: Double, _ text: LentBytes,
+        _ now: MonotonicInstant
     ) {
         var half = EdgeHalf()
-        half.service = service ?? OperationKey.overflowText
+        half.service = service
+        half.peer = number(remote)
         half.duration = span.duration
         half.parentID = span.parentID.rawValue
         half.spanID = span.id.rawValue
@@ -112,34 +130,26 @@ struct SpanMetrics {
         half.isProxy = traits.isProxy
         half.isMessaging = span.kind == .producer || span.kind == .consumer
         half.isFailed = traits.status == .error
-        if span.remoteEndpoint != EndpointRow.absent {
-            half.peer = number(batch.endpoints[Int(span.remoteEndpoint)].serviceName, batch) ?? OperationKey.overflowText
-        }
         let own = CallID(traceLow: span.traceID.low, spanID: span.id.rawValue)
         switch span.kind {
-        case .client where !traits.database.isEmpty:
-            pairing.database(own, half, named: number(traits.database, batch) ?? OperationKey.overflowText)
-        case .client, .producer:
-            pairing.client(own, half, now: now, &texts)
+        case .client where !traits.database.isEmpty: pairing.takeDatabase(own, half, named: number(text[traits.database]))
+        case .client, .producer: pairing.takeClient(own, half, now: now, &texts)
         case .server, .consumer:
             // A server that shares its client's id has its client's parent as well; one at the root may have forgotten to say so.
             let isShared = span.flags.contains(.shared) || span.parentID.isNone
             let id = isShared ? own : CallID(traceLow: own.traceLow, spanID: span.parentID.rawValue)
-            pairing.server(id, half, now: now, &texts)
+            pairing.takeServer(id, half, now: now, &texts)
         case .unspecified: break
         }
     }
 
     @inline(__always)
-    private mutating func number(_ text: TextRef, _ batch: borrowing SpanBatch) -> UInt32? {
-        texts.number(of: batch.text, at: Int(text.offset), count: Int(text.count))
-    }
+    private mutating func number(_ text: LentBytes) -> UInt32 { texts.number(of: text) ?? OperationKey.overflowText }
 
     @inline(__always)
-    private mutating func weight(_ traceState: TextRef, _ batch: borrowing SpanBatch) -> Double {
+    private mutating func spanWeight(_ traceState: TextRef, _ text: LentBytes) -> Double {
         if traceState.isEmpty { return 1 }
-        let start = Int(traceState.offset)
-        switch SamplingWeight(batch.text, start..<start + Int(traceState.count), weightMax: limits.weightMax) {
+        switch SamplingWeight(text[traceState], weightMax: limits.weightMax) {
         case .unknown: return 1
         case .weight(let weight): return weight
         case .refused:
@@ -151,23 +161,23 @@ struct SpanMetrics {
     /// Adds the calls that are known by now.
     private mutating func countCalls(at moment: SpanMetricsMoment) {
         for call in pairing.calls {
-            let key = EdgeKey(call)
-            var row = key.isOverflow ? nil : edges.row(key.packed, at: moment)
-            if row == nil {
-                counters.overflowed &+= 1
-                row = edges.row(EdgeKey.overflow(call.connection).packed, isExempt: true, at: moment)
-            }
-            guard let row else { continue }
+            let row = edge(call, moment)
             edges.add(call.weight, to: EdgeFamily.requests, of: row)
             if call.isFailed { edges.add(call.weight, to: EdgeFamily.failed, of: row) }
-            if call.serverDuration > 0 {
-                edges.observe(microseconds: call.serverDuration, weight: call.weight, in: EdgeFamily.server, of: row)
-            }
-            if call.clientDuration > 0 {
-                edges.observe(microseconds: call.clientDuration, weight: call.weight, in: EdgeFamily.client, of: row)
-            }
+            if call.serverDuration > 0 { edges.observe(call.serverDuration, weight: call.weight, in: EdgeFamily.server, of: row) }
+            if call.clientDuration > 0 { edges.observe(call.clientDuration, weight: call.weight, in: EdgeFamily.client, of: row) }
         }
         pairing.removeCalls()
+    }
+
+    /// The row that a call counts in.
+    private mutating func edge(_ call: EdgeCall, _ moment: SpanMetricsMoment) -> Int {
+        let key = EdgeKey(call)
+        if let known = edges.row(key.packed), !key.isOverflow { return known }
+        if edges.hasRoom, !key.isOverflow { return edges.add(key.packed, key.packed, at: moment) }
+        counters.overflowed &+= 1
+        let rest = EdgeKey.aboveBound(call.connection).packed
+        return edges.row(rest) ?? edges.add(rest, rest, at: moment)
     }
 
     // MARK: Recording
@@ -182,12 +192,12 @@ struct SpanMetrics {
             edges.endIdle(since: oldest, in: &batch, time: moment.unixMilliseconds)
         }
         let labels = SpanMetricsLabels(names, texts)
-        operations.append(to: &batch, time: moment.unixMilliseconds) { labels.labels(OperationKey(packed: $0)) }
-        edges.append(to: &batch, time: moment.unixMilliseconds) { labels.labels(EdgeKey(packed: $0)) }
-        texts.keep { [operations, edges, pairing, user] in
+        operations.append(to: &batch, at: moment) { labels.seriesLabels(OperationKey(packed: $0)) }
+        edges.append(to: &batch, at: moment) { labels.seriesLabels(EdgeKey(packed: $0)) }
+        texts.keepUsed { [operations, edges, pairing, user] in
             var used: Set<UInt32> = [user]
-            for key in operations.keys.map(OperationKey.init(packed:)) { used.formUnion([key.service, key.operation]) }
-            for key in edges.keys.map(EdgeKey.init(packed:)) { used.formUnion([key.client, key.server]) }
+            for key in operations.subjects.map(OperationKey.init(packed:)) { used.formUnion([key.service, key.operation]) }
+            for key in edges.subjects.map(EdgeKey.init(packed:)) { used.formUnion([key.client, key.server]) }
             pairing.forEachText { used.insert($0) }
             return used
         }

@@ -9,14 +9,18 @@ struct OperationKey {
 
     init(packed: UInt64) { self.packed = packed }
 
-    /// Nil = there is no room for the text.
-    @inline(__always)
-    init(_ service: UInt32?, _ operation: UInt32?, _ kind: SpanKind, _ status: SpanStatus) {
-        let isOverflow = service == nil || operation == nil
-        let service = UInt64(isOverflow ? Self.overflowText : service ?? 0)
-        let operation = UInt64(isOverflow ? Self.overflowText : operation ?? 0)
-        packed = service << 40 | operation << 16 | UInt64(kind.rawValue) << 8 | UInt64(status.rawValue)
+    init(_ service: UInt32, _ operation: UInt32, _ kind: SpanKind, _ status: SpanStatus) {
+        packed = UInt64(service) << 40 | UInt64(operation) << 16 | UInt64(kind.rawValue) << 8 | UInt64(status.rawValue)
     }
+
+    /// Of the row that has all operations there is no room for.
+    @inline(__always)
+    static func aboveBound(_ kind: SpanKind, _ status: SpanStatus) -> OperationKey {
+        OperationKey(overflowText, overflowText, kind, status)
+    }
+
+    /// Tells a service's name from an operation's where both are the same.
+    static let nameSalt: UInt64 = 0xD6E8_FEB8_6659_FD93
 
     var service: UInt32 { UInt32(packed >> 40) }
     var operation: UInt32 { UInt32(packed >> 16 & 0xFF_FFFF) }
@@ -33,14 +37,15 @@ struct EdgeKey {
 
     init(_ call: EdgeCall) {
         let isOverflow = call.client == OperationKey.overflowText || call.server == OperationKey.overflowText
-        self = isOverflow ? .overflow(call.connection) : EdgeKey(call.client, call.server, call.connection)
+        self = isOverflow ? .aboveBound(call.connection) : EdgeKey(call.client, call.server, call.connection)
     }
 
     private init(_ client: UInt32, _ server: UInt32, _ connection: EdgeConnection) {
         packed = UInt64(client) << 40 | UInt64(server) << 16 | UInt64(connection.rawValue)
     }
 
-    static func overflow(_ connection: EdgeConnection) -> EdgeKey {
+    /// Of the row that has all edges there is no room for.
+    static func aboveBound(_ connection: EdgeConnection) -> EdgeKey {
         EdgeKey(OperationKey.overflowText, OperationKey.overflowText, connection)
     }
 

@@ -13,9 +13,10 @@ struct SpanMetricsLabels {
         self.texts = texts
     }
 
-    func labels(_ key: OperationKey) -> [LabelSet.Label] {
+    func seriesLabels(_ key: OperationKey) -> [LabelSet.Label] {
         let shared = [
-            LabelSet.Label("span_kind", SpanMetricsNames.label(key.kind)), LabelSet.Label("status_code", SpanMetricsNames.label(key.status)),
+            LabelSet.Label("span_kind", SpanMetricsNames.kindLabel(key.kind)),
+            LabelSet.Label("status_code", SpanMetricsNames.statusLabel(key.status)),
         ]
         if key.isOverflow { return shared + [Self.overflow] }
         return shared + [
@@ -23,8 +24,8 @@ struct SpanMetricsLabels {
         ]
     }
 
-    func labels(_ key: EdgeKey) -> [LabelSet.Label] {
-        let connection = LabelSet.Label("connection_type", SpanMetricsNames.label(key.connection))
+    func seriesLabels(_ key: EdgeKey) -> [LabelSet.Label] {
+        let connection = LabelSet.Label("connection_type", SpanMetricsNames.connectionLabel(key.connection))
         if key.isOverflow { return [connection, Self.overflow] }
         return [connection, LabelSet.Label("client", texts.string(key.client)), LabelSet.Label("server", texts.string(key.server))]
     }

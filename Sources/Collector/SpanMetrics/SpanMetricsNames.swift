@@ -31,7 +31,7 @@ public enum SpanMetricsNames: String, Sendable, CaseIterable {
     static let edgeBounds: [UInt64] = (0..<8).map { 100_000 << $0 }
     static let edgeUnit = 1e6
 
-    static func label(_ kind: SpanKind) -> String {
+    static func kindLabel(_ kind: SpanKind) -> String {
         switch kind {
         // Zipkin has no kind for these, and OTLP's INTERNAL is decoded to none.
         case .unspecified: "SPAN_KIND_INTERNAL"
@@ -42,7 +42,7 @@ public enum SpanMetricsNames: String, Sendable, CaseIterable {
         }
     }
 
-    static func label(_ status: SpanStatus) -> String {
+    static func statusLabel(_ status: SpanStatus) -> String {
         switch status {
         case .unset: "STATUS_CODE_UNSET"
         case .ok: "STATUS_CODE_OK"
@@ -50,7 +50,7 @@ public enum SpanMetricsNames: String, Sendable, CaseIterable {
         }
     }
 
-    static func label(_ connection: EdgeConnection) -> String {
+    static func connectionLabel(_ connection: EdgeConnection) -> String {
         switch connection {
         case .direct: ""
         case .virtualNode: "virtual_node"

@@ -85,7 +85,7 @@ struct SpanMetricsCounters: Sendable {
         series = statistics.counter(.spanMetricsSeries)
         open = statistics.counter(.spanMetricsEdgesOpen)
         evicted = statistics.counter(.spanMetricsEdgesEvicted)
-        outcomes = EdgeOutcome.allCases.map { statistics.counter(.spanMetricsEdges, [("outcome", $0.label)]) }
+        outcomes = EdgeOutcome.allCases.map { statistics.counter(.spanMetricsEdges, [("outcome", $0.metricLabel)]) }
         recordingsStored = statistics.counter(.spanMetricsRecordings, [("outcome", "stored")])
         recordingsRefused = statistics.counter(.spanMetricsRecordings, [("outcome", "refused")])
     }

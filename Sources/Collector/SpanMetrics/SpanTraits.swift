@@ -1,3 +1,4 @@
+internal import Primitives
 internal import TelemetryModel
 
 /// OTLP's status of a span, as it is known from a span in Zipkin's terms. Raw values are OTLP's.
@@ -29,24 +30,24 @@ struct SpanTraits {
     /// Lengths of the keys below, a bit each: what tells nearly every tag from them.
     private static let lengths: UInt64 = 1 << 5 | 1 << 7 | 1 << 9 | 1 << 12 | 1 << 14 | 1 << 16
 
-    /// Looks at each tag of the span once.
+    /// Looks at each tag of the span once. `text` is the batch's arena.
     @inline(__always)
-    init(_ span: SpanRow, in batch: borrowing SpanBatch) {
+    init(_ span: SpanRow, in batch: borrowing SpanBatch, _ text: LentBytes) {
         let start = Int(span.tagStart)
         for index in start..<start + Int(span.tagCount) {
             let tag = batch.tags[index]
             guard tag.key.count < 64, Self.lengths >> UInt64(tag.key.count) & 1 == 1 else { continue }
-            if let key = Self.key(tag.key, batch.text) { note(key, tag.value, batch.text) }
+            if let key = Self.key(text[tag.key]) { note(key, tag.value, text) }
         }
     }
 
-    private mutating func note(_ key: Key, _ value: TextRef, _ text: [UInt8]) {
+    private mutating func note(_ key: Key, _ value: TextRef, _ text: LentBytes) {
         switch key {
         case .error: status = .error
-        case .component: isProxy = Self.isEqual(value, "proxy", text)
+        case .component: isProxy = text[value] == "proxy"
         case .status:
             if status != .unset { return }
-            if Self.isEqual(value, "OK", text) { status = .ok } else if Self.isEqual(value, "ERROR", text) { status = .error }
+            if text[value] == "OK" { status = .ok } else if text[value] == "ERROR" { status = .error }
         case .traceState: traceState = value
         case .database(let rank):
             if value.isEmpty || rank >= databaseRank { return }
@@ -55,25 +56,22 @@ struct SpanTraits {
         }
     }
 
-    private static func key(_ key: TextRef, _ text: [UInt8]) -> Key? {
+    @inline(__always)
+    private static func key(_ key: LentBytes) -> Key? {
         switch key.count {
-        case 5: isEqual(key, "error", text) ? .error : nil
-        case 7: isEqual(key, "db.name", text) ? .database(rank: 1) : nil
-        case 9: isEqual(key, "component", text) ? .component : isEqual(key, "db.system", text) ? .database(rank: 3) : nil
-        case 12: isEqual(key, "db.namespace", text) ? .database(rank: 0) : nil
-        case 14: isEqual(key, "w3c.tracestate", text) ? .traceState : isEqual(key, "db.system.name", text) ? .database(rank: 2) : nil
-        case 16: isEqual(key, "otel.status_code", text) ? .status : nil
+        case 5: key == "error" ? .error : nil
+        case 7: key == "db.name" ? .database(rank: 1) : nil
+        case 9: key == "component" ? .component : key == "db.system" ? .database(rank: 3) : nil
+        case 12: key == "db.namespace" ? .database(rank: 0) : nil
+        case 14: key == "w3c.tracestate" ? .traceState : key == "db.system.name" ? .database(rank: 2) : nil
+        case 16: key == "otel.status_code" ? .status : nil
         default: nil
         }
     }
+}
 
-    private static func isEqual(_ reference: TextRef, _ literal: StaticString, _ text: [UInt8]) -> Bool {
-        let count = literal.utf8CodeUnitCount
-        guard Int(reference.count) == count else { return false }
-        let start = Int(reference.offset)
-        return literal.withUTF8Buffer { literal in
-            for index in 0..<count where unsafe text[start + index] != literal[index] { return false }
-            return true
-        }
-    }
+extension LentBytes {
+    /// A text of a batch, where these bytes are its arena.
+    @inline(__always)
+    subscript(text: TextRef) -> LentBytes { self[Int(text.offset)..<Int(text.offset) + Int(text.count)] }
 }

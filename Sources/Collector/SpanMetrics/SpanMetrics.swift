@@ -83,7 +83,7 @@ struct SpanMetrics {
             }
             let traits = SpanTraits(span, in: batch, text)
             let weight = spanWeight(traits.traceState, text)
-            let row = operation(span, service, serviceHash, traits.status, text, moment)
+            let row = operationRow(span, service, serviceHash, traits.status, text, moment)
             operations.add(weight, to: OperationFamily.calls, of: row)
             if span.duration > 0 { operations.observe(span.duration, weight: weight, in: OperationFamily.latency, of: row) }
             if span.kind == .unspecified { continue }
@@ -96,7 +96,7 @@ struct SpanMetrics {
 
     /// The row that a span counts in.
     @inline(__always)
-    private mutating func operation(
+    private mutating func operationRow(
         _ span: SpanRow, _ service: LentBytes, _ serviceHash: UInt64, _ status: SpanStatus, _ text: LentBytes, _ moment: SpanMetricsMoment
     ) -> Int {
         let name = text[span.name]
@@ -161,7 +161,7 @@ struct SpanMetrics {
     /// Adds the calls that are known by now.
     private mutating func countCalls(at moment: SpanMetricsMoment) {
         for call in pairing.calls {
-            let row = edge(call, moment)
+            let row = edgeRow(call, moment)
             edges.add(call.weight, to: EdgeFamily.requests, of: row)
             if call.isFailed { edges.add(call.weight, to: EdgeFamily.failed, of: row) }
             if call.serverDuration > 0 { edges.observe(call.serverDuration, weight: call.weight, in: EdgeFamily.server, of: row) }
@@ -171,7 +171,7 @@ struct SpanMetrics {
     }
 
     /// The row that a call counts in.
-    private mutating func edge(_ call: EdgeCall, _ moment: SpanMetricsMoment) -> Int {
+    private mutating func edgeRow(_ call: EdgeCall, _ moment: SpanMetricsMoment) -> Int {
         let key = EdgeKey(call)
         if let known = edges.row(key.packed), !key.isOverflow { return known }
         if edges.hasRoom, !key.isOverflow { return edges.add(key.packed, key.packed, at: moment) }

@@ -9,6 +9,8 @@ public import TelemetryModel
 public final class SpanMetricsSink: BatchSink {
     private let sink: any BatchSink<SpanBatch>
     private let state: Mutex<State>
+    /// Held until a recording is submitted: one that overtook an older one would have it dropped.
+    private let order = Mutex(())
     private let counters: SpanMetricsCounters
     public let names: SpanMetricsNames
 
@@ -47,9 +49,14 @@ public final class SpanMetricsSink: BatchSink {
         }
     }
 
-    /// Hands the totals of this moment to `series`. `done` is called when they are stored or refused, on any thread. One recording at a
-    /// time. What is refused is in the next one, as totals only grow.
+    /// Hands the totals of this moment to `series`. `done` is called when they are stored or refused, on any thread. What is
+    /// refused is in the next one, as totals only grow.
     public func record(into series: any BatchSink<SeriesBatch>, done: @escaping @Sendable () -> Void = {}) {
+        order.withLock { _ in recordNext(into: series, done) }
+    }
+
+    /// The completion takes `state` alone: it may be called at once.
+    private func recordNext(into series: any BatchSink<SeriesBatch>, _ done: @escaping @Sendable () -> Void) {
         let moment = SpanMetricsMoment.now
         let batch = state.withLock { state -> SeriesBatch in
             var batch = SeriesBatch()

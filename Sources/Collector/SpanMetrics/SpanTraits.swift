@@ -37,7 +37,10 @@ struct SpanTraits {
         for index in start..<start + Int(span.tagCount) {
             let tag = batch.tags[index]
             guard tag.key.count < 64, Self.lengths >> UInt64(tag.key.count) & 1 == 1 else { continue }
-            if let key = Self.key(text[tag.key]) { note(key, tag.value, text) }
+            let key = text[tag.key]
+            // The commonest tags that are as long begin with `h`.
+            guard key[0] != UInt8(ascii: "h"), let key = Self.key(key) else { continue }
+            note(key, tag.value, text)
         }
     }
 

@@ -172,7 +172,7 @@ import Testing
             row.kind = kind
             batch.spans.append(row)
         }
-        bench.metrics.observe(batch, at: bench.moment)
+        bench.observe(batch)
         bench.now += 11
         #expect(try bench.lines("traces_spanmetrics_calls").count == 5)
         #expect(try bench.edges() == ["> 1", ">/messaging_system 1"])

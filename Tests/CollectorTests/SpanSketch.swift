@@ -86,7 +86,9 @@ struct SpanMetricsBench {
             monotonic: MonotonicInstant(nanoseconds: UInt64(now * 1e9)), unixMilliseconds: 1_700_000_000_000 + Int64(now * 1000))
     }
 
-    mutating func observe(_ spans: SpanSketch...) { metrics.observe(SpanSketch.batch(spans), at: moment) }
+    mutating func observe(_ spans: SpanSketch...) { observe(SpanSketch.batch(spans)) }
+
+    mutating func observe(_ batch: SpanBatch) { metrics.observe(metrics.reader.facts(of: batch), of: batch, at: moment) }
 
     /// Samples as `name{labels} value`, histograms as `name{labels} [buckets, count, sum]`, labels by name, in order of text.
     mutating func lines(_ prefix: String = "") throws -> [String] {

@@ -1,9 +1,7 @@
-internal import Primitives
-
 /// Texts by number: names of services, operations and peers, each kept once. A value, confined to its owner.
 ///
-/// Bounded by number and by bytes of each. A text keeps its number until `keepUsed` finds it unused. Two texts whose hashes are equal are
-/// taken for one: 64 bits under this process's seed, so that not even a full table has them by chance, and nobody can look for them.
+/// Bounded by number and by bytes of each. A text keeps its number until `keepUsed` finds it unused. They are found by their
+/// hashes, see `TextHashing`.
 struct InternedTexts {
     /// The number of the empty text.
     static let none: UInt32 = 0
@@ -22,7 +20,6 @@ struct InternedTexts {
     private var free: [UInt32] = []
     private let countMax: Int
     private let bytesMax: Int
-    private let seed = ByteHash.seed
 
     init(countMax: Int, bytesMax: Int) {
         self.countMax = countMax
@@ -32,17 +29,12 @@ struct InternedTexts {
     /// Texts kept, the empty one left out.
     var count: Int { slots.count }
 
-    /// What `number` finds a text by: a hash of its bytes as far as they count.
+    /// The number of the text with this hash; 0 is the empty one's. Nil when there is no room for another. What is too long is cut, between
+    /// characters.
     @inline(__always)
-    func textHash(_ bytes: LentBytes) -> UInt64 { bytes.count <= bytesMax ? bytes.hash(seed: seed) : cut(bytes).hash(seed: seed) }
-
-    /// The number of a text; nil when there is no room for another. What is too long is cut, and what is no UTF-8 replaced.
-    @inline(__always)
-    mutating func number(of bytes: LentBytes) -> UInt32? {
-        if bytes.isEmpty { return Self.none }
-        let hash = textHash(bytes)
-        if let known = slots.find(hash, { entries[$0].hash == hash }) { return UInt32(known) }
-        return add(bytes.count <= bytesMax ? bytes : cut(bytes), hash)
+    mutating func number(_ hash: UInt64, _ text: () -> String) -> UInt32? {
+        if hash == 0 { return Self.none }
+        return slots.find(hash, { entries[$0].hash == hash }).map { UInt32($0) } ?? add(hash, text())
     }
 
     func string(_ number: UInt32) -> String { entries[Int(number)].text }
@@ -68,19 +60,21 @@ struct InternedTexts {
         }
     }
 
-    private mutating func add(_ bytes: LentBytes, _ hash: UInt64) -> UInt32? {
+    private mutating func add(_ hash: UInt64, _ text: String) -> UInt32? {
         guard count < countMax else { return nil }
         let number = free.popLast() ?? UInt32(entries.count)
-        let entry = Entry(text: bytes.text, hash: hash)
+        let entry = Entry(text: cut(text), hash: hash)
         if Int(number) < entries.count { entries[Int(number)] = entry } else { entries.append(entry) }
         slots.insert(hash, Int(number)) { entries[$0].hash }
         return number
     }
 
-    /// As much of a text as is kept: no character is cut in two.
-    private func cut(_ bytes: LentBytes) -> LentBytes {
+    /// As much of a text as is kept, as `TextHashing` has it.
+    private func cut(_ text: String) -> String {
+        let bytes = Array(text.utf8)
+        guard bytes.count > bytesMax else { return text }
         var count = bytesMax
         while count > 0, bytes[count] & 0xC0 == 0x80 { count -= 1 }
-        return bytes.prefix(count)
+        return String(decoding: bytes[..<count], as: UTF8.self)
     }
 }

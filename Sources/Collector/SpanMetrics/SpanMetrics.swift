@@ -10,8 +10,8 @@ internal import TelemetryModel
 ///
 /// A span of unknown duration counts as a call, and is in no histogram. Names are those of the store: in lower case.
 ///
-/// A value, confined to its owner; no clock, no I/O. Costs one look at each tag, two hashes, one or two look-ups, and no allocation once its
-/// texts and rows are known. Every table is bounded by `SpanMetricsLimits`.
+/// A value, confined to its owner; no clock, no I/O. Costs one look at each tag, two or three hashes, as many look-ups, and no allocation
+/// for a span once its texts and rows are known. Every table is bounded by `SpanMetricsLimits`.
 struct SpanMetrics {
     /// What it counts of its own work.
     struct Counters {
@@ -24,6 +24,8 @@ struct SpanMetrics {
 
     private(set) var counters = Counters()
     private(set) var pairing: EdgePairing
+    /// What finds the facts in batches.
+    let reader: SpanFactReader
     private let limits: SpanMetricsLimits
     private let names: SpanMetricsNames
     private var texts: InternedTexts
@@ -41,7 +43,8 @@ struct SpanMetrics {
         self.limits = limits
         self.names = names
         texts = InternedTexts(countMax: limits.textsMax, bytesMax: limits.textBytesMax)
-        user = texts.number(of: LentBytes("user")) ?? InternedTexts.none
+        reader = SpanFactReader(limits)
+        user = texts.number(reader.hashing.textHash("user")) { "user" } ?? InternedTexts.none
         pairing = EdgePairing(limits, user: user)
         operations = TotalsTable(
             [.init(name: names.calls, isHistogram: false), .init(name: names.latency, isHistogram: true)],
@@ -61,101 +64,72 @@ struct SpanMetrics {
 
     // MARK: Spans
 
-    /// Counts a batch that was stored.
-    mutating func observe(_ batch: borrowing SpanBatch, at moment: SpanMetricsMoment) {
+    /// Counts a batch that was stored. `facts` are what the reader found in it: one for each span.
+    mutating func observe(_ facts: [SpanFact], of batch: borrowing SpanBatch, at moment: SpanMetricsMoment) {
+        precondition(facts.count == batch.spans.count, "facts of another batch")
         pairing.expire(now: moment.monotonic)
-        unsafe batch.text.withUnsafeBytes { unsafe observe(batch, LentBytes($0), moment) }
-        counters.spans &+= UInt64(batch.spans.count)
+        for index in facts.indices { observe(facts[index], index, of: batch, at: moment) }
+        counters.spans &+= UInt64(facts.count)
         countCalls(at: moment)
     }
 
-    private mutating func observe(_ batch: borrowing SpanBatch, _ text: LentBytes, _ moment: SpanMetricsMoment) {
-        // Neighbours are of the same service more often than not.
-        var endpoint = EndpointRow.absent
-        var service = LentBytes()
-        var serviceHash = texts.textHash(service)
-        for index in batch.spans.indices {
-            let span = batch.spans[index]
-            if span.localEndpoint != endpoint {
-                endpoint = span.localEndpoint
-                service = endpoint == EndpointRow.absent ? LentBytes() : text[batch.endpoints[Int(endpoint)].serviceName]
-                serviceHash = texts.textHash(service)
-            }
-            let traits = SpanTraits(span, in: batch, text)
-            let weight = spanWeight(traits.traceState, text)
-            let row = operationRow(span, service, serviceHash, traits.status, text, moment)
-            operations.add(weight, to: OperationFamily.calls, of: row)
-            if span.duration > 0 { operations.observe(span.duration, weight: weight, in: OperationFamily.latency, of: row) }
-            if span.kind == .unspecified { continue }
-            let own = OperationKey(packed: operations.subject(of: row)).service
-            let remote = span.remoteEndpoint == EndpointRow.absent
-                ? LentBytes() : text[batch.endpoints[Int(span.remoteEndpoint)].serviceName]
-            pair(span, own == OperationKey.overflowText ? number(service) : own, remote, traits, weight, text, moment.monotonic)
-        }
-    }
-
-    /// The row that a span counts in.
     @inline(__always)
-    private mutating func operationRow(
-        _ span: SpanRow, _ service: LentBytes, _ serviceHash: UInt64, _ status: SpanStatus, _ text: LentBytes, _ moment: SpanMetricsMoment
-    ) -> Int {
-        let name = text[span.name]
-        let fingerprint = ByteHash.mix(
-            serviceHash ^ OperationKey.aboveBound(span.kind, status).packed, texts.textHash(name) ^ OperationKey.nameSalt)
-        return operations.row(fingerprint) ?? newOperation(fingerprint, service, name, span.kind, status, moment)
+    private mutating func observe(_ fact: SpanFact, _ index: Int, of batch: borrowing SpanBatch, at moment: SpanMetricsMoment) {
+        let row = operations.row(fact.operation) ?? newOperation(fact, index, of: batch, at: moment)
+        operations.add(fact.weight, to: OperationFamily.calls, of: row)
+        if fact.duration > 0 { operations.observe(fact.duration, weight: fact.weight, in: OperationFamily.latency, of: row) }
+        if fact.isWeightRefused { counters.weightsRefused &+= 1 }
+        if fact.kind != .unspecified { pair(fact, index, OperationKey(packed: operations.subject(of: row)), of: batch, moment.monotonic) }
     }
 
+    /// The row of a span that is in none yet.
     private mutating func newOperation(
-        _ fingerprint: UInt64, _ service: LentBytes, _ name: LentBytes, _ kind: SpanKind, _ status: SpanStatus, _ moment: SpanMetricsMoment
+        _ fact: SpanFact, _ index: Int, of batch: borrowing SpanBatch, at moment: SpanMetricsMoment
     ) -> Int {
-        if operations.hasRoom, let service = texts.number(of: service), let name = texts.number(of: name) {
-            return operations.add(fingerprint, OperationKey(service, name, kind, status).packed, at: moment)
+        if operations.hasRoom {
+            let span = batch.spans[index]
+            let (service, name) = (Self.endpointName( span.localEndpoint, batch), batch.string(span.name))
+            if let service = number(service), let name = number(name) {
+                return operations.add(fact.operation, OperationKey(service, name, fact.kind, fact.status).packed, at: moment)
+            }
         }
         counters.overflowed &+= 1
-        let key = OperationKey.aboveBound(kind, status).packed
+        let key = OperationKey.aboveBound(fact.kind, fact.status).packed
         return operations.row(key) ?? operations.add(key, key, at: moment)
     }
 
     private mutating func pair(
-        _ span: SpanRow, _ service: UInt32, _ remote: LentBytes, _ traits: SpanTraits, _ weight: Double, _ text: LentBytes,
-        _ now: MonotonicInstant
+        _ fact: SpanFact, _ index: Int, _ operation: OperationKey, of batch: borrowing SpanBatch, _ now: MonotonicInstant
     ) {
+        let span = batch.spans[index]
         var half = EdgeHalf()
-        half.service = service
-        half.peer = number(remote)
-        half.duration = span.duration
-        half.parentID = span.parentID.rawValue
-        half.spanID = span.id.rawValue
-        half.weight = weight
-        half.isProxy = traits.isProxy
-        half.isMessaging = span.kind == .producer || span.kind == .consumer
-        half.isFailed = traits.status == .error
-        let own = CallID(traceLow: span.traceID.low, spanID: span.id.rawValue)
-        switch span.kind {
-        case .client where !traits.database.isEmpty: pairing.takeDatabase(own, half, named: number(text[traits.database]))
+        half.service = operation.service
+        if operation.isOverflow { half.service = number(Self.endpointName( span.localEndpoint, batch)) ?? OperationKey.overflowText }
+        half.peer = texts.number(fact.peer) { Self.endpointName( span.remoteEndpoint, batch) } ?? OperationKey.overflowText
+        half.duration = fact.duration
+        half.parentID = fact.parentID
+        half.spanID = fact.id
+        half.weight = fact.weight
+        half.isProxy = fact.isProxy
+        half.isMessaging = fact.kind == .producer || fact.kind == .consumer
+        half.isFailed = fact.status == .error
+        let own = CallID(traceLow: fact.traceLow, spanID: fact.id)
+        switch fact.kind {
+        case .client where fact.database != 0:
+            let name = texts.number(fact.database) { batch.string(fact.databaseName) }
+            pairing.takeDatabase(own, half, named: name ?? OperationKey.overflowText)
         case .client, .producer: pairing.takeClient(own, half, now: now, &texts)
         case .server, .consumer:
-            // A server that shares its client's id has its client's parent as well; one at the root may have forgotten to say so.
-            let isShared = span.flags.contains(.shared) || span.parentID.isNone
-            let id = isShared ? own : CallID(traceLow: own.traceLow, spanID: span.parentID.rawValue)
+            let id = fact.isShared ? own : CallID(traceLow: own.traceLow, spanID: fact.parentID)
             pairing.takeServer(id, half, now: now, &texts)
         case .unspecified: break
         }
     }
 
-    @inline(__always)
-    private mutating func number(_ text: LentBytes) -> UInt32 { texts.number(of: text) ?? OperationKey.overflowText }
+    private mutating func number(_ text: String) -> UInt32? { texts.number(reader.hashing.textHash(text)) { text } }
 
-    @inline(__always)
-    private mutating func spanWeight(_ traceState: TextRef, _ text: LentBytes) -> Double {
-        if traceState.isEmpty { return 1 }
-        switch SamplingWeight(text[traceState], weightMax: limits.weightMax) {
-        case .unknown: return 1
-        case .weight(let weight): return weight
-        case .refused:
-            counters.weightsRefused &+= 1
-            return 1
-        }
+    private static func endpointName(_ endpoint: UInt32, _ batch: borrowing SpanBatch) -> String {
+        endpoint == EndpointRow.absent ? "" : batch.string(batch.endpoints[Int(endpoint)].serviceName)
     }
 
     /// Adds the calls that are known by now.

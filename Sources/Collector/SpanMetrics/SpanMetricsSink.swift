@@ -3,11 +3,12 @@ public import TelemetryModel
 
 /// Stands before the store and counts the spans of every batch that it took (`SpanMetrics`); what it refuses is not counted. Any thread.
 ///
-/// Counting is done in the store's completion, on its writer thread: behind the commit and before the sender's answer, under a lock that
-/// only `record` takes besides. So it cannot be late, needs no queue, and slows down who sends instead of losing counts; requests of the
-/// proxy are nowhere near. It costs some hundredth of what storing a span does (docs/measurements.md).
+/// Spans are looked at where they are submitted, and counted in the store's completion, on its writer thread: behind the commit and before
+/// the sender's answer, under a lock that only `record` takes besides. So it cannot be late, needs no queue, and slows down who sends
+/// instead of losing counts; requests of the proxy are nowhere near.
 public final class SpanMetricsSink: BatchSink {
     private let sink: any BatchSink<SpanBatch>
+    private let reader: SpanFactReader
     private let state: Mutex<State>
     /// Held until a recording is submitted: one that overtook an older one would have it dropped.
     private let order = Mutex(())
@@ -27,13 +28,15 @@ public final class SpanMetricsSink: BatchSink {
         self.sink = sink
         self.names = names
         counters = SpanMetricsCounters(statistics)
+        reader = SpanFactReader(limits)
         state = Mutex(State(metrics: SpanMetrics(names, limits: limits)))
     }
 
     public func submit(_ batch: consuming SpanBatch, completion: @escaping @Sendable (Result<Void, BatchRejection>) -> Void) {
         let kept = batch
+        let facts = reader.facts(of: kept)
         sink.submit(kept) { [self] result in
-            if case .success = result { observe(kept) }
+            if case .success = result { observe(facts, of: kept) }
             completion(result)
         }
     }
@@ -41,10 +44,10 @@ public final class SpanMetricsSink: BatchSink {
     /// A recording could not begin.
     public func noteSkipped() { counters.recordingsRefused.add() }
 
-    private func observe(_ batch: SpanBatch) {
+    private func observe(_ facts: [SpanFact], of batch: SpanBatch) {
         let moment = SpanMetricsMoment.now
         state.withLock { state in
-            state.metrics.observe(batch, at: moment)
+            state.metrics.observe(facts, of: batch, at: moment)
             counters.update(state.metrics)
         }
     }

@@ -18,9 +18,8 @@ struct EdgeCall: Equatable {
     var serverDuration: UInt64
     var isFailed: Bool
     var weight: Double
-    /// What an exemplar of it would name.
-    var traceLow: UInt64
-    var spanID: UInt64
+    /// What an exemplar of it would name: the trace, and the client's span.
+    var id: CallID
 }
 
 /// What became of halves of edges. Raw values are places in lists of counts.
@@ -111,7 +110,7 @@ struct EdgePairing {
 
     /// A CLIENT or PRODUCER span. `texts` is only read.
     mutating func takeClient(_ id: CallID, _ half: EdgeHalf, now: MonotonicInstant, _ texts: inout InternedTexts) {
-        guard let place = open.place(of: id) else { return wait(OpenEdge(id: id, isClient: true, half: half), now) }
+        guard let place = open.place(of: id) else { return wait(OpenEdge(id: id, half: half), now) }
         let other = open[place]
         // The same span again.
         if other.isClient { return note(.unpaired) }
@@ -127,14 +126,14 @@ struct EdgePairing {
 
     /// A SERVER or CONSUMER span. `id` is the client's; at the root, where there is none, its own. `texts` is only read.
     mutating func takeServer(_ id: CallID, _ half: EdgeHalf, now: MonotonicInstant, _ texts: inout InternedTexts) {
-        guard let place = open.place(of: id) else { return wait(OpenEdge(id: id, isClient: false, half: half), now) }
+        guard let place = open.place(of: id) else { return wait(OpenEdge(id: id, half: half), now) }
         let other = open[place]
         if other.isClient {
             open.remove(at: place)
             return pair(id, client: other.half, server: half, &texts)
         }
         // Two servers have one id here. The one whose own it is stays: the other one is below it, and no client's.
-        if half.spanID == id.spanID { open.replace(half, at: place) }
+        if half.flags.contains(.own) { open.replace(half, at: place) }
         note(.unpaired)
     }
 
@@ -156,17 +155,18 @@ struct EdgePairing {
     // MARK: Calls
 
     private mutating func pair(_ id: CallID, client: EdgeHalf, server: EdgeHalf, _ texts: inout InternedTexts) {
-        if client.isProxy != server.isProxy {
-            let (app, proxy) = client.isProxy ? (server.service, client.service) : (client.service, server.service)
+        let isThroughProxy = client.flags.contains(.proxy)
+        if isThroughProxy != server.flags.contains(.proxy) {
+            let (app, proxy) = isThroughProxy ? (server.service, client.service) : (client.service, server.service)
             if texts.isName(proxy, of: app) { return note(.sameService) }
         }
         note(.paired)
+        let flags = client.flags.union(server.flags)
         calls.append(EdgeCall(
-            client: client.service, server: server.service,
-            connection: client.isMessaging || server.isMessaging ? .messagingSystem : .direct,
-            clientDuration: client.duration, serverDuration: server.duration, isFailed: client.isFailed || server.isFailed,
-            weight: max(client.weight, server.weight), traceLow: id.traceLow, spanID: server.spanID))
-        if client.isProxy, client.parentID != 0 { proxied.insert(CallID(traceLow: id.traceLow, spanID: client.parentID)) }
+            client: client.service, server: server.service, connection: flags.contains(.messaging) ? .messagingSystem : .direct,
+            clientDuration: client.duration, serverDuration: server.duration, isFailed: flags.contains(.failed),
+            weight: Double(max(client.weight, server.weight)), id: id))
+        if isThroughProxy, client.parentID != 0 { proxied.insert(CallID(traceLow: id.traceLow, spanID: client.parentID)) }
     }
 
     /// Nothing more comes.
@@ -180,7 +180,7 @@ struct EdgePairing {
             note(.unpaired)
         } else if half.peer != InternedTexts.none {
             count(edge.id, half, client: half.peer, server: half.service, .virtualNode, .virtualNode)
-        } else if half.isMessaging {
+        } else if half.flags.contains(.messaging) {
             note(.unpaired)
         } else {
             count(edge.id, half, client: user, server: half.service, .virtualNode, .user)
@@ -194,7 +194,7 @@ struct EdgePairing {
         note(outcome)
         calls.append(EdgeCall(
             client: client, server: server, connection: connection, clientDuration: half.duration, serverDuration: half.duration,
-            isFailed: half.isFailed, weight: half.weight, traceLow: id.traceLow, spanID: half.spanID))
+            isFailed: half.flags.contains(.failed), weight: Double(half.weight), id: id))
     }
 
     private mutating func note(_ outcome: EdgeOutcome) { outcomes[outcome.rawValue] &+= 1 }

@@ -56,7 +56,7 @@ struct InternedTexts {
                 free.append(UInt32(number))
                 continue
             }
-            slots.insert(entries[number].hash, number) { entries[$0].hash }
+            slots.insert(entries[number].hash, number)
         }
     }
 
@@ -65,7 +65,7 @@ struct InternedTexts {
         let number = free.popLast() ?? UInt32(entries.count)
         let entry = Entry(text: cut(text), hash: hash)
         if Int(number) < entries.count { entries[Int(number)] = entry } else { entries.append(entry) }
-        slots.insert(hash, Int(number)) { entries[$0].hash }
+        slots.insert(hash, Int(number))
         return number
     }
 

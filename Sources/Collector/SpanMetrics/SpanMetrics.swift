@@ -108,11 +108,11 @@ struct SpanMetrics {
         half.peer = texts.number(fact.peer) { Self.endpointName( span.remoteEndpoint, batch) } ?? OperationKey.overflowText
         half.duration = fact.duration
         half.parentID = fact.parentID
-        half.spanID = fact.id
-        half.weight = fact.weight
-        half.isProxy = fact.isProxy
-        half.isMessaging = fact.kind == .producer || fact.kind == .consumer
-        half.isFailed = fact.status == .error
+        half.weight = Float(fact.weight)
+        if fact.isProxy { half.flags.insert(.proxy) }
+        if fact.kind == .producer || fact.kind == .consumer { half.flags.insert(.messaging) }
+        if fact.status == .error { half.flags.insert(.failed) }
+        if fact.kind == .client || fact.kind == .producer { half.flags.formUnion([.client, .own]) }
         let own = CallID(traceLow: fact.traceLow, spanID: fact.id)
         switch fact.kind {
         case .client where fact.database != 0:
@@ -120,6 +120,7 @@ struct SpanMetrics {
             pairing.takeDatabase(own, half, named: name ?? OperationKey.overflowText)
         case .client, .producer: pairing.takeClient(own, half, now: now, &texts)
         case .server, .consumer:
+            if fact.isShared { half.flags.insert(.own) }
             let id = fact.isShared ? own : CallID(traceLow: own.traceLow, spanID: fact.parentID)
             pairing.takeServer(id, half, now: now, &texts)
         case .unspecified: break

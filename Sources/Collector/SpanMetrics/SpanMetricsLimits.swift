@@ -14,7 +14,7 @@ public struct SpanMetricsLimits: Sendable {
     /// Bytes of a service's, an operation's, a peer's name; longer ones are cut.
     public var textBytesMax = 256
     /// Spans around calls of proxies that are remembered, so that they are not counted as well; a power of two. See `ProxiedCalls`.
-    public var proxiedCallsMax = 65_536
+    public var proxiedCallsMax = 32_768
     /// Series that were not added to for so long end, nanoseconds.
     public var idleNanoseconds: UInt64 = 15 * 60 * 1_000_000_000
     /// The largest weight that a sender's sampling may give to a span; what claims more counts once.

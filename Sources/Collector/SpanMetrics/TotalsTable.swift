@@ -89,9 +89,7 @@ struct TotalsTable {
     }
 
     private mutating func insertSlot(_ place: Int) {
-        slots.insert(ByteHash.mix(rows[place].fingerprint ^ seed, Self.factor), place) {
-            ByteHash.mix(rows[$0].fingerprint ^ seed, Self.factor)
-        }
+        slots.insert(ByteHash.mix(rows[place].fingerprint ^ seed, Self.factor), place)
     }
 
     private static let factor: UInt64 = 0x9E37_79B9_7F4A_7C15

@@ -78,7 +78,8 @@ final class MeshNode {
         store = options.hasStore ? try Self.openStore(options, awaitsPredecessor: isSuccessor) : nil
         let queries = store.map { StoredTraces($0) }
         let storedSeries = store.map { StoredSeries($0) }
-        let sink: any BatchSink<SpanBatch> = if let queries { queries } else { NoStore() }
+        let spanMetrics = options.spanMetrics.sink(before: queries, recordedEvery: options.metricsIntervalSeconds, statistics)
+        let sink: any BatchSink<SpanBatch> = if let spanMetrics { spanMetrics } else if let queries { queries } else { NoStore() }
         pool = try QueryPool()
         let naming = options.otlpNaming.translation
         let receivers = options.hasStore
@@ -117,7 +118,7 @@ final class MeshNode {
             shards: handles.map(\.shard), catalogs: catalogs, selfMetrics: selfMetrics, pool: pool, exemplars: pump.exemplars,
             tcp: { handles.flatMap { $0.tcpShard.snapshot() } },
             outcomes: { RequestOutcomes(routes: handles.map(\.routeOutcomes), endpoints: handles.map(\.endpointOutcomes)) })
-        series = try SeriesService(storedSeries, metrics, options, version: version, statistics, say: say)
+        series = try SeriesService(storedSeries, metrics, spanMetrics, options, version: version, statistics, say: say)
         receivers?.forward(to: plan.exporters)
         proberThread = try prober.start(seed: seed)
         resolverThread = try resolver.start()

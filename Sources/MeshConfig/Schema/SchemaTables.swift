@@ -281,14 +281,14 @@ enum SchemaTables {
           maxEjectionPercent int32 -- default: 10
           minHealthPercent int32 -- default: 0
         ClientTLSSettings
-          mode ClientTLSMode
-          clientCertificate string
-          privateKey string
-          caCertificates string
+          mode ClientTLSMode -- ISTIO_MUTUAL needs an identity of the process
+          clientCertificate string -- path
+          privateKey string -- path
+          caCertificates string -- path; default: the system's authorities
           caCrl string
           credentialName string
-          subjectAltNames [string]
-          sni string
+          subjectAltNames [string] -- default: those of the ServiceEntry; then the host, or the endpoint's identity
+          sni string -- default: the host
           insecureSkipVerify bool
         enum ClientTLSMode DISABLE SIMPLE MUTUAL ISTIO_MUTUAL
 
@@ -783,9 +783,9 @@ enum SchemaTables {
           outboundTrafficPolicy OutboundTrafficPolicy
           inboundTrafficPolicy InboundTrafficPolicy
           configSources any
-          enableAutoMtls bool
+          enableAutoMtls bool -- default: true
           trustDomain string -- default: cluster.local
-          trustDomainAliases [string]
+          trustDomainAliases [string] -- workloads of these domains count as those of trustDomain
           caCertificates any
           defaultServiceExportTo [string]
           defaultVirtualServiceExportTo [string]

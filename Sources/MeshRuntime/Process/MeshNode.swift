@@ -90,7 +90,7 @@ final class MeshNode {
 
         let plan: CollectorPlan
         do {
-            plan = try Self.collectorPlan(first, options, &history, &exporters, log)
+            plan = try CollectorPlanner.plan(first, options, &history, &exporters, log)
         } catch {
             throw StartError(status: SkeinProcess.badInput, lines: ["\(error)"])
         }
@@ -313,7 +313,7 @@ final class MeshNode {
     private func adopt(_ compiled: CompiledConfiguration) -> Bool {
         let plan: CollectorPlan
         do {
-            plan = try Self.collectorPlan(compiled, options, &history, &exporters, log)
+            plan = try CollectorPlanner.plan(compiled, options, &history, &exporters, log)
         } catch {
             log.error("the configuration was not adopted, the last good one goes on: \(error)")
             controller.withdraw("\(error)")
@@ -326,7 +326,7 @@ final class MeshNode {
         saidOfListeners = []
         adopted = (compiled, plan)
         adoptProxy(compiled, plan)
-        for problem in upstreams.problems { log.warning("\(problem)") }
+        for problem in upstreams.problems + security.problems { log.warning("\(problem)") }
         resolver.want(compiled.routing.hostsToResolve)
         shared.update(controller.status, compiled.routing, upstreams.live)
         return true
@@ -352,36 +352,6 @@ final class MeshNode {
             telemetry: TelemetryPlanner.plan(compiled.routing, capture: plan.capture, keepsRecords: keepsRecords),
             pathNormalization: PathNormalization(compiled.routing.pathNormalization), upstreams: upstreams.plan(compiled.routing),
             security: security)
-    }
-
-    private static func collectorPlan(
-        _ compiled: CompiledConfiguration, _ options: RuntimeOptions, _ history: inout CaptureHistory, _ exporters: inout SpanExporters,
-        _ log: Logger
-    ) throws -> CollectorPlan {
-        let identity = TelemetryPlanner.spanIdentity(compiled.node, serviceName: options.spanServiceName)
-        var used: [Exporter<SpanBatch>] = []
-        func side(
-            _ log: AccessLogPolicy, _ tracing: TracingPolicy, _ exporters: inout SpanExporters, _ used: inout [Exporter<SpanBatch>],
-            _ problems: inout [String]
-        ) -> CollectorPlan.Side {
-            let (outputs, wrong) = TelemetryPlanner.outputs(log)
-            let (targets, notYet) = exporters.exporters(for: tracing, in: compiled.mesh)
-            problems += wrong + notYet
-            used += targets
-            return CollectorPlan.Side(
-                outputs: outputs.map {
-                    CollectorPlan.Output(path: TelemetryPlanner.path($0.path, in: options.accessLogDirectory), format: $0.format)
-                },
-                spans: tracing.isReportingDisabled ? nil : identity, exporters: targets)
-        }
-        var problems: [String] = []
-        let routing = compiled.routing
-        let outbound = side(routing.accessLog.outbound, routing.tracing.outbound, &exporters, &used, &problems)
-        let inbound = side(routing.accessLog.inbound, routing.tracing.inbound, &exporters, &used, &problems)
-        for problem in Set(problems).sorted() { log.warning("\(problem)") }
-        let plan = try CollectorPlan(outbound: outbound, inbound: inbound, history: &history)
-        exporters.retire(except: used)
-        return plan
     }
 
     private static func report(_ diagnostics: [Diagnostic], to log: Logger) {

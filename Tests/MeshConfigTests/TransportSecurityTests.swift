@@ -26,7 +26,8 @@ import Testing
 
     @Test func theMeshSaysWhoItsWorkloadsAre() {
         let (standard, _) = TestFiles.load(TestFiles.resource("IstioOperator", "{}"))
-        #expect(standard.mesh.enablesAutoMutualTLS && standard.mesh.trustDomain == "cluster.local" && standard.mesh.trustDomainAliases == [])
+        #expect(standard.mesh.enablesAutoMutualTLS && standard.mesh.trustDomain == "cluster.local")
+        #expect(standard.mesh.trustDomainAliases == [])
         let (own, diagnostics) = TestFiles.load(
             TestFiles.resource("IstioOperator", "meshConfig: {enableAutoMtls: false, trustDomain: a.b, trustDomainAliases: [c, d]}"))
         #expect(!own.mesh.enablesAutoMutualTLS && own.mesh.trustDomain == "a.b" && own.mesh.trustDomainAliases == ["c", "d"])
@@ -55,7 +56,8 @@ import Testing
     /// The first that was loaded stands for the oldest, also among policies with different selectors.
     @Test func theFirstOfAScopeSpeaks() {
         let parts = [
-            Self.policy("a", "selector: {matchLabels: {app: web}}\nmtls: {mode: DISABLE}\nportLevelMtls: {1: {mode: STRICT}, 2: {mode: UNSET}}"),
+            Self.policy(
+                "a", "selector: {matchLabels: {app: web}}\nmtls: {mode: DISABLE}\nportLevelMtls: {1: {mode: STRICT}, 2: {mode: UNSET}}"),
             Self.policy("b", "selector: {matchLabels: {version: v1}}\nmtls: {mode: STRICT}\nportLevelMtls: {3: {mode: STRICT}}"),
             Self.policy("c", "mtls: {mode: PERMISSIVE}"), Self.policy("d", "mtls: {mode: STRICT}"),
         ]
@@ -75,7 +77,8 @@ import Testing
     // MARK: Findings
 
     private static func codes(_ rule: String, _ policy: String, endpoints: String) -> [String] {
-        let service = AnalysisTests.service("a.local", ports: "[{number: 80, name: http, protocol: HTTP, targetPort: 8080}]", endpoints: endpoints)
+        let ports = "[{number: 80, name: http, protocol: HTTP, targetPort: 8080}]"
+        let service = AnalysisTests.service("a.local", ports: ports, endpoints: endpoints)
         let text = [service, AnalysisTests.subsets(rule), policy.isEmpty ? nil : Self.policy("p", policy)].compactMap { $0 }
         return AnalysisTests.codes(text.joined(separator: "---\n"))
     }

@@ -10,7 +10,8 @@ import Testing
     static let modes = [nil, "UNSET", "DISABLE", "PERMISSIVE", "STRICT"]
 
     private static func policy(_ name: String, _ namespace: String, _ spec: String) -> String {
-        "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: \(name), namespace: \(namespace)}\nspec: {\(spec)}\n---\n"
+        "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: \(name), namespace: \(namespace)}\n"
+            + "spec: {\(spec)}\n---\n"
     }
 
     /// The narrowest mode that is written and not UNSET; none is PERMISSIVE.
@@ -37,8 +38,12 @@ import Testing
     private func checkInbound(_ mesh: String?, _ namespace: String?, _ workload: String?, _ port: String?, hasIdentity: Bool) {
         let select = "selector: {matchLabels: {app: web}}"
         var yaml = Mesh.service("a.local")
-        if let mesh { yaml += Self.policy("m", "istio-system", "mtls: {mode: \(mesh)}") + Self.policy("m2", "istio-system", "mtls: {mode: STRICT}") }
-        if let namespace { yaml += Self.policy("n", "default", "mtls: {mode: \(namespace)}") + Self.policy("n2", "default", "mtls: {mode: DISABLE}") }
+        func add(_ name: String, _ namespace: String, _ mode: String?, later: String) {
+            guard let mode else { return }
+            yaml += Self.policy(name, namespace, "mtls: {mode: \(mode)}") + Self.policy(name + "2", namespace, "mtls: {mode: \(later)}")
+        }
+        add("m", "istio-system", mesh, later: "STRICT")
+        add("n", "default", namespace, later: "DISABLE")
         if workload != nil || port != nil {
             let own = workload.map { ", mtls: {mode: \($0)}" } ?? ""
             yaml += Self.policy("w", "default", select + own + (port.map { ", portLevelMtls: {8080: {mode: \($0)}}" } ?? ""))
@@ -186,8 +191,8 @@ import Testing
     @Test func outboundWithoutRule() {
         for bits in 0..<8 {
             let world = World(
-                top: .silent, topPort: .nothing, subset: .nothing, subsetPort: .nothing, isAutomatic: bits & 1 == 0, hasIdentity: bits & 2 == 0,
-                isExternal: bits & 4 == 0)
+                top: .silent, topPort: .nothing, subset: .nothing, subsetPort: .nothing, isAutomatic: bits & 1 == 0,
+                hasIdentity: bits & 2 == 0, isExternal: bits & 4 == 0)
             check(world, "")
         }
     }

@@ -41,8 +41,8 @@ import Testing
 
     @Test func everyTrustDomainOfTheMeshCounts() throws {
         let settings =
-            "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: {name: m}\nspec: {meshConfig: {trustDomain: new.example, "
-            + "trustDomainAliases: [old.example, cluster.local]}}\n---\n"
+            "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: {name: m}\n"
+            + "spec: {meshConfig: {trustDomain: new.example, trustDomainAliases: [old.example, cluster.local]}}\n---\n"
         let names = "subjectAltNames: ['spiffe://elsewhere/ns/x/sa/y', db.example]"
         let security = try #require(Self.security(settings + Self.service(extra: names)))
         #expect(
@@ -115,7 +115,8 @@ import Testing
     @Test func namesOfTheServiceCountWhereTheRuleHasNone() throws {
         let service = Self.service(extra: "subjectAltNames: [z]")
         #expect(try #require(Self.security(service + Self.destinationRule("{tls: {mode: SIMPLE}}"))).names == ["z"])
-        #expect(try #require(Self.security(service + Self.destinationRule("{tls: {mode: SIMPLE, subjectAltNames: [n.local]}}"))).names == ["n.local"])
+        let rule = Self.destinationRule("{tls: {mode: SIMPLE, subjectAltNames: [n.local]}}")
+        #expect(try #require(Self.security(service + rule)).names == ["n.local"])
     }
 
     @Test func skippingVerificationSkipsAllOfIt() throws {

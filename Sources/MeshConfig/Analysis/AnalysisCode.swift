@@ -131,8 +131,8 @@ public struct AnalysisCode: Sendable {
             "SKN0202", "NotEnforced", .error,
             "Protection that a proxy beside a workload is asked for and this version does not give: authorization, tokens, mutual TLS, "
                 + "TLS to a destination.",
-            "Remove the resource, protect the workload otherwise, or start with --allow-unenforced and know that it has no effect. Mutual TLS "
-                + "is given by a process that has an identity (--identity)."),
+            "Remove the resource, protect the workload otherwise, or start with --allow-unenforced and know that it has no effect. "
+                + "Mutual TLS is given by a process that has an identity (--identity)."),
         AnalysisCode(
             "SKN0203", "NoIdentity", .notice,
             "Endpoints that take mutual TLS are spoken to in plaintext, because the process has no identity.",

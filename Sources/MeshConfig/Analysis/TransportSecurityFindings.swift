@@ -57,8 +57,8 @@ enum TransportSecurityFindings {
             guard let strict = policies.rules(namespace: workload.id.namespace, labels: workload.labels).strict else { continue }
             report.add(
                 .mutualTLSLabelMissing, workload.id, workload.position, "spec.labels",
-                "\(strict.decider) has it take mutual TLS only, and without the label \(label): istio callers speak plaintext to it unless a "
-                    + "DestinationRule says ISTIO_MUTUAL")
+                "\(strict.decider) has it take mutual TLS only, and without the label \(label): istio callers speak plaintext to it "
+                    + "unless a DestinationRule says ISTIO_MUTUAL")
         }
     }
 }

@@ -10,34 +10,34 @@ public enum MutualTLSMode: String, Sendable, CaseIterable {
     case strict = "STRICT"
 }
 
+/// A mode and who decided it.
+public struct MutualTLSRule: Sendable, Equatable {
+    /// Never `unset`.
+    public var mode: MutualTLSMode
+    /// Nil = no policy speaks for the workload, which is PERMISSIVE.
+    public var policy: ResourceID?
+    public var position: SourcePosition?
+    /// `spec.mtls.mode`, or one of `spec.portLevelMtls`.
+    public var field = ""
+
+    /// `PeerAuthentication default/strict (a.yaml:3:1)`.
+    public var decider: String {
+        guard let policy, let position else { return "no PeerAuthentication" }
+        return "\(policy) (\(position))"
+    }
+}
+
 /// What a workload takes on its ports, all scopes put together. A value.
 public struct WorkloadMutualTLS: Sendable, Equatable {
-    /// A mode and who decided it.
-    public struct Rule: Sendable, Equatable {
-        /// Never `unset`.
-        public var mode: MutualTLSMode
-        /// Nil = no policy speaks for the workload, which is PERMISSIVE.
-        public var policy: ResourceID?
-        public var position: SourcePosition?
-        /// `spec.mtls.mode`, or one of `spec.portLevelMtls`.
-        public var field = ""
-
-        /// `PeerAuthentication default/strict (a.yaml:3:1)`.
-        public var decider: String {
-            guard let policy, let position else { return "no PeerAuthentication" }
-            return "\(policy) (\(position))"
-        }
-    }
-
     /// Of ports that have none of their own.
-    public var standard = Rule(mode: .permissive)
+    public var standard = MutualTLSRule(mode: .permissive)
     /// By the workload's port, 1...65535.
-    public var ports: [UInt16: Rule] = [:]
+    public var ports: [UInt16: MutualTLSRule] = [:]
 
-    public func rule(port: UInt16) -> Rule { ports[port] ?? standard }
+    public func rule(port: UInt16) -> MutualTLSRule { ports[port] ?? standard }
 
     /// A rule that asks for mutual TLS on some port.
-    public var strict: Rule? {
+    public var strict: MutualTLSRule? {
         ports.sorted { $0.key < $1.key }.map(\.value).first { $0.mode == .strict } ?? (standard.mode == .strict ? standard : nil)
     }
 }
@@ -92,7 +92,7 @@ public struct PeerAuthentications: Sendable {
         return result
     }
 
-    private static func rule(_ mode: MutualTLSMode, _ policy: SecurityPolicy, _ field: String) -> WorkloadMutualTLS.Rule {
-        WorkloadMutualTLS.Rule(mode: mode, policy: policy.id, position: policy.position, field: field)
+    private static func rule(_ mode: MutualTLSMode, _ policy: SecurityPolicy, _ field: String) -> MutualTLSRule {
+        MutualTLSRule(mode: mode, policy: policy.id, position: policy.position, field: field)
     }
 }

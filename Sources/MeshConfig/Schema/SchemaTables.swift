@@ -301,7 +301,7 @@ enum SchemaTables {
           endpoints [WorkloadEntry]
           workloadSelector WorkloadLabels -- takes WorkloadEntry of the namespace as endpoints
           exportTo [string] -- default: every namespace
-          subjectAltNames [string]
+          subjectAltNames [string] -- names of its servers' certificates, where a DestinationRule gives none
         ServicePort
           number port -- required
           protocol string -- HTTP, HTTPS, HTTP2, GRPC, GRPC-WEB, TCP, TLS, MONGO, MYSQL, REDIS; default: by the first bytes
@@ -316,7 +316,7 @@ enum SchemaTables {
           network string
           locality string -- region/zone/subzone
           weight uint32 -- relative share; default: 1
-          serviceAccount string
+          serviceAccount string -- who it must be when it is spoken to with mutual TLS
         WorkloadGroup
           metadata WorkloadGroupMetadata
           template WorkloadEntry
@@ -554,9 +554,9 @@ enum SchemaTables {
         PeerAuthentication
           selector WorkloadMatchLabels
           mtls MutualTLS
-          portLevelMtls {#MutualTLS}
+          portLevelMtls {#MutualTLS} -- by the workload's port; needs a selector
         MutualTLS
-          mode MutualTLSMode
+          mode MutualTLSMode -- default: of the next wider scope, at last PERMISSIVE
         enum MutualTLSMode UNSET DISABLE PERMISSIVE STRICT
         AuthorizationPolicy
           selector WorkloadMatchLabels

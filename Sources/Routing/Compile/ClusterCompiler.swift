@@ -118,7 +118,8 @@ final class ClusterCompiler {
             let room = Self.endpointsPerClusterMax - (draft.endpoints.count - start)
             let addresses = resolve(endpoint, port: port, service: service, cluster: &cluster).prefix(room)
             var entry = EndpointEntry(weight: max(1, endpoint.weight), cluster: index, labels: ownLabels)
-            entry.security = securities.index(security, of: endpoint, port: endpoint.port(for: port), addresses: addresses.count)
+            entry.security = securities.securityIndex(
+                of: endpoint, security, port: endpoint.port(for: port), addresses: addresses.count)
             let added = draft.endpoints.add(
                 contentsOf: addresses.map { address in
                     entry.address = address

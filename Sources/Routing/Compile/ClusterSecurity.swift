@@ -33,10 +33,10 @@ struct ClusterSecurity {
     }
 
     /// Of an endpoint that takes mutual TLS where nothing else is said; nil = plaintext. `endpoint` nil: an address that a client dialled.
-    func security(of endpoint: ServiceEndpoint?, hasIdentity: Bool) -> UpstreamSecurity? {
+    func upstreamSecurity(of endpoint: ServiceEndpoint?, hasIdentity: Bool) -> UpstreamSecurity? {
         switch reason {
         case .rule(_, let settings): secured(settings, endpoint, hasIdentity: hasIdentity)
-        case .automatic: endpoint.map { istioMutual(serverName: "", names: [], $0) }
+        case .automatic: endpoint.map { securedByMesh(serverName: "", names: [], $0) }
         case .noIdentity, .switchedOff, .external: nil
         }
     }
@@ -45,14 +45,14 @@ struct ClusterSecurity {
         switch settings.mode {
         case .disable: nil
         case .istioMutual:
-            hasIdentity ? istioMutual(serverName: settings.serverName, names: settings.subjectAltNames, endpoint) : nil
+            hasIdentity ? securedByMesh(serverName: settings.serverName, names: settings.subjectAltNames, endpoint) : nil
         case .simple, .mutual: originated(settings)
         }
     }
 
     /// With the mesh's certificates. Without names of the rule the endpoint must be who its service account says, under any of the mesh's
-    /// trust domains, or have a name of the ServiceEntry (Istio: `ExpandWithTrustDomains` of a service's accounts, here each endpoint's own).
-    private func istioMutual(serverName: String, names: [String], _ endpoint: ServiceEndpoint?) -> UpstreamSecurity {
+    /// trust domains, or have a name of the ServiceEntry. (Istio takes the accounts of all endpoints of the service for each of them.)
+    private func securedByMesh(serverName: String, names: [String], _ endpoint: ServiceEndpoint?) -> UpstreamSecurity {
         var accepted = names
         if accepted.isEmpty {
             accepted = target.subjectAltNames.flatMap(withAliases)

@@ -38,7 +38,7 @@ public struct RouteCompiler {
             InboundListenerCompiler(scope: scope, services: services, clusters: clusters, draft: draft).addListeners(sidecar)
         }
         InboundSecurityCompiler(scope: scope, policies: policies, draft: draft).addPorts()
-        securities.report()
+        securities.reportLackOfIdentity()
         draft.unenforced.note(scope, sidecar, draft.plans)
         let unenforced = draft.unenforced.diagnostics(isAllowed: scope.inputs.allowsUnenforced)
         return (draft.finish(collectFacts(unenforced)), draft.problems + unenforced)

@@ -23,15 +23,15 @@ final class UpstreamSecurityCompiler {
         let security = ClusterSecurity(target, settings, of: rule, scope)
         draft.securityReasons.clusters[draft.clusters.count] = security.reason
         draft.unenforced.note(settings, of: rule, hasIdentity: scope.inputs.hasIdentity)
-        cluster.dialledSecurity = index(security, of: nil)
+        cluster.dialledSecurity = intern(security, for: nil)
         return security
     }
 
     /// The security of an endpoint that is about to be added with so many addresses, -1 = plaintext. `port`: the endpoint's own.
-    func index(_ security: ClusterSecurity, of endpoint: ServiceEndpoint, port: UInt16, addresses: Int) -> Int32 {
+    func securityIndex(of endpoint: ServiceEndpoint, _ security: ClusterSecurity, port: UInt16, addresses: Int) -> Int32 {
         if addresses == 0 { return -1 }
         switch security.reason {
-        case .rule: return index(security, of: endpoint)
+        case .rule: return intern(security, for: endpoint)
         case .switchedOff, .external: return -1
         case .automatic, .noIdentity: break
         }
@@ -46,15 +46,15 @@ final class UpstreamSecurityCompiler {
             firstUnidentified = firstUnidentified ?? endpoint.position
             return -1
         }
-        return index(security, of: endpoint)
+        return intern(security, for: endpoint)
     }
 
-    private func index(_ security: ClusterSecurity, of endpoint: ServiceEndpoint?) -> Int32 {
-        security.security(of: endpoint, hasIdentity: scope.inputs.hasIdentity).map { draft.upstreamSecurities.index(of: $0) } ?? -1
+    private func intern(_ security: ClusterSecurity, for endpoint: ServiceEndpoint?) -> Int32 {
+        security.upstreamSecurity(of: endpoint, hasIdentity: scope.inputs.hasIdentity).map { draft.upstreamSecurities.intern($0) } ?? -1
     }
 
     /// After the last cluster.
-    func report() {
+    func reportLackOfIdentity() {
         guard let firstUnidentified else { return }
         draft.report(
             .notice, "SKN0203", firstUnidentified, nil, "",
@@ -70,7 +70,7 @@ struct UpstreamSecurityList {
     private var places: [UpstreamSecurity: Int32] = [:]
 
     /// At most one for each endpoint, of which tables hold fewer than 2^31.
-    mutating func index(of security: UpstreamSecurity) -> Int32 {
+    mutating func intern(_ security: UpstreamSecurity) -> Int32 {
         if let known = places[security] { return known }
         let place = Int32(clamping: items.count)
         items.append(security)

@@ -31,16 +31,16 @@ extension RoutingSnapshot {
         return "plaintext"
     }
 
-    /// What the workload takes: `STRICT by PeerAuthentication default/strict (a.yaml:1:1); port 8080 DISABLE by ...`; nil for a proxy beside
-    /// no workload.
+    /// What the workload takes: `STRICT by PeerAuthentication default/strict (a.yaml:1:1); port 8080 DISABLE by ...`; nil for a proxy
+    /// beside no workload.
     public var inboundSecurityText: String? {
         securityReasons.inbound.map { inbound in
-            ([text(inbound.standard)] + inbound.ports.sorted { $0.key < $1.key }.map { "port \($0.key) \(text($0.value))" })
+            ([inboundText(inbound.standard)] + inbound.ports.sorted { $0.key < $1.key }.map { "port \($0.key) \(inboundText($0.value))" })
                 .joined(separator: "; ")
         }
     }
 
-    private func text(_ rule: WorkloadMutualTLS.Rule) -> String {
+    private func inboundText(_ rule: MutualTLSRule) -> String {
         let decided = "\(rule.mode.rawValue) by \(rule.decider)"
         return securityReasons.hasIdentity || rule.mode == .disable ? decided : "plaintext (\(decided)): the process has no identity"
     }

@@ -1,5 +1,3 @@
-internal import Primitives
-
 /// How connections to an endpoint are secured (semantics 2.7; Istio: ClientTLSSettings). A value; endpoints name theirs by its index in
 /// `RoutingSnapshot.upstreamSecurities`.
 public struct UpstreamSecurity: Hashable, Sendable {
@@ -44,8 +42,8 @@ public struct UpstreamSecurity: Hashable, Sendable {
     /// ALPN of a connection for `traffic`, most wanted first; empty = none.
     public var protocols: [String] { protocols(for: traffic) }
 
-    /// ALPN of a connection for something else than the port was declared for. As Istio's `istio.alpn` filter and Envoy's pools have it, but
-    /// for TCP without `istio-peer-exchange`: a peer that agrees to it sends a message of its own before the first byte.
+    /// ALPN of a connection for something else than the port was declared for. As Istio's `istio.alpn` filter and Envoy's pools have it,
+    /// but for TCP without `istio-peer-exchange`: a peer that agrees to it sends a message of its own before the first byte.
     public func protocols(for traffic: Traffic) -> [String] {
         switch (mode, traffic) {
         case (.istioMutual, .http1): ["istio-http/1.1", "istio", "http/1.1"]
@@ -72,16 +70,4 @@ public enum InboundSecurity: UInt8, Sendable, BitwiseCopyable {
 struct InboundSecurityEntry: Sendable, BitwiseCopyable {
     var port: UInt16
     var security: InboundSecurity
-}
-
-extension RoutingTables {
-    /// What the workload takes on one of its ports, as it was dialled; of an ingress listener, its own port. Without a workload there is
-    /// nothing to guard: `disabled`. Costs a look at the logarithm of the ports that a PeerAuthentication names; allocates nothing.
-    public func inboundSecurity(port: UInt16) -> InboundSecurity {
-        let rows = unsafe view.rows.inboundSecurities
-        guard rows.count > 0 else { return .disabled }
-        let named = TableRange(start: 1, count: UInt32(clamping: rows.count - 1))
-        let place = rows.firstIndex(named) { $0.port >= port }
-        return place < rows.count && rows[place].port == port ? rows[place].security : rows[0].security
-    }
 }

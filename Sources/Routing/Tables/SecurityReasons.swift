@@ -19,7 +19,7 @@ struct SecurityReasons: Sendable {
     /// By cluster index; none for clusters of no service.
     var clusters: [Int: ClusterSecurityReason] = [:]
     /// Endpoints with the label that take no mutual TLS, by endpoint index.
-    var refusals: [Int: WorkloadMutualTLS.Rule] = [:]
+    var refusals: [Int: MutualTLSRule] = [:]
     /// Of the node's own ports; nil for a proxy beside no workload.
     var inbound: WorkloadMutualTLS?
     var hasIdentity = false

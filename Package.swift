@@ -68,7 +68,7 @@ let package = Package(
         layer("HTTP", uses: ["Primitives", "CNGHTTP2"]),
         layer("TLS", uses: ["COpenSSL"]),
         // 3
-        layer("Streams", uses: ["Primitives", "EventLoops"]),
+        layer("Streams", uses: ["Primitives", "EventLoops", "TLS"]),
         layer("Matching", uses: ["Primitives", "HTTP", "CRE2"]),
         layer("MeshConfig", uses: ["Primitives", yams]),
         layer("TelemetryModel", uses: ["Primitives"]),
@@ -79,7 +79,9 @@ let package = Package(
         layer("Policy", uses: ["Primitives", "Matching"]),
         layer("OutlierDetection", uses: ["Primitives"]),
         // 5
-        layer("Proxy", uses: ["Primitives", "EventLoops", "Streams", "HTTP", "TelemetryModel", "Routing", "Policy", "OutlierDetection"]),
+        layer("Proxy", uses: [
+            "Primitives", "EventLoops", "TLS", "Streams", "HTTP", "TelemetryModel", "Routing", "Policy", "OutlierDetection",
+        ]),
         layer("TelemetryStore", uses: ["Primitives", "Compression", "Matching", "TelemetryModel", "CSQLite"]),
         layer("PromQL", uses: ["Primitives", "TelemetryModel", "Matching"]),
         // For tests only: a world in memory. Nothing that `skein` is made of knows it.
@@ -92,12 +94,12 @@ let package = Package(
         // 8
         layer("MeshRuntime", uses: [
             "Primitives", "EventLoops", "HTTP", "HTTPService", "MeshConfig", "TelemetryModel", "TelemetryWire", "Routing", "Policy",
-            "OutlierDetection", "Proxy", "TelemetryStore", "PromQL", "Matching", "Collector", "QueryAPI", logging,
+            "OutlierDetection", "Proxy", "TelemetryStore", "PromQL", "Matching", "Collector", "QueryAPI", "TLS", logging,
         ]),
         // 9
         .executableTarget(
             name: "skein",
-            dependencies: ["Primitives", "EventLoops", "HTTPService", "MeshConfig", "MeshRuntime", argumentParser],
+            dependencies: ["Primitives", "EventLoops", "HTTPService", "TelemetryModel", "MeshConfig", "MeshRuntime", argumentParser],
             path: "Sources/skein", swiftSettings: settings),
 
         suite("PrimitivesTests", uses: ["Primitives"]),
@@ -130,7 +132,7 @@ let package = Package(
             "MeshRuntime", "Proxy", "Routing", "OutlierDetection", "MeshConfig", "TelemetryModel", "TelemetryWire", "HTTP",
             "HTTPService", "EventLoops", "Primitives",
         ]),
-        suite("skeinTests", uses: ["skein", "MeshRuntime", "MeshConfig", argumentParser]),
+        suite("skeinTests", uses: ["skein", "MeshRuntime", "MeshConfig", "TelemetryModel", argumentParser]),
         suite("ArchitectureTests", uses: []),
 
         tool("WireBench", uses: ["TelemetryWire", "TelemetryModel", "Primitives", "COTLP", "CProtobufC"]),

@@ -20,7 +20,7 @@ public struct ByteStream: ~Copyable {
 
     /// For the poller; -1 where nothing is polled.
     public let descriptor: Int32
-    let layer: (any TransportLayer)?
+    private(set) var layer: (any TransportLayer)?
     /// There may be more to read.
     public private(set) var isReadable = false
     /// The peer will send no more; what it sent before may still wait to be read.
@@ -44,6 +44,27 @@ public struct ByteStream: ~Copyable {
         self.descriptor = descriptor
         self.layer = layer
     }
+
+    /// From here on bytes go through `layer`, which has been given those that were read. Nothing has been written.
+    public mutating func secure(by layer: any TransportLayer) {
+        precondition(self.layer == nil && output.isEmpty, "one layer, before anything is sent")
+        self.layer = layer
+        isReadable = true
+    }
+
+    /// Goes on with the layer's handshake. What comes behind it may be there already, whatever the socket says.
+    public mutating func handshake() -> HandshakeProgress {
+        guard let layer, !isClosed else { return isClosed ? .failed : .done }
+        let progress = layer.handshake()
+        if progress == .done { isReadable = true }
+        return progress
+    }
+
+    /// What the layer's handshake came to.
+    public var agreement: LayerAgreement? { layer?.agreement }
+
+    /// Why the layer failed, for people.
+    public var failure: String? { layer?.failure }
 
     /// Who the peer has shown itself to be.
     public var peerIdentity: PeerIdentity? { layer?.peerIdentity }

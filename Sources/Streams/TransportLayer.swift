@@ -20,8 +20,17 @@ public protocol TransportLayer: AnyObject {
     /// The connection is over; `resets`: the peer must not take what it got for whole.
     func close(resets: Bool)
 
+    /// Goes on with what comes before the first byte, as far as the socket lets it.
+    func handshake() -> HandshakeProgress
+
     /// Who the peer has shown itself to be; nil = nobody, or not yet.
     var peerIdentity: PeerIdentity? { get }
+
+    /// What both ends agreed on before the first byte; nil = nothing.
+    var agreement: LayerAgreement? { get }
+
+    /// Why it failed, for people; nil = it did not, or the socket did.
+    var failure: String? { get }
 
     /// As `ByteStream.pendingError` and `localEndpoint`, of a layer with no descriptor under it.
     var pendingError: Int32 { get }
@@ -29,8 +38,32 @@ public protocol TransportLayer: AnyObject {
 }
 
 extension TransportLayer {
+    public func handshake() -> HandshakeProgress { .done }
+    public var agreement: LayerAgreement? { nil }
+    public var failure: String? { nil }
     public var pendingError: Int32 { 0 }
     public var localEndpoint: SocketEndpoint { SocketEndpoint() }
+}
+
+/// What came of an attempt to go on with a handshake.
+public enum HandshakeProgress: Sendable, Equatable {
+    case done
+    /// It goes on when the socket is readable, or writable.
+    case waiting
+    case failed
+}
+
+/// What a handshake came to.
+public struct LayerAgreement: Sendable, Equatable {
+    /// By ALPN; empty = none.
+    public var applicationProtocol = ""
+    /// The host name that the client asked for; empty = none.
+    public var serverName = ""
+    /// `TLSv1.3`.
+    public var version = ""
+    public var cipher = ""
+
+    public init() {}
 }
 
 /// Who stands at the other end of a connection, as its layer has verified.

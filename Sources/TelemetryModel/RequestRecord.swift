@@ -199,6 +199,8 @@ public enum ResponseCodeDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable 
     case unixMissingBeforeResponse
     case unixForbiddenBeforeResponse
     case unixBacklogFullBeforeResponse
+    /// TLS with the endpoint did not come about.
+    case transportFailureBeforeResponse
 
     /// Why no connection came about, as Envoy has it in its log with spaces turned to `_` (and from 1.33 on `|remote_address:` behind
     /// it); nil = another matter. An error of a connection that was under way is "delayed" there, one that the first system call told
@@ -210,6 +212,7 @@ public enum ResponseCodeDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable 
         case .unixMissingBeforeResponse: "immediate_connect_error:_No_such_file_or_directory"
         case .unixForbiddenBeforeResponse: "immediate_connect_error:_Permission_denied"
         case .unixBacklogFullBeforeResponse: "immediate_connect_error:_Resource_temporarily_unavailable"
+        case .transportFailureBeforeResponse: "TLS_error"
         default: nil
         }
     }
@@ -230,7 +233,7 @@ public enum ResponseCodeDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable 
         case .maxDurationTimeout: "max_duration_timeout"
         case .connectionFailureBeforeResponse: "upstream_reset_before_response_started{remote_connection_failure}"
         case .connectionRefusedBeforeResponse, .unixRefusedBeforeResponse, .unixMissingBeforeResponse, .unixForbiddenBeforeResponse,
-            .unixBacklogFullBeforeResponse:
+            .unixBacklogFullBeforeResponse, .transportFailureBeforeResponse:
             "upstream_reset_before_response_started{remote_connection_failure|\(connectError.map(String.init(describing:)) ?? "")}"
         case .connectionTimeoutBeforeResponse: "upstream_reset_before_response_started{connection_timeout}"
         case .connectionTerminationBeforeResponse: "upstream_reset_before_response_started{connection_termination}"

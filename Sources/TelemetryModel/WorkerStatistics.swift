@@ -29,6 +29,14 @@ public final class WorkerStatistics: Sendable {
     /// Fields left out of trailer sections, or for underscores that would make them another's.
     public let fieldsDropped = Atomic<UInt64>(0)
     public let upstreamProtocolErrors = Atomic<UInt64>(0)
+    /// TLS with clients: handshakes that came to their end, and those that did not.
+    public let tlsHandshakes = Atomic<UInt64>(0)
+    public let tlsHandshakeFailures = Atomic<UInt64>(0)
+    /// Connections without TLS to ports that take nothing else.
+    public let plaintextRefused = Atomic<UInt64>(0)
+    /// TLS with endpoints.
+    public let upstreamTLSHandshakes = Atomic<UInt64>(0)
+    public let upstreamTLSFailures = Atomic<UInt64>(0)
     /// Bytes of tunnels that moved inside the kernel.
     public let splicedBytes = Atomic<UInt64>(0)
     /// The longest time between two turns of the loop since somebody last took it, nanoseconds.

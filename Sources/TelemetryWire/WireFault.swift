@@ -15,7 +15,7 @@ public enum WireFault: UInt8, Sendable, BitwiseCopyable {
     // OTLP/JSON
     case invalidHex, expectedNumber, invalidBase64
     // Remote write
-    case repeatedLabel
+    case repeatedLabel, tooMany, seriesWithoutLabels, unknownSymbol, halfLabel, invalidHistogram, invalidUTF8
 
     public var text: String {
         switch self {
@@ -58,6 +58,12 @@ public enum WireFault: UInt8, Sendable, BitwiseCopyable {
         case .expectedNumber: "expected a number"
         case .invalidBase64: "invalid base64"
         case .repeatedLabel: "a series has a label twice"
+        case .tooMany: "a list has more entries than are taken"
+        case .seriesWithoutLabels: "a series has no labels"
+        case .unknownSymbol: "a label refers to a symbol that is not in the table"
+        case .halfLabel: "the references of a series' labels are not pairs of name and value"
+        case .invalidHistogram: "a histogram has spans and counts that do not agree, or a schema that is not known"
+        case .invalidUTF8: "a text is not UTF-8"
         }
     }
 }

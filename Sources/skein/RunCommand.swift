@@ -3,6 +3,18 @@ internal import MeshConfig
 internal import MeshRuntime
 
 struct RunOptions: ParsableArguments {
+    enum SpanMetrics: String, ExpressibleByArgument, CaseIterable {
+        case tempo, otel, off
+
+        var option: SpanMetricsOption {
+            switch self {
+            case .tempo: .tempo
+            case .otel: .otel
+            case .off: .off
+            }
+        }
+    }
+
     @Option(name: .shortAndLong, parsing: .upToNextOption, help: "Files and directories of Istio resources.", completion: .file())
     var config: [String] = []
 
@@ -29,6 +41,14 @@ struct RunOptions: ParsableArguments {
 
     @Option(help: "Directory that relative access-log paths start from; default: the working directory.", completion: .directory)
     var accessLogDirectory: String?
+
+    @Option(
+        help: """
+            Directory of this workload's certificate, key and roots: tls.crt, tls.key, ca.crt as Kubernetes mounts them, or the files of \
+            Istio's agent or SPIRE's helper. With it mutual TLS is spoken and taken; renewed files are taken into use.
+            """,
+        completion: .directory)
+    var identity: String?
 
     @Option(help: "Proxy threads; 0 = one per CPU.")
     var workers = 0
@@ -86,14 +106,22 @@ struct RunOptions: ParsableArguments {
     @Option(help: "Seconds between two recordings of this process' own metrics in its store; 0 = off.")
     var metricsInterval: UInt64 = 10
 
+    @Option(help: "Make metrics from spans, a service graph among them, under the names of: tempo, otel; off = none.")
+    var spanMetrics = SpanMetrics.tempo
+
     @Option(help: "Report this process' metrics to the collector at HOST:PORT, the query port of another Skein.")
     var collector: String?
 
     @Option(parsing: .singleValue, help: "Take the metrics of [JOB=]http://HOST:PORT/PATH into the store as well; may be repeated.")
     var scrape: [String] = []
 
-    @Option(help: "Seconds between two scrapes of a target.")
+    @Option(help: "Scrape the static targets of a Prometheus configuration file as well.", completion: .file())
+    var scrapeConfig: String?
+
+    @Option(help: "Seconds between two scrapes of a target of --scrape.")
     var scrapeInterval: UInt64 = 15
+
+    @OptionGroup(title: "OTLP METRICS") var otlp: OTLPOptions
 
     @Option(
         parsing: .upToNextOption, help: "Tag keys offered for completion by the query API (environment: AUTOCOMPLETE_KEYS, with commas).")
@@ -133,6 +161,7 @@ struct RunOptions: ParsableArguments {
         if collector != nil, metricsInterval == 0 { throw ValidationError("--collector needs a --metrics-interval above 0") }
         if !(1...3600).contains(scrapeInterval) { throw ValidationError("--scrape-interval takes 1...3600") }
         if metricsInterval > 3600 { throw ValidationError("--metrics-interval takes 0...3600") }
+        if noStore, scrapeConfig != nil { throw ValidationError("--scrape-config needs the store that --no-store leaves out") }
         if noStore, !scrape.isEmpty { throw ValidationError("--scrape needs the store that --no-store leaves out") }
         if upgradeProtocols.count > RuntimeOptions.upgradeProtocolsMax {
             throw ValidationError("--upgrade-protocols takes \(RuntimeOptions.upgradeProtocolsMax) at most")
@@ -150,6 +179,7 @@ struct RunOptions: ParsableArguments {
         options.hasStore = !noStore
         options.requiresStore = requireStore
         options.accessLogDirectory = accessLogDirectory
+        options.identityDirectory = identity
         options.workers = workers
         options.upgradeProtocols = upgradeProtocols
         options.allowsHalfClose = halfCloseClients
@@ -168,9 +198,12 @@ struct RunOptions: ParsableArguments {
         options.retentionBytes = retentionMegabytes > 1 << 32 ? 0 : retentionMegabytes << 20
         options.seriesTiers = seriesTiers
         options.metricsIntervalSeconds = metricsInterval
+        options.spanMetrics = spanMetrics.option
         options.collector = collector
         options.scrapeTargets = scrape
+        options.scrapeConfiguration = scrapeConfig
         options.scrapeIntervalSeconds = scrapeInterval
+        options.otlpNaming = otlp.naming
         options.autocompleteKeys = autocompleteKeys.isEmpty ? preset.autocompleteKeys : autocompleteKeys
         options.queryLookbackMilliseconds = preset.queryLookbackMilliseconds ?? options.queryLookbackMilliseconds
         options.strictTraceID = strictTraceId ?? preset.strictTraceID ?? options.strictTraceID

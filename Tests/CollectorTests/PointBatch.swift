@@ -38,7 +38,7 @@ struct LineEncoding: ExporterEncoding {
 }
 
 /// A signal whose export request is a byte for each point; 255 is no point.
-enum OTLPPoints: OTLPSignal {
+struct OTLPPoints: OTLPSignal {
     struct Outcome: DecodeOutcome {
         var acceptedItems = 0
         var refusedItems = 0
@@ -49,7 +49,7 @@ enum OTLPPoints: OTLPSignal {
     static let service = "opentelemetry.proto.collector.metrics.v1.MetricsService"
     static let noun = "metrics"
 
-    static func decodeRequest(
+    func decodeRequest(
         _ body: UnsafeRawBufferPointer, _ encoding: OTLPResponse.Encoding, into batch: inout PointBatch
     ) throws(OTLPDecodeError) -> Outcome {
         var outcome = Outcome()

@@ -36,8 +36,8 @@ import TelemetryWire
             let unpacker = BodyUnpacker(limits)
             intake = SignalIntake(sink: points, unpacker: unpacker, limits: limits)
             let services: [any OTLPService] = [
-                OTLPSignalService(OTLPTraces.self, SignalIntake(sink: spans, unpacker: unpacker, limits: limits), statistics),
-                OTLPSignalService(OTLPPoints.self, intake, statistics),
+                OTLPSignalService(OTLPTraces(), SignalIntake(sink: spans, unpacker: unpacker, limits: limits), statistics),
+                OTLPSignalService(OTLPPoints(), intake, statistics),
             ]
             server = try ServiceServer(
                 name: "signals", endpoints: [SocketEndpoint(ipv4: 0x7F00_0001, port: 0)], limits: ServiceLimits(),

@@ -64,7 +64,9 @@ import Testing
     @Test func everyCutAndFlipIsAnError() throws {
         let root = try Self.root()
         let der = root.certificate.der()
-        for length in stride(from: 0, to: der.count, by: 7) { #expect(throws: TLSError.self) { try Certificate(der: Array(der[..<length])) } }
+        for length in stride(from: 0, to: der.count, by: 7) {
+            #expect(throws: TLSError.self) { try Certificate(der: Array(der[..<length])) }
+        }
         for index in stride(from: 0, to: der.count, by: 5) {
             var bytes = der
             bytes[index] ^= 0x55

@@ -15,7 +15,8 @@ import Testing
         ("spiffe://", .trustDomain), ("spiffe:///ns", .trustDomain), ("spiffe://Cluster.local/ns", .trustDomain),
         ("spiffe://a:80/b", .trustDomain), ("spiffe://u@a/b", .trustDomain), ("spiffe://a?b", .trustDomain), ("spiffe://a#b", .trustDomain),
         ("spiffe://a%20/b", .trustDomain), ("spiffe://ä/b", .trustDomain), ("spiffe://a/", .path), ("spiffe://a/b/", .path),
-        ("spiffe://a//b", .path), ("spiffe://a/./b", .path), ("spiffe://a/../b", .path), ("spiffe://a/b?c", .path), ("spiffe://a/b#c", .path),
+        ("spiffe://a//b", .path), ("spiffe://a/./b", .path), ("spiffe://a/../b", .path), ("spiffe://a/b?c", .path),
+        ("spiffe://a/b#c", .path),
         ("spiffe://a/b%41", .path), ("spiffe://a/b c", .path), ("spiffe://a/b\u{0}", .path), ("spiffe://a\u{0}.b/c", .trustDomain),
         ("spiffe://a/*", .path), ("spiffe://a/b\n", .path),
     ] as [(String, SPIFFEID.Problem)]) func notThese(text: String, problem: SPIFFEID.Problem) {

@@ -135,9 +135,9 @@ private struct Mesh {
 
     @Test func strangersAreRefused() throws {
         let (mesh, other) = try (Mesh(), Mesh("other"))
-        func attempt(_ server: TLSSettings, _ client: TLSSettings, _ expecting: TLSExpectation = .anybody, now: Int64 = 1_800_000_000) throws
-            -> (server: String, client: String)
-        {
+        func attempt(
+            _ server: TLSSettings, _ client: TLSSettings, _ expecting: TLSExpectation = .anybody, now: Int64 = 1_800_000_000
+        ) throws -> (server: String, client: String) {
             let pair = try Pair(server, client, expecting: expecting, now: now)
             let hands = pair.shakeHands()
             #expect(hands.server == .failed || hands.client == .failed)
@@ -198,7 +198,9 @@ private struct Mesh {
     /// Whatever comes instead of a handshake: an error, and never more.
     @Test func garbageIsRefused() throws {
         let mesh = try Mesh()
-        for garbage in [Array("GET / HTTP/1.1\r\n\r\n".utf8), [0x16, 3, 1, 0xFF, 0xFF, 1], [0x16, 3, 1, 0, 5, 1, 0, 0, 1, 0], [0x80, 0x2E, 1, 3, 1]] {
+        for garbage in [
+            Array("GET / HTTP/1.1\r\n\r\n".utf8), [0x16, 3, 1, 0xFF, 0xFF, 1], [0x16, 3, 1, 0, 5, 1, 0, 0, 1, 0], [0x80, 0x2E, 1, 3, 1],
+        ] {
             let pair = try Pair(mesh.settings(Self.reviews), mesh.settings(Self.ratings))
             #expect(unsafe write(pair.ends[1], garbage, garbage.count) == garbage.count)
             shutdown(pair.ends[1], Int32(SHUT_WR))

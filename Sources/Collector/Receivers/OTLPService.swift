@@ -37,7 +37,7 @@ extension OTLPService {
 }
 
 /// What OTLP says of one signal: names, decoders, and the response message.
-protocol OTLPSignal: SendableMetatype {
+protocol OTLPSignal: Sendable {
     associatedtype Batch: TelemetryBatch
     associatedtype Outcome: DecodeOutcome
 
@@ -45,20 +45,20 @@ protocol OTLPSignal: SendableMetatype {
     static var service: String { get }
     static var noun: String { get }
 
-    /// An export request's message into a batch.
-    static func decodeRequest(
+    /// An export request's message into a batch. Any thread.
+    func decodeRequest(
         _ body: UnsafeRawBufferPointer, _ encoding: OTLPResponse.Encoding, into batch: inout Batch
     ) throws(OTLPDecodeError) -> Outcome
     /// The response message.
     static func appendSuccess(_ outcome: Outcome, _ encoding: OTLPResponse.Encoding, to bytes: inout [UInt8])
 }
 
-enum OTLPTraces: OTLPSignal {
+struct OTLPTraces: OTLPSignal {
     static let path = "/v1/traces"
     static let service = "opentelemetry.proto.collector.trace.v1.TraceService"
     static let noun = "traces"
 
-    static func decodeRequest(
+    func decodeRequest(
         _ body: UnsafeRawBufferPointer, _ encoding: OTLPResponse.Encoding, into batch: inout SpanBatch
     ) throws(OTLPDecodeError) -> OTLPDecodeOutcome {
         switch encoding {
@@ -76,9 +76,11 @@ enum OTLPTraces: OTLPSignal {
 final class OTLPSignalService<Signal: OTLPSignal>: OTLPService {
     let http: ReceiverCounters
     let grpc: ReceiverCounters
+    private let signal: Signal
     private let intake: SignalIntake<Signal.Batch>
 
-    init(_ signal: Signal.Type, _ intake: SignalIntake<Signal.Batch>, _ statistics: CollectorStatistics) {
+    init(_ signal: Signal, _ intake: SignalIntake<Signal.Batch>, _ statistics: CollectorStatistics) {
+        self.signal = signal
         self.intake = intake
         http = ReceiverCounters("otlp", signal: Signal.Batch.signal, statistics)
         grpc = ReceiverCounters("otlp", transport: "grpc", signal: Signal.Batch.signal, statistics)
@@ -95,7 +97,7 @@ final class OTLPSignalService<Signal: OTLPSignal>: OTLPService {
     ) -> OTLPResult? {
         let known = unsafe intake.take(
             body, coding: coding, counters,
-            decode: { body, batch throws(OTLPDecodeError) in unsafe try Signal.decodeRequest(body, encoding, into: &batch) },
+            decode: { body, batch throws(OTLPDecodeError) in unsafe try signal.decodeRequest(body, encoding, into: &batch) },
             answer: { answer(Self.otlpResult($0, encoding)) })
         return known.map { Self.otlpResult($0, encoding) }
     }

@@ -8,7 +8,7 @@ struct ReceiverCounters: Sendable {
     let accepted, partial, malformed, unsupported, tooLarge, overloaded, unavailable, expired: CollectorCounter
     let itemsInvalid, itemsOverloaded, itemsUnavailable: CollectorCounter
     /// Of items that were stored.
-    let attributesDropped, eventsDropped, linksDropped, valuesDropped: CollectorCounter
+    let attributesDropped, eventsDropped, linksDropped, valuesDropped, exemplarsDropped: CollectorCounter
 
     init(_ receiver: String, transport: String = "http", signal: TelemetrySignal, _ statistics: CollectorStatistics) {
         let base = [(name: "receiver", value: receiver), (name: "transport", value: transport)]
@@ -32,6 +32,7 @@ struct ReceiverCounters: Sendable {
         eventsDropped = dropped("events")
         linksDropped = dropped("links")
         valuesDropped = dropped("values")
+        exemplarsDropped = dropped("exemplars")
         itemsInvalid = rejected("invalid")
         itemsOverloaded = rejected("overloaded")
         itemsUnavailable = rejected("unavailable")
@@ -48,6 +49,17 @@ struct ReceiverCounters: Sendable {
         case .unknownCoding: unsupported.add()
         case .malformed: malformed.add()
         case .tooLarge: tooLarge.add()
+        }
+    }
+
+    func count(_ rejection: BatchRejection, items: Int) {
+        switch rejection {
+        case .overloaded:
+            overloaded.add()
+            itemsOverloaded.add(items)
+        case .unavailable:
+            unavailable.add()
+            itemsUnavailable.add(items)
         }
     }
 

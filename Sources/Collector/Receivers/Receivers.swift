@@ -1,6 +1,6 @@
 public import HTTPService
 public import TelemetryModel
-internal import TelemetryWire
+public import TelemetryWire
 
 /// The endpoints that take telemetry from others: Zipkin's JSON of both versions, its protobuf, OTLP over HTTP and over gRPC,
 /// Prometheus' remote write.
@@ -15,17 +15,20 @@ public final class Receivers: Sendable {
     private let routes: [String: any HTTPReceiver]
     private let grpc: OTLPGRPCReceiver
 
-    /// `metrics`: where metrics go; nil = they are not taken.
+    /// `metrics`: where metrics go; nil = they are not taken. `translation`: what OTLP's become.
     public init(
-        sink: any BatchSink<SpanBatch>, metrics metricSink: (any BatchSink<SeriesBatch>)? = nil, statistics: CollectorStatistics,
-        limits: ReceiverLimits = ReceiverLimits()
+        sink: any BatchSink<SpanBatch>, metrics metricSink: (any BatchSink<SeriesBatch>)? = nil,
+        translation: OTLPTranslation = OTLPTranslation(), statistics: CollectorStatistics, limits: ReceiverLimits = ReceiverLimits()
     ) {
         let unpacker = BodyUnpacker(limits)
         spans = SignalIntake(sink: sink, unpacker: unpacker, limits: limits)
         metrics = metricSink.map { SignalIntake(sink: $0, unpacker: unpacker, limits: limits) }
         // One line for each signal: its OTLP service over both transports.
-        var services: [any OTLPService] = [OTLPSignalService(OTLPTraces.self, spans, statistics)]
-        if let metrics { services.append(OTLPSignalService(OTLPMetrics.self, metrics, statistics)) }
+        var services: [any OTLPService] = [OTLPSignalService(OTLPTraces(), spans, statistics)]
+        if let metrics {
+            let signal = OTLPMetrics(translation: translation, totals: DeltaTotals(statistics))
+            services.append(OTLPSignalService(signal, metrics, statistics))
+        }
 
         var routes: [String: any HTTPReceiver] = [:]
         for service in services { routes[service.path] = OTLPHTTPReceiver(service, bytesMax: limits.bodyBytesMax) }

@@ -34,15 +34,18 @@ struct RemoteWriteReceiver: HTTPReceiver {
             return .respond(.text(415, "expected Content-Encoding snappy, in its block format"))
         }
         let bytesMax = bytesMax
+        let none = version == .v2 ? RemoteWriteOutcome().headers : []
         @Sendable func response(_ result: IntakeResult<RemoteWriteOutcome>) -> ServiceResponse {
             switch result {
             case .stored(let outcome):
                 let written = version == .v2 ? outcome.headers : []
-                return outcome.refused.isEmpty
+                return outcome.refusedItems == 0
                     ? ServiceResponse(status: 204, headers: written) : .text(400, outcome.message, headers: written)
-            case .malformed(let reason): return .text(400, "not a remote-write request: \(reason)")
-            case .unreadable(let error): return .text(error.status, error.explanation(bytesMax: bytesMax, items: "samples"))
-            case .rejected(let rejection): return .text(503, rejection.text, headers: [("Retry-After", "\(rejection.retryAfterSeconds)")])
+            case .malformed(let reason): return .text(400, "not a remote-write request: \(reason)", headers: none)
+            case .unreadable(let error):
+                return .text(error.status, error.explanation(bytesMax: bytesMax, items: "samples"), headers: none)
+            case .rejected(let rejection):
+                return .text(503, rejection.text, headers: none + [("Retry-After", "\(rejection.retryAfterSeconds)")])
             }
         }
         let result = unsafe intake.take(
@@ -56,8 +59,11 @@ struct RemoteWriteReceiver: HTTPReceiver {
         _ body: UnsafeRawBufferPointer, _ version: RemoteWriteDecoder.Version, into batch: inout SeriesBatch
     ) throws(RemoteWriteFault) -> RemoteWriteOutcome {
         var outcome = RemoteWriteOutcome()
+        var points = MetricPoints()
         outcome.counts = unsafe try RemoteWriteDecoder.decode(body, version) { point in
-            if let reason = MetricPoints.append(point, to: &batch) { outcome.refused.append(reason) }
+            guard let reason = points.take(point, into: &batch) else { return }
+            if case .histogram = point.value { outcome.refusedHistograms += 1 } else { outcome.refusedSamples += 1 }
+            if outcome.firstReason == nil { outcome.firstReason = reason }
         }
         return outcome
     }
@@ -77,22 +83,25 @@ struct RemoteWriteReceiver: HTTPReceiver {
 /// What a body of remote write came to.
 struct RemoteWriteOutcome: DecodeOutcome {
     var counts = RemoteWriteDecoder.Counts()
-    /// Why points were refused, one reason each.
-    var refused: [String] = []
+    var refusedSamples = 0
+    var refusedHistograms = 0
+    /// Why the first was refused.
+    var firstReason: String?
 
-    var acceptedItems: Int { counts.samples + counts.histograms - refused.count }
-    var refusedItems: Int { refused.count }
+    var acceptedItems: Int { counts.samples + counts.histograms - refusedItems }
+    var refusedItems: Int { refusedSamples + refusedHistograms }
     var droppedParts: OTLPDroppedParts? { nil }
+    var droppedExemplars: Int { counts.exemplars }
 
     var message: String {
-        "\(refused.count) of \(counts.samples + counts.histograms) samples refused; the first because \(refused.first ?? "")"
+        "\(refusedItems) of \(counts.samples + counts.histograms) samples refused; the first because \(firstReason ?? "")"
     }
 
-    /// Remote write 2.0, "Required Written Response Headers". Exemplars are not kept yet.
+    /// Remote write 2.0, "Required Written Response Headers": with every answer, also when nothing was written. Exemplars are not kept.
     var headers: [(name: String, value: String)] {
         [
-            ("X-Prometheus-Remote-Write-Samples-Written", "\(max(0, counts.samples - refused.count))"),
-            ("X-Prometheus-Remote-Write-Histograms-Written", "\(counts.histograms)"),
+            ("X-Prometheus-Remote-Write-Samples-Written", "\(counts.samples - refusedSamples)"),
+            ("X-Prometheus-Remote-Write-Histograms-Written", "\(counts.histograms - refusedHistograms)"),
             ("X-Prometheus-Remote-Write-Exemplars-Written", "0"),
         ]
     }

@@ -8,6 +8,21 @@ protocol DecodeOutcome: Sendable {
     var refusedItems: Int { get }
     /// What stored items had to leave behind; nil = the protocol knows no such thing.
     var droppedParts: OTLPDroppedParts? { get }
+    /// Exemplars of stored items, which nobody keeps.
+    var droppedExemplars: Int { get }
+    /// Why the body cannot be taken now although it is right; nil = it can.
+    var rejection: BatchRejection? { get }
+
+    /// Called once for a body that was decoded and not rejected, when the sink has its items or has refused them, before the sender is
+    /// answered. Any thread.
+    func settle(isStored: Bool)
+}
+
+extension DecodeOutcome {
+    var droppedExemplars: Int { 0 }
+    var rejection: BatchRejection? { nil }
+
+    func settle(isStored: Bool) {}
 }
 
 /// What became of one request's body.
@@ -64,9 +79,15 @@ final class SignalIntake<Batch: TelemetryBatch>: Sendable {
             counters.count(error)
             return .unreadable(error)
         }
+        if let rejection = outcome.rejection {
+            batches.give(batch)
+            counters.count(rejection, items: outcome.acceptedItems)
+            return .rejected(rejection)
+        }
         counters.itemsInvalid.add(outcome.refusedItems)
         if batch.itemCount == 0 {
             batches.give(batch)
+            outcome.settle(isStored: true)
             counters.outcome(stored: 0, refused: outcome.refusedItems).add()
             return .stored(outcome)
         }
@@ -86,20 +107,16 @@ final class SignalIntake<Batch: TelemetryBatch>: Sendable {
             defer { if exporters.isEmpty { batches.give(kept) } }
             switch result {
             case .success:
+                outcome.settle(isStored: true)
                 for exporter in exporters { exporter.offer(kept) }
                 counters.outcome(stored: outcome.acceptedItems, refused: outcome.refusedItems).add()
                 counters.stored.add(count)
                 if let dropped = outcome.droppedParts { counters.count(dropped) }
+                counters.exemplarsDropped.add(outcome.droppedExemplars)
                 answer(.stored(outcome))
             case .failure(let rejection):
-                switch rejection {
-                case .overloaded:
-                    counters.overloaded.add()
-                    counters.itemsOverloaded.add(count)
-                case .unavailable:
-                    counters.unavailable.add()
-                    counters.itemsUnavailable.add(count)
-                }
+                outcome.settle(isStored: false)
+                counters.count(rejection, items: count)
                 answer(.rejected(rejection))
             }
         }

@@ -2,13 +2,25 @@ internal import EventLoops
 internal import Primitives
 public import TelemetryModel
 
-/// One place that metrics are taken from: `http://host:port/metrics`, under the job `job`.
+/// One place that metrics are taken from, and how: `http://host:port/metrics`, under the job `job`.
 public struct ScrapeTarget: Hashable, Sendable {
     public let job: String
     public let host: String
     public let port: UInt16
     /// With its query.
     public let path: String
+    /// What every series of it has; nil = `job` and `instance`.
+    public var ownLabels: [LabelSet.Label]?
+    /// Between two scrapes, milliseconds; at least 1.
+    public var intervalMilliseconds: Int64 = 15_000
+    /// It has so long to answer, milliseconds.
+    public var timeoutMilliseconds: Int32 = 5000
+    /// Where a label of the page has the name of one of the target's, the page's stays; else it becomes `exported_…`.
+    public var honorsLabels = false
+    /// Times of the page count; else all samples are of the scrape's time.
+    public var honorsTimestamps = true
+    /// A page with more samples is refused whole; 0 = no limit of its own.
+    public var sampleLimit = 0
 
     /// Targets of one process.
     public static let countMax = 64
@@ -44,8 +56,16 @@ public struct ScrapeTarget: Hashable, Sendable {
         path = slash == rest.endIndex ? "/metrics" : String(rest[slash...])
     }
 
+    /// `path`: with its query, from `/` on.
+    public init(job: String, host: String, port: UInt16, path: String) {
+        self.job = job
+        self.host = host
+        self.port = port
+        self.path = path
+    }
+
     public var instance: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
-    public var labels: [LabelSet.Label] { [LabelSet.Label("job", job), LabelSet.Label("instance", instance)] }
+    public var labels: [LabelSet.Label] { ownLabels ?? [LabelSet.Label("job", job), LabelSet.Label("instance", instance)] }
 
     /// Blocks for the look-up of a name. Nil = it has no address.
     func endpoint() throws(ResolveError) -> SocketEndpoint? {

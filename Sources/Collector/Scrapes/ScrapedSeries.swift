@@ -22,6 +22,8 @@ public struct ScrapedSeries {
     private struct Series {
         var identity: [UInt8]
         var kind: SeriesKind
+        /// When it began to count from zero, milliseconds since 1970; 0 = unknown.
+        var created: Int64
         /// Number of the last page that had it.
         var page: UInt64 = 0
         var time: Int64 = 0
@@ -31,26 +33,12 @@ public struct ScrapedSeries {
         var exemplars: [SeriesExemplar] = []
     }
 
-    private struct Histogram {
-        var labels: LabelSet
-        /// In the order of the page; +Inf is among them.
-        var bounds: [Double] = []
-        /// Counts with those below; index as `bounds`.
-        var buckets: [Double] = []
-        var sum = Double.nan
-        var count = 0.0
-        var page: UInt64 = 0
-        var time: Int64 = 0
-        var isLive = false
-        var exemplars: [SeriesExemplar] = []
-        /// Made when all bounds are known; empty before.
-        var identity: [UInt8] = []
-    }
-
     private let target: [LabelSet.Label]
+    private let honorsLabels, honorsTimestamps: Bool
+    private let sampleLimit: Int
     private var places: [ArraySlice<UInt8>: Place] = [:]
     private var series: [Series] = []
-    private var histograms: [Histogram] = []
+    private var histograms: [ScrapedHistogram] = []
     /// By the histogram's labels.
     private var histogramPlaces: [LabelSet: Int] = [:]
     private var kinds: [String: String] = [:]
@@ -58,10 +46,19 @@ public struct ScrapedSeries {
     private var page: UInt64 = 0
     /// The last page was.
     private var isOpenMetrics = false
+    /// Series that are new on the page being read began to count then; 0 = unknown.
+    private var created: Int64 = 0
+    /// Series were forgotten: one that looks new may have counted before.
+    private var hasForgotten = false
 
     /// `target` are the labels that every series gets: `job` and `instance`. A label of the page that has one of their names is kept as
-    /// `exported_…` (Prometheus: `honor_labels: false`).
-    public init(target: [LabelSet.Label]) { self.target = target }
+    /// `exported_…`, or stays with `honorsLabels` (Prometheus: `honor_labels`). `sampleLimit`: of one page; 0 = no limit but `seriesMax`.
+    public init(target: [LabelSet.Label], honorsLabels: Bool = false, honorsTimestamps: Bool = true, sampleLimit: Int = 0) {
+        self.target = target
+        self.honorsLabels = honorsLabels
+        self.honorsTimestamps = honorsTimestamps
+        self.sampleLimit = sampleLimit
+    }
 
     /// Kinds and helps of the families of the last page, in the words of the format, under the names that their samples have: a counter of
     /// OpenMetrics is asked for with its `_total`.
@@ -74,13 +71,17 @@ public struct ScrapedSeries {
 
     /// Adds the page's samples to `batch`. `time` is the scrape's, milliseconds since 1970. A page with a fault adds nothing, and all
     /// series end. Returns how many samples the page had, and how many series are new.
+    ///
+    /// `newSince`: who reads every count of the target knows that what it has never seen was not there at the page before. Milliseconds
+    /// since 1970; 0 = unknown. The store then takes all that a new series has counted for an increase.
     public mutating func read(
-        _ text: [UInt8], isOpenMetrics: Bool, at time: Int64, into batch: inout SeriesBatch
+        _ text: [UInt8], isOpenMetrics: Bool, at time: Int64, newSince: Int64 = 0, into batch: inout SeriesBatch
     ) throws(ExpositionFault) -> (samples: Int, added: Int) {
         if places.count > Self.seriesMax / 2 { forgetDead() }
         let known = places.count
         page += 1
         self.isOpenMetrics = isOpenMetrics
+        created = hasForgotten ? 0 : newSince
         var reader = ExpositionReader(text, isOpenMetrics: isOpenMetrics)
         var samples = 0
         do throws(ExpositionFault) {
@@ -91,6 +92,9 @@ public struct ScrapedSeries {
                 case .unit: break
                 case .sample(let sample):
                     samples += 1
+                    if sampleLimit > 0, samples > sampleLimit {
+                        throw ExpositionFault(line: 0, reason: "more than \(sampleLimit) samples (sample_limit)")
+                    }
                     try take(sample, reader, time)
                 }
             }
@@ -121,7 +125,7 @@ public struct ScrapedSeries {
             // A copy: the slice would keep the whole page.
             places[ArraySlice(Array(text))] = place
         }
-        let time = sample.timeMilliseconds ?? time
+        let time = honorsTimestamps ? sample.timeMilliseconds ?? time : time
         let exemplar = sample.exemplar.flatMap { reader.exemplar($0, at: time) }
         switch place {
         case .number(let index):
@@ -151,6 +155,7 @@ public struct ScrapedSeries {
         var all = labels
         for label in target {
             if let own = all[label.name] {
+                if honorsLabels { continue }
                 all[label.name] = nil
                 all["exported_" + label.name] = own
             }
@@ -177,13 +182,13 @@ public struct ScrapedSeries {
             return .bucket(index, histograms[index].bounds.count - 1)
         }
         let kind = kind(of: name)
-        series.append(Series(identity: SeriesIdentity.encode(labels, kind), kind: kind))
+        series.append(Series(identity: SeriesIdentity.encode(labels, kind), kind: kind, created: kind == .counter ? created : 0))
         return .number(series.count - 1)
     }
 
     private mutating func histogram(_ labels: LabelSet) -> Int {
         if let known = histogramPlaces[labels] { return known }
-        histograms.append(Histogram(labels: labels))
+        histograms.append(ScrapedHistogram(labels: labels, created: created))
         histogramPlaces[labels] = histograms.count - 1
         return histograms.count - 1
     }
@@ -204,36 +209,15 @@ public struct ScrapedSeries {
     private mutating func append(to batch: inout SeriesBatch) {
         for index in series.indices where series[index].page == page {
             let identity = batch.append(identity: series[index].identity, series[index].kind)
-            batch.append(identity, time: series[index].time, value: series[index].value)
+            batch.append(identity, time: series[index].time, value: series[index].value, created: series[index].created)
             for exemplar in series[index].exemplars { batch.append(identity, exemplar) }
             series[index].exemplars = []
             series[index].isLive = true
         }
         for index in histograms.indices where histograms[index].page == page {
-            append(histogram: index, to: &batch)
+            histograms[index].append(to: &batch)
             histograms[index].isLive = true
         }
-    }
-
-    private mutating func append(histogram index: Int, to batch: inout SeriesBatch) {
-        let order = histograms[index].bounds.indices.sorted { histograms[index].bounds[$0] < histograms[index].bounds[$1] }
-        let bounds = order.map { histograms[index].bounds[$0] }.filter { $0.isFinite }
-        if histograms[index].identity.isEmpty {
-            histograms[index].identity = SeriesIdentity.encode(histograms[index].labels, .classicHistogram, bounds: bounds)
-        }
-        let one = histograms[index]
-        var below = 0.0
-        var counts = order.filter { one.bounds[$0].isFinite }.map { place in
-            defer { below = one.buckets[place] }
-            return one.buckets[place] - below
-        }
-        let all = order.last.flatMap { one.bounds[$0] == .infinity ? one.buckets[$0] : nil } ?? one.count
-        counts.append(all - below)
-        let identity = batch.append(identity: one.identity, .classicHistogram, bounds: bounds.count)
-        batch.append(identity, time: one.time, buckets: counts, count: one.count, sum: one.sum)
-        // A page shows the same exemplar until there is another: the store knows it by its time.
-        for exemplar in one.exemplars.sorted(by: { $0.time < $1.time }) { batch.append(identity, exemplar) }
-        histograms[index].exemplars = []
     }
 
     /// Ends the series that live, but those of `page`.
@@ -251,6 +235,7 @@ public struct ScrapedSeries {
 
     /// Forgets what has ended. Should it come back, it is found again by its text.
     private mutating func forgetDead() {
+        hasForgotten = true
         let (kept, numbers) = Self.survivors(series, \.isLive)
         let (keptHistograms, histogramNumbers) = Self.survivors(histograms, \.isLive)
         series = kept

@@ -7,11 +7,10 @@ public import TelemetryModel
 internal import TelemetryWire
 
 /// Takes the metrics of static targets at an interval, as Prometheus does: text 0.0.4 or OpenMetrics over HTTP, with `up` and its like, and
-/// staleness markers for what has gone. One thread for all targets; each has its own place within the interval.
+/// staleness markers for what has gone. One thread for all targets; each has its own place within its interval.
 ///
-/// A target that does not answer within `timeoutMilliseconds` holds the others up so long; it is said once, and once more when it answers.
+/// A target that does not answer within its timeout holds the others up so long; it is said once, and once more when it answers.
 public final class Scraper: Sendable {
-    public static let timeoutMilliseconds: Int32 = 5000
     /// Bytes of one page.
     public static let pageBytesMax = 64 << 20
 
@@ -25,8 +24,7 @@ public final class Scraper: Sendable {
 
     /// Starts the thread. `say` gets a sentence when a target begins to fail and when it works again, on the scraper's thread.
     public init(
-        _ targets: [ScrapeTarget], everyMilliseconds interval: Int64, into sink: any BatchSink<SeriesBatch>,
-        statistics: CollectorStatistics,
+        _ targets: [ScrapeTarget], into sink: any BatchSink<SeriesBatch>, statistics: CollectorStatistics,
         say: @escaping @Sendable (String) -> Void
     ) throws(SystemError) {
         let mailbox = try Mailbox<Bool>()
@@ -34,7 +32,7 @@ public final class Scraper: Sendable {
         self.mailbox = mailbox
         isStopped = mark
         thread = try WorkerThread(name: "scrapes") {
-            var loop = ScrapeLoop(targets, interval, sink, statistics, mailbox, say)
+            var loop = ScrapeLoop(targets, sink, statistics, mailbox, say)
             while !mark.value.load(ordering: .relaxed) { loop.turn() }
         }
     }
@@ -58,23 +56,24 @@ private struct ScrapeLoop {
     }
 
     private var targets: [Target]
-    private let interval: Int64
     private let sink: any BatchSink<SeriesBatch>
     private let mailbox: Mailbox<Bool>
     private let say: @Sendable (String) -> Void
     private let scraped, failed, refused: CollectorCounter
 
     init(
-        _ targets: [ScrapeTarget], _ interval: Int64, _ sink: any BatchSink<SeriesBatch>, _ statistics: CollectorStatistics,
+        _ targets: [ScrapeTarget], _ sink: any BatchSink<SeriesBatch>, _ statistics: CollectorStatistics,
         _ mailbox: Mailbox<Bool>, _ say: @escaping @Sendable (String) -> Void
     ) {
         let now = Self.now()
         self.targets = targets.prefix(ScrapeTarget.countMax).enumerated().map { place, target in
             // Spread over the interval, so that they are not all due at once.
-            let due = now + interval * Int64(place) / Int64(max(1, targets.count))
-            return Target(target: target, series: ScrapedSeries(target: target.labels), due: due)
+            let due = now + target.intervalMilliseconds * Int64(place) / Int64(max(1, targets.count))
+            let series = ScrapedSeries(
+                target: target.labels, honorsLabels: target.honorsLabels, honorsTimestamps: target.honorsTimestamps,
+                sampleLimit: target.sampleLimit)
+            return Target(target: target, series: series, due: due)
         }
-        self.interval = interval
         self.sink = sink
         self.mailbox = mailbox
         self.say = say
@@ -83,12 +82,18 @@ private struct ScrapeLoop {
         refused = statistics.counter(.scrapes, [("outcome", "refused")])
     }
 
+    /// Without targets.
+    private static let idleMilliseconds: Int64 = 60_000
+
     private static func now() -> Int64 { Int64(clamping: SystemClock.unixNanoseconds() / 1_000_000) }
 
     /// Waits for the next target that is due, or to be woken, and scrapes it.
     mutating func turn() {
-        guard let next = targets.indices.min(by: { targets[$0].due < targets[$1].due }) else { return wait(milliseconds: interval) }
+        guard let next = targets.indices.min(by: { targets[$0].due < targets[$1].due }) else {
+            return wait(milliseconds: Self.idleMilliseconds)
+        }
         let now = Self.now()
+        let interval = max(1, targets[next].target.intervalMilliseconds)
         // A clock that was set back must not silence a target.
         if targets[next].due > now + interval { targets[next].due = now }
         guard targets[next].due <= now else { return wait(milliseconds: targets[next].due - now) }
@@ -149,7 +154,7 @@ private struct ScrapeLoop {
         }
         guard let endpoint = found else { return .failure(Failure(reason: "\(target.host) has no address")) }
         var client = HTTPClient(endpoint: endpoint)
-        client.timeoutMilliseconds = Scraper.timeoutMilliseconds
+        client.timeoutMilliseconds = target.timeoutMilliseconds
         client.bodyBytesMax = Scraper.pageBytesMax
         do throws(HTTPClientError) {
             let headers = [("Host", target.instance), ("Accept", accept), ("User-Agent", "skein")]

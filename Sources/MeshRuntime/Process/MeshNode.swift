@@ -10,6 +10,7 @@ internal import Proxy
 internal import QueryAPI
 internal import Routing
 internal import Synchronization
+internal import TLS
 internal import TelemetryModel
 internal import TelemetryStore
 internal import TelemetryWire
@@ -48,6 +49,12 @@ final class MeshNode {
     private var unresolved: [String: String] = [:]
     /// What workers said of listeners since the last reload: each of them says it.
     private var saidOfListeners: Set<String> = []
+    private static let saidMax = 1000
+    /// The workload's certificate; nil = it has none.
+    private var identity: IdentityWatch?
+    private var security = SecurityPlanner()
+    /// What workers serve by.
+    private var adopted: (compiled: CompiledConfiguration, plan: CollectorPlan)?
 
     init(options: RuntimeOptions, version: String, log: Logger, level: LogLevelSwitch) throws {
         self.options = options
@@ -56,6 +63,11 @@ final class MeshNode {
         let say: @Sendable (String) -> Void = { line in log.warning("\(line)") }
         controller = ConfigurationController(options: options, catalogs: catalogs)
         let first = try Self.firstConfiguration(&controller, log)
+        do throws(TLSError) {
+            identity = try options.identityDirectory.map { path throws(TLSError) in try IdentityWatch(path: path, log) }
+        } catch {
+            throw StartError(status: SkeinProcess.badInput, lines: ["--identity: \(error)"])
+        }
         let workers = options.workers > 0 ? options.workers : min(16, ProcessResources.processorCount)
         let successor = try TakeoverSuccessor.knock(options, workers: workers)
         let isSuccessor = successor != nil
@@ -66,16 +78,19 @@ final class MeshNode {
         store = options.hasStore ? try Self.openStore(options, awaitsPredecessor: isSuccessor) : nil
         let queries = store.map { StoredTraces($0) }
         let storedSeries = store.map { StoredSeries($0) }
-        let sink: any BatchSink<SpanBatch> = if let queries { queries } else { NoStore() }
+        let spanMetrics = options.spanMetrics.sink(before: queries, recordedEvery: options.metricsIntervalSeconds, statistics)
+        let sink: any BatchSink<SpanBatch> = if let spanMetrics { spanMetrics } else if let queries { queries } else { NoStore() }
         pool = try QueryPool()
-        let receivers = options.hasStore ? Receivers(sink: sink, metrics: storedSeries, statistics: statistics) : nil
+        let naming = options.otlpNaming.translation
+        let receivers = options.hasStore
+            ? Receivers(sink: sink, metrics: storedSeries, translation: naming, statistics: statistics) : nil
         self.receivers = receivers
         exporters = SpanExporters(
             statistics: statistics, own: options.hasStore ? [options.zipkinPort].compactMap { options.endpoint($0) } : [], say: say)
 
         let plan: CollectorPlan
         do {
-            plan = try Self.collectorPlan(first, options, &history, &exporters, log)
+            plan = try CollectorPlanner.plan(first, options, &history, &exporters, log)
         } catch {
             throw StartError(status: SkeinProcess.badInput, lines: ["\(error)"])
         }
@@ -91,16 +106,19 @@ final class MeshNode {
         upstreams = UpstreamPlanner(shared: sharedUpstreams, catalogs: catalogs, prober: prober, resolver: resolver)
         proxy = try ProxyGroup(
             count: workers, limits: limits, ringBytes: NodeLimits.ringBytes,
-            configuration: Self.proxyConfiguration(first, plan, &upstreams, keepsRecords: options.adminPort != 0),
+            configuration: Self.proxyConfiguration(
+                first, plan, &upstreams, security.plan(first.routing, identity?.identity), keepsRecords: options.adminPort != 0),
             shared: upstreams.shared, sources: catalogs.sources, seed: seed)
         pump = try RecordPump(
             rings: proxy.workers.map(\.ring), plan: plan, sink: sink, catalogs: catalogs, statistics: statistics, say: say)
         let selfMetrics = SelfMetrics()
         let handles = proxy.workers
+        adopted = (first, plan)
         metrics = MetricsExposition(
             shards: handles.map(\.shard), catalogs: catalogs, selfMetrics: selfMetrics, pool: pool, exemplars: pump.exemplars,
-            tcp: { handles.flatMap { $0.tcpShard.snapshot() } })
-        series = try SeriesService(storedSeries, metrics, options, version: version, statistics, say: say)
+            tcp: { handles.flatMap { $0.tcpShard.snapshot() } },
+            outcomes: { RequestOutcomes(routes: handles.map(\.routeOutcomes), endpoints: handles.map(\.endpointOutcomes)) })
+        series = try SeriesService(storedSeries, metrics, spanMetrics, options, version: version, statistics, say: say)
         receivers?.forward(to: plan.exporters)
         proberThread = try prober.start(seed: seed)
         resolverThread = try resolver.start()
@@ -295,7 +313,7 @@ final class MeshNode {
     private func adopt(_ compiled: CompiledConfiguration) -> Bool {
         let plan: CollectorPlan
         do {
-            plan = try Self.collectorPlan(compiled, options, &history, &exporters, log)
+            plan = try CollectorPlanner.plan(compiled, options, &history, &exporters, log)
         } catch {
             log.error("the configuration was not adopted, the last good one goes on: \(error)")
             controller.withdraw("\(error)")
@@ -306,50 +324,34 @@ final class MeshNode {
         pump.apply(plan)
         receivers?.forward(to: plan.exporters)
         saidOfListeners = []
-        proxy.adopt(Self.proxyConfiguration(compiled, plan, &upstreams, keepsRecords: options.adminPort != 0))
-        for problem in upstreams.problems { log.warning("\(problem)") }
+        adopted = (compiled, plan)
+        adoptProxy(compiled, plan)
+        for problem in upstreams.problems + security.problems { log.warning("\(problem)") }
         resolver.want(compiled.routing.hostsToResolve)
         shared.update(controller.status, compiled.routing, upstreams.live)
         return true
     }
 
+    private func adoptProxy(_ compiled: CompiledConfiguration, _ plan: CollectorPlan) {
+        let secured = security.plan(compiled.routing, identity?.identity)
+        proxy.adopt(Self.proxyConfiguration(compiled, plan, &upstreams, secured, keepsRecords: options.adminPort != 0))
+    }
+
+    /// Takes a renewed certificate into use: connections go on, new ones get it.
+    func watchIdentity() {
+        guard identity?.look(log) == true, let adopted else { return }
+        adoptProxy(adopted.compiled, adopted.plan)
+    }
+
     private static func proxyConfiguration(
-        _ compiled: CompiledConfiguration, _ plan: CollectorPlan, _ upstreams: inout UpstreamPlanner, keepsRecords: Bool
+        _ compiled: CompiledConfiguration, _ plan: CollectorPlan, _ upstreams: inout UpstreamPlanner, _ security: SecurityPlan,
+        keepsRecords: Bool
     ) -> ProxyConfiguration {
         ProxyConfiguration(
             routing: compiled.routing,
             telemetry: TelemetryPlanner.plan(compiled.routing, capture: plan.capture, keepsRecords: keepsRecords),
-            pathNormalization: PathNormalization(compiled.routing.pathNormalization), upstreams: upstreams.plan(compiled.routing))
-    }
-
-    private static func collectorPlan(
-        _ compiled: CompiledConfiguration, _ options: RuntimeOptions, _ history: inout CaptureHistory, _ exporters: inout SpanExporters,
-        _ log: Logger
-    ) throws -> CollectorPlan {
-        let identity = TelemetryPlanner.spanIdentity(compiled.node, serviceName: options.spanServiceName)
-        var used: [Exporter<SpanBatch>] = []
-        func side(
-            _ log: AccessLogPolicy, _ tracing: TracingPolicy, _ exporters: inout SpanExporters, _ used: inout [Exporter<SpanBatch>],
-            _ problems: inout [String]
-        ) -> CollectorPlan.Side {
-            let (outputs, wrong) = TelemetryPlanner.outputs(log)
-            let (targets, notYet) = exporters.exporters(for: tracing, in: compiled.mesh)
-            problems += wrong + notYet
-            used += targets
-            return CollectorPlan.Side(
-                outputs: outputs.map {
-                    CollectorPlan.Output(path: TelemetryPlanner.path($0.path, in: options.accessLogDirectory), format: $0.format)
-                },
-                spans: tracing.isReportingDisabled ? nil : identity, exporters: targets)
-        }
-        var problems: [String] = []
-        let routing = compiled.routing
-        let outbound = side(routing.accessLog.outbound, routing.tracing.outbound, &exporters, &used, &problems)
-        let inbound = side(routing.accessLog.inbound, routing.tracing.inbound, &exporters, &used, &problems)
-        for problem in Set(problems).sorted() { log.warning("\(problem)") }
-        let plan = try CollectorPlan(outbound: outbound, inbound: inbound, history: &history)
-        exporters.retire(except: used)
-        return plan
+            pathNormalization: PathNormalization(compiled.routing.pathNormalization), upstreams: upstreams.plan(compiled.routing),
+            security: security)
     }
 
     private static func report(_ diagnostics: [Diagnostic], to log: Logger) {
@@ -377,6 +379,7 @@ final class MeshNode {
             }
         }
         storeWatch.look(at: holder, log)
+        series.watchCardinality()
     }
 
     /// Ejections end, rates are judged, and rows of old configurations are freed.
@@ -384,6 +387,7 @@ final class MeshNode {
         let adopted = proxy.workers.map { $0.statistics.configurationGeneration.load(ordering: .relaxed) }.min() ?? 0
         upstreams.keepHouse(adopted: adopted)
         proxy.freeRetired()
+        if saidOfListeners.count > Self.saidMax { saidOfListeners = [] }
         for problem in proxy.workers.flatMap({ $0.takeProblems() }) where saidOfListeners.insert(problem).inserted {
             log.error("\(problem)")
         }

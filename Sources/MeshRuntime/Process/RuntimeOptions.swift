@@ -25,6 +25,8 @@ public struct RuntimeOptions: Sendable {
     public var accessLogDirectory: String?
     /// Proxy threads; 0 = one per CPU, at most 16.
     public var workers = 0
+    /// Directory of this workload's certificate, key and roots; nil = it has no identity, and speaks and takes no mutual TLS.
+    public var identityDirectory: String?
     /// Protocols that connections may be upgraded to; each of them passes `UpgradeProtocols.problem`.
     public var upgradeProtocols = ["websocket"]
     /// HTTP/1.1 clients may end their half of the connection while they wait for an answer; false: they are taken for gone.
@@ -56,13 +58,19 @@ public struct RuntimeOptions: Sendable {
     public var queryLookbackMilliseconds: UInt64 = 86_400_000
     /// Between two recordings of this process' own metrics in its store, seconds; 0 = they are not recorded.
     public var metricsIntervalSeconds: UInt64 = 10
+    /// Under which names metrics are made from the spans in the store; recorded at the same interval, and not where that is 0.
+    public var spanMetrics = SpanMetricsOption.tempo
     /// The collector that gets this process' metrics, `host:port` of its query port; nil = none. They are recorded here as well, where
     /// there is a store.
     public var collector: String?
     /// Whose metrics are taken besides: `[job=]http://host:port/path`; each passes `problem(scrapeTarget:)`.
     public var scrapeTargets: [String] = []
-    /// Between two scrapes of a target, seconds, at least 1.
+    /// A file of further targets, in the form of Prometheus' configuration; nil = none. Read at the start alone.
+    public var scrapeConfiguration: String?
+    /// Between two scrapes of a target of `scrapeTargets`, seconds, at least 1.
     public var scrapeIntervalSeconds: UInt64 = 15
+    /// What OTLP's metrics are called; its `problem` is nil.
+    public var otlpNaming = OTLPNaming()
     /// Service name of this proxy's own spans when it stands beside no workload; nil = `skein`.
     public var spanServiceName: String?
     /// 0...100, of requests that bring no decision, where neither a Telemetry nor the mesh configuration says; nil = Istio's default, 1.

@@ -13,6 +13,12 @@ struct DownstreamConnection: ~Copyable {
 
     enum Awaited {
         case nothing, protocolDetection, serverName
+        /// The first bytes tell whether it is secured.
+        case security
+        /// Nothing but TLS is taken.
+        case mutualTLS
+        /// The end of TLS' handshake.
+        case handshake
     }
 
     var stream: ByteStream

@@ -12,6 +12,8 @@ enum AttemptFailure: Equatable {
     /// As before: the endpoint says that nobody listens, or says nothing in time.
     case connectionRefused
     case connectionTimeout
+    /// As before: TLS did not come about.
+    case transportFailure
     /// The connection ended.
     case terminated
     /// The endpoint reset the stream.
@@ -32,7 +34,7 @@ extension AttemptFailure {
     /// No connection came about.
     var isOfConnecting: Bool {
         switch self {
-        case .connectFailure, .unixConnectFailure, .connectionRefused, .connectionTimeout: true
+        case .connectFailure, .unixConnectFailure, .connectionRefused, .connectionTimeout, .transportFailure: true
         case .terminated, .remoteReset, .refusedStream, .protocolError, .perTryTimeout: false
         }
     }
@@ -47,6 +49,7 @@ extension AttemptFailure {
         case .unixConnectFailure(let reason): reason == .refused ? EndpointFailure(.connectionRefused) : EndpointFailure(.connectError, code: reason.code)
         case .connectionRefused: EndpointFailure(.connectionRefused)
         case .connectionTimeout: EndpointFailure(.connectTimeout)
+        case .transportFailure: EndpointFailure(.connectError)
         case .terminated: EndpointFailure(.connectionClosed)
         case .remoteReset: EndpointFailure(.reset)
         case .refusedStream: EndpointFailure(.refusedStream)
@@ -57,7 +60,8 @@ extension AttemptFailure {
 
     var flag: ResponseFlags {
         switch self {
-        case .connectFailure, .unixConnectFailure, .connectionRefused, .connectionTimeout: .upstreamConnectionFailure
+        case .connectFailure, .unixConnectFailure, .connectionRefused, .connectionTimeout, .transportFailure:
+            .upstreamConnectionFailure
         case .terminated: .upstreamConnectionTermination
         case .remoteReset, .refusedStream: .upstreamRemoteReset
         case .protocolError: .upstreamProtocolError
@@ -74,6 +78,7 @@ extension AttemptFailure {
         case .unixConnectFailure(.backlogFull): .unixBacklogFullBeforeResponse
         case .connectionRefused: .connectionRefusedBeforeResponse
         case .connectionTimeout: .connectionTimeoutBeforeResponse
+        case .transportFailure: .transportFailureBeforeResponse
         case .terminated: .connectionTerminationBeforeResponse
         case .remoteReset: .remoteResetBeforeResponse
         case .refusedStream: .refusedStreamBeforeResponse
@@ -84,7 +89,8 @@ extension AttemptFailure {
 
     var detailsAfterResponse: ResponseCodeDetails {
         switch self {
-        case .terminated, .connectFailure, .unixConnectFailure, .connectionRefused, .connectionTimeout: .connectionTerminationAfterResponse
+        case .terminated, .connectFailure, .unixConnectFailure, .connectionRefused, .connectionTimeout, .transportFailure:
+            .connectionTerminationAfterResponse
         case .remoteReset, .refusedStream, .perTryTimeout: .remoteResetAfterResponse
         case .protocolError: .protocolErrorAfterResponse
         }
@@ -96,6 +102,8 @@ extension AttemptFailure {
         case .connectFailure, .unixConnectFailure, .connectionRefused:
             "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure"
         case .connectionTimeout: "upstream connect error or disconnect/reset before headers. reset reason: connection timeout"
+        case .transportFailure:
+            "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure, transport failure reason: TLS error"
         case .terminated: "upstream connect error or disconnect/reset before headers. reset reason: connection termination"
         case .remoteReset: "upstream connect error or disconnect/reset before headers. reset reason: remote reset"
         case .refusedStream: "upstream connect error or disconnect/reset before headers. reset reason: remote refused stream reset"
@@ -109,6 +117,7 @@ extension AttemptFailure {
         case .connectFailure, .unixConnectFailure, .connectionRefused:
             "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: remote connection failure"
         case .connectionTimeout: "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: connection timeout"
+        case .transportFailure: body
         case .terminated: "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: connection termination"
         case .remoteReset: "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: remote reset"
         case .refusedStream: "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: remote refused stream reset"

@@ -11,6 +11,7 @@ struct Epoch: ~Copyable {
     var plan: CapturePlan
     /// Pool of each endpoint.
     let poolOfEndpoint: [Int32]
+    let inbound: InboundContext
     /// Of its rate limits; nil = one that cannot be kept.
     let rates: [TokenRate?]
     /// Round-robin position of each cluster.
@@ -27,6 +28,7 @@ struct Epoch: ~Copyable {
         unsafe self.tables = unsafe tables
         plan = CapturePlan(configuration.telemetry)
         self.poolOfEndpoint = poolOfEndpoint
+        inbound = InboundContext(configuration.security.inbound)
         rates = unsafe (0..<tables.rateLimitCount).map { index in
             let entry = unsafe tables.rateLimit(index)
             return try? TokenRate(

@@ -9,9 +9,14 @@ public final class ProxyConfiguration: Sendable {
     public let telemetry: TelemetryPlan
     public let pathNormalization: PathNormalization
     public let upstreams: UpstreamPlan
+    public let security: SecurityPlan
 
-    public init(routing: RoutingSnapshot, telemetry: TelemetryPlan, pathNormalization: PathNormalization, upstreams: UpstreamPlan) {
+    public init(
+        routing: RoutingSnapshot, telemetry: TelemetryPlan, pathNormalization: PathNormalization, upstreams: UpstreamPlan,
+        security: SecurityPlan = SecurityPlan()
+    ) {
         self.upstreams = upstreams
+        self.security = security
         self.routing = routing
         self.telemetry = telemetry
         self.pathNormalization = pathNormalization

@@ -24,6 +24,8 @@ public struct ProxyLimits: Sendable {
     public var streamIdleTimeoutNanoseconds: UInt64 = 300_000_000_000
     /// On a port that declares no protocol: how long the client's first bytes are waited for before the server is given the word.
     public var detectionNanoseconds: UInt64 = 1_000_000_000
+    /// For a TLS handshake with a client, its first byte included.
+    public var handshakeNanoseconds: UInt64 = 10_000_000_000
     /// Pools for addresses that nobody declared, per worker.
     public var passthroughPoolsMax = 4096
     /// A TCP connection on which nothing moves (Envoy's default: one hour).
@@ -73,6 +75,9 @@ public struct ProxyLimits: Sendable {
     public var allowsHalfClose = false
     /// RED series of one worker.
     public var seriesMax = 10_000
+    /// Routes, with the clusters they lead to, and endpoints that one worker counts requests by. Those beyond are counted together.
+    public var routeSeriesMax = 1000
+    public var endpointSeriesMax = 2000
 
     public init() {}
 

@@ -41,6 +41,8 @@ public final class WorkerHandle: Sendable {
     public let ring: RecordRing
     public let shard: REDShard
     public let tcpShard = TCPShard()
+    public let routeOutcomes: OutcomeShard
+    public let endpointOutcomes: OutcomeShard
     public let statistics = WorkerStatistics()
     public let limits: ProxyLimits
     public let shared: SharedUpstreams
@@ -76,7 +78,10 @@ public final class WorkerHandle: Sendable {
     /// Why listeners are not there, in words; few, as they are made between requests.
     private let problems = Mutex<[String]>([])
 
-    func note(problem: String) { problems.withLock { $0.append(problem) } }
+    func note(problem: String) { problems.withLock { if $0.count < Self.problemsMax { $0.append(problem) } } }
+
+    /// Problems that wait to be said; they are counted besides.
+    private static let problemsMax = 256
 
     /// The control thread, now and then: what a log should tell.
     public func takeProblems() -> [String] {
@@ -94,5 +99,7 @@ public final class WorkerHandle: Sendable {
         mailbox = try Mailbox()
         ring = RecordRing(capacity: ringBytes)
         shard = REDShard(seriesMax: limits.seriesMax)
+        routeOutcomes = OutcomeShard(rowsMax: limits.routeSeriesMax)
+        endpointOutcomes = OutcomeShard(rowsMax: limits.endpointSeriesMax)
     }
 }

@@ -9,7 +9,10 @@ internal import Streams
 @safe
 struct UpstreamConnection: ~Copyable {
     enum State {
-        case connecting, active, idle, closed
+        case connecting
+        /// Connected; TLS' handshake goes on.
+        case securing
+        case active, idle, closed
     }
 
     var stream: ByteStream

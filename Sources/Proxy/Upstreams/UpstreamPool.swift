@@ -48,6 +48,11 @@ struct PoolSettings {
     var retryBudgetNanoseconds: UInt64
     /// Version of the PROXY protocol that connections begin with; 0 = none.
     var proxyProtocol: UInt8
+    /// Slot in `UpstreamSecurities`; −1 = plaintext, `insecurable` = TLS for which there is no room.
+    var security: Int32 = -1
+
+    /// Connections cannot be made.
+    static let insecurable: Int32 = -2
 
     init(_ entry: ClusterEntry, slot: ClusterSlot, thresholds: OutlierThresholds) {
         self.thresholds = thresholds

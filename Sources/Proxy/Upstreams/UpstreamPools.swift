@@ -21,6 +21,7 @@ struct UpstreamPools: ~Copyable {
         var cluster: NameID
         var endpoint: SocketEndpoint
         var isHTTP2 = false
+        var security: Int32 = -1
     }
 
     init(passthroughMax: Int) { self.passthroughMax = passthroughMax }
@@ -45,7 +46,9 @@ struct UpstreamPools: ~Copyable {
     // MARK: Assigning
 
     /// Maps the endpoints of a new configuration to pools, keeping those that go on. Allocates; between two turns only.
-    mutating func assign(_ next: ProxyConfiguration) -> [Int32] {
+    ///
+    /// `securities`: slots of the configuration's kinds of TLS.
+    mutating func assign(_ next: ProxyConfiguration, securities: [Int32]) -> [Int32] {
         let routing = next.routing
         let tables = unsafe routing.tables
         generation = routing.generation
@@ -57,6 +60,11 @@ struct UpstreamPools: ~Copyable {
             let cluster = unsafe tables.cluster(Int(entry.cluster))
             let place = Int(entry.cluster)
             var settings = PoolSettings(cluster, slot: next.upstreams.clusters[place], thresholds: next.upstreams.thresholds[place])
+            if entry.security >= 0 {
+                let kind = Int(entry.security)
+                let known = kind < securities.count ? securities[kind] : -1
+                settings.security = known >= 0 ? known : PoolSettings.insecurable
+            }
             let slot = next.upstreams.endpoints[index]
             let pool = assign(entry.address, cluster.name, settings, slot, &unnumbered)
             pools[pool].twin = -1
@@ -75,7 +83,10 @@ struct UpstreamPools: ~Copyable {
         guard next.upstreams.endpoints.contains(.none) else { return [:] }
         var unnumbered: [PoolKey: Int] = [:]
         for index in pools.indices where !pools[index].isFree && pools[index].slot == .none {
-            unnumbered[PoolKey(cluster: pools[index].cluster, endpoint: pools[index].endpoint, isHTTP2: pools[index].settings.isHTTP2)] = index
+            let settings = pools[index].settings
+            let key = PoolKey(
+                cluster: pools[index].cluster, endpoint: pools[index].endpoint, isHTTP2: settings.isHTTP2, security: settings.security)
+            unnumbered[key] = index
         }
         return unnumbered
     }
@@ -86,7 +97,7 @@ struct UpstreamPools: ~Copyable {
     ) -> Int {
         let place = slot == .none ? -1 : Int(slot.rawValue) * 2 + (settings.isHTTP2 ? 1 : 0)
         if place >= poolOfSlot.count { poolOfSlot.append(contentsOf: repeatElement(-1, count: place + 1 - poolOfSlot.count)) }
-        let key = PoolKey(cluster: cluster, endpoint: address, isHTTP2: settings.isHTTP2)
+        let key = PoolKey(cluster: cluster, endpoint: address, isHTTP2: settings.isHTTP2, security: settings.security)
         let known = place >= 0 ? Int(poolOfSlot[place]) : unnumbered[key] ?? -1
         let pool: Int
         // A number may have been given to somebody else since.
@@ -104,6 +115,7 @@ struct UpstreamPools: ~Copyable {
 
     private mutating func isSame(_ pool: UpstreamPool, _ key: PoolKey) -> Bool {
         !pool.isFree && pool.endpoint == key.endpoint && pool.cluster == key.cluster && pool.settings.isHTTP2 == key.isHTTP2
+            && pool.settings.security == key.security
     }
 
     private mutating func add(_ pool: UpstreamPool) -> Int {

@@ -27,6 +27,7 @@ enum Attachment {
 struct Upstreams: ~Copyable {
     var connections: Slab<UpstreamConnection>
     private(set) var pools: UpstreamPools
+    var securities = UpstreamSecurities()
     /// Pools with requests waiting for a connection, in the order in which they began to wait.
     private(set) var waitingPools: [Int] = []
     var isDraining = false
@@ -36,7 +37,7 @@ struct Upstreams: ~Copyable {
     private var closed = WorkList<SlotID>()
     let state: Held<UpstreamState>
     private let shared: SharedUpstreams
-    private let handle: WorkerHandle
+    let handle: WorkerHandle
     private let limits: ProxyLimits
     private let inbox: UnsafeMutablePointer<HTTPInbox>
 
@@ -57,8 +58,9 @@ struct Upstreams: ~Copyable {
 
     /// Maps the endpoints of a new configuration to pools, keeping those that go on; connections of the others end with their last request.
     /// Allocates; between two turns only.
-    mutating func assignPools(_ next: ProxyConfiguration, _ loop: inout WorkerLoop) -> [Int32] {
-        let assigned = pools.assign(next)
+    mutating func assignPools(_ next: ProxyConfiguration, keepsOld: Bool, _ loop: inout WorkerLoop) -> [Int32] {
+        let slots = securities.adopt(next.security, keepsOld: keepsOld)
+        let assigned = pools.assign(next, securities: slots)
         for index in pools.indices where pools.isRetired(index) { retireConnections(ofPool: index, &loop) }
         return assigned
     }
@@ -171,7 +173,7 @@ struct Upstreams: ~Copyable {
             }
             let version = pools[pool].settings.proxyProtocol
             if version > 0 { ProxyProtocol.announce(client.remote, client.local, version: version, to: &connections[id].stream.output) }
-        } else if connections[id].state == .connecting {
+        } else if connections[id].state == .connecting || connections[id].state == .securing {
             attempt.isOnReusedConnection = false
             guard startPending(&attempt) else { return .overflow }
         } else {

@@ -17,18 +17,33 @@ enum ClientClassifying {
     /// A connection has been accepted. True = it is passed on without a look at its bytes.
     static func classify(_ id: SlotID, _ sides: inout Sides) -> Bool {
         sides.downstreams.settleSource(id)
+        findDialled(id, &sides)
+        return ClientSecuring.awaitsBytes(id, &sides) ? false : classifySettled(id, &sides)
+    }
+
+    /// Where a captured connection was going.
+    private static func findDialled(_ id: SlotID, _ sides: inout Sides) {
+        let index = sides.downstreams.listeners[sides.downstreams.connections[id].listener].index
+        guard index >= 0, unsafe sides.epochs.all[sides.epochs.current].tables.listener(index).isCapture else { return }
+        let dialled = Socket.originalDestination(sides.downstreams.connections[id].stream.descriptor)
+        guard dialled.family != .absent, dialled != sides.downstreams.connections[id].local else { return }
+        sides.downstreams.connections[id].local = dialled
+        sides.downstreams.connections[id].isCaptured = true
+    }
+
+    /// As `classify`, once it is known whether and how the connection is secured.
+    static func classifySettled(_ id: SlotID, _ sides: inout Sides) -> Bool {
         let index = sides.downstreams.listeners[sides.downstreams.connections[id].listener].index
         guard index >= 0 else { return false }
         let tables = unsafe sides.epochs.all[sides.epochs.current].tables
         let entry = unsafe tables.listener(index)
         var mode = entry.mode
-        if entry.isCapture {
-            let dialled = Socket.originalDestination(sides.downstreams.connections[id].stream.descriptor)
-            if dialled.family != .absent, dialled != sides.downstreams.connections[id].local {
-                sides.downstreams.connections[id].local = dialled
-                sides.downstreams.connections[id].isCaptured = true
-                mode = unsafe tables.mode(listener: index, dialled: dialled)
-            }
+        if sides.downstreams.connections[id].isCaptured {
+            mode = unsafe tables.mode(listener: index, dialled: sides.downstreams.connections[id].local)
+        }
+        // Istio's proxies say what they speak (semantics 2.7).
+        if mode == .detect, let agreed = sides.downstreams.connections[id].stream.agreement?.applicationProtocol, !agreed.isEmpty {
+            return agreed == "istio" || agreed == "istio-peer-exchange"
         }
         switch mode {
         case .http: return false

@@ -16,22 +16,7 @@ extension Traffic {
     }
 
     /// What a new connection is, as far as that is known without its bytes.
-    mutating func classifyClient(_ id: SlotID) {
-        guard ClientClassifying.classify(id, &sides) else { return }
-        unsafe tunnelTraffic.openTunnel(id, isTLS: false, serverName: UnsafeRawBufferPointer(start: nil, count: 0), &sides)
-    }
-
-    /// Looks at the first bytes. False = more must arrive.
-    private mutating func detectProtocol(_ id: SlotID, _ bytes: UnsafeRawBufferPointer) -> Bool {
-        switch unsafe ClientClassifying.detect(id, bytes, &sides) {
-        case .undecided: return false
-        case .http: return true
-        case .tunnel(let isTLS, let name):
-            let serverName = unsafe UnsafeRawBufferPointer(rebasing: bytes[name])
-            unsafe tunnelTraffic.openTunnel(id, isTLS: isTLS, serverName: serverName, &sides)
-            return true
-        }
-    }
+    mutating func classifyClient(_ id: SlotID) { ClientBeginning.accepted(id, &sides, &tunnelTraffic) }
 
     // MARK: Reading
 
@@ -39,6 +24,10 @@ extension Traffic {
         guard sides.downstreams.isOpen(id) else { return }
         // The connection was reset: nobody is left to answer.
         if events.contains(.error) { return abandonDownstream(id) }
+        if sides.downstreams.connections[id].awaits == .handshake {
+            sides.downstreams.connections[id].stream.note(events)
+            return readDownstream(id)
+        }
         if events.contains(.writable), !sides.downstreams.connections[id].stream.isFlushed { pumpDownstream(id) }
         guard sides.downstreams.isOpen(id), !events.isDisjoint(with: [.readable, .readHangUp, .hangUp]) else { return }
         sides.downstreams.connections[id].stream.note(events)
@@ -84,7 +73,12 @@ extension Traffic {
 
     mutating func readDownstream(_ id: SlotID) {
         var reads = 0
-        while sides.downstreams.isOpen(id), sides.downstreams.connections[id].stream.isReadable {
+        if sides.downstreams.isOpen(id), sides.downstreams.connections[id].awaits == .handshake {
+            ClientBeginning.continueHandshake(id, &sides, &tunnelTraffic)
+        }
+        while sides.downstreams.isOpen(id), sides.downstreams.connections[id].stream.isReadable,
+            sides.downstreams.connections[id].awaits != .handshake
+        {
             guard wantsBytes(id) else { return giveUpDeaf(id) }
             let readsMax = sides.downstreams.connections[id].http.isHTTP2 ? sides.limits.http2ReadsPerTurnMax : sides.limits.readsPerTurnMax
             if reads >= readsMax { return sides.downstreams.resumeLater(id) }
@@ -144,7 +138,8 @@ extension Traffic {
             let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[offset...])
             if !sides.downstreams.connections[id].tunnel.isNone { return unsafe offset + tunnelTraffic.relayFromClient(id, rest, &sides) }
             if sides.downstreams.connections[id].awaits != .nothing {
-                guard unsafe detectProtocol(id, rest) else { return offset }
+                guard let taken = unsafe ClientBeginning.take(id, rest, &sides, &tunnelTraffic) else { return offset }
+                offset += taken
                 continue
             }
             guard canReceive(id) else { return offset }
@@ -369,11 +364,7 @@ extension Traffic {
         switch meaning {
         case .idle, .linger: sides.downstreams.close(id, &sides.loop)
         case .header: headerTimedOut(id)
-        case .detection:
-            guard sides.downstreams.connections[id].awaits != .nothing else { return }
-            // Where the server speaks first, waiting longer would be for ever.
-            unsafe tunnelTraffic.openTunnel(id, isTLS: false, serverName: UnsafeRawBufferPointer(start: nil, count: 0), &sides)
-            sides.downstreams.resumeLater(id)
+        case .detection: ClientBeginning.timedOut(id, &sides, &tunnelTraffic)
         case .stream:
             let tunnel = sides.downstreams.connections[id].tunnel
             if tunnelTraffic.isTunnel(tunnel) { return tunnelTraffic.tunnelStoodStill(tunnel, &sides) }

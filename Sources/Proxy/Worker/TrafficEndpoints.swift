@@ -14,7 +14,13 @@ extension Traffic {
             if events.isDisjoint(with: [.writable, .error, .hangUp]) { return }
             let error = sides.upstreams.connections[id].stream.pendingError
             guard error == 0, !events.contains(.error) else { return upstreamEnded(id, AttemptFailure(connectError: error)) }
-            endpointConnected(id)
+            switch UpstreamSecuring.begin(id, &sides.upstreams, &sides.loop) {
+            case .plain: endpointConnected(id)
+            case .begun: continueHandshake(upstream: id)
+            case .impossible: return upstreamEnded(id, .transportFailure)
+            }
+        } else if sides.upstreams.connections[id].state == .securing {
+            continueHandshake(upstream: id)
         } else if events.contains(.writable), !sides.upstreams.connections[id].stream.isFlushed {
             pumpUpstream(id)
         }
@@ -23,6 +29,14 @@ extension Traffic {
         // An idle connection has nothing to say: it ended, or it breaks the protocol.
         if sides.upstreams.connections[id].state == .idle { return sides.upstreams.close(id, &sides.loop) }
         readUpstream(id)
+    }
+
+    private mutating func continueHandshake(upstream id: SlotID) {
+        switch UpstreamSecuring.shakeHands(id, &sides.upstreams, &sides.loop) {
+        case .waiting: break
+        case .done: endpointConnected(id)
+        case .failed: upstreamEnded(id, .transportFailure)
+        }
     }
 
     /// Requests that were given to this connection have waited with it.
@@ -332,7 +346,7 @@ extension Traffic {
         guard sides.upstreams.isOpen(id), sides.upstreams.connections[id].deadline.hasCome(&sides.loop, .upstream, id) else { return }
         switch sides.upstreams.connections[id].state {
         case .idle: sides.upstreams.close(id, &sides.loop)
-        case .connecting: upstreamEnded(id, .connectionTimeout)
+        case .connecting, .securing: upstreamEnded(id, .connectionTimeout)
         case .active:
             let tunnel = sides.upstreams.connections[id].tunnel
             if tunnelTraffic.isTunnel(tunnel), tunnelTraffic.isAwaitingConnect(tunnel) { return tunnelTraffic.tunnelFailed(tunnel, .connectionTimeout, &sides) }

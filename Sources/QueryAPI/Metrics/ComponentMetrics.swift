@@ -151,6 +151,21 @@ extension SelfMetrics {
                     $0.acceptFailures.load(ordering: .relaxed)
                 },
                 counter("protocol_errors_total", "Requests refused for their form.") { $0.protocolErrors.load(ordering: .relaxed) },
+                counter("tls_handshakes_total", "TLS handshakes with clients that came to their end.") {
+                    $0.tlsHandshakes.load(ordering: .relaxed)
+                },
+                counter("tls_handshake_failures_total", "TLS handshakes with clients that failed.") {
+                    $0.tlsHandshakeFailures.load(ordering: .relaxed)
+                },
+                counter("plaintext_refused_total", "Connections without TLS to ports that take mutual TLS alone.") {
+                    $0.plaintextRefused.load(ordering: .relaxed)
+                },
+                counter("upstream_tls_handshakes_total", "TLS handshakes with endpoints that came to their end.") {
+                    $0.upstreamTLSHandshakes.load(ordering: .relaxed)
+                },
+                counter("upstream_tls_failures_total", "TLS handshakes with endpoints that failed.") {
+                    $0.upstreamTLSFailures.load(ordering: .relaxed)
+                },
                 counter("spliced_bytes_total", "Bytes of tunnels that moved inside the kernel.") {
                     $0.splicedBytes.load(ordering: .relaxed)
                 },

@@ -118,7 +118,8 @@ public struct CertificateIssuer: Sendable {
             let all = names.map { "DNS:\($0)" } + addresses.map { "IP:\($0)" }
             return [
                 (NID_basic_constraints, "critical,CA:FALSE"), (NID_key_usage, "critical,digitalSignature"),
-                (NID_ext_key_usage, "serverAuth,clientAuth"), (NID_subject_alt_name, (hasSubject ? "" : "critical,") + all.joined(separator: ",")),
+                (NID_ext_key_usage, "serverAuth,clientAuth"),
+                (NID_subject_alt_name, (hasSubject ? "" : "critical,") + all.joined(separator: ",")),
             ] + identifiers
         }
     }

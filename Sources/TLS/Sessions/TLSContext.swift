@@ -1,7 +1,7 @@
 internal import COpenSSL
 
-/// What all connections of one kind share on one thread: an `SSL_CTX`, its roots, its certificate. Confined to one thread at a time; made on
-/// any.
+/// What all connections of one kind share on one thread: an `SSL_CTX`, its roots, its certificate. Confined to one thread at a time;
+/// made on any.
 @safe
 public final class TLSContext {
     public enum Role: Sendable { case server, client }

@@ -3,8 +3,8 @@ internal import Glibc
 
 /// One connection's TLS over a socket that does not block. The socket stays its owner's. Confined to one thread.
 ///
-/// A session says what it waits for: readable, or writable. Whoever owns the socket comes back then. A peer that ends the connection without
-/// TLS' own end (close_notify) has failed: what it sent may be cut.
+/// A session says what it waits for: readable, or writable. Whoever owns the socket comes back then. A peer that ends the connection
+/// without TLS' own end (close_notify) has failed: what it sent may be cut.
 @safe
 public final class TLSSession {
     /// What came of an attempt.
@@ -43,8 +43,8 @@ public final class TLSSession {
     /// `early`: bytes that were read already. `serverName` is what a client asks for (SNI); empty = none. `now`: seconds since 1970, for
     /// certificates. Nil = no memory.
     public init?(
-        _ context: TLSContext, descriptor: Int32, early: [UInt8] = [], serverName: String = "", expecting expectation: TLSExpectation = .anybody,
-        now: Int64
+        _ context: TLSContext, descriptor: Int32, early: [UInt8] = [], serverName: String = "",
+        expecting expectation: TLSExpectation = .anybody, now: Int64
     ) {
         guard let made = unsafe SSL_new(context.context) else { return nil }
         self.context = context
@@ -129,7 +129,8 @@ public final class TLSSession {
         case .anybody: return nil
         case .host(let name):
             let flags = UInt32(X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS)
-            let fits = unsafe X509_check_host(leaf.x509, name, name.utf8.count, flags, nil) == 1 || X509_check_ip_asc(leaf.x509, name, 0) == 1
+            let fits = unsafe X509_check_host(leaf.x509, name, name.utf8.count, flags, nil) == 1
+                || X509_check_ip_asc(leaf.x509, name, 0) == 1
             ERR_clear_error()
             return fits ? nil : "it is not for \(name)"
         case .names(let names):

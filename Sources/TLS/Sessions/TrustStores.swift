@@ -54,7 +54,8 @@ final class TrustStores {
                 unsafe store = stores[id.trustDomain]
                 if unsafe store == nil {
                     let known = bundles.keys.sorted().joined(separator: ", ")
-                    return .failure(TLSError("the trust domain \(id.trustDomain) is not trusted: \(known) \(bundles.count == 1 ? "is" : "are")"))
+                    let verb = bundles.count == 1 ? "is" : "are"
+                    return .failure(TLSError("the trust domain \(id.trustDomain) is not trusted: \(known) \(verb)"))
                 }
             } catch {
                 return .failure(TLSError(error.description))

@@ -7,6 +7,7 @@ public struct MetricPoint: Sendable {
 
     public enum Value: Sendable {
         case number(Double)
+        case classic(ClassicHistogram)
         case histogram(NativeHistogram)
     }
 
@@ -17,8 +18,10 @@ public struct MetricPoint: Sendable {
     public var value: Value
     /// When the counter began, milliseconds since 1970; nil = not said.
     public var created: Int64?
-    /// The value is what was added since `created`, not the sum so far.
+    /// The value is what was added since `created`, not the sum so far (OTLP's delta temporality).
     public var isIncrease = false
+    /// The series ends at this time: its value says nothing (staleness marker; OTLP: no recorded value).
+    public var isStale = false
 
     public init(labels: LabelSet, kind: Kind, time: Int64, value: Value, created: Int64? = nil) {
         self.labels = labels

@@ -60,7 +60,8 @@ public struct SeriesBatch: TelemetryBatch {
 
     public var byteCount: Int {
         identityBytes.count + identities.count * MemoryLayout<Identity>.stride + points.count * MemoryLayout<Point>.stride
-            + numbers.count * 8 + exemplars.count * 48 + natives.reduce(0) { $0 + 128 + ($1.positiveCounts.count + $1.negativeCounts.count) * 8 }
+            + numbers.count * 8 + exemplars.count * 48
+            + natives.reduce(0) { $0 + 128 + ($1.positiveCounts.count + $1.negativeCounts.count) * 8 }
     }
 
     public var capacityBytes: Int {

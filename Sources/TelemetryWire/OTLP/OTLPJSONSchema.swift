@@ -5,7 +5,7 @@ enum OTLPJSONSchema {
     enum Message: UInt8 {
         case request, resourceSpans, resource, scopeSpans, scope, span, event, link, status, keyValue, anyValue, list, map
         case metricsRequest, resourceMetrics, scopeMetrics, metric, gauge, sum, histogram, exponentialHistogram, summary
-        case numberPoint, histogramPoint, exponentialPoint, buckets, summaryPoint, quantile
+        case numberPoint, histogramPoint, exponentialPoint, buckets, summaryPoint, quantile, exemplar
     }
 
     enum Kind {
@@ -96,6 +96,7 @@ enum OTLPJSONSchema {
         case .scopeMetrics:
             if names("scope") { return (1, .message(.scope)) }
             if names("metrics") { return (2, .messages(.metric)) }
+            if names("schemaUrl") { return (3, .scalar(.text)) }
         case .metric:
             if names("name") { return (1, .scalar(.text)) }
             if names("unit") { return (3, .scalar(.text)) }
@@ -138,6 +139,7 @@ enum OTLPJSONSchema {
             if names("asDouble") { return (4, .scalar(.double)) }
             if names("asInt") { return (6, .scalar(.signedFixed64)) }
             if names("flags") { return (8, .scalar(.count)) }
+            if names("exemplars") { return (5, .messages(.exemplar)) }
         case .histogramPoint:
             if names("attributes") { return (9, .messages(.keyValue)) }
             if names("count") { return (4, .scalar(.fixed64)) }
@@ -145,6 +147,7 @@ enum OTLPJSONSchema {
             if names("bucketCounts") { return (6, .scalars(.fixed64)) }
             if names("explicitBounds") { return (7, .scalars(.double)) }
             if names("flags") { return (10, .scalar(.count)) }
+            if names("exemplars") { return (8, .messages(.exemplar)) }
         case .exponentialPoint:
             if names("attributes") { return (1, .messages(.keyValue)) }
             if names("count") { return (4, .scalar(.fixed64)) }
@@ -155,6 +158,7 @@ enum OTLPJSONSchema {
             if names("negative") { return (9, .message(.buckets)) }
             if names("flags") { return (10, .scalar(.count)) }
             if names("zeroThreshold") { return (14, .scalar(.double)) }
+            if names("exemplars") { return (11, .messages(.exemplar)) }
         case .summaryPoint:
             if names("attributes") { return (7, .messages(.keyValue)) }
             if names("count") { return (4, .scalar(.fixed64)) }

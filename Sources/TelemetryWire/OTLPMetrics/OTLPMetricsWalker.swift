@@ -3,12 +3,20 @@ import TelemetryModel
 /// One pass over one OTLP metrics request (opentelemetry/proto/metrics/v1/metrics.proto).
 struct OTLPMetricsWalker {
     private let body: ProtobufReader
+    private let translation: OTLPTranslation
+    private let namer: PrometheusNamer
     private(set) var outcome = OTLPMetricsOutcome()
     private var resource = OTLPResource()
+    /// Labels that the points of a scope have of it.
+    private var scope = OTLPLabels()
     /// The newest time of the resource's points.
     private var newest: Int64 = 0
 
-    init(_ body: ProtobufReader) { self.body = body }
+    init(_ body: ProtobufReader, _ translation: OTLPTranslation) {
+        self.body = body
+        self.translation = translation
+        namer = PrometheusNamer(strategy: translation.strategy)
+    }
 
     private struct Metric {
         var name = ""
@@ -16,9 +24,15 @@ struct OTLPMetricsWalker {
         /// Field number and place of what it holds; 0 = nothing that is known.
         var kind: UInt32 = 0
         var data = 0..<0
+        var isDelta = false
+        var isMonotonic = false
+        /// Why none of its points can be taken.
+        var problem: String?
+
+        var hasTemporality: Bool { kind == 7 || kind == 9 || kind == 10 }
     }
 
-    mutating func request(_ take: (MetricPoint) -> Void) throws(ProtobufError) {
+    mutating func request(_ take: (MetricPoint) -> String?) throws(ProtobufError) {
         var reader = body
         while try reader.next() {
             guard reader.field == 1 else {
@@ -30,19 +44,54 @@ struct OTLPMetricsWalker {
         }
     }
 
-    private mutating func resourceMetrics(_ range: Range<Int>, _ take: (MetricPoint) -> Void) throws(ProtobufError) {
-        resource = OTLPResource(attributes: [])
+    private mutating func resourceMetrics(_ range: Range<Int>, _ take: (MetricPoint) -> String?) throws(ProtobufError) {
+        resource = OTLPResource()
         newest = 0
         try eachMessage(1, in: range) { (walker, range) throws(ProtobufError) in
-            walker.resource = OTLPResource(attributes: try walker.attributes(1, in: range))
+            walker.resource = OTLPResource(try walker.attributes(1, in: range), walker.translation, walker.namer)
         }
         try eachMessage(2, in: range) { (walker, range) throws(ProtobufError) in
+            walker.scope = try walker.scopeLabels(range)
             try walker.eachMessage(2, in: range) { (walker, range) throws(ProtobufError) in try walker.metric(range, take) }
         }
-        if newest > 0, let info = resource.targetInfo(at: newest) { take(info) }
+        guard newest > 0, let info = resource.targetInfo(at: newest) else { return }
+        if let name = resource.unnamedInfo { outcome.warn("no label of target_info can be named after the attribute \"\(name)\"") }
+        if let reason = take(info) { outcome.warn("target_info is left out, because \(reason)") }
     }
 
-    private mutating func metric(_ range: Range<Int>, _ take: (MetricPoint) -> Void) throws(ProtobufError) {
+    /// Empty where scopes are not promoted, and for a scope without a name (Prometheus: `promote_scope_metadata`).
+    private mutating func scopeLabels(_ range: Range<Int>) throws(ProtobufError) -> OTLPLabels {
+        guard translation.promotesScope else { return OTLPLabels() }
+        var (name, version, schema) = ("", "", "")
+        var attributes = OTLPAttributes()
+        var reader = ProtobufReader(body, range)
+        while try reader.next() {
+            switch reader.field {
+            case 1:
+                let range = try reader.bytesField()
+                attributes = try self.attributes(3, in: range)
+                var scope = ProtobufReader(body, range)
+                while try scope.next() {
+                    switch scope.field {
+                    case 1: name = text(try scope.bytesField())
+                    case 2: version = text(try scope.bytesField())
+                    default: try scope.skipField()
+                    }
+                }
+            case 3: schema = text(try reader.bytesField())
+            default: try reader.skipField()
+            }
+        }
+        var labels = OTLPLabels()
+        guard !name.isEmpty else { return labels }
+        for (name, value) in attributes.list { labels.add(attribute: "otel_scope_" + name, value, namer) }
+        labels.set("otel_scope_name", name)
+        labels.set("otel_scope_version", version)
+        labels.set("otel_scope_schema_url", schema)
+        return labels
+    }
+
+    private mutating func metric(_ range: Range<Int>, _ take: (MetricPoint) -> String?) throws(ProtobufError) {
         var metric = Metric()
         var reader = ProtobufReader(body, range)
         while try reader.next() {
@@ -55,51 +104,71 @@ struct OTLPMetricsWalker {
             default: try reader.skipField()
             }
         }
+        try readTemporality(of: &metric)
         try points(metric, take)
     }
 
-    private mutating func points(_ metric: Metric, _ take: (MetricPoint) -> Void) throws(ProtobufError) {
-        var temporality: UInt64 = 2
-        var isMonotonic = false
+    private func readTemporality(of metric: inout Metric) throws(ProtobufError) {
+        var temporality: UInt64 = 0
         var reader = ProtobufReader(body, metric.data)
         while try reader.next() {
             switch reader.field {
-            case 2 where metric.kind != 5 && metric.kind != 11: temporality = try reader.varintField()
-            case 3 where metric.kind == 7: isMonotonic = try reader.varintField() != 0
+            case 2 where metric.hasTemporality: temporality = try reader.varintField()
+            case 3 where metric.kind == 7: metric.isMonotonic = try reader.varintField() != 0
             default: try reader.skipField()
             }
         }
-        let name = PrometheusNaming.metric(metric.name, unit: metric.unit, isCounter: isMonotonic, isGauge: metric.kind == 5)
-        let isDelta = temporality == 1
+        metric.isDelta = temporality == 1
+        if metric.hasTemporality, !(1...2).contains(temporality) {
+            metric.problem = "\(metric.name) has no aggregation temporality: expected delta (1) or cumulative (2)"
+        }
+    }
+
+    private mutating func points(_ metric: Metric, _ take: (MetricPoint) -> String?) throws(ProtobufError) {
+        let name = namer.metric(metric.name, unit: metric.unit, isCounter: metric.isMonotonic, isGauge: metric.kind == 5)
+        let kind: MetricPoint.Kind = metric.kind == 7 && metric.isMonotonic ? .counter : .gauge
         try eachMessage(1, in: metric.data) { (walker, range) throws(ProtobufError) in
-            guard !name.isEmpty else { return walker.outcome.reject("its metric has no name") }
-            var point = OTLPPoint(try walker.labels(metric.kind, in: range), resource: walker.resource, isDelta: isDelta)
+            let attributes = try walker.attributes(metric.kind == 9 ? 9 : metric.kind == 10 ? 1 : 7, in: range)
+            let labels = walker.labels(attributes)
+            var point = OTLPPoint(labels, isDelta: metric.isDelta)
             var reader = ProtobufReader(walker.body, range)
             try point.read(&reader, kind: metric.kind)
             walker.newest = max(walker.newest, point.time)
-            let kind: MetricPoint.Kind = metric.kind == 7 && isMonotonic ? .counter : .gauge
-            if let reason = point.emit(name, metric.kind, kind, take) {
+            let reason = walker.problem(metric, name, attributes, labels)
+                ?? point.emit(name ?? "", metric.kind, kind, walker.translation, take)
+            if let reason {
                 walker.outcome.reject(reason)
             } else {
                 walker.outcome.acceptedPoints += 1
+                walker.outcome.exemplars += point.exemplars
             }
         }
+    }
+
+    /// Why a point is none, before its value is looked at.
+    private func problem(_ metric: Metric, _ name: String?, _ attributes: OTLPAttributes, _ labels: OTLPLabels) -> String? {
+        if name == nil {
+            return metric.name.isEmpty ? "its metric has no name" : "no series can be named after the metric \"\(metric.name)\""
+        }
+        if let problem = metric.problem ?? resource.problem { return problem }
+        if attributes.isCut { return "it has more than \(OTLPMetricsDecoder.attributesMax) attributes" }
+        return labels.unnamed.map { "no label can be named after its attribute \"\($0)\"" }
     }
 
     // MARK: Pieces
 
-    /// Attributes of a point stand in another field for each kind.
-    private mutating func labels(_ kind: UInt32, in range: Range<Int>) throws(ProtobufError) -> OTLPLabels {
-        var labels = OTLPLabels()
-        let field: UInt32 = kind == 9 ? 9 : kind == 10 ? 1 : 7
-        for (name, value) in try attributes(field, in: range) { labels.add(attribute: name, value) }
+    /// The attributes of a point, then what it has of its resource and its scope (Prometheus: `createAttributes`).
+    private func labels(_ attributes: OTLPAttributes) -> OTLPLabels {
+        var labels = OTLPLabels(attributes, namer)
+        labels.fill(from: resource.promoted)
+        labels.replace(by: scope)
+        labels.replace(by: resource.identity)
         return labels
     }
 
-    private mutating func attributes(_ field: UInt32, in range: Range<Int>) throws(ProtobufError) -> [(name: String, value: String)] {
-        var list: [(name: String, value: String)] = []
+    private mutating func attributes(_ field: UInt32, in range: Range<Int>) throws(ProtobufError) -> OTLPAttributes {
+        var attributes = OTLPAttributes()
         try eachMessage(field, in: range) { (walker, range) throws(ProtobufError) in
-            guard list.count < OTLPMetricsDecoder.attributesMax else { throw walker.body.error(.lengthOutOfRange) }
             var name = ""
             var value: [UInt8] = []
             var reader = ProtobufReader(walker.body, range)
@@ -110,9 +179,9 @@ struct OTLPMetricsWalker {
                 default: try reader.skipField()
                 }
             }
-            list.append((name, String(decoding: value, as: UTF8.self)))
+            attributes.append(name, String(decoding: value, as: UTF8.self))
         }
-        return list.sorted { $0.name < $1.name }
+        return attributes.sorted
     }
 
     private mutating func eachMessage(

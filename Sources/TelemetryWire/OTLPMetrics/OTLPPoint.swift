@@ -5,6 +5,8 @@ struct OTLPPoint {
     private let labels: OTLPLabels
     private let isDelta: Bool
     private(set) var time: Int64 = 0
+    /// Exemplars that came with it.
+    private(set) var exemplars = 0
     private var start: Int64 = 0
     private var number = 0.0
     private var count: UInt64 = 0
@@ -15,15 +17,16 @@ struct OTLPPoint {
     private var exponential = OTLPExponentialHistogram()
     /// DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK
     private var hasNoValue = false
+    /// A list had more entries than are taken.
+    private var isCut = false
 
-    init(_ attributes: OTLPLabels, resource: OTLPResource, isDelta: Bool) {
-        var labels = attributes
-        for (name, value) in resource.identity.values { labels.set(name, value) }
+    init(_ labels: OTLPLabels, isDelta: Bool) {
         self.labels = labels
         self.isDelta = isDelta
     }
 
     mutating func read(_ reader: inout ProtobufReader, kind: UInt32) throws(ProtobufError) {
+        let most = OTLPMetricsDecoder.boundsMax
         while try reader.next() {
             switch (kind, reader.field) {
             case (_, 2): start = Int64(clamping: try reader.fixed64Field() / 1_000_000)
@@ -33,25 +36,24 @@ struct OTLPPoint {
             case (5, 6), (7, 6): number = Double(Int64(bitPattern: try reader.fixed64Field()))
             case (9, 4), (10, 4), (11, 4): count = try reader.fixed64Field()
             case (9, 5), (10, 5), (11, 5): sum = Double(bitPattern: try reader.fixed64Field())
-            case (9, 6): try appendFixed(&reader)
-            case (9, 7): try appendDoubles(&reader, to: &bounds, most: OTLPMetricsDecoder.boundsMax)
+            case (9, 6): if try !reader.appendFixed64(to: &bucketCounts, most: most + 1) { isCut = true }
+            case (9, 7): if try !reader.appendDoubles(to: &bounds, most: most) { isCut = true }
             case (10, 6), (10, 7), (10, 8), (10, 9), (10, 14): try exponential.read(&reader)
             case (11, 6): try quantile(ProtobufReader(reader, try reader.bytesField()))
+            case (5, 5), (7, 5), (9, 8), (10, 11):
+                _ = try reader.bytesField()
+                exemplars += 1
             default: try reader.skipField()
             }
         }
     }
 
-    private mutating func appendFixed(_ reader: inout ProtobufReader) throws(ProtobufError) {
-        var counts: [Double] = []
-        let most = OTLPMetricsDecoder.boundsMax
-        try appendDoubles(&reader, to: &counts, most: most + 1 - min(bucketCounts.count, most))
-        bucketCounts += counts.map(\.bitPattern)
-    }
-
     private mutating func quantile(_ message: ProtobufReader) throws(ProtobufError) {
         var reader = message
-        guard quantiles.count < OTLPMetricsDecoder.boundsMax else { throw reader.error(.lengthOutOfRange) }
+        guard quantiles.count < OTLPMetricsDecoder.boundsMax else {
+            isCut = true
+            return
+        }
         var one = (quantile: 0.0, value: 0.0)
         while try reader.next() {
             switch reader.field {
@@ -66,59 +68,63 @@ struct OTLPPoint {
     // MARK: Series
 
     /// Gives the point's series to `take`; or says why it is none.
-    func emit(_ name: String, _ field: UInt32, _ kind: MetricPoint.Kind, _ take: (MetricPoint) -> Void) -> String? {
+    func emit(
+        _ name: String, _ field: UInt32, _ kind: MetricPoint.Kind, _ translation: OTLPTranslation, _ take: (MetricPoint) -> String?
+    ) -> String? {
+        guard !isCut else { return "\(name) has more than \(OTLPMetricsDecoder.boundsMax) bounds or quantiles" }
         switch field {
-        case 9: return emitHistogram(name, take)
+        case 9: return emitHistogram(name, translation, take)
         case 10: return emitExponential(name, take)
-        case 11: emitSummary(name, take)
-        default: take(point(labels.labels(name), kind, number))
+        case 11: return emitSummary(name, take)
+        default: return take(point(labels.labels(name), kind, .number(number)))
         }
-        return nil
     }
 
-    private func point(_ labels: LabelSet, _ kind: MetricPoint.Kind, _ value: Double) -> MetricPoint {
-        var point = MetricPoint(labels: labels, kind: kind, time: time, value: .number(hasNoValue ? SeriesSamples.staleMarker : value))
-        if kind != .gauge, start > 0 { point.created = start }
-        point.isIncrease = isDelta && kind != .gauge && !hasNoValue
+    private func point(_ labels: LabelSet, _ kind: MetricPoint.Kind, _ value: MetricPoint.Value) -> MetricPoint {
+        var point = MetricPoint(labels: labels, kind: kind, time: time, value: value)
+        if start > 0, kind != .gauge || isDelta { point.created = start }
+        point.isStale = hasNoValue
+        point.isIncrease = isDelta && !hasNoValue
         return point
     }
 
-    private func emitHistogram(_ name: String, _ take: (MetricPoint) -> Void) -> String? {
-        guard bucketCounts.isEmpty || bucketCounts.count == bounds.count + 1 else {
+    private func emitHistogram(_ name: String, _ translation: OTLPTranslation, _ take: (MetricPoint) -> String?) -> String? {
+        var histogram = ClassicHistogram(bounds: [], buckets: [Double(count)], count: Double(count), sum: sum)
+        if !bucketCounts.isEmpty {
+            histogram.bounds = bounds
+            histogram.buckets = bucketCounts.map { Double($0) }
+        }
+        guard histogram.buckets.count == histogram.bounds.count + 1 else {
             return "\(name) has \(bucketCounts.count) buckets for \(bounds.count) bounds: expected one more than bounds"
         }
-        guard zip(bounds, bounds.dropFirst()).allSatisfy({ $0 < $1 }) else { return "the bounds of \(name) do not ascend" }
-        if let sum { take(point(labels.labels(name + "_sum"), .histogram, sum)) }
-        take(point(labels.labels(name + "_count"), .histogram, Double(count)))
-        var below: UInt64 = 0
-        for (index, bound) in bounds.enumerated() where !bucketCounts.isEmpty && bound != .infinity {
-            below = below &+ bucketCounts[index]
-            take(point(bucket(name, bound), .histogram, Double(below)))
+        // Said or not, the last bucket goes up to +Inf.
+        if histogram.bounds.last == .infinity {
+            histogram.bounds.removeLast()
+            let last = histogram.buckets.removeLast()
+            histogram.buckets[histogram.buckets.count - 1] += last
         }
-        take(point(bucket(name, .infinity), .histogram, Double(count)))
-        return nil
+        guard histogram.isValid else { return "the bounds of \(name) do not ascend, or one is not finite" }
+        guard translation.convertsHistograms else { return take(point(labels.labels(name), .histogram, .classic(histogram))) }
+        let native = NativeHistogram(histogram)
+        guard native.isValid else { return "\(name) has more than \(NativeHistogram.bucketsMax) buckets" }
+        return take(point(labels.labels(name), .histogram, .histogram(native)))
     }
 
-    private func bucket(_ name: String, _ bound: Double) -> LabelSet {
-        labels.labels(name + "_bucket", adding: [("le", Self.text(bound))])
-    }
-
-    private func emitExponential(_ name: String, _ take: (MetricPoint) -> Void) -> String? {
-        guard let made = exponential.native(count: count, sum: sum ?? .nan, isDelta: isDelta) else {
-            return "\(name) has a scale below -4, or more than \(NativeHistogram.bucketsMax) buckets"
+    private func emitExponential(_ name: String, _ take: (MetricPoint) -> String?) -> String? {
+        switch exponential.native(count: count, sum: sum ?? .nan) {
+        case .success(let made): return take(point(labels.labels(name), .histogram, .histogram(made)))
+        case .failure(let problem): return "\(name) \(problem.text)"
         }
-        var point = point(labels.labels(name), .histogram, 0)
-        if !hasNoValue { point.value = .histogram(made) }
-        take(point)
-        return nil
     }
 
-    private func emitSummary(_ name: String, _ take: (MetricPoint) -> Void) {
-        take(point(labels.labels(name + "_sum"), .summary, sum ?? 0))
-        take(point(labels.labels(name + "_count"), .summary, Double(count)))
+    private func emitSummary(_ name: String, _ take: (MetricPoint) -> String?) -> String? {
+        var reason = take(point(labels.labels(name + "_sum"), .summary, .number(sum ?? 0)))
+        reason = take(point(labels.labels(name + "_count"), .summary, .number(Double(count)))) ?? reason
         for one in quantiles {
-            take(point(labels.labels(name, adding: [("quantile", Self.text(one.quantile))]), .gauge, one.value))
+            let labels = labels.labels(name, adding: [("quantile", Self.text(one.quantile))])
+            reason = take(point(labels, .gauge, .number(one.value))) ?? reason
         }
+        return reason
     }
 
     private static func text(_ value: Double) -> String {
@@ -128,68 +134,14 @@ struct OTLPPoint {
     }
 }
 
-/// The buckets of an exponential histogram.
-struct OTLPExponentialHistogram {
-    private var scale: Int32 = 0
-    private var zeroCount: UInt64 = 0
-    private var zeroThreshold = 0.0
-    private var positive = Buckets()
-    private var negative = Buckets()
-
-    private struct Buckets {
-        var offset: Int32 = 0
-        var counts: [UInt64] = []
-    }
-
-    mutating func read(_ reader: inout ProtobufReader) throws(ProtobufError) {
-        switch reader.field {
-        case 6: scale = Int32(clamping: Self.signed(try reader.varintField()))
-        case 7: zeroCount = try reader.fixed64Field()
-        case 8: positive = try Self.buckets(ProtobufReader(reader, try reader.bytesField()))
-        case 9: negative = try Self.buckets(ProtobufReader(reader, try reader.bytesField()))
-        default: zeroThreshold = Double(bitPattern: try reader.fixed64Field())
+extension NativeHistogram {
+    /// The same buckets with bounds of their own (Prometheus: `convert_histograms_to_nhcb`). A sum that is not known is 0 there.
+    fileprivate init(_ classic: ClassicHistogram) {
+        self.init(schema: Self.customSchema, count: classic.count, sum: classic.sum ?? 0, customBounds: classic.bounds)
+        guard let first = classic.buckets.firstIndex(where: { $0 > 0 }), let last = classic.buckets.lastIndex(where: { $0 > 0 }) else {
+            return
         }
-    }
-
-    private static func buckets(_ message: ProtobufReader) throws(ProtobufError) -> Buckets {
-        var reader = message
-        var buckets = Buckets()
-        while try reader.next() {
-            switch reader.field {
-            case 1: buckets.offset = Int32(clamping: signed(try reader.varintField()))
-            case 2: try appendVarints(&reader, to: &buckets.counts, most: NativeHistogram.bucketsMax)
-            default: try reader.skipField()
-            }
-        }
-        return buckets
-    }
-
-    private static func signed(_ value: UInt64) -> Int64 { Int64(bitPattern: value >> 1) ^ -Int64(bitPattern: value & 1) }
-
-    /// What is called zero when the sender does not say (Prometheus' OTLP receiver).
-    private static let zeroThresholdDefault = 1e-128
-
-    /// The same histogram at scale 8 at most, each merge of two buckets exact; nil where Prometheus has no schema for it.
-    func native(count: UInt64, sum: Double, isDelta: Bool) -> NativeHistogram? {
-        guard scale >= -4 else { return nil }
-        let shift = max(0, scale - 8)
-        var made = NativeHistogram(
-            schema: scale - shift, zeroThreshold: zeroThreshold > 0 ? zeroThreshold : Self.zeroThresholdDefault,
-            zeroCount: Double(zeroCount), count: Double(count), sum: sum, resetHint: isDelta ? .gauge : .unknown)
-        (made.positiveSpans, made.positiveCounts) = Self.merged(positive, by: shift)
-        (made.negativeSpans, made.negativeCounts) = Self.merged(negative, by: shift)
-        return made.isValid ? made : nil
-    }
-
-    /// Prometheus numbers a bucket by its upper bound, OTLP by its lower one.
-    private static func merged(_ buckets: Buckets, by shift: Int32) -> ([NativeHistogram.Span], [Double]) {
-        guard let first = buckets.counts.firstIndex(where: { $0 > 0 }), let last = buckets.counts.lastIndex(where: { $0 > 0 }) else {
-            return ([], [])
-        }
-        let move = Int64(min(shift, 62))
-        let start = (Int64(buckets.offset) + Int64(first)) >> move
-        var counts = [Double](repeating: 0, count: Int((Int64(buckets.offset) + Int64(last)) >> move - start) + 1)
-        for index in first...last { counts[Int((Int64(buckets.offset) + Int64(index)) >> move - start)] += Double(buckets.counts[index]) }
-        return ([NativeHistogram.Span(offset: Int32(clamping: start + 1), length: UInt32(counts.count))], counts)
+        positiveCounts = Array(classic.buckets[first...last])
+        positiveSpans = [Span(offset: Int32(clamping: first), length: UInt32(clamping: positiveCounts.count))]
     }
 }

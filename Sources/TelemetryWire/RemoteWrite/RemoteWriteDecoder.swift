@@ -19,6 +19,10 @@ public enum RemoteWriteDecoder {
     public static let labelsMax = 256
     /// Bytes of a label's name or value at most.
     public static let labelBytesMax = 64 * 1024
+    /// Entries of the table of symbols (2.0) at most: a short symbol takes more memory than its two bytes in the body.
+    public static let symbolsMax = 1 << 20
+    /// Families that one body describes (1.0) at most.
+    public static let familiesMax = 1 << 17
 
     /// Calls `take` for each point, in the order of the body. Exemplars are counted and not yet taken.
     @unsafe
@@ -59,7 +63,12 @@ private struct RemoteWriteRequest {
     mutating func readSymbols() throws(ProtobufError) {
         var reader = body
         while try reader.next() {
-            if reader.field == 4 { symbols.append(try text(&reader)) } else { try reader.skipField() }
+            guard reader.field == 4 else {
+                try reader.skipField()
+                continue
+            }
+            guard symbols.count < RemoteWriteDecoder.symbolsMax else { throw reader.error(.tooMany) }
+            symbols.append(try text(&reader))
         }
     }
 
@@ -80,6 +89,7 @@ private struct RemoteWriteRequest {
                 default: try metadata.skipField()
                 }
             }
+            guard kinds.count < RemoteWriteDecoder.familiesMax else { throw reader.error(.tooMany) }
             kinds[name] = kind
         }
     }
@@ -98,7 +108,7 @@ private struct RemoteWriteRequest {
             }
             let range = try reader.bytesField()
             var series = try version == .v1 ? labels1(range) : labels2(range)
-            guard !series.labels.isEmpty else { throw reader.error(.unexpectedEnd) }
+            guard !series.labels.isEmpty else { throw reader.error(.seriesWithoutLabels) }
             if version == .v1 { series.kind = kind(of: series.labels) }
             try readPoints(range, version, &series, &counts, take)
         }
@@ -113,7 +123,7 @@ private struct RemoteWriteRequest {
                 try reader.skipField()
                 continue
             }
-            guard labels.count < RemoteWriteDecoder.labelsMax else { throw reader.error(.lengthOutOfRange) }
+            guard labels.count < RemoteWriteDecoder.labelsMax else { throw reader.error(.tooMany) }
             var label = ProtobufReader(body, try reader.bytesField())
             var one = LabelSet.Label("", "")
             while try label.next() {
@@ -135,17 +145,20 @@ private struct RemoteWriteRequest {
         var point = MetricPoint(labels: LabelSet(), kind: .unknown, time: 0, value: .number(0))
         while try reader.next() {
             switch reader.field {
-            case 1: try appendVarints(&reader, to: &references, most: 2 * RemoteWriteDecoder.labelsMax)
+            case 1:
+                guard try reader.appendVarints(to: &references, most: 2 * RemoteWriteDecoder.labelsMax) else {
+                    throw reader.error(.tooMany)
+                }
             case 5: point.kind = try metadataKind(ProtobufReader(body, try reader.bytesField()))
             case 6: point.created = Int64(bitPattern: try reader.varintField())
             default: try reader.skipField()
             }
         }
-        guard references.count % 2 == 0 else { throw reader.error(.truncated) }
+        guard references.count % 2 == 0 else { throw reader.error(.halfLabel) }
         var labels: [LabelSet.Label] = []
         for pair in stride(from: 0, to: references.count, by: 2) {
             guard let name = symbol(references[pair]), let value = symbol(references[pair + 1]) else {
-                throw reader.error(.lengthOutOfRange)
+                throw reader.error(.unknownSymbol)
             }
             labels.append(LabelSet.Label(name, value))
         }
@@ -169,17 +182,21 @@ private struct RemoteWriteRequest {
         _ take: (MetricPoint) -> Void
     ) throws(ProtobufError) {
         let places: (histograms: UInt32, exemplars: UInt32) = version == .v1 ? (4, 3) : (3, 4)
+        // Of the series, as drafts of 2.0 had it; in 2.0 each sample may say it.
+        let created = point.created
         var reader = ProtobufReader(body, range)
         while try reader.next() {
             switch reader.field {
             case 2:
+                point.created = created
                 try readSample(ProtobufReader(body, try reader.bytesField()), &point)
                 counts.samples += 1
                 take(point)
             case places.histograms:
                 let histogram = try RemoteWriteHistogram(ProtobufReader(body, try reader.bytesField()))
-                guard let value = histogram.value else { throw reader.error(.numberOutOfRange) }
+                guard let value = histogram.value else { throw reader.error(.invalidHistogram) }
                 point.time = histogram.time
+                point.created = histogram.created ?? created
                 point.value = .histogram(value)
                 counts.histograms += 1
                 take(point)
@@ -199,6 +216,9 @@ private struct RemoteWriteRequest {
             switch reader.field {
             case 1: value = Double(bitPattern: try reader.fixed64Field())
             case 2: point.time = Int64(bitPattern: try reader.varintField())
+            case 3:
+                let created = Int64(bitPattern: try reader.varintField())
+                if created != 0 { point.created = created }
             default: try reader.skipField()
             }
         }
@@ -235,36 +255,8 @@ private struct RemoteWriteRequest {
 
     private func text(_ reader: inout ProtobufReader) throws(ProtobufError) -> String {
         let range = try reader.bytesField()
-        guard range.count <= RemoteWriteDecoder.labelBytesMax else { throw reader.error(.lengthOutOfRange) }
-        guard let text = unsafe String(validating: body.bytes(range), as: UTF8.self) else { throw reader.error(.unexpectedByte) }
+        guard range.count <= RemoteWriteDecoder.labelBytesMax else { throw reader.error(.tooMany) }
+        guard let text = unsafe String(validating: body.bytes(range), as: UTF8.self) else { throw reader.error(.invalidUTF8) }
         return text
-    }
-}
-
-/// Numbers of a repeated field, packed or one by one.
-func appendVarints(_ reader: inout ProtobufReader, to list: inout [UInt64], most: Int) throws(ProtobufError) {
-    if reader.wireType == 0 {
-        guard list.count < most else { throw reader.error(.lengthOutOfRange) }
-        return list.append(try reader.varintField())
-    }
-    let range = try reader.bytesField()
-    var packed = ProtobufReader(reader, range)
-    while packed.at < packed.end {
-        guard list.count < most else { throw reader.error(.lengthOutOfRange) }
-        list.append(try packed.varint())
-    }
-}
-
-func appendDoubles(_ reader: inout ProtobufReader, to list: inout [Double], most: Int) throws(ProtobufError) {
-    if reader.wireType == 1 {
-        guard list.count < most else { throw reader.error(.lengthOutOfRange) }
-        return list.append(Double(bitPattern: try reader.fixed64Field()))
-    }
-    let range = try reader.bytesField()
-    var packed = ProtobufReader(reader, range)
-    packed.wireType = 1
-    while packed.at < packed.end {
-        guard list.count < most else { throw reader.error(.lengthOutOfRange) }
-        list.append(Double(bitPattern: try packed.fixed64Field()))
     }
 }

@@ -4,6 +4,8 @@ import TelemetryModel
 struct RemoteWriteHistogram {
     /// Milliseconds since 1970.
     private(set) var time: Int64 = 0
+    /// When it began to count, milliseconds since 1970; nil = not said.
+    private(set) var created: Int64?
     private var made = NativeHistogram()
     private var hasFloatCounts = false
     private var positiveDeltas: [UInt64] = []
@@ -23,6 +25,7 @@ struct RemoteWriteHistogram {
 
     private mutating func take(_ reader: inout ProtobufReader) throws(ProtobufError) {
         let most = NativeHistogram.bucketsMax
+        var isWhole = true
         switch reader.field {
         case 1: made.count = Double(try reader.varintField())
         case 2:
@@ -34,20 +37,24 @@ struct RemoteWriteHistogram {
         case 6: made.zeroCount = Double(try reader.varintField())
         case 7: made.zeroCount = Double(bitPattern: try reader.fixed64Field())
         case 8: made.negativeSpans.append(try Self.span(&reader, made.negativeSpans.count))
-        case 9: try appendVarints(&reader, to: &negativeDeltas, most: most)
-        case 10: try appendDoubles(&reader, to: &made.negativeCounts, most: most)
+        case 9: isWhole = try reader.appendVarints(to: &negativeDeltas, most: most)
+        case 10: isWhole = try reader.appendDoubles(to: &made.negativeCounts, most: most)
         case 11: made.positiveSpans.append(try Self.span(&reader, made.positiveSpans.count))
-        case 12: try appendVarints(&reader, to: &positiveDeltas, most: most)
-        case 13: try appendDoubles(&reader, to: &made.positiveCounts, most: most)
+        case 12: isWhole = try reader.appendVarints(to: &positiveDeltas, most: most)
+        case 13: isWhole = try reader.appendDoubles(to: &made.positiveCounts, most: most)
         case 14: made.resetHint = NativeHistogram.ResetHint(rawValue: UInt8(clamping: try reader.varintField())) ?? .unknown
         case 15: time = Int64(bitPattern: try reader.varintField())
-        case 16: try appendDoubles(&reader, to: &made.customBounds, most: most)
+        case 16: isWhole = try reader.appendDoubles(to: &made.customBounds, most: most)
+        case 17:
+            let start = Int64(bitPattern: try reader.varintField())
+            if start != 0 { created = start }
         default: try reader.skipField()
         }
+        if !isWhole { throw reader.error(.tooMany) }
     }
 
     private static func span(_ reader: inout ProtobufReader, _ count: Int) throws(ProtobufError) -> NativeHistogram.Span {
-        guard count < NativeHistogram.bucketsMax else { throw reader.error(.lengthOutOfRange) }
+        guard count < NativeHistogram.bucketsMax else { throw reader.error(.tooMany) }
         var message = ProtobufReader(reader, try reader.bytesField())
         var span = NativeHistogram.Span(offset: 0, length: 0)
         while try message.next() {

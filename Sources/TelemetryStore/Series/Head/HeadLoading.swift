@@ -28,7 +28,9 @@ enum HeadLoading {
         }
         let rows = try database.prepare("SELECT id, first, last, pieces FROM series ORDER BY id")
         while try rows.step() {
-            guard let id = UInt32(exactly: rows.int64(0)), id > 0, id < SeriesLimits.idMax, let numbers = PieceNumbers.decode(rows.blob(3)) else { continue }
+            guard let id = UInt32(exactly: rows.int64(0)), id > 0, id < SeriesLimits.idMax,
+                let numbers = PieceNumbers.decode(rows.blob(3))
+            else { continue }
             var bytes: [UInt8] = []
             for number in numbers { bytes += pieces[number] ?? [] }
             guard let identity = try? SeriesIdentityReader(bytes), (try? identity.labels()) != nil else { continue }

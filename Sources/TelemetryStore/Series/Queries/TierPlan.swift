@@ -33,7 +33,8 @@ struct TierPlan {
         }
     }
 
-    /// The plan for a query that found `matches` among series of numbers before `seriesEnd`: the finest tier, and coarser ones while more samples than wanted would be read.
+    /// The plan for a query that found `matches` among series of numbers before `seriesEnd`: the finest tier, and
+    /// coarser ones while more samples than wanted would be read.
     init(_ state: SeriesState, _ tiers: [SeriesTier], _ query: SeriesQuery, _ matches: [MatchedSeries], seriesEnd: UInt32) {
         let coarsest = tiers.lastIndex { $0.resolution <= query.coarsest } ?? 0
         let first = query.samplesWanted > 0 ? 0 : coarsest

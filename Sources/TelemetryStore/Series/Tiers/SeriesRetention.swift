@@ -95,7 +95,8 @@ struct SeriesRetention {
         }
     }
 
-    /// Deletes series whose last sample no tier can have any more. The one with the highest number stays, so that numbers are not given again.
+    /// Deletes series whose last sample no tier can have any more. The one with the highest number stays, so that numbers are
+    /// not given again.
     func forgetSeries(from cursor: inout UInt32) {
         let ages = configuration.tiers.map(\.ageMax)
         guard !ages.contains(0), let longest = ages.max() else { return }

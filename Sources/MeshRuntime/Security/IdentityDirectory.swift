@@ -1,0 +1,92 @@
+internal import Glibc
+internal import Primitives
+internal import TLS
+
+/// Who this workload is, and whom it believes. A value.
+struct WorkloadIdentity: Sendable {
+    var credentials: TLSCredentials
+    var id: SPIFFEID
+    /// Roots by trust domain.
+    var bundles: [String: [Certificate]]
+
+    /// Seconds since 1970.
+    var notAfter: Int64 { credentials.chain.map(\.notAfter).min() ?? 0 }
+
+    /// What servers of the mesh use at the workload's own ports.
+    func serverSettings(clientCertificate: TLSSettings.ClientCertificate) -> TLSSettings {
+        var settings = TLSSettings()
+        settings.credentials = credentials
+        settings.trust = .workloads(bundles)
+        settings.clientCertificate = clientCertificate
+        settings.protocols = ["istio-h2", "istio-http/1.1", "istio-http/1.0", "istio", "h2", "http/1.1"]
+        return settings
+    }
+}
+
+/// A directory that somebody keeps a workload's certificate, key and roots in: `skein ca issue`, SPIRE's helper, cert-manager, Istio's agent.
+/// Read whole: a set whose files do not belong together yet is no set, and the one before stays.
+struct IdentityDirectory: Sendable {
+    /// Names of certificate, key and roots, as their makers write them.
+    private static let layouts = [
+        ("tls.crt", "tls.key", "ca.crt"), ("cert-chain.pem", "key.pem", "root-cert.pem"), ("svid.pem", "svid_key.pem", "bundle.pem"),
+    ]
+
+    let path: String
+
+    /// What the files are now; another value = look again.
+    struct Stamp: Hashable, Sendable {
+        var inode: UInt64 = 0
+        var size: Int64 = 0
+        var seconds: Int64 = 0
+        var nanoseconds: Int64 = 0
+    }
+
+    /// What a look at the directory found.
+    struct Found: Sendable {
+        var identity: WorkloadIdentity
+        /// What an operator should mend, such as a key that others may read.
+        var warnings: [String]
+    }
+
+    /// Of all files of all layouts.
+    func stamps() -> [Stamp] {
+        Self.layouts.flatMap { [$0.0, $0.1, $0.2] }.map { name in
+            var status = stat()
+            guard unsafe stat("\(path)/\(name)", &status) == 0 else { return Stamp() }
+            return Stamp(
+                inode: UInt64(status.st_ino), size: Int64(status.st_size), seconds: Int64(status.st_mtim.tv_sec),
+                nanoseconds: Int64(status.st_mtim.tv_nsec))
+        }
+    }
+
+    /// Reads and checks. `now`: seconds since 1970.
+    func load(now: Int64) throws(TLSError) -> Found {
+        guard let layout = Self.layouts.first(where: { unsafe access("\(path)/\($0.0)", F_OK) == 0 }) else {
+            let names = Self.layouts.map { "\($0.0), \($0.1), \($0.2)" }.joined(separator: "; or ")
+            throw TLSError("\(path) has no certificate: expected are \(names)")
+        }
+        var warnings: [String] = []
+        if let warning = try SecretFile.checkMode("\(path)/\(layout.1)") { warnings.append(warning) }
+        var keyBytes = try SecretFile.read("\(path)/\(layout.1)", bytesMax: PrivateKey.pemBytesMax)
+        defer { Wiping.wipe(&keyBytes) }
+        let credentials: TLSCredentials
+        do throws(TLSError) {
+            credentials = try TLSCredentials(certificatePEM: SecretFile.read("\(path)/\(layout.0)", bytesMax: Certificate.pemBytesMax), keyPEM: keyBytes)
+        } catch {
+            throw TLSError("\(path)/\(layout.0): \(error)")
+        }
+        let roots = try Certificate.chain(pem: SecretFile.read("\(path)/\(layout.2)", bytesMax: Certificate.pemBytesMax))
+        let id: SPIFFEID
+        do throws(SVIDRules.Problem) {
+            id = try SVIDRules.identity(of: credentials.leaf, as: .client)
+            _ = try SVIDRules.identity(of: credentials.leaf, as: .server)
+        } catch {
+            throw TLSError("\(path)/\(layout.0): \(error)")
+        }
+        let bundles = [id.trustDomain: roots]
+        if let problem = TrustCheck.problem(of: credentials.chain, trusting: .workloads(bundles), now: now) {
+            throw TLSError("\(path)/\(layout.0) is not under \(layout.2): \(problem)")
+        }
+        return Found(identity: WorkloadIdentity(credentials: credentials, id: id, bundles: bundles), warnings: warnings)
+    }
+}

@@ -1,0 +1,93 @@
+internal import Glibc
+internal import Logging
+internal import Primitives
+internal import TLS
+
+/// The workload's certificate as it is renewed. A set that cannot be used is said once, and the one before stays. Confined to the control
+/// thread.
+struct IdentityWatch {
+    /// Between two looks at the directory, nanoseconds.
+    private static let intervalNanoseconds: UInt64 = 2_000_000_000
+    /// Files that were just written are read once they have stayed the same for one more look.
+    private var stamps: [IdentityDirectory.Stamp]
+    private var isSettling = false
+    private var nextLook = MonotonicInstant(nanoseconds: 0)
+    private var saidWarnings: Set<String> = []
+    private var didWarnOfExpiry = false
+    private let directory: IdentityDirectory
+    private(set) var identity: WorkloadIdentity
+    /// Sets that were refused since the start.
+    private(set) var refused: UInt64 = 0
+
+    /// The first set must be good.
+    init(path: String, _ log: Logger) throws(TLSError) {
+        directory = IdentityDirectory(path: path)
+        stamps = directory.stamps()
+        let found = try directory.load(now: Self.unixSeconds)
+        identity = found.identity
+        say(found.warnings, log)
+        log.notice("this workload is \(identity.id), until \(Self.date(identity.notAfter))")
+    }
+
+    static var unixSeconds: Int64 { Int64(clamping: SystemClock.unixNanoseconds() / 1_000_000_000) }
+
+    /// Seconds since 1970 as RFC 3339 has it.
+    static func date(_ seconds: Int64) -> String {
+        var time = time_t(seconds)
+        var parts = unsafe tm()
+        guard unsafe gmtime_r(&time, &parts) != nil else { return "\(seconds)" }
+        var text = [CChar](repeating: 0, count: 32)
+        let count = unsafe strftime(&text, text.count, "%Y-%m-%dT%H:%M:%SZ", &parts)
+        return String(decoding: text.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    /// Looks at the files, now and then. True = the identity is another one.
+    mutating func look(_ log: Logger) -> Bool {
+        let now = SystemClock.monotonicNow()
+        guard now >= nextLook else { return false }
+        nextLook = now + Self.intervalNanoseconds
+        warnOfExpiry(log)
+        let seen = directory.stamps()
+        guard seen == stamps else {
+            stamps = seen
+            isSettling = true
+            return false
+        }
+        guard isSettling else { return false }
+        isSettling = false
+        do throws(TLSError) {
+            let found = try directory.load(now: Self.unixSeconds)
+            say(found.warnings, log)
+            let isSame = found.identity.credentials.chain == identity.credentials.chain && found.identity.bundles == identity.bundles
+            guard !isSame else { return false }
+            identity = found.identity
+            didWarnOfExpiry = false
+            log.notice("certificate renewed: this workload is \(identity.id), until \(Self.date(identity.notAfter))")
+            return true
+        } catch {
+            refused += 1
+            log.error("the new certificate is not used, the one before goes on until \(Self.date(identity.notAfter)): \(error)")
+            return false
+        }
+    }
+
+    private mutating func say(_ warnings: [String], _ log: Logger) {
+        for warning in warnings where saidWarnings.insert(warning).inserted { log.warning("\(warning)") }
+    }
+
+    /// Below a third of its life.
+    private mutating func warnOfExpiry(_ log: Logger) {
+        let now = Self.unixSeconds
+        let life = identity.credentials.leaf.notAfter - identity.credentials.leaf.notBefore
+        guard !didWarnOfExpiry, identity.notAfter - now < life / 3 else { return }
+        didWarnOfExpiry = true
+        let end = Self.date(identity.notAfter)
+        log.warning("the certificate of \(identity.id) \(identity.notAfter < now ? "has expired" : "expires") at \(end): nobody has renewed it")
+    }
+}
+
+extension [String: [Certificate]] {
+    fileprivate static func == (left: Self, right: Self) -> Bool {
+        left.count == right.count && left.allSatisfy { right[$0.key] == $0.value }
+    }
+}

@@ -1,0 +1,37 @@
+public import TLS
+
+/// What connections are secured with, as the control thread gives it. Workers make contexts of their own from it.
+public struct SecurityPlan: Sendable {
+    /// Mutual TLS of the mesh at the workload's own ports; nil = the process has no identity, and nothing is terminated.
+    public var inbound: TLSSettings?
+    /// How connections to endpoints are secured; index = `EndpointEntry.security`.
+    public var outbound: [UpstreamTLS]
+    /// Another one with every plan.
+    public var revision: UInt64 = 0
+
+    public init(inbound: TLSSettings? = nil, outbound: [UpstreamTLS] = []) {
+        self.inbound = inbound
+        self.outbound = outbound
+    }
+}
+
+/// How connections to some endpoints are secured.
+public struct UpstreamTLS: Sendable {
+    /// Stays the same when certificates are renewed: connections go on, new ones get the new certificates.
+    public var key: String
+    /// Nil = it cannot be done (`problem`), and connections fail.
+    public var settings: TLSSettings?
+    /// SNI; empty = none.
+    public var serverName: String
+    public var expectation: TLSExpectation
+    /// Why there are no settings, for people.
+    public var problem: String
+
+    public init(key: String, settings: TLSSettings?, serverName: String = "", expectation: TLSExpectation = .anybody, problem: String = "") {
+        self.key = key
+        self.settings = settings
+        self.serverName = serverName
+        self.expectation = expectation
+        self.problem = problem
+    }
+}

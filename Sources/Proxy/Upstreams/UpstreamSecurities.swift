@@ -1,0 +1,62 @@
+internal import TLS
+
+/// The TLS contexts of a worker's connections to endpoints. A slot stays what it is from one configuration to the next, as long as its key
+/// does; its certificates may change. Confined to the worker's thread.
+struct UpstreamSecurities {
+    private struct Slot {
+        var plan: UpstreamTLS
+        var context: TLSContext?
+        var problem: String?
+        var revision: UInt64
+    }
+
+    /// Slots at once; endpoints beyond cannot be connected to.
+    static let countMax = 4096
+
+    private var slots: [Slot] = []
+    private var places: [String: Int] = [:]
+
+    /// Takes a configuration's plan over. Returns the slot of each of its entries; −1 = there is no room. `keepsOld`: requests live under
+    /// older configurations, whose slots stay.
+    mutating func adopt(_ plan: SecurityPlan, keepsOld: Bool) -> [Int32] {
+        let wanted = Set(plan.outbound.map(\.key))
+        var free = keepsOld ? [] : slots.indices.filter { !wanted.contains(slots[$0].plan.key) }
+        return plan.outbound.map { entry in
+            let fresh = Slot(plan: entry, revision: plan.revision)
+            if let known = places[entry.key] {
+                // The same again costs no new context.
+                if slots[known].revision != plan.revision { slots[known] = fresh }
+                return Int32(clamping: known)
+            }
+            if let place = free.popLast() {
+                places[slots[place].plan.key] = nil
+                slots[place] = fresh
+                places[entry.key] = place
+                return Int32(clamping: place)
+            }
+            guard slots.count < Self.countMax else { return -1 }
+            slots.append(fresh)
+            places[entry.key] = slots.count - 1
+            return Int32(clamping: slots.count - 1)
+        }
+    }
+
+    /// A session for a connection that has just come about; nil = it cannot be made, and `problem` says why.
+    mutating func session(_ slot: Int, descriptor: Int32, unixSeconds: Int64) -> TLSSession? {
+        guard slots.indices.contains(slot) else { return nil }
+        if slots[slot].context == nil, slots[slot].problem == nil {
+            do throws(TLSError) {
+                guard let settings = slots[slot].plan.settings else { throw TLSError(slots[slot].plan.problem) }
+                slots[slot].context = try TLSContext(.client, settings)
+            } catch {
+                slots[slot].problem = error.description
+            }
+        }
+        guard let context = slots[slot].context else { return nil }
+        let plan = slots[slot].plan
+        return TLSSession(
+            context, descriptor: descriptor, serverName: plan.serverName, expecting: plan.expectation, now: unixSeconds)
+    }
+
+    func problem(_ slot: Int) -> String { slots.indices.contains(slot) ? slots[slot].problem ?? "" : "there are too many kinds of TLS" }
+}

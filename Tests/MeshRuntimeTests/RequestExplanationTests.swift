@@ -55,6 +55,10 @@ import Testing
         let inbound = explain(YAML.service("cart.example") + workload, "http://cart.example/", node: "w") { $0.isInbound = true }
         let takes = value(inbound, "takes")
         #expect(takes?.hasPrefix("plaintext (STRICT by PeerAuthentication default/strict (") == true, "\(takes ?? "-")")
+        var request = RequestDescription(url: "http://cart.example/")
+        request.isInbound = true
+        let identified = RequestExplanation.run(from: [directory.path], node: "w", request, hasIdentity: true)
+        #expect(value(identified, "takes")?.hasPrefix("STRICT by PeerAuthentication default/strict (") == true)
     }
 
     /// At a gateway, the port of the URL chooses the listener: 80 is not 8080.

@@ -17,7 +17,7 @@ struct HashSlots {
         var at = home(hash)
         while slots[at] != 0 {
             if slots[at] >> 32 == hash >> 32, isMatch(Self.place(slots[at])) { return Self.place(slots[at]) }
-            at = next(at)
+            at = slotBehind(at)
         }
         return nil
     }
@@ -37,15 +37,15 @@ struct HashSlots {
     mutating func remove(_ hash: UInt64, _ place: Int) {
         let mask = slots.count - 1
         var hole = home(hash)
-        while Self.place(slots[hole]) != place { hole = next(hole) }
+        while Self.place(slots[hole]) != place { hole = slotBehind(hole) }
         // Whoever stands behind the hole only because it was taken moves into it.
-        var at = next(hole)
+        var at = slotBehind(hole)
         while slots[at] != 0 {
             if (at - home(slots[at])) & mask >= (at - hole) & mask {
                 slots[hole] = slots[at]
                 hole = at
             }
-            at = next(at)
+            at = slotBehind(at)
         }
         slots[hole] = 0
         count -= 1
@@ -63,11 +63,11 @@ struct HashSlots {
     private func home(_ hash: UInt64) -> Int { Int(truncatingIfNeeded: hash >> 32) & (slots.count - 1) }
 
     @inline(__always)
-    private func next(_ slot: Int) -> Int { (slot + 1) & (slots.count - 1) }
+    private func slotBehind(_ slot: Int) -> Int { (slot + 1) & (slots.count - 1) }
 
     private mutating func put(_ slot: UInt64) {
         var at = home(slot)
-        while slots[at] != 0 { at = next(at) }
+        while slots[at] != 0 { at = slotBehind(at) }
         slots[at] = slot
     }
 }

@@ -23,8 +23,8 @@ struct WorkloadIdentity: Sendable {
     }
 }
 
-/// A directory that somebody keeps a workload's certificate, key and roots in: `skein ca issue`, SPIRE's helper, cert-manager, Istio's agent.
-/// Read whole: a set whose files do not belong together yet is no set, and the one before stays.
+/// A directory that somebody keeps a workload's certificate, key and roots in: `skein ca issue`, SPIRE's helper, cert-manager, Istio's
+/// agent. Read whole: a set whose files do not belong together yet is no set, and the one before stays.
 struct IdentityDirectory: Sendable {
     /// Names of certificate, key and roots, as their makers write them.
     private static let layouts = [
@@ -71,7 +71,8 @@ struct IdentityDirectory: Sendable {
         defer { Wiping.wipe(&keyBytes) }
         let credentials: TLSCredentials
         do throws(TLSError) {
-            credentials = try TLSCredentials(certificatePEM: SecretFile.read("\(path)/\(layout.0)", bytesMax: Certificate.pemBytesMax), keyPEM: keyBytes)
+            let certificates = try SecretFile.read("\(path)/\(layout.0)", bytesMax: Certificate.pemBytesMax)
+            credentials = try TLSCredentials(certificatePEM: certificates, keyPEM: keyBytes)
         } catch {
             throw TLSError("\(path)/\(layout.0): \(error)")
         }

@@ -6,7 +6,7 @@ internal import Streams
 /// turns out to be passed on as a tunnel is opened as one.
 enum ClientBeginning {
     /// A connection has been accepted.
-    static func accepted(_ id: SlotID, _ sides: inout Sides, _ tunnels: inout TunnelTraffic) {
+    static func beginAccepted(_ id: SlotID, _ sides: inout Sides, _ tunnels: inout TunnelTraffic) {
         if ClientClassifying.classify(id, &sides) { openTunnel(id, &sides, &tunnels) }
     }
 
@@ -72,7 +72,7 @@ enum ClientBeginning {
     }
 
     /// Too little has come for too long.
-    static func timedOut(_ id: SlotID, _ sides: inout Sides, _ tunnels: inout TunnelTraffic) {
+    static func endPatience(_ id: SlotID, _ sides: inout Sides, _ tunnels: inout TunnelTraffic) {
         switch sides.downstreams.connections[id].awaits {
         case .nothing: return
         case .mutualTLS, .handshake:

@@ -16,7 +16,7 @@ extension Traffic {
     }
 
     /// What a new connection is, as far as that is known without its bytes.
-    mutating func classifyClient(_ id: SlotID) { ClientBeginning.accepted(id, &sides, &tunnelTraffic) }
+    mutating func classifyClient(_ id: SlotID) { ClientBeginning.beginAccepted(id, &sides, &tunnelTraffic) }
 
     // MARK: Reading
 
@@ -364,7 +364,7 @@ extension Traffic {
         switch meaning {
         case .idle, .linger: sides.downstreams.close(id, &sides.loop)
         case .header: headerTimedOut(id)
-        case .detection: ClientBeginning.timedOut(id, &sides, &tunnelTraffic)
+        case .detection: ClientBeginning.endPatience(id, &sides, &tunnelTraffic)
         case .stream:
             let tunnel = sides.downstreams.connections[id].tunnel
             if tunnelTraffic.isTunnel(tunnel) { return tunnelTraffic.tunnelStoodStill(tunnel, &sides) }

@@ -114,12 +114,14 @@ final class ClusterCompiler {
             let endpoint = members[place]
             var own = destination
             endpoint.identity?.describe(&own)
-            let ownLabels = scope.inputs.catalogs.destination(own)
             let room = Self.endpointsPerClusterMax - (draft.endpoints.count - start)
             let addresses = resolve(endpoint, port: port, service: service, cluster: &cluster).prefix(room)
-            var entry = EndpointEntry(weight: max(1, endpoint.weight), cluster: index, labels: ownLabels)
+            var entry = EndpointEntry(weight: max(1, endpoint.weight), cluster: index)
             entry.security = securities.securityIndex(
                 of: endpoint, security, port: endpoint.port(for: port), addresses: addresses.count)
+            // Nobody else is taken for this endpoint.
+            own.principal = securities.principal(entry.security)
+            entry.labels = scope.inputs.catalogs.destination(own)
             let added = draft.endpoints.add(
                 contentsOf: addresses.map { address in
                     entry.address = address

@@ -49,6 +49,13 @@ final class UpstreamSecurityCompiler {
         return intern(security, for: endpoint)
     }
 
+    /// Whom an endpoint of this security must show itself to be; empty = nobody in particular.
+    func principal(_ security: Int32) -> String {
+        guard security >= 0 else { return "" }
+        let kind = draft.upstreamSecurities.items[Int(security)]
+        return kind.mode == .istioMutual ? kind.names.first { $0.hasPrefix("spiffe://") } ?? "" : ""
+    }
+
     private func intern(_ security: ClusterSecurity, for endpoint: ServiceEndpoint?) -> Int32 {
         security.upstreamSecurity(of: endpoint, hasIdentity: scope.inputs.hasIdentity).map { draft.upstreamSecurities.intern($0) } ?? -1
     }

@@ -79,7 +79,10 @@ struct AnalyzeCommand: ParsableCommand {
             return
         }
         let source = sourceOptions.source(paths)
-        func analyze() -> MeshAnalysis { ConfigurationCheck.analyze(from: source, allowsUnenforced: sourceOptions.allowUnenforced) }
+        func analyze() -> MeshAnalysis {
+            ConfigurationCheck.analyze(
+                from: source, allowsUnenforced: sourceOptions.allowUnenforced, hasIdentity: sourceOptions.withIdentity)
+        }
         var analysis = analyze()
         var fixes: [DeprecationFix] = []
         var unwritten: Set<Int> = []

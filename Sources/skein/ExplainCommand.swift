@@ -31,6 +31,9 @@ struct ExplainCommand: ParsableCommand {
     @Option(help: "As the proxy of this WorkloadEntry.")
     var node: String?
 
+    @Flag(help: "As a proxy that has an identity (skein run --identity).")
+    var withIdentity = false
+
     @Flag(help: "As a request that arrives for the workload, instead of one that it sends.")
     var inbound = false
 
@@ -81,7 +84,8 @@ struct ExplainCommand: ParsableCommand {
             let value = header[header.index(after: colon)...].drop { $0 == " " }
             request.headers.append((String(header[..<colon]), String(value)))
         }
-        let result = RequestExplanation.run(from: SourceOptions.source(config, isRecursive: isRecursive), node: node, request)
+        let result = RequestExplanation.run(
+            from: SourceOptions.source(config, isRecursive: isRecursive), node: node, request, hasIdentity: withIdentity)
         if !result.errors.isEmpty {
             for line in result.errors { complain("skein: \(line)") }
             throw ExitStatus.badInput

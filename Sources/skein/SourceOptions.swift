@@ -10,6 +10,9 @@ struct SourceOptions: ParsableArguments {
     @Flag(help: "Take security policies that this version does not enforce as warnings, as a proxy started with this flag does.")
     var allowUnenforced = false
 
+    @Flag(help: "As for a proxy that has an identity (skein run --identity): mutual TLS is in effect.")
+    var withIdentity = false
+
     func source(_ paths: [String]) -> ConfigurationSource { Self.source(paths, isRecursive: isRecursive) }
 
     /// Standard input is read to its end where one of the paths is `-`.

@@ -33,7 +33,8 @@ struct ValidateCommand: ParsableCommand {
 
     func run() throws {
         let source = sourceOptions.source(paths)
-        let result = ConfigurationCheck.run(from: source, node: node, allowsUnenforced: sourceOptions.allowUnenforced)
+        let result = ConfigurationCheck.run(
+            from: source, node: node, allowsUnenforced: sourceOptions.allowUnenforced, hasIdentity: sourceOptions.withIdentity)
         switch output {
         case .text:
             let style = TerminalStyle.standardOutput

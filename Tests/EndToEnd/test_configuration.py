@@ -34,6 +34,10 @@ def test_protection_that_is_not_enforced_stops_a_start(start, backend, kind):
     checked = run("validate", refused.config)
     assert checked.returncode == 65 and "SKN0202" in checked.stdout
     assert run("validate", "--allow-unenforced", refused.config).returncode == 0
+    needs_identity = kind in ("PeerAuthentication", "DestinationRule")
+    assert ("--identity DIRECTORY" in refused.log()) == needs_identity
+    assert run("validate", "--with-identity", refused.config).returncode == (0 if needs_identity else 65)
+    assert run("analyze", "--with-identity", refused.config).returncode == (0 if needs_identity else 79)
     found = json.loads(run("analyze", "-o", "json", refused.config).stdout)["findings"]
     assert [item["severity"] for item in found if item["code"] == "SKN0202"] == ["error"]
     # Somebody says that it is no reason: then it is said wherever people look.

@@ -176,6 +176,28 @@ spec:
         skein = start(server_side(port, backend.port, "STRICT", policy), ["--identity", str(identity), "--node", "web"])
         assert plain(port) == 200 and skein.process.poll() is None
 
+    def test_the_listeners_own_port_is_no_way_around_the_applications(self, ca, start, backend, tmp_path):
+        identity = ca.workload(tmp_path / "web", "web")
+        text = f"""
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {{name: web, namespace: default}}
+spec: {{address: 127.0.0.1, serviceAccount: web, labels: {{app: web}}, ports: {{http: {backend.port}}}}}
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {{name: web, namespace: default}}
+spec:
+  selector: {{matchLabels: {{app: web}}}}
+  mtls: {{mode: DISABLE}}
+  portLevelMtls: {{{backend.port}: {{mode: STRICT}}}}
+"""
+        skein = start(mesh(backend.port, text), ["--identity", str(identity), "--node", "web"])
+        with connection(skein.ports["inbound"], ca, ca.workload(tmp_path / "client", "client")) as secure:
+            assert ask(secure).startswith(b"HTTP/1.1 200")
+        assert plain(skein.ports["inbound"]) is None
+
     @pytest.mark.parametrize(
         "names, options, reason",
         [

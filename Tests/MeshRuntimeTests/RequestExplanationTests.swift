@@ -38,6 +38,29 @@ import Testing
         #expect(endpoints.contains { $0.hasPrefix("10.0.0.1") } && endpoints.contains { $0.hasPrefix("10.0.0.2") }, "\(endpoints)")
     }
 
+    /// Who asks why a connection is plaintext gets the rule or what is missing, on both sides.
+    @Test func saysHowConnectionsAreSecured() {
+        let rule = YAML.resource("DestinationRule", "tls", "host: cart.example\ntrafficPolicy: {tls: {mode: SIMPLE, sni: cart}}")
+        let secured = explain(YAML.service("cart.example", endpoints: ["10.0.0.1"]) + rule, "http://cart.example/")
+        #expect(value(secured, "security")?.hasPrefix("SIMPLE by DestinationRule default/tls (") == true)
+        let endpoint = secured.nodes.flatMap(\.children).first { $0.key.hasPrefix("10.0.0.1") }
+        #expect(endpoint?.value == "weight 1, TLS with server name cart, must be cart under the system's authorities")
+        let plain = explain(YAML.service("cart.example", endpoints: ["10.0.0.1"]), "http://cart.example/")
+        #expect(value(plain, "security")?.hasPrefix("plaintext: ") == true)
+
+        let workload =
+            "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: w}\n"
+            + "spec: {address: 127.0.0.1, ports: {http: 8080}}\n---\n"
+            + "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: strict}\nspec: {mtls: {mode: STRICT}}\n---\n"
+        let inbound = explain(YAML.service("cart.example") + workload, "http://cart.example/", node: "w") { $0.isInbound = true }
+        let takes = value(inbound, "takes")
+        #expect(takes?.hasPrefix("plaintext (STRICT by PeerAuthentication default/strict (") == true, "\(takes ?? "-")")
+        var request = RequestDescription(url: "http://cart.example/")
+        request.isInbound = true
+        let identified = RequestExplanation.run(from: [directory.path], node: "w", request, hasIdentity: true)
+        #expect(value(identified, "takes")?.hasPrefix("STRICT by PeerAuthentication default/strict (") == true)
+    }
+
     /// At a gateway, the port of the URL chooses the listener: 80 is not 8080.
     @Test func findsTheGatewaysListenerByItsPort() {
         let found = explain(Self.gateway, "http://shop.example:8080/cart/1", node: "gw")

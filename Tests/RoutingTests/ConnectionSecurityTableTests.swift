@@ -1,6 +1,7 @@
 import MeshConfig
 import Primitives
 import Routing
+import TelemetryModel
 import Testing
 
 /// All combinations of where a mode is written, against tables that are written here from Istio's documentation.
@@ -90,6 +91,29 @@ import Testing
             }
             #expect(wrong.isEmpty, "seed \(seed): \(wrong) of \(ports)")
         }
+    }
+
+    /// Who connects to the proxy's own port, and not to the application's, must not get around the application's rule.
+    @Test func theListenersOwnPortHasTheApplicationsRule() throws {
+        let workload =
+            "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: w}\n"
+            + "spec: {address: 10.0.0.1, labels: {app: web}, ports: {http: 8080}}\n---\n"
+        let ports = "{8080: {mode: STRICT}, 9090: {mode: PERMISSIVE}}"
+        let rule = "selector: {matchLabels: {app: web}}, mtls: {mode: DISABLE}, portLevelMtls: \(ports)"
+        let yaml = workload + Self.policy("w", "default", rule)
+        let entry = try #require(MeshConfiguration.load(texts: [(name: "t.yaml", text: yaml)]).0.workload(named: "w"))
+        let mesh = Mesh(yaml) {
+            $0.node = NodeIdentity(entry)
+            $0.inboundListener = SocketEndpoint(ipv4: 0x7F00_0001, port: 15006)
+            $0.hasIdentity = true
+        }
+        let listener = try #require(mesh.snapshot.listeners.firstIndex { $0.side == .inbound })
+        let found = [nil, 8080, 9090, 15006].map { unsafe mesh.snapshot.tables.inboundSecurity(listener: listener, dialledPort: $0) }
+        #expect(found == [.strict, .strict, .permissive, .disabled])
+        #expect(
+            mesh.snapshot.inboundSecurityText
+                == "DISABLE by PeerAuthentication default/w (t.yaml:7:7); port 8080 STRICT by PeerAuthentication default/w (t.yaml:7:7); "
+                + "port 9090 PERMISSIVE by PeerAuthentication default/w (t.yaml:7:7)")
     }
 
     @Test func aProxyBesideNoWorkloadTakesPlaintext() {

@@ -50,17 +50,23 @@ public struct WorkloadMutualTLS: Sendable, Equatable {
 public struct PeerAuthentications: Sendable {
     private typealias Placed = (place: Int, policy: SecurityPolicy)
 
+    private struct LabelKey: Hashable {
+        var namespace: String
+        var label: String
+        var value: String
+    }
+
     private var mesh: SecurityPolicy?
     private var byNamespace: [String: SecurityPolicy] = [:]
     /// Policies with a selector, by namespace and the first label of it.
-    private var byLabel: [String: [Placed]] = [:]
+    private var byLabel: [LabelKey: [Placed]] = [:]
 
     public init(_ configuration: MeshConfiguration) {
         for (place, policy) in configuration.securityPolicies.enumerated() {
             guard case .peerAuthentication = policy.demand else { continue }
             let namespace = policy.id.namespace
             if let label = policy.selector.min(by: { $0.key < $1.key }) {
-                byLabel[Self.key(namespace, label.key, label.value), default: []].append((place, policy))
+                byLabel[LabelKey(namespace: namespace, label: label.key, value: label.value), default: []].append((place, policy))
             } else if namespace == configuration.mesh.rootNamespace {
                 mesh = mesh ?? policy
             } else if byNamespace[namespace] == nil {
@@ -72,14 +78,10 @@ public struct PeerAuthentications: Sendable {
     /// Whether there is none.
     public var isEmpty: Bool { mesh == nil && byNamespace.isEmpty && byLabel.isEmpty }
 
-    private static func key(_ namespace: String, _ label: String, _ value: String) -> String { "\(namespace)/\(label)=\(value)" }
-
     /// What a workload of a namespace and labels takes. Costs a look-up for each label.
     public func rules(namespace: String, labels: [String: String]) -> WorkloadMutualTLS {
         var result = WorkloadMutualTLS()
-        let own = labels.compactMap { label in
-            byLabel[Self.key(namespace, label.key, label.value)]?.first { Labels.select($0.policy.selector, labels) }
-        }.min { $0.place < $1.place }?.policy
+        let own = byLabel.isEmpty ? nil : selecting(namespace, labels)
         for policy in [mesh, byNamespace[namespace], own] {
             guard let policy, case .peerAuthentication(let mode, _) = policy.demand, mode != .unset else { continue }
             result.standard = Self.rule(mode, policy, "spec.mtls.mode")
@@ -90,6 +92,15 @@ public struct PeerAuthentications: Sendable {
             result.ports[port] = Self.rule(mode, own, "spec.portLevelMtls[\(port)].mode")
         }
         return result
+    }
+
+    /// The first loaded of a namespace's policies whose selector fits.
+    private func selecting(_ namespace: String, _ labels: [String: String]) -> SecurityPolicy? {
+        labels.compactMap { label in
+            byLabel[LabelKey(namespace: namespace, label: label.key, value: label.value)]?.first {
+                Labels.select($0.policy.selector, labels)
+            }
+        }.min { $0.place < $1.place }?.policy
     }
 
     private static func rule(_ mode: MutualTLSMode, _ policy: SecurityPolicy, _ field: String) -> MutualTLSRule {

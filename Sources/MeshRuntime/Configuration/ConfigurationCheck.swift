@@ -22,8 +22,10 @@ public struct ConfigurationCheck: Sendable {
         return "\(count(total, "resource")): \(count(errors, "error")), \(count(warnings, "warning")), \(count(notices, "notice"))"
     }
 
-    /// `allowsUnenforced`: as a start with `--allow-unenforced` would find.
-    public static func run(from source: ConfigurationSource, node: String?, allowsUnenforced: Bool = false) -> ConfigurationCheck {
+    /// `allowsUnenforced`: as a start with `--allow-unenforced` would find; `hasIdentity`: as one with `--identity`.
+    public static func run(
+        from source: ConfigurationSource, node: String?, allowsUnenforced: Bool = false, hasIdentity: Bool = false
+    ) -> ConfigurationCheck {
         let (mesh, list) = MeshConfiguration.load(from: source)
         var check = ConfigurationCheck()
         check.diagnostics = list.items
@@ -44,7 +46,7 @@ public struct ConfigurationCheck: Sendable {
             identities = [NodeIdentity(workload)]
         }
         var seen = Set(check.diagnostics)
-        for problem in compile(mesh, identities, allowsUnenforced) where seen.insert(problem).inserted {
+        for problem in compile(mesh, identities, allowsUnenforced, hasIdentity) where seen.insert(problem).inserted {
             check.diagnostics.append(problem)
             switch problem.severity {
             case .error: check.errors += 1
@@ -64,17 +66,22 @@ public struct ConfigurationCheck: Sendable {
     }
 
     /// `skein analyze`: what loading and the checks across resources say, and what a compilation for every workload does.
-    public static func analyze(from source: ConfigurationSource, allowsUnenforced: Bool = false) -> MeshAnalysis {
+    public static func analyze(
+        from source: ConfigurationSource, allowsUnenforced: Bool = false, hasIdentity: Bool = false
+    ) -> MeshAnalysis {
         var analysis = MeshAnalysis.run(from: source)
         // As for a start: what has errors is not compiled.
         guard analysis.count(.error) == 0 else { return analysis }
         let mesh = analysis.configuration
-        analysis.add(compilation: compile(mesh, [NodeIdentity()] + mesh.workloadEntries.map { NodeIdentity($0) }, allowsUnenforced))
+        let nodes = [NodeIdentity()] + mesh.workloadEntries.map { NodeIdentity($0) }
+        analysis.add(compilation: compile(mesh, nodes, allowsUnenforced, hasIdentity))
         return analysis
     }
 
     /// What compilations for some nodes say, each thing once.
-    private static func compile(_ mesh: MeshConfiguration, _ identities: [NodeIdentity], _ allowsUnenforced: Bool) -> [Diagnostic] {
+    private static func compile(
+        _ mesh: MeshConfiguration, _ identities: [NodeIdentity], _ allowsUnenforced: Bool, _ hasIdentity: Bool
+    ) -> [Diagnostic] {
         var seen: Set<Diagnostic> = []
         var problems: [Diagnostic] = []
         for identity in identities.prefix(nodesMax) {
@@ -82,6 +89,7 @@ public struct ConfigurationCheck: Sendable {
             inputs.outboundListener = SocketEndpoint(ipv4: 0x7F00_0001, port: 15001)
             if !identity.name.isEmpty { inputs.inboundListener = SocketEndpoint(ipv4: 0x7F00_0001, port: 15006) }
             inputs.allowsUnenforced = allowsUnenforced
+            inputs.hasIdentity = hasIdentity
             for problem in RouteCompiler.compile(mesh, inputs).1 + TelemetryPlanner.problems(mesh, identity)
             where seen.insert(problem).inserted {
                 problems.append(problem)

@@ -39,7 +39,9 @@ public struct RequestExplanation: Sendable {
     public var errors: [String] = []
 
     /// Explains against a configuration on disk, as the proxy of `node` would act.
-    public static func run(from source: ConfigurationSource, node: String?, _ request: RequestDescription) -> RequestExplanation {
+    public static func run(
+        from source: ConfigurationSource, node: String?, _ request: RequestDescription, hasIdentity: Bool = false
+    ) -> RequestExplanation {
         var result = RequestExplanation()
         let (mesh, list) = MeshConfiguration.load(from: source)
         guard !list.hasErrors else {
@@ -58,6 +60,7 @@ public struct RequestExplanation: Sendable {
         inputs.outboundListener = SocketEndpoint(ipv4: 0x7F00_0001, port: 15001)
         // What is not enforced is part of the answer, not a reason for none.
         inputs.allowsUnenforced = true
+        inputs.hasIdentity = hasIdentity
         inputs.inboundListener = identity.name.isEmpty ? nil : SocketEndpoint(ipv4: 0x7F00_0001, port: 15006)
         let (snapshot, problems) = RouteCompiler.compile(mesh, inputs)
         let wrong = problems.filter { $0.severity == .error }

@@ -24,8 +24,11 @@ enum ClientSecuring {
         guard sides.downstreams.listeners[sides.downstreams.connections[id].listener].plan.side == .inbound,
             sides.epochs.all[sides.epochs.current].inbound.isThere
         else { return false }
+        let index = sides.downstreams.listeners[sides.downstreams.connections[id].listener].index
         let port = sides.downstreams.connections[id].local.port
-        let security = unsafe sides.epochs.all[sides.epochs.current].tables.inboundSecurity(port: port)
+        // A listener that the configuration has no more is known by its port alone.
+        let dialled = sides.downstreams.connections[id].isCaptured || index < 0 ? port : nil
+        let security = unsafe sides.epochs.all[sides.epochs.current].tables.inboundSecurity(listener: max(0, index), dialledPort: dialled)
         guard security != .disabled else { return false }
         sides.downstreams.connections[id].awaits = security == .strict ? .mutualTLS : .security
         let patience = security == .strict ? sides.limits.handshakeNanoseconds : sides.limits.detectionNanoseconds

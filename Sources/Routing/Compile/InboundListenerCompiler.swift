@@ -94,6 +94,7 @@ struct InboundListenerCompiler {
         entry.rateLimits = RateLimitCompiler(scope: scope, draft: draft).compileLimits(.inbound, port: application.port)
         entry.mode = application.spoken.isHTTP ? .http : application.spoken == .unspecified ? .detect : .tcp
         entry.isCapture = application.isCapture
+        entry.workloadPort = application.port
         if application.isCapture {
             entry.passthrough = clusters.addPassthrough(named: "InboundPassthroughCluster", labels: labels)
         } else {

@@ -101,7 +101,8 @@ let package = Package(
         .executableTarget(
             name: "skein",
             dependencies: [
-                "Primitives", "EventLoops", "TLS", "HTTPService", "CertificateAuthority", "MeshConfig", "MeshRuntime", argumentParser,
+                "Primitives", "EventLoops", "TLS", "HTTPService", "CertificateAuthority", "TelemetryModel", "MeshConfig", "MeshRuntime",
+                argumentParser,
             ],
             path: "Sources/skein", swiftSettings: settings),
 
@@ -136,7 +137,7 @@ let package = Package(
             "MeshRuntime", "Proxy", "Routing", "OutlierDetection", "MeshConfig", "TelemetryModel", "TelemetryWire", "HTTP",
             "HTTPService", "EventLoops", "Primitives",
         ]),
-        suite("skeinTests", uses: ["skein", "MeshRuntime", "MeshConfig", argumentParser]),
+        suite("skeinTests", uses: ["skein", "MeshRuntime", "MeshConfig", "TelemetryModel", argumentParser]),
         suite("ArchitectureTests", uses: []),
 
         tool("WireBench", uses: ["TelemetryWire", "TelemetryModel", "Primitives", "COTLP", "CProtobufC"]),

@@ -5,7 +5,9 @@
 //
 // Rooms: `Records` (the pump, access-log files, the tail, the proxy's own spans) · `Receivers` (a file for each protocol; what they share
 // is `SignalIntake`: unpack, decode, hand over, count) · `Exporters` (`Exporter` = `SignalQueue` + `ExporterConnection` + an
-// `ExporterEncoding`) · `Statistics` (counters and their names).
+// `ExporterEncoding`) · `Scrapes` (metrics of other programs) · `SpanMetrics` (metrics and service graph from stored spans:
+// `SpanMetricsSink` stands before the store, `SpanMetrics` counts, `EdgePairing` finds the calls) · `Statistics` (counters and their
+// names).
 //
 // It refuses to: make a request wait (a full ring drops, and counts), queue without a bound, drop without counting a reason, know
 // what Istio resources look like (the composition root turns them into a `CollectorPlan`), and acknowledge a batch before the sink has it.

@@ -1,4 +1,5 @@
 internal import CSystem
+internal import Glibc
 internal import Synchronization
 
 /// The way into a loop from other threads: a list of messages and an eventfd that wakes the loop.
@@ -29,6 +30,12 @@ public final class Mailbox<Message: Sendable>: Sendable {
 
     /// Makes the loop turn without a message.
     public func wake() { _ = eventfd_write(event, 1) }
+
+    /// Waits until there is a message or somebody wakes it: for a thread that has no loop.
+    public func wait() {
+        var waiting = pollfd(fd: event, events: Int16(POLLIN), revents: 0)
+        while unsafe poll(&waiting, 1, -1) <= 0 {}
+    }
 
     /// All messages, oldest first.
     public func take() -> [Message] {

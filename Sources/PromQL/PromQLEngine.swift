@@ -28,13 +28,13 @@ public struct PromQLEngine: Sendable {
         let evaluator = Evaluator(source, session, self, start: steps.first, end: steps.first)
         if expression.type == .matrix {
             let matrix = try evaluator.matrix(expression.unwrapped, at: steps.first)
-            return QueryResult(value: .matrix(Self.sorted(matrix)), annotations: session.annotations)
+            return QueryResult(value: .matrix(Self.sorted(matrix)), annotations: session.annotations, cost: session.cost)
         }
         let rows = try evaluator.result(of: expression, steps)
         if expression.type == .scalar {
-            return QueryResult(value: .scalar(time: steps.first, rows.first?.value(at: 0) ?? .nan), annotations: session.annotations)
+            return QueryResult(value: .scalar(time: steps.first, rows.first?.value(at: 0) ?? .nan), annotations: session.annotations, cost: session.cost)
         }
-        return QueryResult(value: .vector(rows.compactMap { Self.sample($0, steps.first) }), annotations: session.annotations)
+        return QueryResult(value: .vector(rows.compactMap { Self.sample($0, steps.first) }), annotations: session.annotations, cost: session.cost)
     }
 
     /// At each step from `start` to `end`, milliseconds since 1970; always a matrix, sorted by labels.
@@ -59,7 +59,7 @@ public struct PromQLEngine: Sendable {
         let evaluator = Evaluator(source, session, self, start: steps.first, end: Steps.clamped(end))
         let rows = try evaluator.result(of: expression, steps)
         let matrix = rows.map { Self.series($0, steps) }.filter { !$0.times.isEmpty }
-        return QueryResult(value: .matrix(Self.sorted(matrix)), annotations: session.annotations)
+        return QueryResult(value: .matrix(Self.sorted(matrix)), annotations: session.annotations, cost: session.cost)
     }
 
     private func session(_ isInterrupted: @escaping () -> PromQLInterruption?) -> Session {
@@ -106,10 +106,21 @@ public struct PromQLEngine: Sendable {
     }
 }
 
+/// What an evaluation looked at (Prometheus: util/stats, `QuerySamples`).
+public struct QueryCost: Sendable, Equatable {
+    /// Samples that selectors found, at each step again, those of histograms by their size.
+    public var samplesRead = 0
+    /// Most samples held at a time.
+    public var samplesPeak = 0
+
+    public init() {}
+}
+
 public struct QueryResult: Sendable {
     public var value: QueryValue
     /// In the order in which they were found, each once.
     public var annotations: [Annotation]
+    public var cost = QueryCost()
 }
 
 public enum QueryValue: Sendable {

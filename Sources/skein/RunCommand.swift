@@ -3,6 +3,18 @@ internal import MeshConfig
 internal import MeshRuntime
 
 struct RunOptions: ParsableArguments {
+    enum SpanMetrics: String, ExpressibleByArgument, CaseIterable {
+        case tempo, otel, off
+
+        var option: SpanMetricsOption {
+            switch self {
+            case .tempo: .tempo
+            case .otel: .otel
+            case .off: .off
+            }
+        }
+    }
+
     @Option(name: .shortAndLong, parsing: .upToNextOption, help: "Files and directories of Istio resources.", completion: .file())
     var config: [String] = []
 
@@ -94,6 +106,9 @@ struct RunOptions: ParsableArguments {
     @Option(help: "Seconds between two recordings of this process' own metrics in its store; 0 = off.")
     var metricsInterval: UInt64 = 10
 
+    @Option(help: "Make metrics from spans, a service graph among them, under the names of: tempo, otel; off = none.")
+    var spanMetrics = SpanMetrics.tempo
+
     @Option(help: "Report this process' metrics to the collector at HOST:PORT, the query port of another Skein.")
     var collector: String?
 
@@ -183,6 +198,7 @@ struct RunOptions: ParsableArguments {
         options.retentionBytes = retentionMegabytes > 1 << 32 ? 0 : retentionMegabytes << 20
         options.seriesTiers = seriesTiers
         options.metricsIntervalSeconds = metricsInterval
+        options.spanMetrics = spanMetrics.option
         options.collector = collector
         options.scrapeTargets = scrape
         options.scrapeConfiguration = scrapeConfig

@@ -8,11 +8,17 @@ struct TerminalStyle {
     static let blue = "34"
     static let dim = "2"
     static let bold = "1"
+    static let reverse = "7"
 
     let isColored: Bool
 
     static let standardOutput = TerminalStyle(descriptor: STDOUT_FILENO)
     static let standardError = TerminalStyle(descriptor: STDERR_FILENO)
+
+    /// Without colours.
+    static let plain = TerminalStyle(isColored: false)
+
+    private init(isColored: Bool) { self.isColored = isColored }
 
     private init(descriptor: Int32) {
         let noColor = unsafe getenv("NO_COLOR").map { unsafe $0.pointee != 0 } ?? false

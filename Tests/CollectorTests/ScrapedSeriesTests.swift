@@ -114,6 +114,28 @@ import Testing
         #expect(try Self.read(&series, "a{job=\"mine\"} 1\n") == ["a{exported_job=mine} unknown 1.0"])
     }
 
+    /// The first failure of a service is the one that matters: what a new counter has counted is an increase, where somebody knows that
+    /// it was not there before. A series that was away may have counted before.
+    @Test func whatIsNewBeganAfterThePageBefore() throws {
+        var series = ScrapedSeries(target: Self.target)
+        func created(_ page: String, at time: Int64, newSince: Int64) throws -> [Int64] {
+            var batch = SeriesBatch()
+            _ = try series.read(Array(page.utf8), isOpenMetrics: false, at: time, newSince: newSince, into: &batch)
+            return batch.points.filter { !SeriesSamples.isStale($0.value) }.map(\.created)
+        }
+        let page = "# TYPE a_total counter\na_total{c=\"1\"} 5\n"
+        let histogram = "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 1\n# TYPE g gauge\ng 1\n"
+        #expect(try created(page, at: 1000, newSince: 900) == [900])
+        // A gauge does not count; the histogram comes last in a batch.
+        #expect(try created(page + "a_total{c=\"2\"} 1\n" + histogram, at: 2000, newSince: 1000) == [900, 1000, 0, 1000])
+        #expect(try created("", at: 3000, newSince: 2000) == [])
+        #expect(try created(page, at: 4000, newSince: 3000) == [900])
+        var others = ScrapedSeries(target: Self.target)
+        var batch = SeriesBatch()
+        _ = try others.read(Array(page.utf8), isOpenMetrics: false, at: 1000, into: &batch)
+        #expect(batch.points.map(\.created) == [0], "of a scraped target nothing is known")
+    }
+
     /// Labels that change at every scrape would fill the memory otherwise.
     @Test func whatHasEndedIsForgotten() throws {
         var series = ScrapedSeries(target: Self.target)

@@ -380,6 +380,35 @@ remote_write:
         if a["status"] == "success":
             assert same(a["data"], b["data"]), (a["data"], b["data"])
 
+    @pytest.mark.parametrize(
+        "query", [COUNTER, f"sum(rate({BUCKET}[5s]))", f"{GAUGE}[6s]", "1", f"max_over_time({GAUGE}[6s])", f"{COUNTER} / {COUNTER}"])
+    def test_what_a_query_costs(self, pair, query):
+        mine, theirs, now = pair
+        a, b = (api(port, "query", {"query": query, "time": now, "stats": "all"})["data"]["stats"] for port in (mine, theirs))
+        assert set(a["timings"]) == set(b["timings"]) and all(0 <= seconds < 10 for seconds in a["timings"].values())
+        assert a["samples"]["totalQueryableSamples"] == b["samples"]["totalQueryableSamples"], (a, b)
+        assert (a["samples"]["peakSamples"] > 0) == (b["samples"]["peakSamples"] > 0)
+        assert "stats" not in api(mine, "query", {"query": query, "time": now})["data"]
+        if not query.endswith("]"):
+            form = {"query": query, "start": now - 8, "end": now, "step": "1.3", "stats": "true"}
+            a, b = (api(port, "query_range", form)["data"]["stats"]["samples"]["totalQueryableSamples"] for port in (mine, theirs))
+            assert a == b
+
+    def test_the_census(self, pair):
+        mine, theirs, _ = pair
+        a, b = (api(port, "status/tsdb", limit=10_000)["data"] for port in (mine, theirs))
+        assert set(a) == set(b) and set(a["headStats"]) == set(b["headStats"])
+        names = {one["name"]: one["value"] for one in b["seriesCountByMetricName"]}
+        mine_names = {one["name"]: one["value"] for one in a["seriesCountByMetricName"]}
+        assert all(mine_names[name] == count for name, count in names.items() if not name.endswith(("_bucket", "_sum", "_count"))), (a, b)
+        values = {one["name"]: one["value"] for one in b["labelValueCountByLabelName"]}
+        mine_values = {one["name"]: one["value"] for one in a["labelValueCountByLabelName"]}
+        assert all(mine_values[name] == count for name, count in values.items() if name not in ("__name__", "le")), (mine_values, values)
+        pairs = [one["value"] for one in a["seriesCountByLabelValuePair"]]
+        assert pairs == sorted(pairs, reverse=True)
+        assert len(api(mine, "status/tsdb")["data"]["seriesCountByLabelValuePair"]) == 10
+        assert api(mine, "status/tsdb", limit=0)["errorType"] == "bad_data"
+
     @pytest.mark.parametrize("query", [q for q in QUERIES if not q.endswith("]") and "offset 1s" not in q])
     def test_range(self, pair, query):
         mine, theirs, now = pair

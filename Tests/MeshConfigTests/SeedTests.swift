@@ -19,7 +19,7 @@ import Testing
         "04-destinationrule-circuit-breaker.yaml": ["IST0002 spec.trafficPolicy.outlierDetection.consecutiveErrors"],
         "05-virtualservice-retry-policy.yaml": [],
         "06-virtualservice-timeout-policy.yaml": [],
-        "07-peerauthentication-default.yaml": ["SKN0201 spec"],
+        "07-peerauthentication-default.yaml": [],
         "08-authorizationpolicy-allow-frontend-to-backend.yaml": ["SKN0201 spec"],
         "09-requestauthentication-jwt-auth.yaml": ["SKN0201 spec"],
         "10-telemetry-access-logging.yaml": [],

@@ -115,6 +115,23 @@ import Testing
         }
     }
 
+    /// What `stats` tells: samples that selectors found, at each step again, and most held at a time.
+    @Test func whatAQueryCosts() throws {
+        let engine = PromQLEngine()
+        func instant(_ text: String) throws -> QueryCost { try engine.evaluate(engine.parse(text), at: 600_000, over: Self.source).cost }
+        func range(_ text: String) throws -> Int {
+            try engine.evaluate(engine.parse(text), from: 600_000, through: 690_000, step: 10_000, over: Self.source).cost.samplesRead
+        }
+        #expect(try instant("1").samplesRead == 0 && instant("m").samplesRead == 100 && instant("sum(m) + m{n=\"1\"}").samplesRead == 101)
+        #expect(try instant("rate(m[1m])").samplesRead == 600 && instant("m[1m]").samplesRead == 600)
+        #expect(try range("m") == 1000 && range("rate(m{n=\"1\"}[1m])") == 60)
+        // Evaluated once and the same at every step: counted as often.
+        #expect(try range("m @ 600") == 1000 && range("rate(m{n=\"1\"}[1m] @ 600)") == 60)
+        // The inner steps, and the windows over what they gave.
+        #expect(try instant("max_over_time(m{n=\"1\"}[1m:20s])").samplesRead == 3 + 3)
+        #expect(try (100...102).contains(instant("sum(m) * 2").samplesPeak))
+    }
+
     @Test func remarksSayWhere() throws {
         let query = "1 +\n  rate(m[5m])"
         let result = try PromQLEngine().evaluate(try Parser.parse(query), at: 600_000, over: Self.source)

@@ -327,19 +327,18 @@ import Testing
         let ports = "{selector: {matchLabels: {app: web}}, mtls: {mode: DISABLE}, portLevelMtls: {8080: {mode: STRICT}}}"
         #expect(refused(Self.secured("PeerAuthentication", ports)) == ["PeerAuthentication"])
 
-        for mode in ["SIMPLE", "MUTUAL, clientCertificate: /c, privateKey: /k", "ISTIO_MUTUAL"] {
-            #expect(refused(Self.policy("d", "trafficPolicy: {tls: {mode: \(mode)}}")) == ["DestinationRule"])
+        for policy in ["tls: {mode: ISTIO_MUTUAL}", "tls: {mode: SIMPLE, credentialName: c}"] {
+            #expect(refused(Self.policy("d", "trafficPolicy: {\(policy)}")) == ["DestinationRule"])
             #expect(
-                refused(Self.policy("d", "trafficPolicy: {portLevelSettings: [{port: {number: 80}, tls: {mode: \(mode)}}]}")) == [
-                    "DestinationRule"
-                ])
+                refused(Self.policy("d", "trafficPolicy: {portLevelSettings: [{port: {number: 80}, \(policy)}]}")) == ["DestinationRule"])
         }
+        #expect(refused(Self.policy("d", "trafficPolicy: {tls: {mode: SIMPLE}}")) == [], "it is given")
         #expect(refused(Self.policy("d", "trafficPolicy: {tls: {mode: DISABLE}}")) == [])
         #expect(
-            refused(Self.policy("d", "trafficPolicy: {portLevelSettings: [{port: {number: 81}, tls: {mode: SIMPLE}}]}")) == [],
+            refused(Self.policy("d", "trafficPolicy: {portLevelSettings: [{port: {number: 81}, tls: {mode: ISTIO_MUTUAL}}]}")) == [],
             "a port that nobody uses")
         #expect(
-            refused(Mesh.resource("DestinationRule", "d", "host: b.local\ntrafficPolicy: {tls: {mode: SIMPLE}}")) == [],
+            refused(Mesh.resource("DestinationRule", "d", "host: b.local\ntrafficPolicy: {tls: {mode: ISTIO_MUTUAL}}")) == [],
             "a host that nobody declares")
     }
 

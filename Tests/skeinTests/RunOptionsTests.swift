@@ -23,6 +23,7 @@ import Testing
         #expect([given.readinessPort, given.metricsPort] == [usual.readinessPort, usual.metricsPort])
         #expect([given.zipkinPort, given.otlpPort, given.otlpGRPCPort] == [usual.zipkinPort, usual.otlpPort, usual.otlpGRPCPort])
         #expect(given.drainSeconds == usual.drainSeconds)
+        #expect(given.spanMetrics == usual.spanMetrics && given.metricsIntervalSeconds == usual.metricsIntervalSeconds)
         #expect(given.retentionSeconds == usual.retentionSeconds)
         #expect(given.retentionBytes == usual.retentionBytes)
         #expect(given.requiresStore == usual.requiresStore && given.strictTraceID == usual.strictTraceID)
@@ -37,6 +38,12 @@ import Testing
         #expect(try !options("--no-strict-trace-id").strictTraceID)
         #expect(try options(environment: ["STRICT_TRACE_ID": "no"]).notices.contains { $0.contains("STRICT_TRACE_ID=no is ignored") })
         #expect(try options("--require-store").requiresStore)
+    }
+
+    @Test(arguments: SpanMetricsOption.allCases)
+    func metricsFromSpansHaveTheNamesAskedFor(_ option: SpanMetricsOption) throws {
+        #expect(try options("--span-metrics", option.rawValue).spanMetrics == option)
+        #expect(throws: (any Error).self) { try options("--span-metrics", "jaeger") }
     }
 
     /// Each option reaches the runtime; one that is parsed and forgotten looks like it worked.

@@ -3,6 +3,8 @@ internal import TelemetryModel
 /// One classic histogram of a target: what it is called, and what the page being read says of it.
 struct ScrapedHistogram {
     var labels: LabelSet
+    /// When it began to count from zero, milliseconds since 1970; 0 = unknown.
+    var created: Int64 = 0
     /// In the order of the page; +Inf is among them.
     var bounds: [Double] = []
     /// Counts with those below; index as `bounds`.
@@ -29,7 +31,7 @@ struct ScrapedHistogram {
         let all = order.last.flatMap { bounds[$0] == .infinity ? buckets[$0] : nil } ?? count
         counts.append(all - below)
         let number = batch.append(identity: identity, .classicHistogram, bounds: ascending.count)
-        batch.append(number, time: time, buckets: counts, count: count, sum: sum)
+        batch.append(number, time: time, buckets: counts, count: count, sum: sum, created: created)
         for exemplar in exemplars.sorted(by: { $0.time < $1.time }) { batch.append(number, exemplar) }
         exemplars = []
     }

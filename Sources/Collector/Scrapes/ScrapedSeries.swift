@@ -22,6 +22,8 @@ public struct ScrapedSeries {
     private struct Series {
         var identity: [UInt8]
         var kind: SeriesKind
+        /// When it began to count from zero, milliseconds since 1970; 0 = unknown.
+        var created: Int64
         /// Number of the last page that had it.
         var page: UInt64 = 0
         var time: Int64 = 0
@@ -44,6 +46,10 @@ public struct ScrapedSeries {
     private var page: UInt64 = 0
     /// The last page was.
     private var isOpenMetrics = false
+    /// Series that are new on the page being read began to count then; 0 = unknown.
+    private var created: Int64 = 0
+    /// Series were forgotten: one that looks new may have counted before.
+    private var hasForgotten = false
 
     /// `target` are the labels that every series gets: `job` and `instance`. A label of the page that has one of their names is kept as
     /// `exported_…`, or stays with `honorsLabels` (Prometheus: `honor_labels`). `sampleLimit`: of one page; 0 = no limit but `seriesMax`.
@@ -65,13 +71,17 @@ public struct ScrapedSeries {
 
     /// Adds the page's samples to `batch`. `time` is the scrape's, milliseconds since 1970. A page with a fault adds nothing, and all
     /// series end. Returns how many samples the page had, and how many series are new.
+    ///
+    /// `newSince`: who reads every count of the target knows that what it has never seen was not there at the page before. Milliseconds
+    /// since 1970; 0 = unknown. The store then takes all that a new series has counted for an increase.
     public mutating func read(
-        _ text: [UInt8], isOpenMetrics: Bool, at time: Int64, into batch: inout SeriesBatch
+        _ text: [UInt8], isOpenMetrics: Bool, at time: Int64, newSince: Int64 = 0, into batch: inout SeriesBatch
     ) throws(ExpositionFault) -> (samples: Int, added: Int) {
         if places.count > Self.seriesMax / 2 { forgetDead() }
         let known = places.count
         page += 1
         self.isOpenMetrics = isOpenMetrics
+        created = hasForgotten ? 0 : newSince
         var reader = ExpositionReader(text, isOpenMetrics: isOpenMetrics)
         var samples = 0
         do throws(ExpositionFault) {
@@ -172,13 +182,13 @@ public struct ScrapedSeries {
             return .bucket(index, histograms[index].bounds.count - 1)
         }
         let kind = kind(of: name)
-        series.append(Series(identity: SeriesIdentity.encode(labels, kind), kind: kind))
+        series.append(Series(identity: SeriesIdentity.encode(labels, kind), kind: kind, created: kind == .counter ? created : 0))
         return .number(series.count - 1)
     }
 
     private mutating func histogram(_ labels: LabelSet) -> Int {
         if let known = histogramPlaces[labels] { return known }
-        histograms.append(ScrapedHistogram(labels: labels))
+        histograms.append(ScrapedHistogram(labels: labels, created: created))
         histogramPlaces[labels] = histograms.count - 1
         return histograms.count - 1
     }
@@ -199,7 +209,7 @@ public struct ScrapedSeries {
     private mutating func append(to batch: inout SeriesBatch) {
         for index in series.indices where series[index].page == page {
             let identity = batch.append(identity: series[index].identity, series[index].kind)
-            batch.append(identity, time: series[index].time, value: series[index].value)
+            batch.append(identity, time: series[index].time, value: series[index].value, created: series[index].created)
             for exemplar in series[index].exemplars { batch.append(identity, exemplar) }
             series[index].exemplars = []
             series[index].isLive = true
@@ -225,6 +235,7 @@ public struct ScrapedSeries {
 
     /// Forgets what has ended. Should it come back, it is found again by its text.
     private mutating func forgetDead() {
+        hasForgotten = true
         let (kept, numbers) = Self.survivors(series, \.isLive)
         let (keptHistograms, histogramNumbers) = Self.survivors(histograms, \.isLive)
         series = kept

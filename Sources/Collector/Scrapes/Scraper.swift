@@ -111,7 +111,7 @@ private struct ScrapeLoop {
         var batch = SeriesBatch()
         var read: (samples: Int, added: Int)?
         var problem: String?
-        switch Self.page(of: target.target) {
+        switch Self.fetchPage(of: target.target) {
         case .success(let (page, isOpenMetrics)):
             do throws(ExpositionFault) {
                 read = try target.series.read(page, isOpenMetrics: isOpenMetrics, at: time, into: &batch)
@@ -145,7 +145,7 @@ private struct ScrapeLoop {
 
     private static let accept = "application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
 
-    private static func page(of target: ScrapeTarget) -> Result<(page: [UInt8], isOpenMetrics: Bool), Failure> {
+    private static func fetchPage(of target: ScrapeTarget) -> Result<(page: [UInt8], isOpenMetrics: Bool), Failure> {
         let found: SocketEndpoint?
         do throws(ResolveError) {
             found = try target.endpoint()

@@ -33,6 +33,20 @@ extension MetricFamily {
 
     static let scrapes = counter("skein_scrapes_total", "Scrapes of other programs' metrics, by outcome.")
 
+    static let spanMetricsSpans = counter("skein_span_metrics_spans_total", "Spans that were counted for metrics.")
+    static let spanMetricsOverflowed = counter(
+        "skein_span_metrics_overflowed_total",
+        "Spans and calls summed up in series with skein_overflow, because there are too many services, operations or edges.")
+    static let spanMetricsWeightsRefused = counter(
+        "skein_span_metrics_weights_refused_total", "Spans that count once, because the sampling threshold of their sender is none.")
+    static let spanMetricsSeries = gauge("skein_span_metrics_series", "Series that are made from spans, a histogram being one.")
+    static let spanMetricsEdges = counter(
+        "skein_span_metrics_edges_total", "Client and server spans on the way to an edge of the service graph, by outcome.")
+    static let spanMetricsEdgesOpen = gauge("skein_span_metrics_edges_open", "Client and server spans that wait for the other side.")
+    static let spanMetricsEdgesEvicted = counter(
+        "skein_span_metrics_edges_evicted_total", "Client and server spans that could not wait, because too many did.")
+    static let spanMetricsRecordings = counter("skein_span_metrics_recordings_total", "Recordings of metrics from spans, by outcome.")
+
     static func itemsReceived(_ signal: TelemetrySignal) -> MetricFamily {
         counter("skein_receiver_\(signal.items)_total", "\(signal.words) received and stored, by receiver and transport.")
     }

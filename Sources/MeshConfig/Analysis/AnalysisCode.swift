@@ -131,7 +131,12 @@ public struct AnalysisCode: Sendable {
             "SKN0202", "NotEnforced", .error,
             "Protection that a proxy beside a workload is asked for and this version does not give: authorization, tokens, mutual TLS, "
                 + "TLS to a destination.",
-            "Remove the resource, protect the workload otherwise, or start with --allow-unenforced and know that it has no effect."),
+            "Remove the resource, protect the workload otherwise, or start with --allow-unenforced and know that it has no effect. "
+                + "Mutual TLS is given by a process that has an identity (--identity)."),
+        AnalysisCode(
+            "SKN0203", "NoIdentity", .notice,
+            "Endpoints that take mutual TLS are spoken to in plaintext, because the process has no identity.",
+            "Start it with --identity DIRECTORY, or set enableAutoMtls: false if plaintext is meant."),
     ]
 
     private static let compiling = [
@@ -251,5 +256,17 @@ public struct AnalysisCode: Sendable {
         AnalysisCode(
             "SKN0368", "FaultNeverHappens", .warning, "A fault without percentage, or with 0: it is never injected.",
             "Write percentage: {value: 100}, or delete the fault."),
+        AnalysisCode(
+            "SKN0369", "MutualTLSMissing", .warning,
+            "A DestinationRule that says DISABLE or SIMPLE for workloads that take mutual TLS only; connections to them fail.",
+            "Write ISTIO_MUTUAL, or delete tls, so that it is decided by the endpoints' labels."),
+        AnalysisCode(
+            "SKN0370", "MutualTLSRefused", .warning,
+            "A DestinationRule that says ISTIO_MUTUAL for workloads that take plaintext only; connections to them fail.",
+            "Delete tls, or let their PeerAuthentication say PERMISSIVE."),
+        AnalysisCode(
+            "SKN0371", "MutualTLSLabelMissing", .notice,
+            "A workload that takes mutual TLS only, without the label by which callers know that it does.",
+            "Add the label security.istio.io/tlsMode: istio to the WorkloadEntry."),
     ]
 }

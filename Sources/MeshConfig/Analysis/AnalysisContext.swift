@@ -46,6 +46,9 @@ struct AnalysisContext {
         (HostName.withWildcards(host) + partialHosts.filter { HostName.matches($0, host) }).flatMap { servicesByHost[$0] ?? [] }
     }
 
+    /// Endpoints that a ServiceEntry lists or selects, by its place.
+    func endpoints(ofService place: Int) -> [WorkloadEndpoint] { endpoints[place] }
+
     /// The endpoints of a host, when every ServiceEntry that has it lists or selects some; nil where they are not written down.
     func endpoints(of host: String) -> EndpointsByLabel? {
         let lists = services(for: host).map { endpoints[$0] }

@@ -75,4 +75,7 @@ enum DiagnosticCode: String, CaseIterable {
     case neverEjects = "SKN0366"
     case hashNeedsHTTP = "SKN0367"
     case faultNeverHappens = "SKN0368"
+    case mutualTLSMissing = "SKN0369"
+    case mutualTLSRefused = "SKN0370"
+    case mutualTLSLabelMissing = "SKN0371"
 }

@@ -76,6 +76,9 @@ extension Findings {
         if let domain = mesh.string("trustDomain"), let problem = HostName.problem(domain, wildcard: false) {
             error(mesh.position("trustDomain"), "\(mesh.path).trustDomain", "trust domain \"\(domain)\" \(problem)")
         }
+        for (domain, position, path) in mesh.positionedStrings("trustDomainAliases") {
+            if let problem = HostName.problem(domain, wildcard: false) { error(position, path, "trust domain \"\(domain)\" \(problem)") }
+        }
         if let namespace = mesh.string("rootNamespace"), let problem = HostName.problem(namespace, wildcard: false) {
             error(mesh.position("rootNamespace"), "\(mesh.path).rootNamespace", "namespace \"\(namespace)\" \(problem)")
         }

@@ -66,12 +66,6 @@ public struct TrafficPolicy: Sendable {
     }
 }
 
-/// How endpoints are spoken to: DISABLE is plaintext; SIMPLE, MUTUAL and ISTIO_MUTUAL ask for TLS.
-public struct ClientTLSSettings: Sendable {
-    public var position: SourcePosition
-    public var mode: String
-}
-
 /// TCP connections to the destination go on from it, as a proxy, to somewhere else (RFC 9110 9.3.6).
 public struct TunnelSettings: Sendable {
     public var position: SourcePosition

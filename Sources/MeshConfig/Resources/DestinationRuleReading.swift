@@ -44,10 +44,6 @@ extension TrafficPolicy {
     }
 }
 
-extension ClientTLSSettings {
-    init(reader: NodeReader) { self.init(position: reader.position, mode: reader.name("mode") ?? "DISABLE") }
-}
-
 extension LoadBalancerSettings {
     init(reader: NodeReader) {
         let name = reader.name("simple")

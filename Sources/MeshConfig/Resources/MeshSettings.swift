@@ -30,7 +30,12 @@ public struct MeshSettings: Sendable {
     public var extensionProviders: [ExtensionProvider] = []
     public var pathNormalization = PathNormalization.base
     public var outboundTrafficMode = OutboundTrafficMode.allowAny
+    /// Of the identities of the mesh's workloads (semantics 2.7).
     public var trustDomain = "cluster.local"
+    /// Further domains whose workloads count as those of `trustDomain`.
+    public var trustDomainAliases: [String] = []
+    /// Workloads that take mutual TLS are spoken to with it where no DestinationRule says otherwise.
+    public var enablesAutoMutualTLS = true
     public var rootNamespace = "istio-system"
     /// For services whose DestinationRule has none of its own.
     public var locality: LocalitySettings?

@@ -1,10 +1,11 @@
 /// A resource that asks for protection, as far as this version reads it: whom it selects, and what it asks.
 ///
-/// None of these is enforced yet. They are kept so that a proxy can refuse to serve a workload that one of them should guard.
+/// PeerAuthentication is in effect in a process that has an identity (`PeerAuthentications`). The others are not enforced yet: they are
+/// kept so that a proxy can refuse to serve a workload that one of them should guard.
 public struct SecurityPolicy: Sendable {
     public enum Demand: Sendable, Equatable {
-        /// PeerAuthentication: the mode of all ports (`UNSET` where nothing is said), and those of single ports.
-        case peerAuthentication(mode: String, ports: [UInt16: String])
+        /// PeerAuthentication: the mode of all ports (`unset` where nothing is said), and those of single ports, 1...65535.
+        case peerAuthentication(mode: MutualTLSMode, ports: [UInt16: MutualTLSMode])
         /// AuthorizationPolicy: ALLOW, DENY, AUDIT or CUSTOM.
         case authorization(action: String, isDryRun: Bool)
         /// RequestAuthentication that has rules.
@@ -32,18 +33,22 @@ public struct UnenforcedPolicy: Sendable {
     public var field: String
     /// What happens instead.
     public var consequence: String
+    /// It would be given if the process had an identity.
+    public var needsIdentity: Bool
 
-    public init(id: ResourceID, position: SourcePosition, field: String, consequence: String) {
+    public init(id: ResourceID, position: SourcePosition, field: String, consequence: String, needsIdentity: Bool = false) {
         self.id = id
         self.position = position
         self.field = field
         self.consequence = consequence
+        self.needsIdentity = needsIdentity
     }
 }
 
 extension MeshConfiguration {
     /// What guards a workload by its configuration and not in fact. AUDIT and dry-run policies turn nobody away and are left out.
-    public func unenforcedPolicies(namespace: String, labels: [String: String]) -> [UnenforcedPolicy] {
+    /// `hasIdentity`: the process has a certificate, by which mutual TLS is enforced.
+    public func unenforcedPolicies(namespace: String, labels: [String: String], hasIdentity: Bool) -> [UnenforcedPolicy] {
         let selecting = securityPolicies.filter { $0.selects(namespace: namespace, labels: labels, rootNamespace: mesh.rootNamespace) }
         var found = selecting.compactMap { policy -> UnenforcedPolicy? in
             let consequence: String
@@ -57,40 +62,14 @@ extension MeshConfiguration {
             }
             return UnenforcedPolicy(id: policy.id, position: policy.position, field: "spec", consequence: consequence)
         }
-        if let strict = strictPeerAuthentication(of: selecting, namespace: namespace) { found.append(strict) }
-        return found
-    }
-
-    /// The policy that asks for mutual TLS on some port of a workload. The narrowest scope speaks, in it the first one that was loaded;
-    /// UNSET leaves the mode to the next wider scope (semantics 2.7).
-    private func strictPeerAuthentication(of selecting: [SecurityPolicy], namespace: String) -> UnenforcedPolicy? {
-        func scope(_ policy: SecurityPolicy) -> Int {
-            if policy.id.namespace == namespace, !policy.selector.isEmpty { return 0 }
-            // Istio takes a selector in the root namespace for a workload's of that namespace only.
-            if !policy.selector.isEmpty { return 3 }
-            return policy.id.namespace == namespace && namespace != mesh.rootNamespace ? 1 : 2
-        }
-        let ranked = (0...2).compactMap { rank in
-            selecting.first { policy in
-                guard case .peerAuthentication = policy.demand else { return false }
-                return scope(policy) == rank
-            }
-        }
-        var isPort = true
-        for policy in ranked {
-            guard case .peerAuthentication(let mode, let ports) = policy.demand else { continue }
-            func unenforced(_ field: String) -> UnenforcedPolicy {
+        let strict = PeerAuthentications(self).rules(namespace: namespace, labels: labels).strict
+        if !hasIdentity, let strict, let id = strict.policy, let position = strict.position {
+            found.append(
                 UnenforcedPolicy(
-                    id: policy.id, position: policy.position, field: field,
-                    consequence: "plaintext is served where STRICT mutual TLS is asked for")
-            }
-            // Ports have modes of their own in the policy of the workload only.
-            if isPort, !policy.selector.isEmpty, ports.values.contains("STRICT") { return unenforced("spec.portLevelMtls") }
-            isPort = false
-            if mode == "STRICT" { return unenforced("spec.mtls.mode") }
-            if mode != "UNSET" { return nil }
+                    id: id, position: position, field: strict.field,
+                    consequence: "plaintext is served where STRICT mutual TLS is asked for", needsIdentity: true))
         }
-        return nil
+        return found
     }
 }
 
@@ -104,11 +83,12 @@ extension SecurityPolicy {
         selector = spec.child("selector")?.stringMap("matchLabels") ?? [:]
         switch kind {
         case "PeerAuthentication":
+            func mode(_ reader: NodeReader?) -> MutualTLSMode { reader?.name("mode").flatMap(MutualTLSMode.init(rawValue:)) ?? .unset }
             let ports = spec.entries("portLevelMtls").compactMap { entry in
-                UInt16(entry.key).map { ($0, entry.reader.name("mode") ?? "UNSET") }
+                UInt16(entry.key).flatMap { $0 == 0 ? nil : ($0, mode(entry.reader)) }
             }
             demand = .peerAuthentication(
-                mode: spec.child("mtls")?.name("mode") ?? "UNSET", ports: Dictionary(ports, uniquingKeysWith: { first, _ in first }))
+                mode: mode(spec.child("mtls")), ports: Dictionary(ports, uniquingKeysWith: { first, _ in first }))
         case "AuthorizationPolicy":
             demand = .authorization(
                 action: spec.name("action") ?? "ALLOW",

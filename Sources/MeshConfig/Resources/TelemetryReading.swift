@@ -61,6 +61,8 @@ extension MeshSettings {
         outboundTrafficMode =
             mesh.child("outboundTrafficPolicy")?.name("mode").flatMap(OutboundTrafficMode.init(rawValue:)) ?? outboundTrafficMode
         trustDomain = mesh.string("trustDomain") ?? trustDomain
+        trustDomainAliases = mesh.strings("trustDomainAliases")
+        enablesAutoMutualTLS = mesh.bool("enableAutoMtls") ?? enablesAutoMutualTLS
         rootNamespace = mesh.string("rootNamespace") ?? rootNamespace
         locality = mesh.child("localityLbSetting").map(LocalitySettings.init(reader:))
     }

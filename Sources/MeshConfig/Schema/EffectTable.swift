@@ -10,7 +10,7 @@ enum EffectTable {
                 + policyRows(at: "spec.subsets.trafficPolicy.portLevelSettings")),
         // A prefix for Envoy's statistics per route, of which there are none here.
         "VirtualService": ["spec.http.match.statPrefix"],
-        "ServiceEntry": ["spec.subjectAltNames", "spec.endpoints.network"],
+        "ServiceEntry": ["spec.endpoints.network"],
         "WorkloadEntry": ["spec.network"],
         "Sidecar": [
             "spec.outboundTrafficPolicy.egressProxy", "spec.ingress.captureMode", "spec.ingress.tls", "spec.egress.captureMode",
@@ -28,9 +28,8 @@ enum EffectTable {
                 "maxProtocolVersion",
                 "cipherSuites",
             ].map { "spec.servers.tls.\($0)" } + ["spec.servers.defaultEndpoint"]),
-        "PeerAuthentication": ["spec"], "AuthorizationPolicy": ["spec"],
-        "RequestAuthentication": ["spec"], "EnvoyFilter": ["spec"], "WorkloadGroup": ["spec"], "ProxyConfig": ["spec"],
-        "WasmPlugin": ["spec"], "TrafficExtension": ["spec"],
+        "AuthorizationPolicy": ["spec"], "RequestAuthentication": ["spec"], "EnvoyFilter": ["spec"], "WorkloadGroup": ["spec"],
+        "ProxyConfig": ["spec"], "WasmPlugin": ["spec"], "TrafficExtension": ["spec"],
     ]
 
     static func isInEffect(kind: String, field: String) -> Bool {
@@ -39,7 +38,7 @@ enum EffectTable {
 
     private static func policyRows(at prefix: String) -> [String] {
         [
-            "tls", "loadBalancer.sessionPersistence", "connectionPool.http.http2KeepAlive",
+            "tls.caCrl", "tls.credentialName", "loadBalancer.sessionPersistence", "connectionPool.http.http2KeepAlive",
         ].map { "\(prefix).\($0)" }
     }
 
@@ -53,7 +52,7 @@ enum EffectTable {
                 [
                     "accessLogFile", "accessLogFormat", "accessLogEncoding", "enableTracing", "defaultConfig",
                     "defaultProviders", "extensionProviders", "pathNormalization", "rootNamespace", "outboundTrafficPolicy",
-                    "localityLbSetting",
+                    "localityLbSetting", "enableAutoMtls", "trustDomain", "trustDomainAliases",
                 ]
             ),
             ("MeshProxyConfig", "spec.meshConfig.defaultConfig", ["tracing", "zipkinAddress"]),

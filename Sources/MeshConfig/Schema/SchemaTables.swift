@@ -281,14 +281,14 @@ enum SchemaTables {
           maxEjectionPercent int32 -- default: 10
           minHealthPercent int32 -- default: 0
         ClientTLSSettings
-          mode ClientTLSMode
-          clientCertificate string
-          privateKey string
-          caCertificates string
+          mode ClientTLSMode -- ISTIO_MUTUAL needs an identity of the process
+          clientCertificate string -- path
+          privateKey string -- path
+          caCertificates string -- path; default: the system's authorities
           caCrl string
           credentialName string
-          subjectAltNames [string]
-          sni string
+          subjectAltNames [string] -- default: those of the ServiceEntry; then the host, or the endpoint's identity
+          sni string -- default: the host
           insecureSkipVerify bool
         enum ClientTLSMode DISABLE SIMPLE MUTUAL ISTIO_MUTUAL
 
@@ -301,7 +301,7 @@ enum SchemaTables {
           endpoints [WorkloadEntry]
           workloadSelector WorkloadLabels -- takes WorkloadEntry of the namespace as endpoints
           exportTo [string] -- default: every namespace
-          subjectAltNames [string]
+          subjectAltNames [string] -- names of its servers' certificates, where a DestinationRule gives none
         ServicePort
           number port -- required
           protocol string -- HTTP, HTTPS, HTTP2, GRPC, GRPC-WEB, TCP, TLS, MONGO, MYSQL, REDIS; default: by the first bytes
@@ -316,7 +316,7 @@ enum SchemaTables {
           network string
           locality string -- region/zone/subzone
           weight uint32 -- relative share; default: 1
-          serviceAccount string
+          serviceAccount string -- who it must be when it is spoken to with mutual TLS
         WorkloadGroup
           metadata WorkloadGroupMetadata
           template WorkloadEntry
@@ -554,9 +554,9 @@ enum SchemaTables {
         PeerAuthentication
           selector WorkloadMatchLabels
           mtls MutualTLS
-          portLevelMtls {#MutualTLS}
+          portLevelMtls {#MutualTLS} -- by the workload's port; needs a selector
         MutualTLS
-          mode MutualTLSMode
+          mode MutualTLSMode -- default: of the next wider scope, at last PERMISSIVE
         enum MutualTLSMode UNSET DISABLE PERMISSIVE STRICT
         AuthorizationPolicy
           selector WorkloadMatchLabels
@@ -783,9 +783,9 @@ enum SchemaTables {
           outboundTrafficPolicy OutboundTrafficPolicy
           inboundTrafficPolicy InboundTrafficPolicy
           configSources any
-          enableAutoMtls bool
+          enableAutoMtls bool -- default: true
           trustDomain string -- default: cluster.local
-          trustDomainAliases [string]
+          trustDomainAliases [string] -- workloads of these domains count as those of trustDomain
           caCertificates any
           defaultServiceExportTo [string]
           defaultVirtualServiceExportTo [string]

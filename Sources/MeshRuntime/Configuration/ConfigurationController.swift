@@ -111,6 +111,7 @@ struct ConfigurationController {
         var inputs = CompileInputs(node: node, catalogs: catalogs)
         inputs.resolved = resolved
         inputs.allowsUnenforced = options.allowsUnenforced
+        inputs.hasIdentity = options.identityDirectory != nil
         inputs.generation = generation
         inputs.outboundListener = options.endpoint(options.outboundPort)
         inputs.inboundListener = node.name.isEmpty ? nil : options.endpoint(options.inboundPort)

@@ -30,6 +30,7 @@ extension RequestExplanation {
         add("retries", .retries, cluster.maxRetries)
         nodes.append(Node("limits", limits.isEmpty ? "none" : "over all workers", limits))
         nodes.append(Node("protocol", cluster.usesClientProtocol ? "the client's" : cluster.isHTTP2 ? "HTTP/2" : "HTTP/1.1"))
+        nodes.append(Node("security", snapshot.securityText(ofCluster: index)))
         var balancer = cluster.hash.key == .none ? "\(cluster.balancer)" : "consistent hash by \(cluster.hash.key)"
         if cluster.warmup.nanoseconds > 0 { balancer += ", new endpoints grow over \(cluster.warmup.nanoseconds / 1_000_000_000) s" }
         nodes.append(Node("balancer", balancer))
@@ -54,7 +55,9 @@ extension RequestExplanation {
     private func list(_ range: TableRange, _ snapshot: RoutingSnapshot, _ live: LiveUpstreams?) -> [Node] {
         let shown = range.indices.prefix(Self.endpointsShown).map { index in
             let endpoint = unsafe snapshot.tables.endpoint(index)
-            return Node("\(endpoint.address)", "weight \(endpoint.weight)" + state(of: index, live))
+            let security = snapshot.securityText(ofEndpoint: index)
+            let text = "weight \(endpoint.weight)" + (security == "plaintext" ? "" : ", \(security)")
+            return Node("\(endpoint.address)", text + state(of: index, live))
         }
         let more = Int(range.count) - shown.count
         return shown + (more > 0 ? [Node("...", "and \(more) more")] : [])

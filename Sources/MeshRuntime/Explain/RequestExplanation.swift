@@ -113,6 +113,7 @@ public struct RequestExplanation: Sendable {
         let bytes = Array(text.utf8)
         let plan = snapshot.listeners[listener]
         nodes.append(Node("listener", "\(plan.name) \(plan.endpoint)"))
+        if side == .inbound, let security = snapshot.inboundSecurityText { nodes.append(Node("takes", security)) }
         if !snapshot.unenforced.isEmpty {
             let policies = snapshot.unenforced.map {
                 Node($0.resource?.description ?? "policy", "\($0.field) (\($0.position)) \($0.message)")

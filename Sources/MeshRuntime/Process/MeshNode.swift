@@ -78,7 +78,8 @@ final class MeshNode {
         store = options.hasStore ? try Self.openStore(options, awaitsPredecessor: isSuccessor) : nil
         let queries = store.map { StoredTraces($0) }
         let storedSeries = store.map { StoredSeries($0) }
-        let sink: any BatchSink<SpanBatch> = if let queries { queries } else { NoStore() }
+        let spanMetrics = options.spanMetrics.sink(before: queries, recordedEvery: options.metricsIntervalSeconds, statistics)
+        let sink: any BatchSink<SpanBatch> = if let spanMetrics { spanMetrics } else if let queries { queries } else { NoStore() }
         pool = try QueryPool()
         let naming = options.otlpNaming.translation
         let receivers = options.hasStore
@@ -89,7 +90,7 @@ final class MeshNode {
 
         let plan: CollectorPlan
         do {
-            plan = try Self.collectorPlan(first, options, &history, &exporters, log)
+            plan = try CollectorPlanner.plan(first, options, &history, &exporters, log)
         } catch {
             throw StartError(status: SkeinProcess.badInput, lines: ["\(error)"])
         }
@@ -115,8 +116,9 @@ final class MeshNode {
         adopted = (first, plan)
         metrics = MetricsExposition(
             shards: handles.map(\.shard), catalogs: catalogs, selfMetrics: selfMetrics, pool: pool, exemplars: pump.exemplars,
-            tcp: { handles.flatMap { $0.tcpShard.snapshot() } })
-        series = try SeriesService(storedSeries, metrics, options, version: version, statistics, say: say)
+            tcp: { handles.flatMap { $0.tcpShard.snapshot() } },
+            outcomes: { RequestOutcomes(routes: handles.map(\.routeOutcomes), endpoints: handles.map(\.endpointOutcomes)) })
+        series = try SeriesService(storedSeries, metrics, spanMetrics, options, version: version, statistics, say: say)
         receivers?.forward(to: plan.exporters)
         proberThread = try prober.start(seed: seed)
         resolverThread = try resolver.start()
@@ -311,7 +313,7 @@ final class MeshNode {
     private func adopt(_ compiled: CompiledConfiguration) -> Bool {
         let plan: CollectorPlan
         do {
-            plan = try Self.collectorPlan(compiled, options, &history, &exporters, log)
+            plan = try CollectorPlanner.plan(compiled, options, &history, &exporters, log)
         } catch {
             log.error("the configuration was not adopted, the last good one goes on: \(error)")
             controller.withdraw("\(error)")
@@ -324,7 +326,7 @@ final class MeshNode {
         saidOfListeners = []
         adopted = (compiled, plan)
         adoptProxy(compiled, plan)
-        for problem in upstreams.problems { log.warning("\(problem)") }
+        for problem in upstreams.problems + security.problems { log.warning("\(problem)") }
         resolver.want(compiled.routing.hostsToResolve)
         shared.update(controller.status, compiled.routing, upstreams.live)
         return true
@@ -352,36 +354,6 @@ final class MeshNode {
             security: security)
     }
 
-    private static func collectorPlan(
-        _ compiled: CompiledConfiguration, _ options: RuntimeOptions, _ history: inout CaptureHistory, _ exporters: inout SpanExporters,
-        _ log: Logger
-    ) throws -> CollectorPlan {
-        let identity = TelemetryPlanner.spanIdentity(compiled.node, serviceName: options.spanServiceName)
-        var used: [Exporter<SpanBatch>] = []
-        func side(
-            _ log: AccessLogPolicy, _ tracing: TracingPolicy, _ exporters: inout SpanExporters, _ used: inout [Exporter<SpanBatch>],
-            _ problems: inout [String]
-        ) -> CollectorPlan.Side {
-            let (outputs, wrong) = TelemetryPlanner.outputs(log)
-            let (targets, notYet) = exporters.exporters(for: tracing, in: compiled.mesh)
-            problems += wrong + notYet
-            used += targets
-            return CollectorPlan.Side(
-                outputs: outputs.map {
-                    CollectorPlan.Output(path: TelemetryPlanner.path($0.path, in: options.accessLogDirectory), format: $0.format)
-                },
-                spans: tracing.isReportingDisabled ? nil : identity, exporters: targets)
-        }
-        var problems: [String] = []
-        let routing = compiled.routing
-        let outbound = side(routing.accessLog.outbound, routing.tracing.outbound, &exporters, &used, &problems)
-        let inbound = side(routing.accessLog.inbound, routing.tracing.inbound, &exporters, &used, &problems)
-        for problem in Set(problems).sorted() { log.warning("\(problem)") }
-        let plan = try CollectorPlan(outbound: outbound, inbound: inbound, history: &history)
-        exporters.retire(except: used)
-        return plan
-    }
-
     private static func report(_ diagnostics: [Diagnostic], to log: Logger) {
         for diagnostic in diagnostics {
             switch diagnostic.severity {
@@ -407,6 +379,7 @@ final class MeshNode {
             }
         }
         storeWatch.look(at: holder, log)
+        series.watchCardinality()
     }
 
     /// Ejections end, rates are judged, and rows of old configurations are freed.

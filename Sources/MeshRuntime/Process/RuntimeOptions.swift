@@ -58,6 +58,8 @@ public struct RuntimeOptions: Sendable {
     public var queryLookbackMilliseconds: UInt64 = 86_400_000
     /// Between two recordings of this process' own metrics in its store, seconds; 0 = they are not recorded.
     public var metricsIntervalSeconds: UInt64 = 10
+    /// Under which names metrics are made from the spans in the store; recorded at the same interval, and not where that is 0.
+    public var spanMetrics = SpanMetricsOption.tempo
     /// The collector that gets this process' metrics, `host:port` of its query port; nil = none. They are recorded here as well, where
     /// there is a store.
     public var collector: String?

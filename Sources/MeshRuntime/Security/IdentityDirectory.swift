@@ -18,13 +18,13 @@ struct WorkloadIdentity: Sendable {
         settings.credentials = credentials
         settings.trust = .workloads(bundles)
         settings.clientCertificate = clientCertificate
-        settings.protocols = ["istio-h2", "istio-http/1.1", "istio-http/1.0", "istio-peer-exchange", "istio", "h2", "http/1.1"]
+        settings.protocols = ["istio-h2", "istio-http/1.1", "istio-http/1.0", "istio", "h2", "http/1.1"]
         return settings
     }
 }
 
-/// A directory that somebody keeps a workload's certificate, key and roots in: `skein ca issue`, SPIRE's helper, cert-manager, Istio's agent.
-/// Read whole: a set whose files do not belong together yet is no set, and the one before stays.
+/// A directory that somebody keeps a workload's certificate, key and roots in: `skein ca issue`, SPIRE's helper, cert-manager, Istio's
+/// agent. Read whole: a set whose files do not belong together yet is no set, and the one before stays.
 struct IdentityDirectory: Sendable {
     /// Names of certificate, key and roots, as their makers write them.
     private static let layouts = [
@@ -66,16 +66,17 @@ struct IdentityDirectory: Sendable {
             throw TLSError("\(path) has no certificate: expected are \(names)")
         }
         var warnings: [String] = []
-        try checkMode(layout.1, &warnings)
-        var keyBytes = try read(layout.1, bytesMax: PrivateKey.pemBytesMax)
+        if let warning = try SecretFile.checkMode("\(path)/\(layout.1)") { warnings.append(warning) }
+        var keyBytes = try SecretFile.read("\(path)/\(layout.1)", bytesMax: PrivateKey.pemBytesMax)
         defer { Wiping.wipe(&keyBytes) }
         let credentials: TLSCredentials
         do throws(TLSError) {
-            credentials = try TLSCredentials(certificatePEM: read(layout.0, bytesMax: Certificate.pemBytesMax), keyPEM: keyBytes)
+            let certificates = try SecretFile.read("\(path)/\(layout.0)", bytesMax: Certificate.pemBytesMax)
+            credentials = try TLSCredentials(certificatePEM: certificates, keyPEM: keyBytes)
         } catch {
             throw TLSError("\(path)/\(layout.0): \(error)")
         }
-        let roots = try Certificate.chain(pem: read(layout.2, bytesMax: Certificate.pemBytesMax))
+        let roots = try Certificate.chain(pem: SecretFile.read("\(path)/\(layout.2)", bytesMax: Certificate.pemBytesMax))
         let id: SPIFFEID
         do throws(SVIDRules.Problem) {
             id = try SVIDRules.identity(of: credentials.leaf, as: .client)
@@ -89,33 +90,4 @@ struct IdentityDirectory: Sendable {
         }
         return Found(identity: WorkloadIdentity(credentials: credentials, id: id, bundles: bundles), warnings: warnings)
     }
-
-    /// A key that others may write is nobody's.
-    private func checkMode(_ name: String, _ warnings: inout [String]) throws(TLSError) {
-        var status = stat()
-        guard unsafe stat("\(path)/\(name)", &status) == 0 else { throw TLSError("\(path)/\(name): \(Self.text(errno))") }
-        if status.st_mode & S_IWOTH != 0 {
-            throw TLSError("\(path)/\(name) may be written by everybody: chmod o-w it, and make a new key")
-        }
-        if status.st_mode & S_IROTH != 0 { warnings.append("\(path)/\(name) may be read by everybody: chmod 600 it") }
-    }
-
-    private func read(_ name: String, bytesMax: Int) throws(TLSError) -> [UInt8] {
-        let file = "\(path)/\(name)"
-        let descriptor = unsafe open(file, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw TLSError("\(file): \(Self.text(errno))") }
-        defer { close(descriptor) }
-        var bytes: [UInt8] = []
-        var part = [UInt8](repeating: 0, count: 16 << 10)
-        defer { Wiping.wipe(&part) }
-        while bytes.count <= bytesMax {
-            let count = unsafe part.withUnsafeMutableBytes { unsafe Glibc.read(descriptor, $0.baseAddress, $0.count) }
-            if count == 0 { return bytes }
-            guard count > 0 else { throw TLSError("\(file): \(Self.text(errno))") }
-            bytes += part[..<count]
-        }
-        throw TLSError("\(file) has more than \(bytesMax) bytes")
-    }
-
-    private static func text(_ code: Int32) -> String { unsafe String(cString: strerror(code)) }
 }

@@ -82,7 +82,8 @@ struct IdentityWatch {
         guard !didWarnOfExpiry, identity.notAfter - now < life / 3 else { return }
         didWarnOfExpiry = true
         let end = Self.date(identity.notAfter)
-        log.warning("the certificate of \(identity.id) \(identity.notAfter < now ? "has expired" : "expires") at \(end): nobody has renewed it")
+        let verb = identity.notAfter < now ? "has expired" : "expires"
+        log.warning("the certificate of \(identity.id) \(verb) at \(end): nobody has renewed it")
     }
 }
 

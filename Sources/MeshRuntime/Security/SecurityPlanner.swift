@@ -1,17 +1,78 @@
+internal import Primitives
 internal import Proxy
 internal import Routing
 internal import TLS
 
-/// What connections are secured with, from the configuration and the workload's certificate.
+/// What connections are secured with, from the configuration and the workload's certificate. Reads the files that rules name. Confined to
+/// the control thread.
 struct SecurityPlanner {
     /// Counts plans, so that workers know a new one.
     private var revision: UInt64 = 0
+    /// Kinds of TLS that cannot be had, and why; of the last plan.
+    private(set) var problems: [String] = []
 
     mutating func plan(_ routing: RoutingSnapshot, _ identity: WorkloadIdentity?) -> SecurityPlan {
         revision += 1
+        problems = []
         var plan = SecurityPlan()
         plan.revision = revision
         plan.inbound = identity?.serverSettings(clientCertificate: .required)
+        plan.outbound = routing.upstreamSecurities.map { upstream($0, identity) }
         return plan
+    }
+
+    private mutating func upstream(_ security: UpstreamSecurity, _ identity: WorkloadIdentity?) -> UpstreamTLS {
+        let isAddress = SocketEndpoint(address: security.serverName, port: 1) != nil
+        var upstream = UpstreamTLS(key: Self.key(security), settings: nil, serverName: isAddress ? "" : security.serverName)
+        if !security.names.isEmpty {
+            upstream.expectation = .names(security.names)
+        } else if security.verifiesHost, !security.serverName.isEmpty {
+            upstream.expectation = .host(security.serverName)
+        }
+        do throws(TLSError) {
+            upstream.settings = try Self.settings(security, identity)
+        } catch {
+            upstream.problem = error.description
+            problems.append("TLS with \(security.serverName.isEmpty ? "endpoints" : security.serverName): \(error)")
+        }
+        return upstream
+    }
+
+    private static func settings(_ security: UpstreamSecurity, _ identity: WorkloadIdentity?) throws(TLSError) -> TLSSettings {
+        var settings = TLSSettings()
+        settings.protocols = security.protocols
+        switch security.mode {
+        case .istioMutual:
+            guard let identity else {
+                throw TLSError("this proxy has no certificate to show: give it one with --identity DIRECTORY")
+            }
+            settings.credentials = identity.credentials
+            settings.trust = security.skipsVerification ? .anybody : .workloads(identity.bundles)
+            return settings
+        case .mutual:
+            var key = try SecretFile.read(security.key, bytesMax: PrivateKey.pemBytesMax)
+            defer { Wiping.wipe(&key) }
+            _ = try SecretFile.checkMode(security.key)
+            let certificate = try SecretFile.read(security.certificate, bytesMax: Certificate.pemBytesMax)
+            settings.credentials = try TLSCredentials(certificatePEM: certificate, keyPEM: key)
+        case .simple: break
+        }
+        if security.skipsVerification {
+            settings.trust = .anybody
+        } else if security.authorities.isEmpty {
+            settings.trust = .system
+        } else {
+            settings.trust = .roots(try Certificate.chain(pem: SecretFile.read(security.authorities, bytesMax: Certificate.pemBytesMax)))
+        }
+        return settings
+    }
+
+    /// The same for the same demands, whatever the certificates are at present.
+    private static func key(_ security: UpstreamSecurity) -> String {
+        [
+            "\(security.mode)", security.serverName, security.names.joined(separator: ","), "\(security.verifiesHost)",
+            "\(security.skipsVerification)", security.authorities, security.certificate, security.key, security.credentialName,
+            security.protocols.joined(separator: ","),
+        ].joined(separator: "|")
     }
 }

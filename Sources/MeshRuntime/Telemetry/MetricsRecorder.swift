@@ -26,6 +26,8 @@ final class MetricsRecorder: Sendable {
         var series: ScrapedSeries
         /// Memory of the batch before.
         var batch = SeriesBatch()
+        /// When the last page was read, or this began, milliseconds since 1970: what is new on the next page had counted nothing by then.
+        var read: Int64
     }
 
     /// `instance`: host and port of the metrics' own endpoint.
@@ -33,8 +35,11 @@ final class MetricsRecorder: Sendable {
         self.metrics = metrics
         self.sink = sink
         target = [LabelSet.Label("job", Self.job), LabelSet.Label("instance", instance)]
-        state = Mutex(State(series: ScrapedSeries(target: target)))
+        state = Mutex(State(series: ScrapedSeries(target: target), read: Self.now))
     }
+
+    /// Milliseconds since 1970.
+    private static var now: Int64 { Int64(clamping: SystemClock.unixNanoseconds() / 1_000_000) }
 
     /// Recordings the store has, and those it refused.
     var counts: (recorded: UInt64, refused: UInt64) { (recorded.load(ordering: .relaxed), refused.load(ordering: .relaxed)) }
@@ -53,15 +58,16 @@ final class MetricsRecorder: Sendable {
     /// The completion takes `state` alone: it may be called at once.
     private func recordNext(_ done: @escaping @Sendable () -> Void) {
         let begun = SystemClock.monotonicNow()
-        let time = Int64(clamping: SystemClock.unixNanoseconds() / 1_000_000)
+        let time = Self.now
         let batch = state.withLock { state -> SeriesBatch in
             var batch = SeriesBatch()
             swap(&batch, &state.batch)
             batch.removeAll()
             // The format that has exemplars.
             let read = metrics.exposition(.openMetrics).flatMap { page in
-                try? state.series.read(page, isOpenMetrics: true, at: time, into: &batch)
+                try? state.series.read(page, isOpenMetrics: true, at: time, newSince: state.read, into: &batch)
             }
+            if read != nil { state.read = time }
             let seconds = Double(SystemClock.monotonicNow().nanoseconds - begun.nanoseconds) / 1e9
             ScrapeSamples.append(
                 target, at: time, isUp: read != nil, seconds: seconds, samples: read?.samples ?? 0, added: read?.added ?? 0, to: &batch)

@@ -6,13 +6,16 @@ internal import TelemetryModel
 internal import TelemetryStore
 internal import TelemetryWire
 
-/// What brings series into the store of this process, and answers questions about them: own metrics at an interval, scrapes of others, and
-/// Prometheus' API. What senders bring comes by the receivers. Confined to the control thread, but for `api`.
+/// What brings series into the store of this process, and answers questions about them: own metrics and those from spans at an interval,
+/// scrapes of others, and Prometheus' API. What senders bring comes by the receivers. Confined to the control thread, but for `api`.
 final class SeriesService {
     private let stored: StoredSeries?
     private let recorders: [MetricsRecorder]
+    /// Nil where none are made from spans; then there is a store.
+    private let spanMetrics: SpanMetricsSink?
     private let reporter: MetricsReporter?
     private let scraper: Scraper?
+    private let watch: CardinalityWatch?
     private let pool: QueryPool
     /// Nil where there is no store. Any thread.
     let api: PrometheusAPI?
@@ -26,14 +29,17 @@ final class SeriesService {
     /// The last recording at the end may take so long.
     private static let lastNanoseconds: UInt64 = 2_000_000_000
 
-    /// `stored`: nil where there is no store; then metrics go to a collector elsewhere, or nowhere.
+    /// `stored`: nil where there is no store; then metrics go to a collector elsewhere, or nowhere. Metrics from spans stay here: whoever has
+    /// the spans makes them.
     init(
-        _ stored: StoredSeries?, _ metrics: MetricsExposition, _ options: RuntimeOptions, version: String,
+        _ stored: StoredSeries?, _ metrics: MetricsExposition, _ spanMetrics: SpanMetricsSink?, _ options: RuntimeOptions, version: String,
         _ statistics: CollectorStatistics, say: @escaping @Sendable (String) -> Void
     ) throws {
         self.stored = stored
+        self.spanMetrics = spanMetrics
         let pool = try QueryPool(name: "promql", threads: Self.threads, queueMax: Self.waitingMax)
         self.pool = pool
+        watch = stored.map { CardinalityWatch($0, pool, say: say) }
         api = stored.map { PrometheusAPI(store: $0, pool: pool, version: version) }
         intervalNanoseconds = options.metricsIntervalSeconds * 1_000_000_000
         let port = options.metricsPort == 0 ? options.zipkinPort : options.metricsPort
@@ -49,23 +55,36 @@ final class SeriesService {
         } else {
             nil
         }
-        if let recorder = recorders.first { stored?.describe { recorder.families } }
+        if let recorder = recorders.first {
+            let made = spanMetrics?.names.families ?? [:]
+            stored?.describe { recorder.families.merging(made) { own, _ in own } }
+        }
     }
+
+    /// Says what overflows.
+    func watchCardinality() { watch?.look() }
 
     /// Records this process' metrics when it is time to.
     func recordIfDue(now: MonotonicInstant) {
         guard !recorders.isEmpty, now.nanoseconds >= nextRecording else { return }
         nextRecording = nextRecording == 0 ? now.nanoseconds : nextRecording
         nextRecording += intervalNanoseconds * (1 + (now.nanoseconds - nextRecording) / intervalNanoseconds)
-        let recorders = recorders
+        let (recorders, spanMetrics, stored) = (recorders, spanMetrics, stored)
+        let isSubmitted = pool.submit {
+            for recorder in recorders { recorder.record() }
+            if let stored { spanMetrics?.record(into: stored) }
+        }
         // A pool that is full of queries has the next recording bring all counts.
-        if !pool.submit({ for recorder in recorders { recorder.record() } }) { for recorder in recorders { recorder.noteSkipped() } }
+        if isSubmitted { return }
+        for recorder in recorders { recorder.noteSkipped() }
+        spanMetrics?.noteSkipped()
     }
 
     /// How the series are, for `/metrics`. Any thread.
     func register(in registry: SelfMetrics) {
         let stored = stored
         let recorders = recorders
+        if let watch { registry.register { watch.samples() } }
         registry.register {
             let recordings = recorders.map(\.counts)
             return (stored.map { Self.samples($0.statistics() ?? SeriesStatistics()) } ?? []) + [
@@ -127,6 +146,10 @@ final class SeriesService {
         for recorder in recorders {
             guard let done = try? Signal() else { continue }
             recorder.record { done.raise() }
+            _ = done.wait(deadline: SystemClock.monotonicNow() + Self.lastNanoseconds)
+        }
+        if let spanMetrics, let stored, let done = try? Signal() {
+            spanMetrics.record(into: stored) { done.raise() }
             _ = done.wait(deadline: SystemClock.monotonicNow() + Self.lastNanoseconds)
         }
         reporter?.stop()

@@ -86,10 +86,14 @@ final class StoredSeries: BatchSink, SeriesQuerying {
         return sizes
     }
 
+    func census(limit: Int) throws -> SeriesCensus { try store().censusReport(limit: limit) }
+
+    func cardinalityReport(limit: Int) throws -> [SeriesFamily] { try store().cardinalityReport(limit: limit) }
+
     /// Nil while there is no store.
     func statistics() -> SeriesStatistics? { holder.stores?.series.statistics() }
 
-    private func store() throws -> SeriesStore {
+    func store() throws -> SeriesStore {
         guard let store = holder.stores?.series else { throw unavailable }
         return store
     }

@@ -42,7 +42,10 @@ struct Evaluator {
         try session.check()
         guard steps.count <= session.limits.samplesMax else { throw .tooManySamples }
         if steps.count > 1, Invariance.holds(expression) {
-            return try repeated(evaluate(expression, Steps(at: steps.first), around: function), steps)
+            let read = session.cost.samplesRead
+            let rows = try evaluate(expression, Steps(at: steps.first), around: function)
+            session.read((session.cost.samplesRead &- read) &* (steps.count - 1))
+            return try repeated(rows, steps)
         }
         switch expression {
         case .number(let node): return try scalar(steps) { _ in node.value }
@@ -188,6 +191,7 @@ struct Evaluator {
             guard !series.times.isEmpty else { return }
             if names, samples.dropsName { series.labels = Row.withoutMetadata(series.labels) }
             try session.charge(series.times.count)
+            session.read(series.times.count)
             result.append(series)
         }
         return result

@@ -7,6 +7,7 @@ final class Session {
     let delaysNameRemoval: Bool
     private let isInterrupted: () -> PromQLInterruption?
     private var samples = 0
+    private(set) var cost = QueryCost()
     private var work = 0
     private(set) var annotations: [Annotation] = []
     private var known: Set<Annotation> = []
@@ -20,6 +21,7 @@ final class Session {
     /// Before samples are held.
     func charge(_ count: Int) throws(PromQLError) {
         samples += count
+        cost.samplesPeak = max(cost.samplesPeak, samples)
         if samples > limits.samplesMax { throw .tooManySamples }
     }
 
@@ -31,6 +33,10 @@ final class Session {
         for row in rows { count += row.charge }
         try charge(count)
     }
+
+    /// Samples that selectors found at a step, or in a step's window.
+    @inline(__always)
+    func read(_ count: Int) { cost.samplesRead &+= count }
 
     /// After some samples were worked on; asks for the deadline when it was many.
     @inline(__always)

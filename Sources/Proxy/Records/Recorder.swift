@@ -6,11 +6,15 @@ struct Recorder {
     private let ring: Held<RecordRing>
     private let shard: Held<REDShard>
     private let tcpShard: Held<TCPShard>
+    private let routes: Held<OutcomeShard>
+    private let endpoints: Held<OutcomeShard>
 
     init(_ handle: WorkerHandle) {
         ring = Held(keptByCaller: handle.ring)
         shard = Held(keptByCaller: handle.shard)
         tcpShard = Held(keptByCaller: handle.tcpShard)
+        routes = Held(keptByCaller: handle.routeOutcomes)
+        endpoints = Held(keptByCaller: handle.endpointOutcomes)
     }
 
     func expireSeries(_ keys: [(key: SeriesKey, requests: UInt64)]) { shard.use { $0.expire(keys) } }
@@ -29,6 +33,20 @@ struct Recorder {
         sample.requestBytes = UInt64(record.requestHeaderBytes) &+ record.requestBodyBytes
         sample.responseBytes = UInt64(record.responseHeaderBytes) &+ record.responseBodyBytes
         shard.use { $0.record(key, sample) }
+        countOutcome(record, sample.durationMicroseconds)
+    }
+
+    private func countOutcome(_ record: borrowing RequestRecord, _ durationMicroseconds: UInt64) {
+        let outcome = RequestOutcome(responseCode: record.responseCode, isGRPC: record.isGRPC, grpcStatus: record.grpcStatus)
+        let retries = UInt64(max(record.attemptCount, 1)) &- 1
+        if record.route != .none {
+            let key = OutcomeKey(route: record.route, cluster: record.cluster)
+            routes.use { $0.record(key, outcome, durationMicroseconds: durationMicroseconds, retries: retries) }
+        }
+        if record.upstreamRemote.family != .absent {
+            let key = OutcomeKey(cluster: record.cluster, endpoint: record.upstreamRemote)
+            endpoints.use { $0.record(key, outcome, durationMicroseconds: durationMicroseconds, retries: 0) }
+        }
     }
 
     /// The end of a TCP connection.

@@ -75,6 +75,9 @@ public struct ProxyLimits: Sendable {
     public var allowsHalfClose = false
     /// RED series of one worker.
     public var seriesMax = 10_000
+    /// Routes, with the clusters they lead to, and endpoints that one worker counts requests by. Those beyond are counted together.
+    public var routeSeriesMax = 1000
+    public var endpointSeriesMax = 2000
 
     public init() {}
 

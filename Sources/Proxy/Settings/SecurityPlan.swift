@@ -27,7 +27,9 @@ public struct UpstreamTLS: Sendable {
     /// Why there are no settings, for people.
     public var problem: String
 
-    public init(key: String, settings: TLSSettings?, serverName: String = "", expectation: TLSExpectation = .anybody, problem: String = "") {
+    public init(
+        key: String, settings: TLSSettings?, serverName: String = "", expectation: TLSExpectation = .anybody, problem: String = ""
+    ) {
         self.key = key
         self.settings = settings
         self.serverName = serverName

@@ -41,6 +41,8 @@ public final class WorkerHandle: Sendable {
     public let ring: RecordRing
     public let shard: REDShard
     public let tcpShard = TCPShard()
+    public let routeOutcomes: OutcomeShard
+    public let endpointOutcomes: OutcomeShard
     public let statistics = WorkerStatistics()
     public let limits: ProxyLimits
     public let shared: SharedUpstreams
@@ -97,5 +99,7 @@ public final class WorkerHandle: Sendable {
         mailbox = try Mailbox()
         ring = RecordRing(capacity: ringBytes)
         shard = REDShard(seriesMax: limits.seriesMax)
+        routeOutcomes = OutcomeShard(rowsMax: limits.routeSeriesMax)
+        endpointOutcomes = OutcomeShard(rowsMax: limits.endpointSeriesMax)
     }
 }

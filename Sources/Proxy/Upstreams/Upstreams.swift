@@ -27,7 +27,7 @@ enum Attachment {
 struct Upstreams: ~Copyable {
     var connections: Slab<UpstreamConnection>
     private(set) var pools: UpstreamPools
-    private var securities = UpstreamSecurities()
+    var securities = UpstreamSecurities()
     /// Pools with requests waiting for a connection, in the order in which they began to wait.
     private(set) var waitingPools: [Int] = []
     var isDraining = false
@@ -37,7 +37,7 @@ struct Upstreams: ~Copyable {
     private var closed = WorkList<SlotID>()
     let state: Held<UpstreamState>
     private let shared: SharedUpstreams
-    private let handle: WorkerHandle
+    let handle: WorkerHandle
     private let limits: ProxyLimits
     private let inbox: UnsafeMutablePointer<HTTPInbox>
 
@@ -331,48 +331,6 @@ struct Upstreams: ~Copyable {
         guard keepalive.isOn, pools[pool].endpoint.family != .unix, descriptor >= 0 else { return }
         Socket.keepAlive(
             descriptor, probes: keepalive.probes, idleSeconds: keepalive.idleSeconds, intervalSeconds: keepalive.intervalSeconds)
-    }
-
-    /// What is to be done with a connection that has come about.
-    enum Securing {
-        case plain
-        /// Its handshake has begun.
-        case begun
-        case impossible
-    }
-
-    /// Begins TLS on a connection that has come about, where its endpoint wants that.
-    mutating func secure(_ id: SlotID, _ loop: inout WorkerLoop) -> Securing {
-        let slot = pools[connections[id].pool].settings.security
-        guard slot != -1 else { return .plain }
-        let descriptor = connections[id].stream.descriptor
-        let seconds = Int64(clamping: loop.unixNow / 1_000_000_000)
-        // What precedes TLS (the PROXY protocol) is small: a new connection takes it at once.
-        guard connections[id].stream.flush() == .flushed, descriptor >= 0,
-            let session = securities.session(Int(slot), descriptor: descriptor, unixSeconds: seconds)
-        else {
-            noteTLSFailure(id, securities.problem(Int(slot)), &loop)
-            return .impossible
-        }
-        connections[id].stream.secure(by: SecureLayer(session, descriptor: descriptor))
-        connections[id].state = .securing
-        return .begun
-    }
-
-    /// Goes on with TLS' handshake.
-    mutating func shakeHands(_ id: SlotID, _ loop: inout WorkerLoop) -> HandshakeProgress {
-        let progress = connections[id].stream.handshake()
-        switch progress {
-        case .waiting: break
-        case .done: loop.countEvent { $0.add($0.upstreamTLSHandshakes) }
-        case .failed: noteTLSFailure(id, connections[id].stream.failure ?? "the connection ended", &loop)
-        }
-        return progress
-    }
-
-    private mutating func noteTLSFailure(_ id: SlotID, _ reason: String, _ loop: inout WorkerLoop) {
-        loop.countEvent { $0.add($0.upstreamTLSFailures) }
-        handle.note(problem: "TLS with endpoint \(pools[connections[id].pool].endpoint): \(reason)")
     }
 
     /// The connection has been established.

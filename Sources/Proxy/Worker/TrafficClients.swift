@@ -16,50 +16,7 @@ extension Traffic {
     }
 
     /// What a new connection is, as far as that is known without its bytes.
-    mutating func classifyClient(_ id: SlotID) {
-        guard ClientClassifying.classify(id, &sides) else { return }
-        unsafe tunnelTraffic.openTunnel(id, isTLS: false, serverName: UnsafeRawBufferPointer(start: nil, count: 0), &sides)
-    }
-
-    /// Looks at what a connection is secured with. False = more must arrive, or it is closed.
-    private mutating func settleSecurity(_ id: SlotID, _ bytes: UnsafeRawBufferPointer) -> Bool {
-        switch unsafe ClientSecuring.look(id, bytes, &sides) {
-        case .undecided: return false
-        case .refused:
-            sides.downstreams.close(id, &sides.loop)
-            return false
-        case .secured: return true
-        case .plain:
-            sides.downstreams.connections[id].awaits = .nothing
-            sides.downstreams.setDeadline(id, .idle, after: sides.limits.idleTimeoutNanoseconds, &sides.loop)
-            classifyAgain(id)
-            return true
-        }
-    }
-
-    /// What the connection is, now that its security is known.
-    private mutating func classifyAgain(_ id: SlotID) {
-        guard ClientClassifying.classifySettled(id, &sides) else { return }
-        unsafe tunnelTraffic.openTunnel(id, isTLS: false, serverName: UnsafeRawBufferPointer(start: nil, count: 0), &sides)
-    }
-
-    /// Goes on with TLS' handshake; what follows is read by whoever called.
-    private mutating func continueHandshake(_ id: SlotID) {
-        guard ClientSecuring.shakeHands(id, &sides) else { return sides.downstreams.close(id, &sides.loop) }
-        if sides.downstreams.connections[id].awaits == .nothing { classifyAgain(id) }
-    }
-
-    /// Looks at the first bytes. False = more must arrive.
-    private mutating func detectProtocol(_ id: SlotID, _ bytes: UnsafeRawBufferPointer) -> Bool {
-        switch unsafe ClientClassifying.detect(id, bytes, &sides) {
-        case .undecided: return false
-        case .http: return true
-        case .tunnel(let isTLS, let name):
-            let serverName = unsafe UnsafeRawBufferPointer(rebasing: bytes[name])
-            unsafe tunnelTraffic.openTunnel(id, isTLS: isTLS, serverName: serverName, &sides)
-            return true
-        }
-    }
+    mutating func classifyClient(_ id: SlotID) { ClientBeginning.beginAccepted(id, &sides, &tunnelTraffic) }
 
     // MARK: Reading
 
@@ -116,7 +73,9 @@ extension Traffic {
 
     mutating func readDownstream(_ id: SlotID) {
         var reads = 0
-        if sides.downstreams.isOpen(id), sides.downstreams.connections[id].awaits == .handshake { continueHandshake(id) }
+        if sides.downstreams.isOpen(id), sides.downstreams.connections[id].awaits == .handshake {
+            ClientBeginning.continueHandshake(id, &sides, &tunnelTraffic)
+        }
         while sides.downstreams.isOpen(id), sides.downstreams.connections[id].stream.isReadable,
             sides.downstreams.connections[id].awaits != .handshake
         {
@@ -178,16 +137,9 @@ extension Traffic {
             if sides.downstreams.connections[id].isLingering || sides.downstreams.connections[id].closesAfterFlush { return bytes.count }
             let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[offset...])
             if !sides.downstreams.connections[id].tunnel.isNone { return unsafe offset + tunnelTraffic.relayFromClient(id, rest, &sides) }
-            switch sides.downstreams.connections[id].awaits {
-            case .nothing: break
-            case .handshake: return bytes.count
-            case .security, .mutualTLS:
-                guard unsafe settleSecurity(id, rest) else { return offset }
-                // The session has been given them all.
-                if sides.downstreams.connections[id].awaits == .handshake { return takeHandshake(id, bytes.count) }
-                continue
-            case .protocolDetection, .serverName:
-                guard unsafe detectProtocol(id, rest) else { return offset }
+            if sides.downstreams.connections[id].awaits != .nothing {
+                guard let taken = unsafe ClientBeginning.take(id, rest, &sides, &tunnelTraffic) else { return offset }
+                offset += taken
                 continue
             }
             guard canReceive(id) else { return offset }
@@ -199,12 +151,6 @@ extension Traffic {
             }
         }
         return offset
-    }
-
-    /// The first bytes were the handshake's: it begins, and what comes out of it is read next.
-    private mutating func takeHandshake(_ id: SlotID, _ count: Int) -> Int {
-        continueHandshake(id)
-        return count
     }
 
     /// Whether a connection of HTTP can do anything with bytes now. A request that is answered goes out before the next one is looked at.
@@ -418,22 +364,7 @@ extension Traffic {
         switch meaning {
         case .idle, .linger: sides.downstreams.close(id, &sides.loop)
         case .header: headerTimedOut(id)
-        case .detection:
-            switch sides.downstreams.connections[id].awaits {
-            case .nothing: return
-            case .mutualTLS, .handshake:
-                ClientSecuring.noteFailure(id, "no handshake within \(sides.limits.handshakeNanoseconds / 1_000_000_000) s", &sides)
-                return sides.downstreams.close(id, &sides.loop)
-            case .security:
-                // The client waits for the server's first word, as no TLS does.
-                sides.downstreams.connections[id].awaits = .nothing
-                classifyAgain(id)
-                return
-            case .protocolDetection, .serverName: break
-            }
-            // Where the server speaks first, waiting longer would be for ever.
-            unsafe tunnelTraffic.openTunnel(id, isTLS: false, serverName: UnsafeRawBufferPointer(start: nil, count: 0), &sides)
-            sides.downstreams.resumeLater(id)
+        case .detection: ClientBeginning.endPatience(id, &sides, &tunnelTraffic)
         case .stream:
             let tunnel = sides.downstreams.connections[id].tunnel
             if tunnelTraffic.isTunnel(tunnel) { return tunnelTraffic.tunnelStoodStill(tunnel, &sides) }

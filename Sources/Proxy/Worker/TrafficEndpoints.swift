@@ -14,7 +14,7 @@ extension Traffic {
             if events.isDisjoint(with: [.writable, .error, .hangUp]) { return }
             let error = sides.upstreams.connections[id].stream.pendingError
             guard error == 0, !events.contains(.error) else { return upstreamEnded(id, AttemptFailure(connectError: error)) }
-            switch sides.upstreams.secure(id, &sides.loop) {
+            switch UpstreamSecuring.begin(id, &sides.upstreams, &sides.loop) {
             case .plain: endpointConnected(id)
             case .begun: continueHandshake(upstream: id)
             case .impossible: return upstreamEnded(id, .transportFailure)
@@ -32,7 +32,7 @@ extension Traffic {
     }
 
     private mutating func continueHandshake(upstream id: SlotID) {
-        switch sides.upstreams.shakeHands(id, &sides.loop) {
+        switch UpstreamSecuring.shakeHands(id, &sides.upstreams, &sides.loop) {
         case .waiting: break
         case .done: endpointConnected(id)
         case .failed: upstreamEnded(id, .transportFailure)

@@ -28,6 +28,8 @@ public final class MetricsExposition: Sendable {
     private let pool: QueryPool
     private let exemplars: RequestExemplars
     private let tcp: @Sendable () -> [TCPSeries]
+    private let outcomes: @Sendable () -> RequestOutcomes
+    private let catalogs: Catalogs
     private let now: @Sendable () -> MonotonicInstant
     private let state: Mutex<State>
     private let series = Atomic<Int>(0)
@@ -36,6 +38,7 @@ public final class MetricsExposition: Sendable {
     public init(
         shards: [REDShard], catalogs: Catalogs, selfMetrics: SelfMetrics, pool: QueryPool, exemplars: RequestExemplars = RequestExemplars(),
         idleExpirySeconds: UInt64 = SeriesJanitor.idleSecondsDefault, tcp: @escaping @Sendable () -> [TCPSeries] = { [] },
+        outcomes: @escaping @Sendable () -> RequestOutcomes = { RequestOutcomes(routes: [], endpoints: []) },
         now: @escaping @Sendable () -> MonotonicInstant = { SystemClock.monotonicNow() }
     ) {
         self.shards = shards
@@ -43,6 +46,8 @@ public final class MetricsExposition: Sendable {
         self.pool = pool
         self.exemplars = exemplars
         self.tcp = tcp
+        self.outcomes = outcomes
+        self.catalogs = catalogs
         self.now = now
         state = Mutex(State(labels: SeriesLabels(catalogs: catalogs), janitor: SeriesJanitor(idleSeconds: idleExpirySeconds)))
     }
@@ -75,7 +80,9 @@ public final class MetricsExposition: Sendable {
             let exemplars = format.isOpenMetrics ? latestExemplars(&state) : [:]
             RequestFamilies.write(visible, state.labels, exemplars, &writer, to: &bytes)
             TCPFamilies.write(tcp(), state.labels, &writer, to: &bytes)
-            appendSelf(&writer, to: &bytes)
+            let outcomes = outcomes()
+            OutcomeFamilies.write(outcomes, catalogs, &writer, to: &bytes)
+            appendSelf(outcomes.overflowed, &writer, to: &bytes)
             writer.end(to: &bytes)
             state.bytes = bytes.count
             return true
@@ -157,7 +164,7 @@ public final class MetricsExposition: Sendable {
         return places
     }
 
-    private func appendSelf(_ writer: inout ExpositionWriter, to bytes: inout [UInt8]) {
+    private func appendSelf(_ overflowed: UInt64, _ writer: inout ExpositionWriter, to bytes: inout [UInt8]) {
         var families = selfMetrics.collect()
         families.append(
             MetricSamples(
@@ -168,6 +175,11 @@ public final class MetricsExposition: Sendable {
                 name: "skein_metric_series_overflowed_total", help: "Requests counted in an overflow series because the budget was spent.",
                 kind: .counter,
                 value: Double(overflowedRequests)))
+        families.append(
+            MetricSamples(
+                name: "skein_outcomes_overflowed_total",
+                help: "Requests whose route or endpoint has no series of its own, because the budget was spent.", kind: .counter,
+                value: Double(overflowed)))
         for family in families {
             writer.begin(family.family, to: &bytes)
             for sample in family.samples {

@@ -48,7 +48,8 @@ struct SeriesLabels {
     }
 
     static func makeText(_ key: SeriesKey, _ catalogs: Catalogs) -> [UInt8] {
-        identityText(key.labels, key.side, catalogs) + requestText(key, key.labels == .overflow)
+        identityText(key.labels, key.side, catalogs)
+            + requestText(key, securityPolicy(key.labels, key.side, catalogs), key.labels == .overflow)
     }
 
     /// TCP series have no code, and their protocol is `tcp`.
@@ -58,7 +59,7 @@ struct SeriesLabels {
         var list: [UInt8] = []
         ExpositionWriter.appendLabel("request_protocol", isOverflow ? "overflow" : "tcp", to: &list)
         ExpositionWriter.appendLabel("response_flags", isOverflow ? "overflow" : Self.flags(series.flags), to: &list)
-        let policy = series.side == .outbound ? "unknown" : "none"
+        let policy = Self.securityPolicy(series.labels, series.side, catalogs)
         ExpositionWriter.appendLabel("connection_security_policy", isOverflow ? "overflow" : policy, to: &list)
         rest += list
         return Self.identityText(series.labels, series.side, catalogs) + rest
@@ -87,7 +88,9 @@ struct SeriesLabels {
         label("source_canonical_revision", source.canonicalRevision)
         label("destination_workload", destination.workload)
         label("destination_workload_namespace", destination.workloadNamespace)
-        label("destination_principal", destination.principal)
+        // Where nobody was verified, nobody has seen our certificate either.
+        let isSeen = side == .outbound || !source.principal.isEmpty
+        label("destination_principal", isSeen ? destination.principal : "")
         label("destination_app", destination.app)
         label("destination_version", destination.version)
         label("destination_service", destination.service)
@@ -99,12 +102,18 @@ struct SeriesLabels {
         return text
     }
 
-    /// The labels that the request decided. `connection_security_policy` is known only where the connection ends.
-    private static func requestText(_ key: SeriesKey, _ isOverflow: Bool) -> [UInt8] {
+    /// Known only where the connection ends (semantics 2.2): a client that was verified came by mutual TLS.
+    private static func securityPolicy(_ labels: LabelPair, _ side: ProxySide, _ catalogs: Catalogs) -> String {
+        if side == .outbound { return "unknown" }
+        return labels != .overflow && !catalogs.sources.labels(labels.source).principal.isEmpty ? "mutual_tls" : "none"
+    }
+
+    /// The labels that the request decided.
+    private static func requestText(_ key: SeriesKey, _ policy: String, _ isOverflow: Bool) -> [UInt8] {
         var text: [UInt8] = [UInt8(ascii: ",")]
         var labels: [(name: String, value: String)] = [
             ("request_protocol", key.isGRPC ? "grpc" : "http"), ("response_code", "\(key.responseCode)"),
-            ("response_flags", flags(key.flags)), ("connection_security_policy", key.side == .outbound ? "unknown" : "none"),
+            ("response_flags", flags(key.flags)), ("connection_security_policy", policy),
         ]
         if key.isGRPC && !isOverflow { labels.insert(("grpc_response_status", key.grpcStatus == 255 ? "" : "\(key.grpcStatus)"), at: 2) }
         var list: [UInt8] = []

@@ -23,8 +23,9 @@ public enum PrometheusLimits {
 /// `handle` runs on the server's thread and blocks on nothing; the store is read on the pool.
 public final class PrometheusAPI: Sendable {
     private enum Endpoint: Equatable {
-        case query, queryRange, exemplars, formatQuery, series, labels, metadata
+        case query, queryRange, exemplars, formatQuery, parseQuery, series, labels, metadata
         case labelValues(String)
+        case status(String)
         case fixed(String)
     }
 
@@ -49,7 +50,7 @@ public final class PrometheusAPI: Sendable {
     /// Answers a path of Prometheus' API; nil for any other.
     public func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome? {
         guard let endpoint = Self.endpointFor(request.path) else { return nil }
-        let takesForms = [.query, .queryRange, .exemplars, .formatQuery, .series, .labels].contains(endpoint)
+        let takesForms = [.query, .queryRange, .exemplars, .formatQuery, .parseQuery, .series, .labels].contains(endpoint)
         let allow = takesForms ? "GET, HEAD, POST, OPTIONS" : "GET, HEAD, OPTIONS"
         if !(takesForms && request.method == "POST"), let refusal = APIReply.refusal(request.method, allow: allow) {
             return .respond(refusal)
@@ -79,13 +80,14 @@ public final class PrometheusAPI: Sendable {
         case "query_range": return .queryRange
         case "query_exemplars": return .exemplars
         case "format_query": return .formatQuery
+        case "parse_query": return .parseQuery
         case "series": return .series
         case "labels": return .labels
         case "metadata": return .metadata
         case "rules": return .fixed("{\"groups\":[]}")
         case "alerts": return .fixed("{\"alerts\":[]}")
         case "targets": return .fixed("{\"activeTargets\":[],\"droppedTargets\":[],\"droppedTargetCounts\":{}}")
-        case let status where status.hasPrefix("status/"): return .fixed(String(status))
+        case let status where status.hasPrefix("status/"): return .status(String(status.dropFirst("status/".utf8.count)))
         case let name where name.hasPrefix("label/") && name.hasSuffix("/values"):
             let label = name.dropFirst("label/".utf8.count).dropLast("/values".utf8.count)
             return label.contains("/") ? nil : .labelValues(EscapedName.decode(QueryString.decode(label.utf8)))
@@ -104,6 +106,7 @@ public final class PrometheusAPI: Sendable {
             case .query: return try runQuery(parameters, begun, responder)
             case .queryRange: return try queryRange(parameters, begun, responder)
             case .formatQuery: return try formatQuery(parameters)
+            case .parseQuery: return try parseQuery(parameters)
             case .exemplars: return try exemplars(parameters)
             case .series: return try series(parameters)
             case .labels:
@@ -113,7 +116,8 @@ public final class PrometheusAPI: Sendable {
                 guard !name.isEmpty else { throw PrometheusError.badData("invalid label name: \"\"") }
                 return try strings(store.labelValues(name, seriesSelectors(parameters), in: parameters.timeRange()), parameters)
             case .metadata: return try metadata(parameters)
-            case .fixed(let text): return statusPage(text)
+            case .status(let page): return try statusPage(page, parameters)
+            case .fixed(let text): return APIReply.json(PrometheusJSON.successAnswer { $0.append(text: text) })
             }
         } catch let error as PrometheusError {
             return Self.response(error)
@@ -145,8 +149,13 @@ public final class PrometheusAPI: Sendable {
         let engine = try engine(parameters)
         let interruption = try interruption(parameters, begun, responder)
         let text = parameters.text("query") ?? ""
-        let result = try engine.evaluate(engine.parse(text), at: time, over: store.openSource(), isInterrupted: interruption)
-        return Self.response(result, text, time, limit)
+        var statistics = QueryStatistics(received: begun)
+        let expression = try engine.parse(text)
+        let source = try store.openSource()
+        statistics.notePrepared()
+        let result = try engine.evaluate(expression, at: time, over: source, isInterrupted: interruption)
+        statistics.noteEnd(result.cost)
+        return Self.response(result, text, time, limit, parameters.text("stats") == nil ? nil : statistics)
     }
 
     private func queryRange(
@@ -166,11 +175,14 @@ public final class PrometheusAPI: Sendable {
         let engine = try engine(parameters)
         let interruption = try interruption(parameters, begun, responder)
         let text = parameters.text("query") ?? ""
+        var statistics = QueryStatistics(received: begun)
         let source = try store.openSource()
         let expression = try engine.parse(text)
+        statistics.notePrepared()
         let result = try engine.evaluate(
             expression, from: start, through: end, step: step, over: source, isInterrupted: interruption)
-        return Self.response(result, text, end, limit)
+        statistics.noteEnd(result.cost)
+        return Self.response(result, text, end, limit, parameters.text("stats") == nil ? nil : statistics)
     }
 
     private func engine(_ parameters: PrometheusParameters) throws -> PromQLEngine {
@@ -196,12 +208,16 @@ public final class PrometheusAPI: Sendable {
         }
     }
 
-    private static func response(_ result: QueryResult, _ query: String, _ time: Int64, _ limit: Int?) -> ServiceResponse {
+    private static func response(
+        _ result: QueryResult, _ query: String, _ time: Int64, _ limit: Int?, _ statistics: QueryStatistics?
+    ) -> ServiceResponse {
         var value = result.value
         var warnings = result.annotations.filter { $0.level == .warning }.map { $0.message(in: query) }
         let infos = result.annotations.filter { $0.level == .info }.map { $0.message(in: query) }
         if let limit, cut(&value, to: limit) { warnings.append("results truncated due to limit") }
-        let body = PrometheusJSON.successAnswer(warnings: warnings, infos: infos) { PrometheusJSON.append(value, time: time, to: &$0) }
+        let body = PrometheusJSON.successAnswer(warnings: warnings, infos: infos) {
+            PrometheusJSON.append(value, time: time, statistics, to: &$0)
+        }
         return APIReply.json(body)
     }
 
@@ -218,6 +234,11 @@ public final class PrometheusAPI: Sendable {
     private func formatQuery(_ parameters: PrometheusParameters) throws -> ServiceResponse {
         let expression = try engine.parse(parameters.text("query") ?? "")
         return APIReply.json(PrometheusJSON.successAnswer { $0.append(jsonString: PrettyPrinter.text(of: expression)) })
+    }
+
+    private func parseQuery(_ parameters: PrometheusParameters) throws -> ServiceResponse {
+        let expression = try engine.parse(parameters.text("query") ?? "")
+        return APIReply.json(PrometheusJSON.successAnswer { ExpressionTree.append(expression, to: &$0) })
     }
 
     /// Exemplars of every selector in the expression, as Prometheus' `query_exemplars` has them.
@@ -293,34 +314,11 @@ public final class PrometheusAPI: Sendable {
 
     // MARK: About this server
 
-    private func statusPage(_ name: String) -> ServiceResponse {
-        guard let body = name.hasPrefix("status/") ? statusBody(name) : name else {
-            return Self.response(PrometheusError(kind: .notFound, text: "no such page: \(name.prefix(64))"))
+    private func statusPage(_ page: String, _ parameters: PrometheusParameters) throws -> ServiceResponse {
+        let status = PrometheusStatus(store: store, version: version, startMilliseconds: startMilliseconds)
+        guard let body = try status.statusJSON(page, parameters) else {
+            return Self.response(PrometheusError(kind: .notFound, text: "no such page: status/\(page.prefix(64))"))
         }
-        return APIReply.json(PrometheusJSON.successAnswer { $0.append(text: body) })
+        return APIReply.json(PrometheusJSON.successAnswer { $0.append(contentsOf: body) })
     }
-
-    private func statusBody(_ name: String) -> String? {
-        let sizes = store.sizes()
-        switch name {
-        case "status/buildinfo":
-            // The version is that of the API and language that are spoken.
-            return "{\"version\":\"\(Self.prometheusVersion)\",\"revision\":\"skein \(version)\",\"branch\":\"\",\"buildUser\":\"\","
-                + "\"buildDate\":\"\",\"goVersion\":\"\"}"
-        case "status/runtimeinfo":
-            return "{\"startTime\":\"\(UTCText.rfc3339(startMilliseconds))\",\"CWD\":\"\",\"reloadConfigSuccess\":true,\"lastConfigTime\":"
-                + "\"\(UTCText.rfc3339(startMilliseconds))\",\"corruptionCount\":0,\"goroutineCount\":0,\"GOMAXPROCS\":0,\"GOMEMLIMIT\":0,"
-                + "\"GOGC\":\"\",\"GODEBUG\":\"\",\"storageRetention\":\"\"}"
-        case "status/flags": return "{}"
-        case "status/tsdb":
-            let times = "\"minTime\":\(sizes.earliest ?? 0),\"maxTime\":\(sizes.latest ?? 0)"
-            return "{\"headStats\":{\"numSeries\":\(sizes.seriesCount),\"numLabelPairs\":0,\"chunkCount\":0,\(times)},"
-                + "\"seriesCountByMetricName\":[],\"labelValueCountByLabelName\":[],\"memoryInBytesByLabelName\":[],"
-                + "\"seriesCountByLabelValuePair\":[]}"
-        default: return nil
-        }
-    }
-
-    /// The version of Prometheus whose API this is, for clients that ask before they use something.
-    static let prometheusVersion = "3.4.0"
 }

@@ -30,7 +30,7 @@ enum PrometheusJSON {
         return bytes
     }
 
-    static func append(_ value: QueryValue, time: Int64, to bytes: inout [UInt8]) {
+    static func append(_ value: QueryValue, time: Int64, _ statistics: QueryStatistics?, to bytes: inout [UInt8]) {
         switch value {
         case .scalar(let time, let number):
             bytes.append(text: "{\"resultType\":\"scalar\",\"result\":")
@@ -47,6 +47,10 @@ enum PrometheusJSON {
         case .matrix(let series):
             bytes.append(text: "{\"resultType\":\"matrix\",\"result\":")
             appendList(series, to: &bytes) { append($0, to: &$1) }
+        }
+        if let statistics {
+            bytes.append(text: ",\"stats\":")
+            statistics.append(to: &bytes)
         }
         bytes.append(UInt8(ascii: "}"))
     }

@@ -22,6 +22,10 @@ public protocol SeriesQuerying: AnyObject, Sendable {
     /// What is known of metrics, by their families' names.
     func metadata() -> [String: MetricMetadata]
     func sizes() -> SeriesSizes
+    /// The greatest counts over all series, `limit` of each kind.
+    func census(limit: Int) throws -> SeriesCensus
+    /// Metrics with most series, those that overflow first.
+    func cardinalityReport(limit: Int) throws -> [SeriesFamily]
 }
 
 /// What senders say of a metric.

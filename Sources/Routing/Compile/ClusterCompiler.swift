@@ -17,11 +17,13 @@ final class ClusterCompiler {
     private let services: ServiceCatalog
     private let rules: DestinationRules
     private let ranking: LocalityRanking
+    private let securities: UpstreamSecurityCompiler
     private let draft: SnapshotBuilder
     private var known: [Key: Int32] = [:]
 
-    init(_ scope: CompileScope, _ services: ServiceCatalog, _ draft: SnapshotBuilder) {
+    init(_ scope: CompileScope, _ services: ServiceCatalog, _ securities: UpstreamSecurityCompiler, _ draft: SnapshotBuilder) {
         self.scope = scope
+        self.securities = securities
         self.services = services
         self.draft = draft
         rules = DestinationRules(scope)
@@ -61,7 +63,10 @@ final class ClusterCompiler {
         let policy = rule?.policy(subset: subset, port: port.number)
         if let budget = policy?.retryBudget { cluster.apply(budget) }
         cluster.apply(policy)
-        draft.unenforced.note(policy?.tls, of: rule)
+        let target = ClusterSecurity.Target(
+            host: host, subset: subset, port: port, isHTTP2: cluster.isHTTP2, isExternal: service.entry.location == .meshExternal,
+            subjectAltNames: service.entry.subjectAltNames)
+        let security = securities.secure(target, policy?.tls, of: rule, &cluster)
         if let tunnel = policy?.tunnel { apply(tunnel, of: rule, to: &cluster) }
         let upstreamPolicies = scope.upstreamPolicies(host: host, subset: subset)
         for own in upstreamPolicies { cluster.apply(own) }
@@ -75,7 +80,7 @@ final class ClusterCompiler {
         let members = services.members(of: service, host: host).filter { endpoint in
             labels.allSatisfy { endpoint.labels[$0.key] == $0.value }
         }
-        addEndpoints(members, of: service, port, policy, destination, to: &cluster)
+        addEndpoints(members, of: service, port, policy, security, destination, to: &cluster)
         if let hash = policy?.loadBalancer?.consistentHash {
             cluster.hash = HashTableCompiler(draft: draft).compileHash(hash, endpoints: cluster.endpoints)
         }
@@ -99,7 +104,7 @@ final class ClusterCompiler {
     /// Adds the members in the order of priority and locality, so that each group is a range.
     private func addEndpoints(
         _ members: [ServiceEndpoint], of service: ServiceCatalog.Service, _ port: ServicePort, _ policy: TrafficPolicy?,
-        _ destination: DestinationLabels, to cluster: inout ClusterEntry
+        _ security: ClusterSecurity, _ destination: DestinationLabels, to cluster: inout ClusterEntry
     ) {
         let start = draft.endpoints.count
         let index = UInt32(draft.clusters.count)
@@ -109,12 +114,19 @@ final class ClusterCompiler {
             let endpoint = members[place]
             var own = destination
             endpoint.identity?.describe(&own)
-            let ownLabels = scope.inputs.catalogs.destination(own)
             let room = Self.endpointsPerClusterMax - (draft.endpoints.count - start)
             let addresses = resolve(endpoint, port: port, service: service, cluster: &cluster).prefix(room)
+            var entry = EndpointEntry(weight: max(1, endpoint.weight), cluster: index)
+            entry.security = securities.securityIndex(
+                of: endpoint, security, port: endpoint.port(for: port), addresses: addresses.count)
+            // Nobody else is taken for this endpoint.
+            own.principal = securities.principal(entry.security)
+            entry.labels = scope.inputs.catalogs.destination(own)
             let added = draft.endpoints.add(
-                contentsOf: addresses.map { EndpointEntry(address: $0, weight: max(1, endpoint.weight), cluster: index, labels: ownLabels) }
-            )
+                contentsOf: addresses.map { address in
+                    entry.address = address
+                    return entry
+                })
             if let last = groups.indices.last, groups[last].rank == ranks[place] {
                 groups[last].range.count += added.count
             } else if !added.isEmpty {
@@ -130,7 +142,7 @@ final class ClusterCompiler {
     private func resolve(
         _ endpoint: ServiceEndpoint, port: ServicePort, service: ServiceCatalog.Service, cluster: inout ClusterEntry
     ) -> [SocketEndpoint] {
-        let number = endpoint.ports[port.name] ?? port.targetPort ?? port.number
+        let number = endpoint.port(for: port)
         if let literal = SocketEndpoint(address: endpoint.address, port: number) { return [literal] }
         if let path = UnixAddress.path(endpoint.address) {
             let socket = SocketAddresses(draft: draft).unixSocket(path, endpoint.position, service.entry.id, "spec.endpoints.address")

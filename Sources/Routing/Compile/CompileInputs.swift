@@ -15,6 +15,8 @@ public struct CompileInputs: Sendable {
     public var inboundListener: SocketEndpoint?
     /// Policies that are not enforced are warnings instead of errors.
     public var allowsUnenforced = false
+    /// The process has a certificate of the mesh: PeerAuthentication is in effect, and mutual TLS is spoken to endpoints.
+    public var hasIdentity = false
 
     public init(node: NodeIdentity, catalogs: Catalogs) {
         self.node = node

@@ -110,6 +110,10 @@ struct InboundListenerCompiler {
     private func applicationLabels() -> DestinationLabels {
         var labels = DestinationLabels()
         scope.node.describe(&labels)
+        if scope.inputs.hasIdentity, !scope.node.serviceAccount.isEmpty {
+            let domain = scope.configuration.mesh.trustDomain
+            labels.principal = "spiffe://\(domain)/ns/\(scope.node.namespace)/sa/\(scope.node.serviceAccount)"
+        }
         let service = services.services.first { service in
             guard let selector = service.entry.workloadSelector else { return false }
             return service.entry.id.namespace == scope.node.namespace && scope.isSelected(selector)

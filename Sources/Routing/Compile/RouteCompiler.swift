@@ -9,6 +9,8 @@ public struct RouteCompiler {
     private let scope: CompileScope
     private let services: ServiceCatalog
     private let draft = SnapshotBuilder()
+    private let policies: PeerAuthentications
+    private let securities: UpstreamSecurityCompiler
     private let clusters: ClusterCompiler
 
     /// Destinations that one route mirrors to.
@@ -17,7 +19,9 @@ public struct RouteCompiler {
     private init(_ configuration: MeshConfiguration, _ inputs: CompileInputs) {
         scope = CompileScope(configuration: configuration, inputs: inputs)
         services = ServiceCatalog(scope)
-        clusters = ClusterCompiler(scope, services, draft)
+        policies = PeerAuthentications(configuration)
+        securities = UpstreamSecurityCompiler(scope, policies, draft)
+        clusters = ClusterCompiler(scope, services, securities, draft)
     }
 
     /// Compiles everything. An error-severity diagnostic means that the snapshot must not be adopted.
@@ -33,6 +37,8 @@ public struct RouteCompiler {
         if !isEdge || sidecar?.ingress.isEmpty == false {
             InboundListenerCompiler(scope: scope, services: services, clusters: clusters, draft: draft).addListeners(sidecar)
         }
+        InboundSecurityCompiler(scope: scope, policies: policies, draft: draft).addPorts()
+        securities.reportLackOfIdentity()
         draft.unenforced.note(scope, sidecar, draft.plans)
         let unenforced = draft.unenforced.diagnostics(isAllowed: scope.inputs.allowsUnenforced)
         return (draft.finish(collectFacts(unenforced)), draft.problems + unenforced)

@@ -64,7 +64,8 @@ struct ServiceCatalog {
             return entry.endpoints.map { endpoint in
                 var identity = NodeIdentity(name: endpoint.labels["app"] ?? "", namespace: entry.id.namespace)
                 identity.labels = endpoint.labels
-                return ServiceEndpoint(endpoint, labels: endpoint.labels, identity: endpoint.labels.isEmpty ? nil : identity)
+                return ServiceEndpoint(
+                    endpoint, labels: endpoint.labels, of: entry.id.namespace, identity: endpoint.labels.isEmpty ? nil : identity)
             }
         }
         guard entry.resolution != .static, !host.hasPrefix("*") else { return [] }
@@ -77,7 +78,7 @@ struct ServiceCatalog {
         let candidates = first.map { workloadsByLabel[LabelKey(namespace: namespace, key: $0.key, value: $0.value)] ?? [] }
         return (candidates ?? workloads).filter { workload in
             workload.id.namespace == namespace && selector.allSatisfy { workload.labels[$0.key] == $0.value }
-        }.map { ServiceEndpoint($0.endpoint, labels: $0.labels, identity: NodeIdentity($0)) }
+        }.map { ServiceEndpoint($0.endpoint, labels: $0.labels, of: $0.id.namespace, identity: NodeIdentity($0)) }
     }
 }
 
@@ -93,13 +94,16 @@ struct ServiceEndpoint {
     var identity: NodeIdentity?
     var locality = Locality()
     var network = ""
+    var namespace = ""
+    /// Empty = none is known.
+    var serviceAccount = ""
 
     init(address: String, position: SourcePosition) {
         self.address = address
         self.position = position
     }
 
-    init(_ endpoint: WorkloadEndpoint, labels: [String: String], identity: NodeIdentity?) {
+    init(_ endpoint: WorkloadEndpoint, labels: [String: String], of namespace: String, identity: NodeIdentity?) {
         address = endpoint.address
         ports = endpoint.ports
         position = endpoint.position
@@ -108,5 +112,10 @@ struct ServiceEndpoint {
         self.identity = identity
         locality = Locality(endpoint.locality)
         network = endpoint.network
+        self.namespace = namespace
+        serviceAccount = endpoint.serviceAccount
     }
+
+    /// Its own port for a port of the service.
+    func port(for service: ServicePort) -> UInt16 { ports[service.name] ?? service.targetPort ?? service.number }
 }

@@ -22,6 +22,8 @@ final class SnapshotBuilder {
     var dnsNames: [Int: [String]] = [:]
     var unresolvedHosts: Set<String> = []
     var unenforced = UnenforcedSecurity()
+    var upstreamSecurities = UpstreamSecurityList()
+    var securityReasons = SecurityReasons()
     private(set) var problems: [Diagnostic] = []
 
     init() {
@@ -82,6 +84,8 @@ final class SnapshotBuilder {
         facts.origins = origins
         facts.healthChecks = healthChecks
         facts.dnsNames = dnsNames
+        facts.upstreamSecurities = upstreamSecurities.items
+        facts.securityReasons = securityReasons
         facts.hostsToResolve = unresolvedHosts.sorted()
         return RoutingSnapshot(rows, in: arena, memory, facts)
     }

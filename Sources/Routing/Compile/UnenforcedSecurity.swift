@@ -7,29 +7,48 @@ struct UnenforcedSecurity {
     static let policiesMax = 100
 
     private(set) var policies: [UnenforcedPolicy] = []
-    private var seen: Set<SourcePosition> = []
+    private var seen: Set<Key> = []
+
+    private struct Key: Hashable {
+        var position: SourcePosition
+        var field: String
+    }
 
     /// `tls` of a DestinationRule that a cluster is under.
-    mutating func note(_ tls: ClientTLSSettings?, of rule: DestinationRule?) {
-        guard let tls, tls.mode != "DISABLE", let rule else { return }
-        add(
-            UnenforcedPolicy(
-                id: rule.id, position: tls.position, field: "tls.mode \(tls.mode)",
-                consequence: "\(rule.host) is spoken to in plaintext"))
+    mutating func note(_ tls: ClientTLSSettings?, of rule: DestinationRule?, hasIdentity: Bool) {
+        guard let tls, let rule else { return }
+        func add(_ field: String, _ consequence: String, needsIdentity: Bool = false) {
+            self.add(
+                UnenforcedPolicy(
+                    id: rule.id, position: tls.position, field: field, consequence: "\(rule.host) \(consequence)",
+                    needsIdentity: needsIdentity))
+        }
+        switch tls.mode {
+        case .disable: return
+        case .istioMutual:
+            if !hasIdentity { add("tls.mode ISTIO_MUTUAL", "is spoken to in plaintext", needsIdentity: true) }
+        case .simple, .mutual:
+            if !tls.credentialName.isEmpty {
+                add("tls.credentialName", "is spoken to without the certificates and authorities of \(tls.credentialName)")
+            }
+            if !tls.caCrl.isEmpty { add("tls.caCrl", "is believed with certificates that were revoked") }
+        }
     }
 
     mutating func add(_ policy: UnenforcedPolicy) {
-        if seen.insert(policy.position).inserted { policies.append(policy) }
+        if seen.insert(Key(position: policy.position, field: policy.field)).inserted { policies.append(policy) }
     }
 
     /// Errors; warnings when `isAllowed`.
     func diagnostics(isAllowed: Bool) -> [Diagnostic] {
         let severity: Diagnostic.Severity = isAllowed ? .warning : .error
-        let advice = isAllowed ? "" : ". Remove it, or start with --allow-unenforced to serve without this protection"
         var list = policies.prefix(Self.policiesMax).map { policy in
-            Diagnostic(
+            let lack = policy.needsIdentity ? "while the process has no identity" : "by this version"
+            let remedy = policy.needsIdentity ? "Give it one with --identity DIRECTORY, remove the policy" : "Remove it"
+            let advice = isAllowed ? "" : ". \(remedy), or start with --allow-unenforced to serve without this protection"
+            return Diagnostic(
                 severity: severity, code: Self.code, position: policy.position, resource: policy.id, field: policy.field,
-                message: "is not enforced by this version: \(policy.consequence)\(advice)")
+                message: "is not enforced \(lack): \(policy.consequence)\(advice)")
         }
         if policies.count > Self.policiesMax, let last = list.last {
             list.append(
@@ -47,7 +66,8 @@ struct UnenforcedSecurity {
     mutating func note(_ scope: CompileScope, _ sidecar: Sidecar?, _ plans: [ListenerPlan]) {
         guard !scope.node.name.isEmpty, !plans.isEmpty else { return }
         let hasInbound = plans.contains { $0.side == .inbound }
-        for policy in scope.configuration.unenforcedPolicies(namespace: scope.node.namespace, labels: scope.node.labels)
+        for policy in scope.configuration.unenforcedPolicies(
+            namespace: scope.node.namespace, labels: scope.node.labels, hasIdentity: scope.inputs.hasIdentity)
         where policy.id.kind != "PeerAuthentication" || hasInbound {
             add(policy)
         }

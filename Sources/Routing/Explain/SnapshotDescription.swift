@@ -27,7 +27,11 @@ public struct SnapshotDescription: Sendable {
 extension RoutingSnapshot {
     public func description() -> SnapshotDescription {
         var result = SnapshotDescription()
-        result.listeners = listeners.map { [("name", $0.name), ("address", $0.endpoint.description), ("side", "\($0.side)")] }
+        result.listeners = listeners.map { listener in
+            let security = listener.side == .inbound ? inboundSecurityText : nil
+            return [("name", listener.name), ("address", listener.endpoint.description), ("side", "\(listener.side)")]
+                + (security.map { [("security", $0)] } ?? [])
+        }
         for index in 0..<routeCount {
             let route = view.rows.routes[index]
             let timeout = route.timeoutNanoseconds == 0 ? "none" : "\(route.timeoutNanoseconds / 1_000_000) ms"
@@ -38,6 +42,7 @@ extension RoutingSnapshot {
             result.clusters.append([
                 ("name", catalogs.name(of: cluster.name)), ("balancer", "\(cluster.balancer)"),
                 ("endpoints", String(cluster.endpoints.count)), ("resolved", String(!cluster.isUnresolved)),
+                ("security", securityText(ofCluster: index)),
             ])
         }
         for index in 0..<endpointCount {
@@ -45,7 +50,7 @@ extension RoutingSnapshot {
             let cluster = view.rows.clusters[endpoint.cluster]
             result.endpoints.append([
                 ("cluster", catalogs.name(of: cluster.name)), ("address", endpoint.address.description),
-                ("weight", String(endpoint.weight)),
+                ("weight", String(endpoint.weight)), ("security", securityText(ofEndpoint: index)),
             ])
         }
         return result

@@ -49,6 +49,8 @@ public struct ClusterEntry: Sendable, BitwiseCopyable {
     public var prefersDialled = false
     /// Consistent hashing; `none` = `balancer` decides.
     public var hash = HashPolicy()
+    /// As `EndpointEntry.security`, of an address that the client dialled in place of an endpoint.
+    public var dialledSecurity: Int32 = -1
     /// Endpoints are spoken to in HTTP/2, by prior knowledge.
     public var isHTTP2 = false
     /// Of requests that reach no endpoint.
@@ -63,7 +65,7 @@ public struct EndpointEntry: Sendable, BitwiseCopyable {
     public var weight: UInt32 = 1
     public var cluster: UInt32 = 0
     public var labels = DestinationLabelsID.none
-    /// Index into `RoutingSnapshot.upstreamSecurities`; −1 = plaintext.
+    /// Index in `RoutingSnapshot.upstreamSecurities`; -1 = plaintext.
     public var security: Int32 = -1
 }
 

@@ -26,6 +26,9 @@ public final class RoutingSnapshot: @unchecked Sendable {
     public let hostsToResolve: [String]
     /// Policies that ask for protection and get none in this version.
     public let unenforced: [Diagnostic]
+    /// How endpoints are secured, each way once; `EndpointEntry.security` is an index.
+    public let upstreamSecurities: [UpstreamSecurity]
+    let securityReasons: SecurityReasons
     let catalogs: Catalogs
     /// Where rules were written, by route index; rules that nobody wrote have none.
     let origins: [UInt32: RouteOrigin]
@@ -55,6 +58,8 @@ public final class RoutingSnapshot: @unchecked Sendable {
         generation = facts.generation
         hostsToResolve = facts.hostsToResolve
         unenforced = facts.unenforced
+        upstreamSecurities = facts.upstreamSecurities
+        securityReasons = facts.securityReasons
     }
 
     public var routeCount: Int { view.rows.routes.count }

@@ -44,6 +44,8 @@ struct SnapshotFacts {
     var healthChecks: [Int: ClusterHealthCheck] = [:]
     /// By cluster index.
     var dnsNames: [Int: [String]] = [:]
+    var upstreamSecurities: [UpstreamSecurity] = []
+    var securityReasons = SecurityReasons()
 }
 
 /// Where rules come from; not read by requests.

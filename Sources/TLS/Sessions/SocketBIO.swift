@@ -11,6 +11,8 @@ enum SocketBIO {
         var earlyRead = 0
         /// The peer sends no more.
         var isEnded = false
+        /// The last read got less than it asked for, or nothing: the socket has no more at present.
+        var isDrained = false
         /// errno of the last call that failed; 0 = the peer ended.
         var problem: Int32 = 0
 
@@ -73,10 +75,12 @@ enum SocketBIO {
             let got = unsafe recv(state.descriptor, bytes, Int(count), 0)
             if got >= 0 {
                 if got == 0 { state.isEnded = true }
+                state.isDrained = got < Int(count)
                 return Int32(got)
             }
             if errno == EINTR { continue }
             if errno == EAGAIN || errno == EWOULDBLOCK {
+                state.isDrained = true
                 unsafe BIO_set_flags(bio, BIO_FLAGS_READ | BIO_FLAGS_SHOULD_RETRY)
             } else {
                 state.problem = errno

@@ -233,8 +233,9 @@ public final class TLSSession {
         return .bytes(taken)
     }
 
-    /// Whether bytes wait here although the socket may have none.
-    public var hasPending: Bool { unsafe SSL_has_pending(ssl) == 1 }
+    /// Whether another read may give bytes without the socket becoming readable again: some wait here, or the socket was not read to its
+    /// end.
+    public var hasPending: Bool { unsafe !socket.isDrained || SSL_has_pending(ssl) == 1 }
 
     /// Says close_notify, once, as far as the socket takes it.
     public func end() {

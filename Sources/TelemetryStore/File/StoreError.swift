@@ -29,7 +29,8 @@ public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
                 + "use the newer program, or move the file away"
         case .otherTiers(let path, let found):
             "the tiers of the series in \(path) have windows of "
-                + found.map { $0 == 0 ? "raw" : "\($0 / 1000)s" }.joined(separator: ", ") + ", which never change: name the same windows in --series-tiers (ages and sizes may differ), or choose another directory "
+                + found.map { $0 == 0 ? "raw" : "\($0 / 1000)s" }.joined(separator: ", ")
+                + ", which never change: name the same windows in --series-tiers (ages and sizes may differ), or choose another directory "
                 + "with --data"
         case .directory(let path, let number):
             "cannot use data directory \(path): \(unsafe String(cString: strerror(number))); "

@@ -22,8 +22,11 @@ enum SeriesLimits {
     static let spansPerTurn = 4
     /// The highest number of a series, so that places behind it can be named.
     static let idMax = UInt32.max - 2 * groupSeries
-    /// Families and labels that a report of guilty labels names.
+    /// Labels that a report names of a family, and senders.
     static let guiltyMax = 20
+    static let sendersMax = 5
+    /// Families of a report.
+    static let familiesMax = 1000
 }
 
 /// One tier of the series: how far apart its samples are, and how long they stay.

@@ -87,11 +87,43 @@ public final class SeriesStore: BatchSink {
 
     // MARK: Cardinality
 
-    /// Metrics that have as many series as they may, and the labels that make them so: distinct values of each, most first.
-    public func guiltyLabels() -> [(metric: String, labels: [(label: String, values: Int)])] {
-        tables.families.full.prefix(SeriesLimits.guiltyMax).map { family in
-            let name = String(decoding: family, as: UTF8.self)
-            return (name, FamilyCensus.labels(of: name, tables.index))
-        }
+    /// Metrics with most series, those that overflow before all others, with the labels and senders that make them so many. Looks at
+    /// every series of the metrics it names; as many as `SeriesLimits.familiesMax` at most.
+    public func cardinalityReport(limit: Int) -> [SeriesFamily] {
+        let counts = tables.families.all
+        let overflowing = tables.familyOverflow.leading(limit).named.map(\.family)
+        let named = Set(overflowing)
+        let rest = counts.filter { !named.contains($0.key) }.sorted {
+            $0.value == $1.value ? $0.key.lexicographicallyPrecedes($1.key) : $0.value > $1.value
+        }.map(\.key)
+        return (overflowing + rest).prefix(min(limit, SeriesLimits.familiesMax)).map { familyReport(of: $0) }
+    }
+
+    private func familyReport(of bytes: [UInt8]) -> SeriesFamily {
+        var family = SeriesFamily(
+            metric: String(decoding: bytes, as: UTF8.self), series: tables.families.count(of: bytes), seriesMax: tables.families.familyMax)
+        family.overflow = tables.familyOverflow.count(of: bytes)
+        let idle = tables.configuration
+        FamilyCensus.describe(&family, tables.index, since: idle.now() - idle.idleMax)
+        return family
+    }
+
+    /// Metrics that have overflowed since the store was opened, in the order in which they began to: those from `start` on.
+    public func overflowingFamilies(from start: Int) -> [String] {
+        tables.familyOverflow.overflowing(from: start).map { String(decoding: $0, as: UTF8.self) }
+    }
+
+    /// A metric's row of the report.
+    public func cardinalityReport(of metric: String) -> SeriesFamily { familyReport(of: Array(metric.utf8)) }
+
+    /// What the first metrics that overflowed had no place for, and all others together.
+    public func overflowReport(limit: Int) -> (named: [(metric: String, count: SeriesOverflow)], others: SeriesOverflow) {
+        let (named, others) = tables.familyOverflow.leading(limit)
+        return (named.map { (String(decoding: $0.family, as: UTF8.self), $0.count) }, others)
+    }
+
+    /// The greatest counts over all series, `limit` of each kind.
+    public func censusReport(limit: Int) -> SeriesCensus {
+        IndexCensus.take(tables.index, families: FamilyCensus.all(tables.index), limit: limit)
     }
 }

@@ -9,6 +9,7 @@ final class SeriesTables: TableSet {
     let index = SharedIndex()
     let state: Monitor<SeriesState>
     let families: FamilyCounts
+    let familyOverflow = FamilyOverflow()
     /// Points on their way to the journal.
     let points: WriteQueue<SeriesBatch>
     let view: SeriesView
@@ -60,7 +61,7 @@ final class SeriesTables: TableSet {
         let damaged = loaded.damagedRows
         let exemplars = try ExemplarTable.load(database)
         try writer.open(SeriesJournal(
-            configuration, index, families, state, loaded, HeadLoading.loadSenders(database), overflow, database))
+            configuration, index, families, familyOverflow, state, loaded, HeadLoading.loadSenders(database), overflow, database))
         families.replace(FamilyCensus.live(index, since: Int64.min))
         state.withLock { state in
             state = SeriesState(head: head, tiers: loadedTiers, floor: loadedTiers[0].through)

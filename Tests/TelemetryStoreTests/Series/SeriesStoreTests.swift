@@ -210,8 +210,9 @@ import Testing
         }
         #expect(total == increased)
         #expect(found[LabelSet("hits_total", ["skein_overflow": "true"])] != nil)
-        #expect(world.store.guiltyLabels().first?.metric == "hits_total")
-        #expect(world.store.guiltyLabels().first?.labels.first?.label == "path")
+        let report = try #require(world.store.cardinalityReport(limit: 5).first)
+        #expect(report.metric == "hits_total" && report.labels.first == SeriesFamily.Label(name: "path", values: 10))
+        #expect(report.overflow == SeriesOverflow(series: 20, samples: 400))
         world.store.close()
     }
 

@@ -27,11 +27,15 @@ struct InstantPicker {
             guard index >= 0, series.times[index] > reference - lookback, !SeriesSamples.isStale(series.values[index]) else { continue }
             while histogram < series.histograms.count, series.histograms[histogram].index < index { histogram += 1 }
             if givesTimes {
+                session.read(1)
                 row.append(Double(series.times[index]) / 1000, at: step)
             } else if histogram < series.histograms.count, series.histograms[histogram].index == index {
-                try session.charge(HistogramShape.charge(for: series.histograms[histogram].histogram))
+                let size = HistogramShape.charge(for: series.histograms[histogram].histogram)
+                try session.charge(size)
+                session.read(size)
                 row.append(series.histograms[histogram].histogram, at: step)
             } else {
+                session.read(1)
                 row.append(series.values[index], at: step)
             }
         }

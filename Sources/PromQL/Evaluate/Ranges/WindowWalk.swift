@@ -62,6 +62,7 @@ struct WindowWalk {
             var value = Row.absent
             if window.count > 0 {
                 try session.worked(function.cost(of: window.count))
+                session.read(window.count)
                 value = worker.value(window, &reset, parameter: step < parameter.count ? parameter[step] : 0)
             }
             if !row.values.isEmpty || !Row.isAbsent(value) { row.values.append(value) } else { row.base = step + 1 }
@@ -79,6 +80,9 @@ struct WindowWalk {
             placeHistograms(&window, samples)
             guard window.count + window.histogramCount > 0 else { continue }
             try session.worked(window.count + 16 * window.histogramCount)
+            session.read(window.count + samples.histograms[window.firstHistogram..<window.endHistogram].reduce(0) {
+                $0 + HistogramShape.charge(for: $1)
+            })
             switch worker.value(window, &reset, parameter: step < parameter.count ? parameter[step] : 0) {
             case .nothing: break
             case .number(let value): row.append(value, at: step)

@@ -4,7 +4,7 @@
 /// A series that wakes up again is counted with the next count: until then a family may have more than its bound. Any thread.
 final class FamilyCounts: Sendable {
     private let counts = Monitor<[[UInt8]: Int]>([:])
-    private let familyMax: Int
+    let familyMax: Int
     private let allMax: Int
 
     init(familyMax: Int, allMax: Int) {
@@ -25,6 +25,8 @@ final class FamilyCounts: Sendable {
 
     func replace(_ new: [[UInt8]: Int]) { counts.withLock { $0 = new } }
 
-    /// Families at their bound.
-    var full: [[UInt8]] { counts.withLock { counts in counts.filter { $0.value >= familyMax }.map(\.key) } }
+    func count(of family: [UInt8]) -> Int { counts.withLock { $0[family] ?? 0 } }
+
+    /// All of them.
+    var all: [[UInt8]: Int] { counts.withLock { $0 } }
 }

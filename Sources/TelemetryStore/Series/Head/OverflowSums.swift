@@ -45,13 +45,16 @@ struct OverflowSums {
         return bytes
     }
 
-    /// Adds a sample of a member; false = there are too many members. `created`: see `SeriesBatch.Point`.
-    mutating func add(_ hash: UInt64, to series: UInt32, _ values: [Double], isGauge: Bool, time: Int64, created: Int64) -> Bool {
+    /// What became of a sample.
+    enum Addition { case ofNewMember, ofMember, refused }
+
+    /// Adds a sample of a member; refused = there are too many members. `created`: see `SeriesBatch.Point`.
+    mutating func add(_ hash: UInt64, to series: UInt32, _ values: [Double], isGauge: Bool, time: Int64, created: Int64) -> Addition {
         let known = members[hash]
-        guard known != nil || members.count < membersMax else { return false }
+        guard known != nil || members.count < membersMax else { return .refused }
         let isEnd = values.last.map(SeriesSamples.isStale) ?? true
         var sum = sums[series] ?? Sum(values: [Double](repeating: 0, count: values.count), latest: time, isChanged: true)
-        guard sum.values.count == values.count else { return false }
+        guard sum.values.count == values.count else { return .refused }
         let isSettling = known == nil && !isGauge && restored.contains(series) && time < opened + Self.settling && created < opened
         if !isEnd || isGauge, !isSettling {
             // One column that falls means that all began anew.
@@ -65,7 +68,7 @@ struct OverflowSums {
         sum.isChanged = true
         sums[series] = sum
         if isEnd { members[hash] = nil } else { members[hash] = Member(series: series, last: values) }
-        return true
+        return known == nil ? .ofNewMember : .ofMember
     }
 
     /// The sums that have changed, each once.

@@ -35,7 +35,9 @@ struct SeriesIntake {
     /// Exemplars of series that are refused or summed up, or of times that are.
     private(set) var exemplarsDropped: UInt64 = 0
     private(set) var accepted: UInt64 = 0
-    private(set) var overflowed: UInt64 = 0
+    /// By the overflow series they were for; and of metrics whose series cannot be summed up.
+    private(set) var overflows: [UInt32: SeriesOverflow] = [:]
+    private(set) var nativeOverflows: [[UInt8]: SeriesOverflow] = [:]
     private(set) var dropped: [SeriesStatistics.Drop: UInt64] = [:]
 
     init(_ configuration: SeriesConfiguration, _ index: SharedIndex, _ families: FamilyCounts, _ overflow: OverflowSums) {
@@ -150,7 +152,10 @@ struct SeriesIntake {
         guard !families.take(family, all: index.look { $0.liveCount } + staged.entries.count) else {
             return .series(stage(reader, identity.hash, family, &cursors))
         }
-        guard reader.kind != .nativeHistogram else { return .refused(.overflow) }
+        guard reader.kind != .nativeHistogram else {
+            nativeOverflows[family, default: SeriesOverflow()] += SeriesOverflow(series: 1, refused: 1)
+            return .refused(.overflow)
+        }
         let sum = overflowSeries(reader, family, &cursors)
         return .overflow(sum, isGauge: RollupRule(reader.kind, name: family) == .gauge)
     }
@@ -180,12 +185,13 @@ struct SeriesIntake {
         let values = width == 1 ? [point.value] : Array(batch.numbers[Int(point.payload)..<Int(point.payload) + width])
         if let drop = drop(point.time, after: SampleCursors.never) {
             dropped[drop, default: 0] += 1
-        } else if overflow.add(identity.hash, to: id, values, isGauge: isGauge, time: point.time, created: point.created) {
-            overflowed += 1
-            accepted += 1
-        } else {
-            dropped[.overflow, default: 0] += 1
+            return
         }
+        let addition = overflow.add(identity.hash, to: id, values, isGauge: isGauge, time: point.time, created: point.created)
+        let isRefused = addition == .refused
+        overflows[id, default: SeriesOverflow()] += SeriesOverflow(
+            series: addition == .ofNewMember ? 1 : 0, samples: isRefused ? 0 : 1, refused: isRefused ? 1 : 0)
+        if isRefused { dropped[.overflow, default: 0] += 1 } else { accepted += 1 }
     }
 
     // MARK: The end of a group
@@ -215,7 +221,8 @@ struct SeriesIntake {
         exemplars.removeAll(keepingCapacity: true)
         exemplarsDropped = 0
         accepted = 0
-        overflowed = 0
+        overflows.removeAll(keepingCapacity: true)
+        nativeOverflows.removeAll(keepingCapacity: true)
         dropped = [:]
     }
 

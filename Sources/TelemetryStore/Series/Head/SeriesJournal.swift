@@ -7,6 +7,7 @@ final class SeriesJournal: BatchWriter, @unchecked Sendable {
     private let configuration: SeriesConfiguration
     private let index: SharedIndex
     private let families: FamilyCounts
+    private let familyOverflow: FamilyOverflow
     private let state: Monitor<SeriesState>
     private var cursors: SampleCursors
     private var intake: SeriesIntake
@@ -47,12 +48,14 @@ final class SeriesJournal: BatchWriter, @unchecked Sendable {
     }
 
     init(
-        _ configuration: SeriesConfiguration, _ index: SharedIndex, _ families: FamilyCounts, _ state: Monitor<SeriesState>,
+        _ configuration: SeriesConfiguration, _ index: SharedIndex, _ families: FamilyCounts, _ familyOverflow: FamilyOverflow,
+        _ state: Monitor<SeriesState>,
         _ loaded: consuming LoadedHead, _ senders: ReportSenders, _ overflow: OverflowSums, _ database: WriteConnection
     ) throws(StoreError) {
         self.configuration = configuration
         self.index = index
         self.families = families
+        self.familyOverflow = familyOverflow
         self.state = state
         self.senders = senders
         cursors = loaded.cursors
@@ -132,15 +135,24 @@ final class SeriesJournal: BatchWriter, @unchecked Sendable {
             state.exemplars.apply(exemplars)
             note(&state.statistics)
         }
+        noteOverflows()
         nextRow += Int64(rows.count)
         senders.commit(forgetting: forgotten.filter { senders.changed[$0] == nil })
         intake.removeAll()
         endGroup()
     }
 
+    private func noteOverflows() {
+        for (id, count) in intake.overflows {
+            let family = index.look { index in index[id].map { index.pieces.labelParts($0.family).value } }
+            familyOverflow.note(family ?? [], count)
+        }
+        for (family, count) in intake.nativeOverflows { familyOverflow.note(family, count) }
+    }
+
     private func note(_ statistics: inout SeriesStatistics) {
         statistics.samplesAccepted += intake.accepted
-        statistics.samplesOverflowed += intake.overflowed
+        statistics.samplesOverflowed += intake.overflows.values.reduce(0) { $0 + $1.samples }
         statistics.reportsRepeated += repeated
         statistics.exemplarsStored += UInt64(exemplars.added.count)
         statistics.exemplarsDropped += UInt64(exemplars.dropped) + intake.exemplarsDropped

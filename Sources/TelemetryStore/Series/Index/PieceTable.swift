@@ -89,6 +89,17 @@ struct PieceTable: ~Copyable {
 
     func labelName(_ number: UInt32) -> [UInt8] { labelParts(number).name }
 
+    /// Whether a label has this name, which is shorter than 128 bytes.
+    func isLabel(_ number: UInt32, named name: StaticString) -> Bool {
+        let entry = entries[Int(number)]
+        let length = name.utf8CodeUnitCount
+        let start = Int(entry.offset)
+        guard Int(entry.count) > length, Int(arena[start]) == length else { return false }
+        return name.withUTF8Buffer { bytes in unsafe bytes.elementsEqual(arena[start + 1...start + length]) }
+    }
+
+    func pieceByteCount(_ number: UInt32) -> Int { Int(entries[Int(number)].count) }
+
     func bytes(_ number: UInt32) -> [UInt8] {
         let entry = entries[Int(number)]
         return Array(arena[Int(entry.offset)..<Int(entry.offset) + Int(entry.count)])

@@ -1,0 +1,70 @@
+internal import MeshConfig
+internal import Primitives
+
+/// How connections are secured and who decided it, in words. Cold code.
+extension RoutingSnapshot {
+    /// What decides for a cluster: `ISTIO_MUTUAL by DestinationRule default/reviews (a.yaml:7:5)`.
+    public func securityText(ofCluster index: Int) -> String {
+        switch securityReasons.clusters[index] {
+        case .rule(let rule, let settings):
+            let by = "\(settings.mode.rawValue) by \(rule) (\(settings.position))"
+            let isInVain = settings.mode == .istioMutual && !securityReasons.hasIdentity
+            return isInVain ? "plaintext in place of \(by): the process has no identity" : by
+        case .automatic: return "automatic: mutual TLS to endpoints labelled \(ClusterSecurity.modeLabel): istio"
+        case .noIdentity: return "plaintext: no DestinationRule asks for TLS, and the process has no identity for automatic mutual TLS"
+        case .switchedOff(let position):
+            return "plaintext: no DestinationRule asks for TLS, and the mesh has enableAutoMtls: false"
+                + (position.map { " (\($0))" } ?? "")
+        case .external: return "plaintext: the service is outside of the mesh, and no DestinationRule asks for TLS"
+        case nil: return "plaintext"
+        }
+    }
+
+    /// How an endpoint is spoken to: `mutual TLS with server name ..., which must be one of spiffe://...`.
+    public func securityText(ofEndpoint index: Int) -> String {
+        let endpoint = view.rows.endpoints[index]
+        if endpoint.security >= 0 { return upstreamSecurities[Int(endpoint.security)].text }
+        if let rule = securityReasons.refusals[index] { return "plaintext: \(rule.decider) says \(rule.mode.rawValue)" }
+        if case .automatic = securityReasons.clusters[Int(endpoint.cluster)] {
+            return "plaintext: it has no label \(ClusterSecurity.modeLabel): istio"
+        }
+        return "plaintext"
+    }
+
+    /// What the workload takes: `STRICT by PeerAuthentication default/strict (a.yaml:1:1); port 8080 DISABLE by ...`; nil for a proxy
+    /// beside no workload.
+    public var inboundSecurityText: String? {
+        securityReasons.inbound.map { inbound in
+            ([inboundText(inbound.standard)] + inbound.ports.sorted { $0.key < $1.key }.map { "port \($0.key) \(inboundText($0.value))" })
+                .joined(separator: "; ")
+        }
+    }
+
+    private func inboundText(_ rule: MutualTLSRule) -> String {
+        let decided = "\(rule.mode.rawValue) by \(rule.decider)"
+        return securityReasons.hasIdentity || rule.mode == .disable ? decided : "plaintext (\(decided)): the process has no identity"
+    }
+}
+
+extension UpstreamSecurity {
+    /// `TLS with server name api.example.com, verified by it under /etc/ca.pem`.
+    var text: String {
+        var text =
+            switch mode {
+            case .simple: "TLS"
+            case .mutual: "mutual TLS by \(certificate.isEmpty ? "no certificate" : certificate)"
+            case .istioMutual: "mutual TLS of the mesh"
+            }
+        if !serverName.isEmpty { text += " with server name \(serverName)" }
+        if skipsVerification { return text + ", NOT verified" }
+        if !names.isEmpty {
+            text += ", must be \(names.joined(separator: " or "))"
+        } else if verifiesHost {
+            text += ", must be \(serverName.isEmpty ? "the host asked for" : serverName)"
+        } else {
+            text += ", may be anybody"
+        }
+        let trusted = mode == .istioMutual ? "the mesh" : authorities.isEmpty ? "the system's authorities" : authorities
+        return text + " under \(trusted)"
+    }
+}

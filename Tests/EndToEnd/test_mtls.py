@@ -1,0 +1,420 @@
+"""Mutual TLS between workloads: who is taken, who is refused and why, and that renewals cost nobody a request."""
+
+import contextlib
+import json
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+
+import pytest
+
+from conftest import access_log, free_port, http_get, mesh, wait_for
+from mesh_ca import MeshCA
+
+ISTIO = ["istio-http/1.1", "istio"]
+
+
+def server_side(port, backend_port, mode=None, extra="", account="web"):
+    """A workload `web` with an inbound listener on `port`."""
+    policy = ""
+    if mode:
+        policy = f"""
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {{name: default, namespace: default}}
+spec: {{mtls: {{mode: {mode}}}}}
+"""
+    return mesh(
+        backend_port,
+        f"""
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {{name: web, namespace: default}}
+spec: {{address: 127.0.0.1, serviceAccount: {account}, labels: {{app: web}}}}
+---
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {{name: web, namespace: default}}
+spec:
+  workloadSelector: {{labels: {{app: web}}}}
+  ingress:
+  - port: {{number: {port}, protocol: HTTP, name: http}}
+    defaultEndpoint: 127.0.0.1:{backend_port}
+{policy}{extra}""",
+    )
+
+
+def client_side(ports, account="web", label="istio", rule="", protocol="HTTP"):
+    """A service `api.local` whose endpoints are proxied workloads."""
+    endpoints = "".join(
+        f"\n  - {{address: 127.0.0.1, ports: {{http: {port}}}, serviceAccount: {account}, labels: {{security.istio.io/tlsMode: {label}}}}}"
+        for port in ports
+    )
+    return mesh(
+        9,
+        f"""
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: api, namespace: default}}
+spec:
+  hosts: [api.local]
+  resolution: STATIC
+  location: MESH_INTERNAL
+  ports: [{{number: 80, name: http, protocol: {protocol}}}]
+  endpoints:{endpoints}
+{rule}""",
+    )
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory):
+    return MeshCA(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture
+def web(start, backend, ca, tmp_path):
+    """Starts the workload's proxy; `identity` and `port` are its."""
+
+    def begin(mode=None, extra="", **options):
+        identity = ca.workload(tmp_path / "web", "web", **options)
+        port = free_port()
+        skein = start(server_side(port, backend.port, mode, extra), ["--identity", str(identity), "--node", "web"])
+        skein.inbound, skein.identity, skein.backend = port, identity, backend
+        return skein
+
+    return begin
+
+
+@contextlib.contextmanager
+def connection(port, ca, identity=None, alpn=ISTIO, version=None):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(str(ca.certificate))
+    if identity:
+        context.load_cert_chain(str(identity / "tls.crt"), str(identity / "tls.key"))
+    if alpn:
+        context.set_alpn_protocols(alpn)
+    if version:
+        context.maximum_version = version
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as plain, context.wrap_socket(plain) as secure:
+        yield secure
+
+
+def ask(secure, path="/"):
+    secure.sendall(f"GET {path} HTTP/1.1\r\nHost: web.local\r\n\r\n".encode())
+    return secure.recv(65536)
+
+
+def plain(port):
+    """What a client without TLS gets: a status, or nothing."""
+    try:
+        return http_get(port, "/", {"Host": "web.local"})[0]
+    except Exception:
+        return None
+
+
+class TestInbound:
+    @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+    def test_strict_takes_the_mesh_alone(self, web, ca, tmp_path, version):
+        skein = web("STRICT")
+        client = ca.workload(tmp_path / "client", "client")
+        with connection(skein.inbound, ca, client, version=version) as secure:
+            assert secure.selected_alpn_protocol() == "istio-http/1.1"
+            for number in range(3):
+                assert ask(secure, f"/{number}").startswith(b"HTTP/1.1 200")
+        assert plain(skein.inbound) is None
+        wait_for(lambda: "sent plaintext" in skein.log(), what="the refusal in the log")
+        assert "PeerAuthentication STRICT" in skein.log()
+        page = skein.metrics()[2].decode()
+        assert sum(float(line.split()[-1]) for line in page.splitlines() if line.startswith("skein_proxy_plaintext_refused_total")) == 1
+        (series,) = [line for line in page.splitlines() if line.startswith("istio_requests_total{") and "destination" in line]
+        assert 'source_principal="spiffe://cluster.local/ns/default/sa/client"' in series and series.endswith(" 3")
+        assert 'destination_principal="spiffe://cluster.local/ns/default/sa/web"' in series
+        assert 'connection_security_policy="mutual_tls"' in series
+
+    def test_permissive_takes_both(self, web, ca, tmp_path):
+        skein = web("PERMISSIVE")
+        assert plain(skein.inbound) == 200
+        with connection(skein.inbound, ca, ca.workload(tmp_path / "client", "client")) as secure:
+            assert ask(secure).startswith(b"HTTP/1.1 200")
+        page = skein.metrics()[2].decode()
+        series = [line for line in page.splitlines() if line.startswith("istio_requests_total{")]
+        assert len(series) == 2 and sum('connection_security_policy="none"' in line for line in series) == 1
+
+    def test_without_a_policy_it_is_permissive(self, web, ca, tmp_path):
+        skein = web()
+        assert plain(skein.inbound) == 200
+        with connection(skein.inbound, ca, ca.workload(tmp_path / "client", "client")) as secure:
+            assert ask(secure).startswith(b"HTTP/1.1 200")
+
+    def test_disable_takes_plaintext_alone(self, web, ca, tmp_path):
+        skein = web("DISABLE")
+        assert plain(skein.inbound) == 200
+        with pytest.raises((ssl.SSLError, ConnectionError, socket.timeout)):
+            with connection(skein.inbound, ca, ca.workload(tmp_path / "client", "client")) as secure:
+                ask(secure)
+
+    def test_one_port_may_differ(self, web, ca, start, backend, tmp_path):
+        identity = ca.workload(tmp_path / "web", "web")
+        port = free_port()
+        policy = f"""
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {{name: web, namespace: default}}
+spec:
+  selector: {{matchLabels: {{app: web}}}}
+  mtls: {{mode: STRICT}}
+  portLevelMtls: {{{port}: {{mode: DISABLE}}}}
+"""
+        skein = start(server_side(port, backend.port, "STRICT", policy), ["--identity", str(identity), "--node", "web"])
+        assert plain(port) == 200 and skein.process.poll() is None
+
+    @pytest.mark.parametrize(
+        "names, options, reason",
+        [
+            ([], {}, "no URI name"),
+            (["URI:spiffe://cluster.local/ns/a/sa/b", "URI:spiffe://cluster.local/ns/a/sa/c"], {}, "2 URI names"),
+            (["DNS:web.local"], {}, "no URI name"),
+            (["URI:spiffe://other.local/ns/a/sa/b"], {}, "the trust domain other.local is not trusted"),
+            (["URI:spiffe://Cluster.local/ns/a/sa/b"], {}, "trust domain that is empty"),
+            (["URI:spiffe://cluster.local/ns/a/sa/../b"], {}, "empty segment, . or .."),
+            (["URI:http://cluster.local/ns/a/sa/b"], {}, "does not begin with spiffe://"),
+            (["URI:spiffe://cluster.local/ns/a/sa/b"], {"authority": True, "usage": "keyCertSign,digitalSignature"}, "authority"),
+            (["URI:spiffe://cluster.local/ns/a/sa/b"], {"usage": "digitalSignature,cRLSign"}, "may sign certificates or lists"),
+            (["URI:spiffe://cluster.local/ns/a/sa/b"], {"usage": "keyAgreement"}, "without digitalSignature"),
+            (["URI:spiffe://cluster.local/ns/a/sa/b"], {"extended": "serverAuth"}, "not for clients"),
+        ],
+    )
+    def test_what_is_no_workload_is_refused(self, web, ca, tmp_path, names, options, reason):
+        skein = web("STRICT")
+        client = ca.issue(tmp_path / "client", names, **options)
+        with pytest.raises((ssl.SSLError, ConnectionError, socket.timeout)):
+            with connection(skein.inbound, ca, client) as secure:
+                assert ask(secure) != b""
+                raise AssertionError("was answered")
+        wait_for(lambda: reason in skein.log(), what=f"{reason!r} in the log, which is {skein.log()[-600:]}")
+        assert len(skein.backend.requests) == 0
+
+    def test_strangers_and_nobody_are_refused(self, web, ca, tmp_path):
+        skein = web("STRICT")
+        stranger = MeshCA(tmp_path / "other").workload(tmp_path / "stranger", "client")
+        for identity, reason in [(stranger, "unable to get local issuer certificate"), (None, "peer did not return a certificate")]:
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                with connection(skein.inbound, ca, identity) as secure:
+                    assert ask(secure) == b"" and False
+            wait_for(lambda: reason in skein.log(), what=reason)
+
+    def test_handshakes_that_stall_end(self, web, ca, tmp_path):
+        skein = web("STRICT")
+        hello = bytes.fromhex("1603010200010001fc0303")
+        with socket.create_connection(("127.0.0.1", skein.inbound), timeout=30) as stalled, socket.create_connection(
+            ("127.0.0.1", skein.inbound), timeout=30
+        ) as silent:
+            stalled.sendall(hello)
+            began = time.monotonic()
+            assert stalled.recv(100) == b"" and silent.recv(100) == b""
+            assert 8 < time.monotonic() - began < 14
+        with connection(skein.inbound, ca, ca.workload(tmp_path / "client", "client")) as secure:
+            assert ask(secure).startswith(b"HTTP/1.1 200")
+
+    @pytest.mark.parametrize("size", [1, 7, 100])
+    def test_a_hello_in_pieces(self, web, ca, tmp_path, size):
+        """The handshake's first message arrives some bytes at a time, under both policies that look at it."""
+        skein = web("PERMISSIVE")
+        client = ca.workload(tmp_path / "client", "client")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.load_verify_locations(str(ca.certificate))
+        context.load_cert_chain(str(client / "tls.crt"), str(client / "tls.key"))
+        context.set_alpn_protocols(ISTIO)
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        session = context.wrap_bio(incoming, outgoing)
+        with socket.create_connection(("127.0.0.1", skein.inbound), timeout=10) as plain_socket:
+            plain_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+            def step(body):
+                while True:
+                    try:
+                        return body()
+                    except ssl.SSLWantReadError:
+                        data = outgoing.read()
+                        for start in range(0, len(data), size):
+                            plain_socket.sendall(data[start : start + size])
+                        incoming.write(plain_socket.recv(65536))
+
+            step(session.do_handshake)
+            session.write(b"GET / HTTP/1.1\r\nHost: web.local\r\n\r\n")
+            assert step(lambda: session.read(65536)).startswith(b"HTTP/1.1 200")
+
+
+class TestOutbound:
+    @pytest.fixture
+    def caller(self, start, ca, tmp_path):
+        def begin(ports, account="web", label="istio", rule="", name="client"):
+            identity = ca.workload(tmp_path / name, name)
+            skein = start(client_side(ports, account, label, rule), ["--identity", str(identity)])
+            skein.identity = identity
+            return skein
+
+        return begin
+
+    def test_from_proxy_to_proxy(self, web, caller, ca):
+        server = web("STRICT")
+        client = caller([server.inbound])
+        for number in range(20):
+            status, headers, body = client.get(f"/{number}", host="api.local")
+            assert status == 200, client.log()[-800:]
+        assert len(server.backend.requests) == 20
+        page = server.metrics()[2].decode()
+        assert 'source_principal="spiffe://cluster.local/ns/default/sa/client"' in page
+        handshakes = [line for line in client.metrics()[2].decode().splitlines() if line.startswith("skein_proxy_upstream_tls_handshakes_total")]
+        assert 1 <= sum(float(line.split()[-1]) for line in handshakes) <= 4, "connections are kept"
+
+    def test_http2_between_proxies(self, web, start, ca, tmp_path):
+        server = web("STRICT")
+        identity = ca.workload(tmp_path / "client", "client")
+        client = start(client_side([server.inbound], protocol="HTTP2"), ["--identity", str(identity)])
+        for number in range(10):
+            assert client.get(f"/{number}", host="api.local")[0] == 200, client.log()[-800:]
+        body = b"x" * 300_000
+        status, _, answer = client.get("/echo", host="api.local", method="POST", body=body)
+        assert status == 200
+        page = server.metrics()[2].decode()
+        assert sum(float(l.split()[-1]) for l in page.splitlines() if l.startswith("skein_proxy_http2_connections_total")) >= 1
+
+    def test_an_endpoint_must_be_its_own_service_account(self, web, caller):
+        server = web("STRICT")
+        client = caller([server.inbound], account="somebody-else")
+        status, _, body = client.get("/", host="api.local")
+        assert status == 503 and b"TLS" in body
+        wait_for(lambda: "and spiffe://cluster.local/ns/default/sa/somebody-else is wanted" in client.log(), what="the reason in the log")
+        (line,) = access_log(client)
+        assert line["flags"] in ("UF", "UF,URX", "URX,UF") and "TLS_error" in line["details"]
+        assert len(server.backend.requests) == 0
+
+    def test_without_the_label_it_is_plaintext(self, web, caller):
+        server = web("PERMISSIVE")
+        client = caller([server.inbound], label="disabled")
+        assert client.get("/", host="api.local")[0] == 200
+        assert 'connection_security_policy="none"' in server.metrics()[2].decode()
+
+    def test_a_rule_has_the_last_word(self, web, caller):
+        rule = """
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: api, namespace: default}
+spec: {host: api.local, trafficPolicy: {tls: {mode: DISABLE}}}
+"""
+        server = web("STRICT")
+        client = caller([server.inbound], rule=rule)
+        assert client.get("/", host="api.local")[0] == 503
+        wait_for(lambda: "sent plaintext" in server.log(), what="the server's refusal")
+
+    @pytest.mark.parametrize("fits", [True, False])
+    def test_simple_tls_to_a_server_of_others(self, start, ca, tmp_path, fits):
+        """An nginx-like server with a certificate for a host: verified by name, and refused under another."""
+        identity = ca.issue(tmp_path / "server", ["DNS:api.local" if fits else "DNS:other.local"])
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(str(identity / "tls.crt"), str(identity / "tls.key"))
+        names = []
+        context.sni_callback = lambda session, name, _: names.append(name)
+        listener = socket.create_server(("127.0.0.1", 0))
+
+        def serve():
+            while True:
+                try:
+                    plain_socket, _ = listener.accept()
+                    with context.wrap_socket(plain_socket, server_side=True) as secure:
+                        while secure.recv(65536):
+                            secure.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                except OSError:
+                    if listener.fileno() < 0:
+                        return
+
+        threading.Thread(target=serve, daemon=True).start()
+        rule = f"""
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: api, namespace: default}}
+spec: {{host: api.local, trafficPolicy: {{tls: {{mode: SIMPLE, caCertificates: {ca.certificate}}}}}}}
+"""
+        skein = start(client_side([listener.getsockname()[1]], label="disabled", rule=rule))
+        status, _, body = skein.get("/", host="api.local")
+        if fits:
+            assert (status, body) == (200, b"ok"), skein.log()[-800:]
+            assert names[0] == "api.local"
+        else:
+            assert status == 503
+            wait_for(lambda: "it is not for api.local" in skein.log(), what="the reason in the log")
+        listener.close()
+
+
+class TestRenewal:
+    def test_renewals_cost_no_request(self, web, start, ca, tmp_path):
+        """Certificates of both ends are renewed under load: no request fails, and new connections show the new one."""
+        server = web("STRICT")
+        identity = ca.workload(tmp_path / "client", "client")
+        client = start(client_side([server.inbound]), ["--identity", str(identity)])
+        failures, stop = [], threading.Event()
+
+        def load():
+            while not stop.is_set():
+                status = client.get("/", host="api.local")[0]
+                if status != 200:
+                    failures.append(status)
+
+        threads = [threading.Thread(target=load) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for round_number in range(2):
+            for directory, account, skein in [(server.identity, "web", server), (identity, "client", client)]:
+                fresh = ca.workload(tmp_path / f"fresh-{account}-{round_number}", account)
+                for name in ["tls.key", "tls.crt"]:
+                    shutil.copy(fresh / name, directory / (name + ".new"))
+                    (directory / (name + ".new")).rename(directory / name)
+                renewed = f"certificate renewed: this workload is spiffe://cluster.local/ns/default/sa/{account}"
+                wait_for(lambda: skein.log().count(renewed) == round_number + 1, seconds=20, what="the renewal")
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert failures == []
+        with connection(server.inbound, ca, identity) as secure:
+            shown = ssl.DER_cert_to_PEM_cert(secure.getpeercert(binary_form=True))
+        assert shown.split() == (server.identity / "tls.crt").read_text().split()
+
+    def test_half_written_pairs_are_not_used(self, web, ca, tmp_path):
+        skein = web("STRICT")
+        client = ca.workload(tmp_path / "client", "client")
+        before = (skein.identity / "tls.crt").read_bytes()
+        (skein.identity / "tls.crt").write_bytes(ca.workload(tmp_path / "other", "web").joinpath("tls.crt").read_bytes())
+        wait_for(lambda: "the new certificate is not used" in skein.log(), seconds=20, what="the refusal")
+        assert "private key is not the one" in skein.log()
+        with connection(skein.inbound, ca, client) as secure:
+            assert ask(secure).startswith(b"HTTP/1.1 200")
+            assert ssl.DER_cert_to_PEM_cert(secure.getpeercert(binary_form=True)).split() == before.decode().split()
+
+    @pytest.mark.parametrize(
+        "harm, reason",
+        [
+            (lambda d, ca: (d / "tls.key").chmod(0o666), "may be written by everybody"),
+            (lambda d, ca: (d / "tls.key").unlink(), "tls.key: No such file"),
+            (lambda d, ca: (d / "tls.crt").write_text("hello"), "no certificate in PEM"),
+            (lambda d, ca: (d / "ca.crt").write_bytes(MeshCA(d / "x").certificate.read_bytes()), "is not under ca.crt"),
+            (lambda d, ca: shutil.rmtree(d), "has no certificate"),
+        ],
+    )
+    def test_a_start_without_a_good_set_says_why(self, ca, tmp_path, harm, reason, start):
+        identity = ca.workload(tmp_path / "web", "web")
+        harm(identity, ca)
+        skein = start(None, ["--identity", str(identity)], ready=False)
+        assert skein.process.wait(20) == 65
+        assert reason in skein.log() and "PRIVATE" not in skein.log()

@@ -178,7 +178,7 @@ public struct Authority {
         let chain = [leaf] + signing.chain
         let trust = kind == .workload ? TLSTrust.workloads([trustDomain: roots]) : .roots(roots)
         if let problem = TrustCheck.problem(of: chain, trusting: trust, now: now) {
-            throw AuthorityError(.directory, "nobody would believe a certificate made now, none is: \(problem); see skein ca check")
+            throw AuthorityError(.directory, "no certificate is made, because nobody would believe it: \(problem); see skein ca check")
         }
         let record = IssuedCertificate(
             kind: kind, serial: leaf.serial, authority: certificate.serial, root: root.serial, notBefore: leaf.notBefore,
@@ -285,7 +285,7 @@ public struct Authority {
     /// Nothing is written before a certificate of the new set is believed by those who have the new roots and those who have the old.
     private mutating func rotate(to next: SigningSet, now: Int64) throws(AuthorityError) {
         if let problem = next.problem(trusting: next.roots, now: now) { throw AuthorityError(.directory, "nothing is changed: \(problem)") }
-        if next.roots.contains(root), let problem = next.problem(trusting: [root], now: now) {
+        if next.roots.contains(root), root.notAfter > now, let problem = next.problem(trusting: [root], now: now) {
             throw AuthorityError(.directory, "nothing is changed: who knows only \(root.subject) would not believe it: \(problem)")
         }
         let isRevoked = log.records.contains { $0.revokedAt != nil && $0.notAfter >= now }

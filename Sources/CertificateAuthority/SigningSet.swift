@@ -31,6 +31,10 @@ struct SigningSet {
     /// The same roots, and a new intermediate under the first of them.
     func withNewIntermediate(now: Int64) throws(AuthorityError) -> SigningSet {
         let root = try rootIssuer()
+        guard root.certificate.notAfter > now else {
+            let end = UnixTime.text(root.certificate.notAfter)
+            throw AuthorityError(.directory, "the root \(root.certificate.subject) ended at \(end): skein ca rotate --root")
+        }
         var next = self
         do throws(TLSError) {
             next.issuer = try Self.intermediate(under: root, trustDomain, issuer.key.kind, now: now)
@@ -52,13 +56,21 @@ struct SigningSet {
         }
         var next = self
         do throws(TLSError) {
-            let seconds = old.certificate.notAfter - old.certificate.notBefore
-            let root = try Self.root(trustDomain, old.key.kind, seconds: seconds, now: now)
-            let end = min(old.certificate.notAfter, root.certificate.notAfter)
-            let cross = try old.crossSign(root.certificate, pathLength: nil, .init(notBefore: now - Self.clockSkewSeconds, notAfter: end))
+            let seconds = old.certificate.notAfter - old.certificate.notBefore - Self.clockSkewSeconds
+            let bounded = min(max(seconds, UnixTime.day), Authority.rootSecondsMax)
+            let root = try Self.root(trustDomain, old.key.kind, seconds: bounded, now: now)
             next.issuer = try Self.intermediate(under: root, trustDomain, issuer.key.kind, now: now)
-            next.chain = [next.issuer.certificate, cross] + crossSigned(now: now)
-            next.roots = [root.certificate, old.certificate] + others
+            next.chain = [next.issuer.certificate]
+            next.roots = [root.certificate]
+            // A root whose time is over helps nobody, and would be no reason not to have a new one.
+            if old.certificate.notAfter > now {
+                let end = min(old.certificate.notAfter, root.certificate.notAfter)
+                let period = CertificateIssuer.Validity(notBefore: now - Self.clockSkewSeconds, notAfter: end)
+                next.chain.append(try old.crossSign(root.certificate, pathLength: nil, period))
+                next.roots.append(old.certificate)
+            }
+            next.chain += crossSigned(now: now)
+            next.roots += others
             next.rootKey = root.key
         } catch {
             throw AuthorityError(.system, "the new root", error)

@@ -25,6 +25,14 @@ import Testing
         #expect(place.contents == before)
     }
 
+    /// A certificate's names have 64 bytes (RFC 5280, upper bounds); a trust domain may have 255.
+    @Test func aLongTrustDomainFits() throws {
+        let place = try AuthorityPlace()
+        var authority = try Authority.create(in: place.path, trustDomain: String(repeating: "a", count: 255), now: Self.now)
+        let issued = try authority.issue(to: authority.identity(AuthorityPlace.reviews), now: Self.now)
+        #expect(try SVIDRules.identity(of: issued.chain[0], as: .server).trustDomain == authority.trustDomain)
+    }
+
     @Test(arguments: ["", "Cluster.Local", "a/b", "a b", "cluster.local:80"]) func whatIsNoTrustDomainIsRefused(_ text: String) throws {
         let place = try AuthorityPlace()
         #expect(throws: AuthorityError.self) { try Authority.create(in: place.path, trustDomain: text, now: Self.now) }

@@ -60,6 +60,19 @@ import Testing
         #expect(other.roots == [other.root])
     }
 
+    /// Late, and still a way out.
+    @Test func aRootWhoseTimeIsOverIsReplaced() throws {
+        let place = try AuthorityPlace.created()
+        var authority = try place.open()
+        let later = Self.now + 3651 * UnixTime.day
+        let id = try authority.identity("default/a")
+        #expect { try authority.issue(to: id, now: later) } throws: { "\($0)".contains("skein ca rotate") }
+        #expect { try authority.rotateIntermediate(now: later) } throws: { "\($0)".contains("skein ca rotate --root") }
+        try authority.rotateRoot(now: later)
+        #expect(authority.roots == [authority.root] && authority.root.notAfter == later + 3650 * UnixTime.day)
+        #expect(objection(to: try authority.issue(to: id, now: later), roots: authority.roots, now: later) == nil)
+    }
+
     @Test func rootsHaveABound() throws {
         let place = try AuthorityPlace.created()
         var authority = try place.open()

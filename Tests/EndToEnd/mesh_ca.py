@@ -23,7 +23,10 @@ class MeshCA:
             "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign",
         )
 
-    def issue(self, out, names, usage="digitalSignature", days=1, authority=False, extended="serverAuth,clientAuth", key="prime256v1", subject="/"):
+    def issue(
+        self, out, names, usage="digitalSignature", days=1, authority=False, extended="serverAuth,clientAuth", key="prime256v1",
+        subject="/",
+    ):
         """A directory with tls.crt, tls.key and ca.crt; `names` such as `URI:spiffe://…` or `DNS:web.local`."""
         out = pathlib.Path(out)
         out.mkdir(parents=True, exist_ok=True)

@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 from cryptography.x509.verification import PolicyBuilder, Store
 
-from conftest import SKEIN
+from conftest import SKEIN, free_port, wait_for
 from mesh_ca import MeshCA
+from test_mtls import client_side, server_side
 from test_operations import run
 
 REVIEWS = "spiffe://cluster.local/ns/default/sa/reviews"
@@ -64,7 +65,8 @@ def test_an_authority_by_the_book(authority):
         usage = extension(certificate, ExtensionOID.KEY_USAGE)
         assert usage.critical and usage.value.key_cert_sign and usage.value.crl_sign and not usage.value.digital_signature
         assert isinstance(certificate.public_key().curve, ec.SECP256R1)
-        assert abs((certificate.not_valid_after_utc - certificate.not_valid_before_utc) - datetime.timedelta(days=365 * years)).total_seconds() < 300
+        life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
+        assert abs(life - datetime.timedelta(days=365 * years)).total_seconds() < 300
         assert 0 < certificate.serial_number.bit_length() <= 159
     signing.verify_directly_issued_by(root)
     root.verify_directly_issued_by(root)
@@ -127,7 +129,8 @@ def test_requests_made_elsewhere_are_signed(authority, tmp_path):
     assert [name.value for name in extension(leaf, ExtensionOID.SUBJECT_ALTERNATIVE_NAME).value] == [REVIEWS]
     assert not extension(leaf, ExtensionOID.BASIC_CONSTRAINTS).value.ca and leaf.subject.rdns == []
     assert load_pem_private_key((tmp_path / "own.key").read_bytes(), None).public_key() == leaf.public_key()
-    piped = subprocess.run([SKEIN, "ca", "sign", "-", "--directory", authority, "--out", tmp_path / "tls.crt"], input=wished.read_text(), capture_output=True, text=True)
+    command = [SKEIN, "ca", "sign", "-", "--directory", authority, "--out", tmp_path / "tls.crt"]
+    piped = subprocess.run(command, input=wished.read_text(), capture_output=True, text=True)
     assert piped.returncode == 0, piped.stderr
     assert verify(tmp_path / "tls.crt", authority / "root-cert.pem").returncode == 0
     assert "--as" in ca("sign", request(""), directory=authority, code=65).stderr
@@ -192,6 +195,29 @@ def test_roots_overlap(authority, tmp_path):
     assert "root-key.pem" in ca("rotate", directory=authority, code=65).stderr
 
 
+def test_proxies_go_on_while_roots_change(authority, tmp_path, start, backend):
+    """One end renews under the new root before the other does, and then the other: every request is answered."""
+    places = {account: tmp_path / account for account in ["web", "client"]}
+    renew = lambda account: ca("issue", f"default/{account}", "--out", places[account], directory=authority)
+    for account in places:
+        renew(account)
+    port = free_port()
+    server = start(server_side(port, backend.port, "STRICT"), ["--identity", str(places["web"]), "--node", "web"])
+    client = start(client_side([port]), ["--identity", str(places["client"])])
+    answers = lambda: [client.get("/", host="api.local")[0] for _ in range(10)]
+    assert answers() == [200] * 10, client.log()[-800:]
+    ca("rotate", "--root", directory=authority)
+    for account, proxy in [("web", server), ("client", client)]:
+        renew(account)
+        wait_for(lambda: "certificate renewed" in proxy.log(), seconds=20, what="the renewal")
+        assert answers() == [200] * 10, client.log()[-800:]
+    ca("rotate", "--forget-roots", "--force", directory=authority)
+    for account, proxy in [("client", client), ("web", server)]:
+        renew(account)
+        wait_for(lambda: proxy.log().count("certificate renewed") == 2, seconds=20, what="the second renewal")
+        assert answers() == [200] * 10, client.log()[-800:]
+
+
 def test_check_says_what_to_do(authority, tmp_path):
     good = ca("check", directory=authority)
     assert "0 failed, 0 warnings" in good.stdout and "√" in good.stdout
@@ -213,7 +239,8 @@ def test_check_says_what_to_do(authority, tmp_path):
 def test_an_authority_that_istiod_uses(tmp_path):
     """cacerts as Istio's own Makefile makes them, by openssl alone."""
     root = MeshCA(tmp_path / "root", name="Root CA", domain="Istio")
-    between = root.issue(tmp_path / "between", [], usage="keyCertSign,cRLSign", authority=True, extended="", subject="/O=Istio/CN=Intermediate CA")
+    subject = "/O=Istio/CN=Intermediate CA"
+    between = root.issue(tmp_path / "between", [], usage="keyCertSign,cRLSign", authority=True, extended="", subject=subject)
     place = tmp_path / "cacerts"
     place.mkdir(mode=0o700)
     (place / "ca-cert.pem").write_bytes((between / "tls.crt").read_bytes())
@@ -231,6 +258,15 @@ def test_no_output_has_a_key(authority, tmp_path):
     for arguments in [["issue", "default/reviews", "--out", tmp_path / "id"], ["list", "--all", "-o", "json"], ["check"], ["rotate"]]:
         done = ca(*arguments, directory=authority)
         assert "PRIVATE" not in done.stdout + done.stderr
+
+
+def test_many_at_once_are_all_recorded(authority, tmp_path):
+    """Each process has the directory to itself while it writes."""
+    commands = [[SKEIN, "ca", "issue", f"default/n{n}", "--out", tmp_path / f"n{n}", "--directory", authority] for n in range(8)]
+    processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for command in commands]
+    assert [process.wait(60) for process in processes] == [0] * 8
+    listed = json.loads(ca("list", "-o", "json", directory=authority).stdout)["certificates"]
+    assert sorted(item["names"][0].rsplit("/")[-1] for item in listed) == [f"n{n}" for n in range(8)]
 
 
 def test_words_about_wrong_usage(authority, tmp_path):

@@ -25,24 +25,28 @@ public enum RevocationList {
         guard entries.count <= entriesMax else { throw TLSError("a list has more than \(entriesMax) revoked certificates") }
         guard let list = unsafe X509_CRL_new() else { throw .openSSL("cannot make a list") }
         defer { unsafe X509_CRL_free(list) }
-        unsafe X509_CRL_set_version(list, 1)
-        unsafe X509_CRL_set_issuer_name(list, X509_get_subject_name(authority.certificate.x509))
+        let issuer = authority.certificate
+        guard unsafe X509_CRL_set_version(list, 1) == 1 && X509_CRL_set_issuer_name(list, X509_get_subject_name(issuer.x509)) == 1 else {
+            throw .openSSL("cannot make a list")
+        }
         unsafe try setTimes(list, validity)
         for entry in entries { unsafe try add(entry, to: list) }
-        unsafe X509_CRL_sort(list)
-        unsafe try addExtensions(number, authority.certificate, to: list)
-        guard unsafe X509_CRL_sign(list, authority.key.key, EVP_sha256()) > 0 else { throw .openSSL("cannot sign a list") }
+        unsafe try addExtensions(number, issuer, to: list)
+        guard unsafe X509_CRL_sort(list) == 1 && X509_CRL_sign(list, authority.key.key, EVP_sha256()) > 0 else {
+            throw .openSSL("cannot sign a list")
+        }
         let bio = MemoryBIO()
         guard unsafe PEM_write_bio_X509_CRL(bio.bio, list) == 1 else { throw .openSSL("cannot write a list") }
         return bio.bytes
     }
 
     private static func setTimes(_ list: OpaquePointer, _ validity: CertificateIssuer.Validity) throws(TLSError) {
-        guard let time = unsafe ASN1_TIME_set(nil, time_t(validity.notBefore)) else { throw .openSSL("cannot date a list") }
+        let time = unsafe ASN1_TIME_set(nil, time_t(validity.notBefore))
         defer { unsafe ASN1_STRING_free(time) }
-        unsafe X509_CRL_set1_lastUpdate(list, time)
-        guard unsafe ASN1_TIME_set(time, time_t(validity.notAfter)) != nil else { throw .openSSL("cannot date a list") }
-        unsafe X509_CRL_set1_nextUpdate(list, time)
+        let isDated =
+            unsafe time != nil && X509_CRL_set1_lastUpdate(list, time) == 1
+            && ASN1_TIME_set(time, time_t(validity.notAfter)) != nil && X509_CRL_set1_nextUpdate(list, time) == 1
+        guard isDated else { throw .openSSL("cannot date a list") }
     }
 
     private static func add(_ entry: Entry, to list: OpaquePointer) throws(TLSError) {
@@ -55,13 +59,13 @@ public enum RevocationList {
             throw TLSError("\(entry.serial) is no serial number")
         }
         defer { unsafe BN_free(number) }
-        guard let serial = unsafe BN_to_ASN1_INTEGER(number, nil) else { throw .openSSL("cannot add to a list") }
+        let serial = unsafe BN_to_ASN1_INTEGER(number, nil)
         defer { unsafe ASN1_INTEGER_free(serial) }
-        guard let time = unsafe ASN1_TIME_set(nil, time_t(entry.revokedAt)) else { throw .openSSL("cannot date a list") }
+        let time = unsafe ASN1_TIME_set(nil, time_t(entry.revokedAt))
         defer { unsafe ASN1_STRING_free(time) }
-        unsafe X509_REVOKED_set_serialNumber(revoked, serial)
-        unsafe X509_REVOKED_set_revocationDate(revoked, time)
-        isKept = unsafe X509_CRL_add0_revoked(list, revoked) == 1
+        isKept =
+            unsafe serial != nil && time != nil && X509_REVOKED_set_serialNumber(revoked, serial) == 1
+            && X509_REVOKED_set_revocationDate(revoked, time) == 1 && X509_CRL_add0_revoked(list, revoked) == 1
         guard isKept else { throw .openSSL("cannot add to a list") }
     }
 
@@ -69,8 +73,9 @@ public enum RevocationList {
     private static func addExtensions(_ number: UInt64, _ issuer: Certificate, to list: OpaquePointer) throws(TLSError) {
         guard let integer = unsafe ASN1_INTEGER_new() else { throw .openSSL("cannot number a list") }
         defer { unsafe ASN1_INTEGER_free(integer) }
-        guard unsafe ASN1_INTEGER_set_uint64(integer, number) == 1,
-            unsafe X509_CRL_add1_ext_i2d(list, NID_crl_number, UnsafeMutableRawPointer(integer), 0, 0) == 1
+        guard
+            unsafe ASN1_INTEGER_set_uint64(integer, number) == 1
+                && X509_CRL_add1_ext_i2d(list, NID_crl_number, UnsafeMutableRawPointer(integer), 0, 0) == 1
         else { throw .openSSL("cannot number a list") }
         var context = unsafe X509V3_CTX()
         unsafe skein_context_set_certificates(&context, issuer.x509, nil, nil)

@@ -38,6 +38,7 @@ struct CAIssueCommand: ParsableCommand {
 
     func run() throws {
         let issued = try CAOptions.explaining {
+            try IssuedSet.checkPlace(out)
             var authority = try Authority(openIn: options.directory)
             let made =
                 if let identity {

@@ -48,6 +48,13 @@ public struct ProcessResources: Sendable {
         return UInt64(limit.rlim_cur)
     }
 
+    /// No core file and no debugger of the same user sees this process' memory from now on: there are keys in it.
+    public static func forbidDumps() {
+        var limit = rlimit(rlim_cur: 0, rlim_max: 0)
+        unsafe setrlimit(Int32(RLIMIT_CORE.rawValue), &limit)
+        _ = skein_forbid_dumps()
+    }
+
     /// Gives back what only starting up needed: free heap pages, and the mapping of program code run once (argument and YAML parsing, the
     /// schema). The code pages are clean and file-backed, so whatever is needed again is mapped again from the page cache at the cost of a
     /// minor fault. Measured: about 8 MB of a resident 19.

@@ -50,6 +50,9 @@ struct RunOptions: ParsableArguments {
         completion: .directory)
     var identity: String?
 
+    @Flag(help: "With --identity: allow core files and debuggers, which can see its key.")
+    var allowDumps = false
+
     @Option(help: "Proxy threads; 0 = one per CPU.")
     var workers = 0
 
@@ -180,6 +183,7 @@ struct RunOptions: ParsableArguments {
         options.requiresStore = requireStore
         options.accessLogDirectory = accessLogDirectory
         options.identityDirectory = identity
+        options.allowsDumps = allowDumps
         options.workers = workers
         options.upgradeProtocols = upgradeProtocols
         options.allowsHalfClose = halfCloseClients

@@ -418,3 +418,113 @@ class TestRenewal:
         skein = start(None, ["--identity", str(identity)], ready=False)
         assert skein.process.wait(20) == 65
         assert reason in skein.log() and "PRIVATE" not in skein.log()
+
+
+def envoy_tls(identity, kind, extra=""):
+    """Envoy's transport socket with our certificates: `Downstream` or `Upstream`."""
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": f"type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.{kind}TlsContext",
+            **({"require_client_certificate": True} if kind == "Downstream" else {"sni": "api.local"}),
+            "common_tls_context": {
+                "alpn_protocols": ["istio-http/1.1", "istio"],
+                "tls_certificates": [
+                    {"certificate_chain": {"filename": str(identity / "tls.crt")}, "private_key": {"filename": str(identity / "tls.key")}}
+                ],
+                "validation_context": {"trusted_ca": {"filename": str(identity / "ca.crt")}},
+            },
+        },
+    }
+
+
+@contextlib.contextmanager
+def envoy(tmp_path, upstream, downstream=None, towards=None):
+    """A real Envoy in front of `upstream`; `downstream` and `towards` are the identities it shows to clients and to the upstream."""
+    from envoy_peer import ENVOY
+
+    port = free_port()
+    chain = {
+        "filters": [
+            {
+                "name": "envoy.filters.network.http_connection_manager",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+                    "stat_prefix": "in",
+                    "forward_client_cert_details": "SANITIZE_SET",
+                    "set_current_client_cert_details": {"uri": True},
+                    "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "up"}}]}]},
+                    "http_filters": [
+                        {"name": "envoy.filters.http.router", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}
+                    ],
+                },
+            }
+        ]
+    }
+    if downstream:
+        chain["transport_socket"] = envoy_tls(downstream, "Downstream")
+    cluster = {
+        "name": "up",
+        "type": "STATIC",
+        "connect_timeout": "2s",
+        "load_assignment": {
+            "cluster_name": "up",
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": upstream}}}}]}],
+        },
+    }
+    if towards:
+        cluster["transport_socket"] = envoy_tls(towards, "Upstream")
+    config = {
+        "static_resources": {
+            "listeners": [{"name": "in", "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}, "filter_chains": [chain]}],
+            "clusters": [cluster],
+        }
+    }
+    path = tmp_path / f"envoy-{port}.json"
+    path.write_text(json.dumps(config))
+    process = subprocess.Popen([ENVOY, "-c", path, "--base-id", str(port), "--concurrency", "1", "-l", "error"], stderr=open(tmp_path / "envoy.log", "wb"))
+    try:
+
+        def listening():
+            with socket.create_connection(("127.0.0.1", port), timeout=1):
+                return True
+
+        wait_for(listening, seconds=30, what="Envoy")
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+class TestEnvoyAsPeer:
+    def test_envoy_calls_a_strict_workload(self, web, ca, tmp_path):
+        server = web("STRICT")
+        with envoy(tmp_path, server.inbound, towards=ca.workload(tmp_path / "caller", "caller")) as port:
+            for number in range(10):
+                assert http_get(port, f"/{number}", {"Host": "web.local"})[0] == 200, server.log()[-600:]
+        page = server.metrics()[2].decode()
+        assert 'source_principal="spiffe://cluster.local/ns/default/sa/caller"' in page and 'connection_security_policy="mutual_tls"' in page
+
+    def test_envoy_is_called(self, start, backend, ca, tmp_path):
+        identity = ca.workload(tmp_path / "client", "client")
+        with envoy(tmp_path, backend.port, downstream=ca.workload(tmp_path / "web", "web")) as port:
+            client = start(client_side([port]), ["--identity", str(identity)])
+            for number in range(10):
+                assert client.get(f"/{number}", host="api.local")[0] == 200, client.log()[-600:]
+        assert any(b"spiffe://cluster.local/ns/default/sa/client" in bytes(str(request), "utf8") for request in backend.requests)
+
+
+class TestSecrets:
+    def test_keys_are_nowhere(self, web, ca, tmp_path):
+        """Not in logs, dumps or metrics; and no core file would hold them."""
+        skein = web("STRICT")
+        with connection(skein.inbound, ca, ca.workload(tmp_path / "client", "client")) as secure:
+            ask(secure)
+        key = "".join((skein.identity / "tls.key").read_text().splitlines()[1:-1])[:24]
+        pages = [http_get(skein.ports["admin"], path)[2] for path in ("/config_dump", "/clusters", "/stats", "/")]
+        pages += [skein.metrics()[2], skein.log().encode()]
+        for page in pages:
+            assert b"PRIVATE KEY" not in page and key.encode() not in page
+        limits = open(f"/proc/{skein.process.pid}/limits").read()
+        (line,) = [line for line in limits.splitlines() if line.startswith("Max core file size")]
+        assert line.split()[4:6] == ["0", "0"]

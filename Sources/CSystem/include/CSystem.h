@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/file.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -42,6 +43,9 @@ static inline ssize_t skein_recv(int fd, void *buffer, size_t count) {
 static inline ssize_t skein_send(int fd, const void *buffer, size_t count) {
     return syscall(SYS_sendto, fd, buffer, count, MSG_NOSIGNAL, NULL, 0);
 }
+
+// prctl is variadic, which Swift cannot call.
+static inline int skein_forbid_dumps(void) { return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); }
 
 static inline int skein_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags) {
     return accept4(fd, address, length, flags);

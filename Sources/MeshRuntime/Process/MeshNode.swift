@@ -63,6 +63,7 @@ final class MeshNode {
         let say: @Sendable (String) -> Void = { line in log.warning("\(line)") }
         controller = ConfigurationController(options: options, catalogs: catalogs)
         let first = try Self.firstConfiguration(&controller, log)
+        if options.identityDirectory != nil, !options.allowsDumps { ProcessResources.forbidDumps() }
         do throws(TLSError) {
             identity = try options.identityDirectory.map { path throws(TLSError) in try IdentityWatch(path: path, log) }
         } catch {

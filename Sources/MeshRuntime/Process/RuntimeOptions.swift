@@ -27,6 +27,8 @@ public struct RuntimeOptions: Sendable {
     public var workers = 0
     /// Directory of this workload's certificate, key and roots; nil = it has no identity, and speaks and takes no mutual TLS.
     public var identityDirectory: String?
+    /// A process with an identity may leave core files, in which its key is, and be looked at by debuggers.
+    public var allowsDumps = false
     /// Protocols that connections may be upgraded to; each of them passes `UpgradeProtocols.problem`.
     public var upgradeProtocols = ["websocket"]
     /// HTTP/1.1 clients may end their half of the connection while they wait for an answer; false: they are taken for gone.

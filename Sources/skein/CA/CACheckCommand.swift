@@ -18,7 +18,7 @@ struct CACheckCommand: ParsableCommand {
     @OptionGroup var options: CAOptions
 
     func run() throws {
-        let findings = AuthorityCheck.findings(of: options.directory, now: CAOptions.now)
+        let findings = try CAOptions.explaining { AuthorityCheck.findings(of: options.directory, now: CAOptions.now) }
         let failures = findings.filter { $0.state == .failure }.count
         let warnings = findings.filter { $0.state == .warning }.count
         switch options.output {

@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import CertificateAuthority
+internal import EventLoops
 internal import MeshRuntime
 internal import Primitives
 
@@ -38,8 +39,10 @@ struct CAOptions: ParsableArguments {
     /// Seconds since 1970.
     static var now: Int64 { Int64(clamping: SystemClock.unixNanoseconds() / 1_000_000_000) }
 
-    /// Runs `body`; what the authority refuses is said, with the exit code it has.
+    /// Runs `body`; what the authority refuses is said, with the exit code it has. Keys are in this process' memory from here on, and no
+    /// core file has them.
     static func explaining<Result>(_ body: () throws -> Result) throws -> Result {
+        ProcessResources.forbidDumps()
         do { return try body() } catch let error as AuthorityError {
             complain("skein: \(error)")
             throw error.kind == .system ? ExitStatus.system : ExitStatus.badInput

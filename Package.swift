@@ -78,6 +78,7 @@ let package = Package(
         layer("Routing", uses: ["Primitives", "HTTP", "Matching", "MeshConfig", "TelemetryModel"]),
         layer("Policy", uses: ["Primitives", "Matching"]),
         layer("OutlierDetection", uses: ["Primitives"]),
+        layer("CertificateAuthority", uses: ["TLS"]),
         // 5
         layer("Proxy", uses: [
             "Primitives", "EventLoops", "TLS", "Streams", "HTTP", "TelemetryModel", "Routing", "Policy", "OutlierDetection",
@@ -99,13 +100,17 @@ let package = Package(
         // 9
         .executableTarget(
             name: "skein",
-            dependencies: ["Primitives", "EventLoops", "HTTPService", "TelemetryModel", "MeshConfig", "MeshRuntime", argumentParser],
+            dependencies: [
+                "Primitives", "EventLoops", "TLS", "HTTPService", "CertificateAuthority", "TelemetryModel", "MeshConfig", "MeshRuntime",
+                argumentParser,
+            ],
             path: "Sources/skein", swiftSettings: settings),
 
         suite("PrimitivesTests", uses: ["Primitives"]),
         suite("EventLoopsTests", uses: ["EventLoops", "Primitives"]),
         suite("StreamsTests", uses: ["Streams", "EventLoops", "Primitives"]),
         suite("TLSTests", uses: ["TLS"]),
+        suite("CertificateAuthorityTests", uses: ["CertificateAuthority", "TLS"]),
         suite("CompressionTests", uses: ["Compression", "CZlib", "CZstd", "Primitives"]),
         suite("HTTPTests", uses: ["HTTP", "Primitives"]),
         suite("MatchingTests", uses: ["Matching", "HTTP", "Primitives"]),

@@ -21,18 +21,19 @@ struct SkeinCommand: ParsableCommand {
               skein top                               success rates, requests/s and latencies, live
               skein proxy-config endpoints            what is known of each endpoint
               skein proxy-status                      version, state, configuration
+              skein ca init                           a certificate authority for the mesh
 
             EXIT CODES
               0   success                      69  a server did not answer
               2   explain: nothing routes it   70  the system refused something
-              64  wrong usage                  79  analyze found something
+              64  wrong usage                  79  analyze or ca check found something
               65  bad input or configuration
             """,
         version: Version.text,
         subcommands: [
             RunCommand.self, ValidateCommand.self, AnalyzeCommand.self, ExplainCommand.self, CaptureCommand.self, LogsCommand.self,
             TracesCommand.self, QueryCommand.self, TopCommand.self, ProxyConfigCommand.self, ProxyStatusCommand.self, InitCommand.self,
-            DemoCommand.self, VersionCommand.self,
+            DemoCommand.self, CACommand.self, VersionCommand.self,
         ])
 
     /// As `ParsableCommand` starts a program, but for a command that does not exist: it is told which one was probably meant.

@@ -23,13 +23,16 @@ class MeshCA:
             "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign",
         )
 
-    def issue(self, out, names, usage="digitalSignature", days=1, authority=False, extended="serverAuth,clientAuth", key="prime256v1"):
+    def issue(
+        self, out, names, usage="digitalSignature", days=1, authority=False, extended="serverAuth,clientAuth", key="prime256v1",
+        subject="/",
+    ):
         """A directory with tls.crt, tls.key and ca.crt; `names` such as `URI:spiffe://…` or `DNS:web.local`."""
         out = pathlib.Path(out)
         out.mkdir(parents=True, exist_ok=True)
         run("ecparam", "-name", key, "-genkey", "-noout", "-out", out / "tls.key")
         (out / "tls.key").chmod(0o600)
-        run("req", "-new", "-key", out / "tls.key", "-out", out / "request.pem", "-subj", "/")
+        run("req", "-new", "-key", out / "tls.key", "-out", out / "request.pem", "-subj", subject)
         extensions = [f"basicConstraints=critical,CA:{'TRUE' if authority else 'FALSE'}", f"keyUsage=critical,{usage}", "subjectKeyIdentifier=hash"]
         extensions += ["authorityKeyIdentifier=keyid"]
         if names:

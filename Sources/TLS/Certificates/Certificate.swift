@@ -84,6 +84,9 @@ public final class Certificate: @unchecked Sendable, Equatable, CustomStringConv
     public var subject: String { unsafe Self.text(X509_get_subject_name(x509)) }
     public var issuer: String { unsafe Self.text(X509_get_issuer_name(x509)) }
 
+    /// Its issuer's name is its own: a root.
+    public var isSelfIssued: Bool { unsafe X509_NAME_cmp(X509_get_subject_name(x509), X509_get_issuer_name(x509)) == 0 }
+
     /// Hexadecimal, lower case.
     public var serial: String {
         guard let number = unsafe ASN1_INTEGER_to_BN(X509_get0_serialNumber(x509), nil) else { return "" }

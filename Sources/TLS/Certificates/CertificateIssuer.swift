@@ -39,7 +39,7 @@ public struct CertificateIssuer: Sendable {
     public static func root(
         name: String, organization: String, key: PrivateKey, _ validity: Validity, pathLength: Int? = nil
     ) throws(TLSError) -> CertificateIssuer {
-        let subject = [("O", organization), ("CN", name)]
+        let subject = Subject.parts([("O", organization), ("CN", name)])
         let made = unsafe try make(
             subject, publicKey: key.key, .authority(pathLength: pathLength), validity, signer: nil, signingKey: key)
         guard let issuer = CertificateIssuer(made, key: key) else { throw TLSError("the new root does not match its key") }
@@ -49,19 +49,40 @@ public struct CertificateIssuer: Sendable {
     /// A certificate for another key.
     public func issue(name: String, for key: PrivateKey, _ purpose: Purpose, _ validity: Validity) throws(TLSError) -> Certificate {
         unsafe try Self.make(
-            name.isEmpty ? [] : [("CN", name)], publicKey: key.key, purpose, validity, signer: certificate, signingKey: self.key)
+            .parts(name.isEmpty ? [] : [("CN", name)]), publicKey: key.key, purpose, validity, signer: certificate, signingKey: self.key)
     }
 
     /// A workload's certificate for the key of a request. What the request wishes besides is not looked at.
     public func issue(_ request: CertificateRequest, for id: SPIFFEID, _ validity: Validity) throws(TLSError) -> Certificate {
         guard let wanted = unsafe X509_REQ_get0_pubkey(request.request) else { throw .openSSL("the request has no key") }
-        return unsafe try Self.make([], publicKey: wanted, .workload(id), validity, signer: certificate, signingKey: key)
+        return unsafe try Self.make(.parts([]), publicKey: wanted, .workload(id), validity, signer: certificate, signingKey: key)
+    }
+
+    /// A certificate for another authority's name and key: whoever believes this one believes that one too. `pathLength` = how many
+    /// authorities may follow it.
+    public func crossSign(_ other: Certificate, pathLength: Int?, _ validity: Validity) throws(TLSError) -> Certificate {
+        guard let publicKey = unsafe X509_get0_pubkey(other.x509) else { throw .openSSL("\(other.subject) has no key") }
+        return unsafe try Self.make(
+            .of(other), publicKey: publicKey, .authority(pathLength: pathLength), validity, signer: certificate, signingKey: key)
     }
 
     // MARK: Making
 
+    private enum Subject {
+        case parts([(kind: String, text: String)])
+        /// As another certificate has it, byte for byte.
+        case of(Certificate)
+
+        var isEmpty: Bool {
+            switch self {
+            case .parts(let parts): parts.isEmpty
+            case .of: false
+            }
+        }
+    }
+
     private static func make(
-        _ subject: [(String, String)], publicKey: OpaquePointer, _ purpose: Purpose, _ validity: Validity, signer: Certificate?,
+        _ subject: Subject, publicKey: OpaquePointer, _ purpose: Purpose, _ validity: Validity, signer: Certificate?,
         signingKey: PrivateKey
     ) throws(TLSError) -> Certificate {
         guard let made = unsafe X509_new() else { throw .openSSL("cannot make a certificate") }
@@ -69,13 +90,8 @@ public struct CertificateIssuer: Sendable {
         let owner = unsafe UnsignedCertificate(taking: made)
         unsafe X509_set_version(made, 2)
         unsafe try setSerial(made)
+        unsafe try setSubject(made, subject)
         let name = unsafe X509_get_subject_name(made)
-        for (kind, text) in subject {
-            let bytes = Array(text.utf8)
-            guard unsafe X509_NAME_add_entry_by_txt(name, kind, MBSTRING_UTF8, bytes, Int32(clamping: bytes.count), -1, 0) == 1 else {
-                throw .openSSL("cannot name the certificate \(text)")
-            }
-        }
         unsafe X509_set_issuer_name(made, signer.map { unsafe X509_get_subject_name($0.x509) } ?? name)
         let isDated = unsafe setValidity(made, validity)
         guard isDated, unsafe X509_set_pubkey(made, publicKey) == 1 else { throw .openSSL("cannot fill the certificate") }
@@ -84,6 +100,22 @@ public struct CertificateIssuer: Sendable {
         }
         guard unsafe X509_sign(made, signingKey.key, EVP_sha256()) > 0 else { throw .openSSL("cannot sign the certificate") }
         return try owner.finished()
+    }
+
+    private static func setSubject(_ made: OpaquePointer, _ subject: Subject) throws(TLSError) {
+        switch subject {
+        case .parts(let parts):
+            let name = unsafe X509_get_subject_name(made)
+            for (kind, text) in parts {
+                let bytes = Array(text.utf8)
+                guard unsafe X509_NAME_add_entry_by_txt(name, kind, MBSTRING_UTF8, bytes, Int32(clamping: bytes.count), -1, 0) == 1
+                else { throw .openSSL("cannot name the certificate \(text)") }
+            }
+        case .of(let other):
+            guard unsafe X509_set_subject_name(made, X509_get_subject_name(other.x509)) == 1 else {
+                throw .openSSL("cannot name the certificate \(other.subject)")
+            }
+        }
     }
 
     private static func setSerial(_ made: OpaquePointer) throws(TLSError) {
@@ -103,7 +135,8 @@ public struct CertificateIssuer: Sendable {
     }
 
     private static func extensions(_ purpose: Purpose, hasSubject: Bool) -> [(Int32, String)] {
-        let identifiers = [(NID_subject_key_identifier, "hash"), (NID_authority_key_identifier, "keyid")]
+        // A root's own too: without `always` it would have an authority's identifier with nothing in it, which strict readers refuse.
+        let identifiers = [(NID_subject_key_identifier, "hash"), (NID_authority_key_identifier, "keyid:always")]
         switch purpose {
         case .authority(let length):
             let constraints = "critical,CA:TRUE" + (length.map { ",pathlen:\($0)" } ?? "")

@@ -276,8 +276,8 @@ public struct Authority {
         let old = issuedUnderOldRoots(now: now)
         if !anyway, let last = old.map(\.notAfter).max() {
             throw AuthorityError(
-                .input, "\(old.count) certificates under older roots are valid until \(UnixTime.text(last)): issue new ones to "
-                    + "\(Set(old.flatMap(\.names)).sorted().prefix(3).joined(separator: ", ")), wait, or --force")
+                .input, "certificates under older roots (\(old.count)) are valid until \(UnixTime.text(last)): issue new ones to "
+                    + "\(Set(old.map { $0.names[0] }).sorted().prefix(3).joined(separator: ", ")), wait, or --force")
         }
         try rotate(to: signing.withoutOldRoots(), now: now)
     }

@@ -96,7 +96,7 @@ public enum AuthorityCheck {
         var newest: [[String]: IssuedCertificate] = [:]
         for record in authority.issued where record.state(now: now) == .valid { newest[record.names] = record }
         let late = newest.values.filter { $0.notAfter - now < ($0.notAfter - $0.notBefore) / 3 }
-        let text = "the \(newest.count) identities in use have a third of their time left"
+        let text = "identities in use (\(newest.count)) have a third of their time left"
         guard !late.isEmpty else { return Finding(state: .good, text: text) }
         let names = late.flatMap(\.names).sorted()
         let others = names.count > 3 ? " and \(names.count - 3) more" : ""

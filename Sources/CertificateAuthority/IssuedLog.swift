@@ -100,7 +100,7 @@ struct IssuedLog {
         switch fields.first {
         case "issued" where fields.count == 8:
             guard let kind = IssuedCertificate.Kind(rawValue: String(fields[1])), let begin = Int64(fields[5]), let end = Int64(fields[6]),
-                fields[2...4].allSatisfy(Self.isSerial), places[String(fields[2])] == nil, !fields[7].isEmpty,
+                fields[2...4].allSatisfy(Self.isSerial), places[String(fields[2])] == nil, fields[7].contains(where: { $0 != "," }),
                 records.count < Self.recordsMax
             else { return false }
             places[String(fields[2])] = records.count

@@ -57,7 +57,7 @@ struct CARotateCommand: ParsableCommand {
             for root in authority.roots { print("trusted  \(root.subject), until \(UnixTime.text(root.notAfter))") }
             if authority.roots.count > 1 {
                 let last = old.map(\.notAfter).max().map { ", valid until \(UnixTime.text($0))" } ?? ""
-                print("next: renew the \(old.count) certificates under older roots\(last), then skein ca rotate --forget-roots")
+                print("next: renew what is under older roots (\(old.count) in use\(last)), then skein ca rotate --forget-roots")
             }
         case .json:
             let roots = authority.roots.map {

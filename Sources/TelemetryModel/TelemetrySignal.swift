@@ -24,6 +24,8 @@ public protocol TelemetryBatch: Sendable {
 
     /// Spans, points or log records.
     var itemCount: Int { get }
+    /// Nothing is to be stored.
+    var isEmpty: Bool { get }
     /// Bytes of the contents, about: what bounds of queues count.
     var byteCount: Int { get }
     /// Bytes that the batch would keep after `removeAll()`, about.
@@ -31,4 +33,8 @@ public protocol TelemetryBatch: Sendable {
 
     /// Empties the batch and keeps its memory for the next use.
     mutating func removeAll()
+}
+
+extension TelemetryBatch {
+    public var isEmpty: Bool { itemCount == 0 }
 }

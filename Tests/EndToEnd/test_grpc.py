@@ -18,7 +18,7 @@ class Echo(grpc.GenericRpcHandler):
 
     def __init__(self):
         self.metadata = []
-        self.cancelled = threading.Event()
+        self.sleeping, self.cancelled = threading.Event(), threading.Event()
 
     def service(self, details):
         method = details.method.rsplit("/", 1)[1]
@@ -48,6 +48,7 @@ class Echo(grpc.GenericRpcHandler):
 
     def sleep(self, message, context):
         context.add_callback(self.cancelled.set)
+        self.sleeping.set()
         self.cancelled.wait(10)
         return message
 
@@ -159,7 +160,7 @@ def test_the_deadline_is_kept_by_the_proxy(calls):
 
 def test_cancellation_reaches_the_server(calls):
     future = calls.unary_unary("/t.T/Sleep").future(b"x")
-    wait_for(lambda: len(calls.skein.handler.metadata) == 1, what="the call has arrived")
+    assert calls.skein.handler.sleeping.wait(10), "the call has arrived"
     future.cancel()
     assert calls.skein.handler.cancelled.wait(10)
 

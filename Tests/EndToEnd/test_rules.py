@@ -41,8 +41,12 @@ metadata: {name: web, namespace: default}
 spec:
   host: web.local
   trafficPolicy:
-    tls: {mode: SIMPLE}
     connectionPool: {http: {http2MaxRequests: 1}}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: dead, namespace: default}
+spec: {host: dead.local, trafficPolicy: {tls: {mode: SIMPLE, credentialName: nobody-reads-it}}}
 """
 
 EXPORTER = """    - name: elsewhere

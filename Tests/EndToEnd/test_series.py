@@ -520,3 +520,34 @@ class TestExemplars:
         finally:
             server.shutdown()
         assert api(port, "query_exemplars", {"query": "up{", "start": 0, "end": time.time()})["errorType"] == "bad_data"
+
+    def test_those_of_otlp_and_remote_write(self, start):
+        """Of a histogram's point, and of a series that brings nothing else."""
+        import time
+
+        import snappy
+        from test_metrics_clients import field, varint
+
+        skein = start(None, ["--metrics-interval", "0"])
+        port, now = skein.ports["zipkin"], time.time()
+        traces = ["0123456789abcdef0123456789abcdef", "00000000000000000000000000000abc"]
+        spans = [{"traceId": t, "id": "00000000000000aa", "timestamp": int(now * 1e6), "localEndpoint": {"serviceName": "a"}} for t in traces]
+        json_type = {"Content-Type": "application/json"}
+        assert http_get(port, "/api/v2/spans", method="POST", body=json.dumps(spans), headers=json_type)[0] == 202
+        at = str(int(now * 1e9))
+        exemplar = {"timeUnixNano": at, "asDouble": 7, "traceId": traces[0], "spanId": "00000000000000aa"}
+        point = {"timeUnixNano": at, "count": "2", "sum": 8, "bucketCounts": ["1", "1", "0"], "explicitBounds": [5, 10], "exemplars": [exemplar]}
+        metric = {"name": "sizes", "histogram": {"aggregationTemporality": 2, "dataPoints": [point]}}
+        body = json.dumps({"resourceMetrics": [{"scopeMetrics": [{"metrics": [metric]}]}]})
+        assert http_get(skein.ports["otlp"], "/v1/metrics", method="POST", body=body, headers=json_type)[0] == 200
+        symbols = ["", "__name__", "jobs_total", "trace_id", traces[1]]
+        series = field(1, varint(1) + varint(2)) + field(4, field(1, varint(3) + varint(4)) + field(2, 1.0) + field(3, int(now * 1000)))
+        request = b"".join(field(4, symbol.encode()) for symbol in symbols) + field(5, series)
+        headers = {"Content-Type": "application/x-protobuf;proto=io.prometheus.write.v2.Request", "Content-Encoding": "snappy"}
+        status, answered, _ = http_get(port, "/api/v1/write", method="POST", body=snappy.compress(request), headers=headers)
+        assert status == 204 and answered["x-prometheus-remote-write-exemplars-written"] == "1"
+        question = {"query": "sizes_bucket or jobs_total", "start": now - 60, "end": now + 60}
+        found = {one["seriesLabels"]["__name__"]: one for one in api(port, "query_exemplars", question)["data"]}
+        assert found["sizes_bucket"]["seriesLabels"]["le"] == "10"
+        assert [one["labels"] for one in found["sizes_bucket"]["exemplars"]] == [{"trace_id": traces[0], "span_id": "00000000000000aa"}]
+        assert [one["labels"]["trace_id"] for one in found["jobs_total"]["exemplars"]] == ["0000000000000abc"]

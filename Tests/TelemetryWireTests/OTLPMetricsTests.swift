@@ -134,15 +134,23 @@ import Testing
         #expect(points.count == 4 && points.allSatisfy { $0.isStale && !$0.isIncrease })
     }
 
-    @Test func exemplarsAreCounted() throws {
-        let exemplar = Message().fixed(3, 1.0.bitPattern).data(5, [UInt8](repeating: 7, count: 16))
+    /// Those that name a trace; the others are counted.
+    @Test func exemplarsComeWithTheirPoints() throws {
+        let trace = [UInt8](0..<16)
+        let exemplar = Message().fixed(2, 5 * Message.second).fixed(3, 1.5.bitPattern)
+            .data(4, [UInt8](repeating: 1, count: 8)).data(5, trace)
+        let nameless = Message().fixed(3, 1.0.bitPattern).data(5, [1, 2, 3])
         let decoded = try DecodedMetrics(
             .metrics([
-                .sum("c", [Message.number(1).message(5, exemplar).message(5, exemplar)]),
+                .sum("c", [Message.number(1).message(5, exemplar).message(5, nameless)]),
                 .metric("h", 9, [Message.histogram([1], []).message(8, exemplar)]),
                 .metric("e", 10, [Message.exponential(scale: 0, positive: (0, [1])).message(11, exemplar)]),
             ]))
-        #expect(decoded.outcome.exemplars == 4)
+        #expect(decoded.outcome.exemplars == 1)
+        let expected = SeriesExemplar(
+            time: 5000, value: 1.5, traceID: TraceID(high: 0x0001_0203_0405_0607, low: 0x0809_0A0B_0C0D_0E0F),
+            spanID: SpanID(0x0101_0101_0101_0101))
+        #expect(decoded.points.count == 3 && decoded.points.allSatisfy { $0.exemplars == [expected] })
     }
 
     /// Both encodings of a request are the same series.

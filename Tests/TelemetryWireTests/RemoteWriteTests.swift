@@ -44,7 +44,7 @@ import Testing
         .message(
             1,
             labels([("__name__", "up"), ("job", "a")]).message(2, sample(1, at: 5)).message(2, sample(0, at: 6))
-                .message(3, sample(1, at: 5))
+                .message(3, Message().fixed(2, 1.0.bitPattern).int(3, 5))
         )
         .message(1, labels([("__name__", "c_total")]).message(2, sample(7, at: -1)))
         .message(1, labels([("__name__", "h")]).message(4, histogram([3, -1, 2], at: 8)))
@@ -56,13 +56,30 @@ import Testing
         #expect(decoded.points.map(\.time) == [5, 6, -1, 8] && decoded.values.prefix(3) == [1, 0, 7])
         // Metadata stands behind the series and names the family.
         #expect(decoded.points.map(\.kind) == [.gauge, .gauge, .counter, .unknown])
-        #expect(decoded.counts.samples == 3 && decoded.counts.histograms == 1 && decoded.counts.exemplars == 1)
+        #expect(decoded.counts.samples == 3 && decoded.counts.histograms == 1 && decoded.counts.droppedExemplars == 1)
         guard case .histogram(let native) = decoded.points[3].value else { return #expect(Bool(false)) }
         #expect(
             native
                 == NativeHistogram(
                     schema: 2, zeroThreshold: 0.001, zeroCount: 1, count: 9, sum: 2.5, positiveSpans: [.init(offset: 3, length: 3)],
                     positiveCounts: [3, 2, 4]))
+    }
+
+    /// As Prometheus sends them: series of their own, without a sample.
+    @Test func exemplarsOfBothVersions() throws {
+        let trace = "0123456789abcdef0123456789abcdef"
+        let exemplar = Self.labels([("trace_id", trace), ("user", "x")]).fixed(2, 0.25.bitPattern).int(3, 77)
+        let first = try decode(Message().message(1, Self.labels([("__name__", "b")]).message(3, exemplar)).bytes, .v1)
+        var body = Message()
+        for symbol in ["", "__name__", "b", "trace_id", trace] { body = body.text(4, symbol) }
+        let references = Message().varints(1, [3, 4]).fixed(2, 0.25.bitPattern).int(3, 77)
+        let second = try decode(body.message(5, Message().varints(1, [1, 2]).message(4, references)).bytes, .v2)
+        let half: UInt64 = 0x0123_4567_89AB_CDEF
+        let expected = SeriesExemplar(time: 77, value: 0.25, traceID: TraceID(high: half, low: half), spanID: .none)
+        for decoded in [first, second] {
+            #expect(decoded.series == ["b"] && decoded.points[0].exemplars == [expected] && !decoded.points[0].hasValue)
+            #expect(decoded.counts.exemplars == 1 && decoded.counts.samples == 0 && decoded.counts.droppedExemplars == 0)
+        }
     }
 
     @Test func aStaleMarkerKeepsItsBits() throws {
@@ -90,7 +107,7 @@ import Testing
         #expect(decoded.series == [String](repeating: #"up{job="a"}"#, count: 3))
         #expect(decoded.points.map(\.kind) == [.counter, .counter, .counter] && decoded.points.map(\.time) == [5, 6, 7])
         #expect(decoded.points.map(\.created) == [nil, 4, 3])
-        #expect(decoded.counts.samples == 2 && decoded.counts.histograms == 1 && decoded.counts.exemplars == 1)
+        #expect(decoded.counts.samples == 2 && decoded.counts.histograms == 1 && decoded.counts.droppedExemplars == 1)
         // As drafts had it: of the series.
         #expect(try decode(Self.second { $0.int(6, 2).message(2, Self.sample(1, at: 5)) }.bytes, .v2).points.map(\.created) == [2])
     }

@@ -22,6 +22,7 @@ struct MetricPoints {
         let labelBytes = point.labels.labels.reduce(0) { $0 + $1.name.utf8.count + $1.value.utf8.count + 6 }
         guard labelBytes <= Self.labelBytesMax else { return "the labels of its series take more than \(Self.labelBytesMax) bytes" }
         let isSplit = if case .classic(let histogram) = point.value { !Self.isVector(histogram) } else { false }
+        bytes += point.exemplars.count * 48
         bytes += isSplit ? point.seriesCount * (labelBytes + 128) : labelBytes + 128 + point.valueBytes
         guard bytes <= Self.bytesMax else { return "the series of the request take more than \(Self.bytesMax >> 20) MiB" }
         if point.isIncrease {
@@ -41,17 +42,28 @@ struct MetricPoints {
         let created = point.created ?? 0
         switch point.value {
         case .number(let value):
-            append(batch.append(point.labels, kind(point.kind)), point, value, to: &batch)
+            let identity = batch.append(point.labels, kind(point.kind))
+            if point.hasValue { append(identity, point, value, to: &batch) }
+            appendExemplars(of: point, to: identity, &batch)
         case .histogram(let histogram):
             let identity = batch.append(point.labels, .nativeHistogram)
             if point.isStale { return batch.appendStale(identity, time: point.time) }
-            batch.append(identity, time: point.time, histogram, created: created)
+            if point.hasValue { batch.append(identity, time: point.time, histogram, created: created) }
+            appendExemplars(of: point, to: identity, &batch)
         case .classic(let histogram):
             guard isVector(histogram), let sum = histogram.sum else { return split(histogram, point, name, to: &batch) }
             let identity = batch.append(point.labels, .classicHistogram, bounds: histogram.bounds)
             if point.isStale { return batch.appendStale(identity, time: point.time) }
             batch.append(identity, time: point.time, buckets: histogram.buckets, count: histogram.count, sum: sum, created: created)
+            appendExemplars(of: point, to: identity, &batch)
         }
+    }
+
+    private static func appendExemplars(
+        of point: MetricPoint, to identity: UInt32, above below: Double = -.infinity, upTo bound: Double = .infinity,
+        _ batch: inout SeriesBatch
+    ) {
+        for exemplar in point.exemplars where exemplar.value > below && exemplar.value <= bound { batch.append(identity, exemplar) }
     }
 
     private static func append(_ identity: UInt32, _ point: MetricPoint, _ value: Double, to batch: inout SeriesBatch) {
@@ -68,11 +80,16 @@ struct MetricPoints {
 
     /// A series for each bucket.
     private static func split(_ histogram: ClassicHistogram, _ point: MetricPoint, _ name: String, to batch: inout SeriesBatch) {
+        var before = -Double.infinity
         func append(_ suffix: String, _ bound: Double?, _ value: Double) {
             var labels = point.labels
             labels[LabelSet.metricName] = name + suffix
             if let bound { labels["le"] = GoFloat.plain(bound) }
-            Self.append(batch.append(labels, .counter), point, value, to: &batch)
+            let identity = batch.append(labels, .counter)
+            Self.append(identity, point, value, to: &batch)
+            guard let bound else { return }
+            appendExemplars(of: point, to: identity, above: before, upTo: bound, &batch)
+            before = bound
         }
         if let sum = histogram.sum { append("_sum", nil, sum) }
         append("_count", nil, histogram.count)

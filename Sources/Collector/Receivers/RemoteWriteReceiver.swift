@@ -60,11 +60,18 @@ struct RemoteWriteReceiver: HTTPReceiver {
     ) throws(RemoteWriteFault) -> RemoteWriteOutcome {
         var outcome = RemoteWriteOutcome()
         var points = MetricPoints()
+        var refusedExemplars = 0
         outcome.counts = unsafe try RemoteWriteDecoder.decode(body, version) { point in
             guard let reason = points.take(point, into: &batch) else { return }
+            guard point.hasValue else {
+                refusedExemplars += point.exemplars.count
+                return
+            }
             if case .histogram = point.value { outcome.refusedHistograms += 1 } else { outcome.refusedSamples += 1 }
             if outcome.firstReason == nil { outcome.firstReason = reason }
         }
+        outcome.counts.exemplars -= refusedExemplars
+        outcome.counts.droppedExemplars += refusedExemplars
         return outcome
     }
 
@@ -91,18 +98,18 @@ struct RemoteWriteOutcome: DecodeOutcome {
     var acceptedItems: Int { counts.samples + counts.histograms - refusedItems }
     var refusedItems: Int { refusedSamples + refusedHistograms }
     var droppedParts: OTLPDroppedParts? { nil }
-    var droppedExemplars: Int { counts.exemplars }
+    var droppedExemplars: Int { counts.droppedExemplars }
 
     var message: String {
         "\(refusedItems) of \(counts.samples + counts.histograms) samples refused; the first because \(firstReason ?? "")"
     }
 
-    /// Remote write 2.0, "Required Written Response Headers": with every answer, also when nothing was written. Exemplars are not kept.
+    /// Remote write 2.0, "Required Written Response Headers": with every answer, also when nothing was written.
     var headers: [(name: String, value: String)] {
         [
             ("X-Prometheus-Remote-Write-Samples-Written", "\(counts.samples - refusedSamples)"),
             ("X-Prometheus-Remote-Write-Histograms-Written", "\(counts.histograms - refusedHistograms)"),
-            ("X-Prometheus-Remote-Write-Exemplars-Written", "0"),
+            ("X-Prometheus-Remote-Write-Exemplars-Written", "\(counts.exemplars)"),
         ]
     }
 }

@@ -85,7 +85,7 @@ final class SignalIntake<Batch: TelemetryBatch>: Sendable {
             return .rejected(rejection)
         }
         counters.itemsInvalid.add(outcome.refusedItems)
-        if batch.itemCount == 0 {
+        if batch.isEmpty {
             batches.give(batch)
             outcome.settle(isStored: true)
             counters.outcome(stored: 0, refused: outcome.refusedItems).add()

@@ -23,6 +23,11 @@ public struct MetricPoint: Sendable {
     /// The series ends at this time: its value says nothing (staleness marker; OTLP: no recorded value).
     public var isStale = false
 
+    /// False: it brings exemplars of its series and no value.
+    public var hasValue = true
+    /// Observations that the series counts, with their traces.
+    public var exemplars: [SeriesExemplar] = []
+
     public init(labels: LabelSet, kind: Kind, time: Int64, value: Value, created: Int64? = nil) {
         self.labels = labels
         self.kind = kind

@@ -57,6 +57,7 @@ public struct SeriesBatch: TelemetryBatch {
     public init() {}
 
     public var itemCount: Int { points.count }
+    public var isEmpty: Bool { points.isEmpty && exemplars.isEmpty }
 
     public var byteCount: Int {
         identityBytes.count + identities.count * MemoryLayout<Identity>.stride + points.count * MemoryLayout<Point>.stride

@@ -129,8 +129,18 @@ enum OTLPJSONSchema {
         }
     }
 
+    private static func exemplarField(_ key: JSONString, _ scanner: JSONScanner) -> (number: UInt8, kind: Kind)? {
+        func names(_ name: StaticString) -> Bool { scanner.equals(key, name) }
+        if names("timeUnixNano") { return (2, .scalar(.fixed64)) }
+        if names("asDouble") { return (3, .scalar(.double)) }
+        if names("asInt") { return (6, .scalar(.signedFixed64)) }
+        if names("spanId") { return (4, .scalar(.hexadecimal)) }
+        return names("traceId") ? (5, .scalar(.hexadecimal)) : nil
+    }
+
     private static func pointField(_ message: Message, _ key: JSONString, _ scanner: JSONScanner) -> (number: UInt8, kind: Kind)? {
         func names(_ name: StaticString) -> Bool { scanner.equals(key, name) }
+        if case .exemplar = message { return exemplarField(key, scanner) }
         if names("startTimeUnixNano") { return (2, .scalar(.fixed64)) }
         if names("timeUnixNano") { return (3, .scalar(.fixed64)) }
         switch message {

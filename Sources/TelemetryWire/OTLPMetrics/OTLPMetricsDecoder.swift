@@ -9,7 +9,7 @@ public struct OTLPMetricsOutcome: Equatable, Sendable {
     public private(set) var firstReason: String?
     /// What the sender should know although nothing was rejected for it.
     public private(set) var warning: String?
-    /// Exemplars of accepted points. They are not kept.
+    /// Exemplars of accepted points that are left out: they name no trace, or are too many.
     public internal(set) var exemplars = 0
 
     public init() {}
@@ -46,6 +46,8 @@ public enum OTLPMetricsDecoder {
     public static let attributesMax = 256
     /// Bounds of one histogram, and quantiles of one summary; a point with more is rejected.
     public static let boundsMax = 1024
+    /// Exemplars of one point.
+    public static let exemplarsMax = 1024
 
     /// Calls `take` for each series of each valid point, in the order of the body; it says why the point cannot be kept, or nil. A body
     /// that is no protobuf message throws; points given before that are the caller's to forget.

@@ -140,7 +140,7 @@ struct OTLPMetricsWalker {
                 walker.outcome.reject(reason)
             } else {
                 walker.outcome.acceptedPoints += 1
-                walker.outcome.exemplars += point.exemplars
+                walker.outcome.exemplars += point.droppedExemplars
             }
         }
     }

@@ -5,8 +5,9 @@ struct OTLPPoint {
     private let labels: OTLPLabels
     private let isDelta: Bool
     private(set) var time: Int64 = 0
-    /// Exemplars that came with it.
-    private(set) var exemplars = 0
+    /// Exemplars that came with it and are left out: they name no trace, or are too many.
+    private(set) var droppedExemplars = 0
+    private var exemplars: [SeriesExemplar] = []
     private var start: Int64 = 0
     private var number = 0.0
     private var count: UInt64 = 0
@@ -41,8 +42,7 @@ struct OTLPPoint {
             case (10, 6), (10, 7), (10, 8), (10, 9), (10, 14): try exponential.read(&reader)
             case (11, 6): try quantile(ProtobufReader(reader, try reader.bytesField()))
             case (5, 5), (7, 5), (9, 8), (10, 11):
-                _ = try reader.bytesField()
-                exemplars += 1
+                try exemplar(ProtobufReader(reader, try reader.bytesField()))
             default: try reader.skipField()
             }
         }
@@ -65,6 +65,32 @@ struct OTLPPoint {
         quantiles.append(one)
     }
 
+    private mutating func exemplar(_ message: ProtobufReader) throws(ProtobufError) {
+        var reader = message
+        var one = SeriesExemplar(time: 0, value: 0, traceID: .none, spanID: .none)
+        while try reader.next() {
+            switch reader.field {
+            case 2: one.time = Int64(clamping: try reader.fixed64Field() / 1_000_000)
+            case 3: one.value = Double(bitPattern: try reader.fixed64Field())
+            case 6: one.value = Double(Int64(bitPattern: try reader.fixed64Field()))
+            case 4:
+                let id = try reader.bytesField()
+                if id.count == 8 { one.spanID = SpanID(reader.bigEndian(id)) }
+            case 5:
+                let id = try reader.bytesField()
+                guard id.count == 16 else { continue }
+                let middle = id.lowerBound + 8
+                one.traceID = TraceID(high: reader.bigEndian(id.lowerBound..<middle), low: reader.bigEndian(middle..<id.upperBound))
+            default: try reader.skipField()
+            }
+        }
+        if one.traceID.isNone || exemplars.count >= OTLPMetricsDecoder.exemplarsMax {
+            droppedExemplars += 1
+        } else {
+            exemplars.append(one)
+        }
+    }
+
     // MARK: Series
 
     /// Gives the point's series to `take`; or says why it is none.
@@ -85,6 +111,7 @@ struct OTLPPoint {
         if start > 0, kind != .gauge || isDelta { point.created = start }
         point.isStale = hasNoValue
         point.isIncrease = isDelta && !hasNoValue
+        if kind != .summary { point.exemplars = exemplars }
         return point
     }
 

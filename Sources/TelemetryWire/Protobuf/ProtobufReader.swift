@@ -133,6 +133,9 @@ struct ProtobufReader {
         }
     }
 
+    /// Eight bytes of the body as a number, the first one highest.
+    func bigEndian(_ range: Range<Int>) -> UInt64 { unsafe bytes(range).reduce(0) { $0 << 8 | UInt64($1) } }
+
     @inline(__always)
     func bytes(_ range: Range<Int>) -> UnsafeRawBufferPointer {
         unsafe UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count)

@@ -10,7 +10,10 @@ public enum RemoteWriteDecoder {
     public struct Counts: Sendable, Equatable {
         public var samples = 0
         public var histograms = 0
+        /// Given to the series.
         public var exemplars = 0
+        /// Left out: they name no trace, or are too many.
+        public var droppedExemplars = 0
 
         public init() {}
     }
@@ -24,7 +27,10 @@ public enum RemoteWriteDecoder {
     /// Families that one body describes (1.0) at most.
     public static let familiesMax = 1 << 17
 
-    /// Calls `take` for each point, in the order of the body. Exemplars are counted and not yet taken.
+    /// Exemplars of one series at most.
+    public static let exemplarsMax = 1024
+
+    /// Calls `take` for each point, in the order of the body; exemplars of a series come behind its points, in one without a value.
     @unsafe
     public static func decode(
         _ body: UnsafeRawBufferPointer, _ version: Version, _ take: (MetricPoint) -> Void
@@ -124,16 +130,7 @@ private struct RemoteWriteRequest {
                 continue
             }
             guard labels.count < RemoteWriteDecoder.labelsMax else { throw reader.error(.tooMany) }
-            var label = ProtobufReader(body, try reader.bytesField())
-            var one = LabelSet.Label("", "")
-            while try label.next() {
-                switch label.field {
-                case 1: one.name = try text(&label)
-                case 2: one.value = try text(&label)
-                default: try label.skipField()
-                }
-            }
-            labels.append(one)
+            labels.append(try label(ProtobufReader(body, try reader.bytesField())))
         }
         try checkUnique(labels, reader)
         return MetricPoint(labels: LabelSet(labels), kind: .unknown, time: 0, value: .number(0))
@@ -184,6 +181,7 @@ private struct RemoteWriteRequest {
         let places: (histograms: UInt32, exemplars: UInt32) = version == .v1 ? (4, 3) : (3, 4)
         // Of the series, as drafts of 2.0 had it; in 2.0 each sample may say it.
         let created = point.created
+        var exemplars: [SeriesExemplar] = []
         var reader = ProtobufReader(body, range)
         while try reader.next() {
             switch reader.field {
@@ -201,11 +199,62 @@ private struct RemoteWriteRequest {
                 counts.histograms += 1
                 take(point)
             case places.exemplars:
-                _ = try reader.bytesField()
-                counts.exemplars += 1
+                let found = try exemplar(ProtobufReader(body, try reader.bytesField()), version)
+                if let found, exemplars.count < RemoteWriteDecoder.exemplarsMax {
+                    exemplars.append(found)
+                } else {
+                    counts.droppedExemplars += 1
+                }
             default: try reader.skipField()
             }
         }
+        guard !exemplars.isEmpty else { return }
+        counts.exemplars += exemplars.count
+        point.hasValue = false
+        point.exemplars = exemplars
+        take(point)
+    }
+
+    /// Nil = it names no trace.
+    private func exemplar(
+        _ message: ProtobufReader, _ version: RemoteWriteDecoder.Version
+    ) throws(ProtobufError) -> SeriesExemplar? {
+        var reader = message
+        var labels: [LabelSet.Label] = []
+        var references: [UInt64] = []
+        var (value, time) = (0.0, 0 as Int64)
+        while try reader.next() {
+            switch (version, reader.field) {
+            case (.v1, 1):
+                guard labels.count < RemoteWriteDecoder.labelsMax else { throw reader.error(.tooMany) }
+                labels.append(try label(ProtobufReader(body, try reader.bytesField())))
+            case (.v2, 1):
+                guard try reader.appendVarints(to: &references, most: 2 * RemoteWriteDecoder.labelsMax) else {
+                    throw reader.error(.tooMany)
+                }
+            case (_, 2): value = Double(bitPattern: try reader.fixed64Field())
+            case (_, 3): time = Int64(bitPattern: try reader.varintField())
+            default: try reader.skipField()
+            }
+        }
+        for pair in stride(from: 0, to: references.count - references.count % 2, by: 2) {
+            guard let name = symbol(references[pair]), let text = symbol(references[pair + 1]) else { throw reader.error(.unknownSymbol) }
+            labels.append(LabelSet.Label(name, text))
+        }
+        return ExemplarLabels.exemplar(labels, time: time, value: value)
+    }
+
+    private func label(_ message: ProtobufReader) throws(ProtobufError) -> LabelSet.Label {
+        var label = message
+        var one = LabelSet.Label("", "")
+        while try label.next() {
+            switch label.field {
+            case 1: one.name = try text(&label)
+            case 2: one.value = try text(&label)
+            default: try label.skipField()
+            }
+        }
+        return one
     }
 
     private func readSample(_ sample: ProtobufReader, _ point: inout MetricPoint) throws(ProtobufError) {

@@ -130,8 +130,8 @@ let package = Package(
         ]),
         suite("PromQLTests", uses: ["PromQL", "TelemetryModel", "Matching", "Primitives"], exclude: ["Scripts"]),
         suite("ProxyTests", uses: [
-            "Proxy", "Simulation", "Streams", "Routing", "OutlierDetection", "MeshConfig", "TelemetryModel", "EventLoops", "HTTP",
-            "Primitives",
+            "Proxy", "Simulation", "Streams", "TLS", "Routing", "OutlierDetection", "MeshConfig", "TelemetryModel", "EventLoops",
+            "HTTP", "Primitives",
         ]),
         suite("MeshRuntimeTests", uses: [
             "MeshRuntime", "Proxy", "Routing", "OutlierDetection", "MeshConfig", "TelemetryModel", "TelemetryWire", "HTTP",

@@ -9,8 +9,9 @@ final class InboundContext {
 
     init(_ settings: TLSSettings?) { self.settings = settings }
 
-    /// Mutual TLS can be terminated, as far as is known.
-    var isThere: Bool { settings != nil && problem == nil }
+    /// The process has an identity. Whether a context can be made of it is another matter: a port that takes nothing but mutual TLS takes
+    /// nothing then.
+    var isThere: Bool { settings != nil }
 
     func context() -> TLSContext? {
         if let made { return made }

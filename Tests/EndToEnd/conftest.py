@@ -344,7 +344,9 @@ def access_log(skein, count=1):
     path = skein.directory / "access.log"
 
     def read():
-        lines = path.read_text().splitlines() if path.exists() else []
+        text = path.read_text() if path.exists() else ""
+        # A line that is just being written may be seen in part.
+        lines = text[: text.rfind("\n") + 1].splitlines()
         return lines if len(lines) >= count else None
 
     return [json.loads(line) for line in wait_for(read, what=f"{count} access-log lines")]

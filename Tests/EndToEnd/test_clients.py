@@ -46,12 +46,16 @@ def test_openmetrics_parses_and_carries_exemplars(proxy):
 
     for _ in range(5):
         proxy.get("/")
-    status, headers, body = proxy.metrics("application/openmetrics-text; version=1.0.0")
-    assert headers["content-type"].startswith("application/openmetrics-text") and body.endswith(b"# EOF\n")
-    families = {f.name: f for f in text_string_to_metric_families(body.decode())}
-    duration = families["istio_request_duration_milliseconds"]
-    exemplars = [s.exemplar for s in duration.samples if s.exemplar]
-    assert exemplars and len(exemplars[0].labels["trace_id"]) == 32
+
+    def shown():
+        status, headers, body = proxy.metrics("application/openmetrics-text; version=1.0.0")
+        assert headers["content-type"].startswith("application/openmetrics-text") and body.endswith(b"# EOF\n")
+        families = {f.name: f for f in text_string_to_metric_families(body.decode())}
+        return [s.exemplar for s in families["istio_request_duration_milliseconds"].samples if s.exemplar]
+
+    # The records' thread notes them, some milliseconds later.
+    exemplars = wait_for(shown, what="an exemplar")
+    assert len(exemplars[0].labels["trace_id"]) == 32
     found = wait_for(lambda: http_get(proxy.ports["zipkin"], "/api/v2/trace/" + exemplars[0].labels["trace_id"])[0] == 200, what="the exemplar's trace")
     assert found
 

@@ -21,7 +21,9 @@ static inline int skein_ctx_set_groups(SSL_CTX *context, const char *list) { ret
 static inline int skein_ctx_set_signatures(SSL_CTX *context, const char *list) { return (int)SSL_CTX_set1_sigalgs_list(context, list); }
 static inline long skein_ctx_set_session_cache_mode(SSL_CTX *context, long mode) { return SSL_CTX_set_session_cache_mode(context, mode); }
 static inline int skein_ctx_set_chain(SSL_CTX *context, STACK_OF(X509) *chain) { return (int)SSL_CTX_set1_chain(context, chain); }
-static inline int skein_ctx_set_chain_one(SSL_CTX *context, X509 *certificate) { return (int)SSL_CTX_add1_chain_cert(context, certificate); }
+static inline int skein_ctx_set_chain_one(SSL_CTX *context, X509 *certificate) {
+    return (int)SSL_CTX_add1_chain_cert(context, certificate);
+}
 static inline int skein_ctx_set_servername_callback(SSL_CTX *context, int (*callback)(SSL *, int *, void *)) {
     return (int)SSL_CTX_set_tlsext_servername_callback(context, callback);
 }
@@ -50,7 +52,9 @@ static inline int skein_chain_count(const STACK_OF(X509) *chain) { return sk_X50
 static inline X509 *skein_chain_at(const STACK_OF(X509) *chain, int index) { return sk_X509_value(chain, index); }
 static inline void skein_chain_free(STACK_OF(X509) *chain) { sk_X509_free(chain); }
 static inline int skein_crls_count(const STACK_OF(X509_REVOKED) *revoked) { return sk_X509_REVOKED_num(revoked); }
-static inline X509_REVOKED *skein_crls_at(const STACK_OF(X509_REVOKED) *revoked, int index) { return sk_X509_REVOKED_value(revoked, index); }
+static inline X509_REVOKED *skein_crls_at(const STACK_OF(X509_REVOKED) *revoked, int index) {
+    return sk_X509_REVOKED_value(revoked, index);
+}
 static inline long skein_bio_memory(BIO *bio, char **bytes) { return BIO_get_mem_data(bio, bytes); }
 static inline int skein_extensions_push(STACK_OF(X509_EXTENSION) **list, X509_EXTENSION *extension) {
     return X509v3_add_ext(list, extension, -1) != NULL;

@@ -133,6 +133,21 @@ private struct Mesh {
         #expect(pair.server.failure?.contains("unexpected eof") == true, "\(pair.server.failure ?? "")")
     }
 
+    /// The queue of errors is the thread's: a certificate that cannot be read must not end the connections of others.
+    @Test func othersErrorsAreNotOurs() throws {
+        let mesh = try Mesh()
+        let pair = try Pair(mesh.settings(Self.reviews), mesh.settings(Self.ratings))
+        _ = pair.shakeHands()
+        let der = try mesh.credentials(Self.ratings).leaf.der()
+        for index in der.indices {
+            var bytes = der
+            bytes[index] ^= 0xFF
+            guard let odd = try? Certificate(der: bytes), odd.alternativeNames(.uri).isEmpty else { continue }
+            #expect(Pair.receive(pair.server).last == .wouldBlock, "byte \(index)")
+        }
+        #expect(Pair.send([1], pair.client) == .bytes(1) && Pair.receive(pair.server).bytes == [1])
+    }
+
     @Test func strangersAreRefused() throws {
         let (mesh, other) = try (Mesh(), Mesh("other"))
         func attempt(

@@ -26,8 +26,11 @@ struct PlainLogHandler: LogHandler {
         line.withUTF8 { _ = unsafe write(STDERR_FILENO, $0.baseAddress, $0.count) }
     }
 
-    private static func timestamp() -> String {
-        var seconds = time_t(SystemClock.unixNanoseconds() / 1_000_000_000)
+    private static func timestamp() -> String { date(Int64(clamping: SystemClock.unixNanoseconds() / 1_000_000_000)) }
+
+    /// Seconds since 1970 as RFC 3339 has it.
+    static func date(_ unixSeconds: Int64) -> String {
+        var seconds = time_t(unixSeconds)
         var parts = unsafe tm()
         unsafe gmtime_r(&seconds, &parts)
         func two(_ number: Int32) -> String { number < 10 ? "0\(number)" : "\(number)" }

@@ -1,4 +1,3 @@
-internal import Glibc
 internal import Logging
 internal import Primitives
 internal import TLS
@@ -26,20 +25,10 @@ struct IdentityWatch {
         let found = try directory.load(now: Self.unixSeconds)
         identity = found.identity
         say(found.warnings, log)
-        log.notice("this workload is \(identity.id), until \(Self.date(identity.notAfter))")
+        log.notice("this workload is \(identity.id), until \(PlainLogHandler.date(identity.notAfter))")
     }
 
     static var unixSeconds: Int64 { Int64(clamping: SystemClock.unixNanoseconds() / 1_000_000_000) }
-
-    /// Seconds since 1970 as RFC 3339 has it.
-    static func date(_ seconds: Int64) -> String {
-        var time = time_t(seconds)
-        var parts = unsafe tm()
-        guard unsafe gmtime_r(&time, &parts) != nil else { return "\(seconds)" }
-        var text = [CChar](repeating: 0, count: 32)
-        let count = unsafe strftime(&text, text.count, "%Y-%m-%dT%H:%M:%SZ", &parts)
-        return String(decoding: text.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    }
 
     /// Looks at the files, now and then. True = the identity is another one.
     mutating func look(_ log: Logger) -> Bool {
@@ -62,11 +51,11 @@ struct IdentityWatch {
             guard !isSame else { return false }
             identity = found.identity
             didWarnOfExpiry = false
-            log.notice("certificate renewed: this workload is \(identity.id), until \(Self.date(identity.notAfter))")
+            log.notice("certificate renewed: this workload is \(identity.id), until \(PlainLogHandler.date(identity.notAfter))")
             return true
         } catch {
             refused += 1
-            log.error("the new certificate is not used, the one before goes on until \(Self.date(identity.notAfter)): \(error)")
+            log.error("the new certificate is not used, the one before goes on until \(PlainLogHandler.date(identity.notAfter)): \(error)")
             return false
         }
     }
@@ -81,7 +70,7 @@ struct IdentityWatch {
         let life = identity.credentials.leaf.notAfter - identity.credentials.leaf.notBefore
         guard !didWarnOfExpiry, identity.notAfter - now < life / 3 else { return }
         didWarnOfExpiry = true
-        let end = Self.date(identity.notAfter)
+        let end = PlainLogHandler.date(identity.notAfter)
         let verb = identity.notAfter < now ? "has expired" : "expires"
         log.warning("the certificate of \(identity.id) \(verb) at \(end): nobody has renewed it")
     }

@@ -14,10 +14,8 @@ struct MemoryBIO: ~Copyable {
         _ = unsafe bytes.withUnsafeBufferPointer { unsafe BIO_write(bio, $0.baseAddress, Int32(clamping: $0.count)) }
     }
 
-    deinit {
-        // What was in it may be a key: OpenSSL wipes memory that it frees as such, a memory BIO's too (BUF_MEM_FLAG_SECURE apart).
-        unsafe BIO_free(bio)
-    }
+    /// It may hold a key. OpenSSL overwrites a memory BIO's bytes when it frees them (BUF_MEM_free).
+    deinit { unsafe BIO_free(bio) }
 
     /// Everything that was written.
     var bytes: [UInt8] {

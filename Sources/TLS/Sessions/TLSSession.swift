@@ -57,7 +57,6 @@ public final class TLSSession {
         unsafe SSL_set_ex_data(ssl, Self.place, Unmanaged.passUnretained(self).toOpaque())
         if context.role == .server { unsafe SSL_set_accept_state(ssl) } else { unsafe SSL_set_connect_state(ssl) }
         if !serverName.isEmpty, context.role == .client { unsafe skein_set_host_name(ssl, serverName) }
-        if case .host(let name) = expectation { expect(host: name) }
     }
 
     deinit { unsafe SSL_free(ssl) }
@@ -67,16 +66,12 @@ public final class TLSSession {
         return unsafe Unmanaged<TLSSession>.fromOpaque(data).takeUnretainedValue()
     }
 
-    private func expect(host: String) {
-        let parameters = unsafe SSL_get0_param(ssl)
-        unsafe X509_VERIFY_PARAM_set_hostflags(parameters, UInt32(X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS))
-    }
-
     // MARK: Handshake
 
     /// Goes on with the handshake as far as the socket lets it.
     public func handshake() -> Progress {
         if isEstablished { return .done }
+        forgetErrors()
         let result = unsafe SSL_do_handshake(ssl)
         if result == 1 { return finishHandshake() }
         return progress(result)
@@ -201,6 +196,7 @@ public final class TLSSession {
     @unsafe
     public func read(into buffer: UnsafeMutableRawBufferPointer) -> Transfer {
         var count = 0
+        forgetErrors()
         let result = unsafe SSL_read_ex(ssl, buffer.baseAddress, buffer.count, &count)
         if result == 1 { return .bytes(count) }
         switch unsafe SSL_get_error(ssl, result) {
@@ -218,6 +214,7 @@ public final class TLSSession {
         var taken = 0
         while taken < bytes.count {
             var count = 0
+            forgetErrors()
             let result = unsafe SSL_write_ex(ssl, bytes.baseAddress.map { unsafe $0 + taken }, bytes.count - taken, &count)
             if result == 1 {
                 taken += count
@@ -244,6 +241,9 @@ public final class TLSSession {
         _ = unsafe SSL_shutdown(ssl)
         ERR_clear_error()
     }
+
+    /// The queue of errors is the thread's: what another session left there would count as this one's (SSL_get_error(3)).
+    private func forgetErrors() { ERR_clear_error() }
 
     private func progress(_ result: Int32) -> Progress {
         switch unsafe SSL_get_error(ssl, result) {

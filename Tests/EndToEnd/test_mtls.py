@@ -299,6 +299,30 @@ class TestOutbound:
         handshakes = [line for line in client.metrics()[2].decode().splitlines() if line.startswith("skein_proxy_upstream_tls_handshakes_total")]
         assert 1 <= sum(float(line.split()[-1]) for line in handshakes) <= 4, "connections are kept"
 
+    @pytest.mark.parametrize("probe", ["http: {path: /healthz}", "tcp: {}"])
+    @pytest.mark.parametrize("protocol", ["HTTP", "HTTP2"])
+    def test_probes_are_secured_as_requests_are(self, web, start, ca, tmp_path, probe, protocol):
+        """An endpoint under STRICT passes its checks, and one that cannot show who it is does not."""
+        server = web("STRICT")
+        policy = f"""
+---
+apiVersion: skein.io/v1
+kind: UpstreamPolicy
+metadata: {{name: api, namespace: default}}
+spec: {{host: api.local, healthCheck: {{interval: 100ms, unhealthyThreshold: 1, {probe}}}}}
+"""
+        identity = ca.workload(tmp_path / "client", "client")
+        good = start(client_side([server.inbound], rule=policy, protocol=protocol), ["--identity", str(identity)])
+        wait_for(lambda: good.samples("skein_health_checks_total", result="passed") >= 3, what="passed checks")
+        assert good.samples("skein_health_checks_total", result="failed") == 0, good.log()[-800:]
+        if probe.startswith("http"):
+            assert {r[0] for r in server.backend.requests} == {b"GET /healthz HTTP/1.1"}
+        assert good.get("/", host="api.local")[0] == 200
+        text = client_side([server.inbound], account="somebody-else", rule=policy, protocol=protocol)
+        wary = start(text, ["--identity", str(identity)])
+        wait_for(lambda: wary.samples("skein_endpoints_unhealthy") == 1, what="the endpoint to be found ill")
+        assert wary.samples("skein_health_checks_total", result="passed") == 0
+
     def test_http2_between_proxies(self, web, start, ca, tmp_path):
         server = web("STRICT")
         identity = ca.workload(tmp_path / "client", "client")

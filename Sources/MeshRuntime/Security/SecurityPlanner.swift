@@ -23,7 +23,8 @@ struct SecurityPlanner {
 
     private mutating func upstream(_ security: UpstreamSecurity, _ identity: WorkloadIdentity?) -> UpstreamTLS {
         let isAddress = SocketEndpoint(address: security.serverName, port: 1) != nil
-        var upstream = UpstreamTLS(key: Self.key(security), settings: nil, serverName: isAddress ? "" : security.serverName)
+        var upstream = UpstreamTLS(key: Self.key(security), settings: nil, serverName: isAddress ? "" : security.serverName,
+            protocolsOfHTTP1: security.protocols(for: .http1))
         if !security.names.isEmpty {
             upstream.expectation = .names(security.names)
         } else if security.verifiesHost, !security.serverName.isEmpty {

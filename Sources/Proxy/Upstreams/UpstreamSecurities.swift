@@ -41,8 +41,9 @@ struct UpstreamSecurities {
         }
     }
 
-    /// A session for a connection that has just come about; nil = it cannot be made, and `problem` says why.
-    mutating func session(_ slot: Int, descriptor: Int32, unixSeconds: Int64) -> TLSSession? {
+    /// A session for a connection that has just come about; nil = it cannot be made, and `problem` says why. `speaksHTTP1`: HTTP/1.1 is all
+    /// that the connection is for, whatever its endpoint takes else.
+    mutating func session(_ slot: Int, descriptor: Int32, unixSeconds: Int64, speaksHTTP1: Bool = false) -> TLSSession? {
         guard slots.indices.contains(slot) else { return nil }
         if slots[slot].context == nil, slots[slot].problem == nil {
             do throws(TLSError) {
@@ -55,7 +56,8 @@ struct UpstreamSecurities {
         guard let context = slots[slot].context else { return nil }
         let plan = slots[slot].plan
         return TLSSession(
-            context, descriptor: descriptor, serverName: plan.serverName, expecting: plan.expectation, now: unixSeconds)
+            context, descriptor: descriptor, serverName: plan.serverName, expecting: plan.expectation,
+            protocols: speaksHTTP1 ? plan.protocolsOfHTTP1 : nil, now: unixSeconds)
     }
 
     func problem(_ slot: Int) -> String { slots.indices.contains(slot) ? slots[slot].problem ?? "" : "there are too many kinds of TLS" }

@@ -26,9 +26,7 @@ public final class TLSContext {
         self.role = role
         self.settings = settings
         unsafe context = made
-        var bytes: [UInt8] = []
-        for name in settings.protocols where (1...255).contains(name.utf8.count) { bytes += [UInt8(name.utf8.count)] + name.utf8 }
-        protocolBytes = bytes
+        protocolBytes = Self.encode(settings.protocols)
         do throws(TLSError) { trust = try TrustStores(settings.trust) } catch {
             unsafe SSL_CTX_free(made)
             throw error
@@ -37,6 +35,11 @@ public final class TLSContext {
     }
 
     deinit { unsafe SSL_CTX_free(context) }
+
+    /// As ALPN has names (RFC 7301 section 3.1). Those that it cannot have are left out.
+    static func encode(_ protocols: [String]) -> [UInt8] {
+        protocols.filter { (1...255).contains($0.utf8.count) }.flatMap { [UInt8($0.utf8.count)] + $0.utf8 }
+    }
 
     private func configure() throws(TLSError) {
         unsafe SSL_CTX_set_security_level(context, 2)

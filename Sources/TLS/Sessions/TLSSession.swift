@@ -40,11 +40,12 @@ public final class TLSSession {
     /// Where a session hangs on its `SSL`.
     private static let place: Int32 = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, nil, nil, nil, nil)
 
-    /// `early`: bytes that were read already. `serverName` is what a client asks for (SNI); empty = none. `now`: seconds since 1970, for
+    /// `early`: bytes that were read already. `serverName` is what a client asks for (SNI); empty = none. `protocols`:
+    /// ALPN of a client, other than its context's. `now`: seconds since 1970, for
     /// certificates. Nil = no memory.
     public init?(
         _ context: TLSContext, descriptor: Int32, early: [UInt8] = [], serverName: String = "",
-        expecting expectation: TLSExpectation = .anybody, now: Int64
+        expecting expectation: TLSExpectation = .anybody, protocols: [String]? = nil, now: Int64
     ) {
         guard let made = unsafe SSL_new(context.context) else { return nil }
         self.context = context
@@ -57,6 +58,10 @@ public final class TLSSession {
         unsafe SSL_set_ex_data(ssl, Self.place, Unmanaged.passUnretained(self).toOpaque())
         if context.role == .server { unsafe SSL_set_accept_state(ssl) } else { unsafe SSL_set_connect_state(ssl) }
         if !serverName.isEmpty, context.role == .client { unsafe skein_set_host_name(ssl, serverName) }
+        if let protocols, context.role == .client {
+            let bytes = TLSContext.encode(protocols)
+            unsafe SSL_set_alpn_protos(ssl, bytes, UInt32(clamping: bytes.count))
+        }
     }
 
     deinit { unsafe SSL_free(ssl) }

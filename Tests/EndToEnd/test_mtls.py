@@ -81,10 +81,10 @@ def ca(tmp_path_factory):
 def web(start, backend, ca, tmp_path):
     """Starts the workload's proxy; `identity` and `port` are its."""
 
-    def begin(mode=None, extra="", **options):
+    def begin(mode=None, extra="", arguments=(), **options):
         identity = ca.workload(tmp_path / "web", "web", **options)
         port = free_port()
-        skein = start(server_side(port, backend.port, mode, extra), ["--identity", str(identity), "--node", "web"])
+        skein = start(server_side(port, backend.port, mode, extra), ["--identity", str(identity), "--node", "web", *arguments])
         skein.inbound, skein.identity, skein.backend = port, identity, backend
         return skein
 
@@ -298,6 +298,27 @@ class TestOutbound:
         assert 'source_principal="spiffe://cluster.local/ns/default/sa/client"' in page
         handshakes = [line for line in client.metrics()[2].decode().splitlines() if line.startswith("skein_proxy_upstream_tls_handshakes_total")]
         assert 1 <= sum(float(line.split()[-1]) for line in handshakes) <= 4, "connections are kept"
+
+    def test_sessions_are_resumed(self, web, caller):
+        """Connections after the first need no whole handshake, whichever worker takes them; a renewed certificate begins anew."""
+        rule = """
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: api, namespace: default}
+spec: {host: api.local, trafficPolicy: {connectionPool: {http: {maxRequestsPerConnection: 1}}}}
+"""
+        server = web("STRICT", arguments=["--workers", "2"])
+        client = caller([server.inbound], rule=rule)
+        for number in range(40):
+            assert client.get(f"/{number}", host="api.local")[0] == 200, client.log()[-800:]
+        handshakes, resumed = (client.samples(f"skein_proxy_upstream_tls_{what}_total") for what in ("handshakes", "resumptions"))
+        workers = 2
+        assert handshakes == 40 and resumed >= 40 - workers, (handshakes, resumed)
+        assert server.samples("skein_proxy_tls_resumptions_total") == resumed
+        page = server.metrics()[2].decode()
+        (line,) = [l for l in page.splitlines() if l.startswith("istio_requests_total") and 'reporter="destination"' in l]
+        assert 'source_principal="spiffe://cluster.local/ns/default/sa/client"' in line and line.endswith(" 40"), line
 
     @pytest.mark.parametrize("probe", ["http: {path: /healthz}", "tcp: {}"])
     @pytest.mark.parametrize("protocol", ["HTTP", "HTTP2"])

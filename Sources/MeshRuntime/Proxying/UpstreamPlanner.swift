@@ -70,9 +70,9 @@ struct UpstreamPlanner {
         return plan
     }
 
-    private func probeTargets(_ routing: RoutingSnapshot, _ clusters: [ClusterMember], _ assignment: SlotAssignment, _ security: SecurityPlan)
-        -> [ProbeTarget]
-    {
+    private func probeTargets(
+        _ routing: RoutingSnapshot, _ clusters: [ClusterMember], _ assignment: SlotAssignment, _ security: SecurityPlan
+    ) -> [ProbeTarget] {
         routing.healthChecks.sorted { $0.key < $1.key }.flatMap { index, check in
             let own = check.settings
             var settings = HealthCheckSettings()
@@ -90,7 +90,8 @@ struct UpstreamPlanner {
                 statuses = accepted
             }
             let member = clusters[index]
-            return zip(member.endpoints, zip(member.addresses, assignment.clusters[index].endpoints)).compactMap { place, known -> ProbeTarget? in
+            let known = zip(member.addresses, assignment.clusters[index].endpoints)
+            return zip(member.endpoints, known).compactMap { place, known -> ProbeTarget? in
                 let (address, slot) = known
                 if slot == .none { return nil }
                 // As requests are; also on a port of the probes' own (Envoy: the cluster's transport socket).

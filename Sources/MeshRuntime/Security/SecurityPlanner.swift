@@ -8,6 +8,8 @@ internal import TLS
 struct SecurityPlanner {
     /// Counts plans, so that workers know a new one.
     private var revision: UInt64 = 0
+    /// Of all workers, from one configuration to the next.
+    private let ticketKeys = TicketKeys()
     /// Kinds of TLS that cannot be had, and why; of the last plan.
     private(set) var problems: [String] = []
 
@@ -17,6 +19,7 @@ struct SecurityPlanner {
         var plan = SecurityPlan()
         plan.revision = revision
         plan.inbound = identity?.serverSettings(clientCertificate: .required)
+        if let identity { plan.inbound?.resumeSessions(of: identity.id.description, with: ticketKeys) }
         plan.outbound = routing.upstreamSecurities.map { upstream($0, identity) }
         return plan
     }

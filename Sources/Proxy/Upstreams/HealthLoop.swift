@@ -177,7 +177,9 @@ struct HealthLoop: ~Copyable {
         let slot = securitySlots[target.security] ?? -1
         let seconds = Int64(clamping: SystemClock.unixNanoseconds() / 1_000_000_000)
         let descriptor = connections[id].stream.descriptor
-        guard let session = securities.session(Int(slot), descriptor: descriptor, unixSeconds: seconds, speaksHTTP1: true) else { return false }
+        let session = securities.session(
+            Int(slot), with: target.address, descriptor: descriptor, unixSeconds: seconds, speaksHTTP1: true)
+        guard let session else { return false }
         connections[id].stream.secure(by: SecureLayer(session, descriptor: descriptor))
         connections[id].phase = .securing
         _ = goOn(id, place)

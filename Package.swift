@@ -108,7 +108,7 @@ let package = Package(
 
         suite("PrimitivesTests", uses: ["Primitives"]),
         suite("EventLoopsTests", uses: ["EventLoops", "Primitives"]),
-        suite("StreamsTests", uses: ["Streams", "EventLoops", "Primitives"]),
+        suite("StreamsTests", uses: ["Streams", "EventLoops", "Primitives", "TLS"]),
         suite("TLSTests", uses: ["TLS"]),
         suite("CertificateAuthorityTests", uses: ["CertificateAuthority", "TLS"]),
         suite("CompressionTests", uses: ["Compression", "CZlib", "CZstd", "Primitives"]),

@@ -86,7 +86,9 @@ public struct ByteStream: ~Copyable {
     @inline(__always)
     public mutating func note(_ events: ReadyEvents) {
         if !events.isDisjoint(with: [.readHangUp, .hangUp, .error]) { sawHangUp = true }
-        if !events.isDisjoint(with: [.readable, .readHangUp, .hangUp, .error]) { isReadable = true }
+        guard !events.isDisjoint(with: [.readable, .readHangUp, .hangUp, .error]) else { return }
+        isReadable = true
+        layer?.noteReadable()
     }
 
     /// The peer's end may already be here, unannounced: it is looked for with the next read.

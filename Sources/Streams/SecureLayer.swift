@@ -42,6 +42,8 @@ public final class SecureLayer: TransportLayer {
 
     public var hasPending: Bool { session.hasPending }
 
+    public func noteReadable() { session.noteReadable() }
+
     public func shutdownWrite() {
         session.end()
         Socket.shutdownWrite(descriptor)

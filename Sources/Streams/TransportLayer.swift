@@ -14,6 +14,9 @@ public protocol TransportLayer: AnyObject {
     /// Whether `read` would give bytes although the socket says nothing.
     var hasPending: Bool { get }
 
+    /// The socket says that there is something, which `read` has not seen yet.
+    func noteReadable()
+
     /// Tells the peer that no more will be sent.
     func shutdownWrite()
 
@@ -42,6 +45,7 @@ public protocol TransportLayer: AnyObject {
 
 extension TransportLayer {
     public func handshake() -> HandshakeProgress { .done }
+    public func noteReadable() {}
     public var agreement: LayerAgreement? { nil }
     public var isResumed: Bool { false }
     public var failure: String? { nil }

@@ -83,7 +83,10 @@ import Testing
         ("HTTP", "{tls: {mode: ISTIO_MUTUAL}, connectionPool: {http: {h2UpgradePolicy: UPGRADE}}}", ["istio-h2", "istio", "h2"]),
         // Nothing here speaks the protocol that istio-peer-exchange stands for.
         ("TCP", "{tls: {mode: ISTIO_MUTUAL}}", ["istio"]),
-        ("HTTP", "{tls: {mode: SIMPLE}}", ["http/1.1"]), ("HTTP2", "{tls: {mode: SIMPLE}}", ["h2"]), ("TCP", "{tls: {mode: SIMPLE}}", []),
+        // The server chooses, unless it is not to.
+        ("HTTP", "{tls: {mode: SIMPLE}}", ["h2", "http/1.1"]),
+        ("HTTP", "{tls: {mode: SIMPLE}, connectionPool: {http: {h2UpgradePolicy: DO_NOT_UPGRADE}}}", ["http/1.1"]),
+        ("HTTP", "{tls: {mode: SIMPLE}, connectionPool: {http: {useClientProtocol: true}}}", ["http/1.1"]), ("HTTP2", "{tls: {mode: SIMPLE}}", ["h2"]), ("TCP", "{tls: {mode: SIMPLE}}", []),
     ])
     func protocolsAreThoseOfThePort(port: String, policy: String, expected: [String]) throws {
         let security = try #require(Self.security(Self.service(protocol: port) + Self.destinationRule(policy)))

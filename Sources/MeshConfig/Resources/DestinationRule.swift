@@ -185,6 +185,8 @@ public struct ConnectionPoolSettings: Sendable {
     public var maxRetries: UInt32?
     /// `h2UpgradePolicy: UPGRADE`: endpoints are spoken to in HTTP/2.
     public var upgradesToHTTP2 = false
+    /// `h2UpgradePolicy: DO_NOT_UPGRADE`: not even where TLS could agree on it.
+    public var forbidsHTTP2 = false
     /// Endpoints are spoken to in the protocol of the request.
     public var usesClientProtocol = false
     /// Streams at once on one HTTP/2 connection to an endpoint; nil and 0 = as many as the endpoint allows.

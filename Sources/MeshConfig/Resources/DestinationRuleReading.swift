@@ -113,6 +113,7 @@ extension ConnectionPoolSettings {
             maxRequestsPerConnection: http?.uint32("maxRequestsPerConnection"), maxConnections: tcp?.uint32("maxConnections"),
             http1MaxPendingRequests: http?.uint32("http1MaxPendingRequests"), http2MaxRequests: http?.uint32("http2MaxRequests"),
             maxRetries: http?.uint32("maxRetries"), upgradesToHTTP2: http?.name("h2UpgradePolicy") == "UPGRADE",
+            forbidsHTTP2: http?.name("h2UpgradePolicy") == "DO_NOT_UPGRADE",
             usesClientProtocol: http?.bool("useClientProtocol") ?? false, maxConcurrentStreams: http?.uint32("maxConcurrentStreams"),
             keepalive: tcp?.child("tcpKeepalive").map {
                 KeepaliveSettings(

@@ -29,7 +29,9 @@ extension RequestExplanation {
         add("requests", .requests, cluster.maxRequests)
         add("retries", .retries, cluster.maxRetries)
         nodes.append(Node("limits", limits.isEmpty ? "none" : "over all workers", limits))
-        nodes.append(Node("protocol", cluster.usesClientProtocol ? "the client's" : cluster.isHTTP2 ? "HTTP/2" : "HTTP/1.1"))
+        let isChosen = snapshot.endpointsChooseHTTP(ofCluster: index)
+        let version = cluster.usesClientProtocol ? "the client's" : isChosen ? "what each endpoint chooses (ALPN)" : "HTTP/1.1"
+        nodes.append(Node("protocol", cluster.isHTTP2 ? "HTTP/2" : version))
         nodes.append(Node("security", snapshot.securityText(ofCluster: index)))
         var balancer = cluster.hash.key == .none ? "\(cluster.balancer)" : "consistent hash by \(cluster.hash.key)"
         if cluster.warmup.nanoseconds > 0 { balancer += ", new endpoints grow over \(cluster.warmup.nanoseconds / 1_000_000_000) s" }

@@ -27,7 +27,7 @@ struct SecurityPlanner {
     private mutating func upstream(_ security: UpstreamSecurity, _ identity: WorkloadIdentity?) -> UpstreamTLS {
         let isAddress = SocketEndpoint(address: security.serverName, port: 1) != nil
         var upstream = UpstreamTLS(key: Self.key(security), settings: nil, serverName: isAddress ? "" : security.serverName,
-            protocolsOfHTTP1: security.protocols(for: .http1))
+            protocolsOfHTTP1: security.protocols(for: .http1), choosesHTTP: security.choosesHTTP)
         if !security.names.isEmpty {
             upstream.expectation = .names(security.names)
         } else if security.verifiesHost, !security.serverName.isEmpty {
@@ -76,7 +76,7 @@ struct SecurityPlanner {
         [
             "\(security.mode)", security.serverName, security.names.joined(separator: ","), "\(security.verifiesHost)",
             "\(security.skipsVerification)", security.authorities, security.certificate, security.key, security.credentialName,
-            security.protocols.joined(separator: ","),
+            security.protocols.joined(separator: ","), "\(security.choosesHTTP)",
         ].joined(separator: "|")
     }
 }

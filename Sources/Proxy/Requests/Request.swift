@@ -183,6 +183,14 @@ struct Request: ~Copyable {
     /// Nanoseconds since it began.
     func elapsed(_ now: MonotonicInstant) -> UInt64 { now.nanoseconds(since: start) }
 
+    /// The connection that was made for the line of a pool did not come about. False = it does not wait there.
+    mutating func leaveLine(ofPool pool: Int) -> Bool {
+        guard attempt.isWaiting, attempt.pool == pool else { return false }
+        attempt.isWaiting = false
+        log.record.attemptCount &+= 1
+        return true
+    }
+
     /// The whole request has been received.
     mutating func noteComplete(_ now: MonotonicInstant) {
         body.isComplete = true

@@ -26,13 +26,16 @@ public struct UpstreamTLS: Sendable {
     public var expectation: TLSExpectation
     /// ALPN of a connection for HTTP/1.1 alone, most wanted first.
     public var protocolsOfHTTP1: [String]
+    /// The server chooses the version of HTTP with each connection (ALPN).
+    public var choosesHTTP: Bool
     /// Why there are no settings, for people.
     public var problem: String
 
     public init(
         key: String, settings: TLSSettings?, serverName: String = "", expectation: TLSExpectation = .anybody,
-        protocolsOfHTTP1: [String] = [], problem: String = ""
+        protocolsOfHTTP1: [String] = [], choosesHTTP: Bool = false, problem: String = ""
     ) {
+        self.choosesHTTP = choosesHTTP
         self.protocolsOfHTTP1 = protocolsOfHTTP1
         self.key = key
         self.settings = settings

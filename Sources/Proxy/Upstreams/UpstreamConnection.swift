@@ -17,7 +17,7 @@ struct UpstreamConnection: ~Copyable {
 
     var stream: ByteStream
     /// Index into the pools.
-    let pool: Int
+    var pool: Int
     var http: HTTPClientConnection
     var state = State.connecting
     /// Bytes received and not yet understood.
@@ -28,6 +28,8 @@ struct UpstreamConnection: ~Copyable {
     var local = SocketEndpoint()
     /// Where this connection is counted against the cluster's limit.
     var cluster = ClusterSlot.none
+    /// Nobody has it yet: its version is about to be chosen.
+    var isNegotiating = false
     /// In the pool's list: idle, or HTTP/2 with streams to spare.
     var isListed = false
     /// Something is to be sent.

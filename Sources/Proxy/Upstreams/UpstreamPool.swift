@@ -17,8 +17,14 @@ struct UpstreamPool {
     /// Requests in flight, for LEAST_REQUEST.
     var active: UInt32 = 0
     var connections: UInt32 = 0
-    /// Pool of the same endpoint in HTTP/2, where the request's protocol decides; -1 = none.
+    /// Pool of the same endpoint in HTTP/2, where the request's protocol decides, or the endpoint (`VersionChoice`); -1 = none.
     var twin: Int32 = -1
+    /// Of a twin: the pool whose twin it is.
+    var base: Int32 = -1
+    /// What the endpoint chose last; of a base alone.
+    var chosen = Version.unknown
+    /// Connections whose version is about to be chosen.
+    var negotiating: UInt32 = 0
     /// Where all workers count this endpoint.
     var slot = EndpointSlot.none
     /// Requests that wait for a connection because the cluster may have no more, first come first served.
@@ -26,6 +32,8 @@ struct UpstreamPool {
     /// The configuration it was last part of.
     var generation: UInt64
     var isFree = false
+
+    enum Version: UInt8 { case unknown, http1, http2 }
 }
 
 struct PoolSettings {
@@ -54,8 +62,11 @@ struct PoolSettings {
     /// Connections cannot be made.
     static let insecurable: Int32 = -2
 
+    /// The endpoint chooses the version of HTTP with each connection.
+    var choosesVersion = false
+
     /// The slot of a kind of TLS that a configuration names by its index; −1 = none. `slots`: of all its kinds.
-    static func security(_ kind: Int32, _ slots: [Int32]) -> Int32 {
+    static func securitySlot(_ kind: Int32, _ slots: [Int32]) -> Int32 {
         guard kind >= 0 else { return -1 }
         let slot = Int(kind) < slots.count ? slots[Int(kind)] : -1
         return slot >= 0 ? slot : insecurable

@@ -60,13 +60,17 @@ struct UpstreamPools: ~Copyable {
             let cluster = unsafe tables.cluster(Int(entry.cluster))
             let place = Int(entry.cluster)
             var settings = PoolSettings(cluster, slot: next.upstreams.clusters[place], thresholds: next.upstreams.thresholds[place])
-            settings.security = PoolSettings.security(entry.security, securities)
+            settings.security = PoolSettings.securitySlot(entry.security, securities)
+            let kinds = next.security.outbound
+            settings.choosesVersion = kinds.indices.contains(Int(entry.security)) && kinds[Int(entry.security)].choosesHTTP
             let slot = next.upstreams.endpoints[index]
             let pool = assign(entry.address, cluster.name, settings, slot, &unnumbered)
             pools[pool].twin = -1
-            if cluster.usesClientProtocol, !settings.isHTTP2 {
+            if cluster.usesClientProtocol || settings.choosesVersion, !settings.isHTTP2 {
                 settings.isHTTP2 = true
-                pools[pool].twin = Int32(clamping: assign(entry.address, cluster.name, settings, slot, &unnumbered))
+                let twin = assign(entry.address, cluster.name, settings, slot, &unnumbered)
+                pools[pool].twin = Int32(clamping: twin)
+                pools[twin].base = Int32(clamping: pool)
             }
             assigned[index] = Int32(clamping: pool)
         }

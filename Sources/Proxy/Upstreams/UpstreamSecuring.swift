@@ -19,11 +19,14 @@ enum UpstreamSecuring {
         let slot = upstreams.pools[upstreams.connections[id].pool].settings.security
         guard slot != -1 else { return .plain }
         let endpoint = upstreams.pools[upstreams.connections[id].pool].endpoint
+        // Where the version is not the endpoint's to choose: of an upgrade, a tunnel, an address that a client dialled.
+        let isHTTP1 = upstreams.securities.choosesHTTP(Int(slot)) && !upstreams.connections[id].isNegotiating
         let descriptor = upstreams.connections[id].stream.descriptor
         let seconds = Int64(clamping: loop.unixNow / 1_000_000_000)
         // What precedes TLS (the PROXY protocol) is small: a new connection takes it at once.
         guard upstreams.connections[id].stream.flush() == .flushed, descriptor >= 0,
-            let session = upstreams.securities.session(Int(slot), with: endpoint, descriptor: descriptor, unixSeconds: seconds)
+            let session = upstreams.securities.session(
+                Int(slot), with: endpoint, descriptor: descriptor, unixSeconds: seconds, speaksHTTP1: isHTTP1)
         else {
             noteFailure(id, upstreams.securities.problem(Int(slot)), &upstreams, &loop)
             return .impossible

@@ -77,5 +77,8 @@ struct UpstreamSecurities {
             protocols: speaksHTTP1 ? plan.protocolsOfHTTP1 : nil, resuming: slots[slot].keptSession(endpoint), now: unixSeconds)
     }
 
+    /// Whether endpoints of this slot choose the version of HTTP.
+    func choosesHTTP(_ slot: Int) -> Bool { slots.indices.contains(slot) && slots[slot].plan.choosesHTTP }
+
     func problem(_ slot: Int) -> String { slots.indices.contains(slot) ? slots[slot].problem ?? "" : "there are too many kinds of TLS" }
 }

@@ -67,7 +67,7 @@ struct Upstreams: ~Copyable {
 
     /// The pool of the address that a client dialled; nil when there are too many.
     mutating func passthroughPool(_ endpoint: SocketEndpoint, _ cluster: ClusterEntry, _ index: Int, _ epoch: inout Epoch) -> Int? {
-        let security = PoolSettings.security(cluster.dialledSecurity, epoch.pools.securities)
+        let security = PoolSettings.securitySlot(cluster.dialledSecurity, epoch.pools.securities)
         return pools.passthrough(endpoint, cluster, slot: epoch.configuration.upstreams.clusters[index], security: security)
     }
 
@@ -163,12 +163,14 @@ struct Upstreams: ~Copyable {
         _ owner: LoopToken, _ attempt: inout Attempt, _ head: borrowing MessageHead, framing: BodyFraming, upgrades: Bool, isFresh: Bool,
         client: RequestOrigin, _ loop: inout WorkerLoop
     ) -> Attachment {
+        if pools[attempt.pool].settings.choosesVersion { VersionChoice.moveToChosen(&attempt, upgrades: upgrades, &pools) }
         let pool = attempt.pool
         if pools[pool].settings.isHTTP2 { retireAged(pool, &loop) }
         var id = SlotID.none
         if !isFresh { id = reusable(pool) }
         if id.isNone {
             attempt.isOnReusedConnection = false
+            if pools[pool].settings.choosesVersion, !upgrades { return negotiate(owner, &attempt, &loop) }
             switch open(owner, &attempt, waits: !pools[pool].settings.isHTTP2, &loop) {
             case .connecting(let made): id = made
             case .refused(let attachment): return attachment
@@ -194,6 +196,48 @@ struct Upstreams: ~Copyable {
         if connections[id].http.isHTTP2 { noteStream(id, &loop) }
         markDirty(id)
         return connections[id].state == .active ? .sent : .connecting
+    }
+
+    /// Puts an attempt in line for a connection whose version the endpoint will choose, and makes one unless one is being made.
+    private mutating func negotiate(_ owner: LoopToken, _ attempt: inout Attempt, _ loop: inout WorkerLoop) -> Attachment {
+        let pool = attempt.pool
+        if pools[pool].negotiating > 0, VersionChoice.sharesConnection(pool, &pools) {
+            guard startPending(&attempt) else { return .overflow }
+        } else {
+            switch open(owner, &attempt, waits: true, &loop) {
+            case .refused(let attachment): return attachment
+            case .connecting(let id):
+                unlist(id)
+                connections[id].isNegotiating = true
+                pools[pool].negotiating += 1
+            }
+        }
+        enterLine(owner, &attempt)
+        return .waiting
+    }
+
+    /// The version of a connection has been chosen: it takes whoever waits.
+    private mutating func settleVersion(_ id: SlotID, _ loop: inout WorkerLoop) {
+        connections[id].isNegotiating = false
+        let chosen = connections[id].stream.agreement?.applicationProtocol ?? ""
+        let pool = VersionChoice.settle(connections[id].pool, chose: chosen, &pools)
+        if pool != connections[id].pool {
+            connections[id].pool = pool
+            connections[id].http = makeHTTP(pool, loop.now)
+        }
+        if !pools[pool].settings.isHTTP2 { connections[id].state = .idle }
+        enlist(id)
+        setIdleDeadline(id, &loop)
+    }
+
+    /// Lists whom a connection is for: those with a stream on it. Of one whose version is not chosen it is who waits for it, and waits no
+    /// more: the first in line, or all whom it would have done for.
+    mutating func noteOwners(of id: SlotID, in owners: inout [UInt64]) {
+        guard connections[id].isNegotiating else { return connections[id].http.tokens(into: &owners) }
+        let pool = connections[id].pool
+        let count = VersionChoice.sharesConnection(pool, &pools) ? pools[pool].waiting.count : min(1, pools[pool].waiting.count)
+        owners.append(contentsOf: pools[pool].waiting.prefix(count).map(\.rawValue))
+        pools[pool].waiting.removeFirst(count)
     }
 
     private mutating func reusable(_ pool: Int) -> SlotID {
@@ -244,12 +288,15 @@ struct Upstreams: ~Copyable {
         }
     }
 
-    private mutating func joinLine(_ owner: LoopToken, _ attempt: inout Attempt, _ loop: inout WorkerLoop) {
-        let pool = attempt.pool
+    private mutating func enterLine(_ owner: LoopToken, _ attempt: inout Attempt) {
         attempt.isWaiting = true
-        if pools[pool].waiting.isEmpty { waitingPools.append(pool) }
-        pools[pool].waiting.append(owner)
-        let cluster = pools[pool].settings.cluster
+        if pools[attempt.pool].waiting.isEmpty { waitingPools.append(attempt.pool) }
+        pools[attempt.pool].waiting.append(owner)
+    }
+
+    private mutating func joinLine(_ owner: LoopToken, _ attempt: inout Attempt, _ loop: inout WorkerLoop) {
+        enterLine(owner, &attempt)
+        let cluster = pools[attempt.pool].settings.cluster
         let peers = shared.peers.withLock { $0 }
         for peer in peers where peer !== handle { peer.mailbox.send(.shedIdle(cluster)) }
         // Another endpoint of the cluster may have connections here that idle.
@@ -262,6 +309,10 @@ struct Upstreams: ~Copyable {
         guard let first = pools[pool].waiting.first else { return (pool, nil) }
         if !pools[pool].firstIdle.isNone { return (pool, first) }
         let settings = pools[pool].settings
+        if settings.choosesVersion {
+            if VersionChoice.hasMoved(pool, &pools) { return (pool, first) }
+            if VersionChoice.isAwaited(pool, &pools) { return (pool, nil) }
+        }
         let hasRoom = settings.maxConnections == .max
             || state.use({ $0.held(.connections, cluster: settings.cluster) }) < UInt64(settings.maxConnections)
         return (pool, hasRoom ? first : nil)
@@ -278,7 +329,8 @@ struct Upstreams: ~Copyable {
 
     /// Closes one idle connection of a cluster, for somebody who has more use for it.
     mutating func closeOneIdle(_ cluster: ClusterSlot, _ loop: inout WorkerLoop) {
-        for index in pools.indices where !pools[index].isFree && pools[index].settings.cluster == cluster && !pools[index].settings.isHTTP2 {
+        for index in pools.indices where !pools[index].isFree && pools[index].settings.cluster == cluster {
+            if pools[index].settings.isHTTP2 { continue }
             if let idle = takeIdle(index) { return close(idle, &loop) }
         }
     }
@@ -309,9 +361,7 @@ struct Upstreams: ~Copyable {
         }
         keepAlive(stream.descriptor, pool)
         let isHTTP2 = pools[pool].settings.isHTTP2
-        var http = unsafe HTTPClientConnection(isHTTP2: isHTTP2, inbox: inbox, limits: limits.http, now: loop.now)
-        http.bound(streams: pools[pool].settings.maxConcurrentStreams, assumed: pools[pool].peerStreamsMax)
-        let fresh = UpstreamConnection(stream: stream, pool: pool, http: http, now: loop.now)
+        let fresh = UpstreamConnection(stream: stream, pool: pool, http: makeHTTP(pool, loop.now), now: loop.now)
         guard let id = connections.insert(fresh) else { return nil }
         do throws(SystemError) {
             try loop.add(connections[id].stream, token: LoopToken(.upstream, id))
@@ -326,6 +376,13 @@ struct Upstreams: ~Copyable {
         loop.countEvent { $0.add($0.upstreamTotal) }
         connections[id].deadline.set(&loop, .upstream, id, after: pools[pool].settings.connectTimeoutNanoseconds)
         return id
+    }
+
+    private mutating func makeHTTP(_ pool: Int, _ now: MonotonicInstant) -> HTTPClientConnection {
+        let isHTTP2 = pools[pool].settings.isHTTP2
+        var http = unsafe HTTPClientConnection(isHTTP2: isHTTP2, inbox: inbox, limits: limits.http, now: now)
+        http.bound(streams: pools[pool].settings.maxConcurrentStreams, assumed: pools[pool].peerStreamsMax)
+        return http
     }
 
     private mutating func keepAlive(_ descriptor: Int32, _ pool: Int) {
@@ -344,6 +401,7 @@ struct Upstreams: ~Copyable {
         }
         // An HTTP proxy must have connected further by then, too.
         if !awaitsTunnel { connections[id].deadline.set(&loop, .upstream, id, after: .max) }
+        if connections[id].isNegotiating { settleVersion(id, &loop) }
         markDirty(id)
     }
 
@@ -410,6 +468,12 @@ struct Upstreams: ~Copyable {
         if isIdle { setIdleDeadline(id, &loop) }
     }
 
+    /// The endpoint takes no new request on this connection (GOAWAY).
+    mutating func retire(_ id: SlotID, _ loop: inout WorkerLoop) {
+        unlist(id)
+        if isOpen(id), connections[id].http.openStreams == 0 { close(id, &loop) }
+    }
+
     /// What an HTTP/2 endpoint allows is remembered for its next connection.
     mutating func noteStreamsMax(_ id: SlotID) {
         if let allowed = connections[id].http.peerStreamsMax { pools[connections[id].pool].peerStreamsMax = allowed }
@@ -445,6 +509,7 @@ struct Upstreams: ~Copyable {
         connections[id].stream.close()
         closed.append(id)
         pools[pool].connections -= 1
+        if connections[id].isNegotiating { pools[pool].negotiating -= 1 }
         let cluster = connections[id].cluster
         state.use { $0.release(.connections, cluster: cluster) }
         pools.freeIfUnused(pool)

@@ -10,6 +10,7 @@ internal import TelemetryModel
 extension Traffic {
     mutating func upstreamReady(_ id: SlotID, _ events: ReadyEvents) {
         guard sides.upstreams.isOpen(id) else { return }
+        let wasIdle = sides.upstreams.connections[id].state == .idle
         if sides.upstreams.connections[id].state == .connecting {
             if events.isDisjoint(with: [.writable, .error, .hangUp]) { return }
             let error = sides.upstreams.connections[id].stream.pendingError
@@ -27,7 +28,7 @@ extension Traffic {
         guard sides.upstreams.isOpen(id), !events.isDisjoint(with: [.readable, .readHangUp, .hangUp, .error]) else { return }
         sides.upstreams.connections[id].stream.note(events)
         // An idle connection has nothing to say: it ended, or it breaks the protocol.
-        if sides.upstreams.connections[id].state == .idle { return sides.upstreams.close(id, &sides.loop) }
+        if wasIdle { return sides.upstreams.close(id, &sides.loop) }
         readUpstream(id)
     }
 
@@ -60,7 +61,7 @@ extension Traffic {
         var owners: [UInt64] = []
         swap(&owners, &tokens)
         owners.removeAll(keepingCapacity: true)
-        sides.upstreams.connections[id].http.tokens(into: &owners)
+        sides.upstreams.noteOwners(of: id, in: &owners)
         swap(&owners, &tokens)
     }
 
@@ -145,10 +146,7 @@ extension Traffic {
         while unsafe index < sides.inbox.pointee.events.count {
             let event = unsafe sides.inbox.pointee.events[index]
             index += 1
-            if event.kind == .goAway {
-                sides.upstreams.unlist(id)
-                continue
-            }
+            if event.kind == .goAway { sides.upstreams.retire(id, &sides.loop) }
             let owner = LoopToken(rawValue: event.token)
             if owner.kind == .request, requests.contains(owner.id), requests[owner.id].attempt.isOn(id, stream: event.stream) {
                 unsafe takeEvent(event, of: id, for: owner.id, bytes)
@@ -329,16 +327,19 @@ extension Traffic {
         let tunnel = sides.upstreams.connections[id].tunnel
         if tunnelTraffic.isTunnel(tunnel) { return failure.isOfConnecting ? tunnelTraffic.tunnelFailed(tunnel, failure, &sides) : tunnelTraffic.closeTunnel(tunnel, &sides) }
         // We said GOAWAY for what the endpoint sent.
-        let isOurs = failure == .terminated && sides.upstreams.connections[id].http.sentErrorCode != 0
+        let isRefusal = failure == .terminated && sides.upstreams.connections[id].http.sentErrorCode != 0
+        let line = sides.upstreams.connections[id].isNegotiating ? sides.upstreams.connections[id].pool : -1
         noteOwners(upstream: id)
         let failed = tokens
         tunnelTraffic.splicing.release(&sides.upstreams.connections[id].stream)
         sides.upstreams.close(id, &sides.loop)
         for token in failed {
             let owner = LoopToken(rawValue: token)
-            if owner.kind == .mirror { mirrorTraffic.endpointEnded(owner.id, id, &sides) }
-            guard owner.kind == .request, requests.contains(owner.id), requests[owner.id].attempt.upstream == id else { continue }
-            attemptFailed(owner.id, isOurs ? .protocolError : failure)
+            if owner.kind == .mirror { mirrorTraffic.endpointEnded(owner.id, line >= 0 ? .none : id, &sides) }
+            guard owner.kind == .request, requests.contains(owner.id) else { continue }
+            let isOurs = line >= 0 ? requests[owner.id].leaveLine(ofPool: line) : requests[owner.id].attempt.upstream == id
+            guard isOurs else { continue }
+            attemptFailed(owner.id, isRefusal ? .protocolError : failure)
         }
     }
 

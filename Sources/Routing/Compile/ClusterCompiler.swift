@@ -67,7 +67,8 @@ final class ClusterCompiler {
         if service.entry.resolution == .none { cluster.prefersDialled = true }
         let target = ClusterSecurity.Target(
             host: host, subset: subset, port: port, isHTTP2: cluster.isHTTP2, isExternal: service.entry.location == .meshExternal,
-            subjectAltNames: service.entry.subjectAltNames)
+            subjectAltNames: service.entry.subjectAltNames,
+            mayChooseHTTP: !cluster.usesClientProtocol && cluster.proxyProtocol == 0 && policy?.connectionPool?.forbidsHTTP2 != true)
         let security = securities.secure(target, policy?.tls, of: rule, &cluster)
         if let tunnel = policy?.tunnel { apply(tunnel, of: rule, to: &cluster) }
         let upstreamPolicies = scope.upstreamPolicies(host: host, subset: subset)

@@ -15,6 +15,8 @@ struct ClusterSecurity {
         var isExternal: Bool
         /// Of the ServiceEntry.
         var subjectAltNames: [String]
+        /// TLS may agree on HTTP/2.
+        var mayChooseHTTP: Bool
     }
 
     let reason: ClusterSecurityReason
@@ -63,7 +65,8 @@ struct ClusterSecurity {
         let standard = "outbound_.\(target.port.number)_.\(target.subset)_.\(target.host)"
         return UpstreamSecurity(
             mode: .istioMutual, serverName: serverName.isEmpty ? standard : serverName, names: Self.unique(accepted), verifiesHost: false,
-            skipsVerification: false, authorities: "", certificate: "", key: "", credentialName: "", traffic: traffic)
+            skipsVerification: false, authorities: "", certificate: "", key: "", credentialName: "", traffic: traffic,
+            choosesHTTP: false)
     }
 
     /// TLS of the rule's own files.
@@ -78,7 +81,7 @@ struct ClusterSecurity {
             // istiod's word for the system's authorities.
             authorities: settings.caCertificates == "system" ? "" : settings.caCertificates,
             certificate: isMutual ? settings.clientCertificate : "", key: isMutual ? settings.privateKey : "",
-            credentialName: settings.credentialName, traffic: traffic)
+            credentialName: settings.credentialName, traffic: traffic, choosesHTTP: traffic == .http1 && target.mayChooseHTTP)
     }
 
     private var traffic: UpstreamSecurity.Traffic {

@@ -3,6 +3,14 @@ internal import Primitives
 
 /// How connections are secured and who decided it, in words. Cold code.
 extension RoutingSnapshot {
+    /// Whether endpoints of a cluster choose between HTTP/2 and HTTP/1.1 by ALPN.
+    public func endpointsChooseHTTP(ofCluster index: Int) -> Bool {
+        view.rows.clusters[index].endpoints.indices.contains { place in
+            let kind = Int(view.rows.endpoints[place].security)
+            return upstreamSecurities.indices.contains(kind) && upstreamSecurities[kind].choosesHTTP
+        }
+    }
+
     /// What decides for a cluster: `ISTIO_MUTUAL by DestinationRule default/reviews (a.yaml:7:5)`.
     public func securityText(ofCluster index: Int) -> String {
         switch securityReasons.clusters[index] {

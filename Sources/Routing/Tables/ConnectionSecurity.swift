@@ -39,8 +39,12 @@ public struct UpstreamSecurity: Hashable, Sendable {
     /// What the port of the service is declared for; a port without protocol counts as HTTP/1.1.
     public var traffic: Traffic
 
+    /// The server chooses between HTTP/2 and HTTP/1.1, with each connection. Only of SIMPLE and MUTUAL, for a port of HTTP whose version
+    /// nothing else decides.
+    public var choosesHTTP: Bool
+
     /// ALPN of a connection for `traffic`, most wanted first; empty = none.
-    public var protocols: [String] { protocols(for: traffic) }
+    public var protocols: [String] { choosesHTTP ? ["h2", "http/1.1"] : protocols(for: traffic) }
 
     /// ALPN of a connection for something else than the port was declared for. As Istio's `istio.alpn` filter and Envoy's pools have it,
     /// but for TCP without `istio-peer-exchange`: a peer that agrees to it sends a message of its own before the first byte.

@@ -42,7 +42,8 @@ public final class TLSSession {
     private static let place: Int32 = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, nil, nil, nil, nil)
 
     /// `early`: bytes that were read already. `serverName` is what a client asks for (SNI); empty = none. `protocols`:
-    /// ALPN of a client, other than its context's. `kept`: what a client has of earlier connections to this server. `now`: seconds since 1970, for
+    /// ALPN of a client, other than its context's. `kept`: what a client has of earlier connections to this server. `now`: seconds
+    /// since 1970, for
     /// certificates. Nil = no memory.
     public init?(
         _ context: TLSContext, descriptor: Int32, early: [UInt8] = [], serverName: String = "",
@@ -121,7 +122,10 @@ public final class TLSSession {
     /// Writes into the ticket that is about to be sealed until when its client may be believed.
     func noteEnd() -> Bool {
         let end = unsafe peer?.notAfter ?? Self.end(of: SSL_get_session(ssl)) ?? .max
-        return unsafe withUnsafeBytes(of: end.bigEndian) { unsafe SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), $0.baseAddress, $0.count) } == 1
+        let session = unsafe SSL_get_session(ssl)
+        return unsafe withUnsafeBytes(of: end.bigEndian) {
+            unsafe SSL_SESSION_set1_ticket_appdata(session, $0.baseAddress, $0.count)
+        } == 1
     }
 
     /// What becomes of a session that a ticket names. Whose certificate is over is asked for it again; a client of TLS 1.3, which uses a
@@ -293,6 +297,9 @@ public final class TLSSession {
     /// Whether another read may give bytes without the socket becoming readable again: some wait here, or the socket was not read to its
     /// end.
     public var hasPending: Bool { unsafe !socket.isDrained || SSL_has_pending(ssl) == 1 }
+
+    /// The socket has something again. A read that OpenSSL serves from its own buffer does not look there, and nobody would be told again.
+    public func noteReadable() { socket.isDrained = false }
 
     /// Says close_notify, once, as far as the socket takes it.
     public func end() {

@@ -1,8 +1,8 @@
 internal import COpenSSL
 internal import Synchronization
 
-/// The keys that a process seals session tickets with (RFC 5077 section 4), so that any of its workers can go on with a session that another
-/// began. They are never written anywhere; a process that takes over begins with its own. Any thread.
+/// The keys that a process seals session tickets with (RFC 5077 section 4), so that any of its workers can go on with a session that
+/// another began. They are never written anywhere; a process that takes over begins with its own. Any thread.
 public final class TicketKeys: Sendable {
     /// Seconds that a key seals for. Afterwards it opens tickets for as long again, and is wiped.
     public static let sealingSeconds: Int64 = 3600
@@ -79,10 +79,8 @@ extension TicketKeys {
         if seals {
             guard let key = sealing(now), unsafe RAND_bytes(vector, EVP_MAX_IV_LENGTH) == 1 else { return Answer.failed }
             for index in 0..<Self.nameBytes { unsafe name[index] = key.name[index] }
-            guard unsafe EVP_EncryptInit_ex(cipher, EVP_aes_256_cbc(), nil, key.cipher, vector) == 1, unsafe authenticate(digest, key) else {
-                return Answer.failed
-            }
-            return Answer.good
+            let isReady = unsafe EVP_EncryptInit_ex(cipher, EVP_aes_256_cbc(), nil, key.cipher, vector) == 1
+            return unsafe isReady && authenticate(digest, key) ? Answer.good : Answer.failed
         }
         let asked = unsafe Array(UnsafeBufferPointer(start: name, count: Self.nameBytes))
         guard let (key, isSealing) = opening(asked, now) else { return Answer.none }

@@ -188,6 +188,10 @@ public struct AnalysisCode: Sendable {
             "SKN0318", "DelegateOutsideParent", .warning, "A delegate's rule with a match outside of those that are delegated to it.",
             "Narrow the delegate's match, or widen that of its parent."),
         AnalysisCode(
+            "SKN0319", "ServerNameTaken", .warning,
+            "Two Gateway servers of one port terminate TLS for one host; the first that was loaded gets its connections.",
+            "Leave the host to one of them."),
+        AnalysisCode(
             "SKN0330", "BadAccessLogFormat", .error,
             "An access-log format that cannot be read: an operator that does not exist, or labels that are no text.",
             "Write what the message asks for."),

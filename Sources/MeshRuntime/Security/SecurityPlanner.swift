@@ -1,3 +1,4 @@
+internal import Logging
 internal import Primitives
 internal import Proxy
 internal import Routing
@@ -11,14 +12,28 @@ struct SecurityPlanner {
     /// Kinds of TLS that cannot be had, and why; of the last plan.
     private(set) var problems: [String] = []
 
-    mutating func plan(_ routing: RoutingSnapshot, _ identity: WorkloadIdentity?) -> SecurityPlan {
+    mutating func plan(
+        _ routing: RoutingSnapshot, _ identity: WorkloadIdentity?, _ credentials: inout CredentialWatch, _ log: Logger
+    ) -> SecurityPlan {
         revision += 1
         problems = []
         var plan = SecurityPlan()
         plan.revision = revision
         plan.inbound = identity?.serverSettings(clientCertificate: .required)
+        plan.gateways = routing.gatewaySecurities.map { gateway($0, identity, &credentials, log) }
         plan.outbound = routing.upstreamSecurities.map { upstream($0, identity) }
         return plan
+    }
+
+    private mutating func gateway(
+        _ security: GatewaySecurity, _ identity: WorkloadIdentity?, _ credentials: inout CredentialWatch, _ log: Logger
+    ) -> DownstreamTLS {
+        do throws(TLSError) {
+            return try GatewayTLSPlanner.plan(security, credentials.credentials(for: security.tls, log), identity)
+        } catch {
+            problems.append("\(security.server): TLS handshakes are refused: \(error)")
+            return DownstreamTLS(settings: nil, problem: error.description)
+        }
     }
 
     private mutating func upstream(_ security: UpstreamSecurity, _ identity: WorkloadIdentity?) -> UpstreamTLS {

@@ -12,6 +12,8 @@ struct Epoch: ~Copyable {
     /// Pool of each endpoint.
     let poolOfEndpoint: [Int32]
     let inbound: InboundContext
+    /// Of the servers of Gateways; index = `GatewayServer.security`.
+    let gateways: [InboundContext]
     /// Of its rate limits; nil = one that cannot be kept.
     let rates: [TokenRate?]
     /// Round-robin position of each cluster.
@@ -29,6 +31,7 @@ struct Epoch: ~Copyable {
         plan = CapturePlan(configuration.telemetry)
         self.poolOfEndpoint = poolOfEndpoint
         inbound = InboundContext(configuration.security.inbound)
+        gateways = configuration.security.gateways.map { InboundContext($0) }
         rates = unsafe (0..<tables.rateLimitCount).map { index in
             let entry = unsafe tables.rateLimit(index)
             return try? TokenRate(

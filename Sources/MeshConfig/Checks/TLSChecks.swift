@@ -31,6 +31,8 @@ extension Findings {
                 warn(position, path, "cipher suite \"\(shown)\" \(problem)")
             } else if !seen.insert(suite).inserted {
                 warn(position, path, "cipher suite \"\(shown)\" is listed twice")
+            } else if let weakness = CipherSuites.weakness(suite) {
+                add(.notice, .schemaWarning, position, path, "cipher suite \"\(shown)\" \(weakness)")
             }
         }
         for (text, position, path) in tls.positionedStrings("verifyCertificateSpki") where !PinText.isBase64(text) {
@@ -46,7 +48,9 @@ extension Findings {
         let (least, most) = (tls.name("minProtocolVersion") ?? "", tls.name("maxProtocolVersion") ?? "")
         let old = ["TLSV1_0", "TLSV1_1"]
         if old.contains(least) {
-            warn(tls.position("minProtocolVersion"), "\(tls.path).minProtocolVersion", "TLS before 1.2 is not spoken: TLSV1_2 is the lowest")
+            warn(
+                tls.position("minProtocolVersion"), "\(tls.path).minProtocolVersion",
+                "TLS before 1.2 is not spoken: TLSV1_2 is the lowest")
         }
         if old.contains(most) {
             error(

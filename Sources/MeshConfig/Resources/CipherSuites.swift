@@ -19,12 +19,16 @@ enum CipherSuites {
 
     static func isTaken(_ suite: String) -> Bool { isExpression(suite) || strong.contains(suite) || weak.contains(suite) }
 
-    /// Why a suite is no good choice, for people; nil = it is.
+    private static let better = "use ECDHE with AES-GCM or CHACHA20-POLY1305"
+
+    /// Why a suite is left out, for people; nil = it is used.
     static func problem(_ suite: String) -> String? {
-        if isExpression(suite) || strong.contains(suite) { return nil }
-        let better = "use ECDHE with AES-GCM or CHACHA20-POLY1305"
-        if broken.contains(suite) { return "is broken and is left out: \(better)" }
-        if weak.contains(suite) { return "is weak, without forward secrecy or authenticated encryption: \(better)" }
-        return "is not known and is left out"
+        if isTaken(suite) { return nil }
+        return broken.contains(suite) ? "is broken and is left out: \(better)" : "is not known and is left out"
+    }
+
+    /// Why a suite that is used is no good choice, for people; nil = it is.
+    static func weakness(_ suite: String) -> String? {
+        weak.contains(suite) ? "is weak, without forward secrecy or authenticated encryption: \(better)" : nil
     }
 }

@@ -123,7 +123,7 @@ public struct RequestExplanation: Sendable {
                 return
             }
             let name = String(parts.authority.prefix { $0 != ":" })
-            guard let server = snapshot.server(listener: listener, serverName: name) else {
+            guard let server = snapshot.securedServer(listener: listener, serverName: name) else {
                 nodes.append(Node("tls", "no server has the name \(name): NR filter_chain_not_found, unless a tls route passes it through"))
                 return
             }

@@ -1,6 +1,7 @@
 internal import Policy
 internal import Primitives
 internal import Routing
+internal import TelemetryModel
 
 /// A configuration as a worker lives under it. A request keeps the one it began with, until its end: indices of routes, clusters and
 /// endpoints that it has noted stay good.
@@ -44,6 +45,18 @@ struct Epoch: ~Copyable {
         groupShares = unsafe [GroupShare](repeating: GroupShare(), count: tables.groupCount)
         sharesVersions = [UInt64](repeating: 0, count: clusters)
     }
+
+    /// Why a connection goes nowhere, where no route takes it.
+    func noWay(listener: Int) -> LocalAnswer {
+        LocalAnswer(0, terminatesTLS(listener: listener) ? .filterChainNotFound : .routeNotFound, [.noRouteFound])
+    }
+
+    /// See `RoutingTables`.
+    func terminatesTLS(listener: Int) -> Bool { unsafe tables.terminatesTLS(listener: listener) }
+    func gatewayServer(listener: Int, name: ArraySlice<UInt8>) -> GatewayServerChoice {
+        unsafe tables.gatewayServer(listener: listener, name: name)
+    }
+    func gatewayServer(listener: Int, key: UInt64) -> GatewayServer? { unsafe tables.gatewayServer(listener: listener, key: key) }
 }
 
 /// The configurations that requests live under: the current one, and those before it that still have requests.

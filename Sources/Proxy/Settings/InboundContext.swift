@@ -1,6 +1,7 @@
 internal import TLS
 
-/// The TLS context of a worker's own ports, or of a server of a Gateway, under one configuration, made when the first connection needs it. Confined to the worker's thread.
+/// The TLS context of a worker's own ports, or of a server of a Gateway, under one configuration, made when the first connection needs it.
+/// Confined to the worker's thread.
 final class InboundContext {
     private let settings: TLSSettings?
     private var made: TLSContext?

@@ -24,7 +24,7 @@ enum ClientSecuring {
     /// A connection has been accepted, and where it goes is known. True = its first bytes are awaited.
     static func awaitsBytes(_ id: SlotID, _ sides: inout Sides) -> Bool {
         let index = sides.downstreams.listeners[sides.downstreams.connections[id].listener].index
-        if index >= 0, unsafe sides.epochs.all[sides.epochs.current].tables.terminatesTLS(listener: index) {
+        if index >= 0, sides.epochs.all[sides.epochs.current].terminatesTLS(listener: index) {
             expectBytes(.gatewayTLS, id, &sides)
             return true
         }
@@ -55,11 +55,11 @@ enum ClientSecuring {
             guard awaited != .security else { return .plain }
             refusePlaintext(id, &sides)
             return .refused
-        case .hello(let name, _) where awaited == .gatewayTLS: return unsafe chooseServer(id, bytes, name, &sides)
-        case .hello(_, let offersIstio):
-            guard awaited == .mutualTLS || offersIstio else { return .plain }
-            let inbound = sides.epochs.all[sides.epochs.current].inbound
-            return begin(id, inbound, unsafe Array(bytes), &sides) ? .secured : .refused
+        case .hello(let name, let offersIstio):
+            guard awaited != .security || offersIstio else { return .plain }
+            let early = unsafe Array(bytes)
+            if awaited == .gatewayTLS { return chooseServer(id, early, name, &sides) }
+            return begin(id, sides.epochs.all[sides.epochs.current].inbound, early, &sides) ? .secured : .refused
         }
     }
 
@@ -73,18 +73,18 @@ enum ClientSecuring {
 
     /// Whom a connection to a port of a Gateway is for. `place`: of the server name in `bytes`.
     private static func chooseServer(
-        _ id: SlotID, _ bytes: UnsafeRawBufferPointer, _ place: Range<Int>, _ sides: inout Sides
+        _ id: SlotID, _ bytes: [UInt8], _ place: Range<Int>, _ sides: inout Sides
     ) -> Verdict {
         let index = sides.downstreams.listeners[sides.downstreams.connections[id].listener].index
-        let name = unsafe UnsafeRawBufferPointer(rebasing: bytes[place])
+        let name = bytes[place]
         // Without the port, or without TLS at it, the configuration has changed meanwhile.
-        guard index >= 0, unsafe sides.epochs.all[sides.epochs.current].tables.terminatesTLS(listener: index) else { return .refused }
-        switch unsafe sides.epochs.all[sides.epochs.current].tables.gatewayServer(listener: index, name: name) {
+        guard index >= 0, sides.epochs.all[sides.epochs.current].terminatesTLS(listener: index) else { return .refused }
+        switch sides.epochs.all[sides.epochs.current].gatewayServer(listener: index, name: name) {
         case .passThrough: return .passedThrough(serverName: place)
         case .none:
             sides.loop.countEvent { $0.add($0.serverNamesUnknown) }
             let remote = sides.downstreams.connections[id].remote.addressText
-            let asked = unsafe name.isEmpty ? "no server name" : "the server name \(Self.printable(name))"
+            let asked = name.isEmpty ? "no server name" : "the server name \(Self.printable(name))"
             let local = sides.downstreams.connections[id].local
             sides.handle.note(problem: "TLS of \(remote) with \(local): \(asked) is none of a Gateway's server there")
             alert(.unrecognizedName, id, &sides)
@@ -93,7 +93,7 @@ enum ClientSecuring {
             sides.downstreams.connections[id].server = server
             sides.downstreams.connections[id].serverEpoch = sides.epochs.current
             let context = sides.epochs.all[sides.epochs.current].gateways[Int(server.security)]
-            if begin(id, context, unsafe Array(bytes), &sides) { return .secured }
+            if begin(id, context, bytes, &sides) { return .secured }
             alert(.internalError, id, &sides)
             return .refused
         }
@@ -107,13 +107,13 @@ enum ClientSecuring {
 
     private static func alert(_ alert: Alert, _ id: SlotID, _ sides: inout Sides) {
         // A record of type alert with the version that all know, its length, and "fatal".
-        let record: [UInt8] = [0x15, 3, 3, 0, 2, 2, alert.rawValue]
-        _ = unsafe record.withUnsafeBytes { unsafe sides.downstreams.connections[id].stream.write($0) }
+        for byte in [0x15, 3, 3, 0, 2, 2, alert.rawValue] { sides.downstreams.connections[id].stream.output.append(byte: byte) }
+        _ = sides.downstreams.connections[id].stream.flush()
     }
 
     /// Bytes from the wire as people may see them.
-    private static func printable(_ bytes: UnsafeRawBufferPointer) -> String {
-        let shown = unsafe bytes.prefix(64).map { (0x21...0x7E).contains($0) ? $0 : UInt8(ascii: "?") }
+    private static func printable(_ bytes: ArraySlice<UInt8>) -> String {
+        let shown = bytes.prefix(64).map { (0x21...0x7E).contains($0) ? $0 : UInt8(ascii: "?") }
         return String(decoding: shown, as: UTF8.self)
     }
 

@@ -98,12 +98,12 @@ struct Sides: ~Copyable {
         let key = downstreams.connections[id].server.key
         guard own >= 0, key != 0 else { return own }
         if downstreams.connections[id].serverEpoch != epochs.current {
-            var server = unsafe epochs.all[epochs.current].tables.gatewayServer(listener: own, key: key) ?? GatewayServer()
+            var server = epochs.all[epochs.current].gatewayServer(listener: own, key: key) ?? GatewayServer()
             server.key = key
             downstreams.connections[id].server = server
             downstreams.connections[id].serverEpoch = epochs.current
         }
-        return Int(downstreams.connections[id].server.listener)
+        return Int(downstreams.connections[id].server.row)
     }
 
     /// Closes a connection that its client has given up.

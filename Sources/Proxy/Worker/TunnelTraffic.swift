@@ -69,10 +69,7 @@ struct TunnelTraffic: ~Copyable {
         }
         unsafe startRecord(id, serverName, &sides)
         touchTunnel(id, &sides)
-        guard cluster >= 0 else {
-            let details: ResponseCodeDetails = unsafe tables.terminatesTLS(listener: listener) ? .filterChainNotFound : .routeNotFound
-            return refuseTunnel(id, LocalAnswer(0, details, [.noRouteFound]), &sides)
-        }
+        guard cluster >= 0 else { return refuseTunnel(id, sides.epochs.all[epoch].noWay(listener: listener), &sides) }
         connectTunnel(id, cluster, &sides)
     }
 

@@ -60,7 +60,9 @@ struct GatewayRuleCompiler {
         var redirected: Set<String> = []
         for entry in servers {
             let bound = boundRules(of: entry)
-            if entry.server.redirectsToHTTPS, entry.kind == .http { redirected.formUnion(entry.server.hosts.map(\.host) + bound.flatMap(\.hosts)) }
+            if entry.server.redirectsToHTTPS, entry.kind == .http {
+                redirected.formUnion(entry.server.hosts.map(\.host) + bound.flatMap(\.hosts))
+            }
             for (rule, hosts) in bound {
                 for host in hosts {
                     if scoped[host] == nil { order.append(host) }

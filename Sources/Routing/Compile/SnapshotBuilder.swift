@@ -71,12 +71,12 @@ final class SnapshotBuilder {
         servedBy.append(entry)
         gatewaySecurities.append(security)
         return GatewayServerEntry(
-            key: key, listener: UInt32(clamping: servedBy.count - 1), security: UInt32(clamping: gatewaySecurities.count - 1))
+            key: key, row: UInt32(clamping: servedBy.count - 1), security: UInt32(clamping: gatewaySecurities.count - 1))
     }
 
     private func placeServers() {
         let first = UInt32(clamping: self.listeners.add(contentsOf: servedBy).start)
-        for place in self.gatewayServers.items.indices { self.gatewayServers[place].listener += first }
+        for place in self.gatewayServers.items.indices { self.gatewayServers[place].row += first }
     }
 
     /// A route with one destination and no conditions; the place of the route.

@@ -6,9 +6,9 @@ extension RoutingTables {
     public func terminatesTLS(listener: Int) -> Bool { unsafe !view.rows.listeners[listener].servers.isEmpty }
 
     /// The server for a client's server name, whatever its case: the exact name first, then the longest wildcard, then `*`, which also
-    /// takes clients without a name. `name`: lent for the call.
-    public func gatewayServer(listener: Int, name: UnsafeRawBufferPointer) -> GatewayServerChoice {
-        unsafe view.gatewayServer(listener, LentBytes(name))
+    /// takes clients without a name.
+    public func gatewayServer(listener: Int, name: ArraySlice<UInt8>) -> GatewayServerChoice {
+        unsafe name.withUnsafeBytes { unsafe view.gatewayServer(listener, LentBytes($0)) }
     }
 
     /// The server that a connection chose under another configuration. Nil = there is none any more that lets the same clients in.
@@ -24,17 +24,13 @@ extension RoutingTables {
 extension TableView {
     func gatewayServer(_ listener: Int, _ name: LentBytes) -> GatewayServerChoice {
         let servers = rows.listeners[listener].servers
-        var place = name.isEmpty || name.count > Authority.hostBytesMax ? nil : name.withLowercased { name in
-            findDomain(listener, name.count > 1 && name[name.count - 1] == UInt8(ascii: ".") ? name.prefix(name.count - 1) : name)
+        var place: Int32 = -1
+        if (1...Authority.hostBytesMax).contains(name.count) {
+            let isRooted = name.count > 1 && name[name.count - 1] == UInt8(ascii: ".")
+            place = name.prefix(isRooted ? name.count - 1 : name.count).withLowercased { lookUp(listener, $0, 0) }
         }
-        if place == nil { place = rows.listeners[listener].fallback }
-        guard let place, place >= 0 else { return .none }
-        return place < Int(servers.count) ? .server(GatewayServer(rows.gatewayServers[Int(servers.start) + Int(place)])) : .passThrough
-    }
-
-    /// What the domain table of such a listener has for a name in lower case; nil = nothing.
-    private func findDomain(_ listener: Int, _ name: LentBytes) -> Int32? {
-        let found = lookUp(listener, name, 0)
-        return found < 0 ? nil : found
+        if place < 0 { place = rows.listeners[listener].fallback }
+        guard place >= 0 else { return .none }
+        return place < Int(servers.count) ? .server(GatewayServer(rows.gatewayServers[servers.start + UInt32(place)])) : .passThrough
     }
 }

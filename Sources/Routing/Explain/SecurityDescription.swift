@@ -49,11 +49,9 @@ extension RoutingSnapshot {
 extension RoutingSnapshot {
     /// Whom a TLS connection to a port of a Gateway is for: the row of its listener and what is demanded, in words. Nil = no server of the
     /// port has the name, or its connections are passed through. `name`: the server name, in any case.
-    public func server(listener: Int, serverName name: String) -> (row: Int, text: String)? {
-        let bytes = Array(name.utf8)
-        let choice = unsafe bytes.withUnsafeBytes { unsafe tables.gatewayServer(listener: listener, name: $0) }
-        guard case .server(let server) = choice else { return nil }
-        return (Int(server.listener), gatewaySecurities[Int(server.security)].text)
+    public func securedServer(listener: Int, serverName name: String) -> (row: Int, text: String)? {
+        guard case .server(let server) = unsafe tables.gatewayServer(listener: listener, name: Array(name.utf8)[...]) else { return nil }
+        return (Int(server.row), gatewaySecurities[Int(server.security)].text)
     }
 
     /// What each server of a port takes; empty = the port terminates no TLS.

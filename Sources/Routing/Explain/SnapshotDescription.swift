@@ -79,7 +79,7 @@ extension RoutingSnapshot {
     /// The names of each virtual host of a listener.
     private func hostNames(_ listener: Int) -> [(host: Int, names: [String])] {
         let servers = view.rows.listeners[listener].servers
-        if !servers.isEmpty { return servers.indices.flatMap { hostNames(Int(view.rows.gatewayServers[$0].listener)) } }
+        if !servers.isEmpty { return servers.indices.flatMap { hostNames(Int(view.rows.gatewayServers[$0].row)) } }
         let entry = view.rows.listeners[listener]
         var names: [Int: [String]] = [:]
         func add(_ name: String, _ range: TableRange) {

@@ -17,8 +17,8 @@ public struct GatewaySecurity: Hashable, Sendable {
 struct GatewayServerEntry: Sendable, BitwiseCopyable {
     /// The same in every configuration that has this server and lets the same clients in; never 0.
     var key: UInt64
-    /// The row of `listeners` that its connections are served by once they are secured.
-    var listener: UInt32
+    /// The one of `listeners` that its connections are served by once they are secured.
+    var row: UInt32
     /// Index of `RoutingSnapshot.gatewaySecurities`.
     var security: UInt32
 }
@@ -36,14 +36,14 @@ public enum GatewayServerChoice: Sendable, BitwiseCopyable {
 public struct GatewayServer: Sendable, BitwiseCopyable {
     /// See `GatewayServerEntry`; 0 = none.
     public var key: UInt64 = 0
-    public var listener: Int32 = -1
+    public var row: Int32 = -1
     public var security: Int32 = -1
 
     public init() {}
 
     init(_ entry: GatewayServerEntry) {
         key = entry.key
-        listener = Int32(clamping: entry.listener)
+        row = Int32(clamping: entry.row)
         security = Int32(clamping: entry.security)
     }
 }

@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from conftest import SKEIN, Backend, access_log, free_port, mesh, wait_for
+from conftest import ROOT, SKEIN, Backend, access_log, free_port, http_get, mesh, wait_for
 from mesh_ca import MeshCA, run
 from test_gateway import answering, edge, rule, service
 from test_tcp import Echo
@@ -621,4 +621,32 @@ def test_testssl_finds_nothing(start, certificates, credentials, tmp_path):
         assert len(findings) > 30, out.stdout
         bad = [one for one in findings if one["severity"] in ("MEDIUM", "HIGH", "CRITICAL", "FATAL")]
         assert not bad, bad
+    backend.close()
+
+
+def test_the_example_works(start, tmp_path):
+    """Config/gateway-https, with certificates as its README makes them."""
+    backend = Backend()
+    secure, plain = free_port(), free_port()
+    config = (ROOT / "Config/gateway-https/mesh.yaml").read_text()
+    for old, new in (("8443", secure), ("8080", plain), ("8000", backend.port)):
+        config = config.replace(f"number: {old}", f"number: {new}").replace(f"http: {old}", f"http: {new}")
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+
+    def authority(*arguments):
+        subprocess.run([SKEIN, "ca", *map(str, arguments)], check=True, capture_output=True, cwd=tmp_path)
+
+    authority("init", "-d", "ca")
+    for name, host in (("shop", "shop.example"), ("partners", "partners.shop.example")):
+        authority("issue", "-d", "ca", "--server", host, "--out", credentials / name)
+    authority("issue", "-d", "ca", "default/customer", "--out", "customer")
+    start(config, ["--credentials", str(credentials)])
+    context = ssl.create_default_context(cafile=credentials / "shop/ca.crt")
+    assert status(ask(secure, "shop.example", context)) == 200
+    assert outcome(secure, "partners.shop.example", context) == "refused"
+    context.load_cert_chain(tmp_path / "customer/tls.crt", tmp_path / "customer/tls.key")
+    assert status(ask(secure, "partners.shop.example", context)) == 200
+    moved = http_get(plain, "/a", {"Host": "shop.example"})
+    assert moved[0] == 301 and moved[1]["location"] == "https://shop.example/a"
     backend.close()

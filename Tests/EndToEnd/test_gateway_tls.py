@@ -650,3 +650,24 @@ def test_the_example_works(start, tmp_path):
     moved = http_get(plain, "/a", {"Host": "shop.example"})
     assert moved[0] == 301 and moved[1]["location"] == "https://shop.example/a"
     backend.close()
+
+
+def test_renewals_and_reloads_cost_no_request(start, certificates, credentials):
+    """Load over TLS while the certificate is renewed and the configuration read again, several times: every request is answered."""
+    servers = server("https", '["web.example"]', "{mode: SIMPLE, credentialName: web}")
+    rules = rule("w", '["web.example"]', "", http="  - directResponse: {status: 200, body: {string: hello}}")
+    with gateway(start, credentials, servers, rules) as (port, skein):
+        load = subprocess.Popen(
+            ["h2load", "-D", "8", "-c", "20", "-m", "10", f"--connect-to=127.0.0.1:{port}", "https://web.example/"],
+            stdout=subprocess.PIPE, text=True)
+        path = skein.config / "mesh.yaml"
+        for round in range(2):
+            certificates.server(credentials / "web", "web.example", "*.web.example")
+            path.write_text(path.read_text() + "\n# again\n")
+            wait_for(lambda: skein.log().count("the credential web is renewed") > round, what="the renewal")
+            assert status(ask(port, "web.example", trusting(certificates))) == 200
+        output = load.communicate(timeout=30)[0]
+        counts = re.search(r"requests: \d+ total, \d+ started, (\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored", output)
+        done, succeeded, failed, errored = map(int, counts.groups())
+        assert done > 1000 and (failed, errored) == (0, 0) and succeeded == done, output
+        assert "adopted" in skein.log()

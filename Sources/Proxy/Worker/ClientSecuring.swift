@@ -92,7 +92,9 @@ enum ClientSecuring {
         case .server(let server):
             sides.downstreams.connections[id].server = server
             sides.downstreams.connections[id].serverEpoch = sides.epochs.current
-            let context = sides.epochs.all[sides.epochs.current].gateways[Int(server.security)]
+            let contexts = sides.epochs.all[sides.epochs.current].gateways
+            let place = Int(server.security)
+            let context = contexts.indices.contains(place) ? contexts[place] : InboundContext(nil)
             if begin(id, context, bytes, &sides) { return .secured }
             alert(.internalError, id, &sides)
             return .refused
@@ -123,7 +125,7 @@ enum ClientSecuring {
         guard descriptor >= 0, let context = inbound.context(),
             let session = TLSSession(context, descriptor: descriptor, early: early, expecting: inbound.expectation, now: seconds)
         else {
-            noteFailure(id, "it cannot begin: \(inbound.problem ?? "no memory")", &sides)
+            noteFailure(id, "it cannot begin: \(inbound.problem ?? (inbound.isThere ? "no memory" : "no certificate"))", &sides)
             return false
         }
         sides.downstreams.connections[id].stream.secure(by: SecureLayer(session, descriptor: descriptor))

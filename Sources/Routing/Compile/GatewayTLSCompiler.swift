@@ -22,12 +22,21 @@ struct GatewayTLSCompiler {
                     "\(other.gateway.id), port \(other.server.port.name), takes TLS for \(host) at this port already; this server does "
                         + "not get it")
             }
+            reportLackOfIdentity(server, tls)
             entries.append(add(server, tls, like: listener))
         }
         let passed = rules.addConnections(servers.filter { $0.kind == .tlsPassthrough }, to: &listener)
         for name in passed { _ = names.claim(name, for: entries.count) }
         DomainTableCompiler(draft: draft).add(names.domains, to: &listener)
         listener.servers = draft.gatewayServers.add(contentsOf: entries)
+    }
+
+    private func reportLackOfIdentity(_ entry: GatewayServerScope, _ tls: ServerTLS) {
+        guard tls.mode == .istioMutual, !scope.inputs.hasIdentity else { return }
+        draft.report(
+            .notice, "SKN0203", tls.position, entry.gateway.id, "spec.servers.tls.mode",
+            "ISTIO_MUTUAL shows the certificate of the mesh, and the process has none: its handshakes are refused. Start it with --identity "
+                + "DIRECTORY")
     }
 
     /// Which server takes a name; the first that claims it.

@@ -63,6 +63,9 @@ public struct ByteStream: ~Copyable {
     /// What the layer's handshake came to.
     public var agreement: LayerAgreement? { layer?.agreement }
 
+    /// The layer's handshake went on with an earlier session.
+    public var isResumed: Bool { layer?.isResumed ?? false }
+
     /// Why the layer failed, for people.
     public var failure: String? { layer?.failure }
 

@@ -65,6 +65,7 @@ public final class SecureLayer: TransportLayer {
         return agreement
     }
 
+    public var isResumed: Bool { session.isResumed }
     public var failure: String? { session.failure }
     public var pendingError: Int32 { Socket.pendingError(descriptor) }
     public var localEndpoint: SocketEndpoint { Socket.localEndpoint(descriptor) }

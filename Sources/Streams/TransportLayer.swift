@@ -29,6 +29,9 @@ public protocol TransportLayer: AnyObject {
     /// What both ends agreed on before the first byte; nil = nothing.
     var agreement: LayerAgreement? { get }
 
+    /// The handshake went on with an earlier session.
+    var isResumed: Bool { get }
+
     /// Why it failed, for people; nil = it did not, or the socket did.
     var failure: String? { get }
 
@@ -40,6 +43,7 @@ public protocol TransportLayer: AnyObject {
 extension TransportLayer {
     public func handshake() -> HandshakeProgress { .done }
     public var agreement: LayerAgreement? { nil }
+    public var isResumed: Bool { false }
     public var failure: String? { nil }
     public var pendingError: Int32 { 0 }
     public var localEndpoint: SocketEndpoint { SocketEndpoint() }

@@ -671,3 +671,49 @@ def test_renewals_and_reloads_cost_no_request(start, certificates, credentials):
         done, succeeded, failed, errored = map(int, counts.groups())
         assert done > 1000 and (failed, errored) == (0, 0) and succeeded == done, output
         assert "adopted" in skein.log()
+
+
+def test_a_session_goes_on_at_its_own_server_alone(start, certificates, credentials):
+    """A ticket of a server that lets everybody in must not open another one, nor outlive a revocation."""
+    certificates.server(credentials / "all", "*.s.example")
+    shutil.copy(certificates.clients.certificate, credentials / "all/ca.crt")
+    certificates.server(credentials / "listed", "*.s.example")
+    shutil.copy(certificates.clients.certificate, credentials / "listed/ca.crt")
+    shutil.copy(certificates.revoke(), credentials / "listed/ca.crl")
+    modes = {"simple": "SIMPLE", "other": "SIMPLE", "mutual": "MUTUAL", "named": "MUTUAL", "listed": "MUTUAL"}
+    extra = {"named": ", subjectAltNames: [somebody]"}
+    servers = "".join(
+        server(n, f'["{n}.s.example"]', f"{{mode: {m}, credentialName: {'listed' if n == 'listed' else 'all'}{extra.get(n, '')}}}")
+        for n, m in modes.items())
+    rules = rule("s", '["*.s.example"]', "", http="  - directResponse: {status: 200}")
+    right = certificates.client("right")
+    with gateway(start, credentials, servers, rules) as (port, _):
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            def visit(context, name, session=None):
+                """The status, whether the session went on, and its ticket."""
+                host = f"{name}.s.example"
+                plain = socket.create_connection(("127.0.0.1", port), timeout=5)
+                with context.wrap_socket(plain, server_hostname=host, session=session) as client:
+                    client.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+                    return status(client.recv(65536)), client.session_reused, client.session
+
+            anybody, somebody = trusting(certificates), trusting(certificates, right)
+            for context in (anybody, somebody):
+                context.minimum_version = context.maximum_version = version
+            _, _, ticket = visit(anybody, "simple")
+            assert visit(anybody, "simple", ticket)[:2] == (200, True), version
+            _, _, ticket = visit(anybody, "simple")
+            assert visit(anybody, "other", ticket)[1] is False, version
+            for name in ("mutual", "named", "listed"):
+                _, _, ticket = visit(anybody, "simple")
+                with pytest.raises((ssl.SSLError, ConnectionError)):
+                    assert visit(anybody, name, ticket)[0] == 0
+                    raise ConnectionResetError
+            _, _, ticket = visit(somebody, "mutual")
+            assert visit(somebody, "mutual", ticket)[:2] == (200, True), version
+            _, _, ticket = visit(somebody, "mutual")
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                assert visit(somebody, "named", ticket)[0] == 0
+                raise ConnectionResetError
+            _, _, ticket = visit(somebody, "listed")
+            assert visit(somebody, "listed", ticket)[:2] == (200, False), version

@@ -135,8 +135,7 @@ public struct AnalysisCode: Sendable {
                 + "Mutual TLS is given by a process that has an identity (--identity)."),
         AnalysisCode(
             "SKN0203", "NoIdentity", .notice,
-            "Endpoints that take mutual TLS are spoken to in plaintext, or a Gateway's ISTIO_MUTUAL takes nobody, because the process has no "
-                + "identity.",
+            "No identity: endpoints that take mutual TLS are spoken to in plaintext, and Gateways with ISTIO_MUTUAL take nobody.",
             "Start it with --identity DIRECTORY, or set enableAutoMtls: false if plaintext is meant."),
     ]
 

@@ -344,7 +344,7 @@ final class MeshNode {
         ProxyConfiguration(
             routing: compiled.routing,
             telemetry: TelemetryPlanner.plan(compiled.routing, capture: plan.capture, keepsRecords: keepsRecords),
-            pathNormalization: PathNormalization(compiled.routing.pathNormalization), upstreams: upstreams.plan(compiled.routing),
+            pathNormalization: PathNormalization(compiled.routing.pathNormalization), upstreams: upstreams.plan(compiled.routing, security),
             security: security)
     }
 

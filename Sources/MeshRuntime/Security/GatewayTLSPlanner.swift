@@ -7,7 +7,7 @@ internal import TLS
 enum GatewayTLSPlanner {
     /// `identity`: the process' own, for ISTIO_MUTUAL.
     static func plan(
-        _ security: GatewaySecurity, _ credentials: ServerCredentials, _ identity: WorkloadIdentity?
+        _ security: GatewaySecurity, _ credentials: ServerCredentials, _ identity: WorkloadIdentity?, _ ticketKeys: TicketKeys
     ) throws(TLSError) -> DownstreamTLS {
         let tls = security.tls
         var settings = TLSSettings()
@@ -33,6 +33,12 @@ enum GatewayTLSPlanner {
             settings.credentials = credentials.certificates.first
             settings.otherCredentials = credentials.certificates.dropFirst().first
             if tls.asksClients { settings.trust = .roots(credentials.roots) }
+        }
+        // A session goes on without a look at the client's certificate. So it does at its own server alone, under the same demands, and
+        // never where a list may have taken the certificate back meanwhile.
+        if settings.revocations == nil {
+            let demands = [tls.subjectAltNames, tls.publicKeyHashes, tls.certificateHashes].map { $0.joined(separator: ",") }
+            settings.resumeSessions(of: ([security.server] + demands).joined(separator: "\n"), with: ticketKeys)
         }
         // A mistake in one of them is told now, not with the first client.
         _ = try TLSContext(.server, settings)

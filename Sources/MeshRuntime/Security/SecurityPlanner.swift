@@ -10,10 +10,12 @@ internal import TLS
 struct SecurityPlanner {
     /// Counts plans, so that workers know a new one.
     private var revision: UInt64 = 0
+    /// Of all workers, from one configuration to the next.
+    private let ticketKeys = TicketKeys()
     /// Kinds of TLS that cannot be had, and why; of the last plan.
     private(set) var problems: [String] = []
 
-    /// What servers of Gateways got in the last plan: trying out a context takes longer than everything else here, and a reload changes few.
+    /// What servers of Gateways got in the last plan: trying out a context takes longer than everything else here, and reloads change few.
     private var gateways: [GatewaySecurity: Planned] = [:]
 
     private struct Planned {
@@ -29,6 +31,7 @@ struct SecurityPlanner {
         var plan = SecurityPlan()
         plan.revision = revision
         plan.inbound = identity?.serverSettings(clientCertificate: .required)
+        if let identity { plan.inbound?.resumeSessions(of: identity.id.description, with: ticketKeys) }
         var planned: [GatewaySecurity: Planned] = [:]
         plan.gateways = routing.gatewaySecurities.map { gateway($0, identity, &credentials, &planned, log) }
         gateways = planned
@@ -48,7 +51,7 @@ struct SecurityPlanner {
             if let known, known.credentials.isSame(as: found), security.tls.mode != .istioMutual {
                 server = known.server
             } else {
-                server = try GatewayTLSPlanner.plan(security, found, identity)
+                server = try GatewayTLSPlanner.plan(security, found, identity, ticketKeys)
             }
             planned[security] = Planned(credentials: found, server: server)
             return server
@@ -60,7 +63,8 @@ struct SecurityPlanner {
 
     private mutating func upstream(_ security: UpstreamSecurity, _ identity: WorkloadIdentity?) -> UpstreamTLS {
         let isAddress = SocketEndpoint(address: security.serverName, port: 1) != nil
-        var upstream = UpstreamTLS(key: Self.key(security), settings: nil, serverName: isAddress ? "" : security.serverName)
+        var upstream = UpstreamTLS(key: Self.key(security), settings: nil, serverName: isAddress ? "" : security.serverName,
+            protocolsOfHTTP1: security.protocols(for: .http1))
         if !security.names.isEmpty {
             upstream.expectation = .names(security.names)
         } else if security.verifiesHost, !security.serverName.isEmpty {

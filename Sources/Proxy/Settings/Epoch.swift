@@ -10,8 +10,7 @@ struct Epoch: ~Copyable {
     let configuration: ProxyConfiguration
     let tables: RoutingTables
     var plan: CapturePlan
-    /// Pool of each endpoint.
-    let poolOfEndpoint: [Int32]
+    let pools: AssignedPools
     let inbound: InboundContext
     /// Of the servers of Gateways; index = `GatewayServer.security`.
     let gateways: [InboundContext]
@@ -25,12 +24,12 @@ struct Epoch: ~Copyable {
     /// Requests, connections and copies that began under it and have not ended.
     var users = 0
 
-    init(_ configuration: ProxyConfiguration, poolOfEndpoint: [Int32], draw: inout RandomSource) {
+    init(_ configuration: ProxyConfiguration, pools: AssignedPools, draw: inout RandomSource) {
         self.configuration = configuration
         let tables = unsafe configuration.routing.tables
         unsafe self.tables = unsafe tables
         plan = CapturePlan(configuration.telemetry)
-        self.poolOfEndpoint = poolOfEndpoint
+        self.pools = pools
         inbound = InboundContext(configuration.security.inbound)
         gateways = configuration.security.gateways.map { InboundContext($0) }
         rates = unsafe (0..<tables.rateLimitCount).map { index in
@@ -57,6 +56,14 @@ struct Epoch: ~Copyable {
         unsafe tables.gatewayServer(listener: listener, name: name)
     }
     func gatewayServer(listener: Int, key: UInt64) -> GatewayServer? { unsafe tables.gatewayServer(listener: listener, key: key) }
+}
+
+/// Where a worker keeps what a configuration names.
+struct AssignedPools {
+    /// Index = endpoint.
+    var ofEndpoints: [Int32]
+    /// Slots in `UpstreamSecurities`; index = kind of TLS.
+    var securities: [Int32]
 }
 
 /// The configurations that requests live under: the current one, and those before it that still have requests.

@@ -35,8 +35,8 @@ struct GatewayTLSCompiler {
         guard tls.mode == .istioMutual, !scope.inputs.hasIdentity else { return }
         draft.report(
             .notice, "SKN0203", tls.position, entry.gateway.id, "spec.servers.tls.mode",
-            "ISTIO_MUTUAL shows the certificate of the mesh, and the process has none: its handshakes are refused. Start it with --identity "
-                + "DIRECTORY")
+            "ISTIO_MUTUAL shows the certificate of the mesh, and the process has none: its handshakes are refused. Start it with "
+                + "--identity DIRECTORY")
     }
 
     /// Which server takes a name; the first that claims it.

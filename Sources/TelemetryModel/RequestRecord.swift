@@ -201,6 +201,8 @@ public enum ResponseCodeDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable 
     case unixBacklogFullBeforeResponse
     /// TLS with the endpoint did not come about.
     case transportFailureBeforeResponse
+    /// No server of the port has the server name that a TLS client asked for.
+    case filterChainNotFound
 
     /// Why no connection came about, as Envoy has it in its log with spaces turned to `_` (and from 1.33 on `|remote_address:` behind
     /// it); nil = another matter. An error of a connection that was under way is "delayed" there, one that the first system call told
@@ -225,6 +227,7 @@ public enum ResponseCodeDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable 
         case .directResponse: "direct_response"
         case .routeNotFound: "route_not_found"
         case .clusterNotFound: "cluster_not_found"
+        case .filterChainNotFound: "filter_chain_not_found"
         case .noHealthyUpstream: "no_healthy_upstream"
         case .upstreamResponseTimeout: "upstream_response_timeout"
         case .upstreamPerTryTimeout: "upstream_per_try_timeout"

@@ -34,6 +34,8 @@ public final class WorkerStatistics: Sendable {
     public let tlsHandshakeFailures = Atomic<UInt64>(0)
     /// Connections without TLS to ports that take nothing else.
     public let plaintextRefused = Atomic<UInt64>(0)
+    /// TLS connections to ports of Gateways where no server has the name that was asked for.
+    public let serverNamesUnknown = Atomic<UInt64>(0)
     /// TLS with endpoints.
     public let upstreamTLSHandshakes = Atomic<UInt64>(0)
     /// Of the handshakes, those that went on with an earlier session.

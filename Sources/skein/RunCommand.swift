@@ -50,7 +50,15 @@ struct RunOptions: ParsableArguments {
         completion: .directory)
     var identity: String?
 
-    @Flag(help: "With --identity: allow core files and debuggers, which can see its key.")
+    @Option(
+        help: """
+            Directory of the credentials that Gateways name (credentialName): NAME/tls.crt, NAME/tls.key, and for client certificates \
+            NAME/ca.crt, NAME/ca.crl or NAME-cacert/ca.crt. Renewed files are taken into use.
+            """,
+        completion: .directory)
+    var credentials: String?
+
+    @Flag(help: "With --identity or --credentials: allow core files and debuggers, which can see keys.")
     var allowDumps = false
 
     @Option(help: "Proxy threads; 0 = one per CPU.")
@@ -183,6 +191,7 @@ struct RunOptions: ParsableArguments {
         options.requiresStore = requireStore
         options.accessLogDirectory = accessLogDirectory
         options.identityDirectory = identity
+        options.credentialsDirectory = credentials
         options.allowsDumps = allowDumps
         options.workers = workers
         options.upgradeProtocols = upgradeProtocols

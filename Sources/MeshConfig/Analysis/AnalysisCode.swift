@@ -135,7 +135,7 @@ public struct AnalysisCode: Sendable {
                 + "Mutual TLS is given by a process that has an identity (--identity)."),
         AnalysisCode(
             "SKN0203", "NoIdentity", .notice,
-            "Endpoints that take mutual TLS are spoken to in plaintext, because the process has no identity.",
+            "No identity: endpoints that take mutual TLS are spoken to in plaintext, and Gateways with ISTIO_MUTUAL take nobody.",
             "Start it with --identity DIRECTORY, or set enableAutoMtls: false if plaintext is meant."),
     ]
 
@@ -187,6 +187,10 @@ public struct AnalysisCode: Sendable {
         AnalysisCode(
             "SKN0318", "DelegateOutsideParent", .warning, "A delegate's rule with a match outside of those that are delegated to it.",
             "Narrow the delegate's match, or widen that of its parent."),
+        AnalysisCode(
+            "SKN0319", "ServerNameTaken", .warning,
+            "Two Gateway servers of one port terminate TLS for one host; the first that was loaded gets its connections.",
+            "Leave the host to one of them."),
         AnalysisCode(
             "SKN0330", "BadAccessLogFormat", .error,
             "An access-log format that cannot be read: an operator that does not exist, or labels that are no text.",

@@ -56,7 +56,7 @@ extension Findings {
         }
     }
 
-    /// What `tls` of a server must have and what of it has no effect yet.
+    /// What `tls` of a server must have.
     private mutating func check(tls server: NodeReader, _ port: NodeReader) {
         let spoken = (port.string("protocol") ?? "").uppercased()
         let needsTLS = spoken == "HTTPS" || spoken == "TLS"
@@ -75,10 +75,11 @@ extension Findings {
                 "has no effect on a port of protocol \(spoken): only plain HTTP is sent to https")
         }
         if needsTLS {
-            guard mode != "PASSTHROUGH" else { return }
+            guard mode == "AUTO_PASSTHROUGH" else { return }
             add(
                 .notice, .notYetInEffect, tls.position("mode"), "\(tls.path).mode",
-                "TLS of a gateway's own is accepted, not yet in effect: nothing listens on this port. PASSTHROUGH is in effect.")
+                "AUTO_PASSTHROUGH, by the names of other meshes' gateways, is not supported: nothing is served here. PASSTHROUGH with tls "
+                    + "routes is.")
         } else if !isHTTP || mode != "PASSTHROUGH" && mode != "AUTO_PASSTHROUGH"
             || ["serverCertificate", "privateKey", "caCertificates"].contains(where: tls.has)
         {

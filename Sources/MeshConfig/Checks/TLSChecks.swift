@@ -1,13 +1,6 @@
 /// Istio's rules for TLS settings, of servers (Gateway, Sidecar ingress) and of clients (DestinationRule).
 extension Findings {
     private static let certificateFields = ["serverCertificate", "privateKey", "caCertificates", "caCrl", "credentialName"]
-    /// Names that Envoy knows of OpenSSL's; others are left out there with a word in its log.
-    private static let cipherSuites: Set<String> = [
-        "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384",
-        "ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-RSA-CHACHA20-POLY1305", "ECDHE-ECDSA-AES128-SHA", "ECDHE-RSA-AES128-SHA",
-        "ECDHE-ECDSA-AES256-SHA",
-        "ECDHE-RSA-AES256-SHA", "AES128-GCM-SHA256", "AES256-GCM-SHA384", "AES128-SHA", "AES256-SHA", "DES-CBC3-SHA",
-    ]
 
     mutating func check(serverTLS tls: NodeReader) {
         let mode = tls.name("mode") ?? "PASSTHROUGH"
@@ -30,32 +23,69 @@ extension Findings {
                 tls.position("caCrl"), "\(tls.path).caCrl",
                 "needs a mode that asks for client certificates, and caCertificates; a credential brings its own list")
         }
-        if ["TLSV1_0", "TLSV1_1"].contains(tls.name("minProtocolVersion")), tls.isEmptyList("cipherSuites") {
-            warn(
-                tls.position("minProtocolVersion"), "\(tls.path).minProtocolVersion",
-                "TLS before 1.2 needs cipherSuites that go with it; the default ones do not")
-        }
+        checkVersions(tls)
         var seen: Set<String> = []
         for (suite, position, path) in tls.positionedStrings("cipherSuites") {
-            // What begins with another character is an expression (`-AES`, `[A|B]`).
-            let isExpression = suite.utf8.first.map { !ObjectName.isAlphanumeric($0) } ?? true
-            if !isExpression, suite != "ALL", !Findings.cipherSuites.contains(suite) {
-                warn(position, path, "cipher suite \"\(suite.prefix(64))\" is not known and is left out")
+            let shown = suite.prefix(64)
+            if let problem = CipherSuites.problem(suite) {
+                warn(position, path, "cipher suite \"\(shown)\" \(problem)")
             } else if !seen.insert(suite).inserted {
-                warn(position, path, "cipher suite \"\(suite)\" is listed twice")
+                warn(position, path, "cipher suite \"\(shown)\" is listed twice")
+            } else if let weakness = CipherSuites.weakness(suite) {
+                add(.notice, .schemaWarning, position, path, "cipher suite \"\(shown)\" \(weakness)")
             }
+        }
+        for (text, position, path) in tls.positionedStrings("verifyCertificateSpki") where !PinText.isBase64(text) {
+            error(position, path, "\"\(text.prefix(64))\" is no SHA-256 of a public key: 44 characters of base64 are expected")
+        }
+        for (text, position, path) in tls.positionedStrings("verifyCertificateHash") where !PinText.isHexadecimal(text) {
+            error(position, path, "\"\(text.prefix(64))\" is no SHA-256 of a certificate: 64 hexadecimal digits, with or without colons")
+        }
+    }
+
+    /// TLS 1.0 and 1.1 are not spoken (RFC 8996).
+    private mutating func checkVersions(_ tls: NodeReader) {
+        let (least, most) = (tls.name("minProtocolVersion") ?? "", tls.name("maxProtocolVersion") ?? "")
+        let old = ["TLSV1_0", "TLSV1_1"]
+        if old.contains(least) {
+            warn(
+                tls.position("minProtocolVersion"), "\(tls.path).minProtocolVersion",
+                "TLS before 1.2 is not spoken: TLSV1_2 is the lowest")
+        }
+        if old.contains(most) {
+            error(
+                tls.position("maxProtocolVersion"), "\(tls.path).maxProtocolVersion",
+                "TLS before 1.2 is not spoken; accepted: TLSV1_2, TLSV1_3")
+        } else if least == "TLSV1_3", most == "TLSV1_2" {
+            error(tls.position("maxProtocolVersion"), "\(tls.path).maxProtocolVersion", "is below minProtocolVersion \(least)")
         }
     }
 
     private mutating func checkCertificates(_ tls: NodeReader, _ mode: String) {
         let hasCredential = tls.string("credentialName")?.isEmpty == false || !tls.isEmptyList("credentialNames")
+        let named = tls.positionedStrings("credentialNames").map { ($0.0, $0.1, $0.2) }
+            + ["credentialName", "caCertCredentialName"].compactMap { field in
+                tls.string(field).map { ($0, tls.position(field), "\(tls.path).\(field)") }
+            }
+        for (name, position, path) in named where !name.isEmpty {
+            if let problem = CredentialName.problem(name) { error(position, path, "\"\(name.prefix(64))\" \(problem)") }
+        }
         let pairs = tls.children("tlsCertificates")
+        for pair in pairs {
+            require(pair, "serverCertificate", "each needs a certificate's path")
+            require(pair, "privateKey", "each needs a key's path")
+        }
+        let counts = ["tlsCertificates": pairs.count, "credentialNames": tls.strings("credentialNames").count]
+        for (list, count) in counts.sorted(by: { $0.key < $1.key }) where count > 2 {
+            error(tls.position(list), "\(tls.path).\(list)", "lists more than two: at most one of RSA and one of ECDSA")
+        }
         if hasCredential { return }
+        let hasAuthorities = tls.string("caCertCredentialName")?.isEmpty == false
         if pairs.isEmpty {
             require(tls, "serverCertificate", "mode \(mode) needs a certificate's path, or credentialName")
             require(tls, "privateKey", "mode \(mode) needs a key's path, or credentialName")
         }
-        if mode != "SIMPLE" {
+        if mode != "SIMPLE", !hasAuthorities {
             require(tls, "caCertificates", "mode \(mode) needs the authorities that issue client certificates, or credentialName")
         }
     }

@@ -18,19 +18,10 @@ public struct Gateway: Sendable {
         /// Whose VirtualServices may serve which hosts here.
         public var hosts: [HostScope]
         /// Nil without `tls`; means nothing on a port that is not TLS.
-        public var tls: TLSMode?
+        public var tls: ServerTLS?
         /// Requests are sent to https instead of being served.
         public var redirectsToHTTPS: Bool
         public var name: String
-    }
-
-    public enum TLSMode: String, Sendable {
-        case passthrough = "PASSTHROUGH"
-        case simple = "SIMPLE"
-        case mutual = "MUTUAL"
-        case autoPassthrough = "AUTO_PASSTHROUGH"
-        case istioMutual = "ISTIO_MUTUAL"
-        case optionalMutual = "OPTIONAL_MUTUAL"
     }
 
     /// `namespace/host` or `host`.
@@ -69,7 +60,7 @@ extension Gateway.Server {
         self.init(
             position: reader.position, port: ServicePort(reader: reader.child("port") ?? reader), bind: reader.string("bind") ?? "",
             hosts: reader.strings("hosts").compactMap(Gateway.HostScope.init(text:)),
-            tls: tls.map { $0.name("mode").flatMap(Gateway.TLSMode.init(rawValue:)) ?? .passthrough },
+            tls: tls.map(ServerTLS.init(reader:)),
             redirectsToHTTPS: tls?.bool("httpsRedirect") ?? false, name: reader.string("name") ?? "")
     }
 }

@@ -21,13 +21,7 @@ enum EffectTable {
             "spec.tracing.useRequestIdForTraceSampling", "spec.tracing.enableIstioTags",
         ],
         "IstioOperator": Set(operatorRows),
-        "Gateway": Set(
-            [
-                "serverCertificate", "privateKey", "caCertificates", "caCrl", "caCertCredentialName", "credentialName", "credentialNames",
-                "tlsCertificates", "subjectAltNames", "verifyCertificateSpki", "verifyCertificateHash", "minProtocolVersion",
-                "maxProtocolVersion",
-                "cipherSuites",
-            ].map { "spec.servers.tls.\($0)" } + ["spec.servers.defaultEndpoint"]),
+        "Gateway": ["spec.servers.defaultEndpoint"],
         "AuthorizationPolicy": ["spec"], "RequestAuthentication": ["spec"], "EnvoyFilter": ["spec"], "WorkloadGroup": ["spec"],
         "ProxyConfig": ["spec"], "WasmPlugin": ["spec"], "TrafficExtension": ["spec"],
     ]

@@ -388,7 +388,7 @@ enum SchemaTables {
           port SidecarPort -- required; a WorkloadEntry may give its name another number to listen on
           bind string -- address, or unix:///path with port number 0; default: the workload's own, else loopback
           hosts [string] -- required; HOST or NAMESPACE/HOST of the VirtualServices that may serve here
-          tls ServerTLSSettings -- only PASSTHROUGH and httpsRedirect; nothing listens for other modes yet
+          tls ServerTLSSettings
           defaultEndpoint string
           name string
         ServerTLSSettings

@@ -116,6 +116,20 @@ public struct RequestExplanation: Sendable {
         let bytes = Array(text.utf8)
         let plan = snapshot.listeners[listener]
         nodes.append(Node("listener", "\(plan.name) \(plan.endpoint)"))
+        var row = listener
+        if unsafe tables.terminatesTLS(listener: listener) {
+            guard parts.isHTTPS else {
+                nodes.append(Node("refused", "the port takes TLS alone: write https://"))
+                return
+            }
+            let name = String(parts.authority.prefix { $0 != ":" })
+            guard let server = snapshot.securedServer(listener: listener, serverName: name) else {
+                nodes.append(Node("tls", "no server has the name \(name): NR filter_chain_not_found, unless a tls route passes it through"))
+                return
+            }
+            nodes.append(Node("tls", server.text))
+            row = server.row
+        }
         if side == .inbound, let security = snapshot.inboundSecurityText { nodes.append(Node("takes", security)) }
         if !snapshot.unenforced.isEmpty {
             let policies = snapshot.unenforced.map {
@@ -169,7 +183,7 @@ public struct RequestExplanation: Sendable {
                         method: head.method, path: UnsafeRawBufferPointer(rebasing: normal[..<count]), query: query, authority: authority,
                         isHTTPS: parts.isHTTPS)
                     var draw = RandomSource(seed: request.seed)
-                    let explanation = unsafe snapshot.explain(listener: listener, asked, head, draw: &draw)
+                    let explanation = unsafe snapshot.explain(listener: row, asked, head, draw: &draw)
                     unsafe describe(explanation, snapshot, live, asked)
                 }
             }

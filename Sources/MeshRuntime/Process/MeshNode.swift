@@ -50,9 +50,7 @@ final class MeshNode {
     /// What workers said of listeners since the last reload: each of them says it.
     private var saidOfListeners: Set<String> = []
     private static let saidMax = 1000
-    /// The workload's certificate; nil = it has none.
-    private var identity: IdentityWatch?
-    private var security = SecurityPlanner()
+    private var security: SecurityState
     /// What workers serve by.
     private var adopted: (compiled: CompiledConfiguration, plan: CollectorPlan)?
 
@@ -63,12 +61,7 @@ final class MeshNode {
         let say: @Sendable (String) -> Void = { line in log.warning("\(line)") }
         controller = ConfigurationController(options: options, catalogs: catalogs)
         let first = try Self.firstConfiguration(&controller, log)
-        if options.identityDirectory != nil, !options.allowsDumps { ProcessResources.forbidDumps() }
-        do throws(TLSError) {
-            identity = try options.identityDirectory.map { path throws(TLSError) in try IdentityWatch(path: path, log) }
-        } catch {
-            throw StartError(status: SkeinProcess.badInput, lines: ["--identity: \(error)"])
-        }
+        security = try SecurityState(options, log)
         let workers = options.workers > 0 ? options.workers : min(16, ProcessResources.processorCount)
         let successor = try TakeoverSuccessor.knock(options, workers: workers)
         let isSuccessor = successor != nil
@@ -108,7 +101,7 @@ final class MeshNode {
         proxy = try ProxyGroup(
             count: workers, limits: limits, ringBytes: NodeLimits.ringBytes,
             configuration: Self.proxyConfiguration(
-                first, plan, &upstreams, security.plan(first.routing, identity?.identity), keepsRecords: options.adminPort != 0),
+                first, plan, &upstreams, security.plan(first.routing), keepsRecords: options.adminPort != 0),
             shared: upstreams.shared, sources: catalogs.sources, seed: seed)
         pump = try RecordPump(
             rings: proxy.workers.map(\.ring), plan: plan, sink: sink, catalogs: catalogs, statistics: statistics, say: say)
@@ -327,20 +320,20 @@ final class MeshNode {
         saidOfListeners = []
         adopted = (compiled, plan)
         adoptProxy(compiled, plan)
-        for problem in upstreams.problems + security.problems { log.warning("\(problem)") }
+        for problem in upstreams.problems { log.warning("\(problem)") }
         resolver.want(compiled.routing.hostsToResolve)
         shared.update(controller.status, compiled.routing, upstreams.live)
         return true
     }
 
     private func adoptProxy(_ compiled: CompiledConfiguration, _ plan: CollectorPlan) {
-        let secured = security.plan(compiled.routing, identity?.identity)
+        let secured = security.plan(compiled.routing)
         proxy.adopt(Self.proxyConfiguration(compiled, plan, &upstreams, secured, keepsRecords: options.adminPort != 0))
     }
 
-    /// Takes a renewed certificate into use: connections go on, new ones get it.
-    func watchIdentity() {
-        guard identity?.look(log) == true, let adopted else { return }
+    /// Takes renewed certificates into use: connections go on, new ones get them.
+    func watchCertificates() {
+        guard security.look(), let adopted else { return }
         adoptProxy(adopted.compiled, adopted.plan)
     }
 

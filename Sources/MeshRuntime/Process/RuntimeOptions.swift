@@ -27,7 +27,9 @@ public struct RuntimeOptions: Sendable {
     public var workers = 0
     /// Directory of this workload's certificate, key and roots; nil = it has no identity, and speaks and takes no mutual TLS.
     public var identityDirectory: String?
-    /// A process with an identity may leave core files, in which its key is, and be looked at by debuggers.
+    /// Directory of the credentials that Gateways name, one directory each; nil = none can be had by name.
+    public var credentialsDirectory: String?
+    /// A process with an identity or credentials may leave core files, in which its key is, and be looked at by debuggers.
     public var allowsDumps = false
     /// Protocols that connections may be upgraded to; each of them passes `UpgradeProtocols.problem`.
     public var upgradeProtocols = ["websocket"]

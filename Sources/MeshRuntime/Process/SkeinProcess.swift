@@ -78,7 +78,7 @@ public enum SkeinProcess {
             if door == nil { door = TakeoverDoor(options) }
             node.adoptResolvedNames()
             node.watchStore()
-            node.watchIdentity()
+            node.watchCertificates()
             node.judgeUpstreams()
             node.recordSeries()
             guard isTick else { continue }

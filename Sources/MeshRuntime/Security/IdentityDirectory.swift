@@ -33,14 +33,6 @@ struct IdentityDirectory: Sendable {
 
     let path: String
 
-    /// What the files are now; another value = look again.
-    struct Stamp: Hashable, Sendable {
-        var inode: UInt64 = 0
-        var size: Int64 = 0
-        var seconds: Int64 = 0
-        var nanoseconds: Int64 = 0
-    }
-
     /// What a look at the directory found.
     struct Found: Sendable {
         var identity: WorkloadIdentity
@@ -48,16 +40,8 @@ struct IdentityDirectory: Sendable {
         var warnings: [String]
     }
 
-    /// Of all files of all layouts.
-    func stamps() -> [Stamp] {
-        Self.layouts.flatMap { [$0.0, $0.1, $0.2] }.map { name in
-            var status = stat()
-            guard unsafe stat("\(path)/\(name)", &status) == 0 else { return Stamp() }
-            return Stamp(
-                inode: UInt64(status.st_ino), size: Int64(status.st_size), seconds: Int64(status.st_mtim.tv_sec),
-                nanoseconds: Int64(status.st_mtim.tv_nsec))
-        }
-    }
+    /// All files of all layouts.
+    var paths: [String] { Self.layouts.flatMap { [$0.0, $0.1, $0.2] }.map { "\(path)/\($0)" } }
 
     /// Reads and checks. `now`: seconds since 1970.
     func load(now: Int64) throws(TLSError) -> Found {
@@ -66,16 +50,8 @@ struct IdentityDirectory: Sendable {
             throw TLSError("\(path) has no certificate: expected are \(names)")
         }
         var warnings: [String] = []
-        if let warning = try SecretFile.checkMode("\(path)/\(layout.1)") { warnings.append(warning) }
-        var keyBytes = try SecretFile.read("\(path)/\(layout.1)", bytesMax: PrivateKey.pemBytesMax)
-        defer { Wiping.wipe(&keyBytes) }
-        let credentials: TLSCredentials
-        do throws(TLSError) {
-            let certificates = try SecretFile.read("\(path)/\(layout.0)", bytesMax: Certificate.pemBytesMax)
-            credentials = try TLSCredentials(certificatePEM: certificates, keyPEM: keyBytes)
-        } catch {
-            throw TLSError("\(path)/\(layout.0): \(error)")
-        }
+        let credentials = try SecretFile.credentials(
+            certificate: "\(path)/\(layout.0)", key: "\(path)/\(layout.1)", warnings: &warnings)
         let roots = try Certificate.chain(pem: SecretFile.read("\(path)/\(layout.2)", bytesMax: Certificate.pemBytesMax))
         let id: SPIFFEID
         do throws(SVIDRules.Problem) {

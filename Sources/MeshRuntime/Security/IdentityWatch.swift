@@ -7,12 +7,10 @@ internal import TLS
 struct IdentityWatch {
     /// Between two looks at the directory, nanoseconds.
     private static let intervalNanoseconds: UInt64 = 2_000_000_000
-    /// Files that were just written are read once they have stayed the same for one more look.
-    private var stamps: [IdentityDirectory.Stamp]
-    private var isSettling = false
+    private var files: WatchedFiles
     private var nextLook = MonotonicInstant(nanoseconds: 0)
     private var saidWarnings: Set<String> = []
-    private var didWarnOfExpiry = false
+    private var expiry = ExpiryWarning()
     private let directory: IdentityDirectory
     private(set) var identity: WorkloadIdentity
     /// Sets that were refused since the start.
@@ -21,7 +19,7 @@ struct IdentityWatch {
     /// The first set must be good.
     init(path: String, _ log: Logger) throws(TLSError) {
         directory = IdentityDirectory(path: path)
-        stamps = directory.stamps()
+        files = WatchedFiles(directory.paths)
         let found = try directory.load(now: Self.unixSeconds)
         identity = found.identity
         say(found.warnings, log)
@@ -35,22 +33,17 @@ struct IdentityWatch {
         let now = SystemClock.monotonicNow()
         guard now >= nextLook else { return false }
         nextLook = now + Self.intervalNanoseconds
-        warnOfExpiry(log)
-        let seen = directory.stamps()
-        guard seen == stamps else {
-            stamps = seen
-            isSettling = true
-            return false
-        }
-        guard isSettling else { return false }
-        isSettling = false
+        let text = expiry.text(
+            of: identity.id.description, identity.credentials.leaf, notAfter: identity.notAfter, now: Self.unixSeconds)
+        if let text { log.warning("\(text)") }
+        guard files.haveSettledChange() else { return false }
         do throws(TLSError) {
             let found = try directory.load(now: Self.unixSeconds)
             say(found.warnings, log)
             let isSame = found.identity.credentials.chain == identity.credentials.chain && found.identity.bundles == identity.bundles
             guard !isSame else { return false }
             identity = found.identity
-            didWarnOfExpiry = false
+            expiry = ExpiryWarning()
             log.notice("certificate renewed: this workload is \(identity.id), until \(PlainLogHandler.date(identity.notAfter))")
             return true
         } catch {
@@ -62,17 +55,6 @@ struct IdentityWatch {
 
     private mutating func say(_ warnings: [String], _ log: Logger) {
         for warning in warnings where saidWarnings.insert(warning).inserted { log.warning("\(warning)") }
-    }
-
-    /// Below a third of its life.
-    private mutating func warnOfExpiry(_ log: Logger) {
-        let now = Self.unixSeconds
-        let life = identity.credentials.leaf.notAfter - identity.credentials.leaf.notBefore
-        guard !didWarnOfExpiry, identity.notAfter - now < life / 3 else { return }
-        didWarnOfExpiry = true
-        let end = PlainLogHandler.date(identity.notAfter)
-        let verb = identity.notAfter < now ? "has expired" : "expires"
-        log.warning("the certificate of \(identity.id) \(verb) at \(end): nobody has renewed it")
     }
 }
 

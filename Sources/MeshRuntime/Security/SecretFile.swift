@@ -11,6 +11,19 @@ enum SecretFile {
         return status.st_mode & S_IROTH != 0 ? "\(path) may be read by everybody: chmod 600 it" : nil
     }
 
+    /// A certificate chain and its key. What an operator should mend is added to `warnings`.
+    static func credentials(certificate: String, key: String, warnings: inout [String]) throws(TLSError) -> TLSCredentials {
+        if let warning = try checkMode(key) { warnings.append(warning) }
+        var keyBytes = try read(key, bytesMax: PrivateKey.pemBytesMax)
+        defer { Wiping.wipe(&keyBytes) }
+        let chain = try read(certificate, bytesMax: Certificate.pemBytesMax)
+        do throws(TLSError) {
+            return try TLSCredentials(certificatePEM: chain, keyPEM: keyBytes)
+        } catch {
+            throw TLSError("\(certificate): \(error)")
+        }
+    }
+
     /// The whole of a file. What was read in between is wiped; the caller wipes what it gets, where it is a key.
     static func read(_ path: String, bytesMax: Int) throws(TLSError) -> [UInt8] {
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)

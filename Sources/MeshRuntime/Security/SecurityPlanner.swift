@@ -1,3 +1,5 @@
+internal import Logging
+internal import MeshConfig
 internal import Primitives
 internal import Proxy
 internal import Routing
@@ -13,15 +15,50 @@ struct SecurityPlanner {
     /// Kinds of TLS that cannot be had, and why; of the last plan.
     private(set) var problems: [String] = []
 
-    mutating func plan(_ routing: RoutingSnapshot, _ identity: WorkloadIdentity?) -> SecurityPlan {
+    /// What servers of Gateways got in the last plan: trying out a context takes longer than everything else here, and reloads change few.
+    private var gateways: [GatewaySecurity: Planned] = [:]
+
+    private struct Planned {
+        var credentials: ServerCredentials
+        var server: DownstreamTLS
+    }
+
+    mutating func plan(
+        _ routing: RoutingSnapshot, _ identity: WorkloadIdentity?, _ credentials: inout CredentialWatch, _ log: Logger
+    ) -> SecurityPlan {
         revision += 1
         problems = []
         var plan = SecurityPlan()
         plan.revision = revision
         plan.inbound = identity?.serverSettings(clientCertificate: .required)
         if let identity { plan.inbound?.resumeSessions(of: identity.id.description, with: ticketKeys) }
+        var planned: [GatewaySecurity: Planned] = [:]
+        plan.gateways = routing.gatewaySecurities.map { gateway($0, identity, &credentials, &planned, log) }
+        gateways = planned
         plan.outbound = routing.upstreamSecurities.map { upstream($0, identity) }
         return plan
+    }
+
+    private mutating func gateway(
+        _ security: GatewaySecurity, _ identity: WorkloadIdentity?, _ credentials: inout CredentialWatch,
+        _ planned: inout [GatewaySecurity: Planned], _ log: Logger
+    ) -> DownstreamTLS {
+        do throws(TLSError) {
+            let found = try credentials.credentials(for: security.tls, log)
+            let known = gateways[security]
+            let server: DownstreamTLS
+            // The identity is renewed by itself.
+            if let known, known.credentials.isSame(as: found), security.tls.mode != .istioMutual {
+                server = known.server
+            } else {
+                server = try GatewayTLSPlanner.plan(security, found, identity, ticketKeys)
+            }
+            planned[security] = Planned(credentials: found, server: server)
+            return server
+        } catch {
+            problems.append("\(security.server): TLS handshakes are refused: \(error)")
+            return DownstreamTLS(settings: nil, problem: error.description)
+        }
     }
 
     private mutating func upstream(_ security: UpstreamSecurity, _ identity: WorkloadIdentity?) -> UpstreamTLS {

@@ -1,6 +1,7 @@
 internal import EventLoops
 internal import HTTP
 internal import Primitives
+internal import Routing
 internal import Streams
 internal import TelemetryModel
 
@@ -17,6 +18,8 @@ struct DownstreamConnection: ~Copyable {
         case security
         /// Nothing but TLS is taken.
         case mutualTLS
+        /// Nothing but TLS is taken, by a server of a Gateway that the server name tells.
+        case gatewayTLS
         /// The end of TLS' handshake.
         case handshake
     }
@@ -31,6 +34,10 @@ struct DownstreamConnection: ~Copyable {
     var local: SocketEndpoint
     /// It came by REDIRECT: `local` is another proxy's or server's address.
     var isCaptured = false
+    /// Whom its handshake was for, at a port of a Gateway that terminates TLS.
+    var server = GatewayServer()
+    /// The configuration that `server` was last looked up in.
+    var serverEpoch = SlotID.none
     /// What must be known before anything is done with its bytes.
     var awaits = Awaited.nothing
     var http: HTTPServerConnection

@@ -17,6 +17,8 @@ struct RequestOrigin: BitwiseCopyable {
     var remote = SocketEndpoint()
     /// The address that the client dialled.
     var local = SocketEndpoint()
+    /// Its bytes came by TLS that a server of a Gateway terminates.
+    var isSecured = false
     /// Who sends, and whom it is for as long as no route takes it.
     var labels = LabelPair.none
 }

@@ -1,6 +1,7 @@
 internal import Policy
 internal import Primitives
 internal import Routing
+internal import TelemetryModel
 
 /// A configuration as a worker lives under it. A request keeps the one it began with, until its end: indices of routes, clusters and
 /// endpoints that it has noted stay good.
@@ -11,6 +12,8 @@ struct Epoch: ~Copyable {
     var plan: CapturePlan
     let pools: AssignedPools
     let inbound: InboundContext
+    /// Of the servers of Gateways; index = `GatewayServer.security`.
+    let gateways: [InboundContext]
     /// Of its rate limits; nil = one that cannot be kept.
     let rates: [TokenRate?]
     /// Round-robin position of each cluster.
@@ -28,6 +31,7 @@ struct Epoch: ~Copyable {
         plan = CapturePlan(configuration.telemetry)
         self.pools = pools
         inbound = InboundContext(configuration.security.inbound)
+        gateways = configuration.security.gateways.map { InboundContext($0) }
         rates = unsafe (0..<tables.rateLimitCount).map { index in
             let entry = unsafe tables.rateLimit(index)
             return try? TokenRate(
@@ -40,6 +44,18 @@ struct Epoch: ~Copyable {
         groupShares = unsafe [GroupShare](repeating: GroupShare(), count: tables.groupCount)
         sharesVersions = [UInt64](repeating: 0, count: clusters)
     }
+
+    /// Why a connection goes nowhere, where no route takes it.
+    func noWay(listener: Int) -> LocalAnswer {
+        LocalAnswer(0, terminatesTLS(listener: listener) ? .filterChainNotFound : .routeNotFound, [.noRouteFound])
+    }
+
+    /// See `RoutingTables`.
+    func terminatesTLS(listener: Int) -> Bool { unsafe tables.terminatesTLS(listener: listener) }
+    func gatewayServer(listener: Int, name: ArraySlice<UInt8>) -> GatewayServerChoice {
+        unsafe tables.gatewayServer(listener: listener, name: name)
+    }
+    func gatewayServer(listener: Int, key: UInt64) -> GatewayServer? { unsafe tables.gatewayServer(listener: listener, key: key) }
 }
 
 /// Where a worker keeps what a configuration names.

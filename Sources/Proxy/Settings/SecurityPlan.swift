@@ -4,14 +4,33 @@ public import TLS
 public struct SecurityPlan: Sendable {
     /// Mutual TLS of the mesh at the workload's own ports; nil = the process has no identity, and nothing is terminated.
     public var inbound: TLSSettings?
+    /// What servers of Gateways take; index = `GatewayServer.security`.
+    public var gateways: [DownstreamTLS]
     /// How connections to endpoints are secured; index = `EndpointEntry.security`.
     public var outbound: [UpstreamTLS]
     /// Another one with every plan.
     public var revision: UInt64 = 0
 
-    public init(inbound: TLSSettings? = nil, outbound: [UpstreamTLS] = []) {
+    public init(inbound: TLSSettings? = nil, gateways: [DownstreamTLS] = [], outbound: [UpstreamTLS] = []) {
         self.inbound = inbound
+        self.gateways = gateways
         self.outbound = outbound
+    }
+}
+
+/// How connections to a server of a Gateway are secured.
+public struct DownstreamTLS: Sendable {
+    /// Nil = it cannot be done (`problem`), and handshakes fail.
+    public var settings: TLSSettings?
+    /// Of clients that show certificates.
+    public var expectation: TLSExpectation
+    /// Why there are no settings, for people.
+    public var problem: String
+
+    public init(settings: TLSSettings?, expectation: TLSExpectation = .anybody, problem: String = "") {
+        self.settings = settings
+        self.expectation = expectation
+        self.problem = problem
     }
 }
 

@@ -8,7 +8,7 @@ enum RouteFinding {
     static func run(_ request: inout Request, _ context: inout RequestContext, _ epoch: inout Epoch) -> StepOutcome {
         if let left = MaxForwards.left(request.head), left == 0 { return MaxForwards.answer(&request, &context, &epoch) }
         let listener = request.origin.listener
-        guard listener >= 0 else { return .go }
+        guard listener >= 0 else { return request.origin.isSecured ? answerMisdirected(&request, &context, &epoch) : .go }
         let entry = unsafe epoch.tables.listener(listener)
         var decision = RouteDecision.notFound
         if request.target.form != .authority {
@@ -23,6 +23,13 @@ enum RouteFinding {
         }
         note(decision, &request, &epoch)
         return .go
+    }
+
+    /// The server that the connection was secured for is gone, or lets other clients in than it did: another connection may be good
+    /// (RFC 9110 15.5.20).
+    private static func answerMisdirected(_ request: inout Request, _ context: inout RequestContext, _ epoch: inout Epoch) -> StepOutcome {
+        RecordTexts.write(&request, context.limits, &epoch, path: request.target.path, isWhole: true)
+        return .answer(LocalAnswer(421, .routeNotFound, [.noRouteFound], closes: true))
     }
 
     private static func note(_ decision: RouteDecision, _ request: inout Request, _ epoch: inout Epoch) {

@@ -15,7 +15,7 @@ enum TargetNormalising {
             return refuseTarget(&request, context.limits, &epoch, .http1CodecError, reason, path: request.head.targetPlace, closes: true)
         }
         let isForwarded = !request.origin.isEdge && isForwardedHTTPS(request.head)
-        request.target.isHTTPS = target.isHTTPS || request.head.isHTTPS || isForwarded
+        request.target.isHTTPS = target.isHTTPS || request.head.isHTTPS || isForwarded || request.origin.isSecured
         request.target.form = target.form
         let named = namedAuthority(request.head, target)
         request.target.authority = named ?? 0..<0
@@ -55,7 +55,7 @@ enum TargetNormalising {
     }
 
     private static func refuseSize(_ request: inout Request, _ limits: ProxyLimits, _ epoch: inout Epoch) -> StepOutcome {
-        request.target.isHTTPS = request.head.isHTTPS
+        request.target.isHTTPS = request.head.isHTTPS || request.origin.isSecured
         request.target.authority = request.head.authority.isEmpty ? request.head.place(of: .host) ?? 0..<0 : request.head.authority
         RecordTexts.write(&request, limits, &epoch, path: request.head.targetPlace, isWhole: false)
         // An HTTP/1.1 target was measured when it was parsed.

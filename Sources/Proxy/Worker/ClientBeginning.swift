@@ -24,7 +24,7 @@ enum ClientBeginning {
         switch sides.downstreams.connections[id].awaits {
         case .nothing: return 0
         case .handshake: return bytes.count
-        case .security, .mutualTLS: return unsafe settleSecurity(id, bytes, &sides, &tunnels)
+        case .security, .mutualTLS, .gatewayTLS: return unsafe settleSecurity(id, bytes, &sides, &tunnels)
         case .protocolDetection, .serverName: return unsafe detectProtocol(id, bytes, &sides, &tunnels) ? 0 : nil
         }
     }
@@ -53,6 +53,9 @@ enum ClientBeginning {
             // The session has been given them all.
             continueHandshake(id, &sides, &tunnels)
             return bytes.count
+        case .passedThrough(let name):
+            unsafe tunnels.openTunnel(id, isTLS: true, serverName: UnsafeRawBufferPointer(rebasing: bytes[name]), &sides)
+            return 0
         case .plain:
             settle(id, &sides, &tunnels)
             return 0
@@ -75,7 +78,7 @@ enum ClientBeginning {
     static func endPatience(_ id: SlotID, _ sides: inout Sides, _ tunnels: inout TunnelTraffic) {
         switch sides.downstreams.connections[id].awaits {
         case .nothing: return
-        case .mutualTLS, .handshake:
+        case .mutualTLS, .gatewayTLS, .handshake:
             ClientSecuring.noteFailure(id, "no handshake within \(sides.limits.handshakeNanoseconds / 1_000_000_000) s", &sides)
             sides.downstreams.close(id, &sides.loop)
         case .security:

@@ -33,7 +33,7 @@ enum ClientClassifying {
 
     /// As `classify`, once it is known whether and how the connection is secured.
     static func classifySettled(_ id: SlotID, _ sides: inout Sides) -> Bool {
-        let index = sides.downstreams.listeners[sides.downstreams.connections[id].listener].index
+        let index = sides.listenerRow(id)
         guard index >= 0 else { return false }
         let tables = unsafe sides.epochs.all[sides.epochs.current].tables
         let entry = unsafe tables.listener(index)

@@ -15,53 +15,117 @@ enum ClientSecuring {
         case plain
         /// All bytes are the handshake's.
         case secured
+        /// Passed on as it is, by the server name at this place of the bytes.
+        case passedThrough(serverName: Range<Int>)
         /// Nothing further is done with it: it is closed.
         case refused
     }
 
     /// A connection has been accepted, and where it goes is known. True = its first bytes are awaited.
     static func awaitsBytes(_ id: SlotID, _ sides: inout Sides) -> Bool {
+        let index = sides.downstreams.listeners[sides.downstreams.connections[id].listener].index
+        if index >= 0, sides.epochs.all[sides.epochs.current].terminatesTLS(listener: index) {
+            expectBytes(.gatewayTLS, id, &sides)
+            return true
+        }
         guard sides.downstreams.listeners[sides.downstreams.connections[id].listener].plan.side == .inbound,
             sides.epochs.all[sides.epochs.current].inbound.isThere
         else { return false }
-        let index = sides.downstreams.listeners[sides.downstreams.connections[id].listener].index
         let port = sides.downstreams.connections[id].local.port
         // A listener that the configuration has no more is known by its port alone.
         let dialled = sides.downstreams.connections[id].isCaptured || index < 0 ? port : nil
         let security = unsafe sides.epochs.all[sides.epochs.current].tables.inboundSecurity(listener: max(0, index), dialledPort: dialled)
         guard security != .disabled else { return false }
-        sides.downstreams.connections[id].awaits = security == .strict ? .mutualTLS : .security
-        let patience = security == .strict ? sides.limits.handshakeNanoseconds : sides.limits.detectionNanoseconds
-        sides.downstreams.setDeadline(id, .detection, after: patience, &sides.loop)
+        expectBytes(security == .strict ? .mutualTLS : .security, id, &sides)
         return true
+    }
+
+    private static func expectBytes(_ awaited: DownstreamConnection.Awaited, _ id: SlotID, _ sides: inout Sides) {
+        sides.downstreams.connections[id].awaits = awaited
+        let patience = awaited == .security ? sides.limits.detectionNanoseconds : sides.limits.handshakeNanoseconds
+        sides.downstreams.setDeadline(id, .detection, after: patience, &sides.loop)
     }
 
     /// Looks at the first bytes of a connection that awaits them.
     static func look(_ id: SlotID, _ bytes: UnsafeRawBufferPointer, _ sides: inout Sides) -> Verdict {
-        let isStrict = sides.downstreams.connections[id].awaits == .mutualTLS
+        let awaited = sides.downstreams.connections[id].awaits
         switch unsafe ClientHello.parse(bytes) {
         case .incomplete: return .undecided
         case .notTLS:
-            guard isStrict else { return .plain }
-            sides.loop.countEvent { $0.add($0.plaintextRefused) }
-            let remote = sides.downstreams.connections[id].remote.addressText
-            let text = "\(remote) sent plaintext to \(sides.downstreams.connections[id].local)"
-            sides.handle.note(problem: "\(text), which takes mutual TLS alone (PeerAuthentication STRICT)")
+            guard awaited != .security else { return .plain }
+            refusePlaintext(id, &sides)
             return .refused
-        case .hello(_, let offersIstio):
-            guard isStrict || offersIstio else { return .plain }
-            return begin(id, unsafe Array(bytes), &sides) ? .secured : .refused
+        case .hello(let name, let offersIstio):
+            guard awaited != .security || offersIstio else { return .plain }
+            let early = unsafe Array(bytes)
+            if awaited == .gatewayTLS { return chooseServer(id, early, name, &sides) }
+            return begin(id, sides.epochs.all[sides.epochs.current].inbound, early, &sides) ? .secured : .refused
         }
     }
 
-    private static func begin(_ id: SlotID, _ early: [UInt8], _ sides: inout Sides) -> Bool {
-        let inbound = sides.epochs.all[sides.epochs.current].inbound
+    private static func refusePlaintext(_ id: SlotID, _ sides: inout Sides) {
+        sides.loop.countEvent { $0.add($0.plaintextRefused) }
+        let isGateway = sides.downstreams.connections[id].awaits == .gatewayTLS
+        let taken = isGateway ? "TLS alone (Gateway)" : "mutual TLS alone (PeerAuthentication STRICT)"
+        let remote = sides.downstreams.connections[id].remote.addressText
+        sides.handle.note(problem: "\(remote) sent plaintext to \(sides.downstreams.connections[id].local), which takes \(taken)")
+    }
+
+    /// Whom a connection to a port of a Gateway is for. `place`: of the server name in `bytes`.
+    private static func chooseServer(
+        _ id: SlotID, _ bytes: [UInt8], _ place: Range<Int>, _ sides: inout Sides
+    ) -> Verdict {
+        let index = sides.downstreams.listeners[sides.downstreams.connections[id].listener].index
+        let name = bytes[place]
+        // Without the port, or without TLS at it, the configuration has changed meanwhile.
+        guard index >= 0, sides.epochs.all[sides.epochs.current].terminatesTLS(listener: index) else { return .refused }
+        switch sides.epochs.all[sides.epochs.current].gatewayServer(listener: index, name: name) {
+        case .passThrough: return .passedThrough(serverName: place)
+        case .none:
+            sides.loop.countEvent { $0.add($0.serverNamesUnknown) }
+            let remote = sides.downstreams.connections[id].remote.addressText
+            let asked = name.isEmpty ? "no server name" : "the server name \(Self.printable(name))"
+            let local = sides.downstreams.connections[id].local
+            sides.handle.note(problem: "TLS of \(remote) with \(local): \(asked) is none of a Gateway's server there")
+            alert(.unrecognizedName, id, &sides)
+            return .passedThrough(serverName: place)
+        case .server(let server):
+            sides.downstreams.connections[id].server = server
+            sides.downstreams.connections[id].serverEpoch = sides.epochs.current
+            let contexts = sides.epochs.all[sides.epochs.current].gateways
+            let place = Int(server.security)
+            let context = contexts.indices.contains(place) ? contexts[place] : InboundContext(nil)
+            if begin(id, context, bytes, &sides) { return .secured }
+            alert(.internalError, id, &sides)
+            return .refused
+        }
+    }
+
+    /// Alerts of RFC 8446 6, sent before a handshake has begun.
+    private enum Alert: UInt8 {
+        case internalError = 80
+        case unrecognizedName = 112
+    }
+
+    private static func alert(_ alert: Alert, _ id: SlotID, _ sides: inout Sides) {
+        // A record of type alert with the version that all know, its length, and "fatal".
+        for byte in [0x15, 3, 3, 0, 2, 2, alert.rawValue] { sides.downstreams.connections[id].stream.output.append(byte: byte) }
+        _ = sides.downstreams.connections[id].stream.flush()
+    }
+
+    /// Bytes from the wire as people may see them.
+    private static func printable(_ bytes: ArraySlice<UInt8>) -> String {
+        let shown = bytes.prefix(64).map { (0x21...0x7E).contains($0) ? $0 : UInt8(ascii: "?") }
+        return String(decoding: shown, as: UTF8.self)
+    }
+
+    private static func begin(_ id: SlotID, _ inbound: InboundContext, _ early: [UInt8], _ sides: inout Sides) -> Bool {
         let descriptor = sides.downstreams.connections[id].stream.descriptor
         let seconds = Int64(clamping: sides.loop.unixNow / 1_000_000_000)
         guard descriptor >= 0, let context = inbound.context(),
-            let session = TLSSession(context, descriptor: descriptor, early: early, now: seconds)
+            let session = TLSSession(context, descriptor: descriptor, early: early, expecting: inbound.expectation, now: seconds)
         else {
-            sides.handle.note(problem: "TLS cannot begin: \(inbound.problem ?? "no memory")")
+            noteFailure(id, "it cannot begin: \(inbound.problem ?? (inbound.isThere ? "no memory" : "no certificate"))", &sides)
             return false
         }
         sides.downstreams.connections[id].stream.secure(by: SecureLayer(session, descriptor: descriptor))

@@ -70,13 +70,15 @@ struct Sides: ~Copyable {
     /// Where a request or connection has come in.
     mutating func makeOrigin(_ id: SlotID, _ stream: Int32) -> RequestOrigin {
         let place = downstreams.connections[id].listener
-        let listener = downstreams.listeners[place].index
+        let listener = listenerRow(id)
         var origin = RequestOrigin()
         origin.connection = id
         origin.stream = stream
         origin.isHTTP2 = downstreams.connections[id].http.isHTTP2
         origin.listener = listener
         origin.side = downstreams.listeners[place].plan.side
+        origin.isSecured = downstreams.connections[id].server.key != 0
+        origin.isEdge = origin.isSecured
         origin.isCaptured = downstreams.connections[id].isCaptured
         if listener >= 0 {
             let entry = unsafe epochs.all[epochs.current].tables.listener(listener)
@@ -87,6 +89,21 @@ struct Sides: ~Copyable {
         origin.remote = downstreams.connections[id].remote
         origin.local = downstreams.connections[id].local
         return origin
+    }
+
+    /// The listener in the current tables that a connection is served by: its own, or the row of the server that its handshake was for.
+    /// -1 = the configuration has it no longer, or another set of clients is let in there.
+    mutating func listenerRow(_ id: SlotID) -> Int {
+        let own = downstreams.listeners[downstreams.connections[id].listener].index
+        let key = downstreams.connections[id].server.key
+        guard own >= 0, key != 0 else { return own }
+        if downstreams.connections[id].serverEpoch != epochs.current {
+            var server = epochs.all[epochs.current].gatewayServer(listener: own, key: key) ?? GatewayServer()
+            server.key = key
+            downstreams.connections[id].server = server
+            downstreams.connections[id].serverEpoch = epochs.current
+        }
+        return Int(downstreams.connections[id].server.row)
     }
 
     /// Closes a connection that its client has given up.

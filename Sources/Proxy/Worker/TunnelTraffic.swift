@@ -48,7 +48,7 @@ struct TunnelTraffic: ~Copyable {
     /// Connects a client's connection to an endpoint, as the routes of its listener say.
     mutating func openTunnel(_ connection: SlotID, isTLS: Bool, serverName: UnsafeRawBufferPointer, _ sides: inout Sides) {
         sides.downstreams.connections[connection].awaits = .nothing
-        let listener = sides.downstreams.listeners[sides.downstreams.connections[connection].listener].index
+        let listener = sides.listenerRow(connection)
         guard listener >= 0, let id = tunnels.reuse() ?? tunnels.insert(Tunnel()) else {
             return sides.downstreams.close(connection, &sides.loop)
         }
@@ -69,7 +69,7 @@ struct TunnelTraffic: ~Copyable {
         }
         unsafe startRecord(id, serverName, &sides)
         touchTunnel(id, &sides)
-        guard cluster >= 0 else { return refuseTunnel(id, LocalAnswer(0, .routeNotFound, [.noRouteFound]), &sides) }
+        guard cluster >= 0 else { return refuseTunnel(id, sides.epochs.all[epoch].noWay(listener: listener), &sides) }
         connectTunnel(id, cluster, &sides)
     }
 

@@ -160,8 +160,11 @@ extension SelfMetrics {
                 counter("tls_handshake_failures_total", "TLS handshakes with clients that failed.") {
                     $0.tlsHandshakeFailures.load(ordering: .relaxed)
                 },
-                counter("plaintext_refused_total", "Connections without TLS to ports that take mutual TLS alone.") {
+                counter("plaintext_refused_total", "Connections without TLS to ports that take nothing else.") {
                     $0.plaintextRefused.load(ordering: .relaxed)
+                },
+                counter("tls_server_names_unknown_total", "TLS connections for a server name that no server of the port has.") {
+                    $0.serverNamesUnknown.load(ordering: .relaxed)
                 },
                 counter("upstream_tls_handshakes_total", "TLS handshakes with endpoints that came to their end.") {
                     $0.upstreamTLSHandshakes.load(ordering: .relaxed)

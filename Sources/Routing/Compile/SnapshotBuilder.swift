@@ -23,6 +23,9 @@ final class SnapshotBuilder {
     var unresolvedHosts: Set<String> = []
     var unenforced = UnenforcedSecurity()
     var upstreamSecurities = UpstreamSecurityList()
+    var gatewaySecurities: [GatewaySecurity] = []
+    /// Rows of `listeners` without an address: what servers of one port are served by. They follow all others.
+    private var servedBy: [ListenerEntry] = []
     var securityReasons = SecurityReasons()
     private(set) var problems: [Diagnostic] = []
 
@@ -63,6 +66,19 @@ final class SnapshotBuilder {
         plans.append(plan)
     }
 
+    /// A server of a port that terminates TLS.
+    func add(_ entry: ListenerEntry, securedBy security: GatewaySecurity, key: UInt64) -> GatewayServerEntry {
+        servedBy.append(entry)
+        gatewaySecurities.append(security)
+        return GatewayServerEntry(
+            key: key, row: UInt32(clamping: servedBy.count - 1), security: UInt32(clamping: gatewaySecurities.count - 1))
+    }
+
+    private func placeServers() {
+        let first = UInt32(clamping: self.listeners.add(contentsOf: servedBy).start)
+        for place in self.gatewayServers.items.indices { self.gatewayServers[place].row += first }
+    }
+
     /// A route with one destination and no conditions; the place of the route.
     func addDefaultRoute(to cluster: Int32, named name: NameID, actions: UInt32 = 0) -> TableRange {
         var entry = RouteEntry()
@@ -75,6 +91,7 @@ final class SnapshotBuilder {
 
     /// The snapshot of all that was added. `facts`: what was not.
     func finish(_ facts: SnapshotFacts) -> RoutingSnapshot {
+        placeServers()
         var arena = TableArena()
         let memory = matchers.finish()
         var rows = TableRows(matchers: memory.pool)
@@ -85,6 +102,7 @@ final class SnapshotBuilder {
         facts.healthChecks = healthChecks
         facts.dnsNames = dnsNames
         facts.upstreamSecurities = upstreamSecurities.items
+        facts.gatewaySecurities = gatewaySecurities
         facts.securityReasons = securityReasons
         facts.hostsToResolve = unresolvedHosts.sorted()
         return RoutingSnapshot(rows, in: arena, memory, facts)

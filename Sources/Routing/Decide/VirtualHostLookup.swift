@@ -24,8 +24,8 @@ extension TableView {
         return found < 0 ? nil : Int(found)
     }
 
-    /// `host`: in lower case.
-    private func lookUp(_ listener: Int, _ host: LentBytes, _ port: UInt16) -> Int32 {
+    /// `host`: in lower case. Negative = a `NoVirtualHost`.
+    func lookUp(_ listener: Int, _ host: LentBytes, _ port: UInt16) -> Int32 {
         let (start, mask) = (rows.listeners[listener].domainStart, rows.listeners[listener].domainMask)
         let hash = host.hash(seed: ByteHash.seed)
         var slot = UInt32(truncatingIfNeeded: hash) & mask

@@ -54,6 +54,41 @@ extension RoutingSnapshot {
     }
 }
 
+extension RoutingSnapshot {
+    /// Whom a TLS connection to a port of a Gateway is for: the row of its listener and what is demanded, in words. Nil = no server of the
+    /// port has the name, or its connections are passed through. `name`: the server name, in any case.
+    public func securedServer(listener: Int, serverName name: String) -> (row: Int, text: String)? {
+        guard case .server(let server) = unsafe tables.gatewayServer(listener: listener, name: Array(name.utf8)[...]) else { return nil }
+        return (Int(server.row), gatewaySecurities[Int(server.security)].text)
+    }
+
+    /// What each server of a port takes; empty = the port terminates no TLS.
+    public func serverTexts(listener: Int) -> [String] {
+        view.rows.listeners[listener].servers.indices.map { gatewaySecurities[Int(view.rows.gatewayServers[$0].security)].text }
+    }
+}
+
+extension GatewaySecurity {
+    /// `Gateway ingress/front, port https: MUTUAL with credential web; client certificates under credential web (mesh.yaml:7:5)`.
+    var text: String {
+        var text = "\(server): \(tls.mode.rawValue)"
+        let own = tls.credentialNames.joined(separator: " and ")
+        switch tls.mode {
+        case .istioMutual: text += " with the identity of the mesh"
+        default: text += " with " + (own.isEmpty ? tls.pairs.map(\.certificate).joined(separator: " and ") : "credential \(own)")
+        }
+        if tls.versionMin != .tls12 || tls.versionMax != .tls13 { text += ", \(tls.versionMin.rawValue) to \(tls.versionMax.rawValue)" }
+        if tls.asksClients {
+            let named = tls.caCredentialName.isEmpty ? tls.credentialNames.first ?? "" : tls.caCredentialName
+            let trusted = tls.mode == .istioMutual ? "the mesh" : named.isEmpty ? tls.authorities : "credential \(named)"
+            text += "; client certificates under \(trusted)"
+            if !tls.subjectAltNames.isEmpty { text += " named \(tls.subjectAltNames.joined(separator: " or "))" }
+            if !tls.publicKeyHashes.isEmpty || !tls.certificateHashes.isEmpty { text += ", pinned" }
+        }
+        return text + " (\(tls.position))"
+    }
+}
+
 extension UpstreamSecurity {
     /// `TLS with server name api.example.com, verified by it under /etc/ca.pem`.
     var text: String {

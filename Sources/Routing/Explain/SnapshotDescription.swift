@@ -27,8 +27,9 @@ public struct SnapshotDescription: Sendable {
 extension RoutingSnapshot {
     public func description() -> SnapshotDescription {
         var result = SnapshotDescription()
-        result.listeners = listeners.map { listener in
-            let security = listener.side == .inbound ? inboundSecurityText : nil
+        result.listeners = listeners.enumerated().map { index, listener in
+            let servers = serverTexts(listener: index)
+            let security = listener.side == .inbound ? inboundSecurityText : servers.isEmpty ? nil : servers.joined(separator: "; ")
             return [("name", listener.name), ("address", listener.endpoint.description), ("side", "\(listener.side)")]
                 + (security.map { [("security", $0)] } ?? [])
         }
@@ -77,6 +78,8 @@ extension RoutingSnapshot {
 
     /// The names of each virtual host of a listener.
     private func hostNames(_ listener: Int) -> [(host: Int, names: [String])] {
+        let servers = view.rows.listeners[listener].servers
+        if !servers.isEmpty { return servers.indices.flatMap { hostNames(Int(view.rows.gatewayServers[$0].row)) } }
         let entry = view.rows.listeners[listener]
         var names: [Int: [String]] = [:]
         func add(_ name: String, _ range: TableRange) {

@@ -5,7 +5,8 @@ public import TelemetryModel
 /// A proxy's listener as the request path sees it.
 public struct ListenerEntry: Sendable, BitwiseCopyable {
     public var side = ProxySide.outbound
-    /// Slots of the domain table, a power of two.
+    /// Slots of the domain table, a power of two. Where `servers` are, its names are server names, and what they lead to are places in
+    /// `servers`, or `servers.count` for what is passed through.
     public var domainStart: UInt32 = 0
     public var domainMask: UInt32 = 0
     /// Wildcard domains, longest suffix first.
@@ -25,6 +26,8 @@ public struct ListenerEntry: Sendable, BitwiseCopyable {
     public var passthrough: Int32 = -1
     /// `RateLimitEntry`s that may count its requests.
     public var rateLimits = TableRange()
+    /// `GatewayServerEntry`s of a port that terminates TLS; none = it does not.
+    var servers = TableRange()
     var tcpRoutes = TableRange()
     var capturedPorts = TableRange()
 }

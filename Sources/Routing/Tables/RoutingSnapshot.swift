@@ -28,6 +28,8 @@ public final class RoutingSnapshot: @unchecked Sendable {
     public let unenforced: [Diagnostic]
     /// How endpoints are secured, each way once; `EndpointEntry.security` is an index.
     public let upstreamSecurities: [UpstreamSecurity]
+    /// How servers of Gateways secure connections; index = `GatewayServer.security`.
+    public let gatewaySecurities: [GatewaySecurity]
     let securityReasons: SecurityReasons
     let catalogs: Catalogs
     /// Where rules were written, by route index; rules that nobody wrote have none.
@@ -59,6 +61,7 @@ public final class RoutingSnapshot: @unchecked Sendable {
         hostsToResolve = facts.hostsToResolve
         unenforced = facts.unenforced
         upstreamSecurities = facts.upstreamSecurities
+        gatewaySecurities = facts.gatewaySecurities
         securityReasons = facts.securityReasons
     }
 

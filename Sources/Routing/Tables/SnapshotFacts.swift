@@ -45,6 +45,7 @@ struct SnapshotFacts {
     /// By cluster index.
     var dnsNames: [Int: [String]] = [:]
     var upstreamSecurities: [UpstreamSecurity] = []
+    var gatewaySecurities: [GatewaySecurity] = []
     var securityReasons = SecurityReasons()
 }
 

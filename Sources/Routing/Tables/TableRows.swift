@@ -37,6 +37,7 @@ struct TableRows: BitwiseCopyable {
     var rateLimits = Table<RateLimitEntry>()
     var rateLimitKeys = Table<RateLimitKey>()
     var hostPatterns = Table<HostPattern>()
+    var gatewayServers = Table<GatewayServerEntry>()
     var inboundSecurities = Table<InboundSecurityEntry>()
 
     init(matchers: MatcherPool) { self.matchers = matchers }

@@ -157,6 +157,18 @@ public final class Certificate: @unchecked Sendable, Equatable, CustomStringConv
 
     // MARK: Fingerprints
 
+    /// SHA-256 of the public key in DER (SubjectPublicKeyInfo).
+    public var publicKeyFingerprint: [UInt8] {
+        var start: UnsafeMutablePointer<UInt8>?
+        let count = unsafe i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x509), &start)
+        guard count > 0, let start = unsafe start else { return [] }
+        defer { unsafe skein_openssl_free(start) }
+        var digest = [UInt8](repeating: 0, count: Int(EVP_MAX_MD_SIZE))
+        var size: UInt32 = 0
+        guard unsafe EVP_Digest(start, Int(count), &digest, &size, EVP_sha256(), nil) == 1 else { return [] }
+        return Array(digest.prefix(Int(size)))
+    }
+
     /// SHA-256 of the certificate in DER.
     public var fingerprint: [UInt8] {
         var digest = [UInt8](repeating: 0, count: Int(EVP_MAX_MD_SIZE))

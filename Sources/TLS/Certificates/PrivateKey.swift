@@ -10,6 +10,8 @@ public final class PrivateKey: @unchecked Sendable {
         case ecdsa
         /// 2048…8192 bits.
         case rsa(bits: UInt32)
+
+        public var isRSA: Bool { if case .rsa = self { true } else { false } }
     }
 
     /// Bytes of a PEM file that is read as a key.

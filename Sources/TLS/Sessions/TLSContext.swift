@@ -27,7 +27,7 @@ public final class TLSContext {
         self.settings = settings
         unsafe context = made
         protocolBytes = Self.encode(settings.protocols)
-        do throws(TLSError) { trust = try TrustStores(settings.trust) } catch {
+        do throws(TLSError) { trust = try TrustStores(settings.trust, settings.revocations) } catch {
             unsafe SSL_CTX_free(made)
             throw error
         }
@@ -96,6 +96,17 @@ public final class TLSContext {
             if role == .server { throw TLSError("a server needs a certificate and its key") }
             return
         }
+        try use(credentials)
+        if role == .server, let other = settings.otherCredentials {
+            // Of the same kind the second would take the first one's place.
+            guard other.key.kind.isRSA != credentials.key.kind.isRSA else {
+                throw TLSError("two certificates of one kind of key: \(credentials.leaf.subject) and \(other.leaf.subject)")
+            }
+            try use(other)
+        }
+    }
+
+    private func use(_ credentials: TLSCredentials) throws(TLSError) {
         guard unsafe SSL_CTX_use_certificate(context, credentials.leaf.x509) == 1,
             unsafe SSL_CTX_use_PrivateKey(context, credentials.key.key) == 1
         else { throw .openSSL("the certificate \(credentials.leaf.subject) cannot be used") }
@@ -115,6 +126,10 @@ public final class TLSContext {
         case (.server, .required): mode = SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT
         }
         unsafe SSL_CTX_set_verify(context, mode, nil)
+        // Clients with several certificates choose by the names of these.
+        if role == .server, mode != SSL_VERIFY_NONE, case .roots(let roots) = settings.trust {
+            for root in roots { unsafe SSL_CTX_add_client_CA(context, root.x509) }
+        }
         unsafe SSL_CTX_set_cert_verify_callback(context, { store, _ in unsafe TLSSession.verify(store) ? 1 : 0 }, nil)
     }
 

@@ -177,6 +177,9 @@ public final class TLSSession {
         } else {
             verdict = unsafe context.trust.verify(leaf, chain, as: context.role == .server ? .client : .server, now: now)
         }
+        if case .success = verdict, !context.settings.pins.allow(leaf) {
+            verdict = .failure(TLSError("neither its public key nor itself has a SHA-256 that is wanted"))
+        }
         if case .success = verdict, let problem = unexpected(leaf) { verdict = .failure(TLSError(problem)) }
         if case .failure(let refusal) = verdict { failure = "the peer's certificate is refused: \(refusal)" }
         return verdict

@@ -44,7 +44,12 @@ public struct TLSSettings: Sendable {
     public enum ClientCertificate: Sendable, Hashable { case none, wanted, required }
 
     public var credentials: TLSCredentials?
+    /// Of servers alone: one more, with a key of the other kind. The client's offer decides which is shown.
+    public var otherCredentials: TLSCredentials?
     public var trust = TLSTrust.anybody
+    /// What the authorities of `trust` have taken back; nil = nobody asks. With lists, every authority of a chain needs a current one.
+    public var revocations: RevocationLists?
+    public var pins = CertificatePins()
     /// Of servers alone.
     public var clientCertificate = ClientCertificate.none
     public var versions = Version.tls12...Version.tls13

@@ -10,8 +10,12 @@ final class TrustStores {
     /// Certificates of a peer's chain, the leaf among them; a longer one is refused before it is looked at.
     static let chainMax: Int32 = 16
 
-    init(_ trust: TLSTrust) throws(TLSError) {
+    /// Certificates are looked up in revocation lists.
+    private let checksRevocation: Bool
+
+    init(_ trust: TLSTrust, _ revocations: RevocationLists? = nil) throws(TLSError) {
         self.trust = trust
+        checksRevocation = revocations != nil
         switch trust {
         case .anybody: break
         case .roots(let roots): unsafe stores[""] = try Self.store(roots)
@@ -21,6 +25,10 @@ final class TrustStores {
             unsafe stores[""] = store
         case .workloads(let bundles):
             for (domain, roots) in bundles { unsafe stores[domain] = try Self.store(roots) }
+        }
+        guard let revocations else { return }
+        for unsafe store in unsafe stores.values {
+            for unsafe list in unsafe revocations.lists where unsafe X509_STORE_add_crl(store, list) != 1 { ERR_clear_error() }
         }
     }
 
@@ -69,7 +77,7 @@ final class TrustStores {
         unsafe X509_VERIFY_PARAM_set_depth(parameters, Self.chainMax - 1)
         unsafe X509_VERIFY_PARAM_set_auth_level(parameters, 2)
         unsafe X509_VERIFY_PARAM_set_time(parameters, time_t(now))
-        unsafe X509_VERIFY_PARAM_set_flags(parameters, UInt(X509_V_FLAG_X509_STRICT))
+        unsafe X509_VERIFY_PARAM_set_flags(parameters, UInt(bitPattern: flags(for: role)))
         guard unsafe X509_verify_cert(context) == 1 else {
             ERR_clear_error()
             return unsafe .failure(Self.refusal(context, now: now))
@@ -91,6 +99,14 @@ final class TrustStores {
     /// Who a certificate names, that was verified when its session began.
     func recognise(_ leaf: Certificate, as role: SVIDRules.Role, notAfter: Int64) -> TLSPeer {
         TLSPeer(identity: try? SVIDRules.identity(of: leaf, as: role), certificate: leaf, notAfter: notAfter)
+    }
+
+    /// Clients' authorities that somebody made with `openssl req -x509` lack extensions that RFC 5280 demands; other proxies take them.
+    private func flags(for role: SVIDRules.Role) -> Int {
+        var flags = X509_V_FLAG_X509_STRICT
+        if role == .client, case .roots = trust { flags = 0 }
+        if checksRevocation { flags |= X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL }
+        return Int(flags)
     }
 
     private static func refusal(_ context: OpaquePointer?, now: Int64) -> Refusal {

@@ -1,0 +1,43 @@
+internal import EventLoops
+internal import Logging
+internal import Proxy
+internal import Routing
+internal import TLS
+
+/// What the process secures connections with, as files change: its identity, the credentials of its Gateways, and the plan made of them.
+/// Confined to the control thread.
+struct SecurityState {
+    private var identity: IdentityWatch?
+    private var credentials: CredentialWatch
+    private var planner = SecurityPlanner()
+    /// Problems of the last plan, which need not be said again.
+    private var said: Set<String> = []
+    private let log: Logger
+
+    /// An identity that is asked for must be there and good; credentials may come later.
+    init(_ options: RuntimeOptions, _ log: Logger) throws(StartError) {
+        self.log = log
+        credentials = CredentialWatch(directory: options.credentialsDirectory)
+        if options.identityDirectory != nil || options.credentialsDirectory != nil, !options.allowsDumps { ProcessResources.forbidDumps() }
+        do throws(TLSError) {
+            identity = try options.identityDirectory.map { path throws(TLSError) in try IdentityWatch(path: path, log) }
+        } catch {
+            throw StartError(status: SkeinProcess.badInput, lines: ["--identity: \(error)"])
+        }
+    }
+
+    /// The plan for a configuration. What it lacks is said, once.
+    mutating func plan(_ routing: RoutingSnapshot) -> SecurityPlan {
+        credentials.keep(routing.gatewaySecurities.map(\.tls))
+        let plan = planner.plan(routing, identity?.identity, &credentials, log)
+        for problem in planner.problems where !said.contains(problem) { log.warning("\(problem)") }
+        said = Set(planner.problems)
+        return plan
+    }
+
+    /// Looks at the files, now and then. True = another plan is due.
+    mutating func look() -> Bool {
+        let isRenewed = identity?.look(log) == true
+        return credentials.look(log) || isRenewed
+    }
+}

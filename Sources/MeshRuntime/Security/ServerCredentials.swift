@@ -1,0 +1,106 @@
+internal import Glibc
+internal import MeshConfig
+internal import TLS
+
+/// What a server of a Gateway shows and whom it believes. A value.
+struct ServerCredentials: Sendable {
+    /// One, or two with keys of different kinds; none where the process' own identity is shown.
+    var certificates: [TLSCredentials] = []
+    /// Authorities of clients; empty = the server asks for no certificates, or the mesh's count.
+    var roots: [Certificate] = []
+    var revocations: RevocationLists?
+
+    /// Seconds since 1970.
+    var notAfter: Int64 { certificates.flatMap(\.chain).map(\.notAfter).min() ?? .max }
+
+    func isSame(as other: ServerCredentials) -> Bool {
+        certificates.map(\.chain) == other.certificates.map(\.chain) && roots == other.roots && revocations == other.revocations
+    }
+}
+
+/// The files that a server's credentials are in: paths that the configuration names, or directories below the one of `--credentials`, as
+/// Kubernetes mounts secrets. A value; read whole, so that files that do not belong together are no credentials.
+struct ServerCredentialFiles: Hashable {
+    /// Files of one purpose, the first that is there is read.
+    private var pairs: [[ServerTLS.Pair]]
+    private var authorities: [String]
+    private var revocations: [String]
+    private var asksClients: Bool
+    /// Where the authorities would have to be, for people.
+    private var name: String
+
+    /// Names in a directory: of a TLS secret, and of a generic one.
+    private static let pairNames = [("tls.crt", "tls.key"), ("cert", "key")]
+    private static let authorityNames = ["ca.crt", "cacert"]
+    private static let revocationNames = ["ca.crl", "crl"]
+
+    /// `directory`: of the credentials. Throws when `tls` names some and there is no directory.
+    init(_ tls: ServerTLS, directory: String?) throws(TLSError) {
+        let isOwn = tls.mode == .istioMutual
+        // ISTIO_MUTUAL takes authorities from the mesh.
+        asksClients = tls.asksClients && !isOwn
+        let names = tls.credentialNames + (tls.caCredentialName.isEmpty ? [] : [tls.caCredentialName])
+        guard names.isEmpty || directory != nil else {
+            throw TLSError("the credential \(names[0]) is not there: start with --credentials DIRECTORY")
+        }
+        func place(_ name: String) -> String { "\(directory ?? "")/\(CredentialName.plain(name))" }
+        if isOwn {
+            pairs = []
+        } else if tls.credentialNames.isEmpty {
+            pairs = tls.pairs.map { [$0] }
+        } else {
+            pairs = tls.credentialNames.map { name in
+                Self.pairNames.map { ServerTLS.Pair(certificate: "\(place(name))/\($0.0)", key: "\(place(name))/\($0.1)") }
+            }
+        }
+        let places: [String]
+        if !tls.caCredentialName.isEmpty {
+            places = [place(tls.caCredentialName)]
+        } else {
+            // As Istio looks: a secret of the authorities' own first.
+            places = tls.credentialNames.first.map { ["\(place($0))-cacert", place($0)] } ?? []
+        }
+        authorities = !asksClients ? []
+            : places.isEmpty ? [tls.authorities] : places.flatMap { place in Self.authorityNames.map { "\(place)/\($0)" } }
+        revocations = !tls.asksClients ? []
+            : places.isEmpty || isOwn ? [tls.revocations].filter { !$0.isEmpty }
+            : places.flatMap { place in Self.revocationNames.map { "\(place)/\($0)" } }
+        name = names.first.map { "the credential \($0)" } ?? pairs.first?.first?.certificate ?? "its revocation list"
+    }
+
+    /// For people.
+    var description: String { name }
+
+    /// All files that may be there.
+    var paths: [String] { pairs.flatMap { $0 }.flatMap { [$0.certificate, $0.key] } + authorities + revocations }
+
+    /// Reads and checks. What an operator should mend is added to `warnings`.
+    func load(warnings: inout [String]) throws(TLSError) -> ServerCredentials {
+        var found = ServerCredentials()
+        for candidates in pairs {
+            let there = candidates.first { Self.isThere($0.certificate) }
+            guard let pair = there ?? candidates.first else { continue }
+            found.certificates.append(
+                try SecretFile.credentials(certificate: pair.certificate, key: pair.key, warnings: &warnings))
+        }
+        if asksClients {
+            guard let path = authorities.first(where: Self.isThere) else {
+                throw TLSError("no authorities of clients: expected is \(authorities.joined(separator: " or "))")
+            }
+            found.roots = try Self.read(path) { bytes throws(TLSError) in try Certificate.chain(pem: bytes) }
+        }
+        if let path = revocations.first(where: Self.isThere) {
+            found.revocations = try Self.read(path) { bytes throws(TLSError) in try RevocationLists(pem: bytes) }
+        } else if revocations.count == 1 {
+            throw TLSError("\(revocations[0]): there is no such file")
+        }
+        return found
+    }
+
+    private static func read<Value>(_ path: String, _ parse: ([UInt8]) throws(TLSError) -> Value) throws(TLSError) -> Value {
+        let bytes = try SecretFile.read(path, bytesMax: RevocationLists.pemBytesMax)
+        do throws(TLSError) { return try parse(bytes) } catch { throw TLSError("\(path): \(error)") }
+    }
+
+    private static func isThere(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
+}

@@ -1,0 +1,36 @@
+internal import HTTP
+internal import Primitives
+
+extension RoutingTables {
+    /// Whether a listener takes TLS that it decrypts.
+    public func terminatesTLS(listener: Int) -> Bool { unsafe !view.rows.listeners[listener].servers.isEmpty }
+
+    /// The server for a client's server name, whatever its case: the exact name first, then the longest wildcard, then `*`, which also
+    /// takes clients without a name.
+    public func gatewayServer(listener: Int, name: ArraySlice<UInt8>) -> GatewayServerChoice {
+        unsafe name.withUnsafeBytes { unsafe view.gatewayServer(listener, LentBytes($0)) }
+    }
+
+    /// The server that a connection chose under another configuration. Nil = there is none any more that lets the same clients in.
+    public func gatewayServer(listener: Int, key: UInt64) -> GatewayServer? {
+        let rows = unsafe view.rows
+        for place in rows.listeners[listener].servers.indices where rows.gatewayServers[place].key == key {
+            return GatewayServer(rows.gatewayServers[place])
+        }
+        return nil
+    }
+}
+
+extension TableView {
+    func gatewayServer(_ listener: Int, _ name: LentBytes) -> GatewayServerChoice {
+        let servers = rows.listeners[listener].servers
+        var place: Int32 = -1
+        if (1...Authority.hostBytesMax).contains(name.count) {
+            let isRooted = name.count > 1 && name[name.count - 1] == UInt8(ascii: ".")
+            place = name.prefix(isRooted ? name.count - 1 : name.count).withLowercased { lookUp(listener, $0, 0) }
+        }
+        if place < 0 { place = rows.listeners[listener].fallback }
+        guard place >= 0 else { return .none }
+        return place < Int(servers.count) ? .server(GatewayServer(rows.gatewayServers[servers.start + UInt32(place)])) : .passThrough
+    }
+}

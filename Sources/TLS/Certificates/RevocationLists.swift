@@ -1,0 +1,39 @@
+internal import COpenSSL
+
+/// Lists of certificates that authorities have taken back (RFC 5280 5), as a file of them has them.
+///
+/// `@unchecked Sendable`: immutable once read. Stores of roots take references, which OpenSSL counts atomically.
+@safe
+public final class RevocationLists: @unchecked Sendable, Equatable {
+    public static let pemBytesMax = 16 << 20
+    public static let listsMax = 256
+
+    let lists: [OpaquePointer]
+    private let pem: [UInt8]
+
+    /// All lists of a PEM file, one at least.
+    public init(pem: [UInt8]) throws(TLSError) {
+        guard pem.count <= Self.pemBytesMax else { throw TLSError("a file of revocation lists has more than \(Self.pemBytesMax) bytes") }
+        let bio = MemoryBIO(pem)
+        var found: [OpaquePointer] = unsafe []
+        var problem: TLSError?
+        while problem == nil, let list = unsafe PEM_read_bio_X509_CRL(bio.bio, nil, { _, _, _, _ in 0 }, nil) {
+            unsafe found.append(list)
+            if unsafe found.count > Self.listsMax { problem = TLSError("a file has more than \(Self.listsMax) revocation lists") }
+        }
+        let last = ERR_peek_last_error()
+        // The end of a file is PEM_R_NO_START_LINE, anything else a list that is none.
+        if problem == nil, last != 0, skein_reason(last) != PEM_R_NO_START_LINE {
+            problem = unsafe TLSError("revocation list \(found.count + 1) of a PEM file cannot be read")
+        }
+        if problem == nil, unsafe found.isEmpty { problem = TLSError("no revocation list in PEM: -----BEGIN X509 CRL----- is expected") }
+        ERR_clear_error()
+        unsafe lists = unsafe found
+        self.pem = pem
+        if let problem { throw problem }
+    }
+
+    deinit { for unsafe list in unsafe lists { unsafe X509_CRL_free(list) } }
+
+    public static func == (left: RevocationLists, right: RevocationLists) -> Bool { left.pem == right.pem }
+}

@@ -1,0 +1,69 @@
+import Testing
+
+@testable import TLS
+
+/// What a server demands of its clients' certificates besides an authority.
+@Suite struct ClientCertificateTests {
+    private static let now: Int64 = 1_800_000_000
+
+    private static func client(_ root: CertificateIssuer, _ key: PrivateKey) throws -> Certificate {
+        try root.issue(name: "client", for: key, .server(names: ["client.local"], addresses: []), CertificateTests.year)
+    }
+
+    private static func problem(_ leaf: Certificate, _ trust: TLSTrust, _ lists: RevocationLists?) throws -> String? {
+        let stores = try TrustStores(trust, lists)
+        guard case .failure(let problem) = unsafe stores.verify(leaf, nil, as: .client, now: now) else { return nil }
+        return problem.description
+    }
+
+    /// An authority without a current list has taken nothing back, as far as anybody knows: nobody of it is let in.
+    @Test func listsAreAsked() throws {
+        let root = try CertificateTests.root()
+        let (good, bad) = (try Self.client(root, PrivateKey.generate()), try Self.client(root, PrivateKey.generate()))
+        func lists(_ end: Int64, by issuer: CertificateIssuer) throws -> RevocationLists {
+            let entries = [RevocationList.Entry(serial: bad.serial, revokedAt: Self.now - 100)]
+            let validity = CertificateIssuer.Validity(notBefore: Self.now - 100, notAfter: end)
+            return try RevocationLists(pem: RevocationList.pem(entries, number: 1, by: issuer, validity))
+        }
+        let trust = TLSTrust.roots([root.certificate])
+        #expect(try Self.problem(bad, trust, nil) == nil)
+        let current = try lists(Self.now + 100, by: root)
+        #expect(try Self.problem(good, trust, current) == nil)
+        #expect(try Self.problem(bad, trust, current)?.contains("revoked") == true)
+        #expect(try Self.problem(good, trust, lists(Self.now - 1, by: root))?.contains("CRL has expired") == true)
+        #expect(try Self.problem(good, trust, lists(Self.now + 100, by: CertificateTests.root("other")))?.contains("unable to get") == true)
+    }
+
+    @Test(arguments: ["", "hello", "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"]) func whatIsNoListIsAnError(_ text: String) {
+        #expect(throws: TLSError.self) { try RevocationLists(pem: Array(text.utf8)) }
+    }
+
+    /// One sum that fits is enough, of either kind.
+    @Test func pins() throws {
+        let root = try CertificateTests.root()
+        let key = try PrivateKey.generate()
+        let (leaf, other) = (try Self.client(root, key), try Self.client(root, PrivateKey.generate()))
+        let sums = (try Self.client(root, key).publicKeyFingerprint, leaf.fingerprint)
+        #expect(sums.0.count == 32 && sums.0 == leaf.publicKeyFingerprint && sums.0 != other.publicKeyFingerprint)
+        #expect(CertificatePins().allow(leaf))
+        #expect(CertificatePins(publicKeys: [other.publicKeyFingerprint, sums.0]).allow(leaf))
+        #expect(CertificatePins(publicKeys: [other.publicKeyFingerprint], certificates: [sums.1]).allow(leaf))
+        #expect(!CertificatePins(publicKeys: [other.publicKeyFingerprint]).allow(leaf))
+        #expect(!CertificatePins(publicKeys: [sums.1], certificates: [sums.0]).allow(leaf))
+    }
+
+    /// Two certificates of one kind would silently be one.
+    @Test func certificatesOfOneKindAreRefused() throws {
+        let root = try CertificateTests.root()
+        func credentials(_ kind: PrivateKey.Kind) throws -> TLSCredentials {
+            let key = try PrivateKey.generate(kind)
+            return try TLSCredentials(chain: [Self.client(root, key)], key: key)
+        }
+        var settings = TLSSettings()
+        settings.credentials = try credentials(.ecdsa)
+        settings.otherCredentials = try credentials(.ecdsa)
+        #expect(throws: TLSError.self) { try TLSContext(.server, settings) }
+        settings.otherCredentials = try credentials(.rsa(bits: 2048))
+        _ = try TLSContext(.server, settings)
+    }
+}

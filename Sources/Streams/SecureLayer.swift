@@ -62,10 +62,14 @@ public final class SecureLayer: TransportLayer {
         agreement.serverName = session.serverName
         agreement.version = session.version
         agreement.cipher = session.cipher
+        agreement.sessionID = session.sessionID
         return agreement
     }
 
     public var failure: String? { session.failure }
+    public var failureCode: TLSFailure? { session.failureCode }
+    public var peerCertificate: Certificate? { session.peer?.certificate }
+    public var localCertificate: Certificate? { session.localCertificate }
     public var pendingError: Int32 { Socket.pendingError(descriptor) }
     public var localEndpoint: SocketEndpoint { Socket.localEndpoint(descriptor) }
 }

@@ -1,5 +1,6 @@
 public import EventLoops
 public import Primitives
+public import TLS
 
 /// What stands between a connection's bytes and its socket, such as TLS. One object for one connection, used on its loop's thread only.
 ///
@@ -31,6 +32,11 @@ public protocol TransportLayer: AnyObject {
 
     /// Why it failed, for people; nil = it did not, or the socket did.
     var failure: String? { get }
+    var failureCode: TLSFailure? { get }
+
+    /// The certificates of both ends; nil = it has shown none.
+    var peerCertificate: Certificate? { get }
+    var localCertificate: Certificate? { get }
 
     /// As `ByteStream.pendingError` and `localEndpoint`, of a layer with no descriptor under it.
     var pendingError: Int32 { get }
@@ -41,6 +47,9 @@ extension TransportLayer {
     public func handshake() -> HandshakeProgress { .done }
     public var agreement: LayerAgreement? { nil }
     public var failure: String? { nil }
+    public var failureCode: TLSFailure? { nil }
+    public var peerCertificate: Certificate? { nil }
+    public var localCertificate: Certificate? { nil }
     public var pendingError: Int32 { 0 }
     public var localEndpoint: SocketEndpoint { SocketEndpoint() }
 }
@@ -62,6 +71,8 @@ public struct LayerAgreement: Sendable, Equatable {
     /// `TLSv1.3`.
     public var version = ""
     public var cipher = ""
+    /// Of TLS 1.2; empty = none.
+    public var sessionID: [UInt8] = []
 
     public init() {}
 }

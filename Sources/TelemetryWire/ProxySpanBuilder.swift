@@ -32,6 +32,9 @@ public struct ProxySpanIdentity: Sendable {
 /// The outbound proxy's span is CLIENT, the inbound's SERVER; ids are not shared. The text arena must have room: the batch is
 /// emptied by its owner long before 4 GiB. Confined to its owner, who calls it for each sampled record.
 public struct ProxySpanBuilder: Sendable {
+    /// What it wants to know of secured connections.
+    public static let connections = ConnectionTextChoice()
+
     private let serviceName: [UInt8]
     /// Tags that are the same in every span, in the order written.
     private let constants: [(key: String, value: String)]

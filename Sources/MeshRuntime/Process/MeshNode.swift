@@ -350,7 +350,7 @@ final class MeshNode {
     ) -> ProxyConfiguration {
         ProxyConfiguration(
             routing: compiled.routing,
-            telemetry: TelemetryPlanner.plan(compiled.routing, capture: plan.capture, keepsRecords: keepsRecords),
+            telemetry: TelemetryPlanner.plan(compiled.routing, plan, keepsRecords: keepsRecords),
             pathNormalization: PathNormalization(compiled.routing.pathNormalization), upstreams: upstreams.plan(compiled.routing),
             security: security)
     }

@@ -52,6 +52,8 @@ struct DownstreamConnection: ~Copyable {
     var isDirty = false
     /// Writing has failed; the end is told with the next flush.
     var isBroken = false
+    /// What it tells in the records of its requests.
+    var texts = ConnectionTexts()
     /// It has been counted as HTTP/2.
     var isCounted = false
 
@@ -68,6 +70,9 @@ struct DownstreamConnection: ~Copyable {
         if isLingering { return unsafe stream.read(into: scratch) }
         return unsafe stream.read(into: scratch, behind: &input)
     }
+
+    /// Makes the texts of its records anew.
+    mutating func describe(_ wanted: ConnectionTextSet) { texts.describe(stream, wanted) }
 
     /// Whether `fill` with this bound has taken all there is: one of HTTP/1.1 gives it in one go.
     mutating func gaveAll(of bytesMax: Int) -> Bool { !http.isHTTP2 && stream.output.count < bytesMax }

@@ -16,6 +16,8 @@ struct Downstreams: ~Copyable {
     var dirty = WorkList<SlotID>()
     var dirtySessions = WorkList<SlotID>()
     private var closed = WorkList<SlotID>()
+    /// What records show of secured connections under the current configuration.
+    var wantedTexts: ConnectionTextSet = []
     private let handle: WorkerHandle
     private let limits: ProxyLimits
     private let inbox: UnsafeMutablePointer<HTTPInbox>
@@ -168,6 +170,14 @@ struct Downstreams: ~Copyable {
         var labels = SourceLabels()
         labels.principal = principal
         connections[id].source = handle.sources.id(ofPeer: labels)
+    }
+
+    /// What a connection tells in the records of its requests. A connection that outlives a configuration is described anew.
+    @inline(__always)
+    mutating func note(_ id: SlotID, in log: inout RequestLog) {
+        guard connections[id].stream.isSecured else { return }
+        if connections[id].texts.isStale(wantedTexts) { connections[id].describe(wantedTexts) }
+        log.note(downstream: connections[id].texts)
     }
 
     @inline(__always)

@@ -10,6 +10,9 @@ struct RequestLog: ~Copyable {
     private var lengths = InlineArray<56, UInt16>(repeating: RequestRecordView.absentLength)
     private var textCount = 0
     /// Tries that were followed by another; `record.earlierAttempts` are there.
+    /// What the connections of both ends have to tell.
+    private var downstream = ByteBuffer()
+    private var upstream = ByteBuffer()
     private var earlier = InlineArray<8, AttemptRecord>(repeating: AttemptRecord())
 
     init() {}
@@ -18,6 +21,26 @@ struct RequestLog: ~Copyable {
         record = RequestRecord()
         text.clear(keeping: 4096)
         textCount = 0
+        if !downstream.isEmpty { downstream.clear(keeping: ConnectionTextCoding.bytesMax) }
+        forgetUpstream()
+    }
+
+    /// What the client's connection tells; once for a record.
+    mutating func note(downstream texts: borrowing ConnectionTexts) {
+        guard !texts.bytes.isEmpty else { return }
+        unsafe downstream.append(texts.bytes.readable)
+    }
+
+    /// What the connection of the current try tells.
+    mutating func note(upstream texts: borrowing ConnectionTexts) {
+        forgetUpstream()
+        guard !texts.bytes.isEmpty else { return }
+        unsafe upstream.append(texts.bytes.readable)
+    }
+
+    /// Another try begins.
+    mutating func forgetUpstream() {
+        if !upstream.isEmpty { upstream.clear(keeping: ConnectionTextCoding.bytesMax) }
     }
 
     /// Appends the next text slot; nil = the message has no such value. Each holds `bytesMax` at most, whatever the others hold; all
@@ -59,7 +82,10 @@ struct RequestLog: ~Copyable {
         let attempts = Int(record.earlierAttempts)
         let textOffset = RequestRecordView.lengthsOffset + 2 * textCount
         let attemptsOffset = textOffset + text.count
-        let size = attemptsOffset + attempts * MemoryLayout<AttemptRecord>.stride
+        let connectionsOffset = attemptsOffset + attempts * MemoryLayout<AttemptRecord>.stride
+        record.downstreamTextBytes = UInt16(clamping: downstream.count)
+        record.upstreamTextBytes = UInt16(clamping: upstream.count)
+        let size = connectionsOffset + downstream.count + upstream.count
         guard let out = unsafe ring.reserve(size) else { return }
         unsafe out.storeBytes(of: record, as: RequestRecord.self)
         for slot in 0..<textCount {
@@ -71,6 +97,12 @@ struct RequestLog: ~Copyable {
         for index in 0..<attempts {
             let offset = attemptsOffset + index * MemoryLayout<AttemptRecord>.stride
             unsafe out.storeBytes(of: earlier[index], toByteOffset: offset, as: AttemptRecord.self)
+        }
+        if let base = unsafe downstream.readable.baseAddress, !downstream.isEmpty {
+            unsafe (out + connectionsOffset).copyMemory(from: base, byteCount: downstream.count)
+        }
+        if let base = unsafe upstream.readable.baseAddress, !upstream.isEmpty {
+            unsafe (out + connectionsOffset + downstream.count).copyMemory(from: base, byteCount: upstream.count)
         }
         ring.publish(size)
     }

@@ -58,6 +58,8 @@ public struct TelemetryPlan: Sendable {
     public var outbound = Side()
     public var inbound = Side()
     public var capture = HeaderCapture()
+    /// What is noted of secured connections.
+    public var connections = ConnectionTextChoice.standard
     public var contextOption = TraceContextOption.useB3
     /// Trace ids of new traces have 128 bits, as Istio's.
     public var uses128BitTraceIDs = true

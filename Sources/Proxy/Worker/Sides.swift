@@ -51,6 +51,8 @@ struct Sides: ~Copyable {
             return handle.note(problem: "configuration \(next.routing.generation): too many older ones still have requests; send it again")
         }
         noteEpochs()
+        downstreams.wantedTexts = next.telemetry.connections.downstream
+        upstreams.wantedTexts = next.telemetry.connections.upstream
         // The clients of a network of its own come without listeners.
         downstreams.adoptListeners(next.routing.listeners, opens: !context.isDraining && loop.network == nil, &loop)
         handle.statistics.configurationGeneration.store(next.routing.generation, ordering: .releasing)

@@ -68,6 +68,7 @@ struct TunnelTraffic: ~Copyable {
             cluster = Int(chosen)
         }
         unsafe startRecord(id, serverName, &sides)
+        sides.downstreams.note(connection, in: &tunnels[id].log)
         touchTunnel(id, &sides)
         guard cluster >= 0 else { return refuseTunnel(id, LocalAnswer(0, .routeNotFound, [.noRouteFound]), &sides) }
         connectTunnel(id, cluster, &sides)
@@ -162,6 +163,7 @@ struct TunnelTraffic: ~Copyable {
         tunnels[id].log.record.times.upstreamSendBegin = elapsed
         tunnels[id].log.record.upstreamLocal = sides.upstreams.connections[tunnels[id].attempt.upstream].local
         tunnels[id].log.record.upstreamProtocol = .http11
+        sides.upstreams.note(tunnels[id].attempt.upstream, in: &tunnels[id].log)
         sides.downstreams.resumeLater(tunnels[id].origin.connection)
     }
 
@@ -399,6 +401,7 @@ struct TunnelTraffic: ~Copyable {
         sides.upstreams.note(failure, of: tunnels[id].attempt, unixNanoseconds: sides.loop.unixNow)
         sides.upstreams.judge(tunnels[id].attempt, failure.outcome, now: sides.loop.now)
         if failure.isOfConnecting { sides.loop.countEvent { $0.add($0.upstreamConnectFailures) } }
+        if failure == .transportFailure { sides.upstreams.noteFailure(tunnels[id].attempt.upstream, in: &tunnels[id].log) }
         refuseTunnel(id, LocalAnswer(503, failure.details, [failure.flag]), &sides)
     }
 

@@ -64,6 +64,9 @@ public struct ByteStream: ~Copyable {
     /// What the layer's handshake came to.
     public var agreement: LayerAgreement? { layer?.agreement }
 
+    /// The host name that the client asked for, known before the handshake is done; empty = none.
+    public var requestedServerName: String { layer?.requestedServerName ?? "" }
+
     /// Why the layer failed, for people.
     public var failure: String? { layer?.failure }
 

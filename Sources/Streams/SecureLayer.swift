@@ -66,6 +66,7 @@ public final class SecureLayer: TransportLayer {
         return agreement
     }
 
+    public var requestedServerName: String { session.serverName }
     public var failure: String? { session.failure }
     public var failureCode: TLSFailure? { session.failureCode }
     public var peerCertificate: Certificate? { session.peer?.certificate }

@@ -30,6 +30,9 @@ public protocol TransportLayer: AnyObject {
     /// What both ends agreed on before the first byte; nil = nothing.
     var agreement: LayerAgreement? { get }
 
+    /// The host name that the client asked for, known before the handshake is done; empty = none.
+    var requestedServerName: String { get }
+
     /// Why it failed, for people; nil = it did not, or the socket did.
     var failure: String? { get }
     var failureCode: TLSFailure? { get }
@@ -46,6 +49,7 @@ public protocol TransportLayer: AnyObject {
 extension TransportLayer {
     public func handshake() -> HandshakeProgress { .done }
     public var agreement: LayerAgreement? { nil }
+    public var requestedServerName: String { "" }
     public var failure: String? { nil }
     public var failureCode: TLSFailure? { nil }
     public var peerCertificate: Certificate? { nil }

@@ -34,6 +34,8 @@ public final class WorkerStatistics: Sendable {
     public let tlsHandshakeFailures = Atomic<UInt64>(0)
     /// Connections without TLS to ports that take nothing else.
     public let plaintextRefused = Atomic<UInt64>(0)
+    /// Of both, those that had no line in the access log because there were too many in a second.
+    public let refusalsUnlogged = Atomic<UInt64>(0)
     /// TLS with endpoints.
     public let upstreamTLSHandshakes = Atomic<UInt64>(0)
     public let upstreamTLSFailures = Atomic<UInt64>(0)

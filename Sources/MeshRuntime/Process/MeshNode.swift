@@ -350,9 +350,9 @@ final class MeshNode {
     ) -> ProxyConfiguration {
         ProxyConfiguration(
             routing: compiled.routing,
-            telemetry: TelemetryPlanner.plan(compiled.routing, plan, keepsRecords: keepsRecords),
+            telemetry: TelemetryPlanner.plan(compiled.routing, capture: plan.capture, plan.connections, keepsRecords: keepsRecords),
             pathNormalization: PathNormalization(compiled.routing.pathNormalization), upstreams: upstreams.plan(compiled.routing),
-            security: security)
+            security: security, edgeCerts: ClientCertForwarding(compiled.mesh.mesh.forwardClientCertDetails))
     }
 
     private static func report(_ diagnostics: [Diagnostic], to log: Logger) {

@@ -104,10 +104,12 @@ enum TelemetryPlanner {
     }
 
     /// What the workers do about telemetry. `keepsRecords`: somebody can ask for the newest requests, whether or not they are logged.
-    static func plan(_ routing: RoutingSnapshot, _ collector: CollectorPlan, keepsRecords: Bool) -> TelemetryPlan {
+    static func plan(
+        _ routing: RoutingSnapshot, capture: HeaderCapture, _ connections: ConnectionTextChoice = .standard, keepsRecords: Bool
+    ) -> TelemetryPlan {
         var plan = TelemetryPlan()
-        plan.capture = collector.capture
-        plan.connections = collector.connections
+        plan.capture = capture
+        plan.connections = connections
         plan.outbound = side(routing.accessLog.outbound, routing.tracing.outbound, keepsRecords)
         plan.inbound = side(routing.accessLog.inbound, routing.tracing.inbound, keepsRecords)
         if case .zipkin(let zipkin) = routing.tracing.outbound.exporter ?? routing.tracing.inbound.exporter {

@@ -180,6 +180,21 @@ struct Downstreams: ~Copyable {
         log.note(downstream: connections[id].texts)
     }
 
+    /// What is done with the request's `x-forwarded-client-cert`; an element that goes out with it is copied to `element`.
+    @inline(__always)
+    mutating func forwardCert(
+        of origin: RequestOrigin, _ atEdges: ClientCertForwarding, into element: inout ByteBuffer
+    ) -> ClientCertForwarding.Action {
+        let id = origin.connection
+        // As Istio: at a gateway what it says, where requests come in from the mesh the client's behind those before it, else nothing.
+        let rule: ClientCertForwarding = origin.isEdge ? atEdges : origin.side == .inbound ? .appendForward : .sanitize
+        guard connections[id].stream.isSecured else { return rule.action(isMutual: false) }
+        if !connections[id].madeForwardedCert { connections[id].describeClient(isEdge: origin.isEdge) }
+        if connections[id].forwardedCert.isEmpty { return rule.action(isMutual: false) }
+        element.append(contentsOf: connections[id].forwardedCert)
+        return rule.action(isMutual: true)
+    }
+
     @inline(__always)
     mutating func setDeadline(_ id: SlotID, _ meaning: DownstreamConnection.Deadline, after nanoseconds: UInt64, _ loop: inout WorkerLoop) {
         connections[id].meaning = meaning

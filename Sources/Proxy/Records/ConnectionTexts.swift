@@ -9,30 +9,31 @@ struct ConnectionTexts: ~Copyable {
     /// As `ConnectionTextCoding` has them; empty = nothing to tell.
     private(set) var bytes = ByteBuffer()
     /// What they were chosen from.
-    private var choice: ConnectionTextSet = []
+    private var madeFor: ConnectionTextSet = []
 
     /// Whether other texts are asked for by now than these were made for.
-    func isStale(_ wanted: ConnectionTextSet) -> Bool { choice != wanted }
+    func isStale(_ wanted: ConnectionTextSet) -> Bool { madeFor != wanted }
 
     /// Makes them of a connection whose handshake is done. Allocates.
     mutating func describe(_ stream: borrowing ByteStream, _ wanted: ConnectionTextSet) {
-        choice = wanted
-        replace(ConnectionDescription.make(stream, wanted))
+        madeFor = wanted
+        keepMade(ConnectionDescription.make(stream, wanted))
     }
 
     /// There is nothing to tell but why TLS did not come about.
-    mutating func describe(failure stream: borrowing ByteStream, _ reason: String, isDownstream: Bool) {
+    mutating func describe(_ stream: borrowing ByteStream, failedWith failure: TLSFailure?, _ reason: String, isDownstream: Bool) {
         var made: [UInt8] = []
-        let name = stream.agreement?.serverName ?? ""
-        if !name.isEmpty { ConnectionTextCoding.append(.serverName, Array(name.utf8), to: &made) }
-        let text = TransportFailureText.make(stream.failureCode, reason, isDownstream: isDownstream)
+        // What the client asked for is known before the handshake is done.
+        let name = stream.requestedServerName
+        if isDownstream { ConnectionTextCoding.append(.serverName, Array(name.utf8), to: &made) }
+        let text = TransportFailureText.make(failure, reason, isDownstream: isDownstream)
         ConnectionTextCoding.append(.failureReason, Array(text.utf8), to: &made)
-        replace(made)
+        keepMade(made)
     }
 
-    private mutating func replace(_ made: [UInt8]) {
+    private mutating func keepMade(_ made: [UInt8]) {
         bytes.clear()
-        unsafe made.withUnsafeBytes { unsafe bytes.append($0) }
+        bytes.append(contentsOf: made)
     }
 }
 
@@ -44,12 +45,12 @@ enum ConnectionDescription {
         let local = stream.localCertificate
         var made: [UInt8] = []
         for kind in ConnectionText.allCases where wanted.contains(kind) {
-            ConnectionTextCoding.append(kind, text(kind, agreement, peer, local), to: &made)
+            ConnectionTextCoding.append(kind, textBytes(kind, agreement, peer, local), to: &made)
         }
         return made
     }
 
-    private static func text(
+    private static func textBytes(
         _ kind: ConnectionText, _ agreement: LayerAgreement, _ peer: Certificate?, _ local: Certificate?
     ) -> [UInt8] {
         switch kind {
@@ -58,14 +59,14 @@ enum ConnectionDescription {
         case .version: Array(agreement.version.utf8)
         case .cipher: Array(agreement.cipher.utf8)
         case .sessionID: hexadecimal(agreement.sessionID)
-        case .peerURIs: names(peer, .uri)
-        case .peerHosts: names(peer, .dns)
-        case .peerAddresses: names(peer, .address)
-        case .peerEmails: names(peer, .email)
-        case .localURIs: names(local, .uri)
-        case .localHosts: names(local, .dns)
-        case .localAddresses: names(local, .address)
-        case .localEmails: names(local, .email)
+        case .peerURIs: joinedNames(peer, .uri)
+        case .peerHosts: joinedNames(peer, .dns)
+        case .peerAddresses: joinedNames(peer, .address)
+        case .peerEmails: joinedNames(peer, .email)
+        case .localURIs: joinedNames(local, .uri)
+        case .localHosts: joinedNames(local, .dns)
+        case .localAddresses: joinedNames(local, .address)
+        case .localEmails: joinedNames(local, .email)
         case .peerSubject: Array((peer?.escapedSubject ?? "").utf8)
         case .peerIssuer: Array((peer?.escapedIssuer ?? "").utf8)
         case .localSubject: Array((local?.escapedSubject ?? "").utf8)
@@ -73,19 +74,19 @@ enum ConnectionDescription {
         case .peerFingerprint256: hexadecimal(peer?.fingerprint ?? [])
         case .peerFingerprint1: hexadecimal(peer?.fingerprint1 ?? [])
         case .peerCertificate: peer?.escapedPEM ?? []
-        case .peerNotBefore: time(peer?.notBefore)
-        case .peerNotAfter: time(peer?.notAfter)
+        case .peerNotBefore: timeBytes(peer?.notBefore)
+        case .peerNotAfter: timeBytes(peer?.notAfter)
         }
     }
 
     /// With commas between. The names are any bytes: the log escapes them.
-    private static func names(_ certificate: Certificate?, _ kind: Certificate.NameKind) -> [UInt8] {
+    private static func joinedNames(_ certificate: Certificate?, _ kind: Certificate.NameKind) -> [UInt8] {
         let names = certificate?.alternativeNames(kind) ?? []
-        return Array((kind == .address ? names.map(address) : names).joined(separator: [UInt8(ascii: ",")]))
+        return Array((kind == .address ? names.map(addressText) : names).joined(separator: [UInt8(ascii: ",")]))
     }
 
     /// Four or sixteen bytes as text.
-    private static func address(_ bytes: [UInt8]) -> [UInt8] {
+    private static func addressText(_ bytes: [UInt8]) -> [UInt8] {
         var text = ByteBuffer()
         let words = bytes.reduce(into: (UInt64(0), UInt64(0))) { $0 = ($0.0 << 8 | $0.1 >> 56, $0.1 << 8 | UInt64($1)) }
         switch bytes.count {
@@ -93,7 +94,7 @@ enum ConnectionDescription {
         case 16: text.append(address: SocketEndpoint(ipv6High: words.0, ipv6Low: words.1, port: 0))
         default: break
         }
-        return unsafe Array(text.readable)
+        return text.contents
     }
 
     static func hexadecimal(_ bytes: [UInt8]) -> [UInt8] {
@@ -102,7 +103,7 @@ enum ConnectionDescription {
     }
 
     /// Nanoseconds since 1970, as far as they go.
-    private static func time(_ seconds: Int64?) -> [UInt8] {
+    private static func timeBytes(_ seconds: Int64?) -> [UInt8] {
         guard let seconds else { return [] }
         let nanoseconds = min(UInt64(clamping: seconds), UInt64.max / 1_000_000_000) * 1_000_000_000
         return (0..<8).map { UInt8(truncatingIfNeeded: nanoseconds >> (8 * UInt64($0))) }

@@ -28,14 +28,14 @@ struct RequestLog: ~Copyable {
     /// What the client's connection tells; once for a record.
     mutating func note(downstream texts: borrowing ConnectionTexts) {
         guard !texts.bytes.isEmpty else { return }
-        unsafe downstream.append(texts.bytes.readable)
+        downstream.append(contentsOf: texts.bytes)
     }
 
     /// What the connection of the current try tells.
     mutating func note(upstream texts: borrowing ConnectionTexts) {
         forgetUpstream()
         guard !texts.bytes.isEmpty else { return }
-        unsafe upstream.append(texts.bytes.readable)
+        upstream.append(contentsOf: texts.bytes)
     }
 
     /// Another try begins.
@@ -91,19 +91,13 @@ struct RequestLog: ~Copyable {
         for slot in 0..<textCount {
             unsafe out.storeBytes(of: lengths[slot], toByteOffset: RequestRecordView.lengthsOffset + 2 * slot, as: UInt16.self)
         }
-        if let base = unsafe text.readable.baseAddress, !text.isEmpty {
-            unsafe (out + textOffset).copyMemory(from: base, byteCount: text.count)
-        }
+        unsafe text.copy(to: out + textOffset)
         for index in 0..<attempts {
             let offset = attemptsOffset + index * MemoryLayout<AttemptRecord>.stride
             unsafe out.storeBytes(of: earlier[index], toByteOffset: offset, as: AttemptRecord.self)
         }
-        if let base = unsafe downstream.readable.baseAddress, !downstream.isEmpty {
-            unsafe (out + connectionsOffset).copyMemory(from: base, byteCount: downstream.count)
-        }
-        if let base = unsafe upstream.readable.baseAddress, !upstream.isEmpty {
-            unsafe (out + connectionsOffset + downstream.count).copyMemory(from: base, byteCount: upstream.count)
-        }
+        unsafe downstream.copy(to: out + connectionsOffset)
+        unsafe upstream.copy(to: out + connectionsOffset + downstream.count)
         ring.publish(size)
     }
 }

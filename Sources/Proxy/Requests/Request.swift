@@ -48,6 +48,9 @@ struct Request: ~Copyable {
     /// The length of the response's body, as far as it is known.
     var responseFraming = BodyFraming.none
     var log = RequestLog()
+    /// What becomes of `x-forwarded-client-cert`, and the client's own element of it.
+    var certAction = ClientCertForwarding.Action.remove
+    var cert = ByteBuffer()
     /// Copies of the request under way.
     var mirrors = InlineArray<4, SlotID>(repeating: .none)
     var mirrorCount = 0
@@ -79,6 +82,7 @@ struct Request: ~Copyable {
         interim = InterimTally()
         responseFraming = .none
         log.begin()
+        if !cert.isEmpty { cert.clear(keeping: ForwardedClientCert.bytesMax) }
         mirrorCount = 0
         routeTimer = .none
         waitTimer = .none

@@ -10,13 +10,16 @@ public final class ProxyConfiguration: Sendable {
     public let pathNormalization: PathNormalization
     public let upstreams: UpstreamPlan
     public let security: SecurityPlan
+    /// What gateways do with `x-forwarded-client-cert`.
+    public let edgeCerts: ClientCertForwarding
 
     public init(
         routing: RoutingSnapshot, telemetry: TelemetryPlan, pathNormalization: PathNormalization, upstreams: UpstreamPlan,
-        security: SecurityPlan = SecurityPlan()
+        security: SecurityPlan = SecurityPlan(), edgeCerts: ClientCertForwarding = .sanitizeSet
     ) {
         self.upstreams = upstreams
         self.security = security
+        self.edgeCerts = edgeCerts
         self.routing = routing
         self.telemetry = telemetry
         self.pathNormalization = pathNormalization

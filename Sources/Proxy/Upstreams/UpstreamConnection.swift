@@ -72,7 +72,7 @@ struct UpstreamConnection: ~Copyable {
     mutating func describe(_ wanted: ConnectionTextSet) { texts.describe(stream, wanted) }
 
     /// Why TLS with its endpoint did not come about.
-    mutating func describe(failure: String) { texts.describe(failure: stream, failure, isDownstream: false) }
+    mutating func describe(failure: String) { texts.describe(stream, failedWith: stream.failureCode, failure, isDownstream: false) }
 
     /// Whether `fill` with this bound has taken all there is: one of HTTP/1.1 gives it in one go.
     mutating func gaveAll(of bytesMax: Int) -> Bool { !http.isHTTP2 && stream.output.count < bytesMax }

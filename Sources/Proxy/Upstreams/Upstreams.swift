@@ -66,7 +66,7 @@ struct Upstreams: ~Copyable {
         log.note(upstream: connections[id].texts)
     }
 
-    /// Why TLS on a connection did not come about.
+    /// Why TLS on a connection did not come about, also when it is closed; until the end of the turn.
     mutating func noteFailure(_ id: SlotID, in log: inout RequestLog) {
         if connections.contains(id) { log.note(upstream: connections[id].texts) }
     }

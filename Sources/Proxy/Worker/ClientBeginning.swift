@@ -76,7 +76,7 @@ enum ClientBeginning {
         switch sides.downstreams.connections[id].awaits {
         case .nothing: return
         case .mutualTLS, .handshake:
-            ClientSecuring.noteFailure(id, "no handshake within \(sides.limits.handshakeNanoseconds / 1_000_000_000) s", &sides)
+            ClientRefusing.refuseHandshake(id, "no handshake within \(sides.limits.handshakeNanoseconds / 1_000_000_000) s", &sides)
             sides.downstreams.close(id, &sides.loop)
         case .security:
             // The client waits for the server's first word, as no TLS does.

@@ -43,10 +43,9 @@ enum ClientSecuring {
         case .incomplete: return .undecided
         case .notTLS:
             guard isStrict else { return .plain }
-            sides.loop.countEvent { $0.add($0.plaintextRefused) }
-            let remote = sides.downstreams.connections[id].remote.addressText
-            let text = "\(remote) sent plaintext to \(sides.downstreams.connections[id].local)"
-            sides.handle.note(problem: "\(text), which takes mutual TLS alone (PeerAuthentication STRICT)")
+            var isHTTP = false
+            if case .http = unsafe ProtocolSniffer.look(bytes) { isHTTP = true }
+            ClientRefusing.refusePlaintext(id, isHTTP: isHTTP, &sides)
             return .refused
         case .hello(_, let offersIstio):
             guard isStrict || offersIstio else { return .plain }
@@ -81,15 +80,8 @@ enum ClientSecuring {
             sides.downstreams.settleSource(id)
             return true
         case .failed:
-            noteFailure(id, sides.downstreams.connections[id].stream.failure ?? "the connection ended", &sides)
+            ClientRefusing.refuseHandshake(id, sides.downstreams.connections[id].stream.failure ?? "the connection ended", &sides)
             return false
         }
-    }
-
-    static func noteFailure(_ id: SlotID, _ reason: String, _ sides: inout Sides) {
-        sides.loop.countEvent { $0.add($0.tlsHandshakeFailures) }
-        let remote = sides.downstreams.connections[id].remote.addressText
-        let local = sides.downstreams.connections[id].local
-        sides.handle.note(problem: "TLS of \(remote) with \(local): \(reason)")
     }
 }

@@ -332,7 +332,6 @@ extension Traffic {
         let isOurs = failure == .terminated && sides.upstreams.connections[id].http.sentErrorCode != 0
         noteOwners(upstream: id)
         let failed = tokens
-        if failure == .transportFailure { noteTransportFailure(id, failed) }
         tunnelTraffic.splicing.release(&sides.upstreams.connections[id].stream)
         sides.upstreams.close(id, &sides.loop)
         for token in failed {
@@ -340,15 +339,6 @@ extension Traffic {
             if owner.kind == .mirror { mirrorTraffic.endpointEnded(owner.id, id, &sides) }
             guard owner.kind == .request, requests.contains(owner.id), requests[owner.id].attempt.upstream == id else { continue }
             attemptFailed(owner.id, isOurs ? .protocolError : failure)
-        }
-    }
-
-    /// Every request that waited for TLS has the reason in its record.
-    private mutating func noteTransportFailure(_ id: SlotID, _ failed: [UInt64]) {
-        for token in failed {
-            let owner = LoopToken(rawValue: token)
-            guard owner.kind == .request, requests.contains(owner.id), requests[owner.id].attempt.upstream == id else { continue }
-            sides.upstreams.noteFailure(id, in: &requests[owner.id].log)
         }
     }
 

@@ -52,7 +52,7 @@ extension Traffic {
         touchRequest(id)
         requests[id].log.record.note(origin, unixNanoseconds: sides.loop.unixNow)
         requests[id].log.record.labels = origin.labels
-        sides.downstreams.note(connection, in: &requests[id].log)
+        sides.noteClient(of: &requests[id])
         return id
     }
 

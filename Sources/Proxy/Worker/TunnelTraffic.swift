@@ -219,7 +219,7 @@ struct TunnelTraffic: ~Copyable {
     /// Passes bytes of the endpoint on; returns how many were taken.
     mutating func relayFromEndpoint(_ upstream: SlotID, _ id: SlotID, _ bytes: UnsafeRawBufferPointer, _ sides: inout Sides) -> Int {
         touchTunnel(id, &sides)
-        if tunnels[id].awaitsConnect { return unsafe takeConnectAnswer(upstream, id, bytes, &sides) }
+        if tunnels[id].awaitsConnect { return unsafe takeAnswer(upstream, id, bytes, &sides) }
         noteFirstByte(id, &sides)
         tunnels[id].log.record.responseBodyBytes &+= UInt64(bytes.count)
         let connection = tunnels[id].origin.connection
@@ -240,9 +240,7 @@ struct TunnelTraffic: ~Copyable {
     }
 
     /// Reads the endpoint's answer to CONNECT.
-    private mutating func takeConnectAnswer(
-        _ upstream: SlotID, _ id: SlotID, _ bytes: UnsafeRawBufferPointer, _ sides: inout Sides
-    ) -> Int {
+    private mutating func takeAnswer(_ upstream: SlotID, _ id: SlotID, _ bytes: UnsafeRawBufferPointer, _ sides: inout Sides) -> Int {
         switch unsafe HeadParser.parseResponse(
             bytes, scan: &tunnels[id].answerScan, limits: sides.limits.http, into: &sides.context.responseHead)
         {

@@ -160,6 +160,9 @@ extension SelfMetrics {
                 counter("plaintext_refused_total", "Connections without TLS to ports that take mutual TLS alone.") {
                     $0.plaintextRefused.load(ordering: .relaxed)
                 },
+                counter("refusals_unlogged_total", "Refused connections without a line in the access log: too many came in a second.") {
+                    $0.refusalsUnlogged.load(ordering: .relaxed)
+                },
                 counter("upstream_tls_handshakes_total", "TLS handshakes with endpoints that came to their end.") {
                     $0.upstreamTLSHandshakes.load(ordering: .relaxed)
                 },

@@ -17,6 +17,10 @@ public struct TLSFailure: Sendable, Equatable {
         self.detail = detail
     }
 
+    /// A client spoke HTTP, or anything else, where TLS should begin.
+    public static func plaintextHTTP(_ detail: String) -> TLSFailure { TLSFailure(words: "http request", detail: detail) }
+    public static func plaintext(_ detail: String) -> TLSFailure { TLSFailure(words: "wrong version number", detail: detail) }
+
     /// The number of BoringSSL's error: its library, 16, and the reason; 0 for a reason that is not among the frequent ones.
     public var number: UInt32 { 16 << 24 | (Self.numbers[reason] ?? 0) }
 

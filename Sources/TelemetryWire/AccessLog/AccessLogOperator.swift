@@ -165,7 +165,7 @@ enum AccessLogOperator: Sendable {
     static let notInEffect: Set<String> = [
         "DOWNSTREAM_PEER_OTHERNAME_SAN", "DOWNSTREAM_LOCAL_OTHERNAME_SAN", "DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256",
         "DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_1", "DOWNSTREAM_PEER_CHAIN_SERIALS", "TLS_JA3_FINGERPRINT", "JA3_FINGERPRINT",
-        "CLUSTER_METADATA", "COALESCE", "CONNECTION_ID", "CONNECTION_TERMINATION_DETAILS", "CUSTOM_FLAGS",
+        "CLUSTER_METADATA", "COALESCE", "CONNECTION_ID", "CUSTOM_FLAGS",
         "DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_SENT", "DOWNSTREAM_DETECTED_CLOSE_TYPE", "DOWNSTREAM_HEADER_BYTES_RECEIVED",
         "DOWNSTREAM_HEADER_BYTES_SENT", "DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID", "DOWNSTREAM_LOCAL_CLOSE_REASON",
         "DOWNSTREAM_WIRE_BYTES_RECEIVED",
@@ -196,8 +196,10 @@ enum AccessLogOperator: Sendable {
     /// Plain operators whose argument Envoy 1.40 takes: it refuses those of all others, and the length of each.
     static func takesArgument(_ name: String) -> Bool { name.hasSuffix("_ADDRESS_WITHOUT_PORT") || name == "RESPONSE_CODE_DETAILS" }
 
-    static let names: [String] = (Array(plain.keys) + withArgument + Array(ConnectionOperators.texts.keys) + Array(ConnectionOperators.times.keys)
-        + Array(missingInEnvoyToo) + Array(notInEffect)).sorted()
+    static let names: [String] = [
+        Array(plain.keys), withArgument, Array(ConnectionOperators.texts.keys), Array(ConnectionOperators.times.keys),
+        Array(missingInEnvoyToo), Array(notInEffect),
+    ].flatMap(\.self).sorted()
 
     /// Whether typed JSON writes it as a number when it is the whole value.
     var isNumber: Bool {

@@ -330,7 +330,9 @@ public struct AccessLogProgram: Sendable {
         case .responseCodeDetails:
             let text = unsafe details[Int(record.pointee.details.rawValue)]
             if text.isEmpty { return false }
-            if unsafe record.pointee.details == .transportFailureBeforeResponse, unsafe writeFailedTransport(record, texts, &writer) { return true }
+            if unsafe record.pointee.details == .transportFailureBeforeResponse {
+                if unsafe writeFailedTransport(record, texts, &writer) { return true }
+            }
             unsafe writer.constant(pool, text.lowerBound, text.upperBound)
         case .bytesReceived: unsafe writer.decimal(record.pointee.requestBodyBytes)
         case .bytesSent: unsafe writer.decimal(record.pointee.responseBodyBytes)
@@ -354,7 +356,7 @@ public struct AccessLogProgram: Sendable {
             guard unsafe record.pointee.protocolVersion != .tcp else { return false }
             return unsafe write(record.pointee.upstreamProtocol, &writer)
         case .accessLogType:
-            if unsafe record.pointee.protocolVersion == .tcp { writer.ascii("TcpConnectionEnd") } else { writer.ascii("DownstreamEnd") }
+            unsafe writeType(record, texts, &writer)
         case .transportFailureReason:
             if unsafe texts.write(.failureReason, of: .upstream, record, isJSON: isJSON, to: &writer) { return true }
             // What is known without TLS; the details say the same.
@@ -369,6 +371,14 @@ public struct AccessLogProgram: Sendable {
             unsafe writeTime(isEmit ? emit : record.pointee.startUnixNanoseconds, patterns[Int(index)], isLocal: isLocal, &writer)
         }
         return true
+    }
+
+    @inline(never)
+    private func writeType(_ record: UnsafePointer<RequestRecord>, _ texts: borrowing AccessLogTexts, _ writer: inout LineWriter) {
+        if unsafe record.pointee.protocolVersion != .tcp { return writer.ascii("DownstreamEnd") }
+        // A connection that was refused; Envoy's listeners log under this type.
+        let isRefused = unsafe texts.connectionText(.failureReason, of: .downstream, record) != nil
+        if isRefused { writer.ascii("NotSet") } else { writer.ascii("TcpConnectionEnd") }
     }
 
     /// The details of a request whose endpoint refused TLS, or was refused, with the reason among them, as Envoy has them.

@@ -1,5 +1,6 @@
 """What mutual TLS shows: in access logs, of connections that are refused, and to applications."""
 
+import json
 import re
 import signal
 import socket
@@ -251,3 +252,49 @@ spec:
         start(config)
         assert http_get(port, "/", {"Host": "web.local", "X-Forwarded-Client-Cert": EVIL})[0] == 200
         assert forwarded(backend.requests[0]) == ([EVIL] if passes else [])
+
+
+class TestExpiry:
+    def test_every_certificate_in_use_has_its_seconds(self, start, backend, ca, ends, tmp_path):
+        """The workload's, its root, and what a DestinationRule names."""
+        server, client = ends
+        other = MeshCA(tmp_path / "other", name="partner")
+        issued = other.issue(tmp_path / "partner", ["DNS:partner.local"], subject="/CN=partner.local")
+        rule = f"""
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: api, namespace: default}}
+spec:
+  host: api.local
+  trafficPolicy:
+    tls:
+      mode: MUTUAL
+      clientCertificate: {issued / "tls.crt"}
+      privateKey: {issued / "tls.key"}
+      caCertificates: {other.certificate}
+"""
+        skein = start(client_side([free_port()], rule=rule), ["--identity", str(client)])
+        day = 86_400
+        for name, days in {"default": 1, "ROOTCA": 30, "CN=partner.local": 1, "CN=partner,O=cluster.local": 30}.items():
+            seconds = skein.samples("skein_certificate_expiry_seconds", resource_name=name)
+            assert (days - 0.1) * day < seconds <= days * day, (name, seconds)
+
+
+class TestSpans:
+    def test_both_ends_say_who_they_are(self, start, backend, ca, ends):
+        server, client = ends
+        port = free_port()
+        inbound = start(server_side(port, backend.port, "STRICT"), ["--identity", str(server), "--node", "web"])
+        outbound = start(client_side([port]), ["--identity", str(client)])
+        assert outbound.get("/", host="api.local")[0] == 200
+
+        def tags(skein):
+            traces = json.loads(http_get(skein.ports["zipkin"], "/api/v2/traces")[2])
+            return [span["tags"] for trace in traces for span in trace]
+
+        for skein in (inbound, outbound):
+            (found,) = wait_for(lambda: tags(skein), what="the span")
+            assert found["source_principal"] == "spiffe://cluster.local/ns/default/sa/client"
+            assert found["destination_principal"] == "spiffe://cluster.local/ns/default/sa/web"
+            assert found["tls.protocol.version"] == "1.3"

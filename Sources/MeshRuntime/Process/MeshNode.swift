@@ -125,9 +125,10 @@ final class MeshNode {
         resolverThread = try resolver.start()
         resolver.want(first.routing.hostsToResolve)
         try startServers(receivers, queries, level)
-        let wiring = MetricsWiring(
-            version: version, statistics: statistics, shared: shared, resolver: resolver, workers: proxy.workers, sources: catalogs.sources)
-        wiring.register(in: selfMetrics, pool: pool, store: queries, servers: servers)
+        MetricsWiring(
+            version: version, statistics: statistics, shared: shared, resolver: resolver, workers: proxy.workers, sources: catalogs.sources,
+            certificates: security.expiry
+        ).register(in: selfMetrics, pool: pool, store: queries, servers: servers)
         series.register(in: selfMetrics)
         let clusters = upstreams.metrics
         selfMetrics.register { clusters.samples() }
@@ -340,8 +341,8 @@ final class MeshNode {
 
     /// Takes a renewed certificate into use: connections go on, new ones get it.
     func watchIdentity() {
-        guard identity?.look(log) == true, let adopted else { return }
-        adoptProxy(adopted.compiled, adopted.plan)
+        security.expiry.warn(log)
+        if identity?.look(log) == true, let adopted { adoptProxy(adopted.compiled, adopted.plan) }
     }
 
     private static func proxyConfiguration(

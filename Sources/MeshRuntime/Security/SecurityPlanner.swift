@@ -10,6 +10,8 @@ struct SecurityPlanner {
     private var revision: UInt64 = 0
     /// Kinds of TLS that cannot be had, and why; of the last plan.
     private(set) var problems: [String] = []
+    /// Of the certificates of the last plan.
+    let expiry = CertificateExpiry()
 
     mutating func plan(_ routing: RoutingSnapshot, _ identity: WorkloadIdentity?) -> SecurityPlan {
         revision += 1
@@ -18,6 +20,7 @@ struct SecurityPlanner {
         plan.revision = revision
         plan.inbound = identity?.serverSettings(clientCertificate: .required)
         plan.outbound = routing.upstreamSecurities.map { upstream($0, identity) }
+        expiry.update(plan, identity)
         return plan
     }
 

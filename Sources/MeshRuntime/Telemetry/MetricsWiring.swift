@@ -15,6 +15,7 @@ struct MetricsWiring {
     let resolver: HostResolver
     let workers: [WorkerHandle]
     let sources: SourceCatalog
+    let certificates: CertificateExpiry
 
     func register(in registry: SelfMetrics, pool: QueryPool, store: StoredTraces?, servers: [ServiceServer]) {
         registry.registerProcess(version: version)
@@ -40,6 +41,8 @@ struct MetricsWiring {
                     value: Double(sources.overflowed.load(ordering: .relaxed)))
             ]
         }
+        let certificates = certificates
+        registry.register { certificates.samples() }
         let statistics = statistics
         registry.register { statistics.samples() }
         let resolver = resolver

@@ -298,3 +298,20 @@ class TestSpans:
             assert found["source_principal"] == "spiffe://cluster.local/ns/default/sa/client"
             assert found["destination_principal"] == "spiffe://cluster.local/ns/default/sa/web"
             assert found["tls.protocol.version"] == "1.3"
+
+
+class TestPrincipals:
+    def test_who_sends_reports_both_ends_too(self, start, backend, ca, ends):
+        """reporter=source says who both ends are where TLS is mutual, and leaves the policy unknown, as Istio (semantics 2.2)."""
+        server, client = ends
+        port = free_port()
+        start(server_side(port, backend.port, "STRICT"), ["--identity", str(server), "--node", "web"])
+        outbound = start(client_side([port]), ["--identity", str(client)])
+        assert outbound.get("/", host="api.local")[0] == 200
+        assert outbound.get("/", host="web.local")[0] in (200, 503), "without mutual TLS"
+        sent = dict(reporter="source", connection_security_policy="unknown")
+        mutual = dict(
+            source_principal="spiffe://cluster.local/ns/default/sa/client", destination_principal="spiffe://cluster.local/ns/default/sa/web")
+        assert outbound.samples("istio_requests_total", destination_service="api.local", **sent, **mutual) == 1
+        plain = dict(source_principal="unknown", destination_principal="unknown")
+        assert outbound.samples("istio_requests_total", destination_service="web.local", **sent, **plain) == 1

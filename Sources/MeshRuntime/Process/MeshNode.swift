@@ -127,8 +127,7 @@ final class MeshNode {
         try startServers(receivers, queries, level)
         MetricsWiring(
             version: version, statistics: statistics, shared: shared, resolver: resolver, workers: proxy.workers, sources: catalogs.sources,
-            certificates: security.expiry
-        ).register(in: selfMetrics, pool: pool, store: queries, servers: servers)
+            certificates: security.expiry).register(in: selfMetrics, pool: pool, store: queries, servers: servers)
         series.register(in: selfMetrics)
         let clusters = upstreams.metrics
         selfMetrics.register { clusters.samples() }

@@ -18,6 +18,7 @@ struct SecurityPlanner {
         problems = []
         var plan = SecurityPlan()
         plan.revision = revision
+        plan.principal = identity?.id.description ?? ""
         plan.inbound = identity?.serverSettings(clientCertificate: .required)
         plan.outbound = routing.upstreamSecurities.map { upstream($0, identity) }
         expiry.update(plan, identity)

@@ -137,8 +137,9 @@ public struct ProxySpanBuilder: Sendable {
         if record.responseCode >= 500 || record.responseCode == 0 { tag("error", &batch) { $0.append(ascii: "true") } }
     }
 
-    /// Who the two workloads have shown themselves to be, under the names that the metrics have, and TLS' version as OpenTelemetry names it.
-    /// Envoy's tracer has no tags for either. Of the hop between the two proxies: outbound its upstream connection, inbound its client's.
+    /// Who the two workloads have shown themselves to be, under the names that the metrics have, and TLS' version as OpenTelemetry names
+    /// it; Envoy's tracer has no tags for either. Of the hop between the two proxies: outbound the upstream connection, inbound the
+    /// client's.
     private func appendSecurity(_ view: borrowing RequestRecordView, _ end: ConnectionEnd, _ batch: inout SpanBatch) {
         guard let version = view.text(.version, of: end) else { return }
         let isOutbound = end == .upstream

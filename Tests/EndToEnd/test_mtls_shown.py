@@ -5,10 +5,12 @@ import re
 import signal
 import socket
 import ssl
+import subprocess
+import time
 
 import pytest
 
-from conftest import access_log, free_port, http_get, mesh, wait_for
+from conftest import SKEIN, access_log, free_port, http_get, mesh, wait_for
 from mesh_ca import MeshCA
 from test_mtls import ask, ca, client_side, connection, plain, server_side, web
 from tls_envoy import TLSEnvoy
@@ -315,3 +317,39 @@ class TestPrincipals:
         assert outbound.samples("istio_requests_total", destination_service="api.local", **sent, **mutual) == 1
         plain = dict(source_principal="unknown", destination_principal="unknown")
         assert outbound.samples("istio_requests_total", destination_service="web.local", **sent, **plain) == 1
+
+
+class TestReport:
+    def test_who_stands_in_the_way_of_strict(self, start, backend, ca, ends):
+        """Under PERMISSIVE the report names who still comes without TLS; a workload that nobody comes to so may be STRICT."""
+        server, client = ends
+        port = free_port()
+        options = ["--identity", str(server), "--node", "web", "--metrics-interval", "1"]
+        skein = start(server_side(port, backend.port, "PERMISSIVE"), options)
+
+        def report(*arguments):
+            command = [SKEIN, "mtls", "report", "--server", f"127.0.0.1:{skein.ports['zipkin']}", *arguments]
+            return subprocess.run(command, capture_output=True, text=True, timeout=30)
+
+        def workloads():
+            done = report("-o", "json")
+            assert done.returncode in (0, 1), done.stderr
+            return json.loads(done.stdout)["workloads"]
+
+        with connection(port, ca, client) as secure:
+            assert b"200" in ask(secure)
+        (safe,) = wait_for(workloads, what="the workload in the store")
+        assert (safe["name"], safe["namespace"], safe["isStrictSafe"], safe["callers"]) == ("web", "default", True, [])
+        assert "web.default: STRICT is safe: 1 requests" in report().stdout and report().returncode == 0
+        began = time.time()
+        assert plain(port) == 200 and plain(port) == 200
+
+        def unsafe():
+            return [workload for workload in workloads() if not workload["isStrictSafe"] and workload["callers"][0]["connections"] == 2]
+
+        (found,) = wait_for(unsafe, what="the caller without TLS")
+        (caller,) = found["callers"]
+        assert (caller["source"], caller["port"], caller["protocol"]) == ("127.0.0.1", str(port), "http")
+        assert abs(caller["last"] - began) < 10
+        done = report()
+        assert done.returncode == 1 and "STRICT would shut out 1 of its callers" in done.stdout, done.stdout

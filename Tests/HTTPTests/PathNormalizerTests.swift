@@ -145,7 +145,8 @@ import Testing
         ("x-b3-spanid", .b3SpanID), ("x-b3-parentspanid", .b3ParentSpanID), ("x-b3-sampled", .b3Sampled), ("x-b3-flags", .b3Flags),
         ("traceparent", .traceparent), ("tracestate", .tracestate), ("http2-settings", .http2Settings), ("x-envoy-upstream-service-time", .upstreamServiceTime),
         ("x-envoy-attempt-count", .envoyAttemptCount), ("x-envoy-original-path", .envoyOriginalPath), ("content-encoding", .contentEncoding),
-        ("content-type", .contentType), ("accept", .accept), ("accept-encoding", .acceptEncoding), ("date", .date), ("server", .server), ("max-forwards", .maxForwards), ("x-forwarded-client-cert", .forwardedClientCert),
+        ("content-type", .contentType), ("accept", .accept), ("accept-encoding", .acceptEncoding), ("date", .date), ("server", .server), ("max-forwards", .maxForwards),
+        ("x-forwarded-client-cert", .forwardedClientCert),
     ]
 
     /// Of names that are none of the above.

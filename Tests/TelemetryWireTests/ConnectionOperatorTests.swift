@@ -25,7 +25,9 @@ import Testing
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    private func time(_ seconds: UInt64) -> [UInt8] { (0..<8).map { UInt8(truncatingIfNeeded: (seconds * 1_000_000_000) >> (8 * UInt64($0))) } }
+    private func time(_ seconds: UInt64) -> [UInt8] {
+        (0..<8).map { UInt8(truncatingIfNeeded: (seconds * 1_000_000_000) >> (8 * UInt64($0))) }
+    }
 
     /// The same part of both ends, behind the tries; each where it belongs.
     @Test func bothEndsTellTheirOwn() throws {
@@ -52,9 +54,10 @@ import Testing
     @Test func aNameForgesNoLine() throws {
         let downstream = texts([(.peerURIs, Array("spiffe://a/b\n[2026] \"GET / HTTP/1.1\" 200".utf8 + [0, 0xff]))])
         let text = try line(.text("%DOWNSTREAM_PEER_URI_SAN%"), exampleRecord(), downstream: downstream)
-        #expect(text.utf8.count(where: { $0 == UInt8(ascii: "\n") }) == 1 && text.hasPrefix("spiffe://a/b\\x0a[2026] ") && !text.contains("\u{0}"), "\(text)")
+        func lines(_ text: String) -> Int { text.utf8.count(where: { $0 == UInt8(ascii: "\n") }) }
+        #expect(lines(text) == 1 && text.hasPrefix("spiffe://a/b\\x0a[2026] ") && !text.contains("\u{0}"), "\(text)")
         let json = try line(.json([("uri", .template("%DOWNSTREAM_PEER_URI_SAN%"))]), exampleRecord(), downstream: downstream)
-        #expect(json.utf8.count(where: { $0 == UInt8(ascii: "\n") }) == 1 && json.hasPrefix(#"{"uri":"spiffe://a/b\n[2026] \"GET"#), "\(json)")
+        #expect(lines(json) == 1 && json.hasPrefix(#"{"uri":"spiffe://a/b\n[2026] \"GET"#), "\(json)")
     }
 
     @Test func timesOfACertificateTakeAFormat() throws {

@@ -126,7 +126,7 @@ final class MeshNode {
         resolver.want(first.routing.hostsToResolve)
         try startServers(receivers, queries, level)
         MetricsWiring(
-            version: version, statistics: statistics, shared: shared, resolver: resolver, workers: proxy.workers, sources: catalogs.sources,
+            version: version, statistics: statistics, shared: shared, resolver: resolver, workers: proxy.workers, catalogs: catalogs,
             certificates: security.expiry).register(in: selfMetrics, pool: pool, store: queries, servers: servers)
         series.register(in: selfMetrics)
         let clusters = upstreams.metrics

@@ -80,6 +80,7 @@ enum ClientBeginning {
             sides.downstreams.close(id, &sides.loop)
         case .security:
             // The client waits for the server's first word, as no TLS does.
+            ClientSecuring.notePlaintext(id, isHTTP: false, &sides)
             settle(id, &sides, &tunnels)
         case .protocolDetection, .serverName:
             // Where the server speaks first, waiting longer would be for ever.

@@ -42,15 +42,30 @@ enum ClientSecuring {
         switch unsafe ClientHello.parse(bytes) {
         case .incomplete: return .undecided
         case .notTLS:
-            guard isStrict else { return .plain }
-            var isHTTP = false
-            if case .http = unsafe ProtocolSniffer.look(bytes) { isHTTP = true }
-            ClientRefusing.refusePlaintext(id, isHTTP: isHTTP, &sides)
+            guard isStrict else {
+                unsafe notePlaintext(id, isHTTP: looksLikeHTTP(bytes), &sides)
+                return .plain
+            }
+            unsafe ClientRefusing.refusePlaintext(id, isHTTP: looksLikeHTTP(bytes), &sides)
             return .refused
         case .hello(_, let offersIstio):
             guard isStrict || offersIstio else { return .plain }
             return begin(id, unsafe Array(bytes), &sides) ? .secured : .refused
         }
+    }
+
+    private static func looksLikeHTTP(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        if case .http = unsafe ProtocolSniffer.look(bytes) { true } else { false }
+    }
+
+    /// Counts a connection without TLS to a port that takes both; TLS of the application's own is none.
+    static func notePlaintext(_ id: SlotID, isHTTP: Bool, _ sides: inout Sides) {
+        let origin = sides.makeOrigin(id, 0)
+        var source = origin.remote
+        source.port = 0
+        let key = PlaintextClients.Key(
+            source: source, destination: origin.labels.destination, port: origin.local.port, isHTTP: isHTTP)
+        sides.handle.plaintext.note(key, unixSeconds: sides.loop.unixNow / 1_000_000_000)
     }
 
     private static func begin(_ id: SlotID, _ early: [UInt8], _ sides: inout Sides) -> Bool {

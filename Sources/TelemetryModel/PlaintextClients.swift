@@ -1,8 +1,8 @@
 public import Primitives
 internal import Synchronization
 
-/// Who still comes without TLS to ports that take both: what stands in the way of PeerAuthentication STRICT. One for each worker; a lock once
-/// for each connection. Any thread reads.
+/// Who still comes without TLS to ports that take both: what stands in the way of PeerAuthentication STRICT. One for each worker; a lock
+/// once for each connection. Any thread reads.
 public final class PlaintextClients: Sendable {
     public struct Key: Hashable, Sendable {
         /// Without its port; absent = of the connections that the table had no room for.

@@ -12,9 +12,9 @@ struct MTLSReportCommand: ParsableCommand {
         commandName: "report",
         abstract: "Say which workloads may be set to STRICT, and who stands in the way.",
         discussion: """
-            Asks the running Skein's store who has come without TLS to ports that take both (PeerAuthentication PERMISSIVE), and how much has
-            come with mutual TLS. A workload may be STRICT when nobody has come without, for as long as --range says: make it longer than
-            your rarest job waits. Exits 1 when somebody stands in the way of a workload.
+            Asks the running Skein's store who has come without TLS to ports that take both (PeerAuthentication PERMISSIVE), and how
+            much has come with mutual TLS. A workload may be STRICT when nobody has come without, for as long as --range says: make
+            it longer than your rarest job waits. Exits 1 when somebody stands in the way of a workload.
 
             EXAMPLES
               skein mtls report

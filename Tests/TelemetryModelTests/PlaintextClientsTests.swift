@@ -6,7 +6,8 @@ import Testing
 @Suite struct PlaintextClientsTests {
     private func key(_ source: Int, port: UInt16 = 8080) -> PlaintextClients.Key {
         PlaintextClients.Key(
-            source: SocketEndpoint(ipv4: 0x0A00_0000 + UInt32(source), port: 0), destination: DestinationLabelsID(1), port: port, isHTTP: true)
+            source: SocketEndpoint(ipv4: 0x0A00_0000 + UInt32(source), port: 0), destination: DestinationLabelsID(1), port: port,
+            isHTTP: true)
     }
 
     @Test func connectionsAddUpAndTheLastTimeStays() {

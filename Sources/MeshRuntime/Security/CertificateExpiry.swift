@@ -55,9 +55,13 @@ final class CertificateExpiry: Sendable {
         }
     }
 
-    /// Says which of them end soon; the workload's own has its words where it is renewed (`IdentityWatch`).
     func warn(_ log: Logger) {
-        let now = IdentityWatch.unixSeconds
+        for line in due(now: IdentityWatch.unixSeconds) { log.warning("\(line)") }
+    }
+
+    /// What is to be said of those that end soon, once of each; of the workload's own it is said where it is renewed (`IdentityWatch`).
+    /// `now`: seconds since 1970.
+    func due(now: Int64) -> [String] {
         let due = state.withLock { state in
             state.entries.filter { entry in
                 let third = (entry.notAfter - entry.notBefore) / 3
@@ -65,15 +69,14 @@ final class CertificateExpiry: Sendable {
                 return entry.resource != "default" && entry.notAfter - now < limit && state.said.insert(entry).inserted
             }
         }
-        for entry in due {
+        return due.map { entry in
             let verb = entry.notAfter < now ? "has expired" : "expires"
             let name = entry.resource == "ROOTCA" ? "a root of the mesh" : entry.resource
-            log.warning("the certificate of \(name) (serial \(entry.serial)) \(verb) at \(PlainLogHandler.date(entry.notAfter))")
+            return "the certificate of \(name) (serial \(entry.serial)) \(verb) at \(PlainLogHandler.date(entry.notAfter))"
         }
     }
 
-    func samples() -> [MetricSamples] {
-        let now = IdentityWatch.unixSeconds
+    func samples(now: Int64 = IdentityWatch.unixSeconds) -> [MetricSamples] {
         let entries = state.withLock { $0.entries }
         return [
             MetricSamples(

@@ -16,6 +16,7 @@ struct ConnectionTexts: ~Copyable {
 
     /// Makes them of a connection whose handshake is done. Allocates.
     mutating func describe(_ stream: borrowing ByteStream, _ wanted: ConnectionTextSet) {
+        guard stream.agreement != nil else { return }
         madeFor = wanted
         keepMade(ConnectionDescription.make(stream, wanted))
     }

@@ -18,8 +18,9 @@ enum RequestHeadPreparing {
         let left = MaxForwards.left(request.head)
         let asksForTrailers = asksForTrailers(request.head)
         takeOverrides(&request)
-        keepForwardedFor(request.head, &context.value)
-        keepCerts(request.head, request.certAction, &context.certs)
+        keepValues(of: .forwardedFor, request.head, &context.value)
+        context.certs.clear(keeping: 4096)
+        if request.certAction == .append { keepValues(of: .forwardedClientCert, request.head, &context.certs) }
         leaveHopFields(&request, rewrite, edits, trace, left, &loop, &epoch)
         setTarget(&request, rewrite, &context, &epoch)
         if let left { request.head.add("Max-Forwards", .maxForwards) { $0.append(decimal: left &- 1) } }
@@ -58,21 +59,11 @@ enum RequestHeadPreparing {
         }
     }
 
-    /// The values of X-Forwarded-For, each with a comma behind it.
-    private static func keepForwardedFor(_ head: borrowing MessageHead, _ output: inout ByteBuffer) {
+    /// The values of a field that others are added to, each with a comma behind it.
+    private static func keepValues(of name: HeaderName, _ head: borrowing MessageHead, _ output: inout ByteBuffer) {
         output.clear(keeping: 4096)
-        guard head.has(.forwardedFor) else { return }
-        for index in 0..<head.fieldCount where unsafe head.field(index).name == .forwardedFor {
-            unsafe output.append(head.value(at: index))
-            output.append(",")
-        }
-    }
-
-    /// The values of X-Forwarded-Client-Cert, each with a comma behind it, where others are added.
-    private static func keepCerts(_ head: borrowing MessageHead, _ action: ClientCertForwarding.Action, _ output: inout ByteBuffer) {
-        output.clear(keeping: 4096)
-        guard action == .append, head.has(.forwardedClientCert) else { return }
-        for index in 0..<head.fieldCount where unsafe head.field(index).name == .forwardedClientCert {
+        guard head.has(name) else { return }
+        for index in 0..<head.fieldCount where unsafe head.field(index).name == name {
             unsafe output.append(head.value(at: index))
             output.append(",")
         }

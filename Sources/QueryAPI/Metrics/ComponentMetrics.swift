@@ -189,7 +189,7 @@ extension SelfMetrics {
                 counter("http2_early_resets_total", "HTTP/2 requests taken back before they were looked at.") {
                     $0.http2EarlyResets.load(ordering: .relaxed)
                 },
-                counter("fields_dropped_total", "Fields left out of trailers, for underscores in the name of one of ours, or for their length.") {
+                counter("fields_dropped_total", "Fields left out of trailers, for underscores in one of our names, or for their length.") {
                     $0.fieldsDropped.load(ordering: .relaxed)
                 },
                 counter("upstream_protocol_errors_total", "Responses that broke the protocol.") {

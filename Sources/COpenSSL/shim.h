@@ -1,6 +1,7 @@
 #ifndef SKEIN_COPENSSL_H
 #define SKEIN_COPENSSL_H
 #include <openssl/bio.h>
+#include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -33,6 +34,15 @@ static inline int skein_ctx_set_servername_argument(SSL_CTX *context, void *argu
 static inline int skein_ctx_set_ticket_key_callback(
     SSL_CTX *context, int (*callback)(SSL *, unsigned char *, unsigned char *, EVP_CIPHER_CTX *, EVP_MAC_CTX *, int)) {
     return (int)SSL_CTX_set_tlsext_ticket_key_evp_cb(context, callback);
+}
+// The names and the digest are macros; the key is not kept.
+static inline int skein_mac_set_sha256_key(EVP_MAC_CTX *mac, const unsigned char *key, size_t bytes) {
+    const OSSL_PARAM parameters[] = {
+        OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, (void *)key, bytes),
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)"SHA256", 0),
+        OSSL_PARAM_construct_end(),
+    };
+    return EVP_MAC_CTX_set_params(mac, parameters);
 }
 static inline int skein_set_host_name(SSL *session, const char *name) { return (int)SSL_set_tlsext_host_name(session, name); }
 // RFC 2253, with UTF-8 as it is.

@@ -67,6 +67,9 @@ public struct ByteStream: ~Copyable {
     /// The host name that the client asked for, known before the handshake is done; empty = none.
     public var requestedServerName: String { layer?.requestedServerName ?? "" }
 
+    /// The layer's handshake went on with an earlier session.
+    public var isResumed: Bool { layer?.isResumed ?? false }
+
     /// Why the layer failed, for people.
     public var failure: String? { layer?.failure }
 

@@ -67,6 +67,7 @@ public final class SecureLayer: TransportLayer {
     }
 
     public var requestedServerName: String { session.serverName }
+    public var isResumed: Bool { session.isResumed }
     public var failure: String? { session.failure }
     public var failureCode: TLSFailure? { session.failureCode }
     public var peerCertificate: Certificate? { session.peer?.certificate }

@@ -33,6 +33,9 @@ public protocol TransportLayer: AnyObject {
     /// The host name that the client asked for, known before the handshake is done; empty = none.
     var requestedServerName: String { get }
 
+    /// The handshake went on with an earlier session.
+    var isResumed: Bool { get }
+
     /// Why it failed, for people; nil = it did not, or the socket did.
     var failure: String? { get }
     var failureCode: TLSFailure? { get }
@@ -50,6 +53,7 @@ extension TransportLayer {
     public func handshake() -> HandshakeProgress { .done }
     public var agreement: LayerAgreement? { nil }
     public var requestedServerName: String { "" }
+    public var isResumed: Bool { false }
     public var failure: String? { nil }
     public var failureCode: TLSFailure? { nil }
     public var peerCertificate: Certificate? { nil }

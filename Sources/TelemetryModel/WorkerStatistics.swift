@@ -38,6 +38,9 @@ public final class WorkerStatistics: Sendable {
     public let refusalsUnlogged = Atomic<UInt64>(0)
     /// TLS with endpoints.
     public let upstreamTLSHandshakes = Atomic<UInt64>(0)
+    /// Of the handshakes, those that went on with an earlier session.
+    public let tlsResumptions = Atomic<UInt64>(0)
+    public let upstreamTLSResumptions = Atomic<UInt64>(0)
     public let upstreamTLSFailures = Atomic<UInt64>(0)
     /// Bytes of tunnels that moved inside the kernel.
     public let splicedBytes = Atomic<UInt64>(0)

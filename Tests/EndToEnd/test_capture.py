@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -11,6 +12,7 @@ import time
 import pytest
 
 from conftest import SKEIN, Backend, free_port, wait_for
+from mesh_ca import MeshCA
 from test_tcp import Echo
 
 UID = 1337
@@ -169,6 +171,63 @@ def test_applications_are_captured(namespace, tmp_path, tool):
     count = len(backend.requests)
     assert "x-envoy" not in namespace.run("curl", "-s", "-m", "10", "-D", "-", f"http://{OUTSIDE}:{backend.outside}/direct").stdout.lower()
     assert len(backend.requests) == count + 1
+
+
+def originating(http_port, authorities):
+    """All hosts of a domain at the addresses that clients dial, by TLS."""
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: web, namespace: default}}
+spec:
+  hosts: ["*.example"]
+  ports: [{{number: {http_port}, name: http, protocol: HTTP}}]
+  resolution: NONE
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: web, namespace: default}}
+spec: {{host: "*.example", trafficPolicy: {{tls: {{mode: SIMPLE, caCertificates: {authorities}, subjectAltNames: [web.example]}}}}}}
+---
+apiVersion: install.istio.io/v1alpha1
+kind: IstioOperator
+metadata: {{name: mesh, namespace: istio-system}}
+spec:
+  meshConfig: {{accessLogFile: access.log}}
+"""
+
+
+@pytest.mark.parametrize("name", ["web.example", "other.example"])
+def test_where_clients_dial_themselves_a_rule_for_tls_holds(namespace, tmp_path, name):
+    """What a rule wants secured never leaves in plaintext, also where the address is the client's own choice."""
+    authority = MeshCA(tmp_path / "ca")
+    identity = authority.issue(tmp_path / "server", [f"DNS:{name}"])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(str(identity / "tls.crt"), str(identity / "tls.key"))
+    listener = socket.create_server((OUTSIDE, 0))
+    beginnings = []
+
+    def serve():
+        while True:
+            plain, _ = listener.accept()
+            beginnings.append(plain.recv(1, socket.MSG_PEEK))
+            with contextlib.suppress(OSError), context.wrap_socket(plain, server_side=True) as secure:
+                while secure.recv(65536):
+                    secure.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    threading.Thread(target=serve, daemon=True).start()
+    port = listener.getsockname()[1]
+    (tmp_path / "ca" / "ca.crt").chmod(0o644)
+    with captured(namespace, tmp_path, originating(port, tmp_path / "ca" / "ca.crt"), "iptables"):
+        for _ in range(2):
+            answer = namespace.run("curl", "-s", "-m", "10", "-i", "-H", "Host: web.example", f"http://{OUTSIDE}:{port}/")
+            if name == "web.example":
+                assert answer.stdout.endswith("ok"), (answer, (tmp_path / "log").read_text())
+            else:
+                assert " 503 " in answer.stdout and "TLS error" in answer.stdout, answer
+        if name != "web.example":
+            wait_for(lambda: "web.example is wanted" in (tmp_path / "log").read_text(), what="the reason in the log")
+    assert beginnings and set(beginnings) == {b"\x16"}, "a handshake, each time"
 
 
 def test_registry_only_lets_nobody_else_through(namespace, tmp_path):

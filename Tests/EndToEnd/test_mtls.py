@@ -81,10 +81,10 @@ def ca(tmp_path_factory):
 def web(start, backend, ca, tmp_path):
     """Starts the workload's proxy; `identity` and `port` are its."""
 
-    def begin(mode=None, extra="", **options):
+    def begin(mode=None, extra="", arguments=(), **options):
         identity = ca.workload(tmp_path / "web", "web", **options)
         port = free_port()
-        skein = start(server_side(port, backend.port, mode, extra), ["--identity", str(identity), "--node", "web"])
+        skein = start(server_side(port, backend.port, mode, extra), ["--identity", str(identity), "--node", "web", *arguments])
         skein.inbound, skein.identity, skein.backend = port, identity, backend
         return skein
 
@@ -298,6 +298,51 @@ class TestOutbound:
         assert 'source_principal="spiffe://cluster.local/ns/default/sa/client"' in page
         handshakes = [line for line in client.metrics()[2].decode().splitlines() if line.startswith("skein_proxy_upstream_tls_handshakes_total")]
         assert 1 <= sum(float(line.split()[-1]) for line in handshakes) <= 4, "connections are kept"
+
+    def test_sessions_are_resumed(self, web, caller):
+        """Connections after the first need no whole handshake, whichever worker takes them; a renewed certificate begins anew."""
+        rule = """
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: api, namespace: default}
+spec: {host: api.local, trafficPolicy: {connectionPool: {http: {maxRequestsPerConnection: 1}}}}
+"""
+        server = web("STRICT", arguments=["--workers", "2"])
+        client = caller([server.inbound], rule=rule)
+        for number in range(40):
+            assert client.get(f"/{number}", host="api.local")[0] == 200, client.log()[-800:]
+        handshakes, resumed = (client.samples(f"skein_proxy_upstream_tls_{what}_total") for what in ("handshakes", "resumptions"))
+        workers = 2
+        assert handshakes == 40 and resumed >= 40 - workers, (handshakes, resumed)
+        assert server.samples("skein_proxy_tls_resumptions_total") == resumed
+        page = server.metrics()[2].decode()
+        (line,) = [l for l in page.splitlines() if l.startswith("istio_requests_total") and 'reporter="destination"' in l]
+        assert 'source_principal="spiffe://cluster.local/ns/default/sa/client"' in line and line.endswith(" 40"), line
+
+    @pytest.mark.parametrize("probe", ["http: {path: /healthz}", "tcp: {}"])
+    @pytest.mark.parametrize("protocol", ["HTTP", "HTTP2"])
+    def test_probes_are_secured_as_requests_are(self, web, start, ca, tmp_path, probe, protocol):
+        """An endpoint under STRICT passes its checks, and one that cannot show who it is does not."""
+        server = web("STRICT")
+        policy = f"""
+---
+apiVersion: skein.io/v1
+kind: UpstreamPolicy
+metadata: {{name: api, namespace: default}}
+spec: {{host: api.local, healthCheck: {{interval: 100ms, unhealthyThreshold: 1, {probe}}}}}
+"""
+        identity = ca.workload(tmp_path / "client", "client")
+        good = start(client_side([server.inbound], rule=policy, protocol=protocol), ["--identity", str(identity)])
+        wait_for(lambda: good.samples("skein_health_checks_total", result="passed") >= 3, what="passed checks")
+        assert good.samples("skein_health_checks_total", result="failed") == 0, good.log()[-800:]
+        if probe.startswith("http"):
+            assert {r[0] for r in server.backend.requests} == {b"GET /healthz HTTP/1.1"}
+        assert good.get("/", host="api.local")[0] == 200
+        text = client_side([server.inbound], account="somebody-else", rule=policy, protocol=protocol)
+        wary = start(text, ["--identity", str(identity)])
+        wait_for(lambda: wary.samples("skein_endpoints_unhealthy") == 1, what="the endpoint to be found ill")
+        assert wary.samples("skein_health_checks_total", result="passed") == 0
 
     def test_http2_between_proxies(self, web, start, ca, tmp_path):
         server = web("STRICT")

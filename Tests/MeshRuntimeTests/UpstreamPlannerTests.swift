@@ -42,7 +42,7 @@ import Testing
         /// What the prober was last told to probe.
         func targets() -> [ProbeTarget] {
             var latest: [ProbeTarget] = []
-            for command in prober.mailbox.take() { if case .apply(let targets) = command { latest = targets } }
+            for command in prober.mailbox.take() { if case .apply(let targets, _) = command { latest = targets } }
             return latest
         }
 
@@ -122,7 +122,7 @@ import Testing
 
         // Without the policy nothing is probed any more, and that is said, or the last verdict would stay for ever.
         _ = try planning.plan(service)
-        guard case .apply(let none)? = planning.prober.mailbox.take().last else {
+        guard case .apply(let none, _)? = planning.prober.mailbox.take().last else {
             Issue.record("the prober was told nothing")
             return
         }

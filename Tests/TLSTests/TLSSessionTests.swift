@@ -2,102 +2,34 @@ import Glibc
 @testable import TLS
 import Testing
 
-/// Both ends of a connection over a pair of sockets that do not block.
-private final class Pair {
-    let ends: [Int32]
-    var server: TLSSession
-    var client: TLSSession
-
-    init(
-        _ serverSettings: TLSSettings, _ clientSettings: TLSSettings, serverName: String = "", expecting: TLSExpectation = .anybody,
-        now: Int64 = 1_800_000_000
-    ) throws {
-        var ends: [Int32] = [0, 0]
-        #expect(unsafe socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0, &ends) == 0)
-        self.ends = ends
-        server = try #require(TLSSession(TLSContext(.server, serverSettings), descriptor: ends[0], now: now))
-        client = try #require(TLSSession(
-            TLSContext(.client, clientSettings), descriptor: ends[1], serverName: serverName, expecting: expecting, now: now))
-    }
-
-    deinit { for end in ends { close(end) } }
-
-    /// Until both are done, or one has failed.
-    func shakeHands() -> (server: TLSSession.Progress, client: TLSSession.Progress) {
-        var (server, client) = (TLSSession.Progress.wantsReadable, TLSSession.Progress.wantsReadable)
-        for _ in 0..<20 where !(server == .done && client == .done) {
-            if client != .failed { client = self.client.handshake() }
-            if server != .failed { server = self.server.handshake() }
-        }
-        return (server, client)
-    }
-
-    /// What arrives at one end, until it would block or is over.
-    static func receive(_ session: TLSSession) -> (bytes: [UInt8], last: TLSSession.Transfer) {
-        var all: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 20_000)
-        while true {
-            let result = unsafe buffer.withUnsafeMutableBytes { unsafe session.read(into: $0) }
-            guard case .bytes(let count) = result else { return (all, result) }
-            all += buffer[..<count]
-        }
-    }
-
-    static func send(_ bytes: [UInt8], _ session: TLSSession) -> TLSSession.Transfer {
-        unsafe bytes.withUnsafeBytes { unsafe session.write($0) }
-    }
-}
-
-/// A mesh of two workloads under one root.
-private struct Mesh {
-    let root: CertificateIssuer
-    let validity = CertificateIssuer.Validity(notBefore: 1_790_000_000, notAfter: 1_821_536_000)
-
-    init(_ name: String = "root") throws { root = try CertificateTests.root(name) }
-
-    func credentials(_ uri: String) throws -> TLSCredentials {
-        let key = try PrivateKey.generate()
-        let leaf = try root.issue(name: "", for: key, .workload(SPIFFEID(uri)), validity)
-        return try TLSCredentials(chain: [leaf], key: key)
-    }
-
-    func settings(_ uri: String, client: TLSSettings.ClientCertificate = .required) throws -> TLSSettings {
-        var settings = TLSSettings()
-        settings.credentials = try credentials(uri)
-        settings.trust = .workloads(["cluster.local": [root.certificate]])
-        settings.clientCertificate = client
-        return settings
-    }
-}
-
 @Suite struct TLSSessionTests {
     static let reviews = "spiffe://cluster.local/ns/default/sa/reviews"
     static let ratings = "spiffe://cluster.local/ns/default/sa/ratings"
 
     @Test(arguments: [TLSSettings.Version.tls12, .tls13]) func workloadsKnowEachOther(version: TLSSettings.Version) throws {
-        let mesh = try Mesh()
+        let mesh = try TLSMesh()
         var (server, client) = try (mesh.settings(Self.reviews), mesh.settings(Self.ratings))
         server.versions = version...version
         server.protocols = ["istio-h2", "istio-http/1.1"]
         client.protocols = ["istio", "istio-http/1.1", "istio-h2"]
-        let pair = try Pair(server, client, serverName: "outbound_.9080_._.reviews.default", expecting: .names([Self.reviews]))
+        let pair = try TLSPair(server, client, serverName: "outbound_.9080_._.reviews.default", expecting: .names([Self.reviews]))
         let hands = pair.shakeHands()
         #expect(hands.server == .done && hands.client == .done, "\(pair.server.failure ?? "") \(pair.client.failure ?? "")")
         #expect(pair.server.peer?.identity?.description == Self.ratings && pair.client.peer?.identity?.description == Self.reviews)
         #expect(pair.server.applicationProtocol == "istio-h2" && pair.client.applicationProtocol == "istio-h2")
         #expect(pair.server.serverName == "outbound_.9080_._.reviews.default")
         #expect(pair.server.version == (version == .tls12 ? "TLSv1.2" : "TLSv1.3") && !pair.server.cipher.isEmpty)
-        #expect(Pair.send(Array("hello".utf8), pair.client) == .bytes(5))
-        let (bytes, last) = Pair.receive(pair.server)
+        #expect(TLSPair.send(Array("hello".utf8), pair.client) == .bytes(5))
+        let (bytes, last) = TLSPair.receive(pair.server)
         #expect(bytes == Array("hello".utf8) && last == .wouldBlock && !pair.server.hasPending)
         pair.client.end()
-        #expect(Pair.receive(pair.server).last == .end)
+        #expect(TLSPair.receive(pair.server).last == .end)
     }
 
     /// Bytes that were looked at before anybody knew that they are TLS.
     @Test func earlyBytesCount() throws {
-        let mesh = try Mesh()
-        let pair = try Pair(mesh.settings(Self.reviews), mesh.settings(Self.ratings))
+        let mesh = try TLSMesh()
+        let pair = try TLSPair(mesh.settings(Self.reviews), mesh.settings(Self.ratings))
         #expect(pair.client.handshake() == .wantsReadable)
         var hello = [UInt8](repeating: 0, count: 4096)
         let count = unsafe read(pair.ends[0], &hello, 7)
@@ -108,52 +40,52 @@ private struct Mesh {
     }
 
     @Test func muchGoesThrough() throws {
-        let mesh = try Mesh()
-        let pair = try Pair(mesh.settings(Self.reviews), mesh.settings(Self.ratings))
+        let mesh = try TLSMesh()
+        let pair = try TLSPair(mesh.settings(Self.reviews), mesh.settings(Self.ratings))
         _ = pair.shakeHands()
         let sent = (0..<3_000_000).map { UInt8(truncatingIfNeeded: $0 &* 31 >> 3) }
         var offset = 0
         var received: [UInt8] = []
         while received.count < sent.count {
-            if offset < sent.count, case .bytes(let count) = Pair.send(Array(sent[offset...]), pair.server) { offset += count }
-            received += Pair.receive(pair.client).bytes
+            if offset < sent.count, case .bytes(let count) = TLSPair.send(Array(sent[offset...]), pair.server) { offset += count }
+            received += TLSPair.receive(pair.client).bytes
         }
         #expect(received == sent)
     }
 
     /// A connection that ends without TLS' own end was cut.
     @Test func aCutIsNoEnd() throws {
-        let mesh = try Mesh()
-        let pair = try Pair(mesh.settings(Self.reviews), mesh.settings(Self.ratings))
+        let mesh = try TLSMesh()
+        let pair = try TLSPair(mesh.settings(Self.reviews), mesh.settings(Self.ratings))
         _ = pair.shakeHands()
-        _ = Pair.send(Array("half of".utf8), pair.client)
+        _ = TLSPair.send(Array("half of".utf8), pair.client)
         shutdown(pair.ends[1], Int32(SHUT_WR))
-        let (bytes, last) = Pair.receive(pair.server)
+        let (bytes, last) = TLSPair.receive(pair.server)
         #expect(bytes == Array("half of".utf8) && last == .failed)
         #expect(pair.server.failure?.contains("unexpected eof") == true, "\(pair.server.failure ?? "")")
     }
 
     /// The queue of errors is the thread's: a certificate that cannot be read must not end the connections of others.
     @Test func othersErrorsAreNotOurs() throws {
-        let mesh = try Mesh()
-        let pair = try Pair(mesh.settings(Self.reviews), mesh.settings(Self.ratings))
+        let mesh = try TLSMesh()
+        let pair = try TLSPair(mesh.settings(Self.reviews), mesh.settings(Self.ratings))
         _ = pair.shakeHands()
         let der = try mesh.credentials(Self.ratings).leaf.der()
         for index in der.indices {
             var bytes = der
             bytes[index] ^= 0xFF
             guard let odd = try? Certificate(der: bytes), odd.alternativeNames(.uri).isEmpty else { continue }
-            #expect(Pair.receive(pair.server).last == .wouldBlock, "byte \(index)")
+            #expect(TLSPair.receive(pair.server).last == .wouldBlock, "byte \(index)")
         }
-        #expect(Pair.send([1], pair.client) == .bytes(1) && Pair.receive(pair.server).bytes == [1])
+        #expect(TLSPair.send([1], pair.client) == .bytes(1) && TLSPair.receive(pair.server).bytes == [1])
     }
 
     @Test func strangersAreRefused() throws {
-        let (mesh, other) = try (Mesh(), Mesh("other"))
+        let (mesh, other) = try (TLSMesh(), TLSMesh("other"))
         func attempt(
             _ server: TLSSettings, _ client: TLSSettings, _ expecting: TLSExpectation = .anybody, now: Int64 = 1_800_000_000
         ) throws -> (server: String, client: String) {
-            let pair = try Pair(server, client, expecting: expecting, now: now)
+            let pair = try TLSPair(server, client, expecting: expecting, now: now)
             let hands = pair.shakeHands()
             #expect(hands.server == .failed || hands.client == .failed)
             return (pair.server.failure ?? "", pair.client.failure ?? "")
@@ -193,7 +125,7 @@ private struct Mesh {
     }
 
     @Test func hostsAreNamed() throws {
-        let mesh = try Mesh()
+        let mesh = try TLSMesh()
         let key = try PrivateKey.generate()
         let names = ["web.local", "*.wild.local"]
         let leaf = try mesh.root.issue(name: "", for: key, .server(names: names, addresses: ["127.0.0.1"]), mesh.validity)
@@ -205,18 +137,18 @@ private struct Mesh {
             ("web.local", true), ("WEB.local", true), ("127.0.0.1", true), ("a.wild.local", true), ("a.b.wild.local", false),
             ("web.local.evil", false), ("127.0.0.2", false), ("wild.local", false),
         ] {
-            let pair = try Pair(server, client, serverName: host, expecting: .host(host))
+            let pair = try TLSPair(server, client, serverName: host, expecting: .host(host))
             #expect((pair.shakeHands().client == .done) == fits, "\(host): \(pair.client.failure ?? "")")
         }
     }
 
     /// Whatever comes instead of a handshake: an error, and never more.
     @Test func garbageIsRefused() throws {
-        let mesh = try Mesh()
+        let mesh = try TLSMesh()
         for garbage in [
             Array("GET / HTTP/1.1\r\n\r\n".utf8), [0x16, 3, 1, 0xFF, 0xFF, 1], [0x16, 3, 1, 0, 5, 1, 0, 0, 1, 0], [0x80, 0x2E, 1, 3, 1],
         ] {
-            let pair = try Pair(mesh.settings(Self.reviews), mesh.settings(Self.ratings))
+            let pair = try TLSPair(mesh.settings(Self.reviews), mesh.settings(Self.ratings))
             #expect(unsafe write(pair.ends[1], garbage, garbage.count) == garbage.count)
             shutdown(pair.ends[1], Int32(SHUT_WR))
             var last = TLSSession.Progress.wantsReadable

@@ -351,7 +351,7 @@ final class MeshNode {
         ProxyConfiguration(
             routing: compiled.routing,
             telemetry: TelemetryPlanner.plan(compiled.routing, capture: plan.capture, plan.connections, keepsRecords: keepsRecords),
-            pathNormalization: PathNormalization(compiled.routing.pathNormalization), upstreams: upstreams.plan(compiled.routing),
+            pathNormalization: PathNormalization(compiled.routing.pathNormalization), upstreams: upstreams.plan(compiled.routing, security),
             security: security, edgeCerts: ClientCertForwarding(compiled.mesh.mesh.forwardClientCertDetails))
     }
 

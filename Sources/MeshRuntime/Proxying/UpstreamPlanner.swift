@@ -25,8 +25,8 @@ struct UpstreamPlanner {
         self.catalogs = catalogs
     }
 
-    /// The places for a configuration about to be adopted.
-    mutating func plan(_ routing: RoutingSnapshot) -> UpstreamPlan {
+    /// The places for a configuration about to be adopted, whose connections to endpoints are secured by `security`.
+    mutating func plan(_ routing: RoutingSnapshot, _ security: SecurityPlan = SecurityPlan()) -> UpstreamPlan {
         let clusters = routing.clusterMembers
         let assignment = shared.state.slots(
             for: clusters.map { ClusterMembership(key: ClusterKey($0.name.rawValue), endpoints: $0.addresses) })
@@ -48,8 +48,8 @@ struct UpstreamPlanner {
             }, now: SystemClock.monotonicNow())
         let now = SystemClock.monotonicNow()
         for cluster in assignment.clusters { for endpoint in cluster.endpoints { shared.state.noteAppearance(endpoint, now: now) } }
-        let targets = probeTargets(routing, clusters, assignment)
-        prober.apply(targets)
+        let targets = probeTargets(routing, clusters, assignment, security)
+        prober.apply(targets, security: security)
         if targets.count > HealthProber.targetsMax {
             problems.append(
                 "\(targets.count) endpoints are to be health-checked, of which \(HealthProber.targetsMax) are; the others count as healthy")
@@ -70,7 +70,9 @@ struct UpstreamPlanner {
         return plan
     }
 
-    private func probeTargets(_ routing: RoutingSnapshot, _ clusters: [ClusterMember], _ assignment: SlotAssignment) -> [ProbeTarget] {
+    private func probeTargets(
+        _ routing: RoutingSnapshot, _ clusters: [ClusterMember], _ assignment: SlotAssignment, _ security: SecurityPlan
+    ) -> [ProbeTarget] {
         routing.healthChecks.sorted { $0.key < $1.key }.flatMap { index, check in
             let own = check.settings
             var settings = HealthCheckSettings()
@@ -87,10 +89,16 @@ struct UpstreamPlanner {
                     "GET \(path) HTTP/1.1\r\nHost: \(asked)\r\nUser-Agent: skein-health-check\r\nConnection: close\r\n\r\n".utf8)
                 statuses = accepted
             }
-            return zip(clusters[index].addresses, assignment.clusters[index].endpoints).filter { $0.1 != .none }.map { address, slot in
-                ProbeTarget(
+            let member = clusters[index]
+            let known = zip(member.addresses, assignment.clusters[index].endpoints)
+            return zip(member.endpoints, known).compactMap { place, known -> ProbeTarget? in
+                let (address, slot) = known
+                if slot == .none { return nil }
+                // As requests are; also on a port of the probes' own (Envoy: the cluster's transport socket).
+                let kind = Int(unsafe routing.tables.endpoint(place).security)
+                return ProbeTarget(
                     endpoint: slot, address: own.port.map { address.with(port: $0) } ?? address, settings: settings, request: request,
-                    statuses: statuses)
+                    statuses: statuses, security: security.outbound.indices.contains(kind) ? security.outbound[kind].key : "")
             }
         }
     }

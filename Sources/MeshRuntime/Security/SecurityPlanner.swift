@@ -8,6 +8,8 @@ internal import TLS
 struct SecurityPlanner {
     /// Counts plans, so that workers know a new one.
     private var revision: UInt64 = 0
+    /// Of all workers, from one configuration to the next.
+    private let ticketKeys = TicketKeys()
     /// Kinds of TLS that cannot be had, and why; of the last plan.
     private(set) var problems: [String] = []
     /// Of the certificates of the last plan.
@@ -20,6 +22,7 @@ struct SecurityPlanner {
         plan.revision = revision
         plan.principal = identity?.id.description ?? ""
         plan.inbound = identity?.serverSettings(clientCertificate: .required)
+        if let identity { plan.inbound?.resumeSessions(of: identity.id.description, with: ticketKeys) }
         plan.outbound = routing.upstreamSecurities.map { upstream($0, identity) }
         expiry.update(plan, identity)
         return plan
@@ -27,7 +30,8 @@ struct SecurityPlanner {
 
     private mutating func upstream(_ security: UpstreamSecurity, _ identity: WorkloadIdentity?) -> UpstreamTLS {
         let isAddress = SocketEndpoint(address: security.serverName, port: 1) != nil
-        var upstream = UpstreamTLS(key: Self.key(security), settings: nil, serverName: isAddress ? "" : security.serverName)
+        var upstream = UpstreamTLS(key: Self.key(security), settings: nil, serverName: isAddress ? "" : security.serverName,
+            protocolsOfHTTP1: security.protocols(for: .http1))
         if !security.names.isEmpty {
             upstream.expectation = .names(security.names)
         } else if security.verifiesHost, !security.serverName.isEmpty {

@@ -50,8 +50,9 @@ enum AttemptBeginning {
         let pool: Int
         if cluster.isPassthrough || (cluster.prefersDialled && origin.isCaptured) {
             // To the address that the client dialled.
-            let slot = epoch.configuration.upstreams.clusters[picking.index]
-            guard origin.isCaptured, let own = upstreams.passthroughPool(origin.local, cluster, slot: slot) else { return .noEndpoint }
+            guard origin.isCaptured, let own = upstreams.passthroughPool(origin.local, cluster, picking.index, &epoch) else {
+                return .noEndpoint
+            }
             record.upstreamRemote = origin.local
             pool = own
         } else {

@@ -9,8 +9,7 @@ struct Epoch: ~Copyable {
     let configuration: ProxyConfiguration
     let tables: RoutingTables
     var plan: CapturePlan
-    /// Pool of each endpoint.
-    let poolOfEndpoint: [Int32]
+    let pools: AssignedPools
     let inbound: InboundContext
     /// Of its rate limits; nil = one that cannot be kept.
     let rates: [TokenRate?]
@@ -22,12 +21,12 @@ struct Epoch: ~Copyable {
     /// Requests, connections and copies that began under it and have not ended.
     var users = 0
 
-    init(_ configuration: ProxyConfiguration, poolOfEndpoint: [Int32], draw: inout RandomSource) {
+    init(_ configuration: ProxyConfiguration, pools: AssignedPools, draw: inout RandomSource) {
         self.configuration = configuration
         let tables = unsafe configuration.routing.tables
         unsafe self.tables = unsafe tables
         plan = CapturePlan(configuration.telemetry)
-        self.poolOfEndpoint = poolOfEndpoint
+        self.pools = pools
         inbound = InboundContext(configuration.security.inbound)
         rates = unsafe (0..<tables.rateLimitCount).map { index in
             let entry = unsafe tables.rateLimit(index)
@@ -41,6 +40,14 @@ struct Epoch: ~Copyable {
         groupShares = unsafe [GroupShare](repeating: GroupShare(), count: tables.groupCount)
         sharesVersions = [UInt64](repeating: 0, count: clusters)
     }
+}
+
+/// Where a worker keeps what a configuration names.
+struct AssignedPools {
+    /// Index = endpoint.
+    var ofEndpoints: [Int32]
+    /// Slots in `UpstreamSecurities`; index = kind of TLS.
+    var securities: [Int32]
 }
 
 /// The configurations that requests live under: the current one, and those before it that still have requests.

@@ -26,12 +26,16 @@ public struct UpstreamTLS: Sendable {
     /// SNI; empty = none.
     public var serverName: String
     public var expectation: TLSExpectation
+    /// ALPN of a connection for HTTP/1.1 alone, most wanted first.
+    public var protocolsOfHTTP1: [String]
     /// Why there are no settings, for people.
     public var problem: String
 
     public init(
-        key: String, settings: TLSSettings?, serverName: String = "", expectation: TLSExpectation = .anybody, problem: String = ""
+        key: String, settings: TLSSettings?, serverName: String = "", expectation: TLSExpectation = .anybody,
+        protocolsOfHTTP1: [String] = [], problem: String = ""
     ) {
+        self.protocolsOfHTTP1 = protocolsOfHTTP1
         self.key = key
         self.settings = settings
         self.serverName = serverName

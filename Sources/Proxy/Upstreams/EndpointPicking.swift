@@ -76,7 +76,7 @@ struct EndpointPicking {
     }
 
     private func endpointSlot(_ endpoint: Int, _ epoch: inout Epoch, _ upstreams: inout Upstreams) -> EndpointSlot {
-        upstreams.pools[Int(epoch.poolOfEndpoint[endpoint])].slot
+        upstreams.pools[Int(epoch.pools.ofEndpoints[endpoint])].slot
     }
 
     private func isAvailable(_ endpoint: Int, _ epoch: inout Epoch, _ upstreams: inout Upstreams) -> Bool {
@@ -85,7 +85,7 @@ struct EndpointPicking {
     }
 
     private func endpointLoad(of endpoint: Int, _ epoch: inout Epoch, _ upstreams: inout Upstreams) -> UInt64 {
-        let pool = Int(epoch.poolOfEndpoint[endpoint])
+        let pool = Int(epoch.pools.ofEndpoints[endpoint])
         let twin = upstreams.pools[pool].twin
         let active = upstreams.pools[pool].active &+ (twin >= 0 ? upstreams.pools[Int(twin)].active : 0)
         guard cluster.balancer == .peakEWMA else { return UInt64(active) }
@@ -104,7 +104,7 @@ struct EndpointPicking {
 
     /// The pool of an endpoint; where the request's protocol decides, there are two.
     func pool(of endpoint: Int, isHTTP2: Bool, _ epoch: inout Epoch, _ upstreams: inout Upstreams) -> Int {
-        let pool = Int(epoch.poolOfEndpoint[endpoint])
+        let pool = Int(epoch.pools.ofEndpoints[endpoint])
         guard cluster.usesClientProtocol, isHTTP2, upstreams.pools[pool].twin >= 0 else { return pool }
         return Int(upstreams.pools[pool].twin)
     }

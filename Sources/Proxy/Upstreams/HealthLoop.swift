@@ -4,6 +4,7 @@ internal import OutlierDetection
 internal import Primitives
 internal import Streams
 internal import Synchronization
+internal import TLS
 
 /// The thread of `HealthProber`: what is due is probed, and what comes of it goes to the workers' shared state. Confined to that thread.
 struct HealthLoop: ~Copyable {
@@ -30,6 +31,9 @@ struct HealthLoop: ~Copyable {
     private let limits: HTTPLimits
     /// Outlives the connections, which tell it what has come.
     private var inbox = OwnedInbox()
+    private var securities = UpstreamSecurities()
+    /// Slot of each kind of TLS, by its key.
+    private var securitySlots: [String: Int32] = [:]
 
     private static var mailboxToken: UInt64 { .max }
 
@@ -72,7 +76,10 @@ struct HealthLoop: ~Copyable {
     private mutating func takeCommands() -> Bool {
         for command in prober.mailbox.take() {
             switch command {
-            case .apply(let targets): apply(targets)
+            case .apply(let targets, let security):
+                let slots = securities.adopt(security, keepsOld: false)
+                securitySlots = Dictionary(zip(security.outbound.map(\.key), slots), uniquingKeysWith: { first, _ in first })
+                apply(targets)
             case .stop: return false
             }
         }
@@ -148,16 +155,57 @@ struct HealthLoop: ~Copyable {
     private mutating func ready(_ id: SlotID, _ events: ReadyEvents) {
         guard connections.contains(id) else { return }
         let place = connections[id].place
-        if !connections[id].isSent {
+        switch connections[id].phase {
+        case .connecting:
             guard connections[id].stream.pendingError == 0 else { return complete(place, passed: false) }
             guard events.contains(.writable) else { return }
-            if probes[place].target.request.isEmpty { return complete(place, passed: true) }
-            guard load(probes[place].target.request), connections[id].send(request) else { return complete(place, passed: false) }
-        } else if events.contains(.writable), connections[id].stream.flush() == .failed {
-            return complete(place, passed: false)
+            guard begin(id, place) else { return complete(place, passed: false) }
+            guard connections.contains(id) else { return }
+        case .securing:
+            guard goOn(id, place) else { return }
+        case .sent:
+            if events.contains(.writable), connections[id].stream.flush() == .failed { return complete(place, passed: false) }
         }
         connections[id].stream.note(events)
-        read(id, place)
+        if connections[id].phase == .sent { read(id, place) }
+    }
+
+    /// The connection is there: its TLS begins, or its request. False = it came to nothing.
+    private mutating func begin(_ id: SlotID, _ place: Int) -> Bool {
+        let target = probes[place].target
+        if target.security.isEmpty { return ask(id, place) }
+        let slot = securitySlots[target.security] ?? -1
+        let seconds = Int64(clamping: SystemClock.unixNanoseconds() / 1_000_000_000)
+        let descriptor = connections[id].stream.descriptor
+        let session = securities.session(
+            Int(slot), with: target.address, descriptor: descriptor, unixSeconds: seconds, speaksHTTP1: true)
+        guard let session else { return false }
+        connections[id].stream.secure(by: SecureLayer(session, descriptor: descriptor))
+        connections[id].phase = .securing
+        _ = goOn(id, place)
+        return true
+    }
+
+    /// Goes on with TLS' handshake. False = it goes on later, or the probe is over.
+    private mutating func goOn(_ id: SlotID, _ place: Int) -> Bool {
+        switch connections[id].stream.handshake() {
+        case .waiting: return false
+        case .failed:
+            complete(place, passed: false)
+            return false
+        case .done:
+            if !ask(id, place) { complete(place, passed: false) }
+            return connections.contains(id)
+        }
+    }
+
+    /// Sends the request; where there is none, the connection was all that was wanted.
+    private mutating func ask(_ id: SlotID, _ place: Int) -> Bool {
+        if probes[place].target.request.isEmpty {
+            complete(place, passed: true)
+            return true
+        }
+        return load(probes[place].target.request) && connections[id].send(request)
     }
 
     /// Takes the structure of a request out of its bytes. False when they are no request.

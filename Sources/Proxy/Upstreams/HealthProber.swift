@@ -13,10 +13,14 @@ public struct ProbeTarget: Sendable, Equatable {
     public var request: [UInt8]
     /// Accepted ranges of an HTTP answer's status.
     public var statuses: [ClosedRange<UInt16>]
+    /// `UpstreamTLS.key` of what its connections are secured with, as those of requests are; empty = plaintext.
+    public var security: String
 
     public init(
-        endpoint: EndpointSlot, address: SocketEndpoint, settings: HealthCheckSettings, request: [UInt8], statuses: [ClosedRange<UInt16>]
+        endpoint: EndpointSlot, address: SocketEndpoint, settings: HealthCheckSettings, request: [UInt8], statuses: [ClosedRange<UInt16>],
+        security: String = ""
     ) {
+        self.security = security
         self.endpoint = endpoint
         self.address = address
         self.settings = settings
@@ -29,7 +33,7 @@ public struct ProbeTarget: Sendable, Equatable {
 /// `UpstreamState`, where balancers see them.
 public final class HealthProber: Sendable {
     enum Command: Sendable {
-        case apply([ProbeTarget])
+        case apply([ProbeTarget], SecurityPlan)
         case stop
     }
 
@@ -62,10 +66,10 @@ public final class HealthProber: Sendable {
     }
 
     /// Any thread: what is to be probed from now on. A target that stays the same keeps its history; an endpoint that is no longer probed
-    /// is healthy again.
-    public func apply(_ targets: [ProbeTarget]) {
+    /// is healthy again. `security`: what targets name by its key.
+    public func apply(_ targets: [ProbeTarget], security: SecurityPlan = SecurityPlan()) {
         targetsOmitted.store(UInt64(max(0, targets.count - Self.targetsMax)), ordering: .relaxed)
-        mailbox.send(.apply(Array(targets.prefix(Self.targetsMax))))
+        mailbox.send(.apply(Array(targets.prefix(Self.targetsMax)), security))
     }
 
     public func stop() { mailbox.send(.stop) }

@@ -10,8 +10,15 @@ struct ProbeConnection: ~Copyable {
     var http: HTTPClientConnection
     /// Bytes that `http` has not taken: the beginning of a head.
     var input = ByteBuffer()
-    /// The connection is established, and the request on its way.
-    var isSent = false
+    var phase = Phase.connecting
+
+    enum Phase {
+        case connecting
+        /// TLS' handshake goes on.
+        case securing
+        /// The request is on its way.
+        case sent
+    }
 
     /// Bytes of one read.
     static let readBytes = 4 * 1024
@@ -24,7 +31,7 @@ struct ProbeConnection: ~Copyable {
 
     /// False when the connection is gone.
     mutating func send(_ request: borrowing MessageHead) -> Bool {
-        isSent = true
+        phase = .sent
         guard http.submitRequest(request, framing: .none, upgrades: false, token: 1) != nil else { return false }
         _ = http.fill(&stream.output, bytesMax: .max)
         return stream.flush() != .failed

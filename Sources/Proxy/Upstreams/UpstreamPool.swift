@@ -54,6 +54,13 @@ struct PoolSettings {
     /// Connections cannot be made.
     static let insecurable: Int32 = -2
 
+    /// The slot of a kind of TLS that a configuration names by its index; −1 = none. `slots`: of all its kinds.
+    static func security(_ kind: Int32, _ slots: [Int32]) -> Int32 {
+        guard kind >= 0 else { return -1 }
+        let slot = Int(kind) < slots.count ? slots[Int(kind)] : -1
+        return slot >= 0 ? slot : insecurable
+    }
+
     init(_ entry: ClusterEntry, slot: ClusterSlot, thresholds: OutlierThresholds) {
         self.thresholds = thresholds
         connectTimeoutNanoseconds = entry.connectTimeoutNanoseconds

@@ -60,11 +60,7 @@ struct UpstreamPools: ~Copyable {
             let cluster = unsafe tables.cluster(Int(entry.cluster))
             let place = Int(entry.cluster)
             var settings = PoolSettings(cluster, slot: next.upstreams.clusters[place], thresholds: next.upstreams.thresholds[place])
-            if entry.security >= 0 {
-                let kind = Int(entry.security)
-                let known = kind < securities.count ? securities[kind] : -1
-                settings.security = known >= 0 ? known : PoolSettings.insecurable
-            }
+            settings.security = PoolSettings.security(entry.security, securities)
             let slot = next.upstreams.endpoints[index]
             let pool = assign(entry.address, cluster.name, settings, slot, &unnumbered)
             pools[pool].twin = -1
@@ -127,23 +123,24 @@ struct UpstreamPools: ~Copyable {
         return pools.count - 1
     }
 
-    /// The pool of an address that no configuration names; nil when there are too many.
-    mutating func passthrough(_ endpoint: SocketEndpoint, _ cluster: ClusterEntry, slot: ClusterSlot) -> Int? {
-        let key = PoolKey(cluster: cluster.name, endpoint: endpoint)
-        if let known = passthroughPools[key], !pools[known].isFree, pools[known].endpoint == endpoint, pools[known].cluster == cluster.name {
-            return known
-        }
+    /// The pool of an address that no configuration names; nil when there are too many. `security`: as `PoolSettings.security`. What is
+    /// secured belongs to its configuration, because another one may mean something else by the same slot.
+    mutating func passthrough(_ endpoint: SocketEndpoint, _ cluster: ClusterEntry, slot: ClusterSlot, security: Int32) -> Int? {
+        let key = PoolKey(cluster: cluster.name, endpoint: endpoint, security: security)
+        if let known = passthroughPools[key], isSame(pools[known], key), isCurrent(known) { return known }
         if passthroughPools.count >= passthroughMax { forgetFreePassthroughPools() }
         guard passthroughPools.count < passthroughMax else { return nil }
-        let settings = PoolSettings(cluster, slot: slot, thresholds: .off)
-        let pool = add(UpstreamPool(endpoint: endpoint, cluster: cluster.name, settings: settings, generation: .max))
+        var settings = PoolSettings(cluster, slot: slot, thresholds: .off)
+        settings.security = security
+        let lifetime = security == -1 ? UInt64.max : generation
+        let pool = add(UpstreamPool(endpoint: endpoint, cluster: cluster.name, settings: settings, generation: lifetime))
         passthroughPools[key] = pool
         return pool
     }
 
     private mutating func forgetFreePassthroughPools() {
         var kept: [PoolKey: Int] = [:]
-        for (key, pool) in passthroughPools where !pools[pool].isFree { kept[key] = pool }
+        for (key, pool) in passthroughPools where isSame(pools[pool], key) && isCurrent(pool) { kept[key] = pool }
         passthroughPools = kept
     }
 

@@ -18,11 +18,12 @@ enum UpstreamSecuring {
     static func begin(_ id: SlotID, _ upstreams: inout Upstreams, _ loop: inout WorkerLoop) -> Outcome {
         let slot = upstreams.pools[upstreams.connections[id].pool].settings.security
         guard slot != -1 else { return .plain }
+        let endpoint = upstreams.pools[upstreams.connections[id].pool].endpoint
         let descriptor = upstreams.connections[id].stream.descriptor
         let seconds = Int64(clamping: loop.unixNow / 1_000_000_000)
         // What precedes TLS (the PROXY protocol) is small: a new connection takes it at once.
         guard upstreams.connections[id].stream.flush() == .flushed, descriptor >= 0,
-            let session = upstreams.securities.session(Int(slot), descriptor: descriptor, unixSeconds: seconds)
+            let session = upstreams.securities.session(Int(slot), with: endpoint, descriptor: descriptor, unixSeconds: seconds)
         else {
             noteFailure(id, upstreams.securities.problem(Int(slot)), &upstreams, &loop)
             return .impossible
@@ -37,7 +38,9 @@ enum UpstreamSecuring {
         let progress = upstreams.connections[id].stream.handshake()
         switch progress {
         case .waiting: break
-        case .done: loop.countEvent { $0.add($0.upstreamTLSHandshakes) }
+        case .done:
+            loop.countEvent { $0.add($0.upstreamTLSHandshakes) }
+            if upstreams.connections[id].stream.isResumed { loop.countEvent { $0.add($0.upstreamTLSResumptions) } }
         case .failed: noteFailure(id, upstreams.connections[id].stream.failure ?? "the connection ended", &upstreams, &loop)
         }
         return progress

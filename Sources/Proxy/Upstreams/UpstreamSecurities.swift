@@ -1,3 +1,4 @@
+internal import Primitives
 internal import TLS
 
 /// The TLS contexts of a worker's connections to endpoints. A slot stays what it is from one configuration to the next, as long as its key
@@ -8,10 +9,24 @@ struct UpstreamSecurities {
         var context: TLSContext?
         var problem: String?
         var revision: UInt64
+        /// Of endpoints that gave tickets.
+        var kept: [SocketEndpoint: KeptSession] = [:]
+
+        /// What is kept of an endpoint, or will be.
+        mutating func keptSession(_ endpoint: SocketEndpoint) -> KeptSession {
+            if let known = kept[endpoint] { return known }
+            if kept.count >= UpstreamSecurities.keptMax { kept.removeAll() }
+            let fresh = KeptSession()
+            kept[endpoint] = fresh
+            return fresh
+        }
     }
 
     /// Slots at once; endpoints beyond cannot be connected to.
     static let countMax = 4096
+
+    /// Endpoints of one slot whose sessions are kept; when there are more, all begin anew.
+    static let keptMax = 1024
 
     private var slots: [Slot] = []
     private var places: [String: Int] = [:]
@@ -41,8 +56,11 @@ struct UpstreamSecurities {
         }
     }
 
-    /// A session for a connection that has just come about; nil = it cannot be made, and `problem` says why.
-    mutating func session(_ slot: Int, descriptor: Int32, unixSeconds: Int64) -> TLSSession? {
+    /// A session for a connection that has just come about; nil = it cannot be made, and `problem` says why. `speaksHTTP1`: HTTP/1.1 is all
+    /// that the connection is for, whatever its endpoint takes else.
+    mutating func session(
+        _ slot: Int, with endpoint: SocketEndpoint, descriptor: Int32, unixSeconds: Int64, speaksHTTP1: Bool = false
+    ) -> TLSSession? {
         guard slots.indices.contains(slot) else { return nil }
         if slots[slot].context == nil, slots[slot].problem == nil {
             do throws(TLSError) {
@@ -55,7 +73,8 @@ struct UpstreamSecurities {
         guard let context = slots[slot].context else { return nil }
         let plan = slots[slot].plan
         return TLSSession(
-            context, descriptor: descriptor, serverName: plan.serverName, expecting: plan.expectation, now: unixSeconds)
+            context, descriptor: descriptor, serverName: plan.serverName, expecting: plan.expectation,
+            protocols: speaksHTTP1 ? plan.protocolsOfHTTP1 : nil, resuming: slots[slot].keptSession(endpoint), now: unixSeconds)
     }
 
     func problem(_ slot: Int) -> String { slots.indices.contains(slot) ? slots[slot].problem ?? "" : "there are too many kinds of TLS" }

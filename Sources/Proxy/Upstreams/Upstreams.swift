@@ -75,15 +75,17 @@ struct Upstreams: ~Copyable {
 
     /// Maps the endpoints of a new configuration to pools, keeping those that go on; connections of the others end with their last request.
     /// Allocates; between two turns only.
-    mutating func assignPools(_ next: ProxyConfiguration, keepsOld: Bool, _ loop: inout WorkerLoop) -> [Int32] {
+    mutating func assignPools(_ next: ProxyConfiguration, keepsOld: Bool, _ loop: inout WorkerLoop) -> AssignedPools {
         let slots = securities.adopt(next.security, keepsOld: keepsOld)
         let assigned = pools.assign(next, securities: slots)
         for index in pools.indices where pools.isRetired(index) { retireConnections(ofPool: index, &loop) }
-        return assigned
+        return AssignedPools(ofEndpoints: assigned, securities: slots)
     }
 
-    mutating func passthroughPool(_ endpoint: SocketEndpoint, _ cluster: ClusterEntry, slot: ClusterSlot) -> Int? {
-        pools.passthrough(endpoint, cluster, slot: slot)
+    /// The pool of the address that a client dialled; nil when there are too many.
+    mutating func passthroughPool(_ endpoint: SocketEndpoint, _ cluster: ClusterEntry, _ index: Int, _ epoch: inout Epoch) -> Int? {
+        let security = PoolSettings.security(cluster.dialledSecurity, epoch.pools.securities)
+        return pools.passthrough(endpoint, cluster, slot: epoch.configuration.upstreams.clusters[index], security: security)
     }
 
     /// Whether requests live under another configuration than the current one.

@@ -90,6 +90,7 @@ enum ClientSecuring {
         case .waiting: return true
         case .done:
             sides.loop.countEvent { $0.add($0.tlsHandshakes) }
+            if sides.downstreams.connections[id].stream.isResumed { sides.loop.countEvent { $0.add($0.tlsResumptions) } }
             sides.downstreams.connections[id].awaits = .nothing
             sides.downstreams.setDeadline(id, .idle, after: sides.limits.idleTimeoutNanoseconds, &sides.loop)
             sides.downstreams.settleSource(id)

@@ -50,7 +50,7 @@ struct Sides: ~Copyable {
     mutating func adoptConfiguration(_ next: ProxyConfiguration) {
         let keepsOld = epochs.count > 1 || epochs.count == 1 && epochs.all[epochs.current].users > 0
         let pools = upstreams.assignPools(next, keepsOld: keepsOld, &loop)
-        guard epochs.begin(Epoch(next, poolOfEndpoint: pools, draw: &context.draws.balance)) else {
+        guard epochs.begin(Epoch(next, pools: pools, draw: &context.draws.balance)) else {
             return handle.note(problem: "configuration \(next.routing.generation): too many older ones still have requests; send it again")
         }
         noteEpochs()

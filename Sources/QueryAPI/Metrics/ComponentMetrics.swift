@@ -154,6 +154,9 @@ extension SelfMetrics {
                 counter("tls_handshakes_total", "TLS handshakes with clients that came to their end.") {
                     $0.tlsHandshakes.load(ordering: .relaxed)
                 },
+                counter("tls_resumptions_total", "TLS handshakes with clients that went on with an earlier session.") {
+                    $0.tlsResumptions.load(ordering: .relaxed)
+                },
                 counter("tls_handshake_failures_total", "TLS handshakes with clients that failed.") {
                     $0.tlsHandshakeFailures.load(ordering: .relaxed)
                 },
@@ -165,6 +168,9 @@ extension SelfMetrics {
                 },
                 counter("upstream_tls_handshakes_total", "TLS handshakes with endpoints that came to their end.") {
                     $0.upstreamTLSHandshakes.load(ordering: .relaxed)
+                },
+                counter("upstream_tls_resumptions_total", "TLS handshakes with endpoints that went on with an earlier session.") {
+                    $0.upstreamTLSResumptions.load(ordering: .relaxed)
                 },
                 counter("upstream_tls_failures_total", "TLS handshakes with endpoints that failed.") {
                     $0.upstreamTLSFailures.load(ordering: .relaxed)

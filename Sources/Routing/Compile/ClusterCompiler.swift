@@ -63,6 +63,8 @@ final class ClusterCompiler {
         let policy = rule?.policy(subset: subset, port: port.number)
         if let budget = policy?.retryBudget { cluster.apply(budget) }
         cluster.apply(policy)
+        // Captured connections go on to where they were going (Istio: ORIGINAL_DST).
+        if service.entry.resolution == .none { cluster.prefersDialled = true }
         let target = ClusterSecurity.Target(
             host: host, subset: subset, port: port, isHTTP2: cluster.isHTTP2, isExternal: service.entry.location == .meshExternal,
             subjectAltNames: service.entry.subjectAltNames)

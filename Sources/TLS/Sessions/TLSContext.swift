@@ -26,9 +26,7 @@ public final class TLSContext {
         self.role = role
         self.settings = settings
         unsafe context = made
-        var bytes: [UInt8] = []
-        for name in settings.protocols where (1...255).contains(name.utf8.count) { bytes += [UInt8(name.utf8.count)] + name.utf8 }
-        protocolBytes = bytes
+        protocolBytes = Self.encode(settings.protocols)
         do throws(TLSError) { trust = try TrustStores(settings.trust) } catch {
             unsafe SSL_CTX_free(made)
             throw error
@@ -37,6 +35,11 @@ public final class TLSContext {
     }
 
     deinit { unsafe SSL_CTX_free(context) }
+
+    /// As ALPN has names (RFC 7301 section 3.1). Those that it cannot have are left out.
+    static func encode(_ protocols: [String]) -> [UInt8] {
+        protocols.filter { (1...255).contains($0.utf8.count) }.flatMap { [UInt8($0.utf8.count)] + $0.utf8 }
+    }
 
     private func configure() throws(TLSError) {
         unsafe SSL_CTX_set_security_level(context, 2)
@@ -51,18 +54,41 @@ public final class TLSContext {
         else { throw .openSSL("no cipher suite of \(settings.ciphers ?? "") is known") }
         unsafe skein_ctx_set_max_cert_list(context, Self.certificateBytesMax)
         unsafe SSL_CTX_set_max_early_data(context, 0)
-        unsafe SSL_CTX_set_num_tickets(context, 1)
         try useCredentials()
         verifyPeers()
         chooseProtocols()
-        let mode = role == .server ? SSL_SESS_CACHE_OFF : SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL
-        unsafe skein_ctx_set_session_cache_mode(context, Int(mode))
+        if role == .server { resumeSessions() } else { keepSessions() }
+    }
+
+    /// Sessions live in tickets alone, which any worker can open.
+    private func resumeSessions() {
+        unsafe skein_ctx_set_session_cache_mode(context, Int(SSL_SESS_CACHE_OFF))
         let name = settings.resumptionContext.prefix(32)
         let named = unsafe Array(name).withUnsafeBufferPointer { bytes in
             unsafe SSL_CTX_set_session_id_context(context, bytes.baseAddress, UInt32(bytes.count))
         }
-        // Without a name for them, sessions are not resumed.
-        if named != 1 || name.isEmpty { unsafe SSL_CTX_set_options(context, SSLOption.noTicket) }
+        guard named == 1, !name.isEmpty, settings.ticketKeys != nil else {
+            unsafe SSL_CTX_set_options(context, SSLOption.noTicket)
+            unsafe SSL_CTX_set_num_tickets(context, 0)
+            return
+        }
+        unsafe SSL_CTX_set_num_tickets(context, 2)
+        unsafe SSL_CTX_set_timeout(context, Int(TicketKeys.sealingSeconds))
+        unsafe skein_ctx_set_ticket_key_callback(context) { ssl, name, vector, cipher, digest, seals in
+            guard let own = unsafe TLSSession.of(ssl), let name = unsafe name, let vector = unsafe vector else { return -1 }
+            return unsafe own.prepareTicket(name, vector, cipher, digest, seals: seals == 1)
+        }
+        unsafe SSL_CTX_set_session_ticket_cb(
+            context, { ssl, _ in unsafe TLSSession.of(ssl)?.noteEnd() == true ? 1 : 0 },
+            { ssl, session, _, _, status, _ in
+                unsafe TLSSession.of(ssl)?.decide(on: session, status: status) ?? SSL_TICKET_RETURN_IGNORE_RENEW
+            }, nil)
+    }
+
+    /// Sessions go to whoever made the connection (`KeptSession`).
+    private func keepSessions() {
+        unsafe skein_ctx_set_session_cache_mode(context, Int(SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL))
+        unsafe SSL_CTX_sess_set_new_cb(context) { ssl, session in unsafe TLSSession.of(ssl)?.keep(session) == true ? 1 : 0 }
     }
 
     private func useCredentials() throws(TLSError) {

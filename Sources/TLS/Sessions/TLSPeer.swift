@@ -3,8 +3,11 @@ public struct TLSPeer: Sendable {
     /// Nil = its certificate is not an SVID, or it was not asked to be one.
     public var identity: SPIFFEID?
     public var certificate: Certificate
+    /// Seconds since 1970 when the first certificate of its chain is over; of a chain that nobody verified the leaf's.
+    public var notAfter: Int64
 
-    public init(identity: SPIFFEID?, certificate: Certificate) {
+    public init(identity: SPIFFEID?, certificate: Certificate, notAfter: Int64? = nil) {
+        self.notAfter = notAfter ?? certificate.notAfter
         self.identity = identity
         self.certificate = certificate
     }

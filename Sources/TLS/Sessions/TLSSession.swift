@@ -30,6 +30,7 @@ public final class TLSSession {
     private let ssl: OpaquePointer
     private let expectation: TLSExpectation
     private let now: Int64
+    private let kept: KeptSession?
     /// Verified by the handshake.
     public private(set) var peer: TLSPeer?
     /// Why the handshake or the connection failed, for people.
@@ -42,16 +43,19 @@ public final class TLSSession {
     /// Where a session hangs on its `SSL`.
     private static let place: Int32 = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, nil, nil, nil, nil)
 
-    /// `early`: bytes that were read already. `serverName` is what a client asks for (SNI); empty = none. `now`: seconds since 1970, for
+    /// `early`: bytes that were read already. `serverName` is what a client asks for (SNI); empty = none. `protocols`:
+    /// ALPN of a client, other than its context's. `kept`: what a client has of earlier connections to this server. `now`: seconds since 1970, for
     /// certificates. Nil = no memory.
     public init?(
         _ context: TLSContext, descriptor: Int32, early: [UInt8] = [], serverName: String = "",
-        expecting expectation: TLSExpectation = .anybody, now: Int64
+        expecting expectation: TLSExpectation = .anybody, protocols: [String]? = nil, resuming kept: KeptSession? = nil,
+        now: Int64
     ) {
         guard let made = unsafe SSL_new(context.context) else { return nil }
         self.context = context
         self.expectation = expectation
         self.now = now
+        self.kept = context.role == .client ? kept : nil
         socket = SocketBIO.State(descriptor: descriptor, early: early)
         unsafe ssl = made
         guard let bio = unsafe SocketBIO.make(socket) else { return nil }
@@ -59,6 +63,11 @@ public final class TLSSession {
         unsafe SSL_set_ex_data(ssl, Self.place, Unmanaged.passUnretained(self).toOpaque())
         if context.role == .server { unsafe SSL_set_accept_state(ssl) } else { unsafe SSL_set_connect_state(ssl) }
         if !serverName.isEmpty, context.role == .client { unsafe skein_set_host_name(ssl, serverName) }
+        if let protocols, context.role == .client {
+            let bytes = TLSContext.encode(protocols)
+            unsafe SSL_set_alpn_protos(ssl, bytes, UInt32(clamping: bytes.count))
+        }
+        unsafe self.kept?.offer(to: ssl, now: now)
     }
 
     deinit { unsafe SSL_free(ssl) }
@@ -80,14 +89,65 @@ public final class TLSSession {
     }
 
     private func finishHandshake() -> Progress {
-        // A resumed session shows the certificate it began with, and is looked at anew.
-        if peer == nil, let x509 = unsafe SSL_get1_peer_certificate(ssl) {
-            let leaf = unsafe Certificate(taking: x509)
-            guard case .success(let found) = unsafe judge(leaf, unsafe SSL_get_peer_cert_chain(ssl)) else { return .failed }
+        if peer == nil, isResumed {
+            peer = resumedPeer()
+        } else if peer == nil, let x509 = unsafe SSL_get1_peer_certificate(ssl) {
+            guard case .success(let found) = unsafe judge(Certificate(taking: x509), SSL_get_peer_cert_chain(ssl)) else { return .failed }
             peer = found
+        }
+        if peer == nil, context.role == .server, context.settings.clientCertificate == .required {
+            failure = "the client has shown no certificate"
+            return .failed
         }
         isEstablished = true
         return .done
+    }
+
+    // MARK: Resuming
+
+    /// Whose session goes on: it was verified when the session began, by the same rules.
+    private func resumedPeer() -> TLSPeer? {
+        if context.role == .client { return kept?.peer }
+        guard let x509 = unsafe SSL_get1_peer_certificate(ssl) else { return nil }
+        let end = unsafe Self.end(of: SSL_get_session(ssl)) ?? 0
+        return unsafe context.trust.recognise(Certificate(taking: x509), as: .client, notAfter: end)
+    }
+
+    func prepareTicket(
+        _ name: UnsafeMutablePointer<UInt8>, _ vector: UnsafeMutablePointer<UInt8>, _ cipher: OpaquePointer?, _ digest: OpaquePointer?,
+        seals: Bool
+    ) -> Int32 {
+        unsafe context.settings.ticketKeys?.prepare(name, vector, cipher, digest, seals: seals, now: now) ?? 0
+    }
+
+    /// Writes into the ticket that is about to be sealed until when its client may be believed.
+    func noteEnd() -> Bool {
+        let end = unsafe peer?.notAfter ?? Self.end(of: SSL_get_session(ssl)) ?? .max
+        return unsafe withUnsafeBytes(of: end.bigEndian) { unsafe SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), $0.baseAddress, $0.count) } == 1
+    }
+
+    /// What becomes of a session that a ticket names. Whose certificate is over is asked for it again; a client of TLS 1.3, which uses a
+    /// ticket once, gets another.
+    func decide(on session: OpaquePointer?, status: Int32) -> Int32 {
+        guard status == SSL_TICKET_SUCCESS || status == SSL_TICKET_SUCCESS_RENEW,
+            unsafe Self.end(of: session).map({ now < $0 }) ?? false
+        else { return SSL_TICKET_RETURN_IGNORE_RENEW }
+        let isOnce = unsafe SSL_version(ssl) >= TLSSettings.Version.tls13.rawValue
+        return isOnce || status == SSL_TICKET_SUCCESS_RENEW ? SSL_TICKET_RETURN_USE_RENEW : SSL_TICKET_RETURN_USE
+    }
+
+    private static func end(of session: OpaquePointer?) -> Int64? {
+        var bytes: UnsafeMutableRawPointer?
+        var count = 0
+        guard unsafe SSL_SESSION_get0_ticket_appdata(session, &bytes, &count) == 1, count == 8, let bytes = unsafe bytes else { return nil }
+        return unsafe Int64(bigEndian: bytes.loadUnaligned(as: Int64.self))
+    }
+
+    /// A client has got a ticket. True = its reference is kept.
+    func keep(_ session: OpaquePointer?) -> Bool {
+        guard let kept, failure == nil, let session = unsafe session else { return false }
+        unsafe kept.keep(session, of: peer)
+        return true
     }
 
     /// OpenSSL asks whether a chain is believed.

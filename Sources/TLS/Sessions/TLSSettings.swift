@@ -54,8 +54,11 @@ public struct TLSSettings: Sendable {
     public var protocols: [String] = []
     /// A server that shares no protocol goes on without (RFC 7301 would end the handshake).
     public var ignoresForeignProtocols = true
-    /// Bytes that sessions of other settings must not have, so that they are not resumed here; 32 at most.
+    /// Bytes that stand for whom a server is and whom it believes, 32 at most: a session that began under others is not resumed here, since
+    /// nobody verifies its client again. Empty = nothing is resumed.
     public var resumptionContext: [UInt8] = []
+    /// What a server seals tickets with; nil = it gives none.
+    public var ticketKeys: TicketKeys?
 
     public init() {}
 

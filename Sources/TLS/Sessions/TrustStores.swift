@@ -74,7 +74,23 @@ final class TrustStores {
             ERR_clear_error()
             return unsafe .failure(Self.refusal(context, now: now))
         }
-        return .success(TLSPeer(identity: identity, certificate: leaf))
+        return unsafe .success(TLSPeer(identity: identity, certificate: leaf, notAfter: Self.end(of: context, leaf)))
+    }
+
+    /// When the first certificate of a verified chain is over.
+    private static func end(of context: OpaquePointer?, _ leaf: Certificate) -> Int64 {
+        guard let chain = unsafe X509_STORE_CTX_get0_chain(context) else { return leaf.notAfter }
+        var first = leaf.notAfter
+        for place in 0..<max(0, unsafe skein_chain_count(chain)) {
+            guard let one = unsafe skein_chain_at(chain, place), unsafe X509_up_ref(one) == 1 else { continue }
+            first = min(first, unsafe Certificate(taking: one).notAfter)
+        }
+        return first
+    }
+
+    /// Who a certificate names, that was verified when its session began.
+    func recognise(_ leaf: Certificate, as role: SVIDRules.Role, notAfter: Int64) -> TLSPeer {
+        TLSPeer(identity: try? SVIDRules.identity(of: leaf, as: role), certificate: leaf, notAfter: notAfter)
     }
 
     private static func refusal(_ context: OpaquePointer?, now: Int64) -> Refusal {

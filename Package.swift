@@ -135,7 +135,7 @@ let package = Package(
         ]),
         suite("MeshRuntimeTests", uses: [
             "MeshRuntime", "Proxy", "Routing", "OutlierDetection", "MeshConfig", "TelemetryModel", "TelemetryWire", "HTTP",
-            "HTTPService", "EventLoops", "Primitives",
+            "HTTPService", "EventLoops", "Primitives", "TLS",
         ]),
         suite("skeinTests", uses: ["skein", "MeshRuntime", "MeshConfig", "TelemetryModel", argumentParser]),
         suite("ArchitectureTests", uses: []),

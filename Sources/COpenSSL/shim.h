@@ -49,6 +49,8 @@ static inline int skein_set_host_name(SSL *session, const char *name) { return (
 static inline int skein_print_name(BIO *bio, const X509_NAME *name) {
     return X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB);
 }
+// RFC 2253, with bytes beyond ASCII escaped.
+static inline int skein_print_escaped_name(BIO *bio, const X509_NAME *name) { return X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253); }
 static inline int skein_reason(unsigned long error) { return ERR_GET_REASON(error); }
 static inline int skein_library(unsigned long error) { return ERR_GET_LIB(error); }
 static inline int skein_name_count(const GENERAL_NAMES *names) { return sk_GENERAL_NAME_num(names); }

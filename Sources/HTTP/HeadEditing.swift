@@ -147,7 +147,7 @@ extension MessageHead {
     }
 
     private mutating func compact(_ goes: InlineArray<4, UInt64>) {
-        var first = InlineArray<37, UInt8>(repeating: 255)
+        var first = InlineArray<38, UInt8>(repeating: 255)
         var kept = 0
         for index in 0..<fieldCount where goes[index >> 6] & 1 << UInt64(index & 63) == 0 {
             let field = unsafe table[index]

@@ -7,12 +7,12 @@ public enum HeaderName: UInt8, Sendable, BitwiseCopyable {
     case proxyAuthorization, proxyAuthenticate
     case userAgent, forwardedFor, forwardedProto, requestID, b3, b3TraceID, b3SpanID, b3ParentSpanID, b3Sampled, b3Flags
     case traceparent, tracestate, http2Settings, upstreamServiceTime, envoyAttemptCount, envoyOriginalPath
-    case contentEncoding, contentType, accept, acceptEncoding, date, server, maxForwards
+    case contentEncoding, contentType, accept, acceptEncoding, date, server, maxForwards, forwardedClientCert
     /// Any other `x-envoy-*`: what proxies tell each other.
     case envoyOther
 
     /// Number of cases, for tables indexed by raw value.
-    @inlinable public static var count: Int { 37 }
+    @inlinable public static var count: Int { 38 }
 
     /// Fields that belong to one connection and are never forwarded (RFC 9110 7.6.1). `Transfer-Encoding` and `Content-Length` are
     /// written anew.
@@ -145,6 +145,7 @@ public enum HeaderName: UInt8, Sendable, BitwiseCopyable {
             case UInt8(ascii: "o"): return equal("x-envoy-original-path", .envoyOriginalPath)
             default: return .other
             }
+        case 23: return equal("x-forwarded-client-cert", .forwardedClientCert)
         case 29: return equal("x-envoy-upstream-service-time", .upstreamServiceTime)
         default: return .other
         }

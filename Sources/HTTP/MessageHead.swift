@@ -21,7 +21,7 @@ public struct HeaderField: BitwiseCopyable, Sendable {
 @usableFromInline
 struct HeadFacts {
     /// First field of each known name; index = `HeaderName.rawValue`, 255 = not present.
-    @usableFromInline var firstIndex = InlineArray<37, UInt8>(repeating: 255)
+    @usableFromInline var firstIndex = InlineArray<38, UInt8>(repeating: 255)
     @usableFromInline var minorVersion: UInt8 = 1
     @usableFromInline var statusCode: UInt16 = 0
     @usableFromInline var isChunked = false

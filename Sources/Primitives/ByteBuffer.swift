@@ -54,6 +54,22 @@ public struct ByteBuffer: ~Copyable {
         tail += bytes.count
     }
 
+    public mutating func append(contentsOf other: borrowing ByteBuffer) { unsafe append(other.readable) }
+
+    public mutating func append(contentsOf bytes: [UInt8]) {
+        unsafe bytes.withUnsafeBytes { unsafe append($0) }
+    }
+
+    /// A copy of the waiting bytes.
+    public var contents: [UInt8] { unsafe Array(readable) }
+
+    /// Copies the waiting bytes to where there is room for `count`.
+    @unsafe @inlinable
+    public func copy(to place: UnsafeMutableRawPointer) {
+        guard let source = unsafe readable.baseAddress, !isEmpty else { return }
+        unsafe place.copyMemory(from: source, byteCount: count)
+    }
+
     /// Always inlined: a literal's length is known where it is appended, and its bytes go there as a few stores.
     @inlinable @inline(__always)
     public mutating func append(_ text: StaticString) {

@@ -1,5 +1,6 @@
 public import EventLoops
 public import Primitives
+public import TLS
 
 /// A connection's bytes: what can be read, what waits to be written, and its ends. Owned by one loop on one thread; closed by `close` or
 /// `reset`, once.
@@ -63,11 +64,24 @@ public struct ByteStream: ~Copyable {
     /// What the layer's handshake came to.
     public var agreement: LayerAgreement? { layer?.agreement }
 
+    /// The host name that the client asked for, known before the handshake is done; empty = none.
+    public var requestedServerName: String { layer?.requestedServerName ?? "" }
+
     /// The layer's handshake went on with an earlier session.
     public var isResumed: Bool { layer?.isResumed ?? false }
 
     /// Why the layer failed, for people.
     public var failure: String? { layer?.failure }
+
+    /// The same in Envoy's words; nil = it did not fail, or the socket did.
+    public var failureCode: TLSFailure? { layer?.failureCode }
+
+    /// The certificates that both ends have shown.
+    public var peerCertificate: Certificate? { layer?.peerCertificate }
+    public var localCertificate: Certificate? { layer?.localCertificate }
+
+    /// Its bytes go through a layer.
+    public var isSecured: Bool { layer != nil }
 
     /// Who the peer has shown itself to be.
     public var peerIdentity: PeerIdentity? { layer?.peerIdentity }

@@ -64,11 +64,16 @@ public final class SecureLayer: TransportLayer {
         agreement.serverName = session.serverName
         agreement.version = session.version
         agreement.cipher = session.cipher
+        agreement.sessionID = session.sessionID
         return agreement
     }
 
+    public var requestedServerName: String { session.serverName }
     public var isResumed: Bool { session.isResumed }
     public var failure: String? { session.failure }
+    public var failureCode: TLSFailure? { session.failureCode }
+    public var peerCertificate: Certificate? { session.peer?.certificate }
+    public var localCertificate: Certificate? { session.localCertificate }
     public var pendingError: Int32 { Socket.pendingError(descriptor) }
     public var localEndpoint: SocketEndpoint { Socket.localEndpoint(descriptor) }
 }

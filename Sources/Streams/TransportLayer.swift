@@ -1,5 +1,6 @@
 public import EventLoops
 public import Primitives
+public import TLS
 
 /// What stands between a connection's bytes and its socket, such as TLS. One object for one connection, used on its loop's thread only.
 ///
@@ -32,11 +33,19 @@ public protocol TransportLayer: AnyObject {
     /// What both ends agreed on before the first byte; nil = nothing.
     var agreement: LayerAgreement? { get }
 
+    /// The host name that the client asked for, known before the handshake is done; empty = none.
+    var requestedServerName: String { get }
+
     /// The handshake went on with an earlier session.
     var isResumed: Bool { get }
 
     /// Why it failed, for people; nil = it did not, or the socket did.
     var failure: String? { get }
+    var failureCode: TLSFailure? { get }
+
+    /// The certificates of both ends; nil = it has shown none.
+    var peerCertificate: Certificate? { get }
+    var localCertificate: Certificate? { get }
 
     /// As `ByteStream.pendingError` and `localEndpoint`, of a layer with no descriptor under it.
     var pendingError: Int32 { get }
@@ -47,8 +56,12 @@ extension TransportLayer {
     public func handshake() -> HandshakeProgress { .done }
     public func noteReadable() {}
     public var agreement: LayerAgreement? { nil }
+    public var requestedServerName: String { "" }
     public var isResumed: Bool { false }
     public var failure: String? { nil }
+    public var failureCode: TLSFailure? { nil }
+    public var peerCertificate: Certificate? { nil }
+    public var localCertificate: Certificate? { nil }
     public var pendingError: Int32 { 0 }
     public var localEndpoint: SocketEndpoint { SocketEndpoint() }
 }
@@ -70,6 +83,8 @@ public struct LayerAgreement: Sendable, Equatable {
     /// `TLSv1.3`.
     public var version = ""
     public var cipher = ""
+    /// Of TLS 1.2; empty = none.
+    public var sessionID: [UInt8] = []
 
     public init() {}
 }

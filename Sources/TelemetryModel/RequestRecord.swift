@@ -3,8 +3,9 @@ public import Primitives
 /// One finished request, as a proxy worker writes it into its record ring: the source of the access log line and the span.
 ///
 /// A record is this fixed part, then one `UInt16` length for each text slot (`RequestText`, `0xFFFF` = the message had no such value),
-/// then the bytes of the slots in the same order, then its `AttemptRecord`s. `RequestRecordView` reads it. Names of routes, clusters,
-/// services and workloads are `NameID`s interned once per configuration, never text.
+/// then the bytes of the slots in the same order, then its `AttemptRecord`s, then the texts of its connections, the downstream's and the
+/// upstream's (`ConnectionTextCoding`). `RequestRecordView` reads it. Names of routes, clusters, services and workloads are `NameID`s
+/// interned once per configuration, never text.
 public struct RequestRecord: Sendable, BitwiseCopyable {
     /// Wall clock at the first byte of the request, nanoseconds since 1970.
     public var startUnixNanoseconds: UInt64 = 0
@@ -49,6 +50,9 @@ public struct RequestRecord: Sendable, BitwiseCopyable {
     public var textCount: UInt8 = 0
     /// `AttemptRecord`s behind the text: tries that were followed by another.
     public var earlierAttempts: UInt8 = 0
+    /// Bytes of the connections' texts behind those, at most `ConnectionTextCoding.bytesMax` each.
+    public var downstreamTextBytes: UInt16 = 0
+    public var upstreamTextBytes: UInt16 = 0
 
     public init() {}
 }
@@ -201,7 +205,7 @@ public enum ResponseCodeDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable 
     case unixBacklogFullBeforeResponse
     /// TLS with the endpoint did not come about.
     case transportFailureBeforeResponse
-    /// No server of the port has the server name that a TLS client asked for.
+    /// A connection that no policy of its port takes, or whose server name no server of the port has: it ended before there was a request.
     case filterChainNotFound
 
     /// Why no connection came about, as Envoy has it in its log with spaces turned to `_` (and from 1.33 on `|remote_address:` behind

@@ -3,6 +3,7 @@
 public struct RequestRecordView: ~Escapable {
     private let bytes: RawSpan
     private let attemptsOffset: Int
+    private let connectionsOffset: Int
     public let record: RequestRecord
 
     /// `bytes` is exactly one ring entry, written by the proxy's `RequestLog`.
@@ -20,6 +21,8 @@ public struct RequestRecordView: ~Escapable {
         }
         attemptsOffset = total
         total += Int(record.earlierAttempts) * MemoryLayout<AttemptRecord>.stride
+        connectionsOffset = total
+        total += Int(record.downstreamTextBytes) + Int(record.upstreamTextBytes)
         guard bytes.byteCount >= total else { return nil }
         self.bytes = bytes
         self.record = record
@@ -39,6 +42,18 @@ public struct RequestRecordView: ~Escapable {
         precondition(index >= 0 && index < Int(record.earlierAttempts))
         return unsafe bytes.unsafeLoadUnaligned(
             fromByteOffset: attemptsOffset + index * MemoryLayout<AttemptRecord>.stride, as: AttemptRecord.self)
+    }
+
+    /// What the connection at one end has to tell; nil = nothing of this kind, or nobody asked for it.
+    @_lifetime(copy self)
+    public func text(_ kind: ConnectionText, of end: ConnectionEnd) -> RawSpan? {
+        let start = connectionsOffset + (end == .upstream ? Int(record.downstreamTextBytes) : 0)
+        let count = Int(end == .upstream ? record.upstreamTextBytes : record.downstreamTextBytes)
+        guard count > 0 else { return nil }
+        let texts = bytes.extracting(start..<start + count)
+        let place = unsafe texts.withUnsafeBytes { unsafe ConnectionTextCoding.place(of: kind, in: $0) }
+        guard let place else { return nil }
+        return texts.extracting(place)
     }
 
     /// The bytes of a text slot; nil when the message had no such value.

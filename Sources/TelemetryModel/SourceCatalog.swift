@@ -13,6 +13,14 @@ public final class SourceCatalog: Sendable {
     private let halves: Interner<SourceLabels>
     private let peersMax: Int
     private let peers = Mutex(0)
+    private let own = Mutex("")
+
+    /// Who this process is to the endpoints it speaks to with mutual TLS: the source of what it reports as such. Empty = nobody.
+    public var ownPrincipal: String { own.withLock { $0 } }
+
+    /// The control thread, with each certificate.
+    public func setOwn(principal: String) { own.withLock { $0 = principal } }
+
     /// Peers that are counted as `unknown`: the catalogue was full, or their text too long. Once for each connection.
     public let overflowed = Atomic<UInt64>(0)
 

@@ -36,6 +36,8 @@ public final class WorkerStatistics: Sendable {
     public let plaintextRefused = Atomic<UInt64>(0)
     /// TLS connections to ports of Gateways where no server has the name that was asked for.
     public let serverNamesUnknown = Atomic<UInt64>(0)
+    /// Of both, those that had no line in the access log because there were too many in a second.
+    public let refusalsUnlogged = Atomic<UInt64>(0)
     /// TLS with endpoints.
     public let upstreamTLSHandshakes = Atomic<UInt64>(0)
     /// Of the handshakes, those that went on with an earlier session.

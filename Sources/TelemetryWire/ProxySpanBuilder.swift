@@ -32,6 +32,12 @@ public struct ProxySpanIdentity: Sendable {
 /// The outbound proxy's span is CLIENT, the inbound's SERVER; ids are not shared. The text arena must have room: the batch is
 /// emptied by its owner long before 4 GiB. Confined to its owner, who calls it for each sampled record.
 public struct ProxySpanBuilder: Sendable {
+    /// What it wants to know of secured connections.
+    public static let connections = ConnectionTextChoice(downstream: connectionTexts, upstream: connectionTexts)
+    private static let connectionTexts: ConnectionTextSet = [
+        ConnectionTextSet(.peerURIs), ConnectionTextSet(.localURIs), ConnectionTextSet(.version),
+    ]
+
     private let serviceName: [UInt8]
     /// Tags that are the same in every span, in the order written.
     private let constants: [(key: String, value: String)]
@@ -125,9 +131,22 @@ public struct ProxySpanBuilder: Sendable {
         if record.upstreamRemote.family == .unix {
             tag("upstream_address", &batch) { AddressText.append(record.upstreamRemote, withPort: false, to: &$0) }
         }
+        appendSecurity(view, record.side == .outbound ? .upstream : .downstream, &batch)
         for index in 0..<Int(record.earlierAttempts) { append(view.attempt(index), number: index + 1, &batch) }
         // Envoy marks server errors, and requests that never got an answer.
         if record.responseCode >= 500 || record.responseCode == 0 { tag("error", &batch) { $0.append(ascii: "true") } }
+    }
+
+    /// Who the two workloads have shown themselves to be, under the names that the metrics have, and TLS' version as OpenTelemetry names
+    /// it; Envoy's tracer has no tags for either. Of the hop between the two proxies: outbound the upstream connection, inbound the
+    /// client's.
+    private func appendSecurity(_ view: borrowing RequestRecordView, _ end: ConnectionEnd, _ batch: inout SpanBatch) {
+        guard let version = view.text(.version, of: end) else { return }
+        let isOutbound = end == .upstream
+        text("source_principal", view.text(isOutbound ? .localURIs : .peerURIs, of: end), &batch)
+        text("destination_principal", view.text(isOutbound ? .peerURIs : .localURIs, of: end), &batch)
+        // `TLSv1.3` is version 1.3.
+        text("tls.protocol.version", version.extracting(min(4, version.byteCount)..<version.byteCount), &batch)
     }
 
     /// `attempt.1: 10.0.0.1:80 503 after 3.250 ms` for a try that was followed by another.

@@ -33,7 +33,7 @@ struct SkeinCommand: ParsableCommand {
         subcommands: [
             RunCommand.self, ValidateCommand.self, AnalyzeCommand.self, ExplainCommand.self, CaptureCommand.self, LogsCommand.self,
             TracesCommand.self, QueryCommand.self, TopCommand.self, ProxyConfigCommand.self, ProxyStatusCommand.self, InitCommand.self,
-            DemoCommand.self, CACommand.self, VersionCommand.self,
+            MTLSCommand.self, DemoCommand.self, CACommand.self, VersionCommand.self,
         ])
 
     /// As `ParsableCommand` starts a program, but for a command that does not exist: it is told which one was probably meant.

@@ -32,7 +32,7 @@ class MeshCA:
         out.mkdir(parents=True, exist_ok=True)
         run("ecparam", "-name", key, "-genkey", "-noout", "-out", out / "tls.key")
         (out / "tls.key").chmod(0o600)
-        run("req", "-new", "-key", out / "tls.key", "-out", out / "request.pem", "-subj", subject)
+        run("req", "-new", "-key", out / "tls.key", "-out", out / "request.pem", "-utf8", "-subj", subject)
         extensions = [f"basicConstraints=critical,CA:{'TRUE' if authority else 'FALSE'}", f"keyUsage=critical,{usage}", "subjectKeyIdentifier=hash"]
         extensions += ["authorityKeyIdentifier=keyid"]
         if names:
@@ -47,5 +47,5 @@ class MeshCA:
         (out / "ca.crt").write_bytes(self.certificate.read_bytes())
         return out
 
-    def workload(self, out, account, namespace="default", **options):
-        return self.issue(out, [f"URI:spiffe://{self.domain}/ns/{namespace}/sa/{account}"], **options)
+    def workload(self, out, account, namespace="default", others=(), **options):
+        return self.issue(out, [f"URI:spiffe://{self.domain}/ns/{namespace}/sa/{account}", *others], **options)

@@ -146,6 +146,7 @@ import Testing
         ("traceparent", .traceparent), ("tracestate", .tracestate), ("http2-settings", .http2Settings), ("x-envoy-upstream-service-time", .upstreamServiceTime),
         ("x-envoy-attempt-count", .envoyAttemptCount), ("x-envoy-original-path", .envoyOriginalPath), ("content-encoding", .contentEncoding),
         ("content-type", .contentType), ("accept", .accept), ("accept-encoding", .acceptEncoding), ("date", .date), ("server", .server), ("max-forwards", .maxForwards),
+        ("x-forwarded-client-cert", .forwardedClientCert),
     ]
 
     /// Of names that are none of the above.

@@ -267,8 +267,8 @@ import Testing
     /// Envoy accepts them; a configuration that names one must not be refused, nor the user left to wonder at the dashes.
     @Test func operatorsNotInEffectAreAcceptedAndNamed() throws {
         let format = try AccessLogFormat.text(
-            "%QUERY_PARAMS(DECODED)% %CONNECTION_ID% %CONNECTION_ID% %DOWNSTREAM_PEER_URI_SAN% %REQUEST_HEADER(USER-AGENT)%")
-        #expect(format.notInEffect == ["QUERY_PARAMS(DECODED)", "CONNECTION_ID"])
+            "%QUERY_PARAMS(DECODED)% %CONNECTION_ID% %CONNECTION_ID% %TLS_JA3_FINGERPRINT% %REQUEST_HEADER(USER-AGENT)%")
+        #expect(format.notInEffect == ["QUERY_PARAMS(DECODED)", "CONNECTION_ID", "TLS_JA3_FINGERPRINT"])
         #expect(try line(format) == "- - - - curl/8\n")
         #expect(
             try AccessLogFormat.json([("a", .template("%UNIQUE_ID%")), ("b", .template("%UNIQUE_ID%%DURATION%"))]).notInEffect == [

@@ -99,6 +99,8 @@ public struct CollectorPlan: Sendable {
 
     /// What the workers have to capture for this plan.
     public let capture: HeaderCapture
+    /// What the workers have to note of secured connections for it.
+    public let connections: ConnectionTextChoice
     let outbound: BoundSide
     let inbound: BoundSide
 
@@ -110,6 +112,10 @@ public struct CollectorPlan: Sendable {
     /// Binds the formats to `history`, which grows by what they need.
     public init(outbound: Side, inbound: Side, history: inout CaptureHistory) throws(CollectorPlanError) {
         capture = try history.adopt((outbound.outputs + inbound.outputs).map(\.format))
+        var connections = ConnectionTextChoice.standard
+        for output in outbound.outputs + inbound.outputs { connections.formUnion(output.format.connections) }
+        if outbound.spans != nil || inbound.spans != nil { connections.formUnion(ProxySpanBuilder.connections) }
+        self.connections = connections
         self.outbound = Self.bind(outbound, history)
         self.inbound = Self.bind(inbound, history)
     }
@@ -117,6 +123,7 @@ public struct CollectorPlan: Sendable {
     /// No log and no spans.
     public init() {
         capture = HeaderCapture()
+        connections = .standard
         outbound = BoundSide()
         inbound = BoundSide()
     }

@@ -5,6 +5,10 @@ public struct MeshSettings: Sendable {
         case none = "NONE", base = "BASE", mergeSlashes = "MERGE_SLASHES"
         case decodeAndMergeSlashes = "DECODE_AND_MERGE_SLASHES"
     }
+    public enum ForwardClientCertDetails: String, Sendable {
+        case sanitize = "SANITIZE", forwardOnly = "FORWARD_ONLY", appendForward = "APPEND_FORWARD", sanitizeSet = "SANITIZE_SET"
+        case alwaysForwardOnly = "ALWAYS_FORWARD_ONLY"
+    }
     public enum OutboundTrafficMode: String, Sendable {
         case registryOnly = "REGISTRY_ONLY", allowAny = "ALLOW_ANY"
     }
@@ -36,6 +40,8 @@ public struct MeshSettings: Sendable {
     public var trustDomainAliases: [String] = []
     /// Workloads that take mutual TLS are spoken to with it where no DestinationRule says otherwise.
     public var enablesAutoMutualTLS = true
+    /// What gateways do with `x-forwarded-client-cert`; UNDEFINED is Istio's default for them, SANITIZE_SET.
+    public var forwardClientCertDetails = ForwardClientCertDetails.sanitizeSet
     public var rootNamespace = "istio-system"
     /// For services whose DestinationRule has none of its own.
     public var locality: LocalitySettings?

@@ -44,6 +44,8 @@ extension MeshSettings {
         enableTracing = tracingSwitch ?? enableTracing
         if let proxy = mesh.child("defaultConfig") {
             let tracing = proxy.child("tracing")
+            let details = proxy.child("gatewayTopology")?.name("forwardClientCertDetails")
+            forwardClientCertDetails = details.flatMap(ForwardClientCertDetails.init(rawValue:)) ?? forwardClientCertDetails
             tracingSampling = tracing?.double("sampling")
             tracingZipkinAddress =
                 tracing?.child("zipkin")?.string("address") ?? proxy.string("zipkinAddress") ?? tracingZipkinAddress

@@ -49,7 +49,8 @@ enum EffectTable {
                     "localityLbSetting", "enableAutoMtls", "trustDomain", "trustDomainAliases",
                 ]
             ),
-            ("MeshProxyConfig", "spec.meshConfig.defaultConfig", ["tracing", "zipkinAddress"]),
+            ("MeshProxyConfig", "spec.meshConfig.defaultConfig", ["tracing", "zipkinAddress", "gatewayTopology"]),
+            ("GatewayTopology", "spec.meshConfig.defaultConfig.gatewayTopology", ["forwardClientCertDetails"]),
             ("MeshTracing", "spec.meshConfig.defaultConfig.tracing", ["zipkin", "sampling"]),
             (
                 "ExtensionProvider", "spec.meshConfig.extensionProviders",

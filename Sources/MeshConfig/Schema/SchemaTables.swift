@@ -862,7 +862,7 @@ enum SchemaTables {
           runtimeValues {string}
           statusPort int32
           extraStatTags [string]
-          gatewayTopology any
+          gatewayTopology GatewayTopology
           terminationDrainDuration duration
           meshId string
           readinessProbe ReadinessProbe
@@ -876,8 +876,13 @@ enum SchemaTables {
           fileFlushMinSizeKb uint32
           statsCompression bool
         enum TracingServiceName APP_LABEL_AND_NAMESPACE CANONICAL_NAME_ONLY CANONICAL_NAME_AND_NAMESPACE
+        enum ForwardClientCertDetails UNDEFINED SANITIZE FORWARD_ONLY APPEND_FORWARD SANITIZE_SET ALWAYS_FORWARD_ONLY
         enum AuthenticationPolicy NONE MUTUAL_TLS INHERIT
         enum InboundInterceptionMode REDIRECT TPROXY NONE
+        GatewayTopology
+          numTrustedProxies uint32
+          forwardClientCertDetails ForwardClientCertDetails
+          proxyProtocol any
         MeshTracing
           zipkin ZipkinTracing
           lightstep LightstepTracing

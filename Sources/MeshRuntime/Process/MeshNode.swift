@@ -118,9 +118,9 @@ final class MeshNode {
         resolverThread = try resolver.start()
         resolver.want(first.routing.hostsToResolve)
         try startServers(receivers, queries, level)
-        let wiring = MetricsWiring(
-            version: version, statistics: statistics, shared: shared, resolver: resolver, workers: proxy.workers, sources: catalogs.sources)
-        wiring.register(in: selfMetrics, pool: pool, store: queries, servers: servers)
+        MetricsWiring(
+            version: version, statistics: statistics, shared: shared, resolver: resolver, workers: proxy.workers, catalogs: catalogs,
+            certificates: security.expiry).register(in: selfMetrics, pool: pool, store: queries, servers: servers)
         series.register(in: selfMetrics)
         let clusters = upstreams.metrics
         selfMetrics.register { clusters.samples() }
@@ -343,9 +343,9 @@ final class MeshNode {
     ) -> ProxyConfiguration {
         ProxyConfiguration(
             routing: compiled.routing,
-            telemetry: TelemetryPlanner.plan(compiled.routing, capture: plan.capture, keepsRecords: keepsRecords),
+            telemetry: TelemetryPlanner.plan(compiled.routing, capture: plan.capture, plan.connections, keepsRecords: keepsRecords),
             pathNormalization: PathNormalization(compiled.routing.pathNormalization), upstreams: upstreams.plan(compiled.routing, security),
-            security: security)
+            security: security, edgeCerts: ClientCertForwarding(compiled.mesh.mesh.forwardClientCertDetails))
     }
 
     private static func report(_ diagnostics: [Diagnostic], to log: Logger) {

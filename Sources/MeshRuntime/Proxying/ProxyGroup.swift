@@ -12,6 +12,7 @@ public final class ProxyGroup {
     public let workers: [WorkerHandle]
     private var threads: [WorkerThread] = []
     private let running: RunningCount
+    private let sources: SourceCatalog
 
     /// Starts `count` workers on a first configuration. Throws what the system refused; nothing is left running then.
     public init(
@@ -23,6 +24,8 @@ public final class ProxyGroup {
             workers.append(try WorkerHandle(limits: limits, ringBytes: ringBytes, shared: shared, sources: sources))
         }
         self.workers = workers
+        self.sources = sources
+        sources.setOwn(principal: configuration.security.principal)
         shared.setWorkers(workers)
         let running = RunningCount(count)
         self.running = running
@@ -46,6 +49,7 @@ public final class ProxyGroup {
     }
 
     public func adopt(_ configuration: ProxyConfiguration) {
+        sources.setOwn(principal: configuration.security.principal)
         for worker in workers { worker.mailbox.send(.adopt(configuration)) }
     }
 

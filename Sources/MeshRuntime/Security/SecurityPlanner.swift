@@ -14,6 +14,8 @@ struct SecurityPlanner {
     private let ticketKeys = TicketKeys()
     /// Kinds of TLS that cannot be had, and why; of the last plan.
     private(set) var problems: [String] = []
+    /// Of the certificates of the last plan.
+    let expiry = CertificateExpiry()
 
     /// What servers of Gateways got in the last plan: trying out a context takes longer than everything else here, and reloads change few.
     private var gateways: [GatewaySecurity: Planned] = [:]
@@ -30,12 +32,14 @@ struct SecurityPlanner {
         problems = []
         var plan = SecurityPlan()
         plan.revision = revision
+        plan.principal = identity?.id.description ?? ""
         plan.inbound = identity?.serverSettings(clientCertificate: .required)
         if let identity { plan.inbound?.resumeSessions(of: identity.id.description, with: ticketKeys) }
         var planned: [GatewaySecurity: Planned] = [:]
         plan.gateways = routing.gatewaySecurities.map { gateway($0, identity, &credentials, &planned, log) }
         gateways = planned
         plan.outbound = routing.upstreamSecurities.map { upstream($0, identity) }
+        expiry.update(plan, identity)
         return plan
     }
 

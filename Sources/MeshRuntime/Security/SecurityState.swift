@@ -35,8 +35,12 @@ struct SecurityState {
         return plan
     }
 
+    /// Of the certificates in use.
+    var expiry: CertificateExpiry { planner.expiry }
+
     /// Looks at the files, now and then. True = another plan is due.
     mutating func look() -> Bool {
+        expiry.warn(log)
         let isRenewed = identity?.look(log) == true
         return credentials.look(log) || isRenewed
     }

@@ -14,7 +14,8 @@ struct MetricsWiring {
     let shared: SharedStatus
     let resolver: HostResolver
     let workers: [WorkerHandle]
-    let sources: SourceCatalog
+    let catalogs: Catalogs
+    let certificates: CertificateExpiry
 
     func register(in registry: SelfMetrics, pool: QueryPool, store: StoredTraces?, servers: [ServiceServer]) {
         registry.registerProcess(version: version)
@@ -31,7 +32,7 @@ struct MetricsWiring {
         }
         let shared = shared
         registry.registerConfiguration { shared.configuration }
-        let sources = sources
+        let sources = catalogs.sources
         registry.register {
             [
                 MetricSamples(
@@ -40,6 +41,10 @@ struct MetricsWiring {
                     value: Double(sources.overflowed.load(ordering: .relaxed)))
             ]
         }
+        let catalogs = catalogs
+        registry.register { PlaintextSeries.samples(workers.map(\.plaintext), catalogs) }
+        let certificates = certificates
+        registry.register { certificates.samples() }
         let statistics = statistics
         registry.register { statistics.samples() }
         let resolver = resolver

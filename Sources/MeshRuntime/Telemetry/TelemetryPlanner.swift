@@ -104,9 +104,12 @@ enum TelemetryPlanner {
     }
 
     /// What the workers do about telemetry. `keepsRecords`: somebody can ask for the newest requests, whether or not they are logged.
-    static func plan(_ routing: RoutingSnapshot, capture: HeaderCapture, keepsRecords: Bool) -> TelemetryPlan {
+    static func plan(
+        _ routing: RoutingSnapshot, capture: HeaderCapture, _ connections: ConnectionTextChoice = .standard, keepsRecords: Bool
+    ) -> TelemetryPlan {
         var plan = TelemetryPlan()
         plan.capture = capture
+        plan.connections = connections
         plan.outbound = side(routing.accessLog.outbound, routing.tracing.outbound, keepsRecords)
         plan.inbound = side(routing.accessLog.inbound, routing.tracing.inbound, keepsRecords)
         if case .zipkin(let zipkin) = routing.tracing.outbound.exporter ?? routing.tracing.inbound.exporter {

@@ -4,6 +4,7 @@ internal import Primitives
 internal import Routing
 internal import Streams
 internal import TelemetryModel
+internal import TLS
 
 /// A connection that a client made to us: HTTP/1.1, one request after the other, HTTP/2, many at once, or a tunnel.
 @safe
@@ -59,6 +60,11 @@ struct DownstreamConnection: ~Copyable {
     var isDirty = false
     /// Writing has failed; the end is told with the next flush.
     var isBroken = false
+    /// What it tells in the records of its requests.
+    var texts = ConnectionTexts()
+    /// What `x-forwarded-client-cert` says of its client; empty = nothing, or it is not made yet.
+    var forwardedCert = ByteBuffer()
+    var madeForwardedCert = false
     /// It has been counted as HTTP/2.
     var isCounted = false
 
@@ -74,6 +80,20 @@ struct DownstreamConnection: ~Copyable {
     mutating func read(into scratch: UnsafeMutableRawBufferPointer) -> TransferResult {
         if isLingering { return unsafe stream.read(into: scratch) }
         return unsafe stream.read(into: scratch, behind: &input)
+    }
+
+    /// Makes the texts of its records anew.
+    mutating func describe(_ wanted: ConnectionTextSet) { texts.describe(stream, wanted) }
+
+    /// Makes what `x-forwarded-client-cert` says of its client.
+    mutating func describeClient(isEdge: Bool) {
+        madeForwardedCert = true
+        forwardedCert.append(contentsOf: ForwardedClientCert.element(stream, withCertificate: isEdge))
+    }
+
+    /// Makes the texts of its only record: why it came to no request.
+    mutating func describe(_ failure: TLSFailure?, _ reason: String) {
+        texts.describe(stream, failedWith: failure, reason, isDownstream: true)
     }
 
     /// Whether `fill` with this bound has taken all there is: one of HTTP/1.1 gives it in one go.

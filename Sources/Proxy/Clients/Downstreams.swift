@@ -16,6 +16,8 @@ struct Downstreams: ~Copyable {
     var dirty = WorkList<SlotID>()
     var dirtySessions = WorkList<SlotID>()
     private var closed = WorkList<SlotID>()
+    /// What records show of secured connections under the current configuration.
+    var wantedTexts: ConnectionTextSet = []
     private let handle: WorkerHandle
     private let limits: ProxyLimits
     private let inbox: UnsafeMutablePointer<HTTPInbox>
@@ -168,6 +170,29 @@ struct Downstreams: ~Copyable {
         var labels = SourceLabels()
         labels.principal = principal
         connections[id].source = handle.sources.id(ofPeer: labels)
+    }
+
+    /// What a connection tells in the records of its requests. A connection that outlives a configuration is described anew.
+    @inline(__always)
+    mutating func note(_ id: SlotID, in log: inout RequestLog) {
+        guard connections[id].stream.isSecured else { return }
+        if connections[id].texts.isStale(wantedTexts) { connections[id].describe(wantedTexts) }
+        log.note(downstream: connections[id].texts)
+    }
+
+    /// What is done with the request's `x-forwarded-client-cert`; an element that goes out with it is copied to `element`.
+    @inline(__always)
+    mutating func forwardCert(
+        of origin: RequestOrigin, _ atEdges: ClientCertForwarding, into element: inout ByteBuffer
+    ) -> ClientCertForwarding.Action {
+        let id = origin.connection
+        // As Istio: at a gateway what it says, where requests come in from the mesh the client's behind those before it, else nothing.
+        let rule: ClientCertForwarding = origin.isEdge ? atEdges : origin.side == .inbound ? .appendForward : .sanitize
+        guard connections[id].stream.isSecured else { return rule.action(isMutual: false) }
+        if !connections[id].madeForwardedCert { connections[id].describeClient(isEdge: origin.isEdge) }
+        if connections[id].forwardedCert.isEmpty { return rule.action(isMutual: false) }
+        element.append(contentsOf: connections[id].forwardedCert)
+        return rule.action(isMutual: true)
     }
 
     @inline(__always)

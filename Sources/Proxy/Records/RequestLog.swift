@@ -10,6 +10,9 @@ struct RequestLog: ~Copyable {
     private var lengths = InlineArray<56, UInt16>(repeating: RequestRecordView.absentLength)
     private var textCount = 0
     /// Tries that were followed by another; `record.earlierAttempts` are there.
+    /// What the connections of both ends have to tell.
+    private var downstream = ByteBuffer()
+    private var upstream = ByteBuffer()
     private var earlier = InlineArray<8, AttemptRecord>(repeating: AttemptRecord())
 
     init() {}
@@ -18,6 +21,26 @@ struct RequestLog: ~Copyable {
         record = RequestRecord()
         text.clear(keeping: 4096)
         textCount = 0
+        if !downstream.isEmpty { downstream.clear(keeping: ConnectionTextCoding.bytesMax) }
+        forgetUpstream()
+    }
+
+    /// What the client's connection tells; once for a record.
+    mutating func note(downstream texts: borrowing ConnectionTexts) {
+        guard !texts.bytes.isEmpty else { return }
+        downstream.append(contentsOf: texts.bytes)
+    }
+
+    /// What the connection of the current try tells.
+    mutating func note(upstream texts: borrowing ConnectionTexts) {
+        forgetUpstream()
+        guard !texts.bytes.isEmpty else { return }
+        upstream.append(contentsOf: texts.bytes)
+    }
+
+    /// Another try begins.
+    mutating func forgetUpstream() {
+        if !upstream.isEmpty { upstream.clear(keeping: ConnectionTextCoding.bytesMax) }
     }
 
     /// Appends the next text slot; nil = the message has no such value. Each holds `bytesMax` at most, whatever the others hold; all
@@ -59,19 +82,22 @@ struct RequestLog: ~Copyable {
         let attempts = Int(record.earlierAttempts)
         let textOffset = RequestRecordView.lengthsOffset + 2 * textCount
         let attemptsOffset = textOffset + text.count
-        let size = attemptsOffset + attempts * MemoryLayout<AttemptRecord>.stride
+        let connectionsOffset = attemptsOffset + attempts * MemoryLayout<AttemptRecord>.stride
+        record.downstreamTextBytes = UInt16(clamping: downstream.count)
+        record.upstreamTextBytes = UInt16(clamping: upstream.count)
+        let size = connectionsOffset + downstream.count + upstream.count
         guard let out = unsafe ring.reserve(size) else { return }
         unsafe out.storeBytes(of: record, as: RequestRecord.self)
         for slot in 0..<textCount {
             unsafe out.storeBytes(of: lengths[slot], toByteOffset: RequestRecordView.lengthsOffset + 2 * slot, as: UInt16.self)
         }
-        if let base = unsafe text.readable.baseAddress, !text.isEmpty {
-            unsafe (out + textOffset).copyMemory(from: base, byteCount: text.count)
-        }
+        unsafe text.copy(to: out + textOffset)
         for index in 0..<attempts {
             let offset = attemptsOffset + index * MemoryLayout<AttemptRecord>.stride
             unsafe out.storeBytes(of: earlier[index], toByteOffset: offset, as: AttemptRecord.self)
         }
+        unsafe downstream.copy(to: out + connectionsOffset)
+        unsafe upstream.copy(to: out + connectionsOffset + downstream.count)
         ring.publish(size)
     }
 }

@@ -31,6 +31,7 @@ enum AttemptBeginning {
             &request.attempt, &request.log.record, picking, request.origin, &upstreams, &epoch, draw: &context.draws.balance)
         if let refusal { return .answer(refusal) }
         request.attempt.began = loop.now
+        request.log.forgetUpstream()
         countAttempt(&request)
         let perTry = request.plan.perTryNanoseconds
         if perTry > 0, !cluster.isPassthrough {
@@ -118,5 +119,6 @@ enum AttemptBeginning {
         if connectedAt != RequestTimes.absent { request.log.record.times.upstreamConnectEnd = connectedAt }
         request.log.record.upstreamLocal = upstreams.connections[id].local
         request.log.record.upstreamProtocol = upstreams.connections[id].http.isHTTP2 ? .http2 : .http11
+        upstreams.note(id, in: &request.log)
     }
 }

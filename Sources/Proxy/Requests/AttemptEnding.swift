@@ -31,6 +31,7 @@ enum AttemptEnding {
         }
         upstreams.judge(request.attempt, failure.outcome, now: loop.now)
         if failure.isOfConnecting { loop.countEvent { $0.add($0.upstreamConnectFailures) } }
+        if failure == .transportFailure { upstreams.noteFailure(request.attempt.upstream, in: &request.log) }
         let outcome = retryOutcome(&request, failure)
         let isStale = failure == .terminated && canReplace(&request)
         abandonAttempt(&request, &upstreams, &loop)

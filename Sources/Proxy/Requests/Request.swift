@@ -48,6 +48,9 @@ struct Request: ~Copyable {
     /// The length of the response's body, as far as it is known.
     var responseFraming = BodyFraming.none
     var log = RequestLog()
+    /// What becomes of `x-forwarded-client-cert`, and the client's own element of it.
+    var certAction = ClientCertForwarding.Action.remove
+    var cert = ByteBuffer()
     /// Copies of the request under way.
     var mirrors = InlineArray<4, SlotID>(repeating: .none)
     var mirrorCount = 0
@@ -79,6 +82,7 @@ struct Request: ~Copyable {
         interim = InterimTally()
         responseFraming = .none
         log.begin()
+        if !cert.isEmpty { cert.clear(keeping: ForwardedClientCert.bytesMax) }
         mirrorCount = 0
         routeTimer = .none
         waitTimer = .none
@@ -184,9 +188,10 @@ struct Request: ~Copyable {
     func elapsed(_ now: MonotonicInstant) -> UInt64 { now.nanoseconds(since: start) }
 
     /// The connection that was made for the line of a pool did not come about. False = it does not wait there.
-    mutating func leaveLine(ofPool pool: Int) -> Bool {
+    mutating func leaveLine(ofPool pool: Int, for connection: SlotID) -> Bool {
         guard attempt.isWaiting, attempt.pool == pool else { return false }
         attempt.isWaiting = false
+        attempt.upstream = connection
         log.record.attemptCount &+= 1
         return true
     }

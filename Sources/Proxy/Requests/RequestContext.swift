@@ -41,6 +41,8 @@ struct RequestContext: ~Copyable {
     var answerText = ByteBuffer()
     /// A value made of pieces.
     var value = ByteBuffer()
+    /// The elements of x-forwarded-client-cert that a request has come with.
+    var certs = ByteBuffer()
     var dateCache = DateCache()
     var isDraining = false
     let pathScratch: UnsafeMutablePointer<UInt8>

@@ -10,13 +10,16 @@ public final class ProxyConfiguration: Sendable {
     public let pathNormalization: PathNormalization
     public let upstreams: UpstreamPlan
     public let security: SecurityPlan
+    /// What gateways do with `x-forwarded-client-cert`.
+    public let edgeCerts: ClientCertForwarding
 
     public init(
         routing: RoutingSnapshot, telemetry: TelemetryPlan, pathNormalization: PathNormalization, upstreams: UpstreamPlan,
-        security: SecurityPlan = SecurityPlan()
+        security: SecurityPlan = SecurityPlan(), edgeCerts: ClientCertForwarding = .sanitizeSet
     ) {
         self.upstreams = upstreams
         self.security = security
+        self.edgeCerts = edgeCerts
         self.routing = routing
         self.telemetry = telemetry
         self.pathNormalization = pathNormalization
@@ -58,6 +61,8 @@ public struct TelemetryPlan: Sendable {
     public var outbound = Side()
     public var inbound = Side()
     public var capture = HeaderCapture()
+    /// What is noted of secured connections.
+    public var connections = ConnectionTextChoice.standard
     public var contextOption = TraceContextOption.useB3
     /// Trace ids of new traces have 128 bits, as Istio's.
     public var uses128BitTraceIDs = true

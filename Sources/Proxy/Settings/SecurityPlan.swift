@@ -8,6 +8,8 @@ public struct SecurityPlan: Sendable {
     public var gateways: [DownstreamTLS]
     /// How connections to endpoints are secured; index = `EndpointEntry.security`.
     public var outbound: [UpstreamTLS]
+    /// Whom the workload's certificate names; empty = it has none.
+    public var principal = ""
     /// Another one with every plan.
     public var revision: UInt64 = 0
 

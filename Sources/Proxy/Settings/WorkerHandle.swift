@@ -41,6 +41,7 @@ public final class WorkerHandle: Sendable {
     public let ring: RecordRing
     public let shard: REDShard
     public let tcpShard = TCPShard()
+    public let plaintext = PlaintextClients()
     public let routeOutcomes: OutcomeShard
     public let endpointOutcomes: OutcomeShard
     public let statistics = WorkerStatistics()

@@ -18,13 +18,16 @@ enum RequestHeadPreparing {
         let left = MaxForwards.left(request.head)
         let asksForTrailers = asksForTrailers(request.head)
         takeOverrides(&request)
-        keepForwardedFor(request.head, &context.value)
+        keepValues(of: .forwardedFor, request.head, &context.value)
+        context.certs.clear(keeping: 4096)
+        if request.certAction == .append { keepValues(of: .forwardedClientCert, request.head, &context.certs) }
         leaveHopFields(&request, rewrite, edits, trace, left, &loop, &epoch)
         setTarget(&request, rewrite, &context, &epoch)
         if let left { request.head.add("Max-Forwards", .maxForwards) { $0.append(decimal: left &- 1) } }
         if asksForTrailers { request.head.add("TE", .te, text: "trailers") }
         addUpgrade(&request, context.limits)
         addForwarded(&request, context.value)
+        addCerts(&request, context.certs, &loop)
         if !request.head.has(.requestID) { request.head.add("X-Request-Id", .requestID) { $0.append(uuid: &context.draws.identifier) } }
         add(trace, to: &request.head, epoch.plan.option)
         addOriginals(&request, rewrite, original)
@@ -56,11 +59,11 @@ enum RequestHeadPreparing {
         }
     }
 
-    /// The values of X-Forwarded-For, each with a comma behind it.
-    private static func keepForwardedFor(_ head: borrowing MessageHead, _ output: inout ByteBuffer) {
+    /// The values of a field that others are added to, each with a comma behind it.
+    private static func keepValues(of name: HeaderName, _ head: borrowing MessageHead, _ output: inout ByteBuffer) {
         output.clear(keeping: 4096)
-        guard head.has(.forwardedFor) else { return }
-        for index in 0..<head.fieldCount where unsafe head.field(index).name == .forwardedFor {
+        guard head.has(name) else { return }
+        for index in 0..<head.fieldCount where unsafe head.field(index).name == name {
             unsafe output.append(head.value(at: index))
             output.append(",")
         }
@@ -72,6 +75,7 @@ enum RequestHeadPreparing {
     ) {
         let traits = request.traits
         let isEdge = request.origin.isEdge
+        let keepsCerts = request.certAction == .keep
         let side = request.origin.side
         let option = epoch.plan.option
         let tables = unsafe epoch.tables
@@ -96,6 +100,7 @@ enum RequestHeadPreparing {
                 // An empty one names nothing; ours follows.
                 return unsafe !isEdge && !head.value(at: index).isEmpty
             case .forwardedProto: return !isEdge
+            case .forwardedClientCert: return keepsCerts
             case .host, .contentLength, .forwardedFor, .b3TraceID, .b3SpanID, .b3ParentSpanID, .b3Sampled, .b3Flags, .b3,
                 .envoyAttemptCount, .te:
                 return false
@@ -155,6 +160,20 @@ enum RequestHeadPreparing {
         }
         guard !request.head.has(.forwardedProto) else { return }
         request.head.add("X-Forwarded-Proto", .forwardedProto, text: request.target.isHTTPS ? "https" : "http")
+    }
+
+    /// X-Forwarded-Client-Cert, whose last element is the client's own. What came is dropped where both would be too long for most servers.
+    private static func addCerts(_ request: inout Request, _ earlier: borrowing ByteBuffer, _ loop: inout WorkerLoop) {
+        guard request.certAction == .append || request.certAction == .replace, !request.cert.isEmpty else { return }
+        let fits = earlier.count + request.cert.count <= ForwardedClientCert.bytesMax
+        if !fits { loop.countEvent { $0.add($0.fieldsDropped) } }
+        var element = ByteBuffer()
+        swap(&element, &request.cert)
+        request.head.add("X-Forwarded-Client-Cert", .forwardedClientCert) { output in
+            if fits { output.append(contentsOf: earlier) }
+            output.append(contentsOf: element)
+        }
+        swap(&element, &request.cert)
     }
 
     private static func add(_ trace: TraceContext, to head: inout MessageHead, _ option: TraceContextOption) {

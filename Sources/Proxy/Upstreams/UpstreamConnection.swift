@@ -3,6 +3,7 @@ internal import HTTP
 internal import OutlierDetection
 internal import Primitives
 internal import Streams
+internal import TelemetryModel
 
 /// A connection that we made to an endpoint. HTTP/1.1 serves one request at a time and rests in its pool in between; HTTP/2 stays in its
 /// pool's list as long as it can take another stream; a tunnel has one to itself.
@@ -37,6 +38,8 @@ struct UpstreamConnection: ~Copyable {
     /// Neighbours in the pool's list.
     var nextIdle = SlotID.none
     var previousIdle = SlotID.none
+    /// What it tells in the records of its requests.
+    var texts = ConnectionTexts()
     var deadline = LazyDeadline()
     let connectBegan: MonotonicInstant
     /// Not read because the client is slow.
@@ -66,6 +69,12 @@ struct UpstreamConnection: ~Copyable {
     mutating func read(into scratch: UnsafeMutableRawBufferPointer) -> TransferResult {
         unsafe stream.read(into: scratch, behind: &input)
     }
+
+    /// Makes the texts of its records anew.
+    mutating func describe(_ wanted: ConnectionTextSet) { texts.describe(stream, wanted) }
+
+    /// Why TLS with its endpoint did not come about.
+    mutating func describe(failure: String) { texts.describe(stream, failedWith: stream.failureCode, failure, isDownstream: false) }
 
     /// Whether `fill` with this bound has taken all there is: one of HTTP/1.1 gives it in one go.
     mutating func gaveAll(of bytesMax: Int) -> Bool { !http.isHTTP2 && stream.output.count < bytesMax }

@@ -51,6 +51,7 @@ enum UpstreamSecuring {
 
     private static func noteFailure(_ id: SlotID, _ reason: String, _ upstreams: inout Upstreams, _ loop: inout WorkerLoop) {
         loop.countEvent { $0.add($0.upstreamTLSFailures) }
+        upstreams.connections[id].describe(failure: reason)
         let endpoint = upstreams.pools[upstreams.connections[id].pool].endpoint
         upstreams.handle.note(problem: "TLS with endpoint \(endpoint): \(reason)")
     }

@@ -38,6 +38,8 @@ struct Upstreams: ~Copyable {
     let state: Held<UpstreamState>
     private let shared: SharedUpstreams
     let handle: WorkerHandle
+    /// What records show of secured connections under the current configuration.
+    var wantedTexts: ConnectionTextSet = []
     private let limits: ProxyLimits
     private let inbox: UnsafeMutablePointer<HTTPInbox>
 
@@ -53,6 +55,21 @@ struct Upstreams: ~Copyable {
 
     @inline(__always)
     mutating func isOpen(_ id: SlotID) -> Bool { connections.contains(id) && connections[id].state != .closed }
+
+    // MARK: What connections tell
+
+    /// What a connection tells in a record. A connection that outlives a configuration is described anew.
+    @inline(__always)
+    mutating func note(_ id: SlotID, in log: inout RequestLog) {
+        guard connections[id].stream.isSecured else { return }
+        if connections[id].texts.isStale(wantedTexts) { connections[id].describe(wantedTexts) }
+        log.note(upstream: connections[id].texts)
+    }
+
+    /// Why TLS on a connection did not come about, also when it is closed; until the end of the turn.
+    mutating func noteFailure(_ id: SlotID, in log: inout RequestLog) {
+        if connections.contains(id) { log.note(upstream: connections[id].texts) }
+    }
 
     // MARK: Pools
 

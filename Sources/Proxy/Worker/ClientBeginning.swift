@@ -79,10 +79,11 @@ enum ClientBeginning {
         switch sides.downstreams.connections[id].awaits {
         case .nothing: return
         case .mutualTLS, .gatewayTLS, .handshake:
-            ClientSecuring.noteFailure(id, "no handshake within \(sides.limits.handshakeNanoseconds / 1_000_000_000) s", &sides)
+            ClientRefusing.refuseHandshake(id, "no handshake within \(sides.limits.handshakeNanoseconds / 1_000_000_000) s", &sides)
             sides.downstreams.close(id, &sides.loop)
         case .security:
             // The client waits for the server's first word, as no TLS does.
+            ClientSecuring.notePlaintext(id, isHTTP: false, &sides)
             settle(id, &sides, &tunnels)
         case .protocolDetection, .serverName:
             // Where the server speaks first, waiting longer would be for ever.

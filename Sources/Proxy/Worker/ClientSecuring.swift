@@ -52,8 +52,11 @@ enum ClientSecuring {
         switch unsafe ClientHello.parse(bytes) {
         case .incomplete: return .undecided
         case .notTLS:
-            guard awaited != .security else { return .plain }
-            refusePlaintext(id, &sides)
+            guard awaited != .security else {
+                unsafe notePlaintext(id, isHTTP: looksLikeHTTP(bytes), &sides)
+                return .plain
+            }
+            unsafe ClientRefusing.refusePlaintext(id, isHTTP: looksLikeHTTP(bytes), &sides)
             return .refused
         case .hello(let name, let offersIstio):
             guard awaited != .security || offersIstio else { return .plain }
@@ -63,12 +66,18 @@ enum ClientSecuring {
         }
     }
 
-    private static func refusePlaintext(_ id: SlotID, _ sides: inout Sides) {
-        sides.loop.countEvent { $0.add($0.plaintextRefused) }
-        let isGateway = sides.downstreams.connections[id].awaits == .gatewayTLS
-        let taken = isGateway ? "TLS alone (Gateway)" : "mutual TLS alone (PeerAuthentication STRICT)"
-        let remote = sides.downstreams.connections[id].remote.addressText
-        sides.handle.note(problem: "\(remote) sent plaintext to \(sides.downstreams.connections[id].local), which takes \(taken)")
+    private static func looksLikeHTTP(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        if case .http = unsafe ProtocolSniffer.look(bytes) { true } else { false }
+    }
+
+    /// Counts a connection without TLS to a port that takes both; TLS of the application's own is none.
+    static func notePlaintext(_ id: SlotID, isHTTP: Bool, _ sides: inout Sides) {
+        let origin = sides.makeOrigin(id, 0)
+        var source = origin.remote
+        source.port = 0
+        let key = PlaintextClients.Key(
+            source: source, destination: origin.labels.destination, port: origin.local.port, isHTTP: isHTTP)
+        sides.handle.plaintext.note(key, unixSeconds: sides.loop.unixNow / 1_000_000_000)
     }
 
     /// Whom a connection to a port of a Gateway is for. `place`: of the server name in `bytes`.
@@ -125,7 +134,7 @@ enum ClientSecuring {
         guard descriptor >= 0, let context = inbound.context(),
             let session = TLSSession(context, descriptor: descriptor, early: early, expecting: inbound.expectation, now: seconds)
         else {
-            noteFailure(id, "it cannot begin: \(inbound.problem ?? (inbound.isThere ? "no memory" : "no certificate"))", &sides)
+            ClientRefusing.refuseHandshake(id, "it cannot begin: \(inbound.problem ?? (inbound.isThere ? "no memory" : "no certificate"))", &sides)
             return false
         }
         sides.downstreams.connections[id].stream.secure(by: SecureLayer(session, descriptor: descriptor))
@@ -146,15 +155,8 @@ enum ClientSecuring {
             sides.downstreams.settleSource(id)
             return true
         case .failed:
-            noteFailure(id, sides.downstreams.connections[id].stream.failure ?? "the connection ended", &sides)
+            ClientRefusing.refuseHandshake(id, sides.downstreams.connections[id].stream.failure ?? "the connection ended", &sides)
             return false
         }
-    }
-
-    static func noteFailure(_ id: SlotID, _ reason: String, _ sides: inout Sides) {
-        sides.loop.countEvent { $0.add($0.tlsHandshakeFailures) }
-        let remote = sides.downstreams.connections[id].remote.addressText
-        let local = sides.downstreams.connections[id].local
-        sides.handle.note(problem: "TLS of \(remote) with \(local): \(reason)")
     }
 }

@@ -23,6 +23,9 @@ struct Sides: ~Copyable {
     private let dropScratch: UnsafeMutableRawBufferPointer
     /// Connections to endpoints to read again this turn.
     var resumedUpstreams = WorkList<SlotID>()
+    var refusals = RefusedConnections()
+    /// Of gateways, under the current configuration.
+    private(set) var edgeCerts = ClientCertForwarding.sanitizeSet
     // Connections use it to their end, so it goes last.
     private let inboxOwner: OwnedInbox
 
@@ -51,6 +54,9 @@ struct Sides: ~Copyable {
             return handle.note(problem: "configuration \(next.routing.generation): too many older ones still have requests; send it again")
         }
         noteEpochs()
+        edgeCerts = next.edgeCerts
+        downstreams.wantedTexts = next.telemetry.connections.downstream
+        upstreams.wantedTexts = next.telemetry.connections.upstream
         // The clients of a network of its own come without listeners.
         downstreams.adoptListeners(next.routing.listeners, opens: !context.isDraining && loop.network == nil, &loop)
         handle.statistics.configurationGeneration.store(next.routing.generation, ordering: .releasing)
@@ -104,6 +110,12 @@ struct Sides: ~Copyable {
             downstreams.connections[id].serverEpoch = epochs.current
         }
         return Int(downstreams.connections[id].server.row)
+    }
+
+    /// What a request's connection tells, to its record and to the endpoint.
+    mutating func noteClient(of request: inout Request) {
+        downstreams.note(request.origin.connection, in: &request.log)
+        request.certAction = downstreams.forwardCert(of: request.origin, edgeCerts, into: &request.cert)
     }
 
     /// Closes a connection that its client has given up.

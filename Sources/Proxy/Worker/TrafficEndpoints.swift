@@ -337,7 +337,7 @@ extension Traffic {
             let owner = LoopToken(rawValue: token)
             if owner.kind == .mirror { mirrorTraffic.endpointEnded(owner.id, line >= 0 ? .none : id, &sides) }
             guard owner.kind == .request, requests.contains(owner.id) else { continue }
-            let isOurs = line >= 0 ? requests[owner.id].leaveLine(ofPool: line) : requests[owner.id].attempt.upstream == id
+            let isOurs = line >= 0 ? requests[owner.id].leaveLine(ofPool: line, for: id) : requests[owner.id].attempt.upstream == id
             guard isOurs else { continue }
             attemptFailed(owner.id, isRefusal ? .protocolError : failure)
         }

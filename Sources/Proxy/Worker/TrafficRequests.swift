@@ -52,6 +52,7 @@ extension Traffic {
         touchRequest(id)
         requests[id].log.record.note(origin, unixNanoseconds: sides.loop.unixNow)
         requests[id].log.record.labels = origin.labels
+        sides.noteClient(of: &requests[id])
         return id
     }
 

@@ -68,6 +68,7 @@ struct TunnelTraffic: ~Copyable {
             cluster = Int(chosen)
         }
         unsafe startRecord(id, serverName, &sides)
+        sides.downstreams.note(connection, in: &tunnels[id].log)
         touchTunnel(id, &sides)
         guard cluster >= 0 else { return refuseTunnel(id, sides.epochs.all[epoch].noWay(listener: listener), &sides) }
         connectTunnel(id, cluster, &sides)
@@ -162,6 +163,7 @@ struct TunnelTraffic: ~Copyable {
         tunnels[id].log.record.times.upstreamSendBegin = elapsed
         tunnels[id].log.record.upstreamLocal = sides.upstreams.connections[tunnels[id].attempt.upstream].local
         tunnels[id].log.record.upstreamProtocol = .http11
+        sides.upstreams.note(tunnels[id].attempt.upstream, in: &tunnels[id].log)
         sides.downstreams.resumeLater(tunnels[id].origin.connection)
     }
 
@@ -217,7 +219,7 @@ struct TunnelTraffic: ~Copyable {
     /// Passes bytes of the endpoint on; returns how many were taken.
     mutating func relayFromEndpoint(_ upstream: SlotID, _ id: SlotID, _ bytes: UnsafeRawBufferPointer, _ sides: inout Sides) -> Int {
         touchTunnel(id, &sides)
-        if tunnels[id].awaitsConnect { return unsafe takeConnectAnswer(upstream, id, bytes, &sides) }
+        if tunnels[id].awaitsConnect { return unsafe takeAnswer(upstream, id, bytes, &sides) }
         noteFirstByte(id, &sides)
         tunnels[id].log.record.responseBodyBytes &+= UInt64(bytes.count)
         let connection = tunnels[id].origin.connection
@@ -238,9 +240,7 @@ struct TunnelTraffic: ~Copyable {
     }
 
     /// Reads the endpoint's answer to CONNECT.
-    private mutating func takeConnectAnswer(
-        _ upstream: SlotID, _ id: SlotID, _ bytes: UnsafeRawBufferPointer, _ sides: inout Sides
-    ) -> Int {
+    private mutating func takeAnswer(_ upstream: SlotID, _ id: SlotID, _ bytes: UnsafeRawBufferPointer, _ sides: inout Sides) -> Int {
         switch unsafe HeadParser.parseResponse(
             bytes, scan: &tunnels[id].answerScan, limits: sides.limits.http, into: &sides.context.responseHead)
         {
@@ -399,6 +399,7 @@ struct TunnelTraffic: ~Copyable {
         sides.upstreams.note(failure, of: tunnels[id].attempt, unixNanoseconds: sides.loop.unixNow)
         sides.upstreams.judge(tunnels[id].attempt, failure.outcome, now: sides.loop.now)
         if failure.isOfConnecting { sides.loop.countEvent { $0.add($0.upstreamConnectFailures) } }
+        if failure == .transportFailure { sides.upstreams.noteFailure(tunnels[id].attempt.upstream, in: &tunnels[id].log) }
         refuseTunnel(id, LocalAnswer(503, failure.details, [failure.flag]), &sides)
     }
 

@@ -166,6 +166,9 @@ extension SelfMetrics {
                 counter("tls_server_names_unknown_total", "TLS connections for a server name that no server of the port has.") {
                     $0.serverNamesUnknown.load(ordering: .relaxed)
                 },
+                counter("refusals_unlogged_total", "Refused connections without a line in the access log: too many came in a second.") {
+                    $0.refusalsUnlogged.load(ordering: .relaxed)
+                },
                 counter("upstream_tls_handshakes_total", "TLS handshakes with endpoints that came to their end.") {
                     $0.upstreamTLSHandshakes.load(ordering: .relaxed)
                 },
@@ -195,7 +198,7 @@ extension SelfMetrics {
                 counter("http2_early_resets_total", "HTTP/2 requests taken back before they were looked at.") {
                     $0.http2EarlyResets.load(ordering: .relaxed)
                 },
-                counter("fields_dropped_total", "Fields left out of trailer sections, or for underscores in the name of one of ours.") {
+                counter("fields_dropped_total", "Fields left out of trailers, for underscores in one of our names, or for their length.") {
                     $0.fieldsDropped.load(ordering: .relaxed)
                 },
                 counter("upstream_protocol_errors_total", "Responses that broke the protocol.") {

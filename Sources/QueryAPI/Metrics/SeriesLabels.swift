@@ -80,7 +80,9 @@ struct SeriesLabels {
         }
         label("source_workload", source.workload)
         label("source_workload_namespace", source.workloadNamespace)
-        label("source_principal", source.principal)
+        // Whoever is spoken to with mutual TLS has seen our certificate.
+        let own = side == .outbound && !isOverflow && !destination.principal.isEmpty ? catalogs.sources.ownPrincipal : ""
+        label("source_principal", side == .outbound ? own : source.principal)
         label("source_app", source.app)
         label("source_version", source.version)
         label("source_cluster", source.cluster)

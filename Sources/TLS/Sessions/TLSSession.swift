@@ -35,6 +35,8 @@ public final class TLSSession {
     public private(set) var peer: TLSPeer?
     /// Why the handshake or the connection failed, for people.
     public private(set) var failure: String?
+    /// The same in Envoy's words; nil = it did not fail, or the socket did.
+    public private(set) var failureCode: TLSFailure?
     public private(set) var isEstablished = false
     private var didEnd = false
 
@@ -181,7 +183,10 @@ public final class TLSSession {
             verdict = .failure(TLSError("neither its public key nor itself has a SHA-256 that is wanted"))
         }
         if case .success = verdict, let problem = unexpected(leaf) { verdict = .failure(TLSError(problem)) }
-        if case .failure(let refusal) = verdict { failure = "the peer's certificate is refused: \(refusal)" }
+        if case .failure(let refusal) = verdict {
+            failure = "the peer's certificate is refused: \(refusal)"
+            failureCode = TLSFailure(refusing: refusal.description)
+        }
         return verdict
     }
 
@@ -252,6 +257,17 @@ public final class TLSSession {
         guard let cipher = unsafe SSL_get_current_cipher(ssl), let name = unsafe SSL_CIPHER_get_name(cipher) else { return "" }
         return unsafe String(cString: name)
     }
+
+    /// Of TLS 1.2; empty = the session has none, as in TLS 1.3.
+    public var sessionID: [UInt8] {
+        guard version == "TLSv1.2", let session = unsafe SSL_get_session(ssl) else { return [] }
+        var count: UInt32 = 0
+        guard let bytes = unsafe SSL_SESSION_get_id(session, &count) else { return [] }
+        return unsafe Array(UnsafeBufferPointer(start: bytes, count: Int(count)))
+    }
+
+    /// What this end shows; nil = nothing.
+    public var localCertificate: Certificate? { context.settings.credentials?.leaf }
 
     public var isResumed: Bool { unsafe SSL_session_reused(ssl) == 1 }
 
@@ -331,7 +347,9 @@ public final class TLSSession {
         if socket.problem != 0 {
             unsafe failure = String(cString: strerror(socket.problem))
         } else {
-            failure = TLSError.openSSL(isEstablished ? "TLS ended" : "TLS handshake failed").description
+            let reason = TLSError.takeReason()
+            failure = (isEstablished ? "TLS ended" : "TLS handshake failed") + (reason.map { ": \($0)" } ?? "")
+            failureCode = reason.map { TLSFailure(words: $0) }
         }
     }
 }

@@ -39,6 +39,8 @@ public struct AccessLogFormat: Sendable {
     let style: Style
     /// The headers that the workers must capture for this format, beyond those in every record.
     public let headers: HeaderCapture
+    /// What the workers must note of connections for this format.
+    public let connections: ConnectionTextChoice
     /// Operators of the format that Envoy knows and that always print as missing here, each once.
     public let notInEffect: [String]
 
@@ -81,6 +83,7 @@ public struct AccessLogFormat: Sendable {
         self.notInEffect = notInEffect
         self.style = style
         var capture = HeaderCapture()
+        var connections = ConnectionTextChoice.standard
         for field in fields {
             for piece in field.pieces {
                 switch piece {
@@ -92,11 +95,14 @@ public struct AccessLogFormat: Sendable {
                     for name in [first, second].compactMap({ $0 }) where name != Self.serviceTimeHeader && name != ":status" {
                         if !capture.responseHeaders.contains(name) { capture.responseHeaders.append(name) }
                     }
+                case .fixed(.connection(let text, let end)), .fixed(.connectionTime(let text, let end, _)):
+                    connections.insert(text, of: end)
                 case .fixed: break
                 }
             }
         }
         headers = capture
+        self.connections = connections
     }
 
     static let serviceTimeHeader = "x-envoy-upstream-service-time"

@@ -127,6 +127,17 @@ struct AccessLogFormatParser {
             return .fixed(environment(argument).map { .literal(Array($0.utf8.prefix(maxBytes))) } ?? .absent)
         default:
             if AccessLogOperator.missingInEnvoyToo.contains(name) { return .fixed(.absent) }
+            if let part = ConnectionOperators.texts[name] {
+                guard argument == nil, maxBytes == .max else { throw fail("\(name) takes no argument and no length") }
+                return .fixed(.connection(part.text, part.end))
+            }
+            if let part = ConnectionOperators.times[name] {
+                let pattern = Array((argument ?? "").utf8)
+                guard AccessLogTime.isValid(pattern) else {
+                    throw fail("unknown specifier in the time format of \(name); known are \(AccessLogTime.specifiers)")
+                }
+                return .fixed(.connectionTime(part.text, part.end, pattern: pattern))
+            }
             if let known = AccessLogOperator.plain[name] {
                 guard argument?.isEmpty ?? true || AccessLogOperator.takesArgument(name) else { throw fail("\(name) takes no argument") }
                 guard maxBytes == .max else { throw fail("\(name) takes no length") }

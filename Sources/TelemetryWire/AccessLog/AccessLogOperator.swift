@@ -37,8 +37,12 @@ enum AccessLogOperator: Sendable {
     /// What the line is written for: the end of a request or of a TCP connection.
     case accessLogType
     case transportFailureReason
-    /// Of a TLS connection that passed through.
+    /// Of a TLS connection, whether it ended here or passed through.
     case serverName
+    /// What TLS at one end tells.
+    case connection(ConnectionText, ConnectionEnd)
+    /// A certificate's beginning or end.
+    case connectionTime(ConnectionText, ConnectionEnd, pattern: [UInt8])
     case literal([UInt8])
     /// Known to Envoy but without meaning here, such as a Lua filter's state.
     case absent
@@ -153,27 +157,15 @@ enum AccessLogOperator: Sendable {
         "DOWNSTREAM_DIRECT_LOCAL_PORT": .endpoint(.downstreamLocal, .port),
     ]
 
-    /// Of TLS connections, and a QUIC connection's round trip: missing on plain text and TCP in Envoy as well.
-    static let missingInEnvoyToo: Set<String> = [
-        "DOWNSTREAM_TRANSPORT_FAILURE_REASON", "DOWNSTREAM_TLS_VERSION", "DOWNSTREAM_TLS_CIPHER", "DOWNSTREAM_TLS_SESSION_ID",
-        "DOWNSTREAM_PEER_URI_SAN", "DOWNSTREAM_PEER_DNS_SAN", "DOWNSTREAM_PEER_IP_SAN", "DOWNSTREAM_PEER_EMAIL_SAN",
-        "DOWNSTREAM_PEER_OTHERNAME_SAN",
-        "DOWNSTREAM_PEER_SUBJECT", "DOWNSTREAM_PEER_ISSUER", "DOWNSTREAM_PEER_SERIAL", "DOWNSTREAM_PEER_CERT",
-        "DOWNSTREAM_PEER_CERT_V_START",
-        "DOWNSTREAM_PEER_CERT_V_END", "DOWNSTREAM_PEER_FINGERPRINT_256", "DOWNSTREAM_PEER_FINGERPRINT_1",
-        "DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256",
-        "DOWNSTREAM_PEER_CHAIN_SERIALS", "DOWNSTREAM_LOCAL_URI_SAN", "DOWNSTREAM_LOCAL_DNS_SAN", "DOWNSTREAM_LOCAL_IP_SAN",
-        "DOWNSTREAM_LOCAL_EMAIL_SAN", "DOWNSTREAM_LOCAL_OTHERNAME_SAN", "DOWNSTREAM_LOCAL_SUBJECT", "UPSTREAM_TLS_VERSION",
-        "UPSTREAM_TLS_CIPHER",
-        "UPSTREAM_TLS_SESSION_ID", "UPSTREAM_PEER_URI_SAN", "UPSTREAM_PEER_DNS_SAN", "UPSTREAM_PEER_SUBJECT", "UPSTREAM_PEER_ISSUER",
-        "UPSTREAM_PEER_CERT", "UPSTREAM_PEER_CERT_V_START", "UPSTREAM_PEER_CERT_V_END", "UPSTREAM_LOCAL_URI_SAN", "UPSTREAM_LOCAL_DNS_SAN",
-        "TLS_JA3_FINGERPRINT", "TLS_JA4_FINGERPRINT", "JA3_FINGERPRINT", "ROUNDTRIP_DURATION",
-    ]
+    /// A QUIC connection's round trip, and what JA4 is made of: missing on TCP in Envoy as well, unless a listener filter is told to look.
+    static let missingInEnvoyToo: Set<String> = ["TLS_JA4_FINGERPRINT", "ROUNDTRIP_DURATION"]
 
     /// What else Envoy 1.40 accepts in a format, tried one by one. It may not refuse a configuration that Envoy takes; `skein validate`
     /// says that these print as missing.
     static let notInEffect: Set<String> = [
-        "CLUSTER_METADATA", "COALESCE", "CONNECTION_ID", "CONNECTION_TERMINATION_DETAILS", "CUSTOM_FLAGS",
+        "DOWNSTREAM_PEER_OTHERNAME_SAN", "DOWNSTREAM_LOCAL_OTHERNAME_SAN", "DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256",
+        "DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_1", "DOWNSTREAM_PEER_CHAIN_SERIALS", "TLS_JA3_FINGERPRINT", "JA3_FINGERPRINT",
+        "CLUSTER_METADATA", "COALESCE", "CONNECTION_ID", "CUSTOM_FLAGS",
         "DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_SENT", "DOWNSTREAM_DETECTED_CLOSE_TYPE", "DOWNSTREAM_HEADER_BYTES_RECEIVED",
         "DOWNSTREAM_HEADER_BYTES_SENT", "DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID", "DOWNSTREAM_LOCAL_CLOSE_REASON",
         "DOWNSTREAM_WIRE_BYTES_RECEIVED",
@@ -197,14 +189,17 @@ enum AccessLogOperator: Sendable {
     ]
 
     /// The ones that take an argument and no length, as in Envoy 1.40.
-    static let withArgumentOnly: Set<String> = [
+    static let withArgumentOnly = Set(ConnectionOperators.times.keys).union([
         "START_TIME", "EMIT_TIME", "START_TIME_LOCAL", "EMIT_TIME_LOCAL", "GRPC_STATUS", "COMMON_DURATION", "HOSTNAME",
-    ]
+    ])
 
     /// Plain operators whose argument Envoy 1.40 takes: it refuses those of all others, and the length of each.
     static func takesArgument(_ name: String) -> Bool { name.hasSuffix("_ADDRESS_WITHOUT_PORT") || name == "RESPONSE_CODE_DETAILS" }
 
-    static let names: [String] = (Array(plain.keys) + withArgument + Array(missingInEnvoyToo) + Array(notInEffect)).sorted()
+    static let names: [String] = [
+        Array(plain.keys), withArgument, Array(ConnectionOperators.texts.keys), Array(ConnectionOperators.times.keys),
+        Array(missingInEnvoyToo), Array(notInEffect),
+    ].flatMap(\.self).sorted()
 
     /// Whether typed JSON writes it as a number when it is the whole value.
     var isNumber: Bool {

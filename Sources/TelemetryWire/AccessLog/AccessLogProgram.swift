@@ -39,6 +39,9 @@ public struct AccessLogProgram: Sendable {
         case bytesReceived, bytesSent, requestHeaderBytes, responseHeaderBytes
         case cluster, route, attemptCount, traceID, spanID, hostsAttempted(AccessLogOperator.Part), upstreamProtocol, accessLogType,
             transportFailureReason, serverName
+        case connection(ConnectionText, ConnectionEnd)
+        /// In the format `patterns[index]`; nil = ISO 8601.
+        case connectionTime(ConnectionText, ConnectionEnd, index: UInt32?)
         case grpcStatus(AccessLogOperator.GRPCStatusForm)
         case pathWithoutQuery(first: RequestText, second: RequestText, maxBytes: Int)
         case query(maxBytes: Int)
@@ -145,7 +148,16 @@ public struct AccessLogProgram: Sendable {
             return .text(first: first, second: second, maxBytes: maxBytes)
         case .serverName:
             uses[RequestText.serverName.rawValue, default: 0] += 1
+            noteUse(.serverName, .downstream, &uses)
             return .serverName
+        case .connection(let text, let end):
+            noteUse(text, end, &uses)
+            return .connection(text, end)
+        case .connectionTime(let text, let end, let pattern):
+            fixedBytesMax += AccessLogTime.bytesMax(pattern) * LineWriter.escapedBytesMax
+            if pattern.isEmpty { return .connectionTime(text, end, index: nil) }
+            patterns.append(pattern)
+            return .connectionTime(text, end, index: UInt32(clamping: patterns.count - 1))
         case .pathWithoutQuery(let first, let second, let maxBytes):
             for slot in [first, second] { uses[slot.rawValue, default: 0] += 1 }
             return .pathWithoutQuery(first: first, second: second, maxBytes: maxBytes)
@@ -171,6 +183,7 @@ public struct AccessLogProgram: Sendable {
             return .responseFlags(long: isLong)
         case .responseCodeDetails:
             fixedBytesMax += ResponseCodeDetails.allCases.map { $0.text?.utf8.count ?? 0 }.max() ?? 0
+            noteUse(.failureReason, .upstream, &uses)
             return .responseCodeDetails
         case .bytesReceived: return .bytesReceived
         case .bytesSent: return .bytesSent
@@ -194,8 +207,14 @@ public struct AccessLogProgram: Sendable {
             return .hostsAttempted(part)
         case .transportFailureReason:
             fixedBytesMax += ResponseCodeDetails.allCases.map { $0.connectError?.utf8CodeUnitCount ?? 0 }.max() ?? 0
+            noteUse(.failureReason, .upstream, &uses)
             return .transportFailureReason
         }
+    }
+
+    /// A connection's text counts as a slot of its own: above those that records have.
+    private func noteUse(_ text: ConnectionText, _ end: ConnectionEnd, _ uses: inout [UInt8: Int]) {
+        uses[128 | end.rawValue << 6 | text.rawValue, default: 0] += 1
     }
 
     private mutating func time(_ pattern: [UInt8], isEmit: Bool, isLocal: Bool = false) -> Value {
@@ -278,8 +297,14 @@ public struct AccessLogProgram: Sendable {
             guard let second else { return false }
             return texts.write(second, maxBytes, isJSON: isJSON, to: &writer)
         case .serverName:
-            guard unsafe record.pointee.protocolVersion == .tcp else { return false }
-            return texts.write(.serverName, .max, isJSON: isJSON, to: &writer)
+            let isTunnel = unsafe record.pointee.protocolVersion == .tcp
+            if isTunnel, texts.write(.serverName, .max, isJSON: isJSON, to: &writer) { return true }
+            return unsafe texts.write(.serverName, of: .downstream, record, isJSON: isJSON, to: &writer)
+        case .connection(let text, let end): return unsafe texts.write(text, of: end, record, isJSON: isJSON, to: &writer)
+        case .connectionTime(let text, let end, let index):
+            guard let bytes = unsafe texts.connectionText(text, of: end, record), bytes.count == 8 else { return false }
+            let time = unsafe UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
+            if let index { writeTime(time, patterns[Int(index)], isLocal: false, &writer) } else { writer.iso(time) }
         case .duration(let from, let to, let divisor):
             let start = unsafe from.value(record)
             let end = unsafe to.value(record)
@@ -288,10 +313,10 @@ public struct AccessLogProgram: Sendable {
             writer.decimal(divisor == 1_000_000 ? (end &- start) / 1_000_000 : (end &- start) / divisor)
         case .endpoint(let which, let part):
             switch which {
-            case .downstreamRemote: return unsafe write(record.pointee.downstreamRemote, part, isJSON: isJSON, &writer)
-            case .downstreamLocal: return unsafe write(record.pointee.downstreamLocal, part, isJSON: isJSON, &writer)
-            case .upstreamRemote: return unsafe write(record.pointee.upstreamRemote, part, isJSON: isJSON, &writer)
-            case .upstreamLocal: return unsafe write(record.pointee.upstreamLocal, part, isJSON: isJSON, &writer)
+            case .downstreamRemote: return unsafe writer.endpoint(record.pointee.downstreamRemote, part, isJSON: isJSON)
+            case .downstreamLocal: return unsafe writer.endpoint(record.pointee.downstreamLocal, part, isJSON: isJSON)
+            case .upstreamRemote: return unsafe writer.endpoint(record.pointee.upstreamRemote, part, isJSON: isJSON)
+            case .upstreamLocal: return unsafe writer.endpoint(record.pointee.upstreamLocal, part, isJSON: isJSON)
             }
         case .protocolVersion:
             return unsafe write(record.pointee.protocolVersion, &writer)
@@ -305,6 +330,9 @@ public struct AccessLogProgram: Sendable {
         case .responseCodeDetails:
             let text = unsafe details[Int(record.pointee.details.rawValue)]
             if text.isEmpty { return false }
+            if unsafe record.pointee.details == .transportFailureBeforeResponse {
+                if unsafe writeFailedTransport(record, texts, &writer) { return true }
+            }
             unsafe writer.constant(pool, text.lowerBound, text.upperBound)
         case .bytesReceived: unsafe writer.decimal(record.pointee.requestBodyBytes)
         case .bytesSent: unsafe writer.decimal(record.pointee.responseBodyBytes)
@@ -328,8 +356,9 @@ public struct AccessLogProgram: Sendable {
             guard unsafe record.pointee.protocolVersion != .tcp else { return false }
             return unsafe write(record.pointee.upstreamProtocol, &writer)
         case .accessLogType:
-            if unsafe record.pointee.protocolVersion == .tcp { writer.ascii("TcpConnectionEnd") } else { writer.ascii("DownstreamEnd") }
+            unsafe writeType(record, texts, &writer)
         case .transportFailureReason:
+            if unsafe texts.write(.failureReason, of: .upstream, record, isJSON: isJSON, to: &writer) { return true }
             // What is known without TLS; the details say the same.
             guard let error = unsafe record.pointee.details.connectError else { return false }
             writer.ascii(error)
@@ -341,6 +370,26 @@ public struct AccessLogProgram: Sendable {
         case .pattern(let index, let isEmit, let isLocal):
             unsafe writeTime(isEmit ? emit : record.pointee.startUnixNanoseconds, patterns[Int(index)], isLocal: isLocal, &writer)
         }
+        return true
+    }
+
+    @inline(never)
+    private func writeType(_ record: UnsafePointer<RequestRecord>, _ texts: borrowing AccessLogTexts, _ writer: inout LineWriter) {
+        if unsafe record.pointee.protocolVersion != .tcp { return writer.ascii("DownstreamEnd") }
+        // A connection that was refused; Envoy's listeners log under this type.
+        let isRefused = unsafe texts.connectionText(.failureReason, of: .downstream, record) != nil
+        if isRefused { writer.ascii("NotSet") } else { writer.ascii("TcpConnectionEnd") }
+    }
+
+    /// The details of a request whose endpoint refused TLS, or was refused, with the reason among them, as Envoy has them.
+    @inline(never)
+    private func writeFailedTransport(
+        _ record: UnsafePointer<RequestRecord>, _ texts: borrowing AccessLogTexts, _ writer: inout LineWriter
+    ) -> Bool {
+        guard unsafe texts.connectionText(.failureReason, of: .upstream, record) != nil else { return false }
+        writer.ascii("upstream_reset_before_response_started{remote_connection_failure|")
+        _ = unsafe texts.write(.failureReason, of: .upstream, record, isJSON: style != .text, to: &writer)
+        writer.byte(UInt8(ascii: "}"))
         return true
     }
 
@@ -376,35 +425,11 @@ public struct AccessLogProgram: Sendable {
             let attempt = texts.attempt(index)
             if attempt.endpoint.family == .absent { continue }
             if !isFirst { writer.byte(UInt8(ascii: ",")) }
-            isFirst = !write(attempt.endpoint, part, isJSON: style != .text, &writer) && isFirst
+            isFirst = !writer.endpoint(attempt.endpoint, part, isJSON: style != .text) && isFirst
         }
         guard unsafe record.pointee.upstreamRemote.family != .absent else { return !isFirst }
         if !isFirst { writer.byte(UInt8(ascii: ",")) }
-        return unsafe write(record.pointee.upstreamRemote, part, isJSON: style != .text, &writer)
-    }
-
-    @inline(never)
-    private func write(_ endpoint: SocketEndpoint, _ part: AccessLogOperator.Part, isJSON: Bool, _ writer: inout LineWriter) -> Bool {
-        if endpoint.family == .absent { return false }
-        if endpoint.family == .unix {
-            // As Envoy prints a pipe: its path, which has no port.
-            if part == .port { return false }
-            let path = unsafe endpoint.unixPath
-            unsafe writer.escaped(path, readable: path.count, isJSON: isJSON)
-            return true
-        }
-        if part != .port {
-            if endpoint.family == .ipv4 {
-                writer.ipv4(UInt32(truncatingIfNeeded: endpoint.low))
-            } else {
-                if part == .whole { writer.byte(UInt8(ascii: "[")) }
-                writer.ipv6(high: endpoint.high, low: endpoint.low)
-                if part == .whole { writer.byte(UInt8(ascii: "]")) }
-            }
-        }
-        if part == .whole { writer.byte(UInt8(ascii: ":")) }
-        if part != .withoutPort { writer.decimal(UInt64(endpoint.port)) }
-        return true
+        return unsafe writer.endpoint(record.pointee.upstreamRemote, part, isJSON: style != .text)
     }
 
     @inline(never)

@@ -48,6 +48,30 @@ struct AccessLogTexts: ~Copyable {
             fromByteOffset: Int(starts[count]) &+ index &* MemoryLayout<AttemptRecord>.stride, as: AttemptRecord.self)
     }
 
+    /// What the connection at one end has to tell, behind the tries; nil = nothing of this kind.
+    func connectionText(
+        _ kind: ConnectionText, of end: ConnectionEnd, _ record: UnsafePointer<RequestRecord>
+    ) -> UnsafeRawBufferPointer? {
+        let attempts = unsafe Int(record.pointee.earlierAttempts) &* MemoryLayout<AttemptRecord>.stride
+        let downstream = unsafe Int(record.pointee.downstreamTextBytes)
+        let start = Int(starts[count]) &+ attempts &+ (end == .upstream ? downstream : 0)
+        let length = unsafe end == .upstream ? Int(record.pointee.upstreamTextBytes) : downstream
+        guard length > 0, unsafe start &+ length <= entry.count else { return nil }
+        let texts = unsafe UnsafeRawBufferPointer(rebasing: entry[start..<start &+ length])
+        guard let place = unsafe ConnectionTextCoding.place(of: kind, in: texts) else { return nil }
+        return unsafe UnsafeRawBufferPointer(rebasing: texts[place])
+    }
+
+    /// Writes such a text; false when it is absent or empty.
+    @inline(never)
+    func write(
+        _ kind: ConnectionText, of end: ConnectionEnd, _ record: UnsafePointer<RequestRecord>, isJSON: Bool, to writer: inout LineWriter
+    ) -> Bool {
+        guard let text = unsafe connectionText(kind, of: end, record), unsafe !text.isEmpty else { return false }
+        unsafe writer.escaped(text, readable: text.count, isJSON: isJSON)
+        return true
+    }
+
     /// What follows the `?` of the path; false when there is none.
     @inline(never)
     func writeQuery(_ maxBytes: Int, isJSON: Bool, to writer: inout LineWriter) -> Bool {

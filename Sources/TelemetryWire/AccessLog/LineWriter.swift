@@ -1,3 +1,4 @@
+internal import Primitives
 import TelemetryModel
 
 /// Writes text into memory whose size was reckoned beforehand: one growth of the output for each line instead of one for each piece.
@@ -161,6 +162,31 @@ struct LineWriter: ~Copyable {
     // MARK: Addresses
 
     static let endpointBytesMax = 47
+
+    /// Writes an address; false when there is none, or no such part of it.
+    @inline(never)
+    mutating func endpoint(_ endpoint: SocketEndpoint, _ part: AccessLogOperator.Part, isJSON: Bool) -> Bool {
+        if endpoint.family == .absent { return false }
+        if endpoint.family == .unix {
+            // As Envoy prints a pipe: its path, which has no port.
+            if part == .port { return false }
+            let path = unsafe endpoint.unixPath
+            unsafe escaped(path, readable: path.count, isJSON: isJSON)
+            return true
+        }
+        if part != .port {
+            if endpoint.family == .ipv4 {
+                ipv4(UInt32(truncatingIfNeeded: endpoint.low))
+            } else {
+                if part == .whole { byte(UInt8(ascii: "[")) }
+                ipv6(high: endpoint.high, low: endpoint.low)
+                if part == .whole { byte(UInt8(ascii: "]")) }
+            }
+        }
+        if part == .whole { byte(UInt8(ascii: ":")) }
+        if part != .withoutPort { decimal(UInt64(endpoint.port)) }
+        return true
+    }
 
     @inline(never)
     mutating func ipv4(_ address: UInt32) {

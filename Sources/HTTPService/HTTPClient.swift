@@ -2,6 +2,7 @@ internal import EventLoops
 internal import Glibc
 internal import HTTP
 public import Primitives
+public import TLS
 
 /// Why a call came to nothing.
 public enum HTTPClientError: Error, Sendable, CustomStringConvertible {
@@ -10,12 +11,15 @@ public enum HTTPClientError: Error, Sendable, CustomStringConvertible {
     case connectionClosed
     /// The peer's answer was no HTTP, or larger than allowed.
     case badResponse(String)
+    /// TLS failed: what of it, and why.
+    case tls(SocketEndpoint, TLSFailureKind, String)
 
     public var description: String {
         switch self {
         case .connect(let endpoint, let reason): "cannot connect to \(endpoint): \(reason)"
         case .timedOut: "no answer in time"
         case .connectionClosed: "the connection closed before the answer was complete"
+        case .tls(let endpoint, _, let reason): "TLS with \(endpoint): \(reason)"
         case .badResponse(let reason): "the answer cannot be used: \(reason)"
         }
     }
@@ -33,11 +37,16 @@ public struct HTTPClientResponse: Sendable {
 /// One HTTP/1.1 request on one connection, blocking the calling thread: for command lines and tools, never for a loop.
 public struct HTTPClient: Sendable {
     public var endpoint: SocketEndpoint
-    /// For connecting, and between any two bytes. Milliseconds; -1 = for ever.
+    /// Nil = plaintext.
+    public var tls: ClientTLS?
+    /// For connecting, for each step of a TLS handshake, and between any two bytes. Milliseconds; -1 = for ever.
     public var timeoutMilliseconds: Int32 = 10_000
     public var bodyBytesMax = 64 << 20
 
-    public init(endpoint: SocketEndpoint) { self.endpoint = endpoint }
+    public init(endpoint: SocketEndpoint, tls: ClientTLS? = nil) {
+        self.endpoint = endpoint
+        self.tls = tls
+    }
 
     /// Sends a request and collects the answer. `Host` is the endpoint unless given.
     public func send(
@@ -81,7 +90,7 @@ public struct HTTPClient: Sendable {
                     return refusal.count < Self.refusalBytesMax
                 })
         } catch {
-            throw Self.error(error)
+            throw failure(error)
         }
         response.body = refusal
         return response
@@ -92,18 +101,19 @@ public struct HTTPClient: Sendable {
 
     private func connect() throws(HTTPClientError) -> BlockingConnection {
         do throws(BlockingConnection.Failure) {
-            return try BlockingConnection(to: endpoint, limits: HTTPLimits(), wait: wait)
+            return try BlockingConnection(to: endpoint, tls: tls, limits: HTTPLimits(), wait: wait)
         } catch {
-            guard case .broken(let failure) = error else { throw Self.error(error) }
+            guard case .broken(let failure) = error else { throw failure(error) }
             throw .connect(endpoint, failure.call == "connect" ? unsafe String(cString: strerror(failure.code)) : failure.description)
         }
     }
 
-    private static func error(_ failure: BlockingConnection.Failure) -> HTTPClientError {
+    private func failure(_ failure: BlockingConnection.Failure) -> HTTPClientError {
         switch failure {
         case .closed, .broken: .connectionClosed
         case .malformed(let reason): .badResponse(reason)
         case .timedOut: .timedOut
+        case .tls(let kind, let reason): .tls(endpoint, kind, reason)
         }
     }
 

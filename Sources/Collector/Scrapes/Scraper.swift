@@ -133,7 +133,7 @@ private struct ScrapeLoop {
     }
 
     private func report(_ target: inout Target, _ problem: String?) {
-        let name = "\(target.target.job) (http://\(target.target.instance)\(target.target.path))"
+        let name = "\(target.target.job) (\(target.target.url))"
         if let problem, problem != target.problem { say("cannot scrape \(name): \(problem)") }
         if problem == nil, target.problem != nil { say("\(name) is scraped again") }
         target.problem = problem
@@ -153,7 +153,7 @@ private struct ScrapeLoop {
             return .failure(Failure(reason: "\(error)"))
         }
         guard let endpoint = found else { return .failure(Failure(reason: "\(target.host) has no address")) }
-        var client = HTTPClient(endpoint: endpoint)
+        var client = HTTPClient(endpoint: endpoint, tls: target.tls)
         client.timeoutMilliseconds = target.timeoutMilliseconds
         client.bodyBytesMax = Scraper.pageBytesMax
         do throws(HTTPClientError) {

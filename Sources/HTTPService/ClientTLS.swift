@@ -1,0 +1,55 @@
+internal import TLS
+
+/// TLS of a client's connections to one server, and who that server must be. A value; any thread.
+public struct ClientTLS: Sendable, Equatable {
+    public let source: TLSSettingsSource
+    /// What is dialled: a host name or an address.
+    public let host: String
+    /// Whom the server's certificate must name: a host name or an address (RFC 9525: among its alternative names, the subject counts for
+    /// nothing), or a SPIFFE identity.
+    public let name: String
+
+    /// `name`: nil = the host.
+    public init(_ source: TLSSettingsSource, host: String, name: String? = nil) {
+        self.source = source
+        self.host = Self.trimmed(host)
+        self.name = Self.trimmed(name ?? host)
+    }
+
+    public static func == (left: ClientTLS, right: ClientTLS) -> Bool {
+        left.source === right.source && left.host == right.host && left.name == right.name
+    }
+
+    private static let identityScheme = "spiffe://"
+    private var isIdentity: Bool { name.hasPrefix(Self.identityScheme) }
+
+    /// A new session on a connection. `now`: seconds since 1970. Throws what keeps a context from being made.
+    func session(descriptor: Int32, isAddress: (String) -> Bool, now: Int64) throws(TLSError) -> TLSSession {
+        let settings = source.current.settings
+        let context = try TLSContext(.client, settings)
+        var expectation = isIdentity ? TLSExpectation.names([name]) : .host(name)
+        if case .anybody = settings.trust { expectation = .anybody }
+        // Addresses are no server names (RFC 6066 3), nor are identities.
+        let asked = isIdentity ? host : name
+        let session = TLSSession(
+            context, descriptor: descriptor, serverName: isAddress(asked) ? "" : asked, expecting: expectation, now: now)
+        guard let session else { throw TLSError("no memory for TLS") }
+        return session
+    }
+
+    /// The dot of a full name stands in no certificate.
+    private static func trimmed(_ name: String) -> String { name.hasSuffix(".") ? String(name.dropLast()) : name }
+}
+
+extension TLSSession {
+    /// What failed of a client's session, for people.
+    var clientFailure: String {
+        let reason = failure ?? "the connection ended"
+        switch failureKind {
+        case .plaintext: return "what answers there does not speak TLS (http:// instead of https://?)"
+        case .ownCertificate: return "the server demands a certificate that it believes, of this client: \(reason)"
+        case .peerName: return "\(reason); name the one that is meant, if it is not the address"
+        default: return reason
+        }
+    }
+}

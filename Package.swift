@@ -89,7 +89,7 @@ let package = Package(
         layer("Simulation", uses: ["Primitives", "EventLoops", "Streams", "HTTP"]),
         // 6
         layer("Collector", uses: [
-            "Primitives", "EventLoops", "Compression", "HTTP", "HTTPService", "TelemetryModel", "TelemetryWire", "TelemetryStore",
+            "Primitives", "EventLoops", "TLS", "Compression", "HTTP", "HTTPService", "TelemetryModel", "TelemetryWire", "TelemetryStore",
         ]),
         layer("QueryAPI", uses: ["Primitives", "EventLoops", "HTTPService", "Matching", "TelemetryModel", "TelemetryWire", "PromQL"]),
         // 8

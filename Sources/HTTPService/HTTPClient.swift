@@ -37,6 +37,8 @@ public struct HTTPClientResponse: Sendable {
 /// One HTTP/1.1 request on one connection, blocking the calling thread: for command lines and tools, never for a loop.
 public struct HTTPClient: Sendable {
     public var endpoint: SocketEndpoint
+    /// What `Host` says, where a request's fields do not; nil = the endpoint.
+    public var host: String?
     /// Nil = plaintext.
     public var tls: ClientTLS?
     /// For connecting, for each step of a TLS handshake, and between any two bytes. Milliseconds; -1 = for ever.
@@ -69,7 +71,7 @@ public struct HTTPClient: Sendable {
         _ method: String, _ target: String, headers: [(name: String, value: String)] = [], body: [UInt8] = [],
         receive: (UnsafeRawBufferPointer) -> Bool
     ) throws(HTTPClientError) -> HTTPClientResponse {
-        let host = headers.first { $0.name.lowercased() == "host" }?.value ?? "\(endpoint)"
+        let host = headers.first { $0.name.lowercased() == "host" }?.value ?? host ?? "\(endpoint)"
         var fields = headers.filter { $0.name.lowercased() != "host" }
         fields.append(("Connection", "close"))
         let request = BlockingRequest(method, target, host: host, fields: fields, body: body)

@@ -53,6 +53,8 @@ final class MeshNode {
     /// The workload's certificate; nil = it has none.
     private var identity: IdentityWatch?
     private var security = SecurityPlanner()
+    private let serviceTLS: ServiceTLS
+    private let ports: ServicePorts
     /// What workers serve by.
     private var adopted: (compiled: CompiledConfiguration, plan: CollectorPlan)?
 
@@ -63,12 +65,15 @@ final class MeshNode {
         let say: @Sendable (String) -> Void = { line in log.warning("\(line)") }
         controller = ConfigurationController(options: options, catalogs: catalogs)
         let first = try Self.firstConfiguration(&controller, log)
-        if options.identityDirectory != nil, !options.allowsDumps { ProcessResources.forbidDumps() }
+        if options.identityDirectory != nil || options.serviceTLS.isOn, !options.allowsDumps { ProcessResources.forbidDumps() }
         do throws(TLSError) {
             identity = try options.identityDirectory.map { path throws(TLSError) in try IdentityWatch(path: path, log) }
         } catch {
             throw StartError(status: SkeinProcess.badInput, lines: ["--identity: \(error)"])
         }
+        serviceTLS = try ServiceTLS(options.serviceTLS, identity?.identity, log)
+        ports = ServicePorts(options: options, tls: serviceTLS.server)
+        for warning in ports.warnings { log.warning("\(warning)") }
         let workers = options.workers > 0 ? options.workers : min(16, ProcessResources.processorCount)
         let successor = try TakeoverSuccessor.knock(options, workers: workers)
         let isSuccessor = successor != nil
@@ -119,7 +124,7 @@ final class MeshNode {
             shards: handles.map(\.shard), catalogs: catalogs, selfMetrics: selfMetrics, pool: pool, exemplars: pump.exemplars,
             tcp: { handles.flatMap { $0.tcpShard.snapshot() } },
             outcomes: { RequestOutcomes(routes: handles.map(\.routeOutcomes), endpoints: handles.map(\.endpointOutcomes)) })
-        series = try SeriesService(storedSeries, metrics, spanMetrics, options, version: version, statistics, say: say)
+        series = try SeriesService(storedSeries, metrics, spanMetrics, options, serviceTLS, version: version, statistics, say: say)
         receivers?.forward(to: plan.exporters)
         proberThread = try prober.start(seed: seed)
         resolverThread = try resolver.start()
@@ -195,7 +200,7 @@ final class MeshNode {
             zipkin.lookbackDefault = options.queryLookbackMilliseconds
             zipkin.notEnforced = { shared.configuration.unenforced }
             let api = ZipkinAPI(store: queries, pool: pool, options: zipkin)
-            let hints = Self.hints(options)
+            let hints = ports.hints
             let page = LandingPage(
                 store: queries, pool: pool, version: version, hints: { hints }, notEnforced: { shared.configuration.unenforced })
             let router = EndpointRouter(
@@ -208,64 +213,33 @@ final class MeshNode {
                     { request, responder in metrics.handle(request, responder) },
                     { request, responder in page.handle(request, responder) },
                 ])
-            let ports = [options.zipkinPort, options.otlpPort, options.otlpGRPCPort]
             if store?.isAwaitingPredecessor == true {
-                openCollector = { [unowned self] in try self.start("collector", ports, router, at: 0) }
+                openCollector = { [unowned self] in try self.start("collector", ServicePorts.collector, router, at: 0) }
             } else {
-                try start("collector", ports, router)
+                try start("collector", ServicePorts.collector, router)
             }
         }
+        let leftOpen = ports.leftOpen(ServicePorts.admin)
         let router = EndpointRouter(
             help: "/help lists the pages",
             [
+                { request, _ in
+                    guard let port = leftOpen[request.listener], !ServicePorts.answersInPlaintext(port, request.path) else { return nil }
+                    return .respond(.text(403, "the \(port.rawValue) port speaks plaintext and does not answer this: ask the admin port"))
+                },
                 { request, responder in pages.handle(request, responder) },
                 { request, responder in admin.handle(request, responder) },
                 { request, responder in metrics.handle(request, responder) },
                 { request, responder in logs.handle(request, responder) },
                 { request, responder in explain.handle(request, responder) },
             ])
-        try start("admin", [options.adminPort, options.readinessPort, options.metricsPort], router)
+        try start("admin", ServicePorts.admin, router)
     }
 
-    private func start(_ name: String, _ ports: [UInt16], _ handler: any ServiceHandler, at place: Int? = nil) throws {
-        let endpoints = ports.filter { $0 != 0 }.map { options.endpoint($0) }
-        if endpoints.contains(where: { $0 == nil }) {
-            throw StartError(
-                status: SkeinProcess.badInput, lines: ["--bind \(options.bindAddress): write an IP address such as 127.0.0.1 or 0.0.0.0"])
-        }
-        guard !endpoints.isEmpty else { return }
-        do throws(SystemError) {
-            let server = try ServiceServer(name: name, endpoints: endpoints.compactMap { $0 }, limits: ServiceLimits(), handler: handler)
-            servers.insert(server, at: place ?? servers.count)
-        } catch {
-            let holder = PortHolder.sentence(endpoints.compactMap { $0 }) ?? "another process may have the port"
-            throw StartError(
-                status: SkeinProcess.systemError,
-                lines: [
-                    "\(error): \(holder); choose others with --\(name == "admin" ? "admin" : "zipkin")-port and its like (skein run --help)"
-                ])
-        }
-    }
-
-    /// What can be done with the ports that are open.
-    private static func hints(_ options: RuntimeOptions) -> [EndpointHint] {
-        let host = options.bindAddress
-        func hint(_ title: String, _ port: UInt16, _ command: (String) -> String) -> EndpointHint? {
-            port == 0 ? nil : EndpointHint(title: title, command: command("\(host):\(port)"))
-        }
-        let hints = [
-            hint("Zipkin spans", options.zipkinPort) {
-                "curl -X POST http://\($0)/api/v2/spans -H 'Content-Type: application/json' -d @spans.json"
-            },
-            hint("OpenTelemetry over HTTP", options.otlpPort) { "export OTEL_EXPORTER_OTLP_ENDPOINT=http://\($0)" },
-            hint("OpenTelemetry over gRPC", options.otlpGRPCPort) {
-                "export OTEL_EXPORTER_OTLP_PROTOCOL=grpc OTEL_EXPORTER_OTLP_ENDPOINT=http://\($0)"
-            },
-            hint("Prometheus", options.metricsPort) { "curl http://\($0)/metrics" },
-            hint("Traces", options.zipkinPort) { "curl 'http://\($0)/api/v2/traces?limit=5'" },
-            hint("Through the proxy", options.outboundPort) { "curl -x http://\($0) http://SERVICE:PORT/" },
-        ]
-        return hints.compactMap(\.self)
+    private func start(_ name: String, _ ports: [ServicePort], _ handler: any ServiceHandler, at place: Int? = nil) throws {
+        let say: @Sendable (String) -> Void = { [log] line in log.warning("\(line)") }
+        guard let server = try self.ports.open(name, ports, handler, say: say) else { return }
+        servers.insert(server, at: place ?? servers.count)
     }
 
     var summary: String {
@@ -273,14 +247,10 @@ final class MeshNode {
             plan.name.hasSuffix(plan.endpoint.description)
                 ? plan.name.replacing("_", with: " ", maxReplacements: 1) : "\(plan.name) \(plan.endpoint)"
         } ?? []
-        let names = [
-            (options.zipkinPort, "Zipkin and page"), (options.otlpPort, "OTLP"), (options.otlpGRPCPort, "OTLP/gRPC"),
-            (options.adminPort, "admin"), (options.readinessPort, "readiness"), (options.metricsPort, "metrics"),
-        ]
-        let ports = servers.flatMap(\.endpoints).map { endpoint in
-            [names.first { $0.0 == endpoint.port }?.1, endpoint.description].compactMap(\.self).joined(separator: " ")
+        let open = servers.flatMap(\.endpoints).map { endpoint in
+            [ports.title(endpoint.port), endpoint.description].compactMap(\.self).joined(separator: " ")
         }
-        return (listeners + ports).joined(separator: ", ")
+        return (listeners + open).joined(separator: ", ")
     }
 
     // MARK: Configuration
@@ -340,7 +310,9 @@ final class MeshNode {
 
     /// Takes a renewed certificate into use: connections go on, new ones get it.
     func watchIdentity() {
-        guard identity?.look(log) == true, let adopted else { return }
+        let isRenewed = identity?.look(log) == true
+        serviceTLS.look(identity?.identity, isRenewed: isRenewed, log)
+        guard isRenewed, let adopted else { return }
         adoptProxy(adopted.compiled, adopted.plan)
     }
 

@@ -27,6 +27,8 @@ public struct RuntimeOptions: Sendable {
     public var workers = 0
     /// Directory of this workload's certificate, key and roots; nil = it has no identity, and speaks and takes no mutual TLS.
     public var identityDirectory: String?
+    /// TLS of the ports below, but those of the proxy, and of what the process itself sends and scrapes.
+    public var serviceTLS = ServiceTLSOptions()
     /// A process with an identity may leave core files, in which its key is, and be looked at by debuggers.
     public var allowsDumps = false
     /// Protocols that connections may be upgraded to; each of them passes `UpgradeProtocols.problem`.
@@ -62,7 +64,7 @@ public struct RuntimeOptions: Sendable {
     public var metricsIntervalSeconds: UInt64 = 10
     /// Under which names metrics are made from the spans in the store; recorded at the same interval, and not where that is 0.
     public var spanMetrics = SpanMetricsOption.tempo
-    /// The collector that gets this process' metrics, `host:port` of its query port; nil = none. They are recorded here as well, where
+    /// The collector that gets this process' metrics, `host:port` of its query port, `https://` before it for TLS; nil = none. They are recorded here as well, where
     /// there is a store.
     public var collector: String?
     /// Whose metrics are taken besides: `[job=]http://host:port/path`; each passes `problem(scrapeTarget:)`.
@@ -90,10 +92,12 @@ public struct RuntimeOptions: Sendable {
     public static func problem(upgradeProtocol name: String) -> String? { UpgradeProtocols.problem(name) }
 
     /// Host and port of a collector; nil = the text is no such thing.
-    public static func collectorAddress(_ text: String) -> (host: String, port: UInt16)? {
+    public static func collectorAddress(_ text: String) -> (host: String, port: UInt16, isSecure: Bool)? {
+        let isSecure = text.hasPrefix("https://")
+        let text = isSecure || text.hasPrefix("http://") ? text.dropFirst(isSecure ? 8 : 7) : text[...]
         guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]), port > 0 else { return nil }
         let host = text[..<colon].filter { $0 != "[" && $0 != "]" }
-        return host.isEmpty || host.contains("/") ? nil : (String(host), port)
+        return host.isEmpty || host.contains("/") ? nil : (String(host), port, isSecure)
     }
 
     public static let scrapeTargetsMax = ScrapeTarget.countMax

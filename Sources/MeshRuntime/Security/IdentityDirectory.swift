@@ -33,14 +33,6 @@ struct IdentityDirectory: Sendable {
 
     let path: String
 
-    /// What the files are now; another value = look again.
-    struct Stamp: Hashable, Sendable {
-        var inode: UInt64 = 0
-        var size: Int64 = 0
-        var seconds: Int64 = 0
-        var nanoseconds: Int64 = 0
-    }
-
     /// What a look at the directory found.
     struct Found: Sendable {
         var identity: WorkloadIdentity
@@ -49,15 +41,7 @@ struct IdentityDirectory: Sendable {
     }
 
     /// Of all files of all layouts.
-    func stamps() -> [Stamp] {
-        Self.layouts.flatMap { [$0.0, $0.1, $0.2] }.map { name in
-            var status = stat()
-            guard unsafe stat("\(path)/\(name)", &status) == 0 else { return Stamp() }
-            return Stamp(
-                inode: UInt64(status.st_ino), size: Int64(status.st_size), seconds: Int64(status.st_mtim.tv_sec),
-                nanoseconds: Int64(status.st_mtim.tv_nsec))
-        }
-    }
+    var paths: [String] { Self.layouts.flatMap { [$0.0, $0.1, $0.2] }.map { "\(path)/\($0)" } }
 
     /// Reads and checks. `now`: seconds since 1970.
     func load(now: Int64) throws(TLSError) -> Found {

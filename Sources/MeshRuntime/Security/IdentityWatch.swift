@@ -5,14 +5,9 @@ internal import TLS
 /// The workload's certificate as it is renewed. A set that cannot be used is said once, and the one before stays. Confined to the control
 /// thread.
 struct IdentityWatch {
-    /// Between two looks at the directory, nanoseconds.
-    private static let intervalNanoseconds: UInt64 = 2_000_000_000
-    /// Files that were just written are read once they have stayed the same for one more look.
-    private var stamps: [IdentityDirectory.Stamp]
-    private var isSettling = false
-    private var nextLook = MonotonicInstant(nanoseconds: 0)
+    private var files: SettledFiles
     private var saidWarnings: Set<String> = []
-    private var didWarnOfExpiry = false
+    private var expiry = ExpiryWarning()
     private let directory: IdentityDirectory
     private(set) var identity: WorkloadIdentity
     /// Sets that were refused since the start.
@@ -21,7 +16,7 @@ struct IdentityWatch {
     /// The first set must be good.
     init(path: String, _ log: Logger) throws(TLSError) {
         directory = IdentityDirectory(path: path)
-        stamps = directory.stamps()
+        files = SettledFiles(directory.paths)
         let found = try directory.load(now: Self.unixSeconds)
         identity = found.identity
         say(found.warnings, log)
@@ -32,25 +27,21 @@ struct IdentityWatch {
 
     /// Looks at the files, now and then. True = the identity is another one.
     mutating func look(_ log: Logger) -> Bool {
-        let now = SystemClock.monotonicNow()
-        guard now >= nextLook else { return false }
-        nextLook = now + Self.intervalNanoseconds
-        warnOfExpiry(log)
-        let seen = directory.stamps()
-        guard seen == stamps else {
-            stamps = seen
-            isSettling = true
-            return false
+        let isChanged: Bool
+        switch files.look(now: SystemClock.monotonicNow()) {
+        case .early: return false
+        case .same: isChanged = false
+        case .changed: isChanged = true
         }
-        guard isSettling else { return false }
-        isSettling = false
+        expiry.look(identity.credentials.chain, "\(identity.id)", now: Self.unixSeconds, log)
+        guard isChanged else { return false }
         do throws(TLSError) {
             let found = try directory.load(now: Self.unixSeconds)
             say(found.warnings, log)
             let isSame = found.identity.credentials.chain == identity.credentials.chain && found.identity.bundles == identity.bundles
             guard !isSame else { return false }
             identity = found.identity
-            didWarnOfExpiry = false
+            expiry.renewed()
             log.notice("certificate renewed: this workload is \(identity.id), until \(PlainLogHandler.date(identity.notAfter))")
             return true
         } catch {
@@ -62,17 +53,6 @@ struct IdentityWatch {
 
     private mutating func say(_ warnings: [String], _ log: Logger) {
         for warning in warnings where saidWarnings.insert(warning).inserted { log.warning("\(warning)") }
-    }
-
-    /// Below a third of its life.
-    private mutating func warnOfExpiry(_ log: Logger) {
-        let now = Self.unixSeconds
-        let life = identity.credentials.leaf.notAfter - identity.credentials.leaf.notBefore
-        guard !didWarnOfExpiry, identity.notAfter - now < life / 3 else { return }
-        didWarnOfExpiry = true
-        let end = PlainLogHandler.date(identity.notAfter)
-        let verb = identity.notAfter < now ? "has expired" : "expires"
-        log.warning("the certificate of \(identity.id) \(verb) at \(end): nobody has renewed it")
     }
 }
 

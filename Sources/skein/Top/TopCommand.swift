@@ -77,8 +77,7 @@ struct TopCommand: ParsableCommand {
         do throws(TopProblem) {
             picture = try reader.picture(by)
         } catch {
-            let advice = error.isUnavailable ? "; is `skein run` running there? (--server ADDRESS:PORT)" : ""
-            complain("skein: \(SafeText.clean(error.text))\(advice)")
+            complain("skein: \(SafeText.clean(error.text))")
             throw error.isUnavailable ? ExitStatus.unavailable : ExitStatus.badInput
         }
         for note in picture.notes { complain("skein: \(SafeText.clean(note))") }

@@ -1,0 +1,106 @@
+internal import HTTPService
+internal import Logging
+internal import Primitives
+internal import TLS
+
+/// TLS of the process' own ports and of its own clients (exporters, reports, scrapes), renewed as its files are. Confined to the control
+/// thread.
+final class ServiceTLS {
+    private let options: ServiceTLSOptions
+    private var identity: WorkloadIdentity?
+    private var renewed: [RenewedTLS] = []
+    /// Sources of clients by what they are made from, so that each file is watched once.
+    private var clients: [ClientKey: TLSSettingsSource] = [:]
+    /// Of the ports; nil = they speak plaintext.
+    private(set) var server: TLSSettingsSource?
+
+    /// What a client's TLS is made from.
+    struct ClientKey: Hashable {
+        var files = TLSFiles()
+        /// The server is a workload of the mesh: without authorities of its own it is believed by the identity's roots.
+        var isWorkload = false
+        var verifies = true
+        var oldest = TLSSettings.Version.tls12
+    }
+
+    init(_ options: ServiceTLSOptions, _ identity: WorkloadIdentity?, _ log: Logger) throws(StartError) {
+        self.options = options
+        self.identity = identity
+        guard options.isOn else { return }
+        let what = options.servesIdentity ? "--tls-identity" : "--tls-certificate, --tls-key, --tls-client-ca"
+        do throws(TLSError) {
+            if let key = options.server.key, let warning = try SecretFile.checkMode(key) { log.warning("\(warning)") }
+            let made = try RenewedTLS(.server, "the service ports", paths: options.server.paths, usesIdentity: options.servesIdentity, identity) {
+                (identity) throws(TLSError) in try Self.serverSettings(options, identity)
+            }
+            server = made.source
+            renewed.append(made)
+        } catch {
+            throw StartError(status: SkeinProcess.badInput, lines: ["\(what): \(error)"])
+        }
+    }
+
+    private static func serverSettings(_ options: ServiceTLSOptions, _ identity: WorkloadIdentity?) throws(TLSError) -> TLSSettings {
+        var settings = TLSSettings()
+        settings.protocols = ["h2", "http/1.1"]
+        if options.servesIdentity {
+            guard let identity else { throw TLSError("this process has no identity") }
+            settings.credentials = identity.credentials
+            settings.trust = .workloads(identity.bundles)
+        } else {
+            settings.credentials = try options.server.credentials()
+            if let roots = try options.server.roots() { settings.trust = .roots(roots) }
+        }
+        if options.asksClients { settings.clientCertificate = options.clientCertificateIsOptional ? .wanted : .required }
+        return settings
+    }
+
+    /// TLS of a client with a server: `host` is dialled, its certificate must name `name` (nil = `host`). `key` with its files empty stands
+    /// for the options of `https`.
+    func client(host: String, name: String? = nil, _ key: ClientKey = ClientKey()) throws(TLSError) -> ClientTLS {
+        var key = key
+        if key.files.certificate == nil { (key.files.certificate, key.files.key) = (options.client.certificate, options.client.key) }
+        if key.files.authorities == nil { key.files.authorities = options.client.authorities }
+        key.isWorkload = name?.hasPrefix("spiffe://") ?? false
+        if let known = clients[key] { return ClientTLS(known, host: host, name: name) }
+        let usesIdentity = key.files.certificate == nil || key.isWorkload && key.files.authorities == nil
+        let made = try RenewedTLS(
+            .client, "https with \(name ?? host)", paths: key.files.paths, usesIdentity: usesIdentity, identity
+        ) { (identity) throws(TLSError) in try Self.clientSettings(key, identity) }
+        renewed.append(made)
+        clients[key] = made.source
+        return ClientTLS(made.source, host: host, name: name)
+    }
+
+    /// Who the certificate says that this process is, which its clients show; nil = they show none, or another than the workload's.
+    var principal: String? { options.client.certificate == nil ? identity?.id.principal : nil }
+
+    private static func clientSettings(_ key: ClientKey, _ identity: WorkloadIdentity?) throws(TLSError) -> TLSSettings {
+        var settings = TLSSettings()
+        settings.protocols = ["http/1.1"]
+        settings.versions = key.oldest ... .tls13
+        settings.credentials = try key.files.credentials() ?? identity?.credentials
+        if !key.verifies {
+            settings.trust = .anybody
+        } else if let roots = try key.files.roots() {
+            settings.trust = .roots(roots)
+        } else if key.isWorkload {
+            guard let identity else {
+                throw TLSError("a server that is a workload is known by the mesh's roots: give --identity or the file of its authorities")
+            }
+            settings.trust = .workloads(identity.bundles)
+        } else {
+            settings.trust = .system
+        }
+        return settings
+    }
+
+    /// Takes renewed files and a renewed identity into use for new connections.
+    func look(_ identity: WorkloadIdentity?, isRenewed: Bool, _ log: Logger) {
+        self.identity = identity
+        for index in renewed.indices { renewed[index].look(identity, isRenewed: isRenewed, log) }
+    }
+
+    /// Renewals that were refused since the start.
+    var refused: UInt64 { renewed.reduce(0) { $0 + $1.refused } }
+}

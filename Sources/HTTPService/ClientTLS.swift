@@ -48,6 +48,7 @@ extension TLSSession {
         switch failureKind {
         case .plaintext: return "what answers there does not speak TLS (http:// instead of https://?)"
         case .ownCertificate: return "the server demands a certificate that it believes, of this client: \(reason)"
+        case .truncated where !isEstablished: return "the server ended the connection within the handshake: does it speak TLS there? (\(reason))"
         case .peerName: return "\(reason); name the one that is meant, if it is not the address"
         default: return reason
         }

@@ -236,7 +236,8 @@ private func text(_ response: HTTPClientResponse) -> String { String(decoding: r
         #expect(server.statistics.plaintextToTLS.load(ordering: .relaxed) == 2)
 
         let tls = try ClientTLS(TLSSettingsSource(.client, authority.clientSettings()), host: "127.0.0.1")
-        #expect(throws: HTTPClientError.self) { try HTTPClient(endpoint: server.plain, tls: tls).send("GET", "/") }
+        let error = #expect(throws: HTTPClientError.self) { try HTTPClient(endpoint: server.plain, tls: tls).send("GET", "/") }
+        #expect(error.map { "\($0)".contains("does it speak TLS there?") } == true)
         eventually("it is said") { server.lines.all.contains { $0.contains("TLS to a port that speaks plaintext") } }
         #expect(server.statistics.tlsToPlaintext.load(ordering: .relaxed) == 1)
         #expect(try HTTPClient(endpoint: server.plain).send("GET", "/").status == 200)
@@ -266,5 +267,40 @@ private func text(_ response: HTTPClientResponse) -> String { String(decoding: r
         #expect(server.lines.all.count(where: { $0.contains("the handshake was not done in time") }) == 2)
         // Their places are free.
         #expect(try server.client(authority.clientSettings()).send("GET", "/").status == 200)
+    }
+
+    /// Records come in any pieces; a byte at a time is the worst.
+    @Test func aHandshakeMayComeByteByByte() throws {
+        let authority = try Authority()
+        let server = try SecureServer(authority.serverSettings(.required))
+        let client = try SlicedClient(server.secure, authority.clientSettings(authority.workload("reviews")))
+        #expect(client.shakeHands())
+        client.send(Array("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc".utf8))
+        client.wait { $0.hasSuffix("spiffe://cluster.local/ns/default/sa/reviews true 3\n") }
+        #expect(server.handler.requests.load(ordering: .relaxed) == 1)
+    }
+
+    /// Whoever can cut a connection must not make half a request a whole one.
+    @Test func aRequestThatIsCutIsNone() throws {
+        let authority = try Authority()
+        let server = try SecureServer(authority.serverSettings())
+        let client = try SlicedClient(server.secure, authority.clientSettings())
+        #expect(client.shakeHands())
+        client.send(Array("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n".utf8))
+        // The socket's end, and none of TLS.
+        client.endWithoutNotice()
+        eventually("it is gone") { server.statistics.connectionsActive.load(ordering: .relaxed) == 0 }
+        #expect(server.handler.requests.load(ordering: .relaxed) == 0)
+    }
+
+    /// A client that never reads its answers must not keep a server from others, or its thread busy.
+    @Test func aClientThatDoesNotReadIsLeft() throws {
+        let authority = try Authority()
+        let server = try SecureServer(authority.serverSettings()) { $0.stallTimeoutNanoseconds = 300_000_000 }
+        let client = try SlicedClient(server.secure, authority.clientSettings())
+        #expect(client.shakeHands())
+        client.send(Array("GET /large HTTP/1.1\r\nHost: x\r\n\r\n".utf8))
+        #expect(try server.client(authority.clientSettings()).send("GET", "/").status == 200)
+        eventually("it is gone") { server.statistics.connectionsActive.load(ordering: .relaxed) == 0 }
     }
 }

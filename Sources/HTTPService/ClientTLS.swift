@@ -1,38 +1,45 @@
-internal import TLS
+public import TLS
 
 /// TLS of a client's connections to one server, and who that server must be. A value; any thread.
 public struct ClientTLS: Sendable, Equatable {
     public let source: TLSSettingsSource
-    /// What is dialled: a host name or an address.
-    public let host: String
-    /// Whom the server's certificate must name: a host name or an address (RFC 9525: among its alternative names, the subject counts for
-    /// nothing), or a SPIFFE identity.
-    public let name: String
+    /// What is asked for (SNI); empty = nothing. Not sent where it is an address (RFC 6066 3).
+    public let serverName: String
+    /// Whom the server's certificate must name; of no meaning where settings trust anybody.
+    public let expectation: TLSExpectation
 
-    /// `name`: nil = the host.
-    public init(_ source: TLSSettingsSource, host: String, name: String? = nil) {
+    public init(_ source: TLSSettingsSource, serverName: String, expecting expectation: TLSExpectation) {
         self.source = source
-        self.host = Self.trimmed(host)
-        self.name = Self.trimmed(name ?? host)
+        self.serverName = Self.trimmed(serverName)
+        self.expectation = expectation
+    }
+
+    /// `host`: what is dialled, a name or an address. `name`: whom the certificate must name, a host name or an address (RFC 9525: among its
+    /// alternative names, the subject counts for nothing), or a SPIFFE identity; nil = the host.
+    public init(_ source: TLSSettingsSource, host: String, name: String? = nil) {
+        let name = Self.trimmed(name ?? host)
+        if Self.isIdentity(name) {
+            self.init(source, serverName: host, expecting: .names([name]))
+        } else {
+            self.init(source, serverName: name, expecting: .host(name))
+        }
     }
 
     public static func == (left: ClientTLS, right: ClientTLS) -> Bool {
-        left.source === right.source && left.host == right.host && left.name == right.name
+        left.source === right.source && left.serverName == right.serverName && left.expectation == right.expectation
     }
 
-    private static let identityScheme = "spiffe://"
-    private var isIdentity: Bool { name.hasPrefix(Self.identityScheme) }
+    /// Whether a name is a SPIFFE identity.
+    public static func isIdentity(_ name: String) -> Bool { name.hasPrefix("spiffe://") }
 
     /// A new session on a connection. `now`: seconds since 1970. Throws what keeps a context from being made.
     func session(descriptor: Int32, isAddress: (String) -> Bool, now: Int64) throws(TLSError) -> TLSSession {
         let settings = source.current.settings
         let context = try TLSContext(.client, settings)
-        var expectation = isIdentity ? TLSExpectation.names([name]) : .host(name)
+        var expectation = expectation
         if case .anybody = settings.trust { expectation = .anybody }
-        // Addresses are no server names (RFC 6066 3), nor are identities.
-        let asked = isIdentity ? host : name
         let session = TLSSession(
-            context, descriptor: descriptor, serverName: isAddress(asked) ? "" : asked, expecting: expectation, now: now)
+            context, descriptor: descriptor, serverName: isAddress(serverName) ? "" : serverName, expecting: expectation, now: now)
         guard let session else { throw TLSError("no memory for TLS") }
         return session
     }

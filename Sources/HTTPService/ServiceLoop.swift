@@ -188,7 +188,8 @@ struct ServiceLoop: ~Copyable {
 
     private mutating func ready(_ id: SlotID, _ events: ReadyEvents) {
         guard isOpen(id) else { return }
-        if !events.isDisjoint(with: [.error, .hangUp]) { return close(id) }
+        // A handshake says itself why it failed.
+        if !events.isDisjoint(with: [.error, .hangUp]), connections[id].opening != .handshake { return close(id) }
         if events.contains(.writable), connections[id].isBlocked {
             connections[id].isBlocked = false
             markDirty(id)

@@ -460,6 +460,104 @@ scrape_configs:
         wait_for(lambda: self.value(skein, 'up{job="cut"}') == [0], what="a page without its end is no page")
 
 
+class TestZipkin:
+    """A tracing provider is reached as the service that it is: by its DestinationRule."""
+
+    def run(self, start, backend, port, tls, files=()):
+        return start(
+            f"""
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: web, namespace: default}}
+spec:
+  hosts: [web.local]
+  ports: [{{number: 80, name: http, protocol: HTTP}}]
+  resolution: STATIC
+  endpoints: [{{address: 127.0.0.1, ports: {{http: {backend.port}}}}}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: zipkin, namespace: default}}
+spec:
+  hosts: [collector.local]
+  ports: [{{number: 9411, name: http, protocol: HTTP}}]
+  resolution: STATIC
+  endpoints: [{{address: 127.0.0.1, ports: {{http: {port}}}}}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: zipkin, namespace: default}}
+spec: {{host: collector.local, trafficPolicy: {{tls: {tls}}}}}
+---
+apiVersion: install.istio.io/v1alpha1
+kind: IstioOperator
+metadata: {{name: mesh, namespace: istio-system}}
+spec:
+  meshConfig:
+    extensionProviders: [{{name: zipkin, zipkin: {{service: collector.local, port: 9411}}}}]
+---
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {{name: default, namespace: istio-system}}
+spec: {{tracing: [{{providers: [{{name: zipkin}}], randomSamplingPercentage: 100}}]}}
+""",
+            [str(argument) for argument in files])
+
+    def test_with_a_certificate_from_files(self, start, ca, server_files, reviews, backend, target):
+        zipkin = target(server_files, client_ca=ca.certificate)
+        tls = f"{{mode: MUTUAL, caCertificates: {ca.certificate}, clientCertificate: {reviews / 'tls.crt'}, privateKey: {reviews / 'tls.key'}}}"
+        skein = self.run(start, backend, zipkin.port, tls)
+        assert skein.get("/hello")[0] == 200
+        wait_for(lambda: zipkin.bodies, what="spans")
+        assert zipkin.bodies[0][0] == "/api/v2/spans" and b"/hello" in zipkin.bodies[0][1]
+        assert zipkin.clients[0]["subjectAltName"][0][1].endswith("/sa/reviews")
+
+    def test_with_the_workloads_certificate(self, start, ca, reviews, backend, target, tmp_path):
+        zipkin = target(ca.workload(tmp_path / "zipkin", "zipkin"), client_ca=ca.certificate)
+        names = "subjectAltNames: ['spiffe://cluster.local/ns/default/sa/zipkin']"
+        skein = self.run(start, backend, zipkin.port, f"{{mode: ISTIO_MUTUAL, {names}}}", ["--identity", reviews])
+        assert skein.get("/hello")[0] == 200
+        wait_for(lambda: zipkin.bodies, what="spans")
+        assert zipkin.clients[0]["subjectAltName"][0][1].endswith("/sa/reviews")
+
+    def test_another_server_gets_no_spans(self, start, ca, backend, target, tmp_path):
+        zipkin = target(ca.issue(tmp_path / "other", ["DNS:other.local"]))
+        skein = self.run(start, backend, zipkin.port, f"{{mode: SIMPLE, caCertificates: {ca.certificate}}}")
+        assert skein.get("/hello")[0] == 200
+        wait_for(lambda: "it is not for collector.local, but for other.local" in skein.log(), what="a reason")
+        assert not zipkin.bodies
+        # Files that are not there are said when they are named.
+        skein = self.run(start, backend, zipkin.port, "{mode: SIMPLE, caCertificates: /nowhere.pem}")
+        assert "tracing provider zipkin: TLS with collector.local: /nowhere.pem: No such file" in skein.log()
+
+    def test_the_meshs_own_address(self, start, ca, server_files, backend, target):
+        zipkin = target(server_files)
+        skein = start(f"""
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: web, namespace: default}}
+spec:
+  hosts: [web.local]
+  ports: [{{number: 80, name: http, protocol: HTTP}}]
+  resolution: STATIC
+  endpoints: [{{address: 127.0.0.1, ports: {{http: {backend.port}}}}}]
+---
+apiVersion: install.istio.io/v1alpha1
+kind: IstioOperator
+metadata: {{name: mesh, namespace: istio-system}}
+spec:
+  meshConfig:
+    enableTracing: true
+    defaultConfig:
+      tracing:
+        sampling: 100
+        zipkin: {{address: "127.0.0.1:{zipkin.port}"}}
+        tlsSettings: {{mode: SIMPLE, caCertificates: {ca.certificate}}}
+""")
+        assert skein.get("/hello")[0] == 200
+        wait_for(lambda: zipkin.bodies, what="spans")
+
+
 class TestReports:
     def collector(self, start, ca, tmp_path, *more):
         files = ca.issue(tmp_path / "collector-files", ["IP:127.0.0.1", "DNS:collector.local"])

@@ -56,7 +56,11 @@ enum EffectTable {
                 ]
             ),
             ("MeshProxyConfig", "spec.meshConfig.defaultConfig", ["tracing", "zipkinAddress"]),
-            ("MeshTracing", "spec.meshConfig.defaultConfig.tracing", ["zipkin", "sampling"]),
+            ("MeshTracing", "spec.meshConfig.defaultConfig.tracing", ["zipkin", "sampling", "tlsSettings"]),
+            (
+                "ClientTLSSettings", "spec.meshConfig.defaultConfig.tracing.tlsSettings",
+                ["mode", "clientCertificate", "privateKey", "caCertificates", "subjectAltNames", "sni", "insecureSkipVerify"]
+            ),
             (
                 "ExtensionProvider", "spec.meshConfig.extensionProviders",
                 ["name", "zipkin", "prometheus", "envoyFileAccessLog"]

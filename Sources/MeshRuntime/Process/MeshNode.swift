@@ -92,7 +92,8 @@ final class MeshNode {
             ? Receivers(sink: sink, metrics: storedSeries, translation: naming, statistics: statistics) : nil
         self.receivers = receivers
         exporters = SpanExporters(
-            statistics: statistics, own: options.hasStore ? [options.zipkinPort].compactMap { options.endpoint($0) } : [], say: say)
+            statistics: statistics, own: options.hasStore ? [options.zipkinPort].compactMap { options.endpoint($0) } : [], tls: serviceTLS,
+            say: say)
 
         let plan: CollectorPlan
         do {

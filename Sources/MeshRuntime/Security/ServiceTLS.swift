@@ -17,6 +17,8 @@ final class ServiceTLS {
     /// What a client's TLS is made from.
     struct ClientKey: Hashable {
         var files = TLSFiles()
+        /// Without a certificate of its own the client shows the workload's.
+        var showsIdentity = true
         /// The server is a workload of the mesh: without authorities of its own it is believed by the identity's roots.
         var isWorkload = false
         var verifies = true
@@ -55,21 +57,26 @@ final class ServiceTLS {
         return settings
     }
 
-    /// TLS of a client with a server: `host` is dialled, its certificate must name `name` (nil = `host`). `key` with its files empty stands
-    /// for the options of `https`.
+    /// TLS of a client with a server: `host` is dialled, its certificate must name `name` (nil = `host`). Files that `key` does not name are
+    /// those of the options of `https`.
     func client(host: String, name: String? = nil, _ key: ClientKey = ClientKey()) throws(TLSError) -> ClientTLS {
         var key = key
         if key.files.certificate == nil { (key.files.certificate, key.files.key) = (options.client.certificate, options.client.key) }
         if key.files.authorities == nil { key.files.authorities = options.client.authorities }
-        key.isWorkload = name?.hasPrefix("spiffe://") ?? false
-        if let known = clients[key] { return ClientTLS(known, host: host, name: name) }
-        let usesIdentity = key.files.certificate == nil || key.isWorkload && key.files.authorities == nil
+        key.isWorkload = name.map(ClientTLS.isIdentity) ?? false
+        return ClientTLS(try source(key, name ?? host), host: host, name: name)
+    }
+
+    /// The source for what is made from `key`; `name` is the server, in sentences.
+    func source(_ key: ClientKey, _ name: String) throws(TLSError) -> TLSSettingsSource {
+        if let known = clients[key] { return known }
+        let usesIdentity = key.files.certificate == nil && key.showsIdentity || key.isWorkload && key.files.authorities == nil
         let made = try RenewedTLS(
-            .client, "https with \(name ?? host)", paths: key.files.paths, usesIdentity: usesIdentity, identity
+            .client, "https with \(name)", paths: key.files.paths, usesIdentity: usesIdentity, identity
         ) { (identity) throws(TLSError) in try Self.clientSettings(key, identity) }
         renewed.append(made)
         clients[key] = made.source
-        return ClientTLS(made.source, host: host, name: name)
+        return made.source
     }
 
     /// Who the certificate says that this process is, which its clients show; nil = they show none, or another than the workload's.
@@ -79,7 +86,7 @@ final class ServiceTLS {
         var settings = TLSSettings()
         settings.protocols = ["http/1.1"]
         settings.versions = key.oldest ... .tls13
-        settings.credentials = try key.files.credentials() ?? identity?.credentials
+        settings.credentials = try key.files.credentials() ?? (key.showsIdentity ? identity?.credentials : nil)
         if !key.verifies {
             settings.trust = .anybody
         } else if let roots = try key.files.roots() {

@@ -14,8 +14,8 @@ public struct ClientTLS: Sendable, Equatable {
         self.expectation = expectation
     }
 
-    /// `host`: what is dialled, a name or an address. `name`: whom the certificate must name, a host name or an address (RFC 9525: among its
-    /// alternative names, the subject counts for nothing), or a SPIFFE identity; nil = the host.
+    /// `host`: what is dialled, a name or an address. `name`: whom the certificate must name, a host name or an address (among its
+    /// alternative names, the subject counts for nothing: RFC 9525), or a SPIFFE identity; nil = the host.
     public init(_ source: TLSSettingsSource, host: String, name: String? = nil) {
         let name = Self.trimmed(name ?? host)
         if Self.isIdentity(name) {
@@ -55,7 +55,8 @@ extension TLSSession {
         switch failureKind {
         case .plaintext: return "what answers there does not speak TLS (http:// instead of https://?)"
         case .ownCertificate: return "the server demands a certificate that it believes, of this client: \(reason)"
-        case .truncated where !isEstablished: return "the server ended the connection within the handshake: does it speak TLS there? (\(reason))"
+        case .truncated where !isEstablished:
+            return "the server ended the connection within the handshake: does it speak TLS there? (\(reason))"
         case .peerName: return "\(reason); name the one that is meant, if it is not the address"
         default: return reason
         }

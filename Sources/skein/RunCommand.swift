@@ -50,7 +50,7 @@ struct RunOptions: ParsableArguments {
         completion: .directory)
     var identity: String?
 
-    @Flag(help: "With --identity: allow core files and debuggers, which can see its key.")
+    @Flag(help: "Allow core files and debuggers although there is a key that they can see (--identity, --tls-key, --https-key).")
     var allowDumps = false
 
     @Option(help: "Proxy threads; 0 = one per CPU.")

@@ -26,7 +26,7 @@ struct ServiceTLSArguments: ParsableArguments {
         completion: .list(ServicePort.allCases.map(\.rawValue)), transform: Self.port)
     var tlsPorts: [ServicePort] = []
 
-    @Option(help: "Authorities of https servers of --collector, --scrape and tracing providers; default: the system's.", completion: .file())
+    @Option(help: "Authorities of the https servers of --collector and --scrape; default: the system's.", completion: .file())
     var httpsCa: String?
 
     @Option(help: "Certificate shown to https servers; default: the one of --identity, if given.", completion: .file())

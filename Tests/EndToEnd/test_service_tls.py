@@ -8,7 +8,6 @@ import socket
 import ssl
 import subprocess
 import threading
-import time
 
 import pytest
 import requests
@@ -120,7 +119,7 @@ class Target:
                 return context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), address
 
             def shutdown_request(self, request):
-                with contextlib.suppress(OSError, ValueError):
+                with contextlib.suppress(OSError, ValueError, AttributeError):
                     request.unwrap()
                 with contextlib.suppress(OSError, ValueError):
                     super().shutdown_request(request)
@@ -148,6 +147,12 @@ def target():
     yield begin
     for server in running:
         server.close()
+
+
+def s_client(skein, *arguments, text=b"Q\n"):
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{skein.ports['zipkin']}", *map(str, arguments)]
+    done = subprocess.run(command, input=text, capture_output=True, timeout=20)
+    return (done.stdout + done.stderr).decode(errors="replace")
 
 
 class TestPorts:
@@ -179,6 +184,17 @@ class TestPorts:
         assert "certificate has expired" in skein.log()
         assert 'skein_server_tls_clients_refused_total{server="collector"} 3' in get(skein, "metrics", "/metrics", reviews, ca).text
 
+    def test_what_stays_plaintext_gives_no_more_than_it_must(self, start, ca, server_files, reviews):
+        skein = start(None, serving(server_files, True, "--tls-ports", "zipkin", "admin"))
+        headers = {"Content-Type": "application/json"}
+        otlp = skein.ports["otlp"]
+        assert http_get(otlp, "/v1/traces", headers, method="POST", body=b'{"resourceSpans":[]}')[0] == 200
+        assert http_get(otlp, "/api/v2/services")[0] == 403
+        assert http_get(otlp, "/v1/report", method="POST", body=b"SKR1")[0] == 403
+        assert http_get(skein.ports["metrics"], "/metrics")[0] == 200
+        assert http_get(skein.ports["metrics"], "/config_dump")[0] == 403
+        assert get(skein, "zipkin", "/api/v2/services", reviews, ca).status_code == 200
+
     def test_certificates_may_be_optional(self, start, ca, server_files, reviews):
         skein = start(None, serving(server_files, True, "--tls-client-optional"))
         assert get(skein, "zipkin", "/api/v2/services", None, ca).status_code == 200
@@ -189,11 +205,11 @@ class TestPorts:
         ratings = ca.workload(tmp_path / "ratings", "ratings")
         address = f"https://127.0.0.1:{skein.ports['admin']}"
         name = "spiffe://cluster.local/ns/default/sa/reviews"
-        done = cli(
-            "proxy-status", address, "--ca-file", ca.certificate, "--cert", ratings / "tls.crt", "--key", ratings / "tls.key", "--server-name", name)
+        files = ["--ca-file", ca.certificate, "--cert", ratings / "tls.crt", "--key", ratings / "tls.key"]
+        done = cli("proxy-status", address, *files, "--server-name", name)
         assert done.returncode == 0, done.stderr + done.stdout
-        done = cli("proxy-status", address, "--ca-file", ca.certificate, "--cert", ratings / "tls.crt", "--key", ratings / "tls.key")
-        assert done.returncode == 69 and "it is not for 127.0.0.1, but for spiffe://cluster.local/ns/default/sa/reviews" in done.stdout + done.stderr
+        done = cli("proxy-status", address, *files)
+        assert done.returncode == 69 and f"it is not for 127.0.0.1, but for {name}" in done.stdout + done.stderr
 
     def test_curl_of_both_versions_and_plaintext(self, start, ca, server_files):
         skein = start(None, serving(server_files, False))
@@ -211,32 +227,26 @@ class TestPorts:
     def test_openssl_sees_both_versions_of_tls_and_the_end(self, start, ca, server_files):
         skein = start(None, serving(server_files, False))
         for version in ("-tls1_2", "-tls1_3"):
-            done = subprocess.run(
-                ["openssl", "s_client", "-connect", f"127.0.0.1:{skein.ports['zipkin']}", "-CAfile", ca.certificate, version, "-alpn", "h2,http/1.1",
-                 "-verify_return_error"],
-                input=b"Q\n", capture_output=True, timeout=20)
-            text = done.stdout.decode(errors="replace")
+            text = s_client(skein, "-CAfile", ca.certificate, version, "-alpn", "h2,http/1.1", "-verify_return_error")
             assert "Verify return code: 0 (ok)" in text and "ALPN protocol: h2" in text, text[-800:]
-        done = subprocess.run(
-            ["openssl", "s_client", "-connect", f"127.0.0.1:{skein.ports['zipkin']}", "-CAfile", ca.certificate, "-alpn", "http/1.1", "-msg", "-ign_eof"],
-            input=b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", capture_output=True, timeout=20)
-        text = done.stdout.decode(errors="replace")
+        request = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        text = s_client(skein, "-CAfile", ca.certificate, "-alpn", "http/1.1", "-msg", "-ign_eof", text=request)
         assert "HTTP/1.1 200 OK" in text and "warning close_notify" in text, text[-800:]
-        done = subprocess.run(
-            ["openssl", "s_client", "-connect", f"127.0.0.1:{skein.ports['zipkin']}", "-tls1_1", "-cipher", "ALL:@SECLEVEL=0"],
-            input=b"", capture_output=True, timeout=20)
-        assert b"alert protocol version" in done.stderr
+        assert "alert protocol version" in s_client(skein, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0")
 
     def test_half_a_body_is_no_request(self, start, ca, server_files):
         skein = start(None, serving(server_files, False))
         context = ssl.create_default_context(cafile=ca.certificate)
         body = json.dumps(SPANS).encode()
-        connection = context.wrap_socket(socket.create_connection(("127.0.0.1", skein.ports["zipkin"])), server_hostname="localhost")
-        connection.sendall(b"POST /api/v2/spans HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+        plain = socket.create_connection(("127.0.0.1", skein.ports["zipkin"]))
+        connection = context.wrap_socket(plain, server_hostname="localhost")
+        connection.sendall(b"POST /api/v2/spans HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n")
+        connection.sendall(b"Transfer-Encoding: chunked\r\n\r\n")
         connection.sendall(b"%x\r\n%b\r\n" % (len(body), body))
         # The connection ends where TLS did not.
         socket.socket(fileno=connection.detach()).close()
-        time.sleep(0.3)
+        active = 'skein_server_connections_active{server="collector"} 0'
+        wait_for(lambda: active in get(skein, "metrics", "/metrics", None, ca).text, what="the connection's end")
         assert get(skein, "zipkin", f"/api/v2/trace/{SPANS[0]['traceId']}", None, ca).status_code == 404
 
     def test_renewed_files_cost_no_connection(self, start, ca, server_files, tmp_path):
@@ -261,10 +271,14 @@ class TestPorts:
             wait_for(lambda: shown() == (other / "tls.crt").read_text().strip(), what="the new certificate")
             assert kept.get(url, verify=str(ca.certificate), timeout=10).status_code == 200
         assert "the new certificates are in use, until" in skein.log()
+        page = get(skein, "metrics", "/metrics", None, ca).text
+        assert 'skein_service_tls_renewals_total{outcome="adopted"} 1' in page
+        assert 'skein_service_tls_renewals_total{outcome="refused"} 1' in page
 
     def test_what_cannot_be_served_ends_the_start(self, ca, server_files, reviews, tmp_path):
         def failure(*arguments):
-            done = cli("run", "--data", tmp_path / "data", "--zipkin-port", free_port(), "--outbound-port", 0, "--inbound-port", 0, *arguments)
+            ports = ["--zipkin-port", free_port(), "--outbound-port", 0, "--inbound-port", 0]
+            done = cli("run", "--data", tmp_path / "data", *ports, *arguments)
             assert done.returncode in (64, 65), done.stderr
             return done.stderr
 
@@ -368,7 +382,8 @@ static_resources:
     connect_timeout: 5s
     load_assignment:
       cluster_name: skein
-      endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {skein.ports["zipkin"]}}}}}}}}}]}}]
+      endpoints:
+      - lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {skein.ports["zipkin"]}}}}}}}}}]
     typed_extension_protocol_options:
       envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
         "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
@@ -385,7 +400,8 @@ static_resources:
             match_typed_subject_alt_names: [{{san_type: DNS, matcher: {{exact: collector.local}}}}]
 """)
         envoy = subprocess.Popen(
-            [ENVOY, "-c", tmp_path / "envoy.yaml", "--disable-hot-restart", "--log-level", "error"], stderr=open(tmp_path / "envoy.log", "wb"))
+            [ENVOY, "-c", tmp_path / "envoy.yaml", "--disable-hot-restart", "--log-level", "error"],
+            stderr=open(tmp_path / "envoy.log", "wb"))
         try:
             wait_for(lambda: http_get(port, "/health")[0] == 200, seconds=30, what="an answer through Envoy")
             body = json.dumps(SPANS * 2000).encode()
@@ -437,7 +453,12 @@ scrape_configs:
 - job_name: shop
   scheme: https
   static_configs: [{{targets: ['127.0.0.1:{shop.port}']}}]
-  tls_config: {{ca_file: server/ca.crt, cert_file: reviews/tls.crt, key_file: reviews/tls.key, server_name: collector.local, min_version: TLS13}}
+  tls_config:
+    ca_file: server/ca.crt
+    cert_file: reviews/tls.crt
+    key_file: reviews/tls.key
+    server_name: collector.local
+    min_version: TLS13
 - job_name: wrong
   scheme: https
   static_configs: [{{targets: ['127.0.0.1:{other.port}']}}]
@@ -505,7 +526,8 @@ spec: {{tracing: [{{providers: [{{name: zipkin}}], randomSamplingPercentage: 100
 
     def test_with_a_certificate_from_files(self, start, ca, server_files, reviews, backend, target):
         zipkin = target(server_files, client_ca=ca.certificate)
-        tls = f"{{mode: MUTUAL, caCertificates: {ca.certificate}, clientCertificate: {reviews / 'tls.crt'}, privateKey: {reviews / 'tls.key'}}}"
+        own = f"clientCertificate: {reviews / 'tls.crt'}, privateKey: {reviews / 'tls.key'}"
+        tls = f"{{mode: MUTUAL, caCertificates: {ca.certificate}, {own}}}"
         skein = self.run(start, backend, zipkin.port, tls)
         assert skein.get("/hello")[0] == 200
         wait_for(lambda: zipkin.bodies, what="spans")

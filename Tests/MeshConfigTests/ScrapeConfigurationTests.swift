@@ -110,7 +110,8 @@ import Testing
             - job_name: a
               scheme: https
               static_configs: [{targets: ["b", "c:9"]}]
-              tls_config: {ca_file: ca.pem, cert_file: /k/c.pem, key_file: k.pem, server_name: d, min_version: TLS13, insecure_skip_verify: true}
+              tls_config: {ca_file: ca.pem, cert_file: /k/c.pem, key_file: k.pem, server_name: d, min_version: TLS13, \
+            insecure_skip_verify: true}
             - {job_name: e, scheme: https, static_configs: [{targets: [f]}]}
             """
         let targets = try ScrapeConfiguration.read(Array(text.utf8), file: "/etc/p.yml").get().targets

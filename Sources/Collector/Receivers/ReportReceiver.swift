@@ -5,9 +5,9 @@ internal import TelemetryWire
 
 /// `POST /v1/report`: the metrics of another proxy (docs/formats/report.md). Any server's thread.
 ///
-/// Its sender is whom its certificate names, where it shows one: another's counts cannot be added to, or passed over by a number that is too
-/// high. Answered once the report is stored. One that came before is acknowledged again and not counted again, so that its sender may send it as
-/// often as it needs to.
+/// Its sender is whom its certificate names, where it shows one: nobody adds to another's counts, or passes them over by a number that is
+/// too high. Answered once the report is stored. One that came before is acknowledged again and not counted again, so that its sender may
+/// send it as often as it needs to.
 struct ReportReceiver: HTTPReceiver {
     static let path = "/v1/report"
 
@@ -39,7 +39,8 @@ struct ReportReceiver: HTTPReceiver {
             case .rejected(let rejection): return .text(503, rejection.text, headers: [("Retry-After", "\(rejection.retryAfterSeconds)")])
             }
         }
-        let sender = VerifiedSender(identity: request.client?.identity?.principal, isKnown: request.client != nil, isAsked: request.asksClient)
+        let sender = VerifiedSender(
+            identity: request.client?.identity?.principal, isKnown: request.client != nil, isAsked: request.asksClient)
         var refusal: String?
         let result = unsafe intake.take(
             request.body, coding: (request.header("content-encoding") ?? "").lowercased(), counters,
@@ -74,7 +75,9 @@ struct VerifiedSender {
 
     /// Why a report is not this sender's, or nil. Where nobody is asked who it is, what a sender claims is as good as its counts.
     func refusal(of claim: String?) -> String? {
-        if isKnown, identity == nil { return "the certificate names no workload (spiffe://DOMAIN/ns/NAMESPACE/sa/ACCOUNT): whose report is this?" }
+        if isKnown, identity == nil {
+            return "the certificate names no workload, such as spiffe://cluster.local/ns/default/sa/reviews: whose report is this?"
+        }
         if let identity, claim != identity { return "the report is of \(claim ?? "nobody"), and the certificate of \(identity)" }
         if isAsked, !isKnown, let claim { return "the report is of \(claim), and no certificate says so" }
         return nil

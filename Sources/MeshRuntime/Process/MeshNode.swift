@@ -65,7 +65,7 @@ final class MeshNode {
         let say: @Sendable (String) -> Void = { line in log.warning("\(line)") }
         controller = ConfigurationController(options: options, catalogs: catalogs)
         let first = try Self.firstConfiguration(&controller, log)
-        if options.identityDirectory != nil || options.serviceTLS.isOn, !options.allowsDumps { ProcessResources.forbidDumps() }
+        if options.identityDirectory != nil || options.serviceTLS.hasKey, !options.allowsDumps { ProcessResources.forbidDumps() }
         do throws(TLSError) {
             identity = try options.identityDirectory.map { path throws(TLSError) in try IdentityWatch(path: path, log) }
         } catch {
@@ -135,6 +135,8 @@ final class MeshNode {
             version: version, statistics: statistics, shared: shared, resolver: resolver, workers: proxy.workers, sources: catalogs.sources)
         wiring.register(in: selfMetrics, pool: pool, store: queries, servers: servers)
         series.register(in: selfMetrics)
+        let renewals = serviceTLS.renewals
+        selfMetrics.register { renewals.samples }
         let clusters = upstreams.metrics
         selfMetrics.register { clusters.samples() }
         shared.update(controller.status, first.routing, upstreams.live)
@@ -208,6 +210,7 @@ final class MeshNode {
                 help: "spans are taken by POST /api/v2/spans, /v1/traces and OTLP over gRPC, traces are at /api/v2/traces, a page is at /",
                 opener: { request in receivers.open(request) },
                 [
+                    ports.gate(ServicePorts.collector),
                     { request, responder in receivers.handle(request, responder) },
                     { request, responder in api.handle(request, responder) },
                     { request, responder in prometheus?.handle(request, responder) },
@@ -220,14 +223,10 @@ final class MeshNode {
                 try start("collector", ServicePorts.collector, router)
             }
         }
-        let leftOpen = ports.leftOpen(ServicePorts.admin)
         let router = EndpointRouter(
             help: "/help lists the pages",
             [
-                { request, _ in
-                    guard let port = leftOpen[request.listener], !ServicePorts.answersInPlaintext(port, request.path) else { return nil }
-                    return .respond(.text(403, "the \(port.rawValue) port speaks plaintext and does not answer this: ask the admin port"))
-                },
+                ports.gate(ServicePorts.admin),
                 { request, responder in pages.handle(request, responder) },
                 { request, responder in admin.handle(request, responder) },
                 { request, responder in metrics.handle(request, responder) },

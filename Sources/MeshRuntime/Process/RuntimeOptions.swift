@@ -64,8 +64,8 @@ public struct RuntimeOptions: Sendable {
     public var metricsIntervalSeconds: UInt64 = 10
     /// Under which names metrics are made from the spans in the store; recorded at the same interval, and not where that is 0.
     public var spanMetrics = SpanMetricsOption.tempo
-    /// The collector that gets this process' metrics, `host:port` of its query port, `https://` before it for TLS; nil = none. They are recorded here as well, where
-    /// there is a store.
+    /// The collector that gets this process' metrics, `host:port` of its query port, `https://` before it for TLS; nil = none. They are
+    /// recorded here as well, where there is a store.
     public var collector: String?
     /// Whose metrics are taken besides: `[job=]http://host:port/path`; each passes `problem(scrapeTarget:)`.
     public var scrapeTargets: [String] = []

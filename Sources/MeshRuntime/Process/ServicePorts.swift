@@ -40,18 +40,30 @@ struct ServicePorts {
 
     /// Listeners, by their place among the open ones of `ports`, that stayed plaintext where others have TLS. What the others protect is
     /// not to be had there.
-    func leftOpen(_ ports: [ServicePort]) -> [Int: ServicePort] {
+    private func leftOpen(_ ports: [ServicePort]) -> [Int: ServicePort] {
         guard tls != nil else { return [:] }
         let open = ports.filter { number($0) != 0 }
         return Dictionary(uniqueKeysWithValues: open.enumerated().filter { !isSecure($0.element) }.map { ($0.offset, $0.element) })
     }
 
+    /// The part of a router that stands before the others: what a port that stayed plaintext does not answer.
+    func gate(_ ports: [ServicePort]) -> EndpointRouter.Part {
+        let leftOpen = leftOpen(ports)
+        return { request, _ in
+            guard let port = leftOpen[request.listener], !Self.answersInPlaintext(port, request.path) else { return nil }
+            return .respond(.text(403, "the \(port.rawValue) port speaks plaintext and does not answer this: ask one that speaks TLS"))
+        }
+    }
+
     /// Whether a port that stayed plaintext answers a path.
-    static func answersInPlaintext(_ port: ServicePort, _ path: String) -> Bool {
+    private static func answersInPlaintext(_ port: ServicePort, _ path: String) -> Bool {
         switch port {
-        case .readiness: ["/healthz/ready", "/ready"].contains(path)
-        case .metrics: ["/healthz/ready", "/ready", "/metrics", "/stats/prometheus"].contains(path)
-        default: true
+        case .readiness: return ["/healthz/ready", "/ready"].contains(path)
+        case .metrics: return ["/healthz/ready", "/ready", "/metrics", "/stats/prometheus"].contains(path)
+        // What senders of telemetry need; neither queries nor reports, whose senders are known by their certificates.
+        case .otlp, .otlpGRPC:
+            return ["/v1/traces", "/v1/metrics"].contains(path) || path.hasPrefix("/opentelemetry.proto.collector.")
+        case .zipkin, .admin: return true
         }
     }
 

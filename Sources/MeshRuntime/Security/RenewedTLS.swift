@@ -1,10 +1,12 @@
 internal import HTTPService
 internal import Logging
 internal import Primitives
+internal import Synchronization
 internal import TLS
+internal import TelemetryWire
 
-/// Settings of TLS from files and the workload's identity, made anew when one of them is renewed. Settings that cannot be used are said, and
-/// those before go on. Confined to the control thread, but for `source`.
+/// Settings of TLS from files and the workload's identity, made anew when one of them is renewed. Settings that cannot be used are said,
+/// and those before go on. Confined to the control thread, but for `source`.
 struct RenewedTLS {
     /// Makes the settings; reads files.
     typealias Make = (WorkloadIdentity?) throws(TLSError) -> TLSSettings
@@ -17,12 +19,12 @@ struct RenewedTLS {
     private var files: SettledFiles
     private var expiry = ExpiryWarning()
     private var chain: [Certificate]
-    /// Renewals that were refused since the start.
-    private(set) var refused: UInt64 = 0
+    private let renewals: RenewalCounts
 
     /// The first settings must be good. `paths`: the files that `make` reads. `usesIdentity`: whether it makes something of the identity.
     init(
-        _ role: TLSContext.Role, _ name: String, paths: [String], usesIdentity: Bool, _ identity: WorkloadIdentity?, _ make: @escaping Make
+        _ role: TLSContext.Role, _ name: String, paths: [String], usesIdentity: Bool, _ identity: WorkloadIdentity?,
+        _ renewals: RenewalCounts, _ make: @escaping Make
     ) throws(TLSError) {
         files = SettledFiles(paths)
         let settings = try make(identity)
@@ -30,6 +32,7 @@ struct RenewedTLS {
         self.name = name
         self.make = make
         self.usesIdentity = usesIdentity
+        self.renewals = renewals
         chain = settings.credentials?.chain ?? []
     }
 
@@ -49,11 +52,30 @@ struct RenewedTLS {
             try source.replace(settings)
             chain = settings.credentials?.chain ?? []
             expiry.renewed()
+            renewals.adopted.add(1, ordering: .relaxed)
             let end = chain.map(\.notAfter).min().map { ", until \(PlainLogHandler.date($0))" } ?? ""
             log.notice("TLS of \(name): the new certificates are in use\(end)")
         } catch {
-            refused += 1
+            renewals.refused.add(1, ordering: .relaxed)
             log.error("TLS of \(name): the new certificates are not used, those before go on: \(error)")
         }
+    }
+}
+
+/// Renewals since the start. Any thread.
+final class RenewalCounts: Sendable {
+    let adopted = Atomic<UInt64>(0)
+    let refused = Atomic<UInt64>(0)
+
+    var samples: [MetricSamples] {
+        [
+            MetricSamples(
+                name: "skein_service_tls_renewals_total",
+                help: "Renewed certificates of own ports and of https clients, by outcome: adopted, or refused, and those before go on.",
+                kind: .counter, label: "outcome",
+                values: [
+                    ("adopted", Double(adopted.load(ordering: .relaxed))), ("refused", Double(refused.load(ordering: .relaxed))),
+                ])
+        ]
     }
 }

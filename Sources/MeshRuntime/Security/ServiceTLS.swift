@@ -9,6 +9,7 @@ final class ServiceTLS {
     private let options: ServiceTLSOptions
     private var identity: WorkloadIdentity?
     private var renewed: [RenewedTLS] = []
+    let renewals = RenewalCounts()
     /// Sources of clients by what they are made from, so that each file is watched once.
     private var clients: [ClientKey: TLSSettingsSource] = [:]
     /// Of the ports; nil = they speak plaintext.
@@ -32,9 +33,10 @@ final class ServiceTLS {
         let what = options.servesIdentity ? "--tls-identity" : "--tls-certificate, --tls-key, --tls-client-ca"
         do throws(TLSError) {
             if let key = options.server.key, let warning = try SecretFile.checkMode(key) { log.warning("\(warning)") }
-            let made = try RenewedTLS(.server, "the service ports", paths: options.server.paths, usesIdentity: options.servesIdentity, identity) {
-                (identity) throws(TLSError) in try Self.serverSettings(options, identity)
-            }
+            let made = try RenewedTLS(
+                .server, "the service ports", paths: options.server.paths, usesIdentity: options.servesIdentity, identity,
+                renewals
+            ) { (identity) throws(TLSError) in try Self.serverSettings(options, identity) }
             server = made.source
             renewed.append(made)
         } catch {
@@ -57,8 +59,8 @@ final class ServiceTLS {
         return settings
     }
 
-    /// TLS of a client with a server: `host` is dialled, its certificate must name `name` (nil = `host`). Files that `key` does not name are
-    /// those of the options of `https`.
+    /// TLS of a client with a server: `host` is dialled, its certificate must name `name` (nil = `host`). Files that `key` does not name
+    /// are those of the options of `https`.
     func client(host: String, name: String? = nil, _ key: ClientKey = ClientKey()) throws(TLSError) -> ClientTLS {
         var key = key
         if key.files.certificate == nil { (key.files.certificate, key.files.key) = (options.client.certificate, options.client.key) }
@@ -72,15 +74,19 @@ final class ServiceTLS {
         if let known = clients[key] { return known }
         let usesIdentity = key.files.certificate == nil && key.showsIdentity || key.isWorkload && key.files.authorities == nil
         let made = try RenewedTLS(
-            .client, "https with \(name)", paths: key.files.paths, usesIdentity: usesIdentity, identity
+            .client, "https with \(name)", paths: key.files.paths, usesIdentity: usesIdentity, identity, renewals
         ) { (identity) throws(TLSError) in try Self.clientSettings(key, identity) }
         renewed.append(made)
         clients[key] = made.source
         return made.source
     }
 
-    /// Who the certificate says that this process is, which its clients show; nil = they show none, or another than the workload's.
-    var principal: String? { options.client.certificate == nil ? identity?.id.principal : nil }
+    /// Who the certificate says that this process is that its clients show; nil = they show none, or one that is no workload's.
+    var principal: String? {
+        guard options.client.certificate != nil else { return identity?.id.principal }
+        guard let leaf = (try? options.client.credentials())?.leaf else { return nil }
+        return (try? SVIDRules.identity(of: leaf, as: .client))?.principal
+    }
 
     private static func clientSettings(_ key: ClientKey, _ identity: WorkloadIdentity?) throws(TLSError) -> TLSSettings {
         var settings = TLSSettings()
@@ -107,7 +113,4 @@ final class ServiceTLS {
         self.identity = identity
         for index in renewed.indices { renewed[index].look(identity, isRenewed: isRenewed, log) }
     }
-
-    /// Renewals that were refused since the start.
-    var refused: UInt64 { renewed.reduce(0) { $0 + $1.refused } }
 }

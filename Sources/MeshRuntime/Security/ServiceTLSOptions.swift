@@ -17,6 +17,8 @@ public struct ServiceTLSOptions: Sendable, Equatable {
 
     /// The ports speak TLS.
     var isOn: Bool { server.certificate != nil || servesIdentity }
+    /// A key is read, besides the identity's.
+    var hasKey: Bool { isOn || client.key != nil }
     /// Clients are asked who they are.
     var asksClients: Bool { servesIdentity || server.authorities != nil }
 

@@ -17,8 +17,8 @@ final class MetricsReporter: Sendable {
     /// `instance` names this process among others; its sender's name is new each time it starts, because counts begin anew. `tls`: nil =
     /// plaintext. `principal`: who the certificate says that this process is, where it shows one; the report says the same.
     init(
-        to collector: (host: String, port: UInt16), tls: ClientTLS?, principal: String?, instance: String, _ statistics: CollectorStatistics,
-        say: @escaping @Sendable (String) -> Void
+        to collector: (host: String, port: UInt16), tls: ClientTLS?, principal: String?, instance: String,
+        _ statistics: CollectorStatistics, say: @escaping @Sendable (String) -> Void
     ) throws(SystemError) {
         var settings = ExporterSettings(name: "collector", host: collector.host, port: collector.port)
         settings.tls = tls

@@ -74,8 +74,11 @@ public struct BlockingConnection: ~Copyable {
     /// Bytes of one read.
     private static let readBytes = 64 * 1024
 
-    /// Connects to `endpoint`, waiting for that as well, and for the handshake of `tls`; nil = plaintext.
-    public init(to endpoint: SocketEndpoint, tls: ClientTLS? = nil, limits: HTTPLimits, wait: Wait) throws(Failure) {
+    /// Connects to `endpoint`, waiting for that as well, and for the handshake of `tls`; nil = plaintext. `contexts`: of the thread, if it
+    /// connects again and again.
+    public init(
+        to endpoint: SocketEndpoint, tls: ClientTLS? = nil, contexts: ClientContexts? = nil, limits: HTTPLimits, wait: Wait
+    ) throws(Failure) {
         let descriptor: Int32
         do throws(SystemError) {
             descriptor = try Socket.connect(to: endpoint)
@@ -92,7 +95,7 @@ public struct BlockingConnection: ~Copyable {
         var connected = ByteStream(descriptor: descriptor)
         var secured: TLSSession?
         do throws(Failure) {
-            if let tls { secured = try Self.shakeHands(&connected, tls, wait) }
+            if let tls { secured = try Self.shakeHands(&connected, tls, contexts, wait) }
         } catch {
             connected.close()
             throw error
@@ -102,11 +105,13 @@ public struct BlockingConnection: ~Copyable {
         http = unsafe HTTPClientConnection(isHTTP2: false, inbox: inbox.pointer, limits: limits, now: SystemClock.monotonicNow())
     }
 
-    private static func shakeHands(_ stream: inout ByteStream, _ tls: ClientTLS, _ wait: Wait) throws(Failure) -> TLSSession {
+    private static func shakeHands(
+        _ stream: inout ByteStream, _ tls: ClientTLS, _ contexts: ClientContexts?, _ wait: Wait
+    ) throws(Failure) -> TLSSession {
         let made: TLSSession
         do throws(TLSError) {
             made = try tls.session(
-                descriptor: stream.descriptor, isAddress: { SocketEndpoint(address: $0, port: 1) != nil },
+                contexts, descriptor: stream.descriptor, isAddress: { SocketEndpoint(address: $0, port: 1) != nil },
                 now: Int64(clamping: SystemClock.unixNanoseconds() / 1_000_000_000))
         } catch {
             throw .tls(.other, error.description)

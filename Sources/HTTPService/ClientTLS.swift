@@ -33,11 +33,13 @@ public struct ClientTLS: Sendable, Equatable {
     public static func isIdentity(_ name: String) -> Bool { name.hasPrefix("spiffe://") }
 
     /// A new session on a connection. `now`: seconds since 1970. Throws what keeps a context from being made.
-    func session(descriptor: Int32, isAddress: (String) -> Bool, now: Int64) throws(TLSError) -> TLSSession {
-        let settings = source.current.settings
-        let context = try TLSContext(.client, settings)
+    func session(
+        _ contexts: ClientContexts?, descriptor: Int32, isAddress: (String) -> Bool, now: Int64
+    ) throws(TLSError) -> TLSSession {
+        let cache = contexts?.cache(for: source) ?? TLSContextCache(source)
+        guard let context = cache.context() else { throw TLSError(cache.problem ?? "no context") }
         var expectation = expectation
-        if case .anybody = settings.trust { expectation = .anybody }
+        if case .anybody = source.current.settings.trust { expectation = .anybody }
         let session = TLSSession(
             context, descriptor: descriptor, serverName: isAddress(serverName) ? "" : serverName, expecting: expectation, now: now)
         guard let session else { throw TLSError("no memory for TLS") }

@@ -50,13 +50,15 @@ public struct HTTPClient: Sendable {
         self.tls = tls
     }
 
-    /// Sends a request and collects the answer. `Host` is the endpoint unless given.
+    /// Sends a request and collects the answer. `Host` is `host` or the endpoint unless given. `contexts`: of the calling thread, if it
+    /// asks again and again.
     public func send(
-        _ method: String, _ target: String, headers: [(name: String, value: String)] = [], body: [UInt8] = []
+        _ method: String, _ target: String, headers: [(name: String, value: String)] = [], body: [UInt8] = [],
+        contexts: ClientContexts? = nil
     ) throws(HTTPClientError) -> HTTPClientResponse {
         var collected: [UInt8] = []
         let limit = bodyBytesMax
-        var response = unsafe try stream(method, target, headers: headers, body: body) { bytes in
+        var response = unsafe try stream(method, target, headers: headers, body: body, contexts: contexts) { bytes in
             unsafe collected.append(contentsOf: bytes)
             return collected.count <= limit
         }
@@ -69,13 +71,13 @@ public struct HTTPClient: Sendable {
     /// answer is in the response.
     public func stream(
         _ method: String, _ target: String, headers: [(name: String, value: String)] = [], body: [UInt8] = [],
-        receive: (UnsafeRawBufferPointer) -> Bool
+        contexts: ClientContexts? = nil, receive: (UnsafeRawBufferPointer) -> Bool
     ) throws(HTTPClientError) -> HTTPClientResponse {
         let host = headers.first { $0.name.lowercased() == "host" }?.value ?? host ?? "\(endpoint)"
         var fields = headers.filter { $0.name.lowercased() != "host" }
         fields.append(("Connection", "close"))
         let request = BlockingRequest(method, target, host: host, fields: fields, body: body)
-        var connection = try connect()
+        var connection = try connect(contexts)
         var response = HTTPClientResponse(status: 0, headers: [])
         var refusal: [UInt8] = []
         do throws(BlockingConnection.Failure) {
@@ -101,9 +103,9 @@ public struct HTTPClient: Sendable {
     /// Bytes kept of the body of an answer that is no success.
     static let refusalBytesMax = 64 * 1024
 
-    private func connect() throws(HTTPClientError) -> BlockingConnection {
+    private func connect(_ contexts: ClientContexts?) throws(HTTPClientError) -> BlockingConnection {
         do throws(BlockingConnection.Failure) {
-            return try BlockingConnection(to: endpoint, tls: tls, limits: HTTPLimits(), wait: wait)
+            return try BlockingConnection(to: endpoint, tls: tls, contexts: contexts, limits: HTTPLimits(), wait: wait)
         } catch {
             guard case .broken(let failure) = error else { throw failure(error) }
             throw .connect(endpoint, failure.call == "connect" ? unsafe String(cString: strerror(failure.code)) : failure.description)

@@ -30,6 +30,21 @@ public final class TLSSettingsSource: Sendable {
     var asksClients: Bool { state.withLock { $0.settings.clientCertificate != .none } }
 }
 
+/// Contexts of clients on one thread, kept from one connection to the next: reading the system's authorities takes some 25 ms. One for each
+/// source that was used. Confined to that thread.
+public final class ClientContexts {
+    private var caches: [ObjectIdentifier: TLSContextCache] = [:]
+
+    public init() {}
+
+    func cache(for source: TLSSettingsSource) -> TLSContextCache {
+        if let known = caches[ObjectIdentifier(source)] { return known }
+        let made = TLSContextCache(source)
+        caches[ObjectIdentifier(source)] = made
+        return made
+    }
+}
+
 /// The context of a source's settings on one thread, made anew when they have been replaced. Confined to that thread.
 final class TLSContextCache {
     let source: TLSSettingsSource

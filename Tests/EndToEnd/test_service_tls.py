@@ -351,7 +351,8 @@ scrape_configs:
              f"--web.listen-address=127.0.0.1:{port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             def up():
-                found = json.loads(http_get(port, "/api/v1/query?query=up")[2])["data"]["result"]
+                status, _, body = http_get(port, "/api/v1/query?query=up")
+                found = json.loads(body)["data"]["result"] if status == 200 else None
                 return found and found[0]["value"][1] == "1"
 
             wait_for(up, what="up", seconds=30)

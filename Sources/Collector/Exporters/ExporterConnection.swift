@@ -28,6 +28,7 @@ struct ExporterConnection: ~Copyable {
     let port: UInt16
     /// Nil = plaintext.
     let tls: ClientTLS?
+    private let contexts = ClientContexts()
     private var connection: BlockingConnection?
     /// Which of the name's addresses to try first: the next one after a failure.
     private var firstAddress = 0
@@ -125,7 +126,9 @@ struct ExporterConnection: ~Copyable {
         for step in addresses.indices {
             let address = addresses[(firstAddress + step) % addresses.count]
             do throws(BlockingConnection.Failure) {
-                let made = try BlockingConnection(to: address, tls: tls, limits: HTTPLimits()) { Self.wait($0, $1, until: deadline) }
+                let made = try BlockingConnection(to: address, tls: tls, contexts: contexts, limits: HTTPLimits()) {
+                    Self.wait($0, $1, until: deadline)
+                }
                 firstAddress = (firstAddress + step) % addresses.count
                 return made
             } catch {

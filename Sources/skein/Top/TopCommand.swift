@@ -77,7 +77,8 @@ struct TopCommand: ParsableCommand {
         do throws(TopProblem) {
             picture = try reader.picture(by)
         } catch {
-            complain("skein: \(SafeText.clean(error.text))")
+            let advice = error.isUnavailable ? "; is `skein run` running there? (--server ADDRESS:PORT)" : ""
+            complain("skein: \(SafeText.clean(error.text))\(advice)")
             throw error.isUnavailable ? ExitStatus.unavailable : ExitStatus.badInput
         }
         for note in picture.notes { complain("skein: \(SafeText.clean(note))") }

@@ -77,7 +77,7 @@ struct TopReader: Sendable {
         do throws(HTTPClientError) {
             return try client.send("GET", target)
         } catch {
-            throw .unavailable("\(error); \(error.advice)")
+            throw .unavailable("\(error)")
         }
     }
 }

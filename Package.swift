@@ -74,7 +74,7 @@ let package = Package(
         layer("TelemetryModel", uses: ["Primitives"]),
         layer("TelemetryWire", uses: ["Primitives", "TelemetryModel", "COTLP", "CProtobufC"]),
         // 4
-        layer("HTTPService", uses: ["Primitives", "EventLoops", "Streams", "HTTP", "Compression"]),
+        layer("HTTPService", uses: ["Primitives", "EventLoops", "TLS", "Streams", "HTTP", "Compression"]),
         layer("Routing", uses: ["Primitives", "HTTP", "Matching", "MeshConfig", "TelemetryModel"]),
         layer("Policy", uses: ["Primitives", "Matching"]),
         layer("OutlierDetection", uses: ["Primitives"]),
@@ -89,7 +89,7 @@ let package = Package(
         layer("Simulation", uses: ["Primitives", "EventLoops", "Streams", "HTTP"]),
         // 6
         layer("Collector", uses: [
-            "Primitives", "EventLoops", "Compression", "HTTP", "HTTPService", "TelemetryModel", "TelemetryWire", "TelemetryStore",
+            "Primitives", "EventLoops", "TLS", "Compression", "HTTP", "HTTPService", "TelemetryModel", "TelemetryWire", "TelemetryStore",
         ]),
         layer("QueryAPI", uses: ["Primitives", "EventLoops", "HTTPService", "Matching", "TelemetryModel", "TelemetryWire", "PromQL"]),
         // 8
@@ -115,7 +115,7 @@ let package = Package(
         suite("HTTPTests", uses: ["HTTP", "Primitives"]),
         suite("MatchingTests", uses: ["Matching", "HTTP", "Primitives"]),
         suite("MeshConfigTests", uses: ["MeshConfig"]),
-        suite("HTTPServiceTests", uses: ["HTTPService", "EventLoops", "HTTP", "Primitives"]),
+        suite("HTTPServiceTests", uses: ["HTTPService", "TLS", "Streams", "EventLoops", "HTTP", "Primitives"]),
         suite("RoutingTests", uses: ["Routing", "HTTP", "MeshConfig", "TelemetryModel", "Primitives"]),
         suite("PolicyTests", uses: ["Policy", "Primitives"]),
         suite("OutlierDetectionTests", uses: ["OutlierDetection", "Primitives"], resources: [.copy("Scenarios")]),

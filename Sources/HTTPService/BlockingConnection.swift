@@ -2,6 +2,7 @@ public import EventLoops
 public import HTTP
 public import Primitives
 internal import Streams
+public import TLS
 
 /// A request of a client that waits for its answer.
 public struct BlockingRequest {
@@ -38,6 +39,8 @@ public struct BlockingConnection: ~Copyable {
         case malformed(String)
         /// `Wait` gave up.
         case timedOut
+        /// TLS failed: what of it, and why, for people.
+        case tls(TLSFailureKind, String)
     }
 
     public enum Direction: Sendable {
@@ -56,6 +59,8 @@ public struct BlockingConnection: ~Copyable {
     }
 
     private var stream: ByteStream
+    /// Nil = plaintext.
+    private var session: TLSSession?
     private var inbox = OwnedInbox()
     private var http: HTTPClientConnection
     private var request = MessageHead(slots: 16)
@@ -69,8 +74,11 @@ public struct BlockingConnection: ~Copyable {
     /// Bytes of one read.
     private static let readBytes = 64 * 1024
 
-    /// Connects to `endpoint`, waiting for that as well.
-    public init(to endpoint: SocketEndpoint, limits: HTTPLimits, wait: Wait) throws(Failure) {
+    /// Connects to `endpoint`, waiting for that as well, and for the handshake of `tls`; nil = plaintext. `contexts`: of the thread, if it
+    /// connects again and again.
+    public init(
+        to endpoint: SocketEndpoint, tls: ClientTLS? = nil, contexts: ClientContexts? = nil, limits: HTTPLimits, wait: Wait
+    ) throws(Failure) {
         let descriptor: Int32
         do throws(SystemError) {
             descriptor = try Socket.connect(to: endpoint)
@@ -84,11 +92,51 @@ public struct BlockingConnection: ~Copyable {
             Socket.close(descriptor)
             throw code == 0 ? .timedOut : .broken(SystemError(call: "connect", code: code))
         }
-        stream = ByteStream(descriptor: descriptor)
+        var connected = ByteStream(descriptor: descriptor)
+        var secured: TLSSession?
+        do throws(Failure) {
+            if let tls { secured = try Self.shakeHands(&connected, tls, contexts, wait) }
+        } catch {
+            connected.close()
+            throw error
+        }
+        stream = connected
+        session = secured
         http = unsafe HTTPClientConnection(isHTTP2: false, inbox: inbox.pointer, limits: limits, now: SystemClock.monotonicNow())
     }
 
-    deinit { if !stream.isClosed { Socket.close(stream.descriptor) } }
+    private static func shakeHands(
+        _ stream: inout ByteStream, _ tls: ClientTLS, _ contexts: ClientContexts?, _ wait: Wait
+    ) throws(Failure) -> TLSSession {
+        let made: TLSSession
+        do throws(TLSError) {
+            made = try tls.session(
+                contexts, descriptor: stream.descriptor, isAddress: { SocketEndpoint(address: $0, port: 1) != nil },
+                now: Int64(clamping: SystemClock.unixNanoseconds() / 1_000_000_000))
+        } catch {
+            throw .tls(.other, error.description)
+        }
+        stream.secure(by: SecureLayer(made, descriptor: stream.descriptor))
+        while true {
+            switch made.handshake() {
+            case .done: return made
+            case .wantsReadable: if !wait(stream.descriptor, .input) { throw .timedOut }
+            case .wantsWritable: if !wait(stream.descriptor, .output) { throw .timedOut }
+            case .failed: throw failure(of: made, SystemError(call: "connect", code: made.problem))
+            }
+        }
+    }
+
+    /// TLS' own reason, where there is one.
+    private static func failure(of session: TLSSession?, _ error: SystemError) -> Failure {
+        guard let session, let kind = session.failureKind else { return .broken(error) }
+        return .tls(kind, session.clientFailure)
+    }
+
+    deinit {
+        session?.end()
+        if !stream.isClosed { Socket.close(stream.descriptor) }
+    }
 
     /// Sends a whole request. A body has its length said, and so has that of a POST without one (RFC 9110 8.6).
     public mutating func send(_ message: borrowing BlockingRequest, wait: Wait) throws(Failure) {
@@ -108,9 +156,14 @@ public struct BlockingConnection: ~Copyable {
             switch stream.flush() {
             case .flushed: return stream.output.release()
             case .blocked: if !wait(stream.descriptor, .output) { throw .timedOut }
-            case .failed: throw .closed
+            case .failed: throw sendingFailure()
             }
         }
+    }
+
+    private func sendingFailure() -> Failure {
+        guard let session, session.failureKind != nil else { return .closed }
+        return Self.failure(of: session, SystemError(call: "send", code: session.problem))
     }
 
     /// Reads the answer: `head` is called once, then `body` for each piece of its body, until either returns false. Interim responses are
@@ -146,7 +199,7 @@ public struct BlockingConnection: ~Copyable {
                 inbox.contents.clear()
                 if !isWhole { throw .closed }
                 return
-            case .failed(let code): throw .broken(SystemError(call: "recv", code: code))
+            case .failed(let code): throw Self.failure(of: session, SystemError(call: "recv", code: code))
             }
         }
     }

@@ -2,6 +2,7 @@ internal import EventLoops
 internal import Glibc
 internal import HTTP
 public import Primitives
+public import TLS
 
 /// Why a call came to nothing.
 public enum HTTPClientError: Error, Sendable, CustomStringConvertible {
@@ -10,12 +11,15 @@ public enum HTTPClientError: Error, Sendable, CustomStringConvertible {
     case connectionClosed
     /// The peer's answer was no HTTP, or larger than allowed.
     case badResponse(String)
+    /// TLS failed: what of it, and why.
+    case tls(SocketEndpoint, TLSFailureKind, String)
 
     public var description: String {
         switch self {
         case .connect(let endpoint, let reason): "cannot connect to \(endpoint): \(reason)"
         case .timedOut: "no answer in time"
         case .connectionClosed: "the connection closed before the answer was complete"
+        case .tls(let endpoint, _, let reason): "TLS with \(endpoint): \(reason)"
         case .badResponse(let reason): "the answer cannot be used: \(reason)"
         }
     }
@@ -33,19 +37,28 @@ public struct HTTPClientResponse: Sendable {
 /// One HTTP/1.1 request on one connection, blocking the calling thread: for command lines and tools, never for a loop.
 public struct HTTPClient: Sendable {
     public var endpoint: SocketEndpoint
-    /// For connecting, and between any two bytes. Milliseconds; -1 = for ever.
+    /// What `Host` says, where a request's fields do not; nil = the endpoint.
+    public var host: String?
+    /// Nil = plaintext.
+    public var tls: ClientTLS?
+    /// For connecting, for each step of a TLS handshake, and between any two bytes. Milliseconds; -1 = for ever.
     public var timeoutMilliseconds: Int32 = 10_000
     public var bodyBytesMax = 64 << 20
 
-    public init(endpoint: SocketEndpoint) { self.endpoint = endpoint }
+    public init(endpoint: SocketEndpoint, tls: ClientTLS? = nil) {
+        self.endpoint = endpoint
+        self.tls = tls
+    }
 
-    /// Sends a request and collects the answer. `Host` is the endpoint unless given.
+    /// Sends a request and collects the answer. `Host` is `host` or the endpoint unless given. `contexts`: of the calling thread, if it
+    /// asks again and again.
     public func send(
-        _ method: String, _ target: String, headers: [(name: String, value: String)] = [], body: [UInt8] = []
+        _ method: String, _ target: String, headers: [(name: String, value: String)] = [], body: [UInt8] = [],
+        contexts: ClientContexts? = nil
     ) throws(HTTPClientError) -> HTTPClientResponse {
         var collected: [UInt8] = []
         let limit = bodyBytesMax
-        var response = unsafe try stream(method, target, headers: headers, body: body) { bytes in
+        var response = unsafe try stream(method, target, headers: headers, body: body, contexts: contexts) { bytes in
             unsafe collected.append(contentsOf: bytes)
             return collected.count <= limit
         }
@@ -58,13 +71,13 @@ public struct HTTPClient: Sendable {
     /// answer is in the response.
     public func stream(
         _ method: String, _ target: String, headers: [(name: String, value: String)] = [], body: [UInt8] = [],
-        receive: (UnsafeRawBufferPointer) -> Bool
+        contexts: ClientContexts? = nil, receive: (UnsafeRawBufferPointer) -> Bool
     ) throws(HTTPClientError) -> HTTPClientResponse {
-        let host = headers.first { $0.name.lowercased() == "host" }?.value ?? "\(endpoint)"
+        let host = headers.first { $0.name.lowercased() == "host" }?.value ?? host ?? "\(endpoint)"
         var fields = headers.filter { $0.name.lowercased() != "host" }
         fields.append(("Connection", "close"))
         let request = BlockingRequest(method, target, host: host, fields: fields, body: body)
-        var connection = try connect()
+        var connection = try connect(contexts)
         var response = HTTPClientResponse(status: 0, headers: [])
         var refusal: [UInt8] = []
         do throws(BlockingConnection.Failure) {
@@ -81,7 +94,7 @@ public struct HTTPClient: Sendable {
                     return refusal.count < Self.refusalBytesMax
                 })
         } catch {
-            throw Self.error(error)
+            throw failure(error)
         }
         response.body = refusal
         return response
@@ -90,20 +103,21 @@ public struct HTTPClient: Sendable {
     /// Bytes kept of the body of an answer that is no success.
     static let refusalBytesMax = 64 * 1024
 
-    private func connect() throws(HTTPClientError) -> BlockingConnection {
+    private func connect(_ contexts: ClientContexts?) throws(HTTPClientError) -> BlockingConnection {
         do throws(BlockingConnection.Failure) {
-            return try BlockingConnection(to: endpoint, limits: HTTPLimits(), wait: wait)
+            return try BlockingConnection(to: endpoint, tls: tls, contexts: contexts, limits: HTTPLimits(), wait: wait)
         } catch {
-            guard case .broken(let failure) = error else { throw Self.error(error) }
+            guard case .broken(let failure) = error else { throw failure(error) }
             throw .connect(endpoint, failure.call == "connect" ? unsafe String(cString: strerror(failure.code)) : failure.description)
         }
     }
 
-    private static func error(_ failure: BlockingConnection.Failure) -> HTTPClientError {
+    private func failure(_ failure: BlockingConnection.Failure) -> HTTPClientError {
         switch failure {
         case .closed, .broken: .connectionClosed
         case .malformed(let reason): .badResponse(reason)
         case .timedOut: .timedOut
+        case .tls(let kind, let reason): .tls(endpoint, kind, reason)
         }
     }
 

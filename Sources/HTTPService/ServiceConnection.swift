@@ -1,10 +1,24 @@
 internal import HTTP
 internal import Primitives
 internal import Streams
+internal import TLS
 
 /// A client of a server. Its requests are `ServiceExchange`s, of which it may have several. Once closed it stays in its place until the end
 /// of the turn.
 struct ServiceConnection: ~Copyable {
+    /// What comes before its first request.
+    enum Opening {
+        /// Nothing has come yet: whether it is TLS is to be seen.
+        case firstBytes
+        case handshake
+        case done
+    }
+
+    var opening = Opening.firstBytes
+    /// During the handshake.
+    var session: TLSSession?
+    /// Who the client has shown itself to be by its certificate, verified.
+    var client: TLSPeer?
     var stream: ByteStream
     let listener: Int
     let peer: SocketEndpoint
@@ -52,7 +66,7 @@ struct ServiceConnection: ~Copyable {
     var isClosed: Bool { stream.isClosed }
 
     /// Whether further bytes are of use: a client that does not take what it asked for is not asked for more.
-    var wantsRead: Bool { mutating get { isLingering || !isEnding && !isBlocked && http.wantsRead } }
+    var wantsRead: Bool { mutating get { isLingering || !isEnding && !isBlocked && opening != .handshake && http.wantsRead } }
 
     /// Moves what `http` has to send to the stream's output.
     mutating func fill(bytesMax: Int) -> HTTPServerConnection.Outcome { http.fill(&stream.output, bytesMax: bytesMax) }

@@ -29,6 +29,10 @@ public struct ServiceLimits: Sendable {
     public var streamBacklogBytesMax = 4 << 20
     /// Bytes dropped of a client that was told to send no more.
     public var droppedBytesMax = 1 << 20
+    /// TLS handshakes under way at one time; a connection that would begin another is closed.
+    public var handshakesMax = 1000
+    /// From a connection's beginning to the end of its handshake, at listeners with TLS.
+    public var handshakeTimeoutNanoseconds: UInt64 = 10_000_000_000
     public var headerTimeoutNanoseconds: UInt64 = 30_000_000_000
     /// Between the bytes of a body, and of an answer being taken.
     public var stallTimeoutNanoseconds: UInt64 = 60_000_000_000

@@ -14,6 +14,7 @@ struct ServiceLoop: ~Copyable {
     let limits: ServiceLimits
     let handler: any ServiceHandler
     let statistics: ServiceStatistics
+    var handshakes: ServiceHandshakes
     var connections: Slab<ServiceConnection>
     var exchanges: Slab<ServiceExchange>
     var timers: TimerWheel
@@ -38,7 +39,7 @@ struct ServiceLoop: ~Copyable {
 
     init(
         poller: consuming Poller, mailbox: Mailbox<ServerCommand>, listeners: [Int32], limits: ServiceLimits, handler: any ServiceHandler,
-        statistics: ServiceStatistics
+        statistics: ServiceStatistics, handshakes: consuming ServiceHandshakes
     ) {
         self.poller = poller
         self.mailbox = mailbox
@@ -46,6 +47,7 @@ struct ServiceLoop: ~Copyable {
         self.limits = limits
         self.handler = handler
         self.statistics = statistics
+        self.handshakes = handshakes
         connections = Slab(countMax: limits.connectionsMax)
         exchanges = Slab(countMax: limits.exchangesMax)
         now = SystemClock.monotonicNow()
@@ -166,7 +168,8 @@ struct ServiceLoop: ~Copyable {
                     connections.remove(id)
                     continue
                 }
-                setTimer(id, at: now + limits.idleTimeoutNanoseconds)
+                let isSecured = handshakes.isSecured(connections[id])
+                setTimer(id, at: now + (isSecured ? limits.handshakeTimeoutNanoseconds : limits.idleTimeoutNanoseconds))
             }
         }
     }
@@ -185,12 +188,13 @@ struct ServiceLoop: ~Copyable {
 
     private mutating func ready(_ id: SlotID, _ events: ReadyEvents) {
         guard isOpen(id) else { return }
-        if !events.isDisjoint(with: [.error, .hangUp]) { return close(id) }
+        // A handshake says itself why it failed.
+        if !events.isDisjoint(with: [.error, .hangUp]), connections[id].opening != .handshake { return close(id) }
         if events.contains(.writable), connections[id].isBlocked {
             connections[id].isBlocked = false
             markDirty(id)
         }
-        if !events.isDisjoint(with: [.readable, .readHangUp]) {
+        if !events.isDisjoint(with: [.readable, .readHangUp]) || connections[id].opening == .handshake {
             connections[id].stream.note(events)
             proceed(id)
         }
@@ -227,6 +231,7 @@ struct ServiceLoop: ~Copyable {
 
     mutating func close(_ id: SlotID) {
         guard isOpen(id) else { return }
+        handshakes.end(&connections[id])
         connections[id].stream.close()
         let open = connections[id].exchanges
         for exchange in open { release(exchange) }

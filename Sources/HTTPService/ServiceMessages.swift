@@ -2,6 +2,7 @@ internal import EventLoops
 internal import HTTP
 public import Primitives
 internal import Synchronization
+public import TLS
 
 /// A request, lent to the handler for the duration of the call: it points into the connection's buffers. Whole in
 /// `ServiceHandler.handle`; in `open` it has no body yet.
@@ -16,6 +17,11 @@ public struct ServiceRequest: ~Copyable {
     /// Which of the server's listeners it came to.
     public let listener: Int
     public let peer: SocketEndpoint
+    /// Who the client has shown itself to be by its certificate, verified when its connection began; its SPIFFE identity is among it where
+    /// the certificate is an SVID. Nil = it showed none, was not asked, or speaks plaintext.
+    public let client: TLSPeer?
+    /// The listener asks its clients for certificates, perhaps without insisting.
+    public let asksClient: Bool
     /// The client speaks HTTP/2, and reads trailers.
     public let isHTTP2: Bool
     let fields: [(name: String, value: String)]

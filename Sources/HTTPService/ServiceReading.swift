@@ -9,6 +9,7 @@ extension ServiceLoop {
     /// Reads as long as there is something, and room for it.
     mutating func proceed(_ id: SlotID) {
         guard isOpen(id) else { return }
+        if connections[id].opening == .handshake, !goOn(id, handshakes.proceed(&connections[id], now: now)) { return }
         markDirty(id)
         if connections[id].isParked { unsafe feed(id, UnsafeRawBufferPointer(start: nil, count: 0)) }
         var reads = 0
@@ -27,7 +28,30 @@ extension ServiceLoop {
         }
     }
 
+    /// Acts on what came of a connection's beginning. True = requests can come.
+    private mutating func goOn(_ id: SlotID, _ outcome: ServiceHandshakes.Outcome) -> Bool {
+        switch outcome {
+        case .waiting: return false
+        case .open:
+            connections[id].activeAt = now
+            return true
+        case .answer(let text):
+            connections[id].stream.output.append(string: text)
+            connections[id].isEnding = true
+            markDirty(id)
+            return false
+        case .close:
+            close(id)
+            return false
+        }
+    }
+
     private mutating func take(_ id: SlotID, _ bytes: UnsafeRawBufferPointer) {
+        if connections[id].opening == .firstBytes {
+            let outcome = unsafe handshakes.begin(&connections[id], bytes, now: now)
+            // Behind a handshake that is done there is nothing in these bytes that the session has not taken.
+            guard goOn(id, outcome), connections[id].stream.agreement == nil else { return }
+        }
         if connections[id].isLingering || connections[id].http.isDeaf {
             connections[id].droppedBytes += bytes.count
             if connections[id].droppedBytes > limits.droppedBytesMax { close(id) }
@@ -190,7 +214,8 @@ extension ServiceLoop {
         let connection = exchanges[id].connection
         return unsafe ServiceRequest(
             method: exchanges[id].method, path: exchanges[id].path, query: exchanges[id].query,
-            listener: connections[connection].listener, peer: connections[connection].peer, isHTTP2: connections[connection].http.isHTTP2,
+            listener: connections[connection].listener, peer: connections[connection].peer, client: connections[connection].client,
+            asksClient: handshakes.asksClients(connections[connection].listener), isHTTP2: connections[connection].http.isHTTP2,
             fields: exchanges[id].fields, trailerFields: exchanges[id].trailers, bytes: body)
     }
 

@@ -16,10 +16,34 @@ public final class ServiceStatistics: Sendable {
     public let floods = Atomic<UInt64>(0)
     /// Answers broken off because their reader did not take them.
     public let streamsCut = Atomic<UInt64>(0)
+    /// TLS handshakes that were done.
+    public let handshakes = Atomic<UInt64>(0)
+    /// TLS handshakes that failed for other reasons than the client's certificate, their time among them.
+    public let handshakesFailed = Atomic<UInt64>(0)
+    /// TLS handshakes of clients whose certificate is not believed, or that showed none where one is demanded.
+    public let clientsRefused = Atomic<UInt64>(0)
+    /// Connections closed because too many handshakes were under way.
+    public let handshakesOverflowed = Atomic<UInt64>(0)
+    /// Connections that brought plaintext to a listener with TLS, and TLS to one without.
+    public let plaintextToTLS = Atomic<UInt64>(0)
+    public let tlsToPlaintext = Atomic<UInt64>(0)
 
     public init() {}
 
     func add(_ counter: borrowing Atomic<UInt64>) { counter.wrappingAdd(1, ordering: .relaxed) }
+}
+
+/// An address that a server listens on.
+public struct ServiceListener: Sendable {
+    public var endpoint: SocketEndpoint
+    /// Of its TLS; nil = it speaks plaintext. Whether clients show certificates is said there (`TLSSettings.clientCertificate`); their ALPN
+    /// decides nothing, both versions of HTTP are taken either way.
+    public var tls: TLSSettingsSource?
+
+    public init(_ endpoint: SocketEndpoint, tls: TLSSettingsSource? = nil) {
+        self.endpoint = endpoint
+        self.tls = tls
+    }
 }
 
 /// The handle that other threads hold of a running server.
@@ -31,12 +55,23 @@ public final class ServiceServer: Sendable {
     private let thread: WorkerThread
     private let finished: Signal
 
-    /// Listens on all endpoints (or throws) and starts the thread. Port 0 lets the system choose.
-    public init(name: String, endpoints: [SocketEndpoint], limits: ServiceLimits, handler: any ServiceHandler) throws(SystemError) {
+    /// Listens in plaintext.
+    public convenience init(
+        name: String, endpoints: [SocketEndpoint], limits: ServiceLimits, handler: any ServiceHandler
+    ) throws(SystemError) {
+        try self.init(name: name, listeners: endpoints.map { ServiceListener($0) }, limits: limits, handler: handler) { _ in }
+    }
+
+    /// Listens on all addresses (or throws) and starts the thread. Port 0 lets the system choose. `say` gets lines for the process' log on
+    /// the server's thread, `ServiceNotices.linesMax` a minute at most.
+    public init(
+        name: String, listeners places: [ServiceListener], limits: ServiceLimits, handler: any ServiceHandler,
+        say: @escaping @Sendable (String) -> Void
+    ) throws(SystemError) {
         let mailbox = try Mailbox<ServerCommand>()
         let finished = try Signal()
         var sockets: [Int32] = []
-        for endpoint in endpoints {
+        for endpoint in places.map(\.endpoint) {
             do throws(SystemError) {
                 sockets.append(try Socket.listen(on: endpoint, reusePort: false))
             } catch {
@@ -46,14 +81,16 @@ public final class ServiceServer: Sendable {
         }
         self.mailbox = mailbox
         self.finished = finished
-        self.endpoints = sockets.map { Socket.localEndpoint($0) }
+        let bound = zip(sockets, places).map { ServiceListener(Socket.localEndpoint($0), tls: $1.tls) }
+        self.endpoints = bound.map(\.endpoint)
         let statistics = statistics
         let listeners = sockets
         thread = try WorkerThread(name: name) {
             defer { finished.raise() }
             guard let poller = try? Poller() else { return }
             var loop = ServiceLoop(
-                poller: poller, mailbox: mailbox, listeners: listeners, limits: limits, handler: handler, statistics: statistics)
+                poller: poller, mailbox: mailbox, listeners: listeners, limits: limits, handler: handler, statistics: statistics,
+                handshakes: ServiceHandshakes(bound, limits, statistics, say: say))
             loop.run()
         }
     }

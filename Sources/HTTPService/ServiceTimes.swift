@@ -19,6 +19,12 @@ extension ServiceLoop {
             if end <= now { close(id) } else { setTimer(id, at: end) }
             return
         }
+        if connections[id].opening != .done, handshakes.isSecured(connections[id]) {
+            let end = connections[id].activeAt + limits.handshakeTimeoutNanoseconds
+            guard end <= now else { return setTimer(id, at: end) }
+            handshakes.expire(&connections[id], now: now)
+            return close(id)
+        }
         var next = now + limits.stallTimeoutNanoseconds
         if connections[id].isBlocked {
             let end = connections[id].activeAt + limits.stallTimeoutNanoseconds

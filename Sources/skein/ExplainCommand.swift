@@ -52,6 +52,8 @@ struct ExplainCommand: ParsableCommand {
     @Option(help: "Ask the running Skein at this admin address (127.0.0.1:15000) instead of files.")
     var server: String?
 
+    @OptionGroup(title: "TLS OF THE SERVER") var tls: ServerTLSOptions
+
     @Option(help: "What became of the request with this x-request-id; asks a running Skein.")
     var requestID: String?
 
@@ -119,9 +121,7 @@ struct ExplainCommand: ParsableCommand {
     }
 
     private func ask() throws {
-        var options = ServerOptions()
-        options.server = server
-        let client = try options.client(defaultPort: 15000)
+        let client = try tls.client(of: server, defaultPort: 15000)
         let response = try calling(client) { try $0.send("GET", target) }
         guard response.header("content-type") == "application/json",
             let answer = try? JSONDecoder().decode(Answer.self, from: Data(response.body))

@@ -19,7 +19,7 @@ struct ProxyStatusCommand: ParsableCommand {
               skein proxy-status -c mesh/ -o json
             """, aliases: ["ps"])
 
-    @Argument(help: "Admin addresses; default 127.0.0.1:15000.")
+    @Argument(help: "Admin addresses, https:// before them for TLS; default 127.0.0.1:15000.")
     var servers: [String] = []
 
     @Option(
@@ -32,6 +32,8 @@ struct ProxyStatusCommand: ParsableCommand {
 
     @Option(name: .shortAndLong, help: "Output format: text or json.")
     var output = OutputFormat.text
+
+    @OptionGroup(title: "TLS OF THE SERVERS") var tls: ServerTLSOptions
 
     private struct Answer {
         var server: String
@@ -69,9 +71,7 @@ struct ProxyStatusCommand: ParsableCommand {
     }
 
     private func ask(_ server: String) throws -> Answer {
-        var options = ServerOptions()
-        options.server = server
-        let client = try options.client(defaultPort: adminPort)
+        let client = try tls.client(of: server, defaultPort: adminPort)
         do throws(HTTPClientError) {
             let response = try client.send("GET", "/server_info")
             let status = try? JSONDecoder().decode(AdminDocuments.Server.self, from: Data(response.body))

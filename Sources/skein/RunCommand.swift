@@ -58,7 +58,8 @@ struct RunOptions: ParsableArguments {
         completion: .directory)
     var credentials: String?
 
-    @Flag(help: "With --identity or --credentials: allow core files and debuggers, which can see keys.")
+    @Flag(
+        help: "Allow core files and debuggers although there is a key that they can see (--identity, --credentials, --tls-key, --https-key).")
     var allowDumps = false
 
     @Option(help: "Proxy threads; 0 = one per CPU.")
@@ -120,10 +121,10 @@ struct RunOptions: ParsableArguments {
     @Option(help: "Make metrics from spans, a service graph among them, under the names of: tempo, otel; off = none.")
     var spanMetrics = SpanMetrics.tempo
 
-    @Option(help: "Report this process' metrics to the collector at HOST:PORT, the query port of another Skein.")
+    @Option(help: "Report this process' metrics to the collector at [https://]HOST:PORT, the query port of another Skein.")
     var collector: String?
 
-    @Option(parsing: .singleValue, help: "Take the metrics of [JOB=]http://HOST:PORT/PATH into the store as well; may be repeated.")
+    @Option(parsing: .singleValue, help: "Take the metrics of [JOB=]http[s]://HOST:PORT/PATH into the store as well; may be repeated.")
     var scrape: [String] = []
 
     @Option(help: "Scrape the static targets of a Prometheus configuration file as well.", completion: .file())
@@ -133,6 +134,8 @@ struct RunOptions: ParsableArguments {
     var scrapeInterval: UInt64 = 15
 
     @OptionGroup(title: "OTLP METRICS") var otlp: OTLPOptions
+
+    @OptionGroup(title: "TLS OF OWN PORTS, EXPORTERS AND SCRAPES") var tls: ServiceTLSArguments
 
     @Option(
         parsing: .upToNextOption, help: "Tag keys offered for completion by the query API (environment: AUTOCOMPLETE_KEYS, with commas).")
@@ -164,8 +167,9 @@ struct RunOptions: ParsableArguments {
             throw ValidationError("--scrape is taken \(RuntimeOptions.scrapeTargetsMax) times at most")
         }
         if let collector, RuntimeOptions.collectorAddress(collector) == nil {
-            throw ValidationError("--collector \(collector): write HOST:PORT, such as 10.0.0.7:9411")
+            throw ValidationError("--collector \(collector): write HOST:PORT, such as 10.0.0.7:9411 or https://collector.example.org:9411")
         }
+        if let problem = tls.options.problem(hasIdentity: identity != nil) { throw ValidationError(problem) }
         if !seriesTiers.isEmpty, let problem = RuntimeOptions.problem(seriesTiers: seriesTiers) {
             throw ValidationError("--series-tiers \(problem)")
         }
@@ -193,6 +197,7 @@ struct RunOptions: ParsableArguments {
         options.identityDirectory = identity
         options.credentialsDirectory = credentials
         options.allowsDumps = allowDumps
+        options.serviceTLS = tls.options
         options.workers = workers
         options.upgradeProtocols = upgradeProtocols
         options.allowsHalfClose = halfCloseClients

@@ -1,35 +1,6 @@
 internal import ArgumentParser
 internal import Foundation
 internal import HTTPService
-internal import Primitives
-
-struct ServerOptions: ParsableArguments {
-    @Option(help: "Host and port of a running Skein (or, for traces, any Zipkin server).")
-    var server: String?
-
-    /// Finds the endpoint, or says what would have been accepted.
-    func client(defaultPort: UInt16) throws -> HTTPClient {
-        let text = server ?? "127.0.0.1:\(defaultPort)"
-        // `[::1]:15000`: the colons of an IPv6 address are none before a port.
-        let close = text.lastIndex(of: "]")
-        let colon = text[(close ?? text.startIndex)...].firstIndex(of: ":")
-        let address = text[..<(colon ?? text.endIndex)].filter { $0 != "[" && $0 != "]" }
-        guard let port = colon.map({ UInt16(text[text.index(after: $0)...]) }) ?? defaultPort,
-            let endpoint = SocketEndpoint(address: address == "localhost" ? "127.0.0.1" : address, port: port)
-        else { throw ValidationError("--server \(text): write an IP address and a port, such as 127.0.0.1:\(defaultPort)") }
-        return HTTPClient(endpoint: endpoint)
-    }
-}
-
-/// Runs a call to a server; tells what to do when nobody answers.
-func calling<T>(_ client: HTTPClient, _ body: (HTTPClient) throws -> T) throws -> T {
-    do {
-        return try body(client)
-    } catch let error as HTTPClientError {
-        complain("skein: \(error); is `skein run` running there? (--server ADDRESS:PORT)")
-        throw ExitStatus.unavailable
-    }
-}
 
 struct TracesCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

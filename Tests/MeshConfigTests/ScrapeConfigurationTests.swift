@@ -84,7 +84,11 @@ import Testing
     /// Fields of one job.
     @Test(arguments: [
         ("kubernetes_sd_configs: []", "p.yml:2:17: scrape_configs.kubernetes_sd_configs is not supported: accepted are job_name"),
-        ("scheme: https", "p.yml:2:25: scheme https is not supported: accepted is http"),
+        ("scheme: ftp", "p.yml:2:25: scheme ftp is not supported: accepted are http, https"),
+        ("tls_config: {ca: x}", "tls_config.ca is not supported: accepted are ca_file, cert_file, key_file"),
+        ("tls_config: {cert_file: x}", "p.yml:2:29: cert_file and key_file are given together"),
+        ("tls_config: {min_version: SSL3}", "min_version SSL3: accepted are TLS10, TLS11, TLS12, TLS13"),
+        ("tls_config: {insecure_skip_verify: 7}", "insecure_skip_verify: expected true or false"),
         ("scrape_interval: 5", "p.yml:2:34: scrape_interval: expected a duration, such as 15s"),
         ("scrape_interval: 10ms", "scrape_interval is out of range: accepted are 1000 ms to 3600 s"),
         ("scrape_interval: 5s, scrape_timeout: 6s", "scrape_timeout is longer than scrape_interval"),
@@ -98,6 +102,24 @@ import Testing
         let rest = fields.contains("static_configs") ? "" : ", static_configs: []"
         let problems = read("scrape_configs:\n- {job_name: a, \(fields)\(rest)}").problems
         #expect(problems.contains { $0.contains(expected) }, "\(problems)")
+    }
+
+    @Test func aJobMaySpeakTLS() throws {
+        let text = """
+            scrape_configs:
+            - job_name: a
+              scheme: https
+              static_configs: [{targets: ["b", "c:9"]}]
+              tls_config: {ca_file: ca.pem, cert_file: /k/c.pem, key_file: k.pem, server_name: d, min_version: TLS13, \
+            insecure_skip_verify: true}
+            - {job_name: e, scheme: https, static_configs: [{targets: [f]}]}
+            """
+        let targets = try ScrapeConfiguration.read(Array(text.utf8), file: "/etc/p.yml").get().targets
+        #expect(targets.map(\.port) == [443, 9, 443] && targets.allSatisfy { $0.isSecure })
+        var tls = ScrapeConfiguration.TLS()
+        (tls.authorities, tls.certificate, tls.key, tls.serverName) = ("/etc/ca.pem", "/k/c.pem", "/etc/k.pem", "d")
+        (tls.skipsVerification, tls.oldestIsTLS13) = (true, true)
+        #expect(targets[0].tls == tls && targets[1].tls == tls && targets[2].tls == nil)
     }
 
     @Test func thereAreBounds() {

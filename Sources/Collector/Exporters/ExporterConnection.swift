@@ -4,7 +4,8 @@ internal import HTTP
 internal import HTTPService
 internal import Primitives
 
-/// A connection to a server that takes telemetry: one POST at a time over HTTP/1.1, with a deadline for everything. It is kept from one to
+/// A connection to a server that takes telemetry: one POST at a time over HTTP/1.1, with a deadline for everything, TLS' handshake
+/// included. It is kept from one to
 /// the next where the server keeps it.
 ///
 /// Confined to its exporter's thread, which it makes wait.
@@ -25,15 +26,19 @@ struct ExporterConnection: ~Copyable {
 
     let host: String
     let port: UInt16
+    /// Nil = plaintext.
+    let tls: ClientTLS?
+    private let contexts = ClientContexts()
     private var connection: BlockingConnection?
     /// Which of the name's addresses to try first: the next one after a failure.
     private var firstAddress = 0
     /// Answers have a few bytes; a larger body is not read, and costs the connection.
     static let bodyBytesMax = 1 << 20
 
-    init(host: String, port: UInt16) {
+    init(host: String, port: UInt16, tls: ClientTLS?) {
         self.host = host
         self.port = port
+        self.tls = tls
     }
 
     mutating func disconnect() { connection = nil }
@@ -105,6 +110,7 @@ struct ExporterConnection: ~Copyable {
         case .closed: .broken(closed)
         case .broken(let error): .broken(error.description)
         case .malformed(let reason): .broken("malformed answer: \(reason)")
+        case .tls(_, let reason): .broken("TLS: \(reason)")
         case .timedOut: .timedOut
         }
     }
@@ -120,12 +126,17 @@ struct ExporterConnection: ~Copyable {
         for step in addresses.indices {
             let address = addresses[(firstAddress + step) % addresses.count]
             do throws(BlockingConnection.Failure) {
-                let made = try BlockingConnection(to: address, limits: HTTPLimits()) { Self.wait($0, $1, until: deadline) }
+                let made = try BlockingConnection(to: address, tls: tls, contexts: contexts, limits: HTTPLimits()) {
+                    Self.wait($0, $1, until: deadline)
+                }
                 firstAddress = (firstAddress + step) % addresses.count
                 return made
             } catch {
-                var why = "no answer in time"
-                if case .broken(let failure) = error { why = failure.description }
+                let why = switch error {
+                case .broken(let failure): failure.description
+                case .tls(_, let text): "TLS: \(text)"
+                default: "no answer in time"
+                }
                 reason = "\(address): \(why)"
             }
         }

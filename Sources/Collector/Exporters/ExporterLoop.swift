@@ -35,7 +35,7 @@ struct ExporterLoop<Batch: TelemetryBatch>: ~Copyable {
         self.counters = counters
         self.say = say
         random = RandomSource(seed: seed)
-        connection = ExporterConnection(host: settings.host, port: settings.port)
+        connection = ExporterConnection(host: settings.host, port: settings.port, tls: settings.tls)
     }
 
     mutating func run() {
@@ -87,7 +87,7 @@ struct ExporterLoop<Batch: TelemetryBatch>: ~Copyable {
         }
     }
 
-    private var target: String { "http://\(settings.host):\(settings.port)\(path)" }
+    private var target: String { "\(settings.tls == nil ? "http" : "https")://\(settings.host):\(settings.port)\(path)" }
 
     /// Says the first failure after a success; the rest is in the counters.
     private mutating func complain(_ reason: String) {

@@ -1,21 +1,25 @@
 internal import HTTPService
+internal import TLS
 internal import TelemetryModel
 internal import TelemetryWire
 
 /// `POST /v1/report`: the metrics of another proxy (docs/formats/report.md). Any server's thread.
 ///
-/// Answered once the report is stored. One that came before is acknowledged again and not counted again, so that its sender may send it as
-/// often as it needs to.
+/// Its sender is whom its certificate names, where it shows one: nobody adds to another's counts, or passes them over by a number that is
+/// too high. Answered once the report is stored. One that came before is acknowledged again and not counted again, so that its sender may
+/// send it as often as it needs to.
 struct ReportReceiver: HTTPReceiver {
     static let path = "/v1/report"
 
     private let intake: SignalIntake<SeriesBatch>
     private let counters: ReceiverCounters
+    private let foreign: CollectorCounter
     private let bytesMax: Int
 
     init(_ intake: SignalIntake<SeriesBatch>, _ statistics: CollectorStatistics, bytesMax: Int) {
         self.intake = intake
         counters = ReceiverCounters("report", signal: .metrics, statistics)
+        foreign = statistics.counter(.reportsForeign)
         self.bytesMax = bytesMax
     }
 
@@ -35,14 +39,61 @@ struct ReportReceiver: HTTPReceiver {
             case .rejected(let rejection): return .text(503, rejection.text, headers: [("Retry-After", "\(rejection.retryAfterSeconds)")])
             }
         }
+        let sender = VerifiedSender(
+            identity: request.client?.identity?.principal, isKnown: request.client != nil, isAsked: request.asksClient)
+        var refusal: String?
         let result = unsafe intake.take(
             request.body, coding: (request.header("content-encoding") ?? "").lowercased(), counters,
-            decode: { body, batch throws(ReportFault) in
-                try MetricsReport.decode(unsafe Array(body), into: &batch)
+            decode: { body, batch throws(ReportRefusal) in
+                do throws(ReportFault) {
+                    try MetricsReport.decode(unsafe Array(body), into: &batch)
+                } catch {
+                    throw .fault(error)
+                }
+                refusal = sender.refusal(of: batch.report?.claimedPrincipal)
+                if let refusal { throw .foreign(refusal) }
+                batch.report?.principal = sender.identity
                 return ReportOutcome(points: batch.points.count, sequence: batch.report?.sequence ?? 0)
             },
             answer: { responder.respond(response($0)) })
+        if let refusal {
+            foreign.add()
+            return .respond(.text(403, refusal))
+        }
         return result.map { .respond(response($0)) } ?? .later
+    }
+}
+
+/// What a connection's certificate says of the sender of its reports.
+struct VerifiedSender {
+    /// `cluster.local/ns/default/sa/reviews`; nil = the certificate names no workload, or there is none.
+    var identity: String?
+    /// A certificate was shown and believed.
+    var isKnown: Bool
+    /// The port asks for certificates.
+    var isAsked: Bool
+
+    /// Why a report is not this sender's, or nil. Where nobody is asked who it is, what a sender claims is as good as its counts.
+    func refusal(of claim: String?) -> String? {
+        if isKnown, identity == nil {
+            return "the certificate names no workload, such as spiffe://cluster.local/ns/default/sa/reviews: whose report is this?"
+        }
+        if let identity, claim != identity { return "the report is of \(claim ?? "nobody"), and the certificate of \(identity)" }
+        if isAsked, !isKnown, let claim { return "the report is of \(claim), and no certificate says so" }
+        return nil
+    }
+}
+
+/// Why a report is not taken.
+private enum ReportRefusal: Error, CustomStringConvertible {
+    case fault(ReportFault)
+    case foreign(String)
+
+    var description: String {
+        switch self {
+        case .fault(let fault): fault.description
+        case .foreign(let reason): reason
+        }
     }
 }
 

@@ -1,14 +1,19 @@
 internal import EventLoops
+public import HTTPService
 internal import Primitives
 public import TelemetryModel
 
 /// One place that metrics are taken from, and how: `http://host:port/metrics`, under the job `job`.
-public struct ScrapeTarget: Hashable, Sendable {
+public struct ScrapeTarget: Sendable {
     public let job: String
     public let host: String
     public let port: UInt16
     /// With its query.
     public let path: String
+    /// Of its address: `https`. `tls` is then to be given.
+    public let isSecure: Bool
+    /// Nil = plaintext.
+    public var tls: ClientTLS?
     /// What every series of it has; nil = `job` and `instance`.
     public var ownLabels: [LabelSet.Label]?
     /// Between two scrapes, milliseconds; at least 1.
@@ -30,25 +35,26 @@ public struct ScrapeTarget: Hashable, Sendable {
         public var description: String
     }
 
-    /// `[job=]http://host[:port][/path]`; without a job it is the host, without a path `/metrics`.
+    /// `[job=]http[s]://host[:port][/path]`; without a job it is the host, without a path `/metrics`.
     public init(_ text: String) throws(Problem) {
         var rest = Substring(text)
         var job = ""
         // A query may have an = as well.
-        if !rest.hasPrefix("http://"), let equals = rest.firstIndex(of: "=") {
+        if !rest.hasPrefix("http://"), !rest.hasPrefix("https://"), let equals = rest.firstIndex(of: "=") {
             job = String(rest[..<equals])
             rest = rest[rest.index(after: equals)...]
         }
-        guard rest.hasPrefix("http://") else {
-            throw Problem(description: "\"\(text)\": write http://host:port/path, or job=http://host:port/path")
+        guard let scheme = ["http://", "https://"].first(where: rest.hasPrefix) else {
+            throw Problem(description: "\"\(text)\": write http://host:port/path, or job=http://host:port/path; or https")
         }
-        rest = rest.dropFirst("http://".utf8.count)
+        isSecure = scheme == "https://"
+        rest = rest.dropFirst(scheme.utf8.count)
         let slash = rest.firstIndex(of: "/") ?? rest.endIndex
         let authority = rest[..<slash]
         let close = authority.lastIndex(of: "]") ?? authority.startIndex
         let colon = authority[close...].firstIndex(of: ":")
         let host = authority[..<(colon ?? authority.endIndex)].filter { $0 != "[" && $0 != "]" }
-        let port = colon.map { UInt16(authority[authority.index(after: $0)...]) } ?? 80
+        let port = colon.map { UInt16(authority[authority.index(after: $0)...]) } ?? (isSecure ? 443 : 80)
         guard !host.isEmpty, let port, port > 0 else { throw Problem(description: "\"\(text)\": expected a host and a port of 1 to 65535") }
         self.host = String(host)
         self.port = port
@@ -57,7 +63,8 @@ public struct ScrapeTarget: Hashable, Sendable {
     }
 
     /// `path`: with its query, from `/` on.
-    public init(job: String, host: String, port: UInt16, path: String) {
+    public init(job: String, host: String, port: UInt16, path: String, isSecure: Bool = false) {
+        self.isSecure = isSecure
         self.job = job
         self.host = host
         self.port = port
@@ -65,6 +72,8 @@ public struct ScrapeTarget: Hashable, Sendable {
     }
 
     public var instance: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+    /// Where it is, for people.
+    public var url: String { "\(isSecure ? "https" : "http")://\(instance)\(path)" }
     public var labels: [LabelSet.Label] { ownLabels ?? [LabelSet.Label("job", job), LabelSet.Label("instance", instance)] }
 
     /// Blocks for the look-up of a name. Nil = it has no address.

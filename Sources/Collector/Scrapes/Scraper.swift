@@ -56,6 +56,7 @@ private struct ScrapeLoop {
     }
 
     private var targets: [Target]
+    private let contexts = ClientContexts()
     private let sink: any BatchSink<SeriesBatch>
     private let mailbox: Mailbox<Bool>
     private let say: @Sendable (String) -> Void
@@ -111,7 +112,7 @@ private struct ScrapeLoop {
         var batch = SeriesBatch()
         var read: (samples: Int, added: Int)?
         var problem: String?
-        switch Self.fetchPage(of: target.target) {
+        switch fetchPage(of: target.target) {
         case .success(let (page, isOpenMetrics)):
             do throws(ExpositionFault) {
                 read = try target.series.read(page, isOpenMetrics: isOpenMetrics, at: time, into: &batch)
@@ -133,7 +134,7 @@ private struct ScrapeLoop {
     }
 
     private func report(_ target: inout Target, _ problem: String?) {
-        let name = "\(target.target.job) (http://\(target.target.instance)\(target.target.path))"
+        let name = "\(target.target.job) (\(target.target.url))"
         if let problem, problem != target.problem { say("cannot scrape \(name): \(problem)") }
         if problem == nil, target.problem != nil { say("\(name) is scraped again") }
         target.problem = problem
@@ -145,7 +146,7 @@ private struct ScrapeLoop {
 
     private static let accept = "application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
 
-    private static func fetchPage(of target: ScrapeTarget) -> Result<(page: [UInt8], isOpenMetrics: Bool), Failure> {
+    private func fetchPage(of target: ScrapeTarget) -> Result<(page: [UInt8], isOpenMetrics: Bool), Failure> {
         let found: SocketEndpoint?
         do throws(ResolveError) {
             found = try target.endpoint()
@@ -153,12 +154,12 @@ private struct ScrapeLoop {
             return .failure(Failure(reason: "\(error)"))
         }
         guard let endpoint = found else { return .failure(Failure(reason: "\(target.host) has no address")) }
-        var client = HTTPClient(endpoint: endpoint)
+        var client = HTTPClient(endpoint: endpoint, tls: target.tls)
         client.timeoutMilliseconds = target.timeoutMilliseconds
         client.bodyBytesMax = Scraper.pageBytesMax
         do throws(HTTPClientError) {
-            let headers = [("Host", target.instance), ("Accept", accept), ("User-Agent", "skein")]
-            let response = try client.send("GET", target.path, headers: headers)
+            let headers = [("Host", target.instance), ("Accept", Self.accept), ("User-Agent", "skein")]
+            let response = try client.send("GET", target.path, headers: headers, contexts: contexts)
             guard response.status == 200 else { return .failure(Failure(reason: "it answered \(response.status)")) }
             return .success((response.body, response.header("content-type")?.hasPrefix("application/openmetrics-text") == true))
         } catch {

@@ -22,6 +22,8 @@ extension MetricFamily {
     static let partsDropped = counter(
         "skein_receiver_parts_dropped_total",
         "Parts left out of items that were stored, by receiver, transport and part.")
+    static let reportsForeign = counter(
+        "skein_receiver_reports_foreign_total", "Reports refused because their sender is not whom its certificate names.")
     static let exportRequests = counter("skein_exporter_requests_total", "Requests of an exporter, by exporter and outcome.")
 
     static let deltaSeries = gauge("skein_delta_series", "Series of delta temporality whose increases are added up.")

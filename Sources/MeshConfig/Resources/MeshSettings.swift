@@ -28,6 +28,8 @@ public struct MeshSettings: Sendable {
     public var tracingSampling: Double?
     /// `host:port` from `defaultConfig.tracing.zipkin.address`.
     public var tracingZipkinAddress = ""
+    /// `defaultConfig.tracing.tlsSettings`, of that address.
+    public var tracingTLS: ClientTLSSettings?
     public var defaultTracingProviders: [String] = []
     public var defaultAccessLoggingProviders: [String] = []
     public var defaultMetricsProviders: [String] = []

@@ -49,6 +49,7 @@ extension MeshSettings {
             tracingSampling = tracing?.double("sampling")
             tracingZipkinAddress =
                 tracing?.child("zipkin")?.string("address") ?? proxy.string("zipkinAddress") ?? tracingZipkinAddress
+            tracingTLS = tracing?.child("tlsSettings").map(ClientTLSSettings.init(reader:)) ?? tracingTLS
         }
         if let defaults = mesh.child("defaultProviders") {
             defaultTracingProviders = defaults.strings("tracing")

@@ -51,7 +51,11 @@ enum EffectTable {
             ),
             ("MeshProxyConfig", "spec.meshConfig.defaultConfig", ["tracing", "zipkinAddress", "gatewayTopology"]),
             ("GatewayTopology", "spec.meshConfig.defaultConfig.gatewayTopology", ["forwardClientCertDetails"]),
-            ("MeshTracing", "spec.meshConfig.defaultConfig.tracing", ["zipkin", "sampling"]),
+            ("MeshTracing", "spec.meshConfig.defaultConfig.tracing", ["zipkin", "sampling", "tlsSettings"]),
+            (
+                "ClientTLSSettings", "spec.meshConfig.defaultConfig.tracing.tlsSettings",
+                ["mode", "clientCertificate", "privateKey", "caCertificates", "subjectAltNames", "sni", "insecureSkipVerify"]
+            ),
             (
                 "ExtensionProvider", "spec.meshConfig.extensionProviders",
                 ["name", "zipkin", "prometheus", "envoyFileAccessLog"]

@@ -20,14 +20,33 @@ public struct ScrapeConfiguration: Sendable, Hashable {
         public var honorsTimestamps = true
         /// Samples of a page; 0 = no limit.
         public var sampleLimit = 0
+        /// `scheme: https`.
+        public var isSecure = false
+        /// `tls_config`; of no effect without `isSecure`.
+        public var tls: TLS?
 
         public static func == (left: Target, right: Target) -> Bool { left.key == right.key }
         public func hash(into hasher: inout Hasher) { hasher.combine(key) }
 
         private var key: [String] {
             [job, host, "\(port)", path, "\(intervalMilliseconds)", "\(timeoutMilliseconds)", "\(honorsLabels)", "\(honorsTimestamps)"]
-                + ["\(sampleLimit)"] + labels.flatMap { [$0.name, $0.value] }
+                + ["\(sampleLimit)", "\(isSecure)", tls.map { "\($0)" } ?? ""] + labels.flatMap { [$0.name, $0.value] }
         }
+    }
+
+    /// A job's `tls_config`. Paths are as written, relative ones from the file's directory.
+    public struct TLS: Sendable, Hashable {
+        /// `ca_file`; nil = the system's authorities.
+        public var authorities: String?
+        /// `cert_file` and `key_file`, both or neither.
+        public var certificate: String?
+        public var key: String?
+        /// `server_name`; nil = the target's host.
+        public var serverName: String?
+        /// `insecure_skip_verify`.
+        public var skipsVerification = false
+        /// `min_version: TLS13`.
+        public var oldestIsTLS13 = false
     }
 
     /// What is wrong, and where.

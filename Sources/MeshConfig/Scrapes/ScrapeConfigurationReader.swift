@@ -10,7 +10,10 @@ struct ScrapeConfigurationReader {
     private static let globalFields = ["scrape_interval", "scrape_timeout", "sample_limit"]
     private static let jobFields = [
         "job_name", "static_configs", "metrics_path", "scheme", "params", "scrape_interval", "scrape_timeout", "honor_labels",
-        "honor_timestamps", "sample_limit",
+        "honor_timestamps", "sample_limit", "tls_config",
+    ]
+    private static let tlsFields = [
+        "ca_file", "cert_file", "key_file", "server_name", "insecure_skip_verify", "min_version",
     ]
 
     mutating func report(line: Int, column: Int, _ message: String) {
@@ -43,9 +46,13 @@ struct ScrapeConfigurationReader {
         target.job = text(job["job_name"], "job_name") ?? ""
         if target.job.isEmpty { return report(job["job_name"] ?? node, "job_name is required") }
         if !jobs.insert(target.job).inserted { return report(job["job_name"] ?? node, "job_name \"\(target.job)\" is there twice") }
-        if let scheme = text(job["scheme"], "scheme"), scheme != "http" {
-            report(job["scheme"] ?? node, "scheme \(scheme) is not supported: accepted is http")
+        if let scheme = text(job["scheme"], "scheme") {
+            target.isSecure = scheme == "https"
+            if scheme != "http", scheme != "https" {
+                report(job["scheme"] ?? node, "scheme \(scheme) is not supported: accepted are http, https")
+            }
         }
+        if let node = job["tls_config"] { target.tls = readTLS(node) }
         readTimes(job, &target, defaultTimeout: defaults.timeoutMilliseconds)
         readLimit(job, &target)
         target.honorsLabels = boolean(job["honor_labels"], "honor_labels") ?? false
@@ -55,6 +62,33 @@ struct ScrapeConfigurationReader {
             return report(node, "job \"\(target.job)\" has no static_configs: other ways to find targets are not supported")
         }
         for one in items(configurations, "static_configs") { readTargets(one, target) }
+    }
+
+    /// Prometheus: `tls_config`. Files are read by whoever scrapes.
+    private mutating func readTLS(_ node: YAMLNode) -> ScrapeConfiguration.TLS? {
+        guard let fields = fields(node, "tls_config", Self.tlsFields) else { return nil }
+        var tls = ScrapeConfiguration.TLS()
+        tls.authorities = path(fields["ca_file"], "ca_file")
+        tls.certificate = path(fields["cert_file"], "cert_file")
+        tls.key = path(fields["key_file"], "key_file")
+        if (tls.certificate == nil) != (tls.key == nil) { report(node, "cert_file and key_file are given together") }
+        tls.serverName = text(fields["server_name"], "server_name").flatMap { $0.isEmpty ? nil : $0 }
+        tls.skipsVerification = boolean(fields["insecure_skip_verify"], "insecure_skip_verify") ?? false
+        if let version = text(fields["min_version"], "min_version") {
+            tls.oldestIsTLS13 = version == "TLS13"
+            // Below 1.2 nothing is spoken, whatever is allowed.
+            if !["TLS10", "TLS11", "TLS12", "TLS13"].contains(version) {
+                report(fields["min_version"] ?? node, "min_version \(version): accepted are TLS10, TLS11, TLS12, TLS13")
+            }
+        }
+        return tls
+    }
+
+    /// Prometheus: relative paths start at the configuration's own directory.
+    private mutating func path(_ node: YAMLNode?, _ name: String) -> String? {
+        guard let text = text(node, name), !text.isEmpty else { return nil }
+        guard !text.hasPrefix("/"), let slash = file.lastIndex(of: "/") else { return text }
+        return file[...slash] + text
     }
 
     /// Prometheus: a job's own interval below the timeout it has from elsewhere shortens that.
@@ -133,7 +167,7 @@ struct ScrapeConfigurationReader {
             }
             var target = job
             target.host = host
-            target.port = port
+            target.port = port ?? (job.isSecure ? 443 : 80)
             // What a static configuration says of its targets comes first (Prometheus: PopulateLabels).
             let all = ["job": job.job, "instance": text].merging(labels) { _, own in own }
             target.labels = all.filter { !$0.value.isEmpty }.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
@@ -157,15 +191,17 @@ struct ScrapeConfigurationReader {
         return labels
     }
 
-    /// `host`, `host:port`, `[v6]:port`; without a port 80.
-    private static func address(_ text: String) -> (host: String, port: UInt16)? {
+    /// `host`, `host:port`, `[v6]:port`; a port that is not given is the scheme's.
+    private static func address(_ text: String) -> (host: String, port: UInt16?)? {
         guard !text.isEmpty, text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "/") && $0 != UInt8(ascii: "@") }) else {
             return nil
         }
         let close = text.lastIndex(of: "]") ?? text.startIndex
         let colon = text[close...].firstIndex(of: ":")
         let host = text[..<(colon ?? text.endIndex)].filter { $0 != "[" && $0 != "]" }
-        guard let port = colon.map({ UInt16(text[text.index(after: $0)...]) }) ?? 80, port > 0, !host.isEmpty else { return nil }
+        guard !host.isEmpty else { return nil }
+        guard let colon else { return (String(host), nil) }
+        guard let port = UInt16(text[text.index(after: colon)...]), port > 0 else { return nil }
         return (String(host), port)
     }
 

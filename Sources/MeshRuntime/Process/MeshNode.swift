@@ -51,6 +51,7 @@ final class MeshNode {
     private var saidOfListeners: Set<String> = []
     private static let saidMax = 1000
     private var security: SecurityState
+    private let ports: ServicePorts
     /// What workers serve by.
     private var adopted: (compiled: CompiledConfiguration, plan: CollectorPlan)?
 
@@ -62,6 +63,8 @@ final class MeshNode {
         controller = ConfigurationController(options: options, catalogs: catalogs)
         let first = try Self.firstConfiguration(&controller, log)
         security = try SecurityState(options, log)
+        ports = ServicePorts(options: options, tls: security.serviceTLS.server)
+        for warning in ports.warnings { log.warning("\(warning)") }
         let workers = options.workers > 0 ? options.workers : min(16, ProcessResources.processorCount)
         let successor = try TakeoverSuccessor.knock(options, workers: workers)
         let isSuccessor = successor != nil
@@ -80,7 +83,8 @@ final class MeshNode {
             ? Receivers(sink: sink, metrics: storedSeries, translation: naming, statistics: statistics) : nil
         self.receivers = receivers
         exporters = SpanExporters(
-            statistics: statistics, own: options.hasStore ? [options.zipkinPort].compactMap { options.endpoint($0) } : [], say: say)
+            statistics: statistics, own: options.hasStore ? [options.zipkinPort].compactMap { options.endpoint($0) } : [], tls: security.serviceTLS,
+            say: say)
 
         let plan: CollectorPlan
         do {
@@ -112,7 +116,7 @@ final class MeshNode {
             shards: handles.map(\.shard), catalogs: catalogs, selfMetrics: selfMetrics, pool: pool, exemplars: pump.exemplars,
             tcp: { handles.flatMap { $0.tcpShard.snapshot() } },
             outcomes: { RequestOutcomes(routes: handles.map(\.routeOutcomes), endpoints: handles.map(\.endpointOutcomes)) })
-        series = try SeriesService(storedSeries, metrics, spanMetrics, options, version: version, statistics, say: say)
+        series = try SeriesService(storedSeries, metrics, spanMetrics, options, security.serviceTLS, version: version, statistics, say: say)
         receivers?.forward(to: plan.exporters)
         proberThread = try prober.start(seed: seed)
         resolverThread = try resolver.start()
@@ -122,6 +126,8 @@ final class MeshNode {
             version: version, statistics: statistics, shared: shared, resolver: resolver, workers: proxy.workers, catalogs: catalogs,
             certificates: security.expiry).register(in: selfMetrics, pool: pool, store: queries, servers: servers)
         series.register(in: selfMetrics)
+        let renewals = security.serviceTLS.renewals
+        selfMetrics.register { renewals.samples }
         let clusters = upstreams.metrics
         selfMetrics.register { clusters.samples() }
         shared.update(controller.status, first.routing, upstreams.live)
@@ -188,77 +194,43 @@ final class MeshNode {
             zipkin.lookbackDefault = options.queryLookbackMilliseconds
             zipkin.notEnforced = { shared.configuration.unenforced }
             let api = ZipkinAPI(store: queries, pool: pool, options: zipkin)
-            let hints = Self.hints(options)
+            let hints = ports.hints
             let page = LandingPage(
                 store: queries, pool: pool, version: version, hints: { hints }, notEnforced: { shared.configuration.unenforced })
             let router = EndpointRouter(
                 help: "spans are taken by POST /api/v2/spans, /v1/traces and OTLP over gRPC, traces are at /api/v2/traces, a page is at /",
                 opener: { request in receivers.open(request) },
                 [
+                    ports.gate(ServicePorts.collector),
                     { request, responder in receivers.handle(request, responder) },
                     { request, responder in api.handle(request, responder) },
                     { request, responder in prometheus?.handle(request, responder) },
                     { request, responder in metrics.handle(request, responder) },
                     { request, responder in page.handle(request, responder) },
                 ])
-            let ports = [options.zipkinPort, options.otlpPort, options.otlpGRPCPort]
             if store?.isAwaitingPredecessor == true {
-                openCollector = { [unowned self] in try self.start("collector", ports, router, at: 0) }
+                openCollector = { [unowned self] in try self.start("collector", ServicePorts.collector, router, at: 0) }
             } else {
-                try start("collector", ports, router)
+                try start("collector", ServicePorts.collector, router)
             }
         }
         let router = EndpointRouter(
             help: "/help lists the pages",
             [
+                ports.gate(ServicePorts.admin),
                 { request, responder in pages.handle(request, responder) },
                 { request, responder in admin.handle(request, responder) },
                 { request, responder in metrics.handle(request, responder) },
                 { request, responder in logs.handle(request, responder) },
                 { request, responder in explain.handle(request, responder) },
             ])
-        try start("admin", [options.adminPort, options.readinessPort, options.metricsPort], router)
+        try start("admin", ServicePorts.admin, router)
     }
 
-    private func start(_ name: String, _ ports: [UInt16], _ handler: any ServiceHandler, at place: Int? = nil) throws {
-        let endpoints = ports.filter { $0 != 0 }.map { options.endpoint($0) }
-        if endpoints.contains(where: { $0 == nil }) {
-            throw StartError(
-                status: SkeinProcess.badInput, lines: ["--bind \(options.bindAddress): write an IP address such as 127.0.0.1 or 0.0.0.0"])
-        }
-        guard !endpoints.isEmpty else { return }
-        do throws(SystemError) {
-            let server = try ServiceServer(name: name, endpoints: endpoints.compactMap { $0 }, limits: ServiceLimits(), handler: handler)
-            servers.insert(server, at: place ?? servers.count)
-        } catch {
-            let holder = PortHolder.sentence(endpoints.compactMap { $0 }) ?? "another process may have the port"
-            throw StartError(
-                status: SkeinProcess.systemError,
-                lines: [
-                    "\(error): \(holder); choose others with --\(name == "admin" ? "admin" : "zipkin")-port and its like (skein run --help)"
-                ])
-        }
-    }
-
-    /// What can be done with the ports that are open.
-    private static func hints(_ options: RuntimeOptions) -> [EndpointHint] {
-        let host = options.bindAddress
-        func hint(_ title: String, _ port: UInt16, _ command: (String) -> String) -> EndpointHint? {
-            port == 0 ? nil : EndpointHint(title: title, command: command("\(host):\(port)"))
-        }
-        let hints = [
-            hint("Zipkin spans", options.zipkinPort) {
-                "curl -X POST http://\($0)/api/v2/spans -H 'Content-Type: application/json' -d @spans.json"
-            },
-            hint("OpenTelemetry over HTTP", options.otlpPort) { "export OTEL_EXPORTER_OTLP_ENDPOINT=http://\($0)" },
-            hint("OpenTelemetry over gRPC", options.otlpGRPCPort) {
-                "export OTEL_EXPORTER_OTLP_PROTOCOL=grpc OTEL_EXPORTER_OTLP_ENDPOINT=http://\($0)"
-            },
-            hint("Prometheus", options.metricsPort) { "curl http://\($0)/metrics" },
-            hint("Traces", options.zipkinPort) { "curl 'http://\($0)/api/v2/traces?limit=5'" },
-            hint("Through the proxy", options.outboundPort) { "curl -x http://\($0) http://SERVICE:PORT/" },
-        ]
-        return hints.compactMap(\.self)
+    private func start(_ name: String, _ ports: [ServicePort], _ handler: any ServiceHandler, at place: Int? = nil) throws {
+        let say: @Sendable (String) -> Void = { [log] line in log.warning("\(line)") }
+        guard let server = try self.ports.open(name, ports, handler, say: say) else { return }
+        servers.insert(server, at: place ?? servers.count)
     }
 
     var summary: String {
@@ -266,14 +238,10 @@ final class MeshNode {
             plan.name.hasSuffix(plan.endpoint.description)
                 ? plan.name.replacing("_", with: " ", maxReplacements: 1) : "\(plan.name) \(plan.endpoint)"
         } ?? []
-        let names = [
-            (options.zipkinPort, "Zipkin and page"), (options.otlpPort, "OTLP"), (options.otlpGRPCPort, "OTLP/gRPC"),
-            (options.adminPort, "admin"), (options.readinessPort, "readiness"), (options.metricsPort, "metrics"),
-        ]
-        let ports = servers.flatMap(\.endpoints).map { endpoint in
-            [names.first { $0.0 == endpoint.port }?.1, endpoint.description].compactMap(\.self).joined(separator: " ")
+        let open = servers.flatMap(\.endpoints).map { endpoint in
+            [ports.title(endpoint.port), endpoint.description].compactMap(\.self).joined(separator: " ")
         }
-        return (listeners + ports).joined(separator: ", ")
+        return (listeners + open).joined(separator: ", ")
     }
 
     // MARK: Configuration

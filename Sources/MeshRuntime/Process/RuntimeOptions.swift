@@ -29,7 +29,9 @@ public struct RuntimeOptions: Sendable {
     public var identityDirectory: String?
     /// Directory of the credentials that Gateways name, one directory each; nil = none can be had by name.
     public var credentialsDirectory: String?
-    /// A process with an identity or credentials may leave core files, in which its key is, and be looked at by debuggers.
+    /// TLS of the ports below, but those of the proxy, and of what the process itself sends and scrapes.
+    public var serviceTLS = ServiceTLSOptions()
+    /// A process that has a key may leave core files, in which the key is, and be looked at by debuggers.
     public var allowsDumps = false
     /// Protocols that connections may be upgraded to; each of them passes `UpgradeProtocols.problem`.
     public var upgradeProtocols = ["websocket"]
@@ -64,8 +66,8 @@ public struct RuntimeOptions: Sendable {
     public var metricsIntervalSeconds: UInt64 = 10
     /// Under which names metrics are made from the spans in the store; recorded at the same interval, and not where that is 0.
     public var spanMetrics = SpanMetricsOption.tempo
-    /// The collector that gets this process' metrics, `host:port` of its query port; nil = none. They are recorded here as well, where
-    /// there is a store.
+    /// The collector that gets this process' metrics, `host:port` of its query port, `https://` before it for TLS; nil = none. They are
+    /// recorded here as well, where there is a store.
     public var collector: String?
     /// Whose metrics are taken besides: `[job=]http://host:port/path`; each passes `problem(scrapeTarget:)`.
     public var scrapeTargets: [String] = []
@@ -92,10 +94,12 @@ public struct RuntimeOptions: Sendable {
     public static func problem(upgradeProtocol name: String) -> String? { UpgradeProtocols.problem(name) }
 
     /// Host and port of a collector; nil = the text is no such thing.
-    public static func collectorAddress(_ text: String) -> (host: String, port: UInt16)? {
+    public static func collectorAddress(_ text: String) -> (host: String, port: UInt16, isSecure: Bool)? {
+        let isSecure = text.hasPrefix("https://")
+        let text = isSecure || text.hasPrefix("http://") ? text.dropFirst(isSecure ? 8 : 7) : text[...]
         guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]), port > 0 else { return nil }
         let host = text[..<colon].filter { $0 != "[" && $0 != "]" }
-        return host.isEmpty || host.contains("/") ? nil : (String(host), port)
+        return host.isEmpty || host.contains("/") ? nil : (String(host), port, isSecure)
     }
 
     public static let scrapeTargetsMax = ScrapeTarget.countMax

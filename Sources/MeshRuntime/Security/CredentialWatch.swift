@@ -66,7 +66,7 @@ struct CredentialWatch {
             if let old = entries[files]?.credentials, old.isSame(as: fresh) { return false }
             let verb = entries[files]?.credentials == nil ? "is there" : "is renewed"
             entries[files]?.credentials = fresh
-            entries[files]?.expiry = ExpiryWarning()
+            entries[files]?.expiry.renewed()
             log.notice("\(files.description) \(verb), until \(PlainLogHandler.date(fresh.notAfter))")
             return true
         } catch {
@@ -84,9 +84,8 @@ struct CredentialWatch {
     }
 
     private mutating func warnOfExpiry(_ files: ServerCredentialFiles, _ log: Logger) {
-        guard let credentials = entries[files]?.credentials, let first = credentials.certificates.first else { return }
-        let text = entries[files]?.expiry.text(
-            of: files.description, first.leaf, notAfter: credentials.notAfter, now: IdentityWatch.unixSeconds)
-        if let text { log.warning("\(text)") }
+        for certificate in entries[files]?.credentials?.certificates ?? [] {
+            entries[files]?.expiry.look(certificate.chain, files.description, now: IdentityWatch.unixSeconds, log)
+        }
     }
 }

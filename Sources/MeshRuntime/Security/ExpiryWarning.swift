@@ -1,15 +1,19 @@
+internal import Logging
 internal import TLS
 
-/// Says once that nobody has renewed a certificate, when less than a third of its life is left.
+/// Says once of a certificate that it is below a third of its life and nobody has renewed it. Confined to the control thread.
 struct ExpiryWarning {
     private var didWarn = false
 
-    /// `notAfter`: of the chain, and `now`: seconds since 1970. Nil = it is early, or was said.
-    mutating func text(of name: String, _ leaf: Certificate, notAfter: Int64, now: Int64) -> String? {
+    /// `name`: whose certificate it is, leaf first. `now`: seconds since 1970.
+    mutating func look(_ chain: [Certificate], _ name: String, now: Int64, _ log: Logger) {
+        guard !didWarn, let leaf = chain.first, let end = chain.map(\.notAfter).min() else { return }
         let life = leaf.notAfter.subtractingReportingOverflow(leaf.notBefore).partialValue
-        guard !didWarn, notAfter < now + life / 3 else { return nil }
+        guard end < now + life / 3 else { return }
         didWarn = true
-        let verb = notAfter < now ? "has expired" : "expires"
-        return "the certificate of \(name) \(verb) at \(PlainLogHandler.date(notAfter)): nobody has renewed it"
+        let verb = end < now ? "has expired" : "expires"
+        log.warning("the certificate of \(name) \(verb) at \(PlainLogHandler.date(end)): nobody has renewed it")
     }
+
+    mutating func renewed() { didWarn = false }
 }

@@ -5,10 +5,7 @@ internal import TLS
 /// The workload's certificate as it is renewed. A set that cannot be used is said once, and the one before stays. Confined to the control
 /// thread.
 struct IdentityWatch {
-    /// Between two looks at the directory, nanoseconds.
-    private static let intervalNanoseconds: UInt64 = 2_000_000_000
-    private var files: WatchedFiles
-    private var nextLook = MonotonicInstant(nanoseconds: 0)
+    private var files: SettledFiles
     private var saidWarnings: Set<String> = []
     private var expiry = ExpiryWarning()
     private let directory: IdentityDirectory
@@ -19,7 +16,7 @@ struct IdentityWatch {
     /// The first set must be good.
     init(path: String, _ log: Logger) throws(TLSError) {
         directory = IdentityDirectory(path: path)
-        files = WatchedFiles(directory.paths)
+        files = SettledFiles(directory.paths)
         let found = try directory.load(now: Self.unixSeconds)
         identity = found.identity
         say(found.warnings, log)
@@ -30,20 +27,21 @@ struct IdentityWatch {
 
     /// Looks at the files, now and then. True = the identity is another one.
     mutating func look(_ log: Logger) -> Bool {
-        let now = SystemClock.monotonicNow()
-        guard now >= nextLook else { return false }
-        nextLook = now + Self.intervalNanoseconds
-        let text = expiry.text(
-            of: identity.id.description, identity.credentials.leaf, notAfter: identity.notAfter, now: Self.unixSeconds)
-        if let text { log.warning("\(text)") }
-        guard files.haveSettledChange() else { return false }
+        let isChanged: Bool
+        switch files.look(now: SystemClock.monotonicNow()) {
+        case .early: return false
+        case .same: isChanged = false
+        case .changed: isChanged = true
+        }
+        expiry.look(identity.credentials.chain, "\(identity.id)", now: Self.unixSeconds, log)
+        guard isChanged else { return false }
         do throws(TLSError) {
             let found = try directory.load(now: Self.unixSeconds)
             say(found.warnings, log)
             let isSame = found.identity.credentials.chain == identity.credentials.chain && found.identity.bundles == identity.bundles
             guard !isSame else { return false }
             identity = found.identity
-            expiry = ExpiryWarning()
+            expiry.renewed()
             log.notice("certificate renewed: this workload is \(identity.id), until \(PlainLogHandler.date(identity.notAfter))")
             return true
         } catch {

@@ -9,6 +9,8 @@ internal import TLS
 struct SecurityState {
     private var identity: IdentityWatch?
     private var credentials: CredentialWatch
+    /// Of the process' own ports and clients.
+    let serviceTLS: ServiceTLS
     private var planner = SecurityPlanner()
     /// Problems of the last plan, which need not be said again.
     private var said: Set<String> = []
@@ -18,12 +20,13 @@ struct SecurityState {
     init(_ options: RuntimeOptions, _ log: Logger) throws(StartError) {
         self.log = log
         credentials = CredentialWatch(directory: options.credentialsDirectory)
-        if options.identityDirectory != nil || options.credentialsDirectory != nil, !options.allowsDumps { ProcessResources.forbidDumps() }
+        if options.identityDirectory != nil || options.credentialsDirectory != nil || options.serviceTLS.hasKey, !options.allowsDumps { ProcessResources.forbidDumps() }
         do throws(TLSError) {
             identity = try options.identityDirectory.map { path throws(TLSError) in try IdentityWatch(path: path, log) }
         } catch {
             throw StartError(status: SkeinProcess.badInput, lines: ["--identity: \(error)"])
         }
+        serviceTLS = try ServiceTLS(options.serviceTLS, identity?.identity, log)
     }
 
     /// The plan for a configuration. What it lacks is said, once.
@@ -42,6 +45,7 @@ struct SecurityState {
     mutating func look() -> Bool {
         expiry.warn(log)
         let isRenewed = identity?.look(log) == true
+        serviceTLS.look(identity?.identity, isRenewed: isRenewed, log)
         return credentials.look(log) || isRenewed
     }
 }

@@ -1,5 +1,6 @@
 internal import Collector
 internal import EventLoops
+internal import HTTPService
 internal import Primitives
 internal import TelemetryModel
 
@@ -13,18 +14,21 @@ final class MetricsReporter: Sendable {
     private static let queueBytesMax = 64 << 20
     private static let queuePointsMax = 8_000_000
 
-    /// `instance` names this process among others; its sender's name is new each time it starts, because counts begin anew.
+    /// `instance` names this process among others; its sender's name is new each time it starts, because counts begin anew. `tls`: nil =
+    /// plaintext. `principal`: who the certificate says that this process is, where it shows one; the report says the same.
     init(
-        to collector: (host: String, port: UInt16), instance: String, _ statistics: CollectorStatistics,
-        say: @escaping @Sendable (String) -> Void
+        to collector: (host: String, port: UInt16), tls: ClientTLS?, principal: String?, instance: String,
+        _ statistics: CollectorStatistics, say: @escaping @Sendable (String) -> Void
     ) throws(SystemError) {
         var settings = ExporterSettings(name: "collector", host: collector.host, port: collector.port)
+        settings.tls = tls
         settings.queueItemsMax = Self.queuePointsMax
         settings.queueBytesMax = Self.queueBytesMax
         settings.itemsPerRequestMax = 1
         settings.attemptsMax = Int.max
         exporter = try Exporter(settings: settings, encoding: ReportEncoding(), statistics: statistics, say: say)
-        sink = ReportSink(exporter, sender: "\(instance)/\(String(UInt64.random(in: 1...UInt64.max), radix: 16))")
+        let number = String(UInt64.random(in: 1...UInt64.max), radix: 16)
+        sink = ReportSink(exporter, sender: SeriesBatch.Report.sender(principal: principal, instance: instance, number: number))
     }
 
     /// Sends what waits, for two seconds at most.

@@ -1,7 +1,9 @@
 internal import Collector
 internal import EventLoops
+internal import HTTPService
 internal import Primitives
 internal import QueryAPI
+internal import TLS
 internal import TelemetryModel
 internal import TelemetryStore
 internal import TelemetryWire
@@ -32,8 +34,8 @@ final class SeriesService {
     /// `stored`: nil where there is no store; then metrics go to a collector elsewhere, or nowhere. Metrics from spans stay here: whoever has
     /// the spans makes them.
     init(
-        _ stored: StoredSeries?, _ metrics: MetricsExposition, _ spanMetrics: SpanMetricsSink?, _ options: RuntimeOptions, version: String,
-        _ statistics: CollectorStatistics, say: @escaping @Sendable (String) -> Void
+        _ stored: StoredSeries?, _ metrics: MetricsExposition, _ spanMetrics: SpanMetricsSink?, _ options: RuntimeOptions,
+        _ tls: ServiceTLS, version: String, _ statistics: CollectorStatistics, say: @escaping @Sendable (String) -> Void
     ) throws {
         self.stored = stored
         self.spanMetrics = spanMetrics
@@ -44,12 +46,15 @@ final class SeriesService {
         intervalNanoseconds = options.metricsIntervalSeconds * 1_000_000_000
         let port = options.metricsPort == 0 ? options.zipkinPort : options.metricsPort
         let instance = options.endpoint(port).map { "\($0)" } ?? options.bindAddress
-        reporter = try options.collector.flatMap { RuntimeOptions.collectorAddress($0) }.map {
-            try MetricsReporter(to: $0, instance: instance, statistics, say: say)
+        reporter = try options.collector.flatMap { RuntimeOptions.collectorAddress($0) }.map { collector in
+            let secured = try collector.isSecure ? Self.tls(of: collector.host, tls, options) : nil
+            return try MetricsReporter(
+                to: (collector.host, collector.port), tls: secured, principal: secured == nil ? nil : tls.principal, instance: instance,
+                statistics, say: say)
         }
         let sinks: [(any BatchSink<SeriesBatch>)?] = options.metricsIntervalSeconds == 0 ? [] : [stored, reporter?.sink]
         recorders = sinks.compactMap(\.self).map { MetricsRecorder(metrics, into: $0, instance: instance) }
-        let targets = try ScrapePlan.targets(options)
+        let targets = try ScrapePlan.targets(options, tls)
         scraper = if let stored, !targets.isEmpty {
             try Scraper(targets, into: stored, statistics: statistics, say: say)
         } else {
@@ -58,6 +63,14 @@ final class SeriesService {
         if let recorder = recorders.first {
             let made = spanMetrics?.names.families ?? [:]
             stored?.describe { recorder.families.merging(made) { own, _ in own } }
+        }
+    }
+
+    private static func tls(of collector: String, _ tls: ServiceTLS, _ options: RuntimeOptions) throws(StartError) -> ClientTLS {
+        do throws(TLSError) {
+            return try tls.client(host: collector, name: options.serviceTLS.collectorName)
+        } catch {
+            throw StartError(status: SkeinProcess.badInput, lines: ["--collector \(options.collector ?? ""): \(error)"])
         }
     }
 

@@ -3,6 +3,7 @@ internal import EventLoops
 internal import MeshConfig
 internal import Primitives
 internal import Routing
+internal import TLS
 internal import TelemetryModel
 
 /// The exporters that tracing providers ask for, kept across reloads as long as their settings stay. On the control thread.
@@ -12,10 +13,12 @@ struct SpanExporters {
     private let say: @Sendable (String) -> Void
     /// Our own receivers: a provider that points here needs no exporter, its spans are stored already.
     private let own: [SocketEndpoint]
+    private let tls: ServiceTLS
 
-    init(statistics: CollectorStatistics, own: [SocketEndpoint], say: @escaping @Sendable (String) -> Void) {
+    init(statistics: CollectorStatistics, own: [SocketEndpoint], tls: ServiceTLS, say: @escaping @Sendable (String) -> Void) {
         self.statistics = statistics
         self.own = own
+        self.tls = tls
         self.say = say
     }
 
@@ -24,17 +27,21 @@ struct SpanExporters {
         guard !policy.isReportingDisabled, let exporter = policy.exporter else { return ([], []) }
         let encoding: any ExporterEncoding<SpanBatch>
         var settings: ExporterSettings
+        let security: (settings: ClientTLSSettings?, host: String)
         switch exporter {
         case .zipkin(let zipkin):
             encoding = ZipkinEncoding()
             settings = Self.settings(policy.provider, service: zipkin.service, port: zipkin.port, in: mesh)
             settings.path = zipkin.path
+            let host = Self.host(zipkin.service)
+            security = (ProviderTLS.settings(of: host, port: zipkin.port, in: mesh), host)
         case .zipkinAddress(let address):
             guard let colon = address.lastIndex(of: ":"), let port = UInt16(address[address.index(after: colon)...]) else {
                 return ([], ["tracing.zipkin.address \(address): write HOST:PORT"])
             }
             encoding = ZipkinEncoding()
             settings = Self.settings("zipkin", service: String(address[..<colon]), port: port, in: mesh)
+            security = (mesh.mesh.tracingTLS, String(address[..<colon].filter { $0 != "[" && $0 != "]" }))
         case .openTelemetry:
             return (
                 [],
@@ -44,6 +51,11 @@ struct SpanExporters {
         }
         if settings.path.isEmpty { settings.path = encoding.path }
         if let endpoint = SocketEndpoint(address: settings.host, port: settings.port), own.contains(endpoint) { return ([], []) }
+        do throws(TLSError) {
+            settings.tls = try ProviderTLS.client(security.settings, host: security.host, tls)
+        } catch {
+            return ([], ["tracing provider \(settings.name): TLS with \(security.host): \(error); no spans are sent there"])
+        }
         if let known = running.first(where: { $0.settings == settings && $0.encoding.name == encoding.name }) { return ([known], []) }
         do throws(SystemError) {
             let fresh = try Exporter(settings: settings, encoding: encoding, statistics: statistics, say: say)
@@ -65,10 +77,12 @@ struct SpanExporters {
         for exporter in running { exporter.stop() }
     }
 
+    /// `namespace/host` names a host as seen from a namespace; ServiceEntry hosts are full names either way.
+    private static func host(_ service: String) -> String { service.split(separator: "/").last.map(String.init) ?? service }
+
     /// A service of the mesh is reached at its first endpoint; any other name is left to DNS.
     private static func settings(_ name: String, service: String, port: UInt16, in mesh: MeshConfiguration) -> ExporterSettings {
-        // `namespace/host` names a host as seen from a namespace; ServiceEntry hosts are full names either way.
-        let host = service.split(separator: "/").last.map(String.init) ?? service
+        let host = host(service)
         let entry = mesh.serviceEntries.first { $0.hosts.contains { $0.lowercased() == host.lowercased() } }
         if let entry, let servicePort = entry.port(numbered: port), let endpoint = mesh.endpoints(of: entry).first {
             return ExporterSettings(name: name, host: endpoint.address, port: endpoint.port(for: servicePort))

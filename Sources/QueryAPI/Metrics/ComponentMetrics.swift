@@ -85,6 +85,25 @@ extension SelfMetrics {
                 family(
                     "floods_total", "HTTP/2 connections ended for asking more than they did.", .counter,
                     Double(statistics.floods.load(ordering: .relaxed))),
+                family(
+                    "tls_handshakes_total", "TLS handshakes that were done.", .counter,
+                    Double(statistics.handshakes.load(ordering: .relaxed))),
+                family(
+                    "tls_handshakes_failed_total", "TLS handshakes that failed or were not done in time, but those of refused clients.",
+                    .counter, Double(statistics.handshakesFailed.load(ordering: .relaxed))),
+                family(
+                    "tls_clients_refused_total",
+                    "TLS handshakes refused for the client's certificate: none where one is demanded, or not believed.", .counter,
+                    Double(statistics.clientsRefused.load(ordering: .relaxed))),
+                family(
+                    "tls_handshakes_overflowed_total", "Connections closed because too many TLS handshakes were under way.", .counter,
+                    Double(statistics.handshakesOverflowed.load(ordering: .relaxed))),
+                family(
+                    "plaintext_to_tls_total", "Connections that brought plaintext to a port that speaks TLS.", .counter,
+                    Double(statistics.plaintextToTLS.load(ordering: .relaxed))),
+                family(
+                    "tls_to_plaintext_total", "Connections that brought TLS to a port that speaks plaintext.", .counter,
+                    Double(statistics.tlsToPlaintext.load(ordering: .relaxed))),
             ]
         }
     }

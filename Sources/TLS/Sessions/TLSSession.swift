@@ -37,6 +37,8 @@ public final class TLSSession {
     public private(set) var failure: String?
     /// The same in Envoy's words; nil = it did not fail, or the socket did.
     public private(set) var failureCode: TLSFailure?
+    /// What failed; nil = nothing did.
+    public private(set) var failureKind: TLSFailureKind?
     public private(set) var isEstablished = false
     private var didEnd = false
 
@@ -164,7 +166,7 @@ public final class TLSSession {
         let chain = unsafe X509_STORE_CTX_get0_untrusted(store)
         guard case .success(let peer) = unsafe session.judge(leaf, chain) else {
             // What the alert tells the peer: bad certificate.
-            unsafe X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION)
+            unsafe X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED)
             return false
         }
         session.peer = peer
@@ -179,11 +181,16 @@ public final class TLSSession {
         } else {
             verdict = unsafe context.trust.verify(leaf, chain, as: context.role == .server ? .client : .server, now: now)
         }
+        var kind = TLSFailureKind.peerCertificate
         if case .success = verdict, !context.settings.pins.allow(leaf) {
             verdict = .failure(TLSError("neither its public key nor itself has a SHA-256 that is wanted"))
         }
-        if case .success = verdict, let problem = unexpected(leaf) { verdict = .failure(TLSError(problem)) }
+        if case .success = verdict, let problem = unexpected(leaf) {
+            verdict = .failure(TLSError(problem))
+            kind = .peerName
+        }
         if case .failure(let refusal) = verdict {
+            failureKind = kind
             failure = "the peer's certificate is refused: \(refusal)"
             failureCode = TLSFailure(refusing: refusal.description)
         }
@@ -195,17 +202,28 @@ public final class TLSSession {
         switch expectation {
         case .anybody: return nil
         case .host(let name):
-            let flags = UInt32(X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS)
+            // The subject's CN counts for nothing (RFC 9525 2).
+            let flags = UInt32(X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT)
             let fits = unsafe X509_check_host(leaf.x509, name, name.utf8.count, flags, nil) == 1
                 || X509_check_ip_asc(leaf.x509, name, 0) == 1
             ERR_clear_error()
-            return fits ? nil : "it is not for \(name)"
+            return fits ? nil : "it is not for \(name)\(Self.names(of: leaf))"
         case .names(let names):
             let shown = (leaf.alternativeNames(.uri) + leaf.alternativeNames(.dns)).map { $0[...] }
             if names.contains(where: { name in shown.contains { $0.elementsEqual(name.utf8) } }) { return nil }
             let text = shown.prefix(4).map { String(decoding: $0.prefix(256), as: UTF8.self) }.joined(separator: ", ")
             return "it names \(text.isEmpty ? "nobody" : text), and \(names.prefix(4).joined(separator: " or ")) is wanted"
         }
+    }
+
+    /// Whom a certificate is for, as the end of a sentence.
+    private static func names(of leaf: Certificate) -> String {
+        var names = leaf.alternativeNames(.dns) + leaf.alternativeNames(.uri)
+        let count = names.count
+        names = Array(names.prefix(4))
+        guard count > 0 else { return "" }
+        return ", but for " + names.map { String(decoding: $0.prefix(256), as: UTF8.self) }.joined(separator: ", ")
+            + (count > names.count ? " and \(count - names.count) more" : "")
     }
 
     func chooseProtocol(
@@ -306,11 +324,25 @@ public final class TLSSession {
             switch unsafe SSL_get_error(ssl, result) {
             case SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE: return taken > 0 ? .bytes(taken) : .wouldBlock
             default:
+                if socket.problem != 0 { lookForAlert() }
                 fail(result)
                 return .failed
             }
         }
         return .bytes(taken)
+    }
+
+    /// Nothing can be written any more: the peer may have said why before it went (RFC 8446 4.4.2.4: a client learns that its certificate
+    /// is refused by an alert behind its first bytes).
+    private func lookForAlert() {
+        let problem = socket.problem
+        socket.problem = 0
+        var byte: UInt8 = 0
+        var count = 0
+        forgetErrors()
+        let result = unsafe SSL_read_ex(ssl, &byte, 1, &count)
+        if unsafe result != 1 && SSL_get_error(ssl, result) == SSL_ERROR_SSL { fail(result) }
+        socket.problem = problem
     }
 
     /// Whether another read may give bytes without the socket becoming readable again: some wait here, or the socket was not read to its
@@ -346,7 +378,9 @@ public final class TLSSession {
         guard failure == nil else { return }
         if socket.problem != 0 {
             unsafe failure = String(cString: strerror(socket.problem))
+            failureKind = .other
         } else {
+            failureKind = .first()
             let reason = TLSError.takeReason()
             failure = (isEstablished ? "TLS ended" : "TLS handshake failed") + (reason.map { ": \($0)" } ?? "")
             failureCode = reason.map { TLSFailure(words: $0) }

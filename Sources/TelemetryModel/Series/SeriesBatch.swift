@@ -34,9 +34,21 @@ public struct SeriesBatch: TelemetryBatch {
     /// Whose report this is and which of its reports, counted up from 1. A report whose number is not above the last one of its sender is
     /// acknowledged and not counted again. A sender that starts anew has another name.
     public struct Report: Hashable, Sendable {
-        public static let senderBytesMax = 256
+        /// A principal has namespace and account of up to 63 and 253 bytes, and a trust domain of up to 255.
+        public static let senderBytesMax = 1024
         public var sender: String
         public var sequence: UInt64
+        /// Who the sender is by its certificate (`cluster.local/ns/default/sa/reviews`), as the receiver has verified; nil = it has not.
+        /// Not part of what is sent.
+        public var principal: String?
+
+        /// A sender's name: `[PRINCIPAL@]INSTANCE/NUMBER` (docs/formats/report.md).
+        public static func sender(principal: String?, instance: String, number: String) -> String {
+            (principal.map { $0 + "@" } ?? "") + "\(instance)/\(number)"
+        }
+
+        /// The principal that the sender's name claims; nil = none. No address has an `@`.
+        public var claimedPrincipal: String? { sender.lastIndex(of: "@").map { String(sender[..<$0]) } }
 
         public init(sender: String, sequence: UInt64) {
             self.sender = sender

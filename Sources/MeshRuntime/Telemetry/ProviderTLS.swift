@@ -1,0 +1,38 @@
+internal import HTTPService
+internal import MeshConfig
+internal import TLS
+
+/// TLS of a tracing provider, by the settings that the mesh has for it. Pure, but that it reads the files that settings name.
+enum ProviderTLS {
+    /// What the DestinationRule for exactly this host says of its port (Istio: a provider is reached as its service is). Nil = plaintext.
+    static func settings(of host: String, port: UInt16, in mesh: MeshConfiguration) -> ClientTLSSettings? {
+        mesh.destinationRules.first { $0.host.lowercased() == host.lowercased() }?.policy(subset: "", port: port).tls
+    }
+
+    /// Nil = plaintext. `host`: what is dialled, or the service's name. Throws what cannot be had, for people.
+    static func client(_ settings: ClientTLSSettings?, host: String, _ tls: ServiceTLS) throws(TLSError) -> ClientTLS? {
+        guard let settings, settings.mode != .disable else { return nil }
+        guard settings.credentialName.isEmpty else { throw TLSError("credentialName \(settings.credentialName): name files instead") }
+        func path(_ text: String) -> String? { text.isEmpty ? nil : text }
+        var key = ServiceTLS.ClientKey()
+        key.showsIdentity = settings.mode == .istioMutual
+        key.isWorkload = settings.mode == .istioMutual
+        key.verifies = !settings.skipsVerification
+        if settings.mode != .istioMutual { key.files.authorities = path(settings.caCertificates) }
+        if settings.mode == .mutual {
+            (key.files.certificate, key.files.key) = (path(settings.clientCertificate), path(settings.privateKey))
+            if key.files.certificate == nil || key.files.key == nil {
+                throw TLSError("mode MUTUAL needs clientCertificate and privateKey")
+            }
+        }
+        let serverName = settings.serverName.isEmpty ? host : settings.serverName
+        let expectation: TLSExpectation
+        if !settings.subjectAltNames.isEmpty {
+            expectation = .names(settings.subjectAltNames)
+        } else {
+            // A workload's certificate has no host name: without names any identity of the mesh is taken, as by Istio.
+            expectation = settings.mode == .istioMutual ? .anybody : .host(serverName)
+        }
+        return ClientTLS(try tls.source(key, serverName), serverName: serverName, expecting: expectation)
+    }
+}

@@ -187,10 +187,16 @@ struct Request: ~Copyable {
     /// Nanoseconds since it began.
     func elapsed(_ now: MonotonicInstant) -> UInt64 { now.nanoseconds(since: start) }
 
-    /// The connection that was made for the line of a pool did not come about. False = it does not wait there.
-    mutating func leaveLine(ofPool pool: Int, for connection: SlotID) -> Bool {
+    /// False = it does not wait in the line of this pool.
+    mutating func stopWaiting(inLineOf pool: Int) -> Bool {
         guard attempt.isWaiting, attempt.pool == pool else { return false }
         attempt.isWaiting = false
+        return true
+    }
+
+    /// The connection that was made for the line of a pool did not come about. False = it does not wait there.
+    mutating func leaveLine(ofPool pool: Int, for connection: SlotID) -> Bool {
+        guard stopWaiting(inLineOf: pool) else { return false }
         attempt.upstream = connection
         log.record.attemptCount &+= 1
         return true

@@ -49,20 +49,7 @@ class Certificates:
 
     def revoke(self, *revoked):
         """The list of what the clients' authority takes back."""
-        database = self.directory / "database"
-        database.mkdir(exist_ok=True)
-        (database / "index.txt").touch()
-        (database / "crlnumber").write_text("1000\n")
-        configuration = database / "ca.cnf"
-        configuration.write_text(
-            f"[ca]\ndefault_ca=this\n[this]\ndatabase={database}/index.txt\ncrlnumber={database}/crlnumber\ndefault_md=sha256\n"
-            "default_crl_days=1\n"
-        )
-        keys = ["-config", configuration, "-keyfile", self.clients.key, "-cert", self.clients.certificate]
-        for one in revoked:
-            run("ca", *keys, "-revoke", one / "tls.crt")
-        run("ca", *keys, "-gencrl", "-out", database / "list.pem")
-        return database / "list.pem"
+        return self.clients.revoke(self.directory / "list.pem", *revoked)
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ spec:
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
 metadata: {name: dead, namespace: default}
-spec: {host: dead.local, trafficPolicy: {tls: {mode: SIMPLE, credentialName: nobody-reads-it}}}
+spec: {host: dead.local, trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}}
 """
 
 EXPORTER = """    - name: elsewhere

@@ -327,12 +327,12 @@ import Testing
         let ports = "{selector: {matchLabels: {app: web}}, mtls: {mode: DISABLE}, portLevelMtls: {8080: {mode: STRICT}}}"
         #expect(refused(Self.secured("PeerAuthentication", ports)) == ["PeerAuthentication"])
 
-        for policy in ["tls: {mode: ISTIO_MUTUAL}", "tls: {mode: SIMPLE, credentialName: c}"] {
-            #expect(refused(Self.policy("d", "trafficPolicy: {\(policy)}")) == ["DestinationRule"])
-            #expect(
-                refused(Self.policy("d", "trafficPolicy: {portLevelSettings: [{port: {number: 80}, \(policy)}]}")) == ["DestinationRule"])
+        let mutual = "tls: {mode: ISTIO_MUTUAL}"
+        #expect(refused(Self.policy("d", "trafficPolicy: {\(mutual)}")) == ["DestinationRule"])
+        #expect(refused(Self.policy("d", "trafficPolicy: {portLevelSettings: [{port: {number: 80}, \(mutual)}]}")) == ["DestinationRule"])
+        for given in ["mode: SIMPLE", "mode: SIMPLE, credentialName: c", "mode: SIMPLE, caCertificates: /ca, caCrl: /crl"] {
+            #expect(refused(Self.policy("d", "trafficPolicy: {tls: {\(given)}}")) == [], "it is given")
         }
-        #expect(refused(Self.policy("d", "trafficPolicy: {tls: {mode: SIMPLE}}")) == [], "it is given")
         #expect(refused(Self.policy("d", "trafficPolicy: {tls: {mode: DISABLE}}")) == [])
         #expect(
             refused(Self.policy("d", "trafficPolicy: {portLevelSettings: [{port: {number: 81}, tls: {mode: ISTIO_MUTUAL}}]}")) == [],

@@ -32,7 +32,7 @@ enum EffectTable {
 
     private static func policyRows(at prefix: String) -> [String] {
         [
-            "tls.caCrl", "tls.credentialName", "loadBalancer.sessionPersistence", "connectionPool.http.http2KeepAlive",
+            "loadBalancer.sessionPersistence", "connectionPool.http.http2KeepAlive",
         ].map { "\(prefix).\($0)" }
     }
 

@@ -10,7 +10,7 @@ public func fuzzCertificate(_ data: UnsafePointer<UInt8>, _ size: Int) -> CInt {
     precondition(certificate.fingerprint.count == 32, "a fingerprint that is no SHA-256")
     for role in [SVIDRules.Role.client, .server] {
         guard let id = try? SVIDRules.identity(of: certificate, as: role) else { continue }
-        precondition(certificate.alternativeNames(.uri).count == 1 && !certificate.isAuthority, "an identity that its certificate cannot give")
+        precondition(certificate.alternativeNames(.uri).count == 1 && !certificate.isAuthority, "an identity it cannot give")
         precondition(id.description.utf8.elementsEqual(certificate.alternativeNames(.uri)[0]), "an identity that is not in the certificate")
     }
     return 0

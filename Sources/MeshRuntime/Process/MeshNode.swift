@@ -124,6 +124,8 @@ final class MeshNode {
         series.register(in: selfMetrics)
         let clusters = upstreams.metrics
         selfMetrics.register { clusters.samples() }
+        let authorization = AuthorizationMetrics(catalog: controller.rules, counters: handles.map(\.authorizations))
+        selfMetrics.register { authorization.samples() }
         shared.update(controller.status, first.routing, upstreams.live)
         guard proxy.hasAdopted(first.routing.generation, withinMilliseconds: NodeLimits.adoptionMilliseconds) else {
             throw StartError(
@@ -345,7 +347,7 @@ final class MeshNode {
             routing: compiled.routing,
             telemetry: TelemetryPlanner.plan(compiled.routing, capture: plan.capture, keepsRecords: keepsRecords),
             pathNormalization: PathNormalization(compiled.routing.pathNormalization), upstreams: upstreams.plan(compiled.routing, security),
-            security: security)
+            security: security, authorization: compiled.authorization)
     }
 
     private static func report(_ diagnostics: [Diagnostic], to log: Logger) {

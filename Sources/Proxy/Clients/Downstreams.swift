@@ -1,5 +1,6 @@
 internal import EventLoops
 internal import HTTP
+internal import Policy
 internal import Primitives
 internal import Routing
 internal import Streams
@@ -159,9 +160,13 @@ struct Downstreams: ~Copyable {
 
     // MARK: Connections
 
-    /// Settles whose requests come on a connection, once its layer has verified the peer. What goes out is the workload's own, whoever its
-    /// gateway's clients are.
+    /// Settles whose requests come on a connection, once its layer has verified the peer. To the counters what goes out is the workload's
+    /// own, whoever its gateway's clients are.
     mutating func settleSource(_ id: SlotID) {
+        if let agreement = connections[id].stream.agreement {
+            let identity = connections[id].stream.peerIdentity?.uris.first
+            connections[id].peer.note(identity: identity, serverName: agreement.serverName)
+        }
         guard listeners[connections[id].listener].plan.side == .inbound,
             let principal = connections[id].stream.peerIdentity?.uris.first
         else { return }
@@ -169,6 +174,9 @@ struct Downstreams: ~Copyable {
         labels.principal = principal
         connections[id].source = handle.sources.id(ofPeer: labels)
     }
+
+    /// Who the client of a connection is to policies; good until the connection ends.
+    mutating func peer(of id: SlotID) -> PeerView { connections.contains(id) ? connections[id].peer.view : PeerView() }
 
     @inline(__always)
     mutating func setDeadline(_ id: SlotID, _ meaning: DownstreamConnection.Deadline, after nanoseconds: UInt64, _ loop: inout WorkerLoop) {

@@ -36,6 +36,7 @@ enum RequestSteps {
         switch step {
         case .normalise: TargetNormalising.run(&request, &context, &epoch)
         case .findRoute: RouteFinding.run(&request, &context, &epoch)
+        case .authorise: Authorising.run(&request, &context, &loop, &epoch)
         case .prepareHead: RequestHeadPreparing.run(&request, &context, &loop, &epoch)
         case .limitRate: RateLimiting.run(&request, &context, &loop, &epoch)
         case .followRoute: RouteFollowing.run(&request, &context, &epoch)

@@ -1,5 +1,6 @@
 public import HTTP
 public import OutlierDetection
+public import Policy
 public import Routing
 public import TelemetryModel
 
@@ -10,11 +11,14 @@ public final class ProxyConfiguration: Sendable {
     public let pathNormalization: PathNormalization
     public let upstreams: UpstreamPlan
     public let security: SecurityPlan
+    /// Who may do what at the workload's own ports, or at a gateway's.
+    public let authorization: AuthorizationSet
 
     public init(
         routing: RoutingSnapshot, telemetry: TelemetryPlan, pathNormalization: PathNormalization, upstreams: UpstreamPlan,
-        security: SecurityPlan = SecurityPlan()
+        security: SecurityPlan = SecurityPlan(), authorization: AuthorizationSet = .empty
     ) {
+        self.authorization = authorization
         self.upstreams = upstreams
         self.security = security
         self.routing = routing

@@ -31,7 +31,7 @@ struct Sides: ~Copyable {
         limits = handle.limits
         recorder = Recorder(handle)
         loop = WorkerLoop(poller: poller, statistics: Held(keptByCaller: handle.statistics), network: network)
-        context = RequestContext(limits: handle.limits, limiter: handle.shared.limiter, seed: seed)
+        context = RequestContext(limits: handle.limits, limiter: handle.shared.limiter, authorizations: handle.authorizations, seed: seed)
         inboxOwner = OwnedInbox()
         unsafe inbox = unsafe inboxOwner.pointer
         unsafe dropScratch = .allocate(byteCount: 16 * 1024, alignment: 64)

@@ -70,6 +70,11 @@ struct TunnelTraffic: ~Copyable {
         unsafe startRecord(id, serverName, &sides)
         touchTunnel(id, &sides)
         guard cluster >= 0 else { return refuseTunnel(id, sides.epochs.all[epoch].noWay(listener: listener), &sides) }
+        let peer = sides.downstreams.peer(of: connection)
+        let name = unsafe LentBytes(serverName)
+        if let refusal = Authorising.refusal(&tunnels[id], peer, serverName: name, &sides.context, &sides.epochs.all[epoch]) {
+            return refuseTunnel(id, refusal, &sides)
+        }
         connectTunnel(id, cluster, &sides)
     }
 

@@ -21,6 +21,8 @@ enum AccessLogOperator: Sendable {
     case responseCode
     case responseFlags(long: Bool)
     case responseCodeDetails
+    /// Why we ended a connection.
+    case terminationDetails
     case bytesReceived, bytesSent, requestHeaderBytes, responseHeaderBytes
     case duration(from: TimePoint, to: TimePoint, divisor: UInt64)
     case endpoint(Endpoint, Part)
@@ -109,6 +111,7 @@ enum AccessLogOperator: Sendable {
         "RESPONSE_FLAGS": .responseFlags(long: false),
         "RESPONSE_FLAGS_LONG": .responseFlags(long: true),
         "RESPONSE_CODE_DETAILS": .responseCodeDetails,
+        "CONNECTION_TERMINATION_DETAILS": .terminationDetails,
         "BYTES_RECEIVED": .bytesReceived,
         "BYTES_SENT": .bytesSent,
         "REQUEST_HEADERS_BYTES": .requestHeaderBytes,
@@ -173,7 +176,7 @@ enum AccessLogOperator: Sendable {
     /// What else Envoy 1.40 accepts in a format, tried one by one. It may not refuse a configuration that Envoy takes; `skein validate`
     /// says that these print as missing.
     static let notInEffect: Set<String> = [
-        "CLUSTER_METADATA", "COALESCE", "CONNECTION_ID", "CONNECTION_TERMINATION_DETAILS", "CUSTOM_FLAGS",
+        "CLUSTER_METADATA", "COALESCE", "CONNECTION_ID", "CUSTOM_FLAGS",
         "DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_SENT", "DOWNSTREAM_DETECTED_CLOSE_TYPE", "DOWNSTREAM_HEADER_BYTES_RECEIVED",
         "DOWNSTREAM_HEADER_BYTES_SENT", "DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID", "DOWNSTREAM_LOCAL_CLOSE_REASON",
         "DOWNSTREAM_WIRE_BYTES_RECEIVED",

@@ -1,8 +1,8 @@
 public import Primitives
 
 extension SocketEndpoint {
-    /// The address that a text from the wire is, without a port: `10.0.0.1`, `2001:db8::1`; nil when it is none (RFC 4291 2.2). IPv4 in IPv6
-    /// (`::ffff:10.0.0.1`) is the IPv4 address. Allocates nothing.
+    /// The address that a text from the wire is, without a port: `10.0.0.1`, `2001:db8::1`; nil when it is none (RFC 4291 2.2). IPv4 within
+    /// IPv6 (`::ffff:10.0.0.1`) is the IPv4 address. Allocates nothing.
     public init?(wireAddress text: LentBytes) {
         guard text.count <= 45 else { return nil }
         if let ipv4 = Self.parseIPv4(text) {

@@ -1,18 +1,21 @@
 """AuthorizationPolicy: who may do what, with the identities of mutual TLS, plaintext clients and raw connections."""
 
-import pathlib
+import json
 import re
+import signal
 import socket
 import ssl
+import subprocess
 
 import pytest
 
-from conftest import Backend, access_log, free_port, mesh, wait_for
+from conftest import SKEIN, access_log, free_port, http_get, mesh, wait_for
+from http2_peers import H2Client
 from mesh_ca import MeshCA
-from test_mtls import ISTIO, connection
+from test_gateway import edge as gateway
+from test_gateway import rule as gateway_rule
+from test_mtls import connection
 from test_tcp import Echo
-
-SEED = pathlib.Path(__file__).parents[1] / "Fixtures"
 
 
 def policy(name, spec, namespace="production", annotations=""):
@@ -109,10 +112,6 @@ def ask(ca, identities):
     return begin
 
 
-def counted(skein, name, **labels):
-    return skein.samples(name, **labels)
-
-
 SEED_08 = policy(
     "allow-frontend-to-backend",
     """
@@ -153,9 +152,9 @@ class TestAllow:
         assert {line["flags"] for line in lines} == {"-"} and len(lines) == len(refused)
         assert all(line["request_id"] != "-" for line in lines)
         rule = {"namespace": "production", "policy": "allow-frontend-to-backend", "rule": "0", "action": "ALLOW", "dry_run": "false"}
-        assert counted(skein, "skein_authorization_rule_matches_total", **rule) == 2
-        assert counted(skein, "skein_authorization_verdicts_total", protocol="http", verdict="allowed") == 2
-        assert counted(skein, "skein_authorization_verdicts_total", protocol="http", verdict="not_allowed") == len(refused)
+        assert skein.samples("skein_authorization_rule_matches_total", **rule) == 2
+        assert skein.samples("skein_authorization_verdicts_total", protocol="http", verdict="allowed") == 2
+        assert skein.samples("skein_authorization_verdicts_total", protocol="http", verdict="not_allowed") == len(refused)
 
     def test_a_denial_names_its_rule(self, guarded, ask):
         deny = policy("no-admin", 'action: DENY\nrules:\n- to: [{operation: {hosts: [other]}}]\n- to: [{operation: {paths: ["/admin*"]}}]')
@@ -164,3 +163,370 @@ class TestAllow:
         assert ask(skein, None, target="/public")[0] == 200
         line = next(line for line in access_log(skein, 2) if int(line["code"]) == 403)
         assert line["details"] == "rbac_access_denied_matched_policy[ns[production]-policy[no-admin]-rule[1]]"
+
+    def test_a_rule_of_everybodys_and_none(self, guarded, ask):
+        """`rules` absent with ALLOW lets nobody in; a rule `{}` lets in everybody."""
+        nobody = guarded(policy("nobody", ""))
+        assert ask(nobody, "production/frontend")[0] == 403
+        everybody = guarded(policy("nobody", "") + policy("everybody", "rules:\n- {}"))
+        assert ask(everybody, None)[0] == 200
+
+    def test_policies_of_other_workloads_do_not_apply(self, guarded, ask):
+        others = policy("nobody", "", namespace="staging") + policy("other", "selector: {matchLabels: {app: other}}")
+        assert ask(guarded(others), None)[0] == 200
+        root = policy("mesh", "action: DENY\nrules:\n- to: [{operation: {methods: [DELETE]}}]", namespace="istio-system")
+        skein = guarded(root)
+        assert ask(skein, None, "DELETE")[0] == 403 and ask(skein, None, "GET")[0] == 200
+
+    def test_outgoing_requests_are_not_judged(self, guarded):
+        skein = guarded(policy("nobody", "") + policy("nothing", "action: DENY\nrules:\n- {}", namespace="istio-system"))
+        assert skein.get("/", host="web.local")[0] == 503, "nothing listens there, but it went on"
+
+
+class TestHTTPTask:
+    """Istio's task "HTTP Traffic", with its policies."""
+
+    def test_step_by_step(self, guarded, ask):
+        nothing = policy("allow-nothing", "")
+        viewer = policy("viewer", "action: ALLOW\nrules:\n- to: [{operation: {methods: [GET]}}]")
+        account = policy(
+            "page-viewer",
+            'action: ALLOW\nrules:\n- from: [{source: {principals: ["cluster.local/ns/production/sa/page"]}}]\n'
+            "  to: [{operation: {methods: [GET]}}]",
+        )
+        skein = guarded(nothing)
+        assert ask(skein, "production/page")[0] == 403
+        skein = guarded(nothing + viewer)
+        assert ask(skein, None)[0] == 200 and ask(skein, "production/page")[0] == 200 and ask(skein, None, "POST")[0] == 403
+        skein = guarded(nothing + account)
+        assert ask(skein, "production/page")[0] == 200 and ask(skein, "production/page", "POST")[0] == 403
+        assert ask(skein, "production/other")[0] == 403 and ask(skein, None)[0] == 403
+
+    @pytest.mark.parametrize(
+        "source, allowed, refused",
+        [
+            ('namespaces: ["staging"]', ["staging/x", "staging/y"], ["production/x", None]),
+            ('notNamespaces: ["staging"]', ["production/x", None], ["staging/x"]),
+            ('serviceAccounts: ["x"]', ["production/x"], ["staging/x", "production/y", None]),
+            ('serviceAccounts: ["staging/a.b"]', ["staging/a.b"], ["staging/axb", "production/a.b"]),
+            ('principals: ["*"]', ["production/x"], [None]),
+            ('notPrincipals: ["*"]', [None], ["production/x"]),
+            ('principals: ["*/sa/x"]', ["production/x", "staging/x"], ["staging/y", None]),
+            ('ipBlocks: ["127.0.0.0/8"]', [None, "production/x"], []),
+            ('notIpBlocks: ["127.0.0.1"]', [], [None]),
+            ('requestPrincipals: ["*"]', [], [None, "production/x"]),
+            ('notRequestPrincipals: ["*"]', [None], []),
+        ],
+    )
+    def test_sources(self, guarded, ask, source, allowed, refused):
+        skein = guarded(policy("p", f"rules:\n- from: [{{source: {{{source}}}}}]"))
+        for who in allowed:
+            assert ask(skein, who)[0] == 200, (source, who)
+        for who in refused:
+            assert ask(skein, who)[0] == 403, (source, who)
+
+    def test_trust_domains_that_are_one(self, guarded, ask, ca, tmp_path):
+        """Task "Trust Domain Migration": a policy that names the old domain goes on when the mesh has a new one."""
+        settings = "    trustDomain: new.example\n    trustDomainAliases: [cluster.local]\n"
+        rule = policy("p", 'rules:\n- from: [{source: {principals: ["cluster.local/ns/production/sa/x"]}}]')
+        skein = guarded(rule, settings=settings)
+        assert ask(skein, "production/x")[0] == 200 and ask(skein, "production/y")[0] == 403
+
+    def test_conditions(self, guarded, ask):
+        rule = policy(
+            "p",
+            'rules:\n- when:\n  - {key: "request.headers[x-token]", values: ["admin*"]}\n  - {key: source.ip, values: ["127.0.0.0/8"]}\n'
+            '  - {key: "request.headers[x-debug]", notValues: ["*"]}',
+        )
+        skein = guarded(rule)
+        assert ask(skein, None, headers=[("X-Token", "administrator")])[0] == 200
+        assert ask(skein, None, headers=[("X-Token", "user")])[0] == 403 and ask(skein, None)[0] == 403
+        assert ask(skein, None, headers=[("x-token", "admin"), ("x-debug", "")])[0] == 403
+
+
+class TestDenyTask:
+    """Istio's task "Explicit Deny"."""
+
+    def test_step_by_step(self, guarded, ask):
+        deny = policy(
+            "deny-method-get",
+            'action: DENY\nrules:\n- to: [{operation: {methods: ["GET"]}}]\n'
+            '  when: [{key: "request.headers[x-token]", notValues: ["admin"]}]',
+        )
+        allow = policy("allow-path-ip", 'action: ALLOW\nrules:\n- to: [{operation: {paths: ["/ip"]}}]')
+        skein = guarded(deny)
+        assert ask(skein, None, headers=[("x-token", "admin")])[0] == 200
+        assert ask(skein, None, headers=[("x-token", "guest")])[0] == 403 and ask(skein, None)[0] == 403
+        skein = guarded(deny + allow)
+        assert ask(skein, None, target="/ip", headers=[("x-token", "guest")])[0] == 403, "DENY comes first"
+        assert ask(skein, None, target="/ip", headers=[("x-token", "admin")])[0] == 200
+        assert ask(skein, None, target="/get", headers=[("x-token", "admin")])[0] == 403
+
+    @pytest.mark.parametrize(
+        "fields, denied",
+        [
+            (["admin"], True), (["user"], False), (["user", "admin"], True), (["admin", "user"], True), (["user, admin"], True),
+            (["admin,user"], True), (["user", "a", "admin"], True), ([], False), (["administrator"], False), ([" admin "], True),
+        ],
+    )
+    def test_a_repeated_header_denies_by_any_of_its_values(self, guarded, ask, fields, denied):
+        """CVE-2026-26308: a value beside another one must not hide it."""
+        headers = [("x-role", value) for value in fields]
+        deny = guarded(policy("p", 'action: DENY\nrules:\n- when: [{key: "request.headers[x-role]", values: ["admin"]}]'))
+        assert ask(deny, None, headers=headers)[0] == (403 if denied else 200)
+
+    @pytest.mark.parametrize("fields, allowed", [(["admin"], True), (["user", "admin"], False), (["admin", "user"], False), (["admin", "admin"], True), ([], False)])
+    def test_a_repeated_header_allows_by_all_of_its_values(self, guarded, ask, fields, allowed):
+        headers = [("x-role", value) for value in fields]
+        allow = guarded(policy("p", 'rules:\n- when: [{key: "request.headers[x-role]", values: ["admin"]}]'))
+        assert ask(allow, None, headers=headers)[0] == (200 if allowed else 403)
+
+    def test_hosts(self, guarded, ask):
+        skein = guarded(policy("p", 'action: DENY\nrules:\n- to: [{operation: {hosts: ["secret.local", "secret.local:*"]}}]'))
+        for host in ["secret.local", "SECRET.local", "secret.local.", "secret.local:80", "Secret.Local.:8080"]:
+            assert ask(skein, None, host=host)[0] == 403, host
+        assert ask(skein, None, host="open.local")[0] == 200
+        # An absolute target beats Host, also where rules look at it as a header.
+        assert ask(skein, None, target="http://secret.local/", host="open.local")[0] == 403
+        skein = guarded(policy("p", 'action: DENY\nrules:\n- when: [{key: "request.headers[host]", values: ["secret.local"]}]'))
+        assert ask(skein, None, target="http://secret.local/", host="open.local")[0] == 403
+
+
+# What a client may write for /admin/x, and for paths that are none of it.
+HOSTILE = [
+    "/admin/x", "//admin/x", "/./admin/x", "/public/../admin/x", "/public/..//admin/x", "/public/%2e%2e/admin/x", "/public/.%2E/admin/x",
+    "/%61dmin/x", "/%2561dmin/x", "/admin%2fx", "/admin%2Fx", "/%2fadmin/x", "/\\admin/x", "\\admin\\x", "/public\\..\\admin\\x",
+    "/public/..\\admin/x", "/public%2f..%2fadmin%2fx", "/public/%2e%2e%2fadmin/x", "/public/..%5cadmin/x", "/admin;a=b/x", "/;/admin/x",
+    "/public/..;/admin/x", "/ADMIN/x", "/admin/../admin/x", "/admin?x", "/admin/x#f", "/public/#/../admin", "/%00admin", "/admin%00",
+    "/public/%252e%252e/admin/x", "/admin/", "/admin/.", "/public/../../../admin/x", "http://backend/admin/x", "http://backend//admin/x",
+    "http://backend/public/../admin/x", "http://backend?/admin", "/public//../admin/x", "/%2e/admin/x", "/.//admin/x", "/admin%20", "/%41dmin",
+    "admin/x", "*", "/\xe1dmin/x",
+]
+
+
+def normal(path, mode):
+    """The normal form of a path, worked out another way than the proxy does: what an application may read it as."""
+    if mode == "NONE":
+        return path
+    if mode == "DECODE_AND_MERGE_SLASHES":
+        path = re.sub("%(2f|5c)", "/", path, flags=re.I)
+    path = re.sub("%([0-9a-f]{2})", lambda m: chr(int(m[1], 16)) if re.fullmatch("[A-Za-z0-9._~-]", chr(int(m[1], 16))) else m[0], path, flags=re.I)
+    path = path.replace("\\", "/")
+    if "MERGE" in mode:
+        path = re.sub("/+", "/", path)
+    out = []
+    parts = path.split("/")[1:]
+    for place, part in enumerate(parts):
+        if part in (".", ".."):
+            if part == ".." and out:
+                out.pop()
+            if place == len(parts) - 1:
+                out.append("")
+        else:
+            out.append(part)
+    return "/" + "/".join(out)
+
+
+class TestPaths:
+    @pytest.mark.parametrize("mode", ["NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"])
+    def test_no_way_of_writing_gets_around_a_rule(self, guarded, ask, mode):
+        """What reaches the application is never what the rules refuse, nor what they would have to read otherwise to let it in."""
+        settings = f"    pathNormalization: {{normalization: {mode}}}\n"
+        deny = guarded(policy("p", 'action: DENY\nrules:\n- to: [{operation: {paths: ["/admin*"]}}]'), settings=settings)
+        allow = guarded(policy("p", 'rules:\n- to: [{operation: {paths: ["/public/*"]}}]'), settings=settings)
+        passed = 0
+        for skein in [deny, allow]:
+            for target in HOSTILE:
+                before = len(skein.backend.requests)
+                status = ask(skein, None, target=target)[0]
+                got = [line.split(b" ")[1].decode("latin-1") for line, *_ in skein.backend.requests[before:]]
+                assert (status == 200) == (len(got) == 1) and status in (200, 400, 403), (mode, target, status)
+                for path in got:
+                    passed += 1
+                    path = path.partition("?")[0]
+                    assert normal(path, mode) == path, (mode, target, path, "is not in its normal form")
+                    assert not path.startswith("/admin") if skein is deny else path.startswith("/public/"), (mode, target, path)
+        assert passed > 5, "something must get through, or nothing was tried"
+
+
+class TestTCP:
+    """Istio's task "TCP Traffic"."""
+
+    def talk(self, port, ca, identity=None):
+        """What an echo server says behind the proxy; None = closed."""
+        try:
+            if identity:
+                with connection(port, ca, identity, alpn=["istio"]) as secure:
+                    secure.sendall(b"hello")
+                    return secure.recv(100) or None
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
+                plain.sendall(b"hello")
+                return plain.recv(100) or None
+        except (ConnectionError, ssl.SSLError):
+            return None
+
+    def test_step_by_step(self, guarded, ca, identities):
+        echo = Echo(b"hello ")
+
+        def proxied(text, port=None):
+            return guarded(text, protocol="TCP", upstream=echo.port)
+
+        from_x = 'from: [{source: {principals: ["cluster.local/ns/production/sa/x"]}}]'
+        skein = proxied(policy("tcp", f"rules:\n- {from_x}"))
+        assert self.talk(skein.inbound, ca, identities("production/x")) == b"hello hello"
+        assert self.talk(skein.inbound, ca, identities("production/y")) is None and self.talk(skein.inbound, ca) is None
+        assert skein.samples("skein_authorization_verdicts_total", protocol="tcp", verdict="not_allowed") == 2
+        assert len(access_log(skein, 3)) == 3
+        # A rule that lets in and asks for HTTP lets no connection in.
+        skein = proxied(policy("tcp", f"rules:\n- {from_x}\n  to: [{{operation: {{methods: [GET]}}}}]"))
+        assert self.talk(skein.inbound, ca, identities("production/x")) is None
+        # A rule that refuses and asks for HTTP refuses by what is left of it.
+        skein = proxied(policy("tcp", f"action: DENY\nrules:\n- {from_x}\n  to: [{{operation: {{methods: [GET]}}}}]"))
+        assert self.talk(skein.inbound, ca, identities("production/x")) is None
+        assert self.talk(skein.inbound, ca, identities("production/y")) == b"hello hello"
+
+    def test_ports(self, guarded, ca):
+        echo = Echo(b"hello ")
+        skein = guarded(policy("p", 'action: DENY\nrules:\n- to: [{operation: {notPorts: ["1"]}}]'), protocol="TCP", upstream=echo.port)
+        assert self.talk(skein.inbound, ca) is None
+        skein = guarded(policy("p", 'action: DENY\nrules:\n- to: [{operation: {ports: ["1"]}}]'), protocol="TCP", upstream=echo.port)
+        assert self.talk(skein.inbound, ca) == b"hello hello"
+
+
+class TestDryRunTask:
+    """Istio's task "Dry Run", and AUDIT: counted, and nobody is turned away."""
+
+    def test_what_is_tried_out_decides_nothing(self, guarded, ask):
+        dry = 'istio.io/dry-run: "true"'
+        deny = policy("deny-path", 'action: DENY\nrules:\n- to: [{operation: {paths: ["/headers"]}}]', annotations=dry)
+        allow = policy("allow-path", 'rules:\n- to: [{operation: {paths: ["/headers", "/ip"]}}]', annotations=dry)
+        audit = policy("audit-path", 'action: AUDIT\nrules:\n- to: [{operation: {paths: ["/ip"]}}]')
+        skein = guarded(deny + allow + audit)
+        for target in ["/headers", "/ip", "/get"]:
+            assert ask(skein, None, target=target)[0] == 200
+
+        def verdicts(name):
+            return skein.samples("skein_authorization_verdicts_total", protocol="http", verdict=name)
+
+        def matches(name, action, dry_run):
+            return skein.samples("skein_authorization_rule_matches_total", policy=name, action=action, dry_run=dry_run)
+
+        assert verdicts("allowed") == 3 and verdicts("dry_run_denied") == 1 and verdicts("dry_run_not_allowed") == 1
+        assert matches("deny-path", "DENY", "true") == 1 and matches("allow-path", "ALLOW", "true") == 2
+        assert matches("audit-path", "AUDIT", "false") == 1
+
+
+class TestIngressTask:
+    """Istio's task "Ingress Gateway": by the address that the connection comes from, and by the one that proxies tell of."""
+
+    def test_addresses(self, start, backend):
+        def edge(text):
+            port = free_port()
+            servers = '  - port: {number: 80, name: http, protocol: HTTP}\n    hosts: ["*"]\n'
+            rules = gateway_rule("all", '["*"]', "web.local")
+            skein = start(mesh(backend.port, gateway(port, servers, rules, text)), arguments=["--node", "edge"])
+            skein.edge = port
+            return skein
+
+        def get(skein, path="/", **headers):
+            return http_get(skein.edge, path, {"Host": "shop.example", **{k.replace("_", "-"): v for k, v in headers.items()}})[0]
+
+        selector = "selector: {matchLabels: {istio: ingressgateway}}\n"
+        inside = policy("p", selector + 'rules:\n- from: [{source: {ipBlocks: ["127.0.0.0/8"]}}]', namespace="ingress")
+        assert get(edge(inside)) == 200
+        outside = edge(policy("p", selector + 'rules:\n- from: [{source: {ipBlocks: ["10.0.0.0/8"]}}]', namespace="ingress"))
+        assert get(outside) == 403
+        # Clients of a gateway are strangers: what they say of themselves is not believed.
+        remote = edge(policy("p", selector + 'rules:\n- from: [{source: {remoteIpBlocks: ["10.0.0.0/8"]}}]', namespace="ingress"))
+        assert get(remote, X_Forwarded_For="10.1.1.1") == 403
+        hosts = edge(policy("p", selector + 'action: DENY\nrules:\n- to: [{operation: {hosts: ["shop.example"], paths: ["/admin*"]}}]', "ingress"))
+        assert get(hosts) == 200 and get(hosts, "/admin") == 403
+        line = next(line for line in access_log(hosts, 2) if int(line["code"]) == 403)
+        assert line["details"] == "rbac_access_denied_matched_policy[ns[ingress]-policy[p]-rule[0]]"
+        # What the gateway's workload sends out itself is not judged.
+        assert hosts.get("/admin", host="web.local")[0] == 200
+
+    def test_a_workload_believes_the_proxy_before_it(self, guarded, ask):
+        skein = guarded(policy("p", 'rules:\n- from: [{source: {remoteIpBlocks: ["10.0.0.0/8"]}}]'))
+        assert ask(skein, None)[0] == 403
+        for value, status in [("10.1.1.1", 200), ("192.168.0.1, 10.1.1.1", 200), ("10.1.1.1, 192.168.0.1", 403), ("nobody", 403)]:
+            assert ask(skein, None, headers=[("X-Forwarded-For", value)])[0] == status, value
+        assert ask(skein, None, headers=[("X-Forwarded-For", "192.168.0.1"), ("X-Forwarded-For", "::ffff:10.1.1.1")])[0] == 200
+
+
+class TestHTTP2:
+    def test_grpc_gets_a_status_of_its_own(self, guarded):
+        skein = guarded(policy("nobody", ""))
+        with H2Client(skein.inbound) as client:
+            answer = client.request("/shop.Cart/Get", "POST", headers=[("content-type", "application/grpc"), ("te", "trailers")], body=b"")
+            assert answer.status == 200 and answer.header("grpc-status") == "7"
+            assert "RBAC: access denied" in answer.header("grpc-message").replace("%20", " ")
+            assert client.request("/").status == 403
+
+    @pytest.mark.parametrize("path", ["admin/x", "/public/../admin/x", "//admin/x", "/%61dmin/x", "/admin/x"])
+    def test_paths(self, guarded, path):
+        skein = guarded(
+            policy("p", 'action: DENY\nrules:\n- to: [{operation: {paths: ["/admin*"]}}]'),
+            settings="    pathNormalization: {normalization: MERGE_SLASHES}\n",
+        )
+        with H2Client(skein.inbound) as client:
+            answer = client.request(path)
+        assert answer.status in (400, 403) and skein.backend.requests == []
+
+
+class TestOperators:
+    def test_what_is_not_enforced_is_not_served(self, start, identities):
+        custom = policy("ext", "action: CUSTOM\nprovider: {name: p}\nrules:\n- {}")
+        port = free_port()
+        arguments = ["--identity", str(identities("production/backend")), "--node", "production/backend"]
+        skein = start(workload(port, 9, custom), arguments, ready=False)
+        assert skein.process.wait(20) == 65 and "SKN0202" in skein.log()
+        allowed = start(workload(free_port(), 9, custom), [*arguments, "--allow-unenforced"])
+        assert "SKN0202" in allowed.log()
+
+    def test_a_bad_policy_keeps_the_good_ones(self, guarded, ask):
+        skein = guarded(policy("p", 'rules:\n- to: [{operation: {paths: ["/a"]}}]'))
+        path = next(skein.directory.glob("*.yaml"))
+        good = path.read_text()
+        assert ask(skein, None, target="/a")[0] == 200
+        path.write_text(good.replace('["/a"]', '["{*}/a"]'))
+        skein.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "SKN0320" in skein.log(), what="the refusal in the log")
+        assert ask(skein, None, target="/a")[0] == 200 and ask(skein, None, target="/b")[0] == 403
+        path.write_text(good.replace('["/a"]', '["/b"]'))
+        skein.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: ask(skein, None, target="/b")[0] == 200, what="the new policy")
+        assert ask(skein, None, target="/a")[0] == 403
+
+    def test_explain_and_check(self, tmp_path):
+        path = tmp_path / "mesh.yaml"
+        path.write_text(workload(8080, 9, SEED_08))
+
+        def run(*arguments):
+            done = subprocess.run([SKEIN, *arguments], capture_output=True, text=True, timeout=60)
+            return done.returncode, done.stdout + done.stderr
+
+        common = ["explain", "-c", str(path), "--node", "production/backend", "--inbound", "--with-identity"]
+        code, text = run(*common, "--principal", "cluster.local/ns/production/sa/frontend", "http://backend/api/x")
+        assert code == 0 and "allowed by an ALLOW rule" in text, text
+        code, text = run(*common, "--principal", "cluster.local/ns/production/sa/frontend", "http://backend/admin")
+        assert code == 2 and 'paths wants one of /api/*: the request has "/admin"' in text, text
+        assert re.search(r"nearest is rule 0 of AuthorizationPolicy production/allow-frontend-to-backend \(.*mesh.yaml:\d+:\d+\)", text), text
+        code, text = run("authz", "check", "-c", str(path), "--node", "backend")
+        assert code == 0 and "ALLOW  production/allow-frontend-to-backend  1 rule" in text and "is denied" in text, text
+        code, text = run("authz", "check", "-c", str(path), "-o", "json")
+        found = json.loads(text)["workloads"][0]
+        assert found["unmatched"] == "denied" and found["policies"][0]["action"] == "ALLOW"
+
+    def test_analyze_finds_what_guards_nobody(self, tmp_path):
+        path = tmp_path / "mesh.yaml"
+        texts = [
+            policy("lost", "selector: {matchLabels: {app: gone}}\nrules:\n- {}"),
+            policy("lower", "rules:\n- to: [{operation: {methods: [get]}}]"),
+            policy("token", 'rules:\n- from: [{source: {requestPrincipals: ["*"]}}]'),
+            policy("all", "rules:\n- {}"),
+        ]
+        path.write_text(workload(8080, 9, "".join(texts)))
+        done = subprocess.run([SKEIN, "analyze", "-o", "json", str(path)], capture_output=True, text=True, timeout=60)
+        for code, name in [("IST0127", "lost"), ("SKN0372", "lower"), ("SKN0372", "token"), ("SKN0373", "lower")]:
+            assert re.search(rf'"code":"{code}"[^{{}}]*"{name}"|{code}[^{{}}]*{name}', done.stdout), (code, name, done.stdout)

@@ -1,8 +1,8 @@
 /// A resource that asks for protection, as far as this version reads it: whom it selects, and what it asks.
 ///
-/// PeerAuthentication is in effect in a process that has an identity (`PeerAuthentications`). AuthorizationPolicies are kept whole elsewhere
-/// (`AuthorizationPolicy`). The others are not enforced yet: they are kept so that a proxy can refuse to serve a workload that one of them
-/// should guard.
+/// PeerAuthentication is in effect in a process that has an identity (`PeerAuthentications`). AuthorizationPolicies that are in effect are
+/// kept whole (`AuthorizationPolicy`). The others are not enforced yet: they are kept so that a proxy can refuse to serve a workload that
+/// one of them should guard.
 public struct SecurityPolicy: Sendable {
     public enum Demand: Sendable, Equatable {
         /// PeerAuthentication: the mode of all ports (`unset` where nothing is said), and those of single ports, 1...65535.

@@ -126,7 +126,7 @@ final class MeshNode {
         selfMetrics.register { clusters.samples() }
         let authorization = AuthorizationMetrics(catalog: controller.rules, counters: handles.map(\.authorizations))
         selfMetrics.register { authorization.samples() }
-        shared.update(controller.status, first.routing, upstreams.live)
+        shared.update(controller.status, first, upstreams.live)
         guard proxy.hasAdopted(first.routing.generation, withinMilliseconds: NodeLimits.adoptionMilliseconds) else {
             throw StartError(
                 status: SkeinProcess.systemError,
@@ -324,7 +324,7 @@ final class MeshNode {
         adoptProxy(compiled, plan)
         for problem in upstreams.problems { log.warning("\(problem)") }
         resolver.want(compiled.routing.hostsToResolve)
-        shared.update(controller.status, compiled.routing, upstreams.live)
+        shared.update(controller.status, compiled, upstreams.live)
         return true
     }
 

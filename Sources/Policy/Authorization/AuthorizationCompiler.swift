@@ -217,7 +217,8 @@ public struct AuthorizationCompiler {
 
     private mutating func report(_ clause: AuthorizationPolicy.Clause, _ id: ResourceID, _ message: String) {
         problems.append(
-            Diagnostic(severity: .error, code: Self.badRule, position: clause.position, resource: id, field: clause.field, message: message))
+            Diagnostic(
+                severity: .error, code: Self.badRule, position: clause.position, resource: id, field: clause.field, message: message))
     }
 
     // MARK: The set

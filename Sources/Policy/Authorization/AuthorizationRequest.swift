@@ -28,8 +28,8 @@ public struct AuthorizationRequest: BitwiseCopyable {
         self.destinationPort = destinationPort
     }
 
-    /// Calls `body` with the authority as rules compare it: without the root's dot behind the host, so that `web.local.` and `web.local.:80`
-    /// are `web.local` and `web.local:80`, as they are to routes.
+    /// Calls `body` with the authority as rules compare it: without the root's dot behind the host, so that `web.local.` is `web.local` and
+    /// `web.local.:80` is `web.local:80`, as they are to routes.
     func withAuthority<Result>(_ body: (LentBytes) -> Result) -> Result {
         let end = hostCount
         guard end > 1, authority[end - 1] == UInt8(ascii: ".") else { return body(authority) }

@@ -10,7 +10,7 @@ internal import Primitives
 public final class AuthorizationSet: @unchecked Sendable {
     let view: AuthorizationView
     /// What requests are judged by; good as long as the set.
-    @unsafe public let tables: AuthorizationTables
+    public let tables: AuthorizationTables
     /// In the order of their judging: by action, then by name.
     public let policies: [PolicyFacts]
     private let arena: TableArena
@@ -20,7 +20,7 @@ public final class AuthorizationSet: @unchecked Sendable {
     init(_ rows: AuthorizationRows, in arena: consuming TableArena, _ matchers: consuming MatcherMemory, _ policies: [PolicyFacts]) {
         var arena = arena
         view = unsafe AuthorizationView(arena.place(rows))
-        unsafe tables = unsafe AuthorizationTables(view)
+        tables = AuthorizationTables(view)
         self.arena = arena
         self.matchers = matchers
         self.policies = policies
@@ -52,16 +52,15 @@ public struct PolicyFacts: Sendable {
     var phase: RulePhase
 }
 
-/// The tables of an `AuthorizationSet`, by one pointer. Valid exactly as long as the set is held; copying it counts no reference.
-@unsafe
+/// The tables of an `AuthorizationSet`, by one pointer; copying it counts no reference. Whoever keeps one keeps the set for as long.
+@safe
 public struct AuthorizationTables: BitwiseCopyable {
     private let view: AuthorizationView
 
-    init(_ view: AuthorizationView) { unsafe self.view = view }
+    init(_ view: AuthorizationView) { self.view = view }
 
     /// Nothing is judged.
     public var isEmpty: Bool {
-        let view = unsafe view
         for phase in RulePhase.allCases where view.rows.lists[phase.rawValue].isThere { return false }
         return true
     }
@@ -70,7 +69,6 @@ public struct AuthorizationTables: BitwiseCopyable {
     /// there, what nothing denies is allowed. Policies that are tried out are judged beside them and decide nothing. Pure; allocates
     /// nothing; costs no more for rules that the client's identity, the host, the method or the path exclude.
     public func decide(_ request: AuthorizationRequest, _ head: borrowing MessageHead) -> AuthorizationDecision {
-        let view = unsafe view
         var decision = AuthorizationDecision()
         view.judge(.audit, request, head, &decision)
         view.judge(.dryRunDeny, request, head, &decision)

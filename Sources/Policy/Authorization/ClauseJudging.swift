@@ -17,7 +17,7 @@ struct AuthorizationView: BitwiseCopyable {
 }
 
 extension AuthorizationView {
-    /// Whether a clause holds. `isStrict`: of a rule that lets in, which must not match by accident: of a header on several lines every line
+    /// Whether a clause holds. `isStrict`: of a rule that lets in, which must not match by accident: of a header on several lines every one
     /// must be as wanted, and what is not wanted must be nowhere. Of a rule that refuses it is the other way round (semantics 2.8).
     func holds(_ index: Int, _ request: AuthorizationRequest, _ head: borrowing MessageHead, isStrict: Bool) -> Bool {
         let clause = rows.clauses.slot(index)
@@ -92,7 +92,7 @@ extension AuthorizationView {
 
     /// The client as the proxies before this one tell it: the last address of `X-Forwarded-For`, which the nearest of them wrote (Envoy,
     /// `use_remote_address: false`, `xff_num_trusted_hops: 0`, as Istio's sidecars). Without a legible one, whom the connection came from.
-    private static func remoteAddress(_ request: AuthorizationRequest, _ head: borrowing MessageHead) -> SocketEndpoint {
+    static func remoteAddress(_ request: AuthorizationRequest, _ head: borrowing MessageHead) -> SocketEndpoint {
         guard request.isHTTP, request.trustsForwardedFor, let last = lastForwarded(head) else { return request.source }
         return SocketEndpoint(wireAddress: last) ?? request.source
     }

@@ -175,9 +175,6 @@ struct Downstreams: ~Copyable {
         connections[id].source = handle.sources.id(ofPeer: labels)
     }
 
-    /// Who the client of a connection is to policies; good until the connection ends.
-    mutating func peer(of id: SlotID) -> PeerView { connections.contains(id) ? connections[id].peer.view : PeerView() }
-
     @inline(__always)
     mutating func setDeadline(_ id: SlotID, _ meaning: DownstreamConnection.Deadline, after nanoseconds: UInt64, _ loop: inout WorkerLoop) {
         connections[id].meaning = meaning

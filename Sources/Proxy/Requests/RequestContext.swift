@@ -31,7 +31,7 @@ struct RequestContext: ~Copyable {
     let limits: ProxyLimits
     let limiter: Held<RateLimiter>
     let authorizations: Held<AuthorizationCounters>
-    /// The client of the request that is being advanced; meaningless to others.
+    /// Who the client of the request or tunnel that has just begun is to policies; good until the next one begins.
     var peer = PeerView()
     var draws: Draws
     /// The response on its way, or an answer of our own.

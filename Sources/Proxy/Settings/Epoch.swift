@@ -29,7 +29,7 @@ struct Epoch: ~Copyable {
         self.configuration = configuration
         let tables = unsafe configuration.routing.tables
         unsafe self.tables = unsafe tables
-        unsafe authorization = unsafe configuration.authorization.tables
+        authorization = configuration.authorization.tables
         plan = CapturePlan(configuration.telemetry)
         self.pools = pools
         inbound = InboundContext(configuration.security.inbound)

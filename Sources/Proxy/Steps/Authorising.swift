@@ -9,11 +9,10 @@ internal import TelemetryModel
 ///
 /// Judged behind the route, so that a refusal is counted and logged with it as in Envoy, and before anything is changed in the head.
 enum Authorising {
-    static func run(
-        _ request: inout Request, _ context: inout RequestContext, _ loop: inout WorkerLoop, _ epoch: inout Epoch
-    ) -> StepOutcome {
-        guard isGuarded(request.origin), unsafe !epoch.authorization.isEmpty else { return .go }
-        var asked = question(request.origin, context.peer, &epoch)
+    /// Judges a request. Nil = it may go on.
+    static func refusalOfRequest(_ request: inout Request, _ context: inout RequestContext, _ epoch: inout Epoch) -> LocalAnswer? {
+        guard hasGuard(request.origin, epoch.authorization) else { return nil }
+        var asked = describeOrigin(request.origin, context.peer, &epoch)
         asked.isHTTP = true
         asked.trustsForwardedFor = !request.origin.isEdge
         asked.isHTTPS = request.target.isHTTPS
@@ -21,39 +20,35 @@ enum Authorising {
         unsafe asked.target = LentBytes(request.head.text(request.head.sentTarget))
         unsafe asked.authority = LentBytes(request.head.text(request.target.authority))
         if request.target.form != .authority { unsafe asked.path = LentBytes(request.head.text(request.target.path)) }
-        let decision = unsafe epoch.authorization.decide(asked, request.head)
+        let decision = epoch.authorization.decide(asked, request.head)
         context.authorizations.use { $0.record(decision, isHTTP: true) }
-        guard !decision.isAllowed else { return .go }
-        // For its record: request id, trace and texts, as of every request that had a route.
-        _ = RequestHeadPreparing.run(&request, &context, &loop, &epoch)
-        request.log.record.policy = decision.refusedBy
-        return .answer(LocalAnswer(403, .rbacAccessDenied, body: "RBAC: access denied"))
+        return decision.isAllowed ? nil : .accessDenied(by: decision.refusedBy)
     }
 
     /// Judges a connection. `serverName`: of TLS that is passed on as it is. Nil = it may go on.
-    static func refusal(
-        _ tunnel: inout Tunnel, _ peer: PeerView, serverName: LentBytes, _ context: inout RequestContext, _ epoch: inout Epoch
+    static func refusalOfConnection(
+        _ origin: RequestOrigin, _ serverName: UnsafeRawBufferPointer, _ context: inout RequestContext, _ epoch: inout Epoch
     ) -> LocalAnswer? {
-        guard isGuarded(tunnel.origin), unsafe !epoch.authorization.isEmpty else { return nil }
-        var asked = question(tunnel.origin, peer, &epoch)
-        if !serverName.isEmpty { asked.peer.serverName = serverName }
+        guard hasGuard(origin, epoch.authorization) else { return nil }
+        var asked = describeOrigin(origin, context.peer, &epoch)
+        if unsafe !serverName.isEmpty { unsafe asked.peer.serverName = LentBytes(serverName) }
         // The head is not read for what is no HTTP.
-        let decision = unsafe epoch.authorization.decide(asked, context.responseHead)
+        let decision = epoch.authorization.decide(asked, context.responseHead)
         context.authorizations.use { $0.record(decision, isHTTP: false) }
-        guard !decision.isAllowed else { return nil }
-        tunnel.log.record.policy = decision.refusedBy
-        return LocalAnswer(0, .rbacAccessDenied)
+        return decision.isAllowed ? nil : .accessDenied(by: decision.refusedBy)
     }
 
-    private static func isGuarded(_ origin: RequestOrigin) -> Bool { origin.side == .inbound || origin.isEdge }
+    private static func hasGuard(_ origin: RequestOrigin, _ policies: AuthorizationTables) -> Bool {
+        (origin.side == .inbound || origin.isEdge) && !policies.isEmpty
+    }
 
-    private static func question(_ origin: RequestOrigin, _ peer: PeerView, _ epoch: inout Epoch) -> AuthorizationRequest {
-        AuthorizationRequest(peer: peer, source: origin.remote, destination: origin.local, destinationPort: port(origin, &epoch))
+    private static func describeOrigin(_ origin: RequestOrigin, _ peer: PeerView, _ epoch: inout Epoch) -> AuthorizationRequest {
+        AuthorizationRequest(peer: peer, source: origin.remote, destination: origin.local, destinationPort: guardedPort(origin, &epoch))
     }
 
     /// The port that was dialled before the connection was redirected here; without redirection that of the application behind the
     /// listener, so that nobody gets around its rules (as `RoutingTables.inboundSecurity`).
-    private static func port(_ origin: RequestOrigin, _ epoch: inout Epoch) -> UInt16 {
+    private static func guardedPort(_ origin: RequestOrigin, _ epoch: inout Epoch) -> UInt16 {
         guard !origin.isCaptured, origin.listener >= 0 else { return origin.local.port }
         let port = unsafe epoch.tables.listener(origin.listener).workloadPort
         return port == 0 ? origin.local.port : port

@@ -1,5 +1,6 @@
 internal import EventLoops
 internal import HTTP
+internal import Policy
 internal import Primitives
 internal import Routing
 internal import Streams
@@ -86,6 +87,7 @@ struct Sides: ~Copyable {
             origin.labels = entry.labels
         }
         if let source = downstreams.connections[id].source { origin.labels.source = source }
+        context.peer = downstreams.connections[id].peer.view
         origin.remote = downstreams.connections[id].remote
         origin.local = downstreams.connections[id].local
         return origin

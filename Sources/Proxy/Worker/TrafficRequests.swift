@@ -70,7 +70,6 @@ extension Traffic {
 
     /// Takes a request on through its steps and does what they say.
     mutating func advanceRequest(_ id: SlotID) {
-        sides.context.peer = sides.downstreams.peer(of: requests[id].origin.connection)
         switch RequestSteps.advance(&requests[id], &sides.context, &sides.loop, &sides.epochs) {
         case .answer(let local): answerLocally(id, local)
         case .attempt: sendToCluster(id)

@@ -25,10 +25,13 @@ struct AuthorizationGenerator {
         ],
         "source.ip": addresses, "remote.ip": addresses, "destination.ip": ["10.9.9.9", "10.9.9.0/24", "10.8.0.0/16"],
         "destination.port": ["80", "8080"], "source.namespace": ["a", "b", "*"], "source.trustDomain": ["cluster.local", "*.example", "*"],
+        "trustDomains": ["cluster.local", "new.example", "old*"],
         "source.principal": ["cluster.local/ns/a/sa/x", "*"], "connection.sni": ["web.local", "*.local", "*"],
         "request.headers[x-role]": ["admin", "user", "adm*", "*", "*in", "user,admin"], "request.auth.principal": ["*"],
     ]
-    private static let sourceFields = ["principals", "requestPrincipals", "namespaces", "serviceAccounts", "ipBlocks", "remoteIpBlocks"]
+    private static let sourceFields = [
+        "principals", "requestPrincipals", "namespaces", "serviceAccounts", "ipBlocks", "remoteIpBlocks", "trustDomains",
+    ]
     private static let operationFields = ["hosts", "ports", "methods", "paths"]
     private static let conditionKeys = [
         "source.ip", "remote.ip", "destination.ip", "destination.port", "source.namespace", "source.trustDomain", "source.principal",

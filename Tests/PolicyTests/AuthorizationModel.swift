@@ -88,7 +88,7 @@ struct AuthorizationModel {
         switch clause.key {
         case "principals", "source.principal": return clause.values.contains { means($0, request.principal ?? "") }
         case "namespaces", "source.namespace": return any(namespace)
-        case "source.trustDomain": return any(identity.first ?? "")
+        case "trustDomains", "source.trustDomain": return any(identity.first ?? "")
         case "serviceAccounts":
             guard identity.count == 5 else { return false }
             return clause.values.contains { ($0.contains("/") ? $0 : "\(policy.namespace)/\($0)") == "\(identity[2])/\(identity[4])" }

@@ -96,11 +96,12 @@ public enum AuthorizationAttribute: Hashable, Sendable {
 }
 
 extension AuthorizationPolicy {
-    private static let sourceFields: [(name: String, attribute: AuthorizationAttribute)] = [
+    static let sourceFields: [(name: String, attribute: AuthorizationAttribute)] = [
         ("principals", .principal), ("requestPrincipals", .metadata("request.auth.principal")), ("namespaces", .namespace),
         ("serviceAccounts", .serviceAccount), ("ipBlocks", .sourceAddress), ("remoteIpBlocks", .remoteAddress),
+        ("trustDomains", .trustDomain),
     ]
-    private static let operationFields: [(name: String, attribute: AuthorizationAttribute)] = [
+    static let operationFields: [(name: String, attribute: AuthorizationAttribute)] = [
         ("hosts", .host), ("ports", .destinationPort), ("methods", .method), ("paths", .path),
     ]
 

@@ -157,8 +157,7 @@ struct Request: ~Copyable {
     /// The same of an answer of our own. True = it is for a gRPC client, which has its own form.
     mutating func noteAnswer(_ answer: LocalAnswer, _ now: MonotonicInstant) -> Bool {
         noteResponse(status: answer.status, now)
-        log.record.details = answer.details
-        log.record.flags.formUnion(answer.flags)
+        log.record.note(answer)
         guard origin.isHTTP2, traits.contains(.isGRPC) else { return false }
         log.record.responseCode = 200
         log.record.grpcStatus = answer.grpcStatus == 255 ? GRPCStatus.code(forHTTP: answer.status) : answer.grpcStatus

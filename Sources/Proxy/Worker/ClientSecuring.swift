@@ -148,6 +148,12 @@ enum ClientSecuring {
         switch sides.downstreams.connections[id].stream.handshake() {
         case .waiting: return true
         case .done:
+            // The handshake may have begun, or its session, before the list was here.
+            let certificate = sides.downstreams.connections[id].stream.peerCertificate
+            guard !sides.isRevoked(certificate) else {
+                ClientRefusing.refuseHandshake(id, "certificate revoked: serial \(certificate?.serial ?? "")", &sides)
+                return false
+            }
             sides.loop.countEvent { $0.add($0.tlsHandshakes) }
             if sides.downstreams.connections[id].stream.isResumed { sides.loop.countEvent { $0.add($0.tlsResumptions) } }
             sides.downstreams.connections[id].awaits = .nothing

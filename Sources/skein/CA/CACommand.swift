@@ -23,8 +23,8 @@ struct CACommand: ParsableCommand {
               skein ca check                                    what will fail, before it does
             """,
         subcommands: [
-            CAInitCommand.self, CAIssueCommand.self, CASignCommand.self, CAListCommand.self, CARevokeCommand.self, CARotateCommand.self,
-            CACheckCommand.self,
+            CAInitCommand.self, CAIssueCommand.self, CASignCommand.self, CATokenCommand.self, CAListCommand.self, CARevokeCommand.self, CARotateCommand.self,
+            CACheckCommand.self, CAServeCommand.self,
         ])
 }
 

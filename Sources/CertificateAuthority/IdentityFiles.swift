@@ -10,8 +10,15 @@ public struct IdentityFiles: Sendable {
     private static let together = [IssuedSet.keyName, IssuedSet.rootsName, IssuedSet.certificateName]
 
     public let path: String
+    /// For tests, as `PrivateDirectory` has it.
+    private let stepsLeft: Int?
 
-    public init(_ path: String) { self.path = path }
+    public init(_ path: String) { self.init(path, stepsLeft: nil) }
+
+    init(_ path: String, stepsLeft: Int?) {
+        self.path = path
+        self.stepsLeft = stepsLeft
+    }
 
     /// Makes the directory and those above where they are missing, 0700; finishes what a process began that was stopped.
     public func prepare() throws(AuthorityError) {
@@ -78,7 +85,7 @@ public struct IdentityFiles: Sendable {
         try directory.read(Self.listsName, bytesMax: RevocationLists.pemBytesMax)
     }
 
-    private var directory: PrivateDirectory { PrivateDirectory(path, members: Self.together) }
+    private var directory: PrivateDirectory { PrivateDirectory(path, members: Self.together, stepsLeft: stepsLeft) }
 
     /// Two processes of a host may have the directory: one that takes over from the other.
     private func locked(_ body: (inout PrivateDirectory) throws(AuthorityError) -> Void) throws(AuthorityError) {

@@ -78,7 +78,9 @@ public struct CertificateClient: Sendable {
         _ headers: [(name: String, value: String)], _ seconds: Int64?, now: Int64
     ) throws(ExchangeError) -> Answer {
         let request: [UInt8]
-        do throws(TLSError) { request = try CertificateRequest(for: id, key: key).pem() } catch { throw ExchangeError(.refused, "\(error)") }
+        do throws(TLSError) { request = try CertificateRequest(for: id, key: key).pem() } catch {
+            throw ExchangeError(.refused, "\(error)")
+        }
         let query = seconds.map { "?\(ExchangeProtocol.secondsParameter)=\($0)" } ?? ""
         let answer = try send(
             "POST", ExchangeProtocol.certificatesPath + query, headers, request, trust: trust, credentials: credentials, now: now)
@@ -116,7 +118,9 @@ public struct CertificateClient: Sendable {
 
     private var place: String { "\(host):\(port)" }
 
-    private func get(_ path: String, trust: TLSTrust, credentials: TLSCredentials?, now: Int64) throws(ExchangeError) -> HTTPClientResponse {
+    private func get(
+        _ path: String, trust: TLSTrust, credentials: TLSCredentials?, now: Int64
+    ) throws(ExchangeError) -> HTTPClientResponse {
         try send("GET", path, [], [], trust: trust, credentials: credentials, now: now)
     }
 

@@ -35,7 +35,9 @@ final class ExchangeCounts: Sendable {
             # TYPE skein_ca_requests_refused_total counter
 
             """
-        for reason in Refusal.allCases { text += "skein_ca_requests_refused_total{reason=\"\(reason.rawValue)\"} \(refused[reason] ?? 0)\n" }
+        for reason in Refusal.allCases {
+            text += "skein_ca_requests_refused_total{reason=\"\(reason.rawValue)\"} \(refused[reason] ?? 0)\n"
+        }
         return text
     }
 }

@@ -42,19 +42,19 @@ final class ExchangeHandler: ServiceHandler {
             return .respond(
                 ServiceResponse(status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", body: Array(counts.text.utf8)))
         case ("POST", ExchangeProtocol.certificatesPath):
-            return take(request, responder, .plain, wished: request.parameter(ExchangeProtocol.secondsParameter).map { Int64($0) ?? -1 }) {
-                unsafe Array(request.body)
-            }
+            let wished = request.parameter(ExchangeProtocol.secondsParameter).map { Int64($0) ?? -1 }
+            let body = unsafe Array(request.body)
+            return take(request, responder, .plain, wished: wished) { body }
         case ("POST", ExchangeProtocol.istioPath): return takeIstio(request, responder)
         default:
-            return .respond(
-                .text(404, "POST \(ExchangeProtocol.certificatesPath), GET \(ExchangeProtocol.bundlePath) and \(ExchangeProtocol.listsPath)"))
+            let gets = [ExchangeProtocol.bundlePath, ExchangeProtocol.listsPath].joined(separator: " and ")
+            return .respond(.text(404, "POST \(ExchangeProtocol.certificatesPath), GET \(gets) are here"))
         }
     }
 
     private static func pem(_ bytes: [UInt8]) -> ServiceResponse {
-        ServiceResponse(
-            status: 200, contentType: ExchangeProtocol.chainType, headers: [(ExchangeProtocol.timeField, "\(SigningQueue.now)")], body: bytes)
+        let time = [(name: ExchangeProtocol.timeField, value: "\(SigningQueue.now)")]
+        return ServiceResponse(status: 200, contentType: ExchangeProtocol.chainType, headers: time, body: bytes)
     }
 
     private func takeIstio(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome {
@@ -141,7 +141,8 @@ final class ExchangeHandler: ServiceHandler {
                 case .directory, .system: .unavailable
                 }
             say("refused a certificate of \(proof.identity) to \(address): \(error)")
-            return refusal(reason, reason == .unavailable ? "no certificate can be issued at present: see this server's log" : "\(error)", form)
+            let isOurs = reason == .unavailable
+            return refusal(reason, isOurs ? "no certificate can be issued at present: see this server's log" : "\(error)", form)
         }
     }
 

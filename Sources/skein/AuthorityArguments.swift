@@ -5,12 +5,14 @@ internal import MeshRuntime
 struct AuthorityArguments: ParsableArguments {
     @Option(
         help: """
-            Get and renew this workload's certificate at the authority at HOST[:PORT] (skein ca serve, port 15012); it is kept in --identity, \
-            by default in the directory identity of --data.
+            Get and renew this workload's certificate at the authority at HOST[:PORT] (skein ca serve, port 15012); it is kept in \
+            --identity, by default in the directory identity of --data.
             """)
     var ca: String?
 
-    @Option(help: "File with the token of skein ca token, for the first certificate; not needed, nor read, once there is one.", completion: .file())
+    @Option(
+        help: "File with the token of skein ca token, for the first certificate; it need not be there once there is one.",
+        completion: .file())
     var token: String?
 
     @Option(help: "Seconds between two looks at the authority's roots and revoked certificates.")

@@ -20,7 +20,8 @@ struct SecurityState {
     init(_ options: RuntimeOptions, _ log: Logger) throws(StartError) {
         self.log = log
         credentials = CredentialWatch(directory: options.credentialsDirectory)
-        if options.identityDirectory != nil || options.credentialsDirectory != nil || options.serviceTLS.hasKey, !options.allowsDumps { ProcessResources.forbidDumps() }
+        let hasKey = options.identityDirectory != nil || options.credentialsDirectory != nil || options.serviceTLS.hasKey
+        if hasKey, !options.allowsDumps { ProcessResources.forbidDumps() }
         do throws(TLSError) {
             identity = try options.identityDirectory.map { path throws(TLSError) in try IdentityWatch(path: path, log) }
         } catch {

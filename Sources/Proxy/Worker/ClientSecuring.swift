@@ -134,7 +134,8 @@ enum ClientSecuring {
         guard descriptor >= 0, let context = inbound.context(),
             let session = TLSSession(context, descriptor: descriptor, early: early, expecting: inbound.expectation, now: seconds)
         else {
-            ClientRefusing.refuseHandshake(id, "it cannot begin: \(inbound.problem ?? (inbound.isThere ? "no memory" : "no certificate"))", &sides)
+            let problem = inbound.problem ?? (inbound.isThere ? "no memory" : "no certificate")
+            ClientRefusing.refuseHandshake(id, "it cannot begin: \(problem)", &sides)
             return false
         }
         sides.downstreams.connections[id].stream.secure(by: SecureLayer(session, descriptor: descriptor))

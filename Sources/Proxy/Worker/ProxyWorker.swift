@@ -74,7 +74,7 @@ public struct ProxyWorker: ~Copyable {
             case .adopt(let next):
                 let isListSame = traffic.sides.revocations === next.security.revocations
                 traffic.sides.adoptConfiguration(next)
-                if !isListSame { traffic.endRevoked() }
+                if !isListSame { RevokedPeers.end(&traffic) }
             case .drain: beginDraining(idleFor: 0)
             case .handOver: beginDraining(idleFor: handle.limits.handOverNanoseconds)
             case .stop: mustStop = true

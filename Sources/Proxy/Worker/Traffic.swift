@@ -4,7 +4,6 @@ internal import Primitives
 internal import Routing
 internal import Streams
 internal import Synchronization
-internal import TelemetryModel
 
 /// Everything that a worker has under way, and the only place where its parts meet: it hands what comes in to whom it concerns, and does
 /// what they say. `TrafficClients`, `TrafficRequests` and `TrafficEndpoints` are its other files; tunnels and copies
@@ -192,27 +191,5 @@ struct Traffic: ~Copyable {
             flushStreams()
             if sides.downstreams.isOpen(id), sides.downstreams.isQuiet(id) { sides.downstreams.close(id, &sides.loop) }
         }
-    }
-
-    // MARK: Revoked peers
-
-    /// Ends the connections, on both sides, of peers whose certificate was taken back meanwhile; what they carry fails.
-    mutating func endRevoked() {
-        var ended = 0
-        for id in sides.downstreams.connections.identifiers() where sides.downstreams.isOpen(id) {
-            guard sides.isRevoked(sides.downstreams.connections[id].stream.peerCertificate) else { continue }
-            abandonDownstream(id)
-            ended += 1
-        }
-        for id in sides.upstreams.connections.identifiers() where sides.upstreams.isOpen(id) {
-            guard sides.isRevoked(sides.upstreams.connections[id].stream.peerCertificate) else { continue }
-            upstreamEnded(id, .terminated)
-            ended += 1
-        }
-        guard ended > 0 else { return }
-        flushStreams()
-        let count = UInt64(clamping: ended)
-        sides.loop.countEvent { $0.revokedEnded.wrappingAdd(count, ordering: .relaxed) }
-        sides.handle.note(problem: "connections of peers whose certificates were revoked are ended: \(ended)")
     }
 }

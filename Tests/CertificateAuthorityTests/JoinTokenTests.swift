@@ -81,10 +81,15 @@ import Testing
             let name = String(repeating: "0", count: 16 - digits.count) + digits
             return JoinToken(id: name, expiresAt: end, pin: [], secret: [UInt8](repeating: 7, count: 32), identity: id)
         }
-        for number in 0..<TokenTable.countMax { #expect(table.add(token(number, until: 100), now: 0)) }
-        #expect(!table.add(token(9999, until: 100), now: 100) && table.bytes.count <= TokenTable.bytesMax)
+        for number in 0..<TokenTable.countMax {
+            let isAdded = table.add(token(number, until: 100), now: 0)
+            #expect(isAdded)
+        }
+        let isOneMoreAdded = table.add(token(9999, until: 100), now: 100)
+        #expect(!isOneMoreAdded && table.bytes.count <= TokenTable.bytesMax)
         #expect(try TokenTable(table.bytes, file: "tokens").entries == table.entries)
-        #expect(table.add(token(9999, until: 200), now: 101) && table.entries.count == 1, "what is over makes room")
+        let isLateAdded = table.add(token(9999, until: 200), now: 101)
+        #expect(isLateAdded && table.entries.count == 1, "what is over makes room")
     }
 
     @Test func aRevokedCertificateRenewsNothing() throws {

@@ -78,7 +78,7 @@ struct Sides: ~Copyable {
     // MARK: Connections
 
     /// Whether an authority of the mesh has taken a peer's certificate back.
-    func isRevoked(_ certificate: Certificate?) -> Bool {
+    mutating func isRevoked(_ certificate: Certificate?) -> Bool {
         guard let revocations, let certificate else { return false }
         return revocations.revoke(certificate)
     }

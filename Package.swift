@@ -80,6 +80,7 @@ let package = Package(
         layer("OutlierDetection", uses: ["Primitives"]),
         layer("CertificateAuthority", uses: ["TLS"]),
         // 5
+        layer("CertificateExchange", uses: ["Primitives", "EventLoops", "TLS", "HTTP", "HTTPService", "CertificateAuthority"]),
         layer("Proxy", uses: [
             "Primitives", "EventLoops", "TLS", "Streams", "HTTP", "TelemetryModel", "Routing", "Policy", "OutlierDetection",
         ]),
@@ -95,14 +96,15 @@ let package = Package(
         // 8
         layer("MeshRuntime", uses: [
             "Primitives", "EventLoops", "HTTP", "HTTPService", "MeshConfig", "TelemetryModel", "TelemetryWire", "Routing", "Policy",
-            "OutlierDetection", "Proxy", "TelemetryStore", "PromQL", "Matching", "Collector", "QueryAPI", "TLS", logging,
+            "OutlierDetection", "Proxy", "TelemetryStore", "PromQL", "Matching", "Collector", "QueryAPI", "TLS", "CertificateAuthority",
+            "CertificateExchange", logging,
         ]),
         // 9
         .executableTarget(
             name: "skein",
             dependencies: [
-                "Primitives", "EventLoops", "TLS", "HTTPService", "CertificateAuthority", "TelemetryModel", "MeshConfig", "MeshRuntime",
-                argumentParser,
+                "Primitives", "EventLoops", "TLS", "HTTPService", "CertificateAuthority", "CertificateExchange", "TelemetryModel",
+                "MeshConfig", "MeshRuntime", argumentParser,
             ],
             path: "Sources/skein", swiftSettings: settings),
 
@@ -111,6 +113,7 @@ let package = Package(
         suite("StreamsTests", uses: ["Streams", "EventLoops", "Primitives", "TLS"]),
         suite("TLSTests", uses: ["TLS"]),
         suite("CertificateAuthorityTests", uses: ["CertificateAuthority", "TLS"]),
+        suite("CertificateExchangeTests", uses: ["CertificateExchange", "CertificateAuthority", "HTTPService", "Primitives", "TLS"]),
         suite("CompressionTests", uses: ["Compression", "CZlib", "CZstd", "Primitives"]),
         suite("HTTPTests", uses: ["HTTP", "Primitives"]),
         suite("MatchingTests", uses: ["Matching", "HTTP", "Primitives"]),

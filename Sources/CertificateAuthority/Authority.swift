@@ -9,6 +9,9 @@ public struct Authority {
     public static let leafSecondsMin: Int64 = 60
     public static let leafSecondsDefault: Int64 = UnixTime.day
     public static let leafSecondsMax: Int64 = 366 * UnixTime.day
+    /// Of a token.
+    public static let tokenSecondsDefault: Int64 = 3600
+    public static let tokenSecondsMax: Int64 = 7 * UnixTime.day
     /// Of a root.
     public static let rootSecondsMax: Int64 = 7300 * UnixTime.day
 
@@ -105,6 +108,11 @@ public struct Authority {
     /// Why a certificate issued now would not be believed; nil = it would.
     func problem(now: Int64) -> String? { signing.problem(trusting: roots, now: now) }
 
+    /// The lists of revoked certificates, PEM.
+    public func revocationLists() throws(AuthorityError) -> [UInt8] {
+        try directory.read(AuthorityFile.lists.rawValue, bytesMax: AuthorityFile.lists.bytesMax) ?? []
+    }
+
     /// In the order in which they were issued.
     public var issued: [IssuedCertificate] { log.records }
 
@@ -150,6 +158,13 @@ public struct Authority {
     public mutating func sign(
         _ request: CertificateRequest, as id: SPIFFEID?, seconds: Int64 = leafSecondsDefault, now: Int64
     ) throws(AuthorityError) -> IssuedSet {
+        let subject = try subject(of: request, as: id)
+        return try issue(.workload, [subject.description], nil, seconds: seconds, now: now) { (issuer, period) throws(TLSError) in
+            try issuer.issue(request, for: subject, period)
+        }
+    }
+
+    private func subject(of request: CertificateRequest, as id: SPIFFEID?) throws(AuthorityError) -> SPIFFEID {
         let wished = request.wishedURIs
         guard wished.count <= 1 else { throw AuthorityError(.input, "the request has \(wished.count) URI names: one is expected") }
         let own = try wished.first.map { (bytes) throws(AuthorityError) in try identity(String(decoding: bytes, as: UTF8.self)) }
@@ -159,9 +174,7 @@ public struct Authority {
         guard own == nil || own == subject else {
             throw AuthorityError(.input, "the request is for \(own?.description ?? ""), not for \(subject)")
         }
-        return try issue(.workload, [subject.description], nil, seconds: seconds, now: now) { (issuer, period) throws(TLSError) in
-            try issuer.issue(request, for: subject, period)
-        }
+        return subject
     }
 
     private func newKey() throws(AuthorityError) -> PrivateKey {
@@ -200,6 +213,78 @@ public struct Authority {
             throw AuthorityError(.directory, "\(name.subject) ended at \(UnixTime.text(name.notAfter)): skein ca rotate\(option)")
         }
         return .init(notBefore: now - SigningSet.clockSkewSeconds, notAfter: min(now + seconds, signing.notAfter))
+    }
+
+    // MARK: Tokens
+
+    /// A token with which one host gets a certificate of `id`, once, within `seconds`.
+    public mutating func makeToken(
+        for id: SPIFFEID, seconds: Int64 = tokenSecondsDefault, now: Int64
+    ) throws(AuthorityError) -> JoinToken {
+        guard (Self.leafSecondsMin...Self.tokenSecondsMax).contains(seconds) else {
+            let most = UnixTime.span(Self.tokenSecondsMax)
+            throw AuthorityError(.input, "a token for \(UnixTime.span(seconds)): \(Self.leafSecondsMin)s to \(most) are taken")
+        }
+        let random: (id: [UInt8], secret: [UInt8])
+        do throws(TLSError) {
+            random = (try SecretBytes.random(JoinToken.idBytes), try SecretBytes.random(JoinToken.secretBytes))
+        } catch {
+            throw AuthorityError(.system, "the new token", error)
+        }
+        let token = JoinToken(
+            id: Hexadecimal.text(random.id), expiresAt: now + seconds, pin: root.publicKeyFingerprint, secret: random.secret, identity: id)
+        var table = try tokens()
+        guard table.add(token, now: now) else {
+            throw AuthorityError(.input, "there are \(TokenTable.countMax) tokens that are not over: wait until some are")
+        }
+        try write(table)
+        return token
+    }
+
+    /// A workload's certificate for the key of a request, whose owner shows a token. The token is used up on disk before there is a
+    /// certificate. The same key may ask again with it until its end: an answer may get lost.
+    public mutating func sign(
+        _ request: CertificateRequest, with token: JoinToken, seconds: Int64 = leafSecondsDefault, now: Int64
+    ) throws(AuthorityError) -> IssuedSet {
+        var table = try tokens()
+        let outcome = table.use(token, for: request.publicKeyFingerprint, now: now)
+        if case .refused(let refusal) = outcome { throw AuthorityError(.unauthenticated, refusal.rawValue) }
+        guard token.identity.trustDomain == trustDomain else {
+            throw AuthorityError(.unauthenticated, TokenRefusal.otherWorkload.rawValue)
+        }
+        do throws(AuthorityError) {
+            _ = try subject(of: request, as: token.identity)
+        } catch {
+            throw AuthorityError(.forbidden, error.description)
+        }
+        if outcome == .accepted { try write(table) }
+        return try sign(request, as: token.identity, seconds: seconds, now: now)
+    }
+
+    /// A workload's certificate for the key of a request, whose owner has shown the certificate of `id` with this serial number.
+    public mutating func sign(
+        _ request: CertificateRequest, renewing serial: String, of id: SPIFFEID, seconds: Int64 = leafSecondsDefault, now: Int64
+    ) throws(AuthorityError) -> IssuedSet {
+        guard log[serial]?.revokedAt == nil else {
+            throw AuthorityError(.forbidden, "the certificate \(serial) of \(id) was revoked: a new token is needed, skein ca token")
+        }
+        do throws(AuthorityError) {
+            _ = try subject(of: request, as: id)
+        } catch {
+            throw AuthorityError(.forbidden, error.description)
+        }
+        return try sign(request, as: id, seconds: seconds, now: now)
+    }
+
+    private func tokens() throws(AuthorityError) -> TokenTable {
+        let file = AuthorityFile.tokens
+        let bytes = try directory.read(file.rawValue, bytesMax: file.bytesMax) ?? []
+        return try TokenTable(bytes, file: "\(directory.path)/\(file.rawValue)")
+    }
+
+    private mutating func write(_ table: TokenTable) throws(AuthorityError) {
+        try mustBeWritable()
+        try directory.write(AuthorityFile.tokens.rawValue, table.bytes)
     }
 
     // MARK: Revoking

@@ -7,6 +7,10 @@ public struct AuthorityError: Error, Hashable, Sendable, CustomStringConvertible
         case input
         /// What stands in the directory is not an authority, or its time is over.
         case directory
+        /// Whoever asks has not shown to be who the certificate is for.
+        case unauthenticated
+        /// Whoever asks is known, and may not have it.
+        case forbidden
         /// The system refused something: a right, room on the disk.
         case system
     }
@@ -14,7 +18,7 @@ public struct AuthorityError: Error, Hashable, Sendable, CustomStringConvertible
     public var kind: Kind
     public var description: String
 
-    init(_ kind: Kind, _ description: String) {
+    public init(_ kind: Kind, _ description: String) {
         self.kind = kind
         self.description = description
     }

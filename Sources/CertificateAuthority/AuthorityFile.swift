@@ -15,6 +15,8 @@ enum AuthorityFile: String, CaseIterable {
     /// Lists of earlier signing certificates.
     case retiredLists = "retired-crl.pem"
     case issued = "issued.log"
+    /// What hosts without a certificate may ask with.
+    case tokens = "tokens"
 
     var bytesMax: Int {
         switch self {
@@ -23,6 +25,7 @@ enum AuthorityFile: String, CaseIterable {
         case .trustDomain: 1 << 10
         case .lists, .retiredLists: 16 << 20
         case .issued: IssuedLog.bytesMax
+        case .tokens: TokenTable.bytesMax
         }
     }
 }

@@ -13,11 +13,14 @@ struct PrivateDirectory {
     private static let lockTriesMax = 100
 
     let path: String
+    /// Names of files that are replaced together.
+    let members: [String]
     /// For tests: how many of the steps that change something are still done; the one after them fails, as if the process had ended there.
     var stepsLeft: Int?
 
-    init(_ path: String, stepsLeft: Int? = nil) {
+    init(_ path: String, members: [String] = AuthorityFile.allCases.map(\.rawValue), stepsLeft: Int? = nil) {
         self.path = path
+        self.members = members
         self.stepsLeft = stepsLeft
     }
 
@@ -128,8 +131,8 @@ struct PrivateDirectory {
     private mutating func finishStaged() throws(AuthorityError) {
         let from = "\(path)/\(Self.staged)"
         guard unsafe access(from, F_OK) == 0 else { return }
-        for file in AuthorityFile.allCases where unsafe access("\(from)/\(file.rawValue)", F_OK) == 0 {
-            try rename("\(from)/\(file.rawValue)", "\(path)/\(file.rawValue)")
+        for file in members where unsafe access("\(from)/\(file)", F_OK) == 0 {
+            try rename("\(from)/\(file)", "\(path)/\(file)")
         }
         try step()
         guard unsafe rmdir(from) == 0 else { throw refusal("remove", from) }
@@ -140,7 +143,7 @@ struct PrivateDirectory {
         let from = "\(path)/\(Self.unfinished)"
         guard unsafe access(from, F_OK) == 0 else { return }
         try step()
-        for file in AuthorityFile.allCases { unsafe unlink("\(from)/\(file.rawValue)") }
+        for file in members { unsafe unlink("\(from)/\(file)") }
         guard unsafe rmdir(from) == 0 else { throw refusal("remove", from) }
     }
 

@@ -6,10 +6,12 @@ public enum GRPCCode: UInt8, Sendable {
     case invalidArgument = 3
     case deadlineExceeded = 4
     case notFound = 5
+    case permissionDenied = 7
     case resourceExhausted = 8
     case unimplemented = 12
     case internalError = 13
     case unavailable = 14
+    case unauthenticated = 16
 }
 
 /// Values of gRPC's own header fields (gRPC over HTTP/2).

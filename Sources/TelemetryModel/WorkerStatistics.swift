@@ -42,6 +42,8 @@ public final class WorkerStatistics: Sendable {
     public let upstreamTLSHandshakes = Atomic<UInt64>(0)
     /// Of the handshakes, those that went on with an earlier session.
     public let tlsResumptions = Atomic<UInt64>(0)
+    /// Connections ended because the peer's certificate was revoked.
+    public let revokedEnded = Atomic<UInt64>(0)
     public let upstreamTLSResumptions = Atomic<UInt64>(0)
     public let upstreamTLSFailures = Atomic<UInt64>(0)
     /// Bytes of tunnels that moved inside the kernel.

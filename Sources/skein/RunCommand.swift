@@ -50,6 +50,8 @@ struct RunOptions: ParsableArguments {
         completion: .directory)
     var identity: String?
 
+    @OptionGroup(title: "CERTIFICATE AUTHORITY") var authority: AuthorityArguments
+
     @Option(
         help: """
             Directory of the credentials that Gateways and DestinationRules name (credentialName): NAME/tls.crt, NAME/tls.key, and for client certificates \
@@ -169,7 +171,7 @@ struct RunOptions: ParsableArguments {
         if let collector, RuntimeOptions.collectorAddress(collector) == nil {
             throw ValidationError("--collector \(collector): write HOST:PORT, such as 10.0.0.7:9411 or https://collector.example.org:9411")
         }
-        if let problem = tls.options.problem(hasIdentity: identity != nil) { throw ValidationError(problem) }
+        if let problem = tls.options.problem(hasIdentity: identity != nil || authority.ca != nil) { throw ValidationError(problem) }
         if !seriesTiers.isEmpty, let problem = RuntimeOptions.problem(seriesTiers: seriesTiers) {
             throw ValidationError("--series-tiers \(problem)")
         }
@@ -194,7 +196,8 @@ struct RunOptions: ParsableArguments {
         options.hasStore = !noStore
         options.requiresStore = requireStore
         options.accessLogDirectory = accessLogDirectory
-        options.identityDirectory = identity
+        options.authority = authority.options
+        options.identityDirectory = identity ?? authority.options.map { _ in "\(data)/identity" }
         options.credentialsDirectory = credentials
         options.allowsDumps = allowDumps
         options.serviceTLS = tls.options
@@ -246,6 +249,7 @@ struct RunCommand: ParsableCommand {
               skein run
               skein run -c mesh/ --node productpage --data /var/lib/skein
               skein run -c mesh/ --outbound-port 18001 --zipkin-port 0
+              skein run --ca ca.example.org --token reviews.token -c mesh/ --node reviews
               skein run --scrape node=http://127.0.0.1:9100/metrics
 
             ENVIRONMENT

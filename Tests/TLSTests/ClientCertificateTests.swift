@@ -34,6 +34,44 @@ import Testing
         #expect(try Self.problem(good, trust, lists(Self.now + 100, by: CertificateTests.root("other")))?.contains("unable to get") == true)
     }
 
+    /// Of a mesh: an intermediate that is newer than the lists at hand is believed, and a list decides on its own authority's alone.
+    @Test func listedAuthoritiesDecideOnTheirOwn() throws {
+        let mesh = try TLSMesh()
+        let id = "spiffe://cluster.local/ns/default/sa/reviews"
+        let (good, bad) = (try mesh.credentials(id).leaf, try mesh.credentials(id).leaf)
+        let entries = [RevocationList.Entry(serial: bad.serial, revokedAt: Self.now - 100)]
+        func lists(by issuer: CertificateIssuer) throws -> RevocationLists {
+            try RevocationLists(pem: RevocationList.pem(entries, number: 1, by: issuer, CertificateTests.year))
+        }
+        func problem(_ leaf: Certificate, _ lists: RevocationLists?) throws -> String? {
+            let stores = try TrustStores(.workloads(["cluster.local": [mesh.root.certificate]]), lists, .listedAuthorities)
+            guard case .failure(let problem) = unsafe stores.verify(leaf, nil, as: .client, now: Self.now) else { return nil }
+            return problem.description
+        }
+        let (own, other) = (try lists(by: mesh.root), try lists(by: CertificateTests.root("other")))
+        #expect(try problem(bad, nil) == nil && problem(good, own) == nil && problem(bad, other) == nil)
+        #expect(try problem(bad, own) == "certificate revoked: serial \(bad.serial)")
+        #expect(own.revoke(bad) && !own.revoke(good) && !other.revoke(bad))
+    }
+
+    /// A ticket that was given under other lists would let a revoked client in without a look at its certificate.
+    @Test func otherListsResumeNothing() throws {
+        let mesh = try TLSMesh()
+        var settings = try mesh.settings("spiffe://cluster.local/ns/default/sa/reviews")
+        let keys = TicketKeys()
+        var names: Set<[UInt8]> = []
+        for serial in ["", "01", "02"] {
+            let entries = serial.isEmpty ? [] : [RevocationList.Entry(serial: serial, revokedAt: Self.now)]
+            settings.revocations = try RevocationLists(pem: RevocationList.pem(entries, number: 1, by: mesh.root, CertificateTests.year))
+            settings.resumeSessions(of: "reviews", with: keys)
+            names.insert(settings.resumptionContext)
+        }
+        settings.revocations = nil
+        settings.resumeSessions(of: "reviews", with: keys)
+        names.insert(settings.resumptionContext)
+        #expect(names.count == 4)
+    }
+
     @Test(arguments: ["", "hello", "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"]) func whatIsNoListIsAnError(_ text: String) {
         #expect(throws: TLSError.self) { try RevocationLists(pem: Array(text.utf8)) }
     }

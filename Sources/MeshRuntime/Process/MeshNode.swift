@@ -52,6 +52,7 @@ final class MeshNode {
     private static let saidMax = 1000
     private var security: SecurityState
     private let ports: ServicePorts
+    private let renewal: CertificateRenewal?
     /// What workers serve by.
     private var adopted: (compiled: CompiledConfiguration, plan: CollectorPlan)?
 
@@ -63,6 +64,7 @@ final class MeshNode {
         controller = ConfigurationController(options: options, catalogs: catalogs)
         let first = try Self.firstConfiguration(&controller, log)
         security = try SecurityState(options, log)
+        renewal = try CertificateRenewal.start(options, security.workload, log)
         ports = ServicePorts(options: options, tls: security.serviceTLS.server)
         for warning in ports.warnings { log.warning("\(warning)") }
         let workers = options.workers > 0 ? options.workers : min(16, ProcessResources.processorCount)
@@ -128,6 +130,7 @@ final class MeshNode {
         series.register(in: selfMetrics)
         let renewals = security.serviceTLS.renewals
         selfMetrics.register { renewals.samples }
+        if let renewal { selfMetrics.register { renewal.samples } }
         let clusters = upstreams.metrics
         selfMetrics.register { clusters.samples() }
         let authorization = AuthorizationMetrics(catalog: controller.rules, counters: handles.map(\.authorizations))
@@ -379,6 +382,7 @@ final class MeshNode {
     /// the last request's span is stored.
     func handOver() {
         ListenerTable.handOver()
+        renewal?.stop()
         shared.setReadiness(.notReady(reason: "draining"))
         // Whoever asks for readiness now means the process that serves.
         servers.last?.stopAccepting()
@@ -398,6 +402,7 @@ final class MeshNode {
 
     /// First producers, then consumers; each gets a bounded time.
     func stop() {
+        renewal?.stop()
         proxy.stop()
         proxy.join()
         prober.stop()

@@ -27,6 +27,8 @@ public struct RuntimeOptions: Sendable {
     public var workers = 0
     /// Directory of this workload's certificate, key and roots; nil = it has no identity, and speaks and takes no mutual TLS.
     public var identityDirectory: String?
+    /// The served authority that the files of `identityDirectory` come from; nil = somebody else writes them.
+    public var authority: AuthorityOptions?
     /// Directory of the credentials that Gateways name, one directory each; nil = none can be had by name.
     public var credentialsDirectory: String?
     /// TLS of the ports below, but those of the proxy, and of what the process itself sends and scrapes.

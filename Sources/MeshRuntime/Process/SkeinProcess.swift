@@ -21,6 +21,8 @@ public enum SkeinProcess {
         let log = Logger(label: "skein") { _ in PlainLogHandler(level) }
         do {
             for notice in options.notices { log.notice("\(notice)") }
+            // Before signals are taken: waiting for an authority ends with any of them.
+            if let authority = options.authority { try FirstCertificate.ensure(options, authority, log) }
             let signals = try SignalInbox()
             ProcessResources.raiseDescriptorLimit()
             // Before the files are read: what changes meanwhile is seen at the first look.

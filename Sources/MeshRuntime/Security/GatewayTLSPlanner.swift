@@ -28,15 +28,16 @@ enum GatewayTLSPlanner {
                 throw TLSError("ISTIO_MUTUAL shows the certificate of the mesh: give this proxy one with --identity DIRECTORY")
             }
             settings.credentials = identity.credentials
-            settings.trust = .workloads(identity.bundles)
+            // Lists of the server's own are of other authorities.
+            if settings.revocations == nil { identity.verifyWorkloads(&settings) } else { settings.trust = .workloads(identity.bundles) }
         } else {
             settings.credentials = credentials.certificates.first
             settings.otherCredentials = credentials.certificates.dropFirst().first
             if tls.asksClients { settings.trust = .roots(credentials.roots) }
         }
         // A session goes on without a look at the client's certificate. So it does at its own server alone, under the same demands, and
-        // never where a list may have taken the certificate back meanwhile.
-        if settings.revocations == nil {
+        // never where a list may have taken the certificate back meanwhile; other lists of the mesh are another name.
+        if settings.revocations == nil || settings.revocationScope == .listedAuthorities {
             let demands = [tls.subjectAltNames, tls.publicKeyHashes, tls.certificateHashes].map { $0.joined(separator: ",") }
             settings.resumeSessions(of: ([security.server] + demands).joined(separator: "\n"), with: ticketKeys)
         }

@@ -8,15 +8,24 @@ struct WorkloadIdentity: Sendable {
     var id: SPIFFEID
     /// Roots by trust domain.
     var bundles: [String: [Certificate]]
+    /// What the authorities of the mesh have taken back; nil = nobody says.
+    var revocations: RevocationLists?
 
     /// Seconds since 1970.
     var notAfter: Int64 { credentials.chain.map(\.notAfter).min() ?? 0 }
+
+    /// Has settings believe workloads of the mesh: by the roots of their trust domain, and not when they were revoked.
+    func verifyWorkloads(_ settings: inout TLSSettings) {
+        settings.trust = .workloads(bundles)
+        settings.revocations = revocations
+        settings.revocationScope = .listedAuthorities
+    }
 
     /// What servers of the mesh use at the workload's own ports.
     func serverSettings(clientCertificate: TLSSettings.ClientCertificate) -> TLSSettings {
         var settings = TLSSettings()
         settings.credentials = credentials
-        settings.trust = .workloads(bundles)
+        verifyWorkloads(&settings)
         settings.clientCertificate = clientCertificate
         settings.protocols = ["istio-h2", "istio-http/1.1", "istio-http/1.0", "istio", "h2", "http/1.1"]
         return settings
@@ -31,6 +40,9 @@ struct IdentityDirectory: Sendable {
         ("tls.crt", "tls.key", "ca.crt"), ("cert-chain.pem", "key.pem", "root-cert.pem"), ("svid.pem", "svid_key.pem", "bundle.pem"),
     ]
 
+    /// Lists of revoked certificates, which may be missing (PEM).
+    private static let listsName = "ca.crl"
+
     let path: String
 
     /// What a look at the directory found.
@@ -41,7 +53,7 @@ struct IdentityDirectory: Sendable {
     }
 
     /// All files of all layouts.
-    var paths: [String] { Self.layouts.flatMap { [$0.0, $0.1, $0.2] }.map { "\(path)/\($0)" } }
+    var paths: [String] { (Self.layouts.flatMap { [$0.0, $0.1, $0.2] } + [Self.listsName]).map { "\(path)/\($0)" } }
 
     /// Reads and checks. `now`: seconds since 1970.
     func load(now: Int64) throws(TLSError) -> Found {
@@ -64,6 +76,14 @@ struct IdentityDirectory: Sendable {
         if let problem = TrustCheck.problem(of: credentials.chain, trusting: .workloads(bundles), now: now) {
             throw TLSError("\(path)/\(layout.0) is not under \(layout.2): \(problem)")
         }
-        return Found(identity: WorkloadIdentity(credentials: credentials, id: id, bundles: bundles), warnings: warnings)
+        let identity = WorkloadIdentity(credentials: credentials, id: id, bundles: bundles, revocations: try lists())
+        return Found(identity: identity, warnings: warnings)
+    }
+
+    private func lists() throws(TLSError) -> RevocationLists? {
+        let file = "\(path)/\(Self.listsName)"
+        guard unsafe access(file, F_OK) == 0 else { return nil }
+        let bytes = try SecretFile.read(file, bytesMax: RevocationLists.pemBytesMax)
+        do throws(TLSError) { return try RevocationLists(pem: bytes) } catch { throw TLSError("\(file): \(error)") }
     }
 }

@@ -38,11 +38,17 @@ struct IdentityWatch {
         do throws(TLSError) {
             let found = try directory.load(now: Self.unixSeconds)
             say(found.warnings, log)
-            let isSame = found.identity.credentials.chain == identity.credentials.chain && found.identity.bundles == identity.bundles
-            guard !isSame else { return false }
-            identity = found.identity
-            expiry.renewed()
-            log.notice("certificate renewed: this workload is \(identity.id), until \(PlainLogHandler.date(identity.notAfter))")
+            let (old, new) = (identity, found.identity)
+            let isRenewed = new.credentials.chain != old.credentials.chain
+            let isTrustChanged = !(new.bundles == old.bundles) || new.revocations != old.revocations
+            guard isRenewed || isTrustChanged else { return false }
+            identity = new
+            if isRenewed {
+                expiry.renewed()
+                log.notice("certificate renewed: this workload is \(identity.id), until \(PlainLogHandler.date(identity.notAfter))")
+            } else {
+                log.notice("the mesh's roots or its revoked certificates have changed: handshakes are judged by the new ones")
+            }
             return true
         } catch {
             refused += 1

@@ -34,6 +34,7 @@ struct SecurityPlanner {
         plan.revision = revision
         plan.principal = identity?.id.description ?? ""
         plan.inbound = identity?.serverSettings(clientCertificate: .required)
+        plan.revocations = identity?.revocations
         if let identity { plan.inbound?.resumeSessions(of: identity.id.description, with: ticketKeys) }
         var planned: [GatewaySecurity: Planned] = [:]
         plan.gateways = routing.gatewaySecurities.map { gateway($0, identity, &credentials, &planned, log) }
@@ -95,7 +96,7 @@ struct SecurityPlanner {
                 throw TLSError("this proxy has no certificate to show: give it one with --identity DIRECTORY")
             }
             settings.credentials = identity.credentials
-            settings.trust = security.skipsVerification ? .anybody : .workloads(identity.bundles)
+            if security.skipsVerification { settings.trust = .anybody } else { identity.verifyWorkloads(&settings) }
             return settings
         }
         settings.credentials = credentials.certificates.first

@@ -39,6 +39,9 @@ struct SecurityState {
         return plan
     }
 
+    /// Who this process is; nil = nobody in particular.
+    var workload: WorkloadIdentity? { identity?.identity }
+
     /// Of the certificates in use.
     var expiry: CertificateExpiry { planner.expiry }
 

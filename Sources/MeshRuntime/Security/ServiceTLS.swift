@@ -50,7 +50,7 @@ final class ServiceTLS {
         if options.servesIdentity {
             guard let identity else { throw TLSError("this process has no identity") }
             settings.credentials = identity.credentials
-            settings.trust = .workloads(identity.bundles)
+            identity.verifyWorkloads(&settings)
         } else {
             settings.credentials = try options.server.credentials()
             if let roots = try options.server.roots() { settings.trust = .roots(roots) }
@@ -101,7 +101,7 @@ final class ServiceTLS {
             guard let identity else {
                 throw TLSError("a server that is a workload is known by the mesh's roots: give --identity or the file of its authorities")
             }
-            settings.trust = .workloads(identity.bundles)
+            identity.verifyWorkloads(&settings)
         } else {
             settings.trust = .system
         }

@@ -10,6 +10,8 @@ public struct SecurityPlan: Sendable {
     public var outbound: [UpstreamTLS]
     /// Whom the workload's certificate names; empty = it has none.
     public var principal = ""
+    /// What the authorities of the mesh have taken back; nil = nobody says. Connections of such peers end when it is adopted.
+    public var revocations: RevocationLists?
     /// Another one with every plan.
     public var revision: UInt64 = 0
 

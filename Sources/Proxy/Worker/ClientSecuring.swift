@@ -134,7 +134,8 @@ enum ClientSecuring {
         guard descriptor >= 0, let context = inbound.context(),
             let session = TLSSession(context, descriptor: descriptor, early: early, expecting: inbound.expectation, now: seconds)
         else {
-            ClientRefusing.refuseHandshake(id, "it cannot begin: \(inbound.problem ?? (inbound.isThere ? "no memory" : "no certificate"))", &sides)
+            let problem = inbound.problem ?? (inbound.isThere ? "no memory" : "no certificate")
+            ClientRefusing.refuseHandshake(id, "it cannot begin: \(problem)", &sides)
             return false
         }
         sides.downstreams.connections[id].stream.secure(by: SecureLayer(session, descriptor: descriptor))
@@ -148,6 +149,12 @@ enum ClientSecuring {
         switch sides.downstreams.connections[id].stream.handshake() {
         case .waiting: return true
         case .done:
+            // The handshake may have begun, or its session, before the list was here.
+            let certificate = sides.downstreams.connections[id].stream.peerCertificate
+            guard !sides.isRevoked(certificate) else {
+                ClientRefusing.refuseHandshake(id, "certificate revoked: serial \(certificate?.serial ?? "")", &sides)
+                return false
+            }
             sides.loop.countEvent { $0.add($0.tlsHandshakes) }
             if sides.downstreams.connections[id].stream.isResumed { sides.loop.countEvent { $0.add($0.tlsResumptions) } }
             sides.downstreams.connections[id].awaits = .nothing

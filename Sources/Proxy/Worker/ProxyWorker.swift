@@ -71,7 +71,10 @@ public struct ProxyWorker: ~Copyable {
     mutating func takeCommands() {
         for command in handle.mailbox.take() {
             switch command {
-            case .adopt(let next): traffic.sides.adoptConfiguration(next)
+            case .adopt(let next):
+                let isListSame = traffic.sides.revocations === next.security.revocations
+                traffic.sides.adoptConfiguration(next)
+                if !isListSame { RevokedPeers.end(&traffic) }
             case .drain: beginDraining(idleFor: 0)
             case .handOver: beginDraining(idleFor: handle.limits.handOverNanoseconds)
             case .stop: mustStop = true

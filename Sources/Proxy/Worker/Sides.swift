@@ -5,6 +5,7 @@ internal import Primitives
 internal import Routing
 internal import Streams
 internal import Synchronization
+internal import TLS
 internal import TelemetryModel
 
 /// What all traffic of a worker has in common: its time, its configurations, and the connections on both of its sides.
@@ -27,6 +28,8 @@ struct Sides: ~Copyable {
     var refusals = RefusedConnections()
     /// Of gateways, under the current configuration.
     private(set) var edgeCerts = ClientCertForwarding.sanitizeSet
+    /// Of the mesh's authorities, under the current configuration.
+    private(set) var revocations: RevocationLists?
     // Connections use it to their end, so it goes last.
     private let inboxOwner: OwnedInbox
 
@@ -56,6 +59,7 @@ struct Sides: ~Copyable {
         }
         noteEpochs()
         edgeCerts = next.edgeCerts
+        revocations = next.security.revocations
         downstreams.wantedTexts = next.telemetry.connections.downstream
         upstreams.wantedTexts = next.telemetry.connections.upstream
         // The clients of a network of its own come without listeners.
@@ -73,6 +77,12 @@ struct Sides: ~Copyable {
     }
 
     // MARK: Connections
+
+    /// Whether an authority of the mesh has taken a peer's certificate back.
+    mutating func isRevoked(_ certificate: Certificate?) -> Bool {
+        guard let revocations, let certificate else { return false }
+        return revocations.revoke(certificate)
+    }
 
     /// Where a request or connection has come in.
     mutating func makeOrigin(_ id: SlotID, _ stream: Int32) -> RequestOrigin {

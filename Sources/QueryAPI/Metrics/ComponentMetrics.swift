@@ -176,6 +176,9 @@ extension SelfMetrics {
                 counter("tls_resumptions_total", "TLS handshakes with clients that went on with an earlier session.") {
                     $0.tlsResumptions.load(ordering: .relaxed)
                 },
+                counter("revoked_connections_ended_total", "Connections ended because the peer's certificate was revoked meanwhile.") {
+                    $0.revokedEnded.load(ordering: .relaxed)
+                },
                 counter("tls_handshake_failures_total", "TLS handshakes with clients that failed.") {
                     $0.tlsHandshakeFailures.load(ordering: .relaxed)
                 },

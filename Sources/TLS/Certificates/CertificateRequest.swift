@@ -43,6 +43,15 @@ public final class CertificateRequest: @unchecked Sendable {
         return bio.bytes
     }
 
+    /// SHA-256 of the public key in DER (SubjectPublicKeyInfo); empty = it has none.
+    public var publicKeyFingerprint: [UInt8] {
+        var start: UnsafeMutablePointer<UInt8>?
+        let count = unsafe i2d_X509_PUBKEY(X509_REQ_get_X509_PUBKEY(request), &start)
+        guard count > 0, let start = unsafe start else { return [] }
+        defer { unsafe skein_openssl_free(start) }
+        return unsafe SHA256.digest(Array(UnsafeBufferPointer(start: start, count: Int(count))))
+    }
+
     /// URI names that it asks for, as they stand there.
     public var wishedURIs: [[UInt8]] {
         guard let extensions = unsafe X509_REQ_get_extensions(request) else { return [] }

@@ -35,5 +35,18 @@ public final class RevocationLists: @unchecked Sendable, Equatable {
 
     deinit { for unsafe list in unsafe lists { unsafe X509_CRL_free(list) } }
 
+    /// Whether the list of a certificate's own authority, told by its name, has it. Any thread.
+    public func revoke(_ certificate: Certificate) -> Bool {
+        for unsafe list in unsafe lists {
+            guard unsafe X509_NAME_cmp(X509_CRL_get_issuer(list), X509_get_issuer_name(certificate.x509)) == 0 else { continue }
+            var entry: OpaquePointer?
+            if unsafe X509_CRL_get0_by_cert(list, &entry, certificate.x509) == 1 { return true }
+        }
+        return false
+    }
+
+    /// SHA-256 of the file: other lists, another one.
+    public var fingerprint: [UInt8] { SHA256.digest(pem) }
+
     public static func == (left: RevocationLists, right: RevocationLists) -> Bool { left.pem == right.pem }
 }

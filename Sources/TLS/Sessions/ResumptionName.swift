@@ -21,6 +21,8 @@ extension TLSSettings {
                 digest.add(roots)
             }
         }
+        // A session goes on without a look at the client's certificate: not under other lists than it began with.
+        digest.add(revocations?.fingerprint ?? [])
         resumptionContext = digest.value()
     }
 }

@@ -27,7 +27,7 @@ public final class TLSContext {
         self.settings = settings
         unsafe context = made
         protocolBytes = Self.encode(settings.protocols)
-        do throws(TLSError) { trust = try TrustStores(settings.trust, settings.revocations) } catch {
+        do throws(TLSError) { trust = try TrustStores(settings.trust, settings.revocations, settings.revocationScope) } catch {
             unsafe SSL_CTX_free(made)
             throw error
         }

@@ -31,6 +31,14 @@ public enum TLSTrust: Sendable {
     case workloads([String: [Certificate]])
 }
 
+/// Whose certificates revocation lists decide on.
+public enum RevocationScope: Sendable {
+    /// Every authority of a chain needs a current list: without one a certificate is refused.
+    case everyAuthority
+    /// Authorities that have a list; what others signed is believed. Of a mesh, whose new intermediate is in use before all have its list.
+    case listedAuthorities
+}
+
 /// What all connections of one kind have in common. A value; any thread.
 public struct TLSSettings: Sendable {
     public enum Version: Int32, Sendable, Hashable, Comparable {
@@ -49,6 +57,7 @@ public struct TLSSettings: Sendable {
     public var trust = TLSTrust.anybody
     /// What the authorities of `trust` have taken back; nil = nobody asks. With lists, every authority of a chain needs a current one.
     public var revocations: RevocationLists?
+    public var revocationScope = RevocationScope.everyAuthority
     public var pins = CertificatePins()
     /// Of servers alone.
     public var clientCertificate = ClientCertificate.none

@@ -10,12 +10,15 @@ final class TrustStores {
     /// Certificates of a peer's chain, the leaf among them; a longer one is refused before it is looked at.
     static let chainMax: Int32 = 16
 
-    /// Certificates are looked up in revocation lists.
+    /// Certificates are looked up in revocation lists by OpenSSL, and every authority needs one.
     private let checksRevocation: Bool
+    /// Looked up when a chain is verified; nil = not so.
+    private let listed: RevocationLists?
 
-    init(_ trust: TLSTrust, _ revocations: RevocationLists? = nil) throws(TLSError) {
+    init(_ trust: TLSTrust, _ revocations: RevocationLists? = nil, _ scope: RevocationScope = .everyAuthority) throws(TLSError) {
         self.trust = trust
-        checksRevocation = revocations != nil
+        checksRevocation = revocations != nil && scope == .everyAuthority
+        listed = scope == .listedAuthorities ? revocations : nil
         switch trust {
         case .anybody: break
         case .roots(let roots): unsafe stores[""] = try Self.store(roots)
@@ -26,7 +29,7 @@ final class TrustStores {
         case .workloads(let bundles):
             for (domain, roots) in bundles { unsafe stores[domain] = try Self.store(roots) }
         }
-        guard let revocations else { return }
+        guard let revocations, checksRevocation else { return }
         for unsafe store in unsafe stores.values {
             for unsafe list in unsafe revocations.lists where unsafe X509_STORE_add_crl(store, list) != 1 { ERR_clear_error() }
         }
@@ -82,18 +85,24 @@ final class TrustStores {
             ERR_clear_error()
             return unsafe .failure(Self.refusal(context, now: now))
         }
-        return unsafe .success(TLSPeer(identity: identity, certificate: leaf, notAfter: Self.end(of: context, leaf)))
+        let chain = unsafe Self.chain(context, leaf)
+        if let listed, let revoked = chain.first(where: listed.revoke) {
+            let above = revoked == leaf ? "" : " (\(revoked.subject), above the leaf)"
+            return .failure(TLSError("certificate revoked: serial \(revoked.serial)\(above)"))
+        }
+        let end = chain.map(\.notAfter).min() ?? leaf.notAfter
+        return .success(TLSPeer(identity: identity, certificate: leaf, notAfter: end))
     }
 
-    /// When the first certificate of a verified chain is over.
-    private static func end(of context: OpaquePointer?, _ leaf: Certificate) -> Int64 {
-        guard let chain = unsafe X509_STORE_CTX_get0_chain(context) else { return leaf.notAfter }
-        var first = leaf.notAfter
-        for place in 0..<max(0, unsafe skein_chain_count(chain)) {
+    /// A verified chain, leaf first.
+    private static func chain(_ context: OpaquePointer?, _ leaf: Certificate) -> [Certificate] {
+        guard let chain = unsafe X509_STORE_CTX_get0_chain(context) else { return [leaf] }
+        var found = [leaf]
+        for place in 1..<max(1, unsafe skein_chain_count(chain)) {
             guard let one = unsafe skein_chain_at(chain, place), unsafe X509_up_ref(one) == 1 else { continue }
-            first = min(first, unsafe Certificate(taking: one).notAfter)
+            unsafe found.append(Certificate(taking: one))
         }
-        return first
+        return found
     }
 
     /// Who a certificate names, that was verified when its session began.

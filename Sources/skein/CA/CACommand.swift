@@ -10,12 +10,14 @@ struct CACommand: ParsableCommand {
         abstract: "The mesh's certificate authority: a directory, and what is issued from it.",
         discussion: """
             A root and an intermediate that signs, in a directory of 0600 files with the names of Istio's cacerts; a directory that istiod
-            uses is taken as it is. Nothing listens: whoever may read the directory is the authority.
+            uses is taken as it is. Whoever may read the directory is the authority; serve answers hosts that may not.
 
             EXAMPLES
               skein ca init                                     a new authority in ./ca for cluster.local
               skein ca issue default/reviews --out reviews-id   key, certificate and roots of a workload
               skein run --identity reviews-id                   and a proxy that uses them
+              skein ca serve --listen 0.0.0.0:15012             hosts get certificates, and renew them themselves
+              skein ca token default/reviews                    with this, a host its first: skein run --ca HOST --token FILE
               skein ca sign request.pem --out tls.crt           for a key that stays where it is
               skein ca list                                     what is valid, and until when
               skein ca revoke default/reviews
@@ -23,8 +25,8 @@ struct CACommand: ParsableCommand {
               skein ca check                                    what will fail, before it does
             """,
         subcommands: [
-            CAInitCommand.self, CAIssueCommand.self, CASignCommand.self, CAListCommand.self, CARevokeCommand.self, CARotateCommand.self,
-            CACheckCommand.self,
+            CAInitCommand.self, CAServeCommand.self, CATokenCommand.self, CAIssueCommand.self, CASignCommand.self, CAListCommand.self,
+            CARevokeCommand.self, CARotateCommand.self, CACheckCommand.self,
         ])
 }
 

@@ -41,7 +41,8 @@ struct CAInitCommand: ParsableCommand {
             print("root          \(root.subject), until \(UnixTime.text(root.notAfter))")
             print("intermediate  \(signing.subject), until \(UnixTime.text(signing.notAfter))")
             let option = options.directory == "ca" ? "" : " --directory \(ShellText.quoted(options.directory))"
-            print("next: skein ca issue\(option) NAMESPACE/SERVICE-ACCOUNT --out DIRECTORY, and keep root-key.pem elsewhere")
+            print("next: skein ca serve\(option), then for each host: skein ca token\(option) NAMESPACE/SERVICE-ACCOUNT --out FILE")
+            print("      skein ca issue\(option) NAMESPACE/SERVICE-ACCOUNT --out DIRECTORY needs no server; keep root-key.pem elsewhere")
         case .json:
             print(
                 "{\"directory\":\(JSONText.quote(options.directory)),\"trust_domain\":\(JSONText.quote(authority.trustDomain)),"

@@ -7,8 +7,9 @@ struct CARevokeCommand: ParsableCommand {
         commandName: "revoke",
         abstract: "Take certificates back before their end.",
         discussion: """
-            Adds them to ca-crl.pem, a signed list (RFC 5280) for whoever reads such lists. Skein's proxies do not: what they hold to is the
-            end of a certificate, 24 hours by default. To cut somebody off at once, rotate the root and forget the old one.
+            Adds them to ca-crl.pem, a signed list (RFC 5280). Proxies with skein run --ca look at it every minute: they refuse who is on
+            it, and end the connections that are open. Proxies without --ca do not: what they hold to is the end of a certificate, 24 hours
+            by default. Nothing is renewed by a certificate that is on the list; tokens are another matter.
 
             EXAMPLES
               skein ca revoke default/reviews        all of an identity that are valid

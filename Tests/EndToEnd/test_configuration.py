@@ -18,7 +18,7 @@ metadata: {name: web, namespace: default}
 spec: {address: 127.0.0.1, labels: {app: web}, ports: {http: %d}}
 """
 POLICIES = {
-    "AuthorizationPolicy": "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: deny-all}\nspec: {}\n",
+    "AuthorizationPolicy": "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: ask}\nspec: {action: CUSTOM, provider: {name: p}, rules: [{}]}\n",
     "PeerAuthentication": "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: strict}\nspec: {mtls: {mode: STRICT}}\n",
     "RequestAuthentication": "apiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {name: jwt}\nspec: {jwtRules: [{issuer: me, jwksUri: 'http://127.0.0.1:1/keys'}]}\n",
     "DestinationRule": "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: tls}\nspec: {host: web.local, trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}}\n",

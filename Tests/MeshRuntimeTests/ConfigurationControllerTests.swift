@@ -136,11 +136,12 @@ import Testing
         directory.write("a.yaml", YAML.workload("reviews-v1") + YAML.service("reviews.default.svc.cluster.local"))
         directory.write(
             "b.yaml",
-            "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: deny-all, namespace: default}\nspec: {}\n")
+            "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: ask, namespace: default}\n"
+                + "spec: {action: CUSTOM, provider: {name: p}, rules: [{}]}\n")
         var guarded = controller(node: "reviews-v1")
         let wrong = lines(guarded.load(resolved: [:]))
         #expect(
-            wrong.count == 1 && wrong[0].contains("AuthorizationPolicy default/deny-all") && wrong[0].contains("--allow-unenforced"),
+            wrong.count == 1 && wrong[0].contains("AuthorizationPolicy default/ask") && wrong[0].contains("--allow-unenforced"),
             "\(wrong)")
         var options = guarded.options
         options.allowsUnenforced = true

@@ -57,12 +57,12 @@ public struct PolicyFacts: Sendable {
 public struct AuthorizationTables: BitwiseCopyable {
     private let view: AuthorizationView
 
-    init(_ view: AuthorizationView) { self.view = view }
-
     /// Nothing is judged.
-    public var isEmpty: Bool {
-        for phase in RulePhase.allCases where view.rows.lists[phase.rawValue].isThere { return false }
-        return true
+    public let isEmpty: Bool
+
+    init(_ view: AuthorizationView) {
+        self.view = view
+        isEmpty = RulePhase.allCases.allSatisfy { !view.rows.lists[$0.rawValue].isThere }
     }
 
     /// Judges a request, or a connection, of which no head is read (semantics 2.8): AUDIT, then DENY, then ALLOW; where no ALLOW policy is

@@ -76,7 +76,7 @@ let package = Package(
         // 4
         layer("HTTPService", uses: ["Primitives", "EventLoops", "TLS", "Streams", "HTTP", "Compression"]),
         layer("Routing", uses: ["Primitives", "HTTP", "Matching", "MeshConfig", "TelemetryModel"]),
-        layer("Policy", uses: ["Primitives", "Matching"]),
+        layer("Policy", uses: ["Primitives", "HTTP", "Matching", "MeshConfig", "TelemetryModel"]),
         layer("OutlierDetection", uses: ["Primitives"]),
         layer("CertificateAuthority", uses: ["TLS"]),
         // 5
@@ -120,7 +120,7 @@ let package = Package(
         suite("MeshConfigTests", uses: ["MeshConfig"]),
         suite("HTTPServiceTests", uses: ["HTTPService", "TLS", "Streams", "EventLoops", "HTTP", "Primitives"]),
         suite("RoutingTests", uses: ["Routing", "HTTP", "MeshConfig", "TelemetryModel", "Primitives"]),
-        suite("PolicyTests", uses: ["Policy", "Primitives"]),
+        suite("PolicyTests", uses: ["Policy", "HTTP", "MeshConfig", "TelemetryModel", "Primitives"]),
         suite("OutlierDetectionTests", uses: ["OutlierDetection", "Primitives"], resources: [.copy("Scenarios")]),
         suite("TelemetryModelTests", uses: ["TelemetryModel", "Primitives"]),
         suite("TelemetryWireTests", uses: ["TelemetryWire", "TelemetryModel", "Primitives", "COTLP", "CProtobufC"]),

@@ -14,6 +14,8 @@ public struct MeshConfiguration: Sendable {
     public var rateLimits: [RateLimit] = []
     public var upstreamPolicies: [UpstreamPolicy] = []
     public var securityPolicies: [SecurityPolicy] = []
+    /// Those with targets (`targetRefs`) are left out: Kubernetes' gateways and services are none of our workloads.
+    public var authorizationPolicies: [AuthorizationPolicy] = []
     /// Resources accepted, by kind.
     public var resourceCounts: [String: Int] = [:]
     /// Documents of each file that was read.

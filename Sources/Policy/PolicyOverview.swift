@@ -1,11 +1,17 @@
-// Policy: decisions about one request that depend on who asks and how often. So far: local rate limits.
+// Policy: decisions about one request that depend on who asks and how often: authorization, and local rate limits.
 //
-// In: a limit (`TokenRate`), a descriptor of who is limited (`RateLimitDescriptor`, a hash), `now`. Out: a `RateLimitDecision`, and the
-// values of the response headers that tell it to the client.
-// It opens no socket, reads no clock, knows no header list and no configuration format.
+// Authorization. In: AuthorizationPolicies, compiled for one workload (`AuthorizationCompiler`), then a request or connection
+// (`AuthorizationRequest`) with its client (`PeerFacts`). Out: an `AuthorizationDecision`, or the same in words
+// (`AuthorizationExplanation`). An `AuthorizationSet` is immutable; its tables are plain, and judging allocates nothing.
 //
-// Threads: `RateLimiter` is shared by all workers without locks on its way for known descriptors; the rest are values.
+// Rate limits. In: a limit (`TokenRate`), a descriptor of who is limited (`RateLimitDescriptor`, a hash), `now`. Out: a
+// `RateLimitDecision`, and the values of the response headers that tell it to the client.
 //
-// Invariants: over all threads a bucket never gives more than its tokens; forgetting a descriptor never gives it more either, unless the
-// table is full of busy ones, which is counted.
-// Next file: `TokenRate.swift`.
+// It opens no socket and reads no clock.
+//
+// Threads: `RateLimiter` is shared by all workers without locks on its way for known descriptors; `AuthorizationCounters` belong to one
+// worker; `RuleCatalog` is locked, for compiling and printing; the rest are values.
+//
+// Invariants: a decision is what the rules say one by one, whatever the index leaves out. Over all threads a bucket never gives more than
+// its tokens; forgetting a descriptor never gives it more either, unless the table is full of busy ones, which is counted.
+// Next files: `Authorization/AuthorizationSet.swift`, `TokenRate.swift`.

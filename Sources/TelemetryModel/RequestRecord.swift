@@ -37,6 +37,8 @@ public struct RequestRecord: Sendable, BitwiseCopyable {
     public var responseCode: UInt16 = 0
     public var attemptCount: UInt16 = 0
     public var details = ResponseCodeDetails.none
+    /// With `rbacAccessDenied`: the rule that refused it; none = no rule allowed it.
+    public var policy = NameID.none
     public var protocolVersion = RequestProtocol.http11
     /// What the last try's connection speaks; `.tcp` = none came about.
     public var upstreamProtocol = RequestProtocol.tcp
@@ -207,6 +209,8 @@ public enum ResponseCodeDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable 
     case transportFailureBeforeResponse
     /// A connection that no policy of its port takes, or whose server name no server of the port has: it ended before there was a request.
     case filterChainNotFound
+    /// An AuthorizationPolicy refused it. The text is followed by the rule in brackets (`RequestRecord.policy`).
+    case rbacAccessDenied
 
     /// Why no connection came about, as Envoy has it in its log with spaces turned to `_` (and from 1.33 on `|remote_address:` behind
     /// it); nil = another matter. An error of a connection that was under way is "delayed" there, one that the first system call told
@@ -232,6 +236,7 @@ public enum ResponseCodeDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable 
         case .routeNotFound: "route_not_found"
         case .clusterNotFound: "cluster_not_found"
         case .filterChainNotFound: "filter_chain_not_found"
+        case .rbacAccessDenied: "rbac_access_denied_matched_policy"
         case .noHealthyUpstream: "no_healthy_upstream"
         case .upstreamResponseTimeout: "upstream_response_timeout"
         case .upstreamPerTryTimeout: "upstream_per_try_timeout"

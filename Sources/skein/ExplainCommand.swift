@@ -9,13 +9,15 @@ struct ExplainCommand: ParsableCommand {
         abstract: "Say where a request would go, and why.",
         discussion: """
             Asks the same functions that serve traffic: each rule that was looked at with the verdict of every condition, the draw among
-            weighted destinations, rewrites, time limits, retries, faults, mirrors, limits and endpoints. Exits 0 when something takes the
-            request, 2 when nothing does, 65 when the configuration or the request is wrong.
+            weighted destinations, rewrites, time limits, retries, faults, mirrors, limits and endpoints, and with --inbound or at a gateway
+            what AuthorizationPolicies say. Exits 0 when something takes the request, 2 when nothing does or a policy refuses it, 65 when
+            the configuration or the request is wrong.
 
             EXAMPLES
               skein explain -c mesh/ http://reviews:9080/reviews/1
               skein explain -c mesh/ -H 'end-user: jason' http://reviews:9080/
               skein explain -c mesh/ --node productpage -X POST --seed 7 -o json http://details/
+              skein explain -c mesh/ --node web --inbound --principal cluster.local/ns/shop/sa/cart http://web/   may it?
               skein explain --server 127.0.0.1:15000 http://reviews:9080/   with ejections and what is held now
               skein explain --request-id 2f1c0a9e-6a4b-4f0e-9a51-0d6a3c1f7b11
             """)
@@ -42,6 +44,12 @@ struct ExplainCommand: ParsableCommand {
 
     @Option(name: [.customShort("H"), .customLong("header")], parsing: .singleValue, help: "Header, `name: value`; may be repeated.")
     var headers: [String] = []
+
+    @Option(help: "Who sends it, by a certificate of the mesh: cluster.local/ns/NAMESPACE/sa/ACCOUNT; default nobody.")
+    var principal = ""
+
+    @Option(name: .customLong("source-ip"), help: "The address it comes from; default 127.0.0.1.")
+    var sourceAddress = ""
 
     @Option(help: "Pins the draw among weighted destinations.")
     var seed: UInt64 = 1
@@ -81,6 +89,8 @@ struct ExplainCommand: ParsableCommand {
         request.method = method
         request.isInbound = inbound
         request.seed = seed
+        request.principal = principal
+        request.sourceAddress = sourceAddress
         for header in headers {
             guard let colon = header.firstIndex(of: ":") else { throw ValidationError("-H '\(header)': write 'name: value'") }
             let value = header[header.index(after: colon)...].drop { $0 == " " }
@@ -145,6 +155,8 @@ struct ExplainCommand: ParsableCommand {
         } else {
             parameters = [("url", url ?? ""), ("method", method), ("seed", "\(seed)")] + headers.map { ("header", $0) }
             if inbound { parameters.append(("inbound", "true")) }
+            if !principal.isEmpty { parameters.append(("principal", principal)) }
+            if !sourceAddress.isEmpty { parameters.append(("source-ip", sourceAddress)) }
         }
         return "/explain?"
             + parameters.map { "\($0.0)=\($0.1.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? "")" }.joined(separator: "&")

@@ -54,7 +54,7 @@ struct RunOptions: ParsableArguments {
 
     @Option(
         help: """
-            Directory of the credentials that Gateways name (credentialName): NAME/tls.crt, NAME/tls.key, and for client certificates \
+            Directory of the credentials that Gateways and DestinationRules name (credentialName): NAME/tls.crt, NAME/tls.key, and for client certificates \
             NAME/ca.crt, NAME/ca.crl or NAME-cacert/ca.crt. Renewed files are taken into use.
             """,
         completion: .directory)

@@ -21,6 +21,7 @@ struct SkeinCommand: ParsableCommand {
               skein top                               success rates, requests/s and latencies, live
               skein proxy-config endpoints            what is known of each endpoint
               skein proxy-status                      version, state, configuration
+              skein authz check -c mesh/              who may do what at each workload
               skein ca init                           a certificate authority for the mesh
 
             EXIT CODES
@@ -33,7 +34,7 @@ struct SkeinCommand: ParsableCommand {
         subcommands: [
             RunCommand.self, ValidateCommand.self, AnalyzeCommand.self, ExplainCommand.self, CaptureCommand.self, LogsCommand.self,
             TracesCommand.self, QueryCommand.self, TopCommand.self, ProxyConfigCommand.self, ProxyStatusCommand.self, InitCommand.self,
-            MTLSCommand.self, DemoCommand.self, CACommand.self, VersionCommand.self,
+            MTLSCommand.self, AuthzCommand.self, DemoCommand.self, CACommand.self, VersionCommand.self,
         ])
 
     /// As `ParsableCommand` starts a program, but for a command that does not exist: it is told which one was probably meant.

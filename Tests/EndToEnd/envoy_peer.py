@@ -204,9 +204,10 @@ def typed(name, kind, **fields):
     return {"name": name, "typed_config": {"@type": f"type.googleapis.com/{kind}", **fields}}
 
 
-def configuration(port, log, hosts, clusters):
-    """A sidecar's outbound listener as istiod writes it. `hosts`: [(name, domains, routes)]."""
+def configuration(port, log, hosts, clusters, guards=()):
+    """A sidecar's outbound listener as istiod writes it. `hosts`: [(name, domains, routes)]; `guards`: filters before all others."""
     filters = [
+        *guards,
         typed("envoy.filters.http.fault", "envoy.extensions.filters.http.fault.v3.HTTPFault"),
         typed("envoy.filters.http.cors", "envoy.extensions.filters.http.cors.v3.Cors"),
         typed("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router"),
@@ -229,11 +230,11 @@ def configuration(port, log, hosts, clusters):
 class Envoy:
     """A running Envoy with one worker."""
 
-    def __init__(self, directory, hosts, clusters):
+    def __init__(self, directory, hosts, clusters, guards=()):
         self.port = free_port()
         self.log = directory / "envoy.json"
         config = directory / "envoy-config.json"
-        config.write_text(json.dumps(configuration(self.port, self.log, hosts, clusters), indent=1))
+        config.write_text(json.dumps(configuration(self.port, self.log, hosts, clusters, guards), indent=1))
         self.stderr = open(directory / "envoy.stderr", "wb")
         self.process = subprocess.Popen(
             [ENVOY, "-c", config, "--concurrency", "1", "-l", "warning", "--use-dynamic-base-id", "--file-flush-interval-msec", "10"],

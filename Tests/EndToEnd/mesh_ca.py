@@ -49,3 +49,20 @@ class MeshCA:
 
     def workload(self, out, account, namespace="default", others=(), **options):
         return self.issue(out, [f"URI:spiffe://{self.domain}/ns/{namespace}/sa/{account}", *others], **options)
+
+    def revoke(self, out, *revoked):
+        """Writes the list of all that it has taken back, those in the directories `revoked` among them."""
+        database = self.directory / "database"
+        database.mkdir(exist_ok=True)
+        (database / "index.txt").touch()
+        (database / "crlnumber").write_text("1000\n")
+        configuration = database / "ca.cnf"
+        configuration.write_text(
+            f"[ca]\ndefault_ca=this\n[this]\ndatabase={database}/index.txt\ncrlnumber={database}/crlnumber\ndefault_md=sha256\n"
+            "default_crl_days=1\n"
+        )
+        keys = ["-config", configuration, "-keyfile", self.key, "-cert", self.certificate]
+        for one in revoked:
+            run("ca", *keys, "-revoke", one / "tls.crt")
+        run("ca", *keys, "-gencrl", "-out", out)
+        return out

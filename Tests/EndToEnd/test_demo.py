@@ -160,3 +160,19 @@ def test_every_dashboard_query_returns_data(demo, tmp_path):
     finally:
         prometheus.terminate()
         prometheus.wait()
+
+
+def test_nobody_without_a_certificate_is_let_in(demo):
+    _, directory = demo
+    refused = subprocess.run(["curl", "-s", "-m", "10", "http://127.0.1.3:9080/reviews/1"], capture_output=True)
+    assert refused.returncode in (52, 56) and not refused.stdout, refused
+    pair = directory / "certificates/bookinfo-edge"
+    shown = ["--cert", pair / "tls.crt", "--key", pair / "tls.key"]
+    answer = subprocess.run(["curl", "-sk", "-m", "10", *shown, "https://127.0.1.3:9080/reviews/1"], capture_output=True, text=True)
+    assert json.loads(answer.stdout)["version"] == 1, answer
+    assert subprocess.run(["curl", "-sk", "-m", "10", "https://127.0.1.3:9080/reviews/1"], capture_output=True).returncode != 0
+    # Who called whom is known by certificates, at both ends.
+    page = http_get(15090, "/metrics", {}, address="127.0.1.3")[2].decode()
+    assert 'source_principal="spiffe://cluster.local/ns/bookinfo/sa/bookinfo-productpage"' in page
+    assert 'connection_security_policy="mutual_tls"' in page
+    assert all((path.stat().st_mode & 0o777) == 0o600 for path in directory.rglob("tls.key"))

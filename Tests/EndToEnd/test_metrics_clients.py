@@ -397,11 +397,11 @@ scrape_configs:
         from conftest import SKEIN
 
         path = tmp_path / "p.yml"
-        path.write_text("scrape_configs:\n- job_name: a\n  scheme: https\n  kubernetes_sd_configs: []\n  static_configs: []\n")
+        path.write_text("scrape_configs:\n- job_name: a\n  scheme: ftp\n  kubernetes_sd_configs: []\n  static_configs: []\n")
         ports = [item for name in ("outbound", "inbound", "admin", "readiness", "metrics", "zipkin", "otlp", "otlp-grpc") for item in (f"--{name}-port", str(free_port()))]
         run = subprocess.run([SKEIN, "run", "--data", str(tmp_path / "d"), "--scrape-config", str(path), *ports], capture_output=True, text=True, timeout=20)
         assert run.returncode == 65, run.stderr
-        assert f"{path}:3:11: scheme https is not supported: accepted is http" in run.stderr
+        assert f"{path}:3:11: scheme ftp is not supported: accepted are http, https" in run.stderr
         assert f"{path}:4:3: scrape_configs.kubernetes_sd_configs is not supported: accepted are job_name, " in run.stderr
 
 

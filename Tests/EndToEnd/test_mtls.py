@@ -12,7 +12,7 @@ import time
 import pytest
 
 from conftest import access_log, free_port, http_get, mesh, wait_for
-from mesh_ca import MeshCA
+from mesh_ca import MeshCA, run
 
 ISTIO = ["istio-http/1.1", "istio"]
 
@@ -385,44 +385,114 @@ spec: {host: api.local, trafficPolicy: {tls: {mode: DISABLE}}}
         assert client.get("/", host="api.local")[0] == 503
         wait_for(lambda: "sent plaintext" in server.log(), what="the server's refusal")
 
+    def test_an_authority_as_openssl_makes_it_will_do(self, start, tmp_path):
+        """Without keyUsage, which RFC 5280 demands and `openssl req -x509` leaves out."""
+        run("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", tmp_path / "key.pem", "-out",
+            tmp_path / "root.pem", "-days", 2, "-subj", "/CN=root")
+        run("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", tmp_path / "tls.key", "-out",
+            tmp_path / "request.pem", "-subj", "/CN=api.local")
+        (tmp_path / "names").write_text("subjectAltName=DNS:api.local\n")
+        run("x509", "-req", "-in", tmp_path / "request.pem", "-CA", tmp_path / "root.pem", "-CAkey", tmp_path / "key.pem",
+            "-CAcreateserial", "-days", 2, "-extfile", tmp_path / "names", "-out", tmp_path / "tls.crt")
+        with https_server(tmp_path / "tls.crt", tmp_path / "tls.key") as port:
+            skein = start(client_side([port], label="disabled", rule=simple(tmp_path / "root.pem")))
+            assert skein.get("/", host="api.local")[::2] == (200, b"ok"), skein.log()[-800:]
+
     @pytest.mark.parametrize("fits", [True, False])
     def test_simple_tls_to_a_server_of_others(self, start, ca, tmp_path, fits):
         """An nginx-like server with a certificate for a host: verified by name, and refused under another."""
         identity = ca.issue(tmp_path / "server", ["DNS:api.local" if fits else "DNS:other.local"])
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(str(identity / "tls.crt"), str(identity / "tls.key"))
         names = []
-        context.sni_callback = lambda session, name, _: names.append(name)
-        listener = socket.create_server(("127.0.0.1", 0))
+        with https_server(identity / "tls.crt", identity / "tls.key", names) as port:
+            skein = start(client_side([port], label="disabled", rule=simple(ca.certificate)))
+            status, _, body = skein.get("/", host="api.local")
+            if fits:
+                assert (status, body) == (200, b"ok"), skein.log()[-800:]
+                assert names[0] == "api.local"
+            else:
+                assert status == 503
+                wait_for(lambda: "it is not for api.local" in skein.log(), what="the reason in the log")
 
-        def serve():
-            while True:
-                try:
-                    plain_socket, _ = listener.accept()
-                    with context.wrap_socket(plain_socket, server_side=True) as secure:
-                        while secure.recv(65536):
-                            secure.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-                except OSError:
-                    if listener.fileno() < 0:
-                        return
 
-        threading.Thread(target=serve, daemon=True).start()
-        rule = f"""
+    @pytest.mark.parametrize("named", [True, False])
+    def test_mutual_tls_with_files_of_others(self, start, ca, tmp_path, named):
+        """The client's pair by paths or by a credential's name; a renewed one is shown without a reload, a revoked server refused."""
+        server = ca.issue(tmp_path / "server", ["DNS:api.local"])
+        shown = []
+        pair = ca.issue(tmp_path / "credentials" / "caller", ["DNS:one.local"])
+        tls = "credentialName: caller" if named else (
+            f"clientCertificate: {pair}/tls.crt, privateKey: {pair}/tls.key, caCertificates: {pair}/ca.crt")
+        rule = simple("/nowhere").replace("mode: SIMPLE, caCertificates: /nowhere", f"mode: MUTUAL, {tls}").replace(
+            "trafficPolicy: {", "trafficPolicy: {connectionPool: {http: {maxRequestsPerConnection: 1}}, ")
+        with https_server(server / "tls.crt", server / "tls.key", clients=(ca.certificate, shown)) as port:
+            skein = start(client_side([port], label="disabled", rule=rule), ["--credentials", str(tmp_path / "credentials")])
+            assert skein.get("/", host="api.local")[::2] == (200, b"ok"), skein.log()[-800:]
+            assert shown[-1] == "one.local"
+            fresh = ca.issue(tmp_path / "fresh", ["DNS:two.local"])
+            for name in ("tls.key", "tls.crt"):
+                shutil.copy(fresh / name, pair / (name + ".new"))
+                (pair / (name + ".new")).rename(pair / name)
+            wait_for(lambda: "is renewed" in skein.log(), seconds=20, what="the renewal")
+            assert skein.get("/", host="api.local")[0] == 200 and shown[-1] == "two.local"
+
+    def test_a_revoked_server_is_refused(self, start, ca, tmp_path):
+        server = ca.issue(tmp_path / "server", ["DNS:api.local"])
+        ca.revoke(tmp_path / "list.pem")
+        rule = simple(f"{ca.certificate}, caCrl: {tmp_path}/list.pem")
+        with https_server(server / "tls.crt", server / "tls.key") as port:
+            text = client_side([port], label="disabled", rule=rule)
+            good = start(text, ["--workers", "1"])
+            assert good.get("/", host="api.local")[0] == 200, good.log()[-800:]
+            ca.revoke(tmp_path / "list.pem", server)
+            wait_for(lambda: "is renewed" in good.log(), seconds=20, what="the new list")
+            assert good.get("/", host="api.local")[0] == 200
+            # The connection that is there goes on; another one is not made.
+            good.stop()
+            bad = start(text, ["--workers", "1"])
+            assert bad.get("/", host="api.local")[0] == 503
+            wait_for(lambda: "revoked" in bad.log(), what="the reason in the log")
+
+
+def simple(authorities):
+    """A rule for TLS of its own to `api.local`."""
+    return f"""
 ---
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
 metadata: {{name: api, namespace: default}}
-spec: {{host: api.local, trafficPolicy: {{tls: {{mode: SIMPLE, caCertificates: {ca.certificate}}}}}}}
+spec: {{host: api.local, trafficPolicy: {{tls: {{mode: SIMPLE, caCertificates: {authorities}}}}}}}
 """
-        skein = start(client_side([listener.getsockname()[1]], label="disabled", rule=rule))
-        status, _, body = skein.get("/", host="api.local")
-        if fits:
-            assert (status, body) == (200, b"ok"), skein.log()[-800:]
-            assert names[0] == "api.local"
-        else:
-            assert status == 503
-            wait_for(lambda: "it is not for api.local" in skein.log(), what="the reason in the log")
-        listener.close()
+
+
+@contextlib.contextmanager
+def https_server(certificate, key, names=None, clients=None):
+    """A server of others that answers every request with `ok`; the server names that it was asked for go to `names`. `clients`: it demands
+    certificates under an authority, and their host names go to a list."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(str(certificate), str(key))
+    if clients:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(str(clients[0]))
+    if names is not None:
+        context.sni_callback = lambda session, name, _: names.append(name)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        while True:
+            try:
+                plain_socket, _ = listener.accept()
+                with context.wrap_socket(plain_socket, server_side=True) as secure:
+                    if clients:
+                        clients[1].append(dict(secure.getpeercert()["subjectAltName"])["DNS"])
+                    while secure.recv(65536):
+                        secure.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            except OSError:
+                if listener.fileno() < 0:
+                    return
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield listener.getsockname()[1]
+    listener.close()
 
 
 class TestRenewal:

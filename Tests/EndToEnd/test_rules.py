@@ -46,11 +46,11 @@ spec:
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
 metadata: {name: dead, namespace: default}
-spec: {host: dead.local, trafficPolicy: {tls: {mode: SIMPLE, credentialName: nobody-reads-it}}}
+spec: {host: dead.local, trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}}
 """
 
 EXPORTER = """    - name: elsewhere
-      zipkin: {service: dead.local, port: 80}
+      zipkin: {service: gone.local, port: 80}
 """
 
 
@@ -63,7 +63,7 @@ def test_every_metric_of_the_rules_exists(start, tmp_path):
         return b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
     backend = Backend(slow)
-    text = mesh(backend.port, EXPORTER + service("dead.local", [free_port()]) + TROUBLE)
+    text = mesh(backend.port, EXPORTER + service("dead.local", [free_port()]) + service("gone.local", [free_port()]) + TROUBLE)
     text = text.replace("  - randomSamplingPercentage: 100", "  - providers: [{name: elsewhere}]\n    randomSamplingPercentage: 100")
     skein = start(text, arguments=["--allow-unenforced"])
     # One request holds the limit's only place, so that another is refused.

@@ -20,7 +20,7 @@ import Testing
         "05-virtualservice-retry-policy.yaml": [],
         "06-virtualservice-timeout-policy.yaml": [],
         "07-peerauthentication-default.yaml": [],
-        "08-authorizationpolicy-allow-frontend-to-backend.yaml": ["SKN0201 spec"],
+        "08-authorizationpolicy-allow-frontend-to-backend.yaml": [],
         "09-requestauthentication-jwt-auth.yaml": ["SKN0201 spec"],
         "10-telemetry-access-logging.yaml": [],
         "11-istiooperator-control-plane.yaml": [],

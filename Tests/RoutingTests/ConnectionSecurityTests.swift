@@ -165,13 +165,17 @@ import Testing
         #expect(Self.mesh(Self.service()).diagnostics.allSatisfy { $0.code != "SKN0203" })
     }
 
-    @Test(arguments: [
-        ("{tls: {mode: SIMPLE, credentialName: c}}", "tls.credentialName"),
-        ("{tls: {mode: SIMPLE, caCertificates: /ca, caCrl: /crl}}", "tls.caCrl"),
-    ])
-    func whatStillHasNoEffectIsRefused(policy: String, field: String) {
-        let mesh = Self.mesh(Self.service() + Self.destinationRule(policy))
-        #expect(mesh.errors.map { "\($0.code) \($0.field)" } == ["SKN0202 \(field)"])
+    @Test func credentialsAndListsBelongToTheSecurity() throws {
+        let named = try #require(Self.security(Self.service() + Self.destinationRule("{tls: {mode: MUTUAL, credentialName: c}}")))
+        #expect(named.mode == .mutual && named.credentialName == "c" && named.certificate == "" && named.revocations == "")
+        let rule = Self.destinationRule("{tls: {mode: SIMPLE, caCertificates: /ca, caCrl: /crl}}")
+        let listed = try #require(Self.security(Self.service() + rule))
+        #expect(listed.authorities == "/ca" && listed.revocations == "/crl")
+    }
+
+    @Test func mutualTLSWithoutAnIdentityIsRefused() {
+        let mesh = Self.mesh(Self.service() + Self.destinationRule("{tls: {mode: ISTIO_MUTUAL}}"), hasIdentity: false)
+        #expect(mesh.errors.map { "\($0.code) \($0.field)" } == ["SKN0202 tls.mode ISTIO_MUTUAL"])
     }
 
     @Test func whoDecidedIsTold() throws {

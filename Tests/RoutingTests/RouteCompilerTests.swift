@@ -281,8 +281,8 @@ import Testing
 
     // MARK: Protection that is not given
 
-    private static func secured(_ kind: String, _ spec: String, namespace: String = "default", annotations: String = "") -> String {
-        "apiVersion: security.istio.io/v1\nkind: \(kind)\nmetadata: {name: p, namespace: \(namespace)\(annotations)}\nspec: \(spec)\n---\n"
+    private static func secured(_ kind: String, _ spec: String, namespace: String = "default") -> String {
+        "apiVersion: security.istio.io/v1\nkind: \(kind)\nmetadata: {name: p, namespace: \(namespace)}\nspec: \(spec)\n---\n"
     }
 
     /// What selects this workload, or guards a destination it speaks to, and is not enforced: errors, each named.
@@ -294,24 +294,22 @@ import Testing
             return mesh.diagnostics.filter { $0.code == "SKN0202" && $0.severity == .error }.compactMap { $0.resource?.kind }
         }
         let authorization = { Self.secured("AuthorizationPolicy", $0) }
-        #expect(refused(authorization("{}")) == ["AuthorizationPolicy"])
-        #expect(refused(authorization("{action: DENY, rules: [{}]}")) == ["AuthorizationPolicy"])
-        #expect(refused(authorization("{selector: {matchLabels: {app: web}}}")) == ["AuthorizationPolicy"])
-        #expect(refused(authorization("{selector: {matchLabels: {app: other}}}")) == [])
-        #expect(refused(authorization("{action: AUDIT, rules: [{}]}")) == [], "it turns nobody away")
+        let custom = "action: CUSTOM, provider: {name: p}, rules: [{}]"
+        #expect(refused(authorization("{\(custom)}")) == ["AuthorizationPolicy"])
+        #expect(refused(authorization("{\(custom), selector: {matchLabels: {app: web}}}")) == ["AuthorizationPolicy"])
+        #expect(refused(authorization("{\(custom), selector: {matchLabels: {app: other}}}")) == [])
+        for action in ["ALLOW", "DENY", "AUDIT"] {
+            #expect(refused(authorization("{action: \(action), rules: [{}]}")) == [], "it is given")
+        }
+        #expect(refused(Self.secured("AuthorizationPolicy", "{\(custom)}", namespace: "elsewhere")) == [])
         #expect(
-            refused(
-                Self.secured("AuthorizationPolicy", "{action: DENY, rules: [{}]}", annotations: ", annotations: {istio.io/dry-run: 'true'}")
-            ) == [])
-        #expect(refused(Self.secured("AuthorizationPolicy", "{}", namespace: "elsewhere")) == [])
-        #expect(
-            refused(Self.secured("AuthorizationPolicy", "{}", namespace: "istio-system")) == ["AuthorizationPolicy"],
+            refused(Self.secured("AuthorizationPolicy", "{\(custom)}", namespace: "istio-system")) == ["AuthorizationPolicy"],
             "the root namespace is for all")
         #expect(
             refused(Self.secured("RequestAuthentication", "{jwtRules: [{issuer: me, jwksUri: 'https://me/keys'}]}")) == [
                 "RequestAuthentication"
             ])
-        #expect(refused(authorization("{}"), labels: [:]) == [], "a proxy beside no workload")
+        #expect(refused(authorization("{\(custom)}"), labels: [:]) == [], "a proxy beside no workload")
 
         let strict = "{mtls: {mode: STRICT}}"
         #expect(refused(Self.secured("PeerAuthentication", strict)) == ["PeerAuthentication"])
@@ -327,12 +325,12 @@ import Testing
         let ports = "{selector: {matchLabels: {app: web}}, mtls: {mode: DISABLE}, portLevelMtls: {8080: {mode: STRICT}}}"
         #expect(refused(Self.secured("PeerAuthentication", ports)) == ["PeerAuthentication"])
 
-        for policy in ["tls: {mode: ISTIO_MUTUAL}", "tls: {mode: SIMPLE, credentialName: c}"] {
-            #expect(refused(Self.policy("d", "trafficPolicy: {\(policy)}")) == ["DestinationRule"])
-            #expect(
-                refused(Self.policy("d", "trafficPolicy: {portLevelSettings: [{port: {number: 80}, \(policy)}]}")) == ["DestinationRule"])
+        let mutual = "tls: {mode: ISTIO_MUTUAL}"
+        #expect(refused(Self.policy("d", "trafficPolicy: {\(mutual)}")) == ["DestinationRule"])
+        #expect(refused(Self.policy("d", "trafficPolicy: {portLevelSettings: [{port: {number: 80}, \(mutual)}]}")) == ["DestinationRule"])
+        for given in ["mode: SIMPLE", "mode: SIMPLE, credentialName: c", "mode: SIMPLE, caCertificates: /ca, caCrl: /crl"] {
+            #expect(refused(Self.policy("d", "trafficPolicy: {tls: {\(given)}}")) == [], "it is given")
         }
-        #expect(refused(Self.policy("d", "trafficPolicy: {tls: {mode: SIMPLE}}")) == [], "it is given")
         #expect(refused(Self.policy("d", "trafficPolicy: {tls: {mode: DISABLE}}")) == [])
         #expect(
             refused(Self.policy("d", "trafficPolicy: {portLevelSettings: [{port: {number: 81}, tls: {mode: ISTIO_MUTUAL}}]}")) == [],
@@ -344,7 +342,8 @@ import Testing
 
     /// With `--allow-unenforced` the same things are warnings, and the snapshot knows of them.
     @Test func allowedProtectionIsAWarning() {
-        let mesh = Mesh(Mesh.service("a.local") + Self.secured("AuthorizationPolicy", "{}"), labels: ["app": "web"]) {
+        let custom = "{action: CUSTOM, provider: {name: p}, rules: [{}]}"
+        let mesh = Mesh(Mesh.service("a.local") + Self.secured("AuthorizationPolicy", custom), labels: ["app": "web"]) {
             $0.allowsUnenforced = true
         }
         #expect(mesh.errors.isEmpty)

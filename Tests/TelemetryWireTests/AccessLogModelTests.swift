@@ -60,7 +60,12 @@ import Testing
             sample.record.upstreamRemote.family == .ipv4 ? ascii(String(sample.record.upstreamRemote.port)) : nil
         }),
         ("%UPSTREAM_TRANSPORT_FAILURE_REASON%", false, { ascii($0.record.details.connectError.map { "\($0)" }) }),
-        ("%RESPONSE_CODE_DETAILS%", false, { ascii($0.record.details.text) }),
+        ("%RESPONSE_CODE_DETAILS%", false, { sample in
+            // The rule that refused it stands behind them.
+            let rule = sample.record.policy.rawValue == 2 ? "[default]" : "[none]"
+            return ascii(sample.record.details.text.map { $0 + (sample.record.details == .rbacAccessDenied ? rule : "") })
+        }),
+        ("%CONNECTION_TERMINATION_DETAILS%", false, { _ in nil }),
         (
             "%DOWNSTREAM_REMOTE_PORT%", true,
             { $0.record.downstreamRemote.family == .absent ? nil : ascii(String($0.record.downstreamRemote.port)) }
@@ -166,6 +171,7 @@ import Testing
         record.flags = ResponseFlags(rawValue: random.next(2) == 0 ? 0 : UInt32(random.next(1 << 23)))
         record.route = NameID(UInt32(random.next(2) == 0 ? 2 : random.next(2) * 9))
         record.details = ResponseCodeDetails.allCases[random.next(ResponseCodeDetails.allCases.count)]
+        record.policy = NameID(UInt32(random.next(2) * 2))
         if random.next(3) > 0 {
             record.upstreamRemote = SocketEndpoint(ipv4: UInt32(random.next(1 << 32)), port: UInt16(random.next(65536)))
         }

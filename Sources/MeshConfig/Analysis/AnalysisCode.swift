@@ -129,7 +129,7 @@ public struct AnalysisCode: Sendable {
             "Do not rely on it: docs/configuration-resources.md lists what is in effect."),
         AnalysisCode(
             "SKN0202", "NotEnforced", .error,
-            "Protection that a proxy beside a workload is asked for and this version does not give: authorization, tokens, mutual TLS, "
+            "Protection that a proxy beside a workload is asked for and this version does not give: CUSTOM authorization, tokens, mutual TLS, "
                 + "TLS to a destination.",
             "Remove the resource, protect the workload otherwise, or start with --allow-unenforced and know that it has no effect. "
                 + "Mutual TLS is given by a process that has an identity (--identity)."),
@@ -191,6 +191,9 @@ public struct AnalysisCode: Sendable {
             "SKN0319", "ServerNameTaken", .warning,
             "Two Gateway servers of one port terminate TLS for one host; the first that was loaded gets its connections.",
             "Leave the host to one of them."),
+        AnalysisCode(
+            "SKN0320", "BadAuthorizationRule", .error, "A value of an AuthorizationPolicy's rule that cannot be compared with.",
+            "Write what the message asks for."),
         AnalysisCode(
             "SKN0330", "BadAccessLogFormat", .error,
             "An access-log format that cannot be read: an operator that does not exist, or labels that are no text.",
@@ -272,5 +275,12 @@ public struct AnalysisCode: Sendable {
             "SKN0371", "MutualTLSLabelMissing", .notice,
             "A workload that takes mutual TLS only, without the label by which callers know that it does.",
             "Add the label security.istio.io/tlsMode: istio to the WorkloadEntry."),
+        AnalysisCode(
+            "SKN0372", "RuleNeverMatches", .warning, "A rule of an AuthorizationPolicy that no request fulfils.",
+            "Correct the value that the message names, or delete the rule."),
+        AnalysisCode(
+            "SKN0373", "PolicyShadowed", .warning,
+            "An AuthorizationPolicy that decides nothing: another one with the same action matches whatever it matches.",
+            "Delete it, or narrow the other one."),
     ]
 }

@@ -66,6 +66,7 @@ public struct MeshAnalysis: Sendable {
         PortProtocols.check(context, &report)
         SelectorFindings.check(context, &report)
         TransportSecurityFindings.check(context, &report)
+        AuthorizationFindings.check(context, &report)
         omit(report.omitted, .warning)
         // Loading and a check may see the same thing at the same place; loading's words stay, as `skein validate` has them.
         var seen: Set<Key> = []

@@ -139,7 +139,7 @@ extension Findings {
         let narrowsTCP = sources.contains { source in
             [
                 "principals", "notPrincipals", "ipBlocks", "notIpBlocks", "namespaces", "notNamespaces", "remoteIpBlocks",
-                "notRemoteIpBlocks",
+                "notRemoteIpBlocks", "serviceAccounts", "notServiceAccounts", "trustDomains", "notTrustDomains",
             ].contains(where: source.has)
         }
         let hasPorts = operations.contains { $0.has("ports") || $0.has("notPorts") }

@@ -78,4 +78,6 @@ enum DiagnosticCode: String, CaseIterable {
     case mutualTLSMissing = "SKN0369"
     case mutualTLSRefused = "SKN0370"
     case mutualTLSLabelMissing = "SKN0371"
+    case ruleNeverMatches = "SKN0372"
+    case policyShadowed = "SKN0373"
 }

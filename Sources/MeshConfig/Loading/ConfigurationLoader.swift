@@ -331,7 +331,7 @@ struct ConfigurationLoader {
 
     private mutating func store(_ kind: String, _ id: ResourceID, _ spec: NodeReader, _ metadata: NodeReader?, at place: SourcePosition) {
         configuration.resourceCounts[kind, default: 0] += 1
-        if let policy = SecurityPolicy(kind: kind, id: id, position: place, spec: spec, metadata: metadata) {
+        if let policy = SecurityPolicy(kind: kind, id: id, position: place, spec: spec) {
             configuration.securityPolicies.append(policy)
         }
         if keepsSources { resources.append(LoadedResource(id: id, position: place, spec: spec, metadata: metadata)) }
@@ -352,6 +352,9 @@ struct ConfigurationLoader {
             for text in limits.flatMap(\.silences) {
                 report(.warning, .schemaWarning, place.file, line: place.line, column: place.column, resource: id, text)
             }
+        case "AuthorizationPolicy":
+            guard spec.isEmptyList("targetRefs"), !spec.has("targetRef") else { break }
+            configuration.authorizationPolicies.append(AuthorizationPolicy(id: id, position: place, spec: spec, metadata: metadata))
         case "Gateway": configuration.gateways.append(Gateway(id: id, position: place, spec: spec))
         case "Sidecar": configuration.sidecars.append(Sidecar(id: id, position: place, spec: spec))
         case "Telemetry": configuration.telemetries.append(Telemetry(id: id, position: place, spec: spec))

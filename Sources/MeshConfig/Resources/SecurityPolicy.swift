@@ -1,13 +1,14 @@
 /// A resource that asks for protection, as far as this version reads it: whom it selects, and what it asks.
 ///
-/// PeerAuthentication is in effect in a process that has an identity (`PeerAuthentications`). The others are not enforced yet: they are
-/// kept so that a proxy can refuse to serve a workload that one of them should guard.
+/// PeerAuthentication is in effect in a process that has an identity (`PeerAuthentications`). AuthorizationPolicies that are in effect are
+/// kept whole (`AuthorizationPolicy`). The others are not enforced yet: they are kept so that a proxy can refuse to serve a workload that
+/// one of them should guard.
 public struct SecurityPolicy: Sendable {
     public enum Demand: Sendable, Equatable {
         /// PeerAuthentication: the mode of all ports (`unset` where nothing is said), and those of single ports, 1...65535.
         case peerAuthentication(mode: MutualTLSMode, ports: [UInt16: MutualTLSMode])
-        /// AuthorizationPolicy: ALLOW, DENY, AUDIT or CUSTOM.
-        case authorization(action: String, isDryRun: Bool)
+        /// AuthorizationPolicy of action CUSTOM, which asks somebody else.
+        case customAuthorization
         /// RequestAuthentication that has rules.
         case requestAuthentication
         /// WasmPlugin or TrafficExtension of the phase AUTHN or AUTHZ, or an EnvoyFilter that adds a filter which lets in or turns away.
@@ -46,7 +47,7 @@ public struct UnenforcedPolicy: Sendable {
 }
 
 extension MeshConfiguration {
-    /// What guards a workload by its configuration and not in fact. AUDIT and dry-run policies turn nobody away and are left out.
+    /// What guards a workload by its configuration and not in fact.
     /// `hasIdentity`: the process has a certificate, by which mutual TLS is enforced.
     public func unenforcedPolicies(namespace: String, labels: [String: String], hasIdentity: Bool) -> [UnenforcedPolicy] {
         let selecting = securityPolicies.filter { $0.selects(namespace: namespace, labels: labels, rootNamespace: mesh.rootNamespace) }
@@ -54,9 +55,7 @@ extension MeshConfiguration {
             let consequence: String
             switch policy.demand {
             case .peerAuthentication: return nil
-            case .authorization(let action, let isDryRun):
-                if action == "AUDIT" || isDryRun { return nil }
-                consequence = "every request is let in"
+            case .customAuthorization: consequence = "action CUSTOM asks nobody, and its requests are let in"
             case .requestAuthentication: consequence = "requests with bad tokens are let in"
             case .filter(let name): consequence = "\(name) turns nobody away"
             }
@@ -75,7 +74,7 @@ extension MeshConfiguration {
 
 extension SecurityPolicy {
     /// Nil for what asks for no protection.
-    init?(kind: String, id: ResourceID, position: SourcePosition, spec: NodeReader, metadata: NodeReader?) {
+    init?(kind: String, id: ResourceID, position: SourcePosition, spec: NodeReader) {
         // Targets are gateways and waypoints of Kubernetes' Gateway API, which are none of our workloads.
         guard spec.isEmptyList("targetRefs"), !spec.has("targetRef") else { return nil }
         self.id = id
@@ -90,9 +89,8 @@ extension SecurityPolicy {
             demand = .peerAuthentication(
                 mode: mode(spec.child("mtls")), ports: Dictionary(ports, uniquingKeysWith: { first, _ in first }))
         case "AuthorizationPolicy":
-            demand = .authorization(
-                action: spec.name("action") ?? "ALLOW",
-                isDryRun: metadata?.child("annotations")?.string("istio.io/dry-run").map(Self.isTrue) ?? false)
+            guard spec.name("action") == "CUSTOM" else { return nil }
+            demand = .customAuthorization
         case "RequestAuthentication":
             guard !spec.isEmptyList("jwtRules") else { return nil }
             demand = .requestAuthentication
@@ -106,9 +104,6 @@ extension SecurityPolicy {
         default: return nil
         }
     }
-
-    /// As Go's `strconv.ParseBool`, which Istio uses.
-    private static func isTrue(_ text: String) -> Bool { ["1", "t", "T", "TRUE", "true", "True"].contains(text) }
 
     /// Envoy's filters that let in or turn away.
     private static let guardingFilters: Set<String> = [

@@ -22,7 +22,8 @@ enum EffectTable {
         ],
         "IstioOperator": Set(operatorRows),
         "Gateway": ["spec.servers.defaultEndpoint"],
-        "AuthorizationPolicy": ["spec"], "RequestAuthentication": ["spec"], "EnvoyFilter": ["spec"], "WorkloadGroup": ["spec"],
+        // Targets are of Kubernetes' Gateway API; a provider is for action CUSTOM.
+        "AuthorizationPolicy": ["spec.targetRef", "spec.targetRefs", "spec.provider"], "RequestAuthentication": ["spec"], "EnvoyFilter": ["spec"], "WorkloadGroup": ["spec"],
         "ProxyConfig": ["spec"], "WasmPlugin": ["spec"], "TrafficExtension": ["spec"],
     ]
 
@@ -32,7 +33,7 @@ enum EffectTable {
 
     private static func policyRows(at prefix: String) -> [String] {
         [
-            "tls.caCrl", "tls.credentialName", "loadBalancer.sessionPersistence", "connectionPool.http.http2KeepAlive",
+            "loadBalancer.sessionPersistence", "connectionPool.http.http2KeepAlive",
         ].map { "\(prefix).\($0)" }
     }
 

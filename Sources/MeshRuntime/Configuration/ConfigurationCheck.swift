@@ -1,4 +1,5 @@
 public import MeshConfig
+internal import Policy
 internal import Primitives
 internal import Routing
 internal import TelemetryModel
@@ -90,7 +91,9 @@ public struct ConfigurationCheck: Sendable {
             if !identity.name.isEmpty { inputs.inboundListener = SocketEndpoint(ipv4: 0x7F00_0001, port: 15006) }
             inputs.allowsUnenforced = allowsUnenforced
             inputs.hasIdentity = hasIdentity
-            for problem in RouteCompiler.compile(mesh, inputs).1 + TelemetryPlanner.problems(mesh, identity)
+            let rules = AuthorizationCompiler.compile(
+                mesh, namespace: identity.namespace, labels: identity.labels, names: inputs.catalogs, catalog: RuleCatalog())
+            for problem in RouteCompiler.compile(mesh, inputs).1 + rules.1 + TelemetryPlanner.problems(mesh, identity)
             where seen.insert(problem).inserted {
                 problems.append(problem)
             }

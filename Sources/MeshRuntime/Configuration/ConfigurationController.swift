@@ -1,5 +1,6 @@
 internal import HTTP
 public import MeshConfig
+public import Policy
 internal import Primitives
 internal import QueryAPI
 public import Routing
@@ -9,6 +10,7 @@ internal import TelemetryModel
 public struct CompiledConfiguration: Sendable {
     public var mesh: MeshConfiguration
     public var routing: RoutingSnapshot
+    public var authorization: AuthorizationSet
     public var node: NodeIdentity
 }
 
@@ -22,6 +24,7 @@ public struct ConfigurationError: Error, Sendable {
 struct ConfigurationController {
     let options: RuntimeOptions
     let catalogs: Catalogs
+    let rules = RuleCatalog()
     private(set) var status = ConfigurationStatus()
     private(set) var current: CompiledConfiguration?
     /// What `current` and `status` were before the last load that succeeded.
@@ -117,10 +120,12 @@ struct ConfigurationController {
         inputs.inboundListener = node.name.isEmpty ? nil : options.endpoint(options.inboundPort)
         let (routing, found) = RouteCompiler.compile(mesh, inputs)
         // An access log that nobody can write is found out here, while the old configuration can still go on.
-        let problems = found + TelemetryPlanner.problems(mesh, node)
+        let (authorization, badRules) = AuthorizationCompiler.compile(
+            mesh, namespace: node.namespace, labels: node.labels, names: catalogs, catalog: rules)
+        let problems = found + badRules + TelemetryPlanner.problems(mesh, node)
         let errors = problems.filter { $0.severity == .error }
         guard errors.isEmpty else { return fail(errors.map(\.text)) }
-        let compiled = CompiledConfiguration(mesh: mesh, routing: routing, node: node)
+        let compiled = CompiledConfiguration(mesh: mesh, routing: routing, authorization: authorization, node: node)
         current = compiled
         status.generation = generation
         status.lastSuccessUnixSeconds = SystemClock.unixNanoseconds() / 1_000_000_000

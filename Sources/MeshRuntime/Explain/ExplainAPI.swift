@@ -5,13 +5,15 @@ internal import TelemetryModel
 
 /// `GET /explain` on the admin port: what `skein explain --server` shows.
 ///
-/// Parameters: `url`, `method`, `header` (`name: value`, any number), `inbound`, `seed` for a request that might come; `request-id` or
-/// `trace-id` for one that was served. 404 with the same JSON when nothing takes or knows it.
+/// Parameters: `url`, `method`, `header` (`name: value`, any number), `inbound`, `principal`, `source-ip`, `seed` for a request that might
+/// come; `request-id` or `trace-id` for one that was served. 404 with the same JSON when nothing takes or knows it.
 final class ExplainAPI: Sendable {
     private let shared: SharedStatus
     private let served: ServedRequestExplanation
     private let pool: QueryPool
-    private static let parameters: Set<String> = ["url", "method", "header", "inbound", "seed", "request-id", "trace-id"]
+    private static let parameters: Set<String> = [
+        "url", "method", "header", "inbound", "seed", "request-id", "trace-id", "principal", "source-ip",
+    ]
 
     init(shared: SharedStatus, served: ServedRequestExplanation, pool: QueryPool) {
         self.shared = shared
@@ -44,13 +46,15 @@ final class ExplainAPI: Sendable {
             var asked = RequestDescription(url: url)
             asked.method = value("method") ?? "GET"
             asked.isInbound = value("inbound") == "true"
+            asked.principal = value("principal") ?? ""
+            asked.sourceAddress = value("source-ip") ?? ""
             asked.seed = value("seed").flatMap { UInt64($0) } ?? 1
             for (name, header) in parameters where name == "header" {
                 guard let colon = header.firstIndex(of: ":") else { return .text(400, "header=\(header): write name: value") }
                 asked.headers.append((String(header[..<colon]), String(header[header.index(after: colon)...].drop { $0 == " " })))
             }
             guard let routing = shared.routing else { return .text(503, "no configuration yet") }
-            result.explain(asked, routing.snapshot, live: routing.live)
+            result.explain(asked, routing.snapshot, shared.authorization, live: routing.live)
         } else {
             return .text(400, "one of url, request-id and trace-id is needed")
         }

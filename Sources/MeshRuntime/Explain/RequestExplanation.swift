@@ -1,5 +1,6 @@
 internal import HTTP
 public import MeshConfig
+internal import Policy
 internal import Primitives
 internal import Routing
 internal import TelemetryModel
@@ -11,6 +12,10 @@ public struct RequestDescription: Sendable {
     public var url: String
     public var headers: [(name: String, value: String)] = []
     public var isInbound = false
+    /// Who sends it, by a certificate: with or without `spiffe://`; empty = plaintext.
+    public var principal = ""
+    /// The address it comes from; empty = loopback.
+    public var sourceAddress = ""
     /// Pins the draw among weighted destinations.
     public var seed: UInt64 = 1
 
@@ -68,7 +73,13 @@ public struct RequestExplanation: Sendable {
             result.errors = wrong.map(\.text)
             return result
         }
-        result.explain(request, snapshot, live: nil)
+        let (policies, badRules) = AuthorizationCompiler.compile(
+            mesh, namespace: identity.namespace, labels: identity.labels, names: inputs.catalogs, catalog: RuleCatalog())
+        guard badRules.isEmpty else {
+            result.errors = badRules.map(\.text)
+            return result
+        }
+        result.explain(request, snapshot, policies, live: nil)
         return result
     }
 
@@ -83,7 +94,9 @@ public struct RequestExplanation: Sendable {
     // MARK: The walk
 
     /// `live`: what a running proxy knows of its endpoints; nil = only the configuration is known.
-    mutating func explain(_ request: RequestDescription, _ snapshot: RoutingSnapshot, live: LiveUpstreams?) {
+    mutating func explain(
+        _ request: RequestDescription, _ snapshot: RoutingSnapshot, _ policies: AuthorizationSet, live: LiveUpstreams?
+    ) {
         let side: ProxySide = request.isInbound ? .inbound : .outbound
         guard let parts = Self.parts(of: request.url) else {
             errors = ["\(request.url): write http://host[:port]/path"]
@@ -184,7 +197,9 @@ public struct RequestExplanation: Sendable {
                         isHTTPS: parts.isHTTPS)
                     var draw = RandomSource(seed: request.seed)
                     let explanation = unsafe snapshot.explain(listener: row, asked, head, draw: &draw)
+                    let isAllowed = unsafe authorise(request, snapshot, policies, row: row, asked, head)
                     unsafe describe(explanation, snapshot, live, asked)
+                    if !isAllowed { isRouted = false }
                 }
             }
         }

@@ -78,7 +78,8 @@ struct ServedRequestExplanation {
             flags += (flags.isEmpty ? "" : ", ") + "\(short) (\(long))"
         }
         add("flags", flags)
-        add("details", record.details.text ?? "")
+        let rule = record.policy == .none ? "none" : name(record.policy)
+        add("details", (record.details.text ?? "") + (record.details == .rbacAccessDenied ? "[\(rule)]" : ""))
         add("request id", text(.requestID))
         if !record.traceID.isNone { add("trace", Self.text(record.traceID) + (record.isSampled ? "" : " (not sampled)")) }
         return RequestExplanation.Node(record.side == .outbound ? "outbound" : "inbound", line, facts)

@@ -133,7 +133,9 @@ final class MeshNode {
         if let renewal { selfMetrics.register { renewal.samples } }
         let clusters = upstreams.metrics
         selfMetrics.register { clusters.samples() }
-        shared.update(controller.status, first.routing, upstreams.live)
+        let authorization = AuthorizationMetrics(catalog: controller.rules, counters: handles.map(\.authorizations))
+        selfMetrics.register { authorization.samples() }
+        shared.update(controller.status, first, upstreams.live)
         guard proxy.hasAdopted(first.routing.generation, withinMilliseconds: NodeLimits.adoptionMilliseconds) else {
             throw StartError(
                 status: SkeinProcess.systemError,
@@ -293,7 +295,7 @@ final class MeshNode {
         adoptProxy(compiled, plan)
         for problem in upstreams.problems { log.warning("\(problem)") }
         resolver.want(compiled.routing.hostsToResolve)
-        shared.update(controller.status, compiled.routing, upstreams.live)
+        shared.update(controller.status, compiled, upstreams.live)
         return true
     }
 
@@ -316,7 +318,8 @@ final class MeshNode {
             routing: compiled.routing,
             telemetry: TelemetryPlanner.plan(compiled.routing, capture: plan.capture, plan.connections, keepsRecords: keepsRecords),
             pathNormalization: PathNormalization(compiled.routing.pathNormalization), upstreams: upstreams.plan(compiled.routing, security),
-            security: security, edgeCerts: ClientCertForwarding(compiled.mesh.mesh.forwardClientCertDetails))
+            security: security, edgeCerts: ClientCertForwarding(compiled.mesh.mesh.forwardClientCertDetails),
+            authorization: compiled.authorization)
     }
 
     private static func report(_ diagnostics: [Diagnostic], to log: Logger) {

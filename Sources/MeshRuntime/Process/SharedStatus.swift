@@ -1,3 +1,4 @@
+internal import Policy
 internal import QueryAPI
 internal import Routing
 internal import Synchronization
@@ -9,20 +10,25 @@ final class SharedStatus: Sendable {
         var configuration = ConfigurationStatus()
         var routing: RoutingSnapshot?
         var live: LiveUpstreams?
+        var authorization = AuthorizationSet.empty
     }
 
     private let state = Mutex(State())
 
-    /// `routing` nil keeps the one before.
-    func update(_ configuration: ConfigurationStatus, _ routing: RoutingSnapshot?, _ live: LiveUpstreams? = nil) {
+    /// `compiled` nil keeps the one before.
+    func update(_ configuration: ConfigurationStatus, _ compiled: CompiledConfiguration?, _ live: LiveUpstreams? = nil) {
         state.withLock { state in
             state.configuration = configuration
-            if let routing {
-                state.routing = routing
+            if let compiled {
+                state.routing = compiled.routing
+                state.authorization = compiled.authorization
                 state.live = live
             }
         }
     }
+
+    /// The policies of the configuration in use.
+    var authorization: AuthorizationSet { state.withLock { $0.authorization } }
 
     /// The configuration in use and the places of its endpoints.
     var routing: (snapshot: RoutingSnapshot, live: LiveUpstreams?)? { state.withLock { state in state.routing.map { ($0, state.live) } } }

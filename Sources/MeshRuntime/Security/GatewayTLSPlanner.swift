@@ -7,7 +7,7 @@ internal import TLS
 enum GatewayTLSPlanner {
     /// `identity`: the process' own, for ISTIO_MUTUAL.
     static func plan(
-        _ security: GatewaySecurity, _ credentials: ServerCredentials, _ identity: WorkloadIdentity?, _ ticketKeys: TicketKeys
+        _ security: GatewaySecurity, _ credentials: CredentialSet, _ identity: WorkloadIdentity?, _ ticketKeys: TicketKeys
     ) throws(TLSError) -> DownstreamTLS {
         let tls = security.tls
         var settings = TLSSettings()

@@ -21,7 +21,7 @@ struct SecurityPlanner {
     private var gateways: [GatewaySecurity: Planned] = [:]
 
     private struct Planned {
-        var credentials: ServerCredentials
+        var credentials: CredentialSet
         var server: DownstreamTLS
     }
 
@@ -39,7 +39,7 @@ struct SecurityPlanner {
         var planned: [GatewaySecurity: Planned] = [:]
         plan.gateways = routing.gatewaySecurities.map { gateway($0, identity, &credentials, &planned, log) }
         gateways = planned
-        plan.outbound = routing.upstreamSecurities.map { upstream($0, identity) }
+        plan.outbound = routing.upstreamSecurities.map { upstream($0, identity, &credentials, log) }
         expiry.update(plan, identity)
         return plan
     }
@@ -66,7 +66,9 @@ struct SecurityPlanner {
         }
     }
 
-    private mutating func upstream(_ security: UpstreamSecurity, _ identity: WorkloadIdentity?) -> UpstreamTLS {
+    private mutating func upstream(
+        _ security: UpstreamSecurity, _ identity: WorkloadIdentity?, _ credentials: inout CredentialWatch, _ log: Logger
+    ) -> UpstreamTLS {
         let isAddress = SocketEndpoint(address: security.serverName, port: 1) != nil
         var upstream = UpstreamTLS(key: Self.key(security), settings: nil, serverName: isAddress ? "" : security.serverName,
             protocolsOfHTTP1: security.protocols(for: .http1), choosesHTTP: security.choosesHTTP)
@@ -76,7 +78,7 @@ struct SecurityPlanner {
             upstream.expectation = .host(security.serverName)
         }
         do throws(TLSError) {
-            upstream.settings = try Self.settings(security, identity)
+            upstream.settings = try Self.settings(security, identity, credentials.credentials(for: security, log))
         } catch {
             upstream.problem = error.description
             problems.append("TLS with \(security.serverName.isEmpty ? "endpoints" : security.serverName): \(error)")
@@ -84,32 +86,22 @@ struct SecurityPlanner {
         return upstream
     }
 
-    private static func settings(_ security: UpstreamSecurity, _ identity: WorkloadIdentity?) throws(TLSError) -> TLSSettings {
+    private static func settings(
+        _ security: UpstreamSecurity, _ identity: WorkloadIdentity?, _ credentials: CredentialSet
+    ) throws(TLSError) -> TLSSettings {
         var settings = TLSSettings()
         settings.protocols = security.protocols
-        switch security.mode {
-        case .istioMutual:
+        if security.mode == .istioMutual {
             guard let identity else {
                 throw TLSError("this proxy has no certificate to show: give it one with --identity DIRECTORY")
             }
             settings.credentials = identity.credentials
             if security.skipsVerification { settings.trust = .anybody } else { identity.verifyWorkloads(&settings) }
             return settings
-        case .mutual:
-            var key = try SecretFile.read(security.key, bytesMax: PrivateKey.pemBytesMax)
-            defer { Wiping.wipe(&key) }
-            _ = try SecretFile.checkMode(security.key)
-            let certificate = try SecretFile.read(security.certificate, bytesMax: Certificate.pemBytesMax)
-            settings.credentials = try TLSCredentials(certificatePEM: certificate, keyPEM: key)
-        case .simple: break
         }
-        if security.skipsVerification {
-            settings.trust = .anybody
-        } else if security.authorities.isEmpty {
-            settings.trust = .system
-        } else {
-            settings.trust = .roots(try Certificate.chain(pem: SecretFile.read(security.authorities, bytesMax: Certificate.pemBytesMax)))
-        }
+        settings.credentials = credentials.certificates.first
+        settings.revocations = credentials.revocations
+        settings.trust = security.skipsVerification ? .anybody : credentials.roots.isEmpty ? .system : .roots(credentials.roots)
         return settings
     }
 
@@ -118,6 +110,7 @@ struct SecurityPlanner {
         [
             "\(security.mode)", security.serverName, security.names.joined(separator: ","), "\(security.verifiesHost)",
             "\(security.skipsVerification)", security.authorities, security.certificate, security.key, security.credentialName,
+            security.revocations,
             security.protocols.joined(separator: ","), "\(security.choosesHTTP)",
         ].joined(separator: "|")
     }

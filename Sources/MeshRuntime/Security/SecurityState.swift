@@ -20,8 +20,8 @@ struct SecurityState {
     init(_ options: RuntimeOptions, _ log: Logger) throws(StartError) {
         self.log = log
         credentials = CredentialWatch(directory: options.credentialsDirectory)
-        let hasKey = options.identityDirectory != nil || options.credentialsDirectory != nil || options.serviceTLS.hasKey
-        if hasKey, !options.allowsDumps { ProcessResources.forbidDumps() }
+        let hasKeys = options.identityDirectory != nil || options.credentialsDirectory != nil || options.serviceTLS.hasKey
+        if hasKeys, !options.allowsDumps { ProcessResources.forbidDumps() }
         do throws(TLSError) {
             identity = try options.identityDirectory.map { path throws(TLSError) in try IdentityWatch(path: path, log) }
         } catch {
@@ -32,7 +32,7 @@ struct SecurityState {
 
     /// The plan for a configuration. What it lacks is said, once.
     mutating func plan(_ routing: RoutingSnapshot) -> SecurityPlan {
-        credentials.keep(routing.gatewaySecurities.map(\.tls))
+        credentials.keep(routing.gatewaySecurities.map(\.tls), routing.upstreamSecurities)
         let plan = planner.plan(routing, identity?.identity, &credentials, log)
         for problem in planner.problems where !said.contains(problem) { log.warning("\(problem)") }
         said = Set(planner.problems)

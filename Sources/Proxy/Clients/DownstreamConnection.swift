@@ -1,5 +1,6 @@
 internal import EventLoops
 internal import HTTP
+internal import Policy
 internal import Primitives
 internal import Routing
 internal import Streams
@@ -31,6 +32,8 @@ struct DownstreamConnection: ~Copyable {
     let remote: SocketEndpoint
     /// Who its client is to the counters; nil = one of its listener's, whoever it is.
     var source: SourceLabelsID?
+    /// Who its client is to policies.
+    var peer = PeerFacts()
     /// The address that the client dialled.
     var local: SocketEndpoint
     /// It came by REDIRECT: `local` is another proxy's or server's address.

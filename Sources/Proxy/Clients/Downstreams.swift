@@ -1,5 +1,6 @@
 internal import EventLoops
 internal import HTTP
+internal import Policy
 internal import Primitives
 internal import Routing
 internal import Streams
@@ -161,9 +162,13 @@ struct Downstreams: ~Copyable {
 
     // MARK: Connections
 
-    /// Settles whose requests come on a connection, once its layer has verified the peer. What goes out is the workload's own, whoever its
-    /// gateway's clients are.
+    /// Settles whose requests come on a connection, once its layer has verified the peer. To the counters what goes out is the workload's
+    /// own, whoever its gateway's clients are.
     mutating func settleSource(_ id: SlotID) {
+        if let agreement = connections[id].stream.agreement {
+            let identity = connections[id].stream.peerIdentity?.uris.first
+            connections[id].peer.note(identity: identity, serverName: agreement.serverName)
+        }
         guard listeners[connections[id].listener].plan.side == .inbound,
             let principal = connections[id].stream.peerIdentity?.uris.first
         else { return }

@@ -17,6 +17,8 @@ struct LocalAnswer: BitwiseCopyable {
     var hasLocation = false
     /// Refused by a limit, which the answer says.
     var isOverloaded = false
+    /// The rule of an AuthorizationPolicy that refused it; none = no rule allowed it, or another reason.
+    var policy = NameID.none
 
     init(_ status: UInt16, _ details: ResponseCodeDetails, _ flags: ResponseFlags = [], body: StaticString = "", closes: Bool = false) {
         self.status = status
@@ -40,5 +42,21 @@ struct LocalAnswer: BitwiseCopyable {
         return answer
     }
 
+    /// Of a connection, which is closed, only details and rule have a meaning.
+    static func accessDenied(by policy: NameID) -> LocalAnswer {
+        var answer = LocalAnswer(403, .rbacAccessDenied, body: "RBAC: access denied")
+        answer.policy = policy
+        return answer
+    }
+
     static var noEndpoint: LocalAnswer { LocalAnswer(503, .noHealthyUpstream, [.noHealthyUpstream], body: "no healthy upstream") }
+}
+
+extension RequestRecord {
+    /// Why it was answered, or ended.
+    mutating func note(_ answer: LocalAnswer) {
+        details = answer.details
+        flags.formUnion(answer.flags)
+        policy = answer.policy
+    }
 }

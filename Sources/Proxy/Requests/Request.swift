@@ -157,8 +157,7 @@ struct Request: ~Copyable {
     /// The same of an answer of our own. True = it is for a gRPC client, which has its own form.
     mutating func noteAnswer(_ answer: LocalAnswer, _ now: MonotonicInstant) -> Bool {
         noteResponse(status: answer.status, now)
-        log.record.details = answer.details
-        log.record.flags.formUnion(answer.flags)
+        log.record.note(answer)
         guard origin.isHTTP2, traits.contains(.isGRPC) else { return false }
         log.record.responseCode = 200
         log.record.grpcStatus = answer.grpcStatus == 255 ? GRPCStatus.code(forHTTP: answer.status) : answer.grpcStatus
@@ -187,10 +186,16 @@ struct Request: ~Copyable {
     /// Nanoseconds since it began.
     func elapsed(_ now: MonotonicInstant) -> UInt64 { now.nanoseconds(since: start) }
 
-    /// The connection that was made for the line of a pool did not come about. False = it does not wait there.
-    mutating func leaveLine(ofPool pool: Int, for connection: SlotID) -> Bool {
+    /// False = it does not wait in the line of this pool.
+    mutating func stopWaiting(inLineOf pool: Int) -> Bool {
         guard attempt.isWaiting, attempt.pool == pool else { return false }
         attempt.isWaiting = false
+        return true
+    }
+
+    /// The connection that was made for the line of a pool did not come about. False = it does not wait there.
+    mutating func leaveLine(ofPool pool: Int, for connection: SlotID) -> Bool {
+        guard stopWaiting(inLineOf: pool) else { return false }
         attempt.upstream = connection
         log.record.attemptCount &+= 1
         return true

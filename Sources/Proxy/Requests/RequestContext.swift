@@ -30,6 +30,9 @@ struct Draws {
 struct RequestContext: ~Copyable {
     let limits: ProxyLimits
     let limiter: Held<RateLimiter>
+    let authorizations: Held<AuthorizationCounters>
+    /// Who the client of the request or tunnel that has just begun is to policies; good until the next one begins.
+    var peer = PeerView()
     var draws: Draws
     /// The response on its way, or an answer of our own.
     var responseHead = MessageHead()
@@ -47,10 +50,11 @@ struct RequestContext: ~Copyable {
     var isDraining = false
     let pathScratch: UnsafeMutablePointer<UInt8>
 
-    /// The limiter is kept by the caller.
-    init(limits: ProxyLimits, limiter: RateLimiter, seed: UInt64) {
+    /// The limiter and the counters are kept by the caller.
+    init(limits: ProxyLimits, limiter: RateLimiter, authorizations: AuthorizationCounters, seed: UInt64) {
         self.limits = limits
         self.limiter = Held(keptByCaller: limiter)
+        self.authorizations = Held(keptByCaller: authorizations)
         draws = Draws(seed: seed)
         unsafe pathScratch = .allocate(capacity: PathNormalizer.growthMax * limits.http.targetBytesMax + 1)
     }

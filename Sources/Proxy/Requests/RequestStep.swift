@@ -5,6 +5,8 @@ enum RequestStep: UInt8, BitwiseCopyable {
     case normalise
     /// Listener and host to virtual host, to rule, to cluster. Pure.
     case findRoute
+    /// Who may do what (AuthorizationPolicy), by the head as the client sent it.
+    case authorise
     /// The head as the endpoint gets it.
     case prepareHead
     case limitRate

@@ -36,6 +36,7 @@ enum RequestSteps {
         switch step {
         case .normalise: TargetNormalising.run(&request, &context, &epoch)
         case .findRoute: RouteFinding.run(&request, &context, &epoch)
+        case .authorise: askPolicies(&request, &context, &loop, &epoch)
         case .prepareHead: RequestHeadPreparing.run(&request, &context, &loop, &epoch)
         case .limitRate: RateLimiting.run(&request, &context, &loop, &epoch)
         case .followRoute: RouteFollowing.run(&request, &context, &epoch)
@@ -44,5 +45,14 @@ enum RequestSteps {
         case .answerByRoute: RouteFollowing.answer(&request, &epoch)
         case .attempt: .go
         }
+    }
+
+    /// One that is refused still gets its head, for its record: request id, trace and texts, as every request that has a route.
+    private static func askPolicies(
+        _ request: inout Request, _ context: inout RequestContext, _ loop: inout WorkerLoop, _ epoch: inout Epoch
+    ) -> StepOutcome {
+        guard let refusal = Authorising.refusalOfRequest(&request, &context, &epoch) else { return .go }
+        _ = RequestHeadPreparing.run(&request, &context, &loop, &epoch)
+        return .answer(refusal)
     }
 }

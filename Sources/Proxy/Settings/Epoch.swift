@@ -9,6 +9,7 @@ internal import TelemetryModel
 struct Epoch: ~Copyable {
     let configuration: ProxyConfiguration
     let tables: RoutingTables
+    let authorization: AuthorizationTables
     var plan: CapturePlan
     let pools: AssignedPools
     let inbound: InboundContext
@@ -28,6 +29,7 @@ struct Epoch: ~Copyable {
         self.configuration = configuration
         let tables = unsafe configuration.routing.tables
         unsafe self.tables = unsafe tables
+        authorization = configuration.authorization.tables
         plan = CapturePlan(configuration.telemetry)
         self.pools = pools
         inbound = InboundContext(configuration.security.inbound)

@@ -1,5 +1,6 @@
 public import HTTP
 public import OutlierDetection
+public import Policy
 public import Routing
 public import TelemetryModel
 
@@ -12,11 +13,14 @@ public final class ProxyConfiguration: Sendable {
     public let security: SecurityPlan
     /// What gateways do with `x-forwarded-client-cert`.
     public let edgeCerts: ClientCertForwarding
+    /// Who may do what at the workload's own ports, or at a gateway's.
+    public let authorization: AuthorizationSet
 
     public init(
         routing: RoutingSnapshot, telemetry: TelemetryPlan, pathNormalization: PathNormalization, upstreams: UpstreamPlan,
-        security: SecurityPlan = SecurityPlan(), edgeCerts: ClientCertForwarding = .sanitizeSet
+        security: SecurityPlan = SecurityPlan(), edgeCerts: ClientCertForwarding = .sanitizeSet, authorization: AuthorizationSet = .empty
     ) {
+        self.authorization = authorization
         self.upstreams = upstreams
         self.security = security
         self.edgeCerts = edgeCerts

@@ -45,6 +45,7 @@ public final class WorkerHandle: Sendable {
     public let routeOutcomes: OutcomeShard
     public let endpointOutcomes: OutcomeShard
     public let statistics = WorkerStatistics()
+    public let authorizations = AuthorizationCounters()
     public let limits: ProxyLimits
     public let shared: SharedUpstreams
     /// Those of all workers, for peers that show who they are.

@@ -1,5 +1,6 @@
 internal import EventLoops
 internal import HTTP
+internal import Policy
 internal import Primitives
 internal import Routing
 internal import Streams
@@ -37,7 +38,7 @@ struct Sides: ~Copyable {
         limits = handle.limits
         recorder = Recorder(handle)
         loop = WorkerLoop(poller: poller, statistics: Held(keptByCaller: handle.statistics), network: network)
-        context = RequestContext(limits: handle.limits, limiter: handle.shared.limiter, seed: seed)
+        context = RequestContext(limits: handle.limits, limiter: handle.shared.limiter, authorizations: handle.authorizations, seed: seed)
         inboxOwner = OwnedInbox()
         unsafe inbox = unsafe inboxOwner.pointer
         unsafe dropScratch = .allocate(byteCount: 16 * 1024, alignment: 64)
@@ -102,6 +103,7 @@ struct Sides: ~Copyable {
             origin.labels = entry.labels
         }
         if let source = downstreams.connections[id].source { origin.labels.source = source }
+        context.peer = downstreams.connections[id].peer.view
         origin.remote = downstreams.connections[id].remote
         origin.local = downstreams.connections[id].local
         return origin

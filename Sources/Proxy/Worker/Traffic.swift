@@ -151,8 +151,7 @@ struct Traffic: ~Copyable {
     private mutating func serveOwner(_ owner: LoopToken, _ pool: Int) -> Bool {
         switch owner.kind {
         case .request:
-            guard requests.contains(owner.id), requests[owner.id].attempt.isWaiting, requests[owner.id].attempt.pool == pool else { return true }
-            requests[owner.id].attempt.isWaiting = false
+            guard requests.contains(owner.id), requests[owner.id].stopWaiting(inLineOf: pool) else { return true }
             attachRequest(owner.id, isFresh: false)
             return !requests.contains(owner.id) || !requests[owner.id].attempt.isWaiting
         case .mirror: return mirrorTraffic.serveMirror(owner.id, &sides)

@@ -56,10 +56,9 @@ struct TunnelTraffic: ~Copyable {
         tunnels[id].begin(.tcp, sides.makeOrigin(connection, 0), epoch: epoch, start: sides.loop.now)
         sides.downstreams.connections[connection].tunnel = id
         let tables = unsafe sides.epochs.all[epoch].tables
-        let dialled = sides.downstreams.connections[connection].local
         var cluster = -1
         switch unsafe tables.decideTCP(
-            listener: listener, dialled: dialled, isTLS: isTLS, serverName: serverName, draw: &sides.context.draws.route)
+            listener: listener, dialled: tunnels[id].origin.local, isTLS: isTLS, serverName: serverName, draw: &sides.context.draws.route)
         {
         case .none: break
         case .noCluster(let route): tunnels[id].log.record.route = route
@@ -71,6 +70,9 @@ struct TunnelTraffic: ~Copyable {
         sides.downstreams.note(connection, in: &tunnels[id].log)
         touchTunnel(id, &sides)
         guard cluster >= 0 else { return refuseTunnel(id, sides.epochs.all[epoch].noWay(listener: listener), &sides) }
+        if let refusal = unsafe Authorising.refusalOfConnection(tunnels[id].origin, serverName, &sides.context, &sides.epochs.all[epoch]) {
+            return refuseTunnel(id, refusal, &sides)
+        }
         connectTunnel(id, cluster, &sides)
     }
 
@@ -387,8 +389,7 @@ struct TunnelTraffic: ~Copyable {
     }
 
     private mutating func refuseTunnel(_ id: SlotID, _ answer: LocalAnswer, _ sides: inout Sides) {
-        tunnels[id].log.record.details = answer.details
-        tunnels[id].log.record.flags.formUnion(answer.flags)
+        tunnels[id].log.record.note(answer)
         let connection = tunnels[id].origin.connection
         finishTunnel(id, &sides)
         sides.downstreams.close(connection, &sides.loop)

@@ -65,8 +65,8 @@ struct ClusterSecurity {
         let standard = "outbound_.\(target.port.number)_.\(target.subset)_.\(target.host)"
         return UpstreamSecurity(
             mode: .istioMutual, serverName: serverName.isEmpty ? standard : serverName, names: Self.unique(accepted), verifiesHost: false,
-            skipsVerification: false, authorities: "", certificate: "", key: "", credentialName: "", traffic: traffic,
-            choosesHTTP: false)
+            skipsVerification: false, authorities: "", certificate: "", key: "", credentialName: "", revocations: "",
+            traffic: traffic, choosesHTTP: false)
     }
 
     /// TLS of the rule's own files.
@@ -81,7 +81,8 @@ struct ClusterSecurity {
             // istiod's word for the system's authorities.
             authorities: settings.caCertificates == "system" ? "" : settings.caCertificates,
             certificate: isMutual ? settings.clientCertificate : "", key: isMutual ? settings.privateKey : "",
-            credentialName: settings.credentialName, traffic: traffic, choosesHTTP: traffic == .http1 && target.mayChooseHTTP)
+            credentialName: settings.credentialName, revocations: settings.caCrl, traffic: traffic,
+            choosesHTTP: traffic == .http1 && target.mayChooseHTTP)
     }
 
     private var traffic: UpstreamSecurity.Traffic {

@@ -17,22 +17,11 @@ struct UnenforcedSecurity {
     /// `tls` of a DestinationRule that a cluster is under.
     mutating func note(_ tls: ClientTLSSettings?, of rule: DestinationRule?, hasIdentity: Bool) {
         guard let tls, let rule else { return }
-        func add(_ field: String, _ consequence: String, needsIdentity: Bool = false) {
-            self.add(
-                UnenforcedPolicy(
-                    id: rule.id, position: tls.position, field: field, consequence: "\(rule.host) \(consequence)",
-                    needsIdentity: needsIdentity))
-        }
-        switch tls.mode {
-        case .disable: return
-        case .istioMutual:
-            if !hasIdentity { add("tls.mode ISTIO_MUTUAL", "is spoken to in plaintext", needsIdentity: true) }
-        case .simple, .mutual:
-            if !tls.credentialName.isEmpty {
-                add("tls.credentialName", "is spoken to without the certificates and authorities of \(tls.credentialName)")
-            }
-            if !tls.caCrl.isEmpty { add("tls.caCrl", "is believed with certificates that were revoked") }
-        }
+        guard tls.mode == .istioMutual, !hasIdentity else { return }
+        add(
+            UnenforcedPolicy(
+                id: rule.id, position: tls.position, field: "tls.mode ISTIO_MUTUAL", consequence: "\(rule.host) is spoken to in plaintext",
+                needsIdentity: true))
     }
 
     mutating func add(_ policy: UnenforcedPolicy) {

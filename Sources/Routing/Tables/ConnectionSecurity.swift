@@ -34,8 +34,10 @@ public struct UpstreamSecurity: Hashable, Sendable {
     public var certificate: String
     /// Path of its key.
     public var key: String
-    /// Kubernetes secret that would hold all three; nothing reads it.
+    /// Name of the credential that holds all three, in their place; empty = paths.
     public var credentialName: String
+    /// Path of a list of revoked certificates; empty = none.
+    public var revocations: String
     /// What the port of the service is declared for; a port without protocol counts as HTTP/1.1.
     public var traffic: Traffic
 

@@ -19,7 +19,7 @@ public struct ListenerEntry: Sendable, BitwiseCopyable {
     /// Connections come here from other addresses (REDIRECT, semantics: design, transparent capture); the one dialled decides.
     public var isCapture = false
     /// Of an inbound listener: the workload's port behind it, for who comes to the listener itself; 0 = not known.
-    var workloadPort: UInt16 = 0
+    public var workloadPort: UInt16 = 0
     /// A Gateway's: clients are strangers, whose hop-by-hop promises (`x-envoy-*`, `x-request-id`, `x-forwarded-proto`) are not believed.
     public var isEdge = false
     /// Cluster for what nobody declared; -1 = refused.

@@ -80,7 +80,7 @@ final class TrustStores {
         unsafe X509_VERIFY_PARAM_set_depth(parameters, Self.chainMax - 1)
         unsafe X509_VERIFY_PARAM_set_auth_level(parameters, 2)
         unsafe X509_VERIFY_PARAM_set_time(parameters, time_t(now))
-        unsafe X509_VERIFY_PARAM_set_flags(parameters, UInt(bitPattern: flags(for: role)))
+        unsafe X509_VERIFY_PARAM_set_flags(parameters, UInt(bitPattern: flags))
         guard unsafe X509_verify_cert(context) == 1 else {
             ERR_clear_error()
             return unsafe .failure(Self.refusal(context, now: now))
@@ -110,10 +110,11 @@ final class TrustStores {
         TLSPeer(identity: try? SVIDRules.identity(of: leaf, as: role), certificate: leaf, notAfter: notAfter)
     }
 
-    /// Clients' authorities that somebody made with `openssl req -x509` lack extensions that RFC 5280 demands; other proxies take them.
-    private func flags(for role: SVIDRules.Role) -> Int {
-        var flags = X509_V_FLAG_X509_STRICT
-        if role == .client, case .roots = trust { flags = 0 }
+    /// Authorities that somebody made with `openssl req -x509` lack extensions that RFC 5280 demands; other proxies and curl take them.
+    /// Those of the mesh are held to it.
+    private var flags: Int {
+        var flags: Int32 = 0
+        if case .workloads = trust { flags = X509_V_FLAG_X509_STRICT }
         if checksRevocation { flags |= X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL }
         return Int(flags)
     }

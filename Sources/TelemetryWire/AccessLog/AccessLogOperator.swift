@@ -21,6 +21,8 @@ enum AccessLogOperator: Sendable {
     case responseCode
     case responseFlags(long: Bool)
     case responseCodeDetails
+    /// Why we ended a connection.
+    case terminationDetails
     case bytesReceived, bytesSent, requestHeaderBytes, responseHeaderBytes
     case duration(from: TimePoint, to: TimePoint, divisor: UInt64)
     case endpoint(Endpoint, Part)
@@ -113,6 +115,7 @@ enum AccessLogOperator: Sendable {
         "RESPONSE_FLAGS": .responseFlags(long: false),
         "RESPONSE_FLAGS_LONG": .responseFlags(long: true),
         "RESPONSE_CODE_DETAILS": .responseCodeDetails,
+        "CONNECTION_TERMINATION_DETAILS": .terminationDetails,
         "BYTES_RECEIVED": .bytesReceived,
         "BYTES_SENT": .bytesSent,
         "REQUEST_HEADERS_BYTES": .requestHeaderBytes,

@@ -35,7 +35,7 @@ public struct AccessLogProgram: Sendable {
         case text(first: RequestText, second: RequestText?, maxBytes: Int)
         case duration(from: AccessLogOperator.TimePoint, to: AccessLogOperator.TimePoint, divisor: UInt64)
         case endpoint(AccessLogOperator.Endpoint, AccessLogOperator.Part)
-        case protocolVersion, responseCode, responseFlags(long: Bool), responseCodeDetails
+        case protocolVersion, responseCode, responseFlags(long: Bool), responseCodeDetails, terminationDetails
         case bytesReceived, bytesSent, requestHeaderBytes, responseHeaderBytes
         case cluster, route, attemptCount, traceID, spanID, hostsAttempted(AccessLogOperator.Part), upstreamProtocol, accessLogType,
             transportFailureReason, serverName
@@ -67,6 +67,7 @@ public struct AccessLogProgram: Sendable {
     private var slotUses = 0
     private var clusterUses = 0
     private var routeUses = 0
+    private var detailUses = 0
     /// How often an address stands in it at most.
     private var endpointUses = 0
 
@@ -182,9 +183,15 @@ public struct AccessLogProgram: Sendable {
             fixedBytesMax += LineWriter.flagsBytesMax(isLong: isLong)
             return .responseFlags(long: isLong)
         case .responseCodeDetails:
-            fixedBytesMax += ResponseCodeDetails.allCases.map { $0.text?.utf8.count ?? 0 }.max() ?? 0
+            fixedBytesMax += (ResponseCodeDetails.allCases.map { $0.text?.utf8.count ?? 0 }.max() ?? 0) + Self.bracketsBytesMax
+            detailUses += 1
             noteUse(.failureReason, .upstream, &uses)
             return .responseCodeDetails
+        case .terminationDetails:
+            fixedBytesMax += (ResponseCodeDetails.rbacAccessDenied.text?.utf8.count ?? 0) + Self.bracketsBytesMax
+            detailUses += 1
+            noteUse(.failureReason, .downstream, &uses)
+            return .terminationDetails
         case .bytesReceived: return .bytesReceived
         case .bytesSent: return .bytesSent
         case .requestHeaderBytes: return .requestHeaderBytes
@@ -250,7 +257,7 @@ public struct AccessLogProgram: Sendable {
         let texts = unsafe AccessLogTexts(entry, count: Int(record.pointee.textCount))
         // Each use of each slot, and of the names, at its longest. Text that needs no escapes takes a sixth; the rest stays unused.
         let variable = unsafe texts.byteCount &* slotUses &+ names.byteCount(record.pointee.cluster) &* clusterUses
-            &+ names.byteCount(record.pointee.route) &* routeUses
+            &+ names.byteCount(record.pointee.route) &* routeUses &+ names.byteCount(record.pointee.policy) &* detailUses
             // An address that is a path; without paths in the process none is.
             &+ (UnixPathTable.shared.count > 0 ? UnixPathTable.pathBytesMax &* endpointUses : 0)
         bytes.append(atMost: fixedBytesMax &+ variable &* LineWriter.escapedBytesMax) { writer in
@@ -328,12 +335,18 @@ public struct AccessLogProgram: Sendable {
                 unsafe writer.flags(record.pointee.flags, isLong: isLong)
             }
         case .responseCodeDetails:
-            let text = unsafe details[Int(record.pointee.details.rawValue)]
-            if text.isEmpty { return false }
+            // Of a connection they are why it was ended.
+            if unsafe record.pointee.details == .rbacAccessDenied && record.pointee.protocolVersion == .tcp { return false }
             if unsafe record.pointee.details == .transportFailureBeforeResponse {
                 if unsafe writeFailedTransport(record, texts, &writer) { return true }
             }
-            unsafe writer.constant(pool, text.lowerBound, text.upperBound)
+            return unsafe writeDetails(record, names, pool, &writer)
+        case .terminationDetails:
+            // Envoy tells here why it ended a connection: a policy, or that TLS did not come about. In Istio's default line this is the place.
+            guard unsafe record.pointee.details == .rbacAccessDenied && record.pointee.protocolVersion == .tcp else {
+                return unsafe texts.write(.failureReason, of: .downstream, record, isJSON: style != .text, to: &writer)
+            }
+            return unsafe writeDetails(record, names, pool, &writer)
         case .bytesReceived: unsafe writer.decimal(record.pointee.requestBodyBytes)
         case .bytesSent: unsafe writer.decimal(record.pointee.responseBodyBytes)
         case .requestHeaderBytes: unsafe writer.decimal(UInt64(record.pointee.requestHeaderBytes))
@@ -370,6 +383,24 @@ public struct AccessLogProgram: Sendable {
         case .pattern(let index, let isEmit, let isLocal):
             unsafe writeTime(isEmit ? emit : record.pointee.startUnixNanoseconds, patterns[Int(index)], isLocal: isLocal, &writer)
         }
+        return true
+    }
+
+    /// Of the rule behind the details: its brackets, and `none`.
+    private static let bracketsBytesMax = 6
+
+    @inline(__always)
+    private func writeDetails(
+        _ record: UnsafePointer<RequestRecord>, _ names: borrowing NameTable, _ pool: UnsafeRawBufferPointer, _ writer: inout LineWriter
+    ) -> Bool {
+        let text = unsafe details[Int(record.pointee.details.rawValue)]
+        if text.isEmpty { return false }
+        unsafe writer.constant(pool, text.lowerBound, text.upperBound)
+        guard unsafe record.pointee.details == .rbacAccessDenied else { return true }
+        // As Envoy tells which rule refused it.
+        writer.byte(UInt8(ascii: "["))
+        if unsafe !names.write(record.pointee.policy, isJSON: style != .text, to: &writer) { writer.ascii("none") }
+        writer.byte(UInt8(ascii: "]"))
         return true
     }
 

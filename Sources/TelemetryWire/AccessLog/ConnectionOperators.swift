@@ -25,8 +25,6 @@ enum ConnectionOperators {
         "DOWNSTREAM_LOCAL_EMAIL_SAN": (.localEmails, .downstream),
         "DOWNSTREAM_LOCAL_SUBJECT": (.localSubject, .downstream),
         "DOWNSTREAM_TRANSPORT_FAILURE_REASON": (.failureReason, .downstream),
-        // Envoy tells here why it ended a connection. One reason is that TLS did not come about: in Istio's default line this is its place.
-        "CONNECTION_TERMINATION_DETAILS": (.failureReason, .downstream),
         "UPSTREAM_TLS_VERSION": (.version, .upstream),
         "UPSTREAM_TLS_CIPHER": (.cipher, .upstream),
         "UPSTREAM_TLS_SESSION_ID": (.sessionID, .upstream),

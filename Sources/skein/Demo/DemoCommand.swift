@@ -11,8 +11,8 @@ struct DemoCommand: ParsableCommand {
         abstract: "Run a small mesh: an application of four services behind real proxies, with traffic.",
         discussion: """
             Starts the bookinfo application, one proxy for each of its five workloads, a collector that they send their spans to, and a
-            client that visits the page. Everything listens on loopback addresses (127.0.0.1 and 127.0.1.1 to 127.0.1.5). Ctrl-C stops all
-            of it.
+            client that visits the page. Between the proxies goes mutual TLS, with certificates of an authority in the data directory.
+            Everything listens on loopback addresses (127.0.0.1 and 127.0.1.1 to 127.0.1.5). Ctrl-C stops all of it.
 
             EXAMPLES
               skein demo
@@ -23,7 +23,10 @@ struct DemoCommand: ParsableCommand {
     var quickstart = "Config/quickstart"
 
     @Option(
-        help: "Directory for the demo's logs and trace store; default: skein-demo-USER in the system's directory for temporary files.",
+        help: """
+            Directory for the demo's logs, certificates and trace store; default: skein-demo-USER in the system's directory for temporary \
+            files.
+            """,
         completion: .directory)
     var data: String?
 
@@ -31,6 +34,8 @@ struct DemoCommand: ParsableCommand {
     var rate = 5.0
 
     private static let workloads = ["productpage-v1", "details-v1", "reviews-v1", "reviews-v2", "ratings-v1"]
+    /// Of the proxy that visitors come by.
+    private static let edgeAccount = "bookinfo-edge"
 
     func run() throws {
         do {
@@ -58,6 +63,9 @@ struct DemoCommand: ParsableCommand {
         // Before anything is written: another demo's logs may be there.
         try Self.checkPorts()
         let directory = try makeDirectory()
+        // A version of reviews has the account of the other.
+        let accounts = Self.workloads.map { "bookinfo-\($0.prefix { $0 != "-" })" }
+        let certificates = try DemoCertificates(in: directory, accounts: Set(accounts + [Self.edgeAccount]))
         var proxies: [Child] = []
         var services: [Child] = []
         var visitors: [Child] = []
@@ -66,7 +74,7 @@ struct DemoCommand: ParsableCommand {
 
         let collector = [
             "run", "-c", configuration, "--data", directory + "/store", "--access-log-directory", directory, "--workers", "1",
-            "--namespace", "bookinfo",
+            "--namespace", "bookinfo", "--identity", certificates.path(Self.edgeAccount),
         ]
         proxies.append(try Child(name: "collector", program, collector, log: directory + "/collector.log"))
         for (index, workload) in Self.workloads.enumerated() {
@@ -74,7 +82,7 @@ struct DemoCommand: ParsableCommand {
                 "run", "-c", configuration, "--node", workload, "--bind", Self.address(index), "--no-store",
                 "--collector", "127.0.0.1:9411", "--access-log-directory", directory,
                 "--workers", "1", "--admin-port", "15000", "--zipkin-port", "0", "--otlp-port", "0",
-                "--otlp-grpc-port", "0",
+                "--otlp-grpc-port", "0", "--identity", certificates.path(accounts[index]),
             ]
             proxies.append(try Child(name: workload, program, arguments, log: directory + "/\(workload).log"))
         }
@@ -193,9 +201,12 @@ struct DemoCommand: ParsableCommand {
         let style = TerminalStyle.standardOutput
         func heading(_ text: String) -> String { style.paint(text, TerminalStyle.bold) }
         let skein = Self.typedName
+        let pair = ShellText.quoted("\(directory)/certificates/\(Self.edgeAccount)")
         return [
             "",
             heading("The mesh is running.") + "  productpage -> details, reviews v1 (90 %) and v2 (10 %, and always for jason) -> ratings",
+            "",
+            "Between them goes mutual TLS (STRICT), with certificates of an authority of the demo's own: nobody else is let in.",
             "",
             heading("Open"),
             "  http://127.0.0.1:9411/                     services and recent traces",
@@ -208,6 +219,8 @@ struct DemoCommand: ParsableCommand {
             "  \(skein) traces --service reviews.bookinfo    then: \(skein) traces TRACE-ID",
             "  \(skein) logs -f --server 127.0.1.1:15000 --status 4xx     pages that are not there, as they are asked for",
             "  \(skein) proxy-config endpoints --server 127.0.1.1:15000",
+            "  curl http://127.0.1.3:9080/reviews/1       refused: reviews takes mutual TLS alone",
+            "  curl -k --cert \(pair)/tls.crt --key \(pair)/tls.key https://127.0.1.3:9080/reviews/1",
             "  tail -f \(ShellText.quoted(directory))/access.log",
             "  prometheus --config.file Config/prometheus/quickstart.yml",
             "",

@@ -1,31 +1,33 @@
 internal import Glibc
 internal import MeshConfig
+internal import Routing
 internal import TLS
 
-/// What a server of a Gateway shows and whom it believes. A value.
-struct ServerCredentials: Sendable {
+/// What one end of TLS shows and whom it believes. A value.
+struct CredentialSet: Sendable {
     /// One, or two with keys of different kinds; none where the process' own identity is shown.
     var certificates: [TLSCredentials] = []
-    /// Authorities of clients; empty = the server asks for no certificates, or the mesh's count.
+    /// Authorities of the other end; empty = a server asks for no certificates, a client believes the system's, or the mesh's count.
     var roots: [Certificate] = []
     var revocations: RevocationLists?
 
     /// Seconds since 1970.
     var notAfter: Int64 { certificates.flatMap(\.chain).map(\.notAfter).min() ?? .max }
 
-    func isSame(as other: ServerCredentials) -> Bool {
+    func isSame(as other: CredentialSet) -> Bool {
         certificates.map(\.chain) == other.certificates.map(\.chain) && roots == other.roots && revocations == other.revocations
     }
 }
 
-/// The files that a server's credentials are in: paths that the configuration names, or directories below the one of `--credentials`, as
+/// The files that credentials are in: paths that the configuration names, or directories below the one of `--credentials`, as
 /// Kubernetes mounts secrets. A value; read whole, so that files that do not belong together are no credentials.
-struct ServerCredentialFiles: Hashable {
+struct CredentialFiles: Hashable {
     /// Files of one purpose, the first that is there is read.
     private var pairs: [[ServerTLS.Pair]]
     private var authorities: [String]
     private var revocations: [String]
-    private var asksClients: Bool
+    /// The other end is believed by authorities of a file.
+    private var hasAuthorities: Bool
     /// Where the authorities would have to be, for people.
     private var name: String
 
@@ -38,7 +40,7 @@ struct ServerCredentialFiles: Hashable {
     init(_ tls: ServerTLS, directory: String?) throws(TLSError) {
         let isOwn = tls.mode == .istioMutual
         // ISTIO_MUTUAL takes authorities from the mesh.
-        asksClients = tls.asksClients && !isOwn
+        hasAuthorities = tls.asksClients && !isOwn
         let names = tls.credentialNames + (tls.caCredentialName.isEmpty ? [] : [tls.caCredentialName])
         guard names.isEmpty || directory != nil else {
             throw TLSError("the credential \(names[0]) is not there: start with --credentials DIRECTORY")
@@ -60,12 +62,39 @@ struct ServerCredentialFiles: Hashable {
             // As Istio looks: a secret of the authorities' own first.
             places = tls.credentialNames.first.map { ["\(place($0))-cacert", place($0)] } ?? []
         }
-        authorities = !asksClients ? []
+        authorities = !hasAuthorities ? []
             : places.isEmpty ? [tls.authorities] : places.flatMap { place in Self.authorityNames.map { "\(place)/\($0)" } }
         revocations = !tls.asksClients ? []
             : places.isEmpty || isOwn ? [tls.revocations].filter { !$0.isEmpty }
             : places.flatMap { place in Self.revocationNames.map { "\(place)/\($0)" } }
         name = names.first.map { "the credential \($0)" } ?? pairs.first?.first?.certificate ?? "its revocation list"
+    }
+
+    /// Of connections to endpoints under a DestinationRule; nil = there are none to be read.
+    init?(_ security: UpstreamSecurity, directory: String?) throws(TLSError) {
+        guard security.mode != .istioMutual else { return nil }
+        let credential = security.credentialName
+        guard credential.isEmpty || directory != nil else {
+            throw TLSError("the credential \(credential) is not there: start with --credentials DIRECTORY")
+        }
+        let place = "\(directory ?? "")/\(CredentialName.plain(credential))"
+        pairs = []
+        if security.mode == .mutual, credential.isEmpty {
+            pairs = [[ServerTLS.Pair(certificate: security.certificate, key: security.key)]]
+        } else if security.mode == .mutual {
+            pairs = [Self.pairNames.map { ServerTLS.Pair(certificate: "\(place)/\($0.0)", key: "\(place)/\($0.1)") }]
+        }
+        hasAuthorities = !security.skipsVerification && !(credential.isEmpty && security.authorities.isEmpty)
+        authorities = []
+        if hasAuthorities {
+            let named = ["\(place)-cacert", place].flatMap { place in Self.authorityNames.map { "\(place)/\($0)" } }
+            authorities = credential.isEmpty ? [security.authorities] : named
+        }
+        let isListed = credential.isEmpty && !security.revocations.isEmpty && !security.skipsVerification
+        revocations = isListed ? [security.revocations] : []
+        name = credential.isEmpty ? security.certificate : "the credential \(credential)"
+        if name.isEmpty { name = security.authorities }
+        if paths.isEmpty { return nil }
     }
 
     /// For people.
@@ -75,17 +104,17 @@ struct ServerCredentialFiles: Hashable {
     var paths: [String] { pairs.flatMap { $0 }.flatMap { [$0.certificate, $0.key] } + authorities + revocations }
 
     /// Reads and checks. What an operator should mend is added to `warnings`.
-    func load(warnings: inout [String]) throws(TLSError) -> ServerCredentials {
-        var found = ServerCredentials()
+    func load(warnings: inout [String]) throws(TLSError) -> CredentialSet {
+        var found = CredentialSet()
         for candidates in pairs {
             let there = candidates.first { Self.isThere($0.certificate) }
             guard let pair = there ?? candidates.first else { continue }
             found.certificates.append(
                 try SecretFile.credentials(certificate: pair.certificate, key: pair.key, warnings: &warnings))
         }
-        if asksClients {
+        if hasAuthorities {
             guard let path = authorities.first(where: Self.isThere) else {
-                throw TLSError("no authorities of clients: expected is \(authorities.joined(separator: " or "))")
+                throw TLSError("no authorities: expected is \(authorities.joined(separator: " or "))")
             }
             found.roots = try Self.read(path) { bytes throws(TLSError) in try Certificate.chain(pem: bytes) }
         }

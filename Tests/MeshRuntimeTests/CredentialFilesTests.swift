@@ -7,7 +7,7 @@ import Testing
 @testable import MeshRuntime
 
 /// Credentials of servers in a directory as somebody writes it.
-@Suite struct ServerCredentialTests {
+@Suite struct CredentialFilesTests {
     private let directory: String
     private let validity = CertificateIssuer.Validity(notBefore: 1_790_000_000, notAfter: 2_821_536_000)
     private let root: CertificateIssuer
@@ -38,9 +38,9 @@ import Testing
         return try #require(MeshConfiguration.load(texts: [(name: "t.yaml", text: yaml)]).0.gateways.first?.servers.first?.tls)
     }
 
-    private func load(_ text: String) throws -> ServerCredentials {
+    private func load(_ text: String) throws -> CredentialSet {
         var warnings: [String] = []
-        return try ServerCredentialFiles(tls(text), directory: directory).load(warnings: &warnings)
+        return try CredentialFiles(tls(text), directory: directory).load(warnings: &warnings)
     }
 
     /// Both layouts of secrets; the authorities' own secret comes before what stands beside the certificate.
@@ -59,7 +59,7 @@ import Testing
         #expect(try load("{mode: MUTUAL, credentialName: a}").roots == [other.certificate])
         write(root.certificate.pem(), "\(directory)/third/cacert")
         #expect(try load("{mode: MUTUAL, credentialName: a, caCertCredentialName: third}").roots == [root.certificate])
-        #expect(throws: TLSError.self) { try ServerCredentialFiles(tls("{mode: SIMPLE, credentialName: a}"), directory: nil) }
+        #expect(throws: TLSError.self) { try CredentialFiles(tls("{mode: SIMPLE, credentialName: a}"), directory: nil) }
     }
 
     /// A list that the configuration names must be there; one in a credential may be.
@@ -102,7 +102,7 @@ import Testing
         let first = try watch.credentials(for: wanted, log)
         try issue("a")
         let second = try watch.credentials(for: wanted, log)
-        watch.keep([])
+        watch.keep([], [])
         let third = try watch.credentials(for: wanted, log)
         #expect(second.isSame(as: first) && !third.isSame(as: first))
     }

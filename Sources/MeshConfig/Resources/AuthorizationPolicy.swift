@@ -1,0 +1,155 @@
+/// Who may do what at the workloads it selects (Istio: AuthorizationPolicy; semantics 2.8). A value; as written, with the place of each
+/// field, and nothing resolved.
+public struct AuthorizationPolicy: Sendable {
+    public enum Action: String, Sendable, CaseIterable {
+        case allow = "ALLOW"
+        case deny = "DENY"
+        /// Changes nothing; what it matches is counted and logged.
+        case audit = "AUDIT"
+        /// Asks somebody else. Not in effect.
+        case custom = "CUSTOM"
+    }
+
+    public var id: ResourceID
+    public var position: SourcePosition
+    /// Empty = every workload of the namespace; of the mesh, in the root namespace.
+    public var selector: [String: String]
+    public var action: Action
+    /// `istio.io/dry-run: "true"`: it is judged and counted, and changes nothing.
+    public var isDryRun: Bool
+    /// None = it matches nothing.
+    public var rules: [Rule]
+
+    /// Matches when one of `sources`, one of `operations` and all of `conditions` do; an empty list always does.
+    public struct Rule: Sendable {
+        public var position: SourcePosition
+        public var sources: [Group]
+        public var operations: [Group]
+        public var conditions: [Clause]
+    }
+
+    /// A `source` or an `operation`: all of its clauses must hold.
+    public struct Group: Sendable {
+        public var position: SourcePosition
+        public var clauses: [Clause]
+    }
+
+    /// One list of values: what is looked at must be one of them, or none of them.
+    public struct Clause: Sendable {
+        public var attribute: AuthorizationAttribute
+        /// As written: `notPaths`, `when request.headers[x-token] notValues`.
+        public var field: String
+        public var values: [String]
+        public var isNegated: Bool
+        public var position: SourcePosition
+    }
+
+    /// Whether it speaks for a workload.
+    public func selects(namespace: String, labels: [String: String], rootNamespace: String) -> Bool {
+        (id.namespace == namespace || id.namespace == rootNamespace) && selector.allSatisfy { labels[$0.key] == $0.value }
+    }
+}
+
+/// What a clause looks at.
+public enum AuthorizationAttribute: Hashable, Sendable {
+    /// The client's identity without `spiffe://`, and its parts.
+    case principal, namespace, serviceAccount, trustDomain
+    /// The address that the connection came from; the address of the client as the proxies before this one tell it.
+    case sourceAddress, remoteAddress
+    case destinationAddress, destinationPort, serverName
+    case host, method, path
+    /// In lower case.
+    case header(String)
+    /// Of a JSON Web Token, or written by a filter: nothing here writes any. The text is the key as written.
+    case metadata(String)
+
+    /// There is nothing of the kind in a connection that is no HTTP (semantics 2.8).
+    public var isHTTPOnly: Bool {
+        switch self {
+        case .host, .method, .path, .header, .metadata: true
+        default: false
+        }
+    }
+
+    /// The attribute of a condition's `key`; nil = there is no such key.
+    init?(key: String) {
+        switch key {
+        case "source.ip": self = .sourceAddress
+        case "remote.ip": self = .remoteAddress
+        case "source.namespace": self = .namespace
+        case "source.principal": self = .principal
+        case "source.serviceAccount": self = .serviceAccount
+        case "source.trustDomain": self = .trustDomain
+        case "destination.ip": self = .destinationAddress
+        case "destination.port": self = .destinationPort
+        case "connection.sni": self = .serverName
+        default:
+            if key.hasPrefix("request.headers["), key.hasSuffix("]") {
+                self = .header(String(key.dropFirst("request.headers[".count).dropLast()).lowercased())
+            } else if key.hasPrefix("request.auth.") || key.hasPrefix("experimental.envoy.filters.") {
+                self = .metadata(key)
+            } else {
+                return nil
+            }
+        }
+    }
+}
+
+extension AuthorizationPolicy {
+    static let sourceFields: [(name: String, attribute: AuthorizationAttribute)] = [
+        ("principals", .principal), ("requestPrincipals", .metadata("request.auth.principal")), ("namespaces", .namespace),
+        ("serviceAccounts", .serviceAccount), ("ipBlocks", .sourceAddress), ("remoteIpBlocks", .remoteAddress),
+        ("trustDomains", .trustDomain),
+    ]
+    static let operationFields: [(name: String, attribute: AuthorizationAttribute)] = [
+        ("hosts", .host), ("ports", .destinationPort), ("methods", .method), ("paths", .path),
+    ]
+
+    init(id: ResourceID, position: SourcePosition, spec: NodeReader, metadata: NodeReader?) {
+        self.id = id
+        self.position = position
+        selector = spec.child("selector")?.stringMap("matchLabels") ?? [:]
+        action = spec.name("action").flatMap(Action.init(rawValue:)) ?? .allow
+        isDryRun = metadata?.child("annotations")?.string("istio.io/dry-run").map(Self.isTrue) ?? false
+        rules = spec.children("rules").map { rule in
+            Rule(
+                position: rule.position,
+                sources: Self.groups(rule, "from", "source", Self.sourceFields),
+                operations: Self.groups(rule, "to", "operation", Self.operationFields),
+                conditions: rule.children("when").flatMap(Self.clauses(ofCondition:)))
+        }
+    }
+
+    /// As Go's `strconv.ParseBool`, which Istio uses.
+    private static func isTrue(_ text: String) -> Bool { ["1", "t", "T", "TRUE", "true", "True"].contains(text) }
+
+    private static func groups(
+        _ rule: NodeReader, _ list: String, _ inner: String, _ fields: [(name: String, attribute: AuthorizationAttribute)]
+    ) -> [Group] {
+        rule.children(list).compactMap { entry in
+            guard let reader = entry.child(inner) else { return nil }
+            var clauses: [Clause] = []
+            for (name, attribute) in fields {
+                let negated = "not" + name.prefix(1).uppercased() + name.dropFirst()
+                for (field, isNegated) in [(name, false), (negated, true)] where !reader.isEmptyList(field) {
+                    clauses.append(
+                        Clause(
+                            attribute: attribute, field: field, values: reader.strings(field), isNegated: isNegated,
+                            position: reader.position(field)))
+                }
+            }
+            return Group(position: reader.position, clauses: clauses)
+        }
+    }
+
+    /// Both lists of a condition must hold. A key that does not exist was reported when it was checked.
+    private static func clauses(ofCondition condition: NodeReader) -> [Clause] {
+        guard let key = condition.string("key"), let attribute = AuthorizationAttribute(key: key) else { return [] }
+        return [("values", false), ("notValues", true)].compactMap { field, isNegated in
+            guard !condition.isEmptyList(field) else { return nil }
+            return Clause(
+                attribute: attribute, field: "when \(key) \(field)", values: condition.strings(field), isNegated: isNegated,
+                position: condition.position(field))
+        }
+    }
+}

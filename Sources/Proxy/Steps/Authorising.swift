@@ -1,0 +1,56 @@
+internal import HTTP
+internal import Policy
+internal import Primitives
+internal import Routing
+internal import TelemetryModel
+
+/// Who may do what: AuthorizationPolicies at the workload's own ports and at those of gateways (semantics 2.8). What the workload itself
+/// sends out is not judged.
+///
+/// Judged behind the route, so that a refusal is counted and logged with it as in Envoy, and before anything is changed in the head.
+enum Authorising {
+    /// Judges a request. Nil = it may go on.
+    static func refusalOfRequest(_ request: inout Request, _ context: inout RequestContext, _ epoch: inout Epoch) -> LocalAnswer? {
+        guard hasGuard(request.origin, epoch.authorization) else { return nil }
+        var asked = describeOrigin(request.origin, context.peer, &epoch)
+        asked.isHTTP = true
+        asked.trustsForwardedFor = !request.origin.isEdge
+        asked.isHTTPS = request.target.isHTTPS
+        unsafe asked.method = LentBytes(request.head.method)
+        unsafe asked.target = LentBytes(request.head.text(request.head.sentTarget))
+        unsafe asked.authority = LentBytes(request.head.text(request.target.authority))
+        if request.target.form != .authority { unsafe asked.path = LentBytes(request.head.text(request.target.path)) }
+        let decision = epoch.authorization.decide(asked, request.head)
+        context.authorizations.use { $0.record(decision, isHTTP: true) }
+        return decision.isAllowed ? nil : .accessDenied(by: decision.refusedBy)
+    }
+
+    /// Judges a connection. `serverName`: of TLS that is passed on as it is. Nil = it may go on.
+    static func refusalOfConnection(
+        _ origin: RequestOrigin, _ serverName: UnsafeRawBufferPointer, _ context: inout RequestContext, _ epoch: inout Epoch
+    ) -> LocalAnswer? {
+        guard hasGuard(origin, epoch.authorization) else { return nil }
+        var asked = describeOrigin(origin, context.peer, &epoch)
+        if unsafe !serverName.isEmpty { unsafe asked.peer.serverName = LentBytes(serverName) }
+        // The head is not read for what is no HTTP.
+        let decision = epoch.authorization.decide(asked, context.responseHead)
+        context.authorizations.use { $0.record(decision, isHTTP: false) }
+        return decision.isAllowed ? nil : .accessDenied(by: decision.refusedBy)
+    }
+
+    private static func hasGuard(_ origin: RequestOrigin, _ policies: AuthorizationTables) -> Bool {
+        (origin.side == .inbound || origin.isEdge) && !policies.isEmpty
+    }
+
+    private static func describeOrigin(_ origin: RequestOrigin, _ peer: PeerView, _ epoch: inout Epoch) -> AuthorizationRequest {
+        AuthorizationRequest(peer: peer, source: origin.remote, destination: origin.local, destinationPort: guardedPort(origin, &epoch))
+    }
+
+    /// The port that was dialled before the connection was redirected here; without redirection that of the application behind the
+    /// listener, so that nobody gets around its rules (as `RoutingTables.inboundSecurity`).
+    private static func guardedPort(_ origin: RequestOrigin, _ epoch: inout Epoch) -> UInt16 {
+        guard !origin.isCaptured, origin.listener >= 0 else { return origin.local.port }
+        let port = unsafe epoch.tables.listener(origin.listener).workloadPort
+        return port == 0 ? origin.local.port : port
+    }
+}

@@ -1,0 +1,46 @@
+// What mesh-wide outlier detection costs its collector: 200 proxies that each report 1,000 endpoints, and the window's end.
+
+import OutlierDetection
+import Primitives
+
+func milliseconds(_ body: () -> Void) -> Double {
+    let began = SystemClock.threadCPUNanoseconds()
+    body()
+    return Double(SystemClock.threadCPUNanoseconds() - began) / 1e6
+}
+
+let proxies = CommandLine.arguments.count > 1 ? Int(CommandLine.arguments[1]) ?? 200 : 200
+let endpoints = CommandLine.arguments.count > 2 ? Int(CommandLine.arguments[2]) ?? 1_000 : 1_000
+var settings = OutlierSettings()
+settings.enforcingSuccessRate = 100
+settings.enforcingFailurePercentage = 100
+var judge = MeshJudge(seed: 1, epoch: 1)
+var random = RandomSource(seed: 1)
+var now = MonotonicInstant(nanoseconds: 1_000_000_000_000)
+
+for window in 1...5 {
+    var reports: [MeshReport] = []
+    for proxy in 0..<proxies {
+        var report = MeshReport(reporter: "10.0.0.\(proxy):15090/1", sequence: UInt64(window), periodNanoseconds: 10_000_000_000)
+        // Clusters of ten endpoints.
+        for cluster in 0..<max(1, endpoints / 10) {
+            var seen = MeshReport.Cluster(name: "outbound|80||service-\(cluster).default.svc.cluster.local", settings: settings, hosts: 10)
+            for place in 0..<10 {
+                var endpoint = MeshReport.Endpoint(SocketEndpoint(ipv4: UInt32(truncatingIfNeeded: cluster * 10 + place), port: 8080))
+                endpoint.counts = AttemptCounts(successes: UInt64(random.below(50)), errors: random.below(100) == 0 ? 1 : 0)
+                endpoint.latency.buckets[3] = endpoint.counts.total
+                seen.endpoints.append(endpoint)
+            }
+            report.clusters.append(seen)
+        }
+        reports.append(report)
+    }
+    let taking = milliseconds { for report in reports { _ = judge.take(report, now: now) } }
+    now = now + 10_000_000_000
+    var decisions = 0
+    let judging = milliseconds { decisions = judge.tick(now: now).count }
+    let size = judge.size
+    print(
+        "window \(window): \(proxies) reports taken in \(taking) ms, judged in \(judging) ms; \(size.endpoints) endpoints, "
+            + "\(size.opinions) opinions, \(decisions) decisions")
+}

@@ -111,7 +111,8 @@ struct OutlierPicture: Decodable {
             + "(\(one.ejected) of \(one.hosts) out)"
         let sayings = (one.reports ?? []).map { saying in
             let own = saying.ejected.map { ", ejected by it: \($0)" } ?? ""
-            return "            \(saying.agrees ? "agrees  " : "does not") \(saying.reporter): \(saying.successes) ok, \(saying.errors) 5xx, "
+            let view = saying.agrees ? "agrees  " : "does not"
+            return "            \(view) \(saying.reporter): \(saying.successes) ok, \(saying.errors) 5xx, "
                 + "\(saying.gatewayErrors) gateway, \(saying.localFailures) local\(own)"
         }
         return [head] + (one.text.map { ["          \($0)"] } ?? []) + sayings

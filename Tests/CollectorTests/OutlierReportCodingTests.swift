@@ -8,7 +8,8 @@ import Testing
 @Suite struct OutlierReportCodingTests {
     private static func sample() -> MeshReport {
         var report = MeshReport(reporter: "a", sequence: 1, periodNanoseconds: 10_000_000_000)
-        var settings = OutlierSettings.istio(consecutive5xxErrors: 7, splitExternalLocalOriginErrors: true, intervalNanoseconds: 1_000_000_000)
+        var settings = OutlierSettings.istio(
+            consecutive5xxErrors: 7, splitExternalLocalOriginErrors: true, intervalNanoseconds: 1_000_000_000)
         settings.maxEjectionTimeNanoseconds = 600_000_000_000
         settings.enforcingSuccessRate = 50
         var cluster = MeshReport.Cluster(name: "outbound|80||é.local", settings: settings, hosts: 3)
@@ -41,7 +42,9 @@ import Testing
         let bytes = OutlierReportCoding.encode(Self.sample(), known: Self.known)
         for length in 0..<bytes.count {
             var read = MeshReport(reporter: "a", sequence: 1, periodNanoseconds: 0)
-            #expect(throws: ReportFault.self, "cut at \(length)") { _ = try OutlierReportCoding.decode(Array(bytes[..<length]), into: &read) }
+            #expect(throws: ReportFault.self, "cut at \(length)") {
+                _ = try OutlierReportCoding.decode(Array(bytes[..<length]), into: &read)
+            }
         }
     }
 

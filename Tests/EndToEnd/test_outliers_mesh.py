@@ -21,7 +21,9 @@ class World:
         self.collector = self.collect()
         self.text = mesh(
             endpoints[0].port,
-            service("many.local", [e.port for e in endpoints]) + policy("    outlierDetection: " + detection, host="many.local") + rule(NO_RETRIES, host="many.local", name="many"),
+            service("many.local", [e.port for e in endpoints])
+            + policy("    outlierDetection: " + detection, host="many.local")
+            + rule(NO_RETRIES, host="many.local", name="many"),
         )
         self.proxies = [self.proxy() for _ in range(proxies)]
 
@@ -108,6 +110,10 @@ def test_failures_spread_over_proxies_eject_at_all_of_them(start):
         [SKEIN, "explain", "--server", f'127.0.0.1:{world.proxies[0].ports["admin"]}', "http://many.local/"], capture_output=True, text=True
     )
     assert "EJECTED mesh-wide (consecutive_5xx)" in explained.stdout, explained.stdout + explained.stderr
+    endpoints = subprocess.run(
+        [SKEIN, "proxy-config", "endpoints", "--server", f'127.0.0.1:{world.proxies[0].ports["admin"]}'], capture_output=True, text=True
+    )
+    assert any(address in line and "ejected mesh-wide" in line for line in endpoints.stdout.splitlines()), endpoints.stdout + endpoints.stderr
     assert world.proxies[0].samples("skein_outlier_mesh_ejections_active") == 1
     assert world.collector.samples("skein_outlier_judge_ejected") == 1
 
@@ -149,7 +155,7 @@ def test_a_silent_collector_leaves_local_detection_alone_and_an_empty_one_conver
 
     world.collector = world.collect()
     with Steady(world.proxies):
-        wait_for(lambda: all(p.samples("skein_outlier_local_alone") == 0 for p in world.proxies), seconds=30, what="words of the new collector")
+        wait_for(lambda: all(p.samples("skein_outlier_local_alone") == 0 for p in world.proxies), seconds=30, what="its words")
         # Local detection has the endpoint out at each proxy by now, and the new collector hears it from most of them.
         wait_for(lambda: everywhere(world, address), seconds=30, what="the endpoint being out at all proxies again")
 

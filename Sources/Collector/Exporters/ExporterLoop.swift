@@ -111,7 +111,7 @@ struct ExporterLoop<Batch: TelemetryBatch>: ~Copyable {
                 request, connectDeadline: start + settings.connectTimeoutNanoseconds, deadline: { min(timeout, end.instant) })
             switch encoding.verdict(status: answer.status) {
             case .accepted:
-                if encoding.readsAnswers { encoding.accepted(answer: answer.body) }
+                if encoding.readsAnswers { encoding.readAnswer(answer.body) }
                 return .accepted
             case .retried: return .retry("HTTP status \(answer.status)", afterSeconds: answer.retryAfterSeconds)
             case .rejected: return .rejected("HTTP status \(answer.status)")

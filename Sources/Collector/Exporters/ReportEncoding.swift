@@ -15,7 +15,7 @@ public struct ReportEncoding: ExporterEncoding {
     public init(outliers: (any OutlierReporting)? = nil) { self.outliers = outliers }
 
     public var readsAnswers: Bool { outliers != nil }
-    public func accepted(answer body: [UInt8]) { outliers?.accepted(answer: body) }
+    public func readAnswer(_ body: [UInt8]) { outliers?.readAnswer(body) }
 
     /// What was seen of endpoints is asked for now and not when the metrics were read: a report that waited says how things are.
     public func append(_ batches: [SeriesBatch], to body: inout [UInt8]) {
@@ -33,7 +33,7 @@ public protocol OutlierReporting: Sendable {
     /// What was seen since the last call (`OutlierReportCoding`).
     func nextReport() -> [UInt8]
     /// The answer to a report that was accepted (`OutlierAnswerCoding`); of an older collector something else.
-    func accepted(answer body: [UInt8])
+    func readAnswer(_ body: [UInt8])
 }
 
 /// Numbers this process' batches and gives them to an exporter. Any thread.

@@ -32,7 +32,7 @@ public enum OutlierReportCoding {
         ReportBytes.append(varint: UInt64(clusters.count), to: &bytes)
         for cluster in clusters {
             ReportBytes.append(Array(cluster.name.utf8.prefix(nameBytesMax))[...], to: &bytes)
-            let settings = numbers(of: cluster.settings)
+            let settings = settingNumbers(of: cluster.settings)
             ReportBytes.append(varint: UInt64(settings.count), to: &bytes)
             for number in settings { ReportBytes.append(varint: number, to: &bytes) }
             ReportBytes.append(varint: cluster.hosts, to: &bytes)
@@ -75,17 +75,17 @@ public enum OutlierReportCoding {
             let name = try reader.text(most: nameBytesMax)
             var numbers: [UInt64] = []
             for _ in 0..<(try reader.count(most: settingsMax)) { numbers.append(try reader.varint()) }
-            var cluster = MeshReport.Cluster(name: name, settings: settings(of: numbers), hosts: try reader.varint())
+            var cluster = MeshReport.Cluster(name: name, settings: readSettings(numbers), hosts: try reader.varint())
             let count = try reader.count(most: endpointsLeft)
             endpointsLeft -= count
-            for _ in 0..<count { cluster.endpoints.append(try endpoint(&reader)) }
+            for _ in 0..<count { cluster.endpoints.append(try readEndpoint(&reader)) }
             report.clusters.append(cluster)
         }
         guard reader.isAtEnd else { throw reader.fault("bytes behind the last endpoint") }
         return known
     }
 
-    private static func endpoint(_ reader: inout ReportReader) throws(ReportFault) -> MeshReport.Endpoint {
+    private static func readEndpoint(_ reader: inout ReportReader) throws(ReportFault) -> MeshReport.Endpoint {
         var endpoint = MeshReport.Endpoint(try AddressCoding.read(&reader))
         let flags = try reader.byte()
         endpoint.isAbsent = flags & 1 != 0
@@ -107,7 +107,7 @@ public enum OutlierReportCoding {
     // MARK: Settings
 
     /// In this order for ever; later ones come behind.
-    private static func numbers(of settings: OutlierSettings) -> [UInt64] {
+    private static func settingNumbers(of settings: OutlierSettings) -> [UInt64] {
         func flag(_ value: Bool) -> UInt64 { value ? 1 : 0 }
         return [
             UInt64(settings.consecutive5xx), UInt64(settings.consecutiveGateway), UInt64(settings.consecutiveLocalOrigin),
@@ -124,7 +124,7 @@ public enum OutlierReportCoding {
     }
 
     /// What an older sender does not say has its default.
-    private static func settings(of numbers: [UInt64]) -> OutlierSettings {
+    private static func readSettings(_ numbers: [UInt64]) -> OutlierSettings {
         var settings = OutlierSettings()
         func number(_ place: Int) -> UInt64? { place < numbers.count ? numbers[place] : nil }
         func set(_ place: Int, _ path: WritableKeyPath<OutlierSettings, UInt32>) {

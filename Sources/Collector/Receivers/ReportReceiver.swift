@@ -67,7 +67,7 @@ struct ReportReceiver: HTTPReceiver {
                 batch.report?.principal = sender.identity
                 var outcome = ReportOutcome(points: batch.points.count, sequence: batch.report?.sequence ?? 0)
                 do throws(ReportFault) {
-                    outcome.outliers = try Self.outliers(of: batch.report, sender)
+                    outcome.outliers = try Self.readEndpoints(of: batch.report, sender)
                 } catch {
                     throw .fault(error)
                 }
@@ -83,7 +83,7 @@ struct ReportReceiver: HTTPReceiver {
     }
 
     /// What the sender saw of endpoints; nil = it does not say.
-    private static func outliers(of report: SeriesBatch.Report?, _ sender: VerifiedSender) throws(ReportFault) -> SeenEndpoints? {
+    private static func readEndpoints(of report: SeriesBatch.Report?, _ sender: VerifiedSender) throws(ReportFault) -> SeenEndpoints? {
         guard let report, !report.outliers.isEmpty else { return nil }
         var seen = MeshReport(reporter: report.sender, principal: sender.identity, sequence: report.sequence, periodNanoseconds: 0)
         let known = try OutlierReportCoding.decode(report.outliers, into: &seen)

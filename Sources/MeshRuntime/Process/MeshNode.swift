@@ -85,7 +85,8 @@ final class MeshNode {
         let seed = options.seed ?? .random(in: 1...UInt64.max)
         outlierService = options.hasStore
             ? OutlierService(
-                seed: seed, epoch: .random(in: 1...UInt64.max), detectors: options.meshDetectors, say: { line in log.notice("\(line)") }) : nil
+                seed: seed, epoch: .random(in: 1...UInt64.max), detectors: options.meshDetectors,
+                say: { line in log.notice("\(line)") }) : nil
         let receivers = options.hasStore
             ? Receivers(sink: sink, metrics: storedSeries, translation: naming, outliers: outlierService, statistics: statistics) : nil
         self.receivers = receivers
@@ -127,7 +128,8 @@ final class MeshNode {
             now: SystemClock.monotonicNow(), say: say)
         meshOutliers?.update(upstreams.judged)
         series = try SeriesService(
-            storedSeries, metrics, spanMetrics, options, security.serviceTLS, outliers: meshOutliers, version: version, statistics, say: say)
+            storedSeries, metrics, spanMetrics, options, security.serviceTLS, outliers: meshOutliers, version: version, statistics,
+            say: say)
         receivers?.forward(to: plan.exporters)
         proberThread = try prober.start(seed: seed)
         resolverThread = try resolver.start()

@@ -22,7 +22,7 @@ public struct RuntimeOptions: Sendable {
     public var namespace = "default"
     /// Directory of the store; created when missing.
     public var dataDirectory = "skein-data"
-    /// Detectors of mesh-wide outlier detection that no resource speaks of and that eject all the same; others of them only say what they find.
+    /// Detectors of mesh-wide outlier detection that eject although no resource speaks of them; the others only say what they find.
     public var enforcedOutliers: Set<EnforcedOutlier> = []
     /// True: a store that cannot be opened ends the start; else the proxy runs without and opening is tried again.
     public var requiresStore = false

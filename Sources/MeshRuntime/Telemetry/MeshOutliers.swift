@@ -9,7 +9,7 @@ internal import TelemetryWire
 /// This proxy's side of mesh-wide outlier detection: says with each report what was seen of endpoints since the last one, and carries out
 /// what the collector answers (docs/outliers.md).
 ///
-/// `update` and `check`: control thread. `nextReport` and `accepted`: the exporter's. The rest: any.
+/// `update` and `check`: control thread. `nextReport` and `readAnswer`: the exporter's. The rest: any.
 final class MeshOutliers: OutlierReporting {
     struct Row: Sendable {
         var name: String
@@ -130,7 +130,7 @@ final class MeshOutliers: OutlierReporting {
 
     // MARK: Answers
 
-    func accepted(answer body: [UInt8]) {
+    func readAnswer(_ body: [UInt8]) {
         let now = SystemClock.monotonicNow()
         do throws(ReportFault) {
             let word = try OutlierAnswerCoding.decode(body)
@@ -149,7 +149,7 @@ final class MeshOutliers: OutlierReporting {
                 state.unreadable &+= 1
                 return state.unreadable == 1
             }
-            if isFirst { say("outlier detection: the collector's answer says nothing of endpoints (\(error)); local detection decides alone") }
+            if isFirst { say("outlier detection: the collector's answer says nothing of endpoints (\(error)); local detection is alone") }
         }
     }
 
@@ -162,8 +162,8 @@ final class MeshOutliers: OutlierReporting {
         }
         guard change != .none else { return }
         say(
-            "outlier detection: no word of the collector for \(MeshFollower.intervalsMax) intervals; local detection decides alone until it "
-                + "answers")
+            "outlier detection: no word of the collector for \(MeshFollower.intervalsMax) intervals; local detection decides alone "
+                + "until it answers")
         carryOut(change, now: now)
     }
 
@@ -201,12 +201,14 @@ final class MeshOutliers: OutlierReporting {
             MetricSamples(
                 name: "skein_outlier_local_alone", help: "1 = the collector has not said for three reports what is ejected mesh-wide.",
                 kind: .gauge, value: follower.isAlone ? 1 : 0),
-            counter("skein_outlier_collector_silences_total", "Times that the collector fell silent for three reports.", follower.timesAlone),
-            counter("skein_outlier_collectors_alternating_total", "Words of a collector that another one had replaced before.", follower.returns),
+            counter("skein_outlier_collector_silences_total", "Times that it was silent for three reports.", follower.timesAlone),
+            counter(
+                "skein_outlier_collectors_alternating_total", "Words of a collector that another one had replaced before.",
+                follower.returns),
             counter("skein_outlier_words_unreadable_total", "Answers to reports that said nothing of endpoints.", unreadable),
             MetricSamples(
-                name: "skein_outlier_mesh_ejections_active", help: "Endpoints of a cluster that the collector has ejected here.", kind: .gauge,
-                label: "cluster", values: byCluster.sorted { $0.key < $1.key }.map { ($0.key, Double($0.value)) }),
+                name: "skein_outlier_mesh_ejections_active", help: "Endpoints of a cluster that the collector has ejected here.",
+                kind: .gauge, label: "cluster", values: byCluster.sorted { $0.key < $1.key }.map { ($0.key, Double($0.value)) }),
             counter(
                 "skein_outlier_mesh_ejections_overflow_total", "Ejections of the collector that maxEjectionPercent prevented here.",
                 ejections.prevented),

@@ -15,7 +15,8 @@ final class MetricsReporter: Sendable {
     private static let queuePointsMax = 8_000_000
 
     /// `instance` names this process among others; its sender's name is new each time it starts, because counts begin anew. `tls`: nil =
-    /// plaintext. `principal`: who the certificate says that this process is, where it shows one; the report says the same. `outliers`: nil = reports say nothing of endpoints.
+    /// plaintext. `principal`: who the certificate says that this process is, where it shows one; the report says the same.
+    /// `outliers`: nil = reports say nothing of endpoints.
     init(
         to collector: (host: String, port: UInt16), tls: ClientTLS?, principal: String?, instance: String,
         outliers: MeshOutliers?, _ statistics: CollectorStatistics, say: @escaping @Sendable (String) -> Void

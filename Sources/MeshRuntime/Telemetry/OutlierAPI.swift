@@ -95,8 +95,8 @@ extension OutlierService {
                 label: "outcome",
                 values: [("taken", Double(counters.reports)), ("repeated", Double(counters.reportsRepeated))]),
             MetricSamples(
-                name: "skein_outlier_judge_dropped_total", help: "Parts of reports that were left out, by why.", kind: .counter, label: "why",
-                values: [("stale", Double(counters.clustersStale)), ("beyond_limits", Double(counters.beyondLimits))]),
+                name: "skein_outlier_judge_dropped_total", help: "Parts of reports that were left out, by why.", kind: .counter,
+                label: "why", values: [("stale", Double(counters.clustersStale)), ("beyond_limits", Double(counters.beyondLimits))]),
         ].filter { !$0.samples.isEmpty }
     }
 }

@@ -35,7 +35,8 @@ final class SeriesService {
     /// the spans makes them.
     init(
         _ stored: StoredSeries?, _ metrics: MetricsExposition, _ spanMetrics: SpanMetricsSink?, _ options: RuntimeOptions,
-        _ tls: ServiceTLS, outliers: MeshOutliers?, version: String, _ statistics: CollectorStatistics, say: @escaping @Sendable (String) -> Void
+        _ tls: ServiceTLS, outliers: MeshOutliers?, version: String, _ statistics: CollectorStatistics,
+        say: @escaping @Sendable (String) -> Void
     ) throws {
         self.stored = stored
         self.spanMetrics = spanMetrics

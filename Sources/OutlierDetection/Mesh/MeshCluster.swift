@@ -201,7 +201,8 @@ struct MeshCluster: Sendable {
     }
 
     private mutating func note(
-        _ address: SocketEndpoint, _ outcome: MeshDecision.Outcome, _ reason: EjectionReason?, _ evidence: MeshEvidence?, now: MonotonicInstant
+        _ address: SocketEndpoint, _ outcome: MeshDecision.Outcome, _ reason: EjectionReason?, _ evidence: MeshEvidence?,
+        now: MonotonicInstant
     ) {
         decisions.append(
             MeshDecision(

@@ -86,10 +86,24 @@ extension MeshEvidence {
     }
 }
 
-/// The last decisions, a bounded number.
+/// The last decisions, a bounded number: as many ejections and ends of them as suspicions that came to nothing, which are more frequent
+/// and must not displace what explains an outage.
 struct MeshHistory: Sendable {
-    private var ring: [MeshDecision] = []
-    private(set) var logged: UInt64 = 0
+    private struct Ring: Sendable {
+        var decisions: [MeshDecision] = []
+        /// Where the next one goes once the ring is full.
+        var next = 0
+
+        mutating func append(_ decision: MeshDecision, most: Int) {
+            if decisions.count < most { return decisions.append(decision) }
+            decisions[next] = decision
+            next = (next + 1) % most
+        }
+    }
+
+    private var ejections = Ring()
+    private var suspicions = Ring()
+    private var logged: UInt64 = 0
     private let decisionsMax: Int
 
     init(decisionsMax: Int) { self.decisionsMax = max(1, decisionsMax) }
@@ -97,13 +111,16 @@ struct MeshHistory: Sendable {
     mutating func append(_ decision: MeshDecision) {
         var decision = decision
         decision.sequence = logged
-        if ring.count < decisionsMax { ring.append(decision) } else { ring[Int(logged % UInt64(decisionsMax))] = decision }
         logged &+= 1
+        switch decision.outcome {
+        case .ejected, .unejected: ejections.append(decision, most: decisionsMax)
+        default: suspicions.append(decision, most: decisionsMax)
+        }
     }
 
     /// Those since `since`, oldest first.
     func decisions(since: MonotonicInstant) -> [MeshDecision] {
-        ring.filter { $0.at >= since }.sorted { $0.sequence < $1.sequence }
+        (ejections.decisions + suspicions.decisions).filter { $0.at >= since }.sorted { $0.sequence < $1.sequence }
     }
 }
 

@@ -31,7 +31,9 @@ struct MeshDetection {
         if settings.evaluatesRates {
             found += ofRates(candidates, .successRate, .failurePercentage, counts: externalCounts)
             if settings.splitExternalLocalOriginErrors {
-                found += ofRates(candidates, .localOriginSuccessRate, .localOriginFailurePercentage) { ($0.total - min($0.localFailures, $0.total), $0.total) }
+                found += ofRates(candidates, .localOriginSuccessRate, .localOriginFailurePercentage) {
+                    ($0.total - min($0.localFailures, $0.total), $0.total)
+                }
             }
         }
         found += candidates.compactMap(ofErrorRate)
@@ -114,7 +116,8 @@ struct MeshDetection {
             }
         }
         let loaded = rated.filter { $0.1.total >= UInt64(settings.failurePercentageRequestVolume) }
-        guard settings.enforcement(of: failure) > 0, !loaded.isEmpty, loaded.count >= Int(settings.failurePercentageMinimumHosts) else { return found }
+        let isAsked = settings.enforcement(of: failure) > 0
+        guard isAsked, !loaded.isEmpty, loaded.count >= Int(settings.failurePercentageMinimumHosts) else { return found }
         let threshold = UInt64(settings.failurePercentageThreshold)
         func fails(_ pair: (successes: UInt64, total: UInt64)) -> Bool {
             pair.total > 0 && Self.isShare(pair.total - min(pair.successes, pair.total), of: pair.total, percent: threshold)
@@ -147,8 +150,8 @@ struct MeshDetection {
         }
         guard total >= detectors.errorRateVolume, Self.isShare(failures, of: total, percent: detectors.errorRatePercent) else { return nil }
         return suspicion(
-            candidate, .errorRate, value: 100 * Double(failures) / Double(total), threshold: Double(detectors.errorRatePercent), volume: total,
-            needs: detectors.errorRateVolume / UInt64(MeshLimits.errorRateWindows)
+            candidate, .errorRate, value: 100 * Double(failures) / Double(total), threshold: Double(detectors.errorRatePercent),
+            volume: total, needs: detectors.errorRateVolume / UInt64(MeshLimits.errorRateWindows)
         ) { !$0.counts.isEmpty && Self.isShare($0.counts.failures, of: $0.counts.total, percent: detectors.errorRatePercent) }
     }
 
@@ -168,9 +171,9 @@ struct MeshDetection {
             let median = sorted[middle < own ? middle : middle + 1]
             let threshold = max(detectors.latencyMillisecondsMin, median * detectors.latencyFactor)
             guard one.p95 >= threshold else { return nil }
-            return suspicion(one.candidate, .latency, value: one.p95, threshold: threshold, volume: one.volume, needs: detectors.latencyVolume) {
-                ($0.p95Milliseconds ?? 0) >= threshold
-            }
+            return suspicion(
+                one.candidate, .latency, value: one.p95, threshold: threshold, volume: one.volume, needs: detectors.latencyVolume
+            ) { ($0.p95Milliseconds ?? 0) >= threshold }
         }
     }
 

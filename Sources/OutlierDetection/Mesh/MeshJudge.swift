@@ -170,7 +170,8 @@ public struct MeshJudge: Sendable {
     }
 
     private static func ejections(of cluster: MeshCluster) -> [Running] {
-        cluster.endpoints.filter { $0.value.ejection != nil }.sorted { SocketEndpoint.isOrdered($0.key, $1.key) }.compactMap { address, endpoint in
+        let out = cluster.endpoints.filter { $0.value.ejection != nil }.sorted { SocketEndpoint.isOrdered($0.key, $1.key) }
+        return out.compactMap { address, endpoint in
             endpoint.ejection.map {
                 Running(cluster: cluster.name, endpoint: address, reason: $0.reason, until: $0.until, ejections: endpoint.ejections)
             }

@@ -9,7 +9,8 @@ public struct MeshLimits: Sendable {
     /// Of one report.
     public var clustersPerReportMax = 8_192
     public var endpointsPerReportMax = 16_384
-    /// Decisions kept; older ones go first, and those older than `historyNanoseconds` are not shown.
+    /// Ejections and their ends that are kept, and as many suspicions that came to nothing. The oldest go first; what is older than
+    /// `historyNanoseconds` is not shown.
     public var decisionsMax = 4_096
     public var historyNanoseconds: UInt64 = 3_600_000_000_000
     /// Reporters that a decision names.

@@ -114,7 +114,7 @@ private typealias World = MeshWorld
         world.endWindow()
         #expect(world.report("c", []) == .taken, "silent reporters are forgotten")
         var other = MeshReport(reporter: "c", sequence: 100, periodNanoseconds: 1)
-        other.clusters = [MeshReport.Cluster(name: "x", settings: OutlierSettings(), hosts: 1), MeshReport.Cluster(name: "y", settings: OutlierSettings(), hosts: 1)]
+        other.clusters = ["x", "y"].map { MeshReport.Cluster(name: $0, settings: OutlierSettings(), hosts: 1) }
         #expect(world.judge.take(other, now: world.now) == .taken)
         #expect(world.judge.size.clusters == 1)
     }

@@ -17,7 +17,8 @@ import Testing
         init(endpoints: Int, percent: UInt32) {
             judge = OutlierJudge(state: state, seed: 1)
             settings.maxEjectionPercent = percent
-            slots = state.slots(for: [ClusterMembership(key: key, endpoints: (0..<endpoints).map { MeshWorld.address($0) })]).clusters[0].endpoints
+            let member = ClusterMembership(key: key, endpoints: (0..<endpoints).map { MeshWorld.address($0) })
+            slots = state.slots(for: [member]).clusters[0].endpoints
             configure(slots)
         }
 
@@ -26,9 +27,8 @@ import Testing
         }
 
         func mesh(_ places: [Int], seconds: UInt64 = 30) {
-            judge.apply(
-                places.map { MeshEjection(cluster: key, host: slots[$0], reason: .errorRate, until: now + seconds * MeshEjectionTests.second) },
-                now: now)
+            let until = now + seconds * MeshEjectionTests.second
+            judge.apply(places.map { MeshEjection(cluster: key, host: slots[$0], reason: .errorRate, until: until) }, now: now)
         }
 
         func fail(_ place: Int) {
@@ -90,7 +90,8 @@ import Testing
     @Test func attemptsAreCountedByHowTheyEnded() {
         let rig = Rig(endpoints: 1, percent: 100)
         let outcomes: [AttemptOutcome] = [
-            .response(status: 200), .response(status: 404), .connected, .response(status: 500), .response(status: 503), .timedOut, .reset, .connectFailed,
+            .response(status: 200), .response(status: 404), .connected, .response(status: 500), .response(status: 503), .timedOut,
+            .reset, .connectFailed,
         ]
         for outcome in outcomes { _ = rig.state.record(outcome, endpoint: rig.slots[0], thresholds: rig.settings.thresholds) }
         #expect(rig.state.attemptCounts(rig.slots[0]) == AttemptCounts(successes: 3, errors: 1, gatewayErrors: 1, localFailures: 3))

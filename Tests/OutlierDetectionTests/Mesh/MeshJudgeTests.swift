@@ -142,7 +142,8 @@ private typealias World = MeshWorld
             lengths.append(world.now.nanoseconds(since: began) / World.second)
         }
         #expect(lengths == [30, 60, 90])
-        #expect(world.judge.decisions(now: world.now).map(\.outcome.name) == ["ejected", "unejected", "ejected", "unejected", "ejected", "unejected"])
+        let said = world.judge.decisions(now: world.now).map(\.outcome.name)
+        #expect(said == ["ejected", "unejected", "ejected", "unejected", "ejected", "unejected"])
     }
 
     @Test func aWordIsOfTheReportersClustersAndItsGenerationTellsAChange() {
@@ -157,6 +158,31 @@ private typealias World = MeshWorld
         let word = world.judge.word(for: "a", now: world.now)
         #expect(word.ejections.map(\.endpoint) == [World.address(1)] && word.ejections.first?.nanosecondsLeft == 30 * World.second)
         #expect(world.judge.word(for: "stranger", now: world.now).ejections.isEmpty)
+    }
+
+    /// Suspicions that come to nothing, however many, leave the answer to "why was it out" alone.
+    @Test func suspicionsDoNotDisplaceEjections() {
+        var limits = MeshLimits()
+        limits.decisionsMax = 10
+        limits.historyNanoseconds = .max
+        var world = World(limits: limits)
+        world.report("a", [World.seen(1, errors: 5)])
+        world.endWindow()
+        for _ in 0..<20 {
+            // Longer than one suspicion is said once for.
+            for _ in 0..<9 {
+                for name in ["a", "b"] { world.report(name, (2..<8).map { World.seen($0, ok: 1) }) }
+                world.endWindow()
+            }
+            for _ in 0..<2 {
+                world.report("a", (2..<8).map { World.seen($0, errors: 9) })
+                world.report("b", [])
+                world.endWindow()
+            }
+        }
+        let decisions = world.judge.decisions(now: world.now)
+        #expect(decisions.count { $0.outcome == .outvoted } == 10 && decisions.map(\.outcome.name).prefix(2) == ["ejected", "unejected"])
+        #expect(decisions.map(\.sequence) == decisions.map(\.sequence).sorted())
     }
 
     @Test func historyAnswersForAnHourAndNoLonger() {

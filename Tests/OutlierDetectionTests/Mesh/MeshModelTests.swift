@@ -28,8 +28,8 @@ private struct Model {
             if (backoff[host] ?? 0) * base < 300 + base { backoff[host, default: 0] += 1 }
             until[host] = now + min(backoff[host]! * base, 300) / 10
         }
-        for host in hostNumbers where until[host] == nil && backoff[host, default: 0] > 0 && (backSince[host].map { now - $0 >= 1 } ?? false) {
-            backoff[host]! -= 1
+        for host in hostNumbers where until[host] == nil && backoff[host, default: 0] > 0 {
+            if let since = backSince[host], now - since >= 1 { backoff[host]! -= 1 }
         }
     }
 

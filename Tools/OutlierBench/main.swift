@@ -44,3 +44,19 @@ for window in 1...5 {
         "window \(window): \(proxies) reports taken in \(taking) ms, judged in \(judging) ms; \(size.endpoints) endpoints, "
             + "\(size.opinions) opinions, \(decisions) decisions")
 }
+
+// What a worker pays for the counts: an attempt's beginning, outcome and end, with detection off and on.
+let state = UpstreamState(clustersMax: 1, endpointsMax: 16)
+let member = ClusterMembership(key: ClusterKey(1), endpoints: [SocketEndpoint(ipv4: 1, port: 80)])
+let slot = state.slots(for: [member]).clusters[0].endpoints[0]
+for (name, thresholds) in [("off", OutlierThresholds.off), ("on", OutlierSettings().thresholds)] {
+    let attempts = 20_000_000
+    let spent = milliseconds {
+        for _ in 0..<attempts {
+            state.requestBegan(slot)
+            _ = state.record(.response(status: 200), endpoint: slot, thresholds: thresholds)
+            state.requestEnded(slot)
+        }
+    }
+    print("detection \(name): \(spent * 1e6 / Double(attempts)) ns an attempt; \(state.attemptCounts(slot).successes) counted")
+}

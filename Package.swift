@@ -77,7 +77,7 @@ let package = Package(
         layer("HTTPService", uses: ["Primitives", "EventLoops", "TLS", "Streams", "HTTP", "Compression"]),
         layer("Routing", uses: ["Primitives", "HTTP", "Matching", "MeshConfig", "TelemetryModel"]),
         layer("Policy", uses: ["Primitives", "HTTP", "Matching", "MeshConfig", "TelemetryModel"]),
-        layer("OutlierDetection", uses: ["Primitives"]),
+        layer("OutlierDetection", uses: ["Primitives", "TelemetryModel"]),
         layer("CertificateAuthority", uses: ["TLS"]),
         // 5
         layer("CertificateExchange", uses: ["Primitives", "EventLoops", "TLS", "HTTP", "HTTPService", "CertificateAuthority"]),
@@ -90,7 +90,8 @@ let package = Package(
         layer("Simulation", uses: ["Primitives", "EventLoops", "Streams", "HTTP"]),
         // 6
         layer("Collector", uses: [
-            "Primitives", "EventLoops", "TLS", "Compression", "HTTP", "HTTPService", "TelemetryModel", "TelemetryWire", "TelemetryStore",
+            "Primitives", "EventLoops", "TLS", "Compression", "HTTP", "HTTPService", "TelemetryModel", "TelemetryWire", "OutlierDetection",
+            "TelemetryStore",
         ]),
         layer("QueryAPI", uses: ["Primitives", "EventLoops", "HTTPService", "Matching", "TelemetryModel", "TelemetryWire", "PromQL"]),
         // 8
@@ -121,12 +122,12 @@ let package = Package(
         suite("HTTPServiceTests", uses: ["HTTPService", "TLS", "Streams", "EventLoops", "HTTP", "Primitives"]),
         suite("RoutingTests", uses: ["Routing", "HTTP", "MeshConfig", "TelemetryModel", "Primitives"]),
         suite("PolicyTests", uses: ["Policy", "HTTP", "MeshConfig", "TelemetryModel", "Primitives"]),
-        suite("OutlierDetectionTests", uses: ["OutlierDetection", "Primitives"], resources: [.copy("Scenarios")]),
+        suite("OutlierDetectionTests", uses: ["OutlierDetection", "TelemetryModel", "Primitives"], resources: [.copy("Scenarios")]),
         suite("TelemetryModelTests", uses: ["TelemetryModel", "Primitives"]),
         suite("TelemetryWireTests", uses: ["TelemetryWire", "TelemetryModel", "Primitives", "COTLP", "CProtobufC"]),
         suite("TelemetryStoreTests", uses: ["TelemetryStore", "TelemetryModel", "Matching", "Primitives"]),
         suite("CollectorTests", uses: [
-            "Collector", "Compression", "EventLoops", "HTTP", "HTTPService", "TelemetryWire", "TelemetryModel", "Primitives",
+            "Collector", "Compression", "EventLoops", "HTTP", "HTTPService", "TelemetryWire", "TelemetryModel", "OutlierDetection", "Primitives",
         ]),
         suite("QueryAPITests", uses: [
             "QueryAPI", "Primitives", "EventLoops", "HTTPService", "Matching", "PromQL", "TelemetryModel", "TelemetryWire",
@@ -145,6 +146,7 @@ let package = Package(
 
         tool("WireBench", uses: ["TelemetryWire", "TelemetryModel", "Primitives", "COTLP", "CProtobufC"]),
         tool("CollectorBench", uses: ["Collector", "EventLoops", "HTTPService", "TelemetryWire", "TelemetryModel", "Primitives"]),
+        tool("OutlierBench", uses: ["OutlierDetection", "Primitives"]),
         tool("Floor", uses: ["EventLoops", "Primitives"]),
         tool("Bookinfo", uses: ["EventLoops", "HTTPService", "Primitives"]),
         tool("ScrapeBench", uses: ["QueryAPI", "Primitives", "TelemetryModel", "TelemetryWire"]),

@@ -28,6 +28,16 @@ public enum AttemptOutcome: Hashable, Sendable, BitwiseCopyable {
     /// The endpoint answered, whatever it said.
     public var isResponse: Bool { !isLocalFailure }
 
+    /// Which of the endpoint's counts the outcome belongs to.
+    var countWord: Int {
+        switch self {
+        case .response(let status) where (502...504).contains(status): UpstreamState.EndpointWord.gatewayErrors
+        case .response(let status) where (500...599).contains(status): UpstreamState.EndpointWord.errors
+        case .response, .connected: UpstreamState.EndpointWord.successes
+        case .connectFailed, .timedOut, .reset: UpstreamState.EndpointWord.localFailures
+        }
+    }
+
     var isLocalFailure: Bool {
         switch self {
         case .response, .connected: false
@@ -54,6 +64,8 @@ extension UpstreamState {
     /// by anything else: 5xx by any other status, gateway errors (502, 503, 504) also by another 5xx (semantics 2.5).
     public func record(_ outcome: AttemptOutcome, endpoint: EndpointSlot, thresholds: OutlierThresholds) -> OutlierCrossing {
         guard thresholds != .off, let row = unsafe row(endpoint) else { return [] }
+        // On the line that `requestBegan` has just written: mesh-wide detection costs a request no other line of memory.
+        unsafe row[outcome.countWord].wrappingAdd(1, ordering: .relaxed)
         if thresholds.splitsLocalOrigin {
             if thresholds.countsRequests { unsafe count(row + EndpointWord.intervalLocalOrigin, success: !outcome.isLocalFailure) }
             if outcome.isLocalFailure {

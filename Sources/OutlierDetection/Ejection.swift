@@ -4,6 +4,8 @@ public import Primitives
 public enum EjectionReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case consecutive5xx, consecutiveGatewayFailure, consecutiveLocalOriginFailure
     case successRate, localOriginSuccessRate, failurePercentage, localOriginFailurePercentage
+    /// Mesh-wide only (docs/outliers.md).
+    case errorRate, latency
 
     /// As in Envoy's counters `outlier_detection.ejections_enforced_<name>` and `ejections_detected_<name>`.
     public var name: String {
@@ -15,6 +17,8 @@ public enum EjectionReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .localOriginSuccessRate: "local_origin_success_rate"
         case .failurePercentage: "failure_percentage"
         case .localOriginFailurePercentage: "local_origin_failure_percentage"
+        case .errorRate: "error_rate"
+        case .latency: "latency"
         }
     }
 }

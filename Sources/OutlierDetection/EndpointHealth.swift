@@ -5,13 +5,22 @@ extension UpstreamState {
     /// Any thread: whether a balancer should leave this endpoint out (unless its cluster panics).
     public func isAvailable(_ endpoint: EndpointSlot) -> Bool {
         guard let row = unsafe row(endpoint) else { return true }
-        return unsafe row[EndpointWord.ejectedUntil].load(ordering: .relaxed) | row[EndpointWord.failedHealthCheck].load(ordering: .relaxed)
-            == 0
+        let ejected = unsafe row[EndpointWord.ejectedUntil].load(ordering: .relaxed)
+            | row[EndpointWord.meshEjectedUntil].load(ordering: .relaxed)
+        return unsafe ejected | row[EndpointWord.failedHealthCheck].load(ordering: .relaxed) == 0
     }
 
-    public func isEjected(_ endpoint: EndpointSlot) -> Bool { ejectedUntil(endpoint) != nil }
+    /// By local detection or mesh-wide.
+    public func isEjected(_ endpoint: EndpointSlot) -> Bool { ejectedUntil(endpoint) != nil || meshEjectedUntil(endpoint) != nil }
 
-    /// The earliest end of the running ejection; nil when admitted.
+    /// The end of the ejection that the collector asked for, whatever local detection says; nil = none runs.
+    public func meshEjectedUntil(_ endpoint: EndpointSlot) -> MonotonicInstant? {
+        guard let row = unsafe row(endpoint) else { return nil }
+        let until = unsafe row[EndpointWord.meshEjectedUntil].load(ordering: .relaxed)
+        return until == 0 ? nil : MonotonicInstant(nanoseconds: until)
+    }
+
+    /// The earliest end of the running ejection by local detection; nil when that admits the endpoint.
     public func ejectedUntil(_ endpoint: EndpointSlot) -> MonotonicInstant? {
         guard let row = unsafe row(endpoint) else { return nil }
         let until = unsafe row[EndpointWord.ejectedUntil].load(ordering: .relaxed)
@@ -53,9 +62,18 @@ extension UpstreamState {
 // MARK: The judge's side
 
 extension UpstreamState {
-    func setEjected(_ endpoint: EndpointSlot, until: MonotonicInstant) {
+    func setEjected(_ endpoint: EndpointSlot, _ reason: EjectionReason, until: MonotonicInstant) {
         guard let row = unsafe row(endpoint) else { return }
+        let before = unsafe row[EndpointWord.localEjections].load(ordering: .relaxed) >> 8
+        unsafe row[EndpointWord.localEjections].store((before &+ 1) << 8 | UInt64(reason.rawValue), ordering: .relaxed)
         unsafe row[EndpointWord.ejectedUntil].store(max(1, until.nanoseconds), ordering: .relaxed)
+        availabilityVersion.wrappingAdd(1, ordering: .relaxed)
+    }
+
+    /// `until`: nil = the mesh-wide ejection is over.
+    func setMeshEjected(_ endpoint: EndpointSlot, until: MonotonicInstant?) {
+        guard let row = unsafe row(endpoint) else { return }
+        unsafe row[EndpointWord.meshEjectedUntil].store(until.map { max(1, $0.nanoseconds) } ?? 0, ordering: .relaxed)
         availabilityVersion.wrappingAdd(1, ordering: .relaxed)
     }
 

@@ -24,6 +24,8 @@ public struct OutlierDetector: Sendable {
     var hosts: [Host] = []
     private var positions: [EndpointSlot: Int] = [:]
     private var random: RandomSource
+    /// Of the call that runs.
+    private var ejectedElsewhere = 0
 
     public init(settings: OutlierSettings, seed: UInt64) {
         self.settings = settings
@@ -69,14 +71,21 @@ public struct OutlierDetector: Sendable {
     }
 
     /// An endpoint's consecutive errors reached a threshold. Whatever the verdict but `ignored`, the caller resets that counter.
-    public mutating func consecutiveCrossed(_ host: EndpointSlot, _ kind: EjectionReason, now: MonotonicInstant) -> EjectionVerdict {
+    /// `ejectedElsewhere`: further endpoints of the cluster that others have ejected; they count towards `maxEjectionPercent`.
+    public mutating func consecutiveCrossed(
+        _ host: EndpointSlot, _ kind: EjectionReason, ejectedElsewhere: Int = 0, now: MonotonicInstant
+    ) -> EjectionVerdict {
         guard let position = positions[host] else { return .ignored }
+        self.ejectedElsewhere = ejectedElsewhere
         return detected(at: position, kind, now: now)
     }
 
     /// The end of an interval: un-ejects those whose time is over, evaluates rates over `samples`, then lets the ejection times of quiet
-    /// endpoints shrink, in this order. Endpoints without a sample had no requests.
-    public mutating func intervalTick(now: MonotonicInstant, samples: [IntervalSample] = []) -> [EjectionChange] {
+    /// endpoints shrink, in this order. Endpoints without a sample had no requests. `ejectedElsewhere`: as above.
+    public mutating func intervalTick(
+        now: MonotonicInstant, samples: [IntervalSample] = [], ejectedElsewhere: Int = 0
+    ) -> [EjectionChange] {
+        self.ejectedElsewhere = ejectedElsewhere
         var changes: [EjectionChange] = []
         for position in hosts.indices where hosts[position].isEjected && hosts[position].until <= now {
             uneject(position, now: now)
@@ -112,7 +121,7 @@ public struct OutlierDetector: Sendable {
     mutating func detected(at position: Int, _ reason: EjectionReason, now: MonotonicInstant) -> EjectionVerdict {
         guard !hosts[position].isEjected else { return .ignored }
         counters.detected[Int(reason.rawValue)] &+= 1
-        guard settings.allowsEjection(ejected: ejectionsActive, hosts: hosts.count) else {
+        guard settings.allowsEjection(ejected: ejectionsActive + ejectedElsewhere, hosts: hosts.count) else {
             counters.overflow &+= 1
             return .overflow
         }
@@ -123,11 +132,9 @@ public struct OutlierDetector: Sendable {
     }
 
     private mutating func eject(_ position: Int, _ reason: EjectionReason, now: MonotonicInstant) -> Ejection {
-        let base = settings.baseEjectionTimeNanoseconds
-        let longest = settings.effectiveMaxEjectionTimeNanoseconds
-        // The multiplier stops growing once it has passed the longest time, so that shrinking shows soon after.
-        if Self.product(base, hosts[position].backoff) < Self.sum(longest, base) { hosts[position].backoff &+= 1 }
-        let duration = Self.sum(min(Self.product(base, hosts[position].backoff), longest), jitter())
+        hosts[position].backoff = settings.grown(hosts[position].backoff)
+        let (sum, isBeyond) = settings.ejectionTime(backoff: hosts[position].backoff).addingReportingOverflow(settings.jitter(&random))
+        let duration = isBeyond ? .max : sum
         hosts[position].isEjected = true
         hosts[position].until = now + duration
         hosts[position].ejections &+= 1
@@ -142,23 +149,5 @@ public struct OutlierDetector: Sendable {
         hosts[position].lastUnejection = now
         ejectionsActive -= 1
         counters.unejections &+= 1
-    }
-
-    /// Uniform in 0...max, both included.
-    private mutating func jitter() -> UInt64 {
-        let most = settings.maxEjectionTimeJitterNanoseconds
-        guard most > 0 else { return 0 }
-        guard most < .max else { return random.next() }
-        return random.next().multipliedFullWidth(by: most + 1).high
-    }
-
-    private static func product(_ base: UInt64, _ times: UInt32) -> UInt64 {
-        let (value, overflow) = base.multipliedReportingOverflow(by: UInt64(times))
-        return overflow ? .max : value
-    }
-
-    private static func sum(_ left: UInt64, _ right: UInt64) -> UInt64 {
-        let (value, overflow) = left.addingReportingOverflow(right)
-        return overflow ? .max : value
     }
 }

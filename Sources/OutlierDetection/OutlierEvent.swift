@@ -6,6 +6,9 @@ public struct OutlierEvent: Hashable, Sendable {
         /// `ejections`: of this endpoint so far, this one included.
         case ejected(EjectionReason, durationNanoseconds: UInt64, until: MonotonicInstant, ejections: UInt32)
         case unejected(UnejectionCause)
+        /// By the collector, and the end of that. An endpoint may be ejected by both at once.
+        case ejectedByMesh(EjectionReason, until: MonotonicInstant)
+        case unejectedByMesh(UnejectionCause)
     }
 
     /// Position in the endless sequence of events; gaps in what a reader saw are events that the log no longer has.

@@ -38,6 +38,7 @@ public final class OutlierJudge: Sendable {
         var entries: [ClusterKey: Entry] = [:]
         var clusterOf: [EndpointSlot: ClusterKey] = [:]
         var log = OutlierEventLog()
+        var mesh = MeshEjections()
     }
 
     private let state: UpstreamState
@@ -102,7 +103,8 @@ public final class OutlierJudge: Sendable {
             (.gateway, .consecutiveGatewayFailure), (.fiveXX, .consecutive5xx), (.localOrigin, .consecutiveLocalOriginFailure),
         ]
         for (flag, reason) in kinds where crossing.contains(flag) {
-            switch table.entries[key]?.detector.consecutiveCrossed(endpoint, reason, now: now) ?? .ignored {
+            let elsewhere = meshOnly(key, table, beside: endpoint)
+            switch table.entries[key]?.detector.consecutiveCrossed(endpoint, reason, ejectedElsewhere: elsewhere, now: now) ?? .ignored {
             case .ignored: continue
             case .overflow, .notEnforced: break
             case .ejected(let ejection):
@@ -131,7 +133,11 @@ public final class OutlierJudge: Sendable {
         guard let settings = table.entries[key]?.detector.settings, let members = table.entries[key]?.detector.members else { return }
         table.entries[key]?.nextTick = now + settings.intervalNanoseconds
         let samples = settings.evaluatesRates ? members.map { state.takeInterval($0) } : []
-        for change in table.entries[key]?.detector.intervalTick(now: now, samples: samples) ?? [] {
+        for ejection in table.mesh.running.values where ejection.cluster == key && ejection.until <= now {
+            endMesh(ejection, .timeOver, now: now, &table)
+        }
+        let elsewhere = meshOnly(key, table)
+        for change in table.entries[key]?.detector.intervalTick(now: now, samples: samples, ejectedElsewhere: elsewhere) ?? [] {
             switch change {
             case .ejected(let ejection): eject(ejection, key, now: now, &table)
             case .unejected(let host): admit(host, .timeOver, key, now: now, &table)
@@ -152,6 +158,58 @@ public final class OutlierJudge: Sendable {
             else { return }
             admit(endpoint, .healthCheckPassed, key, now: now, &table)
         }
+    }
+
+    // MARK: Mesh-wide ejections
+
+    /// Any thread: what the collector says is ejected, all of it; what is not named any more is over. Endpoints of clusters without
+    /// detection are left alone. Together with local ejections they stay within `maxEjectionPercent`.
+    public func apply(_ ejections: [MeshEjection], now: MonotonicInstant) {
+        clusters.withLock { table in
+            let named = Set(ejections.map(\.host))
+            for ejection in table.mesh.running.values where !named.contains(ejection.host) {
+                endMesh(ejection, .timeOver, now: now, &table)
+            }
+            for ejection in ejections where table.clusterOf[ejection.host] == ejection.cluster { carryOut(ejection, now: now, &table) }
+        }
+    }
+
+    private func carryOut(_ ejection: MeshEjection, now: MonotonicInstant, _ table: inout Clusters) {
+        guard let detector = table.entries[ejection.cluster]?.detector, ejection.until > now else { return }
+        if !table.mesh.isEjected(ejection.host), !detector.isEjected(ejection.host) {
+            let ejected = detector.ejectionsActive + meshOnly(ejection.cluster, table)
+            guard detector.settings.allowsEjection(ejected: ejected, hosts: detector.hostCount) else { return table.mesh.notePrevented() }
+        }
+        if !table.mesh.isEjected(ejection.host) {
+            table.log.append(
+                .ejectedByMesh(ejection.reason, until: ejection.until), at: now, cluster: ejection.cluster, slot: ejection.host,
+                endpoint: state.address(of: ejection.host) ?? SocketEndpoint())
+        }
+        table.mesh.insert(ejection)
+        state.setMeshEjected(ejection.host, until: ejection.until)
+    }
+
+    private func endMesh(_ ejection: MeshEjection, _ cause: UnejectionCause, now: MonotonicInstant, _ table: inout Clusters) {
+        table.mesh.remove(ejection.host)
+        state.setMeshEjected(ejection.host, until: nil)
+        // What others found is over: errors from before it do not count here either.
+        if table.entries[ejection.cluster]?.detector.isEjected(ejection.host) == false {
+            state.resetConsecutive(ejection.host, [.fiveXX, .gateway, .localOrigin])
+        }
+        table.log.append(
+            .unejectedByMesh(cause), at: now, cluster: ejection.cluster, slot: ejection.host,
+            endpoint: state.address(of: ejection.host) ?? SocketEndpoint())
+    }
+
+    /// Endpoints of the cluster that the mesh alone has ejected; `beside`: not this one.
+    private func meshOnly(_ key: ClusterKey, _ table: Clusters, beside: EndpointSlot = .none) -> Int {
+        guard !table.mesh.running.isEmpty, let detector = table.entries[key]?.detector else { return 0 }
+        return table.mesh.count(in: key) { $0 == beside || detector.isEjected($0) }
+    }
+
+    /// Ejections of the mesh that run here, and those that `maxEjectionPercent` kept from running, ever.
+    public func meshEjections() -> (running: [MeshEjection], prevented: UInt64) {
+        clusters.withLock { (Array($0.mesh.running.values), $0.mesh.prevented) }
     }
 
     // MARK: For metrics and explain
@@ -175,7 +233,7 @@ public final class OutlierJudge: Sendable {
     // MARK: Carrying out
 
     private func eject(_ ejection: Ejection, _ key: ClusterKey, now: MonotonicInstant, _ table: inout Clusters) {
-        state.setEjected(ejection.host, until: ejection.until)
+        state.setEjected(ejection.host, ejection.reason, until: ejection.until)
         table.log.append(
             .ejected(ejection.reason, durationNanoseconds: ejection.durationNanoseconds, until: ejection.until, ejections: ejection.count),
             at: now, cluster: key, slot: ejection.host, endpoint: state.address(of: ejection.host) ?? SocketEndpoint())
@@ -187,6 +245,7 @@ public final class OutlierJudge: Sendable {
     }
 
     private func remove(_ host: EndpointSlot, from key: ClusterKey, now: MonotonicInstant, _ table: inout Clusters) {
+        if let ejection = table.mesh.running[host] { endMesh(ejection, .removed, now: now, &table) }
         table.clusterOf[host] = nil
         if table.entries[key]?.detector.hostRemoved(host) == true { admit(host, .removed, key, now: now, &table) }
     }

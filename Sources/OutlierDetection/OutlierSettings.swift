@@ -1,3 +1,5 @@
+internal import Primitives
+
 /// What makes an endpoint an outlier, and what happens to it then. The names are Envoy's; the defaults are Envoy's as Istio drives it
 /// (semantics 2.5). A threshold of 0 switches its detector off; an enforcement of 0 detects and counts without ejecting.
 public struct OutlierSettings: Hashable, Sendable {
@@ -116,6 +118,31 @@ extension OutlierSettings {
         hosts > 0 && 100 * available < Int(min(100, minHealthPercent)) * hosts
     }
 
+    /// The multiplier of an ejection after one with `backoff`. It stops growing once it has passed the longest time, so that shrinking
+    /// shows soon after.
+    func grown(_ backoff: UInt32) -> UInt32 {
+        let (limit, isBeyond) = effectiveMaxEjectionTimeNanoseconds.addingReportingOverflow(baseEjectionTimeNanoseconds)
+        return Self.product(baseEjectionTimeNanoseconds, backoff) < (isBeyond ? .max : limit) ? backoff &+ 1 : backoff
+    }
+
+    /// An ejection's time before jitter.
+    func ejectionTime(backoff: UInt32) -> UInt64 {
+        min(Self.product(baseEjectionTimeNanoseconds, backoff), effectiveMaxEjectionTimeNanoseconds)
+    }
+
+    private static func product(_ base: UInt64, _ times: UInt32) -> UInt64 {
+        let (value, overflow) = base.multipliedReportingOverflow(by: UInt64(times))
+        return overflow ? .max : value
+    }
+
+    /// Uniform in 0...max of the jitter, both included.
+    func jitter(_ random: inout RandomSource) -> UInt64 {
+        let most = maxEjectionTimeJitterNanoseconds
+        guard most > 0 else { return 0 }
+        guard most < .max else { return random.next() }
+        return random.next().multipliedFullWidth(by: most + 1).high
+    }
+
     /// The part that `UpstreamState.record` needs.
     public var thresholds: OutlierThresholds {
         OutlierThresholds(
@@ -132,6 +159,7 @@ extension OutlierSettings {
         case .localOriginSuccessRate: enforcingLocalOriginSuccessRate
         case .failurePercentage: enforcingFailurePercentage
         case .localOriginFailurePercentage: enforcingFailurePercentageLocalOrigin
+        case .errorRate, .latency: 0
         }
     }
 }

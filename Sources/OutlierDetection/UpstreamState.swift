@@ -34,6 +34,11 @@ public final class UpstreamState: @unchecked Sendable {
     enum EndpointWord {
         static let activeRequests = 0
         static let latency = 1
+        /// Attempts since the endpoint appeared, for mesh-wide detection (`AttemptCounts`).
+        static let successes = 2
+        static let errors = 3
+        static let gatewayErrors = 4
+        static let localFailures = 5
         static let consecutive5xx = 8
         static let consecutiveGateway = 9
         static let consecutiveLocalOrigin = 10
@@ -47,6 +52,10 @@ public final class UpstreamState: @unchecked Sendable {
         static let otherFailures = 20
         /// The last failure (`EndpointFailure`) and when it was.
         static let lastFailure = 21
+        /// End of an ejection that the collector asked for; 0 = none.
+        static let meshEjectedUntil = 22
+        /// Local ejections so far, times 256, and the reason of the last.
+        static let localEjections = 23
         static let count = 24
     }
 

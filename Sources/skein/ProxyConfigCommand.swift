@@ -103,7 +103,7 @@ struct ProxyConfigCommand: ParsableCommand {
             for one in cluster.host_statuses {
                 sick.append(!one.health_status.isHealthy)
                 table.add([
-                    cluster.name, one.address.text, one.health_status.text, one.stat("rq_active"), one.stat("cx_connect_fail"),
+                    cluster.name, one.address.text, one.healthText, one.stat("rq_active"), one.stat("cx_connect_fail"),
                     one.stat("rq_error"),
                     one.last_error.map { "\($0) (\(Self.ago(one.last_error_unix_seconds ?? 0)))" } ?? "-",
                 ])
@@ -173,8 +173,16 @@ enum AdminDocuments {
             var address: Address
             var stats: [Statistic]
             var health_status: Health
+            /// Of ejections by local detection, and by the collector.
+            var ejected_for_ms, mesh_ejected_for_ms: UInt64?
             var last_error: String?
             var last_error_unix_seconds: UInt64?
+
+            /// Which of the two has it out, or both.
+            var healthText: String {
+                guard health_status.failed_outlier_check == true, mesh_ejected_for_ms != nil else { return health_status.text }
+                return ejected_for_ms == nil ? "ejected mesh-wide" : "ejected, mesh-wide too"
+            }
 
             func stat(_ name: String) -> String { stats.first { $0.name == name }?.value ?? "-" }
         }

@@ -126,6 +126,11 @@ struct RunOptions: ParsableArguments {
     @Option(help: "Report this process' metrics to the collector at [https://]HOST:PORT, the query port of another Skein.")
     var collector: String?
 
+    @Option(
+        name: .customLong("enforce-outliers"),
+        help: "A collector's detectors, by comma, that eject mesh-wide although no resource asks for them: error-rate, latency.")
+    var enforcedOutliers: String?
+
     @Option(parsing: .singleValue, help: "Take the metrics of [JOB=]http[s]://HOST:PORT/PATH into the store as well; may be repeated.")
     var scrape: [String] = []
 
@@ -175,6 +180,10 @@ struct RunOptions: ParsableArguments {
         if !seriesTiers.isEmpty, let problem = RuntimeOptions.problem(seriesTiers: seriesTiers) {
             throw ValidationError("--series-tiers \(problem)")
         }
+        if let enforcedOutliers, Self.outliers(enforcedOutliers) == nil {
+            let known = EnforcedOutlier.allCases.map(\.rawValue).joined(separator: ", ")
+            throw ValidationError("--enforce-outliers \(enforcedOutliers): known are \(known)")
+        }
         if collector != nil, metricsInterval == 0 { throw ValidationError("--collector needs a --metrics-interval above 0") }
         if !(1...3600).contains(scrapeInterval) { throw ValidationError("--scrape-interval takes 1...3600") }
         if metricsInterval > 3600 { throw ValidationError("--metrics-interval takes 0...3600") }
@@ -183,6 +192,12 @@ struct RunOptions: ParsableArguments {
         if upgradeProtocols.count > RuntimeOptions.upgradeProtocolsMax {
             throw ValidationError("--upgrade-protocols takes \(RuntimeOptions.upgradeProtocolsMax) at most")
         }
+    }
+
+    /// The detectors of a list; nil where one is not known.
+    private static func outliers(_ list: String) -> Set<EnforcedOutlier>? {
+        let names = list.split(separator: ",").map { EnforcedOutlier(rawValue: String($0)) }
+        return names.contains(nil) ? nil : Set(names.compactMap(\.self))
     }
 
     /// `environment` gives the value of a variable.
@@ -221,6 +236,7 @@ struct RunOptions: ParsableArguments {
         options.metricsIntervalSeconds = metricsInterval
         options.spanMetrics = spanMetrics.option
         options.collector = collector
+        options.enforcedOutliers = enforcedOutliers.flatMap(Self.outliers) ?? []
         options.scrapeTargets = scrape
         options.scrapeConfiguration = scrapeConfig
         options.scrapeIntervalSeconds = scrapeInterval

@@ -19,6 +19,7 @@ struct SkeinCommand: ParsableCommand {
               skein traces --service reviews          recent traces of a service
               skein query 'rate(istio_requests_total[5m])'   metrics, in PromQL
               skein top                               success rates, requests/s and latencies, live
+              skein outliers                          what the whole mesh has ejected, and why
               skein proxy-config endpoints            what is known of each endpoint
               skein proxy-status                      version, state, configuration
               skein authz check -c mesh/              who may do what at each workload
@@ -34,7 +35,7 @@ struct SkeinCommand: ParsableCommand {
         subcommands: [
             RunCommand.self, ValidateCommand.self, AnalyzeCommand.self, ExplainCommand.self, CaptureCommand.self, LogsCommand.self,
             TracesCommand.self, QueryCommand.self, TopCommand.self, ProxyConfigCommand.self, ProxyStatusCommand.self, InitCommand.self,
-            MTLSCommand.self, AuthzCommand.self, DemoCommand.self, CACommand.self, VersionCommand.self,
+            MTLSCommand.self, AuthzCommand.self, OutliersCommand.self, DemoCommand.self, CACommand.self, VersionCommand.self,
         ])
 
     /// As `ParsableCommand` starts a program, but for a command that does not exist: it is told which one was probably meant.

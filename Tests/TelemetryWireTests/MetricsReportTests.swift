@@ -52,6 +52,24 @@ import Testing
         #expect(throws: ReportFault.self) { try MetricsReport.decode(whole + [0], into: &read) }
     }
 
+    /// What is said of endpoints stands behind all that older readers know; parts of newer senders are passed over.
+    @Test func partsComeBackOrArePassedOver() throws {
+        var sent = Self.sample()
+        sent.report?.outliers = [1, 2, 3]
+        let bytes = Self.encode(sent)
+        var read = SeriesBatch()
+        try MetricsReport.decode(bytes, into: &read)
+        #expect(read.report?.outliers == [1, 2, 3] && read.points.count == 4)
+        let plain = Self.encode(Self.sample())
+        for length in plain.count + 1..<bytes.count {
+            var read = SeriesBatch()
+            #expect(throws: ReportFault.self, "cut at \(length)") { try MetricsReport.decode(Array(bytes[..<length]), into: &read) }
+        }
+        read = SeriesBatch()
+        try MetricsReport.decode(plain + [2, 99, 1, 0xFF, 1, 1, 7], into: &read)
+        #expect(read.report?.outliers == [7])
+    }
+
     @Test func saysWhatIsWrong() {
         var read = SeriesBatch()
         let error = #expect(throws: ReportFault.self) { try MetricsReport.decode(Array("{\"a\":1}".utf8), into: &read) }

@@ -22,7 +22,12 @@ struct ExporterConnection: ~Copyable {
         var status: UInt16 = 0
         /// Of a `Retry-After` in seconds; dates are ignored.
         var retryAfterSeconds: UInt64?
+        /// Where it was asked for and came whole.
+        var body: [UInt8] = []
     }
+
+    /// Keep the bodies of answers.
+    var readsAnswers = false
 
     let host: String
     let port: UInt16
@@ -70,6 +75,8 @@ struct ExporterConnection: ~Copyable {
         }
         var answer: Answer?
         var bodyBytes = 0
+        var kept: [UInt8] = []
+        let readsAnswers = readsAnswers
         do throws(BlockingConnection.Failure) {
             _ = unsafe try used.receive(
                 wait: wait,
@@ -79,6 +86,7 @@ struct ExporterConnection: ~Copyable {
                 },
                 body: { bytes in
                     bodyBytes += bytes.count
+                    if readsAnswers, bodyBytes <= Self.bodyBytesMax { unsafe kept.append(contentsOf: bytes) }
                     return bodyBytes <= Self.bodyBytesMax
                 })
         } catch {
@@ -88,8 +96,9 @@ struct ExporterConnection: ~Copyable {
             default: throw Self.failure(error, "the server closed the connection before its answer")
             }
         }
-        guard let answer else { throw .broken("the server closed the connection before its answer") }
+        guard var answer else { throw .broken("the server closed the connection before its answer") }
         if used.isReusable {
+            answer.body = kept
             used.next()
             connection = consume used
         }

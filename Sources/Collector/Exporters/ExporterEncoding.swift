@@ -18,6 +18,10 @@ public protocol ExporterEncoding<Batch>: Sendable {
     func append(_ batches: [Batch], to body: inout [UInt8])
     /// What an answer's status says about the request.
     func verdict(status: UInt16) -> ExporterVerdict
+    /// Whether `readAnswer` wants the bodies of answers.
+    var readsAnswers: Bool { get }
+    /// The body of an accepted request's answer, when it came whole and has `ExporterConnection.bodyBytesMax` at most; else empty.
+    func readAnswer(_ body: [UInt8])
 }
 
 /// What is done after an answer.
@@ -30,6 +34,9 @@ public enum ExporterVerdict: Sendable, Equatable {
 }
 
 extension ExporterEncoding {
+    public var readsAnswers: Bool { false }
+    public func readAnswer(_ body: [UInt8]) {}
+
     /// As Zipkin, OTLP/HTTP (semantics 2.12) and remote write have it: 408, 429 and 5xx pass, any other error does not.
     public func verdict(status: UInt16) -> ExporterVerdict {
         switch status {

@@ -36,6 +36,7 @@ struct ExporterLoop<Batch: TelemetryBatch>: ~Copyable {
         self.say = say
         random = RandomSource(seed: seed)
         connection = ExporterConnection(host: settings.host, port: settings.port, tls: settings.tls)
+        connection.readsAnswers = encoding.readsAnswers
     }
 
     mutating func run() {
@@ -109,7 +110,9 @@ struct ExporterLoop<Batch: TelemetryBatch>: ~Copyable {
             let answer = try connection.exchange(
                 request, connectDeadline: start + settings.connectTimeoutNanoseconds, deadline: { min(timeout, end.instant) })
             switch encoding.verdict(status: answer.status) {
-            case .accepted: return .accepted
+            case .accepted:
+                if encoding.readsAnswers { encoding.readAnswer(answer.body) }
+                return .accepted
             case .retried: return .retry("HTTP status \(answer.status)", afterSeconds: answer.retryAfterSeconds)
             case .rejected: return .rejected("HTTP status \(answer.status)")
             }

@@ -9,14 +9,31 @@ public struct ReportEncoding: ExporterEncoding {
     public let name = "report"
     public let path = ReportReceiver.path
     public let fields = [(name: "Content-Type", value: "application/vnd.skein.report"), (name: "Content-Encoding", value: "snappy")]
+    private let outliers: (any OutlierReporting)?
 
-    public init() {}
+    /// `outliers`: nil = reports say nothing of endpoints, and answers are not read.
+    public init(outliers: (any OutlierReporting)? = nil) { self.outliers = outliers }
 
+    public var readsAnswers: Bool { outliers != nil }
+    public func readAnswer(_ body: [UInt8]) { outliers?.readAnswer(body) }
+
+    /// What was seen of endpoints is asked for now and not when the metrics were read: a report that waited says how things are.
     public func append(_ batches: [SeriesBatch], to body: inout [UInt8]) {
         var plain: [UInt8] = []
-        for batch in batches { MetricsReport.append(batch, to: &plain) }
+        for var batch in batches {
+            if let outliers { batch.report?.outliers = outliers.nextReport() }
+            MetricsReport.append(batch, to: &plain)
+        }
         body += Snappy.encode(plain)
     }
+}
+
+/// Who knows what this process saw of endpoints, and takes the collector's word. Called on the exporter's thread.
+public protocol OutlierReporting: Sendable {
+    /// What was seen since the last call (`OutlierReportCoding`).
+    func nextReport() -> [UInt8]
+    /// The answer to a report that was accepted (`OutlierAnswerCoding`); of an older collector something else.
+    func readAnswer(_ body: [UInt8])
 }
 
 /// Numbers this process' batches and gives them to an exporter. Any thread.

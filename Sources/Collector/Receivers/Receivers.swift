@@ -15,10 +15,12 @@ public final class Receivers: Sendable {
     private let routes: [String: any HTTPReceiver]
     private let grpc: OTLPGRPCReceiver
 
-    /// `metrics`: where metrics go; nil = they are not taken. `translation`: what OTLP's become.
+    /// `metrics`: where metrics go; nil = they are not taken. `translation`: what OTLP's become. `outliers`: who judges what proxies saw of
+    /// endpoints; nil = nobody.
     public init(
         sink: any BatchSink<SpanBatch>, metrics metricSink: (any BatchSink<SeriesBatch>)? = nil,
-        translation: OTLPTranslation = OTLPTranslation(), statistics: CollectorStatistics, limits: ReceiverLimits = ReceiverLimits()
+        translation: OTLPTranslation = OTLPTranslation(), outliers: OutlierService? = nil, statistics: CollectorStatistics,
+        limits: ReceiverLimits = ReceiverLimits()
     ) {
         let unpacker = BodyUnpacker(limits)
         spans = SignalIntake(sink: sink, unpacker: unpacker, limits: limits)
@@ -40,7 +42,8 @@ public final class Receivers: Sendable {
         if let metrics {
             let remoteWrite = RemoteWriteReceiver(metrics, statistics, bytesMax: limits.bodyBytesMax)
             for prefix in ["", "/prometheus"] { routes[prefix + "/api/v1/write"] = remoteWrite }
-            routes[ReportReceiver.path] = ReportReceiver(metrics, statistics, bytesMax: limits.bodyBytesMax)
+            routes[ReportReceiver.path] = ReportReceiver(
+                metrics, outliers: outliers, statistics, bytesMax: limits.bodyBytesMax)
         }
         self.routes = routes
         grpc = OTLPGRPCReceiver(services, limits)

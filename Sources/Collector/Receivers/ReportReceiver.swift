@@ -1,4 +1,6 @@
 internal import HTTPService
+internal import OutlierDetection
+internal import Primitives
 internal import TLS
 internal import TelemetryModel
 internal import TelemetryWire
@@ -15,8 +17,11 @@ struct ReportReceiver: HTTPReceiver {
     private let counters: ReceiverCounters
     private let foreign: CollectorCounter
     private let bytesMax: Int
+    /// Nil = nobody judges what senders saw of endpoints.
+    private let outliers: OutlierService?
 
-    init(_ intake: SignalIntake<SeriesBatch>, _ statistics: CollectorStatistics, bytesMax: Int) {
+    init(_ intake: SignalIntake<SeriesBatch>, outliers: OutlierService?, _ statistics: CollectorStatistics, bytesMax: Int) {
+        self.outliers = outliers
         self.intake = intake
         counters = ReceiverCounters("report", signal: .metrics, statistics)
         foreign = statistics.counter(.reportsForeign)
@@ -30,9 +35,16 @@ struct ReportReceiver: HTTPReceiver {
         }
         counters.bytes.add(unsafe request.body.count)
         let bytesMax = bytesMax
+        let outliers = outliers
         @Sendable func response(_ result: IntakeResult<ReportOutcome>) -> ServiceResponse {
             switch result {
             case .stored(let outcome):
+                if let outliers, let seen = outcome.outliers {
+                    // Once the report is stored: one that is not comes again.
+                    let word = outliers.take(seen.report, known: seen.known, now: SystemClock.monotonicNow())
+                    let body = OutlierAnswerCoding.encode(word, sequence: outcome.sequence)
+                    return ServiceResponse(status: 200, contentType: OutlierAnswerCoding.contentType, body: body)
+                }
                 return ServiceResponse(status: 200, contentType: "application/json", body: Array("{\"sequence\":\(outcome.sequence)}".utf8))
             case .malformed(let reason): return .text(400, "not a report: \(reason)")
             case .unreadable(let error): return .text(error.status, error.explanation(bytesMax: bytesMax, items: "reports"))
@@ -53,7 +65,14 @@ struct ReportReceiver: HTTPReceiver {
                 refusal = sender.refusal(of: batch.report?.claimedPrincipal)
                 if let refusal { throw .foreign(refusal) }
                 batch.report?.principal = sender.identity
-                return ReportOutcome(points: batch.points.count, sequence: batch.report?.sequence ?? 0)
+                var outcome = ReportOutcome(points: batch.points.count, sequence: batch.report?.sequence ?? 0)
+                do throws(ReportFault) {
+                    outcome.outliers = try Self.readEndpoints(of: batch.report, sender)
+                } catch {
+                    throw .fault(error)
+                }
+                batch.report?.outliers = []
+                return outcome
             },
             answer: { responder.respond(response($0)) })
         if let refusal {
@@ -61,6 +80,14 @@ struct ReportReceiver: HTTPReceiver {
             return .respond(.text(403, refusal))
         }
         return result.map { .respond(response($0)) } ?? .later
+    }
+
+    /// What the sender saw of endpoints; nil = it does not say.
+    private static func readEndpoints(of report: SeriesBatch.Report?, _ sender: VerifiedSender) throws(ReportFault) -> SeenEndpoints? {
+        guard let report, !report.outliers.isEmpty else { return nil }
+        var seen = MeshReport(reporter: report.sender, principal: sender.identity, sequence: report.sequence, periodNanoseconds: 0)
+        let known = try OutlierReportCoding.decode(report.outliers, into: &seen)
+        return SeenEndpoints(report: seen, known: known)
     }
 }
 
@@ -97,10 +124,16 @@ private enum ReportRefusal: Error, CustomStringConvertible {
     }
 }
 
+private struct SeenEndpoints: Sendable {
+    var report: MeshReport
+    var known: OutlierReportCoding.Known
+}
+
 /// What a report came to.
 private struct ReportOutcome: DecodeOutcome {
     var points: Int
     var sequence: UInt64
+    var outliers: SeenEndpoints?
 
     var acceptedItems: Int { points }
     var refusedItems: Int { 0 }

@@ -129,6 +129,10 @@ struct AdminWiring {
             endpoint.isEjected = true
             endpoint.ejectedMilliseconds = until.nanoseconds > now.nanoseconds ? (until.nanoseconds - now.nanoseconds) / 1_000_000 : 0
         }
+        if let until = state.meshEjectedUntil(slot) {
+            endpoint.isMeshEjected = true
+            endpoint.meshEjectedMilliseconds = until.nanoseconds(since: now) / 1_000_000
+        }
         endpoint.failsHealthChecks = state.hasFailedHealthCheck(slot)
         let failures = state.failures(of: slot)
         endpoint.connectFailures = failures.connect

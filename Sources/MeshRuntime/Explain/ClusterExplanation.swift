@@ -77,6 +77,11 @@ extension RequestExplanation {
             text +=
                 ", EJECTED for another \(until.nanoseconds > now.nanoseconds ? (until.nanoseconds - now.nanoseconds) / 1_000_000 : 0) ms"
         }
+        if let until = state.meshEjectedUntil(slot) {
+            let left = until.nanoseconds(since: SystemClock.monotonicNow()) / 1_000_000
+            let reason = live.shared.judge.meshEjections().running.first { $0.host == slot }.map { " (\($0.reason.name))" } ?? ""
+            text += ", EJECTED mesh-wide\(reason) for another \(left) ms"
+        }
         if state.hasFailedHealthCheck(slot) { text += ", FAILS its health checks" }
         return text
     }

@@ -40,6 +40,9 @@ final class MeshNode {
     private var upstreams: UpstreamPlanner
     private let metrics: MetricsExposition
     private let series: SeriesService
+    /// Of mesh-wide outlier detection: the judge, where there is a store; this proxy's side, where it reports to a collector.
+    private let outlierService: OutlierService?
+    private let meshOutliers: MeshOutliers?
     /// The collector's, if any, then the admin's.
     private var servers: [ServiceServer] = []
     /// Opens the collector's ports, once the store is this process's; nil when they are open or there are none.
@@ -81,8 +84,13 @@ final class MeshNode {
         let sink: any BatchSink<SpanBatch> = if let spanMetrics { spanMetrics } else if let queries { queries } else { NoStore() }
         pool = try QueryPool()
         let naming = options.otlpNaming.translation
+        let seed = options.seed ?? .random(in: 1...UInt64.max)
+        outlierService = options.hasStore
+            ? OutlierService(
+                seed: seed, epoch: .random(in: 1...UInt64.max), detectors: options.meshDetectors,
+                say: { line in log.notice("\(line)") }) : nil
         let receivers = options.hasStore
-            ? Receivers(sink: sink, metrics: storedSeries, translation: naming, statistics: statistics) : nil
+            ? Receivers(sink: sink, metrics: storedSeries, translation: naming, outliers: outlierService, statistics: statistics) : nil
         self.receivers = receivers
         exporters = SpanExporters(
             statistics: statistics, own: options.hasStore ? [options.zipkinPort].compactMap { options.endpoint($0) } : [], tls: security.serviceTLS,
@@ -100,7 +108,6 @@ final class MeshNode {
         if let upgrades = UpgradeProtocols(names: options.upgradeProtocols) { limits.upgrades = upgrades }
         limits.seriesMax = max(500, NodeLimits.seriesMax / workers)
         let checked = try ListenerCheck(first.routing.listeners)
-        let seed = options.seed ?? .random(in: 1...UInt64.max)
         let sharedUpstreams = SharedUpstreams(seed: seed)
         prober = try HealthProber(shared: sharedUpstreams)
         upstreams = UpstreamPlanner(shared: sharedUpstreams, catalogs: catalogs, prober: prober, resolver: resolver)
@@ -118,7 +125,13 @@ final class MeshNode {
             shards: handles.map(\.shard), catalogs: catalogs, selfMetrics: selfMetrics, pool: pool, exemplars: pump.exemplars,
             tcp: { handles.flatMap { $0.tcpShard.snapshot() } },
             outcomes: { RequestOutcomes(routes: handles.map(\.routeOutcomes), endpoints: handles.map(\.endpointOutcomes)) })
-        series = try SeriesService(storedSeries, metrics, spanMetrics, options, security.serviceTLS, version: version, statistics, say: say)
+        meshOutliers = options.collector == nil || options.metricsIntervalSeconds == 0 ? nil : MeshOutliers(
+            sharedUpstreams, shards: handles.map(\.endpointOutcomes), intervalNanoseconds: options.metricsIntervalSeconds * 1_000_000_000,
+            now: SystemClock.monotonicNow(), say: say)
+        meshOutliers?.update(upstreams.judged)
+        series = try SeriesService(
+            storedSeries, metrics, spanMetrics, options, security.serviceTLS, outliers: meshOutliers, version: version, statistics,
+            say: say)
         receivers?.forward(to: plan.exporters)
         proberThread = try prober.start(seed: seed)
         resolverThread = try resolver.start()
@@ -131,6 +144,8 @@ final class MeshNode {
         let renewals = security.serviceTLS.renewals
         selfMetrics.register { renewals.samples }
         if let renewal { selfMetrics.register { renewal.samples } }
+        if let meshOutliers { selfMetrics.register { meshOutliers.samples() } }
+        if let outlierService { selfMetrics.register { outlierService.samples() } }
         let clusters = upstreams.metrics
         selfMetrics.register { clusters.samples() }
         let authorization = AuthorizationMetrics(catalog: controller.rules, counters: handles.map(\.authorizations))
@@ -186,6 +201,7 @@ final class MeshNode {
     private func startServers(_ receivers: Receivers?, _ queries: StoredTraces?, _ level: LogLevelSwitch) throws {
         let metrics = metrics
         let prometheus = series.api
+        let outliers = outlierService.map { OutlierAPI($0) }
         let shared = shared
         let version = version
         let admin = AdminAPI(readiness: { shared.readiness }, dump: { shared.dump(version: version) })
@@ -208,6 +224,7 @@ final class MeshNode {
                 [
                     ports.gate(ServicePorts.collector),
                     { request, responder in receivers.handle(request, responder) },
+                    { request, responder in outliers?.handle(request, responder) },
                     { request, responder in api.handle(request, responder) },
                     { request, responder in prometheus?.handle(request, responder) },
                     { request, responder in metrics.handle(request, responder) },
@@ -293,6 +310,7 @@ final class MeshNode {
         saidOfListeners = []
         adopted = (compiled, plan)
         adoptProxy(compiled, plan)
+        meshOutliers?.update(upstreams.judged)
         for problem in upstreams.problems { log.warning("\(problem)") }
         resolver.want(compiled.routing.hostsToResolve)
         shared.update(controller.status, compiled, upstreams.live)
@@ -354,6 +372,9 @@ final class MeshNode {
     func judgeUpstreams() {
         let adopted = proxy.workers.map { $0.statistics.configurationGeneration.load(ordering: .relaxed) }.min() ?? 0
         upstreams.keepHouse(adopted: adopted)
+        let now = SystemClock.monotonicNow()
+        meshOutliers?.check(now: now)
+        outlierService?.tick(now: now)
         proxy.freeRetired()
         if saidOfListeners.count > Self.saidMax { saidOfListeners = [] }
         for problem in proxy.workers.flatMap({ $0.takeProblems() }) where saidOfListeners.insert(problem).inserted {

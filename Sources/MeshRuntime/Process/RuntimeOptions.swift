@@ -1,7 +1,14 @@
 internal import Collector
 internal import HTTP
 public import MeshConfig
+internal import OutlierDetection
 internal import Primitives
+
+/// A detector that only the mesh has (docs/outliers.md).
+public enum EnforcedOutlier: String, Sendable, CaseIterable {
+    case errorRate = "error-rate"
+    case latency
+}
 
 /// What a process is asked to be. Defaults are safe: everything on loopback.
 public struct RuntimeOptions: Sendable {
@@ -15,6 +22,8 @@ public struct RuntimeOptions: Sendable {
     public var namespace = "default"
     /// Directory of the store; created when missing.
     public var dataDirectory = "skein-data"
+    /// Detectors of mesh-wide outlier detection that eject although no resource speaks of them; the others only say what they find.
+    public var enforcedOutliers: Set<EnforcedOutlier> = []
     /// True: a store that cannot be opened ends the start; else the proxy runs without and opening is tried again.
     public var requiresStore = false
     /// False: trace ids with equal low halves name one trace.
@@ -124,5 +133,14 @@ public struct RuntimeOptions: Sendable {
     /// The address and a port; nil when the port is 0.
     func endpoint(_ port: UInt16) -> SocketEndpoint? {
         port == 0 ? nil : SocketEndpoint(address: bindAddress, port: port)
+    }
+}
+
+extension RuntimeOptions {
+    var meshDetectors: MeshDetectors {
+        var detectors = MeshDetectors()
+        detectors.enforcesErrorRate = enforcedOutliers.contains(.errorRate)
+        detectors.enforcesLatency = enforcedOutliers.contains(.latency)
+        return detectors
     }
 }

@@ -17,6 +17,8 @@ struct UpstreamPlanner {
     private let prober: HealthProber
     /// Of the last plan.
     private(set) var live: LiveUpstreams?
+    /// Clusters with outlier detection of the last plan, as the mesh is told of them.
+    private(set) var judged: [MeshOutliers.Row] = []
 
     init(shared: SharedUpstreams, catalogs: Catalogs, prober: HealthProber, resolver: HostResolver) {
         self.shared = shared
@@ -63,6 +65,14 @@ struct UpstreamPlanner {
                     endpoints: zip(member.addresses, assigned.endpoints).map { ($0.description, $1) },
                     dnsNames: routing.dnsNames[index] ?? [])
             })
+        judged = zip(zip(clusters, assignment.clusters), settings).compactMap { pair, settings in
+            let (member, assigned) = pair
+            return settings.map { settings in
+                MeshOutliers.Row(
+                    name: catalogs.names.value(member.name.rawValue), key: assigned.key, settings: settings,
+                    endpoints: zip(member.addresses, assigned.endpoints).map { ($0, $1) })
+            }
+        }
         assignments.append((routing.generation, assignment.generation))
         let plan = UpstreamPlan(
             clusters: assignment.clusters.map(\.slot), endpoints: endpoints, thresholds: settings.map { $0?.thresholds ?? .off })

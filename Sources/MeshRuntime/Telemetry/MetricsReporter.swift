@@ -16,9 +16,10 @@ final class MetricsReporter: Sendable {
 
     /// `instance` names this process among others; its sender's name is new each time it starts, because counts begin anew. `tls`: nil =
     /// plaintext. `principal`: who the certificate says that this process is, where it shows one; the report says the same.
+    /// `outliers`: nil = reports say nothing of endpoints.
     init(
         to collector: (host: String, port: UInt16), tls: ClientTLS?, principal: String?, instance: String,
-        _ statistics: CollectorStatistics, say: @escaping @Sendable (String) -> Void
+        outliers: MeshOutliers?, _ statistics: CollectorStatistics, say: @escaping @Sendable (String) -> Void
     ) throws(SystemError) {
         var settings = ExporterSettings(name: "collector", host: collector.host, port: collector.port)
         settings.tls = tls
@@ -26,7 +27,7 @@ final class MetricsReporter: Sendable {
         settings.queueBytesMax = Self.queueBytesMax
         settings.itemsPerRequestMax = 1
         settings.attemptsMax = Int.max
-        exporter = try Exporter(settings: settings, encoding: ReportEncoding(), statistics: statistics, say: say)
+        exporter = try Exporter(settings: settings, encoding: ReportEncoding(outliers: outliers), statistics: statistics, say: say)
         let number = String(UInt64.random(in: 1...UInt64.max), radix: 16)
         sink = ReportSink(exporter, sender: SeriesBatch.Report.sender(principal: principal, instance: instance, number: number))
     }

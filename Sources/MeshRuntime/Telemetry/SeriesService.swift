@@ -35,7 +35,8 @@ final class SeriesService {
     /// the spans makes them.
     init(
         _ stored: StoredSeries?, _ metrics: MetricsExposition, _ spanMetrics: SpanMetricsSink?, _ options: RuntimeOptions,
-        _ tls: ServiceTLS, version: String, _ statistics: CollectorStatistics, say: @escaping @Sendable (String) -> Void
+        _ tls: ServiceTLS, outliers: MeshOutliers?, version: String, _ statistics: CollectorStatistics,
+        say: @escaping @Sendable (String) -> Void
     ) throws {
         self.stored = stored
         self.spanMetrics = spanMetrics
@@ -50,7 +51,7 @@ final class SeriesService {
             let secured = try collector.isSecure ? Self.tls(of: collector.host, tls, options) : nil
             return try MetricsReporter(
                 to: (collector.host, collector.port), tls: secured, principal: secured == nil ? nil : tls.principal, instance: instance,
-                statistics, say: say)
+                outliers: outliers, statistics, say: say)
         }
         let sinks: [(any BatchSink<SeriesBatch>)?] = options.metricsIntervalSeconds == 0 ? [] : [stored, reporter?.sink]
         recorders = sinks.compactMap(\.self).map { MetricsRecorder(metrics, into: $0, instance: instance) }

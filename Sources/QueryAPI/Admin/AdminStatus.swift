@@ -69,6 +69,10 @@ public struct ClusterStatus: Sendable {
         public var isEjected = false
         /// Milliseconds until it is admitted again, at the next interval after them.
         public var ejectedMilliseconds: UInt64 = 0
+        /// The collector has ejected it, whatever local detection says of it; `isEjected` is that.
+        public var isMeshEjected = false
+        /// Milliseconds until it is admitted again, or until the collector says so.
+        public var meshEjectedMilliseconds: UInt64 = 0
         public var failsHealthChecks = false
         /// Empty = nothing has failed yet.
         public var lastError = ""
@@ -82,11 +86,11 @@ public struct ClusterStatus: Sendable {
         }
 
         /// Whether balancers use it.
-        public var isHealthy: Bool { !isEjected && !failsHealthChecks }
+        public var isHealthy: Bool { !isEjected && !isMeshEjected && !failsHealthChecks }
 
         /// Envoy's flags of a host.
         var healthFlags: String {
-            let flags = (isEjected ? "/failed_outlier_check" : "") + (failsHealthChecks ? "/failed_active_hc" : "")
+            let flags = (isEjected || isMeshEjected ? "/failed_outlier_check" : "") + (failsHealthChecks ? "/failed_active_hc" : "")
             return flags.isEmpty ? "healthy" : flags
         }
     }

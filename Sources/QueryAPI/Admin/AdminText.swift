@@ -61,6 +61,7 @@ enum AdminText {
             ("latency_us", "\(endpoint.latencyMicroseconds)"),
         ]
         if endpoint.isEjected { facts.append(("ejected_for_ms", "\(endpoint.ejectedMilliseconds)")) }
+        if endpoint.isMeshEjected { facts.append(("mesh_ejected_for_ms", "\(endpoint.meshEjectedMilliseconds)")) }
         if !endpoint.lastError.isEmpty {
             facts += [("last_error", endpoint.lastError), ("last_error_unix_seconds", "\(endpoint.lastErrorUnixSeconds)")]
         }
@@ -95,11 +96,12 @@ enum AdminText {
         let counters = [("cx_connect_fail", endpoint.connectFailures), ("rq_error", endpoint.otherFailures)]
         for (name, value) in counters { body.append(text: "{\"name\":\"\(name)\",\"value\":\"\(value)\"},") }
         body.append(text: "{\"name\":\"rq_active\",\"value\":\"\(endpoint.requestsActive)\",\"type\":\"GAUGE\"}],\"health_status\":{")
-        if endpoint.isEjected { body.append(text: "\"failed_outlier_check\":true,") }
+        if endpoint.isEjected || endpoint.isMeshEjected { body.append(text: "\"failed_outlier_check\":true,") }
         if endpoint.failsHealthChecks { body.append(text: "\"failed_active_health_check\":true,") }
         body.append(text: "\"eds_health_status\":\"HEALTHY\"},\"weight\":\(endpoint.weight),\"priority\":\(endpoint.priority)")
         body.append(text: ",\"latency_us\":\(endpoint.latencyMicroseconds)")
         if endpoint.isEjected { body.append(text: ",\"ejected_for_ms\":\(endpoint.ejectedMilliseconds)") }
+        if endpoint.isMeshEjected { body.append(text: ",\"mesh_ejected_for_ms\":\(endpoint.meshEjectedMilliseconds)") }
         if !endpoint.lastError.isEmpty {
             body.append(text: ",\"last_error\":")
             body.append(jsonString: endpoint.lastError)

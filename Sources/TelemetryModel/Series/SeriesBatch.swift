@@ -41,6 +41,8 @@ public struct SeriesBatch: TelemetryBatch {
         /// Who the sender is by its certificate (`cluster.local/ns/default/sa/reviews`), as the receiver has verified; nil = it has not.
         /// Not part of what is sent.
         public var principal: String?
+        /// What the sender saw of endpoints, for mesh-wide outlier detection; empty = it does not say. Not stored.
+        public var outliers: [UInt8] = []
 
         /// A sender's name: `[PRINCIPAL@]INSTANCE/NUMBER` (docs/formats/report.md).
         public static func sender(principal: String?, instance: String, number: String) -> String {

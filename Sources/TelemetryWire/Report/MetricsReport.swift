@@ -15,6 +15,10 @@ public enum MetricsReport {
     public static let identitiesMax = 1_000_000
     public static let pointsMax = 4_000_000
     public static let exemplarsMax = 1_000_000
+    /// Parts behind the exemplars, and their bytes.
+    static let partsMax = 16
+    public static let partBytesMax = 16 << 20
+    static let outliersPart: UInt64 = 1
 
     /// Appends the report. The batch has a `report`, and no native histograms: no proxy makes them.
     public static func append(_ batch: SeriesBatch, to bytes: inout [UInt8]) {
@@ -41,6 +45,10 @@ public enum MetricsReport {
             }
         }
         appendExemplars(of: batch, to: &bytes)
+        if report.outliers.isEmpty { return }
+        append(varint: 1, to: &bytes)
+        append(varint: outliersPart, to: &bytes)
+        append(report.outliers[...], to: &bytes)
     }
 
     private static func appendExemplars(of batch: SeriesBatch, to bytes: inout [UInt8]) {
@@ -74,7 +82,19 @@ public enum MetricsReport {
         try readPoints(&reader, into: &batch)
         // The first reports ended here.
         if !reader.isAtEnd { try readExemplars(&reader, into: &batch) }
-        guard reader.isAtEnd else { throw reader.fault("bytes behind the last exemplar") }
+        if !reader.isAtEnd { try readParts(&reader, into: &batch) }
+        guard reader.isAtEnd else { throw reader.fault("bytes behind the last part") }
+    }
+
+    /// Parts with a number that is not known are passed over: a newer sender has them.
+    private static func readParts(_ reader: inout ReportReader, into batch: inout SeriesBatch) throws(ReportFault) {
+        let count = try reader.count(most: partsMax)
+        guard count > 0 else { throw reader.fault("bytes behind the last exemplar, and no part") }
+        for _ in 0..<count {
+            let number = try reader.varint()
+            let bytes = try reader.blob(most: partBytesMax)
+            if number == outliersPart { batch.report?.outliers = Array(bytes) }
+        }
     }
 
     private static func readExemplars(_ reader: inout ReportReader, into batch: inout SeriesBatch) throws(ReportFault) {
@@ -114,87 +134,11 @@ public enum MetricsReport {
 
     // MARK: Pieces
 
-    private static func append(_ blob: ArraySlice<UInt8>, to bytes: inout [UInt8]) {
-        append(varint: UInt64(blob.count), to: &bytes)
-        bytes += blob
-    }
-
-    private static func append(varint value: UInt64, to bytes: inout [UInt8]) {
-        var rest = value
-        while rest >= 0x80 {
-            bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
-            rest >>= 7
-        }
-        bytes.append(UInt8(truncatingIfNeeded: rest))
-    }
-
-    private static func append(_ value: Double, to bytes: inout [UInt8]) { append(word: value.bitPattern, to: &bytes) }
-
-    private static func append(word: UInt64, to bytes: inout [UInt8]) {
-        for shift in stride(from: UInt64(0), to: 64, by: 8) { bytes.append(UInt8(truncatingIfNeeded: word >> shift)) }
-    }
+    private static func append(_ blob: ArraySlice<UInt8>, to bytes: inout [UInt8]) { ReportBytes.append(blob, to: &bytes) }
+    private static func append(varint value: UInt64, to bytes: inout [UInt8]) { ReportBytes.append(varint: value, to: &bytes) }
+    private static func append(_ value: Double, to bytes: inout [UInt8]) { ReportBytes.append(word: value.bitPattern, to: &bytes) }
+    private static func append(word: UInt64, to bytes: inout [UInt8]) { ReportBytes.append(word: word, to: &bytes) }
 
     private static func zigzag(_ value: Int64) -> UInt64 { UInt64(bitPattern: value << 1 ^ value >> 63) }
     private static func unzigzag(_ value: UInt64) -> Int64 { Int64(bitPattern: value >> 1) ^ -Int64(bitPattern: value & 1) }
-}
-
-/// A place in a report's bytes; every length is held against what is left.
-struct ReportReader {
-    private let bytes: [UInt8]
-    private var place = 0
-
-    init(_ bytes: [UInt8]) { self.bytes = bytes }
-
-    var isAtEnd: Bool { place == bytes.count }
-    func fault(_ reason: String) -> ReportFault { ReportFault(reason: reason, offset: place) }
-
-    mutating func expect(_ wanted: [UInt8]) throws(ReportFault) {
-        guard bytes.count >= wanted.count, bytes[..<wanted.count].elementsEqual(wanted) else { throw fault("no report of this version") }
-        place = wanted.count
-    }
-
-    mutating func varint() throws(ReportFault) -> UInt64 {
-        var value: UInt64 = 0
-        var shift: UInt64 = 0
-        while shift < 64 {
-            guard place < bytes.count else { throw fault("the report ends too early") }
-            let byte = bytes[place]
-            place += 1
-            value |= UInt64(byte & 0x7F) << shift
-            if byte < 0x80 { return value }
-            shift += 7
-        }
-        throw fault("a number longer than ten bytes")
-    }
-
-    /// A number of things, each of which takes a byte at least.
-    mutating func count(most: Int) throws(ReportFault) -> Int {
-        let value = try varint()
-        guard value <= UInt64(min(most, bytes.count - place)) else { throw fault("more items than the report has bytes, or than \(most)") }
-        return Int(value)
-    }
-
-    mutating func blob(most: Int) throws(ReportFault) -> ArraySlice<UInt8> {
-        let length = try varint()
-        guard length <= UInt64(min(most, bytes.count - place)) else { throw fault("a length beyond the report's end, or above \(most)") }
-        defer { place += Int(length) }
-        return bytes[place..<place + Int(length)]
-    }
-
-    mutating func text(most: Int) throws(ReportFault) -> String {
-        guard let text = String(validating: try blob(most: most), as: UTF8.self), !text.isEmpty else {
-            throw fault("an empty sender, or no UTF-8")
-        }
-        return text
-    }
-
-    mutating func double() throws(ReportFault) -> Double { Double(bitPattern: try word()) }
-
-    mutating func word() throws(ReportFault) -> UInt64 {
-        guard bytes.count - place >= 8 else { throw fault("the report ends too early") }
-        var bits: UInt64 = 0
-        for shift in 0..<8 { bits |= UInt64(bytes[place + shift]) << UInt64(shift * 8) }
-        place += 8
-        return bits
-    }
 }

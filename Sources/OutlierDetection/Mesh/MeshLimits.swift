@@ -1,0 +1,51 @@
+/// Bounds of mesh-wide outlier detection. What is beyond them is left out and counted (`MeshCounters`).
+public struct MeshLimits: Sendable {
+    public var reportersMax = 4_096
+    public var clustersMax = 8_192
+    /// Endpoints of all clusters.
+    public var endpointsMax = 65_536
+    /// Opinions of all reporters on all endpoints, about 80 bytes each.
+    public var opinionsMax = 1_000_000
+    /// Of one report.
+    public var clustersPerReportMax = 8_192
+    public var endpointsPerReportMax = 16_384
+    /// Ejections and their ends that are kept, and as many suspicions that came to nothing. The oldest go first; what is older than
+    /// `historyNanoseconds` is not shown.
+    public var decisionsMax = 4_096
+    public var historyNanoseconds: UInt64 = 3_600_000_000_000
+    /// Reporters that a decision names.
+    public var voicesMax = 16
+    /// Reporters that are silent for so long are forgotten.
+    public var silenceNanoseconds: UInt64 = 600_000_000_000
+    /// A window is at least and at most so long, whatever reporters say.
+    public var windowNanosecondsMin: UInt64 = 100_000_000
+    public var windowNanosecondsMax: UInt64 = 300_000_000_000
+    /// A report that covers more of its cluster's windows than this is of the past: its counts judge nobody.
+    public var windowsPerReportMax: UInt64 = 3
+    /// Windows for which a reporter's last opinion of an endpoint holds.
+    public static let opinionWindows: UInt64 = 6
+    /// Windows that the windowed error rate looks at.
+    public static let errorRateWindows = 3
+
+    public init() {}
+}
+
+/// The detectors that only the mesh has. Whether they eject is the collector's choice: no resource of Istio's speaks of them.
+public struct MeshDetectors: Hashable, Sendable {
+    /// Percent of failures over the last three windows, inclusive.
+    public var errorRatePercent: UInt64 = 50
+    /// Attempts in these windows, of all reporters.
+    public var errorRateVolume: UInt64 = 50
+    /// An endpoint's 95th percentile against the median of its peers', times.
+    public var latencyFactor = 3.0
+    /// And at least so much, milliseconds: below it, buckets are too coarse to compare.
+    public var latencyMillisecondsMin = 25.0
+    /// Requests in one window, of the endpoint and of each peer that is compared.
+    public var latencyVolume: UInt64 = 50
+    public var latencyPeersMin = 3
+    /// False: such a detection is shown and counted and ejects nobody.
+    public var enforcesErrorRate = false
+    public var enforcesLatency = false
+
+    public init() {}
+}

@@ -54,14 +54,14 @@ struct RunOptions: ParsableArguments {
 
     @Option(
         help: """
-            Directory of the credentials that Gateways and DestinationRules name (credentialName): NAME/tls.crt, NAME/tls.key, and for client certificates \
-            NAME/ca.crt, NAME/ca.crl or NAME-cacert/ca.crt. Renewed files are taken into use.
+            Directory of the credentials that Gateways and DestinationRules name (credentialName): NAME/tls.crt, NAME/tls.key, and for \
+            client certificates NAME/ca.crt, NAME/ca.crl or NAME-cacert/ca.crt. Renewed files are taken into use.
             """,
         completion: .directory)
     var credentials: String?
 
     @Flag(
-        help: "Allow core files and debuggers although there is a key that they can see (--identity, --credentials, --tls-key, --https-key).")
+        help: "Allow core files and debuggers although they can see a key (--identity, --credentials, --tls-key, --https-key).")
     var allowDumps = false
 
     @Option(help: "Proxy threads; 0 = one per CPU.")

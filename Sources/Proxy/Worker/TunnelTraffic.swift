@@ -419,8 +419,7 @@ struct TunnelTraffic: ~Copyable {
             sides.recorder.add(series)
             sides.recorder.finishTCP(&tunnels[id].log, durationNanoseconds: duration, isRecorded: isRecorded)
         } else {
-            sides.recorder.finish(
-                &tunnels[id].log, durationNanoseconds: duration, isRecorded: isRecorded)
+            sides.recorder.finish(&tunnels[id].log, durationNanoseconds: duration, isRecorded: isRecorded)
         }
         tunnels.retire(id)
         finished.append(id)

@@ -342,7 +342,7 @@ public struct AccessLogProgram: Sendable {
             }
             return unsafe writeDetails(record, names, pool, &writer)
         case .terminationDetails:
-            // Envoy tells here why it ended a connection: a policy, or that TLS did not come about. In Istio's default line this is the place.
+            // Envoy tells here why it ended a connection: a policy, or that TLS did not come about.
             guard unsafe record.pointee.details == .rbacAccessDenied && record.pointee.protocolVersion == .tcp else {
                 return unsafe texts.write(.failureReason, of: .downstream, record, isJSON: style != .text, to: &writer)
             }

@@ -200,7 +200,11 @@ final class DirectoryLock {
 
     init(_ descriptor: Int32) { self.descriptor = descriptor }
 
-    deinit { close(descriptor) }
+    /// A child that is being started may have a copy of the descriptor.
+    deinit {
+        if isHeld { _ = flock(descriptor, LOCK_UN) }
+        close(descriptor)
+    }
 
     func attempt() { isHeld = flock(descriptor, LOCK_EX | LOCK_NB) == 0 }
 }

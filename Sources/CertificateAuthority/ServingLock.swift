@@ -20,7 +20,10 @@ public final class ServingLock: Sendable {
         }
     }
 
-    deinit { close(descriptor) }
+    deinit {
+        _ = flock(descriptor, LOCK_UN)
+        close(descriptor)
+    }
 }
 
 /// What an authority's files are now: another value = somebody has changed it. A value.

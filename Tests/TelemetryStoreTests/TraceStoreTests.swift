@@ -34,6 +34,23 @@ import Testing
         try TraceStore.open(configuration(directory)).close()
     }
 
+    /// A child that is being started has copies of all descriptors until it becomes its program; whoever closes the store meanwhile, and
+    /// opens it again, is not to be told that somebody has it.
+    @Test func aCopyOfTheLocksDescriptorDoesNotHoldIt() throws {
+        let directory = TemporaryDirectory()
+        let first = try DataDirectory(directory.path)
+        let held = (3..<1024).filter { descriptor in
+            var name = [CChar](repeating: 0, count: 4096)
+            let count = unsafe readlink("/proc/self/fd/\(descriptor)", &name, name.count - 1)
+            let target = String(decoding: name.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            return target == "\(directory.path)/skein.lock"
+        }
+        let copy = dup(Int32(try #require(held.first)))
+        defer { close(copy) }
+        first.unlock()
+        _ = try DataDirectory(directory.path)
+    }
+
     @Test func corruptFileIsSetAsideAndIngestGoesOn() throws {
         let directory = TemporaryDirectory()
         overwrite(directory.path + "/skein.db", Array("this is no database, not at all, and long enough to be read as one".utf8), at: 0)

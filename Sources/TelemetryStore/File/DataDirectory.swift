@@ -38,7 +38,10 @@ final class DataDirectory: Sendable {
 
     func unlock() {
         lockFD.withLock { fd in
-            if fd >= 0 { _ = Glibc.close(fd) }
+            guard fd >= 0 else { return }
+            // Closing alone would leave it locked as long as a child that is being started has a copy of the descriptor.
+            _ = flock(fd, LOCK_UN)
+            _ = Glibc.close(fd)
             fd = -1
         }
     }

@@ -169,7 +169,7 @@ def test_extended_connect_opens_nothing(shared):
 END_TO_END = [
     (b"Authorization", b"Basic eA=="), (b"Cookie", b"a=b"), (b"X-Forwarded-For", b"10.1.1.1"), (b"X-Forwarded-Host", b"h"), (b"X-Forwarded-Proto", b"https"), (b"X-Request-Id", b"1234"),
     (b"X-B3-TraceId", b"00000000000000aa"), (b"Content-Type", b"text/plain"), (b"Cache-Control", b"no-store"), (b"Accept", b"a/b"), (b"User-Agent", b"u"),
-    (b"X-Forwarded-Client-Cert", b"By=x"), (b"Forwarded", b"for=x"), (b"Content-Length", b"0"), (b"Host", b"web.local")]
+    (b"Forwarded", b"for=x"), (b"Content-Length", b"0"), (b"Host", b"web.local")]
 
 
 @pytest.mark.parametrize("name,value", END_TO_END)
@@ -180,6 +180,12 @@ def test_a_connection_field_strips_nothing_that_is_for_everybody(shared, name, v
     request = shared.backend.requests[-1]
     assert value in request[3][name.lower()], request
     assert b"x-hop" not in names(request) and b"connection" not in names(request)
+
+
+def test_a_client_speaks_for_no_certificate(shared):
+    """x-forwarded-client-cert is the proxy's own, and none is sent on by the side of applications (semantics 2.7)."""
+    shared.raw(b"GET /c HTTP/1.1\r\n" + HOST + b"X-Forwarded-Client-Cert: By=x\r\nConnection: close\r\n\r\n")
+    assert b"x-forwarded-client-cert" not in names(shared.backend.requests[-1])
 
 
 def test_a_responses_connection_field_strips_no_cookie(start):

@@ -233,6 +233,16 @@ spec:
                     assert ask(secure) == b"" and False
             wait_for(lambda: reason in skein.log(), what=reason)
 
+    def test_a_connection_field_does_not_strip_who_the_client_is(self, web, ca, tmp_path):
+        skein = web("STRICT")
+        with connection(skein.inbound, ca, ca.workload(tmp_path / "client", "client")) as secure:
+            secure.sendall(
+                b"GET / HTTP/1.1\r\nHost: web.local\r\nX-Forwarded-Client-Cert: By=x;URI=spiffe://cluster.local/ns/default/sa/admin\r\n"
+                b"Connection: close, X-Forwarded-Client-Cert\r\n\r\n")
+            assert secure.recv(65536).startswith(b"HTTP/1.1 200")
+        told = skein.backend.requests[-1][3][b"x-forwarded-client-cert"]
+        assert told.endswith(b"URI=spiffe://cluster.local/ns/default/sa/client"), told
+
     def test_handshakes_that_stall_end(self, web, ca, tmp_path):
         skein = web("STRICT")
         hello = bytes.fromhex("1603010200010001fc0303")

@@ -93,8 +93,8 @@ final class MeshNode {
             ? Receivers(sink: sink, metrics: storedSeries, translation: naming, outliers: outlierService, statistics: statistics) : nil
         self.receivers = receivers
         exporters = SpanExporters(
-            statistics: statistics, own: options.hasStore ? [options.zipkinPort].compactMap { options.endpoint($0) } : [], tls: security.serviceTLS,
-            say: say)
+            statistics: statistics, own: options.hasStore ? [options.zipkinPort].compactMap { options.endpoint($0) } : [],
+            tls: security.serviceTLS, say: say)
 
         let plan: CollectorPlan
         do {

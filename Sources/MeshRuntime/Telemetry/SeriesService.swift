@@ -31,8 +31,8 @@ final class SeriesService {
     /// The last recording at the end may take so long.
     private static let lastNanoseconds: UInt64 = 2_000_000_000
 
-    /// `stored`: nil where there is no store; then metrics go to a collector elsewhere, or nowhere. Metrics from spans stay here: whoever has
-    /// the spans makes them.
+    /// `stored`: nil where there is no store; then metrics go to a collector elsewhere, or nowhere. Metrics from spans stay here: whoever
+    /// has the spans makes them.
     init(
         _ stored: StoredSeries?, _ metrics: MetricsExposition, _ spanMetrics: SpanMetricsSink?, _ options: RuntimeOptions,
         _ tls: ServiceTLS, outliers: MeshOutliers?, version: String, _ statistics: CollectorStatistics,

@@ -154,7 +154,8 @@ enum AttemptEnding {
     private static func retryOutcome(_ request: inout Request, _ failure: AttemptFailure) -> RetryOutcome {
         var outcome = RetryOutcome()
         switch failure {
-        case .connectFailure, .unixConnectFailure, .connectionRefused, .connectionTimeout, .transportFailure: outcome.failure = .connectFailure
+        case .connectFailure, .unixConnectFailure, .connectionRefused, .connectionTimeout, .transportFailure:
+            outcome.failure = .connectFailure
         case .refusedStream: outcome.failure = .refusedStream
         case .perTryTimeout: outcome.failure = .perTryTimeout
         case .terminated, .remoteReset, .protocolError:

@@ -5,7 +5,9 @@ internal import TelemetryModel
 /// The request's body on its way to the endpoint of the current attempt, in either version of HTTP.
 enum RequestSending {
     /// Gives body bytes to the attempt; without one they wait. What another attempt may need is kept as well.
-    static func send(_ bytes: UnsafeRawBufferPointer, of request: inout Request, _ upstreams: inout Upstreams, _ limits: borrowing ProxyLimits) {
+    static func send(
+        _ bytes: UnsafeRawBufferPointer, of request: inout Request, _ upstreams: inout Upstreams, _ limits: borrowing ProxyLimits
+    ) {
         guard upstreams.isOpen(request.attempt.upstream) else { return unsafe request.body.hold(bytes) }
         unsafe request.body.note(sent: bytes, bytesMax: limits.retryBufferBytesMax)
         unsafe write(bytes, request.attempt, &upstreams)

@@ -220,7 +220,8 @@ enum RequestHeadPreparing {
         guard request.plan.route >= 0 else { return }
         let tables = unsafe epoch.tables
         let overrides = request.plan.effects.contains(.hasOverrides) ? request.overrides : RequestOverrides()
-        var whole = unsafe overrides.timeoutMilliseconds.map { $0 * 1_000_000 } ?? tables.route(UInt32(request.plan.route)).timeoutNanoseconds
+        var whole = unsafe overrides.timeoutMilliseconds.map { $0 * 1_000_000 }
+            ?? tables.route(UInt32(request.plan.route)).timeoutNanoseconds
         if let asked = grpcTimeout(&request), whole == 0 || asked < whole {
             whole = asked
             request.plan.effects.insert(.hasGRPCTimeout)

@@ -52,9 +52,8 @@ struct EndpointPicking {
                 load: { endpointLoad(of: $0, &epoch, &upstreams) })
             epoch.clusterPositions[index] = position
             guard let endpoint = chosen else { return nil }
-            if panics || isAvailable(endpoint, &epoch, &upstreams), !attempt.hasTried(endpoint), isWarm(endpoint, &epoch, &upstreams, &draw) {
-                return endpoint
-            }
+            guard panics || isAvailable(endpoint, &epoch, &upstreams), !attempt.hasTried(endpoint) else { continue }
+            if isWarm(endpoint, &epoch, &upstreams, &draw) { return endpoint }
         }
         // The draws found none: whoever is available will do, tried or not.
         return anyOne(attempt, group, panics, drawn: chosen, &epoch, &upstreams)
@@ -158,7 +157,8 @@ struct EndpointPicking {
         swap(&shares, &epoch.groupShares)
         unsafe shares.withUnsafeMutableBufferPointer { all in
             unsafe GroupShares.compute(
-                groups, panicPercent: UInt64(max(0, cluster.outlier.minHealthPercent)), into: UnsafeMutableBufferPointer(rebasing: all[range])
+                groups, panicPercent: UInt64(max(0, cluster.outlier.minHealthPercent)),
+                into: UnsafeMutableBufferPointer(rebasing: all[range])
             ) { group in
                 var available: UInt64 = 0
                 for endpoint in group.endpoints.indices where isAvailable(endpoint, &epoch, &upstreams) { available += 1 }

@@ -67,6 +67,7 @@ let package = Package(
         layer("Compression", uses: ["CSnappy", "CZlib", "CZstd"]),
         layer("HTTP", uses: ["Primitives", "CNGHTTP2"]),
         layer("TLS", uses: ["COpenSSL"]),
+        layer("JOSE", uses: ["Primitives", "COpenSSL"]),
         // 3
         layer("Streams", uses: ["Primitives", "EventLoops", "TLS"]),
         layer("Matching", uses: ["Primitives", "HTTP", "CRE2"]),
@@ -113,6 +114,7 @@ let package = Package(
         suite("EventLoopsTests", uses: ["EventLoops", "Primitives"]),
         suite("StreamsTests", uses: ["Streams", "EventLoops", "Primitives", "TLS"]),
         suite("TLSTests", uses: ["TLS"]),
+        suite("JOSETests", uses: ["JOSE", "Primitives"]),
         suite("CertificateAuthorityTests", uses: ["CertificateAuthority", "TLS"]),
         suite("CertificateExchangeTests", uses: ["CertificateExchange", "CertificateAuthority", "HTTPService", "Primitives", "TLS"]),
         suite("CompressionTests", uses: ["Compression", "CZlib", "CZstd", "Primitives"]),

@@ -2,11 +2,15 @@
 #define SKEIN_COPENSSL_H
 #include <openssl/bio.h>
 #include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/param_build.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
+#include <openssl/rsa.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
@@ -78,5 +82,11 @@ static inline void skein_context_set_certificates(X509V3_CTX *context, X509 *iss
 }
 static inline void skein_openssl_free(void *bytes) { OPENSSL_free(bytes); }
 static inline EVP_PKEY *skein_generate_ec(const char *curve) { return EVP_EC_gen(curve); }
+// Variadic.
+static inline EVP_PKEY *skein_generate_ed25519(void) { return EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"); }
 static inline EVP_PKEY *skein_generate_rsa(unsigned int bits) { return EVP_RSA_gen(bits); }
+// The selection is a macro made of macros.
+static inline int skein_public_key_from(EVP_PKEY_CTX *context, EVP_PKEY **key, OSSL_PARAM *parameters) {
+    return EVP_PKEY_fromdata_init(context) == 1 && EVP_PKEY_fromdata(context, key, EVP_PKEY_PUBLIC_KEY, parameters) == 1;
+}
 #endif

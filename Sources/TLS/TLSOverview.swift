@@ -4,7 +4,7 @@
 //   Certificates   keys, certificates, requests, SPIFFE identities; what an SVID must be (semantics 4.1)
 //   Sessions       `TLSContext`, what all connections of one kind share on one thread; `TLSSession`, one connection's
 //
-// Every object of OpenSSL has one owner here, a class or a noncopyable value, that frees it. This is the only target that uses libssl and
-// libcrypto.
+// Every object of OpenSSL has one owner here, a class or a noncopyable value, that frees it. This is the only target that uses libssl;
+// `JOSE` uses libcrypto as well.
 //
 // Next file: `Certificates/Certificate.swift`.

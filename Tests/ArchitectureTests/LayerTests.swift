@@ -5,7 +5,7 @@ import Testing
 @Suite struct LayerTests {
     /// Layer of each Swift target; a target imports only lower ones.
     static let layers: [String: Int] = [
-        "Primitives": 1, "EventLoops": 2, "TLS": 2, "Compression": 2, "HTTP": 2,
+        "Primitives": 1, "EventLoops": 2, "TLS": 2, "JOSE": 2, "Compression": 2, "HTTP": 2,
         "Streams": 3, "Matching": 3, "MeshConfig": 3, "TelemetryModel": 3, "TelemetryWire": 3,
         "HTTPService": 4, "Routing": 4, "Policy": 4, "OutlierDetection": 4, "CertificateAuthority": 4,
         "Proxy": 5, "TelemetryStore": 5, "CertificateExchange": 5, "PromQL": 5,
@@ -19,7 +19,7 @@ import Testing
     /// Which Swift targets use a C library or a package.
     static let users: [String: Set<String>] = [
         "CSystem": ["Primitives", "EventLoops"], "CSQLite": ["TelemetryStore"], "CZstd": ["Compression"], "CSnappy": ["Compression"],
-        "CZlib": ["Compression"], "CNGHTTP2": ["HTTP"], "COpenSSL": ["TLS"],
+        "CZlib": ["Compression"], "CNGHTTP2": ["HTTP"], "COpenSSL": ["TLS", "JOSE"],
         "CRE2": ["Matching"], "CRE2System": [], "COTLP": ["TelemetryWire"], "CProtobufC": ["TelemetryWire"],
         "Yams": ["MeshConfig"], "CYaml": ["MeshConfig"], "ArgumentParser": ["skein"], "Logging": ["MeshRuntime"],
     ]

@@ -77,13 +77,14 @@ let package = Package(
         // 4
         layer("HTTPService", uses: ["Primitives", "EventLoops", "TLS", "Streams", "HTTP", "Compression"]),
         layer("Routing", uses: ["Primitives", "HTTP", "Matching", "MeshConfig", "TelemetryModel"]),
-        layer("Policy", uses: ["Primitives", "HTTP", "Matching", "MeshConfig", "TelemetryModel"]),
+        layer("Policy", uses: ["Primitives", "HTTP", "JOSE", "Matching", "MeshConfig", "TelemetryModel"]),
         layer("OutlierDetection", uses: ["Primitives", "TelemetryModel"]),
         layer("CertificateAuthority", uses: ["TLS"]),
         // 5
         layer("CertificateExchange", uses: ["Primitives", "EventLoops", "TLS", "HTTP", "HTTPService", "CertificateAuthority"]),
         layer("Proxy", uses: [
-            "Primitives", "EventLoops", "TLS", "Streams", "HTTP", "TelemetryModel", "Routing", "Policy", "OutlierDetection",
+            "Primitives", "EventLoops", "TLS", "Streams", "HTTP", "Matching", "TelemetryModel", "Routing", "Policy",
+            "OutlierDetection",
         ]),
         layer("TelemetryStore", uses: ["Primitives", "Compression", "Matching", "TelemetryModel", "CSQLite"]),
         layer("PromQL", uses: ["Primitives", "TelemetryModel", "Matching"]),
@@ -98,8 +99,8 @@ let package = Package(
         // 8
         layer("MeshRuntime", uses: [
             "Primitives", "EventLoops", "HTTP", "HTTPService", "MeshConfig", "TelemetryModel", "TelemetryWire", "Routing", "Policy",
-            "OutlierDetection", "Proxy", "TelemetryStore", "PromQL", "Matching", "Collector", "QueryAPI", "TLS", "CertificateAuthority",
-            "CertificateExchange", logging,
+            "OutlierDetection", "Proxy", "TelemetryStore", "PromQL", "Matching", "Collector", "QueryAPI", "JOSE", "TLS",
+            "CertificateAuthority", "CertificateExchange", logging,
         ]),
         // 9
         .executableTarget(
@@ -123,7 +124,7 @@ let package = Package(
         suite("MeshConfigTests", uses: ["MeshConfig"]),
         suite("HTTPServiceTests", uses: ["HTTPService", "TLS", "Streams", "EventLoops", "HTTP", "Primitives"]),
         suite("RoutingTests", uses: ["Routing", "HTTP", "MeshConfig", "TelemetryModel", "Primitives"]),
-        suite("PolicyTests", uses: ["Policy", "HTTP", "MeshConfig", "TelemetryModel", "Primitives"]),
+        suite("PolicyTests", uses: ["Policy", "HTTP", "JOSE", "Matching", "MeshConfig", "TelemetryModel", "Primitives"]),
         suite("OutlierDetectionTests", uses: ["OutlierDetection", "TelemetryModel", "Primitives"], resources: [.copy("Scenarios")]),
         suite("TelemetryModelTests", uses: ["TelemetryModel", "Primitives"]),
         suite("TelemetryWireTests", uses: ["TelemetryWire", "TelemetryModel", "Primitives", "COTLP", "CProtobufC"]),
@@ -141,7 +142,7 @@ let package = Package(
         ]),
         suite("MeshRuntimeTests", uses: [
             "MeshRuntime", "Proxy", "Routing", "OutlierDetection", "MeshConfig", "TelemetryModel", "TelemetryWire", "HTTP",
-            "HTTPService", "EventLoops", "Primitives", "TLS",
+            "HTTPService", "EventLoops", "Primitives", "TLS", "Policy",
         ]),
         suite("skeinTests", uses: ["skein", "MeshRuntime", "MeshConfig", "TelemetryModel", argumentParser]),
         suite("ArchitectureTests", uses: []),

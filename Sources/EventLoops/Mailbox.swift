@@ -37,6 +37,12 @@ public final class Mailbox<Message: Sendable>: Sendable {
         while unsafe poll(&waiting, 1, -1) <= 0 {}
     }
 
+    /// The same, for no longer than so many milliseconds; -1 = for ever.
+    public func wait(milliseconds: Int32) {
+        var waiting = pollfd(fd: event, events: Int16(POLLIN), revents: 0)
+        _ = unsafe poll(&waiting, 1, milliseconds)
+    }
+
     /// All messages, oldest first.
     public func take() -> [Message] {
         var value: eventfd_t = 0

@@ -43,6 +43,8 @@ public struct HTTPClient: Sendable {
     public var tls: ClientTLS?
     /// For connecting, for each step of a TLS handshake, and between any two bytes. Milliseconds; -1 = for ever.
     public var timeoutMilliseconds: Int32 = 10_000
+    /// When the whole call is given up, however busy the peer is; nil = never.
+    public var deadline: MonotonicInstant?
     public var bodyBytesMax = 64 << 20
 
     public init(endpoint: SocketEndpoint, tls: ClientTLS? = nil) {
@@ -124,9 +126,19 @@ public struct HTTPClient: Sendable {
     private func wait(_ descriptor: Int32, _ direction: BlockingConnection.Direction) -> Bool {
         var waiting = pollfd(fd: descriptor, events: Int16(direction == .input ? POLLIN : POLLOUT), revents: 0)
         while true {
-            let count = unsafe poll(&waiting, 1, timeoutMilliseconds)
+            let patience = patience
+            guard patience != 0 else { return false }
+            let count = unsafe poll(&waiting, 1, patience)
             if count >= 0 || errno != EINTR { return count > 0 }
         }
+    }
+
+    /// Milliseconds that the next step may take; 0 = the time of the call is over.
+    private var patience: Int32 {
+        guard let deadline else { return timeoutMilliseconds }
+        let now = SystemClock.monotonicNow()
+        let left = deadline > now ? Int32(clamping: deadline.nanoseconds(since: now) / 1_000_000 + 1) : 0
+        return timeoutMilliseconds < 0 ? left : min(left, timeoutMilliseconds)
     }
 }
 

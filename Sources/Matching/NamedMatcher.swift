@@ -22,8 +22,11 @@ extension MatcherPool {
     ///
     /// Of a repeated field any value will do, as in Envoy 1.40. A negated condition reads a field that is not there as an empty one
     /// (istiod's `treat_missing_header_as_empty`), but where it asks for presence.
-    public func test(header: NamedMatcher, _ head: borrowing MessageHead) -> Bool {
+    ///
+    /// A name behind an `@` is the path of a claim (`ClaimPath`): one of its texts must be as wanted.
+    public func test(header: NamedMatcher, _ head: borrowing MessageHead, _ claims: ClaimsView = ClaimsView()) -> Bool {
         let name = name(header)
+        if !name.isEmpty, name[0] == UInt8(ascii: "@") { return test(claim: name.from(1), header.matcher, claims) != header.isNegated }
         var isThere = false
         for index in 0..<head.fieldCount where unsafe head.field(index).nameCount == UInt16(truncatingIfNeeded: name.count) {
             guard unsafe LentBytes(head.name(at: index)).equalsIgnoringCase(name) else { continue }
@@ -47,6 +50,18 @@ extension MatcherPool {
             let mark = field.index(of: UInt8(ascii: "="), from: 0)
             if field.prefix(mark) == name { return test(parameter.matcher, field.from(min(mark + 1, field.count))) }
             start = end + 1
+        }
+        return false
+    }
+
+    /// Whether one of the texts that a token has at a path is as wanted. Numbers and truth values are no texts, as in Envoy's matchers of
+    /// metadata.
+    public func test(claim path: LentBytes, _ wanted: StringMatcher, _ claims: ClaimsView) -> Bool {
+        var place = claims.entryIndex(at: path)
+        while let index = place {
+            let entry = claims[index]
+            if entry.kind == .string, test(wanted, claims.valueText(entry)) { return true }
+            place = claims.entryIndex(at: path, from: index + 1)
         }
         return false
     }

@@ -1,8 +1,12 @@
-// Policy: decisions about one request that depend on who asks and how often: authorization, and local rate limits.
+// Policy: decisions about one request that depend on who asks and how often: tokens, authorization, and local rate limits.
 //
 // Authorization. In: AuthorizationPolicies, compiled for one workload (`AuthorizationCompiler`), then a request or connection
 // (`AuthorizationRequest`) with its client (`PeerFacts`). Out: an `AuthorizationDecision`, or the same in words
 // (`AuthorizationExplanation`). An `AuthorizationSet` is immutable; its tables are plain, and judging allocates nothing.
+//
+// Tokens. In: RequestAuthentications, compiled for one workload (`RequestAuthenticationCompiler`), the keys of their issuers
+// (`IssuerKeys`), then a request's head. Out: a `TokenDecision`, and the claims of the token that was verified. A `TokenAuthenticator`
+// remembers what it verified.
 //
 // Rate limits. In: a limit (`TokenRate`), a descriptor of who is limited (`RateLimitDescriptor`, a hash), `now`. Out: a
 // `RateLimitDecision`, and the values of the response headers that tell it to the client.

@@ -37,7 +37,7 @@ public struct RequestRecord: Sendable, BitwiseCopyable {
     public var responseCode: UInt16 = 0
     public var attemptCount: UInt16 = 0
     public var details = ResponseCodeDetails.none
-    /// With `rbacAccessDenied`: the rule that refused it; none = no rule allowed it.
+    /// With `rbacAccessDenied`: the rule that refused it; none = no rule allowed it. With `jwtAccessDenied`: why.
     public var policy = NameID.none
     public var protocolVersion = RequestProtocol.http11
     /// What the last try's connection speaks; `.tcp` = none came about.
@@ -211,6 +211,8 @@ public enum ResponseCodeDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable 
     case filterChainNotFound
     /// An AuthorizationPolicy refused it. The text is followed by the rule in brackets (`RequestRecord.policy`).
     case rbacAccessDenied
+    /// Its token was refused. The text is followed by the reason in braces (`RequestRecord.policy`).
+    case jwtAccessDenied
 
     /// Why no connection came about, as Envoy has it in its log with spaces turned to `_` (and from 1.33 on `|remote_address:` behind
     /// it); nil = another matter. An error of a connection that was under way is "delayed" there, one that the first system call told
@@ -227,6 +229,15 @@ public enum ResponseCodeDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable 
         }
     }
 
+    /// What `RequestRecord.policy` stands in behind the text; nil = it does not stand there.
+    public var brackets: (open: UInt8, close: UInt8)? {
+        switch self {
+        case .rbacAccessDenied: (UInt8(ascii: "["), UInt8(ascii: "]"))
+        case .jwtAccessDenied: (UInt8(ascii: "{"), UInt8(ascii: "}"))
+        default: nil
+        }
+    }
+
     /// As the access log prints it; nil = `-`.
     public var text: String? {
         switch self {
@@ -237,6 +248,7 @@ public enum ResponseCodeDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable 
         case .clusterNotFound: "cluster_not_found"
         case .filterChainNotFound: "filter_chain_not_found"
         case .rbacAccessDenied: "rbac_access_denied_matched_policy"
+        case .jwtAccessDenied: "jwt_authn_access_denied"
         case .noHealthyUpstream: "no_healthy_upstream"
         case .upstreamResponseTimeout: "upstream_response_timeout"
         case .upstreamPerTryTimeout: "upstream_per_try_timeout"

@@ -46,6 +46,14 @@ public final class WorkerStatistics: Sendable {
     public let revokedEnded = Atomic<UInt64>(0)
     public let upstreamTLSResumptions = Atomic<UInt64>(0)
     public let upstreamTLSFailures = Atomic<UInt64>(0)
+    /// Requests whose token was good, and those that were refused for theirs.
+    public let tokensAccepted = Atomic<UInt64>(0)
+    public let tokensRefused = Atomic<UInt64>(0)
+    /// Tokens that were remembered as good, and those that were read and verified.
+    public let tokensRemembered = Atomic<UInt64>(0)
+    public let tokensRead = Atomic<UInt64>(0)
+    /// Waits of requests for the keys of their issuers.
+    public let keyWaits = Atomic<UInt64>(0)
     /// Bytes of tunnels that moved inside the kernel.
     public let splicedBytes = Atomic<UInt64>(0)
     /// The longest time between two turns of the loop since somebody last took it, nanoseconds.

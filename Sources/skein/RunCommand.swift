@@ -60,6 +60,12 @@ struct RunOptions: ParsableArguments {
         completion: .directory)
     var credentials: String?
 
+    @Option(
+        name: .customLong("jwks-ca"),
+        help: "File of the authorities that https servers of token keys (jwksUri) are believed by, instead of the system's.",
+        completion: .file())
+    var jwksCA: String?
+
     @Flag(
         help: "Allow core files and debuggers although they can see a key (--identity, --credentials, --tls-key, --https-key).")
     var allowDumps = false
@@ -214,6 +220,7 @@ struct RunOptions: ParsableArguments {
         options.authority = authority.options
         options.identityDirectory = identity ?? authority.options.map { _ in "\(data)/identity" }
         options.credentialsDirectory = credentials
+        options.issuerAuthorities = jwksCA
         options.allowsDumps = allowDumps
         options.serviceTLS = tls.options
         options.workers = workers

@@ -21,7 +21,7 @@ import Testing
         "06-virtualservice-timeout-policy.yaml": [],
         "07-peerauthentication-default.yaml": [],
         "08-authorizationpolicy-allow-frontend-to-backend.yaml": [],
-        "09-requestauthentication-jwt-auth.yaml": ["SKN0201 spec"],
+        "09-requestauthentication-jwt-auth.yaml": [],
         "10-telemetry-access-logging.yaml": [],
         "11-istiooperator-control-plane.yaml": [],
         "12-destinationrule-load-balancing.yaml": ["IST0002 spec.trafficPolicy.loadBalancer.simple"],

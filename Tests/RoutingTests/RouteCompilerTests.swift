@@ -306,9 +306,8 @@ import Testing
             refused(Self.secured("AuthorizationPolicy", "{\(custom)}", namespace: "istio-system")) == ["AuthorizationPolicy"],
             "the root namespace is for all")
         #expect(
-            refused(Self.secured("RequestAuthentication", "{jwtRules: [{issuer: me, jwksUri: 'https://me/keys'}]}")) == [
-                "RequestAuthentication"
-            ])
+            refused(Self.secured("RequestAuthentication", "{jwtRules: [{issuer: me, jwksUri: 'https://me/keys'}]}")) == [],
+            "it is given")
         #expect(refused(authorization("{\(custom)}"), labels: [:]) == [], "a proxy beside no workload")
 
         let strict = "{mtls: {mode: STRICT}}"

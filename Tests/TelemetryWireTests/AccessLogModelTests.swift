@@ -61,9 +61,16 @@ import Testing
         }),
         ("%UPSTREAM_TRANSPORT_FAILURE_REASON%", false, { ascii($0.record.details.connectError.map { "\($0)" }) }),
         ("%RESPONSE_CODE_DETAILS%", false, { sample in
-            // The rule that refused it stands behind them.
-            let rule = sample.record.policy.rawValue == 2 ? "[default]" : "[none]"
-            return ascii(sample.record.details.text.map { $0 + (sample.record.details == .rbacAccessDenied ? rule : "") })
+            // The rule that refused it, or why its token was, stands behind them.
+            let reason = sample.record.policy.rawValue == 2 ? "default" : "none"
+            return ascii(
+                sample.record.details.text.map {
+                    switch sample.record.details {
+                    case .rbacAccessDenied: $0 + "[\(reason)]"
+                    case .jwtAccessDenied: $0 + "{\(reason)}"
+                    default: $0
+                    }
+                })
         }),
         ("%CONNECTION_TERMINATION_DETAILS%", false, { _ in nil }),
         (

@@ -4,8 +4,11 @@ enum AuthorizationFindings {
     static func check(_ context: AnalysisContext, _ report: inout AnalysisReport) {
         let policies = context.configuration.authorizationPolicies
         checkSelectors(context, policies, &report)
+        let root = context.configuration.mesh.rootNamespace
+        let judging = Set(context.configuration.requestAuthentications.filter { !$0.rules.isEmpty }.map(\.id.namespace))
         for policy in policies {
-            for (place, rule) in policy.rules.enumerated() { check(rule, place, of: policy, &report) }
+            let hasTokens = !judging.isDisjoint(with: [root, policy.id.namespace]) || policy.id.namespace == root && !judging.isEmpty
+            for (place, rule) in policy.rules.enumerated() { check(rule, place, of: policy, hasTokens: hasTokens, &report) }
         }
         checkShadows(policies, context.configuration.mesh.rootNamespace, &report)
     }
@@ -30,20 +33,26 @@ enum AuthorizationFindings {
     // MARK: Rules
 
     private static func check(
-        _ rule: AuthorizationPolicy.Rule, _ place: Int, of policy: AuthorizationPolicy, _ report: inout AnalysisReport
+        _ rule: AuthorizationPolicy.Rule, _ place: Int, of policy: AuthorizationPolicy, hasTokens: Bool, _ report: inout AnalysisReport
     ) {
         for groups in [rule.sources, rule.operations] where !groups.isEmpty {
-            let reasons = groups.map { reason(in: $0.clauses) }
+            let reasons = groups.map { reason(in: $0.clauses, hasTokens) }
             guard let first = reasons[0], reasons.allSatisfy({ $0 != nil }) else { continue }
             return report.add(.ruleNeverMatches, policy.id, first.position, first.field, "rule \(place) never matches: \(first.text)")
         }
-        guard let first = reason(in: rule.conditions) else { return }
+        guard let first = reason(in: rule.conditions, hasTokens) else { return }
         report.add(.ruleNeverMatches, policy.id, first.position, first.field, "rule \(place) never matches: \(first.text)")
     }
 
     /// Why clauses never hold together; nil = they may.
-    private static func reason(in clauses: [AuthorizationPolicy.Clause]) -> (text: String, field: String, position: SourcePosition)? {
+    private static func reason(
+        in clauses: [AuthorizationPolicy.Clause], _ hasTokens: Bool
+    ) -> (text: String, field: String, position: SourcePosition)? {
         for clause in clauses where !clause.isNegated {
+            if !hasTokens, clause.attribute.isOfToken {
+                let text = "no RequestAuthentication is for its workloads, so no request has a token that was verified"
+                return (text, clause.field, clause.position)
+            }
             if let text = reason(for: clause, among: clauses) { return (text, clause.field, clause.position) }
         }
         return nil

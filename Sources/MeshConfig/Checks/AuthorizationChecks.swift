@@ -115,7 +115,7 @@ extension Findings {
         let position = condition.position("key")
         if let prefix = Findings.namedKeys.first(where: key.hasPrefix) {
             let open = key.firstIndex(of: "[")
-            if !key.hasSuffix("]") || open.map({ key[$0...].utf8.count < 3 }) ?? true {
+            if !key.hasSuffix("]") || open.map({ key[$0...].utf8.count < 3 }) ?? true || AuthorizationAttribute(key: key) == nil {
                 error(position, "\(condition.path).key", "\"\(key.prefix(64))\" needs a name in brackets: \(prefix)[NAME]")
             }
         } else if !Findings.plainKeys.contains(key) {

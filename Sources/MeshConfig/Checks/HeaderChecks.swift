@@ -6,7 +6,7 @@ extension Findings {
         for name in ["headers", "withoutHeaders"] {
             for (key, value) in match.entries(name) {
                 if key.hasPrefix("@request.auth.claims") {
-                    checkClaim(value, isMesh)
+                    check(claim: key, value, isMesh)
                 } else if ![":authority", ":method", ":path", ":scheme"].contains(key), let problem = Findings.fieldNameProblem(key) {
                     error(value.position, value.path, "header name \"\(key.prefix(64))\" \(problem)")
                 }
@@ -15,13 +15,19 @@ extension Findings {
     }
 
     /// `@request.auth.claims.NAME` and `@request.auth.claims[NAME]`: routing by the claims of a token that a gateway verified.
-    private mutating func checkClaim(_ value: NodeReader, _ isMesh: Bool) {
-        if isMesh {
+    private mutating func check(claim key: String, _ value: NodeReader, _ isMesh: Bool) {
+        let rest = key.dropFirst("@request.auth.claims".count)
+        let names =
+            rest.hasPrefix(".")
+            ? rest.dropFirst().split(separator: ".", omittingEmptySubsequences: false)
+            : rest.hasPrefix("[") && rest.hasSuffix("]")
+                ? rest.dropFirst().dropLast().split(separator: "][", omittingEmptySubsequences: false) : []
+        if names.isEmpty || names.contains(where: { $0.isEmpty || $0.contains("[") || $0.contains("]") }) {
+            error(
+                value.position, value.path,
+                "\"\(key.prefix(128))\" names no claim; write @request.auth.claims.NAME or @request.auth.claims[NAME][NAME]")
+        } else if isMesh {
             error(value.position, value.path, "claims of a token are matched at gateways only; list gateways without mesh")
-        } else {
-            add(
-                .notice, .notYetInEffect, value.position, value.path,
-                "matching claims of a token is accepted, not yet in effect: no request has such a field")
         }
     }
 

@@ -7,8 +7,10 @@ extension Findings {
             if rule.has("jwks"), rule.has("jwksUri") {
                 error(rule.position("jwks"), "\(rule.path).jwks", "jwks and jwksUri exclude each other; keep one")
             }
-            if let uri = rule.string("jwksUri"), !uri.hasPrefix("https://"), !uri.hasPrefix("http://") {
-                error(rule.position("jwksUri"), "\(rule.path).jwksUri", "\"\(uri.prefix(128))\" must begin with https:// or http://")
+            if let uri = rule.string("jwksUri"), !["https://", "http://", "file:///"].contains(where: uri.hasPrefix) {
+                error(
+                    rule.position("jwksUri"), "\(rule.path).jwksUri",
+                    "\"\(uri.prefix(128))\" must begin with https://, http:// or file:///")
             }
             if let keys = rule.string("jwks"), !keys.isEmpty, !isKeySet(keys) {
                 error(
@@ -20,12 +22,34 @@ extension Findings {
             for copy in rule.children("outputClaimToHeaders") {
                 require(copy, "claim", "whose value is passed on")
                 require(copy, "header", "the field it is passed on in")
-                if let header = copy.string("header"), !header.isEmpty, let problem = Findings.fieldNameProblem(header) {
-                    error(copy.position("header"), "\(copy.path).header", "header name \"\(header.prefix(64))\" \(problem)")
-                }
+                if let header = copy.string("header"), !header.isEmpty { check(outputHeader: header, copy, "header") }
+            }
+            if rule.children("outputClaimToHeaders").count > Findings.claimHeadersMax {
+                error(
+                    rule.position("outputClaimToHeaders"), "\(rule.path).outputClaimToHeaders",
+                    "at most \(Findings.claimHeadersMax) claims of a token are passed on")
+            }
+            if let header = rule.string("outputPayloadToHeader"), !header.isEmpty {
+                check(outputHeader: header, rule, "outputPayloadToHeader")
             }
             duration(rule, "timeout", zeroAllowed: false)
         }
+    }
+
+    /// Claims of a token that are passed on as headers.
+    private static let claimHeadersMax = 32
+    /// Headers that say where a message ends, where it goes, and what is for one hop alone: a token does not write them.
+    private static let headersOfTheMessage: Set<String> = [
+        "host", "content-length", "transfer-encoding", "connection", "keep-alive", "proxy-connection", "upgrade", "te", "trailer",
+        "expect", "cookie",
+    ]
+
+    private mutating func check(outputHeader header: String, _ reader: NodeReader, _ field: String) {
+        let reason =
+            Findings.fieldNameProblem(header)
+            ?? (Findings.headersOfTheMessage.contains(header.lowercased()) ? "is the message's own, and no token may write it" : nil)
+        guard let reason else { return }
+        error(reader.position(field), "\(reader.path).\(field)", "header name \"\(header.prefix(64))\" \(reason)")
     }
 
     /// JSON is YAML; whether the keys themselves can be used is asked where tokens are verified.

@@ -60,13 +60,25 @@ public enum AuthorizationAttribute: Hashable, Sendable {
     case host, method, path
     /// In lower case.
     case header(String)
-    /// Of a JSON Web Token, or written by a filter: nothing here writes any. The text is the key as written.
+    /// Whom the request's token is about, `ISSUER/SUBJECT`.
+    case tokenPrincipal
+    /// A claim of the token, by the names that lead to it.
+    case claim([String])
+    /// Written by a filter: nothing here writes any. The text is the key as written.
     case metadata(String)
 
     /// There is nothing of the kind in a connection that is no HTTP (semantics 2.8).
     public var isHTTPOnly: Bool {
         switch self {
-        case .host, .method, .path, .header, .metadata: true
+        case .host, .method, .path, .header, .tokenPrincipal, .claim, .metadata: true
+        default: false
+        }
+    }
+
+    /// It is claimed by a token that was verified.
+    var isOfToken: Bool {
+        switch self {
+        case .tokenPrincipal, .claim: true
         default: false
         }
     }
@@ -86,18 +98,38 @@ public enum AuthorizationAttribute: Hashable, Sendable {
         default:
             if key.hasPrefix("request.headers["), key.hasSuffix("]") {
                 self = .header(String(key.dropFirst("request.headers[".count).dropLast()).lowercased())
-            } else if key.hasPrefix("request.auth.") || key.hasPrefix("experimental.envoy.filters.") {
+            } else if let attribute = Self.ofToken(key) {
+                self = attribute
+            } else if key.hasPrefix("experimental.envoy.filters.") {
                 self = .metadata(key)
             } else {
                 return nil
             }
         }
     }
+
+    /// `request.auth.principal`, `.audiences`, `.presenter`, `.claims[a][b]`.
+    private static func ofToken(_ key: String) -> AuthorizationAttribute? {
+        switch key {
+        case "request.auth.principal": .tokenPrincipal
+        case "request.auth.audiences": .claim(["aud"])
+        // OpenID Connect Core 1.0 section 2.
+        case "request.auth.presenter": .claim(["azp"])
+        default: claim(key)
+        }
+    }
+
+    private static func claim(_ key: String) -> AuthorizationAttribute? {
+        let prefix = "request.auth.claims"
+        guard key.hasPrefix(prefix + "["), key.hasSuffix("]") else { return nil }
+        let names = key.dropFirst(prefix.count + 1).dropLast().split(separator: "][", omittingEmptySubsequences: false).map(String.init)
+        return names.allSatisfy({ !$0.isEmpty && !$0.contains("[") && !$0.contains("]") }) ? .claim(names) : nil
+    }
 }
 
 extension AuthorizationPolicy {
     static let sourceFields: [(name: String, attribute: AuthorizationAttribute)] = [
-        ("principals", .principal), ("requestPrincipals", .metadata("request.auth.principal")), ("namespaces", .namespace),
+        ("principals", .principal), ("requestPrincipals", .tokenPrincipal), ("namespaces", .namespace),
         ("serviceAccounts", .serviceAccount), ("ipBlocks", .sourceAddress), ("remoteIpBlocks", .remoteAddress),
         ("trustDomains", .trustDomain),
     ]

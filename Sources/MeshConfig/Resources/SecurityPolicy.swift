@@ -1,16 +1,14 @@
 /// A resource that asks for protection, as far as this version reads it: whom it selects, and what it asks.
 ///
 /// PeerAuthentication is in effect in a process that has an identity (`PeerAuthentications`). AuthorizationPolicies that are in effect are
-/// kept whole (`AuthorizationPolicy`). The others are not enforced yet: they are kept so that a proxy can refuse to serve a workload that
-/// one of them should guard.
+/// kept whole (`AuthorizationPolicy`), and so are RequestAuthentications. The others are not enforced yet: they are kept so that a proxy
+/// can refuse to serve a workload that one of them should guard.
 public struct SecurityPolicy: Sendable {
     public enum Demand: Sendable, Equatable {
         /// PeerAuthentication: the mode of all ports (`unset` where nothing is said), and those of single ports, 1...65535.
         case peerAuthentication(mode: MutualTLSMode, ports: [UInt16: MutualTLSMode])
         /// AuthorizationPolicy of action CUSTOM, which asks somebody else.
         case customAuthorization
-        /// RequestAuthentication that has rules.
-        case requestAuthentication
         /// WasmPlugin or TrafficExtension of the phase AUTHN or AUTHZ, or an EnvoyFilter that adds a filter which lets in or turns away.
         case filter(String)
     }
@@ -56,7 +54,6 @@ extension MeshConfiguration {
             switch policy.demand {
             case .peerAuthentication: return nil
             case .customAuthorization: consequence = "action CUSTOM asks nobody, and its requests are let in"
-            case .requestAuthentication: consequence = "requests with bad tokens are let in"
             case .filter(let name): consequence = "\(name) turns nobody away"
             }
             return UnenforcedPolicy(id: policy.id, position: policy.position, field: "spec", consequence: consequence)
@@ -91,9 +88,6 @@ extension SecurityPolicy {
         case "AuthorizationPolicy":
             guard spec.name("action") == "CUSTOM" else { return nil }
             demand = .customAuthorization
-        case "RequestAuthentication":
-            guard !spec.isEmptyList("jwtRules") else { return nil }
-            demand = .requestAuthentication
         case "WasmPlugin", "TrafficExtension":
             guard let phase = spec.name("phase"), ["AUTHN", "AUTHZ"].contains(phase) else { return nil }
             demand = .filter("its filter of phase \(phase)")

@@ -101,7 +101,10 @@ extension NamedStringMatch {
 extension NodeReader {
     fileprivate func namedMatches(_ name: String, lowercased: Bool) -> [NamedStringMatch] {
         entries(name).map {
-            NamedStringMatch(name: lowercased ? $0.key.lowercased() : $0.key, match: StringMatch(presence: $0.reader))
+            // Names of claims are no header names: their case counts.
+            let isClaim = $0.key.hasPrefix("@")
+            return NamedStringMatch(
+                name: lowercased && !isClaim ? $0.key.lowercased() : $0.key, match: StringMatch(presence: $0.reader))
         }
     }
 }

@@ -23,7 +23,8 @@ enum EffectTable {
         "IstioOperator": Set(operatorRows),
         "Gateway": ["spec.servers.defaultEndpoint"],
         // Targets are of Kubernetes' Gateway API; a provider is for action CUSTOM.
-        "AuthorizationPolicy": ["spec.targetRef", "spec.targetRefs", "spec.provider"], "RequestAuthentication": ["spec"], "EnvoyFilter": ["spec"], "WorkloadGroup": ["spec"],
+        "AuthorizationPolicy": ["spec.targetRef", "spec.targetRefs", "spec.provider"],
+        "RequestAuthentication": ["spec.targetRef", "spec.targetRefs"], "EnvoyFilter": ["spec"], "WorkloadGroup": ["spec"],
         "ProxyConfig": ["spec"], "WasmPlugin": ["spec"], "TrafficExtension": ["spec"],
     ]
 

@@ -93,7 +93,9 @@ public struct ConfigurationCheck: Sendable {
             inputs.hasIdentity = hasIdentity
             let rules = AuthorizationCompiler.compile(
                 mesh, namespace: identity.namespace, labels: identity.labels, names: inputs.catalogs, catalog: RuleCatalog())
-            for problem in RouteCompiler.compile(mesh, inputs).1 + rules.1 + TelemetryPlanner.problems(mesh, identity)
+            let tokens = RequestAuthenticationCompiler.compile(
+                mesh, namespace: identity.namespace, labels: identity.labels, names: inputs.catalogs, keys: IssuerKeys())
+            for problem in RouteCompiler.compile(mesh, inputs).1 + rules.1 + tokens.1 + TelemetryPlanner.problems(mesh, identity)
             where seen.insert(problem).inserted {
                 problems.append(problem)
             }

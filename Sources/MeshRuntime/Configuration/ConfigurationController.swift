@@ -11,6 +11,7 @@ public struct CompiledConfiguration: Sendable {
     public var mesh: MeshConfiguration
     public var routing: RoutingSnapshot
     public var authorization: AuthorizationSet
+    public var tokens: TokenRuleSet
     public var node: NodeIdentity
 }
 
@@ -25,6 +26,7 @@ struct ConfigurationController {
     let options: RuntimeOptions
     let catalogs: Catalogs
     let rules = RuleCatalog()
+    let keys = IssuerKeys()
     private(set) var status = ConfigurationStatus()
     private(set) var current: CompiledConfiguration?
     /// What `current` and `status` were before the last load that succeeded.
@@ -89,14 +91,14 @@ struct ConfigurationController {
         if !options.reportsSpans, !settings.speaksOfTracing { settings.enableTracing = false }
     }
 
-    /// Compiles the current resources again, because names resolve differently now.
+    /// Compiles the current resources again, because names resolve differently now. Tokens that were verified stay so.
     mutating func recompile(resolved: [String: [SocketEndpoint]]) -> CompiledConfiguration? {
         guard let current else { return nil }
-        return try? compile(current.mesh, resolved: resolved).get().0
+        return try? compile(current.mesh, resolved: resolved, tokens: current.tokens).get().0
     }
 
     private mutating func compile(
-        _ mesh: MeshConfiguration, resolved: [String: [SocketEndpoint]]
+        _ mesh: MeshConfiguration, resolved: [String: [SocketEndpoint]], tokens known: TokenRuleSet? = nil
     ) -> Result<(CompiledConfiguration, [Diagnostic]), ConfigurationError> {
         var node = NodeIdentity(namespace: options.namespace)
         if let name = options.node {
@@ -122,10 +124,13 @@ struct ConfigurationController {
         // An access log that nobody can write is found out here, while the old configuration can still go on.
         let (authorization, badRules) = AuthorizationCompiler.compile(
             mesh, namespace: node.namespace, labels: node.labels, names: catalogs, catalog: rules)
-        let problems = found + badRules + TelemetryPlanner.problems(mesh, node)
+        let (tokens, badKeys) = known.map { ($0, []) } ?? RequestAuthenticationCompiler.compile(
+            mesh, namespace: node.namespace, labels: node.labels, names: catalogs, keys: keys)
+        let problems = found + badRules + badKeys + TelemetryPlanner.problems(mesh, node)
         let errors = problems.filter { $0.severity == .error }
         guard errors.isEmpty else { return fail(errors.map(\.text)) }
-        let compiled = CompiledConfiguration(mesh: mesh, routing: routing, authorization: authorization, node: node)
+        let compiled = CompiledConfiguration(
+            mesh: mesh, routing: routing, authorization: authorization, tokens: tokens, node: node)
         current = compiled
         status.generation = generation
         status.lastSuccessUnixSeconds = SystemClock.unixNanoseconds() / 1_000_000_000

@@ -79,7 +79,8 @@ struct ServedRequestExplanation {
         }
         add("flags", flags)
         let rule = record.policy == .none ? "none" : name(record.policy)
-        add("details", (record.details.text ?? "") + (record.details == .rbacAccessDenied ? "[\(rule)]" : ""))
+        let reason = record.details.brackets.map { String(UnicodeScalar($0.open)) + rule + String(UnicodeScalar($0.close)) }
+        add("details", (record.details.text ?? "") + (reason ?? ""))
         add("request id", text(.requestID))
         if !record.traceID.isNone { add("trace", Self.text(record.traceID) + (record.isSampled ? "" : " (not sampled)")) }
         return RequestExplanation.Node(record.side == .outbound ? "outbound" : "inbound", line, facts)

@@ -56,6 +56,7 @@ final class MeshNode {
     private var security: SecurityState
     private let ports: ServicePorts
     private let renewal: CertificateRenewal?
+    private let tokens: TokenService
     /// What workers serve by.
     private var adopted: (compiled: CompiledConfiguration, plan: CollectorPlan)?
 
@@ -108,7 +109,7 @@ final class MeshNode {
         if let upgrades = UpgradeProtocols(names: options.upgradeProtocols) { limits.upgrades = upgrades }
         limits.seriesMax = max(500, NodeLimits.seriesMax / workers)
         let checked = try ListenerCheck(first.routing.listeners)
-        let sharedUpstreams = SharedUpstreams(seed: seed)
+        let sharedUpstreams = SharedUpstreams(seed: seed, issuerKeys: controller.keys)
         prober = try HealthProber(shared: sharedUpstreams)
         upstreams = UpstreamPlanner(shared: sharedUpstreams, catalogs: catalogs, prober: prober, resolver: resolver)
         proxy = try ProxyGroup(
@@ -120,6 +121,8 @@ final class MeshNode {
             rings: proxy.workers.map(\.ring), plan: plan, sink: sink, catalogs: catalogs, statistics: statistics, say: say)
         let selfMetrics = SelfMetrics()
         let handles = proxy.workers
+        tokens = try TokenService(controller.keys, first.tokens, workers: handles, options, security.serviceTLS, log)
+        tokens.register(in: selfMetrics)
         adopted = (first, plan)
         metrics = MetricsExposition(
             shards: handles.map(\.shard), catalogs: catalogs, selfMetrics: selfMetrics, pool: pool, exemplars: pump.exemplars,
@@ -319,6 +322,7 @@ final class MeshNode {
 
     private func adoptProxy(_ compiled: CompiledConfiguration, _ plan: CollectorPlan) {
         let secured = security.plan(compiled.routing)
+        tokens.use(compiled.tokens)
         proxy.adopt(Self.proxyConfiguration(compiled, plan, &upstreams, secured, keepsRecords: options.adminPort != 0))
     }
 
@@ -337,7 +341,7 @@ final class MeshNode {
             telemetry: TelemetryPlanner.plan(compiled.routing, capture: plan.capture, plan.connections, keepsRecords: keepsRecords),
             pathNormalization: PathNormalization(compiled.routing.pathNormalization), upstreams: upstreams.plan(compiled.routing, security),
             security: security, edgeCerts: ClientCertForwarding(compiled.mesh.mesh.forwardClientCertDetails),
-            authorization: compiled.authorization)
+            authorization: compiled.authorization, tokens: compiled.tokens)
     }
 
     private static func report(_ diagnostics: [Diagnostic], to log: Logger) {
@@ -424,6 +428,7 @@ final class MeshNode {
     /// First producers, then consumers; each gets a bounded time.
     func stop() {
         renewal?.stop()
+        tokens.stop()
         proxy.stop()
         proxy.join()
         prober.stop()

@@ -40,6 +40,8 @@ public struct RuntimeOptions: Sendable {
     public var authority: AuthorityOptions?
     /// Directory of the credentials that Gateways name, one directory each; nil = none can be had by name.
     public var credentialsDirectory: String?
+    /// File of the authorities that https servers of token keys are believed by; nil = the system's.
+    public var issuerAuthorities: String?
     /// TLS of the ports below, but those of the proxy, and of what the process itself sends and scrapes.
     public var serviceTLS = ServiceTLSOptions()
     /// A process that has a key may leave core files, in which the key is, and be looked at by debuggers.

@@ -145,6 +145,10 @@ public struct AuthorizationCompiler {
         case .method: (entry.subject, entry.values) = (.method, addStrings(clause.values))
         case .path: (entry.subject, entry.values) = (.path, addPaths(clause, id))
         case .header(let name): compile(header: name, clause, &entry)
+        case .tokenPrincipal: (entry.subject, entry.values) = (.tokenPrincipal, addStrings(clause.values))
+        case .claim(let names):
+            (entry.subject, entry.values) = (.claim, addStrings(clause.values))
+            entry.name = text.add(text: ClaimPath.joined(names))
         case .metadata: entry.subject = .nothing
         }
         return entry

@@ -1,5 +1,6 @@
 public import HTTP
 public import MeshConfig
+internal import Matching
 internal import Primitives
 
 /// Why a request is let in or refused: what each policy and rule says of it. Made by the matchers that serve traffic; cold code.
@@ -143,6 +144,8 @@ extension AuthorizationView {
                 unsafe lines.append(LentBytes(head.value(at: field)).text)
             }
             return lines.isEmpty ? nil : lines.joined(separator: " | ")
+        case .tokenPrincipal: return text(request.claims.principal)
+        case .claim: return request.claims.shownValues(at: rows.text.bytes(clause.name))
         case .nothing: return nil
         }
     }

@@ -1,3 +1,4 @@
+public import Matching
 public import Primitives
 
 /// A request or connection as rules look at it, besides its header fields. The bytes are lent for the time of a call.
@@ -20,6 +21,8 @@ public struct AuthorizationRequest: BitwiseCopyable {
     public var target = LentBytes()
     /// Host and port as the client gave them.
     public var authority = LentBytes()
+    /// Of the token that was verified; a connection has none.
+    public var claims = ClaimsView()
 
     public init(peer: PeerView, source: SocketEndpoint, destination: SocketEndpoint, destinationPort: UInt16) {
         self.peer = peer

@@ -22,7 +22,9 @@ enum ClauseSubject: UInt8, BitwiseCopyable {
     /// Path and query, as `:path`.
     case target
     case scheme, header
-    /// What nothing here knows, such as a token's claims: absent.
+    /// Of the request's token: whom it is about, and a claim, by its path in `text`.
+    case tokenPrincipal, claim
+    /// What nothing here knows, such as what a filter of Envoy writes: absent.
     case nothing
 }
 
@@ -31,7 +33,7 @@ struct ClauseEntry: BitwiseCopyable {
     var subject = ClauseSubject.nothing
     var isNegated = false
     var isHTTPOnly = false
-    /// Of a header: its name in lower case, in `text`.
+    /// Of a header: its name in lower case, in `text`. Of a claim: its path.
     var name = TableRange()
     /// In the table for the subject: `addresses`, `ports`, `accounts`, `paths`, else `strings`.
     var values = TableRange()

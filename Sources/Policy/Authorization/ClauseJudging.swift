@@ -45,6 +45,8 @@ extension AuthorizationView {
         case .target: isOneOf(clause.values, request.target)
         case .scheme: isOneOf(clause.values, LentBytes(request.isHTTPS ? "https" : "http"))
         case .header: isHeader(clause, head, isStrict: isStrict)
+        case .tokenPrincipal: isOneOf(clause.values, request.claims.principal)
+        case .claim: isClaim(clause, request.claims)
         case .nothing: false
         }
     }
@@ -87,6 +89,14 @@ extension AuthorizationView {
                 return true
             }
         }
+        return false
+    }
+
+    /// One of several values is enough, whatever the rule is for: nobody but the issuer can add one.
+    private func isClaim(_ clause: ClauseEntry, _ claims: ClaimsView) -> Bool {
+        guard claims.isThere else { return false }
+        let path = rows.text.bytes(clause.name)
+        for index in clause.values.indices where rows.matchers.test(claim: path, rows.strings[index], claims) { return true }
         return false
     }
 

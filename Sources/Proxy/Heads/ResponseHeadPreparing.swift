@@ -58,6 +58,10 @@ enum ResponseHeadPreparing {
             let location = unsafe context.answerText.readable
             context.responseHead.add("Location") { unsafe $0.append(location) }
         }
+        if answer.hasChallenge {
+            let challenge = unsafe context.answerText.readable
+            context.responseHead.add("WWW-Authenticate") { unsafe $0.append(challenge) }
+        }
         addDate(&context, &loop)
         context.responseHead.add("Server", .server, text: "skein")
         if answer.isOverloaded { context.responseHead.add("X-Envoy-Overloaded", .envoyOther, text: "true") }

@@ -33,8 +33,10 @@ enum RecordTexts {
         let most = limits.recordTextBytesMax
         unsafe request.log.append(request.head.method, upTo: most)
         // As Envoy: the original path is recorded only where a rewrite changed it.
-        unsafe request.log.append(isRewritten ? request.head.value(of: .envoyOriginalPath) : nil, upTo: most)
-        unsafe request.log.append(request.head.text(request.head.sentTarget), upTo: most)
+        let shown = request.log.shownTarget
+        let original = unsafe shown.isEmpty ? request.head.value(of: .envoyOriginalPath) : request.head.text(shown)
+        unsafe request.log.append(isRewritten ? original : nil, upTo: most)
+        unsafe request.log.append(request.head.text(shown.isEmpty ? request.head.sentTarget : shown), upTo: most)
         unsafe request.log.append(request.head.text(request.head.sentAuthority), upTo: most)
         unsafe request.log.append(request.head.value(of: .userAgent), upTo: most)
         unsafe request.log.append(request.head.value(of: .requestID), upTo: most)

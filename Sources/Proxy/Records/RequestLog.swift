@@ -9,6 +9,8 @@ struct RequestLog: ~Copyable {
     private var text = ByteBuffer()
     private var lengths = InlineArray<56, UInt16>(repeating: RequestRecordView.absentLength)
     private var textCount = 0
+    /// What is told in place of the target that is sent, in the head's text; empty = nothing else.
+    var shownTarget = 0..<0
     /// Tries that were followed by another; `record.earlierAttempts` are there.
     /// What the connections of both ends have to tell.
     private var downstream = ByteBuffer()
@@ -21,6 +23,7 @@ struct RequestLog: ~Copyable {
         record = RequestRecord()
         text.clear(keeping: 4096)
         textCount = 0
+        shownTarget = 0..<0
         if !downstream.isEmpty { downstream.clear(keeping: ConnectionTextCoding.bytesMax) }
         forgetUpstream()
     }

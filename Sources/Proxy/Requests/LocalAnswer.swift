@@ -15,9 +15,11 @@ struct LocalAnswer: BitwiseCopyable {
     var grpcStatus: UInt8 = 255
     /// The context holds the value of `Location`.
     var hasLocation = false
+    /// The context holds the value of `WWW-Authenticate`.
+    var hasChallenge = false
     /// Refused by a limit, which the answer says.
     var isOverloaded = false
-    /// The rule of an AuthorizationPolicy that refused it; none = no rule allowed it, or another reason.
+    /// The rule of an AuthorizationPolicy that refused it, or why its token was; none = no rule allowed it, or another reason.
     var policy = NameID.none
 
     init(_ status: UInt16, _ details: ResponseCodeDetails, _ flags: ResponseFlags = [], body: StaticString = "", closes: Bool = false) {
@@ -47,6 +49,21 @@ struct LocalAnswer: BitwiseCopyable {
         var answer = LocalAnswer(403, .rbacAccessDenied, body: "RBAC: access denied")
         answer.policy = policy
         return answer
+    }
+
+    /// The time of the whole request is over (semantics 2.3). `isGRPCs`: it was the client's own (gRPC over HTTP/2, "Timeout").
+    static func routeTimeout(isGRPCs: Bool) -> LocalAnswer {
+        guard isGRPCs else {
+            return LocalAnswer(504, .upstreamResponseTimeout, [.upstreamRequestTimeout], body: "upstream request timeout")
+        }
+        var answer = LocalAnswer(504, .maxDurationTimeout, [.durationTimeout], body: "upstream max stream duration reached")
+        answer.grpcStatus = 4
+        return answer
+    }
+
+    /// Nothing of the request has moved for too long. `isWhole`: it has been received, so the endpoint is late.
+    static func idleTimeout(isWhole: Bool) -> LocalAnswer {
+        LocalAnswer(isWhole ? 504 : 408, .streamIdleTimeout, [.streamIdleTimeout], body: "stream timeout", closes: true)
     }
 
     static var noEndpoint: LocalAnswer { LocalAnswer(503, .noHealthyUpstream, [.noHealthyUpstream], body: "no healthy upstream") }

@@ -90,6 +90,12 @@ struct Request: ~Copyable {
         idle = LazyDeadline()
     }
 
+    /// What it waited for; it waits no more.
+    mutating func endWait() -> Wait {
+        defer { (wait, waitTimer) = (.none, .none) }
+        return wait
+    }
+
     /// Notes what its head says, which has just been kept.
     mutating func readHead(endsStream: Bool, upgrades known: UpgradeProtocols) {
         traits = RequestTraits.read(head)

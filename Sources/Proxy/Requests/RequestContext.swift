@@ -33,6 +33,8 @@ struct RequestContext: ~Copyable {
     let authorizations: Held<AuthorizationCounters>
     /// Who the client of the request or tunnel that has just begun is to policies; good until the next one begins.
     var peer = PeerView()
+    /// Whose request it is by its token, for as long as its steps take.
+    var tokens: TokenAuthenticator
     var draws: Draws
     /// The response on its way, or an answer of our own.
     var responseHead = MessageHead()
@@ -51,7 +53,8 @@ struct RequestContext: ~Copyable {
     let pathScratch: UnsafeMutablePointer<UInt8>
 
     /// The limiter and the counters are kept by the caller.
-    init(limits: ProxyLimits, limiter: RateLimiter, authorizations: AuthorizationCounters, seed: UInt64) {
+    init(limits: ProxyLimits, limiter: RateLimiter, authorizations: AuthorizationCounters, keys: IssuerKeys, seed: UInt64) {
+        tokens = TokenAuthenticator(keys: keys, seed: seed)
         self.limits = limits
         self.limiter = Held(keptByCaller: limiter)
         self.authorizations = Held(keptByCaller: authorizations)

@@ -5,6 +5,8 @@ enum RequestStep: UInt8, BitwiseCopyable {
     case normalise
     /// Listener and host to virtual host, to rule, to cluster. Pure.
     case findRoute
+    /// Whose request it is by its token (RequestAuthentication); a verified one may send it to another route.
+    case authenticate
     /// Who may do what (AuthorizationPolicy), by the head as the client sent it.
     case authorise
     /// The head as the endpoint gets it.
@@ -29,4 +31,6 @@ enum StepOutcome {
     case answer(LocalAnswer)
     /// Go on with the next step after so many nanoseconds.
     case wait(UInt64)
+    /// Go on with the same step when there are new keys of token issuers, or after so many nanoseconds.
+    case waitForKeys(UInt64)
 }

@@ -1,3 +1,4 @@
+internal import Policy
 internal import Primitives
 internal import TelemetryModel
 
@@ -6,8 +7,8 @@ internal import TelemetryModel
 enum RequestAction {
     case attempt
     case answer(LocalAnswer)
-    /// Nothing until the wait is over.
-    case wait(UInt64)
+    /// Nothing until the wait is over, nanoseconds; `isForKeys`: or until there are new keys of token issuers.
+    case wait(UInt64, isForKeys: Bool)
 }
 
 enum RequestSteps {
@@ -16,14 +17,18 @@ enum RequestSteps {
         _ request: inout Request, _ context: inout RequestContext, _ loop: inout WorkerLoop, _ epochs: inout Epochs
     ) -> RequestAction {
         guard case .opening(var step) = request.phase else { return .attempt }
+        // Claims are those of this request, and of no other that was judged while it waited.
+        context.tokens.passOver()
         while step != .attempt {
             let outcome = run(step, &request, &context, &loop, &epochs.all[request.epoch])
+            if case .waitForKeys(let nanoseconds) = outcome { return .wait(nanoseconds, isForKeys: true) }
             step = step.next
             request.phase = .opening(next: step)
             switch outcome {
             case .go: continue
             case .answer(let answer): return .answer(answer)
-            case .wait(let nanoseconds): return .wait(nanoseconds)
+            case .wait(let nanoseconds): return .wait(nanoseconds, isForKeys: false)
+            case .waitForKeys: break
             }
         }
         return .attempt
@@ -36,6 +41,7 @@ enum RequestSteps {
         switch step {
         case .normalise: TargetNormalising.run(&request, &context, &epoch)
         case .findRoute: RouteFinding.run(&request, &context, &epoch)
+        case .authenticate: Authenticating.run(&request, &context, &loop, &epoch)
         case .authorise: askPolicies(&request, &context, &loop, &epoch)
         case .prepareHead: RequestHeadPreparing.run(&request, &context, &loop, &epoch)
         case .limitRate: RateLimiting.run(&request, &context, &loop, &epoch)

@@ -10,6 +10,7 @@ struct Epoch: ~Copyable {
     let configuration: ProxyConfiguration
     let tables: RoutingTables
     let authorization: AuthorizationTables
+    let tokens: TokenTables
     var plan: CapturePlan
     let pools: AssignedPools
     let inbound: InboundContext
@@ -30,6 +31,7 @@ struct Epoch: ~Copyable {
         let tables = unsafe configuration.routing.tables
         unsafe self.tables = unsafe tables
         authorization = configuration.authorization.tables
+        tokens = configuration.tokens.tables
         plan = CapturePlan(configuration.telemetry)
         self.pools = pools
         inbound = InboundContext(configuration.security.inbound)

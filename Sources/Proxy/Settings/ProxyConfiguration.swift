@@ -15,12 +15,16 @@ public final class ProxyConfiguration: Sendable {
     public let edgeCerts: ClientCertForwarding
     /// Who may do what at the workload's own ports, or at a gateway's.
     public let authorization: AuthorizationSet
+    /// Which tokens are good there.
+    public let tokens: TokenRuleSet
 
     public init(
         routing: RoutingSnapshot, telemetry: TelemetryPlan, pathNormalization: PathNormalization, upstreams: UpstreamPlan,
-        security: SecurityPlan = SecurityPlan(), edgeCerts: ClientCertForwarding = .sanitizeSet, authorization: AuthorizationSet = .empty
+        security: SecurityPlan = SecurityPlan(), edgeCerts: ClientCertForwarding = .sanitizeSet, authorization: AuthorizationSet = .empty,
+        tokens: TokenRuleSet = .empty
     ) {
         self.authorization = authorization
+        self.tokens = tokens
         self.upstreams = upstreams
         self.security = security
         self.edgeCerts = edgeCerts

@@ -17,6 +17,8 @@ public enum WorkerCommand: Sendable {
     case expire([(key: SeriesKey, requests: UInt64)])
     /// Another worker's requests wait for a connection of this cluster: close one that idles.
     case shedIdle(ClusterSlot)
+    /// Keys of token issuers have been fetched, or could not be.
+    case keysChanged
 }
 
 /// What all workers of a process know and decide together about upstreams.
@@ -24,10 +26,13 @@ public final class SharedUpstreams: Sendable {
     public let state: UpstreamState
     public let judge: OutlierJudge
     public let limiter = RateLimiter()
+    /// Keys of token issuers.
+    public let issuerKeys: IssuerKeys
     /// Workers, to be asked for idle connections that another one needs. Set once, before the first request.
     let peers = Mutex<[WorkerHandle]>([])
 
-    public init(seed: UInt64, state: UpstreamState = UpstreamState()) {
+    public init(seed: UInt64, state: UpstreamState = UpstreamState(), issuerKeys: IssuerKeys = IssuerKeys()) {
+        self.issuerKeys = issuerKeys
         self.state = state
         judge = OutlierJudge(state: state, seed: seed)
     }

@@ -20,6 +20,7 @@ enum Authorising {
         unsafe asked.target = LentBytes(request.head.text(request.head.sentTarget))
         unsafe asked.authority = LentBytes(request.head.text(request.target.authority))
         if request.target.form != .authority { unsafe asked.path = LentBytes(request.head.text(request.target.path)) }
+        asked.claims = context.tokens.claims
         let decision = epoch.authorization.decide(asked, request.head)
         context.authorizations.use { $0.record(decision, isHTTP: true) }
         return decision.isAllowed ? nil : .accessDenied(by: decision.refusedBy)

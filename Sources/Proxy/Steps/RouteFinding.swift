@@ -1,4 +1,6 @@
 internal import HTTP
+internal import Matching
+internal import Policy
 internal import Primitives
 internal import Routing
 internal import TelemetryModel
@@ -12,7 +14,7 @@ enum RouteFinding {
         let entry = unsafe epoch.tables.listener(listener)
         var decision = RouteDecision.notFound
         if request.target.form != .authority {
-            let asked = unsafe RouteRequest(&request)
+            let asked = unsafe RouteRequest(&request, claims: context.tokens.claims)
             decision = unsafe epoch.tables.decide(listener: listener, asked, request.head, draw: &context.draws.route)
         }
         // A redirected client meant somebody; whom nobody declared it may reach all the same (ALLOW_ANY).
@@ -61,10 +63,11 @@ enum RouteFinding {
 extension RouteRequest {
     /// What routing looks at; good until the head's text grows.
     @unsafe
-    init(_ request: inout Request) {
+    init(_ request: inout Request, claims: ClaimsView = ClaimsView()) {
         unsafe self.init(
             method: request.head.method, path: request.head.text(request.target.path), query: request.head.text(request.target.query),
-            authority: request.head.text(request.target.authority), host: request.target.host, isHTTPS: request.target.isHTTPS)
+            authority: request.head.text(request.target.authority), host: request.target.host, isHTTPS: request.target.isHTTPS,
+            claims: claims)
     }
 }
 

@@ -79,6 +79,7 @@ public struct ProxyWorker: ~Copyable {
             case .handOver: beginDraining(idleFor: handle.limits.handOverNanoseconds)
             case .stop: mustStop = true
             case .expire(let keys): traffic.sides.recorder.expireSeries(keys)
+            case .keysChanged: KeyWaiting.takeKeys(&traffic)
             case .shedIdle(let cluster): traffic.sides.upstreams.closeOneIdle(cluster, &traffic.sides.loop)
             }
         }

@@ -38,7 +38,7 @@ struct Sides: ~Copyable {
         limits = handle.limits
         recorder = Recorder(handle)
         loop = WorkerLoop(poller: poller, statistics: Held(keptByCaller: handle.statistics), network: network)
-        context = RequestContext(limits: handle.limits, limiter: handle.shared.limiter, authorizations: handle.authorizations, seed: seed)
+        context = RequestContext(limits: handle.limits, limiter: handle.shared.limiter, authorizations: handle.authorizations, keys: handle.shared.issuerKeys, seed: seed)
         inboxOwner = OwnedInbox()
         unsafe inbox = unsafe inboxOwner.pointer
         unsafe dropScratch = .allocate(byteCount: 16 * 1024, alignment: 64)
@@ -58,6 +58,8 @@ struct Sides: ~Copyable {
             return handle.note(problem: "configuration \(next.routing.generation): too many older ones still have requests; send it again")
         }
         noteEpochs()
+        context.tokens.forget()
+        context.tokens.refreshKeys()
         edgeCerts = next.edgeCerts
         revocations = next.security.revocations
         downstreams.wantedTexts = next.telemetry.connections.downstream
@@ -132,6 +134,9 @@ struct Sides: ~Copyable {
 
     /// Closes a connection that its client has given up.
     mutating func abandonClient(_ id: SlotID) { unsafe downstreams.abandon(id, dropping: dropScratch, &loop) }
+
+    /// HTTP/2 has something to send.
+    var hasDirtySessions: Bool { !downstreams.dirtySessions.isEmpty || !upstreams.dirtySessions.isEmpty }
 
     // MARK: Flow
 

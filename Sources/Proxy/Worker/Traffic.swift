@@ -21,6 +21,7 @@ struct Traffic: ~Copyable {
     /// Lists being worked off, kept so that none of them allocates.
     var working = WorkList<SlotID>()
     var tokens: [UInt64] = []
+    var keyWaiters = KeyWaiters()
     /// While draining: when connections that idle are closed.
     var idleDeadline = MonotonicInstant.distantFuture
 
@@ -38,7 +39,7 @@ struct Traffic: ~Copyable {
 
     /// Something is to be done without waiting for an event.
     var hasWork: Bool {
-        !sides.downstreams.resumed.isEmpty || !sides.resumedUpstreams.isEmpty || !sides.downstreams.dirtySessions.isEmpty || !sides.upstreams.dirtySessions.isEmpty
+        !sides.downstreams.resumed.isEmpty || !sides.resumedUpstreams.isEmpty || sides.hasDirtySessions
     }
 
     mutating func dispatch(_ token: LoopToken, _ events: ReadyEvents) {

@@ -74,19 +74,24 @@ extension Traffic {
         switch RequestSteps.advance(&requests[id], &sides.context, &sides.loop, &sides.epochs) {
         case .answer(let local): answerLocally(id, local)
         case .attempt: sendToCluster(id)
-        case .wait(let nanoseconds):
+        case .wait(let nanoseconds, isForKeys: let waits):
+            if waits { keyWaiters.add(id, &sides.loop) }
             requests[id].wait = .step
             requests[id].waitTimer = sides.loop.arm(.requestWait, id, at: sides.loop.now + nanoseconds)
         }
     }
 
+    /// What a request waits for has come before its time is over.
+    mutating func stopWaiting(_ id: SlotID) {
+        guard requests.contains(id), requests[id].wait == .step else { return }
+        sides.loop.cancel(&requests[id].waitTimer)
+        waitEnded(id)
+    }
+
     /// A wait of the request is over.
     mutating func waitEnded(_ id: SlotID) {
         guard requests.contains(id) else { return }
-        let wait = requests[id].wait
-        requests[id].waitTimer = .none
-        requests[id].wait = .none
-        switch wait {
+        switch requests[id].endWait() {
         case .none: break
         case .step:
             touchRequest(id)
@@ -203,12 +208,7 @@ extension Traffic {
             return cutResponse(id)
         }
         sides.upstreams.judge(requests[id].attempt, .timedOut, now: sides.loop.now)
-        guard requests[id].plan.effects.contains(.hasGRPCTimeout) else {
-            return answerLocally(id, LocalAnswer(504, .upstreamResponseTimeout, [.upstreamRequestTimeout], body: "upstream request timeout"))
-        }
-        var local = LocalAnswer(504, .maxDurationTimeout, [.durationTimeout], body: "upstream max stream duration reached")
-        local.grpcStatus = 4
-        answerLocally(id, local)
+        answerLocally(id, .routeTimeout(isGRPCs: requests[id].plan.effects.contains(.hasGRPCTimeout)))
     }
 
     mutating func idleTimerFired(_ id: SlotID) {
@@ -217,10 +217,7 @@ extension Traffic {
     }
 
     mutating func stoodStill(_ id: SlotID) {
-        guard requests[id].hasResponded else {
-            let status: UInt16 = requests[id].body.isComplete ? 504 : 408
-            return answerLocally(id, LocalAnswer(status, .streamIdleTimeout, [.streamIdleTimeout], body: "stream timeout", closes: true))
-        }
+        guard requests[id].hasResponded else { return answerLocally(id, .idleTimeout(isWhole: requests[id].body.isComplete)) }
         requests[id].note(.streamIdleTimeout, .streamIdleTimeout)
         cutResponse(id)
     }

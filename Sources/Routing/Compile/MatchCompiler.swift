@@ -36,7 +36,11 @@ struct MatchCompiler {
 
     private func compileNamed(_ match: NamedStringMatch, isNegated: Bool = false) -> NamedMatcher {
         let matcher = compileString(match.match)
-        return draft.matchers.addNamed(match.name, matcher, isNegated: isNegated)
+        guard let claim = ClaimPath.names(ofHeader: match.name) else {
+            return draft.matchers.addNamed(match.name, matcher, isNegated: isNegated)
+        }
+        draft.usesClaims = true
+        return draft.matchers.addNamed("@" + ClaimPath.joined(claim), matcher, isNegated: isNegated)
     }
 
     func reportRegex(_ pattern: String, _ reason: String, _ position: SourcePosition, _ field: String) {

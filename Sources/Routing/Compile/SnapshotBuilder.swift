@@ -27,6 +27,8 @@ final class SnapshotBuilder {
     /// Rows of `listeners` without an address: what servers of one port are served by. They follow all others.
     private var servedBy: [ListenerEntry] = []
     var securityReasons = SecurityReasons()
+    /// A match asks for a claim of a token.
+    var usesClaims = false
     private(set) var problems: [Diagnostic] = []
 
     init() {
@@ -95,6 +97,7 @@ final class SnapshotBuilder {
         var arena = TableArena()
         let memory = matchers.finish()
         var rows = TableRows(matchers: memory.pool)
+        rows.usesClaims = usesClaims
         for place in placing { place(&rows, &arena) }
         var facts = facts
         facts.listeners = plans

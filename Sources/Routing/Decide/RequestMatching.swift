@@ -18,10 +18,10 @@ extension TableView {
         return true
     }
 
-    /// Pseudo-headers are matched under their HTTP/2 names, as in Envoy.
+    /// Pseudo-headers are matched under their HTTP/2 names, as in Envoy. A name behind an `@` is the path of a token's claim.
     func isMatch(header: NamedMatcher, _ request: RequestParts, _ head: borrowing MessageHead) -> Bool {
         let name = rows.matchers.name(header)
-        guard !name.isEmpty, name[0] == UInt8(ascii: ":") else { return rows.matchers.test(header: header, head) }
+        guard !name.isEmpty, name[0] == UInt8(ascii: ":") else { return rows.matchers.test(header: header, head, request.claims) }
         if name == ":path" { return isMatch(target: header, request) }
         if name == ":method" { return rows.matchers.test(header, value: request.method) }
         if name == ":authority" { return rows.matchers.test(header, value: request.authority) }

@@ -1,4 +1,5 @@
 public import HTTP
+public import Matching
 internal import Primitives
 
 /// What routing looks at, besides the header fields. The pointers live as long as the request's bytes.
@@ -9,13 +10,13 @@ public struct RouteRequest {
     /// `host`: the parts of `authority` where they are known. For the rest, see `RequestParts`.
     public init(
         method: UnsafeRawBufferPointer, path: UnsafeRawBufferPointer, query: UnsafeRawBufferPointer, authority: UnsafeRawBufferPointer,
-        host: Authority? = nil, isHTTPS: Bool
+        host: Authority? = nil, isHTTPS: Bool, claims: ClaimsView = ClaimsView()
     ) {
         // What is no authority names no host; the proxy has refused it before.
         let host = unsafe host ?? Authority.parse(authority) ?? Authority(hostCount: 0, port: 0, count: 0)
         unsafe parts = unsafe RequestParts(
             method: LentBytes(method), path: LentBytes(path), query: LentBytes(query), authority: LentBytes(authority), host: host,
-            isHTTPS: isHTTPS)
+            isHTTPS: isHTTPS, claims: claims)
     }
 
     public var method: UnsafeRawBufferPointer { unsafe parts.method.buffer }
@@ -38,6 +39,8 @@ struct RequestParts {
     /// The parts of `authority`.
     var host: Authority
     var isHTTPS: Bool
+    /// Of the token that was verified.
+    var claims: ClaimsView
 
     /// The host without its port.
     var hostName: LentBytes { authority.prefix(host.hostCount) }

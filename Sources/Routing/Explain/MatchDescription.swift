@@ -12,8 +12,8 @@ extension TableView {
         if match.port != 0 {
             clauses.append(RouteExplanation.Clause(subject: "port", wanted: "\(match.port)", found: "\(port)", holds: match.port == port))
         }
-        let values = [request.path, request.method, request.authority, request.scheme]
-        for ((subject, matcher), value) in zip(match.texts, values) where !matcher.isAny {
+        let texts = [request.path, request.method, request.authority, request.scheme]
+        for ((subject, matcher), value) in zip(match.texts, texts) where !matcher.isAny {
             clauses.append(
                 RouteExplanation.Clause(
                     subject: subject, wanted: rows.matchers.describe(matcher), found: value.text,
@@ -22,10 +22,12 @@ extension TableView {
         for index in match.headers.indices {
             let header = rows.named[index]
             let name = rows.matchers.name(header)
-            let found = unsafe head.value(named: name.buffer).map { unsafe LentBytes($0).text }
+            let isClaim = !name.isEmpty && name[0] == UInt8(ascii: "@")
+            let field = unsafe isClaim ? nil : head.value(named: name.buffer).map { unsafe LentBytes($0).text }
+            let found = isClaim ? request.claims.shownValues(at: name.from(1)) : field
             clauses.append(
                 RouteExplanation.Clause(
-                    subject: (header.isNegated ? "without header " : "header ") + name.text, wanted: rows.matchers.describe(header.matcher),
+                    subject: header.subject(name), wanted: rows.matchers.describe(header.matcher),
                     found: found, holds: isMatch(header: header, request, head)))
         }
         for index in match.queryParameters.indices {
@@ -43,12 +45,13 @@ extension TableView {
         var conditions: [String] = []
         if match.port != 0 { conditions.append("port \(match.port)") }
         for (subject, matcher) in match.texts where !matcher.isAny { conditions.append("\(subject) \(rows.matchers.describe(matcher))") }
-        for (range, noun) in [(match.headers, "header"), (match.queryParameters, "query parameter")] {
-            for index in range.indices {
-                let entry = rows.named[index]
-                let name = rows.matchers.name(entry).text
-                conditions.append("\(entry.isNegated ? "without " : "")\(noun) \(name) \(rows.matchers.describe(entry.matcher))")
-            }
+        for index in match.headers.indices {
+            let entry = rows.named[index]
+            conditions.append("\(entry.subject(rows.matchers.name(entry))) \(rows.matchers.describe(entry.matcher))")
+        }
+        for index in match.queryParameters.indices {
+            let entry = rows.named[index]
+            conditions.append("query parameter \(rows.matchers.name(entry).text) \(rows.matchers.describe(entry.matcher))")
         }
         return conditions
     }
@@ -57,5 +60,14 @@ extension TableView {
 extension MatchEntry {
     fileprivate var texts: [(subject: String, matcher: StringMatcher)] {
         [("uri", path), ("method", method), ("authority", authority), ("scheme", scheme)]
+    }
+}
+
+extension NamedMatcher {
+    /// `header x-a`, or `claim a.b` of a token; `without` in front of what must not be.
+    fileprivate func subject(_ name: LentBytes) -> String {
+        let text = name.text
+        let subject = text.hasPrefix("@") ? "claim " + text.dropFirst().replacing("\0", with: ".") : "header " + text
+        return isNegated ? "without " + subject : subject
     }
 }

@@ -18,6 +18,9 @@ public struct RoutingTables: BitwiseCopyable {
     public var groupCount: Int { unsafe view.rows.endpointGroups.count }
     public var rateLimitCount: Int { unsafe view.rows.rateLimits.count }
 
+    /// A match asks for a claim of a token, so routing is asked again when one was verified.
+    @inlinable public var usesClaims: Bool { unsafe view.rows.usesClaims }
+
     @inlinable @inline(__always)
     public func listener(_ index: Int) -> ListenerEntry { unsafe view.rows.listeners[index] }
 

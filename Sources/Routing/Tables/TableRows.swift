@@ -40,6 +40,9 @@ struct TableRows: BitwiseCopyable {
     var gatewayServers = Table<GatewayServerEntry>()
     var inboundSecurities = Table<InboundSecurityEntry>()
 
+    /// A match asks for a claim of a token.
+    @usableFromInline var usesClaims = false
+
     init(matchers: MatcherPool) { self.matchers = matchers }
 }
 

@@ -396,11 +396,11 @@ public struct AccessLogProgram: Sendable {
         let text = unsafe details[Int(record.pointee.details.rawValue)]
         if text.isEmpty { return false }
         unsafe writer.constant(pool, text.lowerBound, text.upperBound)
-        guard unsafe record.pointee.details == .rbacAccessDenied else { return true }
-        // As Envoy tells which rule refused it.
-        writer.byte(UInt8(ascii: "["))
+        // As Envoy tells which rule refused it, or why its token was.
+        guard let brackets = unsafe record.pointee.details.brackets else { return true }
+        writer.byte(brackets.open)
         if unsafe !names.write(record.pointee.policy, isJSON: style != .text, to: &writer) { writer.ascii("none") }
-        writer.byte(UInt8(ascii: "]"))
+        writer.byte(brackets.close)
         return true
     }
 

@@ -27,6 +27,12 @@ public enum SigningAlgorithm: UInt8, Sendable, Hashable, CaseIterable {
         return nil
     }
 
+    /// As above, for the edge.
+    public init?(named name: String) {
+        guard let found = Self.allCases.first(where: { $0.description == name }) else { return nil }
+        self = found
+    }
+
     public var name: StaticString {
         switch self {
         case .rs256: "RS256"

@@ -18,7 +18,7 @@ public struct TokenSigner: Sendable {
     /// The token of a payload, JSON. What `TokenReader` would refuse is not signed: duplicate members,
     /// an `exp` that is text, too many bytes.
     public func sign(payload: String) throws(SigningFault) -> String {
-        let header = #"{"alg":"\#(algorithm)","typ":"JWT","kid":\#(JSONText.quoted(keyID))}"#
+        let header = #"{"alg":"\#(algorithm)","typ":"JWT","kid":\#(JSONString.quoted(keyID))}"#
         let text = Base64URL.encode(Array(header.utf8)) + "." + Base64URL.encode(Array(payload.utf8))
         let token = try text + "." + Base64URL.encode(key.sign(Array(text.utf8), algorithm))
         var reader = TokenReader()

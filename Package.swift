@@ -105,7 +105,7 @@ let package = Package(
         .executableTarget(
             name: "skein",
             dependencies: [
-                "Primitives", "EventLoops", "TLS", "HTTPService", "CertificateAuthority", "CertificateExchange", "TelemetryModel",
+                "Primitives", "EventLoops", "TLS", "JOSE", "HTTPService", "CertificateAuthority", "CertificateExchange", "TelemetryModel",
                 "MeshConfig", "MeshRuntime", argumentParser,
             ],
             path: "Sources/skein", swiftSettings: settings),

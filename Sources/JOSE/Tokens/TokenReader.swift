@@ -34,6 +34,9 @@ public struct TokenReader: ~Copyable {
         }
     }
 
+    /// As above, for the edge.
+    public mutating func read(text: String) -> TokenFault? { Array(text.utf8).withLentBytes { read($0) } }
+
     // MARK: - What was read
 
     /// Whether a token was read whole.

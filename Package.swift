@@ -148,6 +148,7 @@ let package = Package(
 
         tool("WireBench", uses: ["TelemetryWire", "TelemetryModel", "Primitives", "COTLP", "CProtobufC"]),
         tool("CollectorBench", uses: ["Collector", "EventLoops", "HTTPService", "TelemetryWire", "TelemetryModel", "Primitives"]),
+        tool("JOSEBench", uses: ["JOSE", "Primitives", "COpenSSL"]),
         tool("OutlierBench", uses: ["OutlierDetection", "Primitives"]),
         tool("Floor", uses: ["EventLoops", "Primitives"]),
         tool("Bookinfo", uses: ["EventLoops", "HTTPService", "Primitives"]),

@@ -1,4 +1,4 @@
-// JOSE: signed tokens (JWT, RFC 7519; JWS compact form, RFC 7515), sets of keys (JWK, RFC 7517) and signatures (JWA, RFC 7518; RFC 8037).
+// JOSE: signed tokens (JWT, RFC 7519; JWS compact form, RFC 7515), sets of keys (JWK, RFC 7517) and signatures (JWA, RFC 7518, 8037, 9864).
 //
 // Pure: it reads no clock, opens no file and no socket. It knows no issuer and no configuration. Encrypted tokens (JWE) are refused.
 //

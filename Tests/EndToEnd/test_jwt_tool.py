@@ -122,9 +122,19 @@ def test_we_take_tokens_of_others(verify, algorithm):
     assert verify(jwt.encode(claims, signer, algorithm, headers={"kid": "b"}), {**public, "kid": "a"}).startswith("Jwks doesn't have key")
 
 
-def test_ed448(verify):
+def test_ed448_and_the_names_of_rfc_9864(tmp_path, verify):
     key = ed448.Ed448PrivateKey.generate()
     assert verify(jwt.encode({"sub": "a"}, key, "EdDSA"), public_jwk(key)) is True
+    for name in ("Ed25519", "Ed448"):
+        pem = tmp_path / f"{name}.pem"
+        tool("keygen", "--algorithm", name, "--out", pem)
+        jwks = json.loads(tool("jwks", "--key", pem).stdout)
+        assert jwks["keys"][0]["crv"] == name
+        token = tool("issue", "--key", pem, "--algorithm", name, "--issuer", "me", "--subject", "a").stdout.strip()
+        keys = joserfc_jwk.KeySet.import_key_set(jwks)
+        assert joserfc_jwt.decode(token, keys, algorithms=[name]).claims["sub"] == "a"
+        other = joserfc_jwk.OKPKey.import_key(pem.read_bytes())
+        assert verify(joserfc_jwt.encode({"alg": name}, {"sub": "a"}, other, algorithms=[name]), jwks["keys"][0]) is True
 
 
 def test_keys_of_certificates(verify):

@@ -135,6 +135,19 @@ import Testing
         }
     }
 
+    /// RFC 9864: the name of one curve is not for keys of the other.
+    @Test func namesOfEdwardsCurves() throws {
+        for (own, other) in [(SigningAlgorithm.ed25519, SigningAlgorithm.ed448), (.ed448, .ed25519)] {
+            let key = try SigningKey.generate(for: own)
+            let keys = try keySet(key.publicKey.json())
+            let signature = try key.sign(Array("text".utf8), own)
+            #expect(verify(signature, "text", own, keys) == .verified && verify(signature, "text", .edDSA, keys) == .verified)
+            #expect(verify(signature, "text", other, keys) == .algorithmRefused)
+            let bound = try keySet(key.publicKey.json(algorithm: .edDSA))
+            #expect(verify(signature, "text", own, bound) == .algorithmRefused)
+        }
+    }
+
     @Test func aSecretIsNoPublicKey() throws {
         let secret = #"{"kty":"oct","kid":"a","k":"\#(Base64URL.encode([UInt8](repeating: 1, count: 64)))"}"#
         let keys = try keySet(secret, allowsSymmetric: true)

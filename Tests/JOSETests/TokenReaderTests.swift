@@ -13,7 +13,7 @@ import Testing
     @Test(arguments: [
         (#"{"alg":"none"}"#, .algorithmNone), (#"{"alg":"None"}"#, .algorithmNone), (#"{"alg":"nOnE"}"#, .algorithmNone),
         (#"{"alg":""}"#, .algorithmUnsupported), (#"{"alg":"es256"}"#, .algorithmUnsupported), (#"{"alg":"ES256 "}"#, .algorithmUnsupported),
-        (#"{"alg":"ES256K"}"#, .algorithmUnsupported), (#"{"alg":"RS1"}"#, .algorithmUnsupported),
+        (#"{"alg":"ES256K"}"#, .algorithmUnsupported), (#"{"alg":"ed25519"}"#, .algorithmUnsupported), (#"{"alg":"RS1"}"#, .algorithmUnsupported),
         (#"{"alg":"ES256\u0000"}"#, .algorithmUnsupported), (#"{"alg":"dir"}"#, .algorithmUnsupported),
         (#"{"typ":"JWT"}"#, .algorithmMissing), (#"{"alg":null}"#, .algorithmMissing), (#"{"alg":["ES256"]}"#, .algorithmMissing),
         (#"{"alg":1}"#, .algorithmMissing), (#"{"ALG":"ES256"}"#, .algorithmMissing), (#"{"x":{"alg":"ES256"}}"#, .algorithmMissing),

@@ -36,7 +36,7 @@ public struct SignatureVerifier: ~Copyable {
     /// them, those that admit its algorithm, and at most `JOSELimits.keysTriedMax`. The key's type decides what it admits: a public key is
     /// never a secret of HMAC.
     ///
-    /// A token that was not read is of no algorithm. Takes 30 to 300 µs for each key that is tried.
+    /// A token that was not read is of no algorithm. Takes 20 µs (RSA, P-256: 65) to 700 µs (P-384) for each key that is tried.
     public mutating func verify(_ token: borrowing TokenReader, with keys: KeySet) -> Verification {
         guard let algorithm = token.algorithm else { return .algorithmRefused }
         return verify(token.signature, of: token.signedText, algorithm, keyID: token.keyID ?? LentBytes(), with: keys)
@@ -94,7 +94,7 @@ public struct SignatureVerifier: ~Copyable {
 }
 
 extension SigningAlgorithm {
-    /// OpenSSL's; nil for EdDSA.
+    /// OpenSSL's; nil for Edwards curves.
     var digest: OpaquePointer? {
         switch hash {
         case .sha256: unsafe EVP_sha256()

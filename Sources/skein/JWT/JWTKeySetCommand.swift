@@ -35,7 +35,7 @@ struct JWTKeySetCommand: ParsableCommand {
                 complain("skein: \(path): the key is for \(key.algorithms.map(\.description).joined(separator: ", ")), not for \(algorithm)")
                 throw ExitStatus.badInput
             }
-            // A curve has one algorithm: saying so costs nothing. An RSA key has six.
+            // A curve of ECDSA has one algorithm, and saying so costs nothing. An RSA key has six, and Edwards curves two names for theirs.
             return key.publicKey.json(keyID: kid, algorithm: algorithm?.algorithm ?? (key.algorithms.count == 1 ? key.algorithm : nil))
         }
         print("{\"keys\":[\(keys.joined(separator: ","))]}")

@@ -4,7 +4,7 @@
 //
 // Folders:
 //   Text     base64url, and a strict, bounded reader of JSON
-//   Keys     `KeySet`: public keys from JSON; `SigningKey`: a private key, for an issuer
+//   Keys     algorithms; `KeySet`: public keys from JSON; `SigningKey`: a private key, for an issuer
 //   Tokens   `TokenReader` reads a token; `SignatureVerifier` verifies it with a set; `TokenSigner` makes one
 //
 // Invariants: the key decides which algorithms are possible, never the token; what the header of a token says of keys (jwk, jku, x5u, x5c)

@@ -7,7 +7,7 @@ import Testing
     private func fault(_ bytes: [UInt8], _ limits: JSONLimits = JOSELimits().payload) -> JSONFault? {
         var document = JSONDocument()
         document.text.append(contentsOf: bytes)
-        return document.parse(limits)
+        return JSONParser.parse(&document, limits)
     }
 
     private func fault(_ text: String, _ limits: JSONLimits = JOSELimits().payload) -> JSONFault? { fault(Array(text.utf8), limits) }
@@ -19,7 +19,8 @@ import Testing
         ("0x10", .trailingCharacters), ("NaN", .unexpectedCharacter), ("Infinity", .unexpectedCharacter), ("-Infinity", .badNumber),
         ("{a:1}", .unexpectedCharacter), ("{'a':1}", .unexpectedCharacter), ("{\"a\":1,}", .unexpectedCharacter),
         ("[1,]", .unexpectedCharacter), ("[,1]", .unexpectedCharacter), ("[1 2]", .unexpectedCharacter), ("[1}", .unexpectedCharacter),
-        ("{\"a\" 1}", .unexpectedCharacter), ("{1:2}", .unexpectedCharacter), ("/**/{}", .unexpectedCharacter), ("tru", .unexpectedCharacter),
+        ("{\"a\" 1}", .unexpectedCharacter), ("{1:2}", .unexpectedCharacter), ("/**/{}", .unexpectedCharacter),
+        ("tru", .unexpectedCharacter),
         ("TRUE", .unexpectedCharacter), ("\u{FEFF}{}", .unexpectedCharacter), ("\u{A0}{}", .unexpectedCharacter),
         ("\"\n\"", .controlCharacter), ("\"\\x\"", .badEscape), ("\"\\u12g4\"", .badEscape), ("\"\\U0041\"", .badEscape),
         ("\"\\ud800\"", .loneSurrogate), ("\"\\ud800\\u0041\"", .loneSurrogate), ("\"\\udc00\"", .loneSurrogate),
@@ -35,6 +36,17 @@ import Testing
     func onlyUTF8(bytes: [UInt8]) { #expect(fault([34] + bytes + [34]) == .invalidUTF8) }
 
     @Test func sameNamesInOtherObjectsAreFine() { #expect(fault(#"{"a":{"a":1},"b":[{"a":1},{"a":2}]}"#) == nil) }
+
+    /// However far apart they are, and whatever stands between them.
+    @Test(arguments: [2, 31, 33, 64, 255]) func twinsAreFoundInLargeObjects(count: Int) {
+        let members = (0..<count).map { #""\#($0)":{"\#($0)":[\#($0)]}"# }
+        for place in [0, count / 2, count - 1] {
+            let twin = members + [#""\#(place)":0"#]
+            #expect(fault("{\(members.joined(separator: ","))}") == nil)
+            #expect(fault("{\(twin.joined(separator: ","))}") == .duplicateMember)
+            #expect(fault(#"{"a":[{\#(twin.joined(separator: ","))}],"b":1}"#) == .duplicateMember)
+        }
+    }
 
     @Test func depthIsBounded() {
         func lists(_ depth: Int) -> String { String(repeating: "[", count: depth) + "1" + String(repeating: "]", count: depth) }

@@ -104,7 +104,7 @@ indirect enum JSONModel: Equatable {
                     units.append(unit)
                 } else {
                     let digits = String(decoding: rest.prefix(4), as: UTF8.self)
-                    guard escape == UInt8(ascii: "u"), digits.utf8.count == 4, digits.allSatisfy(\.isHexDigit), digits.allSatisfy(\.isASCII),
+                    guard escape == UInt8(ascii: "u"), digits.utf8.count == 4, digits.allSatisfy({ $0.isHexDigit && $0.isASCII }),
                         let unit = UInt16(digits, radix: 16)
                     else { return nil }
                     units.append(unit)

@@ -29,7 +29,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("1", "not an object"), ("{}", "[kty] is missing"), (#"{"kty":1}"#, "[kty] is not a string"), (#"{"kty":"ec"}"#, "RSA, EC, OKP, oct"),
+        ("1", "not an object"), ("{}", "[kty] is missing"), (#"{"kty":1}"#, "[kty] is not a string"),
+        (#"{"kty":"ec"}"#, "RSA, EC, OKP, oct"),
         (#"{\#(curve),"kid":1}"#, "[kid] is not a string"), (#"{\#(curve),"use":"enc"}"#, "[use] is not sig"),
         (#"{\#(curve),"use":["sig"]}"#, "[use] is not a string"), (#"{\#(curve),"key_ops":["sign"]}"#, "does not have verify"),
         (#"{\#(curve),"key_ops":[]}"#, "does not have verify"), (#"{\#(curve),"key_ops":"verify"}"#, "not a string list"),
@@ -37,12 +38,14 @@ import Testing
         (#"{\#(curve),"alg":"none"}"#, "no algorithm"), (#"{\#(curve),"alg":"ECDH-ES"}"#, "no algorithm"),
         (#"{\#(curve),"alg":1}"#, "[alg] is not a string"),
         (#"{"kty":"EC","crv":"P-384","x":"\#(x)","y":"\#(y)"}"#, "[x] has not the length"),
-        (#"{"kty":"EC","crv":"secp256k1","x":"\#(x)","y":"\#(y)"}"#, "[crv] is none of"), (#"{"kty":"EC","x":"\#(x)"}"#, "[crv] is missing"),
+        (#"{"kty":"EC","crv":"secp256k1","x":"\#(x)","y":"\#(y)"}"#, "[crv] is none of"),
+        (#"{"kty":"EC","x":"\#(x)"}"#, "[crv] is missing"),
         (#"{"kty":"EC","crv":"Ed25519","x":"\#(x)"}"#, "[crv] is none of"), (#"{"kty":"OKP","crv":"P-256","x":"\#(x)"}"#, "[crv] is none"),
         (#"{"kty":"OKP","crv":"X25519","x":"\#(x)"}"#, "[crv] is none of"), (#"{"kty":"OKP","crv":"Ed448","x":"\#(x)"}"#, "[x] has not"),
         (#"{"kty":"EC","crv":"P-256","x":"\#(y)","y":"\#(x)"}"#, "no point of the curve"),
         (#"{"kty":"EC","crv":"P-256","x":"\#(x)","y":"\#(x)"}"#, "no point of the curve"),
-        (#"{"kty":"EC","crv":"P-256","x":"\#(x)"}"#, "[y] is missing"), (#"{"kty":"EC","crv":"P-256","x":"\#(x)=","y":"\#(y)"}"#, "[x] is not"),
+        (#"{"kty":"EC","crv":"P-256","x":"\#(x)"}"#, "[y] is missing"),
+        (#"{"kty":"EC","crv":"P-256","x":"\#(x)=","y":"\#(y)"}"#, "[x] is not"),
         (#"{"kty":"oct","k":"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T"}"#, "not allowed here"),
         (#"{"kty":"RSA","n":"\#(modulus(2048))"}"#, "[e] is missing"), (#"{"kty":"RSA","e":"AQAB"}"#, "[n] is missing"),
         (#"{"kty":"RSA","n":"\#(modulus(2047))","e":"AQAB"}"#, "2047 bits"), (#"{"kty":"RSA","n":"\#(modulus(1024))","e":"AQAB"}"#, "1024"),

@@ -77,7 +77,8 @@ import Testing
         #expect(key.json(keyID: "a").hasPrefix(#"{"crv":"Ed25519","kty":"OKP","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo""#))
     }
 
-    @Test(arguments: [(SigningAlgorithm.es256, 32), (.es384, 48), (.es512, 66)]) func oddECDSA(algorithm: SigningAlgorithm, half: Int) throws {
+    @Test(arguments: [(SigningAlgorithm.es256, 32), (.es384, 48), (.es512, 66)])
+    func oddECDSA(algorithm: SigningAlgorithm, half: Int) throws {
         let key = try SigningKey.generate(for: algorithm)
         let keys = try keySet(key.publicKey.json())
         let good = try key.sign(Array("text".utf8), algorithm)
@@ -92,8 +93,8 @@ import Testing
         if algorithm == .es256 {
             // r + n is r again for whoever reduces it first; so is n itself for 0.
             let order: [UInt8] = [
-                0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xBC, 0xE6, 0xFA, 0xAD, 0xA7, 0x17, 0x9E,
-                0x84, 0xF3, 0xB9, 0xCA, 0xC2, 0xFC, 0x63, 0x25, 0x51,
+                0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xBC, 0xE6, 0xFA, 0xAD, 0xA7, 0x17,
+                0x9E, 0x84, 0xF3, 0xB9, 0xCA, 0xC2, 0xFC, 0x63, 0x25, 0x51,
             ]
             #expect(verify(order + s, "text", algorithm, keys) == .badSignature)
             #expect(verify(r + order, "text", algorithm, keys) == .badSignature)
@@ -189,14 +190,14 @@ import Testing
         let others = try (0..<JOSELimits.keysTriedMax).map { try SigningKey.generate(for: .es256).publicKey.json(keyID: "\($0)") }
         let last = own.publicKey.json(keyID: "last")
         #expect(try verify(signature, "text", .es256, keySet(#"{"keys":[\#((others + [last]).joined(separator: ","))]}"#)) == .badSignature)
-        #expect(
-            try verify(signature, "text", .es256, keySet(#"{"keys":[\#((others.dropFirst() + [last]).joined(separator: ","))]}"#)) == .verified)
+        let fewer = try keySet(#"{"keys":[\#((others.dropFirst() + [last]).joined(separator: ","))]}"#)
+        #expect(verify(signature, "text", .es256, fewer) == .verified)
     }
 
     @Test func whatNobodyWouldTakeIsNotSigned() throws {
         let signer = try TokenSigner(SigningKey.generate(for: .edDSA), keyID: "k")
-        #expect(throws: SigningFault.payload(.expiryNotNumber)) { try signer.sign(payload: #"{"exp":"soon"}"#) }
-        #expect(throws: SigningFault.payload(.payloadNotJSON(.duplicateMember))) { try signer.sign(payload: #"{"a":1,"a":2}"#) }
+        #expect(throws: IssueFault.wouldBeRefused(.expiryNotNumber)) { try signer.sign(payload: #"{"exp":"soon"}"#) }
+        #expect(throws: IssueFault.wouldBeRefused(.payloadNotJSON(.duplicateMember))) { try signer.sign(payload: #"{"a":1,"a":2}"#) }
         #expect(throws: SigningFault.algorithmOfOtherKey(.rs256)) { try TokenSigner(SigningKey.generate(for: .es256), algorithm: .rs256) }
         #expect(throws: SigningFault.rsaBits(1024)) { try SigningKey.generate(for: .rs256, bits: 1024) }
         #expect(throws: SigningFault.symmetric) { try SigningKey.generate(for: .hs256) }

@@ -99,14 +99,13 @@ public final class SigningKey: @unchecked Sendable {
     }
 }
 
-/// Why there is no key or no token. Nothing of either is in its words.
+/// Why there is no key or no signature. Nothing of either is in its words.
 public enum SigningFault: Error, Sendable, Hashable, CustomStringConvertible {
     case rsaBits(Int)
     case keyUnsupported
     case symmetric
     case tooLong, notPEM
     case algorithmOfOtherKey(SigningAlgorithm)
-    case payload(TokenFault)
     case openSSL
 
     public var description: String {
@@ -118,7 +117,6 @@ public enum SigningFault: Error, Sendable, Hashable, CustomStringConvertible {
         case .tooLong: "a key's file has more than \(SigningKey.pemBytesMax) bytes"
         case .notPEM: "no private key in PEM (PKCS #8) without a passphrase"
         case .algorithmOfOtherKey(let algorithm): "\(algorithm) is not for a key of this type"
-        case .payload(let fault): "nobody would take the token: \(fault)"
         case .openSSL: "libcrypto could not do it"
         }
     }

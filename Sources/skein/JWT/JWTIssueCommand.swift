@@ -58,7 +58,7 @@ struct JWTIssueCommand: ParsableCommand {
 
     func run() throws {
         let key = try JWTFiles.key(key)
-        do throws(SigningFault) { print(try TokenSigner(key, algorithm: algorithm?.algorithm, keyID: kid).sign(payload: payload)) } catch {
+        do { print(try TokenSigner(key, algorithm: algorithm?.algorithm, keyID: kid).sign(payload: payload)) } catch {
             complain("skein: no token was made: \(error)")
             throw ExitStatus.badInput
         }

@@ -32,7 +32,8 @@ struct JWTKeySetCommand: ParsableCommand {
         let keys = try key.map { path in
             let key = try JWTFiles.key(path)
             if let algorithm = algorithm?.algorithm, !key.algorithms.contains(algorithm) {
-                complain("skein: \(path): the key is for \(key.algorithms.map(\.description).joined(separator: ", ")), not for \(algorithm)")
+                let own = key.algorithms.map(\.description).joined(separator: ", ")
+                complain("skein: \(path): the key is for \(own), not for \(algorithm)")
                 throw ExitStatus.badInput
             }
             // A curve of ECDSA has one algorithm, and saying so costs nothing. An RSA key has six, and Edwards curves two names for theirs.

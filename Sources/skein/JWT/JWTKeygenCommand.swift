@@ -17,7 +17,7 @@ struct JWTKeygenCommand: ParsableCommand {
               skein jwt keygen --algorithm EdDSA --out key.pem --force
             """)
 
-    @Option(name: .shortAndLong, help: "What the key is to sign with: RS256 to RS512, PS256 to PS512, ES256, ES384, ES512, EdDSA or Ed25519, Ed448.")
+    @Option(name: .shortAndLong, help: "What the key is to sign with. EdDSA makes a key for Ed25519.")
     var algorithm = KeyPairAlgorithm(.es256)
 
     @Option(help: "Bits of an RSA key, \(JOSELimits.rsaBits.lowerBound) to \(JOSELimits.rsaBits.upperBound).")

@@ -272,6 +272,7 @@ def test_wrong_usage_says_what_would_be_right(tmp_path):
         ((*issue, "--algorithm", "RS256"), 65, "RS256 is not for a key of this type"),
         ((*issue, "--claim", "a=" + "b" * 20000), 65, "too long"),
         (("issue", "--key", tmp_path / "none.pem", "--issuer", "me", "--subject", "a"), 65, "No such file"),
+        (("issue", "--key", tmp_path, "--issuer", "me", "--subject", "a"), 65, "cannot be read"),
         (("issue", "--key", SKEIN, "--issuer", "me", "--subject", "a"), 65, "more than 65536 bytes"),
         (("jwks", "--key", pem, "--key", pem, "--kid", "a"), 64, "--kid names one key"),
         (("verify", "--jwks", pem, "a.b.c"), 65, "not JSON"),
@@ -280,7 +281,9 @@ def test_wrong_usage_says_what_would_be_right(tmp_path):
         assert words in told.stderr, told.stderr
         assert secret not in told.stderr + told.stdout
     token = tool(*issue).stdout.strip()
-    assert tool("show", f"Authorization: Bearer {token}").stdout == tool("show", "Bearer", token).stdout == tool("show", token).stdout
+    alone = tool("show", "-o", "json", token).stdout
+    for words in ([f"Authorization: Bearer {token}"], ["Bearer", token], [f" {token}\n"]):
+        assert tool("show", "-o", "json", *words).stdout == alone
     for words in (["a", token], [], [token, token]):
         told = tool("show", *words, code=64)
         assert "give one token" in told.stderr and token[:30] not in told.stderr + told.stdout

@@ -26,7 +26,14 @@ enum JWTFiles {
             throw ExitStatus.badInput
         }
         var bytes: [UInt8] = []
-        while bytes.count <= bytesMax, let more = try? handle.read(upToCount: bytesMax + 1 - bytes.count), !more.isEmpty { bytes += more }
+        do {
+            while bytes.count <= bytesMax, let more = try handle.read(upToCount: bytesMax + 1 - bytes.count), !more.isEmpty {
+                bytes += more
+            }
+        } catch {
+            complain("skein: \(name) cannot be read: \(error.localizedDescription)")
+            throw ExitStatus.badInput
+        }
         guard bytes.count <= bytesMax else {
             complain("skein: \(name) has more than \(bytesMax) bytes")
             throw ExitStatus.badInput

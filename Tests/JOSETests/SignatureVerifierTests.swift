@@ -77,6 +77,17 @@ import Testing
         #expect(key.json(keyID: "a").hasPrefix(#"{"crv":"Ed25519","kty":"OKP","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo""#))
     }
 
+    @Test func thumbprintOfRFC7638() throws {
+        let modulus = try #require(Base64URL.decode(PublishedSignatures.thumbprintRSA))
+        guard let key = KeyParameters.rsa(modulus: modulus, exponent: [1, 0, 1]) else {
+            Issue.record("no key")
+            return
+        }
+        let json = PublicJWK(key)
+        #expect(json.thumbprint == "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs")
+        #expect(json.json(keyID: "2011-04-29").hasPrefix(#"{"e":"AQAB","kty":"RSA","n":"\#(PublishedSignatures.thumbprintRSA)""#))
+    }
+
     @Test(arguments: [(SigningAlgorithm.es256, 32), (.es384, 48), (.es512, 66)])
     func oddECDSA(algorithm: SigningAlgorithm, half: Int) throws {
         let key = try SigningKey.generate(for: algorithm)

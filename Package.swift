@@ -106,7 +106,7 @@ let package = Package(
         .executableTarget(
             name: "skein",
             dependencies: [
-                "Primitives", "EventLoops", "TLS", "HTTPService", "CertificateAuthority", "CertificateExchange", "TelemetryModel",
+                "Primitives", "EventLoops", "TLS", "JOSE", "HTTPService", "CertificateAuthority", "CertificateExchange", "TelemetryModel",
                 "MeshConfig", "MeshRuntime", argumentParser,
             ],
             path: "Sources/skein", swiftSettings: settings),
@@ -149,6 +149,7 @@ let package = Package(
 
         tool("WireBench", uses: ["TelemetryWire", "TelemetryModel", "Primitives", "COTLP", "CProtobufC"]),
         tool("CollectorBench", uses: ["Collector", "EventLoops", "HTTPService", "TelemetryWire", "TelemetryModel", "Primitives"]),
+        tool("JOSEBench", uses: ["JOSE", "Primitives", "COpenSSL"]),
         tool("OutlierBench", uses: ["OutlierDetection", "Primitives"]),
         tool("Floor", uses: ["EventLoops", "Primitives"]),
         tool("Bookinfo", uses: ["EventLoops", "HTTPService", "Primitives"]),

@@ -83,7 +83,7 @@ static inline void skein_context_set_certificates(X509V3_CTX *context, X509 *iss
 static inline void skein_openssl_free(void *bytes) { OPENSSL_free(bytes); }
 static inline EVP_PKEY *skein_generate_ec(const char *curve) { return EVP_EC_gen(curve); }
 // Variadic.
-static inline EVP_PKEY *skein_generate_ed25519(void) { return EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"); }
+static inline EVP_PKEY *skein_generate_plain(const char *type) { return EVP_PKEY_Q_keygen(NULL, NULL, type); }
 static inline EVP_PKEY *skein_generate_rsa(unsigned int bits) { return EVP_RSA_gen(bits); }
 // The selection is a macro made of macros.
 static inline int skein_public_key_from(EVP_PKEY_CTX *context, EVP_PKEY **key, OSSL_PARAM *parameters) {

@@ -24,18 +24,20 @@ struct SkeinCommand: ParsableCommand {
               skein proxy-status                      version, state, configuration
               skein authz check -c mesh/              who may do what at each workload
               skein ca init                           a certificate authority for the mesh
+              skein jwt keygen --out key.pem          tokens and their key set, to try RequestAuthentication
 
             EXIT CODES
               0   success                      69  a server did not answer
               2   explain: nothing routes it   70  the system refused something
-              64  wrong usage                  79  analyze or ca check found something
+              64  wrong usage                  79  analyze, ca check or jwt verify found something
               65  bad input or configuration
             """,
         version: Version.text,
         subcommands: [
             RunCommand.self, ValidateCommand.self, AnalyzeCommand.self, ExplainCommand.self, CaptureCommand.self, LogsCommand.self,
             TracesCommand.self, QueryCommand.self, TopCommand.self, ProxyConfigCommand.self, ProxyStatusCommand.self, InitCommand.self,
-            MTLSCommand.self, AuthzCommand.self, OutliersCommand.self, DemoCommand.self, CACommand.self, VersionCommand.self,
+            MTLSCommand.self, AuthzCommand.self, OutliersCommand.self, DemoCommand.self, CACommand.self, JWTCommand.self,
+            VersionCommand.self,
         ])
 
     /// As `ParsableCommand` starts a program, but for a command that does not exist: it is told which one was probably meant.

@@ -164,7 +164,7 @@ def test_every_command_has_a_manual_page(tree):
             assert option in text, f"{name}: {option}"
     overview = re.sub(".\b", "", run("mandoc", "-Tutf8", "-Owidth=200", tree / "usr/share/man/skein.1").stdout)
     for name in commands():
-        inner = name.count("-") > 1 and name.startswith(("skein-capture-", "skein-ca-", "skein-mtls-", "skein-authz-"))
+        inner = name.count("-") > 1 and name.startswith(("skein-capture-", "skein-ca-", "skein-mtls-", "skein-authz-", "skein-jwt-"))
         assert name == "skein" or inner or f"{name}(1)" in overview
 
 

@@ -20,7 +20,7 @@ final class TokenHelp {
         (0..<reader.claimCount).map { place in
             let claim = reader.claim(place)
             let path = (0..<claim.pathCount).map { reader.pathName($0, of: claim).text }
-            let value = claim.kind == .string ? JSONText.quoted(claim.value.text) : claim.value.text
+            let value = claim.kind == .string ? JSONString.quoted(claim.value.text) : claim.value.text
             return path.joined(separator: "/") + (claim.isListElement ? "[]" : "") + " = " + value
         }
     }

@@ -70,13 +70,14 @@ enum Curve: UInt8, CaseIterable {
         }
     }
 
-    /// The one algorithm of its keys (RFC 7518 3.4, RFC 8037 3.1).
-    var algorithm: SigningAlgorithm {
+    /// The algorithm of its keys (RFC 7518 3.4, RFC 8037 3.1), by each of its names (RFC 9864 2.2); the first is the usual one.
+    var algorithms: [SigningAlgorithm] {
         switch self {
-        case .p256: .es256
-        case .p384: .es384
-        case .p521: .es512
-        case .ed25519, .ed448: .edDSA
+        case .p256: [.es256]
+        case .p384: [.es384]
+        case .p521: [.es512]
+        case .ed25519: [.edDSA, .ed25519]
+        case .ed448: [.edDSA, .ed448]
         }
     }
 }

@@ -93,7 +93,7 @@ struct JSONWebKey: ~Copyable {
     private mutating func readCurve(_ members: KeyMembers, _ document: borrowing JSONDocument, isEdwards: Bool) throws(KeyProblem) {
         guard let name = try members.string("crv", .crv, document) else { throw .missing(.crv) }
         guard let curve = Curve.allCases.first(where: { name == $0.name && $0.isEdwards == isEdwards }) else { throw .curveUnknown }
-        algorithms = SigningAlgorithms(curve.algorithm)
+        for algorithm in curve.algorithms { algorithms.insert(SigningAlgorithms(algorithm)) }
         kind = "\(curve.name)"
         if !members.has("x", document), !members.has("y", document), let certified = try members.certified(document) {
             guard certified.isOn(curve), certified.isSound else { throw .certificateOfOtherKind }

@@ -33,33 +33,6 @@ public final class KeySet: @unchecked Sendable {
     /// For people: which keys were left out, and what is odd about the others. At most `JOSELimits.problems` lines.
     public let problems: [String]
 
-    /// Reads a key set, or a single key in its place.
-    ///
-    /// Keys that cannot be used are left out, with a line in `problems`; of more than `JOSELimits.keys`, the first are kept. `oct` keys
-    /// are secrets: only a set that nobody else can read may have them. Not on a worker's thread: it takes as long as OpenSSL needs for
-    /// each key.
-    public static func parse(
-        _ json: [UInt8], allowsSymmetric: Bool = false, limits: JOSELimits = JOSELimits()
-    ) throws(KeySetFault) -> KeySet {
-        if json.count > limits.keySetBytes { throw .tooLong(bytesMax: limits.keySetBytes) }
-        var document = JSONDocument()
-        document.text.append(contentsOf: json)
-        if let fault = document.parseObject(limits.keySet) { throw .notJSON(fault) }
-        var builder = KeySetBuilder(allowsSymmetric: allowsSymmetric, limits: limits)
-        if let list = document.member("keys") {
-            guard document.values[list].kind == .list else { throw .keysNotList }
-            var index = list + 1
-            while index < Int(document.values[list].next) {
-                builder.add(document, index)
-                index = Int(document.values[index].next)
-            }
-        } else {
-            guard document.member("kty") != nil else { throw .noKeys }
-            builder.add(document, 0)
-        }
-        return try builder.finish()
-    }
-
     init(_ entries: [Entry], names: [UInt8], secrets: [UInt8], summaries: [Summary], problems: [String]) {
         self.entries = entries
         self.names = names

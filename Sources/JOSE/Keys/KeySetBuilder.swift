@@ -78,3 +78,32 @@ struct KeySetBuilder {
         return text.unicodeScalars.count < part.unicodeScalars.count || keyID.count > 256 ? text + "…" : text
     }
 }
+
+extension KeySet {
+    /// Reads a key set, or a single key in its place.
+    ///
+    /// Keys that cannot be used are left out, with a line in `problems`; of more than `JOSELimits.keys`, the first are kept. `oct` keys
+    /// are secrets: only a set that nobody else can read may have them. Not on a worker's thread: it takes as long as OpenSSL needs for
+    /// each key.
+    public static func parse(
+        _ json: [UInt8], allowsSymmetric: Bool = false, limits: JOSELimits = JOSELimits()
+    ) throws(KeySetFault) -> KeySet {
+        if json.count > limits.keySetBytes { throw .tooLong(bytesMax: limits.keySetBytes) }
+        var document = JSONDocument()
+        document.text.append(contentsOf: json)
+        if let fault = JSONParser.parseObject(&document, limits.keySet) { throw .notJSON(fault) }
+        var builder = KeySetBuilder(allowsSymmetric: allowsSymmetric, limits: limits)
+        if let list = document.member("keys") {
+            guard document.values[list].kind == .list else { throw .keysNotList }
+            var index = list + 1
+            while index < Int(document.values[list].next) {
+                builder.add(document, index)
+                index = Int(document.values[index].next)
+            }
+        } else {
+            guard document.member("kty") != nil else { throw .noKeys }
+            builder.add(document, 0)
+        }
+        return try builder.finish()
+    }
+}

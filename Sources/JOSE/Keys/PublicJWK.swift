@@ -39,7 +39,7 @@ public struct PublicJWK: Sendable {
     }
 
     private static func member(_ member: (name: String, value: String)) -> String {
-        "\"\(member.name)\":\(JSONText.quoted(member.value))"
+        "\"\(member.name)\":\(JSONString.quoted(member.value))"
     }
 }
 

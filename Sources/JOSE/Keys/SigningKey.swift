@@ -12,7 +12,7 @@ public final class SigningKey: @unchecked Sendable {
     public static let rsaBitsDefault = 2048
 
     private let key: EVPKey
-    /// What it signs with unless asked otherwise: RS256 for RSA, or its curve's only one.
+    /// What it signs with unless asked otherwise: RS256 for RSA, or its curve's.
     public let algorithm: SigningAlgorithm
     /// All that it can sign with.
     public let algorithms: [SigningAlgorithm]
@@ -24,8 +24,8 @@ public final class SigningKey: @unchecked Sendable {
             algorithms = [.rs256, .rs384, .rs512, .ps256, .ps384, .ps512]
         } else {
             guard let curve = key.curve else { throw .keyUnsupported }
-            algorithm = curve.algorithm
-            algorithms = [curve.algorithm]
+            algorithm = curve.algorithms[0]
+            algorithms = curve.algorithms
         }
         self.key = key
     }
@@ -40,7 +40,8 @@ public final class SigningKey: @unchecked Sendable {
         case .es256: unsafe made = skein_generate_ec("P-256")
         case .es384: unsafe made = skein_generate_ec("P-384")
         case .es512: unsafe made = skein_generate_ec("P-521")
-        case .edDSA: unsafe made = skein_generate_ed25519()
+        case .edDSA, .ed25519: unsafe made = skein_generate_plain("ED25519")
+        case .ed448: unsafe made = skein_generate_plain("ED448")
         case .hs256, .hs384, .hs512: throw .symmetric
         }
         guard let key = unsafe EVPKey(taking: made) else { throw .openSSL }
@@ -98,14 +99,13 @@ public final class SigningKey: @unchecked Sendable {
     }
 }
 
-/// Why there is no key or no token. Nothing of either is in its words.
+/// Why there is no key or no signature. Nothing of either is in its words.
 public enum SigningFault: Error, Sendable, Hashable, CustomStringConvertible {
     case rsaBits(Int)
     case keyUnsupported
     case symmetric
     case tooLong, notPEM
     case algorithmOfOtherKey(SigningAlgorithm)
-    case payload(TokenFault)
     case openSSL
 
     public var description: String {
@@ -117,7 +117,6 @@ public enum SigningFault: Error, Sendable, Hashable, CustomStringConvertible {
         case .tooLong: "a key's file has more than \(SigningKey.pemBytesMax) bytes"
         case .notPEM: "no private key in PEM (PKCS #8) without a passphrase"
         case .algorithmOfOtherKey(let algorithm): "\(algorithm) is not for a key of this type"
-        case .payload(let fault): "nobody would take the token: \(fault)"
         case .openSSL: "libcrypto could not do it"
         }
     }

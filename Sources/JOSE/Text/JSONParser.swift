@@ -10,14 +10,37 @@ struct JSONParser {
     private var depth = 0
     private var name = JSONDocument.Piece()
     private var nameHash: UInt32 = 0
+    private let seed = ByteHash.seed
 
     /// `text` stays as it is until it is read. It has less than 4 GiB.
-    init(_ text: LentBytes, _ limits: JSONLimits) {
+    private init(_ text: LentBytes, _ limits: JSONLimits) {
         self.text = text
         self.limits = limits
     }
 
-    mutating func read(into document: inout JSONDocument) throws(JSONFault) {
+    /// Reads what `document.text` holds. No value is there after a fault.
+    static func parse(_ document: inout JSONDocument, _ limits: JSONLimits) -> JSONFault? {
+        document.clearValues()
+        guard document.text.count <= limits.bytes else { return .tooLong }
+        var parser = unsafe JSONParser(LentBytes(document.text.readable), limits)
+        do {
+            try parser.read(into: &document)
+            return nil
+        } catch {
+            document.clearValues()
+            return error
+        }
+    }
+
+    /// As above, for a text that must be an object.
+    static func parseObject(_ document: inout JSONDocument, _ limits: JSONLimits) -> JSONFault? {
+        if let fault = parse(&document, limits) { return fault }
+        if document.isObject(0) { return nil }
+        document.clearValues()
+        return .notObject
+    }
+
+    private mutating func read(into document: inout JSONDocument) throws(JSONFault) {
         skipSpace()
         repeat {
             while try !readValue(&document) {}
@@ -55,7 +78,9 @@ struct JSONParser {
                 skipSpace()
                 if isObject { try readName(&document) }
                 return false
-            case UInt8(ascii: "}") where isObject: close(parent, &document)
+            case UInt8(ascii: "}") where isObject:
+                close(parent, &document)
+                if document.hasTwins(parent) { throw .duplicateMember }
             case UInt8(ascii: "]") where !isObject: close(parent, &document)
             default: throw .unexpectedCharacter
             }
@@ -98,19 +123,13 @@ struct JSONParser {
                 parent: parent.map { UInt32(truncatingIfNeeded: $0) } ?? index, next: index + 1))
     }
 
-    /// A member's name and the colon. Each is compared with the hashes of those before: `membersOfObject` bounds the square.
+    /// A member's name and the colon.
     private mutating func readName(_ document: inout JSONDocument) throws(JSONFault) {
         guard let parent else { return }
         if try current() != UInt8(ascii: "\"") { throw .unexpectedCharacter }
         if document.values[parent].count >= limits.membersOfObject { throw .tooManyMembers }
         name = try readString(&document)
-        let bytes = document.bytes(name)
-        nameHash = UInt32(truncatingIfNeeded: bytes.hash(seed: 0))
-        var sibling = parent + 1
-        while sibling < document.values.count {
-            if document.values[sibling].nameHash == nameHash, document.name(sibling) == bytes { throw .duplicateMember }
-            sibling = Int(document.values[sibling].next)
-        }
+        nameHash = UInt32(truncatingIfNeeded: document.bytes(name).hash(seed: seed))
         skipSpace()
         if try take() != UInt8(ascii: ":") { throw .unexpectedCharacter }
         skipSpace()

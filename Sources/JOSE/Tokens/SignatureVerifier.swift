@@ -36,7 +36,7 @@ public struct SignatureVerifier: ~Copyable {
     /// them, those that admit its algorithm, and at most `JOSELimits.keysTriedMax`. The key's type decides what it admits: a public key is
     /// never a secret of HMAC.
     ///
-    /// A token that was not read is of no algorithm. Takes 30 to 300 µs for each key that is tried.
+    /// A token that was not read is of no algorithm. Takes 20 µs (RSA, P-256: 65) to 700 µs (P-384) for each key that is tried.
     public mutating func verify(_ token: borrowing TokenReader, with keys: KeySet) -> Verification {
         guard let algorithm = token.algorithm else { return .algorithmRefused }
         return verify(token.signature, of: token.signedText, algorithm, keyID: token.keyID ?? LentBytes(), with: keys)
@@ -90,46 +90,5 @@ public struct SignatureVerifier: ~Copyable {
             text.buffer.assumingMemoryBound(to: UInt8.self).baseAddress, text.count) == 1
         if !isGood { ERR_clear_error() }
         return isGood
-    }
-}
-
-extension SigningAlgorithm {
-    /// OpenSSL's; nil for EdDSA.
-    var digest: OpaquePointer? {
-        switch hash {
-        case .sha256: unsafe EVP_sha256()
-        case .sha384: unsafe EVP_sha384()
-        case .sha512: unsafe EVP_sha512()
-        case nil: nil
-        }
-    }
-
-    /// RSASSA-PSS with a salt as long as the hash (RFC 7518 3.5); nothing for the others.
-    func setPadding(_ parameters: OpaquePointer?) -> Bool {
-        guard family == .rsaPSS else { return true }
-        return unsafe EVP_PKEY_CTX_set_rsa_padding(parameters, RSA_PKCS1_PSS_PADDING) == 1
-            && EVP_PKEY_CTX_set_rsa_pss_saltlen(parameters, RSA_PSS_SALTLEN_DIGEST) == 1
-    }
-
-    /// Bytes of `r` and of `s` (RFC 7518 3.4).
-    var coordinateBytes: Int { self == .es256 ? 32 : self == .es384 ? 48 : 66 }
-}
-
-/// HMAC (RFC 2104, RFC 7518 3.2).
-enum MessageCode {
-    /// Compared without telling by its time where the two differ.
-    static func isSame(_ code: LentBytes, _ algorithm: SigningAlgorithm, secret: LentBytes, of text: LentBytes) -> Bool {
-        let own = make(algorithm, secret: secret, of: text)
-        guard own.count == code.count, code.count == algorithm.hash?.bytes else { return false }
-        return unsafe CRYPTO_memcmp(own, code.buffer.baseAddress, own.count) == 0
-    }
-
-    static func make(_ algorithm: SigningAlgorithm, secret: LentBytes, of text: LentBytes) -> [UInt8] {
-        var code = [UInt8](repeating: 0, count: Int(EVP_MAX_MD_SIZE))
-        var count: UInt32 = 0
-        let made = unsafe HMAC(
-            algorithm.digest, secret.buffer.baseAddress, Int32(clamping: secret.count),
-            text.buffer.assumingMemoryBound(to: UInt8.self).baseAddress, text.count, &code, &count)
-        return unsafe made == nil ? [] : Array(code.prefix(Int(count)))
     }
 }

@@ -34,6 +34,9 @@ public struct TokenReader: ~Copyable {
         }
     }
 
+    /// As above, for the edge.
+    public mutating func read(text: String) -> TokenFault? { Array(text.utf8).withLentBytes { read($0) } }
+
     // MARK: - What was read
 
     /// Whether a token was read whole.
@@ -162,7 +165,7 @@ public struct TokenReader: ~Copyable {
 
     private mutating func readHeader() throws(TokenFault) -> SigningAlgorithm {
         guard Base64URL.decode(section(0, dots.first), into: &header.text) else { throw .headerNotBase64 }
-        if let fault = header.parseObject(limits.header) { throw .headerNotJSON(fault) }
+        if let fault = JSONParser.parseObject(&header, limits.header) { throw .headerNotJSON(fault) }
         if header.member("enc") != nil || header.member("zip") != nil { throw .encrypted }
         if header.member("crit") != nil { throw .criticalExtension }
         if let index = header.member("b64"), header.values[index].kind != .isTrue { throw .unencodedPayload }
@@ -180,7 +183,7 @@ public struct TokenReader: ~Copyable {
 
     private mutating func readPayload() throws(TokenFault) {
         guard Base64URL.decode(section(dots.first + 1, dots.second), into: &payload.text) else { throw .payloadNotBase64 }
-        if let fault = payload.parseObject(limits.payload) { throw .payloadNotJSON(fault) }
+        if let fault = JSONParser.parseObject(&payload, limits.payload) { throw .payloadNotJSON(fault) }
         try registered.read(payload)
         flattened.read(payload, max: limits.claims)
     }

@@ -17,12 +17,28 @@ public struct TokenSigner: Sendable {
 
     /// The token of a payload, JSON. What `TokenReader` would refuse is not signed: duplicate members,
     /// an `exp` that is text, too many bytes.
-    public func sign(payload: String) throws(SigningFault) -> String {
-        let header = #"{"alg":"\#(algorithm)","typ":"JWT","kid":\#(JSONText.quoted(keyID))}"#
+    public func sign(payload: String) throws(IssueFault) -> String {
+        let header = #"{"alg":"\#(algorithm)","typ":"JWT","kid":\#(JSONString.quoted(keyID))}"#
         let text = Base64URL.encode(Array(header.utf8)) + "." + Base64URL.encode(Array(payload.utf8))
-        let token = try text + "." + Base64URL.encode(key.sign(Array(text.utf8), algorithm))
+        let signature: [UInt8]
+        do throws(SigningFault) { signature = try key.sign(Array(text.utf8), algorithm) } catch { throw .notSigned(error) }
+        let token = text + "." + Base64URL.encode(signature)
         var reader = TokenReader()
-        if let fault = Array(token.utf8).withLentBytes({ reader.read($0) }) { throw .payload(fault) }
+        if let fault = Array(token.utf8).withLentBytes({ reader.read($0) }) { throw .wouldBeRefused(fault) }
         return token
+    }
+}
+
+/// Why there is no token. Nothing of it is in its words.
+public enum IssueFault: Error, Sendable, Hashable, CustomStringConvertible {
+    case notSigned(SigningFault)
+    /// By `TokenReader`, so by every proxy.
+    case wouldBeRefused(TokenFault)
+
+    public var description: String {
+        switch self {
+        case .notSigned(let fault): fault.description
+        case .wouldBeRefused(let fault): "every proxy would refuse it: \(fault)"
+        }
     }
 }

@@ -69,7 +69,11 @@ struct Lifetime: ExpressibleByArgument {
     }
 
     var defaultValueDescription: String {
-        seconds % UnixTime.day == 0 && seconds > UnixTime.day ? "\(seconds / UnixTime.day)d" : "\(seconds / 3600)h"
+        switch seconds {
+        case let seconds where seconds % UnixTime.day == 0 && seconds > UnixTime.day: "\(seconds / UnixTime.day)d"
+        case let seconds where seconds % 3600 == 0: "\(seconds / 3600)h"
+        default: "\(seconds)s"
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 public import Primitives
 
 /// How a token is signed (RFC 7518 3.1, RFC 8037 3.1). `none` is none of them.
+///
+/// RFC 9864 gives EdDSA's two curves names of their own, and both names are in use.
 public enum SigningAlgorithm: UInt8, Sendable, Hashable, CaseIterable {
-    case rs256, rs384, rs512, ps256, ps384, ps512, es256, es384, es512, edDSA, hs256, hs384, hs512
+    case rs256, rs384, rs512, ps256, ps384, ps512, es256, es384, es512, edDSA, ed25519, ed448, hs256, hs384, hs512
 
     public enum Hash: UInt8, Sendable {
         case sha256, sha384, sha512
@@ -27,6 +29,12 @@ public enum SigningAlgorithm: UInt8, Sendable, Hashable, CaseIterable {
         return nil
     }
 
+    /// As above, for the edge.
+    public init?(named name: String) {
+        guard let found = Self.allCases.first(where: { $0.description == name }) else { return nil }
+        self = found
+    }
+
     public var name: StaticString {
         switch self {
         case .rs256: "RS256"
@@ -39,6 +47,8 @@ public enum SigningAlgorithm: UInt8, Sendable, Hashable, CaseIterable {
         case .es384: "ES384"
         case .es512: "ES512"
         case .edDSA: "EdDSA"
+        case .ed25519: "Ed25519"
+        case .ed448: "Ed448"
         case .hs256: "HS256"
         case .hs384: "HS384"
         case .hs512: "HS512"
@@ -50,18 +60,18 @@ public enum SigningAlgorithm: UInt8, Sendable, Hashable, CaseIterable {
         case .rs256, .rs384, .rs512: .rsa
         case .ps256, .ps384, .ps512: .rsaPSS
         case .es256, .es384, .es512: .ecdsa
-        case .edDSA: .edwards
+        case .edDSA, .ed25519, .ed448: .edwards
         case .hs256, .hs384, .hs512: .hmac
         }
     }
 
-    /// What is hashed with; nil for EdDSA, which hashes by itself.
+    /// What is hashed with; nil for Edwards curves, which hash by themselves.
     public var hash: Hash? {
         switch self {
         case .rs256, .ps256, .es256, .hs256: .sha256
         case .rs384, .ps384, .es384, .hs384: .sha384
         case .rs512, .ps512, .es512, .hs512: .sha512
-        case .edDSA: nil
+        case .edDSA, .ed25519, .ed448: nil
         }
     }
 }

@@ -1,7 +1,7 @@
 /// Strings as JSON has them (RFC 8259 7).
-public enum JSONText {
+enum JSONString {
     /// In quotes, with what must be escaped escaped.
-    public static func quoted(_ text: String) -> String {
+    static func quoted(_ text: String) -> String {
         var quoted = "\""
         for scalar in text.unicodeScalars {
             switch scalar {

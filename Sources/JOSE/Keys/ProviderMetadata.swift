@@ -10,7 +10,8 @@ public struct ProviderMetadata: Sendable {
     public static func parse(_ json: [UInt8], limits: JOSELimits = JOSELimits()) -> Result<ProviderMetadata, Problem> {
         var document = JSONDocument()
         document.text.append(contentsOf: json)
-        if let fault = document.parseObject(limits.keySet) { return .failure(Problem(reason: "no JSON: \(fault)")) }
+        if let fault = JSONParser.parse(&document, limits.keySet) { return .failure(Problem(reason: "no JSON: \(fault)")) }
+        guard document.isObject(0) else { return .failure(Problem(reason: "it is no object")) }
         guard let issuer = document.member("issuer").flatMap({ document.string($0) }) else {
             return .failure(Problem(reason: "it has no issuer"))
         }

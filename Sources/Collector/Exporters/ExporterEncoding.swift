@@ -16,6 +16,11 @@ public protocol ExporterEncoding<Batch>: Sendable {
 
     /// Appends the body of one request with everything in `batches`.
     func append(_ batches: [Batch], to body: inout [UInt8])
+    /// Appends a body for a receiver that took the request for malformed (400), as an older one does with parts that it does not know;
+    /// false = there is no other form. What it leaves out is lost.
+    func appendPlainer(_ batches: [Batch], to body: inout [UInt8]) -> Bool
+    /// Such a body was accepted. What is to be said of it the first time, for people; nil = nothing.
+    func notePlainer() -> String?
     /// What an answer's status says about the request.
     func verdict(status: UInt16) -> ExporterVerdict
     /// Whether `readAnswer` wants the bodies of answers.
@@ -34,6 +39,8 @@ public enum ExporterVerdict: Sendable, Equatable {
 }
 
 extension ExporterEncoding {
+    public func appendPlainer(_ batches: [Batch], to body: inout [UInt8]) -> Bool { false }
+    public func notePlainer() -> String? { nil }
     public var readsAnswers: Bool { false }
     public func readAnswer(_ body: [UInt8]) {}
 

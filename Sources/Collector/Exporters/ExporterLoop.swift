@@ -20,7 +20,7 @@ struct ExporterLoop<Batch: TelemetryBatch>: ~Copyable {
     /// A connection that was not used for this long is closed: the server's own idle limit is near.
     private static var idleNanoseconds: UInt64 { 30_000_000_000 }
 
-    private enum Verdict { case accepted, rejected(String), retry(String, afterSeconds: UInt64?) }
+    private enum Verdict { case accepted, rejected(status: UInt16), retry(String, afterSeconds: UInt64?) }
 
     init(
         settings: ExporterSettings, encoding: any ExporterEncoding<Batch>, queue: SignalQueue<Batch>, mailbox: Mailbox<Bool>,
@@ -58,7 +58,8 @@ struct ExporterLoop<Batch: TelemetryBatch>: ~Copyable {
         let count = batches.reduce(0) { $0 + $1.itemCount }
         var body: [UInt8] = []
         encoding.append(batches, to: &body)
-        let request = request(body)
+        var request = request(body)
+        var isPlainer = false
         for attempt in 1... {
             if SystemClock.monotonicNow() >= end.instant {
                 counters.shutdown.add(count)
@@ -68,13 +69,19 @@ struct ExporterLoop<Batch: TelemetryBatch>: ~Copyable {
             case .accepted:
                 counters.requestsAccepted.add()
                 counters.sent.add(count)
+                if isPlainer, let notice = encoding.notePlainer() { say("exporter \(settings.name): \(target): \(notice)") }
                 if isFailing { say("exporter \(settings.name): \(target) takes \(items) again") }
                 isFailing = false
                 return
-            case .rejected(let reason):
+            case .rejected(let status):
+                if status == 400, !isPlainer, let other = plainer(batches) {
+                    request = other
+                    isPlainer = true
+                    continue
+                }
                 counters.requestsRejected.add()
                 counters.rejected.add(count)
-                complain("refused \(count) \(items): \(reason)")
+                complain("refused \(count) \(items): HTTP status \(status)")
                 return
             case .retry(let reason, let afterSeconds):
                 counters.requestsRetried.add()
@@ -86,6 +93,12 @@ struct ExporterLoop<Batch: TelemetryBatch>: ~Copyable {
                 pause(attempt, afterSeconds)
             }
         }
+    }
+
+    /// The same batches for a receiver that knows less; nil = there is no other form.
+    private func plainer(_ batches: [Batch]) -> BlockingRequest? {
+        var body: [UInt8] = []
+        return encoding.appendPlainer(batches, to: &body) ? request(body) : nil
     }
 
     private var target: String { "\(settings.tls == nil ? "http" : "https")://\(settings.host):\(settings.port)\(path)" }
@@ -114,7 +127,7 @@ struct ExporterLoop<Batch: TelemetryBatch>: ~Copyable {
                 if encoding.readsAnswers { encoding.readAnswer(answer.body) }
                 return .accepted
             case .retried: return .retry("HTTP status \(answer.status)", afterSeconds: answer.retryAfterSeconds)
-            case .rejected: return .rejected("HTTP status \(answer.status)")
+            case .rejected: return .rejected(status: answer.status)
             }
         } catch {
             switch error {

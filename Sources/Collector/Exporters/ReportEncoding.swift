@@ -10,6 +10,15 @@ public struct ReportEncoding: ExporterEncoding {
     public let path = ReportReceiver.path
     public let fields = [(name: "Content-Type", value: "application/vnd.skein.report"), (name: "Content-Encoding", value: "snappy")]
     private let outliers: (any OutlierReporting)?
+    private let memory = Memory()
+
+    /// Reports without what was seen of endpoints, after a collector that refused it, until it is tried again.
+    public static let plainerReports = 30
+
+    private final class Memory: Sendable {
+        let plainerLeft = Atomic<Int>(0)
+        let hasSaid = Atomic<Bool>(false)
+    }
 
     /// `outliers`: nil = reports say nothing of endpoints, and answers are not read.
     public init(outliers: (any OutlierReporting)? = nil) { self.outliers = outliers }
@@ -19,12 +28,32 @@ public struct ReportEncoding: ExporterEncoding {
 
     /// What was seen of endpoints is asked for now and not when the metrics were read: a report that waited says how things are.
     public func append(_ batches: [SeriesBatch], to body: inout [UInt8]) {
+        let isPlainer = memory.plainerLeft.load(ordering: .relaxed) > 0
+        if isPlainer { memory.plainerLeft.subtract(1, ordering: .relaxed) }
+        append(batches, isPlainer ? nil : outliers, to: &body)
+    }
+
+    private func append(_ batches: [SeriesBatch], _ outliers: (any OutlierReporting)?, to body: inout [UInt8]) {
         var plain: [UInt8] = []
         for var batch in batches {
             if let outliers { batch.report?.outliers = outliers.nextReport() }
             MetricsReport.append(batch, to: &plain)
         }
         body += Snappy.encode(plain)
+    }
+
+    /// A collector of an earlier version knows no parts and refuses a report that has some: it gets the metrics alone.
+    public func appendPlainer(_ batches: [SeriesBatch], to body: inout [UInt8]) -> Bool {
+        guard outliers != nil else { return false }
+        append(batches, nil, to: &body)
+        return true
+    }
+
+    public func notePlainer() -> String? {
+        memory.plainerLeft.store(Self.plainerReports, ordering: .relaxed)
+        guard !memory.hasSaid.exchange(true, ordering: .relaxed) else { return nil }
+        return "the collector is older and takes no outlier reports: metrics alone are sent, and this proxy goes by its local detection; "
+            + "upgrade the collector"
     }
 }
 

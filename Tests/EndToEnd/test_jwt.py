@@ -7,13 +7,14 @@ import hmac
 import json
 import re
 import socket
+import subprocess
 import threading
 import time
 
 import jwt
 import pytest
 
-from conftest import access_log, free_port, http_get, mesh, wait_for
+from conftest import SKEIN, access_log, free_port, http_get, mesh, wait_for
 from envoy_peer import Envoy, cluster, typed
 from mesh_ca import MeshCA
 from test_authorization import policy, send, whole_lines
@@ -598,3 +599,24 @@ def test_envoys_filter_judges_alike(guarded, issuer, tmp_path):
         assert [line["details"] for line in ours if line["code"] not in (200, "200")] == theirs
     finally:
         envoy.stop()
+
+
+def test_explain_says_what_happens(guarded, issuer, tmp_path):
+    """Of a running proxy and of files alone; and nothing of the token but whom it is about."""
+    skein = guarded([inline(issuer, audiences=["api"])], policy(
+        "p", 'selector: {matchLabels: {app: api}}\nrules:\n- when: [{key: "request.auth.claims[role]", values: [admin]}]'))
+    cases = [
+        (None, "no token", 403), (issuer.token(aud="api", role="admin"), "a good token of https://issuer.example/alice", 200),
+        (issuer.token(aud="api", role="user"), "a good token", 403), (issuer.token(aud="x", role="admin"), "refused: 403 Audiences", 403),
+        (issuer.token(aud="api", exp=1), "refused: 401 Jwt is expired", 401),
+    ]
+    for token, text, status in cases:
+        assert get(skein, token)[0] == status
+        header = ["-H", f"Authorization: Bearer {token}"] if token else []
+        for where in [["--server", f"http://127.0.0.1:{skein.ports['admin']}"], ["-c", str(skein.config), "--node", "production/api"]]:
+            done = subprocess.run([SKEIN, "explain", *where, "--inbound", *header, "http://api/"], capture_output=True, text=True, timeout=60)
+            assert text in done.stdout, (where, done.stdout, done.stderr)
+            assert (done.returncode == 0) == (status == 200), (where, text, done.stdout, done.stderr)
+            assert not token or token not in done.stdout
+            if "good token" in text and status == 403:
+                assert 'request.auth.claims[role] values wants one of admin: the request has "user"' in done.stdout

@@ -1,4 +1,5 @@
 internal import HTTP
+internal import Matching
 internal import MeshConfig
 internal import Policy
 internal import Primitives
@@ -12,7 +13,7 @@ extension RequestExplanation {
     @unsafe
     mutating func authorise(
         _ request: RequestDescription, _ snapshot: RoutingSnapshot, _ policies: AuthorizationSet, row: Int,
-        _ asked: borrowing RouteRequest, _ head: borrowing MessageHead
+        _ asked: borrowing RouteRequest, _ head: borrowing MessageHead, _ claims: ClaimsView
     ) -> Bool {
         let listener = unsafe snapshot.tables.listener(row)
         guard listener.side == .inbound || listener.isEdge else { return true }
@@ -35,6 +36,7 @@ extension RequestExplanation {
             peer: facts.view, source: source, destination: own,
             destinationPort: listener.workloadPort == 0 ? own.port : listener.workloadPort)
         question.isHTTP = true
+        question.claims = claims
         question.trustsForwardedFor = !listener.isEdge
         question.isHTTPS = unsafe asked.isHTTPS
         unsafe question.method = LentBytes(asked.method)

@@ -54,7 +54,7 @@ final class ExplainAPI: Sendable {
                 asked.headers.append((String(header[..<colon]), String(header[header.index(after: colon)...].drop { $0 == " " })))
             }
             guard let routing = shared.routing else { return .text(503, "no configuration yet") }
-            result.explain(asked, routing.snapshot, shared.authorization, live: routing.live)
+            result.explain(asked, routing.snapshot, shared.access, live: routing.live)
         } else {
             return .text(400, "one of url, request-id and trace-id is needed")
         }

@@ -79,7 +79,15 @@ public struct RequestExplanation: Sendable {
             result.errors = badRules.map(\.text)
             return result
         }
-        result.explain(request, snapshot, policies, live: nil)
+        let keys = IssuerKeys()
+        let (tokens, badKeys) = RequestAuthenticationCompiler.compile(
+            mesh, namespace: identity.namespace, labels: identity.labels, names: inputs.catalogs, keys: keys)
+        let badOnes = badKeys.filter { $0.severity == .error }
+        guard badOnes.isEmpty else {
+            result.errors = badOnes.map(\.text)
+            return result
+        }
+        result.explain(request, snapshot, AccessPolicies(authorization: policies, tokens: tokens, keys: keys), live: nil)
         return result
     }
 
@@ -95,7 +103,7 @@ public struct RequestExplanation: Sendable {
 
     /// `live`: what a running proxy knows of its endpoints; nil = only the configuration is known.
     mutating func explain(
-        _ request: RequestDescription, _ snapshot: RoutingSnapshot, _ policies: AuthorizationSet, live: LiveUpstreams?
+        _ request: RequestDescription, _ snapshot: RoutingSnapshot, _ access: AccessPolicies, live: LiveUpstreams?
     ) {
         let side: ProxySide = request.isInbound ? .inbound : .outbound
         guard let parts = Self.parts(of: request.url) else {
@@ -192,14 +200,19 @@ public struct RequestExplanation: Sendable {
                 query: UnsafeRawBufferPointer(rebasing: head.target[target.query]), PathNormalization(snapshot.pathNormalization))
             unsafe normalized.withUnsafeBytes { normal in
                 unsafe query.withUnsafeBytes { query in
+                    let listener = unsafe tables.listener(row)
+                    var authenticator = TokenAuthenticator(keys: access.keys, seed: 1)
+                    let isGuarded = listener.side == .inbound || listener.isEdge
+                    let isKnown = unsafe isGuarded ? authenticate(&authenticator, access, head, query: query) : true
                     let asked = unsafe RouteRequest(
                         method: head.method, path: UnsafeRawBufferPointer(rebasing: normal[..<count]), query: query, authority: authority,
-                        isHTTPS: parts.isHTTPS)
+                        isHTTPS: parts.isHTTPS, claims: authenticator.claims)
                     var draw = RandomSource(seed: request.seed)
                     let explanation = unsafe snapshot.explain(listener: row, asked, head, draw: &draw)
-                    let isAllowed = unsafe authorise(request, snapshot, policies, row: row, asked, head)
+                    let isAllowed = unsafe isKnown
+                        ? authorise(request, snapshot, access.authorization, row: row, asked, head, authenticator.claims) : true
                     unsafe describe(explanation, snapshot, live, asked)
-                    if !isAllowed { isRouted = false }
+                    if !isKnown || !isAllowed { isRouted = false }
                 }
             }
         }

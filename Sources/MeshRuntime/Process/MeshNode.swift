@@ -153,7 +153,7 @@ final class MeshNode {
         selfMetrics.register { clusters.samples() }
         let authorization = AuthorizationMetrics(catalog: controller.rules, counters: handles.map(\.authorizations))
         selfMetrics.register { authorization.samples() }
-        shared.update(controller.status, first, upstreams.live)
+        shared.update(controller.status, first, upstreams.live, keys: controller.keys)
         guard proxy.hasAdopted(first.routing.generation, withinMilliseconds: NodeLimits.adoptionMilliseconds) else {
             throw StartError(
                 status: SkeinProcess.systemError,

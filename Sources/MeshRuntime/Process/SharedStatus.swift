@@ -10,25 +10,29 @@ final class SharedStatus: Sendable {
         var configuration = ConfigurationStatus()
         var routing: RoutingSnapshot?
         var live: LiveUpstreams?
-        var authorization = AuthorizationSet.empty
+        var access = AccessPolicies()
     }
 
     private let state = Mutex(State())
 
-    /// `compiled` nil keeps the one before.
-    func update(_ configuration: ConfigurationStatus, _ compiled: CompiledConfiguration?, _ live: LiveUpstreams? = nil) {
+    /// `compiled` nil keeps the one before. `keys`: of the process' token issuers; nil = as they are.
+    func update(
+        _ configuration: ConfigurationStatus, _ compiled: CompiledConfiguration?, _ live: LiveUpstreams? = nil, keys: IssuerKeys? = nil
+    ) {
         state.withLock { state in
             state.configuration = configuration
             if let compiled {
                 state.routing = compiled.routing
-                state.authorization = compiled.authorization
+                state.access.authorization = compiled.authorization
+                state.access.tokens = compiled.tokens
+                if let keys { state.access.keys = keys }
                 state.live = live
             }
         }
     }
 
     /// The policies of the configuration in use.
-    var authorization: AuthorizationSet { state.withLock { $0.authorization } }
+    var access: AccessPolicies { state.withLock { $0.access } }
 
     /// The configuration in use and the places of its endpoints.
     var routing: (snapshot: RoutingSnapshot, live: LiveUpstreams?)? { state.withLock { state in state.routing.map { ($0, state.live) } } }

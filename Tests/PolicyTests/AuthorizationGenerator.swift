@@ -16,7 +16,7 @@ struct AuthorizationGenerator {
             "cluster.local/ns/a/sa/x", "cluster.local/ns/a/sa/y", "cluster.local/ns/b/sa/x", "old.example/ns/a/sa/x", "*",
             "cluster.local/ns/a/*", "*/sa/x", "*/ns/a/sa/x", "new.example/ns/b/sa/a.b", "elsewhere/ns/a/sa/x",
         ],
-        "requestPrincipals": ["*", "issuer/subject"], "namespaces": ["a", "b", "*", "a*", "*b", "shop"],
+        "requestPrincipals": ["*", "issuer/alice", "issuer/*", "*/bob"], "namespaces": ["a", "b", "*", "a*", "*b", "shop"],
         "serviceAccounts": ["x", "b/x", "a/y", "a/x", "b/a.b"], "ipBlocks": addresses, "remoteIpBlocks": addresses,
         "hosts": ["web.local", "*.local", "web.*", "*", "WEB.local:80", "api.local"], "ports": ["80", "8080", "443"],
         "methods": ["GET", "POST", "P*", "*", "DELETE"],
@@ -27,7 +27,9 @@ struct AuthorizationGenerator {
         "destination.port": ["80", "8080"], "source.namespace": ["a", "b", "*"], "source.trustDomain": ["cluster.local", "*.example", "*"],
         "trustDomains": ["cluster.local", "new.example", "old*"],
         "source.principal": ["cluster.local/ns/a/sa/x", "*"], "connection.sni": ["web.local", "*.local", "*"],
-        "request.headers[x-role]": ["admin", "user", "adm*", "*", "*in", "user,admin"], "request.auth.principal": ["*"],
+        "request.headers[x-role]": ["admin", "user", "adm*", "*", "*in", "user,admin"], "request.auth.principal": ["*", "issuer/*", "*/bob"],
+        "request.auth.audiences": ["api", "a*", "*"], "request.auth.presenter": ["app", "*"],
+        "request.auth.claims[role]": ["admin", "adm*", "*er", "*"], "request.auth.claims[realm][role]": ["admin", "*"],
     ]
     private static let sourceFields = [
         "principals", "requestPrincipals", "namespaces", "serviceAccounts", "ipBlocks", "remoteIpBlocks", "trustDomains",
@@ -35,7 +37,8 @@ struct AuthorizationGenerator {
     private static let operationFields = ["hosts", "ports", "methods", "paths"]
     private static let conditionKeys = [
         "source.ip", "remote.ip", "destination.ip", "destination.port", "source.namespace", "source.trustDomain", "source.principal",
-        "connection.sni", "request.headers[x-role]", "request.auth.principal",
+        "connection.sni", "request.headers[x-role]", "request.auth.principal", "request.auth.audiences", "request.auth.presenter",
+        "request.auth.claims[role]", "request.auth.claims[realm][role]",
     ]
 
     mutating func model() -> AuthorizationModel {
@@ -100,6 +103,10 @@ struct AuthorizationGenerator {
         if chance(40) { question.fields += some(roles).map { ("X-Role", $0) } }
         let forwarded = ["10.1.2.3", "192.168.0.1, 10.1.9.9", "unknown", "2001:db8::1"]
         if chance(30) { question.fields += some(forwarded).map { ("x-forwarded-for", $0) } }
+        guard chance(60) else { return question }
+        question.token = (pick(["issuer", "other", ""]), pick(["alice", "bob", ""]))
+        let claims = [("aud", ["api", "web"]), ("azp", ["app", "other"]), ("role", ["admin", "user", "administrator"]), ("realm.role", ["admin", "user"])]
+        for (path, values) in claims where chance(50) { question.claims += some(values).map { (path, $0) } }
         return question
     }
 }

@@ -55,7 +55,9 @@ struct AuthorizationModel {
 
     private static let httpOnly: Set<String> = ["hosts", "methods", "paths", "requestPrincipals", "request.auth.principal"]
 
-    private static func isHTTPOnly(_ clause: Clause) -> Bool { httpOnly.contains(clause.key) || clause.key.hasPrefix("request.headers") }
+    private static func isHTTPOnly(_ clause: Clause) -> Bool {
+        httpOnly.contains(clause.key) || clause.key.hasPrefix("request.headers") || clause.key.hasPrefix("request.auth.")
+    }
 
     private func matches(_ rule: Rule, _ policy: Policy, _ request: AuthorizationQuestion) -> Bool {
         let lets = policy.action == "ALLOW"
@@ -108,7 +110,16 @@ struct AuthorizationModel {
             return clause.values.contains { Self.fits($0.lowercased(), String(whole)) }
         case "methods": return any(request.method)
         case "paths": return clause.values.contains { Self.isPath($0, request.path) }
-        case "requestPrincipals", "request.auth.principal": return false
+        case "requestPrincipals", "request.auth.principal":
+            guard let token = request.token, !token.issuer.isEmpty, !token.subject.isEmpty else { return false }
+            return any("\(token.issuer)/\(token.subject)")
+        case _ where clause.key.hasPrefix("request.auth."):
+            guard request.token != nil else { return false }
+            let paths = [
+                "request.auth.audiences": "aud", "request.auth.presenter": "azp", "request.auth.claims[role]": "role",
+                "request.auth.claims[realm][role]": "realm.role",
+            ]
+            return request.claims.contains { $0.path == paths[clause.key] && any($0.value) }
         default:
             let name = clause.key.dropFirst("request.headers[".count).dropLast()
             let lines = request.fields.filter { $0.name.lowercased() == name }.map(\.value)

@@ -1,4 +1,5 @@
 import HTTP
+import Matching
 import Policy
 import Primitives
 
@@ -18,11 +19,15 @@ struct AuthorizationQuestion: CustomStringConvertible {
     var path = "/"
     var query = ""
     var fields: [(name: String, value: String)] = []
+    /// Issuer and subject of its token; nil = it has none.
+    var token: (issuer: String, subject: String)?
+    /// What the token claims: names with a dot between them, and a text.
+    var claims: [(path: String, value: String)] = []
 
     var description: String {
         let who = principal ?? "nobody"
         guard isHTTP else { return "TCP from \(who) at \(source) to \(port), SNI \(serverName)" }
-        return "\(method) \(host)\(path)\(query) from \(who) at \(source) to \(port), SNI \(serverName), \(fields)"
+        return "\(method) \(host)\(path)\(query) from \(who) at \(source) to \(port), SNI \(serverName), \(fields), token \(token.map { "\($0)" } ?? "none") \(claims)"
     }
 
     /// Asks a set; its answer in words: `allowed`, `denied by NAME`, with what policies that are tried out would have done.
@@ -34,12 +39,22 @@ struct AuthorizationQuestion: CustomStringConvertible {
             destination: SocketEndpoint(address: destination, port: port) ?? SocketEndpoint(), destinationPort: port)
         request.isHTTP = isHTTP
         request.trustsForwardedFor = !isEdge
+        var claimed = ClaimsBuffer()
+        if let token {
+            Self.lend(token.issuer) { issuer in Self.lend(token.subject) { claimed.note(issuer: issuer, subject: $0) } }
+            for (path, value) in claims {
+                Self.lend(path.replacing(".", with: "\0")) { path in
+                    Self.lend(value) { claimed.add(.string, isListed: true, path: path, value: $0) }
+                }
+            }
+            if isHTTP { request.claims = unsafe claimed.view }
+        }
         let lines = fields.map { "\($0.name): \($0.value)\r\n" }.joined()
         let text = Array("\(method) / HTTP/1.1\r\nHost: x\r\n\(lines)\r\n".utf8)
         let parts = [method, host, path, path + query].map { Array($0.utf8) }
         var head = MessageHead()
         var scan = HeadScan()
-        return unsafe text.withUnsafeBytes { bytes in
+        let answer = unsafe text.withUnsafeBytes { bytes in
             precondition(unsafe HeadParser.parseRequest(bytes, scan: &scan, limits: HTTPLimits(), into: &head) == .complete)
             return unsafe parts[0].withUnsafeBytes { method in
                 unsafe parts[1].withUnsafeBytes { host in
@@ -55,5 +70,12 @@ struct AuthorizationQuestion: CustomStringConvertible {
                 }
             }
         }
+        // Views of the claims end here.
+        claimed.clear()
+        return answer
+    }
+
+    private static func lend(_ text: String, _ body: (LentBytes) -> Void) {
+        unsafe Array(text.utf8).withUnsafeBytes { unsafe body(LentBytes($0)) }
     }
 }

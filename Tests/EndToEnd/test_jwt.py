@@ -620,3 +620,17 @@ def test_explain_says_what_happens(guarded, issuer, tmp_path):
             assert not token or token not in done.stdout
             if "good token" in text and status == 403:
                 assert 'request.auth.claims[role] values wants one of admin: the request has "user"' in done.stdout
+
+
+def test_a_limit_for_each_subject(guarded, issuer):
+    skein = guarded([inline(issuer)], """
+---
+apiVersion: skein.io/v1
+kind: RateLimit
+metadata: {name: each, namespace: production}
+spec:
+  limits: [{requests: 2, per: 60s, by: [{claim: sub}]}, {requests: 100, per: 60s, by: [{claim: a.b}]}]
+""")
+    for subject in ["alice", "bob"]:
+        tokens = [issuer.token(sub=subject, jti=str(number)) for number in range(3)]
+        assert [get(skein, token)[0] for token in tokens] == [200, 200, 429]

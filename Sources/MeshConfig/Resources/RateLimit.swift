@@ -8,6 +8,8 @@ public struct RateLimit: Sendable {
         /// In lower case.
         case header(String)
         case queryParameter(String)
+        /// A claim of the token that was verified, by the names that lead to it.
+        case claim([String])
         case clientIP
     }
 
@@ -155,6 +157,7 @@ extension RateLimit.Limit {
             keys: reader.children("by").compactMap { key in
                 if let name = key.string("header") { return .header(name.lowercased()) }
                 if let name = key.string("queryParameter") { return .queryParameter(name) }
+                if let name = key.string("claim") { return .claim(name.split(separator: ".").map(String.init)) }
                 return key.bool("clientIP") == true ? .clientIP : nil
             })
     }

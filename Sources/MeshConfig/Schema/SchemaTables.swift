@@ -512,7 +512,8 @@ enum SchemaTables {
           header string
           queryParameter string
           clientIP bool
-          oneof header queryParameter clientIP
+          claim string -- of the token that a RequestAuthentication took; names of nested ones with dots between them
+          oneof header queryParameter clientIP claim
         enum RateLimitSide INBOUND OUTBOUND
         UpstreamPolicy
           host string -- required; the service, as in a DestinationRule

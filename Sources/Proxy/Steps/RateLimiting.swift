@@ -14,7 +14,7 @@ enum RateLimiting {
         let limits = unsafe epoch.tables.listener(request.origin.listener).rateLimits
         for index in limits.indices {
             let entry = unsafe epoch.tables.rateLimit(index)
-            let asked = unsafe RouteRequest(&request)
+            let asked = unsafe RouteRequest(&request, claims: context.tokens.claims)
             guard let rate = epoch.rates[index],
                 unsafe epoch.tables.applies(entry, port: request.origin.local.port, asked, request.head)
             else { continue }

@@ -59,6 +59,7 @@ struct RateLimitCompiler {
         case .header(let name): .header(draft.text.add(text: name))
         case .queryParameter(let name): .queryParameter(draft.text.add(text: name))
         case .clientIP: .clientAddress
+        case .claim(let names): .claim(draft.text.add(text: ClaimPath.joined(names)))
         }
     }
 

@@ -32,6 +32,10 @@ extension RoutingTables {
                 let value = unsafe view.parameter(view.bytes(name), request.parts.query)
                 unsafe add(value.map { unsafe .value($0.buffer) } ?? .absent)
             case .clientAddress: unsafe add(.client)
+            case .claim(let path):
+                let claims = unsafe request.parts.claims
+                let place = claims.entryIndex(at: view.bytes(path))
+                unsafe add(place.map { unsafe .value(claims.valueText(claims[$0]).buffer) } ?? .absent)
             }
         }
     }

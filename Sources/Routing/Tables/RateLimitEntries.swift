@@ -27,4 +27,6 @@ enum RateLimitKey: Sendable, BitwiseCopyable {
     /// Bytes of the parameter's name.
     case queryParameter(TableRange)
     case clientAddress
+    /// The path of a token's claim.
+    case claim(TableRange)
 }

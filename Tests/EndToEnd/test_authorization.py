@@ -451,6 +451,21 @@ class TestIngressTask:
         # What the gateway's workload sends out itself is not judged.
         assert hosts.get("/admin", host="web.local")[0] == 200
 
+    def test_a_gateway_believes_the_proxies_in_front_of_it(self, start, backend):
+        port = free_port()
+        servers = '  - port: {number: 80, name: http, protocol: HTTP}\n    hosts: ["*"]\n'
+        text = mesh(backend.port, gateway(port, servers, gateway_rule("all", '["*"]', "web.local"), policy(
+            "p", 'selector: {matchLabels: {istio: ingressgateway}}\nrules:\n- from: [{source: {remoteIpBlocks: ["10.0.0.0/8"]}}]', namespace="ingress")))
+        start(
+            text.replace("  meshConfig:\n", "  meshConfig:\n    defaultConfig: {gatewayTopology: {numTrustedProxies: 2}}\n"), arguments=["--node", "edge"])
+        for lines, status in [
+            (["10.1.1.1, 192.168.0.1"], 200), (["192.168.0.1, 10.1.1.1"], 403), (["10.1.1.1"], 403), (["10.1.1.1", "192.168.0.1"], 200),
+            (["8.8.8.8, 10.1.1.1, 192.168.0.1"], 200), (["10.1.1.1, 8.8.8.8, 192.168.0.1"], 403), ([], 403), (["nobody, 192.168.0.1"], 403),
+        ]:
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
+                answer = send(plain, "GET", "/", "shop.example", [("X-Forwarded-For", line) for line in lines])
+            assert int(answer.split()[1]) == status, lines
+
     def test_a_workload_believes_the_proxy_before_it(self, guarded, ask):
         skein = guarded(policy("p", 'rules:\n- from: [{source: {remoteIpBlocks: ["10.0.0.0/8"]}}]'))
         assert ask(skein, None)[0] == 403

@@ -503,7 +503,7 @@ class TestKeys:
         text = (skein.config / "mesh.yaml").read_text()
         weak = '{"keys": [{"kty": "RSA", "n": "AQAB", "e": "AQAB"}]}'
         (skein.config / "mesh.yaml").write_text(text.replace(json.dumps(json.dumps(issuer.jwks())), json.dumps(weak)))
-        wait_for(lambda: "SKN0321" in skein.log(), what="the error")
+        wait_for(lambda: "SKN0325" in skein.log(), what="the error")
         assert get(skein, issuer.token())[0] == 200, "the last good configuration goes on"
 
     def test_a_reload_keeps_keys_and_cares_for_new_rules(self, guarded, issuer):

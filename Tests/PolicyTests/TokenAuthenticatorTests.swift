@@ -204,10 +204,10 @@ import Testing
     @Test func badKeysAreErrorsAndOddOnesWarnings() {
         let weak = #"'{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"}]}'"#
         let (_, errors) = world.compile("[{issuer: i, jwks: \(weak)}]")
-        #expect(errors.map(\.code) == ["SKN0321"] && errors[0].severity == .error && errors[0].position.line == 4)
+        #expect(errors.map(\.code) == ["SKN0325"] && errors[0].severity == .error && errors[0].position.line == 4)
         let mixed = world.keySets[0].replacing("]}", with: #",{"kty":"RSA","n":"AQAB","e":"AQAB","kid":"weak"}]}"#)
         let (set, warnings) = world.compile("[{issuer: i, jwks: '\(mixed)'}]")
-        #expect(warnings.map(\.code) == ["SKN0322"] && warnings[0].severity == .warning && warnings[0].message.contains("weak"))
+        #expect(warnings.map(\.code) == ["SKN0326"] && warnings[0].severity == .warning && warnings[0].message.contains("weak"))
         #expect(set.rules.count == 1)
     }
 }

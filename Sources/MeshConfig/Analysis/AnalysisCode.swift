@@ -195,10 +195,10 @@ public struct AnalysisCode: Sendable {
             "SKN0320", "BadAuthorizationRule", .error, "A value of an AuthorizationPolicy's rule that cannot be compared with.",
             "Write what the message asks for."),
         AnalysisCode(
-            "SKN0321", "BadTokenKeys", .error, "The key set of a RequestAuthentication's rule (jwks) has no key that can be used.",
+            "SKN0325", "BadTokenKeys", .error, "The key set of a RequestAuthentication's rule (jwks) has no key that can be used.",
             "Write a JSON Web Key Set (RFC 7517) with a public key of the issuer; skein jwt jwks makes one."),
         AnalysisCode(
-            "SKN0322", "TokenKeyLeftOut", .warning, "A key of a rule's key set (jwks) that is not used.",
+            "SKN0326", "TokenKeyLeftOut", .warning, "A key of a rule's key set (jwks) that is not used.",
             "Mend the key as the message says, or take it out."),
         AnalysisCode(
             "SKN0330", "BadAccessLogFormat", .error,

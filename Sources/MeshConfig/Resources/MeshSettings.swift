@@ -42,6 +42,8 @@ public struct MeshSettings: Sendable {
     public var trustDomainAliases: [String] = []
     /// Workloads that take mutual TLS are spoken to with it where no DestinationRule says otherwise.
     public var enablesAutoMutualTLS = true
+    /// `gatewayTopology.numTrustedProxies`: proxies in front of a gateway whose `X-Forwarded-For` it believes.
+    public var trustedProxies: UInt32 = 0
     /// What gateways do with `x-forwarded-client-cert`; UNDEFINED is Istio's default for them, SANITIZE_SET.
     public var forwardClientCertDetails = ForwardClientCertDetails.sanitizeSet
     public var rootNamespace = "istio-system"

@@ -44,6 +44,7 @@ extension MeshSettings {
         enableTracing = tracingSwitch ?? enableTracing
         if let proxy = mesh.child("defaultConfig") {
             let tracing = proxy.child("tracing")
+            trustedProxies = proxy.child("gatewayTopology")?.uint32("numTrustedProxies") ?? trustedProxies
             let details = proxy.child("gatewayTopology")?.name("forwardClientCertDetails")
             forwardClientCertDetails = details.flatMap(ForwardClientCertDetails.init(rawValue:)) ?? forwardClientCertDetails
             tracingSampling = tracing?.double("sampling")

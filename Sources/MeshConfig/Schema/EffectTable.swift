@@ -52,7 +52,7 @@ enum EffectTable {
                 ]
             ),
             ("MeshProxyConfig", "spec.meshConfig.defaultConfig", ["tracing", "zipkinAddress", "gatewayTopology"]),
-            ("GatewayTopology", "spec.meshConfig.defaultConfig.gatewayTopology", ["forwardClientCertDetails"]),
+            ("GatewayTopology", "spec.meshConfig.defaultConfig.gatewayTopology", ["forwardClientCertDetails", "numTrustedProxies"]),
             ("MeshTracing", "spec.meshConfig.defaultConfig.tracing", ["zipkin", "sampling", "tlsSettings"]),
             (
                 "ClientTLSSettings", "spec.meshConfig.defaultConfig.tracing.tlsSettings",

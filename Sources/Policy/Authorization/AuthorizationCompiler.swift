@@ -16,6 +16,7 @@ public struct AuthorizationCompiler {
     }
 
     private let principals: PrincipalExpansion
+    private let trustedProxies: UInt32
     private let names: Catalogs
     private let catalog: RuleCatalog
     private var matchers = MatcherPoolBuilder()
@@ -52,6 +53,7 @@ public struct AuthorizationCompiler {
 
     private init(_ mesh: MeshSettings, _ names: Catalogs, _ catalog: RuleCatalog) {
         principals = PrincipalExpansion(trustDomain: mesh.trustDomain, aliases: mesh.trustDomainAliases)
+        trustedProxies = mesh.trustedProxies
         self.names = names
         self.catalog = catalog
     }
@@ -231,6 +233,7 @@ public struct AuthorizationCompiler {
         var arena = TableArena()
         let memory = matchers.finish()
         var rows = AuthorizationRows(matchers: memory.pool)
+        rows.trustedProxies = trustedProxies
         rows.lists = lists
         rows.text = arena.table(text.items)
         rows.rules = arena.table(rules.items)

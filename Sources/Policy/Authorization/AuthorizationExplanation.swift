@@ -128,7 +128,7 @@ extension AuthorizationView {
         case .serviceAccount:
             return request.peer.account.isEmpty ? nil : "\(request.peer.namespace.text)/\(request.peer.account.text)"
         case .sourceAddress: return request.source.family == .absent ? nil : request.source.addressText
-        case .remoteAddress: return request.source.family == .absent ? nil : Self.remoteAddress(request, head).addressText
+        case .remoteAddress: return request.source.family == .absent ? nil : remoteAddress(request, head).addressText
         case .destinationAddress: return request.destination.family == .absent ? nil : request.destination.addressText
         case .destinationPort: return request.destinationPort == 0 ? nil : String(request.destinationPort)
         case .serverName: return text(request.peer.serverName)

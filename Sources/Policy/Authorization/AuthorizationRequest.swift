@@ -11,7 +11,8 @@ public struct AuthorizationRequest: BitwiseCopyable {
     public var destinationPort: UInt16
     /// False = a connection; nothing below has a meaning.
     public var isHTTP = false
-    /// The connection came from a proxy whose `X-Forwarded-For` names the client; at a gateway, whose clients are strangers, it does not.
+    /// The connection came from a proxy whose `X-Forwarded-For` names the client. At a gateway it does not: there as many proxies are
+    /// believed as the mesh says that are in front of it (`gatewayTopology.numTrustedProxies`).
     public var trustsForwardedFor = false
     public var isHTTPS = false
     public var method = LentBytes()

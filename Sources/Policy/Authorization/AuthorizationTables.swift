@@ -116,6 +116,8 @@ struct RuleKeyEntry: BitwiseCopyable {
 /// All tables of an `AuthorizationSet`.
 struct AuthorizationRows: BitwiseCopyable {
     let matchers: MatcherPool
+    /// Proxies in front of a gateway that tell its clients' addresses.
+    var trustedProxies: UInt32 = 0
     var lists = InlineArray<5, RuleListEntry>(repeating: RuleListEntry())
     var text = Table<UInt8>()
     var rules = Table<RuleEntry>()

@@ -35,7 +35,7 @@ extension AuthorizationView {
         case .trustDomain: isOneOf(clause.values, request.peer.trustDomain)
         case .serviceAccount: isAccount(clause.values, request.peer)
         case .sourceAddress: isWithin(clause.values, request.source)
-        case .remoteAddress: isWithin(clause.values, Self.remoteAddress(request, head))
+        case .remoteAddress: isWithin(clause.values, remoteAddress(request, head))
         case .destinationAddress: isWithin(clause.values, request.destination)
         case .destinationPort: isPort(clause.values, request.destinationPort)
         case .serverName: isOneOf(clause.values, request.peer.serverName)
@@ -100,20 +100,30 @@ extension AuthorizationView {
         return false
     }
 
-    /// The client as the proxies before this one tell it: the last address of `X-Forwarded-For`, which the nearest of them wrote (Envoy,
-    /// `use_remote_address: false`, `xff_num_trusted_hops: 0`, as Istio's sidecars). Without a legible one, whom the connection came from.
-    static func remoteAddress(_ request: AuthorizationRequest, _ head: borrowing MessageHead) -> SocketEndpoint {
-        guard request.isHTTP, request.trustsForwardedFor, let last = lastForwarded(head) else { return request.source }
-        return SocketEndpoint(wireAddress: last) ?? request.source
+    /// The client as the proxies before this one tell it: of a workload the last address of `X-Forwarded-For`, which the nearest of them
+    /// wrote (Envoy, `use_remote_address: false`, `xff_num_trusted_hops: 0`, as Istio's sidecars); of a gateway the one that the outermost
+    /// of its trusted proxies wrote (`use_remote_address: true`). Without a legible one, whom the connection came from.
+    func remoteAddress(_ request: AuthorizationRequest, _ head: borrowing MessageHead) -> SocketEndpoint {
+        let hops = request.trustsForwardedFor ? 1 : rows.trustedProxies
+        guard request.isHTTP, hops > 0, let address = Self.forwarded(head, fromEnd: hops) else { return request.source }
+        return SocketEndpoint(wireAddress: address) ?? request.source
     }
 
-    private static func lastForwarded(_ head: borrowing MessageHead) -> LentBytes? {
+    /// An address of `X-Forwarded-For`, its lines read as one list; 1 = the last. Nil = there are fewer.
+    private static func forwarded(_ head: borrowing MessageHead, fromEnd number: UInt32) -> LentBytes? {
         guard head.has(.forwardedFor) else { return nil }
+        var left = number
         for index in stride(from: head.fieldCount - 1, through: 0, by: -1) where unsafe head.field(index).name == .forwardedFor {
             let value = unsafe LentBytes(head.value(at: index))
-            var start = value.count
-            while start > 0, value[start - 1] != UInt8(ascii: ",") { start -= 1 }
-            return trimmed(value.from(start))
+            var end = value.count
+            while true {
+                var start = end
+                while start > 0, value[start - 1] != UInt8(ascii: ",") { start -= 1 }
+                left -= 1
+                if left == 0 { return trimmed(value[start..<end]) }
+                guard start > 0 else { break }
+                end = start - 1
+            }
         }
         return nil
     }

@@ -8,9 +8,9 @@ public import TelemetryModel
 /// Compiles the RequestAuthentications that select a workload. Off the worker threads; linear in their rules.
 public struct RequestAuthenticationCompiler {
     /// Keys in the configuration that cannot be used.
-    static let badKeys = "SKN0321"
+    static let badKeys = "SKN0325"
     /// Keys of a set that are left out.
-    static let keysLeftOut = "SKN0322"
+    static let keysLeftOut = "SKN0326"
 
     private static let serials = Atomic<UInt64>(0)
     /// Claims whose text is a list of words in any case (semantics 2.9).

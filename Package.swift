@@ -137,7 +137,7 @@ let package = Package(
         ]),
         suite("PromQLTests", uses: ["PromQL", "TelemetryModel", "Matching", "Primitives"], exclude: ["Scripts"]),
         suite("ProxyTests", uses: [
-            "Proxy", "Simulation", "Streams", "TLS", "Routing", "OutlierDetection", "MeshConfig", "TelemetryModel", "EventLoops",
+            "Proxy", "Simulation", "Streams", "TLS", "Routing", "OutlierDetection", "Policy", "MeshConfig", "TelemetryModel", "EventLoops",
             "HTTP", "Primitives",
         ]),
         suite("MeshRuntimeTests", uses: [

@@ -57,6 +57,9 @@ extension MessageHead {
         sentAuthority = write { $0.append(string: authority) }
     }
 
+    /// What the head says of its body's length when it is sent, in bytes, in place of what came; nil = nothing.
+    public mutating func announce(length: UInt64?) { contentLength = length }
+
     /// Adds a field behind the others. For the edge.
     @discardableResult
     public mutating func add(name: String, value: String) -> Bool {

@@ -74,6 +74,8 @@ public struct ByteBuffer: ~Copyable {
     @inlinable @inline(__always)
     public mutating func append(_ text: StaticString) {
         let count = text.utf8CodeUnitCount
+        // Without memory there is no place to write nothing to.
+        guard count > 0 else { return }
         unsafe reserve(count).copyMemory(from: text.utf8Start, byteCount: count)
         tail += count
     }
@@ -87,9 +89,10 @@ public struct ByteBuffer: ~Copyable {
     /// A copy of bytes that wait here already.
     public mutating func append(copyOf place: Range<Int>) {
         precondition(place.lowerBound >= 0 && place.upperBound <= count, "copy of bytes that are not there")
+        if place.isEmpty { return }
         // Room first: it may move what is copied.
         let out = unsafe reserve(place.count)
-        guard let base = unsafe base, !place.isEmpty else { return }
+        guard let base = unsafe base else { return }
         unsafe out.copyMemory(from: base + head + place.lowerBound, byteCount: place.count)
         tail += place.count
     }

@@ -13,8 +13,9 @@
 //   Heads      parts of heads: response heads, field rules, trailers
 //   Steps      what is done with a request before it is sent, one file for each step or two
 //   Requests   the machine: `Request`, the order of its steps, its attempts; and `MirrorCopy`
+//   Checks     `AuthorizationCheck`, a question to an external authorizer; what it is told and what its answer changes
 //   Tunnels    `Tunnel`, what is known of one
-//   Worker     `ProxyWorker` ─▶ `Traffic` ─▶ tunnels, copies, responses ─▶ `Sides`, which has all of the connections
+//   Worker     `ProxyWorker` ─▶ `Traffic` ─▶ tunnels, copies, checks, responses ─▶ `Sides`, which has all of the connections
 //
 // The rule: parts refer downwards, and nothing below `Worker` calls it. What happened is an event in the inbox. What is to be done is
 // returned as an action, and `Traffic` does it. Two things are used from below: `Request` with the small values it is made of, which

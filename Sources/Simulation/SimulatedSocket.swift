@@ -19,6 +19,7 @@ public final class SimulatedSocket: TransportLayer {
     public let localEndpoint: SocketEndpoint
     /// As a layer that verifies peers would have it.
     public var peerIdentity: PeerIdentity?
+    public var agreement: LayerAgreement? { peerIdentity.map { _ in LayerAgreement() } }
 
     private static let connectionReset: Int32 = 104
     private static let brokenPipe: Int32 = 32

@@ -213,6 +213,11 @@ public enum ResponseCodeDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable 
     case rbacAccessDenied
     /// Its token was refused. The text is followed by the reason in braces (`RequestRecord.policy`).
     case jwtAccessDenied
+    /// An external authorizer refused it, or could not be asked.
+    case externalAuthorizationDenied
+    case externalAuthorizationError
+    /// Its body is longer than what may be kept of it.
+    case requestPayloadTooLarge
 
     /// Why no connection came about, as Envoy has it in its log with spaces turned to `_` (and from 1.33 on `|remote_address:` behind
     /// it); nil = another matter. An error of a connection that was under way is "delayed" there, one that the first system call told
@@ -249,6 +254,9 @@ public enum ResponseCodeDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable 
         case .filterChainNotFound: "filter_chain_not_found"
         case .rbacAccessDenied: "rbac_access_denied_matched_policy"
         case .jwtAccessDenied: "jwt_authn_access_denied"
+        case .externalAuthorizationDenied: "ext_authz_denied"
+        case .externalAuthorizationError: "ext_authz_error"
+        case .requestPayloadTooLarge: "request_payload_too_large"
         case .noHealthyUpstream: "no_healthy_upstream"
         case .upstreamResponseTimeout: "upstream_response_timeout"
         case .upstreamPerTryTimeout: "upstream_per_try_timeout"

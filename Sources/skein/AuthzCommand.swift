@@ -12,8 +12,8 @@ struct AuthzCheckCommand: ParsableCommand {
         commandName: "check",
         abstract: "List the AuthorizationPolicies that apply to a workload.",
         discussion: """
-            Policies are in the order in which they are judged: AUDIT, DENY, ALLOW. What a single request would get, and why, is said by
-            `skein explain --inbound`. Exits 65 when the configuration is wrong.
+            Policies are in the order in which they are judged: CUSTOM, AUDIT, DENY, ALLOW. What a single request would get, and why, is
+            said by `skein explain --inbound`. Exits 65 when the configuration is wrong.
 
             EXAMPLES
               skein authz check -c mesh/ --node production/backend
@@ -56,7 +56,8 @@ struct AuthzCheckCommand: ParsableCommand {
         print("\(workload.name): what no rule matches is \(workload.standard)")
         for one in workload.policies {
             let policy = one.policy
-            let action = policy.action.rawValue + (policy.isDryRun ? " (dry-run)" : one.isEnforced ? "" : " (not enforced)")
+            let detail = policy.isDryRun ? " (dry-run)" : policy.action == .custom ? " (asks \(policy.provider.name))" : ""
+            let action = policy.action.rawValue + detail
             let rules = "\(policy.rules.count) rule\(policy.rules.count == 1 ? "" : "s")"
             print("  \(action)  \(policy.id.namespace)/\(policy.id.name)  \(rules)  by \(one.reason)  (\(policy.position))")
         }

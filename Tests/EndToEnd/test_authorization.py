@@ -497,7 +497,13 @@ class TestHTTP2:
 
 class TestOperators:
     def test_what_is_not_enforced_is_not_served(self, start, identities):
-        custom = policy("ext", "action: CUSTOM\nprovider: {name: p}\nrules:\n- {}")
+        custom = """
+---
+apiVersion: extensions.istio.io/v1alpha1
+kind: WasmPlugin
+metadata: {name: ext, namespace: production}
+spec: {phase: AUTHZ, url: "oci://a/b:1"}
+"""
         port = free_port()
         arguments = ["--identity", str(identities("production/backend")), "--node", "production/backend"]
         skein = start(workload(port, 9, custom), arguments, ready=False)

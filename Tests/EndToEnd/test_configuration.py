@@ -18,7 +18,7 @@ metadata: {name: web, namespace: default}
 spec: {address: 127.0.0.1, labels: {app: web}, ports: {http: %d}}
 """
 POLICIES = {
-    "AuthorizationPolicy": "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: ask}\nspec: {action: CUSTOM, provider: {name: p}, rules: [{}]}\n",
+    "WasmPlugin": "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: {name: ask}\nspec: {phase: AUTHZ, url: 'oci://a/b'}\n",
     "PeerAuthentication": "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: strict}\nspec: {mtls: {mode: STRICT}}\n",
     "RequestAuthentication": "apiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {name: jwt}\nspec: {jwtRules: [{issuer: me, jwksUri: 'http://127.0.0.1:1/keys'}]}\n",
     "DestinationRule": "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: tls}\nspec: {host: web.local, trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}}\n",
@@ -57,7 +57,7 @@ def test_protection_that_is_not_enforced_stops_a_start(start, backend, kind):
 def test_a_reload_does_not_bring_protection_that_is_not_given(start, backend):
     text = mesh(backend.port, WORKLOAD % backend.port)
     skein = start(text, arguments=["--node", "web"])
-    (skein.config / "policy.yaml").write_text(POLICIES["AuthorizationPolicy"])
+    (skein.config / "policy.yaml").write_text(POLICIES["WasmPlugin"])
     wait_for(lambda: "SKN0202" in skein.log(), what="the refusal in the log")
     assert skein.get("/")[0] == 200
     wait_for(lambda: skein.samples("skein_config_reload_failures_total") == 1, what="the refusal counted")

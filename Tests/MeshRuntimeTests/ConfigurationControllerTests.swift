@@ -136,19 +136,19 @@ import Testing
         directory.write("a.yaml", YAML.workload("reviews-v1") + YAML.service("reviews.default.svc.cluster.local"))
         directory.write(
             "b.yaml",
-            "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: ask, namespace: default}\n"
-                + "spec: {action: CUSTOM, provider: {name: p}, rules: [{}]}\n")
+            "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: {name: ask, namespace: default}\n"
+                + "spec: {phase: AUTHZ, url: 'oci://a/b:1'}\n")
         var guarded = controller(node: "reviews-v1")
         let wrong = lines(guarded.load(resolved: [:]))
         #expect(
-            wrong.count == 1 && wrong[0].contains("AuthorizationPolicy default/ask") && wrong[0].contains("--allow-unenforced"),
+            wrong.count == 1 && wrong[0].contains("WasmPlugin default/ask") && wrong[0].contains("--allow-unenforced"),
             "\(wrong)")
         var options = guarded.options
         options.allowsUnenforced = true
         var allowed = ConfigurationController(options: options, catalogs: Catalogs())
         let (_, diagnostics) = try allowed.load(resolved: [:]).get()
         #expect(diagnostics.contains { $0.severity == .warning && $0.code == "SKN0202" })
-        #expect(allowed.status.unenforcedByKind == ["AuthorizationPolicy": 1])
+        #expect(allowed.status.unenforcedByKind == ["WasmPlugin": 1])
         // A proxy beside no workload has nothing that the policy selects.
         var nobody = controller()
         _ = try nobody.load(resolved: [:]).get()

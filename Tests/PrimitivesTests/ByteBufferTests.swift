@@ -4,6 +4,17 @@ import Testing
 @Suite struct ByteBufferTests {
     static func bytes(_ buffer: borrowing ByteBuffer) -> [UInt8] { unsafe Array(buffer.readable) }
 
+    /// A buffer without memory has no place to write to: what is empty must not ask for one.
+    @Test func nothingGoesIntoAFreshBuffer() {
+        var buffer = ByteBuffer()
+        buffer.append("")
+        buffer.append(copyOf: 0..<0)
+        buffer.append(string: "")
+        unsafe buffer.append(UnsafeRawBufferPointer(start: nil, count: 0))
+        let count = buffer.count
+        #expect(count == 0)
+    }
+
     @Test(arguments: [1, 2, 3, 4] as [UInt64])
     func behavesAsAnArray(seed: UInt64) {
         var random = RandomSource(seed: seed)

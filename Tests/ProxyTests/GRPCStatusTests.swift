@@ -1,3 +1,4 @@
+import Primitives
 @testable import Proxy
 import Testing
 
@@ -14,5 +15,25 @@ import Testing
         for code in UInt8(1)...255 { #expect((400...599).contains(GRPCStatus.http(code)), "\(code)") }
         #expect(GRPCStatus.http(1) == 499)
         #expect(GRPCStatus.http(14) == 503)
+    }
+
+    /// The text of an authorizer may be anything, and a field's value may not.
+    @Test(arguments: [
+        ("", ""), ("plain text", "plain text"), (" a ", "%20a%20"), ("a\r\nb: c", "a%0D%0Ab: c"), ("100%", "100%25"), ("é\0", "%C3%A9%00"),
+    ])
+    func messagesAreEncoded(text: String, value: String) {
+        var text = text
+        var output = ByteBuffer()
+        text.withUTF8 { unsafe GRPCStatus.append(message: LentBytes(UnsafeRawBufferPointer($0)), to: &output) }
+        let encoded = unsafe String(decoding: output.readable, as: UTF8.self)
+        #expect(encoded == value)
+    }
+
+    @Test func messagesAreBounded() {
+        var text = String(repeating: "x", count: GRPCStatus.messageBytesMax + 10)
+        var output = ByteBuffer()
+        text.withUTF8 { unsafe GRPCStatus.append(message: LentBytes(UnsafeRawBufferPointer($0)), to: &output) }
+        let count = output.count
+        #expect(count == GRPCStatus.messageBytesMax)
     }
 }

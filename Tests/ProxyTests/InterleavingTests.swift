@@ -23,6 +23,33 @@ import Testing
         }
     }
 
+    /// The same of requests that wait for an external authorizer, their bodies kept or not, while policies come and change.
+    @Test(arguments: 0..<shards)
+    func everyCheckedRequestGivesBackWhatItHeld(_ shard: UInt64) throws {
+        if let seed = Self.number("SKEIN_SIMULATION_SEED") {
+            if shard == 0 { try RandomWorld(seed: seed, isChecked: true).live() }
+            return
+        }
+        for seed in stride(from: shard, to: Self.number("SKEIN_SIMULATION_SEEDS") ?? 200, by: Int(Self.shards)) {
+            try RandomWorld(seed: seed, isChecked: true).live()
+        }
+    }
+
+    /// Checks end in every way that there is.
+    @Test func checksAreVaried() throws {
+        var ends: Set<ResponseCodeDetails> = []
+        for seed in 2000..<2060 as Range<UInt64> {
+            let world = try RandomWorld(seed: seed, isChecked: true)
+            try world.live()
+            ends.formUnion(world.proxy.finished.map(\.record.details))
+        }
+        let wanted: Set<ResponseCodeDetails> = [
+            .viaUpstream, .externalAuthorizationDenied, .externalAuthorizationError, .requestPayloadTooLarge, .downstreamRemoteDisconnect,
+            .http2RemoteReset, .streamIdleTimeout,
+        ]
+        #expect(wanted.subtracting(ends).isEmpty)
+    }
+
     /// A failure must come again with its seed: to the nanosecond and the last flag.
     @Test(arguments: [3, 14, 15] as [UInt64])
     func aSeedIsAWorld(_ seed: UInt64) throws {

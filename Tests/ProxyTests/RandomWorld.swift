@@ -1,5 +1,6 @@
 import Primitives
 @testable import Proxy
+import Routing
 import Simulation
 import Testing
 
@@ -15,11 +16,16 @@ final class RandomWorld {
     private var endpoints: [SimulatedEndpoint] = []
     private var http2Endpoints: [SimulatedHTTP2Endpoint] = []
     private var asked = 0
+    /// Clients ask the workload's own application, and an external authorizer about it.
+    private let isChecked: Bool
 
-    init(seed: UInt64) throws {
+    init(seed: UInt64, isChecked: Bool = false) throws {
         self.seed = seed
+        self.isChecked = isChecked
         draws = RandomSource(seed: seed &* 77 &+ 5)
-        proxy = try SimulatedProxy(Self.mesh(&draws), seed: seed, limits: Self.limits(&draws))
+        var node = NodeIdentity(name: isChecked ? "reviews-v1" : "", namespace: "default")
+        if isChecked { node.labels = ["app": "reviews"] }
+        proxy = try SimulatedProxy(Self.mesh(&draws, isChecked: isChecked), seed: seed, limits: Self.limits(&draws), node: node)
         proxy.network.conditions.latencyNanoseconds = pick([1_000...1_000, 1_000...200_000, 1_000_000...80_000_000])
         proxy.network.conditions.bufferBytes = pick([500, 4_000, 64 * 1024])
         proxy.network.conditions.pieceBytesMax = pick([0, 0, 0, 60, 2_000])
@@ -27,10 +33,20 @@ final class RandomWorld {
             endpoints.append(
                 SimulatedEndpoint(proxy.network, at: SimulatedProxy.address(number)) { [unowned self] request, _ in answer(request) })
         }
+        if isChecked { addChecks() }
         for number in 4...5 as ClosedRange<UInt32> {
             http2Endpoints.append(
                 SimulatedHTTP2Endpoint(proxy.network, at: SimulatedProxy.address(number)) { [unowned self] request, _ in answer(request) })
         }
+    }
+
+    private func addChecks() {
+        endpoints.append(SimulatedEndpoint(proxy.network, at: SocketEndpoint(ipv4: 0x7F00_0001, port: 9080)) { [unowned self] request, _ in
+            answer(request)
+        })
+        endpoints.append(SimulatedEndpoint(proxy.network, at: SimulatedProxy.address(6)) { [unowned self] _, _ in judge(isGRPC: false) })
+        http2Endpoints.append(
+            SimulatedHTTP2Endpoint(proxy.network, at: SimulatedProxy.address(7)) { [unowned self] _, _ in judge(isGRPC: true) })
     }
 
     // MARK: Draws
@@ -61,7 +77,7 @@ final class RandomWorld {
     }
 
     /// Services `a` (HTTP/1.1, two endpoints), `b` (HTTP/1.1) and `h` (HTTP/2), with rules that differ from one draw to the next.
-    private static func mesh(_ draws: inout RandomSource) -> String {
+    private static func mesh(_ draws: inout RandomSource, isChecked: Bool) -> String {
         func one(_ texts: [String]) -> String { texts[Int(draws.below(UInt32(texts.count)))] }
         let retries = one([
             "  retries: {attempts: 0}", "  retries: {attempts: 2, retryOn: \"5xx,reset,connect-failure,refused-stream\", backoff: 10ms}",
@@ -88,10 +104,61 @@ final class RandomWorld {
             text += Mesh.rules("- route: [{destination: {host: \(host)}}]\n" + retries + extra, host: host)
             text += Mesh.policy("  connectionPool: {http: {idleTimeout: 1500ms\(http)}\(pool)}\(balancer)", host: host)
         }
-        return text
+        return isChecked ? text + checks(&draws) : text
+    }
+
+    /// An application whose requests are checked, over HTTP or gRPC, or not any more.
+    private static func checks(_ draws: inout RandomSource) -> String {
+        func one(_ texts: [String]) -> String { texts[Int(draws.below(UInt32(texts.count)))] }
+        let body = one(["", ", includeRequestBodyInCheck: {maxRequestBytes: 2000}",
+                        ", includeRequestBodyInCheck: {maxRequestBytes: 2000, allowPartialMessage: true}"])
+        let settings = one(["", ", failOpen: true", ", clearRouteCache: true"]) + one(["", ", timeout: 300ms", ", timeout: 900s"]) + body
+        let lists = "headersToUpstreamOnAllow: [x-user], headersToDownstreamOnAllow: [x-seen]"
+        let provider = one([
+            "envoyExtAuthzHttp: {service: authz.test, port: 80, \(lists)\(settings)}",
+            "envoyExtAuthzGrpc: {service: grpc.test, port: 80\(settings)}",
+        ])
+        let rules = one(["[{}]", "[{}]", "[{}]", "[{to: [{operation: {methods: [POST]}}]}]"])
+        let sidecar = Mesh.resource(
+            "Sidecar", "s", "workloadSelector: {labels: {app: reviews}}\ningress: [{port: {number: 9080, protocol: HTTP, name: http}, "
+                + "defaultEndpoint: \"127.0.0.1:9080\", connectionPool: {http: {idleTimeout: 1500ms}}}]")
+        return Mesh.service("authz.test", [6]) + Mesh.service("grpc.test", [7], protocol: "GRPC") + sidecar
+            + Mesh.policy(
+                "  connectionPool: {http: {idleTimeout: 1500ms, http1MaxPendingRequests: 3}, tcp: {maxConnections: 2}}", host: "authz.test")
+            + Mesh.policy("  connectionPool: {http: {idleTimeout: 1500ms}}", host: "grpc.test")
+            + Mesh.resource(
+                "AuthorizationPolicy", "custom", "action: CUSTOM\nprovider: {name: ask}\nrules: \(rules)", version: "security.istio.io/v1")
+            + Mesh.resource(
+                "IstioOperator", "mesh", "meshConfig: {extensionProviders: [{name: ask, \(provider)}]}",
+                version: "install.istio.io/v1alpha1")
     }
 
     // MARK: Endpoints
+
+    /// What the authorizer says: mostly something, mostly yes.
+    private func judge(isGRPC: Bool) -> SimulatedAnswer {
+        switch draw(12) {
+        case 0: return .silence
+        case 1: return .only(pick([.closes, .resets, .halfCloses]))
+        case 2: if !isGRPC { return .garbage("HTTP/1.1 what\r\n\r\n") }
+        default: break
+        }
+        var answer = SimulatedAnswer(fields: [("x-user", "alice"), ("x-seen", "1")])
+        if isGRPC {
+            // Trailers only: no client of these worlds needs more than the failure, or the message of status 7 and a body.
+            answer.fields = [("content-type", "application/grpc"), ("grpc-status", pick(["0", "0", "0", "14"]))]
+            answer.body = pick([[0, 0, 0, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 4, 10, 2, 8, 7], [0, 0, 0]])
+        } else {
+            answer.status = pick([200, 200, 200, 403, 302, 500])
+            answer.body = Array(repeating: UInt8(ascii: "j"), count: pick([0, 0, 10, 5_000]))
+            answer.framing = pick([.length, .chunked, .untilClose])
+        }
+        if answer.framing == .untilClose { answer.ending = .closes }
+        if chance(40) { answer.pauseNanoseconds = milliseconds(700) }
+        if chance(20) { answer = answer.pieces(of: 10 + draw(400), every: milliseconds(20)) }
+        if chance(10) { answer = answer.cut(at: draw(answer.body.count + 50), pick([.closes, .resets, .halfCloses])) }
+        return answer
+    }
 
     private func answer(_ request: SimulatedMessage) -> SimulatedAnswer {
         if let size = request["x-size"].flatMap({ Int($0) }) { #expect(request.body.count == size, "seed \(seed): \(request.target)") }
@@ -122,7 +189,7 @@ final class RandomWorld {
     }
 
     private func unsettleNetwork() {
-        let address = SimulatedProxy.address(UInt32(1 + draw(5)))
+        let address = SimulatedProxy.address(UInt32(1 + draw(isChecked ? 7 : 5)))
         proxy.network.set(pick([.accepts, .accepts, .refuses, .silent, .fails(101)]), of: address)
     }
 
@@ -134,7 +201,7 @@ final class RandomWorld {
         if chance(50) { proxy.network.conditions.bufferBytes = pick([300, 5_000, 1 << 20]) }
         defer { proxy.network.conditions = usual }
         if chance(35) { return addSession() }
-        let client = proxy.client()
+        let client = isChecked ? proxy.inboundClient(nil) : proxy.client()
         let place = clients.count
         clients.append((client, []))
         var at: UInt64 = 0
@@ -205,7 +272,7 @@ final class RandomWorld {
     }
 
     private func addSession() {
-        let client = proxy.http2Client()
+        let client = isChecked ? proxy.inboundHTTP2Client() : proxy.http2Client()
         let place = sessions.count
         sessions.append((client, [:]))
         for _ in 0..<1 + draw(6) { after(milliseconds(900)) { [self] in ask(place) } }
@@ -244,7 +311,7 @@ final class RandomWorld {
             proxy.run(milliseconds(1500))
             if !proxy.hasStopped { proxy.expectBalanced("seed \(seed)") }
             if chance(15) { http2Endpoints[draw(2)].goAway() }
-            if chance(40) { try proxy.reload(Self.mesh(&draws)) }
+            if chance(40) { try proxy.reload(Self.mesh(&draws, isChecked: isChecked)) }
             if drains, chance(30) { proxy.send(pick([.drain, .handOver])) }
         }
         proxy.run(.seconds(3))

@@ -2,6 +2,7 @@ import EventLoops
 import HTTP
 import MeshConfig
 import OutlierDetection
+import Policy
 import Primitives
 @testable import Proxy
 import Routing
@@ -73,7 +74,12 @@ final class SimulatedProxy {
         telemetry.outbound.isRecorded = true
         telemetry.inbound.isRecorded = true
         if let capture { telemetry.capture = HeaderCapture(requestHeaders: [capture]) }
-        return ProxyConfiguration(routing: routing, telemetry: telemetry, pathNormalization: .base, upstreams: plan(routing, shared))
+        let (authorization, badRules) = AuthorizationCompiler.compile(
+            mesh, namespace: node.namespace, labels: node.labels, names: catalogs, catalog: RuleCatalog())
+        try #require(badRules.isEmpty, "\(badRules.map(\.text))")
+        return ProxyConfiguration(
+            routing: routing, telemetry: telemetry, pathNormalization: .base, upstreams: plan(routing, shared),
+            authorization: authorization)
     }
 
     /// Places in the counts that all workers share, as `UpstreamPlanner` gives them.
@@ -99,6 +105,8 @@ final class SimulatedProxy {
 
     /// A client of the node's application, and who it has shown itself to be.
     func inboundClient(_ identity: PeerIdentity?) -> SimulatedClient { SimulatedClient(connect(listener: 1, identity)) }
+
+    func inboundHTTP2Client() -> SimulatedHTTP2Client { SimulatedHTTP2Client(connect(listener: 1), clock) }
 
     private func connect(listener: Int = 0, _ identity: PeerIdentity? = nil) -> SimulatedPeer {
         clientsMade &+= 1
@@ -208,6 +216,7 @@ final class SimulatedProxy {
         let active = worker.traffic.sides.upstreams.pools.all.reduce(0) { $0 + UInt64($1.active) }
         #expect(held(.requests) == active, what)
         let underWay = worker.traffic.requests.count + worker.traffic.mirrorTraffic.count + worker.traffic.tunnelTraffic.tunnels.count
+            + worker.traffic.sides.checks.all.count
         #expect(active <= underWay, what)
         #expect(held(.pending) <= active, what)
         #expect(UInt64(finished.count + worker.traffic.requests.count + worker.traffic.tunnelTraffic.tunnels.count) == begun, what)
@@ -222,6 +231,7 @@ final class SimulatedProxy {
         let state = handle.shared.state
         #expect(worker.traffic.requests.count == 0, what)
         #expect(worker.traffic.mirrorTraffic.count == 0, what)
+        #expect(worker.traffic.sides.checks.all.count == 0, what)
         #expect(worker.traffic.tunnelTraffic.tunnels.count == 0, what)
         #expect(worker.traffic.sides.epochs.count == 1, what)
         for resource in [UpstreamResource.requests, .pending, .retries] { #expect(held(resource) == 0, what) }

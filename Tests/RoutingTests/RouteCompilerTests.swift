@@ -282,7 +282,8 @@ import Testing
     // MARK: Protection that is not given
 
     private static func secured(_ kind: String, _ spec: String, namespace: String = "default") -> String {
-        "apiVersion: security.istio.io/v1\nkind: \(kind)\nmetadata: {name: p, namespace: \(namespace)}\nspec: \(spec)\n---\n"
+        let version = kind == "WasmPlugin" ? "extensions.istio.io/v1alpha1" : "security.istio.io/v1"
+        return "apiVersion: \(version)\nkind: \(kind)\nmetadata: {name: p, namespace: \(namespace)}\nspec: \(spec)\n---\n"
     }
 
     /// What selects this workload, or guards a destination it speaks to, and is not enforced: errors, each named.
@@ -294,21 +295,21 @@ import Testing
             return mesh.diagnostics.filter { $0.code == "SKN0202" && $0.severity == .error }.compactMap { $0.resource?.kind }
         }
         let authorization = { Self.secured("AuthorizationPolicy", $0) }
-        let custom = "action: CUSTOM, provider: {name: p}, rules: [{}]"
-        #expect(refused(authorization("{\(custom)}")) == ["AuthorizationPolicy"])
-        #expect(refused(authorization("{\(custom), selector: {matchLabels: {app: web}}}")) == ["AuthorizationPolicy"])
-        #expect(refused(authorization("{\(custom), selector: {matchLabels: {app: other}}}")) == [])
+        let plugin = "phase: AUTHZ, url: 'oci://a/b:1'"
+        #expect(refused(Self.secured("WasmPlugin", "{\(plugin)}")) == ["WasmPlugin"])
+        #expect(refused(Self.secured("WasmPlugin", "{\(plugin), selector: {matchLabels: {app: web}}}")) == ["WasmPlugin"])
+        #expect(refused(Self.secured("WasmPlugin", "{\(plugin), selector: {matchLabels: {app: other}}}")) == [])
         for action in ["ALLOW", "DENY", "AUDIT"] {
             #expect(refused(authorization("{action: \(action), rules: [{}]}")) == [], "it is given")
         }
-        #expect(refused(Self.secured("AuthorizationPolicy", "{\(custom)}", namespace: "elsewhere")) == [])
+        #expect(refused(Self.secured("WasmPlugin", "{\(plugin)}", namespace: "elsewhere")) == [])
         #expect(
-            refused(Self.secured("AuthorizationPolicy", "{\(custom)}", namespace: "istio-system")) == ["AuthorizationPolicy"],
+            refused(Self.secured("WasmPlugin", "{\(plugin)}", namespace: "istio-system")) == ["WasmPlugin"],
             "the root namespace is for all")
         #expect(
             refused(Self.secured("RequestAuthentication", "{jwtRules: [{issuer: me, jwksUri: 'https://me/keys'}]}")) == [],
             "it is given")
-        #expect(refused(authorization("{\(custom)}"), labels: [:]) == [], "a proxy beside no workload")
+        #expect(refused(Self.secured("WasmPlugin", "{\(plugin)}"), labels: [:]) == [], "a proxy beside no workload")
 
         let strict = "{mtls: {mode: STRICT}}"
         #expect(refused(Self.secured("PeerAuthentication", strict)) == ["PeerAuthentication"])
@@ -341,8 +342,8 @@ import Testing
 
     /// With `--allow-unenforced` the same things are warnings, and the snapshot knows of them.
     @Test func allowedProtectionIsAWarning() {
-        let custom = "{action: CUSTOM, provider: {name: p}, rules: [{}]}"
-        let mesh = Mesh(Mesh.service("a.local") + Self.secured("AuthorizationPolicy", custom), labels: ["app": "web"]) {
+        let plugin = Self.secured("WasmPlugin", "{phase: AUTHZ, url: 'oci://a/b:1'}")
+        let mesh = Mesh(Mesh.service("a.local") + plugin, labels: ["app": "web"]) {
             $0.allowsUnenforced = true
         }
         #expect(mesh.errors.isEmpty)

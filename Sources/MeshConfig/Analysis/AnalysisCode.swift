@@ -129,7 +129,7 @@ public struct AnalysisCode: Sendable {
             "Do not rely on it: docs/configuration-resources.md lists what is in effect."),
         AnalysisCode(
             "SKN0202", "NotEnforced", .error,
-            "Protection that a proxy beside a workload is asked for and this version does not give: CUSTOM authorization, tokens, mutual TLS, "
+            "Protection that a proxy beside a workload is asked for and this version does not give: tokens, filters, mutual TLS, "
                 + "TLS to a destination.",
             "Remove the resource, protect the workload otherwise, or start with --allow-unenforced and know that it has no effect. "
                 + "Mutual TLS is given by a process that has an identity (--identity)."),
@@ -194,6 +194,21 @@ public struct AnalysisCode: Sendable {
         AnalysisCode(
             "SKN0320", "BadAuthorizationRule", .error, "A value of an AuthorizationPolicy's rule that cannot be compared with.",
             "Write what the message asks for."),
+        AnalysisCode(
+            "SKN0321", "UnknownAuthorizer", .error,
+            "The provider of an AuthorizationPolicy of action CUSTOM is not among the extensionProviders, or is no external authorizer.",
+            "Name one that has envoyExtAuthzHttp or envoyExtAuthzGrpc."),
+        AnalysisCode(
+            "SKN0322", "SeveralAuthorizers", .error, "CUSTOM policies that select one workload name different providers.",
+            "Name one provider in all of them."),
+        AnalysisCode(
+            "SKN0323", "UnreachableAuthorizer", .error,
+            "No service has the host and port of an external authorizer that a workload's policies name, or it cannot speak gRPC.",
+            "Declare it with a ServiceEntry; the protocol of a gRPC authorizer's port is GRPC."),
+        AnalysisCode(
+            "SKN0324", "UncheckedConnections", .warning,
+            "A CUSTOM policy selects a workload with TCP ports, and its authorizer is asked by HTTP: connections that match are closed.",
+            "Use envoyExtAuthzGrpc, or list the ports of HTTP in the policy."),
         AnalysisCode(
             "SKN0325", "BadTokenKeys", .error, "The key set of a RequestAuthentication's rule (jwks) has no key that can be used.",
             "Write a JSON Web Key Set (RFC 7517) with a public key of the issuer; skein jwt jwks makes one."),

@@ -102,6 +102,7 @@ extension Findings {
                 }
             }
         }
+        if kind.hasPrefix("envoyExtAuthz") { check(authorizer: settings) }
         if let path = settings.string("path"), kind == "zipkin", !path.hasPrefix("/") {
             error(settings.position("path"), "\(settings.path).path", "\"\(path)\" must begin with /")
         }

@@ -6,7 +6,7 @@ public struct AuthorizationPolicy: Sendable {
         case deny = "DENY"
         /// Changes nothing; what it matches is counted and logged.
         case audit = "AUDIT"
-        /// Asks somebody else. Not in effect.
+        /// Asks an external authorizer (`ExternalAuthorizerSettings`).
         case custom = "CUSTOM"
     }
 
@@ -17,6 +17,8 @@ public struct AuthorizationPolicy: Sendable {
     public var action: Action
     /// `istio.io/dry-run: "true"`: it is judged and counted, and changes nothing.
     public var isDryRun: Bool
+    /// Of action CUSTOM: the provider that is asked, by its name in `meshConfig.extensionProviders`.
+    public var provider: (name: String, position: SourcePosition)
     /// None = it matches nothing.
     public var rules: [Rule]
 
@@ -143,6 +145,8 @@ extension AuthorizationPolicy {
         selector = spec.child("selector")?.stringMap("matchLabels") ?? [:]
         action = spec.name("action").flatMap(Action.init(rawValue:)) ?? .allow
         isDryRun = metadata?.child("annotations")?.string("istio.io/dry-run").map(Self.isTrue) ?? false
+        let provider = spec.child("provider")
+        self.provider = (provider?.string("name") ?? "", provider?.position("name") ?? position)
         rules = spec.children("rules").map { rule in
             Rule(
                 position: rule.position,

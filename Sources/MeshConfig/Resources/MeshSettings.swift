@@ -64,6 +64,7 @@ public struct ExtensionProvider: Sendable {
         case openTelemetry(OpenTelemetry)
         case envoyFileAccessLog(FileAccessLog)
         case prometheus
+        case externalAuthorizer(ExternalAuthorizerSettings)
         /// Parsed and validated, not in effect; the field that names it.
         case other(String)
     }

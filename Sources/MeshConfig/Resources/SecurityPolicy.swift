@@ -7,8 +7,6 @@ public struct SecurityPolicy: Sendable {
     public enum Demand: Sendable, Equatable {
         /// PeerAuthentication: the mode of all ports (`unset` where nothing is said), and those of single ports, 1...65535.
         case peerAuthentication(mode: MutualTLSMode, ports: [UInt16: MutualTLSMode])
-        /// AuthorizationPolicy of action CUSTOM, which asks somebody else.
-        case customAuthorization
         /// WasmPlugin or TrafficExtension of the phase AUTHN or AUTHZ, or an EnvoyFilter that adds a filter which lets in or turns away.
         case filter(String)
     }
@@ -53,7 +51,6 @@ extension MeshConfiguration {
             let consequence: String
             switch policy.demand {
             case .peerAuthentication: return nil
-            case .customAuthorization: consequence = "action CUSTOM asks nobody, and its requests are let in"
             case .filter(let name): consequence = "\(name) turns nobody away"
             }
             return UnenforcedPolicy(id: policy.id, position: policy.position, field: "spec", consequence: consequence)
@@ -85,9 +82,6 @@ extension SecurityPolicy {
             }
             demand = .peerAuthentication(
                 mode: mode(spec.child("mtls")), ports: Dictionary(ports, uniquingKeysWith: { first, _ in first }))
-        case "AuthorizationPolicy":
-            guard spec.name("action") == "CUSTOM" else { return nil }
-            demand = .customAuthorization
         case "WasmPlugin", "TrafficExtension":
             guard let phase = spec.name("phase"), ["AUTHN", "AUTHZ"].contains(phase) else { return nil }
             demand = .filter("its filter of phase \(phase)")

@@ -107,6 +107,7 @@ extension ExtensionProvider {
                     omitEmptyValues: file.bool("omitEmptyValues") ?? false))
         }
         if reader.has("prometheus") { return .prometheus }
+        if let authorizer = ExternalAuthorizerSettings(provider: reader) { return .externalAuthorizer(authorizer) }
         let group = Schema.istio.messages["ExtensionProvider"]?.oneOfs.first ?? []
         return .other(group.first { reader.has($0) } ?? "")
     }

@@ -22,8 +22,8 @@ enum EffectTable {
         ],
         "IstioOperator": Set(operatorRows),
         "Gateway": ["spec.servers.defaultEndpoint"],
-        // Targets are of Kubernetes' Gateway API; a provider is for action CUSTOM.
-        "AuthorizationPolicy": ["spec.targetRef", "spec.targetRefs", "spec.provider"],
+        // Targets are of Kubernetes' Gateway API.
+        "AuthorizationPolicy": ["spec.targetRef", "spec.targetRefs"],
         "RequestAuthentication": ["spec.targetRef", "spec.targetRefs"], "EnvoyFilter": ["spec"], "WorkloadGroup": ["spec"],
         "ProxyConfig": ["spec"], "WasmPlugin": ["spec"], "TrafficExtension": ["spec"],
     ]
@@ -60,7 +60,7 @@ enum EffectTable {
             ),
             (
                 "ExtensionProvider", "spec.meshConfig.extensionProviders",
-                ["name", "zipkin", "prometheus", "envoyFileAccessLog"]
+                ["name", "zipkin", "prometheus", "envoyFileAccessLog", "envoyExtAuthzHttp", "envoyExtAuthzGrpc"]
             ),
             (
                 "ZipkinProvider", "spec.meshConfig.extensionProviders.zipkin",

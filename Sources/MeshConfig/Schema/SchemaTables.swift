@@ -923,28 +923,32 @@ enum SchemaTables {
           oneof envoyExtAuthzHttp envoyExtAuthzGrpc zipkin lightstep datadog stackdriver opencensus skywalking opentelemetry prometheus \
         envoyFileAccessLog envoyHttpAls envoyTcpAls envoyOtelAls sds
         ExtAuthzHTTP
-          service string
-          port uint32
-          timeout duration
-          pathPrefix string
-          failOpen bool
-          clearRouteCache bool
-          statusOnError string
+          service string -- required; host or NAMESPACE/host
+          port uint32 -- required
+          timeout duration -- of a check; default: 600s
+          pathPrefix string -- in front of the request's path
+          failOpen bool -- requests go on where the check fails; default: false
+          clearRouteCache bool -- default: false
+          statusOnError string -- where the check fails; default: 403
           includeHeadersInCheck [string]
-          includeRequestHeadersInCheck [string]
+          includeRequestHeadersInCheck [string] -- NAME, NAME* or *NAME; besides authorization
           includeAdditionalHeadersInCheck {string}
-          includeRequestBodyInCheck any
-          headersToUpstreamOnAllow [string]
-          headersToDownstreamOnDeny [string]
-          headersToDownstreamOnAllow [string]
+          includeRequestBodyInCheck ExtAuthzRequestBody
+          headersToUpstreamOnAllow [string] -- NAME, NAME* or *NAME
+          headersToDownstreamOnDeny [string] -- NAME, NAME* or *NAME; default: all
+          headersToDownstreamOnAllow [string] -- NAME, NAME* or *NAME
         ExtAuthzGRPC
-          service string
-          port uint32
-          timeout duration
-          failOpen bool
-          clearRouteCache bool
-          statusOnError string
-          includeRequestBodyInCheck any
+          service string -- required; host or NAMESPACE/host
+          port uint32 -- required
+          timeout duration -- of a check; default: 600s
+          failOpen bool -- requests go on where the check fails; default: false
+          clearRouteCache bool -- default: false
+          statusOnError string -- where the check fails; default: 403
+          includeRequestBodyInCheck ExtAuthzRequestBody
+        ExtAuthzRequestBody
+          maxRequestBytes uint32 -- required
+          allowPartialMessage bool -- check the beginning of a longer body; default: false, 413
+          packAsBytes bool -- gRPC: as bytes instead of text; default: false
         ZipkinProvider
           service string -- required; host or NAMESPACE/host
           port uint32 -- required

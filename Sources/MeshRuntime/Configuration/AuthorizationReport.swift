@@ -6,8 +6,6 @@ public struct AuthorizationReport: Sendable {
         public var policy: AuthorizationPolicy
         /// Why it applies: `selector app=web`, `namespace shop`, `mesh`.
         public var reason: String
-        /// False of action CUSTOM.
-        public var isEnforced: Bool
     }
 
     public struct Workload: Sendable {
@@ -49,7 +47,7 @@ public struct AuthorizationReport: Sendable {
             let policies = mesh.authorizationPolicies.filter {
                 $0.selects(namespace: entry.id.namespace, labels: entry.labels, rootNamespace: root)
             }.map { policy in
-                Policy(policy: policy, reason: reason(policy, root), isEnforced: policy.action != .custom)
+                Policy(policy: policy, reason: reason(policy, root))
             }
             return Workload(name: "\(entry.id.namespace)/\(entry.id.name)", policies: policies.sorted(by: isBefore))
         }
@@ -74,8 +72,9 @@ public struct AuthorizationReport: Sendable {
         let items = workloads.map { workload in
             let policies = workload.policies.map { one in
                 let policy = one.policy
+                let provider = policy.action == .custom ? "\"provider\":\(JSONText.quote(policy.provider.name))," : ""
                 return "{\"namespace\":\(JSONText.quote(policy.id.namespace)),\"name\":\(JSONText.quote(policy.id.name)),"
-                    + "\"action\":\"\(policy.action.rawValue)\",\"dry_run\":\(policy.isDryRun),\"enforced\":\(one.isEnforced),"
+                    + "\"action\":\"\(policy.action.rawValue)\",\"dry_run\":\(policy.isDryRun),\(provider)"
                     + "\"rules\":\(policy.rules.count),\"reason\":\(JSONText.quote(one.reason)),"
                     + "\"position\":\(JSONText.quote("\(policy.position)"))}"
             }

@@ -27,6 +27,7 @@ struct ConfigurationController {
     let catalogs: Catalogs
     let rules = RuleCatalog()
     let keys = IssuerKeys()
+    let authorizers = AuthorizerCatalog()
     private(set) var status = ConfigurationStatus()
     private(set) var current: CompiledConfiguration?
     /// What `current` and `status` were before the last load that succeeded.
@@ -123,7 +124,7 @@ struct ConfigurationController {
         let (routing, found) = RouteCompiler.compile(mesh, inputs)
         // An access log that nobody can write is found out here, while the old configuration can still go on.
         let (authorization, badRules) = AuthorizationCompiler.compile(
-            mesh, namespace: node.namespace, labels: node.labels, names: catalogs, catalog: rules)
+            mesh, namespace: node.namespace, labels: node.labels, names: catalogs, catalog: rules, authorizers: authorizers)
         let (tokens, badKeys) = known.map { ($0, []) } ?? RequestAuthenticationCompiler.compile(
             mesh, namespace: node.namespace, labels: node.labels, names: catalogs, keys: keys)
         let problems = found + badRules + badKeys + TelemetryPlanner.problems(mesh, node)

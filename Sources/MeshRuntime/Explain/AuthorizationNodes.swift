@@ -58,7 +58,8 @@ extension RequestExplanation {
             let verdict = policy.rules.isEmpty ? "has no rules and matches nothing" : policy.matches ? "matches" : "does not match"
             return Node(policy.facts.id.description, "\(action) (\(policy.facts.position)): \(verdict)", rules)
         }
-        nodes.append(Node("authorization", Self.verdictText(explanation), children))
+        let asks = explanation.asks.map { "asks \($0.provider) at \($0.authority) first; if that lets it in: " } ?? ""
+        nodes.append(Node("authorization", asks + Self.verdictText(explanation), children))
         return explanation.isAllowed
     }
 

@@ -152,7 +152,8 @@ final class MeshNode {
         let clusters = upstreams.metrics
         selfMetrics.register { clusters.samples() }
         let authorization = AuthorizationMetrics(catalog: controller.rules, counters: handles.map(\.authorizations))
-        selfMetrics.register { authorization.samples() }
+        let checks = AuthorizerMetrics(catalog: controller.authorizers, counters: handles.map(\.authorizers))
+        selfMetrics.register { authorization.samples() + checks.samples() }
         shared.update(controller.status, first, upstreams.live, keys: controller.keys)
         guard proxy.hasAdopted(first.routing.generation, withinMilliseconds: NodeLimits.adoptionMilliseconds) else {
             throw StartError(

@@ -32,23 +32,26 @@ public struct AuthorizationCompiler {
     private var keys = GrowingTable<RuleKeyEntry>()
     private var prefixLengths = GrowingTable<UInt16>()
     private var candidates = GrowingTable<UInt32>()
-    private var lists = InlineArray<5, RuleListEntry>(repeating: RuleListEntry())
+    private var lists = InlineArray<6, RuleListEntry>(repeating: RuleListEntry())
     /// Index of each rule in the set, by its policy and its place there.
     private var places: [ResourceID: [Int: Int]] = [:]
     private var problems: [Diagnostic] = []
 
     /// The set of a workload of `namespace` with `labels`. A set with errors must not be adopted. `names` takes the names of the rules,
-    /// `catalog` gives them their counters.
+    /// `catalog` gives them their counters, and `authorizers` the provider that they ask.
     public static func compile(
-        _ configuration: MeshConfiguration, namespace: String, labels: [String: String], names: Catalogs, catalog: RuleCatalog
+        _ configuration: MeshConfiguration, namespace: String, labels: [String: String], names: Catalogs, catalog: RuleCatalog,
+        authorizers: AuthorizerCatalog = AuthorizerCatalog()
     ) -> (AuthorizationSet, [Diagnostic]) {
         let root = configuration.mesh.rootNamespace
         let selected = configuration.authorizationPolicies.filter {
-            $0.action != .custom && $0.selects(namespace: namespace, labels: labels, rootNamespace: root)
+            $0.selects(namespace: namespace, labels: labels, rootNamespace: root)
         }
         var compiler = AuthorizationCompiler(configuration.mesh, names, catalog)
         for phase in RulePhase.allCases { compiler.add(phase, selected.filter { Self.phase(of: $0) == phase }) }
-        return (compiler.finish(selected), compiler.problems)
+        let (authorizer, problems) = AuthorizerCompiler.compile(
+            selected.filter { $0.action == .custom }, configuration.mesh, authorizers)
+        return (compiler.finish(selected, authorizer), compiler.problems + problems)
     }
 
     private init(_ mesh: MeshSettings, _ names: Catalogs, _ catalog: RuleCatalog) {
@@ -61,14 +64,15 @@ public struct AuthorizationCompiler {
     private static func phase(of policy: AuthorizationPolicy) -> RulePhase {
         switch policy.action {
         case .allow: policy.isDryRun ? .dryRunAllow : .allow
-        case .deny, .custom: policy.isDryRun ? .dryRunDeny : .deny
+        case .deny: policy.isDryRun ? .dryRunDeny : .deny
+        case .custom: .custom
         case .audit: .audit
         }
     }
 
     /// Without policies.
     static func empty() -> AuthorizationSet {
-        AuthorizationCompiler(MeshSettings(), Catalogs(), RuleCatalog()).finish([])
+        AuthorizationCompiler(MeshSettings(), Catalogs(), RuleCatalog()).finish([], nil)
     }
 
     // MARK: Rules
@@ -229,7 +233,7 @@ public struct AuthorizationCompiler {
 
     // MARK: The set
 
-    private func finish(_ selected: [AuthorizationPolicy]) -> AuthorizationSet {
+    private func finish(_ selected: [AuthorizationPolicy], _ authorizer: ExternalAuthorizer?) -> AuthorizationSet {
         var arena = TableArena()
         let memory = matchers.finish()
         var rows = AuthorizationRows(matchers: memory.pool)
@@ -247,7 +251,7 @@ public struct AuthorizationCompiler {
         rows.keys = arena.table(keys.items)
         rows.prefixLengths = arena.table(prefixLengths.items)
         rows.candidates = arena.table(candidates.items)
-        return AuthorizationSet(rows, in: arena, memory, facts(selected))
+        return AuthorizationSet(rows, in: arena, memory, facts(selected), authorizer)
     }
 
     private func facts(_ selected: [AuthorizationPolicy]) -> [PolicyFacts] {

@@ -64,6 +64,9 @@ public final class AuthorizationCounters: @unchecked Sendable {
         if let verdict = decision.dryRunVerdict { add(Self.place(verdict, isHTTP: isHTTP)) }
     }
 
+    /// The worker: counts a request whose provider is asked because of a rule of action CUSTOM.
+    public func record(_ match: AuthorizationDecision.Match) { add(Int(match.slot.rawValue)) }
+
     /// Requests and connections that a rule matched.
     public func matches(_ slot: RuleSlot) -> UInt64 { slot.rawValue < RuleCatalog.slotsMax ? value(Int(slot.rawValue)) : 0 }
 

@@ -15,7 +15,7 @@ public struct AuthorizationDecision: Sendable, BitwiseCopyable {
     }
 
     /// The first rule that matched, by `RulePhase`.
-    var matches = InlineArray<5, Match>(repeating: .none)
+    var matches = InlineArray<6, Match>(repeating: .none)
     public internal(set) var verdict = AuthorizationVerdict.allowed
     /// What policies that are tried out would have refused; nil = nothing.
     public internal(set) var dryRunVerdict: AuthorizationVerdict?

@@ -37,6 +37,8 @@ public struct AuthorizationExplanation: Sendable {
     /// In the order of their judging.
     public var policies: [Policy] = []
     public var verdict = AuthorizationVerdict.allowed
+    /// The provider, and its address, that is asked before the others decide; nil = nobody is.
+    public var asks: (provider: String, authority: String)?
 
     public var isAllowed: Bool { verdict == .allowed }
 
@@ -53,6 +55,7 @@ extension AuthorizationSet {
     public func explain(_ request: AuthorizationRequest, _ head: borrowing MessageHead) -> AuthorizationExplanation {
         var result = AuthorizationExplanation()
         result.verdict = tables.decide(request, head).verdict
+        if let authorizer, tables.customMatch(request, head).isThere { result.asks = (authorizer.name, authorizer.authority) }
         for facts in policies {
             var policy = AuthorizationExplanation.Policy(facts: facts, rules: [])
             for (place, rule) in facts.rules.enumerated() {

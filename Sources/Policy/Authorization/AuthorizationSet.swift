@@ -13,11 +13,17 @@ public final class AuthorizationSet: @unchecked Sendable {
     public let tables: AuthorizationTables
     /// In the order of their judging: by action, then by name.
     public let policies: [PolicyFacts]
+    /// Whom the policies of action CUSTOM ask; nil = there is none.
+    public let authorizer: ExternalAuthorizer?
     private let arena: TableArena
     private let matchers: MatcherMemory
 
     /// `rows`: tables in `arena`, its pool in `matchers`.
-    init(_ rows: AuthorizationRows, in arena: consuming TableArena, _ matchers: consuming MatcherMemory, _ policies: [PolicyFacts]) {
+    init(
+        _ rows: AuthorizationRows, in arena: consuming TableArena, _ matchers: consuming MatcherMemory, _ policies: [PolicyFacts],
+        _ authorizer: ExternalAuthorizer?
+    ) {
+        self.authorizer = authorizer
         var arena = arena
         view = unsafe AuthorizationView(arena.place(rows))
         tables = AuthorizationTables(view)
@@ -57,12 +63,23 @@ public struct PolicyFacts: Sendable {
 public struct AuthorizationTables: BitwiseCopyable {
     private let view: AuthorizationView
 
-    /// Nothing is judged.
+    /// Nothing is judged here; an external authorizer may still be asked.
     public let isEmpty: Bool
+    /// There are policies of action CUSTOM.
+    public let hasCustom: Bool
 
     init(_ view: AuthorizationView) {
         self.view = view
-        isEmpty = RulePhase.allCases.allSatisfy { !view.rows.lists[$0.rawValue].isThere }
+        isEmpty = RulePhase.allCases.allSatisfy { $0 == .custom || !view.rows.lists[$0.rawValue].isThere }
+        hasCustom = view.rows.lists[RulePhase.custom.rawValue].isThere
+    }
+
+    /// The first rule of a policy of action CUSTOM that matches, whose provider is to be asked (semantics 2.8); not there = nobody is
+    /// asked. Pure; allocates nothing.
+    public func customMatch(_ request: AuthorizationRequest, _ head: borrowing MessageHead) -> AuthorizationDecision.Match {
+        var decision = AuthorizationDecision()
+        view.judge(.custom, request, head, &decision)
+        return decision[.custom]
     }
 
     /// Judges a request, or a connection, of which no head is read (semantics 2.8): AUDIT, then DENY, then ALLOW; where no ALLOW policy is

@@ -4,6 +4,8 @@ internal import TelemetryModel
 
 /// What a list of rules is for. The order is that of their judging (semantics 2.8).
 enum RulePhase: Int, CaseIterable {
+    /// Whose provider is asked before the others are looked at.
+    case custom
     case audit
     case dryRunDeny
     case deny
@@ -118,7 +120,7 @@ struct AuthorizationRows: BitwiseCopyable {
     let matchers: MatcherPool
     /// Proxies in front of a gateway that tell its clients' addresses.
     var trustedProxies: UInt32 = 0
-    var lists = InlineArray<5, RuleListEntry>(repeating: RuleListEntry())
+    var lists = InlineArray<6, RuleListEntry>(repeating: RuleListEntry())
     var text = Table<UInt8>()
     var rules = Table<RuleEntry>()
     var groups = Table<GroupEntry>()

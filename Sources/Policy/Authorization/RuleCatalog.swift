@@ -14,7 +14,7 @@ public struct RuleLabels: Hashable, Sendable {
     public var policy: String
     /// Place of the rule in its policy.
     public var rule: Int
-    /// ALLOW, DENY or AUDIT.
+    /// ALLOW, DENY, AUDIT or CUSTOM.
     public var action: String
     public var isDryRun: Bool
 }

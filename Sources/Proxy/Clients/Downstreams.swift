@@ -4,6 +4,7 @@ internal import Policy
 internal import Primitives
 internal import Routing
 internal import Streams
+internal import TLS
 internal import TelemetryModel
 
 /// All connections of a worker's clients, and the listeners that they come in by.
@@ -175,6 +176,11 @@ struct Downstreams: ~Copyable {
         var labels = SourceLabels()
         labels.principal = principal
         connections[id].source = handle.sources.id(ofPeer: labels)
+    }
+
+    /// The URI in the certificate that a connection was secured with at this end; empty = there is none.
+    mutating func ownName(_ id: SlotID) -> [UInt8] {
+        isOpen(id) ? connections[id].stream.localCertificate?.alternativeNames(.uri).first ?? [] : []
     }
 
     /// What a connection tells in the records of its requests. A connection that outlives a configuration is described anew.

@@ -50,7 +50,9 @@ enum ResponseHeadPreparing {
             // A gRPC client reads its status where it expects it: trailers-only (gRPC over HTTP/2, "Responses").
             context.responseHead.add("content-type", .contentType, text: "application/grpc")
             context.responseHead.add("grpc-status") { $0.append(decimal: UInt64(request.log.record.grpcStatus)) }
-            if unsafe !answer.body.isEmpty { context.responseHead.add("grpc-message") { unsafe $0.append(answer.body) } }
+            if unsafe !answer.body.isEmpty {
+                context.responseHead.add("grpc-message") { unsafe GRPCStatus.append(message: LentBytes(answer.body), to: &$0) }
+            }
         } else if unsafe !answer.body.isEmpty && !namesContentType(&request, &epochs.all[request.epoch]) {
             context.responseHead.add("Content-Type", .contentType, text: "text/plain")
         }

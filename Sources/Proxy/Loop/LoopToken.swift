@@ -8,6 +8,8 @@ struct LoopToken: BitwiseCopyable, Equatable {
         case request, requestTime, requestWait, requestIdle
         case mirror, mirrorTime
         case tunnel, tunnelTime, tunnelReport
+        /// A check by an external authorizer: what its stream belongs to, and its time.
+        case check
     }
 
     let rawValue: UInt64

@@ -55,6 +55,9 @@ struct Request: ~Copyable {
     var mirrors = InlineArray<4, SlotID>(repeating: .none)
     var mirrorCount = 0
 
+    /// Its check by an external authorizer, under way or kept for the response; none = there is none.
+    var check = SlotID.none
+
     /// The route's timeout.
     var routeTimer = TimerWheel.TimerID.none
     var waitTimer = TimerWheel.TimerID.none
@@ -84,6 +87,7 @@ struct Request: ~Copyable {
         log.begin()
         if !cert.isEmpty { cert.clear(keeping: ForwardedClientCert.bytesMax) }
         mirrorCount = 0
+        check = .none
         routeTimer = .none
         waitTimer = .none
         wait = .none

@@ -5,6 +5,8 @@ enum RequestStep: UInt8, BitwiseCopyable {
     case normalise
     /// Listener and host to virtual host, to rule, to cluster. Pure.
     case findRoute
+    /// Whether an external authorizer lets the request in (AuthorizationPolicy of action CUSTOM).
+    case authoriseExternally
     /// Whose request it is by its token (RequestAuthentication); a verified one may send it to another route.
     case authenticate
     /// Who may do what (AuthorizationPolicy), by the head as the client sent it.
@@ -31,6 +33,8 @@ enum StepOutcome {
     case answer(LocalAnswer)
     /// Go on with the next step after so many nanoseconds.
     case wait(UInt64)
+    /// Ask the external authorizer, and go on with the next step when it lets the request in.
+    case check
     /// Go on with the same step when there are new keys of token issuers, or after so many nanoseconds.
     case waitForKeys(UInt64)
 }

@@ -9,6 +9,8 @@ enum RequestAction {
     case answer(LocalAnswer)
     /// Nothing until the wait is over, nanoseconds; `isForKeys`: or until there are new keys of token issuers.
     case wait(UInt64, isForKeys: Bool)
+    /// The external authorizer is to be asked (`CheckTraffic`).
+    case check
 }
 
 enum RequestSteps {
@@ -28,6 +30,7 @@ enum RequestSteps {
             case .go: continue
             case .answer(let answer): return .answer(answer)
             case .wait(let nanoseconds): return .wait(nanoseconds, isForKeys: false)
+            case .check: return .check
             case .waitForKeys: break
             }
         }
@@ -41,6 +44,7 @@ enum RequestSteps {
         switch step {
         case .normalise: TargetNormalising.run(&request, &context, &epoch)
         case .findRoute: RouteFinding.run(&request, &context, &epoch)
+        case .authoriseExternally: ExternalAuthorising.run(&request, &context, &epoch)
         case .authenticate: Authenticating.run(&request, &context, &loop, &epoch)
         case .authorise: askPolicies(&request, &context, &loop, &epoch)
         case .prepareHead: RequestHeadPreparing.run(&request, &context, &loop, &epoch)

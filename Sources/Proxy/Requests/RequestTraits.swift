@@ -12,6 +12,8 @@ struct RequestTraits: OptionSet, BitwiseCopyable {
     static let isGRPC = RequestTraits(rawValue: 1 << 3)
     static let wantsUpgrade = RequestTraits(rawValue: 1 << 4)
     static let expectsContinue = RequestTraits(rawValue: 1 << 5)
+    /// An external authorizer has been asked about it.
+    static let isChecked = RequestTraits(rawValue: 1 << 6)
 
     static func read(_ head: borrowing MessageHead) -> RequestTraits {
         var traits: RequestTraits = []

@@ -51,5 +51,7 @@ struct RoutePlan {
         static let hasGRPCTimeout = Effects(rawValue: 1 << 9)
         /// An injected abort follows the delay.
         static let aborts = Effects(rawValue: 1 << 10)
+        /// An external authorizer has fields for the response (`Request.check`).
+        static let hasAuthorizerFields = Effects(rawValue: 1 << 11)
     }
 }

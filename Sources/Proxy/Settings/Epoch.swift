@@ -11,6 +11,9 @@ struct Epoch: ~Copyable {
     let tables: RoutingTables
     let authorization: AuthorizationTables
     let tokens: TokenTables
+    /// Whom policies of action CUSTOM ask, and the cluster where; nil and -1 = nobody.
+    let authorizer: Held<ExternalAuthorizer>?
+    let authorizerCluster: Int
     var plan: CapturePlan
     let pools: AssignedPools
     let inbound: InboundContext
@@ -32,6 +35,8 @@ struct Epoch: ~Copyable {
         unsafe self.tables = unsafe tables
         authorization = configuration.authorization.tables
         tokens = configuration.tokens.tables
+        authorizer = configuration.authorization.authorizer.map { Held(keptByCaller: $0) }
+        authorizerCluster = Int(configuration.routing.authorizerCluster)
         plan = CapturePlan(configuration.telemetry)
         self.pools = pools
         inbound = InboundContext(configuration.security.inbound)

@@ -65,6 +65,8 @@ public struct ProxyLimits: Sendable {
     /// A mirrored request has this long, and at most so many body bytes wait for its upstream.
     public var shadowTimeoutNanoseconds: UInt64 = 15_000_000_000
     public var shadowBytesMax = 1 << 20
+    /// Checks by an external authorizer under way; a request beyond counts as one whose check failed.
+    public var authorizationChecksMax = 10_000
     /// What a connection may be switched to (RFC 9110 7.8); everything else is forwarded as a request like any other.
     public var upgrades = UpgradeProtocols.websocket
     /// Interim responses (1xx) to one request, over all its attempts; their heads together may be as large as one

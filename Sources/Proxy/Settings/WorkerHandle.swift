@@ -51,6 +51,7 @@ public final class WorkerHandle: Sendable {
     public let endpointOutcomes: OutcomeShard
     public let statistics = WorkerStatistics()
     public let authorizations = AuthorizationCounters()
+    public let authorizers = AuthorizerCounters()
     public let limits: ProxyLimits
     public let shared: SharedUpstreams
     /// Those of all workers, for peers that show who they are.

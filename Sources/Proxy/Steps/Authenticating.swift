@@ -62,7 +62,10 @@ enum Authenticating {
         let dropped = TokenEdits.addHeaders(rule, to: &request, epoch.tokens, &context)
         if dropped > 0 { loop.countEvent { $0.add($0.fieldsDropped, dropped) } }
         guard unsafe epoch.tables.usesClaims else { return .go }
+        // What an external authorizer has for the response stays.
+        let kept = request.plan.effects.intersection(.hasAuthorizerFields)
         request.plan = RoutePlan()
+        request.plan.effects = kept
         request.log.record.route = .none
         return RouteFinding.run(&request, &context, &epoch)
     }

@@ -12,14 +12,7 @@ enum Authorising {
     /// Judges a request. Nil = it may go on.
     static func refusalOfRequest(_ request: inout Request, _ context: inout RequestContext, _ epoch: inout Epoch) -> LocalAnswer? {
         guard hasGuard(request.origin, epoch.authorization) else { return nil }
-        var asked = describeOrigin(request.origin, context.peer, &epoch)
-        asked.isHTTP = true
-        asked.trustsForwardedFor = !request.origin.isEdge
-        asked.isHTTPS = request.target.isHTTPS
-        unsafe asked.method = LentBytes(request.head.method)
-        unsafe asked.target = LentBytes(request.head.text(request.head.sentTarget))
-        unsafe asked.authority = LentBytes(request.head.text(request.target.authority))
-        if request.target.form != .authority { unsafe asked.path = LentBytes(request.head.text(request.target.path)) }
+        var asked = describe(&request, context.peer, &epoch)
         asked.claims = context.tokens.claims
         let decision = epoch.authorization.decide(asked, request.head)
         context.authorizations.use { $0.record(decision, isHTTP: true) }
@@ -31,17 +24,41 @@ enum Authorising {
         _ origin: RequestOrigin, _ serverName: UnsafeRawBufferPointer, _ context: inout RequestContext, _ epoch: inout Epoch
     ) -> LocalAnswer? {
         guard hasGuard(origin, epoch.authorization) else { return nil }
-        var asked = describeOrigin(origin, context.peer, &epoch)
-        if unsafe !serverName.isEmpty { unsafe asked.peer.serverName = LentBytes(serverName) }
+        let asked = unsafe describe(origin, serverName, context.peer, &epoch)
         // The head is not read for what is no HTTP.
         let decision = epoch.authorization.decide(asked, context.responseHead)
         context.authorizations.use { $0.record(decision, isHTTP: false) }
         return decision.isAllowed ? nil : .accessDenied(by: decision.refusedBy)
     }
 
-    private static func hasGuard(_ origin: RequestOrigin, _ policies: AuthorizationTables) -> Bool {
-        (origin.side == .inbound || origin.isEdge) && !policies.isEmpty
+    /// A request as rules look at it; good until its head's text grows.
+    static func describe(_ request: inout Request, _ peer: PeerView, _ epoch: inout Epoch) -> AuthorizationRequest {
+        var asked = describeOrigin(request.origin, peer, &epoch)
+        asked.isHTTP = true
+        asked.trustsForwardedFor = !request.origin.isEdge
+        asked.isHTTPS = request.target.isHTTPS
+        unsafe asked.method = LentBytes(request.head.method)
+        unsafe asked.target = LentBytes(request.head.text(request.head.sentTarget))
+        unsafe asked.authority = LentBytes(request.head.text(request.target.authority))
+        if request.target.form != .authority { unsafe asked.path = LentBytes(request.head.text(request.target.path)) }
+        return asked
     }
+
+    /// A connection that is no HTTP, as rules look at it.
+    static func describe(
+        _ origin: RequestOrigin, _ serverName: UnsafeRawBufferPointer, _ peer: PeerView, _ epoch: inout Epoch
+    ) -> AuthorizationRequest {
+        var asked = describeOrigin(origin, peer, &epoch)
+        if unsafe !serverName.isEmpty { unsafe asked.peer.serverName = LentBytes(serverName) }
+        return asked
+    }
+
+    private static func hasGuard(_ origin: RequestOrigin, _ policies: AuthorizationTables) -> Bool {
+        isGuarded(origin) && !policies.isEmpty
+    }
+
+    /// What comes to the workload, or to a gateway.
+    static func isGuarded(_ origin: RequestOrigin) -> Bool { origin.side == .inbound || origin.isEdge }
 
     private static func describeOrigin(_ origin: RequestOrigin, _ peer: PeerView, _ epoch: inout Epoch) -> AuthorizationRequest {
         AuthorizationRequest(peer: peer, source: origin.remote, destination: origin.local, destinationPort: guardedPort(origin, &epoch))

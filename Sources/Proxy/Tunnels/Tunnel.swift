@@ -17,6 +17,9 @@ struct Tunnel: ~Copyable {
     var start = MonotonicInstant(nanoseconds: 0)
     var attempt = Attempt()
     var log = RequestLog()
+    /// Where it goes, while an external authorizer is asked about it (`check`); none = nobody is.
+    var cluster = -1
+    var check = SlotID.none
     /// Nothing may stand still for longer, nanoseconds; `UInt64.max` = it may for ever.
     var idleNanoseconds = UInt64.max
     /// The endpoint, an HTTP proxy, has not said yet that it is connected further.
@@ -40,6 +43,8 @@ struct Tunnel: ~Copyable {
         self.start = start
         attempt = Attempt()
         log.begin()
+        cluster = -1
+        check = .none
         idleNanoseconds = .max
         awaitsConnect = false
         answerScan = HeadScan()
@@ -49,6 +54,26 @@ struct Tunnel: ~Copyable {
         countedReceived = 0
         timeTimer = .none
         reportTimer = .none
+    }
+
+    /// Begins the record of a connection. `captured`: request fields that records have room for.
+    mutating func startRecord(
+        _ serverName: UnsafeRawBufferPointer, captured: Int, _ limits: borrowing ProxyLimits, unixNanoseconds: UInt64
+    ) {
+        log.record.note(origin, unixNanoseconds: unixNanoseconds)
+        log.record.protocolVersion = .tcp
+        idleNanoseconds = limits.tcpIdleTimeoutNanoseconds
+        let place = Int(RequestText.serverName.rawValue)
+        log.appendAbsent(place)
+        unsafe log.append(serverName.isEmpty ? nil : serverName, upTo: limits.recordTextBytesMax)
+        log.appendAbsent(Int(RequestText.firstCaptured) + captured - place - 1)
+    }
+
+    /// Gives it an endpoint; the answer where there is none.
+    mutating func enter(
+        _ picking: EndpointPicking, _ upstreams: inout Upstreams, _ epoch: inout Epoch, _ draw: inout RandomSource
+    ) -> LocalAnswer? {
+        AttemptBeginning.enter(&attempt, &log.record, picking, origin, &upstreams, &epoch, draw: &draw)
     }
 
     var isOver: Bool { isClientEnded && isEndpointEnded }

@@ -1,4 +1,5 @@
 internal import HTTP
+internal import Policy
 internal import Primitives
 internal import Routing
 internal import Streams
@@ -13,6 +14,7 @@ enum ResponseForwarding {
         request.responseFraming = endsStream ? .none : isUnknown ? .chunked : .length(length ?? 0)
         request.noteResponse(status: sides.context.responseHead.statusCode, sides.loop.now)
         ResponseHeadPreparing.prepare(&request, &sides.context, &sides.loop, &sides.epochs)
+        addAuthorizerFields(&request, &sides, isRefusal: false)
         let origin = request.origin
         guard sides.downstreams.isOpen(origin.connection) else { return true }
         let count = sides.downstreams.connections[origin.connection].http.submitResponse(
@@ -22,6 +24,18 @@ enum ResponseForwarding {
         guard let count else { return false }
         noteHead(count, &request, &sides)
         return true
+    }
+
+    /// What an external authorizer adds to the response. What there is no room for is counted.
+    private static func addAuthorizerFields(_ request: inout Request, _ sides: inout Sides, isRefusal: Bool) {
+        guard request.plan.effects.contains(.hasAuthorizerFields), sides.checks.all.contains(request.check) else { return }
+        var answer = CheckAnswer()
+        swap(&answer, &sides.checks.all[request.check].answer)
+        let isGRPC = request.origin.isHTTP2 && request.traits.contains(.isGRPC)
+        let isWhole = isRefusal ? AnswerApplying.apply(answer, toRefusal: &sides.context.responseHead, isGRPC: isGRPC)
+            : AnswerApplying.apply(answer, toResponse: &sides.context.responseHead)
+        swap(&answer, &sides.checks.all[request.check].answer)
+        if !isWhole { sides.loop.countEvent { $0.add($0.fieldsDropped) } }
     }
 
     private static func noteHead(_ count: Int, _ request: inout Request, _ sides: inout Sides) {
@@ -95,6 +109,7 @@ enum ResponseForwarding {
         let origin = request.origin
         let isGRPC = request.noteAnswer(local, sides.loop.now)
         ResponseHeadPreparing.prepare(local, &request, &sides.context, &sides.loop, &sides.epochs)
+        addAuthorizerFields(&request, &sides, isRefusal: local.details == .externalAuthorizationDenied)
         guard sides.downstreams.isOpen(origin.connection) else { return }
         let isBodiless = unsafe isGRPC || local.body.isEmpty || request.traits.contains(.isHEAD) || local.status == 204 || local.status == 304
         let framing = unsafe isBodiless ? BodyFraming.none : .length(UInt64(local.body.count))

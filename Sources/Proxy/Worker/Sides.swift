@@ -26,6 +26,8 @@ struct Sides: ~Copyable {
     /// Connections to endpoints to read again this turn.
     var resumedUpstreams = WorkList<SlotID>()
     var refusals = RefusedConnections()
+    var checks: AuthorizationChecks
+    let authorizerCounters: Held<AuthorizerCounters>
     /// Of gateways, under the current configuration.
     private(set) var edgeCerts = ClientCertForwarding.sanitizeSet
     /// Of the mesh's authorities, under the current configuration.
@@ -38,7 +40,11 @@ struct Sides: ~Copyable {
         limits = handle.limits
         recorder = Recorder(handle)
         loop = WorkerLoop(poller: poller, statistics: Held(keptByCaller: handle.statistics), network: network)
-        context = RequestContext(limits: handle.limits, limiter: handle.shared.limiter, authorizations: handle.authorizations, keys: handle.shared.issuerKeys, seed: seed)
+        context = RequestContext(
+            limits: handle.limits, limiter: handle.shared.limiter, authorizations: handle.authorizations, keys: handle.shared.issuerKeys,
+            seed: seed)
+        checks = AuthorizationChecks(handle.limits)
+        authorizerCounters = Held(keptByCaller: handle.authorizers)
         inboxOwner = OwnedInbox()
         unsafe inbox = unsafe inboxOwner.pointer
         unsafe dropScratch = .allocate(byteCount: 16 * 1024, alignment: 64)
@@ -111,6 +117,11 @@ struct Sides: ~Copyable {
         return origin
     }
 
+    /// Who the client of a request is to policies, once other requests may have begun behind it.
+    mutating func notePeer(of origin: RequestOrigin) {
+        context.peer = downstreams.isOpen(origin.connection) ? downstreams.connections[origin.connection].peer.view : PeerView()
+    }
+
     /// The listener in the current tables that a connection is served by: its own, or the row of the server that its handshake was for.
     /// -1 = the configuration has it no longer, or another set of clients is let in there.
     mutating func listenerRow(_ id: SlotID) -> Int {
@@ -144,8 +155,8 @@ struct Sides: ~Copyable {
     mutating func allowMoreBody(of request: inout Request) {
         guard request.body.unconsumed > 0 else { return }
         let attempt = request.attempt
-        // Without an attempt the bytes rest with us, and the window bounds them.
-        guard upstreams.isOpen(attempt.upstream) else { return }
+        // Without an attempt the bytes rest with us, and the window bounds them; those that are checked, the provider's bound.
+        guard upstreams.isOpen(attempt.upstream) || checks.isCollecting(request.check) else { return }
         guard RequestSending.waiting(attempt, &upstreams) < limits.outputHighWatermark else {
             return upstreams.connections[attempt.upstream].http.watch(stream: attempt.stream)
         }

@@ -108,6 +108,7 @@ struct Traffic: ~Copyable {
         for index in 0..<finished.count { requests.park(retired: finished[index]) }
         finished.removeAll()
         mirrorTraffic.reapMirrors()
+        sides.checks.reap()
         tunnelTraffic.reapTunnels()
         sides.downstreams.reap()
         sides.upstreams.reap()
@@ -128,6 +129,7 @@ struct Traffic: ~Copyable {
             case .requestWait: waitEnded(token.id)
             case .requestIdle: idleTimerFired(token.id)
             case .mirrorTime: mirrorTraffic.dropMirror(token.id, &sides)
+            case .check: checkTimedOut(token.id)
             case .tunnelTime: tunnelTraffic.tunnelTimedOut(token.id, &sides)
             case .tunnelReport: tunnelTraffic.reportTunnel(token.id, &sides)
             default: break
@@ -156,6 +158,9 @@ struct Traffic: ~Copyable {
             attachRequest(owner.id, isFresh: false)
             return !requests.contains(owner.id) || !requests[owner.id].attempt.isWaiting
         case .mirror: return mirrorTraffic.serveMirror(owner.id, &sides)
+        case .check:
+            if CheckTraffic.serve(owner.id, &sides) { concludeCheck(owner.id) }
+            return !CheckTraffic.waitsInLine(owner.id, &sides)
         case .tunnel: return tunnelTraffic.serveTunnel(owner.id, &sides)
         default: return true
         }

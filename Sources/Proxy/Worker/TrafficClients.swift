@@ -69,7 +69,9 @@ extension Traffic {
     }
 
     /// Whether body bytes of a request have somewhere to go; between attempts they wait where they are.
-    private mutating func canTakeBody(_ id: SlotID) -> Bool { sides.upstreams.isOpen(requests[id].attempt.upstream) }
+    private mutating func canTakeBody(_ id: SlotID) -> Bool {
+        sides.upstreams.isOpen(requests[id].attempt.upstream) || sides.checks.isCollecting(requests[id].check)
+    }
 
     mutating func readDownstream(_ id: SlotID) {
         var reads = 0

@@ -49,6 +49,7 @@ extension Traffic {
         for index in tokens.indices {
             let owner = LoopToken(rawValue: tokens[index])
             if owner.kind == .mirror { mirrorTraffic.noteConnected(owner.id, &sides) }
+            if owner.kind == .check { CheckTraffic.noteConnected(owner.id, &sides) }
             guard owner.kind == .request, requests.contains(owner.id) else { continue }
             sides.upstreams.stopPending(&requests[owner.id].attempt)
             let elapsed = requests[owner.id].elapsed(sides.loop.now)
@@ -152,6 +153,8 @@ extension Traffic {
                 unsafe takeEvent(event, of: id, for: owner.id, bytes)
             } else if owner.kind == .mirror, mirrorTraffic.isOf(owner.id, id, stream: event.stream) {
                 mirrorTraffic.takeEvent(event, of: id, for: owner.id, &sides)
+            } else if owner.kind == .check, CheckTraffic.isOf(owner.id, id, stream: event.stream, &sides) {
+                if unsafe CheckTraffic.takeEvent(event, of: id, for: owner.id, bytes, &sides) { concludeCheck(owner.id) }
             } else if sides.upstreams.isOpen(id) {
                 // Its owner has gone on without this stream.
                 if event.kind == .data { sides.upstreams.connections[id].http.consume(Int(event.count), stream: event.stream) }
@@ -229,6 +232,7 @@ extension Traffic {
         guard requests[request].acceptsSwitch(by: sides.context.responseHead, sides.limits.upgrades) else { return endpointBrokeProtocol(request) }
         guard sides.downstreams.isOpen(requests[request].origin.connection) else { return }
         ResponseForwarding.passSwitch(&requests[request], &sides)
+        CheckTraffic.release(&requests[request], &sides)
         guard tunnelTraffic.takeOver(&requests[request], upstream: id, &sides) else { return attemptFailed(request, .protocolError) }
         requests.retire(request)
         finished.append(request)
@@ -336,10 +340,12 @@ extension Traffic {
         for token in failed {
             let owner = LoopToken(rawValue: token)
             if owner.kind == .mirror { mirrorTraffic.endpointEnded(owner.id, line >= 0 ? .none : id, &sides) }
+            let cause = isRefusal ? AttemptFailure.protocolError : failure
+            if owner.kind == .check, CheckTraffic.endpointEnded(owner.id, line >= 0 ? .none : id, cause, &sides) { concludeCheck(owner.id) }
             guard owner.kind == .request, requests.contains(owner.id) else { continue }
             let isOurs = line >= 0 ? requests[owner.id].leaveLine(ofPool: line, for: id) : requests[owner.id].attempt.upstream == id
             guard isOurs else { continue }
-            attemptFailed(owner.id, isRefusal ? .protocolError : failure)
+            attemptFailed(owner.id, cause)
         }
     }
 

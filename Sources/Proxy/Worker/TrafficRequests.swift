@@ -15,7 +15,7 @@ extension Traffic {
         guard sides.downstreams.connections[connection].http.isOpen(stream: stream) else {
             return sides.loop.countEvent { $0.add($0.http2EarlyResets) }
         }
-        guard let id = beginRequest(connection, stream) else { return abandonDownstream(connection) }
+        guard let id = addRequest(connection, stream) else { return abandonDownstream(connection) }
         unsafe requests[id].head.keep(section, from: &sides.inbox.pointee)
         requests[id].readHead(endsStream: section.endsStream, upgrades: sides.limits.upgrades)
         advanceRequest(id)
@@ -34,14 +34,14 @@ extension Traffic {
     mutating func openRefused(
         _ connection: SlotID, _ refusal: HTTP1Connection.Refusal, _ details: ResponseCodeDetails, _ bytes: UnsafeRawBufferPointer
     ) {
-        guard let id = beginRequest(connection, refusal.stream) else { return abandonDownstream(connection) }
+        guard let id = addRequest(connection, refusal.stream) else { return abandonDownstream(connection) }
         let epoch = requests[id].epoch
         unsafe RecordTexts.writeGlimpse(&requests[id].log, bytes, sides.limits, &sides.epochs, epoch)
         answerLocally(id, LocalAnswer(refusal.status, details, [.downstreamProtocolError], body: refusal.reason, closes: true))
     }
 
     /// Makes a request of a connection; nil when there are too many.
-    private mutating func beginRequest(_ connection: SlotID, _ stream: Int32) -> SlotID? {
+    private mutating func addRequest(_ connection: SlotID, _ stream: Int32) -> SlotID? {
         guard let id = requests.reuse() ?? requests.insert(Request()) else { return nil }
         let epoch = sides.epochs.enter()
         let origin = sides.makeOrigin(connection, stream)
@@ -74,6 +74,7 @@ extension Traffic {
         switch RequestSteps.advance(&requests[id], &sides.context, &sides.loop, &sides.epochs) {
         case .answer(let local): answerLocally(id, local)
         case .attempt: sendToCluster(id)
+        case .check: followCheck(id, CheckTraffic.begin(id, &requests[id], &sides))
         case .wait(let nanoseconds, isForKeys: let waits):
             if waits { keyWaiters.add(id, &sides.loop) }
             requests[id].wait = .step
@@ -88,14 +89,53 @@ extension Traffic {
         waitEnded(id)
     }
 
+    /// Does what a check says.
+    mutating func followCheck(_ id: SlotID, _ outcome: CheckTraffic.Outcome) {
+        switch outcome {
+        case .waiting: return
+        case .passed: resume(id)
+        case .refused(let local):
+            // It still gets its head, for its record, as every request that has a route.
+            let epoch = requests[id].epoch
+            _ = RequestHeadPreparing.run(&requests[id], &sides.context, &sides.loop, &sides.epochs.all[epoch])
+            answerLocally(id, local)
+        }
+    }
+
+    /// A request goes on with its steps. Others have begun since it waited.
+    private mutating func resume(_ id: SlotID) {
+        touchRequest(id)
+        sides.notePeer(of: requests[id].origin)
+        advanceRequest(id)
+    }
+
+    /// A check has come to its end: its request goes on.
+    mutating func concludeCheck(_ check: SlotID) {
+        guard sides.checks.all.contains(check) else { return }
+        let id = sides.checks.all[check].request
+        let tunnel = sides.checks.all[check].tunnel
+        if tunnelTraffic.isTunnel(tunnel) { return tunnelTraffic.concludeCheck(tunnel, &sides) }
+        guard requests.contains(id), requests[id].check == check else { return }
+        followCheck(id, CheckTraffic.conclude(&requests[id], &sides))
+    }
+
+    mutating func checkTimedOut(_ check: SlotID) {
+        guard sides.checks.all.contains(check) else { return }
+        CheckTraffic.endByTime(check, &sides)
+        concludeCheck(check)
+    }
+
+    /// More of the request's body has come, which its check may have waited for.
+    private mutating func followBody(_ id: SlotID) {
+        if !requests[id].check.isNone { followCheck(id, CheckTraffic.collect(&requests[id], &sides)) }
+    }
+
     /// A wait of the request is over.
     mutating func waitEnded(_ id: SlotID) {
         guard requests.contains(id) else { return }
         switch requests[id].endWait() {
         case .none: break
-        case .step:
-            touchRequest(id)
-            advanceRequest(id)
+        case .step: resume(id)
         case .backOff:
             AttemptEnding.endBackOff(&requests[id], &sides.upstreams)
             beginAttempt(id)
@@ -159,6 +199,7 @@ extension Traffic {
     mutating func sendBody(_ id: SlotID, _ bytes: UnsafeRawBufferPointer) {
         if requests[id].mirrorCount > 0 { unsafe mirrorTraffic.copyBody(of: &requests[id], bytes, &sides) }
         unsafe RequestSending.send(bytes, of: &requests[id], &sides.upstreams, sides.limits)
+        followBody(id)
     }
 
     /// The whole request has been received.
@@ -167,6 +208,7 @@ extension Traffic {
         requests[id].noteComplete(sides.loop.now)
         if requests[id].mirrorCount > 0 { mirrorTraffic.endMirrors(of: &requests[id], &sides) }
         RequestSending.sendEnd(&requests[id], &sides.upstreams)
+        followBody(id)
     }
 
     /// The client took its request back, or its stream broke a rule.
@@ -277,6 +319,7 @@ extension Traffic {
         sides.upstreams.leave(&requests[retired: id].attempt)
         AttemptEnding.releaseRetry(&requests[retired: id].attempt, &sides.upstreams)
         if requests[retired: id].mirrorCount > 0 { mirrorTraffic.releaseMirrors(of: &requests[retired: id], &sides) }
+        if !requests[retired: id].check.isNone { CheckTraffic.release(&requests[retired: id], &sides) }
         let duration = requests[retired: id].elapsed(sides.loop.now)
         let epoch = requests[retired: id].epoch
         let isRecorded = RecordTexts.isWanted(requests[retired: id].log.record, &sides.epochs.all[epoch].plan)

@@ -66,26 +66,32 @@ struct TunnelTraffic: ~Copyable {
             tunnels[id].log.record.route = route
             cluster = Int(chosen)
         }
-        unsafe startRecord(id, serverName, &sides)
+        let captured = sides.epochs.all[epoch].plan.requestHeaders.count
+        unsafe tunnels[id].startRecord(serverName, captured: captured, sides.limits, unixNanoseconds: sides.loop.unixNow)
         sides.downstreams.note(connection, in: &tunnels[id].log)
         touchTunnel(id, &sides)
         guard cluster >= 0 else { return refuseTunnel(id, sides.epochs.all[epoch].noWay(listener: listener), &sides) }
         if let refusal = unsafe Authorising.refusalOfConnection(tunnels[id].origin, serverName, &sides.context, &sides.epochs.all[epoch]) {
             return refuseTunnel(id, refusal, &sides)
         }
-        connectTunnel(id, cluster, &sides)
+        tunnels[id].cluster = cluster
+        guard unsafe ExternalAuthorising.asks(about: tunnels[id].origin, serverName, &sides.context, &sides.epochs.all[epoch]) else {
+            return connectTunnel(id, cluster, &sides)
+        }
+        followCheck(id, unsafe ConnectionChecks.begin(id, &tunnels[id], serverName, &sides), &sides)
     }
 
-    private mutating func startRecord(_ id: SlotID, _ serverName: UnsafeRawBufferPointer, _ sides: inout Sides) {
-        let origin = tunnels[id].origin
-        tunnels[id].log.record.note(origin, unixNanoseconds: sides.loop.unixNow)
-        tunnels[id].log.record.protocolVersion = .tcp
-        tunnels[id].idleNanoseconds = sides.limits.tcpIdleTimeoutNanoseconds
-        let place = Int(RequestText.serverName.rawValue)
-        let count = Int(RequestText.firstCaptured) + sides.epochs.all[tunnels[id].epoch].plan.requestHeaders.count
-        tunnels[id].log.appendAbsent(place)
-        unsafe tunnels[id].log.append(serverName.isEmpty ? nil : serverName, upTo: sides.limits.recordTextBytesMax)
-        tunnels[id].log.appendAbsent(count - place - 1)
+    private mutating func followCheck(_ id: SlotID, _ outcome: CheckTraffic.Outcome, _ sides: inout Sides) {
+        switch outcome {
+        case .waiting: return
+        case .passed: connectTunnel(id, tunnels[id].cluster, &sides)
+        case .refused(let answer): refuseTunnel(id, answer, &sides)
+        }
+    }
+
+    /// The check of a connection has come to its end: the connection goes on.
+    mutating func concludeCheck(_ id: SlotID, _ sides: inout Sides) {
+        followCheck(id, ConnectionChecks.conclude(&tunnels[id], &sides), &sides)
     }
 
     private mutating func connectTunnel(_ id: SlotID, _ index: Int, _ sides: inout Sides) {
@@ -105,9 +111,8 @@ struct TunnelTraffic: ~Copyable {
 
     private mutating func enterEndpoint(_ id: SlotID, _ cluster: ClusterEntry, _ index: Int, _ sides: inout Sides) {
         let epoch = tunnels[id].epoch
-        let origin = tunnels[id].origin
         let picking = EndpointPicking(cluster: cluster, index: index, hash: nil, now: sides.loop.now, retriesElsewhere: false)
-        let refusal = Self.enter(&tunnels[id], picking, origin, &sides.upstreams, &sides.epochs.all[epoch], &sides.context.draws.balance)
+        let refusal = tunnels[id].enter(picking, &sides.upstreams, &sides.epochs.all[epoch], &sides.context.draws.balance)
         let series = tunnels[id].opened
         if let refusal {
             refuseTunnel(id, refusal, &sides)
@@ -119,13 +124,6 @@ struct TunnelTraffic: ~Copyable {
         guard tunnels.contains(id), sides.upstreams.isOpen(tunnels[id].attempt.upstream) else { return }
         if tunnels[id].awaitsConnect { askForTunnel(id, cluster, &sides) }
         tunnels[id].reportTimer = sides.loop.arm(.tunnelReport, id, at: sides.loop.now + sides.limits.tcpReportNanoseconds)
-    }
-
-    private static func enter(
-        _ tunnel: inout Tunnel, _ picking: EndpointPicking, _ origin: RequestOrigin, _ upstreams: inout Upstreams, _ epoch: inout Epoch,
-        _ draw: inout RandomSource
-    ) -> LocalAnswer? {
-        AttemptBeginning.enter(&tunnel.attempt, &tunnel.log.record, picking, origin, &upstreams, &epoch, draw: &draw)
     }
 
     /// Gives a tunnel its connection.
@@ -412,6 +410,7 @@ struct TunnelTraffic: ~Copyable {
         sides.upstreams.leave(&tunnels[id].attempt)
         sides.loop.cancel(&tunnels[id].timeTimer)
         sides.loop.cancel(&tunnels[id].reportTimer)
+        if !tunnels[id].check.isNone { ConnectionChecks.release(&tunnels[id], &sides) }
         let duration = tunnels[id].elapsed(sides.loop.now)
         let epoch = tunnels[id].epoch
         let isRecorded = RecordTexts.isWanted(tunnels[id].log.record, &sides.epochs.all[epoch].plan)

@@ -38,14 +38,15 @@ public struct RouteCompiler {
             InboundListenerCompiler(scope: scope, services: services, clusters: clusters, draft: draft).addListeners(sidecar)
         }
         InboundSecurityCompiler(scope: scope, policies: policies, draft: draft).addPorts()
+        let authorizer = AuthorizerClusterCompiler(scope: scope, services: services, clusters: clusters, draft: draft).addCluster()
         securities.reportLackOfIdentity()
         draft.unenforced.note(scope, sidecar, draft.plans)
         let unenforced = draft.unenforced.diagnostics(isAllowed: scope.inputs.allowsUnenforced)
-        return (draft.finish(collectFacts(unenforced)), draft.problems + unenforced)
+        return (draft.finish(collectFacts(unenforced, authorizer)), draft.problems + unenforced)
     }
 
     /// What the resources say of more than requests.
-    private func collectFacts(_ unenforced: [Diagnostic]) -> SnapshotFacts {
+    private func collectFacts(_ unenforced: [Diagnostic], _ authorizer: Int32) -> SnapshotFacts {
         let configuration = scope.configuration
         let (namespace, labels) = (scope.node.namespace, scope.node.labels)
         func accessLog(_ direction: TrafficDirection) -> AccessLogPolicy {
@@ -58,6 +59,7 @@ public struct RouteCompiler {
             node: scope.node, catalogs: scope.inputs.catalogs,
             accessLog: BySide(outbound: accessLog(.client), inbound: accessLog(.server)),
             tracing: BySide(outbound: tracing(.client), inbound: tracing(.server)),
-            pathNormalization: configuration.mesh.pathNormalization, generation: scope.inputs.generation, unenforced: unenforced)
+            pathNormalization: configuration.mesh.pathNormalization, generation: scope.inputs.generation, unenforced: unenforced,
+            authorizerCluster: authorizer)
     }
 }

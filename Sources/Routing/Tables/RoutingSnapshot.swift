@@ -30,6 +30,8 @@ public final class RoutingSnapshot: @unchecked Sendable {
     public let upstreamSecurities: [UpstreamSecurity]
     /// How servers of Gateways secure connections; index = `GatewayServer.security`.
     public let gatewaySecurities: [GatewaySecurity]
+    /// Where the node's requests are checked (AuthorizationPolicies of action CUSTOM); -1 = nowhere.
+    public let authorizerCluster: Int32
     let securityReasons: SecurityReasons
     let catalogs: Catalogs
     /// Where rules were written, by route index; rules that nobody wrote have none.
@@ -60,6 +62,7 @@ public final class RoutingSnapshot: @unchecked Sendable {
         generation = facts.generation
         hostsToResolve = facts.hostsToResolve
         unenforced = facts.unenforced
+        authorizerCluster = facts.authorizerCluster
         upstreamSecurities = facts.upstreamSecurities
         gatewaySecurities = facts.gatewaySecurities
         securityReasons = facts.securityReasons

@@ -35,6 +35,7 @@ struct SnapshotFacts {
     var pathNormalization: MeshSettings.PathNormalization
     var generation: UInt64
     var unenforced: [Diagnostic]
+    var authorizerCluster: Int32
     /// Index = listener index in the tables.
     var listeners: [ListenerPlan] = []
     var hostsToResolve: [String] = []

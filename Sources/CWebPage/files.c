@@ -9,8 +9,29 @@ static const unsigned char api_js[] = {
 static const unsigned char app_js[] = {
 #embed "web/app.js"
 };
+static const unsigned char ask_js[] = {
+#embed "web/ask.js"
+};
 static const unsigned char base_css[] = {
 #embed "web/base.css"
+};
+static const unsigned char chart_js[] = {
+#embed "web/chart.js"
+};
+static const unsigned char clusters_js[] = {
+#embed "web/clusters.js"
+};
+static const unsigned char compare_js[] = {
+#embed "web/compare.js"
+};
+static const unsigned char complete_js[] = {
+#embed "web/complete.js"
+};
+static const unsigned char config_js[] = {
+#embed "web/config.js"
+};
+static const unsigned char differences_js[] = {
+#embed "web/differences.js"
 };
 static const unsigned char dom_js[] = {
 #embed "web/dom.js"
@@ -21,11 +42,26 @@ static const unsigned char explain_js[] = {
 static const unsigned char format_js[] = {
 #embed "web/format.js"
 };
+static const unsigned char graph_js[] = {
+#embed "web/graph.js"
+};
+static const unsigned char health_js[] = {
+#embed "web/health.js"
+};
 static const unsigned char icon_svg[] = {
 #embed "web/icon.svg"
 };
+static const unsigned char layout_js[] = {
+#embed "web/layout.js"
+};
 static const unsigned char location_js[] = {
 #embed "web/location.js"
+};
+static const unsigned char logs_js[] = {
+#embed "web/logs.js"
+};
+static const unsigned char mesh_js[] = {
+#embed "web/mesh.js"
 };
 static const unsigned char minimap_js[] = {
 #embed "web/minimap.js"
@@ -33,11 +69,17 @@ static const unsigned char minimap_js[] = {
 static const unsigned char notice_js[] = {
 #embed "web/notice.js"
 };
+static const unsigned char overview_js[] = {
+#embed "web/overview.js"
+};
 static const unsigned char scatter_js[] = {
 #embed "web/scatter.js"
 };
 static const unsigned char search_js[] = {
 #embed "web/search.js"
+};
+static const unsigned char service_js[] = {
+#embed "web/service.js"
 };
 static const unsigned char shell_html[] = {
 #embed "web/shell.html"
@@ -78,16 +120,30 @@ static const unsigned char waterfall_js[] = {
 static const CWebPageFile files[] = {
     FILE("api.js", api_js),
     FILE("app.js", app_js),
+    FILE("ask.js", ask_js),
     FILE("base.css", base_css),
+    FILE("chart.js", chart_js),
+    FILE("clusters.js", clusters_js),
+    FILE("compare.js", compare_js),
+    FILE("complete.js", complete_js),
+    FILE("config.js", config_js),
+    FILE("differences.js", differences_js),
     FILE("dom.js", dom_js),
     FILE("explain.js", explain_js),
     FILE("format.js", format_js),
+    FILE("graph.js", graph_js),
+    FILE("health.js", health_js),
     FILE("icon.svg", icon_svg),
+    FILE("layout.js", layout_js),
     FILE("location.js", location_js),
+    FILE("logs.js", logs_js),
+    FILE("mesh.js", mesh_js),
     FILE("minimap.js", minimap_js),
     FILE("notice.js", notice_js),
+    FILE("overview.js", overview_js),
     FILE("scatter.js", scatter_js),
     FILE("search.js", search_js),
+    FILE("service.js", service_js),
     FILE("shell.html", shell_html),
     FILE("spanpanel.js", spanpanel_js),
     FILE("table.js", table_js),

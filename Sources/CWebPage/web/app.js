@@ -7,7 +7,14 @@ import { trouble } from "./notice.js";
 
 // Each module has `title(item)` and `mount(main, item, parameters)`, which returns `{update?(item, parameters), unmount()}`.
 const VIEWS = {
+  overview: { name: "Overview", key: "o", load: () => import("./overview.js") },
+  graph: { name: "Graph", key: "r", load: () => import("./graph.js") },
   traces: { name: "Traces", key: "t", load: () => import("./traces.js") },
+  compare: { name: "Compare", key: "m", load: () => import("./compare.js") },
+  logs: { name: "Logs", key: "l", load: () => import("./logs.js") },
+  config: { name: "Configuration", key: "c", load: () => import("./config.js") },
+  ask: { name: "Ask", key: "a", load: () => import("./ask.js") },
+  service: { load: () => import("./service.js"), under: "overview" },
   trace: { load: () => import("./trace.js"), under: "traces" },
 };
 const FIRST = "traces";
@@ -28,8 +35,10 @@ async function show() {
   const id = VIEWS[target.view] ? target.view : FIRST;
   const view = VIEWS[id];
   for (const link of nav.children) {
-    if (link.id === `to-${view.under ?? id}`) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    if (link.id === `to-${view.under ?? id}`) {
+      link.setAttribute("aria-current", "page");
+      nav.scrollLeft = link.offsetLeft - nav.offsetLeft - 16;
+    } else link.removeAttribute("aria-current");
   }
   if (shown.view === id && shown.item === target.item && shown.mounted?.update) {
     shown.mounted.update(target.item, target.parameters);

@@ -64,6 +64,20 @@ export function millis(text) {
   return found ? Number(found[1]) * { ms: 1, s: 1e3, m: 6e4, h: 3.6e6, d: 8.64e7 }[found[2]] : null;
 }
 
+const TIME_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800];
+
+/** Round moments for an axis of time, about `wanted` of them: `[{at, text}]`, milliseconds, in the browser's zone. */
+export function timeTicks(low, high, wanted) {
+  const rough = (high - low) / 1000 / Math.max(1, wanted);
+  const step = (TIME_STEPS.find((one) => one >= rough) ?? TIME_STEPS[TIME_STEPS.length - 1]) * 1000;
+  const zone = new Date(high).getTimezoneOffset() * 60000;
+  const list = [];
+  for (let at = Math.ceil((low - zone) / step) * step + zone; at <= high && list.length < 50; at += step) {
+    list.push({ at, text: step < 60000 ? clock(at) : step < 8.64e7 ? clock(at).slice(0, 5) : date(at).slice(5, 10) });
+  }
+  return list;
+}
+
 /** Round values from `low` to `high` for an axis, about `wanted` of them. */
 export function ticks(low, high, wanted) {
   const range = high - low;

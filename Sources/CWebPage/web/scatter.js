@@ -2,7 +2,7 @@
 // chooses some. The table beside it says the same to whoever uses no pointer.
 
 import { h, replace, s } from "./dom.js";
-import { clock, duration, ticks } from "./format.js";
+import { duration, timeTicks } from "./format.js";
 
 const HEIGHT = 168;
 const LEFT = 56;
@@ -56,8 +56,8 @@ export function scatter({ onopen, onbox }) {
       rows.push(s("line", { class: "grid", x1: LEFT, x2: scale.width - RIGHT, y1: y, y2: y }),
         s("text", { x: LEFT - 6, y: y + 4, "text-anchor": "end" }, duration(micros)));
     }
-    const columns = ticks(range[0], range[1], Math.max(2, scale.width / 140)).map((at) =>
-      s("text", { x: scale.x(at), y: HEIGHT - 6, "text-anchor": "middle" }, clock(at)));
+    const columns = timeTicks(range[0], range[1], Math.max(2, scale.width / 140)).map(({ at, text }) =>
+      s("text", { x: scale.x(at), y: HEIGHT - 6, "text-anchor": "middle" }, text));
     const marks = points.map((point) => {
       const [x, y] = [scale.x(point.x), scale.y(point.y)];
       const shape = point.isBad

@@ -375,6 +375,7 @@ def test_a_graph_is_drawn_the_same_and_nothing_lies_on_another(look):
             const places = [...plan.nodes.values()];
             for (const one of places) for (const other of places)
                 if (one !== other && one.x === other.x && Math.abs(one.y - other.y) < ROW - 1e-6) return `round ${round}: overlap`;
+            if (plan.height > ROW * (count + edges.length)) return `round ${round}: ${plan.height} px high`;
             for (const {from, to} of edges) {
                 if (from === to) continue;
                 const points = plan.edges.get(from + '\\n' + to);
@@ -489,7 +490,7 @@ def test_without_a_script_the_list_and_a_trace_are_read(look):
     page = look(script=False)
     assert page.get_by_text("store is well").is_visible()
     page.locator("a[href*='traces/']").first.click()
-    assert page.locator(".fall .bar").first.is_visible() and "/zipkin/traces/" in page.url
+    assert page.locator(".fall .extent").first.is_visible() and "/zipkin/traces/" in page.url
     page.get_by_text("all traces").click()
     assert page.get_by_role("heading", name="Recent traces").is_visible()
     page.locator(".chip").first.click()

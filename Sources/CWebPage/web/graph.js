@@ -15,7 +15,7 @@ const REFRESH_SECONDS = 15;
 const NODE_WIDTH = 164;
 const NODE_HEIGHT = 40;
 const MARGIN = 12;
-const NAME_MAX = 20;
+const NAME_MAX = 16;
 /** What stands at the edges. */
 const SHOWN = [["rate", "requests/s"], ["errors", "errors"], ["p95", "p95"]];
 
@@ -31,6 +31,8 @@ export function mount(main, item, first) {
   }));
   window.addEventListener("change", change);
   shown.addEventListener("change", change);
+  const whole = h("button", { type: "button", "aria-pressed": "false", onclick: () =>
+    go(hash("graph", "", { ...parameters, fit: parameters.fit ? "" : "1" }), { replacing: true }) }, "Fit");
   const summary = h("span", { class: "soft", role: "status" }, "…");
   const picture = h("div", { class: "graph", tabindex: 0, role: "region", "aria-label": "Graph; the table below says the same" });
   const list = table({
@@ -39,7 +41,7 @@ export function mount(main, item, first) {
   });
   main.append(
     h("div", { class: "head" }, h("h1", {}, "Graph"), summary, h("label", { class: "end check" }, "show", shown),
-      h("label", { class: "check" }, "of the last", window)),
+      h("label", { class: "check" }, "of the last", window), whole),
     h("section", { class: "card", "aria-label": "Picture" }, picture, h("p", { class: "note" },
       "A dashed line: some of it is plaintext. Dotted: known from traces alone. Thicker: more requests.")),
     h("section", { class: "card", "aria-label": "Calls" }, list.element));
@@ -58,11 +60,20 @@ export function mount(main, item, first) {
     const key = JSON.stringify([all.map((edge) => [edge.from, edge.to, label(edge, shown.value), edge.secure]), shown.value]);
     if (key === drawn) return;
     drawn = key;
+    const isFirst = !picture.firstChild;
     const focused = picture.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
     replace(picture, draw([...nodes], all, shown.value));
     if (focused) [...picture.querySelectorAll("a")].find((link) => link.getAttribute("href") === focused)?.focus();
+    // A picture that is larger than its frame is looked at in the middle of its first layer.
+    if (isFirst) picture.scrollTop = (picture.scrollHeight - picture.clientHeight) / 2;
   }
 
+  function fit() {
+    picture.classList.toggle("fitted", Boolean(parameters.fit));
+    whole.setAttribute("aria-pressed", String(Boolean(parameters.fit)));
+  }
+
+  fit();
   const refresh = repeat(load, REFRESH_SECONDS);
   return {
     update(_, next) {
@@ -70,6 +81,7 @@ export function mount(main, item, first) {
       parameters = next;
       window.value = parameters.window ?? "1m";
       shown.value = parameters.show ?? "rate";
+      fit();
       if (!isSame) refresh.now();
     },
     unmount: refresh,
@@ -95,10 +107,11 @@ function label(edge, kind) {
 function draw(nodes, edges, kind) {
   if (!nodes.length) return h("p", { class: "empty" }, "No call has been counted in this time.");
   const plan = layout(nodes, edges);
+  const width = plan.width + NODE_WIDTH + MARGIN * 2;
+  const height = plan.height + NODE_HEIGHT + MARGIN * 2;
   const bySeverity = new Map(nodes.map((id) => [id, severity(id, edges)]));
   return s("svg", {
-    width: plan.width + NODE_WIDTH + MARGIN * 2, height: plan.height + NODE_HEIGHT + MARGIN * 2, role: "group",
-    "aria-label": "Services and calls",
+    width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "Services and calls",
   },
   edges.map((edge) => drawEdge(edge, plan, kind)), nodes.map((id) => drawNode(id, plan.nodes.get(id), bySeverity.get(id), edges)));
 }
@@ -156,7 +169,7 @@ function drawNode(id, { x, y }, state, edges) {
     s("rect", { x: x + MARGIN, y: y + MARGIN, width: NODE_WIDTH, height: NODE_HEIGHT, rx: 7 }), s("title", {}, says),
     s("text", { x: x + MARGIN + 10, y: y + MARGIN + 25, class: "sign" }, SIGNS[state.level]),
     s("text", { x: x + MARGIN + 28, y: y + MARGIN + (rest.length ? 18 : 25), class: "node-name" }, plain(name, NAME_MAX)),
-    rest.length > 0 && s("text", { x: x + MARGIN + 28, y: y + MARGIN + 32 }, plain(rest.join("."), NAME_MAX + 2)));
+    rest.length > 0 && s("text", { x: x + MARGIN + 28, y: y + MARGIN + 32 }, plain(rest.join("."), NAME_MAX + 4)));
 }
 
 function end(id, service) {

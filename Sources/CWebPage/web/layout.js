@@ -5,6 +5,7 @@ const SWEEPS = 6;
 /** Pixels from a layer to the next, and from a node to the next below it. */
 export const LAYER = 256;
 export const ROW = 58;
+const BEND = 16;
 
 /**
  * `{nodes: Map(id → {x, y}), edges: Map("from\nto" → [{x, y}…]), width, height}`, all of upper left corners; an edge goes
@@ -142,28 +143,51 @@ function order(rows, links) {
   }
 }
 
-/** Each node near the middle of its neighbours, none upon another. */
+/** Each node as near to the middle of its neighbours as the order and the distances of its layer allow. */
 function place(rows, links) {
   const { before, after } = neighbours(links);
   const y = new Map();
-  const tallest = Math.max(1, ...rows.map((row) => row.length));
-  rows.forEach((row) => row.forEach((id, index) => y.set(id, (index + (tallest - row.length) / 2) * ROW)));
+  for (const row of rows) {
+    const offsets = distances(row);
+    const half = (offsets[offsets.length - 1] ?? 0) / 2;
+    row.forEach((id, index) => y.set(id, offsets[index] - half));
+  }
   for (let sweep = 0; sweep < SWEEPS; sweep += 1) {
     for (const row of sweep % 2 ? [...rows].reverse() : rows) {
       const wanted = row.map((id) => {
         const near = [...(before.get(id) ?? []), ...(after.get(id) ?? [])];
         return near.length ? near.reduce((sum, one) => sum + y.get(one), 0) / near.length : y.get(id);
       });
-      // Down from the first, then up from the last: the mean of both keeps the distance and favours neither end.
-      const down = [...wanted];
-      for (let at = 1; at < down.length; at += 1) down[at] = Math.max(down[at], down[at - 1] + ROW);
-      const up = [...wanted];
-      for (let at = up.length - 2; at >= 0; at -= 1) up[at] = Math.min(up[at], up[at + 1] - ROW);
-      row.forEach((id, index) => y.set(id, (down[index] + up[index]) / 2));
+      spread(wanted, distances(row)).forEach((at, index) => y.set(row[index], at));
     }
   }
   const top = y.size ? Math.min(...y.values()) : 0;
   const places = new Map();
   rows.forEach((row, index) => row.forEach((id) => places.set(id, { x: index * LAYER, y: y.get(id) - top })));
   return places;
+}
+
+/** How far below the first of a layer each must be at least; a bend needs less room than a node. */
+function distances(row) {
+  const size = (id) => (id.includes("\n") ? BEND : ROW);
+  let at = 0;
+  return row.map((id, index) => {
+    if (index > 0) at += (size(row[index - 1]) + size(id)) / 2;
+    return at;
+  });
+}
+
+/** The places nearest to the wanted ones, by least squares, that keep their order and distances (pool adjacent violators). */
+function spread(wanted, offsets) {
+  const pools = [];
+  wanted.forEach((at, index) => {
+    let pool = { sum: at - offsets[index], count: 1 };
+    while (pools.length && pools[pools.length - 1].sum / pools[pools.length - 1].count > pool.sum / pool.count) {
+      const above = pools.pop();
+      pool = { sum: above.sum + pool.sum, count: above.count + pool.count };
+    }
+    pools.push(pool);
+  });
+  const fitted = pools.flatMap(({ sum, count }) => Array(count).fill(sum / count));
+  return fitted.map((at, index) => at + offsets[index]);
 }

@@ -74,7 +74,7 @@ struct TracePage {
         let left = min(100, Double(span.timestamp - summary.start) / whole * 100)
         let width = min(100 - left, Double(span.duration) / whole * 100)
         page.append(
-            text: "<svg class=\"bar\(batch.hasError(span) ? " err" : "")\" viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\">"
+            text: "<svg class=\"extent\(batch.hasError(span) ? " err" : "")\" viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\">"
                 + "<rect x=\"\(hundredths(min(left, 99.5)))\" width=\"\(hundredths(max(width, 0.5)))\" height=\"10\"/></svg>")
         let text = span.duration > 0 ? PageText.durationText(microseconds: span.duration) : "?"
         page.append(text: "<span class=\"dur\">\(text)</span>")

@@ -48,6 +48,9 @@ static const unsigned char graph_js[] = {
 static const unsigned char health_js[] = {
 #embed "web/health.js"
 };
+static const unsigned char hints_js[] = {
+#embed "web/hints.js"
+};
 static const unsigned char icon_svg[] = {
 #embed "web/icon.svg"
 };
@@ -71,6 +74,9 @@ static const unsigned char notice_js[] = {
 };
 static const unsigned char overview_js[] = {
 #embed "web/overview.js"
+};
+static const unsigned char pairs_js[] = {
+#embed "web/pairs.js"
 };
 static const unsigned char scatter_js[] = {
 #embed "web/scatter.js"
@@ -105,6 +111,9 @@ static const unsigned char traces_js[] = {
 static const unsigned char tree_js[] = {
 #embed "web/tree.js"
 };
+static const unsigned char twotraces_js[] = {
+#embed "web/twotraces.js"
+};
 static const unsigned char unscripted_css[] = {
 #embed "web/unscripted.css"
 };
@@ -133,6 +142,7 @@ static const CWebPageFile files[] = {
     FILE("format.js", format_js),
     FILE("graph.js", graph_js),
     FILE("health.js", health_js),
+    FILE("hints.js", hints_js),
     FILE("icon.svg", icon_svg),
     FILE("layout.js", layout_js),
     FILE("location.js", location_js),
@@ -141,6 +151,7 @@ static const CWebPageFile files[] = {
     FILE("minimap.js", minimap_js),
     FILE("notice.js", notice_js),
     FILE("overview.js", overview_js),
+    FILE("pairs.js", pairs_js),
     FILE("scatter.js", scatter_js),
     FILE("search.js", search_js),
     FILE("service.js", service_js),
@@ -152,6 +163,7 @@ static const CWebPageFile files[] = {
     FILE("trace.js", trace_js),
     FILE("traces.js", traces_js),
     FILE("tree.js", tree_js),
+    FILE("twotraces.js", twotraces_js),
     FILE("unscripted.css", unscripted_css),
     FILE("views.css", views_css),
     FILE("waterfall.js", waterfall_js),

@@ -21,6 +21,7 @@ CHROMIUM = "/usr/bin/chromium"
 AXE = pathlib.Path(importlib.util.find_spec("axe_playwright_python").submodule_search_locations[0], "axe.min.js")
 TRACE = "80f198ee56343ba864fe8b2a57d3eff7"
 LARGE = "000000000000000000000000000a5000"
+SMALL = "00000000000000000000000000000003"
 STRANGE = "0000000000000000000000000000bad0"
 EVIL = "</td><script>window.broken=1</script><img src=x onerror=\"window.broken=2\">\u202e\u0000\u0007😀&lt;" + "x" * 10_000
 
@@ -79,8 +80,11 @@ def served(tmp_path_factory):
         span(STRANGE, 3, 2),
         span(STRANGE, 4, 99, timestamp=0),
     ]
-    large = [span(LARGE, n, None if n == 1 else max(1, n // 3)) for n in range(1, 5001)]
-    for batch in (strange, large):
+    # Out of the range of a search: only who asks for it reads it.
+    begun = int(time.time() * 1_000_000) - 7_200_000_000
+    large = [span(LARGE, n, None if n == 1 else max(1, n // 3), timestamp=begun + n * 10) for n in range(1, 5001)]
+    small = [span(SMALL, 1), span(SMALL, 2, 1), span(SMALL, 3, 1, tags={"error": "x"})]
+    for batch in (strange, large, small):
         status, _, text = http_get(
             skein.ports["zipkin"], "/api/v2/spans", {"Content-Type": "application/json"}, method="POST", body=json.dumps(batch)
         )
@@ -140,6 +144,7 @@ VIEWS = {
     "service": ("#/service/web.local", ".chart .legend b"),
     "traces": ("#/traces", "tbody a"),
     "trace": (f"#/trace/{TRACE}", ".row"),
+    "beside": (f"#/beside?a={TRACE}&b={SMALL}", ".share"),
     "compare": ("#/compare?by=errors", ".share"),
     "logs": ("#/logs", "tbody a"),
     "config": ("#/config?url=http%3A%2F%2Fweb.local%2Fcart", ".explain"),
@@ -341,6 +346,47 @@ def test_the_overview_says_what_top_says(look, served):
     assert page.locator("a[href^='#/trace/'] .dot").count() > 0, "requests that were measured lead to their traces"
     page.get_by_text("127.0.0.1:", exact=False).first.wait_for()
     assert page.get_by_text("in use", exact=True).first.is_visible()
+
+
+def test_two_traces_side_by_side(look):
+    page = look(f"#/trace/{SMALL}")
+    page.get_by_role("link", name="Beside another trace").click()
+    page.get_by_label("beside this").fill(LARGE)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("tbody .share")
+    said = page.locator("main [role=status]").inner_text()
+    assert "3 spans are in both, 4,997 in one alone; the first 1000 are shown" in said, said
+    assert page.get_by_role("row", name=re.compile("step 2 ")).first.inner_text().count("5 ms") == 2
+    page.get_by_label("beside this").fill("77")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=not found")
+    # Random trees: each span of both is in one pair, and a pair is of one kind.
+    assert page.evaluate("""async () => {
+        const { build } = await import('./web/tree.js'); const { pairs } = await import('./web/pairs.js');
+        let seed = 77; const random = (n) => { seed = (seed * 1103515245 + 12345) % 2147483648; return seed % n; };
+        const draw = () => build(Array.from({length: random(30)}, (_, n) => ({
+            id: String(n), parentId: String(random(30)), name: 'n' + random(3), timestamp: 1 + random(99),
+            duration: random(9), localEndpoint: {serviceName: 's' + random(2)} })));
+        for (let round = 0; round < 200; round++) {
+            const [one, other] = [draw(), draw()];
+            const list = pairs(one.rows, other.rows);
+            for (const [side, rows] of [['a', one.rows], ['b', other.rows]]) {
+                const seen = list.map((pair) => pair[side]).filter(Boolean);
+                if (seen.length !== rows.length || new Set(seen).size !== rows.length) return `round ${round}: ${side}`;
+            }
+            if (list.some(({a, b}) => a && b && (a.name !== b.name || a.service !== b.service))) return `round ${round}: two kinds`;
+            if (pairs(one.rows, one.rows).some(({a, b}) => a !== b)) return `round ${round}: it is not itself`;
+        }
+        return 'sound' }""") == "sound"
+
+
+def test_a_newcomer_is_told_where_to_send_what(browser, start):
+    skein = start()
+    page = browser.new_page()
+    page.goto(f"http://127.0.0.1:{skein.ports['zipkin']}/")
+    page.wait_for_selector("text=No trace fits")
+    assert page.get_by_text("curl -X POST").is_visible() and page.get_by_text("export OTEL_EXPORTER_OTLP_ENDPOINT=").first.is_visible()
+    page.close()
 
 
 def test_healths_thresholds_are_kialis(look):

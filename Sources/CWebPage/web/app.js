@@ -2,6 +2,7 @@
 
 import { root } from "./api.js";
 import { h, replace } from "./dom.js";
+import "./hints.js";
 import { go, hash, parse, traceID } from "./location.js";
 import { trouble } from "./notice.js";
 
@@ -15,6 +16,7 @@ const VIEWS = {
   config: { name: "Configuration", key: "c", load: () => import("./config.js") },
   ask: { name: "Ask", key: "a", load: () => import("./ask.js") },
   service: { load: () => import("./service.js"), under: "overview" },
+  beside: { load: () => import("./twotraces.js"), under: "traces" },
   trace: { load: () => import("./trace.js"), under: "traces" },
 };
 const FIRST = "traces";

@@ -13,24 +13,29 @@ const DECISIONS_MAX = 20;
 export function clusterParts(service) {
   const routes = table({ label: "Routes", columns: ROUTES, empty: "This process has no rule that leads to it." });
   const endpoints = table({ label: "Endpoints", columns: ENDPOINTS, sort: "address", empty: "This process sends nothing to it." });
+  const limits = table({ label: "Limits and retries", columns: LIMITS, empty: "This process sends nothing to it." });
   const judged = h("div", {});
   const element = h("div", {},
     h("section", { class: "card", "aria-label": "Routes" }, h("h2", {}, "Routes and subsets"), routes.element),
     h("section", { class: "card", "aria-label": "Endpoints" }, h("h2", {}, "Endpoints, as this process sees them"), endpoints.element,
-      h("h3", {}, "Ejections of the whole mesh"), judged));
+      h("h3", {}, "Ejections of the whole mesh"), judged),
+    h("section", { class: "card", "aria-label": "Limits and retries" },
+      h("h2", {}, "Limits and retries, of this process"), limits.element));
 
   async function load(signal) {
     const pattern = quoted(`outbound[|].*[|]${service.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}`);
-    const [rules, clusters, outliers, byRoute, byEndpoint, slow] = await Promise.all([
+    const [rules, clusters, outliers, byRoute, byEndpoint, slow, retries] = await Promise.all([
       json("skein/routes", {}, signal), json("skein/clusters", {}, signal),
       json("skein/outliers", { cluster: service }, signal).catch(() => ({ decisions: [], ejections: [] })),
       query(`sum by (route,cluster,outcome) (rate(skein_route_requests_total{cluster=~${pattern}}[${WINDOW}]))`, signal),
       query(`sum by (endpoint,cluster,outcome) (rate(skein_endpoint_requests_total{cluster=~${pattern}}[${WINDOW}]))`, signal),
       query(`histogram_quantile(0.95, sum by (endpoint,cluster,le) `
         + `(rate(skein_endpoint_request_duration_milliseconds_bucket{cluster=~${pattern}}[${WINDOW}])))`, signal),
+      query(`sum by (cluster) (rate(skein_route_retries_total{cluster=~${pattern}}[${WINDOW}]))`, signal),
     ]);
     routes.draw(routeRows(rules.routes, byRoute, service));
     endpoints.draw(endpointRows(clusters.cluster_statuses, byEndpoint, slow, service));
+    limits.draw(limitRows(clusters.cluster_statuses, retries, service));
     replace(judged, decisions(outliers.decisions));
   }
 
@@ -70,6 +75,21 @@ function endpointRows(clusters, measured, slow, service) {
   }));
 }
 
+const KINDS = [["max_connections", "connections"], ["max_pending_requests", "waiting for one"], ["max_requests", "requests"],
+  ["max_retries", "retries"]];
+// Envoy's word for no limit.
+const UNLIMITED = 4294967295;
+
+function limitRows(clusters, retries, service) {
+  return clusters.filter((cluster) => cluster.name.endsWith(`|${service}`)).map((cluster) => {
+    const [limits] = cluster.circuit_breakers.thresholds;
+    return {
+      cluster: cluster.name, retries: retries.find(({ labels }) => labels.cluster === cluster.name)?.value ?? NaN,
+      limits: KINDS.map(([key, name]) => ({ name, limit: limits[key], held: limits[`${key}_held`] })),
+    };
+  });
+}
+
 function state(host) {
   const parts = [];
   if (host.ejected_for_ms !== undefined) parts.push(["warn", `ejected here for ${span(host.ejected_for_ms)}`]);
@@ -106,6 +126,16 @@ const ENDPOINTS = [
   { id: "active", title: "Now", num: true, wide: true, value: (row) => row.active, cell: (row) => count(row.active) },
   { id: "last", title: "Last error", wide: true, cell: (row) => (row.host.last_error
     ? [foreign(row.host.last_error, 120), " ", h("span", { class: "soft" }, clock(row.host.last_error_unix_seconds * 1000))] : "") },
+];
+
+const LIMITS = [
+  { id: "subset", title: "Port, subset", cell: (row) => foreign(subset(row.cluster), 60) },
+  ...KINDS.map(([, name], index) => ({ id: name, title: name, num: true, cell: ({ limits }) => {
+    const { limit, held } = limits[index];
+    return [h("span", { class: held >= limit ? "bad" : null }, count(held)), h("span", { class: "soft" },
+      limit >= UNLIMITED ? " of any" : ` of ${count(limit)}`)];
+  } })),
+  { id: "retried", title: "Retries/s", num: true, cell: (row) => number(row.retries) },
 ];
 
 /** What the judge of outliers decided, with its arithmetic. */

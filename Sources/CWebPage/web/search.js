@@ -106,6 +106,8 @@ export function form(onsearch) {
       }
       offerNames();
     },
+    /** No service is known: nobody has sent a span yet. */
+    isEmpty: () => controls.service.options.length <= 1,
     async offerServices(signal) {
       const list = await json("api/v2/services", {}, signal);
       const now = controls.service.value;

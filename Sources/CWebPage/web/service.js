@@ -38,7 +38,9 @@ export function mount(main, service, first) {
   main.append(
     h("div", { class: "head" }, h("h1", {}, foreign(service, 120)), source,
       h("a", { class: "end", href: hash("traces", "", { service: spanName }) }, "Its traces"),
-      h("a", { href: hash("logs", "", { cluster: service }) }, "Its log lines"), h("label", { class: "check" }, "of the last", range)),
+      h("a", { href: hash("logs", "", { cluster: service }) }, "Its log lines"),
+      h("a", { href: hash("config", "", { url: `http://${service}/`, find: service }) }, "Its rules and policies"),
+      h("label", { class: "check" }, "of the last", range)),
     h("div", { class: "charts" }, Object.values(charts).map((one) => h("section", { class: "card" }, one.element))),
     h("section", { class: "card", "aria-label": "Callers" }, h("h2", {}, "Who calls it"), callers.element), parts.element);
 

@@ -2,6 +2,7 @@
 
 import { json } from "./api.js";
 import { foreign, h, plain, replace } from "./dom.js";
+import { hints } from "./hints.js";
 import { clock, count, date, duration, span } from "./format.js";
 import { go, hash } from "./location.js";
 import { repeat } from "./notice.js";
@@ -44,6 +45,8 @@ export function mount(main, item, first) {
     const [answer] = await Promise.all([json("skein/traces", asked.question, signal), search.offerServices(signal)]);
     found = answer.traces;
     replace(summary, says(answer, asked));
+    if (!found.length && search.isEmpty() && hints) main.append(hints);
+    else hints?.remove();
     compare.setAttribute("href", hash("compare", "", { ...parameters, by: "errors" }));
     const now = JSON.stringify(found.map((trace) => [trace.id, trace.spans]));
     if (now !== known) list.draw(found);

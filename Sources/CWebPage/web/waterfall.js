@@ -9,6 +9,8 @@ const INDENT = 14;
 // Rows kept above and below what is in sight.
 const SPARE = 12;
 const COLOURS = 10;
+// Rows of a printed trace.
+const PRINTED_MAX = 3000;
 
 /** The mark of a service: its number in the colour of that number. */
 export function mark(number) {
@@ -157,6 +159,10 @@ export function waterfall({ trace, onselect, onview }) {
     onview?.(view);
   }
 
+  // Paper does not scroll.
+  const print = () => replace(space, list.slice(0, PRINTED_MAX).map(drawRow));
+  window.addEventListener("beforeprint", print);
+  window.addEventListener("afterprint", draw);
   const observer = new ResizeObserver(draw);
   observer.observe(scroller);
   return {
@@ -183,6 +189,10 @@ export function waterfall({ trace, onselect, onview }) {
       if (current) for (let above = current.parent; above; above = above.parent) if (collapsed.has(above)) current = above;
       layout();
     },
-    end: () => observer.disconnect(),
+    end() {
+      observer.disconnect();
+      window.removeEventListener("beforeprint", print);
+      window.removeEventListener("afterprint", draw);
+    },
   };
 }

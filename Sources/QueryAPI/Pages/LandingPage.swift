@@ -168,7 +168,7 @@ public final class LandingPage: Sendable {
     private func appendHints(to page: inout [UInt8]) {
         let list = hints()
         guard !list.isEmpty else { return }
-        page.append(text: "<section class=\"card\"><h2>Use it</h2>")
+        page.append(text: "<section class=\"card\" id=\"hints\"><h2>Use it</h2>")
         for hint in list {
             page.append(text: "<div>")
             page.append(escaped: hint.title)

@@ -13,6 +13,9 @@ import { mark, waterfall } from "./waterfall.js";
 // A trace that was just made comes in parts; for so long it is asked for again.
 const FRESH_MILLIS = 15000;
 const AGAIN_MILLIS = 3000;
+// A trace whose request has just been seen in the log may still be on its way to the store.
+const LATE_TRIES = 5;
+const LATE_MILLIS = 1000;
 const SERVICES_SHOWN = 40;
 
 export const title = (id) => `Trace ${plain(id, 32)}`;
@@ -23,6 +26,7 @@ export function mount(main, id, first) {
   let parts = null;
   let timer = 0;
   let spanCount = 0;
+  let tries = 0;
   replace(main, h("p", { class: "loading" }, "The trace is read…"));
 
   async function load() {
@@ -30,8 +34,10 @@ export function mount(main, id, first) {
       const spans = await json(`api/v2/trace/${encodeURIComponent(id)}`, {}, controller.signal);
       if (spans.length !== spanCount) {
         spanCount = spans.length;
+        const isFocused = document.activeElement?.classList.contains("waterfall");
         parts?.end();
         parts = draw(main, id, build(spans), () => parameters);
+        if (isFocused) main.querySelector(".waterfall").focus();
       }
       const end = Math.max(...spans.slice(0, 5000).map((span) => (span.timestamp ?? 0) + (span.duration ?? 0))) / 1000;
       if (Date.now() - end < FRESH_MILLIS) timer = setTimeout(load, AGAIN_MILLIS);
@@ -41,6 +47,8 @@ export function mount(main, id, first) {
         replace(main, h("p", { class: "empty" }, "The trace ", h("bdi", { class: "mono" }, plain(id, 64)),
           " is not stored here: it may be too old, not sampled, or still on its way."), h("p", { class: "empty" },
         h("a", { href: hash("traces") }, "All traces")));
+        tries += 1;
+        if (tries < LATE_TRIES) timer = setTimeout(load, LATE_MILLIS);
       } else if (error.status === 400) replace(main, h("p", { class: "empty" }, plain(error.message, 300)));
       else trouble(error);
     }

@@ -79,6 +79,11 @@ export function minimap({ trace, onview }) {
 
   const observer = new ResizeObserver(draw);
   observer.observe(element);
+  // What is drawn has the colours of the moment it was drawn in.
+  const themes = new MutationObserver(draw);
+  themes.observe(document.documentElement, { attributeFilter: ["data-theme"] });
+  const scheme = matchMedia("(prefers-color-scheme: dark)");
+  scheme.addEventListener("change", draw);
   return {
     element,
     draw,
@@ -89,6 +94,10 @@ export function minimap({ trace, onview }) {
       element.title = `${duration(view.from)} to ${duration(view.to)}`;
       draw();
     },
-    end: () => observer.disconnect(),
+    end() {
+      observer.disconnect();
+      themes.disconnect();
+      scheme.removeEventListener("change", draw);
+    },
   };
 }

@@ -21,7 +21,8 @@ export function mount(main, item, first) {
   const summary = h("span", { class: "soft", role: "status" }, "…");
   const facts = h("div", { class: "facts" });
   const list = table({
-    label: "Services", columns: COLUMNS, sort: parameters.sort ?? "-health", empty: "No request has been counted in this time.",
+    label: "Services", columns: COLUMNS, sort: parameters.sort ?? "-health",
+    empty: "No proxy has counted a request in this time. What spans alone tell is in Graph and Traces.",
     onsort: (sort) => go(hash("overview", "", { ...parameters, sort }), { replacing: true }),
   });
   main.append(

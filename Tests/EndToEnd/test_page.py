@@ -480,6 +480,9 @@ def test_the_configuration_is_explained_and_its_faults_are_shown(look, served):
     page.get_by_label("Address", exact=True).fill("http://nowhere.local/")
     page.get_by_role("button", name="Explain").click()
     page.get_by_text("404 NR", exact=False).first.wait_for()
+    # Each resource stands where it was written.
+    row = page.get_by_role("table", name="Resources").get_by_role("row", name=re.compile("ServiceEntry web default 0"))
+    assert re.search(r"mesh\.yaml:\d+$", row.inner_text().strip())
     wrong = served.config / "wrong.yaml"
     wrong.write_text("apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: w}\nspec:\n  hots: [web.local]\n")
     try:

@@ -18,24 +18,27 @@ export function mount(main, item, first) {
   const state = h("section", { class: "card", "aria-label": "State" });
   const findings = table({ label: "Findings", columns: FINDINGS, empty: "Nothing was found: the files fit together." });
   const found = h("span", { class: "soft" });
+  const resources = table({ label: "Resources", columns: RESOURCES, empty: "No resource fits." });
   const rules = table({
     label: "Rules", columns: RULES, sort: parameters.sort ?? "", empty: "No rule fits.",
     onsort: (sort) => go(hash("config", "", { ...parameters, sort }), { replacing: true }),
   });
   const filter = h("input", {
-    type: "search", placeholder: "host, rule or file", "aria-label": "Filter the rules", value: parameters.find ?? "",
+    type: "search", placeholder: "name, host or file", "aria-label": "Filter rules and resources", value: parameters.find ?? "",
   });
   filter.addEventListener("input", () => {
     go(hash("config", "", { ...parameters, find: filter.value.trim() }), { replacing: true });
   });
   const asked = explainForm((said) => go(hash("config", "", { ...parameters, ...said })));
   let routes = [];
+  let read = [];
   main.append(
     h("div", { class: "head" }, h("h1", {}, "Configuration")), asked.element, state,
     h("section", { class: "card", "aria-label": "Findings" },
       h("div", { class: "head" }, h("h2", {}, "Findings in the files as they are now"), found), findings.element),
     h("section", { class: "card", "aria-label": "Rules" },
-      h("div", { class: "head" }, h("h2", {}, "Rules in use"), filter), rules.element));
+      h("div", { class: "head" }, h("h2", {}, "Rules in use"), filter), rules.element),
+    h("section", { class: "card", "aria-label": "Resources" }, h("h2", {}, "Resources in the files as they are now"), resources.element));
 
   async function load(signal) {
     const [status, report, answer] = await Promise.all([
@@ -47,14 +50,16 @@ export function mount(main, item, first) {
       + (report.suppressed ? `; ${count(report.suppressed)} suppressed` : ""));
     findings.draw(report.findings);
     routes = answer.routes;
-    drawRules();
+    read = report.resources.map((one) => ({ ...one, findings: report.findings.filter((finding) => concerns(finding, one)).length }));
+    drawFitting();
   }
 
-  function drawRules() {
+  function drawFitting() {
     const text = (parameters.find ?? "").toLowerCase();
     const has = (value) => String(value).toLowerCase().includes(text);
     const fits = (route) => [route.name, route.resource, route.position, ...route.hosts, ...route.targets].some(has);
     rules.draw(text ? routes.filter(fits) : routes);
+    resources.draw(text ? read.filter((one) => [one.kind, one.namespace, one.name, one.file].some(has)) : read);
   }
 
   const refresh = repeat(load, REFRESH_SECONDS);
@@ -64,7 +69,7 @@ export function mount(main, item, first) {
       parameters = next;
       if (document.activeElement !== filter) filter.value = parameters.find ?? "";
       asked.show(parameters);
-      drawRules();
+      drawFitting();
     },
     unmount() {
       refresh();
@@ -75,7 +80,7 @@ export function mount(main, item, first) {
 
 function drawState(status, report) {
   const { configuration } = status;
-  const kinds = Object.entries(report.resources);
+  const kinds = Object.entries(report.counts);
   return [
     h("h2", {}, "State"),
     h("dl", {},
@@ -161,6 +166,19 @@ function refusal(error) {
     return h("p", { class: "bad" }, plain(error.message, 500));
   }
 }
+
+const concerns = (finding, { kind, namespace, name }) =>
+  finding.kind === kind && finding.namespace === namespace && finding.name === name;
+
+const RESOURCES = [
+  { id: "kind", title: "Kind", value: (one) => one.kind, cell: (one) => plain(one.kind, 40) },
+  { id: "name", title: "Name", class: "root", value: (one) => `${one.namespace}/${one.name}`, cell: (one) => [
+    h("b", {}, foreign(one.name, 80)), " ", h("span", { class: "soft" }, foreign(one.namespace, 60))] },
+  { id: "findings", title: "Findings", num: true, down: true, value: (one) => one.findings, cell: (one) =>
+    (one.findings ? h("span", { class: "tag warn" }, count(one.findings)) : h("span", { class: "soft" }, "0")) },
+  { id: "place", title: "Place", wide: true, value: (one) => `${one.file}:${String(one.line).padStart(9)}`, cell: (one) =>
+    h("span", { class: "mono" }, foreign(`${one.file}:${one.line}`, 160)) },
+];
 
 const FINDINGS = [
   { id: "severity", title: "Severity", cell: (one) =>

@@ -15,6 +15,9 @@ export function duration(micros) {
 /** `12,345` of a count. */
 export const count = (value) => (Number.isFinite(value) ? Math.round(value).toLocaleString("en") : "–");
 
+/** `1 service`, `2 services`. */
+export const counted = (value, noun) => `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
+
 /** Three significant digits: a rate, a ratio. */
 export function number(value) {
   if (!Number.isFinite(value)) return "–";

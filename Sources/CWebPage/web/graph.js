@@ -2,7 +2,7 @@
 
 import { json } from "./api.js";
 import { foreign, h, menu, plain, replace, s } from "./dom.js";
-import { count, duration, millis, number, percent } from "./format.js";
+import { count, counted, duration, millis, number, percent } from "./format.js";
 import { health, KINDS, SIGNS } from "./health.js";
 import { layout } from "./layout.js";
 import { go, hash } from "./location.js";
@@ -24,12 +24,12 @@ export const title = () => "Graph";
 export function mount(main, item, first) {
   let parameters = first;
   let drawn = "";
-  const window = menu({}, WINDOWS, parameters.window ?? "1m");
+  const during = menu({}, WINDOWS, parameters.window ?? "1m");
   const shown = menu({}, SHOWN, parameters.show ?? "rate");
   const change = () => go(hash("graph", "", {
-    ...parameters, window: window.value === "1m" ? "" : window.value, show: shown.value === "rate" ? "" : shown.value,
+    ...parameters, window: during.value === "1m" ? "" : during.value, show: shown.value === "rate" ? "" : shown.value,
   }));
-  window.addEventListener("change", change);
+  during.addEventListener("change", change);
   shown.addEventListener("change", change);
   const whole = h("button", { type: "button", "aria-pressed": "false", onclick: () =>
     go(hash("graph", "", { ...parameters, fit: parameters.fit ? "" : "1" }), { replacing: true }) }, "Fit");
@@ -41,7 +41,7 @@ export function mount(main, item, first) {
   });
   main.append(
     h("div", { class: "head" }, h("h1", {}, "Graph"), summary, h("label", { class: "end check" }, "show", shown),
-      h("label", { class: "check" }, "of the last", window), whole),
+      h("label", { class: "check" }, "of the last", during), whole),
     h("section", { class: "card", "aria-label": "Picture" }, picture, h("p", { class: "note" },
       "A dashed line: some of it is plaintext. Dotted: known from traces alone. Thicker: more requests.")),
     h("section", { class: "card", "aria-label": "Calls" }, list.element));
@@ -55,7 +55,7 @@ export function mount(main, item, first) {
     ]);
     const all = merged(measured, links);
     const nodes = new Set(all.flatMap(({ from, to }) => [from, to]));
-    replace(summary, `${count(nodes.size)} services, ${count(all.length)} calls`);
+    replace(summary, `${counted(nodes.size, "service")}, ${counted(all.length, "call")}`);
     list.draw(all);
     const key = JSON.stringify([all.map((edge) => [edge.from, edge.to, label(edge, shown.value), edge.secure]), shown.value]);
     if (key === drawn) return;
@@ -79,7 +79,7 @@ export function mount(main, item, first) {
     update(_, next) {
       const isSame = next.window === parameters.window && next.show === parameters.show;
       parameters = next;
-      window.value = parameters.window ?? "1m";
+      during.value = parameters.window ?? "1m";
       shown.value = parameters.show ?? "rate";
       fit();
       if (!isSame) refresh.now();

@@ -2,7 +2,7 @@
 
 import { get, json } from "./api.js";
 import { foreign, h, menu, plain, replace, s } from "./dom.js";
-import { count, duration, number, percent, span } from "./format.js";
+import { count, counted, duration, number, percent, span } from "./format.js";
 import { health, KINDS, SIGNS } from "./health.js";
 import { go, hash } from "./location.js";
 import { services, WINDOWS } from "./mesh.js";
@@ -16,8 +16,8 @@ export const title = () => "Overview";
 
 export function mount(main, item, first) {
   let parameters = first;
-  const window = menu({}, WINDOWS, parameters.window ?? "1m");
-  window.addEventListener("change", () => go(hash("overview", "", { ...parameters, window: window.value === "1m" ? "" : window.value })));
+  const during = menu({}, WINDOWS, parameters.window ?? "1m");
+  during.addEventListener("change", () => go(hash("overview", "", { ...parameters, window: during.value === "1m" ? "" : during.value })));
   const summary = h("span", { class: "soft", role: "status" }, "…");
   const facts = h("div", { class: "facts" });
   const list = table({
@@ -26,14 +26,14 @@ export function mount(main, item, first) {
     onsort: (sort) => go(hash("overview", "", { ...parameters, sort }), { replacing: true }),
   });
   main.append(
-    h("div", { class: "head" }, h("h1", {}, "Overview"), summary, h("label", { class: "end check" }, "of the last", window)), facts,
+    h("div", { class: "head" }, h("h1", {}, "Overview"), summary, h("label", { class: "end check" }, "of the last", during)), facts,
     h("section", { class: "card", "aria-label": "Services" }, list.element));
 
   async function load(signal) {
     const [rows] = await Promise.all([services(parameters.window ?? "1m", signal), drawFacts(facts, signal)]);
     for (const row of rows) row.health = health(row.codes);
     const wrong = rows.filter((row) => row.health.level > 0 || row.ejected.length > 0).length;
-    replace(summary, `${count(rows.length)} services, ${wrong ? `${count(wrong)} with something wrong` : "nothing wrong with any"}`);
+    replace(summary, `${counted(rows.length, "service")}, ${wrong ? `${count(wrong)} with something wrong` : "nothing wrong with any"}`);
     list.draw(rows);
   }
 
@@ -42,7 +42,7 @@ export function mount(main, item, first) {
     update(_, next) {
       const isSame = next.window === parameters.window;
       parameters = next;
-      window.value = parameters.window ?? "1m";
+      during.value = parameters.window ?? "1m";
       if (!isSame) refresh.now();
     },
     unmount: refresh,

@@ -2,7 +2,7 @@
 
 import { address, json } from "./api.js";
 import { foreign, h, plain, replace } from "./dom.js";
-import { count, date, duration } from "./format.js";
+import { count, counted, date, duration } from "./format.js";
 import { go, hash } from "./location.js";
 import { trouble } from "./notice.js";
 import { minimap } from "./minimap.js";
@@ -135,7 +135,7 @@ function draw(main, id, trace, parameters) {
   replace(main,
     h("div", { class: "head" },
       h("h1", {}, h("b", {}, foreign(root.service || "(no service)", 80)), " ", foreign(request || root.name, 160)),
-      trace.errors > 0 && h("span", { class: "bad" }, `${count(trace.errors)} ${trace.errors === 1 ? "error" : "errors"}`)),
+      trace.errors > 0 && h("span", { class: "bad" }, counted(trace.errors, "error"))),
     h("div", { class: "facts" },
       fact("Started", trace.start ? date(trace.start / 1000) : "not said"), fact("Took", duration(trace.duration)),
       fact("Spans", count(trace.rows.length)), fact("Services", count(trace.services.size)),

@@ -58,6 +58,7 @@ let package = Package(
         system("CSnappy", "snappy", apt: "libsnappy-dev"),
         system("CRE2System", "re2", apt: "libre2-dev"),
         .target(name: "CRE2", dependencies: ["CRE2System"], path: "Sources/CRE2"),
+        .target(name: "CWebPage", path: "Sources/CWebPage", exclude: ["web"]),
         .target(name: "COTLP", dependencies: ["CProtobufC"], path: "Sources/COTLP", exclude: ["proto"]),
 
         // 1
@@ -95,7 +96,9 @@ let package = Package(
             "Primitives", "EventLoops", "TLS", "Compression", "HTTP", "HTTPService", "TelemetryModel", "TelemetryWire", "OutlierDetection",
             "TelemetryStore",
         ]),
-        layer("QueryAPI", uses: ["Primitives", "EventLoops", "HTTPService", "Matching", "TelemetryModel", "TelemetryWire", "PromQL"]),
+        layer("QueryAPI", uses: [
+            "Primitives", "EventLoops", "Compression", "HTTPService", "Matching", "TelemetryModel", "TelemetryWire", "PromQL", "CWebPage",
+        ]),
         // 8
         layer("MeshRuntime", uses: [
             "Primitives", "EventLoops", "HTTP", "HTTPService", "MeshConfig", "TelemetryModel", "TelemetryWire", "Routing", "Policy",

@@ -4,10 +4,12 @@ internal import CZlib
 public enum Gzip {
     /// zlib's cheapest. What we send are lines that repeat one another and shrink to a fiftieth already; level 6 takes twice the time to
     /// make a ninetieth of them (docs/measurements.md, scrapes).
-    static let level: Int32 = 1
+    public static let cheapest: Int32 = 1
+    /// zlib's smallest, for what is compressed once and sent often.
+    public static let smallest: Int32 = 9
 
-    /// `input` as one gzip member (RFC 1952); nil when there is no memory for it or it has 4 GiB or more.
-    public static func encode(_ input: [UInt8]) -> [UInt8]? {
+    /// `input` as one gzip member (RFC 1952) at a level of zlib's, 1...9; nil when there is no memory for it or it has 4 GiB or more.
+    public static func encode(_ input: [UInt8], level: Int32 = cheapest) -> [UInt8]? {
         guard let inputBytes = UInt32(exactly: input.count) else { return nil }
         var stream = unsafe z_stream()
         // 15 bits of window, plus 16: gzip's header and trailer. 8 is zlib's own choice of memory, 256 KiB in all.

@@ -13,6 +13,9 @@ public struct ProcessResources: Sendable {
     /// Seconds since 1970.
     public var startTimeSeconds: Double
 
+    /// This machine's name, as `hostname` prints it; empty where /proc does not answer.
+    public static var hostName: String { String(read("/proc/sys/kernel/hostname").prefix { $0 != "\n" }) }
+
     /// Reads /proc; zeros where it does not answer.
     public static func current() -> ProcessResources {
         var usage = rusage()

@@ -176,6 +176,9 @@ extension ServiceLoop {
         let query = unsafe head.target[target.query].dropFirst()
         exchanges[exchange].query = unsafe target.query.isEmpty ? "" : String(decoding: query, as: UTF8.self)
         exchanges[exchange].fields = fields()
+        // What HTTP/1.1 says in `Host` (RFC 9113 8.3.1).
+        let authority = unsafe String(decoding: head.authorityBytes, as: UTF8.self)
+        if !authority.isEmpty { exchanges[exchange].fields.insert(("host", authority), at: 0) }
         open(exchange, endsStream: block.endsStream)
     }
 

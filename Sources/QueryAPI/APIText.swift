@@ -51,19 +51,6 @@ enum APIReply {
             body: Array(text.utf8))
     }
 
-    static func html(_ body: [UInt8], status: UInt16 = 200) -> ServiceResponse {
-        ServiceResponse(
-            status: status, contentType: "text/html; charset=utf-8",
-            headers: [
-                ("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer"),
-                (
-                    "Content-Security-Policy",
-                    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; connect-src 'self'; "
-                        + "base-uri 'none'; form-action 'none'"),
-            ],
-            body: body)
-    }
-
     /// The answer to a method that a read-only path does not take; nil for GET and HEAD.
     static func refusal(_ method: String, allow: String = "GET, HEAD, OPTIONS") -> ServiceResponse? {
         switch method {

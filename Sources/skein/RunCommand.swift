@@ -82,6 +82,14 @@ struct RunOptions: ParsableArguments {
     @Option(help: "Address that every port below is opened on.")
     var bind = "127.0.0.1"
 
+    @Option(
+        parsing: .upToNextOption,
+        help: """
+            Host names that a browser may call loopback ports by, besides localhost, addresses and this machine's name: NAME, *.DOMAIN or \
+            * for any. Others are refused (421): a page from elsewhere may name itself so.
+            """)
+    var allowedHost: [String] = []
+
     @Option(help: "Outbound proxy port; 0 = off.")
     var outboundPort: UInt16 = 15001
 
@@ -191,6 +199,12 @@ struct RunOptions: ParsableArguments {
             throw ValidationError("--enforce-outliers \(enforcedOutliers): known are \(known)")
         }
         if collector != nil, metricsInterval == 0 { throw ValidationError("--collector needs a --metrics-interval above 0") }
+        if let name = allowedHost.first(where: { RuntimeOptions.problem(allowedHost: $0) != nil }) {
+            throw ValidationError("--allowed-host \(name): \(RuntimeOptions.problem(allowedHost: name) ?? "")")
+        }
+        if allowedHost.count > RuntimeOptions.allowedHostsMax {
+            throw ValidationError("--allowed-host takes \(RuntimeOptions.allowedHostsMax) names at most")
+        }
         if !(1...3600).contains(scrapeInterval) { throw ValidationError("--scrape-interval takes 1...3600") }
         if metricsInterval > 3600 { throw ValidationError("--metrics-interval takes 0...3600") }
         if noStore, scrapeConfig != nil { throw ValidationError("--scrape-config needs the store that --no-store leaves out") }
@@ -227,6 +241,7 @@ struct RunOptions: ParsableArguments {
         options.upgradeProtocols = upgradeProtocols
         options.allowsHalfClose = halfCloseClients
         options.bindAddress = bind
+        options.allowedHosts = allowedHost
         options.outboundPort = outboundPort
         options.inboundPort = inboundPort
         options.adminPort = adminPort

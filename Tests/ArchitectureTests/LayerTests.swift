@@ -20,7 +20,7 @@ import Testing
     static let users: [String: Set<String>] = [
         "CSystem": ["Primitives", "EventLoops"], "CSQLite": ["TelemetryStore"], "CZstd": ["Compression"], "CSnappy": ["Compression"],
         "CZlib": ["Compression"], "CNGHTTP2": ["HTTP"], "COpenSSL": ["TLS", "JOSE"],
-        "CRE2": ["Matching"], "CRE2System": [], "COTLP": ["TelemetryWire"], "CProtobufC": ["TelemetryWire"],
+        "CRE2": ["Matching"], "CRE2System": [], "CWebPage": ["QueryAPI"], "COTLP": ["TelemetryWire"], "CProtobufC": ["TelemetryWire"],
         "Yams": ["MeshConfig"], "CYaml": ["MeshConfig"], "ArgumentParser": ["skein"], "Logging": ["MeshRuntime"],
     ]
     /// The platform: the standard library's own modules, and Foundation at the edge only.

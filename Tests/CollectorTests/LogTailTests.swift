@@ -150,6 +150,24 @@ import TelemetryWire
         pump.stop()
     }
 
+    /// A filter that nothing matches is handed nothing, so its client's leaving was never seen, and in the end nobody could follow.
+    @Test func followersWhoLeftMakeRoom() throws {
+        let pump = try filled([])
+        let max = CollectorLimits().tailFollowersMax
+        for place in 0..<max { #expect(pump.tail.subscribe(filter: LogFilter(), isOpen: { place > 0 }) { _ in true } != nil) }
+        #expect(pump.tail.subscribe(filter: LogFilter()) { _ in true } != nil)
+        #expect(pump.tail.followerCount == max)
+        #expect(pump.tail.subscribe(filter: LogFilter()) { _ in true } == nil)
+        pump.stop()
+    }
+
+    @Test func tracedLinesLeadToTheirTrace() throws {
+        let pump = try filled([(exampleRecord(), exampleTexts())])
+        let line = String(decoding: try #require(pump.tail.recent(filter: LogFilter(), limit: 1, format: .traced).first), as: UTF8.self)
+        #expect(line.hasPrefix("{\"trace_id\":\"00000000000000010000000000000abc\",\"span_id\":\"0000000000000def\",\"attempts\":"))
+        pump.stop()
+    }
+
     @Test func followersAreBounded() throws {
         let pump = try filled([])
         for _ in 0..<CollectorLimits().tailFollowersMax { #expect(pump.tail.subscribe(filter: LogFilter()) { _ in true } != nil) }

@@ -133,6 +133,10 @@ def test_pages_that_people_type(failing):
     assert code == 404 and "/help" in body
     assert page(skein, "/logging")[2] == "active loggers:\n  skein: info\n"
     assert page(skein, "/logging?level=debug", "POST")[2].endswith("skein: debug\n")
+    # A form on somebody's page may be sent here by a browser, and must change nothing.
+    for site in ("cross-site", "same-site"):
+        assert http_get(skein.ports["admin"], "/logging?level=trace", {"Sec-Fetch-Site": site}, method="POST")[0] == 403
+    assert page(skein, "/logging")[2].endswith("skein: debug\n")
     assert page(skein, "/logging?level=loud", "POST")[0] == 400 and page(skein, "/logging")[2].endswith("skein: debug\n")
     assert page(skein, "/clusters", "POST")[0] == 405
     admin = f"127.0.0.1:{skein.ports['admin']}"

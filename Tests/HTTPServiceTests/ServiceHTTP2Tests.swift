@@ -29,6 +29,15 @@ import Testing
         #expect(client.answer(get).fields["connection"] == nil)
     }
 
+    /// The guard against DNS rebinding reads `Host`, which HTTP/2 calls `:authority`.
+    @Test func tellsTheAuthorityAsHost() throws {
+        let server = try TestServer()
+        let client = try HTTP2Client(server.endpoint)
+        let id = try client.request("GET", "/host")
+        client.waitForEnd(of: id)
+        #expect(text(client.answer(id)).count > 1 && text(client.answer(id)) != "none\n")
+    }
+
     /// A slow request holds up no other: that is what streams are for.
     @Test func streamsAreAnsweredInAnyOrder() throws {
         let server = try TestServer()

@@ -52,6 +52,7 @@ final class TestHandler: ServiceHandler {
         let body = unsafe Array(request.body)
         bodies.withLock { $0.append(body) }
         switch request.path {
+        case "/host": return .respond(.text(200, request.header("host") ?? "none"))
         case "/later":
             shelf.withLock { $0.append(responder) }
             return .later

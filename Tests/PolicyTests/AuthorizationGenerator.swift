@@ -27,7 +27,8 @@ struct AuthorizationGenerator {
         "destination.port": ["80", "8080"], "source.namespace": ["a", "b", "*"], "source.trustDomain": ["cluster.local", "*.example", "*"],
         "trustDomains": ["cluster.local", "new.example", "old*"],
         "source.principal": ["cluster.local/ns/a/sa/x", "*"], "connection.sni": ["web.local", "*.local", "*"],
-        "request.headers[x-role]": ["admin", "user", "adm*", "*", "*in", "user,admin"], "request.auth.principal": ["*", "issuer/*", "*/bob"],
+        "request.headers[x-role]": ["admin", "user", "adm*", "*", "*in", "user,admin"],
+        "request.auth.principal": ["*", "issuer/*", "*/bob"],
         "request.auth.audiences": ["api", "a*", "*"], "request.auth.presenter": ["app", "*"],
         "request.auth.claims[role]": ["admin", "adm*", "*er", "*"], "request.auth.claims[realm][role]": ["admin", "*"],
     ]
@@ -105,7 +106,10 @@ struct AuthorizationGenerator {
         if chance(30) { question.fields += some(forwarded).map { ("x-forwarded-for", $0) } }
         guard chance(60) else { return question }
         question.token = (pick(["issuer", "other", ""]), pick(["alice", "bob", ""]))
-        let claims = [("aud", ["api", "web"]), ("azp", ["app", "other"]), ("role", ["admin", "user", "administrator"]), ("realm.role", ["admin", "user"])]
+        let claims = [
+            ("aud", ["api", "web"]), ("azp", ["app", "other"]), ("role", ["admin", "user", "administrator"]),
+            ("realm.role", ["admin", "user"]),
+        ]
         for (path, values) in claims where chance(50) { question.claims += some(values).map { (path, $0) } }
         return question
     }

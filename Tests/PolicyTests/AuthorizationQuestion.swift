@@ -27,7 +27,9 @@ struct AuthorizationQuestion: CustomStringConvertible {
     var description: String {
         let who = principal ?? "nobody"
         guard isHTTP else { return "TCP from \(who) at \(source) to \(port), SNI \(serverName)" }
-        return "\(method) \(host)\(path)\(query) from \(who) at \(source) to \(port), SNI \(serverName), \(fields), token \(token.map { "\($0)" } ?? "none") \(claims)"
+        let owner = token.map { "\($0)" } ?? "none"
+        return "\(method) \(host)\(path)\(query) from \(who) at \(source) to \(port), SNI \(serverName), \(fields), "
+            + "token \(owner) \(claims)"
     }
 
     /// Asks a set; its answer in words: `allowed`, `denied by NAME`, with what policies that are tried out would have done.

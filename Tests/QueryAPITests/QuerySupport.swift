@@ -114,12 +114,16 @@ final class TestServer: Sendable {
         options.autocompleteKeys = ["region", "env"]
         let zipkin = ZipkinAPI(store: store, pool: pool, options: options, nowMilliseconds: { Self.nowMilliseconds })
         let exposition = MetricsExposition(shards: [shard], catalogs: catalogs, selfMetrics: metrics, pool: pool, exemplars: exemplars)
-        let landing = LandingPage(store: store, pool: pool, version: "1.2.3", hints: { hints }, nowMilliseconds: { Self.nowMilliseconds })
+        let assets = PageAssets()
+        let landing = LandingPage(
+            store: store, pool: pool, assets: assets, version: "1.2.3", hints: { hints }, nowMilliseconds: { Self.nowMilliseconds })
+        let list = TraceListAPI(store: store, pool: pool, nowMilliseconds: { Self.nowMilliseconds })
         let readiness = Box(Readiness.ready)
         let admin = AdminAPI(readiness: { readiness.value.withLock { $0 } }, dump: Self.dump)
         self.readinessBox = readiness
         let handler = Handler([
             { zipkin.handle($0, $1) }, { exposition.handle($0, $1) }, { landing.handle($0, $1) }, { admin.handle($0, $1) },
+            { assets.handle($0, $1) }, { list.handle($0, $1) },
         ])
         let loopback = SocketEndpoint(ipv4: 0x7F00_0001, port: 0)
         server = try ServiceServer(name: "test", endpoints: [loopback], limits: ServiceLimits(), handler: handler)

@@ -8,6 +8,8 @@ public enum LogLineFormat: Sendable {
     case text
     /// Istio's JSON keys, typed.
     case json
+    /// The same with `trace_id`, `span_id` and `attempts` before them, by which the page leads from a line to its trace.
+    case traced
 }
 
 /// One client that follows the log.
@@ -23,6 +25,7 @@ public final class LogTail: Sendable {
         let id: LogFollowerID
         let matcher: LogMatcher
         let format: LogLineFormat
+        let isOpen: @Sendable () -> Bool
         let sink: @Sendable ([UInt8]) -> Bool
         var lines: [UInt8] = []
     }
@@ -59,6 +62,7 @@ public final class LogTail: Sendable {
     private let names: CatalogNames
     private let textProgram: AccessLogProgram
     private let jsonProgram: AccessLogProgram
+    private let tracedProgram: AccessLogProgram
     let linesCut: CollectorCounter
 
     init(limits: CollectorLimits, catalogs: Catalogs, statistics: CollectorStatistics) {
@@ -67,10 +71,17 @@ public final class LogTail: Sendable {
         names = CatalogNames(catalogs)
         textProgram = Self.istio { () throws(AccessLogFormatError) in try .text(AccessLogFormat.istioText) }
         jsonProgram = Self.istio { () throws(AccessLogFormatError) in try .json(AccessLogFormat.istioJSON) }
+        tracedProgram = Self.istio { () throws(AccessLogFormatError) in
+            try .json(
+                [
+                    ("trace_id", .template("%TRACE_ID%")), ("span_id", .template("%SPAN_ID%")),
+                    ("attempts", .template("%UPSTREAM_REQUEST_ATTEMPT_COUNT%")),
+                ] + AccessLogFormat.istioJSON)
+        }
         linesCut = statistics.counter(.tailCut, [("reason", "slow_follower")])
     }
 
-    /// Both formats need nothing but what every record holds, so they fit records of any capture.
+    /// These formats need nothing but what every record holds, so they fit records of any capture.
     private static func istio(_ format: () throws(AccessLogFormatError) -> AccessLogFormat) -> AccessLogProgram {
         do throws(AccessLogFormatError) {
             return try format().program(capture: HeaderCapture())
@@ -79,7 +90,13 @@ public final class LogTail: Sendable {
         }
     }
 
-    func program(_ format: LogLineFormat) -> AccessLogProgram { format == .text ? textProgram : jsonProgram }
+    func program(_ format: LogLineFormat) -> AccessLogProgram {
+        switch format {
+        case .text: textProgram
+        case .json: jsonProgram
+        case .traced: tracedProgram
+        }
+    }
 
     /// The newest `limit` records that match, oldest first, each a line with its line feed.
     public func recent(filter: LogFilter, limit: Int, format: LogLineFormat = .text) -> [[UInt8]] {
@@ -129,15 +146,18 @@ public final class LogTail: Sendable {
 
     /// Calls `sink` with whole lines, on the pump's thread, whenever records match; until it returns false or `unsubscribe`.
     ///
-    /// `sink` must not block (a `Responder` does not). Nil when `tailFollowersMax` follow already.
+    /// `sink` must not block (a `Responder` does not). Nil when `tailFollowersMax` follow already. Those whose `isOpen` is false by then
+    /// are let go first: one whose filter nothing matches is never handed anything, so it would stay for ever.
     public func subscribe(
-        filter: LogFilter, format: LogLineFormat = .text, sink: @escaping @Sendable ([UInt8]) -> Bool
+        filter: LogFilter, format: LogLineFormat = .text, isOpen: @escaping @Sendable () -> Bool = { true },
+        sink: @escaping @Sendable ([UInt8]) -> Bool
     ) -> LogFollowerID? {
         withState { state -> LogFollowerID? in
+            state.followers.removeAll { !$0.isOpen() }
             guard state.followers.count < limits.tailFollowersMax else { return nil }
             state.lastFollower += 1
             let id = LogFollowerID(rawValue: state.lastFollower)
-            state.followers.append(Follower(id: id, matcher: LogMatcher(filter), format: format, sink: sink))
+            state.followers.append(Follower(id: id, matcher: LogMatcher(filter), format: format, isOpen: isOpen, sink: sink))
             return id
         }
     }

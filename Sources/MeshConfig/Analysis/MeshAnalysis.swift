@@ -13,6 +13,8 @@ public struct MeshAnalysis: Sendable {
     public private(set) var omitted = 0
     /// Findings that an annotation or an option asked not to see.
     public private(set) var suppressedCount = 0
+    /// Every resource and where it begins, in the order in which they were read.
+    public private(set) var resources: [(id: ResourceID, position: SourcePosition)] = []
     private(set) var sources: [SourceFile]
     private var omittedWorst: Diagnostic.Severity?
     private var fileOrder: [String: Int] = [:]
@@ -78,6 +80,7 @@ public struct MeshAnalysis: Sendable {
             findings.append(finding)
         }
         for resource in loader.resources {
+            resources.append((resource.id, resource.position))
             guard let text = resource.metadata?.child("annotations")?.string(MeshAnalysis.suppressAnnotation) else { continue }
             annotated[resource.id, default: []].formUnion(text.split(separator: ",").map { $0.filter { !$0.isWhitespace } })
         }

@@ -3,7 +3,7 @@ internal import HTTPService
 internal import QueryAPI
 internal import TelemetryModel
 
-/// `GET /explain` on the admin port: what `skein explain --server` shows.
+/// `GET /explain` on the admin port: what `skein explain --server` shows; `GET /skein/explain` on the query port, for the page.
 ///
 /// Parameters: `url`, `method`, `header` (`name: value`, any number), `inbound`, `principal`, `source-ip`, `seed` for a request that might
 /// come; `request-id` or `trace-id` for one that was served. 404 with the same JSON when nothing takes or knows it.
@@ -11,18 +11,20 @@ final class ExplainAPI: Sendable {
     private let shared: SharedStatus
     private let served: ServedRequestExplanation
     private let pool: QueryPool
+    private let path: String
     private static let parameters: Set<String> = [
         "url", "method", "header", "inbound", "seed", "request-id", "trace-id", "principal", "source-ip",
     ]
 
-    init(shared: SharedStatus, served: ServedRequestExplanation, pool: QueryPool) {
+    init(shared: SharedStatus, served: ServedRequestExplanation, pool: QueryPool, path: String = "/explain") {
         self.shared = shared
         self.served = served
         self.pool = pool
+        self.path = path
     }
 
     func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome? {
-        guard request.path == "/explain" else { return nil }
+        guard PagePath.isNamed(path, request.path) else { return nil }
         guard request.method == "GET" else { return .respond(.text(405, "GET is accepted here", headers: [("Allow", "GET")])) }
         let parameters = request.parameters
         if let unknown = parameters.first(where: { !Self.parameters.contains($0.name) }) {

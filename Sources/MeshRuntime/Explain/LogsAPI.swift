@@ -1,18 +1,24 @@
 internal import Collector
 internal import EventLoops
 internal import HTTPService
+internal import QueryAPI
 
-/// `GET /logs` on the admin port: what `skein logs` shows.
+/// `GET /logs` on the admin port: what `skein logs` shows; `GET /skein/logs` on the query port, for the page.
 ///
-/// Parameters: those of `LogFilter`, `limit` (1...10,000, default 100), `format` (text or json), `follow` (true: lines as requests finish).
+/// Parameters: those of `LogFilter`, `limit` (1...10,000, default 100), `format` (text, json, or traced: JSON with the ids of trace and
+/// span), `follow` (true: lines as requests finish).
 final class LogsAPI: Sendable {
     private let tail: LogTail
+    private let path: String
     static let limitMax = 10_000
 
-    init(tail: LogTail) { self.tail = tail }
+    init(tail: LogTail, path: String = "/logs") {
+        self.tail = tail
+        self.path = path
+    }
 
     func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome? {
-        guard request.path == "/logs" else { return nil }
+        guard PagePath.isNamed(path, request.path) else { return nil }
         guard request.method == "GET" else { return .respond(.text(405, "GET is accepted here", headers: [("Allow", "GET")])) }
         let parameters = request.parameters
         let known = Set(LogFilter.parameterNames + ["limit", "format", "follow"])
@@ -26,7 +32,8 @@ final class LogsAPI: Sendable {
         switch request.parameter("format") ?? "text" {
         case "text": format = .text
         case "json": format = .json
-        default: return .respond(.text(400, "format takes text or json"))
+        case "traced": format = .traced
+        default: return .respond(.text(400, "format takes text, json or traced"))
         }
         let filter: LogFilter
         do throws(LogFilterError) {
@@ -35,17 +42,26 @@ final class LogsAPI: Sendable {
             return .respond(.text(400, error.description))
         }
         let lines = tail.recent(filter: filter, limit: limit, format: format)
-        let contentType = format == .json ? "application/x-ndjson" : "text/plain; charset=utf-8"
+        let contentType = format == .text ? "text/plain; charset=utf-8" : "application/x-ndjson"
         guard request.parameter("follow") == "true" else {
             return .respond(ServiceResponse(status: 200, contentType: contentType, body: Array(lines.joined())))
         }
         responder.begin(status: 200, headers: [("Content-Type", contentType), ("Cache-Control", "no-store")])
         if !lines.isEmpty { responder.write(Array(lines.joined())) }
-        let follower = tail.subscribe(filter: filter, format: format) { bytes in
+        let follower = tail.subscribe(filter: filter, format: format, isOpen: { responder.isOpen }) { bytes in
             responder.write(bytes)
             return responder.isOpen
         }
-        if follower == nil { responder.end() }
+        if follower == nil {
+            responder.write(Array(Self.fullText(format).utf8))
+            responder.end()
+        }
         return .later
+    }
+
+    /// Said where the answer has begun and nobody more can follow.
+    private static func fullText(_ format: LogLineFormat) -> String {
+        let text = "too many follow the log already"
+        return format == .text ? text + "\n" : "{\"error\":\"\(text)\"}\n"
     }
 }

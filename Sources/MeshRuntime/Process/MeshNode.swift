@@ -209,30 +209,31 @@ final class MeshNode {
         let shared = shared
         let version = version
         let admin = AdminAPI(readiness: { shared.readiness }, dump: { shared.dump(version: version) })
-        let pages = AdminPages(
-            AdminWiring(version: version, options: options, shared: shared, metrics: metrics, level: level).sources, pool: pool)
+        let sources = AdminWiring(version: version, options: options, shared: shared, metrics: metrics, level: level).sources
+        let pages = AdminPages(sources, pool: pool)
         let logs = LogsAPI(tail: pump.tail)
-        let explain = ExplainAPI(shared: shared, served: ServedRequestExplanation(tail: pump.tail, store: queries), pool: pool)
+        let served = ServedRequestExplanation(tail: pump.tail, store: queries)
+        let explain = ExplainAPI(shared: shared, served: served, pool: pool)
         if let receivers, let queries {
             var zipkin = ZipkinOptions(version: version)
             zipkin.autocompleteKeys = options.autocompleteKeys
             zipkin.lookbackDefault = options.queryLookbackMilliseconds
             zipkin.notEnforced = { shared.configuration.unenforced }
             let api = ZipkinAPI(store: queries, pool: pool, options: zipkin)
-            let hints = ports.hints
-            let page = LandingPage(
-                store: queries, pool: pool, version: version, hints: { hints }, notEnforced: { shared.configuration.unenforced })
+            let page = PageWiring(options: options, version: version, shared: shared, pool: pool, hints: ports.hints).part(
+                store: queries, tail: pump.tail, sources: sources, served: served)
             let router = EndpointRouter(
                 help: "spans are taken by POST /api/v2/spans, /v1/traces and OTLP over gRPC, traces are at /api/v2/traces, a page is at /",
                 opener: { request in receivers.open(request) },
                 [
                     ports.gate(ServicePorts.collector),
                     { request, responder in receivers.handle(request, responder) },
+                    ports.hostGate(),
                     { request, responder in outliers?.handle(request, responder) },
                     { request, responder in api.handle(request, responder) },
                     { request, responder in prometheus?.handle(request, responder) },
                     { request, responder in metrics.handle(request, responder) },
-                    { request, responder in page.handle(request, responder) },
+                    page,
                 ])
             if store?.isAwaitingPredecessor == true {
                 openCollector = { [unowned self] in try self.start("collector", ServicePorts.collector, router, at: 0) }
@@ -244,6 +245,7 @@ final class MeshNode {
             help: "/help lists the pages",
             [
                 ports.gate(ServicePorts.admin),
+                ports.hostGate(),
                 { request, responder in pages.handle(request, responder) },
                 { request, responder in admin.handle(request, responder) },
                 { request, responder in metrics.handle(request, responder) },

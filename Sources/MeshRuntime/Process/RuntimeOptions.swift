@@ -1,5 +1,6 @@
 internal import Collector
 internal import HTTP
+internal import HTTPService
 public import MeshConfig
 internal import OutlierDetection
 internal import Primitives
@@ -52,6 +53,8 @@ public struct RuntimeOptions: Sendable {
     public var allowsHalfClose = false
     /// Address for every port below.
     public var bindAddress = "127.0.0.1"
+    /// By which other names than its own a browser may call a loopback port (`AllowedHosts`).
+    public var allowedHosts: [String] = []
     /// 0 = not opened.
     public var outboundPort: UInt16 = 15001
     public var inboundPort: UInt16 = 15006
@@ -100,6 +103,11 @@ public struct RuntimeOptions: Sendable {
     public var notices: [String] = []
 
     public init() {}
+
+    public static let allowedHostsMax = AllowedHosts.namesMax
+
+    /// Why a name cannot be one of `allowedHosts`, or nil.
+    public static func problem(allowedHost name: String) -> String? { AllowedHosts.problem(name) }
 
     public static let upgradeProtocolsMax = UpgradeProtocols.countMax
 

@@ -67,6 +67,17 @@ struct ServicePorts {
         }
     }
 
+    /// The part of a router that stands behind the receivers, whose senders name themselves as they like, and before all that is read: what
+    /// comes to a loopback address under a name that is not this machine's is refused. Probes are not.
+    func hostGate() -> EndpointRouter.Part {
+        guard SocketEndpoint(address: options.bindAddress, port: 1)?.isLoopback == true else { return { _, _ in nil } }
+        let hosts = AllowedHosts([ProcessResources.hostName].filter { !$0.isEmpty } + options.allowedHosts)
+        return { request, _ in
+            if ["/health", "/healthz/ready", "/ready"].contains(request.path) { return nil }
+            return hosts.refusal(request).map { .respond($0) }
+        }
+    }
+
     /// What an operator should know of ports that others reach, one line each.
     var warnings: [String] {
         guard let address = SocketEndpoint(address: options.bindAddress, port: 1), !address.isLoopback else { return [] }

@@ -2,9 +2,11 @@ internal import Collector
 internal import HTTPService
 internal import OutlierDetection
 internal import Primitives
+internal import QueryAPI
 internal import TelemetryWire
 
-/// `GET /v1/outliers` on the query port: what is ejected mesh-wide, and each decision of the last hour with its arithmetic. JSON.
+/// `GET /v1/outliers` on the query port, and `/skein/outliers` for the page: what is ejected mesh-wide, and each decision of the last hour
+/// with its arithmetic. JSON.
 ///
 /// Parameter: `cluster`, a part of the cluster's name. Any thread.
 final class OutlierAPI: Sendable {
@@ -14,7 +16,7 @@ final class OutlierAPI: Sendable {
     init(_ service: OutlierService) { self.service = service }
 
     func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome? {
-        guard request.path == Self.path else { return nil }
+        guard request.path == Self.path || PagePath.isNamed("/skein/outliers", request.path) else { return nil }
         guard request.method == "GET" else { return .respond(.text(405, "GET is accepted here", headers: [("Allow", "GET")])) }
         let part = request.parameter("cluster") ?? ""
         let now = SystemClock.monotonicNow()

@@ -102,6 +102,10 @@ public final class AdminPages: Sendable {
         if request.method == "GET" || request.method == "HEAD" { return Self.text("active loggers:\n  skein: \(sources.logLevel())\n") }
         guard request.method == "POST"
         else { return .text(405, "GET shows the level, POST changes it", headers: [("Allow", "GET, HEAD, POST")]) }
+        // A page from elsewhere can have a browser send this, although it cannot read the answer (Fetch Metadata, Sec-Fetch-Site).
+        if let site = request.header("sec-fetch-site"), site != "same-origin", site != "none" {
+            return .text(403, "a page from elsewhere may not change this")
+        }
         guard let level = request.parameter("level"), sources.setLogLevel(level) else {
             return .text(400, "write /logging?level= with \(Self.levels)")
         }

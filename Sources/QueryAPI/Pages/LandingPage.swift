@@ -14,9 +14,10 @@ public struct EndpointHint: Sendable {
     }
 }
 
-/// `/` and `/zipkin/`: services, recent traces, where to send what. `/zipkin/traces/{id}`: one trace as a waterfall.
+/// The documents of the page: `/` and `/zipkin/`, and `/zipkin/traces/{id}`, the address that Zipkin's users have links to.
 ///
-/// Whole pages without assets or need of JavaScript; drawn on the pool, because they read the store.
+/// Each is the application (`PageAssets`) with what is read where no script runs: health, services and traces here, one trace as a
+/// waterfall there. Drawn on the pool, because they read the store.
 public final class LandingPage: Sendable {
     /// Traces and services listed.
     public static let tracesMax = 20
@@ -26,20 +27,20 @@ public final class LandingPage: Sendable {
 
     private let store: any TraceQuerying
     private let pool: QueryPool
-    private let version: String
+    private let document: PageDocument
     private let hints: @Sendable () -> [EndpointHint]
     /// Security policies that are not enforced, a line each.
     private let notEnforced: @Sendable () -> [String]
     private let nowMilliseconds: @Sendable () -> UInt64
 
     public init(
-        store: any TraceQuerying, pool: QueryPool, version: String, hints: @escaping @Sendable () -> [EndpointHint],
+        store: any TraceQuerying, pool: QueryPool, assets: PageAssets, version: String, hints: @escaping @Sendable () -> [EndpointHint],
         notEnforced: @escaping @Sendable () -> [String] = { [] },
         nowMilliseconds: @escaping @Sendable () -> UInt64 = { SystemClock.unixNanoseconds() / 1_000_000 }
     ) {
         self.store = store
         self.pool = pool
-        self.version = version
+        document = PageDocument(assets, version: version)
         self.hints = hints
         self.notEnforced = notEnforced
         self.nowMilliseconds = nowMilliseconds
@@ -50,10 +51,13 @@ public final class LandingPage: Sendable {
         switch path {
         case "/", "/zipkin/", "/zipkin/index.html":
             if let refusal = APIReply.refusal(request.method) { return .respond(refusal) }
-            return pool.answer(responder) { [self] in APIReply.html(overview()) }
+            let place = path == "/" ? PagePlace.top : .zipkin
+            let parameters = request.parameters
+            return pool.answer(responder) { [self] in PageReply.html(overview(parameters, at: place)) }
         case "/zipkin":
             if let refusal = APIReply.refusal(request.method) { return .respond(refusal) }
-            return .respond(ServiceResponse(status: 302, headers: [("Location", "/zipkin/")]))
+            // Relative: the prefix that a reverse proxy took off is not known here.
+            return .respond(ServiceResponse(status: 302, headers: [("Location", "zipkin/")]))
         default:
             guard path.hasPrefix("/zipkin/traces/") else { return nil }
             if let refusal = APIReply.refusal(request.method) { return .respond(refusal) }
@@ -62,35 +66,24 @@ public final class LandingPage: Sendable {
         }
     }
 
-    /// Never fails as a whole: a store that does not answer is a line on the page.
-    func overview() -> [UInt8] {
+    /// Never fails as a whole: a store that does not answer is a line on the page. `parameters` are Zipkin's, for the list.
+    private func overview(_ parameters: [(name: String, value: String)], at place: PagePlace) -> [UInt8] {
         var page: [UInt8] = []
-        PageStyle.begin("Skein", to: &page)
-        page.append(text: "<header><h1>Skein</h1><span class=\"soft\">proxy, telemetry and traces of your mesh</span></header>\n<main>\n")
         appendHealth(to: &page)
         do {
             appendServices(try store.services(), to: &page)
-            var query = TraceQuery(endTimestamp: nowMilliseconds())
-            query.lookback = Self.lookbackMilliseconds
+            var query = try ZipkinParameters(values: parameters).traceQuery(
+                nowMilliseconds: nowMilliseconds(), lookbackDefault: Self.lookbackMilliseconds)
             query.limit = Self.tracesMax
-            appendTraces(try store.search(query).compactMap { TraceSummary($0) }, to: &page)
+            appendTraces(try store.search(query).compactMap { TraceSummary($0) }, at: place, to: &page)
         } catch {
             page.append(text: "<section class=\"card\"><span class=\"bad\">traces cannot be read</span> ")
-            page.append(escaped: "\(error)", countMax: 1000)
+            page.append(escaped: (error as? ParameterError)?.text ?? "\(error)", countMax: 1000)
             page.append(text: "</section>\n")
         }
         appendHints(to: &page)
-        page.append(text: "</main>\n")
-        PageStyle.end(version, script: Self.refresh, to: &page)
-        return page
+        return document.html("Skein", at: place, page)
     }
-
-    /// Redraws the list every five seconds while somebody looks and has nothing selected.
-    private static let refresh = """
-        setInterval(async()=>{if(document.hidden||String(getSelection()))return;try{const r=await fetch(location.href);if(!r.ok)return;\
-        const d=new DOMParser().parseFromString(await r.text(),'text/html');for(const id of['health','services','traces']){\
-        const a=document.getElementById(id),b=d.getElementById(id);if(a&&b)a.replaceWith(b)}}catch{}},5000)
-        """
 
     private func appendHealth(to page: inout [UInt8]) {
         let now = store.statistics()
@@ -127,7 +120,7 @@ public final class LandingPage: Sendable {
         if names.isEmpty { page.append(text: "<p class=\"soft\">None yet: send some spans, or requests through the proxy.</p>") }
         page.append(text: "<div class=\"chips\">")
         for name in names.prefix(Self.servicesMax) {
-            page.append(text: "<a class=\"chip\" href=\"/api/v2/traces?serviceName=")
+            page.append(text: "<a class=\"chip\" href=\"?serviceName=")
             page.append(text: Self.percentEncoded(name))
             page.append(text: "\">")
             page.append(escaped: name, countMax: 80)
@@ -138,7 +131,7 @@ public final class LandingPage: Sendable {
         page.append(text: "</section>\n")
     }
 
-    private func appendTraces(_ traces: [TraceSummary], to page: inout [UInt8]) {
+    private func appendTraces(_ traces: [TraceSummary], at place: PagePlace, to page: inout [UInt8]) {
         page.append(text: "<section class=\"card\" id=\"traces\"><h2>Recent traces <span class=\"soft\">in the last hour</span></h2>")
         guard !traces.isEmpty else {
             page.append(
@@ -152,7 +145,7 @@ public final class LandingPage: Sendable {
             HexCodec.append(trace.id, to: &digits)
             let id = String(decoding: digits, as: UTF8.self)
             page.append(text: "<tr><td class=\"t\">\(PageText.time(microseconds: trace.start))</td>")
-            page.append(text: "<td class=\"w\"><a href=\"/zipkin/traces/\(id)\"><b>")
+            page.append(text: "<td class=\"w\"><a href=\"\(place.traces)\(id)\"><b>")
             page.append(escaped: trace.service.isEmpty ? "(no service)" : trace.service, countMax: 80)
             page.append(text: "</b> ")
             page.append(escaped: trace.operation.isEmpty ? "(no name)" : trace.operation, countMax: 120)
@@ -166,7 +159,8 @@ public final class LandingPage: Sendable {
             page.append(text: "<td class=\"n\">\(PageText.countText(UInt64(trace.spanCount)))</td>")
             page.append(text: "<td class=\"n\">\(trace.duration > 0 ? PageText.durationText(microseconds: trace.duration) : "–")</td><td>")
             if trace.hasError { page.append(text: "<span class=\"bad\">error</span>") }
-            page.append(text: "</td><td class=\"wide\"><a href=\"/api/v2/trace/\(id)\">JSON</a></td></tr>")
+            page.append(text: "</td><td class=\"wide\">")
+            page.append(text: "<a href=\"\(place.root)api/v2/trace/\(id)\">JSON</a></td></tr>")
         }
         page.append(text: "</tbody></table></section>\n")
     }
@@ -174,7 +168,7 @@ public final class LandingPage: Sendable {
     private func appendHints(to page: inout [UInt8]) {
         let list = hints()
         guard !list.isEmpty else { return }
-        page.append(text: "<section class=\"card\"><h2>Use it</h2>")
+        page.append(text: "<section class=\"card\" id=\"hints\"><h2>Use it</h2>")
         for hint in list {
             page.append(text: "<div>")
             page.append(escaped: hint.title)
@@ -189,28 +183,26 @@ public final class LandingPage: Sendable {
         do {
             let id = try ZipkinParameters.traceID(text.trimmingSpaces())
             let spans = try store.trace(id)
-            guard let page = TracePage(spans, version: version) else {
-                return APIReply.html(
+            guard let page = TracePage(spans, at: .trace) else {
+                return PageReply.html(
                     message("No such trace", "\(text) is not stored here; it may be too old, or still on its way."), status: 404)
             }
-            return APIReply.html(page.html())
+            return PageReply.html(document.html(page.title, at: .trace, page.html()))
         } catch let error as ParameterError {
-            return APIReply.html(message("This is no trace id", error.text), status: 400)
+            return PageReply.html(message("This is no trace id", error.text), status: 400)
         } catch {
-            return APIReply.html(message("The trace cannot be read", "\(error)"), status: 503)
+            return PageReply.html(message("The trace cannot be read", "\(error)"), status: 503)
         }
     }
 
     private func message(_ title: String, _ text: String) -> [UInt8] {
         var page: [UInt8] = []
-        PageStyle.begin(title, to: &page)
-        page.append(text: "<header><h1>")
+        page.append(text: "<h1>")
         page.append(escaped: title)
-        page.append(text: "</h1><a href=\"/\">back</a></header><main><section class=\"card\">")
+        page.append(text: "</h1><section class=\"card\">")
         page.append(escaped: text, countMax: 1000)
-        page.append(text: "</section></main>\n")
-        PageStyle.end(version, to: &page)
-        return page
+        page.append(text: "</section>\n")
+        return document.html(title, at: .trace, page)
     }
 
     /// For a query value: everything but RFC 3986's unreserved characters.

@@ -1,7 +1,9 @@
 internal import TelemetryModel
 internal import TelemetryWire
 
-/// One trace as a waterfall: a row for each span, where it lies in time, its tags on demand. Pure.
+/// One trace as a waterfall, for whoever runs no script: a row for each span, where it lies in time, its tags on demand. Pure.
+///
+/// Positions are numbers of SVG and classes: the page's policy forbids styles inside the document.
 struct TracePage {
     /// Rows drawn; further spans are counted.
     static let spansMax = 2000
@@ -12,29 +14,30 @@ struct TracePage {
 
     private let batch: SpanBatch
     private let summary: TraceSummary
-    private let version: String
+    private let place: PagePlace
 
     /// nil when there are no spans.
-    init?(_ batch: SpanBatch, version: String) {
+    init?(_ batch: SpanBatch, at place: PagePlace) {
         guard let summary = TraceSummary(batch) else { return nil }
         self.batch = batch
         self.summary = summary
-        self.version = version
+        self.place = place
     }
+
+    var title: String { "\(summary.service) \(summary.operation) – Skein" }
 
     func html() -> [UInt8] {
         var page: [UInt8] = []
         var digits: [UInt8] = []
         HexCodec.append(summary.id, to: &digits)
         let id = String(decoding: digits, as: UTF8.self)
-        PageStyle.begin("\(summary.service) \(summary.operation) – Skein", to: &page)
-        page.append(text: "<header><h1>")
+        page.append(text: "<h1>")
         page.append(escaped: summary.service.isEmpty ? "(no service)" : summary.service, countMax: 80)
         page.append(text: " ")
         page.append(escaped: summary.operation, countMax: 120)
         page.append(
-            text: "</h1><span class=\"soft\">trace \(id)</span><a href=\"/\">all traces</a>"
-                + "<a href=\"/api/v2/trace/\(id)\">JSON</a></header>\n<main>")
+            text: "</h1><p><span class=\"soft\">trace \(id)</span> <a href=\"\(place.root)\">all traces</a> "
+                + "<a href=\"\(place.root)api/v2/trace/\(id)\">JSON</a></p>\n")
         page.append(text: "<section class=\"card\">")
         if summary.start > 0 { page.append(text: "\(PageText.time(microseconds: summary.start)) · ") }
         page.append(text: "<b>\(PageText.durationText(microseconds: summary.duration))</b>")
@@ -47,13 +50,12 @@ struct TracePage {
         if order.count > Self.spansMax {
             page.append(text: "<p class=\"soft\">and \(order.count - Self.spansMax) more spans: see the JSON</p>")
         }
-        page.append(text: "</section></main>\n")
-        PageStyle.end(version, to: &page)
+        page.append(text: "</section>\n")
         return page
     }
 
     private func append(_ span: SpanRow, depth: Int, to page: inout [UInt8]) {
-        page.append(text: "<div class=\"name\" style=\"padding-left:\(min(depth, Self.depthMax) * 14)px\"><b>")
+        page.append(text: "<div class=\"name d\(min(depth, Self.depthMax))\"><b>")
         let service = batch.nameOfService(span.localEndpoint)
         page.append(escaped: service.isEmpty ? "(no service)" : service, countMax: 80)
         page.append(text: "</b> ")
@@ -72,17 +74,10 @@ struct TracePage {
         let left = min(100, Double(span.timestamp - summary.start) / whole * 100)
         let width = min(100 - left, Double(span.duration) / whole * 100)
         page.append(
-            text: "<div class=\"bar\(batch.hasError(span) ? " err" : "")\" "
-                + "style=\"left:\(hundredths(left))%;width:\(hundredths(width))%\"></div>")
+            text: "<svg class=\"extent\(batch.hasError(span) ? " err" : "")\" viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\">"
+                + "<rect x=\"\(hundredths(min(left, 99.5)))\" width=\"\(hundredths(max(width, 0.5)))\" height=\"10\"/></svg>")
         let text = span.duration > 0 ? PageText.durationText(microseconds: span.duration) : "?"
-        // Beside the bar, on the side where there is room.
-        if left + width < 85 {
-            page.append(text: "<div class=\"dur\" style=\"left:\(hundredths(left + width))%\">\(text)</div>")
-        } else if left > 15 {
-            page.append(text: "<div class=\"dur\" style=\"right:\(hundredths(100 - left))%\">\(text)</div>")
-        } else {
-            page.append(text: "<div class=\"dur\" style=\"right:\(hundredths(100 - left - width))%;color:#fff\">\(text)</div>")
-        }
+        page.append(text: "<span class=\"dur\">\(text)</span>")
     }
 
     private func appendDetails(_ span: SpanRow, to page: inout [UInt8]) {

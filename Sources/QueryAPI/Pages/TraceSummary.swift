@@ -9,11 +9,17 @@ struct TraceSummary {
     var duration: UInt64 = 0
     var service = ""
     var operation = ""
-    /// `GET /reviews/1 200`, as far as the root's tags say; empty for what is no HTTP.
-    var request = ""
+    /// As far as the root's tags say; empty for what is no HTTP.
+    var method = ""
+    var path = ""
+    var status = ""
     var spanCount = 0
     var services: [String] = []
-    var hasError = false
+    /// Spans that have one.
+    var errorCount = 0
+    var hasError: Bool { errorCount > 0 }
+    /// `GET /reviews/1 200`; empty for what is no HTTP.
+    var request: String { [method, path, status].filter { !$0.isEmpty }.joined(separator: " ") }
 
     /// nil for a batch without spans.
     init?(_ batch: SpanBatch) {
@@ -29,7 +35,7 @@ struct TraceSummary {
                 end = max(end, span.timestamp.addingReportingOverflow(span.duration).partialValue)
             }
             if span.localEndpoint != EndpointRow.absent { names.insert(batch.nameOfService(span.localEndpoint)) }
-            if batch.hasError(span) { hasError = true }
+            if batch.hasError(span) { errorCount += 1 }
             if let known = root {
                 let isBetter = span.parentID.isNone && !known.parentID.isNone
                 let isEarlier = span.parentID.isNone == known.parentID.isNone && span.timestamp < known.timestamp
@@ -43,7 +49,9 @@ struct TraceSummary {
         if let root {
             service = batch.nameOfService(root.localEndpoint)
             operation = batch.string(root.name)
-            request = batch.requestText(root)
+            method = batch.methodText(root)
+            path = batch.pathText(root)
+            status = batch.statusText(root)
         }
     }
 }
@@ -67,19 +75,17 @@ extension SpanBatch {
         }.first { !$0.isEmpty }
     }
 
-    /// Method, path and status by the names of Zipkin's and of OpenTelemetry's conventions.
-    func requestText(_ span: SpanRow) -> String {
-        let target =
-            tagText(of: ["http.path", "url.path", "http.target"], span)
-            ?? tagText(of: ["http.url", "url.full"], span).map { url in
-                guard let scheme = url.firstRange(of: "://") else { return url }
-                return url[scheme.upperBound...].firstIndex(of: "/").map { String(url[$0...]) } ?? "/"
-            }
-        let parts = [
-            tagText(of: ["http.method", "http.request.method"], span), target, tagText(
-                of: ["http.status_code", "http.response.status_code"], span),
-        ]
-        return parts.compactMap(\.self).joined(separator: " ")
+    // Method, path and status by the names of Zipkin's and of OpenTelemetry's conventions; empty where no tag says.
+
+    func methodText(_ span: SpanRow) -> String { tagText(of: ["http.method", "http.request.method"], span) ?? "" }
+
+    func statusText(_ span: SpanRow) -> String { tagText(of: ["http.status_code", "http.response.status_code"], span) ?? "" }
+
+    func pathText(_ span: SpanRow) -> String {
+        if let path = tagText(of: ["http.path", "url.path", "http.target"], span) { return path }
+        guard let url = tagText(of: ["http.url", "url.full"], span) else { return "" }
+        guard let scheme = url.firstRange(of: "://") else { return url }
+        return url[scheme.upperBound...].firstIndex(of: "/").map { String(url[$0...]) } ?? "/"
     }
 
     /// An `error` tag, whatever its value (semantics 2.11).

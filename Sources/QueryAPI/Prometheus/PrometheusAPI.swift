@@ -74,6 +74,8 @@ public final class PrometheusAPI: Sendable {
     private static func endpointFor(_ path: String) -> Endpoint? {
         var rest = Substring(path)
         if rest.hasPrefix("/prometheus/") { rest = rest.dropFirst("/prometheus".utf8.count) }
+        // Where the page stands as well.
+        if rest.hasPrefix("/zipkin/") { rest = rest.dropFirst("/zipkin".utf8.count) }
         guard rest.hasPrefix("/api/v1/") else { return nil }
         switch rest.dropFirst("/api/v1/".utf8.count) {
         case "query": return .query

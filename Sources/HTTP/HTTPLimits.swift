@@ -13,6 +13,9 @@ public struct HTTPLimits: Sendable, Equatable {
     /// Requests of one HTTP/2 connection that are open at once, in either role; a client that asks for more waits, or is refused. Each may
     /// hold `HTTP2Session.streamWindow` bytes.
     public var streamsMax: UInt32 = 100
+    /// `Host` may be the name of an Envoy cluster, which is no host: for endpoints of our own, which look at nothing but paths. Over HTTP/2
+    /// nghttp2 refuses such an `:authority`.
+    public var takesClusterNames = false
 
     public init() {}
 

@@ -106,7 +106,7 @@ public enum HeadParser {
         if let error = unsafe requestLine(bytes, &cursor, limits, &head) { return .failed(error) }
         if let error = unsafe fields(bytes, &cursor, end: end, limits, &head) { return .failed(error) }
         if let error = framing(&head) { return .failed(error) }
-        if let error = host(&head) { return .failed(error) }
+        if let error = host(&head, limits) { return .failed(error) }
         return .complete
     }
 
@@ -434,7 +434,7 @@ public enum HeadParser {
         }
     }
 
-    private static func host(_ head: inout MessageHead) -> HeadError? {
+    private static func host(_ head: inout MessageHead, _ limits: borrowing HTTPLimits) -> HeadError? {
         guard let first = head.index(of: .host) else { return head.minorVersion == 1 ? .missingHost : nil }
         for index in first + 1..<max(first + 1, head.fieldCount) where unsafe head.field(index).name == .host {
             return .repeatedHost
@@ -442,9 +442,17 @@ public enum HeadParser {
         // An empty one says that the target has no authority (RFC 9112 3.2).
         let value = unsafe head.value(at: first)
         if value.count == 0 { return nil }
-        guard let authority = unsafe Authority.parse(value) else { return .malformedHost }
-        head.host = authority
-        return nil
+        if let authority = unsafe Authority.parse(value) {
+            head.host = authority
+            return nil
+        }
+        return unsafe limits.takesClusterNames && isClusterName(value) ? nil : .malformedHost
+    }
+
+    /// `outbound|9411||zipkin.tracing.svc.cluster.local`: what Istio calls a cluster, and Envoy's tracers say as `Host`.
+    private static func isClusterName(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        guard unsafe bytes.count <= Authority.hostBytesMax && bytes.contains(UInt8(ascii: "|")) else { return false }
+        return unsafe bytes.allSatisfy { isToken($0) || $0 == UInt8(ascii: ":") }
     }
 
     // MARK: Character classes

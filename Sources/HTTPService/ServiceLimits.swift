@@ -3,7 +3,11 @@ public import HTTP
 /// Bounds of one server. Windows of HTTP/2: `HTTP2Session.streamWindow`; floods: `HTTP2FloodGuard`.
 public struct ServiceLimits: Sendable {
     /// Heads, and `streamsMax`: requests of one HTTP/2 connection that are open at once.
-    public var http = HTTPLimits()
+    public var http: HTTPLimits = {
+        var limits = HTTPLimits()
+        limits.takesClusterNames = true
+        return limits
+    }()
     public var connectionsMax = 10_000
     /// Requests of one HTTP/1.1 connection that are open at once; those that follow wait in the kernel.
     public var pipelinedMax = 16

@@ -640,7 +640,7 @@ def test_hosts_that_are_not_this_machines_are_refused(served):
     for path in ("/health", "/healthz/ready"):
         assert http_get(served.ports["admin"], path, {"Host": "probe.example"})[0] == 200
     body = json.dumps([span("abc", 1)])
-    for host in ("zipkin.istio-system", "collector_9411.internal"):
+    for host in ("zipkin.istio-system", "collector_9411.internal", "outbound|9411||zipkin.istio-system.svc.cluster.local"):
         assert http_get(port, "/api/v2/spans", {"Host": host, "Content-Type": "application/json"}, method="POST", body=body)[0] == 202
 
 

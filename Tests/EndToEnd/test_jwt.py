@@ -16,6 +16,7 @@ import pytest
 
 from conftest import SKEIN, access_log, free_port, http_get, mesh, wait_for
 from envoy_peer import Envoy, cluster, typed
+from http2_peers import H2Client
 from mesh_ca import MeshCA
 from test_authorization import policy, send, whole_lines
 from test_gateway import ARGUMENTS, HTTP, answering, edge, rule, service
@@ -634,3 +635,48 @@ spec:
     for subject in ["alice", "bob"]:
         tokens = [issuer.token(sub=subject, jti=str(number)) for number in range(3)]
         assert [get(skein, token)[0] for token in tokens] == [200, 200, 429]
+
+
+class TestHTTP2:
+    def test_tokens_and_grpc(self, guarded, issuer):
+        skein = guarded([inline(issuer, fromCookies=["session"], fromHeaders=[{"name": "authorization", "prefix": "Bearer "}])], REQUIRED)
+        token = issuer.token()
+        with H2Client(skein.inbound) as client:
+            assert client.request("/a", authority="api", headers=[("authorization", f"Bearer {token}")]).status == 200
+            # RFC 9113 8.2.3: cookies come on lines of their own.
+            pairs = [("cookie", "a=b"), ("cookie", f"session={token}"), ("cookie", "c=d")]
+            assert client.request("/b", authority="api", headers=pairs).status == 200
+            cookies = [value for name, value in skein.backend.requests[-1][1] if name.lower() == b"cookie"]
+            assert sorted(b"; ".join(cookies).split(b"; ")) == [b"a=b", b"c=d"]
+            grpc = [("content-type", "application/grpc"), ("te", "trailers")]
+            answer = client.request("/shop.Cart/Get", "POST", "api", [*grpc, ("authorization", "Bearer bad")], b"")
+            assert answer.status == 200 and answer.header(b"grpc-status") == b"16"
+            assert answer.header(b"www-authenticate") == b'Bearer realm="http://api/shop.Cart/Get", error="invalid_token"'
+            assert client.request("/c", authority="api", headers=[("authorization", f"Bearer {token}")]).status == 200
+
+    def test_bodies_of_requests_that_wait(self, guarded, issuer):
+        """For keys, over both versions: nothing of a body is lost, and one whose client is gone disturbs nobody."""
+        issuer.gate.clear()
+        skein = guarded([remote(issuer)], REQUIRED)
+        token, body = issuer.token(), bytes(range(256)) * 2000
+        gone = socket.create_connection(("127.0.0.1", skein.inbound))
+        gone.sendall(f"POST /gone HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer {token}\r\nContent-Length: 100\r\n\r\nhalf".encode())
+
+        def first():
+            with socket.create_connection(("127.0.0.1", skein.inbound), timeout=20) as plain:
+                head = f"POST /one HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer {token}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+                plain.sendall(head.encode() + body)
+                return plain.recv(100).split()[1]
+
+        def second():
+            with H2Client(skein.inbound) as client:
+                return client.request("/two", "POST", "api", [("authorization", f"Bearer {token}")], body).status
+
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            one, two = pool.submit(first), pool.submit(second)
+            wait_for(lambda: skein.samples("skein_jwt_key_waits_total") == 3, what="waiting requests")
+            gone.close()
+            issuer.gate.set()
+            assert one.result() == b"200" and two.result() == 200
+        bodies = {line.split()[1]: sent for line, _, sent, _ in skein.backend.requests}
+        assert bodies[b"/one"] == body and bodies[b"/two"] == body and b"/gone" not in bodies

@@ -5,6 +5,7 @@ import concurrent.futures
 import hashlib
 import hmac
 import json
+import pathlib
 import re
 import socket
 import subprocess
@@ -680,3 +681,29 @@ class TestHTTP2:
             assert one.result() == b"200" and two.result() == 200
         bodies = {line.split()[1]: sent for line, _, sent, _ in skein.backend.requests}
         assert bodies[b"/one"] == body and bodies[b"/two"] == body and b"/gone" not in bodies
+
+
+def test_the_example_works_as_its_file_says(tmp_path, start):
+    """Config/jwt with `skein jwt` as the issuer."""
+    text = (pathlib.Path(__file__).parents[2] / "Config/jwt/mesh.yaml").read_text()
+    port, keys = free_port(), tmp_path / "jwks.json"
+    text = text.replace("/tmp/skein-jwks.json", str(keys)).replace("8080", str(port))
+
+    def run(*arguments):
+        done = subprocess.run([SKEIN, "jwt", *map(str, arguments)], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    run("keygen", "--out", tmp_path / "key.pem")
+    keys.write_text(run("jwks", "--key", tmp_path / "key.pem"))
+    issue = ["issue", "--key", tmp_path / "key.pem", "--issuer", "https://auth.example.com", "--subject", "alice"]
+    start(text, ["--node", "api"])
+
+    def get(token=None):
+        status, _, body = http_get(port, "/", {"Host": "any", **({"Authorization": f"Bearer {token}"} if token else {})})
+        return status, body
+
+    assert get(run(*issue)) == (200, b"hello\n")
+    assert get(run(*issue, "--claim", "group=admins")) == (200, b"hello, admin\n")
+    assert get() == (403, b"RBAC: access denied")
+    assert get(run(*issue[:-3], "https://other.example", *issue[-2:])) == (401, b"Jwt issuer is not configured")

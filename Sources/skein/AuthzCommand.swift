@@ -10,9 +10,10 @@ struct AuthzCommand: ParsableCommand {
 struct AuthzCheckCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check",
-        abstract: "List the AuthorizationPolicies that apply to a workload.",
+        abstract: "List the AuthorizationPolicies and RequestAuthentications that apply to a workload.",
         discussion: """
-            Policies are in the order in which they are judged: CUSTOM, AUDIT, DENY, ALLOW. What a single request would get, and why, is
+            Policies are in the order in which they are judged: CUSTOM, AUDIT, DENY, ALLOW. Tokens are judged between CUSTOM
+            and the others. What a single request would get, and why, is
             said by `skein explain --inbound`. Exits 65 when the configuration is wrong.
 
             EXAMPLES
@@ -54,6 +55,10 @@ struct AuthzCheckCommand: ParsableCommand {
 
     private func show(_ workload: AuthorizationReport.Workload) {
         print("\(workload.name): what no rule matches is \(workload.standard)")
+        for one in workload.tokens {
+            let issuers = one.rules.map(\.issuer).joined(separator: ", ")
+            print("  tokens  \(one.id.namespace)/\(one.id.name)  of \(issuers.isEmpty ? "nobody" : issuers)  (\(one.position))")
+        }
         for one in workload.policies {
             let policy = one.policy
             let detail = policy.isDryRun ? " (dry-run)" : policy.action == .custom ? " (asks \(policy.provider.name))" : ""

@@ -707,3 +707,18 @@ def test_the_example_works_as_its_file_says(tmp_path, start):
     assert get(run(*issue, "--claim", "group=admins")) == (200, b"hello, admin\n")
     assert get() == (403, b"RBAC: access denied")
     assert get(run(*issue[:-3], "https://other.example", *issue[-2:])) == (401, b"Jwt issuer is not configured")
+
+
+def test_rules_of_nobody_are_found(tmp_path, issuer):
+    path = tmp_path / "mesh.yaml"
+    path.write_text(workload(1, 2, authentication([inline(issuer)], selector="selector: {matchLabels: {app: nobody}}")))
+
+    def run(*arguments):
+        return subprocess.run([SKEIN, *arguments], capture_output=True, text=True, timeout=60).stdout
+
+    assert any(one["code"] == "IST0127" and one["name"] == "jwt-auth" for one in json.loads(run("analyze", "-o", "json", str(path)))["findings"])
+    path.write_text(workload(1, 2, authentication([inline(issuer)])))
+    assert not any(one["code"] == "IST0127" for one in json.loads(run("analyze", "-o", "json", str(path)))["findings"])
+    assert f"tokens  production/jwt-auth  of {issuer.name}" in run("authz", "check", "-c", str(path))
+    tokens = json.loads(run("authz", "check", "-c", str(path), "-o", "json"))["workloads"][0]["tokens"]
+    assert [(one["name"], one["issuers"]) for one in tokens] == [("jwt-auth", [issuer.name])]

@@ -1,9 +1,12 @@
-/// AuthorizationPolicies that guard nobody (IST0127), rules that no request fulfils (SKN0372), and policies that decide nothing beside
+/// AuthorizationPolicies and RequestAuthentications that guard nobody (IST0127), rules that no request fulfils (SKN0372), and policies that decide nothing beside
 /// another one (SKN0373).
 enum AuthorizationFindings {
     static func check(_ context: AnalysisContext, _ report: inout AnalysisReport) {
         let policies = context.configuration.authorizationPolicies
-        checkSelectors(context, policies, &report)
+        let selectors =
+            policies.map { ($0.id, $0.position, $0.selector) }
+            + context.configuration.requestAuthentications.map { ($0.id, $0.position, $0.selector) }
+        checkSelectors(context, selectors, &report)
         let root = context.configuration.mesh.rootNamespace
         let judging = Set(context.configuration.requestAuthentications.filter { !$0.rules.isEmpty }.map(\.id.namespace))
         for policy in policies {
@@ -13,7 +16,10 @@ enum AuthorizationFindings {
         checkShadows(policies, context.configuration.mesh.rootNamespace, &report)
     }
 
-    private static func checkSelectors(_ context: AnalysisContext, _ policies: [AuthorizationPolicy], _ report: inout AnalysisReport) {
+    private static func checkSelectors(
+        _ context: AnalysisContext, _ policies: [(id: ResourceID, position: SourcePosition, selector: [String: String])],
+        _ report: inout AnalysisReport
+    ) {
         let workloads = context.configuration.workloadEntries
         guard !workloads.isEmpty else { return }
         let byLabel = WorkloadsByLabel(workloads)

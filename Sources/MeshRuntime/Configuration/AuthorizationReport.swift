@@ -1,6 +1,6 @@
 public import MeshConfig
 
-/// Which AuthorizationPolicies apply to a workload: what `skein authz check` says.
+/// Which AuthorizationPolicies and RequestAuthentications apply to a workload: what `skein authz check` says.
 public struct AuthorizationReport: Sendable {
     public struct Policy: Sendable {
         public var policy: AuthorizationPolicy
@@ -13,6 +13,8 @@ public struct AuthorizationReport: Sendable {
         public var name: String
         /// In the order of their judging: CUSTOM, AUDIT, DENY, ALLOW, each by name.
         public var policies: [Policy]
+        /// RequestAuthentications, which are asked behind CUSTOM: those of the mesh first, then by name.
+        public var tokens: [RequestAuthentication] = []
 
         /// What happens to a request that no rule matches.
         public var standard: String {
@@ -49,7 +51,10 @@ public struct AuthorizationReport: Sendable {
             }.map { policy in
                 Policy(policy: policy, reason: reason(policy, root))
             }
-            return Workload(name: "\(entry.id.namespace)/\(entry.id.name)", policies: policies.sorted(by: isBefore))
+            let tokens = mesh.requestAuthentications.filter {
+                $0.selects(namespace: entry.id.namespace, labels: entry.labels, rootNamespace: root)
+            }.sorted { ($0.id.namespace != root ? 1 : 0, $0.id.name) < ($1.id.namespace != root ? 1 : 0, $1.id.name) }
+            return Workload(name: "\(entry.id.namespace)/\(entry.id.name)", policies: policies.sorted(by: isBefore), tokens: tokens)
         }
         return report
     }
@@ -78,7 +83,13 @@ public struct AuthorizationReport: Sendable {
                     + "\"rules\":\(policy.rules.count),\"reason\":\(JSONText.quote(one.reason)),"
                     + "\"position\":\(JSONText.quote("\(policy.position)"))}"
             }
+            let tokens = workload.tokens.map { one in
+                "{\"namespace\":\(JSONText.quote(one.id.namespace)),\"name\":\(JSONText.quote(one.id.name)),"
+                    + "\"issuers\":[\(one.rules.map { JSONText.quote($0.issuer) }.joined(separator: ","))],"
+                    + "\"position\":\(JSONText.quote("\(one.position)"))}"
+            }
             return "{\"name\":\(JSONText.quote(workload.name)),\"unmatched\":\"\(workload.standard)\","
+                + "\"tokens\":[\(tokens.joined(separator: ","))],"
                 + "\"policies\":[\(policies.joined(separator: ","))]}"
         }
         return "{\"workloads\":[\(items.joined(separator: ","))]}"

@@ -722,3 +722,18 @@ def test_rules_of_nobody_are_found(tmp_path, issuer):
     assert f"tokens  production/jwt-auth  of {issuer.name}" in run("authz", "check", "-c", str(path))
     tokens = json.loads(run("authz", "check", "-c", str(path), "-o", "json"))["workloads"][0]["tokens"]
     assert [(one["name"], one["issuers"]) for one in tokens] == [("jwt-auth", [issuer.name])]
+
+
+def test_a_claim_is_logged_where_the_format_asks_for_it(start, backend, issuer):
+    port = free_port()
+    text = workload(port, backend.port, authentication([inline(issuer)]))
+    operators = "".join(
+        f'            {name}: "%DYNAMIC_METADATA(envoy.filters.http.jwt_authn:payload:{path})%"\n' for name, path in [("who", "sub"), ("deep", "a:b"), ("none", "x")])
+    text = text.replace('            sni: "%REQUESTED_SERVER_NAME%"\n', operators)
+    skein = start(text, ["--node", "production/api", "--workers", "1"])
+    skein.inbound, skein.backend = port, backend
+    assert get(skein, issuer.token(a={"b": ["first", "second"]}))[0] == 200
+    assert get(skein)[0] == 200
+    assert get(skein, "bad")[0] == 401
+    assert [[line[name] for name in ("who", "deep", "none")] for line in access_log(skein, 3)] == [
+        ["alice", "first", None], [None] * 3, [None] * 3]

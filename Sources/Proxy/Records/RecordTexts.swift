@@ -1,4 +1,5 @@
 internal import HTTP
+internal import Matching
 internal import Primitives
 internal import TelemetryModel
 
@@ -24,11 +25,13 @@ enum RecordTexts {
         unsafe request.log.append(request.head.value(of: .userAgent), upTo: most)
         unsafe request.log.append(isWhole ? request.head.value(of: .requestID) : nil, upTo: most)
         unsafe request.log.append(nil, upTo: most)
-        finish(&request, most, &epoch)
+        finish(&request, most, &epoch, ClaimsView())
     }
 
     /// Of a head as it is sent on: the record has what the endpoint gets, as Envoy's log.
-    static func writeSent(_ request: inout Request, _ limits: borrowing ProxyLimits, _ epoch: inout Epoch, isRewritten: Bool) {
+    static func writeSent(
+        _ request: inout Request, _ limits: borrowing ProxyLimits, _ epoch: inout Epoch, isRewritten: Bool, _ claims: ClaimsView
+    ) {
         guard isWanted(request.log.record, &epoch.plan) else { return }
         let most = limits.recordTextBytesMax
         unsafe request.log.append(request.head.method, upTo: most)
@@ -41,15 +44,20 @@ enum RecordTexts {
         unsafe request.log.append(request.head.value(of: .userAgent), upTo: most)
         unsafe request.log.append(request.head.value(of: .requestID), upTo: most)
         unsafe request.log.append(request.head.value(of: .forwardedFor), upTo: most)
-        finish(&request, most, &epoch)
+        finish(&request, most, &epoch, claims)
     }
 
-    private static func finish(_ request: inout Request, _ most: Int, _ epoch: inout Epoch) {
+    /// A captured name behind an `@` is the path of a token's claim (`ClaimPath`).
+    private static func finish(_ request: inout Request, _ most: Int, _ epoch: inout Epoch, _ claims: ClaimsView) {
         let scheme: StaticString = request.target.isHTTPS ? "https" : "http"
         unsafe request.log.append(UnsafeRawBufferPointer(start: scheme.utf8Start, count: scheme.utf8CodeUnitCount), upTo: most)
         for index in epoch.plan.requestHeaders.indices {
             unsafe epoch.plan.requestHeaders[index].withUnsafeBytes { name in
-                unsafe request.log.append(request.head.value(named: name), upTo: most)
+                guard unsafe name.first == UInt8(ascii: "@") else {
+                    return unsafe request.log.append(request.head.value(named: name), upTo: most)
+                }
+                let place = unsafe claims.entryIndex(at: LentBytes(name).from(1))
+                unsafe request.log.append(place.map { unsafe claims.valueText(claims[$0]).buffer }, upTo: most)
             }
         }
     }

@@ -1,4 +1,5 @@
 internal import HTTP
+internal import Policy
 internal import Primitives
 internal import Routing
 internal import TelemetryModel
@@ -35,7 +36,7 @@ enum RequestHeadPreparing {
         addExpectedTime(&request, edits, &epoch)
         request.sharedFields = request.head.fieldCount
         request.sharedText = request.head.textEnd
-        RecordTexts.writeSent(&request, context.limits, &epoch, isRewritten: rewrite.path != .unchanged)
+        RecordTexts.writeSent(&request, context.limits, &epoch, isRewritten: rewrite.path != .unchanged, context.tokens.claims)
         return .go
     }
 

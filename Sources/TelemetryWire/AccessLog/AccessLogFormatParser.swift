@@ -67,6 +67,9 @@ struct AccessLogFormatParser {
         return try piece(name, argument, maxBytes, start, environment)
     }
 
+    /// Where Envoy's filter of tokens keeps what they claim.
+    private static let tokenNamespace = "envoy.filters.http.jwt_authn:"
+
     private func byte(_ index: Int) -> UInt8 { index < bytes.count ? bytes[index] : 0 }
 
     private mutating func take(while matches: (UInt8) -> Bool) -> String {
@@ -125,6 +128,13 @@ struct AccessLogFormatParser {
         case "ENVIRONMENT":
             guard let argument, !argument.isEmpty else { throw fail("ENVIRONMENT needs a variable's name, as in %ENVIRONMENT(POD_NAME)%") }
             return .fixed(environment(argument).map { .literal(Array($0.utf8.prefix(maxBytes))) } ?? .absent)
+        case "DYNAMIC_METADATA" where argument?.hasPrefix(Self.tokenNamespace) == true:
+            // The key under which a rule keeps its payload, then the names that lead to a claim.
+            let names = (argument ?? "").split(separator: ":", omittingEmptySubsequences: false).dropFirst(2)
+            guard !names.isEmpty, names.allSatisfy({ !$0.isEmpty }) else {
+                throw fail("of a token one claim can be logged, as in %DYNAMIC_METADATA(\(Self.tokenNamespace)payload:sub)%")
+            }
+            return .requestHeader(first: "@" + names.joined(separator: "\0"), second: nil, maxBytes: maxBytes)
         default:
             if AccessLogOperator.missingInEnvoyToo.contains(name) { return .fixed(.absent) }
             if let part = ConnectionOperators.texts[name] {

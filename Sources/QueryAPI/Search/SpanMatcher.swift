@@ -12,29 +12,29 @@ struct SpanMatcher {
     }
 
     /// Rows of the spans that made the trace match, in its order; nil when it does not match. Of `any` all that match count.
-    func rows(_ condition: SpansetCondition) -> [Int]? {
+    func matchedRows(_ condition: SpansetCondition) -> [Int]? {
         switch condition {
         case .span(let condition):
-            let rows = trace.spans.indices.filter { matches(condition, trace.spans[$0]) }
+            let rows = trace.spans.indices.filter { meets(condition, trace.spans[$0]) }
             return rows.isEmpty ? nil : rows
         case .all(let parts):
             var union = Set<Int>()
             for part in parts {
-                guard let rows = rows(part) else { return nil }
+                guard let rows = matchedRows(part) else { return nil }
                 union.formUnion(rows)
             }
             return union.sorted()
         case .any(let parts):
-            let union = Set(parts.compactMap { rows($0) }.joined())
+            let union = Set(parts.compactMap { matchedRows($0) }.joined())
             return union.isEmpty ? nil : union.sorted()
         }
     }
 
-    private func matches(_ condition: SpanCondition, _ span: SpanRow) -> Bool {
+    private func meets(_ condition: SpanCondition, _ span: SpanRow) -> Bool {
         switch condition {
         case .constant(let value): return value
-        case .all(let parts): return parts.allSatisfy { matches($0, span) }
-        case .any(let parts): return parts.contains { matches($0, span) }
+        case .all(let parts): return parts.allSatisfy { meets($0, span) }
+        case .any(let parts): return parts.contains { meets($0, span) }
         case .exists(let field, let isWanted): return (text(field, span) != nil) == isWanted
         case .match(let field, let pattern, let isWanted):
             guard let text = text(field, span) else { return false }
@@ -47,7 +47,7 @@ struct SpanMatcher {
         switch (field, value) {
         case (.duration, .duration(let wanted)): return comparison.holds(Double(span.duration) * 1000, wanted)
         case (.traceDuration, .duration(let wanted)): return comparison.holds(facts.duration, wanted)
-        case (.status, .status(let wanted)): return comparison.holds(trace.status(span).rawValue, wanted.rawValue)
+        case (.status, .status(let wanted)): return comparison.holds(trace.spanStatus(span).rawValue, wanted.rawValue)
         // What is stored does not tell INTERNAL from no kind.
         case (.kind, .kind(let wanted)): return comparison.holds(span.kind.rawValue, wanted.rawValue)
         case (.isRoot, .boolean(let wanted)): return comparison.holds(span.parentID.isNone ? 1 : 0, wanted ? 1 : 0)
@@ -67,13 +67,13 @@ struct SpanMatcher {
     }
 
     /// Nil when the span has no such thing.
-    private func text(_ field: SpanField, _ span: SpanRow) -> String? {
+    func text(_ field: SpanField, _ span: SpanRow) -> String? {
         func known(_ text: String) -> String? { text.isEmpty ? nil : text }
         switch field {
         case .name: return known(trace.string(span.name))
         case .service: return known(trace.nameOfService(span.localEndpoint))
         case .kind: return trace.kindName(span)
-        case .status: return trace.status(span).rawValue
+        case .status: return trace.spanStatus(span).rawValue
         case .statusMessage: return trace.tag("otel.status_description", span) ?? trace.tag("error", span)
         case .duration: return "\(span.duration)"
         case .traceDuration: return "\(facts.duration)"
@@ -98,7 +98,7 @@ extension SpanBatch {
         return nil
     }
 
-    func status(_ span: SpanRow) -> SpanStatus {
+    func spanStatus(_ span: SpanRow) -> SpanStatus {
         if hasError(span) { return .error }
         return tag("otel.status_code", span) == "OK" ? .ok : .unset
     }

@@ -1,7 +1,7 @@
 internal import TelemetryModel
 
-/// What a store's own query can say of a condition. It finds every trace that meets the condition, and others: the condition is held against
-/// what was found.
+/// What a store's own query can say of a condition. It finds every trace that meets the condition, and others: the condition is held
+/// against what was found.
 enum StoreCriteria {
     /// `query` with what the condition demands in any case.
     static func narrow(_ query: inout TraceQuery, by condition: SpansetCondition) {

@@ -4,6 +4,8 @@ internal import TelemetryModel
 struct TraceFacts {
     /// Nanoseconds from the first start to the last end.
     var duration: Double = 0
+    /// The first start, microseconds since 1970; 0 = no span has a time.
+    var start: UInt64 = 0
     var rootName = ""
     var rootService = ""
     /// Microseconds since 1970, of the first span without a parent, else of the first at all; 0 = no span has a time. It is the time by
@@ -12,6 +14,7 @@ struct TraceFacts {
 
     init(_ trace: SpanBatch) {
         guard let summary = TraceSummary(trace) else { return }
+        start = summary.start
         duration = Double(summary.duration) * 1000
         rootName = summary.operation
         rootService = summary.service

@@ -50,13 +50,13 @@ struct TraceScan {
                 isNew = true
                 result.inspectedTraces += 1
                 result.inspectedBytes += trace.byteCount
-                guard let rows = SpanMatcher(trace, facts).rows(condition), result.matches.count < limit else { continue }
+                guard let rows = SpanMatcher(trace, facts).matchedRows(condition), result.matches.count < limit else { continue }
                 result.matches.append(Match(trace: trace, facts: facts, rows: rows))
             }
             guard found.count >= page, earliest != .max, result.matches.count < limit else { break }
             if result.inspectedTraces >= Self.tracesMax || result.inspectedBytes >= Self.bytesMax {
                 let size = result.inspectedBytes >> 20
-                result.cut = "only the newest \(result.inspectedTraces) traces (\(size) MB) of the time range were looked at; narrow it down"
+                result.cut = "only the newest \(result.inspectedTraces) traces (\(size) MB) of the time range were looked at"
                 break
             }
             // The bound is in milliseconds and inclusive: the traces of the last one come again, and are known.

@@ -6,7 +6,8 @@ enum OTLPPartParser {
     static let attributesMax = 128
 
     static func event(_ text: String, time: UInt64) -> OTLPSpan.Event {
-        guard text.utf8.first == UInt8(ascii: "\""), text.utf8.last == UInt8(ascii: "}") else { return OTLPSpan.Event(time: time, name: text) }
+        let plain = OTLPSpan.Event(time: time, name: text)
+        guard text.utf8.first == UInt8(ascii: "\""), text.utf8.last == UInt8(ascii: "}") else { return plain }
         let parsed = unsafe Array(text.utf8).withUnsafeBufferPointer { bytes -> OTLPSpan.Event? in
             var scanner = unsafe JSONScanner(bytes)
             do throws(JSONScanError) {
@@ -18,7 +19,7 @@ enum OTLPPartParser {
                 return nil
             }
         }
-        return parsed ?? OTLPSpan.Event(time: time, name: text)
+        return parsed ?? plain
     }
 
     /// `trace|span|state|{attributes}|dropped`.

@@ -203,9 +203,9 @@ struct TraceQLTests {
         let seed = UInt64.random(in: 1...UInt64.max)
         var random = RandomSource(seed: seed)
         let words = [
-            "{", "}", "(", ")", "&&", "||", "=", "!=", "=~", ">", ">=", "|", ">>", "!", "-", "-5", "1.5", "100ms", "9e9", "\"a\"", "\"", "`b`",
-            "`", "\\", ".a", "resource.b", "name", "duration", "status", "error", "kind", "server", "nil", "true", "nestedSetParent", "0", " ",
-            "😀", "\u{0}", "span.", ".", "with", "count()",
+            "{", "}", "(", ")", "&&", "||", "=", "!=", "=~", ">", ">=", "|", ">>", "!", "-", "-5", "1.5", "100ms", "9e9", "\"a\"", "\"",
+            "`b`", "`", "\\", ".a", "resource.b", "name", "duration", "status", "error", "kind", "server", "nil", "true", "nestedSetParent",
+            "0", " ", "😀", "\u{0}", "span.", ".", "with", "count()",
         ]
         for _ in 0..<3000 {
             let text = (0..<Int(random.below(14))).map { _ in pick(words, &random) }.joined(separator: random.below(2) == 0 ? " " : "")

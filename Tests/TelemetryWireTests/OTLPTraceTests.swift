@@ -129,7 +129,8 @@ struct OTLPTraceTests {
         let seed = UInt64.random(in: 1...UInt64.max)
         var random = SeededRandom(state: seed)
         let pieces = [
-            "\"", "}", "{", "|", "\\", ":", "\": {", "a", "1", "\u{0}", "\u{202E}", "😀", "<script>", "null", "-", "[[", "0123456789abcdef",
+            "\"", "}", "{", "|", "\\", ":", "\": {", "a", "1", "\u{0}", "\u{202E}", "😀", "<script>", "null", "-", "[[",
+            "0123456789abcdef",
             "00000000000000000000000000000001|0000000000000002||{", "}|0", "e99",
         ]
         func text() -> String { (0..<random.next(6)).map { _ in pieces[random.next(pieces.count)] }.joined() }

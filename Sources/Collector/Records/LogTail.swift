@@ -8,6 +8,8 @@ public enum LogLineFormat: Sendable {
     case text
     /// Istio's JSON keys, typed.
     case json
+    /// The same with the ends of the request and its trace, and lines that say what was left out (`TapLine`).
+    case tap
 }
 
 /// One client that follows the log.
@@ -25,6 +27,8 @@ public final class LogTail: Sendable {
         let format: LogLineFormat
         let sink: @Sendable ([UInt8]) -> Bool
         var lines: [UInt8] = []
+        /// Lines that there was no room for since the last delivery.
+        var cut: UInt64 = 0
     }
 
     struct State: ~Copyable {
@@ -45,9 +49,10 @@ public final class LogTail: Sendable {
             for index in followers.indices where followers[index].matcher.matches(view, names: names) {
                 guard followers[index].lines.count < tail.limits.tailBytesPerDrainMax else {
                     tail.linesCut.add()
+                    followers[index].cut += 1
                     continue
                 }
-                tail.program(followers[index].format).append(view, names: names, emitUnixNanoseconds: 0, to: &followers[index].lines)
+                tail.append(view, names, followers[index].format, to: &followers[index].lines)
             }
         }
     }
@@ -59,6 +64,7 @@ public final class LogTail: Sendable {
     private let names: CatalogNames
     private let textProgram: AccessLogProgram
     private let jsonProgram: AccessLogProgram
+    private let tapLine: TapLine
     let linesCut: CollectorCounter
 
     init(limits: CollectorLimits, catalogs: Catalogs, statistics: CollectorStatistics) {
@@ -67,6 +73,7 @@ public final class LogTail: Sendable {
         names = CatalogNames(catalogs)
         textProgram = Self.istio { () throws(AccessLogFormatError) in try .text(AccessLogFormat.istioText) }
         jsonProgram = Self.istio { () throws(AccessLogFormatError) in try .json(AccessLogFormat.istioJSON) }
+        tapLine = TapLine(catalogs)
         linesCut = statistics.counter(.tailCut, [("reason", "slow_follower")])
     }
 
@@ -79,17 +86,22 @@ public final class LogTail: Sendable {
         }
     }
 
-    func program(_ format: LogLineFormat) -> AccessLogProgram { format == .text ? textProgram : jsonProgram }
+    /// Appends the record's line.
+    private func append(
+        _ view: borrowing RequestRecordView, _ names: borrowing NameTable, _ format: LogLineFormat, to lines: inout [UInt8]
+    ) {
+        (format == .text ? textProgram : jsonProgram).append(view, names: names, emitUnixNanoseconds: 0, to: &lines)
+        if format == .tap { tapLine.extend(&lines, view.record) }
+    }
 
     /// The newest `limit` records that match, oldest first, each a line with its line feed.
     public func recent(filter: LogFilter, limit: Int, format: LogLineFormat = .text) -> [[UInt8]] {
         let entries = matching(filter, limit)
         let table = names.current()
-        let program = program(format)
         return entries.reversed().map { entry in
             var line: [UInt8] = []
             let bytes = unsafe entry.span.bytes
-            if let view = RequestRecordView(bytes) { program.append(view, names: table, emitUnixNanoseconds: 0, to: &line) }
+            if let view = RequestRecordView(bytes) { append(view, table, format, to: &line) }
             return line
         }
     }
@@ -161,6 +173,10 @@ public final class LogTail: Sendable {
         let due = withState { state -> [(LogFollowerID, @Sendable ([UInt8]) -> Bool, [UInt8])] in
             var due: [(LogFollowerID, @Sendable ([UInt8]) -> Bool, [UInt8])] = []
             for index in state.followers.indices where !state.followers[index].lines.isEmpty {
+                if state.followers[index].cut > 0, state.followers[index].format == .tap {
+                    TapLine.appendDropped(state.followers[index].cut, to: &state.followers[index].lines)
+                }
+                state.followers[index].cut = 0
                 due.append((state.followers[index].id, state.followers[index].sink, state.followers[index].lines))
                 state.followers[index].lines = []
             }

@@ -4,7 +4,7 @@ internal import HTTPService
 
 /// `GET /logs` on the admin port: what `skein logs` shows.
 ///
-/// Parameters: those of `LogFilter`, `limit` (1...10,000, default 100), `format` (text or json), `follow` (true: lines as requests finish).
+/// Parameters: those of `LogFilter`, `limit` (1...10,000, default 100), `format` (text, json or tap), `follow` (true: lines as requests finish).
 final class LogsAPI: Sendable {
     private let tail: LogTail
     static let limitMax = 10_000
@@ -26,7 +26,8 @@ final class LogsAPI: Sendable {
         switch request.parameter("format") ?? "text" {
         case "text": format = .text
         case "json": format = .json
-        default: return .respond(.text(400, "format takes text or json"))
+        case "tap": format = .tap
+        default: return .respond(.text(400, "format takes text, json or tap"))
         }
         let filter: LogFilter
         do throws(LogFilterError) {
@@ -35,7 +36,7 @@ final class LogsAPI: Sendable {
             return .respond(.text(400, error.description))
         }
         let lines = tail.recent(filter: filter, limit: limit, format: format)
-        let contentType = format == .json ? "application/x-ndjson" : "text/plain; charset=utf-8"
+        let contentType = format == .text ? "text/plain; charset=utf-8" : "application/x-ndjson"
         guard request.parameter("follow") == "true" else {
             return .respond(ServiceResponse(status: 200, contentType: contentType, body: Array(lines.joined())))
         }

@@ -9,29 +9,33 @@ public enum JSONTextMap {
 
     /// Strings, numbers and booleans by their text; of a name given twice both stand. Fails with the byte and the reason for anything else.
     public static func parse(_ text: String) throws(Problem) -> [(name: String, value: String)] {
-        let result = unsafe Array(text.utf8).withUnsafeBufferPointer { bytes -> Result<[(name: String, value: String)], Problem> in
-            var scanner = unsafe JSONScanner(bytes)
-            var members: [(name: String, value: String)] = []
-            func string(_ part: JSONString) -> String {
-                var bytes: [UInt8] = []
-                scanner.append(part, to: &bytes)
-                return String(decoding: bytes, as: UTF8.self)
-            }
-            do throws(JSONScanError) {
-                if try scanner.openObject() {
-                    repeat {
-                        guard members.count < membersMax else { return .failure(Problem(text: "more than \(membersMax) members")) }
-                        let name = try scanner.key()
-                        let value = try scanner.scalarText()
-                        members.append((string(name), string(value)))
-                    } while try scanner.hasNextMember()
-                }
-                try scanner.expectEnd()
-                return .success(members)
-            } catch {
-                return .failure(Problem(text: "\(error.fault.text) at byte \(error.offset)"))
-            }
+        do throws(JSONScanError) {
+            let members = try JSONScanner.reading(Array(text.utf8)) { scanner throws(JSONScanError) in try readMembers(&scanner) }
+            if members.count <= membersMax { return members }
+        } catch {
+            throw Problem(text: "\(error.fault.text) at byte \(error.offset)")
         }
-        return try result.get()
+        throw Problem(text: "more than \(membersMax) members")
+    }
+
+    /// One more than the bound at most.
+    private static func readMembers(_ scanner: inout JSONScanner) throws(JSONScanError) -> [(name: String, value: String)] {
+        var members: [(name: String, value: String)] = []
+        if try scanner.openObject() {
+            repeat {
+                let name = try scanner.key()
+                let value = try scanner.scalarText()
+                members.append((string(name, scanner), string(value, scanner)))
+                if members.count > membersMax { return members }
+            } while try scanner.hasNextMember()
+        }
+        try scanner.expectEnd()
+        return members
+    }
+
+    private static func string(_ part: JSONString, _ scanner: JSONScanner) -> String {
+        var bytes: [UInt8] = []
+        scanner.append(part, to: &bytes)
+        return String(decoding: bytes, as: UTF8.self)
     }
 }

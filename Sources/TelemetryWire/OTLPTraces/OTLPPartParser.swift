@@ -8,36 +8,33 @@ enum OTLPPartParser {
     static func event(_ text: String, time: UInt64) -> OTLPSpan.Event {
         let plain = OTLPSpan.Event(time: time, name: text)
         guard text.utf8.first == UInt8(ascii: "\""), text.utf8.last == UInt8(ascii: "}") else { return plain }
-        let parsed = unsafe Array(text.utf8).withUnsafeBufferPointer { bytes -> OTLPSpan.Event? in
-            var scanner = unsafe JSONScanner(bytes)
-            do throws(JSONScanError) {
+        do throws(JSONScanError) {
+            return try JSONScanner.reading(Array(text.utf8)) { scanner throws(JSONScanError) in
                 var event = OTLPSpan.Event(time: time, name: string(try scanner.key(), scanner))
                 try attributes(&scanner, &event.attributes, &event.droppedAttributes)
                 try scanner.expectEnd()
                 return event
-            } catch {
-                return nil
             }
+        } catch {
+            return plain
         }
-        return parsed ?? plain
     }
 
     /// `trace|span|state|{attributes}|dropped`.
     static func link(_ text: String) -> OTLPSpan.Link? {
         let bytes = Array(text.utf8)
         let bar = UInt8(ascii: "|")
+        func number(at start: Int) -> UInt64? { unsafe HexCodec.decode16(bytes.span.bytes, at: start) }
         guard bytes.count > 50, bytes[32] == bar, bytes[49] == bar, let last = bytes.lastIndex(of: bar), last > 49,
-            let high = unsafe HexCodec.decode16(bytes.span.bytes, at: 0), let low = unsafe HexCodec.decode16(bytes.span.bytes, at: 16),
-            let span = unsafe HexCodec.decode16(bytes.span.bytes, at: 33),
+            let high = number(at: 0), let low = number(at: 16), let span = number(at: 33),
             let open = (49..<last).first(where: { bytes[$0] == bar && bytes[$0 + 1] == UInt8(ascii: "{") })
         else { return nil }
         var link = OTLPSpan.Link(traceID: TraceID(high: high, low: low), spanID: SpanID(span))
         link.traceState = String(decoding: bytes[50..<max(50, open)], as: UTF8.self)
         link.droppedAttributes = UInt64(String(decoding: bytes[(last + 1)...], as: UTF8.self)) ?? 0
-        unsafe Array(bytes[(open + 1)..<last]).withUnsafeBufferPointer { object in
-            var scanner = unsafe JSONScanner(object)
-            // An object that cannot be read leaves the link with what was read of it.
-            do throws(JSONScanError) { try attributes(&scanner, &link.attributes, &link.droppedAttributes) } catch { return }
+        // An object that cannot be read leaves the link with what was read of it.
+        try? JSONScanner.reading(Array(bytes[(open + 1)..<last])) { scanner throws(JSONScanError) in
+            try attributes(&scanner, &link.attributes, &link.droppedAttributes)
         }
         return link
     }

@@ -54,6 +54,8 @@ struct DashboardTests {
         }
         let words = try Self.quotedWords()
         names.formUnion(words)
+        // Named after the items of their signal.
+        names.formUnion(["skein_receiver_metric_points_total", "skein_receiver_metric_points_rejected_total"])
         // Series of a latency family, and the page's own label for its buckets.
         for name in Set(words) { names.formUnion(["_bucket", "_sum", "_count"].map { name + $0 }.map { Substring($0) }) }
         labelNames.formUnion(words)

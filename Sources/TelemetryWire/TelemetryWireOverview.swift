@@ -1,5 +1,5 @@
-// TelemetryWire: telemetry as bytes. Spans in (Zipkin JSON of both versions and protobuf, OTLP protobuf and JSON) and out (Zipkin v2 JSON),
-// metrics out (Prometheus text 0.0.4, OpenMetrics 1.0), access-log lines and proxy spans from request records.
+// TelemetryWire: telemetry as bytes. Spans in (Zipkin JSON of both versions and protobuf, OTLP protobuf and JSON) and out (Zipkin v2 JSON,
+// OTLP protobuf and JSON), metrics out (Prometheus text 0.0.4, OpenMetrics 1.0), access-log lines and proxy spans from request records.
 //
 // It refuses to do I/O, to keep state between calls, to know the store or HTTP. Decoders take bytes and append rows to the caller's
 // `SpanBatch`, or throw and leave it as it was; writers append to the caller's `[UInt8]`. Nothing is built in between: no JSON

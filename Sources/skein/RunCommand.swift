@@ -114,6 +114,12 @@ struct RunOptions: ParsableArguments {
     @Option(help: "OTLP over gRPC port; 0 = off.")
     var otlpGrpcPort: UInt16 = 4317
 
+    @Option(help: "Port of Jaeger's query API alone, e.g. 16686; 0 = off. The Zipkin port has it below /jaeger.")
+    var jaegerPort: UInt16 = 0
+
+    @Option(help: "Port of Tempo's query API alone, e.g. 3200; 0 = off. The Zipkin port has it below /tempo.")
+    var tempoPort: UInt16 = 0
+
     @Option(help: "Seconds that requests in flight may take after SIGTERM.")
     var drainSeconds: UInt64 = 30
 
@@ -251,6 +257,8 @@ struct RunOptions: ParsableArguments {
         options.zipkinPort = zipkinPort ?? preset.zipkinPort ?? options.zipkinPort
         options.otlpPort = otlpPort
         options.otlpGRPCPort = otlpGrpcPort
+        options.jaegerPort = jaegerPort
+        options.tempoPort = tempoPort
         options.drainSeconds = drainSeconds
         options.retentionSeconds = retentionDays > 36_500 ? 0 : retentionDays * 86_400
         options.retentionBytes = retentionMegabytes > 1 << 32 ? 0 : retentionMegabytes << 20

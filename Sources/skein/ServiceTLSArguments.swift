@@ -22,7 +22,7 @@ struct ServiceTLSArguments: ParsableArguments {
 
     @Option(
         parsing: .upToNextOption,
-        help: "Ports that speak TLS; default: zipkin otlp otlp-grpc admin metrics. The others answer in plaintext.",
+        help: "Ports that speak TLS; default: all but readiness. The others answer in plaintext.",
         completion: .list(ServicePort.allCases.map(\.rawValue)), transform: Self.port)
     var tlsPorts: [ServicePort] = []
 

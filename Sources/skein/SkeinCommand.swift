@@ -16,7 +16,9 @@ struct SkeinCommand: ParsableCommand {
               skein analyze --fix mesh/               what does not fit together
               skein explain -c mesh/ http://reviews/  where a request would go, and why
               skein logs -f --status 5xx              follow failing requests
+              skein tap --status 5xx                  requests as they pass, and why they fail
               skein traces --service reviews          recent traces of a service
+              skein graph                             who calls whom, and how it goes
               skein query 'rate(istio_requests_total[5m])'   metrics, in PromQL
               skein top                               success rates, requests/s and latencies, live
               skein outliers                          what the whole mesh has ejected, and why
@@ -35,7 +37,8 @@ struct SkeinCommand: ParsableCommand {
         version: Version.text,
         subcommands: [
             RunCommand.self, ValidateCommand.self, AnalyzeCommand.self, ExplainCommand.self, CaptureCommand.self, LogsCommand.self,
-            TracesCommand.self, QueryCommand.self, TopCommand.self, ProxyConfigCommand.self, ProxyStatusCommand.self, InitCommand.self,
+            TapCommand.self, TracesCommand.self, GraphCommand.self, QueryCommand.self, TopCommand.self, ProxyConfigCommand.self,
+            ProxyStatusCommand.self, InitCommand.self,
             MTLSCommand.self, AuthzCommand.self, OutliersCommand.self, DemoCommand.self, CACommand.self, JWTCommand.self,
             VersionCommand.self,
         ])

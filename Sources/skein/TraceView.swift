@@ -52,6 +52,8 @@ struct TraceView {
                 String(services), root, (trace.root?.request ?? "") + (trace.spans.contains(where: \.isError) ? "  error" : ""),
             ])
         }
+        // Names are strangers': nothing that a terminal acts upon gets there.
+        rows = rows.map { $0.map(SafeText.clean) }
         let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
         return rows.enumerated().map { index, row in
             let line = row.indices.map { column in
@@ -83,7 +85,7 @@ struct TraceView {
             guard seen.insert(index).inserted else { continue }
             let span = spans[index]
             let label =
-                String(repeating: "  ", count: Swift.min(depth, 20)) + "\(span.service) \(span.name ?? "-")"
+                String(repeating: "  ", count: Swift.min(depth, 20)) + SafeText.clean("\(span.service) \(span.name ?? "-")")
                 + (span.kind.map { " [\($0.lowercased())]" } ?? "")
             lines.append((label, span))
             if span.shared != true || depth == 0 {
@@ -104,7 +106,7 @@ struct TraceView {
             let length = Int(Swift.min(40, Swift.max(1, Double(span.duration ?? 0) / Double(total) * 40)))
             let from = Swift.min(39, Swift.max(0, offset))
             let bar = String(repeating: " ", count: from) + String(repeating: "█", count: Swift.min(length, 40 - from))
-            let status = span.tags?["http.status_code"].map { " \($0)" } ?? ""
+            let status = span.tags?["http.status_code"].map { " \(SafeText.clean($0))" } ?? ""
             let line =
                 label.prefix(60).padding(toLength: width, withPad: " ", startingAt: 0) + "  |"
                 + bar.padding(toLength: 40, withPad: " ", startingAt: 0)

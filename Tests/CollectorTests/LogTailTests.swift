@@ -1,5 +1,6 @@
 @testable import Collector
 import EventLoops
+import Foundation
 import Primitives
 import Testing
 import TelemetryModel
@@ -165,6 +166,48 @@ import TelemetryWire
         let pump = try filled([(exampleRecord(), exampleTexts())])
         let line = String(decoding: try #require(pump.tail.recent(filter: LogFilter(), limit: 1, format: .traced).first), as: UTF8.self)
         #expect(line.hasPrefix("{\"trace_id\":\"00000000000000010000000000000abc\",\"span_id\":\"0000000000000def\",\"attempts\":"))
+        pump.stop()
+    }
+
+    /// A tap's line is the JSON line with both ends behind it; who could not be sent all of them is told how many.
+    @Test func aTapNamesBothEndsAndSaysWhatItLeftOut() throws {
+        let ring = RecordRing(capacity: 8 << 20)
+        let catalogs = Catalogs()
+        var limits = CollectorLimits()
+        limits.tailBytesPerDrainMax = 2_000
+        let pump = try RecordPump(
+            rings: [ring], plan: CollectorPlan(), sink: FakeSink(), catalogs: catalogs, statistics: CollectorStatistics(),
+            limits: limits
+        ) { _ in }
+        var source = SourceLabels()
+        source.workload = "a \"quoted\" name"
+        var destination = DestinationLabels()
+        destination.service = "reviews.default.svc.cluster.local"
+        var record = exampleRecord(status: 200)
+        record.labels = LabelPair(source: catalogs.sources.id(source), destination: catalogs.destination(destination))
+        record.attemptCount = 2
+        let said = Said()
+        _ = pump.tail.subscribe(filter: LogFilter(), format: .tap) { bytes in
+            said.add(String(decoding: bytes, as: UTF8.self))
+            return true
+        }
+        for number in 0..<100 { put(recordBytes(record, exampleTexts(path: "/\(number)")), into: ring) }
+        #expect(pump.flush())
+        let lines = said.all.joined().split(separator: "\n")
+        var shown = 0
+        var dropped = 0
+        for line in lines {
+            let object = try #require(JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
+            if let count = object["dropped"] as? Int {
+                dropped += count
+                continue
+            }
+            shown += 1
+            #expect(object["source_workload"] as? String == source.workload)
+            #expect(object["destination_service"] as? String == destination.service)
+            #expect(object["attempts"] as? Int == 2 && object["side"] as? String == "outbound" && object["method"] as? String == "GET")
+        }
+        #expect(shown > 0 && dropped > 0 && shown + dropped == 100)
         pump.stop()
     }
 

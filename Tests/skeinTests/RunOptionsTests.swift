@@ -53,13 +53,14 @@ import Testing
             "/l", "--workers", "3",
             "--bind", "0.0.0.0", "--outbound-port", "1", "--inbound-port", "2", "--admin-port", "3", "--readiness-port", "4",
             "--metrics-port", "5", "--zipkin-port",
-            "6", "--otlp-port", "7", "--otlp-grpc-port", "12",
+            "6", "--otlp-port", "7", "--otlp-grpc-port", "12", "--jaeger-port", "13", "--tempo-port", "14",
             "--drain-seconds", "8", "--retention-days", "9", "--retention-megabytes", "10", "--autocomplete-keys", "k", "l", "--seed", "11")
         #expect(given.configuration.paths == ["a.yaml", "mesh/"])
         #expect(given.node == "reviews-v1")
         #expect(given.namespace == "shop")
         #expect(given.dataDirectory == "/d")
         #expect(!given.hasStore)
+        #expect(given.jaegerPort == 13 && given.tempoPort == 14)
         #expect(given.accessLogDirectory == "/l")
         #expect(given.workers == 3)
         #expect(given.bindAddress == "0.0.0.0")

@@ -10,6 +10,8 @@ public enum LogLineFormat: Sendable {
     case json
     /// The same with `trace_id`, `span_id` and `attempts` before them, by which the page leads from a line to its trace.
     case traced
+    /// The same with the ends of the request and its trace, and lines that say what was left out (`TapLine`).
+    case tap
 }
 
 /// One client that follows the log.
@@ -28,6 +30,8 @@ public final class LogTail: Sendable {
         let isOpen: @Sendable () -> Bool
         let sink: @Sendable ([UInt8]) -> Bool
         var lines: [UInt8] = []
+        /// Lines that there was no room for since the last delivery.
+        var cut: UInt64 = 0
     }
 
     struct State: ~Copyable {
@@ -48,9 +52,10 @@ public final class LogTail: Sendable {
             for index in followers.indices where followers[index].matcher.matches(view, names: names) {
                 guard followers[index].lines.count < tail.limits.tailBytesPerDrainMax else {
                     tail.linesCut.add()
+                    followers[index].cut += 1
                     continue
                 }
-                tail.program(followers[index].format).append(view, names: names, emitUnixNanoseconds: 0, to: &followers[index].lines)
+                tail.append(view, names, followers[index].format, to: &followers[index].lines)
             }
         }
     }
@@ -63,6 +68,7 @@ public final class LogTail: Sendable {
     private let textProgram: AccessLogProgram
     private let jsonProgram: AccessLogProgram
     private let tracedProgram: AccessLogProgram
+    private let tapLine: TapLine
     let linesCut: CollectorCounter
 
     init(limits: CollectorLimits, catalogs: Catalogs, statistics: CollectorStatistics) {
@@ -78,6 +84,7 @@ public final class LogTail: Sendable {
                     ("attempts", .template("%UPSTREAM_REQUEST_ATTEMPT_COUNT%")),
                 ] + AccessLogFormat.istioJSON)
         }
+        tapLine = TapLine(catalogs)
         linesCut = statistics.counter(.tailCut, [("reason", "slow_follower")])
     }
 
@@ -90,10 +97,18 @@ public final class LogTail: Sendable {
         }
     }
 
-    func program(_ format: LogLineFormat) -> AccessLogProgram {
+    /// Appends the record's line.
+    private func append(
+        _ view: borrowing RequestRecordView, _ names: borrowing NameTable, _ format: LogLineFormat, to lines: inout [UInt8]
+    ) {
+        program(format).append(view, names: names, emitUnixNanoseconds: 0, to: &lines)
+        if format == .tap { tapLine.extend(&lines, view.record) }
+    }
+
+    private func program(_ format: LogLineFormat) -> AccessLogProgram {
         switch format {
         case .text: textProgram
-        case .json: jsonProgram
+        case .json, .tap: jsonProgram
         case .traced: tracedProgram
         }
     }
@@ -102,11 +117,10 @@ public final class LogTail: Sendable {
     public func recent(filter: LogFilter, limit: Int, format: LogLineFormat = .text) -> [[UInt8]] {
         let entries = matching(filter, limit)
         let table = names.current()
-        let program = program(format)
         return entries.reversed().map { entry in
             var line: [UInt8] = []
             let bytes = unsafe entry.span.bytes
-            if let view = RequestRecordView(bytes) { program.append(view, names: table, emitUnixNanoseconds: 0, to: &line) }
+            if let view = RequestRecordView(bytes) { append(view, table, format, to: &line) }
             return line
         }
     }
@@ -181,6 +195,10 @@ public final class LogTail: Sendable {
         let due = withState { state -> [(LogFollowerID, @Sendable ([UInt8]) -> Bool, [UInt8])] in
             var due: [(LogFollowerID, @Sendable ([UInt8]) -> Bool, [UInt8])] = []
             for index in state.followers.indices where !state.followers[index].lines.isEmpty {
+                if state.followers[index].cut > 0, state.followers[index].format == .tap {
+                    TapLine.appendDropped(state.followers[index].cut, to: &state.followers[index].lines)
+                }
+                state.followers[index].cut = 0
                 due.append((state.followers[index].id, state.followers[index].sink, state.followers[index].lines))
                 state.followers[index].lines = []
             }

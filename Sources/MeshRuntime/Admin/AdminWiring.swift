@@ -53,6 +53,7 @@ struct AdminWiring {
             ("readiness-port", "\(options.readinessPort)"), ("metrics-port", "\(options.metricsPort)"),
             ("zipkin-port", "\(options.zipkinPort)"),
             ("otlp-port", "\(options.otlpPort)"), ("otlp-grpc-port", "\(options.otlpGRPCPort)"),
+            ("jaeger-port", "\(options.jaegerPort)"), ("tempo-port", "\(options.tempoPort)"),
             ("data", options.hasStore ? options.dataDirectory : ""),
             ("allow-unenforced", "\(options.allowsUnenforced)"), ("drain-seconds", "\(options.drainSeconds)"),
         ]

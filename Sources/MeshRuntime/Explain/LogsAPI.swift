@@ -5,8 +5,8 @@ internal import QueryAPI
 
 /// `GET /logs` on the admin port: what `skein logs` shows; `GET /skein/logs` on the query port, for the page.
 ///
-/// Parameters: those of `LogFilter`, `limit` (1...10,000, default 100), `format` (text, json, or traced: JSON with the ids of trace and
-/// span), `follow` (true: lines as requests finish).
+/// Parameters: those of `LogFilter`, `limit` (1...10,000, default 100), `format` (text, json, traced: JSON with the ids of trace and span, or
+/// tap), `follow` (true: lines as requests finish).
 final class LogsAPI: Sendable {
     private let tail: LogTail
     private let path: String
@@ -33,7 +33,8 @@ final class LogsAPI: Sendable {
         case "text": format = .text
         case "json": format = .json
         case "traced": format = .traced
-        default: return .respond(.text(400, "format takes text, json or traced"))
+        case "tap": format = .tap
+        default: return .respond(.text(400, "format takes text, json, traced or tap"))
         }
         let filter: LogFilter
         do throws(LogFilterError) {

@@ -167,7 +167,7 @@ final class MeshNode {
         if let successor {
             let predecessor = successor.predecessor
             successor.serving()
-            let kept = Set([options.zipkinPort, options.otlpPort, options.otlpGRPCPort].compactMap { options.endpoint($0) })
+            let kept = Set(ServicePorts.collector.compactMap { options.endpoint(ports.number($0)) })
             for endpoint in ListenerTable.closeUnclaimed(except: openCollector == nil ? [] : kept) {
                 log.warning("\(endpoint) was listened on before and is not any more: connections that waited there are closed")
             }
@@ -220,13 +220,15 @@ final class MeshNode {
             zipkin.lookbackDefault = options.queryLookbackMilliseconds
             zipkin.notEnforced = { shared.configuration.unenforced }
             let api = ZipkinAPI(store: queries, pool: pool, options: zipkin)
+            let faces = TraceFaces(queries, pool, options, ports, version: version)
             let page = PageWiring(options: options, version: version, shared: shared, pool: pool, hints: ports.hints).part(
                 store: queries, tail: pump.tail, sources: sources, served: served)
             let router = EndpointRouter(
                 help: "spans are taken by POST /api/v2/spans, /v1/traces and OTLP over gRPC, traces are at /api/v2/traces, a page is at /",
-                opener: { request in receivers.open(request) },
+                opener: { request in faces.owns(request) ? nil : receivers.open(request) },
                 [
                     ports.gate(ServicePorts.collector),
+                    { request, responder in faces.handle(request, responder) },
                     { request, responder in receivers.handle(request, responder) },
                     ports.hostGate(),
                     { request, responder in outliers?.handle(request, responder) },

@@ -64,6 +64,9 @@ public struct RuntimeOptions: Sendable {
     public var zipkinPort: UInt16 = 9411
     public var otlpPort: UInt16 = 4318
     public var otlpGRPCPort: UInt16 = 4317
+    /// Ports of Jaeger's and Tempo's query APIs alone, which the Zipkin port has below `/jaeger` and `/tempo`.
+    public var jaegerPort: UInt16 = 0
+    public var tempoPort: UInt16 = 0
     /// Pins every random draw of the proxy; nil = from the system.
     public var seed: UInt64?
     /// Seconds for requests in flight after the first SIGTERM.

@@ -9,10 +9,20 @@ struct ServicePorts {
     /// Nil = all speak plaintext.
     let tls: TLSSettingsSource?
 
-    static let collector: [ServicePort] = [.zipkin, .otlp, .otlpGRPC]
+    static let collector: [ServicePort] = [.zipkin, .otlp, .otlpGRPC, .jaeger, .tempo]
     static let admin: [ServicePort] = [.admin, .readiness, .metrics]
 
     func isSecure(_ port: ServicePort) -> Bool { tls != nil && options.serviceTLS.ports.contains(port) }
+
+    /// The port that the listener of this number is, of the open ones of `ports`.
+    func port(at listener: Int, of ports: [ServicePort]) -> ServicePort? {
+        var left = listener
+        for port in ports where number(port) != 0 {
+            if left == 0 { return port }
+            left -= 1
+        }
+        return nil
+    }
 
     /// Opens those of `ports` that are not switched off; nil = all are.
     func open(
@@ -63,7 +73,7 @@ struct ServicePorts {
         // What senders of telemetry need; neither queries nor reports, whose senders are known by their certificates.
         case .otlp, .otlpGRPC:
             return ["/v1/traces", "/v1/metrics"].contains(path) || path.hasPrefix("/opentelemetry.proto.collector.")
-        case .zipkin, .admin: return true
+        case .zipkin, .admin, .jaeger, .tempo: return true
         }
     }
 
@@ -124,6 +134,8 @@ struct ServicePorts {
         case .zipkin: "Zipkin and page"
         case .otlp: "OTLP"
         case .otlpGRPC: "OTLP/gRPC"
+        case .jaeger: "Jaeger"
+        case .tempo: "Tempo"
         case .admin, .readiness, .metrics: port.rawValue
         }
         return isSecure(port) ? name + " (TLS)" : name
@@ -137,6 +149,8 @@ struct ServicePorts {
         case .admin: options.adminPort
         case .readiness: options.readinessPort
         case .metrics: options.metricsPort
+        case .jaeger: options.jaegerPort
+        case .tempo: options.tempoPort
         }
     }
 }

@@ -41,4 +41,5 @@ public enum ServicePort: String, Sendable, CaseIterable {
     case zipkin, otlp
     case otlpGRPC = "otlp-grpc"
     case admin, readiness, metrics
+    case jaeger, tempo
 }

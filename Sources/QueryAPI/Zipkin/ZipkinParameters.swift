@@ -53,7 +53,7 @@ struct ZipkinParameters {
     func positive(_ name: String) throws(ParameterError) -> UInt64? {
         guard let text = text(name) else { return nil }
         guard let number = Int64(text) else {
-            throw ParameterError(text: "\(name) should be a whole number of at most 19 digits, not \(quoted(text))")
+            throw ParameterError(text: "\(name) should be a whole number of at most 19 digits, not \(Self.quoted(text))")
         }
         guard number > 0 else { throw ParameterError(text: "\(name) <= 0") }
         return UInt64(number)
@@ -159,5 +159,6 @@ struct ZipkinParameters {
         return ids
     }
 
-    private func quoted(_ text: String) -> String { "\"" + String(text.unicodeScalars.prefix(ZipkinLimits.quotedMax)) + "\"" }
+    /// Foreign text in an error.
+    static func quoted(_ text: String) -> String { "\"" + String(text.unicodeScalars.prefix(ZipkinLimits.quotedMax)) + "\"" }
 }

@@ -39,6 +39,16 @@ struct JSONScanner {
         if count >= 3, self[0] == 0xEF, self[1] == 0xBB, self[2] == 0xBF { at = 3 }
     }
 
+    /// What `body` makes of the text.
+    static func reading<Value>(
+        _ bytes: [UInt8], _ body: (inout JSONScanner) throws(JSONScanError) -> Value
+    ) throws(JSONScanError) -> Value {
+        try unsafe bytes.withUnsafeBufferPointer { text throws(JSONScanError) in
+            var scanner = unsafe JSONScanner(text)
+            return try body(&scanner)
+        }
+    }
+
     @inline(__always)
     subscript(_ index: Int) -> UInt8 { unsafe base[index] }
 

@@ -46,7 +46,9 @@ struct TerminalSession: ~Copyable {
     }
 
     /// At least 1 × 1; what a terminal without a size is taken for is 80 × 24.
-    var size: TopScreen.Size {
+    var size: TopScreen.Size { Self.size }
+
+    static var size: TopScreen.Size {
         var window = winsize()
         guard unsafe ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &window) == 0, window.ws_col > 0, window.ws_row > 0 else {
             return TopScreen.Size(columns: 80, rows: 24)
@@ -59,8 +61,9 @@ struct TerminalSession: ~Copyable {
         Self.write("\u{1B}[H" + lines.map { $0 + "\u{1B}[K" }.joined(separator: "\r\n") + "\u{1B}[J")
     }
 
+    /// Writes all of a text to stdout at once, also into a pipe; false = nobody reads there any more.
     @discardableResult
-    private static func write(_ text: String) -> Bool {
+    static func write(_ text: String) -> Bool {
         var bytes = Array(text.utf8)[...]
         while !bytes.isEmpty {
             let count = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(STDOUT_FILENO, $0.baseAddress, $0.count) }

@@ -24,8 +24,8 @@ struct DashboardTests {
         return try JSONDecoder().decode([Entry].self, from: json)
     }
 
-    /// Words between quotes in the sources: families and labels of parts that only the whole program puts together. That each query has data
-    /// is held by the end-to-end suite.
+    /// Words between quotes in the sources: families and labels of parts that only the whole program puts together. That each query
+    /// has data is held by the end-to-end suite.
     private static func quotedWords() throws -> Set<Substring> {
         let root = Fixtures.root.deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
         let sources = root.appending(path: "Sources")

@@ -169,6 +169,16 @@ struct TraceQLTests {
         #expect(result.matches.isEmpty)
         #expect(result.inspectedTraces >= TraceScan.tracesMax && result.inspectedTraces < 6_000)
         #expect(result.cut?.contains("only the newest") == true)
+        // Each look at this clock is two seconds later.
+        var seconds: UInt64 = 0
+        let slow = TraceScan(
+            store: SpanStore(traces),
+            now: {
+                seconds += 2
+                return seconds * 1_000_000_000
+            })
+        let cut = try slow.run(condition, range, limit: 20)
+        #expect(cut.inspectedTraces < 1_500 && cut.cut?.contains("only the newest") == true)
     }
 
     /// `&&` and `||` bind alike, from left to right, as in Tempo's grammar.

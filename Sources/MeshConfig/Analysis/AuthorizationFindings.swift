@@ -1,5 +1,5 @@
-/// AuthorizationPolicies and RequestAuthentications that guard nobody (IST0127), rules that no request fulfils (SKN0372), and policies that decide nothing beside
-/// another one (SKN0373).
+/// AuthorizationPolicies and RequestAuthentications that guard nobody (IST0127), rules that no request fulfils (SKN0372), and
+/// policies that decide nothing beside another one (SKN0373).
 enum AuthorizationFindings {
     static func check(_ context: AnalysisContext, _ report: inout AnalysisReport) {
         let policies = context.configuration.authorizationPolicies

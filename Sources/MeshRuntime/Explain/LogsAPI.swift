@@ -5,8 +5,8 @@ internal import QueryAPI
 
 /// `GET /logs` on the admin port: what `skein logs` shows; `GET /skein/logs` on the query port, for the page.
 ///
-/// Parameters: those of `LogFilter`, `limit` (1...10,000, default 100), `format` (text, json, traced: JSON with the ids of trace and span, or
-/// tap), `follow` (true: lines as requests finish).
+/// Parameters: those of `LogFilter`, `limit` (1...10,000, default 100), `format` (text, json, traced: JSON with the ids of trace and span,
+/// or tap), `follow` (true: lines as requests finish).
 final class LogsAPI: Sendable {
     private let tail: LogTail
     private let path: String

@@ -1,3 +1,4 @@
+internal import Primitives
 internal import TelemetryModel
 
 /// Traces that meet a condition that a store alone cannot answer: the store narrows down, newest first and some at a time, and the
@@ -7,6 +8,8 @@ struct TraceScan {
     static let tracesMax = 5_000
     /// Bytes of spans looked at for one answer.
     static let bytesMax = 256 << 20
+    /// After this long no further page is read: a scan holds one of the query threads.
+    static let nanosecondsMax: UInt64 = 5_000_000_000
     /// Traces read from the store at once, at first and at most.
     private static let pageFirst = 50
     private static let pageMax = 500
@@ -28,10 +31,13 @@ struct TraceScan {
     }
 
     let store: any TraceQuerying
+    /// Nanoseconds of a clock that never goes back.
+    var now: () -> UInt64 = { SystemClock.monotonicNow().nanoseconds }
 
     /// `query` has the time range; its criteria are made here.
     func run(_ condition: SpansetCondition, _ range: TraceQuery, limit: Int) throws -> Result {
         var query = range
+        let begin = now()
         StoreCriteria.narrow(&query, by: condition)
         var result = Result()
         var seen = Set<TraceID>()
@@ -54,7 +60,8 @@ struct TraceScan {
                 result.matches.append(Match(trace: trace, facts: facts, rows: rows))
             }
             guard found.count >= page, earliest != .max, result.matches.count < limit else { break }
-            if result.inspectedTraces >= Self.tracesMax || result.inspectedBytes >= Self.bytesMax {
+            let isSlow = now() &- begin >= Self.nanosecondsMax
+            if isSlow || result.inspectedTraces >= Self.tracesMax || result.inspectedBytes >= Self.bytesMax {
                 let size = result.inspectedBytes >> 20
                 result.cut = "only the newest \(result.inspectedTraces) traces (\(size) MB) of the time range were looked at"
                 break

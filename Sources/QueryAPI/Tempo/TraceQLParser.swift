@@ -1,8 +1,8 @@
 internal import Matching
 internal import TelemetryModel
 
-/// Parses the part of TraceQL that finds traces: selectors `{…}` with comparisons, `&&`, `||` and parentheses, and selectors joined by `&&`
-/// and `||`. As in Tempo, `&&` and `||` bind alike, from left to right. What else TraceQL has is named in the error.
+/// Parses the part of TraceQL that finds traces: selectors `{…}` with comparisons, `&&`, `||` and parentheses, and selectors joined by
+/// `&&` and `||`. As in Tempo, `&&` and `||` bind alike, from left to right. What else TraceQL has is named in the error.
 ///
 /// Depth and size are bounded; nothing traps. Cost is linear in the text.
 struct TraceQLParser {

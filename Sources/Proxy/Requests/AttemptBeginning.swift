@@ -21,7 +21,7 @@ enum AttemptBeginning {
         _ epoch: inout Epoch
     ) -> Outcome {
         let index = Int(request.plan.cluster)
-        let cluster = unsafe epoch.tables.cluster(index)
+        let cluster = unsafe epoch.tables.clusterSlot(index)
         let hash = request.plan.effects.contains(.hasHash) ? request.plan.hash : nil
         let route = request.plan.route
         let elsewhere = unsafe request.attempt.retries > 0 && route >= 0
@@ -34,7 +34,7 @@ enum AttemptBeginning {
         request.log.forgetUpstream()
         countAttempt(&request)
         let perTry = request.plan.perTryNanoseconds
-        if perTry > 0, !cluster.isPassthrough {
+        if perTry > 0, !cluster.entry.isPassthrough {
             request.wait = .perTry
             request.waitTimer = loop.arm(.requestWait, id, at: loop.now + perTry)
         }
@@ -48,9 +48,9 @@ enum AttemptBeginning {
     ) -> LocalAnswer? {
         let cluster = picking.cluster
         let pool: Int
-        if cluster.isPassthrough || (cluster.prefersDialled && origin.isCaptured) {
+        if cluster.entry.isPassthrough || (cluster.entry.prefersDialled && origin.isCaptured) {
             // To the address that the client dialled.
-            guard origin.isCaptured, let own = upstreams.passthroughPool(origin.local, cluster, picking.index, &epoch) else {
+            guard origin.isCaptured, let own = upstreams.passthroughPool(origin.local, cluster.entry, picking.index, &epoch) else {
                 return .noEndpoint
             }
             record.upstreamRemote = origin.local
@@ -58,7 +58,7 @@ enum AttemptBeginning {
         } else {
             guard let endpoint = picking.pick(&attempt, &epoch, &upstreams, draw: &draw) else {
                 var answer = LocalAnswer.noEndpoint
-                if cluster.isUnresolved { answer.flags.insert(.dnsResolutionFailed) }
+                if cluster.entry.isUnresolved { answer.flags.insert(.dnsResolutionFailed) }
                 return answer
             }
             let entry = unsafe epoch.tables.endpoint(endpoint)

@@ -25,7 +25,7 @@ enum RequestHeadPreparing {
         setTarget(&request, rewrite, &context, &epoch)
         if let left { request.head.add("Max-Forwards", .maxForwards) { $0.append(decimal: left &- 1) } }
         if asksForTrailers { request.head.add("TE", .te, text: "trailers") }
-        addUpgrade(&request, context.limits)
+        addUpgrade(&request, &context)
         addForwarded(&request, context.value)
         addCerts(&request, context.certs, &loop)
         if !request.head.has(.requestID) { request.head.add("X-Request-Id", .requestID) { $0.append(uuid: &context.draws.identifier) } }
@@ -35,7 +35,7 @@ enum RequestHeadPreparing {
         addExpectedTime(&request, edits, &epoch)
         request.sharedFields = request.head.fieldCount
         request.sharedText = request.head.textEnd
-        RecordTexts.writeSent(&request, context.limits, &epoch, isRewritten: rewrite.path != .unchanged)
+        RecordTexts.writeSent(&request, context.limits.recordTextBytesMax, &epoch, isRewritten: rewrite.path != .unchanged)
         return .go
     }
 
@@ -140,10 +140,10 @@ enum RequestHeadPreparing {
         request.head.sentTarget = request.head.write { unsafe $0.append(text) }
     }
 
-    private static func addUpgrade(_ request: inout Request, _ limits: borrowing ProxyLimits) {
+    private static func addUpgrade(_ request: inout Request, _ context: inout RequestContext) {
         guard request.traits.contains(.wantsUpgrade) else { return }
         let choice = request.upgrades
-        request.head.add("Upgrade", .upgrade) { limits.upgrades.append(choice, to: &$0) }
+        request.head.add("Upgrade", .upgrade) { context.limits.upgrades.append(choice, to: &$0) }
     }
 
     /// X-Forwarded-For and -Proto. As Envoy's, the first gets IP addresses only: the client of a Unix socket adds nothing, and without a
@@ -177,13 +177,23 @@ enum RequestHeadPreparing {
     }
 
     private static func add(_ trace: TraceContext, to head: inout MessageHead, _ option: TraceContextOption) {
-        for value in TraceHeader.b3TraceID.rawValue...TraceHeader.traceparent.rawValue {
-            guard let header = TraceHeader(rawValue: value), trace.sends(header, option: option) else { continue }
-            head.add(header.name) { output in
-                let room = unsafe output.reserve(TraceHeader.valueBytesMax)
-                let count = unsafe trace.write(header, into: UnsafeMutableRawBufferPointer(start: room, count: TraceHeader.valueBytesMax))
-                output.commit(count)
-            }
+        add(.b3TraceID, of: trace, to: &head, option)
+        add(.b3SpanID, of: trace, to: &head, option)
+        add(.b3ParentSpanID, of: trace, to: &head, option)
+        add(.b3Sampled, of: trace, to: &head, option)
+        add(.b3Flags, of: trace, to: &head, option)
+        add(.b3Single, of: trace, to: &head, option)
+        add(.traceparent, of: trace, to: &head, option)
+    }
+
+    /// Always inlined: which header it is, is known where it is added.
+    @inline(__always)
+    private static func add(_ header: TraceHeader, of trace: TraceContext, to head: inout MessageHead, _ option: TraceContextOption) {
+        guard trace.sends(header, option: option) else { return }
+        head.add(header.name) { output in
+            let room = unsafe output.reserve(TraceHeader.valueBytesMax)
+            let count = unsafe trace.write(header, into: UnsafeMutableRawBufferPointer(start: room, count: TraceHeader.valueBytesMax))
+            output.commit(count)
         }
     }
 

@@ -41,7 +41,7 @@ enum ResponseForwarding {
     private static func noteHead(_ count: Int, _ request: inout Request, _ sides: inout Sides) {
         request.log.record.responseHeaderBytes = UInt32(clamping: count)
         let epoch = request.epoch
-        RecordTexts.writeResponse(&request.log, sides.context.responseHead, sides.limits, &sides.epochs, epoch)
+        RecordTexts.writeResponse(&request.log, sides.context.responseHead, sides.limits.recordTextBytesMax, &sides.epochs, epoch)
     }
 
     /// Keeps what is to go on of a trailer section.

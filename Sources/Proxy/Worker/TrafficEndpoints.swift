@@ -145,12 +145,12 @@ extension Traffic {
     private mutating func takeUpstreamEvents(_ id: SlotID, _ bytes: UnsafeRawBufferPointer) {
         var index = 0
         while unsafe index < sides.inbox.pointee.events.count {
-            let event = unsafe sides.inbox.pointee.events[index]
+            var event = unsafe sides.inbox.pointee.events[index]
             index += 1
             if event.kind == .goAway { sides.upstreams.retire(id, &sides.loop) }
             let owner = LoopToken(rawValue: event.token)
             if owner.kind == .request, requests.contains(owner.id), requests[owner.id].attempt.isOn(id, stream: event.stream) {
-                unsafe takeEvent(event, of: id, for: owner.id, bytes)
+                unsafe takeEvent(&event, of: id, for: owner.id, bytes)
             } else if owner.kind == .mirror, mirrorTraffic.isOf(owner.id, id, stream: event.stream) {
                 mirrorTraffic.takeEvent(event, of: id, for: owner.id, &sides)
             } else if owner.kind == .check, CheckTraffic.isOf(owner.id, id, stream: event.stream, &sides) {
@@ -164,7 +164,7 @@ extension Traffic {
         unsafe sides.inbox.pointee.clear()
     }
 
-    private mutating func takeEvent(_ event: HTTPEvent, of id: SlotID, for request: SlotID, _ bytes: UnsafeRawBufferPointer) {
+    private mutating func takeEvent(_ event: inout HTTPEvent, of id: SlotID, for request: SlotID, _ bytes: UnsafeRawBufferPointer) {
         switch event.kind {
         case .head: takeHead(unsafe sides.inbox.pointee.block(of: event), of: id, for: request)
         case .data:

@@ -36,7 +36,7 @@ extension Traffic {
     ) {
         guard let id = addRequest(connection, refusal.stream) else { return abandonDownstream(connection) }
         let epoch = requests[id].epoch
-        unsafe RecordTexts.writeGlimpse(&requests[id].log, bytes, sides.limits, &sides.epochs, epoch)
+        unsafe RecordTexts.writeGlimpse(&requests[id].log, bytes, sides.limits.recordTextBytesMax, &sides.epochs, epoch)
         answerLocally(id, LocalAnswer(refusal.status, details, [.downstreamProtocolError], body: refusal.reason, closes: true))
     }
 

@@ -26,6 +26,7 @@ struct Recorder {
         if isRecorded { ring.use { log.emit(to: $0) } }
     }
 
+    @inline(__always)
     private func countRequest(_ record: inout RequestRecord, _ durationNanoseconds: UInt64) {
         let key = SeriesKey(record)
         var sample = REDSample()
@@ -36,6 +37,7 @@ struct Recorder {
         countOutcome(&record, sample.durationMicroseconds)
     }
 
+    @inline(__always)
     private func countOutcome(_ record: inout RequestRecord, _ durationMicroseconds: UInt64) {
         let outcome = RequestOutcome(responseCode: record.responseCode, isGRPC: record.isGRPC, grpcStatus: record.grpcStatus)
         let retries = UInt64(max(record.attemptCount, 1)) &- 1

@@ -16,6 +16,7 @@ enum AttemptBeginning {
     }
 
     /// Chooses an endpoint and gives it the request.
+    @inline(__always)
     static func begin(
         _ id: SlotID, _ request: inout Request, _ upstreams: inout Upstreams, _ context: inout RequestContext, _ loop: inout WorkerLoop,
         _ epoch: inout Epoch
@@ -72,6 +73,7 @@ enum AttemptBeginning {
     }
 
     /// The last field of the head, which tells attempts apart.
+    @inline(__always)
     private static func countAttempt(_ request: inout Request) {
         if request.attempt.retries > 0 { request.head.truncate(fields: request.sharedFields, text: request.sharedText) }
         if request.plan.effects.contains(.omitsAttemptCount) { return }

@@ -50,6 +50,7 @@ enum RequestSteps {
         return .attempt
     }
 
+    @inline(__always)
     private static func run(
         _ step: RequestStep, _ request: inout Request, _ context: inout RequestContext, _ loop: inout WorkerLoop,
         _ epoch: inout Epoch

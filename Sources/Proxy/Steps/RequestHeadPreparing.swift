@@ -41,6 +41,7 @@ enum RequestHeadPreparing {
 
     // MARK: What came
 
+    @inline(__always)
     private static func asksForTrailers(_ head: borrowing MessageHead) -> Bool {
         guard head.has(.te) else { return false }
         for index in 0..<head.fieldCount where unsafe head.field(index).name == .te {
@@ -50,6 +51,7 @@ enum RequestHeadPreparing {
     }
 
     /// Fields that ask for time limits or retries of this request's own, which a workload may and its callers may not.
+    @inline(__always)
     private static func takeOverrides(_ request: inout Request) {
         guard request.origin.side == .outbound, !request.origin.isEdge, request.head.has(.envoyOther) else { return }
         for index in 0..<request.head.fieldCount where unsafe request.head.field(index).name == .envoyOther {
@@ -69,6 +71,7 @@ enum RequestHeadPreparing {
         }
     }
 
+    @inline(__always)
     private static func leaveHopFields(
         _ request: inout Request, _ rewrite: RewriteEntry, _ edits: HeaderEdits, _ trace: TraceContext, _ forwardsLeft: UInt64?,
         _ loop: inout WorkerLoop, _ epoch: inout Epoch
@@ -123,6 +126,7 @@ enum RequestHeadPreparing {
 
     // MARK: What this hop says
 
+    @inline(__always)
     private static func setTarget(
         _ request: inout Request, _ rewrite: RewriteEntry, _ context: inout RequestContext, _ epoch: inout Epoch
     ) {
@@ -140,6 +144,7 @@ enum RequestHeadPreparing {
         request.head.sentTarget = request.head.write { unsafe $0.append(text) }
     }
 
+    @inline(__always)
     private static func addUpgrade(_ request: inout Request, _ context: inout RequestContext) {
         guard request.traits.contains(.wantsUpgrade) else { return }
         let choice = request.upgrades
@@ -148,6 +153,7 @@ enum RequestHeadPreparing {
 
     /// X-Forwarded-For and -Proto. As Envoy's, the first gets IP addresses only: the client of a Unix socket adds nothing, and without a
     /// value there is no field.
+    @inline(__always)
     private static func addForwarded(_ request: inout Request, _ earlier: borrowing ByteBuffer) {
         let remote = request.origin.remote
         let hasAddress = remote.family != .absent
@@ -163,6 +169,7 @@ enum RequestHeadPreparing {
     }
 
     /// X-Forwarded-Client-Cert, whose last element is the client's own. What came is dropped where both would be too long for most servers.
+    @inline(__always)
     private static func addCerts(_ request: inout Request, _ earlier: borrowing ByteBuffer, _ loop: inout WorkerLoop) {
         guard request.certAction == .append || request.certAction == .replace, !request.cert.isEmpty else { return }
         let fits = earlier.count + request.cert.count <= ForwardedClientCert.bytesMax
@@ -197,6 +204,7 @@ enum RequestHeadPreparing {
         }
     }
 
+    @inline(__always)
     private static func addOriginals(_ request: inout Request, _ rewrite: RewriteEntry, _ target: Range<Int>) {
         if rewrite.path != .unchanged { request.head.add("X-Envoy-Original-Path", .envoyOriginalPath, copyOf: target) }
         if rewrite.hasAuthority { request.head.add("X-Envoy-Original-Host", .envoyOther, copyOf: request.target.authority) }
@@ -226,6 +234,7 @@ enum RequestHeadPreparing {
     }
 
     /// The time the request has, and each try of it, from the route, from the request itself, and from what a gRPC client asks for.
+    @inline(__always)
     private static func addExpectedTime(_ request: inout Request, _ edits: HeaderEdits, _ epoch: inout Epoch) {
         guard request.plan.route >= 0 else { return }
         let tables = unsafe epoch.tables

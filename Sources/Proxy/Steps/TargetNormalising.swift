@@ -5,6 +5,7 @@ internal import TelemetryModel
 
 /// Target, path and host of a request, checked and brought into the one form that is routed and forwarded (RFC 9112 3.2, RFC 9113 8.3.1).
 enum TargetNormalising {
+    @inline(__always)
     static func run(_ request: inout Request, _ context: inout RequestContext, _ epoch: inout Epoch) -> StepOutcome {
         if request.head.isTooLarge || request.head.targetCount > context.limits.http.targetBytesMax {
             return refuseSize(&request, &context, &epoch)
@@ -26,6 +27,7 @@ enum TargetNormalising {
         return checkHost(&request, target, named, &context, &epoch)
     }
 
+    @inline(__always)
     private static func checkHost(
         _ request: inout Request, _ target: RequestTarget, _ named: Range<Int>?, _ context: inout RequestContext, _ epoch: inout Epoch
     ) -> StepOutcome {
@@ -76,6 +78,7 @@ enum TargetNormalising {
     }
 
     /// Host and port the request is for, as it was written. An absolute target beats `Host` (RFC 9112 3.2.2).
+    @inline(__always)
     private static func namedAuthority(_ head: borrowing MessageHead, _ target: RequestTarget) -> Range<Int>? {
         if !target.authority.isEmpty { return head.place(ofTarget: target.authority) }
         if !head.authority.isEmpty { return head.authority }
@@ -95,6 +98,7 @@ enum TargetNormalising {
     }
 
     /// The path and query to route by and to forward. False = the request must be refused.
+    @inline(__always)
     private static func normalisePath(
         _ request: inout Request, _ target: RequestTarget, _ context: inout RequestContext, _ epoch: inout Epoch
     ) -> Bool {

@@ -40,6 +40,7 @@ struct EndpointPicking {
         }
     }
 
+    @inline(__always)
     private func drawOne(
         _ attempt: Attempt, _ group: EndpointGroup, _ panics: Bool, _ epoch: inout Epoch, _ upstreams: inout Upstreams,
         _ draw: inout RandomSource

@@ -68,7 +68,7 @@ public struct Authority: Equatable, Sendable, BitwiseCopyable {
         while position < bytes.count {
             let byte = unsafe bytes[position]
             if isNameByte(byte) {
-                position += 1
+                position &+= 1
             } else if unsafe byte == UInt8(ascii: "%") && position + 2 < bytes.count && ASCII.hexValue(bytes[position + 1]) < 16
                 && ASCII.hexValue(bytes[position + 2]) < 16
             {

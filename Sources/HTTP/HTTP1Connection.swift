@@ -49,18 +49,39 @@ public struct HTTP1Connection: ~Copyable {
 
     /// A request and its answer.
     struct Exchange: BitwiseCopyable {
+        /// In one byte: exchanges are taken out and put back as a whole.
+        private struct Traits: OptionSet, BitwiseCopyable {
+            let rawValue: UInt8
+            static let http10 = Traits(rawValue: 1)
+            static let head = Traits(rawValue: 2)
+            static let connect = Traits(rawValue: 4)
+            static let keptAlive = Traits(rawValue: 8)
+            static let received = Traits(rawValue: 16)
+            static let ended = Traits(rawValue: 32)
+        }
+
         let stream: Int32
-        var token: UInt64 = 0
-        var isHTTP10 = false
-        var isHEAD = false
-        /// A 2xx turns the connection into a tunnel (RFC 9110 9.3.6).
-        var isConnect = false
-        var keepsAlive = true
-        /// The peer's message is here to its end.
-        var isReceived = false
-        /// Ours.
+        private var traits = Traits.keptAlive
+        /// How our message is framed.
         var sending = Sending.nothing
-        var isEnded = false
+        var token: UInt64 = 0
+
+        init(stream: Int32, keepsAlive: Bool = true) {
+            self.stream = stream
+            if !keepsAlive { traits = [] }
+        }
+
+        var isHTTP10: Bool { get { traits.contains(.http10) } set { set(.http10, newValue) } }
+        var isHEAD: Bool { get { traits.contains(.head) } set { set(.head, newValue) } }
+        /// A 2xx turns the connection into a tunnel (RFC 9110 9.3.6).
+        var isConnect: Bool { get { traits.contains(.connect) } set { set(.connect, newValue) } }
+        var keepsAlive: Bool { get { traits.contains(.keptAlive) } set { set(.keptAlive, newValue) } }
+        /// The peer's message is here to its end.
+        var isReceived: Bool { get { traits.contains(.received) } set { set(.received, newValue) } }
+        /// Ours has been given to its end.
+        var isEnded: Bool { get { traits.contains(.ended) } set { set(.ended, newValue) } }
+
+        private mutating func set(_ trait: Traits, _ isSet: Bool) { if isSet { traits.insert(trait) } else { traits.remove(trait) } }
     }
 
     let inbox: UnsafeMutablePointer<HTTPInbox>

@@ -71,7 +71,8 @@ extension MessageHead {
     }
 
     private func copyParts(of source: UnsafeMutablePointer<HeadParts>) {
-        unsafe parts.pointee.bytes = unsafe UnsafeRawBufferPointer(rebasing: source.pointee.bytes.prefix(source.pointee.extent))
+        let bytes = unsafe source.pointee.bytes
+        unsafe parts.pointee.bytes = unsafe UnsafeRawBufferPointer(start: bytes.baseAddress, count: min(source.pointee.extent, bytes.count))
         unsafe parts.pointee.facts = source.pointee.facts
     }
 
@@ -85,9 +86,14 @@ extension MessageHead {
     /// The text may have moved.
     func refresh() { unsafe parts.pointee.bytes = unsafe parts.pointee.text.readable }
 
-    private mutating func reserve(fields count: Int) {
+    @usableFromInline
+    mutating func reserve(fields count: Int) {
         let wanted = count + Self.ownFieldsMax
-        guard unsafe parts.pointee.slots < wanted else { return }
+        if unsafe parts.pointee.slots < wanted { grow(fields: wanted) }
+    }
+
+    @inline(never)
+    private mutating func grow(fields wanted: Int) {
         let grown = (wanted + 31) & ~31
         let fresh = UnsafeMutablePointer<HeaderField>.allocate(capacity: grown)
         unsafe fresh.initialize(repeating: HeaderField(), count: grown)
@@ -136,30 +142,29 @@ extension MessageHead {
 
     // MARK: Fields
 
-    /// Drops the fields that `stays` is false for; the others move up.
+    /// Drops the fields that `stays` is false for; the others move up. Always inlined, so that `stays` is no call for each field.
+    @inlinable @inline(__always)
     public mutating func filter(_ stays: (borrowing MessageHead, Int) -> Bool) {
         // All are asked before any has moved: what one says may depend on another.
         var goes = InlineArray<4, UInt64>(repeating: 0)
         var isAny = false
         let count = fieldCount
         for index in 0..<count where !stays(self, index) {
-            goes[index >> 6] |= 1 << UInt64(index & 63)
+            goes[index >> 6] |= 1 &<< UInt64(index & 63)
             isAny = true
         }
         if isAny { compact(goes) }
     }
 
-    private mutating func compact(_ goes: InlineArray<4, UInt64>) {
+    @usableFromInline
+    mutating func compact(_ goes: InlineArray<4, UInt64>) {
         var first = InlineArray<38, UInt8>(repeating: 255)
         var kept = 0
-        for index in 0..<fieldCount where goes[index >> 6] & 1 << UInt64(index & 63) == 0 {
-            let field = unsafe table[index]
-            if kept != index { unsafe table[kept] = field }
-            if field.name != .other {
-                let slot = Int(field.name.rawValue)
-                if first[slot] == 255 { first[slot] = UInt8(truncatingIfNeeded: kept) }
-            }
-            kept += 1
+        for index in 0..<fieldCount where goes[index >> 6] &>> UInt64(index & 63) & 1 == 0 {
+            if kept != index { unsafe table[kept] = unsafe table[index] }
+            let name = unsafe table[kept].name
+            if name != .other, first[Int(name.rawValue)] == 255 { first[Int(name.rawValue)] = UInt8(truncatingIfNeeded: kept) }
+            kept &+= 1
         }
         unsafe parts.pointee.facts.firstIndex = first
         fieldCount = kept
@@ -207,29 +212,30 @@ extension MessageHead {
         return start
     }
 
-    /// Ends the field that begins at `start` with the value just written.
-    @usableFromInline
+    /// Ends the field that begins at `start` with the value just written. Always inlined: what is known of a literal name is known here.
+    @inlinable @inline(__always)
     mutating func closeField(_ start: Int, _ nameCount: Int, _ known: HeaderName) -> Bool {
         let head = unsafe parts
         let end = unsafe head.pointee.text.count
-        unsafe head.pointee.text.reserve(2).storeBytes(of: 0x0A0D, as: UInt16.self)
-        unsafe head.pointee.text.commit(2)
+        unsafe head.pointee.text.append("\r\n")
         unsafe head.pointee.bytes = unsafe head.pointee.text.readable
         let index = unsafe head.pointee.facts.fieldCount
         if unsafe index == head.pointee.slots { reserve(fields: index) }
         guard index < 255, nameCount <= Int(UInt16.max) else { return false }
+        // Places in the text, name before value before end: none of these overflows.
+        let valueStart = start &+ nameCount &+ 2
         var field = HeaderField()
         field.name = known
         field.nameStart = UInt32(truncatingIfNeeded: start)
         field.nameCount = UInt16(truncatingIfNeeded: nameCount)
-        field.valueStart = UInt32(truncatingIfNeeded: start + nameCount + 2)
-        field.valueCount = UInt32(truncatingIfNeeded: end - start - nameCount - 2)
+        field.valueStart = UInt32(truncatingIfNeeded: valueStart)
+        field.valueCount = UInt32(truncatingIfNeeded: end &- valueStart)
         field.isCanonical = true
         unsafe table[index] = field
         if known != .other, unsafe head.pointee.facts.firstIndex[Int(known.rawValue)] == 255 {
             unsafe head.pointee.facts.firstIndex[Int(known.rawValue)] = UInt8(truncatingIfNeeded: index)
         }
-        unsafe head.pointee.facts.fieldCount = index + 1
+        unsafe head.pointee.facts.fieldCount = index &+ 1
         return true
     }
 

@@ -104,7 +104,7 @@ public enum HeadParser {
         head.byteCount = end
         var cursor = start
         if let error = unsafe requestLine(bytes, &cursor, limits, &head) { return .failed(error) }
-        if let error = unsafe fields(bytes, &cursor, end: end, limits, &head) { return .failed(error) }
+        if let error = unsafe fields(bytes, from: cursor, end: end, limits, &head) { return .failed(error) }
         if let error = framing(&head) { return .failed(error) }
         if let error = host(&head, limits) { return .failed(error) }
         return .complete
@@ -126,7 +126,7 @@ public enum HeadParser {
         head.byteCount = end
         var cursor = 0
         if let error = unsafe statusLine(bytes, &cursor, &head) { return .failed(error) }
-        if let error = unsafe fields(bytes, &cursor, end: end, limits, &head) { return .failed(error) }
+        if let error = unsafe fields(bytes, from: cursor, end: end, limits, &head) { return .failed(error) }
         if let error = framing(&head) { return .failed(error) }
         return .complete
     }
@@ -151,8 +151,7 @@ public enum HeadParser {
         }
         unsafe head.begin(bytes)
         head.byteCount = end
-        var cursor = 0
-        if let error = unsafe fields(bytes, &cursor, end: end, limits, &head) { return .failed(error) }
+        if let error = unsafe fields(bytes, from: 0, end: end, limits, &head) { return .failed(error) }
         return .complete
     }
 
@@ -169,17 +168,19 @@ public enum HeadParser {
     private static func findEnd(
         _ bytes: UnsafeRawBufferPointer, from start: Int, scan: inout HeadScan, limits: HTTPLimits, lineBytesMax: Int
     ) -> End {
+        // Places in `bytes`: none of the sums below overflows.
         var position = max(scan.position, start)
         while let feed = unsafe bytes.firstIndex(of: 10, from: position) {
             // The bounds come first, so that the verdict does not depend on the pieces the bytes arrive in.
-            if !scan.hasFirstLine, feed - start > lineBytesMax { return .bad(.targetTooLong) }
-            if feed + 1 - start > limits.headBytesMax { return .bad(.headTooLarge) }
-            if unsafe feed == start || bytes[feed - 1] != 13 { return .bad(.bareLineFeed) }
-            if feed - 1 == start { return .bad(.malformedRequestLine) }
+            let count = feed &- start
+            if !scan.hasFirstLine, count > lineBytesMax { return .bad(.targetTooLong) }
+            if count >= limits.headBytesMax { return .bad(.headTooLarge) }
+            if unsafe count == 0 || bytes[feed &- 1] != 13 { return .bad(.bareLineFeed) }
+            if count == 1 { return .bad(.malformedRequestLine) }
             // The line that ends here is empty when the one before it ended just in front of its CR.
-            if unsafe feed >= start + 3 && bytes[feed - 2] == 10 { return .found(feed + 1) }
+            if unsafe count >= 3 && bytes[feed &- 2] == 10 { return .found(feed &+ 1) }
             scan.hasFirstLine = true
-            position = feed + 1
+            position = feed &+ 1
         }
         if !scan.hasFirstLine, bytes.count - start > lineBytesMax { return .bad(.targetTooLong) }
         if bytes.count - start > limits.headBytesMax { return .bad(.headTooLarge) }
@@ -193,14 +194,14 @@ public enum HeadParser {
         _ bytes: UnsafeRawBufferPointer, _ cursor: inout Int, _ limits: HTTPLimits, _ head: inout MessageHead
     ) -> HeadError? {
         head.methodStart = cursor
-        while unsafe isToken(bytes[cursor]) { cursor += 1 }
-        head.methodCount = cursor - head.methodStart
+        while unsafe isToken(bytes[cursor]) { cursor &+= 1 }
+        head.methodCount = cursor &- head.methodStart
         guard head.methodCount > 0, unsafe bytes[cursor] == 32 else { return .malformedRequestLine }
         cursor += 1
         head.targetStart = cursor
         // Anything visible, and bytes above 127 as existing proxies take them; never a space or a control character.
-        while unsafe bytes[cursor] > 32 && bytes[cursor] != 127 { cursor += 1 }
-        head.targetCount = cursor - head.targetStart
+        while unsafe bytes[cursor] > 32 && bytes[cursor] != 127 { cursor &+= 1 }
+        head.targetCount = cursor &- head.targetStart
         guard head.targetCount > 0, unsafe bytes[cursor] == 32 else { return .malformedRequestLine }
         if head.targetCount > limits.targetBytesMax { return .targetTooLong }
         cursor += 1
@@ -229,8 +230,8 @@ public enum HeadParser {
         // The space before an empty reason is required by the RFC and left out by many servers.
         if unsafe bytes[cursor] == 32 { cursor += 1 }
         head.reasonStart = cursor
-        while unsafe isValueByte(bytes[cursor]) { cursor += 1 }
-        head.reasonCount = cursor - head.reasonStart
+        while unsafe isValueByte(bytes[cursor]) { cursor &+= 1 }
+        head.reasonCount = cursor &- head.reasonStart
         guard unsafe bytes[cursor] == 13, unsafe bytes[cursor + 1] == 10 else { return .malformedStatusLine }
         if head.reasonCount > 0, unsafe bytes[head.reasonStart - 1] != 32 { return .malformedStatusLine }
         cursor += 2
@@ -255,22 +256,23 @@ public enum HeadParser {
     }
 
     private static func fields(
-        _ bytes: UnsafeRawBufferPointer, _ cursor: inout Int, end: Int, _ limits: HTTPLimits, _ head: inout MessageHead
+        _ bytes: UnsafeRawBufferPointer, from start: Int, end: Int, _ limits: HTTPLimits, _ head: inout MessageHead
     ) -> HeadError? {
-        // `findEnd` saw CR LF CR LF at `end`, so no loop below runs past it: CR stops every one of them.
-        let last = end - 2
+        // `findEnd` saw CR LF CR LF at `end`, so no loop below runs past it: CR stops every one of them. No place in `bytes` overflows.
+        var cursor = start
+        let last = end &- 2
         let countMax = min(limits.fieldCountMax, HTTPLimits.fieldSlots)
         while cursor < last {
             if head.fieldCount >= countMax { return .tooManyFields }
             var field = HeaderField()
             let nameStart = cursor
-            unsafe skipName(bytes, &cursor, end: end)
-            let nameCount = cursor - nameStart
+            unsafe cursor = skipName(bytes, cursor, end: end)
+            let nameCount = cursor &- nameStart
             guard nameCount > 0, unsafe bytes[cursor] == 58 else {
                 let first = unsafe bytes[nameStart]
                 return nameCount == 0 && (first == 32 || first == 9) ? .foldedLine : .malformedFieldName
             }
-            let name = unsafe UnsafeRawBufferPointer(rebasing: bytes[nameStart..<cursor])
+            let name = unsafe UnsafeRawBufferPointer(start: bytes.baseAddress.unsafelyUnwrapped + nameStart, count: nameCount)
             field.name = unsafe HeaderName.lookup(name)
             // The names known whole are of token characters.
             if field.name == .other || field.name == .envoyOther {
@@ -282,20 +284,20 @@ public enum HeadParser {
             }
             // Only a head limit beyond the default lets a name be longer than its count can say.
             guard nameCount <= Int(UInt16.max) else { return .headTooLarge }
-            cursor += 1
-            while unsafe bytes[cursor] == 32 || bytes[cursor] == 9 { cursor += 1 }
+            cursor &+= 1
+            while unsafe bytes[cursor] == 32 || bytes[cursor] == 9 { cursor &+= 1 }
             let valueStart = cursor
-            unsafe skipValue(bytes, &cursor, end: end)
+            unsafe cursor = skipValue(bytes, cursor, end: end)
             guard unsafe bytes[cursor] == 13 else { return .forbiddenByteInValue }
-            guard unsafe bytes[cursor + 1] == 10 else { return .bareCarriageReturn }
+            guard unsafe bytes[cursor &+ 1] == 10 else { return .bareCarriageReturn }
             var valueEnd = cursor
-            while valueEnd > valueStart, unsafe bytes[valueEnd - 1] == 32 || bytes[valueEnd - 1] == 9 { valueEnd -= 1 }
-            cursor += 2
+            while valueEnd > valueStart, unsafe bytes[valueEnd &- 1] == 32 || bytes[valueEnd &- 1] == 9 { valueEnd &-= 1 }
+            cursor &+= 2
             field.nameStart = UInt32(truncatingIfNeeded: nameStart)
-            field.nameCount = UInt16(clamping: nameCount)
+            field.nameCount = UInt16(truncatingIfNeeded: nameCount)
             field.valueStart = UInt32(truncatingIfNeeded: valueStart)
-            field.valueCount = UInt32(truncatingIfNeeded: valueEnd - valueStart)
-            field.isCanonical = unsafe valueStart == nameStart + nameCount + 2 && bytes[valueStart - 1] == 32 && cursor == valueEnd + 2
+            field.valueCount = UInt32(truncatingIfNeeded: valueEnd &- valueStart)
+            field.isCanonical = unsafe valueStart == nameStart &+ nameCount &+ 2 && bytes[valueStart &- 1] == 32 && cursor == valueEnd &+ 2
             if field.name != .other {
                 let slot = Int(field.name.rawValue)
                 if unsafe head.parts.pointee.facts.firstIndex[slot] == 255 {
@@ -303,37 +305,37 @@ public enum HeadParser {
                 }
             }
             unsafe head.table[head.fieldCount] = field
-            head.fieldCount += 1
+            head.fieldCount &+= 1
         }
         return cursor == last ? nil : .bareCarriageReturn
     }
 
-    /// Moves to the colon, eight bytes at a time, or to a byte that no name has: a control character, a space or one above 127.
+    /// Where the colon is, looking at eight bytes at a time, or a byte that no name has: a control character, a space or one above 127.
     @inline(__always)
-    private static func skipName(_ bytes: UnsafeRawBufferPointer, _ cursor: inout Int, end: Int) {
+    private static func skipName(_ bytes: UnsafeRawBufferPointer, _ start: Int, end: Int) -> Int {
+        var cursor = start
         let ones: UInt64 = 0x0101_0101_0101_0101
         let highs: UInt64 = 0x8080_8080_8080_8080
-        while cursor + 8 <= end {
+        while cursor &+ 8 <= end {
             let word = unsafe bytes.loadUnaligned(fromByteOffset: cursor, as: UInt64.self)
             let low = (word &- ones &* 33) & ~word
             let colon = word ^ (ones &* 58)
             let isColon = (colon &- ones) & ~colon
             let stop = (low | isColon | word) & highs
-            if stop != 0 {
-                cursor += stop.trailingZeroBitCount / 8
-                return
-            }
-            cursor += 8
+            if stop != 0 { return cursor &+ stop.trailingZeroBitCount / 8 }
+            cursor &+= 8
         }
-        while unsafe bytes[cursor] > 32 && bytes[cursor] != 58 && bytes[cursor] < 128 { cursor += 1 }
+        while unsafe bytes[cursor] > 32 && bytes[cursor] != 58 && bytes[cursor] < 128 { cursor &+= 1 }
+        return cursor
     }
 
-    /// Moves to the first byte that may not stand in a field value, eight bytes at a time.
+    /// Where the first byte is that may not stand in a field value, looking at eight at a time.
     @inline(__always)
-    private static func skipValue(_ bytes: UnsafeRawBufferPointer, _ cursor: inout Int, end: Int) {
+    private static func skipValue(_ bytes: UnsafeRawBufferPointer, _ start: Int, end: Int) -> Int {
+        var cursor = start
         let ones: UInt64 = 0x0101_0101_0101_0101
         let highs: UInt64 = 0x8080_8080_8080_8080
-        while cursor + 8 <= end {
+        while cursor &+ 8 <= end {
             let word = unsafe bytes.loadUnaligned(fromByteOffset: cursor, as: UInt64.self)
             // A byte below 32, or 127. Tabs stop here too and are let through below.
             let low = (word &- ones &* 32) & ~word & highs
@@ -341,14 +343,15 @@ public enum HeadParser {
             let isDelete = (delete &- ones) & ~delete & highs
             let stop = low | isDelete
             if stop != 0 {
-                cursor += stop.trailingZeroBitCount / 8
-                if unsafe bytes[cursor] != 9 { return }
-                cursor += 1
+                cursor &+= stop.trailingZeroBitCount / 8
+                if unsafe bytes[cursor] != 9 { return cursor }
+                cursor &+= 1
                 continue
             }
-            cursor += 8
+            cursor &+= 8
         }
-        while unsafe isValueByte(bytes[cursor]) { cursor += 1 }
+        while unsafe isValueByte(bytes[cursor]) { cursor &+= 1 }
+        return cursor
     }
 
     // MARK: Meaning

@@ -59,9 +59,11 @@ struct HeadParts: ~Copyable {
 
     init() {}
 
-    /// Bytes that the head's places lie in.
+    /// Bytes that the head's places lie in. Mutating: of parts that are only read, the compiler makes a copy first.
     var extent: Int {
-        unsafe text.count > 0 && bytes.baseAddress == text.readable.baseAddress ? text.count : min(facts.byteCount, bytes.count)
+        mutating get {
+            unsafe text.count > 0 && bytes.baseAddress == text.readable.baseAddress ? text.count : min(facts.byteCount, bytes.count)
+        }
     }
 }
 
@@ -306,9 +308,12 @@ public struct MessageHead: ~Copyable {
     /// Response only: the reason phrase exactly as sent; may be empty.
     @unsafe public var reason: UnsafeRawBufferPointer { unsafe slice(reasonStart, reasonCount) }
 
+    /// Bytes of the head, in whose extent the whole place lies.
     @unsafe @inlinable
     func slice(_ start: Int, _ count: Int) -> UnsafeRawBufferPointer {
-        unsafe UnsafeRawBufferPointer(rebasing: parts.pointee.bytes[start..<start + count])
+        guard let base = unsafe parts.pointee.bytes.baseAddress else { return unsafe UnsafeRawBufferPointer(start: nil, count: 0) }
+        unsafe assert(start >= 0 && count >= 0 && start + count <= parts.pointee.bytes.count, "a place outside of the head")
+        return unsafe UnsafeRawBufferPointer(start: base + start, count: count)
     }
 
     /// Whether the sender wants the connection kept after this message (RFC 9112 9.3).

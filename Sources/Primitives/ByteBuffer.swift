@@ -11,6 +11,7 @@ public struct ByteBuffer: ~Copyable {
     @usableFromInline var base: UnsafeMutableRawPointer?
     /// Bytes allocated at `base`.
     public private(set) var capacity = 0
+    /// 0 <= head <= tail <= capacity, so that no difference of them overflows and `tail` never does; `makeRoom` checks what is asked for.
     @usableFromInline var head = 0
     @usableFromInline var tail = 0
 
@@ -22,36 +23,36 @@ public struct ByteBuffer: ~Copyable {
     deinit { unsafe free(base) }
 
     /// Bytes waiting to be consumed.
-    @inlinable public var count: Int { tail - head }
+    @inlinable public var count: Int { tail &- head }
     @inlinable public var isEmpty: Bool { tail == head }
 
     /// The waiting bytes; valid until the next mutation. The pointer is non-null when `count > 0`.
     @unsafe @inlinable public var readable: UnsafeRawBufferPointer {
-        unsafe UnsafeRawBufferPointer(start: base.map { unsafe UnsafeRawPointer($0 + head) }, count: tail - head)
+        unsafe UnsafeRawBufferPointer(start: base.map { unsafe UnsafeRawPointer($0 + head) }, count: tail &- head)
     }
 
     /// Makes room for `count` more bytes behind the waiting ones and returns where to write them. Follow with `commit`.
     @unsafe @inlinable
     public mutating func reserve(_ count: Int) -> UnsafeMutableRawPointer {
-        if capacity - tail < count { makeRoom(count) }
+        if capacity &- tail < count { makeRoom(count) }
         return unsafe base.unsafelyUnwrapped + tail
     }
 
     /// Counts `count` bytes written at the pointer that `reserve` returned.
     @inlinable
     public mutating func commit(_ count: Int) {
-        precondition(count >= 0 && tail + count <= capacity, "commit of bytes that were never reserved")
-        tail += count
+        precondition(count >= 0 && count <= capacity &- tail, "commit of bytes that were never reserved")
+        tail &+= count
     }
 
     /// Bytes free behind the waiting ones, without growing.
-    @inlinable public var spare: Int { capacity - tail }
+    @inlinable public var spare: Int { capacity &- tail }
 
     @unsafe @inlinable
     public mutating func append(_ bytes: UnsafeRawBufferPointer) {
         guard let source = bytes.baseAddress, bytes.count > 0 else { return }
         unsafe reserve(bytes.count).copyMemory(from: source, byteCount: bytes.count)
-        tail += bytes.count
+        tail &+= bytes.count
     }
 
     public mutating func append(contentsOf other: borrowing ByteBuffer) { unsafe append(other.readable) }
@@ -77,13 +78,13 @@ public struct ByteBuffer: ~Copyable {
         // Without memory there is no place to write nothing to.
         guard count > 0 else { return }
         unsafe reserve(count).copyMemory(from: text.utf8Start, byteCount: count)
-        tail += count
+        tail &+= count
     }
 
     @inlinable
     public mutating func append(byte: UInt8) {
         unsafe reserve(1).storeBytes(of: byte, as: UInt8.self)
-        tail += 1
+        tail &+= 1
     }
 
     /// A copy of bytes that wait here already.
@@ -94,7 +95,7 @@ public struct ByteBuffer: ~Copyable {
         let out = unsafe reserve(place.count)
         guard let base = unsafe base else { return }
         unsafe out.copyMemory(from: base + head + place.lowerBound, byteCount: place.count)
-        tail += place.count
+        tail &+= place.count
     }
 
     /// For the edge: allocates nothing itself but takes a Swift String.
@@ -108,7 +109,7 @@ public struct ByteBuffer: ~Copyable {
     public mutating func append(decimal value: UInt64) {
         // Twenty digits hold every UInt64.
         let out = unsafe reserve(20).assumingMemoryBound(to: UInt8.self)
-        tail += unsafe writeDecimal(value, to: out)
+        tail &+= unsafe writeDecimal(value, to: out)
     }
 
     /// Lower-case hexadecimal without leading zeros; "0" for zero.
@@ -120,29 +121,29 @@ public struct ByteBuffer: ~Copyable {
             let nibble = UInt8(truncatingIfNeeded: (value &>> UInt64(4 * (digits - 1 - position))) & 15)
             unsafe out[position] = nibble < 10 ? 48 + nibble : 87 + nibble
         }
-        tail += digits
+        tail &+= digits
     }
 
     /// Drops what was appended behind the first `count` waiting bytes.
     @inlinable
     public mutating func truncate(to count: Int) {
-        precondition(count >= 0 && count <= tail - head, "truncation to more than is there")
-        tail = head + count
+        precondition(count >= 0 && count <= tail &- head, "truncation to more than is there")
+        tail = head &+ count
     }
 
     /// Takes out bytes in between: those behind move up.
     public mutating func remove(_ range: Range<Int>) {
-        precondition(range.lowerBound >= 0 && range.upperBound <= tail - head, "removal of bytes that are not there")
+        precondition(range.lowerBound >= 0 && range.upperBound <= tail &- head, "removal of bytes that are not there")
         guard let base = unsafe base, !range.isEmpty else { return }
         unsafe memmove(base + head + range.lowerBound, base + head + range.upperBound, count - range.upperBound)
-        tail -= range.count
+        tail &-= range.count
     }
 
     /// Drops `count` bytes from the front.
     @inlinable
     public mutating func consume(_ count: Int) {
-        precondition(count >= 0 && count <= tail - head, "consume of bytes that are not there")
-        head += count
+        precondition(count >= 0 && count <= tail &- head, "consume of bytes that are not there")
+        head &+= count
         if head == tail {
             head = 0
             tail = 0
@@ -166,7 +167,7 @@ public struct ByteBuffer: ~Copyable {
         tail = 0
     }
 
-    @usableFromInline
+    @usableFromInline @inline(never)
     mutating func makeRoom(_ count: Int) {
         let waiting = tail - head
         // Moving costs `waiting` bytes and was paid for by the `head` bytes consumed since the last move; otherwise at least half of

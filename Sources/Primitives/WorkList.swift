@@ -54,10 +54,10 @@ public struct WorkList<Element: BitwiseCopyable>: ~Copyable {
     /// A copy, for tests.
     public var elements: [Element] { (0..<count).map { self[$0] } }
 
-    @usableFromInline
+    @usableFromInline @inline(never)
     mutating func grow() { move(to: capacity * 2) }
 
-    @usableFromInline
+    @usableFromInline @inline(never)
     mutating func shrink(to capacityMax: Int) { move(to: max(1, capacityMax)) }
 
     private mutating func move(to room: Int) {

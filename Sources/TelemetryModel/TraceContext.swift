@@ -57,7 +57,7 @@ public enum TraceContextOption: UInt8, Sendable, BitwiseCopyable {
 public enum TraceHeader: UInt8, Sendable, BitwiseCopyable, CaseIterable {
     case b3TraceID, b3SpanID, b3ParentSpanID, b3Sampled, b3Flags, b3Single, traceparent
 
-    public var name: StaticString {
+    @inlinable public var name: StaticString {
         switch self {
         case .b3TraceID: "x-b3-traceid"
         case .b3SpanID: "x-b3-spanid"
@@ -344,6 +344,7 @@ extension TraceContext {
 
 extension TraceContext {
     /// Whether `header` is to be sent for this context: no Sampled beside Flags, no parent at the root, no identifiers without a trace.
+    @inlinable
     public func sends(_ header: TraceHeader, option: TraceContextOption) -> Bool {
         switch header {
         case .b3TraceID, .b3SpanID: hasIdentifiers
@@ -360,7 +361,7 @@ extension TraceContext {
     ///
     /// `buffer` must hold `TraceHeader.valueBytesMax` bytes. Ask `sends(_:option:)` first; a value that is not to be sent is still
     /// written in full, with zero digits.
-    @discardableResult
+    @discardableResult @inlinable
     public func write(_ header: TraceHeader, into buffer: UnsafeMutableRawBufferPointer) -> Int {
         precondition(buffer.count >= TraceHeader.valueBytesMax, "the buffer must hold the longest value")
         switch header {
@@ -395,7 +396,7 @@ extension TraceContext {
         }
     }
 
-    private func writeTraceID(into buffer: UnsafeMutableRawBufferPointer) -> Int {
+    @usableFromInline func writeTraceID(into buffer: UnsafeMutableRawBufferPointer) -> Int {
         if traceID.high == 0 {
             unsafe HexCodec.encode16(traceID.low, into: buffer, at: 0)
             return 16
@@ -405,7 +406,7 @@ extension TraceContext {
         return 32
     }
 
-    private func writeB3Single(into buffer: UnsafeMutableRawBufferPointer) -> Int {
+    @usableFromInline func writeB3Single(into buffer: UnsafeMutableRawBufferPointer) -> Int {
         let dash = UInt8(ascii: "-")
         let state =
             switch decision {
@@ -431,7 +432,7 @@ extension TraceContext {
         return at + 17
     }
 
-    private func writeTraceparent(into buffer: UnsafeMutableRawBufferPointer) -> Int {
+    @usableFromInline func writeTraceparent(into buffer: UnsafeMutableRawBufferPointer) -> Int {
         let dash = UInt8(ascii: "-")
         unsafe buffer[0] = UInt8(ascii: "0")
         unsafe buffer[1] = UInt8(ascii: "0")

@@ -147,6 +147,28 @@ import Testing
         #expect(lookup("x-custom-header") == .other)
     }
 
+    /// Names are compared eight bytes at a time: another byte anywhere in one must make another name of it, and the case of letters none.
+    @Test(arguments: [
+        ("te", HeaderName.te), ("b3", .b3), ("host", .host), ("expect", .expect), ("upgrade", .upgrade), ("x-b3-flags", .b3Flags),
+        ("traceparent", .traceparent), ("x-b3-traceid", .b3TraceID), ("content-length", .contentLength),
+        ("x-forwarded-for", .forwardedFor), ("proxy-connection", .proxyConnection), ("transfer-encoding", .transferEncoding),
+        ("x-envoy-upstream-service-time", .upstreamServiceTime),
+    ])
+    func oneByteMakesAnotherName(text: String, name: HeaderName) {
+        func lookup(_ bytes: [UInt8]) -> HeaderName { unsafe bytes.withUnsafeBytes { unsafe HeaderName.lookup($0) } }
+        let bytes = Array(text.utf8)
+        #expect(lookup(bytes) == name)
+        #expect(lookup(Array(text.uppercased().utf8)) == name)
+        for place in bytes.indices {
+            for byte in UInt8.min...UInt8.max {
+                var other = bytes
+                other[place] = byte
+                let isSame = ASCII.lower(byte) == bytes[place]
+                #expect((lookup(other) == name) == isSame, "byte \(byte) at \(place) of \(text)")
+            }
+        }
+    }
+
     @Test func endlessFieldName() {
         var limits = HTTPLimits()
         limits.headBytesMax = 1 << 20

@@ -39,6 +39,19 @@ import Testing
         #expect(String(decoding: output.bytes, as: UTF8.self) == "/run/app.sock")
     }
 
+    /// Every octet in every place, with as many digits as it has.
+    @Test func anAddressHasTheDigitsOfItsOctets() {
+        for octet in UInt32(0)...255 {
+            for place in 0..<4 {
+                var octets: [UInt32] = [7, 10, 100, 205]
+                octets[place] = octet
+                var output = ByteBuffer()
+                output.append(address: SocketEndpoint(ipv4: octets.reduce(0) { $0 << 8 | $1 }, port: 1))
+                #expect(String(decoding: output.bytes, as: UTF8.self) == octets.map { "\($0)" }.joined(separator: "."))
+            }
+        }
+    }
+
     /// The longest line that the specification allows has 107 bytes; receivers reserve no more.
     @Test func versionOneFitsTheReceiversBuffer() {
         let longest = SocketEndpoint(ipv6High: .max, ipv6Low: .max, port: 65535)

@@ -144,7 +144,7 @@ final class SimulatedProxy {
         var turnsAtOnce = 0
         while !worker.mustStop {
             clock.advance(to: clock.now)
-            let patience = worker.nextTimeout()
+            let patience = worker.nextTimeout(at: clock.now)
             if network.hasReady || hasCommands || !arrivals.isEmpty || patience == 0 {
                 turnsAtOnce += 1
                 guard turnsAtOnce < 100_000 else {

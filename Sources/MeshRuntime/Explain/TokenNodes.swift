@@ -32,7 +32,8 @@ extension RequestExplanation {
             let facts = access.tokens.rules[rule]
             let principal = authenticator.claims.principal
             let who = principal.isEmpty ? "nobody (iss or sub is missing)" : principal.text
-            nodes.append(Node("authentication", "a good token of \(who), by rule \(facts.place) of \(facts.id) (\(facts.source.position))", rules))
+            let by = "rule \(facts.place) of \(facts.id) (\(facts.source.position))"
+            nodes.append(Node("authentication", "a good token of \(who), by \(by)", rules))
         case .refused(let refusal):
             nodes.append(Node("authentication", "refused: \(refusal.status) \(refusal.text)", rules))
             return false

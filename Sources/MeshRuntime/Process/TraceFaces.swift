@@ -10,12 +10,15 @@ struct TraceFaces {
     private let jaeger: JaegerAPI
     private let tempo: TempoAPI
     private let ports: ServicePorts
+    /// What is read is not read under a strange name.
+    private let hostGate: EndpointRouter.Part
 
     init(_ store: any TraceQuerying, _ pool: QueryPool, _ options: RuntimeOptions, _ ports: ServicePorts, version: String) {
         let lookback = options.queryLookbackMilliseconds
         jaeger = JaegerAPI(store: store, pool: pool, lookbackDefault: lookback)
         tempo = TempoAPI(store: store, pool: pool, version: version, lookbackDefault: lookback)
         self.ports = ports
+        hostGate = ports.hostGate()
     }
 
     /// Whether a request came to a port that is Jaeger's or Tempo's alone.
@@ -26,8 +29,15 @@ struct TraceFaces {
         }
     }
 
+    /// Whether a request is for one of them.
+    private func concerns(_ request: borrowing ServiceRequest) -> Bool {
+        owns(request) || Self.path(request.path, below: Self.jaegerPath) != nil || Self.path(request.path, below: Self.tempoPath) != nil
+    }
+
     /// The part of the collector's router; nil for what is of neither.
     func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome? {
+        guard concerns(request) else { return nil }
+        if let refusal = hostGate(request, responder) { return refusal }
         switch ports.port(at: request.listener, of: ServicePorts.collector) {
         case .jaeger: return jaeger.handle(request, path: request.path[...], responder)
         case .tempo: return tempo.handle(request, path: request.path[...], responder)

@@ -42,10 +42,12 @@ public struct TokenAuthenticator: ~Copyable {
         isThere = false
     }
 
-    /// What the token of the last request claims.
+    /// What the token of the last request claims. Mutating: of an authenticator that is only read, the compiler makes a copy first.
     public var claims: ClaimsView {
-        guard isThere else { return ClaimsView() }
-        return unsafe place.isNone ? fresh.claims.view : cache[place].claims.view
+        mutating get {
+            guard isThere else { return ClaimsView() }
+            return unsafe place.isNone ? fresh.claims.view : cache[place].claims.view
+        }
     }
 
     /// Its payload, as base64url.

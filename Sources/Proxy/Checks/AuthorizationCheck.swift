@@ -66,7 +66,7 @@ struct AuthorizationCheck: ~Copyable {
         _ id: SlotID, cluster index: Int, isHTTP2: Bool, _ upstreams: inout Upstreams, _ context: inout RequestContext,
         _ loop: inout WorkerLoop, _ epoch: inout Epoch
     ) -> Bool {
-        let cluster = unsafe epoch.tables.cluster(index)
+        let cluster = unsafe epoch.tables.clusterSlot(index)
         let picking = EndpointPicking(cluster: cluster, index: index, hash: nil, now: loop.now, retriesElsewhere: false)
         var record = RequestRecord()
         // Where the cluster has no version of its own, that of the check is meant.

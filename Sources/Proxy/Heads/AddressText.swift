@@ -9,10 +9,28 @@ extension ByteBuffer {
             // Rare, and not worth a formatter of its own: this one makes a String.
             return append(string: endpoint.addressText)
         }
-        for octet in 0..<4 {
-            if octet > 0 { append(byte: UInt8(ascii: ".")) }
-            append(decimal: endpoint.low >> UInt64(24 - 8 * octet) & 255)
+        let out = unsafe reserve(15)
+        var count = 0
+        for place in 0..<4 {
+            var octet = UInt8(truncatingIfNeeded: endpoint.low >> UInt64(24 - 8 * place))
+            if place > 0 {
+                unsafe out.storeBytes(of: UInt8(ascii: "."), toByteOffset: count, as: UInt8.self)
+                count &+= 1
+            }
+            if octet >= 10 {
+                if octet >= 100 {
+                    unsafe out.storeBytes(of: 48 &+ octet / 100, toByteOffset: count, as: UInt8.self)
+                    count &+= 1
+                    octet %= 100
+                }
+                unsafe out.storeBytes(of: 48 &+ octet / 10, toByteOffset: count, as: UInt8.self)
+                count &+= 1
+                octet %= 10
+            }
+            unsafe out.storeBytes(of: 48 &+ octet, toByteOffset: count, as: UInt8.self)
+            count &+= 1
         }
+        commit(count)
     }
 
     /// An address, its port, or both.

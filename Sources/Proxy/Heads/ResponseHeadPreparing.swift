@@ -73,6 +73,7 @@ enum ResponseHeadPreparing {
     // MARK: Parts
 
     /// Leaves out what is for this hop alone, and what a CORS policy says in the application's place.
+    @inline(__always)
     private static func dropHopFields(_ head: inout MessageHead, _ request: inout Request, _ epoch: inout Epoch) {
         let hasCORS = request.plan.effects.contains(.allowsOrigin)
         let plan = request.plan
@@ -88,6 +89,7 @@ enum ResponseHeadPreparing {
         }
     }
 
+    @inline(__always)
     private static func addDate(_ context: inout RequestContext, _ loop: inout WorkerLoop) {
         let now = loop.unixNow
         context.responseHead.add("Date", .date) { context.dateCache.append(valueTo: &$0, unixNanoseconds: now) }

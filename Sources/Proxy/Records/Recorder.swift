@@ -22,21 +22,23 @@ struct Recorder {
     /// The end of a request: its duration, its counters, its record. `isRecorded`: somebody wants one.
     func finish(_ log: inout RequestLog, durationNanoseconds: UInt64, isRecorded: Bool) {
         log.record.times.downstreamSendEnd = durationNanoseconds
-        countRequest(log.record, durationNanoseconds)
+        countRequest(&log.record, durationNanoseconds)
         if isRecorded { ring.use { log.emit(to: $0) } }
     }
 
-    private func countRequest(_ record: borrowing RequestRecord, _ durationNanoseconds: UInt64) {
+    @inline(__always)
+    private func countRequest(_ record: inout RequestRecord, _ durationNanoseconds: UInt64) {
         let key = SeriesKey(record)
         var sample = REDSample()
         sample.durationMicroseconds = durationNanoseconds / 1000
         sample.requestBytes = UInt64(record.requestHeaderBytes) &+ record.requestBodyBytes
         sample.responseBytes = UInt64(record.responseHeaderBytes) &+ record.responseBodyBytes
         shard.use { $0.record(key, sample) }
-        countOutcome(record, sample.durationMicroseconds)
+        countOutcome(&record, sample.durationMicroseconds)
     }
 
-    private func countOutcome(_ record: borrowing RequestRecord, _ durationMicroseconds: UInt64) {
+    @inline(__always)
+    private func countOutcome(_ record: inout RequestRecord, _ durationMicroseconds: UInt64) {
         let outcome = RequestOutcome(responseCode: record.responseCode, isGRPC: record.isGRPC, grpcStatus: record.grpcStatus)
         let retries = UInt64(max(record.attemptCount, 1)) &- 1
         if record.route != .none {

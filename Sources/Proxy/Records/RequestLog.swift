@@ -50,16 +50,15 @@ struct RequestLog: ~Copyable {
     /// together no more than the heads they come from (`HTTPLimits.headBytesMax`).
     mutating func append(_ bytes: UnsafeRawBufferPointer?, upTo bytesMax: Int) {
         guard textCount < lengths.count else { return }
-        guard let bytes = unsafe bytes else {
-            lengths[textCount] = RequestRecordView.absentLength
-            textCount += 1
-            return
+        var length = RequestRecordView.absentLength
+        if let bytes = unsafe bytes {
+            // Cut, not dropped: the beginning of a value tells most.
+            let count = min(bytes.count, bytesMax)
+            unsafe text.append(UnsafeRawBufferPointer(start: bytes.baseAddress, count: count))
+            length = UInt16(truncatingIfNeeded: count)
         }
-        // Cut, not dropped: the beginning of a value tells most.
-        let count = min(bytes.count, bytesMax)
-        unsafe text.append(UnsafeRawBufferPointer(rebasing: bytes[..<count]))
-        lengths[textCount] = UInt16(truncatingIfNeeded: count)
-        textCount += 1
+        lengths[textCount] = length
+        textCount &+= 1
     }
 
     mutating func appendAbsent(_ count: Int) {

@@ -16,12 +16,13 @@ enum AttemptBeginning {
     }
 
     /// Chooses an endpoint and gives it the request.
+    @inline(__always)
     static func begin(
         _ id: SlotID, _ request: inout Request, _ upstreams: inout Upstreams, _ context: inout RequestContext, _ loop: inout WorkerLoop,
         _ epoch: inout Epoch
     ) -> Outcome {
         let index = Int(request.plan.cluster)
-        let cluster = unsafe epoch.tables.cluster(index)
+        let cluster = unsafe epoch.tables.clusterSlot(index)
         let hash = request.plan.effects.contains(.hasHash) ? request.plan.hash : nil
         let route = request.plan.route
         let elsewhere = unsafe request.attempt.retries > 0 && route >= 0
@@ -34,7 +35,7 @@ enum AttemptBeginning {
         request.log.forgetUpstream()
         countAttempt(&request)
         let perTry = request.plan.perTryNanoseconds
-        if perTry > 0, !cluster.isPassthrough {
+        if perTry > 0, !cluster.entry.isPassthrough {
             request.wait = .perTry
             request.waitTimer = loop.arm(.requestWait, id, at: loop.now + perTry)
         }
@@ -48,9 +49,9 @@ enum AttemptBeginning {
     ) -> LocalAnswer? {
         let cluster = picking.cluster
         let pool: Int
-        if cluster.isPassthrough || (cluster.prefersDialled && origin.isCaptured) {
+        if cluster.entry.isPassthrough || (cluster.entry.prefersDialled && origin.isCaptured) {
             // To the address that the client dialled.
-            guard origin.isCaptured, let own = upstreams.passthroughPool(origin.local, cluster, picking.index, &epoch) else {
+            guard origin.isCaptured, let own = upstreams.passthroughPool(origin.local, cluster.entry, picking.index, &epoch) else {
                 return .noEndpoint
             }
             record.upstreamRemote = origin.local
@@ -58,7 +59,7 @@ enum AttemptBeginning {
         } else {
             guard let endpoint = picking.pick(&attempt, &epoch, &upstreams, draw: &draw) else {
                 var answer = LocalAnswer.noEndpoint
-                if cluster.isUnresolved { answer.flags.insert(.dnsResolutionFailed) }
+                if cluster.entry.isUnresolved { answer.flags.insert(.dnsResolutionFailed) }
                 return answer
             }
             let entry = unsafe epoch.tables.endpoint(endpoint)
@@ -72,6 +73,7 @@ enum AttemptBeginning {
     }
 
     /// The last field of the head, which tells attempts apart.
+    @inline(__always)
     private static func countAttempt(_ request: inout Request) {
         if request.attempt.retries > 0 { request.head.truncate(fields: request.sharedFields, text: request.sharedText) }
         if request.plan.effects.contains(.omitsAttemptCount) { return }

@@ -48,7 +48,7 @@ struct MirrorCopy: ~Copyable {
         _ id: SlotID, cluster index: Int, _ upstreams: inout Upstreams, _ context: inout RequestContext, _ loop: inout WorkerLoop,
         _ epoch: inout Epoch
     ) -> Bool {
-        let cluster = unsafe epoch.tables.cluster(index)
+        let cluster = unsafe epoch.tables.clusterSlot(index)
         let picking = EndpointPicking(cluster: cluster, index: index, hash: nil, now: loop.now, retriesElsewhere: false)
         var record = RequestRecord()
         guard AttemptBeginning.enter(&attempt, &record, picking, origin, &upstreams, &epoch, draw: &context.draws.balance) == nil else {

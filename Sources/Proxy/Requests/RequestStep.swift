@@ -23,7 +23,7 @@ enum RequestStep: UInt8, BitwiseCopyable {
     case answerByRoute
     case attempt
 
-    var next: RequestStep { RequestStep(rawValue: rawValue + 1) ?? .attempt }
+    var next: RequestStep { RequestStep(rawValue: rawValue &+ 1) ?? .attempt }
 }
 
 /// What a step says.

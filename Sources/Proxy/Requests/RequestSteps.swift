@@ -18,25 +18,39 @@ enum RequestSteps {
     static func advance(
         _ request: inout Request, _ context: inout RequestContext, _ loop: inout WorkerLoop, _ epochs: inout Epochs
     ) -> RequestAction {
-        guard case .opening(var step) = request.phase else { return .attempt }
+        guard case .opening(let step) = request.phase else { return .attempt }
         // Claims are those of this request, and of no other that was judged while it waited.
         context.tokens.passOver()
+        return advance(from: step, &request, &context, &loop, &epochs.all[request.epoch])
+    }
+
+    private static func advance(
+        from first: RequestStep, _ request: inout Request, _ context: inout RequestContext, _ loop: inout WorkerLoop,
+        _ epoch: inout Epoch
+    ) -> RequestAction {
+        var step = first
         while step != .attempt {
-            let outcome = run(step, &request, &context, &loop, &epochs.all[request.epoch])
-            if case .waitForKeys(let nanoseconds) = outcome { return .wait(nanoseconds, isForKeys: true) }
-            step = step.next
+            let outcome = run(step, &request, &context, &loop, &epoch)
+            if case .go = outcome {
+                step = step.next
+                continue
+            }
+            // It stops here, and goes on with this step or with the next one.
+            if case .waitForKeys = outcome {} else { step = step.next }
             request.phase = .opening(next: step)
             switch outcome {
-            case .go: continue
+            case .go: break
             case .answer(let answer): return .answer(answer)
             case .wait(let nanoseconds): return .wait(nanoseconds, isForKeys: false)
             case .check: return .check
-            case .waitForKeys: break
+            case .waitForKeys(let nanoseconds): return .wait(nanoseconds, isForKeys: true)
             }
         }
+        request.phase = .opening(next: .attempt)
         return .attempt
     }
 
+    @inline(__always)
     private static func run(
         _ step: RequestStep, _ request: inout Request, _ context: inout RequestContext, _ loop: inout WorkerLoop,
         _ epoch: inout Epoch

@@ -7,6 +7,7 @@ internal import TelemetryModel
 /// Local rate limits: token buckets that all workers share (`Policy.RateLimiter`). Every limit that applies takes a token; the scarcest is
 /// shown to the client.
 enum RateLimiting {
+    @inline(__always)
     static func run(
         _ request: inout Request, _ context: inout RequestContext, _ loop: inout WorkerLoop, _ epoch: inout Epoch
     ) -> StepOutcome {

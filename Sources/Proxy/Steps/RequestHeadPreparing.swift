@@ -26,7 +26,7 @@ enum RequestHeadPreparing {
         setTarget(&request, rewrite, &context, &epoch)
         if let left { request.head.add("Max-Forwards", .maxForwards) { $0.append(decimal: left &- 1) } }
         if asksForTrailers { request.head.add("TE", .te, text: "trailers") }
-        addUpgrade(&request, context.limits)
+        addUpgrade(&request, &context)
         addForwarded(&request, context.value)
         addCerts(&request, context.certs, &loop)
         if !request.head.has(.requestID) { request.head.add("X-Request-Id", .requestID) { $0.append(uuid: &context.draws.identifier) } }
@@ -36,12 +36,13 @@ enum RequestHeadPreparing {
         addExpectedTime(&request, edits, &epoch)
         request.sharedFields = request.head.fieldCount
         request.sharedText = request.head.textEnd
-        RecordTexts.writeSent(&request, context.limits, &epoch, isRewritten: rewrite.path != .unchanged, context.tokens.claims)
+        RecordTexts.writeSent(&request, context.limits.recordTextBytesMax, &epoch, isRewritten: rewrite.path != .unchanged, context.tokens.claims)
         return .go
     }
 
     // MARK: What came
 
+    @inline(__always)
     private static func asksForTrailers(_ head: borrowing MessageHead) -> Bool {
         guard head.has(.te) else { return false }
         for index in 0..<head.fieldCount where unsafe head.field(index).name == .te {
@@ -51,6 +52,7 @@ enum RequestHeadPreparing {
     }
 
     /// Fields that ask for time limits or retries of this request's own, which a workload may and its callers may not.
+    @inline(__always)
     private static func takeOverrides(_ request: inout Request) {
         guard request.origin.side == .outbound, !request.origin.isEdge, request.head.has(.envoyOther) else { return }
         for index in 0..<request.head.fieldCount where unsafe request.head.field(index).name == .envoyOther {
@@ -70,6 +72,7 @@ enum RequestHeadPreparing {
         }
     }
 
+    @inline(__always)
     private static func leaveHopFields(
         _ request: inout Request, _ rewrite: RewriteEntry, _ edits: HeaderEdits, _ trace: TraceContext, _ forwardsLeft: UInt64?,
         _ loop: inout WorkerLoop, _ epoch: inout Epoch
@@ -124,6 +127,7 @@ enum RequestHeadPreparing {
 
     // MARK: What this hop says
 
+    @inline(__always)
     private static func setTarget(
         _ request: inout Request, _ rewrite: RewriteEntry, _ context: inout RequestContext, _ epoch: inout Epoch
     ) {
@@ -141,14 +145,16 @@ enum RequestHeadPreparing {
         request.head.sentTarget = request.head.write { unsafe $0.append(text) }
     }
 
-    private static func addUpgrade(_ request: inout Request, _ limits: borrowing ProxyLimits) {
+    @inline(__always)
+    private static func addUpgrade(_ request: inout Request, _ context: inout RequestContext) {
         guard request.traits.contains(.wantsUpgrade) else { return }
         let choice = request.upgrades
-        request.head.add("Upgrade", .upgrade) { limits.upgrades.append(choice, to: &$0) }
+        request.head.add("Upgrade", .upgrade) { context.limits.upgrades.append(choice, to: &$0) }
     }
 
     /// X-Forwarded-For and -Proto. As Envoy's, the first gets IP addresses only: the client of a Unix socket adds nothing, and without a
     /// value there is no field.
+    @inline(__always)
     private static func addForwarded(_ request: inout Request, _ earlier: borrowing ByteBuffer) {
         let remote = request.origin.remote
         let hasAddress = remote.family != .absent
@@ -164,6 +170,7 @@ enum RequestHeadPreparing {
     }
 
     /// X-Forwarded-Client-Cert, whose last element is the client's own. What came is dropped where both would be too long for most servers.
+    @inline(__always)
     private static func addCerts(_ request: inout Request, _ earlier: borrowing ByteBuffer, _ loop: inout WorkerLoop) {
         guard request.certAction == .append || request.certAction == .replace, !request.cert.isEmpty else { return }
         let fits = earlier.count + request.cert.count <= ForwardedClientCert.bytesMax
@@ -178,16 +185,27 @@ enum RequestHeadPreparing {
     }
 
     private static func add(_ trace: TraceContext, to head: inout MessageHead, _ option: TraceContextOption) {
-        for value in TraceHeader.b3TraceID.rawValue...TraceHeader.traceparent.rawValue {
-            guard let header = TraceHeader(rawValue: value), trace.sends(header, option: option) else { continue }
-            head.add(header.name) { output in
-                let room = unsafe output.reserve(TraceHeader.valueBytesMax)
-                let count = unsafe trace.write(header, into: UnsafeMutableRawBufferPointer(start: room, count: TraceHeader.valueBytesMax))
-                output.commit(count)
-            }
+        add(.b3TraceID, of: trace, to: &head, option)
+        add(.b3SpanID, of: trace, to: &head, option)
+        add(.b3ParentSpanID, of: trace, to: &head, option)
+        add(.b3Sampled, of: trace, to: &head, option)
+        add(.b3Flags, of: trace, to: &head, option)
+        add(.b3Single, of: trace, to: &head, option)
+        add(.traceparent, of: trace, to: &head, option)
+    }
+
+    /// Always inlined: which header it is, is known where it is added.
+    @inline(__always)
+    private static func add(_ header: TraceHeader, of trace: TraceContext, to head: inout MessageHead, _ option: TraceContextOption) {
+        guard trace.sends(header, option: option) else { return }
+        head.add(header.name) { output in
+            let room = unsafe output.reserve(TraceHeader.valueBytesMax)
+            let count = unsafe trace.write(header, into: UnsafeMutableRawBufferPointer(start: room, count: TraceHeader.valueBytesMax))
+            output.commit(count)
         }
     }
 
+    @inline(__always)
     private static func addOriginals(_ request: inout Request, _ rewrite: RewriteEntry, _ target: Range<Int>) {
         if rewrite.path != .unchanged { request.head.add("X-Envoy-Original-Path", .envoyOriginalPath, copyOf: target) }
         if rewrite.hasAuthority { request.head.add("X-Envoy-Original-Host", .envoyOther, copyOf: request.target.authority) }
@@ -217,6 +235,7 @@ enum RequestHeadPreparing {
     }
 
     /// The time the request has, and each try of it, from the route, from the request itself, and from what a gRPC client asks for.
+    @inline(__always)
     private static func addExpectedTime(_ request: inout Request, _ edits: HeaderEdits, _ epoch: inout Epoch) {
         guard request.plan.route >= 0 else { return }
         let tables = unsafe epoch.tables

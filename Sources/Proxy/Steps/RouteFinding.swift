@@ -30,7 +30,7 @@ enum RouteFinding {
     /// The server that the connection was secured for is gone, or lets other clients in than it did: another connection may be good
     /// (RFC 9110 15.5.20).
     private static func answerMisdirected(_ request: inout Request, _ context: inout RequestContext, _ epoch: inout Epoch) -> StepOutcome {
-        RecordTexts.write(&request, context.limits, &epoch, path: request.target.path, isWhole: true)
+        RecordTexts.write(&request, context.limits.recordTextBytesMax, &epoch, path: request.target.path, isWhole: true)
         return .answer(LocalAnswer(421, .routeNotFound, [.noRouteFound], closes: true))
     }
 
@@ -84,7 +84,7 @@ enum MaxForwards {
     /// Answers as the last recipient. OPTIONS asks for nothing more than an answer (RFC 9110 9.3.7); TRACE gets its request line and host
     /// back, and none of its other fields, some of which may be secret (9.3.8).
     static func answer(_ request: inout Request, _ context: inout RequestContext, _ epoch: inout Epoch) -> StepOutcome {
-        RecordTexts.write(&request, context.limits, &epoch, path: request.target.path, isWhole: true)
+        RecordTexts.write(&request, context.limits.recordTextBytesMax, &epoch, path: request.target.path, isWhole: true)
         context.answerText.clear()
         if unsafe ASCII.equal(request.head.method, "TRACE") {
             context.answerText.append("TRACE ")

@@ -5,6 +5,7 @@ internal import TelemetryModel
 
 /// What the rule that took a request says besides where it goes: redirects, direct responses, CORS (semantics 2.6), consistent hashing.
 enum RouteFollowing {
+    @inline(__always)
     static func run(_ request: inout Request, _ context: inout RequestContext, _ epoch: inout Epoch) -> StepOutcome {
         guard request.plan.route >= 0 else {
             if request.plan.effects.contains(.passesThrough) {
@@ -29,6 +30,7 @@ enum RouteFollowing {
     private static var preflight: StepOutcome { .answer(LocalAnswer(200, .corsPreflight)) }
 
     /// Answers that come behind the faults.
+    @inline(__always)
     static func answer(_ request: inout Request, _ epoch: inout Epoch) -> StepOutcome {
         if request.plan.effects.contains(.passesThrough) { return .go }
         if request.plan.effects.contains(.isPreflight) { return preflight }

@@ -5,14 +5,15 @@ internal import TelemetryModel
 
 /// Target, path and host of a request, checked and brought into the one form that is routed and forwarded (RFC 9112 3.2, RFC 9113 8.3.1).
 enum TargetNormalising {
+    @inline(__always)
     static func run(_ request: inout Request, _ context: inout RequestContext, _ epoch: inout Epoch) -> StepOutcome {
         if request.head.isTooLarge || request.head.targetCount > context.limits.http.targetBytesMax {
-            return refuseSize(&request, context.limits, &epoch)
+            return refuseSize(&request, &context, &epoch)
         }
         guard let target = unsafe RequestTarget.parse(request.head.target, method: request.head.method) else {
             request.target.authority = request.head.place(of: .host) ?? 0..<0
             let reason: StaticString = "malformed request target (RFC 9112 3.2)"
-            return refuseTarget(&request, context.limits, &epoch, .http1CodecError, reason, path: request.head.targetPlace, closes: true)
+            return refuseTarget(&request, &context, &epoch, .http1CodecError, reason, path: request.head.targetPlace, closes: true)
         }
         let isForwarded = !request.origin.isEdge && isForwardedHTTPS(request.head)
         request.target.isHTTPS = target.isHTTPS || request.head.isHTTPS || isForwarded || request.origin.isSecured
@@ -21,43 +22,44 @@ enum TargetNormalising {
         request.target.authority = named ?? 0..<0
         guard normalisePath(&request, target, &context, &epoch) else {
             let reason: StaticString = "path cannot be normalised: it has %00 or no leading slash"
-            return refuseTarget(&request, context.limits, &epoch, .pathNormalizationFailed, reason, path: request.head.targetPlace)
+            return refuseTarget(&request, &context, &epoch, .pathNormalizationFailed, reason, path: request.head.targetPlace)
         }
-        return checkHost(&request, target, named, context.limits, &epoch)
+        return checkHost(&request, target, named, &context, &epoch)
     }
 
+    @inline(__always)
     private static func checkHost(
-        _ request: inout Request, _ target: RequestTarget, _ named: Range<Int>?, _ limits: ProxyLimits, _ epoch: inout Epoch
+        _ request: inout Request, _ target: RequestTarget, _ named: Range<Int>?, _ context: inout RequestContext, _ epoch: inout Epoch
     ) -> StepOutcome {
         let path = request.target.path
         guard let named, !named.isEmpty else {
-            return refuseTarget(&request, limits, &epoch, .missingHostHeader, "missing or empty Host", path: path)
+            return refuseTarget(&request, &context, &epoch, .missingHostHeader, "missing or empty Host", path: path)
         }
         request.target.authority = named
         let violation: ResponseCodeDetails = request.origin.isHTTP2 ? .http2ProtocolError : .http1CodecError
         // `Host` was looked at with the head.
         let isKnown = request.head.host.count > 0 && target.authority.isEmpty
         guard let host = unsafe isKnown ? request.head.host : Authority.parse(request.head.text(named)) else {
-            return refuseTarget(&request, limits, &epoch, violation, HeadError.malformedHost.reason, path: path)
+            return refuseTarget(&request, &context, &epoch, violation, HeadError.malformedHost.reason, path: path)
         }
         request.target.authority = named.lowerBound..<named.lowerBound + host.count
         request.target.host = host
         if namesAnotherHost(request.head, request.target) {
             let reason: StaticString = "malformed host, or another than :authority (RFC 9113 8.3.1)"
-            return refuseTarget(&request, limits, &epoch, violation, reason, path: path)
+            return refuseTarget(&request, &context, &epoch, violation, reason, path: path)
         }
         if request.origin.isEdge, request.head.hasUnderscores {
             let reason: StaticString =
                 "header field name with an underscore, which applications take for a dash: not accepted at a gateway"
-            return refuseTarget(&request, limits, &epoch, violation, reason, path: path)
+            return refuseTarget(&request, &context, &epoch, violation, reason, path: path)
         }
         return .go
     }
 
-    private static func refuseSize(_ request: inout Request, _ limits: ProxyLimits, _ epoch: inout Epoch) -> StepOutcome {
+    private static func refuseSize(_ request: inout Request, _ context: inout RequestContext, _ epoch: inout Epoch) -> StepOutcome {
         request.target.isHTTPS = request.head.isHTTPS || request.origin.isSecured
         request.target.authority = request.head.authority.isEmpty ? request.head.place(of: .host) ?? 0..<0 : request.head.authority
-        RecordTexts.write(&request, limits, &epoch, path: request.head.targetPlace, isWhole: false)
+        RecordTexts.write(&request, context.limits.recordTextBytesMax, &epoch, path: request.head.targetPlace, isWhole: false)
         // An HTTP/1.1 target was measured when it was parsed.
         guard request.head.isTooLarge else {
             return .answer(LocalAnswer(414, .requestURITooLong, [.downstreamProtocolError], body: HeadError.targetTooLong.reason))
@@ -67,15 +69,16 @@ enum TargetNormalising {
 
     /// Answers 400 to a request that no rule is asked for, and notes what it named.
     private static func refuseTarget(
-        _ request: inout Request, _ limits: ProxyLimits, _ epoch: inout Epoch, _ details: ResponseCodeDetails, _ reason: StaticString,
+        _ request: inout Request, _ context: inout RequestContext, _ epoch: inout Epoch, _ details: ResponseCodeDetails, _ reason: StaticString,
         path: Range<Int>, closes: Bool = false
     ) -> StepOutcome {
-        RecordTexts.write(&request, limits, &epoch, path: path, isWhole: false)
+        RecordTexts.write(&request, context.limits.recordTextBytesMax, &epoch, path: path, isWhole: false)
         let isOfProtocol = details == .http1CodecError || details == .http2ProtocolError
         return .answer(LocalAnswer(400, details, isOfProtocol ? [.downstreamProtocolError] : [], body: reason, closes: closes))
     }
 
     /// Host and port the request is for, as it was written. An absolute target beats `Host` (RFC 9112 3.2.2).
+    @inline(__always)
     private static func namedAuthority(_ head: borrowing MessageHead, _ target: RequestTarget) -> Range<Int>? {
         if !target.authority.isEmpty { return head.place(ofTarget: target.authority) }
         if !head.authority.isEmpty { return head.authority }
@@ -95,6 +98,7 @@ enum TargetNormalising {
     }
 
     /// The path and query to route by and to forward. False = the request must be refused.
+    @inline(__always)
     private static func normalisePath(
         _ request: inout Request, _ target: RequestTarget, _ context: inout RequestContext, _ epoch: inout Epoch
     ) -> Bool {

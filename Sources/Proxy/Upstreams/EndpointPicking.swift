@@ -6,7 +6,8 @@ internal import Synchronization
 /// Which endpoint an attempt goes to: consistent hashing or the balancer, within a priority and locality, among those that are available,
 /// sooner one that the request has not tried.
 struct EndpointPicking {
-    let cluster: ClusterEntry
+    /// In its place: an entry is large.
+    let cluster: TableSlot<ClusterEntry>
     let index: Int
     /// What consistent hashing goes by; nil = nothing.
     let hash: UInt64?
@@ -19,26 +20,27 @@ struct EndpointPicking {
 
     /// Nil = nobody is available.
     func pick(_ attempt: inout Attempt, _ epoch: inout Epoch, _ upstreams: inout Upstreams, draw: inout RandomSource) -> Int? {
-        var group = cluster.all
+        var group = cluster.entry.all
         var panics = false
-        if cluster.groups.count > 0 {
+        if cluster.entry.groups.count > 0 {
             guard let chosen = pickGroup(attempt, &epoch, &upstreams, &draw) else { return nil }
             group = chosen.group
             panics = chosen.panics
             attempt.triedPriorities |= 1 << UInt32(min(31, group.priority))
         }
-        if let hash, cluster.hash.key != .none, let found = pick(hashed: hash, group, panics, &epoch, &upstreams) { return found }
+        if let hash, cluster.entry.hash.key != .none, let found = pick(hashed: hash, group, panics, &epoch, &upstreams) { return found }
         return drawOne(attempt, group, panics, &epoch, &upstreams, &draw)
     }
 
     private func pick(hashed hash: UInt64, _ group: EndpointGroup, _ panics: Bool, _ epoch: inout Epoch, _ upstreams: inout Upstreams)
         -> Int?
     {
-        unsafe epoch.tables.pick(hashed: cluster, hash) { endpoint in
+        unsafe epoch.tables.pick(hashed: cluster.entry, hash) { endpoint in
             group.endpoints.indices.contains(endpoint) && (panics || isAvailable(endpoint, &epoch, &upstreams))
         }
     }
 
+    @inline(__always)
     private func drawOne(
         _ attempt: Attempt, _ group: EndpointGroup, _ panics: Bool, _ epoch: inout Epoch, _ upstreams: inout Upstreams,
         _ draw: inout RandomSource
@@ -48,7 +50,7 @@ struct EndpointPicking {
         var chosen: Int?
         for _ in 0..<Self.drawsMax {
             chosen = Balancer.pick(
-                group, by: cluster.balancer, position: &position, draw: &draw, weight: { unsafe tables.endpoint($0).weight },
+                group, by: cluster.entry.balancer, position: &position, draw: &draw, weight: { unsafe tables.endpoint($0).weight },
                 load: { endpointLoad(of: $0, &epoch, &upstreams) })
             epoch.clusterPositions[index] = position
             guard let endpoint = chosen else { return nil }
@@ -70,7 +72,7 @@ struct EndpointPicking {
         }
         if available == Int(group.endpoints.count), let drawn, !attempt.hasTried(drawn) { return drawn }
         if let last { return last }
-        let panicShare = max(0, cluster.outlier.minHealthPercent)
+        let panicShare = max(0, cluster.entry.outlier.minHealthPercent)
         return panics || 100 * Int64(available) < panicShare * Int64(group.endpoints.count) ? drawn : nil
     }
 
@@ -87,24 +89,24 @@ struct EndpointPicking {
         let pool = Int(epoch.pools.ofEndpoints[endpoint])
         let twin = upstreams.pools[pool].twin
         let active = upstreams.pools[pool].active &+ (twin >= 0 ? upstreams.pools[Int(twin)].active : 0)
-        guard cluster.balancer == .peakEWMA else { return UInt64(active) }
+        guard cluster.entry.balancer == .peakEWMA else { return UInt64(active) }
         let slot = upstreams.pools[pool].slot
         return Balancer.peakCost(latencyMicroseconds: upstreams.state.use { $0.latencyMicroseconds(slot) }, active: active)
     }
 
     /// A draw against the endpoint's present share: rejecting in proportion gives each the share that its age earns.
     private func isWarm(_ endpoint: Int, _ epoch: inout Epoch, _ upstreams: inout Upstreams, _ draw: inout RandomSource) -> Bool {
-        guard cluster.warmup.nanoseconds > 0 else { return true }
+        guard cluster.entry.warmup.nanoseconds > 0 else { return true }
         let slot = endpointSlot(endpoint, &epoch, &upstreams)
         let age = upstreams.state.use { $0.age(slot, now: now) }
-        guard age < cluster.warmup.nanoseconds else { return true }
-        return Double(draw.below(1 << 24)) < cluster.warmup.share(age: age) * Double(1 << 24)
+        guard age < cluster.entry.warmup.nanoseconds else { return true }
+        return Double(draw.below(1 << 24)) < cluster.entry.warmup.share(age: age) * Double(1 << 24)
     }
 
     /// The pool of an endpoint; where the request's protocol decides, there are two.
     func pool(of endpoint: Int, isHTTP2: Bool, _ epoch: inout Epoch, _ upstreams: inout Upstreams) -> Int {
         let pool = Int(epoch.pools.ofEndpoints[endpoint])
-        guard cluster.usesClientProtocol, isHTTP2, upstreams.pools[pool].twin >= 0 else { return pool }
+        guard cluster.entry.usesClientProtocol, isHTTP2, upstreams.pools[pool].twin >= 0 else { return pool }
         return Int(upstreams.pools[pool].twin)
     }
 
@@ -119,13 +121,13 @@ struct EndpointPicking {
             computeShares(&epoch, &upstreams)
             epoch.sharesVersions[index] = version
         }
-        let start = Int(cluster.groups.start)
-        let count = Int(cluster.groups.count)
+        let start = Int(cluster.entry.groups.start)
+        let count = Int(cluster.entry.groups.count)
         guard epoch.groupShares[start + count - 1].upTo > 0 else { return nil }
         let point = sharePoint(&draw)
         var chosen = start
         while chosen < start + count - 1, epoch.groupShares[chosen].upTo <= point { chosen += 1 }
-        let groups = unsafe tables.groups(cluster)
+        let groups = unsafe tables.groups(cluster.entry)
         if attempt.retries > 0, retriesElsewhere {
             // Priorities already tried come last.
             for other in 0..<count {
@@ -141,7 +143,7 @@ struct EndpointPicking {
 
     /// A hash decides this draw too, so that what is alike stays together.
     private func sharePoint(_ draw: inout RandomSource) -> UInt32 {
-        guard let hash, cluster.hash.key != .none else { return draw.below(1_000_000) }
+        guard let hash, cluster.entry.hash.key != .none else { return draw.below(1_000_000) }
         return UInt32(truncatingIfNeeded: ByteHash.mix(hash, 0x9E37_79B9_7F4A_7C15).multipliedFullWidth(by: 1_000_000).high)
     }
 
@@ -151,13 +153,13 @@ struct EndpointPicking {
     }
 
     private func computeShares(_ epoch: inout Epoch, _ upstreams: inout Upstreams) {
-        let groups = unsafe epoch.tables.groups(cluster)
-        let range = Int(cluster.groups.start)..<Int(cluster.groups.start) + Int(cluster.groups.count)
+        let groups = unsafe epoch.tables.groups(cluster.entry)
+        let range = Int(cluster.entry.groups.start)..<Int(cluster.entry.groups.start) + Int(cluster.entry.groups.count)
         var shares: [GroupShare] = []
         swap(&shares, &epoch.groupShares)
         unsafe shares.withUnsafeMutableBufferPointer { all in
             unsafe GroupShares.compute(
-                groups, panicPercent: UInt64(max(0, cluster.outlier.minHealthPercent)),
+                groups, panicPercent: UInt64(max(0, cluster.entry.outlier.minHealthPercent)),
                 into: UnsafeMutableBufferPointer(rebasing: all[range])
             ) { group in
                 var available: UInt64 = 0

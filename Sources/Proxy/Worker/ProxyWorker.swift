@@ -14,6 +14,8 @@ public struct ProxyWorker: ~Copyable {
     private var drainDeadline = MonotonicInstant.distantFuture
     private(set) var mustStop = false
     private var turnStart = MonotonicInstant(nanoseconds: 0)
+    /// When the last turn was over; read once for its length and for the wait behind it.
+    private var turnEnd = MonotonicInstant(nanoseconds: 0)
 
     /// `seed` pins every random draw. `network`: what it is connected to instead of the system's sockets; nil = nothing else.
     public init(
@@ -28,8 +30,9 @@ public struct ProxyWorker: ~Copyable {
     public mutating func run() throws(SystemError) {
         let mailbox = LoopToken(.mailbox, place: 0)
         try traffic.sides.loop.poller.add(readable: handle.mailbox.descriptor, token: mailbox.rawValue)
+        turnEnd = traffic.sides.loop.clock
         while !mustStop {
-            let count = traffic.sides.loop.poller.wait(timeoutMilliseconds: nextTimeout())
+            let count = traffic.sides.loop.poller.wait(timeoutMilliseconds: nextTimeout(at: turnEnd))
             beginTurn()
             for index in 0..<count {
                 let (token, events) = traffic.sides.loop.poller.event(index)
@@ -53,15 +56,16 @@ public struct ProxyWorker: ~Copyable {
     mutating func endTurn() {
         traffic.finishTurn()
         if traffic.sides.context.isDraining { continueDraining() }
+        turnEnd = traffic.sides.loop.clock
         publishStatistics()
     }
 
-    /// Milliseconds that the next turn may be waited for; -1 = for ever.
-    mutating func nextTimeout() -> Int32 {
+    /// Milliseconds that the next turn may be waited for from `now` on; -1 = for ever.
+    mutating func nextTimeout(at now: MonotonicInstant) -> Int32 {
         if traffic.hasWork { return 0 }
         // A connection that another worker gives up makes no event here.
         let patience: Int32 = traffic.sides.upstreams.waitingPools.isEmpty ? .max : 2
-        guard let nanoseconds = traffic.sides.loop.timers.nanosecondsUntilNext(now: traffic.sides.loop.clock) else {
+        guard let nanoseconds = traffic.sides.loop.timers.nanosecondsUntilNext(now: now) else {
             return traffic.sides.context.isDraining ? min(50, patience) : patience == .max ? -1 : patience
         }
         let milliseconds = min(patience, Int32(clamping: nanoseconds / 1_000_000 + 1))
@@ -104,7 +108,7 @@ public struct ProxyWorker: ~Copyable {
         let clients = traffic.sides.downstreams.connections.count
         let endpoints = traffic.sides.upstreams.connections.count
         let requests = traffic.requests.count + traffic.tunnelTraffic.tunnels.count
-        let turn = traffic.sides.loop.clock.nanoseconds(since: turnStart)
+        let turn = turnEnd.nanoseconds(since: turnStart)
         traffic.sides.loop.countEvent { statistics in
             statistics.downstreamActive.store(clients, ordering: .relaxed)
             statistics.upstreamActive.store(endpoints, ordering: .relaxed)

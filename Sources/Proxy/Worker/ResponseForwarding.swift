@@ -8,6 +8,7 @@ internal import TelemetryModel
 /// Responses on their way to the client, in its version of HTTP: an endpoint's, whose head stands in the context, and answers of our own.
 enum ResponseForwarding {
     /// Passes the head of the final response on. False = it has become larger than what can be sent.
+    @inline(__always)
     static func passHead(_ request: inout Request, endsStream: Bool, _ sides: inout Sides) -> Bool {
         let length = sides.context.responseHead.contentLength
         let isUnknown = sides.context.responseHead.isChunked || length == nil
@@ -41,7 +42,7 @@ enum ResponseForwarding {
     private static func noteHead(_ count: Int, _ request: inout Request, _ sides: inout Sides) {
         request.log.record.responseHeaderBytes = UInt32(clamping: count)
         let epoch = request.epoch
-        RecordTexts.writeResponse(&request.log, sides.context.responseHead, sides.limits, &sides.epochs, epoch)
+        RecordTexts.writeResponse(&request.log, sides.context.responseHead, sides.limits.recordTextBytesMax, &sides.epochs, epoch)
     }
 
     /// Keeps what is to go on of a trailer section.
@@ -81,6 +82,7 @@ enum ResponseForwarding {
         sides.downstreams.markDirty(connection)
     }
 
+    @inline(__always)
     static func passBody(_ bytes: UnsafeRawBufferPointer, of request: inout Request, _ sides: inout Sides) {
         let origin = request.origin
         request.log.record.responseBodyBytes &+= UInt64(bytes.count)
@@ -92,6 +94,7 @@ enum ResponseForwarding {
     }
 
     /// The endpoint's response is complete.
+    @inline(__always)
     static func passEnd(_ request: inout Request, _ sides: inout Sides) {
         request.log.record.times.upstreamReceiveEnd = request.elapsed(sides.loop.now)
         let origin = request.origin

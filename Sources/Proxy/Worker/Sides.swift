@@ -111,7 +111,8 @@ struct Sides: ~Copyable {
             origin.labels = entry.labels
         }
         if let source = downstreams.connections[id].source { origin.labels.source = source }
-        context.peer = downstreams.connections[id].peer.view
+        // Policies judge no others.
+        context.peer = Authorising.isGuarded(origin) ? downstreams.connections[id].peer.view : PeerView()
         origin.remote = downstreams.connections[id].remote
         origin.local = downstreams.connections[id].local
         return origin

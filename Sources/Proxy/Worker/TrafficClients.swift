@@ -115,6 +115,7 @@ extension Traffic {
     }
 
     /// Takes fresh bytes; what is not understood yet is kept.
+    @inline(__always)
     private mutating func takeFresh(_ id: SlotID, _ bytes: UnsafeRawBufferPointer) {
         let taken = unsafe receive(downstream: id, bytes)
         guard taken < bytes.count, sides.downstreams.isOpen(id), !sides.downstreams.connections[id].isLingering else { return }
@@ -156,6 +157,7 @@ extension Traffic {
     }
 
     /// Whether a connection of HTTP can do anything with bytes now. A request that is answered goes out before the next one is looked at.
+    @inline(__always)
     private mutating func canReceive(_ id: SlotID) -> Bool {
         let request = sides.downstreams.connections[id].request
         if requests.contains(request) { return !requests[request].body.isComplete && canTakeBody(request) }
@@ -164,6 +166,7 @@ extension Traffic {
     }
 
     /// Gives bytes to the connection and acts on what it tells. Returns how many it took.
+    @inline(__always)
     private mutating func receiveHTTP(_ id: SlotID, _ bytes: UnsafeRawBufferPointer) -> Int {
         let (taken, outcome) = unsafe sides.downstreams.connections[id].http.receive(bytes, now: sides.loop.now)
         if sides.downstreams.connections[id].http.isHTTP2 { sides.downstreams.noteHTTP2(id, &sides.loop) }
@@ -307,6 +310,7 @@ extension Traffic {
     }
 
     /// Takes what the connection has to send, and what it tells meanwhile. False = it is gone.
+    @inline(__always)
     private mutating func fillFrom(_ id: SlotID) -> Bool {
         let outcome = sides.downstreams.connections[id].fill(bytesMax: sides.limits.outputHighWatermark)
         if unsafe !sides.inbox.pointee.events.isEmpty {
@@ -319,6 +323,7 @@ extension Traffic {
     }
 
     /// Everything is out on a connection of HTTP/1.1, or on a tunnel's.
+    @inline(__always)
     private mutating func streamFlushed(_ id: SlotID) {
         if sides.downstreams.connections[id].closesAfterFlush || sides.downstreams.connections[id].http.isFinished {
             return sides.downstreams.lingerOrClose(id, &sides.loop)

@@ -93,6 +93,7 @@ extension Traffic {
     }
 
     /// Takes fresh bytes; what is not understood yet is kept.
+    @inline(__always)
     private mutating func takeFresh(upstream id: SlotID, _ bytes: UnsafeRawBufferPointer) {
         let taken = unsafe receive(upstream: id, bytes)
         guard taken < bytes.count, sides.upstreams.isOpen(id) else { return }
@@ -145,12 +146,12 @@ extension Traffic {
     private mutating func takeUpstreamEvents(_ id: SlotID, _ bytes: UnsafeRawBufferPointer) {
         var index = 0
         while unsafe index < sides.inbox.pointee.events.count {
-            let event = unsafe sides.inbox.pointee.events[index]
+            var event = unsafe sides.inbox.pointee.events[index]
             index += 1
             if event.kind == .goAway { sides.upstreams.retire(id, &sides.loop) }
             let owner = LoopToken(rawValue: event.token)
             if owner.kind == .request, requests.contains(owner.id), requests[owner.id].attempt.isOn(id, stream: event.stream) {
-                unsafe takeEvent(event, of: id, for: owner.id, bytes)
+                unsafe takeEvent(&event, of: id, for: owner.id, bytes)
             } else if owner.kind == .mirror, mirrorTraffic.isOf(owner.id, id, stream: event.stream) {
                 mirrorTraffic.takeEvent(event, of: id, for: owner.id, &sides)
             } else if owner.kind == .check, CheckTraffic.isOf(owner.id, id, stream: event.stream, &sides) {
@@ -164,7 +165,8 @@ extension Traffic {
         unsafe sides.inbox.pointee.clear()
     }
 
-    private mutating func takeEvent(_ event: HTTPEvent, of id: SlotID, for request: SlotID, _ bytes: UnsafeRawBufferPointer) {
+    @inline(__always)
+    private mutating func takeEvent(_ event: inout HTTPEvent, of id: SlotID, for request: SlotID, _ bytes: UnsafeRawBufferPointer) {
         switch event.kind {
         case .head: takeHead(unsafe sides.inbox.pointee.block(of: event), of: id, for: request)
         case .data:
@@ -199,6 +201,7 @@ extension Traffic {
 
     // MARK: Heads of responses
 
+    @inline(__always)
     private mutating func takeHead(_ section: HeadSection, of id: SlotID, for request: SlotID) {
         // Whatever it is, its end is missing: the status of a call, or the fields that say what a response is.
         if section.isTooLarge { return endpointBrokeProtocol(request) }
@@ -212,6 +215,7 @@ extension Traffic {
         }
     }
 
+    @inline(__always)
     private mutating func takeResponse(of id: SlotID, for request: SlotID, endsStream: Bool) {
         requests[request].noteFirstByte(sides.loop.now)
         // The connection will not be used again, and its end may already be here.
@@ -283,6 +287,7 @@ extension Traffic {
     }
 
     /// Takes what the connection has to send, and what it tells meanwhile. False = it is gone.
+    @inline(__always)
     private mutating func fillFrom(upstream id: SlotID, _ failure: AttemptFailure) -> Bool {
         let outcome = sides.upstreams.connections[id].fill(bytesMax: sides.limits.outputHighWatermark)
         if unsafe !sides.inbox.pointee.events.isEmpty { unsafe takeUpstreamEvents(id, UnsafeRawBufferPointer(start: nil, count: 0)) }
@@ -295,6 +300,7 @@ extension Traffic {
         return true
     }
 
+    @inline(__always)
     private mutating func http1Owner(of id: SlotID) -> SlotID? {
         let owner = LoopToken(rawValue: sides.upstreams.connections[id].http.token)
         return owner.kind == .request && requests.contains(owner.id) ? owner.id : nil

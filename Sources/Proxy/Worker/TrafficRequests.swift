@@ -10,6 +10,7 @@ extension Traffic {
     // MARK: The beginning
 
     /// A client's request has come, as far as its head.
+    @inline(__always)
     mutating func openRequest(_ connection: SlotID, _ stream: Int32, _ section: HeadSection) {
         // Reset in the same breath (CVE-2023-44487): nothing was begun, so nothing need be undone.
         guard sides.downstreams.connections[connection].http.isOpen(stream: stream) else {
@@ -36,7 +37,7 @@ extension Traffic {
     ) {
         guard let id = addRequest(connection, refusal.stream) else { return abandonDownstream(connection) }
         let epoch = requests[id].epoch
-        unsafe RecordTexts.writeGlimpse(&requests[id].log, bytes, sides.limits, &sides.epochs, epoch)
+        unsafe RecordTexts.writeGlimpse(&requests[id].log, bytes, sides.limits.recordTextBytesMax, &sides.epochs, epoch)
         answerLocally(id, LocalAnswer(refusal.status, details, [.downstreamProtocolError], body: refusal.reason, closes: true))
     }
 
@@ -144,6 +145,7 @@ extension Traffic {
     }
 
     /// Sends the request on its way to the cluster it was given; from here on the route's time runs.
+    @inline(__always)
     private mutating func sendToCluster(_ id: SlotID) {
         let epoch = requests[id].epoch
         let timeout = requests[id].plan.timeoutNanoseconds
@@ -167,6 +169,7 @@ extension Traffic {
         performOutcome(id, AttemptBeginning.attach(id, &requests[id], &sides.upstreams, isFresh: isFresh, &sides.loop))
     }
 
+    @inline(__always)
     private mutating func performOutcome(_ id: SlotID, _ outcome: AttemptBeginning.Outcome) {
         switch outcome {
         case .answer(let local): answerLocally(id, local)

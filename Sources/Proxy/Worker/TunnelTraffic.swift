@@ -111,7 +111,8 @@ struct TunnelTraffic: ~Copyable {
 
     private mutating func enterEndpoint(_ id: SlotID, _ cluster: ClusterEntry, _ index: Int, _ sides: inout Sides) {
         let epoch = tunnels[id].epoch
-        let picking = EndpointPicking(cluster: cluster, index: index, hash: nil, now: sides.loop.now, retriesElsewhere: false)
+        let slot = unsafe sides.epochs.all[epoch].tables.clusterSlot(index)
+        let picking = EndpointPicking(cluster: slot, index: index, hash: nil, now: sides.loop.now, retriesElsewhere: false)
         let refusal = tunnels[id].enter(picking, &sides.upstreams, &sides.epochs.all[epoch], &sides.context.draws.balance)
         let series = tunnels[id].opened
         if let refusal {

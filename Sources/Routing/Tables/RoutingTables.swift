@@ -27,6 +27,10 @@ public struct RoutingTables: BitwiseCopyable {
     @inlinable @inline(__always)
     public func cluster(_ index: Int) -> ClusterEntry { unsafe view.rows.clusters[index] }
 
+    /// The same where it stands, for whoever looks at much of it.
+    @inlinable @inline(__always)
+    public func clusterSlot(_ index: Int) -> TableSlot<ClusterEntry> { unsafe view.rows.clusters.slot(index) }
+
     @inlinable @inline(__always)
     public func endpoint(_ index: Int) -> EndpointEntry { unsafe view.rows.endpoints[index] }
 

@@ -344,8 +344,7 @@ extension TraceContext {
 
 extension TraceContext {
     /// Whether `header` is to be sent for this context: no Sampled beside Flags, no parent at the root, no identifiers without a trace.
-    @inlinable
-    public func sends(_ header: TraceHeader, option: TraceContextOption) -> Bool {
+    @inlinable public func sends(_ header: TraceHeader, option: TraceContextOption) -> Bool {
         switch header {
         case .b3TraceID, .b3SpanID: hasIdentifiers
         case .b3ParentSpanID: hasIdentifiers && !parentSpanID.isNone
@@ -396,8 +395,7 @@ extension TraceContext {
         }
     }
 
-    @usableFromInline
-    func writeTraceID(into buffer: UnsafeMutableRawBufferPointer) -> Int {
+    @usableFromInline func writeTraceID(into buffer: UnsafeMutableRawBufferPointer) -> Int {
         if traceID.high == 0 {
             unsafe HexCodec.encode16(traceID.low, into: buffer, at: 0)
             return 16
@@ -407,8 +405,7 @@ extension TraceContext {
         return 32
     }
 
-    @usableFromInline
-    func writeB3Single(into buffer: UnsafeMutableRawBufferPointer) -> Int {
+    @usableFromInline func writeB3Single(into buffer: UnsafeMutableRawBufferPointer) -> Int {
         let dash = UInt8(ascii: "-")
         let state =
             switch decision {
@@ -434,8 +431,7 @@ extension TraceContext {
         return at + 17
     }
 
-    @usableFromInline
-    func writeTraceparent(into buffer: UnsafeMutableRawBufferPointer) -> Int {
+    @usableFromInline func writeTraceparent(into buffer: UnsafeMutableRawBufferPointer) -> Int {
         let dash = UInt8(ascii: "-")
         unsafe buffer[0] = UInt8(ascii: "0")
         unsafe buffer[1] = UInt8(ascii: "0")

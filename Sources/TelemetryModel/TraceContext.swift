@@ -344,8 +344,7 @@ extension TraceContext {
 
 extension TraceContext {
     /// Whether `header` is to be sent for this context: no Sampled beside Flags, no parent at the root, no identifiers without a trace.
-    @inlinable
-    public func sends(_ header: TraceHeader, option: TraceContextOption) -> Bool {
+    @inlinable public func sends(_ header: TraceHeader, option: TraceContextOption) -> Bool {
         switch header {
         case .b3TraceID, .b3SpanID: hasIdentifiers
         case .b3ParentSpanID: hasIdentifiers && !parentSpanID.isNone

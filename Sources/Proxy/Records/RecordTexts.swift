@@ -28,6 +28,7 @@ enum RecordTexts {
     }
 
     /// Of a head as it is sent on: the record has what the endpoint gets, as Envoy's log.
+    @inline(__always)
     static func writeSent(
         _ request: inout Request, _ bytesMax: Int, _ epoch: inout Epoch, isRewritten: Bool, _ claims: ClaimsView
     ) {

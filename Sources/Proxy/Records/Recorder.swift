@@ -20,6 +20,7 @@ struct Recorder {
     func expireSeries(_ keys: [(key: SeriesKey, requests: UInt64)]) { shard.use { $0.expire(keys) } }
 
     /// The end of a request: its duration, its counters, its record. `isRecorded`: somebody wants one.
+    @inline(__always)
     func finish(_ log: inout RequestLog, durationNanoseconds: UInt64, isRecorded: Bool) {
         log.record.times.downstreamSendEnd = durationNanoseconds
         countRequest(&log.record, durationNanoseconds)

@@ -19,6 +19,7 @@ struct RequestLog: ~Copyable {
 
     init() {}
 
+    @inline(__always)
     mutating func begin() {
         record = RequestRecord()
         text.clear(keeping: 4096)
@@ -79,6 +80,7 @@ struct RequestLog: ~Copyable {
     }
 
     /// Hands the record over. A full ring drops it and counts that.
+    @inline(__always)
     mutating func emit(to ring: RecordRing) {
         record.textCount = UInt8(truncatingIfNeeded: textCount)
         let attempts = Int(record.earlierAttempts)

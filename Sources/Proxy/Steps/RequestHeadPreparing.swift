@@ -184,6 +184,7 @@ enum RequestHeadPreparing {
         swap(&element, &request.cert)
     }
 
+    @inline(__always)
     private static func add(_ trace: TraceContext, to head: inout MessageHead, _ option: TraceContextOption) {
         add(.b3TraceID, of: trace, to: &head, option)
         add(.b3SpanID, of: trace, to: &head, option)

@@ -69,8 +69,8 @@ enum TargetNormalising {
 
     /// Answers 400 to a request that no rule is asked for, and notes what it named.
     private static func refuseTarget(
-        _ request: inout Request, _ context: inout RequestContext, _ epoch: inout Epoch, _ details: ResponseCodeDetails, _ reason: StaticString,
-        path: Range<Int>, closes: Bool = false
+        _ request: inout Request, _ context: inout RequestContext, _ epoch: inout Epoch, _ details: ResponseCodeDetails,
+        _ reason: StaticString, path: Range<Int>, closes: Bool = false
     ) -> StepOutcome {
         RecordTexts.write(&request, context.limits.recordTextBytesMax, &epoch, path: path, isWhole: false)
         let isOfProtocol = details == .http1CodecError || details == .http2ProtocolError

@@ -4,6 +4,7 @@ internal import TelemetryModel
 
 /// The trace context that a request came with and goes on with. An incoming decision always wins (semantics 2.10).
 enum TraceDeciding {
+    @inline(__always)
     static func decide(_ request: inout Request, _ context: inout RequestContext, _ plan: inout CapturePlan) -> TraceContext {
         let side = plan.side(request.origin.side)
         var trace = incoming(request.head, plan.option, &context.value)

@@ -19,6 +19,7 @@ struct EndpointPicking {
     private static var drawsMax: Int { 6 }
 
     /// Nil = nobody is available.
+    @inline(__always)
     func pick(_ attempt: inout Attempt, _ epoch: inout Epoch, _ upstreams: inout Upstreams, draw: inout RandomSource) -> Int? {
         var group = cluster.entry.all
         var panics = false

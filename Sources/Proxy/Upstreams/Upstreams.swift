@@ -433,6 +433,7 @@ struct Upstreams: ~Copyable {
         detachAttempt(&attempt)
     }
 
+    @inline(__always)
     private mutating func releaseConnection(_ attempt: inout Attempt, isWhole: Bool, _ loop: inout WorkerLoop) {
         let id = attempt.upstream
         guard isOpen(id), !connections[id].http.isHTTP2, isWhole, isReusable(id, loop.now) else { return abandon(&attempt, &loop) }
@@ -444,6 +445,7 @@ struct Upstreams: ~Copyable {
         setIdleDeadline(id, &loop)
     }
 
+    @inline(__always)
     private mutating func isReusable(_ id: SlotID, _ now: MonotonicInstant) -> Bool {
         connections[id].requestsServed &+= 1
         let pool = connections[id].pool
@@ -507,6 +509,7 @@ struct Upstreams: ~Copyable {
     }
 
     /// Idle for too long, or open for too long: the sooner of the two.
+    @inline(__always)
     private mutating func setIdleDeadline(_ id: SlotID, _ loop: inout WorkerLoop) {
         let settings = pools[connections[id].pool].settings
         var time = settings.idleTimeoutNanoseconds == 0 ? .max : settings.idleTimeoutNanoseconds
@@ -552,6 +555,7 @@ struct Upstreams: ~Copyable {
     // MARK: A pool's list
 
     /// An idle connection of a pool, marked active; nil when none is left.
+    @inline(__always)
     private mutating func takeIdle(_ pool: Int) -> SlotID? {
         let id = pools[pool].firstIdle
         guard connections.contains(id) else { return nil }

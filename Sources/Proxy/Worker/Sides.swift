@@ -93,6 +93,7 @@ struct Sides: ~Copyable {
     }
 
     /// Where a request or connection has come in.
+    @inline(__always)
     mutating func makeOrigin(_ id: SlotID, _ stream: Int32) -> RequestOrigin {
         let place = downstreams.connections[id].listener
         let listener = listenerRow(id)
@@ -139,6 +140,7 @@ struct Sides: ~Copyable {
     }
 
     /// What a request's connection tells, to its record and to the endpoint.
+    @inline(__always)
     mutating func noteClient(of request: inout Request) {
         downstreams.note(request.origin.connection, in: &request.log)
         request.certAction = downstreams.forwardCert(of: request.origin, edgeCerts, into: &request.cert)

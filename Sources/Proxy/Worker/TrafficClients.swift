@@ -115,8 +115,7 @@ extension Traffic {
     }
 
     /// Takes fresh bytes; what is not understood yet is kept.
-    @inline(__always)
-    private mutating func takeFresh(_ id: SlotID, _ bytes: UnsafeRawBufferPointer) {
+    @inline(__always) private mutating func takeFresh(_ id: SlotID, _ bytes: UnsafeRawBufferPointer) {
         let taken = unsafe receive(downstream: id, bytes)
         guard taken < bytes.count, sides.downstreams.isOpen(id), !sides.downstreams.connections[id].isLingering else { return }
         unsafe sides.downstreams.connections[id].input.append(UnsafeRawBufferPointer(rebasing: bytes[taken...]))
@@ -157,8 +156,7 @@ extension Traffic {
     }
 
     /// Whether a connection of HTTP can do anything with bytes now. A request that is answered goes out before the next one is looked at.
-    @inline(__always)
-    private mutating func canReceive(_ id: SlotID) -> Bool {
+    @inline(__always) private mutating func canReceive(_ id: SlotID) -> Bool {
         let request = sides.downstreams.connections[id].request
         if requests.contains(request) { return !requests[request].body.isComplete && canTakeBody(request) }
         if sides.downstreams.connections[id].isDirty, !sides.downstreams.connections[id].http.isHTTP2 { pumpDownstream(id) }
@@ -166,8 +164,7 @@ extension Traffic {
     }
 
     /// Gives bytes to the connection and acts on what it tells. Returns how many it took.
-    @inline(__always)
-    private mutating func receiveHTTP(_ id: SlotID, _ bytes: UnsafeRawBufferPointer) -> Int {
+    @inline(__always) private mutating func receiveHTTP(_ id: SlotID, _ bytes: UnsafeRawBufferPointer) -> Int {
         let (taken, outcome) = unsafe sides.downstreams.connections[id].http.receive(bytes, now: sides.loop.now)
         if sides.downstreams.connections[id].http.isHTTP2 { sides.downstreams.noteHTTP2(id, &sides.loop) }
         switch outcome {
@@ -304,14 +301,13 @@ extension Traffic {
         if sides.downstreams.connections[id].http.isHTTP2 { sessionFlushed(id) } else { streamFlushed(id) }
     }
 
-    private mutating func flushClient(_ id: SlotID) -> ByteStream.Progress {
+    @inline(__always) private mutating func flushClient(_ id: SlotID) -> ByteStream.Progress {
         let progress = tunnelTraffic.splicing.flush(&sides.downstreams.connections[id].stream)
         return sides.downstreams.connections[id].isBroken ? .failed : progress
     }
 
     /// Takes what the connection has to send, and what it tells meanwhile. False = it is gone.
-    @inline(__always)
-    private mutating func fillFrom(_ id: SlotID) -> Bool {
+    @inline(__always) private mutating func fillFrom(_ id: SlotID) -> Bool {
         let outcome = sides.downstreams.connections[id].fill(bytesMax: sides.limits.outputHighWatermark)
         if unsafe !sides.inbox.pointee.events.isEmpty {
             unsafe takeDownstreamEvents(id, UnsafeRawBufferPointer(start: nil, count: 0), begins: false)
@@ -323,8 +319,7 @@ extension Traffic {
     }
 
     /// Everything is out on a connection of HTTP/1.1, or on a tunnel's.
-    @inline(__always)
-    private mutating func streamFlushed(_ id: SlotID) {
+    @inline(__always) private mutating func streamFlushed(_ id: SlotID) {
         if sides.downstreams.connections[id].closesAfterFlush || sides.downstreams.connections[id].http.isFinished {
             return sides.downstreams.lingerOrClose(id, &sides.loop)
         }

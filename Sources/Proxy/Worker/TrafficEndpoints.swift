@@ -93,8 +93,7 @@ extension Traffic {
     }
 
     /// Takes fresh bytes; what is not understood yet is kept.
-    @inline(__always)
-    private mutating func takeFresh(upstream id: SlotID, _ bytes: UnsafeRawBufferPointer) {
+    @inline(__always) private mutating func takeFresh(upstream id: SlotID, _ bytes: UnsafeRawBufferPointer) {
         let taken = unsafe receive(upstream: id, bytes)
         guard taken < bytes.count, sides.upstreams.isOpen(id) else { return }
         // Bytes nobody asked for make the connection unfit for another request.
@@ -201,8 +200,7 @@ extension Traffic {
 
     // MARK: Heads of responses
 
-    @inline(__always)
-    private mutating func takeHead(_ section: HeadSection, of id: SlotID, for request: SlotID) {
+    @inline(__always) private mutating func takeHead(_ section: HeadSection, of id: SlotID, for request: SlotID) {
         // Whatever it is, its end is missing: the status of a call, or the fields that say what a response is.
         if section.isTooLarge { return endpointBrokeProtocol(request) }
         touchRequest(request)
@@ -215,8 +213,7 @@ extension Traffic {
         }
     }
 
-    @inline(__always)
-    private mutating func takeResponse(of id: SlotID, for request: SlotID, endsStream: Bool) {
+    @inline(__always) private mutating func takeResponse(of id: SlotID, for request: SlotID, endsStream: Bool) {
         requests[request].noteFirstByte(sides.loop.now)
         // The connection will not be used again, and its end may already be here.
         if !sides.upstreams.connections[id].http.isHTTP2, !sides.context.responseHead.keepsAlive {
@@ -287,8 +284,7 @@ extension Traffic {
     }
 
     /// Takes what the connection has to send, and what it tells meanwhile. False = it is gone.
-    @inline(__always)
-    private mutating func fillFrom(upstream id: SlotID, _ failure: AttemptFailure) -> Bool {
+    @inline(__always) private mutating func fillFrom(upstream id: SlotID, _ failure: AttemptFailure) -> Bool {
         let outcome = sides.upstreams.connections[id].fill(bytesMax: sides.limits.outputHighWatermark)
         if unsafe !sides.inbox.pointee.events.isEmpty { unsafe takeUpstreamEvents(id, UnsafeRawBufferPointer(start: nil, count: 0)) }
         takeDrained()
@@ -300,8 +296,7 @@ extension Traffic {
         return true
     }
 
-    @inline(__always)
-    private mutating func http1Owner(of id: SlotID) -> SlotID? {
+    @inline(__always) private mutating func http1Owner(of id: SlotID) -> SlotID? {
         let owner = LoopToken(rawValue: sides.upstreams.connections[id].http.token)
         return owner.kind == .request && requests.contains(owner.id) ? owner.id : nil
     }

@@ -10,8 +10,7 @@ extension Traffic {
     // MARK: The beginning
 
     /// A client's request has come, as far as its head.
-    @inline(__always)
-    mutating func openRequest(_ connection: SlotID, _ stream: Int32, _ section: HeadSection) {
+    @inline(__always) mutating func openRequest(_ connection: SlotID, _ stream: Int32, _ section: HeadSection) {
         // Reset in the same breath (CVE-2023-44487): nothing was begun, so nothing need be undone.
         guard sides.downstreams.connections[connection].http.isOpen(stream: stream) else {
             return sides.loop.countEvent { $0.add($0.http2EarlyResets) }
@@ -58,8 +57,7 @@ extension Traffic {
     }
 
     /// Something of the request moved: the time that it may stand still begins anew.
-    @inline(__always)
-    mutating func touchRequest(_ id: SlotID) {
+    @inline(__always) mutating func touchRequest(_ id: SlotID) {
         let origin = requests[id].origin
         if origin.isHTTP2 {
             requests[id].idle.set(&sides.loop, .requestIdle, id, after: sides.limits.streamIdleTimeoutNanoseconds)
@@ -145,8 +143,7 @@ extension Traffic {
     }
 
     /// Sends the request on its way to the cluster it was given; from here on the route's time runs.
-    @inline(__always)
-    private mutating func sendToCluster(_ id: SlotID) {
+    @inline(__always) private mutating func sendToCluster(_ id: SlotID) {
         let epoch = requests[id].epoch
         let timeout = requests[id].plan.timeoutNanoseconds
         if timeout > 0 { requests[id].routeTimer = sides.loop.arm(.requestTime, id, at: sides.loop.now + timeout) }
@@ -169,8 +166,7 @@ extension Traffic {
         performOutcome(id, AttemptBeginning.attach(id, &requests[id], &sides.upstreams, isFresh: isFresh, &sides.loop))
     }
 
-    @inline(__always)
-    private mutating func performOutcome(_ id: SlotID, _ outcome: AttemptBeginning.Outcome) {
+    @inline(__always) private mutating func performOutcome(_ id: SlotID, _ outcome: AttemptBeginning.Outcome) {
         switch outcome {
         case .answer(let local): answerLocally(id, local)
         case .failed(let failure): attemptFailed(id, failure)

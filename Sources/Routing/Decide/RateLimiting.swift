@@ -27,7 +27,7 @@ extension RoutingTables {
         for index in entry.keys.indices {
             switch view.rows.rateLimitKeys[index] {
             case .header(let name):
-                if let value = unsafe head.value(named: view.bytes(name).buffer) { unsafe add(.value(value)) } else { unsafe add(.absent) }
+                unsafe add(head.value(named: view.bytes(name).buffer).map { unsafe .value($0) } ?? .absent)
             case .queryParameter(let name):
                 let value = unsafe view.parameter(view.bytes(name), request.parts.query)
                 unsafe add(value.map { unsafe .value($0.buffer) } ?? .absent)

@@ -20,7 +20,6 @@ spec: {address: 127.0.0.1, labels: {app: web}, ports: {http: %d}}
 POLICIES = {
     "WasmPlugin": "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: {name: ask}\nspec: {phase: AUTHZ, url: 'oci://a/b'}\n",
     "PeerAuthentication": "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: strict}\nspec: {mtls: {mode: STRICT}}\n",
-    "RequestAuthentication": "apiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {name: jwt}\nspec: {jwtRules: [{issuer: me, jwksUri: 'http://127.0.0.1:1/keys'}]}\n",
     "DestinationRule": "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: tls}\nspec: {host: web.local, trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}}\n",
 }
 

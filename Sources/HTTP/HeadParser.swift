@@ -387,7 +387,7 @@ public enum HeadParser {
         return nil
     }
 
-    /// `gzip, chunked` and the like: well-formed, and honestly not implemented (RFC 9112 6.1: 501).
+    /// `gzip, chunked` and the like: well-formed, and not implemented (RFC 9112 6.1: 501).
     private static func isKnownCodingThenChunked(_ value: UnsafeRawBufferPointer) -> Bool {
         var sawOther = false
         var lastIsChunked = false

@@ -488,6 +488,15 @@ class TestKeys:
         assert get(skein, issuer.token())[0] == 200
         assert issuer.hits == ["/.well-known/openid-configuration", "/jwks"]
 
+    def test_discovery_leads_to_no_file(self, guarded, issuer, tmp_path):
+        """An issuer that names a file of this machine: its keys must not be taken from there, and nothing may wait on it."""
+        issuer.name = f"http://127.0.0.1:{issuer.port}"
+        (tmp_path / "keys.json").write_text(json.dumps(issuer.jwks()))
+        issuer.key_place = f"file://{tmp_path}/keys.json"
+        skein = guarded([{"issuer": issuer.name}], REQUIRED)
+        assert get(skein, issuer.token())[::2] == (401, b"Jwks remote fetch is failed")
+        assert "its jwks_uri is no URL of https or http" in skein.log()
+
     def test_a_secret_is_for_one_issuer(self, guarded, issuer):
         secret = b"0123456789abcdef0123456789abcdef"
         octets = {"kty": "oct", "kid": "s", "alg": "HS256", "k": segment(secret)}

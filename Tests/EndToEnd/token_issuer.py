@@ -39,6 +39,8 @@ class Issuer:
         self.hits = []
         self.mode = "good"
         self.location = ""
+        # What discovery names; None = where the keys are.
+        self.key_place = None
         self.gate = threading.Event()
         self.gate.set()
         outer = self
@@ -76,7 +78,7 @@ class Issuer:
             return
         body = json.dumps(self.jwks()).encode()
         if handler.path.endswith("/.well-known/openid-configuration"):
-            body = json.dumps({"issuer": self.name, "jwks_uri": self.url}).encode()
+            body = json.dumps({"issuer": self.name, "jwks_uri": self.key_place or self.url}).encode()
         elif self.mode == "lies":
             body = b'{"keys": "none"}'
         elif self.mode == "huge":

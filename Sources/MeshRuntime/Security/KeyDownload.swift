@@ -28,7 +28,7 @@ struct KeyDownload {
         case .discovery(let issuer):
             let base = issuer.hasSuffix("/") ? String(issuer.dropLast()) : issuer
             let place = base + "/.well-known/openid-configuration"
-            guard KeyURL(place) != nil else {
+            guard let asked = KeyURL(place), asked.scheme != .file else {
                 throw KeyFetchError("the issuer \"\(issuer.prefix(128))\" is no URL that could be asked for its keys: give jwks or jwksUri")
             }
             switch ProviderMetadata.parse(try fetch(place, deadline)) {
@@ -37,6 +37,10 @@ struct KeyDownload {
                 // OpenID Connect Discovery 1.0 section 4.3: it must be the one that was asked.
                 guard metadata.issuer == issuer else {
                     throw KeyFetchError("\(place) speaks for another issuer, \"\(metadata.issuer.prefix(128))\"")
+                }
+                // What a server says leads to no file of this machine, and from https to nothing else.
+                guard let keys = KeyURL(metadata.keySetURI), keys.scheme == .https || keys.scheme == asked.scheme else {
+                    throw KeyFetchError("\(place): its jwks_uri is no URL of \(asked.scheme == .https ? "https" : "https or http")")
                 }
                 return try fetch(metadata.keySetURI, deadline)
             }

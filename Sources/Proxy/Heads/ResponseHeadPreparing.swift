@@ -146,8 +146,8 @@ enum ResponseHeadPreparing {
         swap(&made, &context.value)
     }
 
-    /// Whether the configuration names the type of our own answer's body (`headers: {response: {set: {content-type: …}}}`), as Envoy takes
-    /// it: text/plain is only what an answer has that says nothing else.
+    /// Whether the configuration names the type of our own answer's body (`headers: {response: {set: {content-type: …}}}`), as Envoy
+    /// takes it: text/plain is only what an answer has that says nothing else.
     private static func namesContentType(_ request: inout Request, _ epoch: inout Epoch) -> Bool {
         let edits = edits(&request, &epoch)
         for index in 0..<(unsafe epoch.tables.additionCount(edits)) {

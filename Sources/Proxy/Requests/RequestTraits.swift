@@ -35,7 +35,9 @@ struct RequestTraits: OptionSet, BitwiseCopyable {
     private static func isGRPC(_ type: UnsafeRawBufferPointer) -> Bool {
         let text: StaticString = "application/grpc"
         let count = text.utf8CodeUnitCount
-        guard type.count >= count, unsafe ASCII.equal(UnsafeRawBufferPointer(rebasing: type[..<count]), ignoringCase: text) else { return false }
+        guard type.count >= count, unsafe ASCII.equal(UnsafeRawBufferPointer(rebasing: type[..<count]), ignoringCase: text) else {
+            return false
+        }
         return unsafe type.count == count || type[count] == UInt8(ascii: "+") || type[count] == UInt8(ascii: ";")
     }
 }

@@ -36,7 +36,8 @@ enum RequestHeadPreparing {
         addExpectedTime(&request, edits, &epoch)
         request.sharedFields = request.head.fieldCount
         request.sharedText = request.head.textEnd
-        RecordTexts.writeSent(&request, context.limits.recordTextBytesMax, &epoch, isRewritten: rewrite.path != .unchanged, context.tokens.claims)
+        RecordTexts.writeSent(
+            &request, context.limits.recordTextBytesMax, &epoch, isRewritten: rewrite.path != .unchanged, context.tokens.claims)
         return .go
     }
 

@@ -114,7 +114,8 @@ enum ResponseForwarding {
         ResponseHeadPreparing.prepare(local, &request, &sides.context, &sides.loop, &sides.epochs)
         addAuthorizerFields(&request, &sides, isRefusal: local.details == .externalAuthorizationDenied)
         guard sides.downstreams.isOpen(origin.connection) else { return }
-        let isBodiless = unsafe isGRPC || local.body.isEmpty || request.traits.contains(.isHEAD) || local.status == 204 || local.status == 304
+        let hasNone = local.status == 204 || local.status == 304
+        let isBodiless = unsafe isGRPC || local.body.isEmpty || request.traits.contains(.isHEAD) || hasNone
         let framing = unsafe isBodiless ? BodyFraming.none : .length(UInt64(local.body.count))
         let stopsPeer = !request.body.isComplete
         if stopsPeer { sides.downstreams.connections[origin.connection].http.stopReading() }

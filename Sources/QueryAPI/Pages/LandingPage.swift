@@ -157,7 +157,8 @@ public final class LandingPage: Sendable {
             }
             page.append(text: "</td><td class=\"n wide\">\(trace.services.count)</td>")
             page.append(text: "<td class=\"n\">\(PageText.countText(UInt64(trace.spanCount)))</td>")
-            page.append(text: "<td class=\"n\">\(trace.duration > 0 ? PageText.durationText(microseconds: trace.duration) : "–")</td><td>")
+            let duration = trace.duration > 0 ? PageText.durationText(microseconds: trace.duration) : "–"
+            page.append(text: "<td class=\"n\">\(duration)</td><td>")
             if trace.hasError { page.append(text: "<span class=\"bad\">error</span>") }
             page.append(text: "</td><td class=\"wide\">")
             page.append(text: "<a href=\"\(place.root)api/v2/trace/\(id)\">JSON</a></td></tr>")

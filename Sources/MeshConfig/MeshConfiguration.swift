@@ -14,9 +14,7 @@ public struct MeshConfiguration: Sendable {
     public var rateLimits: [RateLimit] = []
     public var upstreamPolicies: [UpstreamPolicy] = []
     public var securityPolicies: [SecurityPolicy] = []
-    /// Those with targets (`targetRefs`) are left out: Kubernetes' gateways and services are none of our workloads.
     public var authorizationPolicies: [AuthorizationPolicy] = []
-    /// The same holds for them.
     public var requestAuthentications: [RequestAuthentication] = []
     /// Resources accepted, by kind.
     public var resourceCounts: [String: Int] = [:]

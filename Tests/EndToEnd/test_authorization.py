@@ -451,6 +451,24 @@ class TestIngressTask:
         # What the gateway's workload sends out itself is not judged.
         assert hosts.get("/admin", host="web.local")[0] == 200
 
+    def test_a_gateway_named_by_a_target(self, start, backend):
+        """`targetRefs` names the gateway; other gateways, and services that only waypoints guard, are left alone."""
+        servers = '  - port: {number: 80, name: http, protocol: HTTP}\n    hosts: ["*"]\n'
+        label = "istio: ingressgateway, gateway.networking.k8s.io/gateway-name: public"
+
+        def status(target):
+            port = free_port()
+            rules = "action: DENY\nrules: [{to: [{operation: {methods: [GET]}}]}]"
+            text = gateway(
+                port, servers, gateway_rule("all", '["*"]', "web.local"), policy("p", f"targetRefs: [{target}]\n{rules}", namespace="ingress"))
+            text = text.replace("labels: {istio: ingressgateway}", "labels: {%s}" % label)
+            start(mesh(backend.port, text), arguments=["--node", "edge"])
+            return http_get(port, "/", {"Host": "shop.example"})[0]
+
+        assert status("{group: gateway.networking.k8s.io, kind: Gateway, name: public}") == 403
+        assert status("{group: gateway.networking.k8s.io, kind: Gateway, name: internal}") == 200
+        assert status("{kind: Service, name: web}") == 200
+
     def test_a_gateway_believes_the_proxies_in_front_of_it(self, start, backend):
         port = free_port()
         servers = '  - port: {number: 80, name: http, protocol: HTTP}\n    hosts: ["*"]\n'

@@ -500,6 +500,19 @@ import Testing
         #expect(Self.analyze(selecting("a")).findings.map(\.code) == ["SKN0350"])
     }
 
+    /// A policy for a gateway that no workload is.
+    @Test func targetsThatAreNoWorkload() {
+        let workload = TestFiles.resource(
+            "WorkloadEntry", "address: 10.0.0.1\nlabels: {gateway.networking.k8s.io/gateway-name: public}", name: "w")
+        func policy(_ gateway: String) -> String {
+            TestFiles.resource(
+                "AuthorizationPolicy",
+                "targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: \(gateway)}]\nrules: [{to: [{operation: {methods: [GET]}}]}]")
+        }
+        #expect(Self.codes(Self.join(workload, policy("public"))) == [])
+        #expect(Self.codes(Self.join(workload, policy("gone"))) == ["IST0127"])
+    }
+
     @Test func telemetries() {
         let workload = TestFiles.resource("WorkloadEntry", "address: 10.0.0.1\nlabels: {app: a, version: v1}", name: "w")
         func telemetry(_ name: String, _ selector: String = "", namespace: String = "default") -> String {

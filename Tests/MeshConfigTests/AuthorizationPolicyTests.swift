@@ -45,21 +45,11 @@ import Testing
         let (mesh, list) = MeshConfiguration.load(texts: [(name: "t.yaml", text: text)])
         #expect(list.items.filter { $0.severity == .error }.isEmpty)
         let policy = try #require(mesh.authorizationPolicies.first)
-        #expect(policy.action == .deny && policy.isDryRun && policy.selector == ["app": "web"])
+        #expect(policy.action == .deny && policy.isDryRun && policy.attachment == .workloads(["app": "web"]))
         let rule = try #require(policy.rules.first)
         #expect(rule.sources.map { $0.clauses.map(\.field) } == [["notNamespaces"]] && rule.sources[0].clauses[0].isNegated)
         #expect(rule.operations[0].clauses.map(\.attribute) == [.method, .path])
         #expect(rule.conditions.map(\.isNegated) == [false, true] && rule.conditions[0].attribute == .header("x-token"))
         #expect(rule.position.line == 8)
-    }
-
-    /// Targets are Kubernetes' gateways and services: whom such a policy would guard is none of our workloads.
-    @Test func policiesWithTargetsAreForOthers() {
-        let text =
-            "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: p}\n"
-            + "spec: {targetRefs: [{kind: Gateway, group: gateway.networking.k8s.io, name: g}], rules: [{}]}\n"
-        let (mesh, list) = MeshConfiguration.load(texts: [(name: "t.yaml", text: text)])
-        #expect(mesh.authorizationPolicies.isEmpty && mesh.resourceCounts["AuthorizationPolicy"] == 1)
-        #expect(list.items.contains { $0.code == "SKN0201" })
     }
 }

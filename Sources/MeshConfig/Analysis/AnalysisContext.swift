@@ -98,6 +98,14 @@ struct WorkloadsByLabel {
         }
     }
 
+    /// Workloads of a namespace for which a policy of that namespace speaks by a label or a gateway's name.
+    func attached(_ attachment: PolicyAttachment, in namespace: String) -> [WorkloadEntry] {
+        switch attachment {
+        case .workloads(let selector): selected(by: selector, namespace: namespace)
+        case .gateways(let names): names.flatMap { selected(by: [PolicyAttachment.gatewayLabel: $0], namespace: namespace) }
+        }
+    }
+
     /// Workloads of a namespace that carry all labels; an empty selector selects nobody.
     func selected(by selector: [String: String], namespace: String) -> [WorkloadEntry] {
         let candidates = selector.map { carriers["\(namespace)/\($0.key)=\($0.value)"] ?? [] }.min { $0.count < $1.count } ?? []

@@ -3,10 +3,10 @@
 enum AuthorizationFindings {
     static func check(_ context: AnalysisContext, _ report: inout AnalysisReport) {
         let policies = context.configuration.authorizationPolicies
-        let selectors =
-            policies.map { ($0.id, $0.position, $0.selector) }
-            + context.configuration.requestAuthentications.map { ($0.id, $0.position, $0.selector) }
-        checkSelectors(context, selectors, &report)
+        let attached =
+            policies.map { ($0.id, $0.position, $0.attachment) }
+            + context.configuration.requestAuthentications.map { ($0.id, $0.position, $0.attachment) }
+        checkAttachments(context, attached, &report)
         let root = context.configuration.mesh.rootNamespace
         let judging = Set(context.configuration.requestAuthentications.filter { !$0.rules.isEmpty }.map(\.id.namespace))
         for policy in policies {
@@ -16,8 +16,8 @@ enum AuthorizationFindings {
         checkShadows(policies, context.configuration.mesh.rootNamespace, &report)
     }
 
-    private static func checkSelectors(
-        _ context: AnalysisContext, _ policies: [(id: ResourceID, position: SourcePosition, selector: [String: String])],
+    private static func checkAttachments(
+        _ context: AnalysisContext, _ policies: [(id: ResourceID, position: SourcePosition, attachment: PolicyAttachment)],
         _ report: inout AnalysisReport
     ) {
         let workloads = context.configuration.workloadEntries
@@ -25,14 +25,23 @@ enum AuthorizationFindings {
         let byLabel = WorkloadsByLabel(workloads)
         let root = context.configuration.mesh.rootNamespace
         let namespaces = Set(workloads.map(\.id.namespace))
-        for policy in policies where !policy.selector.isEmpty {
+        for policy in policies where !policy.attachment.isWide {
+            if case .gateways(let names) = policy.attachment {
+                let home = policy.id.namespace
+                for name in names where byLabel.selected(by: [PolicyAttachment.gatewayLabel: name], namespace: home).isEmpty {
+                    report.add(
+                        .noWorkloads, policy.id, policy.position, "spec.targetRefs",
+                        "no WorkloadEntry in namespace \(home) carries \(PolicyAttachment.gatewayLabel)=\(name): the policy guards no "
+                            + "gateway of that name")
+                }
+                continue
+            }
             let reached = policy.id.namespace == root ? namespaces : [policy.id.namespace]
-            guard reached.allSatisfy({ byLabel.selected(by: policy.selector, namespace: $0).isEmpty }) else { continue }
-            let wanted = policy.selector.map { "\($0.key)=\($0.value)" }.sorted().joined(separator: ",")
+            guard reached.allSatisfy({ byLabel.selected(by: policy.attachment.selector, namespace: $0).isEmpty }) else { continue }
             report.add(
                 .noWorkloads, policy.id, policy.position, "spec.selector",
                 "no WorkloadEntry in \(policy.id.namespace == root ? "any namespace" : "namespace \(policy.id.namespace)") carries "
-                    + "\(wanted): the policy guards nobody")
+                    + "\(policy.attachment.text): the policy guards nobody")
         }
     }
 
@@ -107,7 +116,14 @@ enum AuthorizationFindings {
     /// Whether one policy speaks for every workload that the other one speaks for.
     private static func covers(_ wide: AuthorizationPolicy, _ narrow: AuthorizationPolicy, _ root: String) -> Bool {
         guard wide.id.namespace == narrow.id.namespace || wide.id.namespace == root else { return false }
-        return wide.selector.allSatisfy { narrow.selector[$0.key] == $0.value }
+        switch (wide.attachment, narrow.attachment) {
+        case (.workloads(let wider), .workloads(let narrower)): return wider.allSatisfy { narrower[$0.key] == $0.value }
+        case (.workloads(let wider), .gateways(let names)):
+            return !names.isEmpty && wider.allSatisfy { $0.key == PolicyAttachment.gatewayLabel && names == [$0.value] }
+        case (.gateways(let wider), .gateways(let narrower)):
+            return wide.id.namespace == narrow.id.namespace && !narrower.isEmpty && narrower.allSatisfy(wider.contains)
+        case (.gateways, .workloads): return false
+        }
     }
 }
 

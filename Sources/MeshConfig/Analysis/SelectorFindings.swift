@@ -30,9 +30,8 @@ enum SelectorFindings {
     private static func checkTelemetry(_ context: AnalysisContext, _ workloads: WorkloadsByLabel, _ report: inout AnalysisReport) {
         var wide: [String: ResourceID] = [:]
         var selecting: [ResourceID: ResourceID] = [:]
-        for (resource, telemetry) in zip(context.resources(of: "Telemetry"), context.configuration.telemetries) {
-            if resource.spec.has("targetRef") || resource.spec.has("targetRefs") { continue }
-            guard let selector = telemetry.selector, !selector.isEmpty else {
+        for telemetry in context.configuration.telemetries {
+            guard !telemetry.attachment.isWide else {
                 if let first = wide[telemetry.id.namespace] {
                     report.add(
                         .multipleDefaultTelemetries, telemetry.id, telemetry.position, "spec.selector",
@@ -42,7 +41,8 @@ enum SelectorFindings {
                 }
                 continue
             }
-            for workload in workloads.selected(by: selector, namespace: telemetry.id.namespace) {
+            // A gateway's Telemetry names it: only one of several for it is used, as for workloads.
+            for workload in workloads.attached(telemetry.attachment, in: telemetry.id.namespace) {
                 guard let first = selecting[workload.id] else {
                     selecting[workload.id] = telemetry.id
                     continue

@@ -84,7 +84,7 @@ extension Findings {
                 spec.position(given[1]), "\(spec.path).\(given[1])", "\(given.joined(separator: " and ")) exclude each other; keep one",
                 code: .oneOf)
         }
-        for reference in spec.children("targetRefs") + [spec.child("targetRef")].compactMap(\.self) { check(reference: reference) }
+        for reference in PolicyAttachment.references(of: spec) { check(reference: reference) }
     }
 
     /// By group; the core group is written as `` or `core`.
@@ -102,7 +102,14 @@ extension Findings {
         }
         guard let kind = reference.string("kind"), !kind.isEmpty else { return }
         let group = reference.string("group") ?? ""
-        if Findings.referable[group.isEmpty ? "core" : group]?.contains(kind) == true { return }
+        if Findings.referable[group.isEmpty ? "core" : group]?.contains(kind) == true {
+            if !PolicyAttachment.isGateway(reference) {
+                add(
+                    .notice, .notYetInEffect, reference.position("kind"), "\(reference.path).kind",
+                    "a \(kind) is guarded at waypoints, and there are none here: nobody is meant; a selector names its workloads")
+            }
+            return
+        }
         error(
             reference.position("kind"), "\(reference.path).kind",
             "\(group.isEmpty ? "" : group + "/")\(kind) is not accepted; Service, networking.istio.io/ServiceEntry, "

@@ -353,10 +353,8 @@ struct ConfigurationLoader {
                 report(.warning, .schemaWarning, place.file, line: place.line, column: place.column, resource: id, text)
             }
         case "AuthorizationPolicy":
-            guard spec.isEmptyList("targetRefs"), !spec.has("targetRef") else { break }
             configuration.authorizationPolicies.append(AuthorizationPolicy(id: id, position: place, spec: spec, metadata: metadata))
         case "RequestAuthentication":
-            guard spec.isEmptyList("targetRefs"), !spec.has("targetRef") else { break }
             configuration.requestAuthentications.append(RequestAuthentication(id: id, position: place, spec: spec))
         case "Gateway": configuration.gateways.append(Gateway(id: id, position: place, spec: spec))
         case "Sidecar": configuration.sidecars.append(Sidecar(id: id, position: place, spec: spec))

@@ -12,8 +12,7 @@ public struct AuthorizationPolicy: Sendable {
 
     public var id: ResourceID
     public var position: SourcePosition
-    /// Empty = every workload of the namespace; of the mesh, in the root namespace.
-    public var selector: [String: String]
+    public var attachment: PolicyAttachment
     public var action: Action
     /// `istio.io/dry-run: "true"`: it is judged and counted, and changes nothing.
     public var isDryRun: Bool
@@ -48,7 +47,7 @@ public struct AuthorizationPolicy: Sendable {
 
     /// Whether it speaks for a workload.
     public func selects(namespace: String, labels: [String: String], rootNamespace: String) -> Bool {
-        (id.namespace == namespace || id.namespace == rootNamespace) && selector.allSatisfy { labels[$0.key] == $0.value }
+        attachment.includes(namespace: namespace, labels: labels, home: id.namespace, rootNamespace: rootNamespace)
     }
 }
 
@@ -142,7 +141,7 @@ extension AuthorizationPolicy {
     init(id: ResourceID, position: SourcePosition, spec: NodeReader, metadata: NodeReader?) {
         self.id = id
         self.position = position
-        selector = spec.child("selector")?.stringMap("matchLabels") ?? [:]
+        attachment = PolicyAttachment(spec: spec)
         action = spec.name("action").flatMap(Action.init(rawValue:)) ?? .allow
         isDryRun = metadata?.child("annotations")?.string("istio.io/dry-run").map(Self.isTrue) ?? false
         let provider = spec.child("provider")

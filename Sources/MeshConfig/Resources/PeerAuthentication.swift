@@ -65,7 +65,7 @@ public struct PeerAuthentications: Sendable {
         for (place, policy) in configuration.securityPolicies.enumerated() {
             guard case .peerAuthentication = policy.demand else { continue }
             let namespace = policy.id.namespace
-            if let label = policy.selector.min(by: { $0.key < $1.key }) {
+            if let label = policy.attachment.selector.min(by: { $0.key < $1.key }) {
                 byLabel[LabelKey(namespace: namespace, label: label.key, value: label.value), default: []].append((place, policy))
             } else if namespace == configuration.mesh.rootNamespace {
                 mesh = mesh ?? policy
@@ -98,7 +98,7 @@ public struct PeerAuthentications: Sendable {
     private func selecting(_ namespace: String, _ labels: [String: String]) -> SecurityPolicy? {
         labels.compactMap { label in
             byLabel[LabelKey(namespace: namespace, label: label.key, value: label.value)]?.first {
-                Labels.select($0.policy.selector, labels)
+                Labels.select($0.policy.attachment.selector, labels)
             }
         }.min { $0.place < $1.place }?.policy
     }

@@ -3,8 +3,7 @@
 public struct RequestAuthentication: Sendable {
     public var id: ResourceID
     public var position: SourcePosition
-    /// Empty = every workload of the namespace; of the mesh, in the root namespace.
-    public var selector: [String: String]
+    public var attachment: PolicyAttachment
     public var rules: [Rule]
 
     /// Where the keys of an issuer are.
@@ -63,7 +62,7 @@ public struct RequestAuthentication: Sendable {
 
     /// Whether it speaks for a workload.
     public func selects(namespace: String, labels: [String: String], rootNamespace: String) -> Bool {
-        (id.namespace == namespace || id.namespace == rootNamespace) && selector.allSatisfy { labels[$0.key] == $0.value }
+        attachment.includes(namespace: namespace, labels: labels, home: id.namespace, rootNamespace: rootNamespace)
     }
 }
 
@@ -71,7 +70,7 @@ extension RequestAuthentication {
     init(id: ResourceID, position: SourcePosition, spec: NodeReader) {
         self.id = id
         self.position = position
-        selector = spec.child("selector")?.stringMap("matchLabels") ?? [:]
+        attachment = PolicyAttachment(spec: spec)
         rules = spec.children("jwtRules").map { Rule(reader: $0) }
     }
 }

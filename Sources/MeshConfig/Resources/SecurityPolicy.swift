@@ -13,13 +13,12 @@ public struct SecurityPolicy: Sendable {
 
     public var id: ResourceID
     public var position: SourcePosition
-    /// Empty = every workload of the namespace; of the mesh, in the root namespace.
-    public var selector: [String: String]
+    public var attachment: PolicyAttachment
     public var demand: Demand
 
     /// Whether the policy speaks for a workload.
     func selects(namespace: String, labels: [String: String], rootNamespace: String) -> Bool {
-        (id.namespace == namespace || id.namespace == rootNamespace) && selector.allSatisfy { labels[$0.key] == $0.value }
+        attachment.includes(namespace: namespace, labels: labels, home: id.namespace, rootNamespace: rootNamespace)
     }
 }
 
@@ -69,11 +68,9 @@ extension MeshConfiguration {
 extension SecurityPolicy {
     /// Nil for what asks for no protection.
     init?(kind: String, id: ResourceID, position: SourcePosition, spec: NodeReader) {
-        // Targets are gateways and waypoints of Kubernetes' Gateway API, which are none of our workloads.
-        guard spec.isEmptyList("targetRefs"), !spec.has("targetRef") else { return nil }
         self.id = id
         self.position = position
-        selector = spec.child("selector")?.stringMap("matchLabels") ?? [:]
+        attachment = PolicyAttachment(spec: spec)
         switch kind {
         case "PeerAuthentication":
             func mode(_ reader: NodeReader?) -> MutualTLSMode { reader?.name("mode").flatMap(MutualTLSMode.init(rawValue:)) ?? .unset }
@@ -87,7 +84,7 @@ extension SecurityPolicy {
             demand = .filter("its filter of phase \(phase)")
         case "EnvoyFilter":
             guard let name = Self.guardingFilter(in: spec.node) else { return nil }
-            selector = spec.child("workloadSelector")?.stringMap("labels") ?? [:]
+            if let selector = spec.child("workloadSelector") { attachment = .workloads(selector.stringMap("labels")) }
             demand = .filter(name)
         default: return nil
         }

@@ -28,8 +28,7 @@ public struct Telemetry: Sendable {
 
     public var id: ResourceID
     public var position: SourcePosition
-    /// Nil = the whole namespace (the mesh, in the root namespace).
-    public var selector: [String: String]?
+    public var attachment: PolicyAttachment
     public var accessLogging: [AccessLogging]
     public var tracing: [Tracing]
 }

@@ -1,7 +1,7 @@
 extension Telemetry {
     init(id: ResourceID, position: SourcePosition, spec: NodeReader) {
         self.init(
-            id: id, position: position, selector: spec.child("selector")?.stringMap("matchLabels"),
+            id: id, position: position, attachment: PolicyAttachment(spec: spec),
             accessLogging: spec.children("accessLogging").map(AccessLogging.init(reader:)),
             tracing: spec.children("tracing").map(Tracing.init(reader:)))
     }

@@ -59,15 +59,17 @@ extension MeshConfiguration {
 
     /// From the widest to the narrowest.
     func telemetries(namespace: String, labels: [String: String]) -> [Telemetry] {
-        let isWide = { (telemetry: Telemetry) in telemetry.selector?.isEmpty ?? true }
         var levels: [Telemetry] = []
-        if let mesh = telemetries.first(where: { $0.id.namespace == mesh.rootNamespace && isWide($0) }) { levels.append(mesh) }
-        if namespace != mesh.rootNamespace, let own = telemetries.first(where: { $0.id.namespace == namespace && isWide($0) }) {
+        if let mesh = telemetries.first(where: { $0.id.namespace == mesh.rootNamespace && $0.attachment.isWide }) { levels.append(mesh) }
+        if namespace != mesh.rootNamespace, let own = telemetries.first(where: { $0.id.namespace == namespace && $0.attachment.isWide }) {
             levels.append(own)
         }
-        if let workload = telemetries.first(where: { $0.id.namespace == namespace && Labels.select($0.selector, labels) }) {
-            levels.append(workload)
+        let own = telemetries.first { telemetry in
+            let (attachment, home) = (telemetry.attachment, telemetry.id.namespace)
+            return !attachment.isWide && home == namespace
+                && attachment.includes(namespace: namespace, labels: labels, home: home, rootNamespace: mesh.rootNamespace)
         }
+        if let own { levels.append(own) }
         return levels
     }
 

@@ -17,15 +17,12 @@ enum EffectTable {
             "spec.ingress.connectionPool.http.http2KeepAlive", "spec.inboundConnectionPool.http.http2KeepAlive",
         ],
         "Telemetry": [
-            "spec.metrics", "spec.targetRef", "spec.targetRefs", "spec.accessLogging.filter", "spec.tracing.customTags",
+            "spec.metrics", "spec.accessLogging.filter", "spec.tracing.customTags",
             "spec.tracing.useRequestIdForTraceSampling", "spec.tracing.enableIstioTags",
         ],
         "IstioOperator": Set(operatorRows),
         "Gateway": ["spec.servers.defaultEndpoint"],
-        // Targets are of Kubernetes' Gateway API.
-        "AuthorizationPolicy": ["spec.targetRef", "spec.targetRefs"],
-        "RequestAuthentication": ["spec.targetRef", "spec.targetRefs"], "EnvoyFilter": ["spec"], "WorkloadGroup": ["spec"],
-        "ProxyConfig": ["spec"], "WasmPlugin": ["spec"], "TrafficExtension": ["spec"],
+        "EnvoyFilter": ["spec"], "WorkloadGroup": ["spec"], "ProxyConfig": ["spec"], "WasmPlugin": ["spec"], "TrafficExtension": ["spec"],
     ]
 
     static func isInEffect(kind: String, field: String) -> Bool {

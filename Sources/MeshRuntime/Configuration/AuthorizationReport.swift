@@ -4,7 +4,7 @@ public import MeshConfig
 public struct AuthorizationReport: Sendable {
     public struct Policy: Sendable {
         public var policy: AuthorizationPolicy
-        /// Why it applies: `selector app=web`, `namespace shop`, `mesh`.
+        /// Why it applies: `selector app=web`, `target gateway public`, `namespace shop`, `mesh`.
         public var reason: String
     }
 
@@ -68,8 +68,11 @@ public struct AuthorizationReport: Sendable {
 
     private static func reason(_ policy: AuthorizationPolicy, _ root: String) -> String {
         let scope = policy.id.namespace == root ? "mesh" : "namespace \(policy.id.namespace)"
-        guard !policy.selector.isEmpty else { return scope }
-        return "\(scope), selector \(policy.selector.map { "\($0.key)=\($0.value)" }.sorted().joined(separator: ","))"
+        switch policy.attachment {
+        case .workloads(let selector) where selector.isEmpty: return scope
+        case .workloads: return "\(scope), selector \(policy.attachment.text)"
+        case .gateways: return "namespace \(policy.id.namespace), target \(policy.attachment.text)"
+        }
     }
 
     /// `{"workloads":[{"name":...,"unmatched":"denied","policies":[...]}]}`, one line.

@@ -507,7 +507,8 @@ import Testing
         func policy(_ gateway: String) -> String {
             TestFiles.resource(
                 "AuthorizationPolicy",
-                "targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: \(gateway)}]\nrules: [{to: [{operation: {methods: [GET]}}]}]")
+                "targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: \(gateway)}]\n"
+                    + "rules: [{to: [{operation: {methods: [GET]}}]}]")
         }
         #expect(Self.codes(Self.join(workload, policy("public"))) == [])
         #expect(Self.codes(Self.join(workload, policy("gone"))) == ["IST0127"])

@@ -2,6 +2,7 @@
 
 import json
 import math
+import socket
 import subprocess
 import urllib.parse
 
@@ -446,6 +447,22 @@ class TestScrapes:
         wait_for(lambda: value(port, 'up{job="other"}') == 0, what="a scrape that fails")
         assert value(port, 'skein_build_info{job="other"}') is None, "what has gone ends at once"
         assert "cannot scrape other" in skein.log()
+
+    def test_a_target_that_does_not_answer_holds_up_no_other(self, start):
+        good = start(None, ["--metrics-interval", "0"])
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            targets = [f"silent=http://127.0.0.1:{silent.getsockname()[1]}/", f"good=http://127.0.0.1:{good.ports['metrics']}/metrics"]
+            arguments = [word for target in targets for word in ("--scrape", target)]
+            skein = start(None, ["--metrics-interval", "0", "--scrape-interval", "1", *arguments])
+            port = skein.ports["zipkin"]
+            held, _ = silent.accept()
+            with held:
+                scrapes = 'count_over_time(up{job="good"}[1m]) or vector(0)'
+                before = value(port, scrapes)
+                wait_for(lambda: value(port, scrapes) >= before + 3, what="three scrapes of the one that answers")
+                # The first scrape of the silent one is still under way.
+                assert value(port, 'up{job="silent"}') is None
+            wait_for(lambda: value(port, 'up{job="silent"}') == 0, what="a scrape that fails")
 
     @pytest.mark.parametrize("target", ["ftp://a/b", "http://", "http://a:x/", "http://a:0/"])
     def test_a_wrong_target_is_told(self, target):

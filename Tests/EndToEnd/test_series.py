@@ -104,6 +104,28 @@ class TestReports:
         peak = 'sum(max_over_time(istio_requests_total{destination_service="web.local"}[5m]))'
         assert value(collector.ports["zipkin"], peak) == 14, "the last report is sent before an orderly end"
 
+    def test_a_proxy_that_was_killed_leaves_a_gap_that_is_told(self, start, backend):
+        collector = start(None, ["--metrics-interval", "0"])
+        arguments = ["--no-store", "--metrics-interval", "1", "--collector", f"127.0.0.1:{collector.ports['zipkin']}"]
+        proxy = start(mesh(backend.port), arguments)
+        wait_for(lambda: collector.samples("skein_series_samples_total") or 0, what="a report")
+        same = [*arguments, "--metrics-port", str(proxy.ports["metrics"])]
+        instance = f"127.0.0.1:{proxy.ports['metrics']}"
+        reports = f'count_over_time(up{{instance="{instance}"}}[5m])'
+        assert proxy.stop() == 0
+        before = value(collector.ports["zipkin"], reports)
+        proxy = start(mesh(backend.port), same)
+        wait_for(lambda: value(collector.ports["zipkin"], reports) >= before + 3, what="three reports of the second one")
+        proxy.process.kill()
+        proxy.process.wait()
+        wait_for(lambda: collector.samples("skein_reporters", state="late") == 1, seconds=60, what="a report that is late")
+        assert collector.samples("skein_reporter_silence_seconds", reporter=instance) > 3
+        assert f"{instance} has sent no report for" in collector.log()
+        assert collector.samples("skein_reporter_gaps_total") == 0, "an orderly end leaves none"
+        start(mesh(backend.port), same)
+        wait_for(lambda: collector.samples("skein_reporter_gaps_total") == 1, seconds=60, what="the gap")
+        assert f"{instance} began anew without a last report: what it counted after 20" in collector.log()
+
     def test_a_collector_that_was_away_gets_all(self, start, backend):
         port = free_port()
         proxy = self.reporting(start, backend, port)

@@ -30,12 +30,14 @@ public struct ReportEncoding: ExporterEncoding {
     public func append(_ batches: [SeriesBatch], to body: inout [UInt8]) {
         let isPlainer = memory.plainerLeft.load(ordering: .relaxed) > 0
         if isPlainer { memory.plainerLeft.subtract(1, ordering: .relaxed) }
-        append(batches, isPlainer ? nil : outliers, to: &body)
+        append(batches, isPlainer ? nil : outliers, isPlain: isPlainer, to: &body)
     }
 
-    private func append(_ batches: [SeriesBatch], _ outliers: (any OutlierReporting)?, to body: inout [UInt8]) {
+    /// `isPlain`: without parts.
+    private func append(_ batches: [SeriesBatch], _ outliers: (any OutlierReporting)?, isPlain: Bool, to body: inout [UInt8]) {
         var plain: [UInt8] = []
         for var batch in batches {
+            if isPlain { batch.report?.isLast = false }
             if let outliers { batch.report?.outliers = outliers.nextReport() }
             MetricsReport.append(batch, to: &plain)
         }
@@ -44,8 +46,8 @@ public struct ReportEncoding: ExporterEncoding {
 
     /// A collector of an earlier version knows no parts and refuses a report that has some: it gets the metrics alone.
     public func appendPlainer(_ batches: [SeriesBatch], to body: inout [UInt8]) -> Bool {
-        guard outliers != nil else { return false }
-        append(batches, nil, to: &body)
+        guard outliers != nil || batches.contains(where: { $0.report?.isLast == true }) else { return false }
+        append(batches, nil, isPlain: true, to: &body)
         return true
     }
 
@@ -70,6 +72,7 @@ public final class ReportSink: BatchSink {
     private let exporter: Exporter<SeriesBatch>
     private let sender: String
     private let sequence = Atomic<UInt64>(0)
+    private let isEnding = Atomic<Bool>(false)
 
     /// `sender`: another name each time the process starts.
     public init(_ exporter: Exporter<SeriesBatch>, sender: String) {
@@ -77,9 +80,13 @@ public final class ReportSink: BatchSink {
         self.sender = sender
     }
 
+    /// The next batch is this process' last one, and says so.
+    public func end() { isEnding.store(true, ordering: .relaxed) }
+
     /// The exporter has the batch; what it cannot deliver it counts.
     public func submit(_ batch: consuming SeriesBatch, completion: @escaping @Sendable (Result<Void, BatchRejection>) -> Void) {
         batch.report = SeriesBatch.Report(sender: sender, sequence: sequence.add(1, ordering: .relaxed).newValue)
+        batch.report?.isLast = isEnding.load(ordering: .relaxed)
         exporter.offer(batch)
         completion(.success(()))
     }

@@ -14,13 +14,15 @@ public final class Receivers: Sendable {
     /// By path, without a slash at its end.
     private let routes: [String: any HTTPReceiver]
     private let grpc: OTLPGRPCReceiver
+    /// Who reports metrics here.
+    public let reporters = Reporters()
 
     /// `metrics`: where metrics go; nil = they are not taken. `translation`: what OTLP's become. `outliers`: who judges what proxies saw of
-    /// endpoints; nil = nobody.
+    /// endpoints; nil = nobody. `say` gets a sentence when a proxy reports again that was silent, on a server's thread.
     public init(
         sink: any BatchSink<SpanBatch>, metrics metricSink: (any BatchSink<SeriesBatch>)? = nil,
         translation: OTLPTranslation = OTLPTranslation(), outliers: OutlierService? = nil, statistics: CollectorStatistics,
-        limits: ReceiverLimits = ReceiverLimits()
+        limits: ReceiverLimits = ReceiverLimits(), say: @escaping @Sendable (String) -> Void = { _ in }
     ) {
         let unpacker = BodyUnpacker(limits)
         spans = SignalIntake(sink: sink, unpacker: unpacker, limits: limits)
@@ -43,7 +45,7 @@ public final class Receivers: Sendable {
             let remoteWrite = RemoteWriteReceiver(metrics, statistics, bytesMax: limits.bodyBytesMax)
             for prefix in ["", "/prometheus"] { routes[prefix + "/api/v1/write"] = remoteWrite }
             routes[ReportReceiver.path] = ReportReceiver(
-                metrics, outliers: outliers, statistics, bytesMax: limits.bodyBytesMax)
+                metrics, outliers: outliers, reporters, statistics, bytesMax: limits.bodyBytesMax, say: say)
         }
         self.routes = routes
         grpc = OTLPGRPCReceiver(services, limits)

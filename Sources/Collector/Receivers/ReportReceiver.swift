@@ -17,11 +17,18 @@ struct ReportReceiver: HTTPReceiver {
     private let counters: ReceiverCounters
     private let foreign: CollectorCounter
     private let bytesMax: Int
+    private let reporters: Reporters
+    private let say: @Sendable (String) -> Void
     /// Nil = nobody judges what senders saw of endpoints.
     private let outliers: OutlierService?
 
-    init(_ intake: SignalIntake<SeriesBatch>, outliers: OutlierService?, _ statistics: CollectorStatistics, bytesMax: Int) {
+    init(
+        _ intake: SignalIntake<SeriesBatch>, outliers: OutlierService?, _ reporters: Reporters, _ statistics: CollectorStatistics,
+        bytesMax: Int, say: @escaping @Sendable (String) -> Void
+    ) {
         self.outliers = outliers
+        self.reporters = reporters
+        self.say = say
         self.intake = intake
         counters = ReceiverCounters("report", signal: .metrics, statistics)
         foreign = statistics.counter(.reportsForeign)
@@ -35,10 +42,11 @@ struct ReportReceiver: HTTPReceiver {
         }
         counters.bytes.add(unsafe request.body.count)
         let bytesMax = bytesMax
-        let outliers = outliers
+        let (outliers, reporters, say) = (outliers, reporters, say)
         @Sendable func response(_ result: IntakeResult<ReportOutcome>) -> ServiceResponse {
             switch result {
             case .stored(let outcome):
+                if let report = outcome.report, let line = reporters.note(report, now: SystemClock.monotonicNow()) { say(line) }
                 if let outliers, let seen = outcome.outliers {
                     // Once the report is stored: one that is not comes again.
                     let word = outliers.take(seen.report, known: seen.known, now: SystemClock.monotonicNow())
@@ -72,6 +80,7 @@ struct ReportReceiver: HTTPReceiver {
                     throw .fault(error)
                 }
                 batch.report?.outliers = []
+                outcome.report = batch.report
                 return outcome
             },
             answer: { responder.respond(response($0)) })
@@ -134,6 +143,8 @@ private struct ReportOutcome: DecodeOutcome {
     var points: Int
     var sequence: UInt64
     var outliers: SeenEndpoints?
+    /// Who sent it.
+    var report: SeriesBatch.Report?
 
     var acceptedItems: Int { points }
     var refusedItems: Int { 0 }

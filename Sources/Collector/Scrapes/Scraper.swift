@@ -22,8 +22,8 @@ public final class Scraper: Sendable {
         let value = Atomic<Bool>(false)
     }
 
-    /// Starts the threads, of the first `ScrapeTarget.countMax` targets. `say` gets a sentence when a target begins to fail and when it works
-    /// again, on that target's thread.
+    /// Starts the threads, of the first `ScrapeTarget.countMax` targets. `say` gets a sentence when a target begins to fail and when it
+    /// works again, on that target's thread.
     public init(
         _ targets: [ScrapeTarget], into sink: any BatchSink<SeriesBatch>, statistics: CollectorStatistics,
         say: @escaping @Sendable (String) -> Void

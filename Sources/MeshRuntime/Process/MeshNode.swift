@@ -86,12 +86,12 @@ final class MeshNode {
         pool = try QueryPool()
         let naming = options.otlpNaming.translation
         let seed = options.seed ?? .random(in: 1...UInt64.max)
+        let note: @Sendable (String) -> Void = { line in log.notice("\(line)") }
         outlierService = options.hasStore
-            ? OutlierService(
-                seed: seed, epoch: .random(in: 1...UInt64.max), detectors: options.meshDetectors,
-                say: { line in log.notice("\(line)") }) : nil
+            ? OutlierService(seed: seed, epoch: .random(in: 1...UInt64.max), detectors: options.meshDetectors, say: note) : nil
         let receivers = options.hasStore
-            ? Receivers(sink: sink, metrics: storedSeries, translation: naming, outliers: outlierService, statistics: statistics) : nil
+            ? Receivers(
+                sink: sink, metrics: storedSeries, translation: naming, outliers: outlierService, statistics: statistics, say: note) : nil
         self.receivers = receivers
         exporters = SpanExporters(
             statistics: statistics, own: options.hasStore ? [options.zipkinPort].compactMap { options.endpoint($0) } : [],
@@ -133,8 +133,8 @@ final class MeshNode {
             now: SystemClock.monotonicNow(), say: say)
         meshOutliers?.update(upstreams.judged)
         series = try SeriesService(
-            storedSeries, metrics, spanMetrics, options, security.serviceTLS, outliers: meshOutliers, version: version, statistics,
-            say: say)
+            storedSeries, metrics, spanMetrics, receivers?.reporters, options, security.serviceTLS, outliers: meshOutliers,
+            version: version, statistics, say: say)
         receivers?.forward(to: plan.exporters)
         proberThread = try prober.start(seed: seed)
         resolverThread = try resolver.start()
@@ -374,7 +374,7 @@ final class MeshNode {
             }
         }
         storeWatch.look(at: holder, log)
-        series.watchCardinality()
+        series.watch()
     }
 
     /// Ejections end, rates are judged, and rows of old configurations are freed.

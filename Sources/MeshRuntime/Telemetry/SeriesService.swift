@@ -17,7 +17,10 @@ final class SeriesService {
     private let spanMetrics: SpanMetricsSink?
     private let reporter: MetricsReporter?
     private let scraper: Scraper?
-    private let watch: CardinalityWatch?
+    private let cardinality: CardinalityWatch?
+    /// Who reports to this collector; nil where nobody can.
+    private let reporters: Reporters?
+    private let say: @Sendable (String) -> Void
     private let pool: QueryPool
     /// Nil where there is no store. Any thread.
     let api: PrometheusAPI?
@@ -34,15 +37,17 @@ final class SeriesService {
     /// `stored`: nil where there is no store; then metrics go to a collector elsewhere, or nowhere. Metrics from spans stay here: whoever
     /// has the spans makes them.
     init(
-        _ stored: StoredSeries?, _ metrics: MetricsExposition, _ spanMetrics: SpanMetricsSink?, _ options: RuntimeOptions,
-        _ tls: ServiceTLS, outliers: MeshOutliers?, version: String, _ statistics: CollectorStatistics,
+        _ stored: StoredSeries?, _ metrics: MetricsExposition, _ spanMetrics: SpanMetricsSink?, _ reporters: Reporters?,
+        _ options: RuntimeOptions, _ tls: ServiceTLS, outliers: MeshOutliers?, version: String, _ statistics: CollectorStatistics,
         say: @escaping @Sendable (String) -> Void
     ) throws {
         self.stored = stored
         self.spanMetrics = spanMetrics
+        self.reporters = reporters
+        self.say = say
         let pool = try QueryPool(name: "promql", threads: Self.threads, queueMax: Self.waitingMax)
         self.pool = pool
-        watch = stored.map { CardinalityWatch($0, pool, say: say) }
+        cardinality = stored.map { CardinalityWatch($0, pool, say: say) }
         api = stored.map { PrometheusAPI(store: $0, pool: pool, version: version) }
         intervalNanoseconds = options.metricsIntervalSeconds * 1_000_000_000
         let port = options.metricsPort == 0 ? options.zipkinPort : options.metricsPort
@@ -75,8 +80,12 @@ final class SeriesService {
         }
     }
 
-    /// Says what overflows.
-    func watchCardinality() { watch?.look() }
+    /// Says what overflows, and which proxies are silent.
+    func watch() {
+        cardinality?.look()
+        let unix = Int64(clamping: SystemClock.unixNanoseconds() / 1_000_000)
+        for line in reporters?.look(now: SystemClock.monotonicNow(), unixMilliseconds: unix) ?? [] { say(line) }
+    }
 
     /// Records this process' metrics when it is time to.
     func recordIfDue(now: MonotonicInstant) {
@@ -98,7 +107,8 @@ final class SeriesService {
     func register(in registry: SelfMetrics) {
         let stored = stored
         let recorders = recorders
-        if let watch { registry.register { watch.samples() } }
+        if let cardinality { registry.register { cardinality.samples() } }
+        if let reporters { registry.register { Self.samples(reporters.counts(now: SystemClock.monotonicNow())) } }
         registry.register {
             let recordings = recorders.map(\.counts)
             return (stored.map { Self.samples($0.statistics() ?? SeriesStatistics()) } ?? []) + [
@@ -112,6 +122,24 @@ final class SeriesService {
                     ])
             ]
         }
+    }
+
+    private static func samples(_ counts: ReporterCounts) -> [MetricSamples] {
+        [
+            MetricSamples(
+                name: "skein_reporters", help: "Proxies that report metrics to this collector, and those of them that are late.",
+                kind: .gauge, label: "state", values: [("reporting", Double(counts.reporting)), ("late", Double(counts.late))]),
+            MetricSamples(
+                name: "skein_reporter_silence_seconds", help: "Time since the last report of proxies that are late.", kind: .gauge,
+                label: "reporter", values: counts.silent.map { ($0.instance, $0.seconds) }),
+            MetricSamples(
+                name: "skein_reporter_gaps_total",
+                help: "Proxies that ended without a last report: what they counted after the one before it is missing.",
+                kind: .counter, value: Double(counts.gaps)),
+            MetricSamples(
+                name: "skein_reporters_unwatched_total", help: "Senders of reports that are not watched, because there are too many.",
+                kind: .counter, value: Double(counts.unwatched)),
+        ]
     }
 
     private static func samples(_ statistics: SeriesStatistics) -> [MetricSamples] {
@@ -157,6 +185,7 @@ final class SeriesService {
     /// The counts of the last requests are stored; then nothing comes any more.
     func stop() {
         scraper?.stop()
+        reporter?.sink.end()
         for recorder in recorders {
             guard let done = try? Signal() else { continue }
             recorder.record { done.raise() }

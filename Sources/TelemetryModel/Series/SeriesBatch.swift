@@ -43,6 +43,8 @@ public struct SeriesBatch: TelemetryBatch {
         public var principal: String?
         /// What the sender saw of endpoints, for mesh-wide outlier detection; empty = it does not say. Not stored.
         public var outliers: [UInt8] = []
+        /// The sender ends in order, and nothing that it counted is missing.
+        public var isLast = false
 
         /// A sender's name: `[PRINCIPAL@]INSTANCE/NUMBER` (docs/formats/report.md).
         public static func sender(principal: String?, instance: String, number: String) -> String {

@@ -19,6 +19,7 @@ public enum MetricsReport {
     static let partsMax = 16
     public static let partBytesMax = 16 << 20
     static let outliersPart: UInt64 = 1
+    static let lastPart: UInt64 = 2
 
     /// Appends the report. The batch has a `report`, and no native histograms: no proxy makes them.
     public static func append(_ batch: SeriesBatch, to bytes: inout [UInt8]) {
@@ -45,10 +46,15 @@ public enum MetricsReport {
             }
         }
         appendExemplars(of: batch, to: &bytes)
-        if report.outliers.isEmpty { return }
-        append(varint: 1, to: &bytes)
-        append(varint: outliersPart, to: &bytes)
-        append(report.outliers[...], to: &bytes)
+        var parts: [(number: UInt64, bytes: [UInt8])] = []
+        if !report.outliers.isEmpty { parts.append((outliersPart, report.outliers)) }
+        if report.isLast { parts.append((lastPart, [])) }
+        if parts.isEmpty { return }
+        append(varint: UInt64(parts.count), to: &bytes)
+        for part in parts {
+            append(varint: part.number, to: &bytes)
+            append(part.bytes[...], to: &bytes)
+        }
     }
 
     private static func appendExemplars(of batch: SeriesBatch, to bytes: inout [UInt8]) {
@@ -93,7 +99,11 @@ public enum MetricsReport {
         for _ in 0..<count {
             let number = try reader.varint()
             let bytes = try reader.blob(most: partBytesMax)
-            if number == outliersPart { batch.report?.outliers = Array(bytes) }
+            switch number {
+            case outliersPart: batch.report?.outliers = Array(bytes)
+            case lastPart: batch.report?.isLast = true
+            default: break
+            }
         }
     }
 

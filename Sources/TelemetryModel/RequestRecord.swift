@@ -39,6 +39,7 @@ public struct RequestRecord: Sendable, BitwiseCopyable {
     public var details = ResponseCodeDetails.none
     /// With `rbacAccessDenied`: the rule that refused it; none = no rule allowed it. With `jwtAccessDenied`: why.
     public var policy = NameID.none
+    public var shadow = AuthorizationShadow()
     public var protocolVersion = RequestProtocol.http11
     /// What the last try's connection speaks; `.tcp` = none came about.
     public var upstreamProtocol = RequestProtocol.tcp

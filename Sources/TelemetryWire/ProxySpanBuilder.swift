@@ -131,10 +131,22 @@ public struct ProxySpanBuilder: Sendable {
         if record.upstreamRemote.family == .unix {
             tag("upstream_address", &batch) { AddressText.append(record.upstreamRemote, withPort: false, to: &$0) }
         }
+        appendShadow(record.shadow, names, &batch)
         appendSecurity(view, record.side == .outbound ? .upstream : .downstream, &batch)
         for index in 0..<Int(record.earlierAttempts) { append(view.attempt(index), number: index + 1, &batch) }
         // Envoy marks server errors, and requests that never got an answer.
         if record.responseCode >= 500 || record.responseCode == 0 { tag("error", &batch) { $0.append(ascii: "true") } }
+    }
+
+    /// What policies said that decide nothing, under the names that Istio gives those that are tried out (Istio: "Dry Run").
+    private func appendShadow(_ shadow: AuthorizationShadow, _ names: borrowing NameTable, _ batch: inout SpanBatch) {
+        for (kind, result, rule) in [("deny", shadow.deny, shadow.denyRule), ("allow", shadow.allow, shadow.allowRule)] {
+            guard let word = result.text else { continue }
+            if rule != .none { tag("istio.authorization.dry_run.\(kind)_policy.name", &batch) { $0.append(contentsOf: names[rule]) } }
+            tag("istio.authorization.dry_run.\(kind)_policy.result", &batch) { $0.append(ascii: word) }
+        }
+        guard shadow.auditRule != .none else { return }
+        tag("istio.authorization.audit_policy.name", &batch) { $0.append(contentsOf: names[shadow.auditRule]) }
     }
 
     /// Who the two workloads have shown themselves to be, under the names that the metrics have, and TLS' version as OpenTelemetry names

@@ -54,7 +54,9 @@ spec:
 {policies}""",
     )
     sni = '            sni: "%REQUESTED_SERVER_NAME%"\n'
-    text = text.replace(sni, sni + '            ended: "%CONNECTION_TERMINATION_DETAILS%"\n')
+    parts = [f"%DYNAMIC_METADATA(envoy.filters.http.rbac:istio_dry_run_{kind}_shadow_{part})%" for kind in ("deny", "allow") for part in ("engine_result", "effective_policy_id")]
+    parts += ["%DYNAMIC_METADATA(envoy.common:access_log_hint)%", "%DYNAMIC_METADATA(envoy.filters.http.rbac:audit_effective_policy_id)%"]
+    text = text.replace(sni, sni + '            ended: "%CONNECTION_TERMINATION_DETAILS%"\n' + f'            shadow: "{" ".join(parts)}"\n')
     return text.replace("  meshConfig:\n", "  meshConfig:\n" + settings)
 
 
@@ -399,7 +401,7 @@ class TestTCP:
 
 
 class TestDryRunTask:
-    """Istio's task "Dry Run", and AUDIT: counted, and nobody is turned away."""
+    """Istio's task "Dry Run", and AUDIT: counted, shown in log and traces, and nobody is turned away."""
 
     def test_what_is_tried_out_decides_nothing(self, guarded, ask):
         dry = 'istio.io/dry-run: "true"'
@@ -419,6 +421,33 @@ class TestDryRunTask:
         assert verdicts("allowed") == 3 and verdicts("dry_run_denied") == 1 and verdicts("dry_run_not_allowed") == 1
         assert matches("deny-path", "DENY", "true") == 1 and matches("allow-path", "ALLOW", "true") == 2
         assert matches("audit-path", "AUDIT", "false") == 1
+
+        def rule(name):
+            return f"ns[production]-policy[{name}]-rule[0]"
+
+        lines = {line["path"]: line["shadow"] for line in access_log(skein, 3)}
+        assert lines == {
+            "/headers": f"denied {rule('deny-path')} allowed {rule('allow-path')} false -",
+            "/ip": f"allowed - allowed {rule('allow-path')} true {rule('audit-path')}",
+            "/get": "allowed - denied - false -",
+        }
+
+        def tags():
+            spans = [span for trace in json.loads(http_get(skein.ports["zipkin"], "/api/v2/traces?limit=10")[2]) for span in trace]
+            spans = {span["tags"]["http.url"].rsplit("/", 1)[1]: span["tags"] for span in spans if span["kind"] == "SERVER"}
+            return spans if len(spans) == 3 else None
+
+        found = wait_for(tags, what="three spans")
+        asked = {path: {name.split(".", 2)[2]: value for name, value in one.items() if name.startswith("istio.authorization.")} for path, one in found.items()}
+        assert asked == {
+            "headers": {
+                "dry_run.deny_policy.name": rule("deny-path"), "dry_run.deny_policy.result": "denied",
+                "dry_run.allow_policy.name": rule("allow-path"), "dry_run.allow_policy.result": "allowed"},
+            "ip": {
+                "dry_run.deny_policy.result": "allowed", "dry_run.allow_policy.name": rule("allow-path"), "dry_run.allow_policy.result": "allowed",
+                "audit_policy.name": rule("audit-path")},
+            "get": {"dry_run.deny_policy.result": "allowed", "dry_run.allow_policy.result": "denied"},
+        }
 
 
 class TestIngressTask:

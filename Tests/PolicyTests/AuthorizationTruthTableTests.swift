@@ -48,7 +48,7 @@ import Testing
                 let decision = question.ask { set.tables.decide($0, $1) }
                 #expect(Self.verdict(decision, names) == expected, "seed \(seed): \(question)\n\(model.yaml)")
                 let audit = model.audit(question) ?? ""
-                #expect(names.names.value(decision.auditedBy.rawValue) == audit, "seed \(seed): \(question)\n\(model.yaml)")
+                #expect(names.names.value(decision.shadow.auditRule.rawValue) == audit, "seed \(seed): \(question)\n\(model.yaml)")
                 // What is explained is what is decided.
                 let explanation = question.ask { set.explain($0, $1) }
                 #expect(explanation.verdict == decision.verdict, "seed \(seed)")

@@ -19,6 +19,8 @@ public struct AuthorizationDecision: Sendable, BitwiseCopyable {
     public internal(set) var verdict = AuthorizationVerdict.allowed
     /// What policies that are tried out would have refused; nil = nothing.
     public internal(set) var dryRunVerdict: AuthorizationVerdict?
+    /// What policies said that decide nothing.
+    public internal(set) var shadow = AuthorizationShadow()
 
     public var isAllowed: Bool { verdict == .allowed }
 
@@ -29,6 +31,4 @@ public struct AuthorizationDecision: Sendable, BitwiseCopyable {
 
     /// The DENY rule that refused it; none = no ALLOW rule matched, or it is allowed.
     public var refusedBy: NameID { self[.deny].name }
-    /// The first AUDIT rule that matched; none = there was none.
-    public var auditedBy: NameID { self[.audit].name }
 }

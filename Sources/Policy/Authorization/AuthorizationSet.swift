@@ -2,6 +2,7 @@ public import HTTP
 internal import Matching
 public import MeshConfig
 internal import Primitives
+internal import TelemetryModel
 
 /// The AuthorizationPolicies of one workload, compiled: tables for requests, and what people are told of them. Any thread.
 ///
@@ -82,24 +83,36 @@ public struct AuthorizationTables: BitwiseCopyable {
         return decision[.custom]
     }
 
+    private func has(_ phase: RulePhase) -> Bool { view.rows.lists[phase.rawValue].isThere }
+
     /// Judges a request, or a connection, of which no head is read (semantics 2.8): AUDIT, then DENY, then ALLOW; where no ALLOW policy is
     /// there, what nothing denies is allowed. Policies that are tried out are judged beside them and decide nothing. Pure; allocates
     /// nothing; costs no more for rules that the client's identity, the host, the method or the path exclude.
     public func decide(_ request: AuthorizationRequest, _ head: borrowing MessageHead) -> AuthorizationDecision {
         var decision = AuthorizationDecision()
-        view.judge(.audit, request, head, &decision)
-        view.judge(.dryRunDeny, request, head, &decision)
-        if decision[.dryRunDeny].isThere { decision.dryRunVerdict = .dryRunDenied }
+        if has(.audit) {
+            view.judge(.audit, request, head, &decision)
+            decision.shadow.audit = decision[.audit].isThere ? .allowed : .denied
+            decision.shadow.auditRule = decision[.audit].name
+        }
+        if has(.dryRunDeny) {
+            view.judge(.dryRunDeny, request, head, &decision)
+            if decision[.dryRunDeny].isThere { decision.dryRunVerdict = .dryRunDenied }
+            decision.shadow.deny = decision[.dryRunDeny].isThere ? .denied : .allowed
+            decision.shadow.denyRule = decision[.dryRunDeny].name
+        }
         view.judge(.deny, request, head, &decision)
         if decision[.deny].isThere {
             decision.verdict = .denied
             return decision
         }
-        if view.rows.lists[RulePhase.dryRunAllow.rawValue].isThere {
+        if has(.dryRunAllow) {
             view.judge(.dryRunAllow, request, head, &decision)
+            decision.shadow.allow = decision[.dryRunAllow].isThere ? .allowed : .denied
+            decision.shadow.allowRule = decision[.dryRunAllow].name
             if !decision[.dryRunAllow].isThere, decision.dryRunVerdict == nil { decision.dryRunVerdict = .dryRunNotAllowed }
         }
-        if view.rows.lists[RulePhase.allow.rawValue].isThere {
+        if has(.allow) {
             view.judge(.allow, request, head, &decision)
             if !decision[.allow].isThere { decision.verdict = .notAllowed }
         }

@@ -16,6 +16,7 @@ enum Authorising {
         asked.claims = context.tokens.claims
         let decision = epoch.authorization.decide(asked, request.head)
         context.authorizations.use { $0.record(decision, isHTTP: true) }
+        request.log.record.shadow = decision.shadow
         return decision.isAllowed ? nil : .accessDenied(by: decision.refusedBy)
     }
 

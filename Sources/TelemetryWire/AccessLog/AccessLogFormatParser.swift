@@ -128,6 +128,8 @@ struct AccessLogFormatParser {
         case "ENVIRONMENT":
             guard let argument, !argument.isEmpty else { throw fail("ENVIRONMENT needs a variable's name, as in %ENVIRONMENT(POD_NAME)%") }
             return .fixed(environment(argument).map { .literal(Array($0.utf8.prefix(maxBytes))) } ?? .absent)
+        case "DYNAMIC_METADATA" where argument.flatMap(AuthorizationShadow.Part.init(rawValue:)) != nil:
+            return .fixed(argument.flatMap(AuthorizationShadow.Part.init(rawValue:)).map { .shadow($0) } ?? .absent)
         case "DYNAMIC_METADATA" where argument?.hasPrefix(Self.tokenNamespace) == true:
             // The key under which a rule keeps its payload, then the names that lead to a claim.
             let names = (argument ?? "").split(separator: ":", omittingEmptySubsequences: false).dropFirst(2)

@@ -45,6 +45,8 @@ enum AccessLogOperator: Sendable {
     case connection(ConnectionText, ConnectionEnd)
     /// A certificate's beginning or end.
     case connectionTime(ConnectionText, ConnectionEnd, pattern: [UInt8])
+    /// What policies said of it that decide nothing.
+    case shadow(AuthorizationShadow.Part)
     case literal([UInt8])
     /// Known to Envoy but without meaning here, such as a Lua filter's state.
     case absent

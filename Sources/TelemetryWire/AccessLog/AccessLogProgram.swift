@@ -43,6 +43,7 @@ public struct AccessLogProgram: Sendable {
         /// In the format `patterns[index]`; nil = ISO 8601.
         case connectionTime(ConnectionText, ConnectionEnd, index: UInt32?)
         case grpcStatus(AccessLogOperator.GRPCStatusForm)
+        case shadow(AuthorizationShadow.Part)
         case pathWithoutQuery(first: RequestText, second: RequestText, maxBytes: Int)
         case query(maxBytes: Int)
         /// Of the parameter `patterns[index]`.
@@ -68,6 +69,7 @@ public struct AccessLogProgram: Sendable {
     private var clusterUses = 0
     private var routeUses = 0
     private var detailUses = 0
+    private var shadowUses = 0
     /// How often an address stands in it at most.
     private var endpointUses = 0
 
@@ -212,6 +214,10 @@ public struct AccessLogProgram: Sendable {
             fixedBytesMax += (AttemptRecord.countMax + 1) * (LineWriter.endpointBytesMax + 1)
             endpointUses += AttemptRecord.countMax + 1
             return .hostsAttempted(part)
+        case .shadow(let part):
+            fixedBytesMax += AuthorizationShadow.Result.bytesMax
+            shadowUses += 1
+            return .shadow(part)
         case .transportFailureReason:
             fixedBytesMax += ResponseCodeDetails.allCases.map { $0.connectError?.utf8CodeUnitCount ?? 0 }.max() ?? 0
             noteUse(.failureReason, .upstream, &uses)
@@ -258,6 +264,7 @@ public struct AccessLogProgram: Sendable {
         // Each use of each slot, and of the names, at its longest. Text that needs no escapes takes a sixth; the rest stays unused.
         let variable = unsafe texts.byteCount &* slotUses &+ names.byteCount(record.pointee.cluster) &* clusterUses
             &+ names.byteCount(record.pointee.route) &* routeUses &+ names.byteCount(record.pointee.policy) &* detailUses
+            &+ (shadowUses > 0 ? names.byteCount(record.pointee.shadow) &* shadowUses : 0)
             // An address that is a path; without paths in the process none is.
             &+ (UnixPathTable.shared.count > 0 ? UnixPathTable.pathBytesMax &* endpointUses : 0)
         bytes.append(atMost: fixedBytesMax &+ variable &* LineWriter.escapedBytesMax) { writer in
@@ -357,13 +364,18 @@ public struct AccessLogProgram: Sendable {
             guard unsafe record.pointee.attemptCount > 0 else { return false }
             unsafe writer.decimal(UInt64(record.pointee.attemptCount))
         case .traceID:
-            guard unsafe !record.pointee.traceID.isNone else { return false }
-            if unsafe record.pointee.traceID.high != 0 { unsafe writer.hexadecimal16(record.pointee.traceID.high) }
-            unsafe writer.hexadecimal16(record.pointee.traceID.low)
+            let id = unsafe record.pointee.traceID
+            guard !id.isNone else { return false }
+            if id.high != 0 { writer.hexadecimal16(id.high) }
+            writer.hexadecimal16(id.low)
         case .spanID:
             guard unsafe !record.pointee.spanID.isNone else { return false }
             unsafe writer.hexadecimal16(record.pointee.spanID.rawValue)
         case .grpcStatus(let form): return unsafe write(grpcStatus: record.pointee.grpcStatus, form, &writer)
+        case .shadow(let part):
+            let value = unsafe record.pointee.shadow.value(part)
+            guard let word = value.word else { return names.write(value.name, isJSON: isJSON, to: &writer) }
+            writer.ascii(word)
         case .hostsAttempted(let part): return unsafe writeHosts(record, texts, part, &writer)
         case .upstreamProtocol:
             guard unsafe record.pointee.protocolVersion != .tcp else { return false }

@@ -33,6 +33,11 @@ public struct NameTable: Sendable {
         return index > 0 && index < ends.count ? Int(ends[index] &- ends[index &- 1]) : 0
     }
 
+    /// Of the longest of the three names.
+    func byteCount(_ shadow: AuthorizationShadow) -> Int {
+        max(byteCount(shadow.denyRule), byteCount(shadow.allowRule), byteCount(shadow.auditRule))
+    }
+
     /// Writes a name; false when there is none.
     @inline(__always)
     func write(_ id: NameID, isJSON: Bool, to writer: inout LineWriter) -> Bool {

@@ -170,6 +170,11 @@ import Testing
             let most = values.max() ?? 0
             #expect(column.isBelow(most) == values.isEmpty, "seed \(seed)")
             #expect(most == UInt64.max || column.isBelow(most + 1), "seed \(seed)")
+            let known = Set(values)
+            let near = values.prefix(20).flatMap { [$0, $0 &+ 1, $0 &- 1] }
+            for value in near + [0, 1, 7, UInt64.max, random.next()] {
+                #expect(column.contains(value) == known.contains(value), "seed \(seed), \(value)")
+            }
         }
     }
 

@@ -237,12 +237,23 @@ struct TraceSearch {
             for (shape, test) in tests.enumerated() {
                 for check in test.checks where check.term == index { columns.insert(block.header.shapeColumns[shape][check.payload]) }
             }
-            let isThere = columns.contains { column in
-                (0..<block.first[column].count).contains { matches(block, nil, column, $0, term, numbers.values[index]) }
-            }
+            let isThere = columns.contains { mayHold(block, $0, term, numbers.values[index]) }
             if !isThere { return false }
         }
         return true
+    }
+
+    /// Whether a column may have a term's value in some row; of a template's two parts each is looked for by itself.
+    private func mayHold(_ block: SegmentBlock, _ column: Int, _ term: CompiledQuery.Term, _ number: Int) -> Bool {
+        let first = block.first[column]
+        switch term.classified.kind {
+        case .number, .ipv4: return first.contains(term.classified.a)
+        case .text: return first.contains(0) || number > 0 && first.contains(UInt64(number))
+        case .template:
+            guard first.contains(0) || number > 0 && first.contains(UInt64(number)) else { return false }
+            return block.second[column].contains(term.classified.a)
+        case .uuid, .hex32, .hex16, .long: return true
+        }
     }
 
     /// The same for ids, which lie in the cold half.

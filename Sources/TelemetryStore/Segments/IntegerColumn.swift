@@ -154,20 +154,47 @@ struct IntegerColumnReader {
 
     /// Whether every value is less than `limit`; the same answer as looking at each, without the detours of the subscript.
     func isBelow(_ limit: UInt64) -> Bool {
-        guard !isTable, exceptionCount == 0, width > 0, width <= 56, let packed = unsafe packed else {
+        guard !isTable, exceptionCount == 0, width > 0, width <= 56 else {
             for index in 0..<count where self[index] >= limit { return false }
             return true
         }
+        var most: UInt64 = 0
+        _ = anyPacked { difference in
+            if difference > most { most = difference }
+            return false
+        }
+        return count == 0 || least &+ most < limit
+    }
+
+    /// Whether any row has the value; the same answer as looking at each. A table or the range of the values mostly tells it at once.
+    func contains(_ value: UInt64) -> Bool {
+        guard count > 0 else { return false }
+        if isTable { return (width == 0 ? table.prefix(1) : table[...]).contains(value) }
+        guard value >= least else { return false }
+        let wanted = value &- least
+        for place in 0..<exceptionCount where exceptionValue(place) == wanted { return true }
+        // Rows of exceptions have a zero among the packed values.
+        guard wanted > 0 || exceptionCount == 0, width <= 56 else { return (0..<count).contains { self[$0] == value } }
+        if width == 0 { return wanted == 0 }
+        return wanted < 1 << UInt64(width) && anyPacked { $0 == wanted }
+    }
+
+    /// Whether a packed difference passes the test. For widths of 1...56.
+    @inline(__always)
+    private func anyPacked(_ test: (UInt64) -> Bool) -> Bool {
+        guard let packed = unsafe packed else { return false }
         let mask: UInt64 = (1 << UInt64(width)) &- 1
         var bit = 0
-        var most: UInt64 = 0
         for _ in 0..<count {
             let word = unsafe (packed + (bit >> 3)).loadUnaligned(as: UInt64.self)
-            let value = least &+ (word >> UInt64(bit & 7) & mask)
-            if value > most { most = value }
+            if test(word >> UInt64(bit & 7) & mask) { return true }
             bit &+= width
         }
-        return count == 0 || most < limit
+        return false
+    }
+
+    private func exceptionValue(_ place: Int) -> UInt64 {
+        UInt64(littleEndian: unsafe exceptions?.loadUnaligned(fromByteOffset: place * 12 + 4, as: UInt64.self) ?? 0)
     }
 
     @inline(never)
@@ -178,9 +205,7 @@ struct IntegerColumnReader {
         while low < high {
             let middle = (low + high) / 2
             let at = Int(UInt32(littleEndian: unsafe exceptions.loadUnaligned(fromByteOffset: middle * 12, as: UInt32.self)))
-            if at == index {
-                return UInt64(littleEndian: unsafe exceptions.loadUnaligned(fromByteOffset: middle * 12 + 4, as: UInt64.self))
-            }
+            if at == index { return exceptionValue(middle) }
             if at < index { low = middle + 1 } else { high = middle }
         }
         return nil

@@ -1,0 +1,163 @@
+internal import CanaryAnalysis
+internal import Primitives
+internal import PromQL
+internal import Synchronization
+public import TelemetryWire
+
+/// Judges the canaries that somebody asked to have watched, as their series come in, and shows verdicts as metrics and in the log. It
+/// changes nothing.
+///
+/// Each look reads only what is new. A canary begins with its first request and is done when it had none for ten minutes; the next one begins
+/// anew. Any thread; looks come one after the other.
+public final class CanaryWatch: Sendable {
+    public static let questionsMax = 16
+    /// A canary without requests is gone, milliseconds.
+    static let quiet: Int64 = 600_000
+    /// Steps of one look; what a look leaves the next one reads.
+    static let stepsMax = 360
+
+    private struct Watched {
+        let question: CanaryQuestion
+        var judge: CanaryJudge
+        var pair: CanaryPair?
+        /// Of the judge.
+        var bounds: [Double] = []
+        /// The end of the last step that was read, milliseconds since 1970.
+        var through: Int64
+        var lastRequest: Int64?
+        var report = CanaryReport()
+        var problem: String?
+        var failures: UInt64 = 0
+
+        init(_ question: CanaryQuestion, from start: Int64) {
+            self.question = question
+            judge = CanaryJudge(bounds: [], question.settings)
+            through = start - start % question.step
+        }
+    }
+
+    private let store: any SeriesQuerying
+    private let routes: @Sendable (String) -> [WeightedRoute]
+    private let say: @Sendable (String) -> Void
+    private let watched: Mutex<[Watched]>
+
+    /// `questions`: `questionsMax` at most. `now`: milliseconds since 1970; an hour before it is looked at as well, so that a restart does not
+    /// forget a canary.
+    public init(
+        _ questions: [CanaryQuestion], store: any SeriesQuerying, routes: @escaping @Sendable (String) -> [WeightedRoute], now: Int64,
+        say: @escaping @Sendable (String) -> Void
+    ) {
+        self.store = store
+        self.routes = routes
+        self.say = say
+        watched = Mutex(questions.prefix(Self.questionsMax).map { Watched($0, from: max(0, now - $0.settings.durationMax)) })
+    }
+
+    /// Reads what is new. Blocks on the disk. `now`: milliseconds since 1970.
+    public func look(now: Int64) {
+        let count = watched.withLock { $0.count }
+        for place in 0..<count {
+            var one = watched.withLock { $0[place] }
+            do {
+                try look(&one, now: now)
+                one.problem = nil
+            } catch {
+                let text = (error as? CanaryProblem)?.text ?? (error as? PromQLError)?.message ?? "\(error)"
+                if one.problem == nil { say("canary of \(one.question.title) is not judged: \(text)") }
+                one.problem = text
+                one.failures &+= 1
+            }
+            watched.withLock { [one] in $0[place] = one }
+        }
+    }
+
+    private func look(_ one: inout Watched, now: Int64) throws {
+        let step = one.question.step
+        let count = (now - step - one.through) / step
+        guard count > 0 else { return }
+        let window = StepWindow(start: one.through, length: step, count: Int(clamping: min(count, Int64(Self.stepsMax))))
+        let deadline = SystemClock.monotonicNow() + CanaryAPI.timeoutMilliseconds * 1_000_000
+        let reader = CanaryReader(store: store, routes: routes) { SystemClock.monotonicNow() >= deadline ? .timedOut : nil }
+        let comparison = try reader.read(one.question, window, known: one.pair)
+        one.through = window.end
+        let before = one.report.verdict
+        if let comparison { take(comparison, &one) }
+        if let last = one.lastRequest, one.through - last > Self.quiet {
+            let report = one.report
+            one.judge = CanaryJudge(bounds: [], one.question.settings)
+            (one.pair, one.bounds, one.lastRequest, one.report) = (nil, [], nil, CanaryReport())
+            if report.verdict == .wait { say("canary of \(one.question.title) ended without a verdict: \(report.reason)") }
+            return
+        }
+        let report = one.report
+        if report.verdict != before, report.verdict == .promote || report.verdict == .rollback {
+            say("canary of \(one.question.title): \(report.verdict.rawValue), \(report.reason)")
+        }
+    }
+
+    private func take(_ comparison: CanaryReader.Comparison, _ one: inout Watched) {
+        let hasBegun = one.lastRequest != nil
+        if one.pair == nil {
+            guard hasBegun || comparison.steps.contains(where: { $0.canary.requests > 0 }) else { return }
+            one.pair = comparison.pair
+            one.bounds = comparison.bounds
+            one.judge = CanaryJudge(bounds: comparison.bounds, one.question.settings)
+        }
+        for step in comparison.steps {
+            one.judge.observe(step.rebucketed(from: comparison.bounds, to: one.bounds))
+            if step.canary.requests > 0 { one.lastRequest = step.end }
+        }
+        one.report = one.judge.report()
+    }
+
+    /// For `/metrics`. Series are bounded by `questionsMax`.
+    public func samples() -> [MetricSamples] {
+        let all = watched.withLock { $0 }
+        guard !all.isEmpty else { return [] }
+        func family(_ name: String, _ help: String, _ kind: MetricKind = .gauge, _ samples: (Watched) -> [MetricSamples.Sample]) -> MetricSamples {
+            MetricSamples(name: name, help: help, kind: kind, samples: all.flatMap(samples))
+        }
+        func sample(_ one: Watched, _ labels: [(name: String, value: String)] = [], _ value: Double?) -> [MetricSamples.Sample] {
+            value.map { [MetricSamples.Sample(labels: [("canary", one.question.title)] + labels, value: $0)] } ?? []
+        }
+        func sides(_ one: Watched, _ value: (CanaryReport.Destination) -> Double?) -> [MetricSamples.Sample] {
+            sample(one, [("destination", "stable")], value(one.report.stable)) + sample(one, [("destination", "canary")], value(one.report.canary))
+        }
+        return [
+            family("skein_canary_verdict", "1 for the verdict that a watched canary has.") { one in
+                CanaryVerdict.allCases.flatMap { sample(one, [("verdict", $0.rawValue)], one.report.verdict == $0 ? 1 : 0) }
+            },
+            family("skein_canary_requests", "Requests that the verdict is about.") { one in sides(one) { Double($0.requests) } },
+            family("skein_canary_error_ratio", "Share of these that failed.") { one in sides(one) { $0.errorRate } },
+            family("skein_canary_latency_p95_seconds", "95th percentile of their latency.") { one in sides(one) { $0.p95.map { $0.value / 1000 } } },
+            family("skein_canary_evidence_ratio", "Evidence for a verdict on a measure, over what is needed; 1 = certain as asked.") { one in
+                one.report.tests.flatMap { test in
+                    sample(one, [("measure", test.measure.rawValue), ("for", "worse")], test.worse.evidence / test.worse.needed)
+                        + sample(one, [("measure", test.measure.rawValue), ("for", "within")], test.within.evidence / test.within.needed)
+                }
+            },
+            family("skein_canary_look_failures_total", "Looks that could not read what they needed.", .counter) { one in
+                sample(one, [], Double(one.failures))
+            },
+        ].filter { !$0.samples.isEmpty }
+    }
+}
+
+extension CanaryStep {
+    /// The same step with the buckets of other bounds, both ascending: what lies between two of them counts at the next one.
+    func rebucketed(from bounds: [Double], to others: [Double]) -> CanaryStep {
+        guard bounds != others else { return self }
+        func counted(_ counts: DestinationCounts) -> DestinationCounts {
+            var result = counts
+            result.buckets = Array(repeating: 0, count: others.count + 1)
+            for (index, count) in counts.buckets.enumerated() {
+                let bound = index < bounds.count ? bounds[index] : .infinity
+                result.buckets[others.firstIndex { $0 >= bound } ?? others.count] += count
+            }
+            return result
+        }
+        var result = self
+        (result.stable, result.canary) = (counted(stable), counted(canary))
+        return result
+    }
+}

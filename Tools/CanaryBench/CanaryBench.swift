@@ -1,0 +1,32 @@
+import CanaryAnalysis
+import Primitives
+
+/// How often the canary judge is wrong, and how long it takes: `CanaryBench [TRIALS] [CONFIDENCE] [SEED]`, that many for each row.
+@main
+struct CanaryBench {
+    static func main() {
+        let arguments = CommandLine.arguments.dropFirst()
+        let trials = arguments.first.flatMap { UInt64($0) } ?? 300
+        var settings = CanarySettings()
+        settings.confidence = arguments.dropFirst().first.flatMap { Double($0) } ?? settings.confidence
+        let seed = arguments.dropFirst(2).first.flatMap { UInt64($0) } ?? 1
+        print("confidence \(settings.confidence), \(trials) trials a row, seed \(seed), 2 to 500 requests/s")
+        print("truth           pattern         promote  rollback  undecided   50 %    90 % decided after")
+        var wrong = (promoted: 0, bad: 0, rolledBack: 0, good: 0)
+        for truth in CanaryTruth.allCases {
+            for pattern in TrafficPattern.allCases {
+                let counts = CanaryTrials.run(truth, pattern, seeds: seed..<seed + trials, volumes: [2, 10, 50, 200, 500], settings)
+                func share(_ count: Int) -> String { padded("\((Double(count) / Double(counts.trials) * 10_000).rounded() / 100) %", 9) }
+                func time(_ at: Double) -> String { padded(counts.seconds(atShare: at).map { "\($0) s" } ?? "-", 7) }
+                print(
+                    padded(truth.rawValue, 15), padded(pattern.rawValue, 15), share(counts.promoted), share(counts.rolledBack),
+                    share(counts.undecided), time(0.5), time(0.9))
+                if truth.isBad { wrong = (wrong.promoted + counts.promoted, wrong.bad + counts.trials, wrong.rolledBack, wrong.good) }
+                if truth.isGood { wrong = (wrong.promoted, wrong.bad, wrong.rolledBack + counts.rolledBack, wrong.good + counts.trials) }
+            }
+        }
+        print("\(wrong.promoted) of \(wrong.bad) bad canaries promoted, \(wrong.rolledBack) of \(wrong.good) good ones rolled back")
+    }
+
+    private static func padded(_ text: String, _ width: Int) -> String { text + String(repeating: " ", count: max(0, width - text.count)) }
+}

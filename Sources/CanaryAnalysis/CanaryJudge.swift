@@ -107,15 +107,16 @@ public struct CanaryJudge: Sendable {
 
     // MARK: The report
 
-    /// The verdict of now. Intervals take some milliseconds.
-    public func report() -> CanaryReport {
+    /// The verdict of now. `hasIntervals`: those of the differences are computed, which costs as much as some hundred judgements; else they
+    /// are −1…1.
+    public func report(hasIntervals: Bool = true) -> CanaryReport {
         var report = CanaryReport()
         report.settings = settings
         (report.steps, report.end, report.isOver) = (steps, end, isOver)
         (report.meanRatio, report.meanSlower) = (mean.value, (mean.slower.most, mean.needed))
         report.stable = summary(stable, stableLatencies, stableSum)
         report.canary = summary(canary, canaryLatencies, canarySum)
-        report.tests = zip(Self.measures, allTests).enumerated().map { place, pair in test(pair.0, pair.1, place: place) }
+        report.tests = zip(Self.measures, allTests).enumerated().map { place, pair in test(pair.0, pair.1, place, hasIntervals) }
         report.decidedAt = decision?.at
         report.verdict = decision?.verdict ?? (stable.requests > 0 && canary.requests > 0 ? .wait : .noData)
         report.reason = CanaryReason(report, decidedBy: decision?.measure).text
@@ -135,12 +136,15 @@ public struct CanaryJudge: Sendable {
     }
 
     /// `place`: 0 = the errors, then the latencies' roles.
-    private func test(_ measure: CanaryReport.Measure, _ test: ShareTest, place: Int) -> CanaryReport.Test {
+    private func test(
+        _ measure: CanaryReport.Measure, _ test: ShareTest, _ place: Int, _ hasInterval: Bool
+    ) -> CanaryReport.Test {
         let seen = place == 0 ? errorsSeen : latencies.seen[place - 1]
         let all = seen.reduce(.none, +)
         return CanaryReport.Test(
             measure: measure, bound: place == 0 ? nil : latencies.bounds[place - 1], stable: all.stable.share, canary: all.canary.share,
-            interval: DifferenceInterval.find(seen, worseNeeded: test.worseNeeded, withinNeeded: test.withinNeeded),
+            interval: hasInterval
+                ? DifferenceInterval.find(seen, worseNeeded: test.worseNeeded, withinNeeded: test.withinNeeded) : -1...1,
             margin: place == 0 ? settings.errorMargin : latencies.margins[place - 1],
             outcome: counts(measure, test) ? .worse : test.isWithin && !test.isWorse ? .within : .undecided,
             worse: (test.worse.most, test.worseNeeded), within: (test.within.most, test.withinNeeded), dispersion: test.dispersion)

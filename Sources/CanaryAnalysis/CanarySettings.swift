@@ -1,7 +1,7 @@
 /// What one judgement may cost.
 public enum CanaryLimits {
     /// Steps of a judgement; later ones are not looked at.
-    public static let stepsMax = 1440
+    public static let stepsMax = 3600
     /// Finite bounds of a latency histogram; others are left out.
     public static let boundsMax = 256
 }

@@ -79,11 +79,9 @@ public final class CanaryAPI: Sendable {
             start = now.subtractingReportingOverflow(length).partialValue
         }
         guard start < now, start >= now - rangeMax else { throw .badRequest("at most a day back is looked at, and nothing of the future") }
-        // Many steps of a long time become fewer, longer ones.
-        let stepsMax = Int64(CanaryLimits.stepsMax)
-        let step = question.step * max(1, (now - start + question.step * stepsMax - 1) / (question.step * stepsMax))
+        let step = question.step(over: now - start)
         let aligned = start - ((start % step) + step) % step
         let count = max(1, (now - step - aligned) / step)
-        return (StepWindow(start: aligned, length: step, count: Int(clamping: min(count, stepsMax))), values.text("start") != nil)
+        return (StepWindow(start: aligned, length: step, count: Int(clamping: min(count, Int64(CanaryLimits.stepsMax)))), values.text("start") != nil)
     }
 }

@@ -28,6 +28,12 @@ public struct CanaryQuestion: Sendable, Equatable {
     /// Milliseconds.
     public var step: Int64 = 10_000
 
+    /// The step that a judgement over `length` milliseconds has: longer where it would have too many.
+    func step(over length: Int64) -> Int64 {
+        let most = step * Int64(CanaryLimits.stepsMax)
+        return step * max(1, (length + most - 1) / most)
+    }
+
     /// Bytes of a name.
     static let nameMax = 512
     private static let known: Set<String> = [

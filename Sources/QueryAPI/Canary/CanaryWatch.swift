@@ -13,11 +13,14 @@ public final class CanaryWatch: Sendable {
     public static let questionsMax = 16
     /// A canary without requests is gone, milliseconds.
     static let quiet: Int64 = 600_000
-    /// Steps of one look; what a look leaves the next one reads.
+    /// Steps that are read at once, and how often in a look; what a look leaves the next one reads.
     static let stepsMax = 360
+    static let readingsMax = 16
 
     private struct Watched {
         let question: CanaryQuestion
+        /// Milliseconds.
+        let step: Int64
         var judge: CanaryJudge
         var pair: CanaryPair?
         /// Of the judge.
@@ -32,7 +35,8 @@ public final class CanaryWatch: Sendable {
         init(_ question: CanaryQuestion, from start: Int64) {
             self.question = question
             judge = CanaryJudge(bounds: [], question.settings)
-            through = start - start % question.step
+            step = question.step(over: question.settings.durationMax)
+            through = start - start % step
         }
     }
 
@@ -59,7 +63,8 @@ public final class CanaryWatch: Sendable {
         for place in 0..<count {
             var one = watched.withLock { $0[place] }
             do {
-                try look(&one, now: now)
+                var readings = 0
+                while readings < Self.readingsMax, try look(&one, now: now) { readings += 1 }
                 one.problem = nil
             } catch {
                 let text = (error as? CanaryProblem)?.text ?? (error as? PromQLError)?.message ?? "\(error)"
@@ -71,10 +76,11 @@ public final class CanaryWatch: Sendable {
         }
     }
 
-    private func look(_ one: inout Watched, now: Int64) throws {
-        let step = one.question.step
+    /// False when nothing is new.
+    private func look(_ one: inout Watched, now: Int64) throws -> Bool {
+        let step = one.step
         let count = (now - step - one.through) / step
-        guard count > 0 else { return }
+        guard count > 0 else { return false }
         let window = StepWindow(start: one.through, length: step, count: Int(clamping: min(count, Int64(Self.stepsMax))))
         let deadline = SystemClock.monotonicNow() + CanaryAPI.timeoutMilliseconds * 1_000_000
         let reader = CanaryReader(store: store, routes: routes) { SystemClock.monotonicNow() >= deadline ? .timedOut : nil }
@@ -87,12 +93,13 @@ public final class CanaryWatch: Sendable {
             one.judge = CanaryJudge(bounds: [], one.question.settings)
             (one.pair, one.bounds, one.lastRequest, one.report) = (nil, [], nil, CanaryReport())
             if report.verdict == .wait { say("canary of \(one.question.title) ended without a verdict: \(report.reason)") }
-            return
+            return true
         }
         let report = one.report
         if report.verdict != before, report.verdict == .promote || report.verdict == .rollback {
             say("canary of \(one.question.title): \(report.verdict.rawValue), \(report.reason)")
         }
+        return true
     }
 
     private func take(_ comparison: CanaryReader.Comparison, _ one: inout Watched) {
@@ -107,7 +114,7 @@ public final class CanaryWatch: Sendable {
             one.judge.observe(step.rebucketed(from: comparison.bounds, to: one.bounds))
             if step.canary.requests > 0 { one.lastRequest = step.end }
         }
-        one.report = one.judge.report()
+        one.report = one.judge.report(hasIntervals: false)
     }
 
     /// For `/metrics`. Series are bounded by `questionsMax`.

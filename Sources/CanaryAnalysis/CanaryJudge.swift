@@ -112,7 +112,7 @@ public struct CanaryJudge: Sendable {
     public func report(hasIntervals: Bool = true) -> CanaryReport {
         var report = CanaryReport()
         report.settings = settings
-        (report.steps, report.end, report.isOver) = (steps, end, isOver)
+        (report.steps, report.begin, report.end, report.isOver) = (steps, begun, end, isOver)
         (report.meanRatio, report.meanSlower) = (mean.value, (mean.slower.most, mean.needed))
         report.stable = summary(stable, stableLatencies, stableSum)
         report.canary = summary(canary, canaryLatencies, canarySum)

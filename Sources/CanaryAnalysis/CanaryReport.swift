@@ -66,7 +66,8 @@ public struct CanaryReport: Sendable {
     public var decidedAt: Int64?
     /// Steps with requests of both.
     public var steps = 0
-    /// The last step, milliseconds since 1970; nil = there is none.
+    /// The ends of the first step with requests of the canary and of the last one, milliseconds since 1970; nil = there is none.
+    public var begin: Int64?
     public var end: Int64?
     /// `durationMax` is over: nothing will change the verdict.
     public var isOver = false

@@ -25,7 +25,24 @@ struct CanaryBench {
                 if truth.isGood { wrong = (wrong.promoted, wrong.bad, wrong.rolledBack + counts.rolledBack, wrong.good + counts.trials) }
             }
         }
+        cost(settings)
         print("\(wrong.promoted) of \(wrong.bad) bad canaries promoted, \(wrong.rolledBack) of \(wrong.good) good ones rolled back")
+    }
+
+    /// CPU time of a judgement and its report, by steps.
+    private static func cost(_ settings: CanarySettings) {
+        for count in [360, CanaryLimits.stepsMax] {
+            var traffic = CanaryTraffic(seed: 1)
+            traffic.requestsPerSecond = 20
+            let steps = (0..<count).map { _ in traffic.next() }
+            var judge = CanaryJudge(bounds: CanaryTraffic.bounds, settings)
+            let begun = SystemClock.threadCPUNanoseconds()
+            for step in steps { judge.observe(step) }
+            let judged = SystemClock.threadCPUNanoseconds()
+            let report = judge.report()
+            let reported = SystemClock.threadCPUNanoseconds()
+            print("\(count) steps: judged in \((judged - begun) / 1000) us, report in \((reported - judged) / 1000) us, \(report.verdict)")
+        }
     }
 
     private static func padded(_ text: String, _ width: Int) -> String { text + String(repeating: " ", count: max(0, width - text.count)) }

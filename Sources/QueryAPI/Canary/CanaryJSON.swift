@@ -27,6 +27,8 @@ enum CanaryJSON {
         json.append(jsonString: question.title)
         json.append(text: ",\"decidedAtUnixMilliseconds\":\(report.decidedAt.map { "\($0)" } ?? "null")")
         json.append(text: ",\"startUnixMilliseconds\":\(window.start),\"endUnixMilliseconds\":\(report.end ?? window.end)")
+        let begin = report.begin.map { "\($0 - window.length)" } ?? "null"
+        json.append(text: ",\"comparedFromUnixMilliseconds\":\(begin)")
         json.append(text: ",\"stepMilliseconds\":\(window.length),\"steps\":\(report.steps)")
         json.append(text: ",\"isOver\":\(report.isOver),\"startIsFloating\":\(isFloating)")
         json.append(text: ",\"confidence\":\(number(report.settings.confidence))")

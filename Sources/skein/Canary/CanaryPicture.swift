@@ -26,7 +26,7 @@ struct CanaryPicture: Decodable {
     }
 
     var verdict, reason, subject: String
-    var decidedAtUnixMilliseconds: Int64?
+    var decidedAtUnixMilliseconds, comparedFromUnixMilliseconds: Int64?
     var startUnixMilliseconds, endUnixMilliseconds, stepMilliseconds: Int64
     var steps: Int
     var isOver, startIsFloating: Bool
@@ -51,7 +51,7 @@ struct CanaryPicture: Decodable {
         var lines = ["\(style.paint(word.uppercased(), color))  \(SafeText.clean(reason))"]
         let decided = decidedAtUnixMilliseconds.map { ", decided at \(Self.clock($0))" } ?? ""
         lines.append(
-            "\(SafeText.clean(subject)), \(Self.clock(startUnixMilliseconds)) to \(Self.clock(endUnixMilliseconds)), "
+            "\(SafeText.clean(subject)), \(Self.clock(comparedFromUnixMilliseconds ?? startUnixMilliseconds)) to \(Self.clock(endUnixMilliseconds)), "
                 + "\(steps) steps of \(stepMilliseconds / 1000) s, confidence \(Self.percent(confidence))\(decided)")
         if startIsFloating {
             lines.append("The canary had requests before that: look again with --start, so that every look is at the same ones.")

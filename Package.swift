@@ -80,7 +80,7 @@ let package = Package(
         layer("Routing", uses: ["Primitives", "HTTP", "Matching", "MeshConfig", "TelemetryModel"]),
         layer("Policy", uses: ["Primitives", "HTTP", "JOSE", "Matching", "MeshConfig", "TelemetryModel"]),
         layer("OutlierDetection", uses: ["Primitives", "TelemetryModel"]),
-        layer("CanaryAnalysis"),
+        layer("CanaryAnalysis", uses: []),
         layer("CertificateAuthority", uses: ["TLS"]),
         // 5
         layer("CertificateExchange", uses: ["Primitives", "EventLoops", "TLS", "HTTP", "HTTPService", "CertificateAuthority"]),
@@ -98,8 +98,8 @@ let package = Package(
             "TelemetryStore",
         ]),
         layer("QueryAPI", uses: [
-            "Primitives", "EventLoops", "Compression", "HTTPService", "Matching", "TelemetryModel", "TelemetryWire", "CanaryAnalysis", "PromQL",
-            "CWebPage",
+            "Primitives", "EventLoops", "Compression", "HTTPService", "Matching", "TelemetryModel", "TelemetryWire", "CanaryAnalysis",
+            "PromQL", "CWebPage",
         ]),
         // 8
         layer("MeshRuntime", uses: [
@@ -139,7 +139,8 @@ let package = Package(
             "Collector", "Compression", "EventLoops", "HTTP", "HTTPService", "TelemetryWire", "TelemetryModel", "OutlierDetection", "Primitives",
         ]),
         suite("QueryAPITests", uses: [
-            "QueryAPI", "CanaryAnalysis", "Primitives", "EventLoops", "HTTPService", "Matching", "PromQL", "TelemetryModel", "TelemetryWire",
+            "QueryAPI", "CanaryAnalysis", "Primitives", "EventLoops", "HTTPService", "Matching", "PromQL", "TelemetryModel",
+            "TelemetryWire",
         ]),
         suite("PromQLTests", uses: ["PromQL", "TelemetryModel", "Matching", "Primitives"], exclude: ["Scripts"]),
         suite("ProxyTests", uses: [

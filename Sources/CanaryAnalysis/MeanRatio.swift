@@ -3,8 +3,8 @@ internal import Glibc
 /// The canary's mean latency over the stable version's in the same time, so that a quiet night beside a busy day makes no difference.
 ///
 /// Over all requests it is one number, which a few very slow requests move. So it is also taken block by block, steps joined until the
-/// canary had some requests, and a sequential test looks whether most blocks say that the canary is slower: a bet on each block (Shafer 2021,
-/// "Testing by betting", J. R. Stat. Soc. A 184), as large as the blocks before suggest. Under "half of the blocks at most are above",
+/// canary had some requests, and a sequential test looks whether most blocks say that the canary is slower: a bet on each block, as large
+/// as the blocks before suggest (Shafer 2021, "Testing by betting", J. R. Stat. Soc. A 184). Under "half of the blocks at most are above",
 /// its wealth ever reaches 1/α with a probability of at most α.
 struct MeanRatio: Sendable {
     /// Requests of the canary in a block.

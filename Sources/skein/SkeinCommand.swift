@@ -42,8 +42,8 @@ struct SkeinCommand: ParsableCommand {
             RunCommand.self, ValidateCommand.self, AnalyzeCommand.self, ExplainCommand.self, CaptureCommand.self, LogsCommand.self,
             TapCommand.self, TracesCommand.self, GraphCommand.self, QueryCommand.self, TopCommand.self, ProxyConfigCommand.self,
             ProxyStatusCommand.self, InitCommand.self,
-            MTLSCommand.self, AuthzCommand.self, OutliersCommand.self, CanaryCommand.self, DemoCommand.self, CACommand.self, JWTCommand.self,
-            VersionCommand.self,
+            MTLSCommand.self, AuthzCommand.self, OutliersCommand.self, CanaryCommand.self, DemoCommand.self, CACommand.self,
+            JWTCommand.self, VersionCommand.self,
         ])
 
     /// As `ParsableCommand` starts a program, but for a command that does not exist: it is told which one was probably meant.

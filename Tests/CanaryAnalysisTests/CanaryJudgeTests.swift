@@ -144,7 +144,8 @@ import Testing
         }
         #expect(problem { _ in } == nil)
         #expect(problem { $0.confidence = 1 }?.hasPrefix("confidence 1.0") == true)
-        #expect(problem { $0.confidence = .nan } != nil && problem { $0.errorMargin = 0 } != nil && problem { $0.latencyMargin = -1 } != nil)
-        #expect(problem { $0.slowMargin = 0.9 } != nil && problem { $0.requestsMin = .max } != nil && problem { $0.durationMax = .min } != nil)
+        #expect(problem { $0.confidence = .nan } != nil && problem { $0.errorMargin = 0 } != nil)
+        #expect(problem { $0.latencyMargin = -1 } != nil && problem { $0.slowMargin = 0.9 } != nil)
+        #expect(problem { $0.requestsMin = .max } != nil && problem { $0.durationMax = .min } != nil)
     }
 }

@@ -8,7 +8,9 @@ import Testing
 /// shows it; so the means are computed whole.
 @Suite struct ShareTestTests {
     /// All outcomes of a step of few requests, with their probabilities: the mean of a step's e-value, exactly.
-    private static func meanStepValue(_ past: TallyPair, margin: Double, _ truth: SharePair, counts: (Int, Int)) -> (worse: Double, within: Double) {
+    private static func meanStepValue(
+        _ past: TallyPair, margin: Double, _ truth: SharePair, counts: (Int, Int)
+    ) -> (worse: Double, within: Double) {
         var sums = (worse: 0.0, within: 0.0)
         for stableHits in 0...counts.0 {
             for canaryHits in 0...counts.1 {

@@ -24,7 +24,8 @@ private let hour = StepWindow(start: CanarySeries.second, length: 10_000, count:
 @Suite struct CanaryReadingTests {
     @Test func eachIncreaseCountsOnceInItsStep() throws {
         let found = try #require(
-            try reader(CanarySeries.cluster(v1, each: 90, failed: 2) + CanarySeries.cluster(v2, each: 10)).read(question("route=checkout"), hour))
+            try reader(CanarySeries.cluster(v1, each: 90, failed: 2) + CanarySeries.cluster(v2, each: 10))
+                .read(question("route=checkout"), hour))
         #expect(found.pair.canary.name == "v2 of shop.default.svc.cluster.local:80" && found.steps.count == 60)
         #expect(found.bounds == [5, 10, 25, 50])
         for step in found.steps {
@@ -55,16 +56,29 @@ private let hour = StepWindow(start: CanarySeries.second, length: 10_000, count:
                 last = value
             }
             var found = Array(repeating: 0.0, count: 12)
-            for (step, increase) in StepCounters.increases(samples, StepWindow(start: 0, length: 10_000, count: 12)) { found[step] += increase }
+            let window = StepWindow(start: 0, length: 10_000, count: 12)
+            for (step, increase) in StepCounters.increases(samples, window) { found[step] += increase }
             #expect(found == expected, "seed 8, round \(round)")
         }
+    }
+
+    /// A long time is read in parts; what was counted over a longer silence than five minutes is of no step.
+    @Test func partsOfALongTimeLeaveNothingOut() throws {
+        let window = StepWindow(start: CanarySeries.second, length: 10_000, count: 1000)
+        let series = CanarySeries.cluster(v1, each: 90, count: 1000) + CanarySeries.cluster(v2, each: 10, count: 1000)
+        let found = try #require(try reader(series).read(question("route=checkout"), window))
+        #expect(found.steps.count == 1000 && found.steps.allSatisfy { $0.stable.requests == 90 && $0.canary.buckets == [0, 0, 10, 0, 0] })
+        let silent = SeriesSamples(labels: LabelSet("x"), times: [0, 10_000, 310_000, 610_001, 620_000], values: [0, 1, 3, 7, 15])
+        let increases = StepCounters.increases(silent, StepWindow(start: 0, length: 10_000, count: 100))
+        #expect(increases.map(\.step) == [0, 30, 61] && increases.map(\.increase) == [1, 2, 8])
     }
 
     @Test func requestsNobodyAnsweredAreNeitherOfBoth() throws {
         let left = CanarySeries.counter(
             "skein_route_requests_total", [("route", "checkout"), ("cluster", v2), ("outcome", "unanswered")], each: 5, count: 60)
         let found = try #require(
-            try reader(CanarySeries.cluster(v1, each: 90) + CanarySeries.cluster(v2, each: 10) + [left]).read(question("route=checkout"), hour))
+            try reader(CanarySeries.cluster(v1, each: 90) + CanarySeries.cluster(v2, each: 10) + [left])
+                .read(question("route=checkout"), hour))
         #expect(found.steps.allSatisfy { $0.canary.requests == 10 && $0.canary.errors == 0 })
     }
 
@@ -99,9 +113,9 @@ private let hour = StepWindow(start: CanarySeries.second, length: 10_000, count:
         // More requests came to the smaller weight: it was another before.
         let series = CanarySeries.cluster(v1, each: 90) + CanarySeries.cluster(v2, each: 10)
         let found = try #require(try reader(series, routes).read(question("route=default/shop"), hour))
-        #expect(found.pair.canary == .cluster(v1, route: "checkout"))
+        #expect(found.pair.canary == .atCluster(v1, route: "checkout"))
         let told = try #require(try reader(series, routes).read(question("route=default/shop/checkout,canary=v2"), hour))
-        #expect(told.pair.canary == .cluster(v2, route: "checkout"))
+        #expect(told.pair.canary == .atCluster(v2, route: "checkout"))
         // Without requests it is known which two they are.
         let silent = try #require(try reader([], routes).read(question("route=default/shop"), hour))
         #expect(silent.steps.allSatisfy { $0.canary.requests == 0 })
@@ -120,7 +134,8 @@ private let hour = StepWindow(start: CanarySeries.second, length: 10_000, count:
                 clusters: weights.enumerated().map { WeightedRoute.Cluster(name: "outbound|80|v\($0.offset)|shop", weight: $0.element) })
         }
         let routes = [
-            route("other/two", "a", [1, 9]), route("other/two", "b", [1, 8]), route("other/three", "a", [1, 2, 3]), route("other/even", "a", [1, 1]),
+            route("other/two", "a", [1, 9]), route("other/two", "b", [1, 8]), route("other/three", "a", [1, 2, 3]),
+            route("other/even", "a", [1, 1]),
         ]
         let series = CanarySeries.cluster(v1, each: 50) + CanarySeries.cluster(v2, each: 50)
         let problem = #expect(throws: CanaryProblem.self) { try reader(series, routes).read(question(text), hour) }
@@ -137,15 +152,16 @@ private let hour = StepWindow(start: CanarySeries.second, length: 10_000, count:
         let error = #expect(throws: PromQLError.self) { try reader(series).read(question("route=default"), hour) }
         #expect(error?.message.contains("more than \(CanaryDestinations.placesMax) destinations") == true)
         // The host leaves two of them: no matter how many others there are.
-        let two = CanarySeries.cluster("outbound|80|v1|shop", route: "default", each: 90) + CanarySeries.cluster("outbound|80|v2|shop", route: "default", each: 10)
+        let two = CanarySeries.cluster("outbound|80|v1|shop", route: "default", each: 90)
+            + CanarySeries.cluster("outbound|80|v2|shop", route: "default", each: 10)
         #expect(try reader(series + two).read(question("route=default,host=shop"), hour) != nil)
     }
 
     @Test func histogramsOfManyBoundsAreRefused() throws {
         let buckets = (0..<2_000).map { number in
             CanarySeries.counter(
-                "skein_route_request_duration_milliseconds_bucket", [("route", "checkout"), ("cluster", v1), ("le", "\(number).5")], each: 1,
-                count: 60)
+                "skein_route_request_duration_milliseconds_bucket", [("route", "checkout"), ("cluster", v1), ("le", "\(number).5")],
+                each: 1, count: 60)
         }
         let series = CanarySeries.cluster(v1, each: 90) + CanarySeries.cluster(v2, each: 10)
         #expect(throws: PromQLError.self) { try reader(series + buckets).read(question("route=checkout"), hour) }
@@ -170,7 +186,7 @@ private let hour = StepWindow(start: CanarySeries.second, length: 10_000, count:
 
     private static func window(_ parameters: [(name: String, value: String)]) throws -> (window: StepWindow, isFixed: Bool) {
         let question = try CanaryQuestion(parameters + [("route", "a")], others: ["start", "since"])
-        return try CanaryAPI.window(question, PrometheusParameters(values: parameters), now: now)
+        return try CanaryAPI.stepWindow(question, PrometheusParameters(values: parameters), now: now)
     }
 
     @Test func stepsAreWholeAndOver() throws {
@@ -205,7 +221,7 @@ private let hour = StepWindow(start: CanarySeries.second, length: 10_000, count:
     }
 
     private static func verdict(_ watch: CanaryWatch) -> String? {
-        watch.samples().first { $0.family.name == "skein_canary_verdict" }?.samples.first { $0.value == 1 }?.labels.last?.value
+        watch.metricSamples().first { $0.family.name == "skein_canary_verdict" }?.samples.first { $0.value == 1 }?.labels.last?.value
     }
 
     @Test func verdictsComeAsTimeGoesByAndAreSaidOnce() throws {
@@ -228,7 +244,7 @@ private let hour = StepWindow(start: CanarySeries.second, length: 10_000, count:
         for step in 1...300 { often.look(now: Self.start + Int64(step) * 10_000) }
         let once = try Self.watch(series)
         once.look(now: Self.start + 3_000_000)
-        func numbers(_ watch: CanaryWatch) -> [Double] { watch.samples().flatMap { $0.samples.map(\.value) } }
+        func numbers(_ watch: CanaryWatch) -> [Double] { watch.metricSamples().flatMap { $0.samples.map(\.value) } }
         #expect(numbers(often) == numbers(once) && Self.verdict(once) == "promote")
     }
 
@@ -240,6 +256,6 @@ private let hour = StepWindow(start: CanarySeries.second, length: 10_000, count:
         }
         for step in 2..<12 { watch.look(now: Self.start + Int64(step) * 10_000) }
         #expect(lines.withLock { $0.count } == 1)
-        #expect(watch.samples().first { $0.family.name == "skein_canary_look_failures_total" }?.samples.first?.value == 10)
+        #expect(watch.metricSamples().first { $0.family.name == "skein_canary_look_failures_total" }?.samples.first?.value == 10)
     }
 }

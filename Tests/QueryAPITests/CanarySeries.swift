@@ -53,7 +53,9 @@ final class CanarySeries: SeriesQuerying {
     static let second: Int64 = 1_700_000_000_000
 
     /// A counter that grows by `each` at each of `count` steps of ten seconds, from 0 at `from`.
-    static func counter(_ metric: String, _ labels: [(String, String)], each: Double, count: Int, from start: Int64 = second) -> SeriesSamples {
+    static func counter(
+        _ metric: String, _ labels: [(String, String)], each: Double, count: Int, from start: Int64 = second
+    ) -> SeriesSamples {
         let set = LabelSet(labels.map { LabelSet.Label($0.0, $0.1) } + [LabelSet.Label(LabelSet.metricName, metric)])
         return SeriesSamples(
             labels: set, times: (0...count).map { start + Int64($0) * 10_000 }, values: (0...count).map { Double($0) * each })

@@ -82,7 +82,8 @@ public enum CanaryTrials {
     }
 
     public static func run(
-        _ truth: CanaryTruth, _ pattern: TrafficPattern, seeds: Range<UInt64>, volumes: [Double], _ settings: CanarySettings = CanarySettings()
+        _ truth: CanaryTruth, _ pattern: TrafficPattern, seeds: Range<UInt64>, volumes: [Double],
+        _ settings: CanarySettings = CanarySettings()
     ) -> TrialCounts {
         var counts = TrialCounts()
         for seed in seeds {

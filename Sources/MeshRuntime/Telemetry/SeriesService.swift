@@ -132,7 +132,7 @@ final class SeriesService {
         let stored = stored
         let recorders = recorders
         if let watch { registry.register { watch.samples() } }
-        if let canaryWatch { registry.register { canaryWatch.samples() } }
+        if let canaryWatch { registry.register { canaryWatch.metricSamples() } }
         registry.register {
             let recordings = recorders.map(\.counts)
             return (stored.map { Self.samples($0.statistics() ?? SeriesStatistics()) } ?? []) + [

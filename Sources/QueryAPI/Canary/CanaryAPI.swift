@@ -42,29 +42,31 @@ public final class CanaryAPI: Sendable {
         return pool.answer(responder) { [self] in answer(parameters, deadline, responder) }
     }
 
-    private func answer(_ parameters: [(name: String, value: String)], _ deadline: MonotonicInstant, _ responder: Responder) -> ServiceResponse {
+    private func answer(
+        _ parameters: [(name: String, value: String)], _ deadline: MonotonicInstant, _ responder: Responder
+    ) -> ServiceResponse {
         let reader = CanaryReader(store: store, routes: routes) {
             if SystemClock.monotonicNow() >= deadline { return .timedOut }
             return responder.isOpen ? nil : .canceled
         }
         do {
             let question = try CanaryQuestion(parameters, others: ["start", "since"])
-            let (window, isFixed) = try Self.window(question, PrometheusParameters(values: parameters), now: nowMilliseconds())
+            let (window, isFixed) = try Self.stepWindow(question, PrometheusParameters(values: parameters), now: nowMilliseconds())
             let comparison = try reader.read(question, window)
             return APIReply.json(CanaryJSON.answer(question, window, comparison, isFixed: isFixed))
         } catch let problem as CanaryProblem {
-            return APIReply.json(CanaryJSON.error(problem.text), status: problem.isBadRequest ? 400 : 422)
+            return APIReply.json(CanaryJSON.problemAnswer(problem.text), status: problem.isBadRequest ? 400 : 422)
         } catch QueryFailure.unavailable(let reason) {
-            return APIReply.json(CanaryJSON.error(reason), status: 503)
+            return APIReply.json(CanaryJSON.problemAnswer(reason), status: 503)
         } catch let error as PromQLError {
-            return APIReply.json(CanaryJSON.error(error.message), status: error == .timedOut ? 503 : 422)
+            return APIReply.json(CanaryJSON.problemAnswer(error.message), status: error == .timedOut ? 503 : 422)
         } catch {
-            return APIReply.json(CanaryJSON.error("\(error)"), status: 500)
+            return APIReply.json(CanaryJSON.problemAnswer("\(error)"), status: 500)
         }
     }
 
     /// The steps to look at, all of them over: reports of the last one may be under way. `isFixed`: a later look will begin there, too.
-    static func window(
+    static func stepWindow(
         _ question: CanaryQuestion, _ values: PrometheusParameters, now: Int64
     ) throws(CanaryProblem) -> (window: StepWindow, isFixed: Bool) {
         let since = try CanaryQuestion.length("since", values)
@@ -79,9 +81,9 @@ public final class CanaryAPI: Sendable {
             start = now.subtractingReportingOverflow(length).partialValue
         }
         guard start < now, start >= now - rangeMax else { throw .badRequest("at most a day back is looked at, and nothing of the future") }
-        let step = question.step(over: now - start)
+        let step = question.stepLength(over: now - start)
         let aligned = start - ((start % step) + step) % step
-        let count = max(1, (now - step - aligned) / step)
-        return (StepWindow(start: aligned, length: step, count: Int(clamping: min(count, Int64(CanaryLimits.stepsMax)))), values.text("start") != nil)
+        let count = min(max(1, (now - step - aligned) / step), Int64(CanaryLimits.stepsMax))
+        return (StepWindow(start: aligned, length: step, count: Int(clamping: count)), values.text("start") != nil)
     }
 }

@@ -2,7 +2,7 @@ internal import CanaryAnalysis
 
 /// What `/v1/canary` answers (docs/canary.md).
 enum CanaryJSON {
-    static func error(_ text: String) -> [UInt8] {
+    static func problemAnswer(_ text: String) -> [UInt8] {
         var json: [UInt8] = []
         json.append(text: "{\"error\":")
         json.append(jsonString: text)
@@ -38,8 +38,8 @@ enum CanaryJSON {
         json.append(text: ",\"maxMilliseconds\":\(report.settings.durationMax)")
         append("stable", report.stable, comparison?.pair.stable, to: &json)
         append("canary", report.canary, comparison?.pair.canary, to: &json)
-        json.append(text: ",\"meanRatio\":\(number(report.meanRatio)),\"meanSlower\":\(evidence(report.meanSlower))")
-        json.append(text: ",\"tests\":[\(report.tests.map(test).joined(separator: ","))]}")
+        json.append(text: ",\"meanRatio\":\(number(report.meanRatio)),\"meanSlower\":\(evidenceText(report.meanSlower))")
+        json.append(text: ",\"tests\":[\(report.tests.map(testText).joined(separator: ","))]}")
         return json
     }
 
@@ -60,15 +60,15 @@ enum CanaryJSON {
         json.append(text: "}")
     }
 
-    private static func test(_ test: CanaryReport.Test) -> String {
+    private static func testText(_ test: CanaryReport.Test) -> String {
         "{\"measure\":\"\(test.measure.rawValue)\",\"boundMilliseconds\":\(number(test.bound)),\"stable\":\(number(test.stable)),"
             + "\"canary\":\(number(test.canary)),\"difference\":\(number(test.canary - test.stable)),"
             + "\"differenceLow\":\(number(test.interval.lowerBound)),\"differenceHigh\":\(number(test.interval.upperBound)),"
-            + "\"margin\":\(number(test.margin)),\"outcome\":\"\(test.outcome.rawValue)\",\"worse\":\(evidence(test.worse)),"
-            + "\"within\":\(evidence(test.within)),\"dispersion\":\(number(test.dispersion))}"
+            + "\"margin\":\(number(test.margin)),\"outcome\":\"\(test.outcome.rawValue)\",\"worse\":\(evidenceText(test.worse)),"
+            + "\"within\":\(evidenceText(test.within)),\"dispersion\":\(number(test.dispersion))}"
     }
 
-    private static func evidence(_ one: (evidence: Double, needed: Double)) -> String {
+    private static func evidenceText(_ one: (evidence: Double, needed: Double)) -> String {
         "{\"evidence\":\(number(one.evidence)),\"needed\":\(number(one.needed))}"
     }
 

@@ -15,7 +15,7 @@ struct CanaryLatencies {
     }
 
     mutating func take(bucket labels: LabelSet, _ increases: [(step: Int, increase: Double)]) throws(PromQLError) {
-        guard let bound = Self.bound(labels["le"]) else { return }
+        guard let bound = Self.parsedBound(labels["le"]) else { return }
         guard upTo[bound] != nil || upTo.count <= CanaryLimits.boundsMax else {
             throw .execution("histograms of more than \(CanaryLimits.boundsMax) different bounds cannot be compared")
         }
@@ -32,17 +32,17 @@ struct CanaryLatencies {
     var bounds: Set<Double> { Set(upTo.keys.filter { $0.isFinite }) }
 
     /// Adds what is known of a step. `bounds`: ascending; a bound that these histograms do not have has nothing of its own.
-    func complete(_ counts: inout DestinationCounts, step: Int, bounds: [Double]) {
+    func fillLatencies(_ counts: inout DestinationCounts, step: Int, bounds: [Double]) {
         var below = 0.0
         counts.buckets = (bounds + [.infinity]).map { bound in
             let all = max(upTo[bound]?[step] ?? below, below)
             defer { below = all }
-            return CanaryDestinations.whole(all - below)
+            return CanaryDestinations.wholeCount(all - below)
         }
         counts.latencySum = sums[step]
     }
 
-    private static func bound(_ text: String?) -> Double? {
+    private static func parsedBound(_ text: String?) -> Double? {
         guard let bound = text == "+Inf" ? .infinity : text.flatMap({ Double($0) }), bound > 0, !bound.isNaN else { return nil }
         return bound
     }

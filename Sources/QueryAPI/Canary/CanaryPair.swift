@@ -8,71 +8,77 @@ struct CanaryPair: Equatable {
     /// Requests from which on that is asked; with fewer it may be chance.
     private static let guessRequestsMin = 50.0
 
-    /// `places`: those with requests, most first. `weights`: what the configuration says of the route; nil = nothing. Returns nil where one of
-    /// both is not there yet.
-    static func find(
+    /// `places`: those with requests, most first. `weights`: what the configuration says of the route; nil = nothing. Returns nil where
+    /// one of both is not there yet.
+    static func findPair(
         _ question: CanaryQuestion, _ places: [(place: CanaryPlace, requests: Double)], weights: WeightedRoute?
     ) throws(CanaryProblem) -> CanaryPair? {
-        if let weights { return try find(question, of: weights) }
+        if let weights { return try findPair(question, of: weights) }
         switch (question.canary, question.stable) {
         case (let canary?, let stable?):
-            guard let first = try only(canary, places), let second = try only(stable, places) else { return nil }
-            return try pair(stable: second, canary: first)
+            guard let first = try placeNamed(canary, places), let second = try placeNamed(stable, places) else { return nil }
+            return try distinctPair(stable: second, canary: first)
         case (let name?, nil):
-            guard let canary = try only(name, places), let stable = try other(than: canary, places) else { return nil }
-            return try pair(stable: stable, canary: canary)
+            guard let canary = try placeNamed(name, places), let stable = try otherPlace(than: canary, places) else { return nil }
+            return try distinctPair(stable: stable, canary: canary)
         case (nil, let name?):
-            guard let stable = try only(name, places), let canary = try other(than: stable, places) else { return nil }
-            return try pair(stable: stable, canary: canary)
+            guard let stable = try placeNamed(name, places), let canary = try otherPlace(than: stable, places) else { return nil }
+            return try distinctPair(stable: stable, canary: canary)
         case (nil, nil):
             guard places.count > 1, places[0].requests >= guessRequestsMin else { return nil }
-            guard places.count == 2 else { throw .badRequest("say which are meant with canary and stable: \(list(places.map(\.place)))") }
+            guard places.count == 2 else { throw unclear(places) }
             guard places[1].requests < places[0].requests * clearlyFewer else {
-                throw .badRequest("both had about as many requests: say which is the canary: \(list(places.map(\.place)))")
+                throw .badRequest("both had about as many requests: say which is the canary: \(nameList(places.map(\.place)))")
             }
             return CanaryPair(stable: places[0].place, canary: places[1].place)
         }
     }
 
     /// By the weights of the route's configuration: the smaller one is the canary's unless it is said.
-    private static func find(_ question: CanaryQuestion, of route: WeightedRoute) throws(CanaryProblem) -> CanaryPair {
-        let places = route.clusters.map { (place: CanaryPlace.cluster($0.name, route: route.name), requests: Double($0.weight)) }
+    private static func findPair(_ question: CanaryQuestion, of route: WeightedRoute) throws(CanaryProblem) -> CanaryPair {
+        let places = route.clusters.map { (place: CanaryPlace.atCluster($0.name, route: route.name), requests: Double($0.weight)) }
             .sorted { $0.requests > $1.requests }
         if question.canary == nil, question.stable == nil {
-            guard places.count == 2 else { throw .badRequest("say which are meant with canary and stable: \(list(places.map(\.place)))") }
+            guard places.count == 2 else { throw unclear(places) }
             guard places[0].requests > places[1].requests else {
-                throw .badRequest("both have the same weight: say which is the canary: \(list(places.map(\.place)))")
+                throw .badRequest("both have the same weight: say which is the canary: \(nameList(places.map(\.place)))")
             }
             return CanaryPair(stable: places[0].place, canary: places[1].place)
         }
-        guard let pair = try find(question, places, weights: nil) else {
-            throw .badRequest("\(question.title) leads to \(list(places.map(\.place))): what is asked for is not among them")
+        guard let pair = try findPair(question, places, weights: nil) else {
+            throw .badRequest("\(question.title) leads to \(nameList(places.map(\.place))): what is asked for is not among them")
         }
         return pair
     }
 
-    private static func pair(stable: CanaryPlace, canary: CanaryPlace) throws(CanaryProblem) -> CanaryPair {
+    private static func distinctPair(stable: CanaryPlace, canary: CanaryPlace) throws(CanaryProblem) -> CanaryPair {
         guard stable != canary else { throw .badRequest("canary and stable are the same: \(canary.name)") }
         return CanaryPair(stable: stable, canary: canary)
     }
 
-    private static func only(_ name: String, _ places: [(place: CanaryPlace, requests: Double)]) throws(CanaryProblem) -> CanaryPlace? {
+    private static func unclear(_ places: [(place: CanaryPlace, requests: Double)]) -> CanaryProblem {
+        .badRequest("say which are meant with canary and stable: \(nameList(places.map(\.place)))")
+    }
+
+    private static func placeNamed(
+        _ name: String, _ places: [(place: CanaryPlace, requests: Double)]
+    ) throws(CanaryProblem) -> CanaryPlace? {
         let found = places.map(\.place).filter { $0.isNamed(name) }
         guard found.count < 2 else {
-            throw .badRequest("\(PrometheusParameters.quoted(name)) may be any of \(list(found)): add host, or write the whole cluster")
+            throw .badRequest("\(PrometheusParameters.quoted(name)) may be any of \(nameList(found)): add host, or write the whole cluster")
         }
         return found.first
     }
 
-    private static func other(
+    private static func otherPlace(
         than place: CanaryPlace, _ places: [(place: CanaryPlace, requests: Double)]
     ) throws(CanaryProblem) -> CanaryPlace? {
         let others = places.map(\.place).filter { $0 != place }
-        guard others.count < 2 else { throw .badRequest("say which are meant with canary and stable: \(list(places.map(\.place)))") }
+        guard others.count < 2 else { throw unclear(places) }
         return others.first
     }
 
-    private static func list(_ places: [CanaryPlace]) -> String {
+    private static func nameList(_ places: [CanaryPlace]) -> String {
         let shown = places.prefix(8).map(\.name).joined(separator: ", ")
         return places.count > 8 ? shown + " and \(places.count - 8) more" : shown
     }

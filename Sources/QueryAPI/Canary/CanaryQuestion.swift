@@ -13,8 +13,8 @@ public struct CanaryProblem: Error, Equatable, Sendable {
 /// Which canary is asked about, and what it is held to.
 public struct CanaryQuestion: Sendable, Equatable {
     public enum Subject: Sendable, Equatable {
-        /// `NAMESPACE/VIRTUALSERVICE[/ROUTE]`, which the configuration of this process explains, or the name of a route as the series have it.
-        /// `host`: only clusters of this host.
+        /// `NAMESPACE/VIRTUALSERVICE[/ROUTE]`, which the configuration of this process explains, or the name of a route as the series have
+        /// it. `host`: only clusters of this host.
         case route(String, host: String?)
         /// A service by its versions, whatever leads there.
         case service(String)
@@ -29,7 +29,7 @@ public struct CanaryQuestion: Sendable, Equatable {
     public var step: Int64 = 10_000
 
     /// The step that a judgement over `length` milliseconds has: longer where it would have too many.
-    func step(over length: Int64) -> Int64 {
+    func stepLength(over length: Int64) -> Int64 {
         let most = step * Int64(CanaryLimits.stepsMax)
         return step * max(1, (length + most - 1) / most)
     }
@@ -37,8 +37,8 @@ public struct CanaryQuestion: Sendable, Equatable {
     /// Bytes of a name.
     static let nameMax = 512
     private static let known: Set<String> = [
-        "route", "host", "service", "canary", "stable", "confidence", "error_margin", "latency_margin", "slow_margin", "min_requests", "max",
-        "step",
+        "route", "host", "service", "canary", "stable", "confidence", "error_margin", "latency_margin", "slow_margin", "min_requests",
+        "max", "step",
     ]
 
     /// From parameters of a request. `others`: parameters that are none of the question's.

@@ -25,7 +25,7 @@ struct CanaryReader {
     }
 
     /// What the configuration says of a route that is named by its resource; nil where the series alone decide.
-    func weights(_ question: CanaryQuestion) throws(CanaryProblem) -> WeightedRoute? {
+    func weightedRoute(_ question: CanaryQuestion) throws(CanaryProblem) -> WeightedRoute? {
         guard case .route(let name, _) = question.subject, name.contains("/") else { return nil }
         let parts = name.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
         guard (2...3).contains(parts.count), parts.allSatisfy({ !$0.isEmpty }) else {
@@ -50,18 +50,18 @@ struct CanaryReader {
 
     /// Nil = one of the destinations is not there, or had no requests.
     func read(_ question: CanaryQuestion, _ window: StepWindow, known: CanaryPair? = nil) throws -> Comparison? {
-        let weights = try weights(question)
+        let weights = try weightedRoute(question)
         let source = try store.openSource()
         var counters = StepCounters(source, window)
         var destinations = CanaryDestinations(window)
         let family = question.isService ? Family.service : Family.route
-        try counters.read(family.requests, try matchers(question, weights), isInterrupted: isInterrupted) {
+        try counters.read(family.requests, try labelConditions(question, weights), isInterrupted: isInterrupted) {
             (labels, increases) throws(PromQLError) in
             if Self.isMeant(labels, question, weights) { try destinations.take(labels, increases) }
         }
         let places = destinations.places.filter { $0.requests > 0 }
-        guard let pair = try known ?? CanaryPair.find(question, places, weights: weights) else { return nil }
-        let reporter = destinations.reporter(of: [pair.stable, pair.canary])
+        guard let pair = try known ?? CanaryPair.findPair(question, places, weights: weights) else { return nil }
+        let reporter = destinations.believedReporter(of: [pair.stable, pair.canary])
         var stable = CanaryLatencies(window)
         var canary = CanaryLatencies(window)
         try read(&stable, of: pair.stable, reporter, family.latency, &counters)
@@ -69,10 +69,10 @@ struct CanaryReader {
         let bounds = stable.bounds.union(canary.bounds).sorted()
         let steps = (0..<window.count).map { index in
             var step = CanaryStep(
-                end: window.end(of: index), stable: destinations.counts(of: pair.stable, reporter: reporter, step: index),
-                canary: destinations.counts(of: pair.canary, reporter: reporter, step: index))
-            stable.complete(&step.stable, step: index, bounds: bounds)
-            canary.complete(&step.canary, step: index, bounds: bounds)
+                end: window.end(of: index), stable: destinations.stepCounts(of: pair.stable, reporter: reporter, step: index),
+                canary: destinations.stepCounts(of: pair.canary, reporter: reporter, step: index))
+            stable.fillLatencies(&step.stable, step: index, bounds: bounds)
+            canary.fillLatencies(&step.canary, step: index, bounds: bounds)
             return step
         }
         return Comparison(pair: pair, bounds: bounds, steps: steps)
@@ -97,7 +97,7 @@ struct CanaryReader {
         latencies = taken
     }
 
-    private func matchers(_ question: CanaryQuestion, _ weights: WeightedRoute?) throws -> [LabelMatcher] {
+    private func labelConditions(_ question: CanaryQuestion, _ weights: WeightedRoute?) throws -> [LabelMatcher] {
         switch question.subject {
         case .route(let name, _):
             // What a proxy hands to its own workload its clients' proxies have counted.
@@ -112,7 +112,7 @@ struct CanaryReader {
     /// An expression (RE2) for exactly this text.
     static func literal(_ text: String) -> String {
         text.unicodeScalars.reduce(into: "") { result, scalar in
-            let isPlain = scalar.properties.isAlphabetic || ("0"..."9").contains(scalar) || !scalar.isASCII || scalar == "_" || scalar == "-"
+            let isPlain = !scalar.isASCII || scalar.properties.isAlphabetic || ("0"..."9").contains(scalar) || scalar == "-"
             result += isPlain ? String(scalar) : "\\x{\(String(scalar.value, radix: 16))}"
         }
     }
@@ -120,7 +120,7 @@ struct CanaryReader {
     private static func isMeant(_ labels: LabelSet, _ question: CanaryQuestion, _ weights: WeightedRoute?) -> Bool {
         if let weights { return weights.clusters.contains { $0.name == labels["cluster"] } }
         guard case .route(let route, let host?) = question.subject else { return true }
-        let own = CanaryPlace.cluster(labels["cluster"] ?? "", route: route).host
+        let own = CanaryPlace.atCluster(labels["cluster"] ?? "", route: route).host
         return own == host || own.hasPrefix(host + ".")
     }
 }

@@ -7,8 +7,8 @@ public import TelemetryWire
 /// Judges the canaries that somebody asked to have watched, as their series come in, and shows verdicts as metrics and in the log. It
 /// changes nothing.
 ///
-/// Each look reads only what is new. A canary begins with its first request and is done when it had none for ten minutes; the next one begins
-/// anew. Any thread; looks come one after the other.
+/// Each look reads only what is new. A canary begins with its first request and is done when it had none for ten minutes; the next one
+/// begins anew. Any thread; looks come one after the other.
 public final class CanaryWatch: Sendable {
     public static let questionsMax = 16
     /// A canary without requests is gone, milliseconds.
@@ -35,7 +35,7 @@ public final class CanaryWatch: Sendable {
         init(_ question: CanaryQuestion, from start: Int64) {
             self.question = question
             judge = CanaryJudge(bounds: [], question.settings)
-            step = question.step(over: question.settings.durationMax)
+            step = question.stepLength(over: question.settings.durationMax)
             through = start - start % step
         }
     }
@@ -45,8 +45,8 @@ public final class CanaryWatch: Sendable {
     private let say: @Sendable (String) -> Void
     private let watched: Mutex<[Watched]>
 
-    /// `questions`: `questionsMax` at most. `now`: milliseconds since 1970; an hour before it is looked at as well, so that a restart does not
-    /// forget a canary.
+    /// `questions`: `questionsMax` at most. `now`: milliseconds since 1970; as much time before it is looked at as a canary is judged, so
+    /// that a restart does not forget one.
     public init(
         _ questions: [CanaryQuestion], store: any SeriesQuerying, routes: @escaping @Sendable (String) -> [WeightedRoute], now: Int64,
         say: @escaping @Sendable (String) -> Void
@@ -118,17 +118,19 @@ public final class CanaryWatch: Sendable {
     }
 
     /// For `/metrics`. Series are bounded by `questionsMax`.
-    public func samples() -> [MetricSamples] {
+    public func metricSamples() -> [MetricSamples] {
         let all = watched.withLock { $0 }
         guard !all.isEmpty else { return [] }
-        func family(_ name: String, _ help: String, _ kind: MetricKind = .gauge, _ samples: (Watched) -> [MetricSamples.Sample]) -> MetricSamples {
+        typealias Samples = [MetricSamples.Sample]
+        func family(_ name: String, _ help: String, _ kind: MetricKind = .gauge, _ samples: (Watched) -> Samples) -> MetricSamples {
             MetricSamples(name: name, help: help, kind: kind, samples: all.flatMap(samples))
         }
-        func sample(_ one: Watched, _ labels: [(name: String, value: String)] = [], _ value: Double?) -> [MetricSamples.Sample] {
+        func sample(_ one: Watched, _ labels: [(name: String, value: String)], _ value: Double?) -> Samples {
             value.map { [MetricSamples.Sample(labels: [("canary", one.question.title)] + labels, value: $0)] } ?? []
         }
-        func sides(_ one: Watched, _ value: (CanaryReport.Destination) -> Double?) -> [MetricSamples.Sample] {
-            sample(one, [("destination", "stable")], value(one.report.stable)) + sample(one, [("destination", "canary")], value(one.report.canary))
+        func sides(_ one: Watched, _ value: (CanaryReport.Destination) -> Double?) -> Samples {
+            sample(one, [("destination", "stable")], value(one.report.stable))
+                + sample(one, [("destination", "canary")], value(one.report.canary))
         }
         return [
             family("skein_canary_verdict", "1 for the verdict that a watched canary has.") { one in
@@ -136,8 +138,10 @@ public final class CanaryWatch: Sendable {
             },
             family("skein_canary_requests", "Requests that the verdict is about.") { one in sides(one) { Double($0.requests) } },
             family("skein_canary_error_ratio", "Share of these that failed.") { one in sides(one) { $0.errorRate } },
-            family("skein_canary_latency_p95_seconds", "95th percentile of their latency.") { one in sides(one) { $0.p95.map { $0.value / 1000 } } },
-            family("skein_canary_evidence_ratio", "Evidence for a verdict on a measure, over what is needed; 1 = certain as asked.") { one in
+            family("skein_canary_latency_p95_seconds", "95th percentile of their latency.") { one in
+                sides(one) { $0.p95.map { $0.value / 1000 } }
+            },
+            family("skein_canary_evidence_ratio", "Evidence on a measure, over what a verdict needs; from 1 on it is certain.") { one in
                 one.report.tests.flatMap { test in
                     sample(one, [("measure", test.measure.rawValue), ("for", "worse")], test.worse.evidence / test.worse.needed)
                         + sample(one, [("measure", test.measure.rawValue), ("for", "within")], test.within.evidence / test.within.needed)

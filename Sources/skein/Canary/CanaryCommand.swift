@@ -110,7 +110,8 @@ struct CanaryCommand: ParsableCommand {
             return (response.body, picture)
         }
         let answer = (try? JSONDecoder().decode(CanaryRefusal.self, from: Data(response.body)))?.error
-        complain("skein: \(SafeText.clean(answer ?? "no answer of a Skein with a store: " + String(decoding: response.body.prefix(200), as: UTF8.self)))")
+        let text = answer ?? "no answer of a Skein with a store: " + String(decoding: response.body.prefix(200), as: UTF8.self)
+        complain("skein: \(SafeText.clean(text))")
         throw answer != nil && response.status < 500 ? ExitStatus.badInput : ExitStatus.unavailable
     }
 

@@ -50,8 +50,9 @@ struct CanaryPicture: Decodable {
         let color = verdict == "rollback" ? TerminalStyle.red : verdict == "promote" ? TerminalStyle.green : TerminalStyle.yellow
         var lines = ["\(style.paint(word.uppercased(), color))  \(SafeText.clean(reason))"]
         let decided = decidedAtUnixMilliseconds.map { ", decided at \(Self.clock($0))" } ?? ""
+        let from = Self.clock(comparedFromUnixMilliseconds ?? startUnixMilliseconds)
         lines.append(
-            "\(SafeText.clean(subject)), \(Self.clock(comparedFromUnixMilliseconds ?? startUnixMilliseconds)) to \(Self.clock(endUnixMilliseconds)), "
+            "\(SafeText.clean(subject)), \(from) to \(Self.clock(endUnixMilliseconds)), "
                 + "\(steps) steps of \(stepMilliseconds / 1000) s, confidence \(Self.percent(confidence))\(decided)")
         if startIsFloating {
             lines.append("The canary had requests before that: look again with --start, so that every look is at the same ones.")

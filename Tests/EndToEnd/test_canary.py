@@ -192,6 +192,39 @@ def test_a_collector_judges_what_proxies_report(start):
     assert unknown.returncode == 65 and "has no VirtualService default/shop" in unknown.stderr, unknown.stderr
 
 
+def test_a_service_of_very_many_series_is_answered(start):
+    """Six hundred clients of two versions: more than ten thousand series, all of which a question reads."""
+    begun = time.monotonic()
+    bounds = ["5", "10", "25", "50", "100", "250", "500", "1000", "2500", "+Inf"]
+
+    def page(head, body):
+        turn = int((time.monotonic() - begun) * 10) + 1
+        lines = []
+        for version in ("v1", "v2"):
+            for client in range(600):
+                labels = f'destination_service="shop.local",destination_version="{version}",reporter="source",source_workload="client-{client}"'
+                lines.append(f'istio_requests_total{{{labels},response_code="200",request_protocol="http"}} {turn}')
+                for bound in bounds:
+                    count = turn if bound not in ("5", "10") else 0
+                    lines.append(f'istio_request_duration_milliseconds_bucket{{{labels},le="{bound}"}} {count}')
+                lines.append(f"istio_request_duration_milliseconds_sum{{{labels}}} {20 * turn}")
+        text = ("\n".join(lines) + "\n").encode()
+        return b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text)
+
+    target = Backend(page)
+    skein = start(None, ["--scrape", f"mesh=http://127.0.0.1:{target.port}/metrics", "--scrape-interval", "1"])
+    query = "/v1/canary?service=shop.local&canary=v2&stable=v1&step=1s&since=5m"
+
+    def promoted():
+        asked = time.monotonic()
+        answer = json.loads(http_get(skein.ports["zipkin"], query)[2])
+        return answer["verdict"] == "promote" and (answer, time.monotonic() - asked)
+
+    answer, seconds = wait_for(promoted, seconds=90, what="a verdict over all clients")
+    assert answer["canary"]["requests"] >= 600 and answer["canary"]["requests"] == answer["stable"]["requests"]
+    assert answer["meanRatio"] == 1 and seconds < 15
+
+
 @pytest.mark.parametrize(
     "query, status",
     [

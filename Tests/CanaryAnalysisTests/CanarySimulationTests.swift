@@ -29,6 +29,22 @@ import Testing
         if truth == .same { #expect(all.promoted * 2 >= all.trials, "good ones must be found, too") }
     }
 
+    /// Operators act on the interval as well. Its lower end may be wrong in a quarter of 5 %, the upper one in 5 %.
+    @Test func intervalsOfTheErrorsHaveTheTruthInThem() {
+        var missed = 0
+        for seed in UInt64(4000)..<4030 {
+            var traffic = CanaryTrials.traffic(.atTheMargin, .steady, seed: seed, volumes: [20])
+            let judged = (0..<25).reduce(into: CanaryJudge(bounds: CanaryTraffic.bounds, CanarySettings())) { judge, _ in
+                judge.observe(traffic.next())
+            }
+            let interval = judged.report().tests[0].interval
+            if !interval.contains(0.005) { missed += 1 }
+            #expect(interval.upperBound - interval.lowerBound < 1, "seed \(seed)")
+        }
+        print("canary simulation, seed 4000: \(missed) of 30 intervals miss the truth")
+        #expect(missed <= TrialCounts.allowed(30, error: 0.0625))
+    }
+
     @Test func onTheMarginNeitherVerdictIsMoreFrequentThanClaimed() {
         let all = CanaryTrials.run(.atTheMargin, .steady, seeds: 3000..<3000 + 3 * Self.trials, volumes: Self.volumes)
         print("canary simulation, seed 3000: at the margin: \(all.promoted) promoted, \(all.rolledBack) rolled back of \(all.trials)")

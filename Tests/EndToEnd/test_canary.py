@@ -202,7 +202,7 @@ def test_a_service_of_very_many_series_is_answered(start):
         lines = []
         for version in ("v1", "v2"):
             for client in range(600):
-                labels = f'destination_service="shop.local",destination_version="{version}",reporter="source",source_workload="client-{client}"'
+                labels = f'destination_service="shop.local",destination_version="{version}",reporter="source",source_workload="c{client}"'
                 lines.append(f'istio_requests_total{{{labels},response_code="200",request_protocol="http"}} {turn}')
                 for bound in bounds:
                     count = turn if bound not in ("5", "10") else 0

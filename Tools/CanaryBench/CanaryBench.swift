@@ -25,8 +25,22 @@ struct CanaryBench {
                 if truth.isGood { wrong = (wrong.promoted, wrong.bad, wrong.rolledBack + counts.rolledBack, wrong.good + counts.trials) }
             }
         }
+        power(trials: max(20, trials / 5), seed, settings)
         cost(settings)
         print("\(wrong.promoted) of \(wrong.bad) bad canaries promoted, \(wrong.rolledBack) of \(wrong.good) good ones rolled back")
+    }
+
+    /// How long it takes by the requests of both a second; the canary has a twentieth, a tenth or a quarter of them.
+    private static func power(trials: UInt64, _ seed: UInt64, _ settings: CanarySettings) {
+        print("truth           requests/s      decided  50 %    90 % after, steady, \(trials) trials")
+        for truth in [CanaryTruth.same, .moreErrors, .manyErrors, .slower, .twiceAsSlow] {
+            for volume in [5.0, 20, 100, 500] {
+                let counts = CanaryTrials.run(truth, .steady, seeds: seed..<seed + trials, volumes: [volume], settings)
+                let decided = "\(Int((Double(counts.seconds.count) / Double(counts.trials) * 100).rounded())) %"
+                func time(_ at: Double) -> String { padded(counts.seconds(atShare: at).map { "\($0) s" } ?? "-", 7) }
+                print(padded(truth.rawValue, 15), padded("\(Int(volume))", 15), padded(decided, 8), time(0.5), time(0.9))
+            }
+        }
     }
 
     /// CPU time of a judgement and its report, by steps.
@@ -35,7 +49,9 @@ struct CanaryBench {
             var traffic = CanaryTraffic(seed: 1)
             traffic.requestsPerSecond = 20
             let steps = (0..<count).map { _ in traffic.next() }
-            var judge = CanaryJudge(bounds: CanaryTraffic.bounds, settings)
+            var long = settings
+            long.durationMax = 86_400_000
+            var judge = CanaryJudge(bounds: CanaryTraffic.bounds, long)
             let begun = SystemClock.threadCPUNanoseconds()
             for step in steps { judge.observe(step) }
             let judged = SystemClock.threadCPUNanoseconds()

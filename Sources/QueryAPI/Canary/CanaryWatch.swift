@@ -8,7 +8,7 @@ public import TelemetryWire
 /// changes nothing.
 ///
 /// Each look reads only what is new. A canary begins with its first request and is done when it had none for ten minutes; the next one
-/// begins anew. Any thread; looks come one after the other.
+/// begins anew. Any thread.
 public final class CanaryWatch: Sendable {
     public static let questionsMax = 16
     /// A canary without requests is gone, milliseconds.
@@ -44,6 +44,8 @@ public final class CanaryWatch: Sendable {
     private let routes: @Sendable (String) -> [WeightedRoute]
     private let say: @Sendable (String) -> Void
     private let watched: Mutex<[Watched]>
+    /// A look that meets another one leaves the work to it.
+    private let isLooking = Mutex(false)
 
     /// `questions`: `questionsMax` at most. `now`: milliseconds since 1970; as much time before it is looked at as a canary is judged, so
     /// that a restart does not forget one.
@@ -59,6 +61,12 @@ public final class CanaryWatch: Sendable {
 
     /// Reads what is new. Blocks on the disk. `now`: milliseconds since 1970.
     public func look(now: Int64) {
+        let isAlone = isLooking.withLock { isLooking in
+            defer { isLooking = true }
+            return !isLooking
+        }
+        guard isAlone else { return }
+        defer { isLooking.withLock { $0 = false } }
         let count = watched.withLock { $0.count }
         for place in 0..<count {
             var one = watched.withLock { $0[place] }

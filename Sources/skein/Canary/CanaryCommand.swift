@@ -94,7 +94,7 @@ struct CanaryCommand: ParsableCommand {
             (body, picture) = try look(client, start: "\(first)")
         }
         switch output {
-        case .json: print(String(decoding: body, as: UTF8.self))
+        case .json: print(SafeText.escaped(json: String(decoding: body, as: UTF8.self)))
         case .text: for line in picture.lines(style: .standardOutput) { print(line) }
         }
         switch picture.verdict {

@@ -53,10 +53,10 @@ class Shop:
         self.stable, self.canary = Backend(stable), Backend(canary)
         self.skein = start(mesh(self.stable.port, weighted(self.stable.port, self.canary.port, weight)), [*ARGUMENTS, *arguments])
 
-    def ask(self, *arguments, format="json"):
+    def ask(self, *arguments, format="json", seconds=60):
         server = f"127.0.0.1:{self.skein.ports['zipkin']}"
         command = [SKEIN, "canary", "--step", "1s", "--since", "10m", "-o", format, "--server", server, *arguments]
-        return subprocess.run(command, capture_output=True, text=True)
+        return subprocess.run(command, capture_output=True, text=True, timeout=seconds)
 
     def verdict(self, *arguments):
         result = self.ask("--route", "default/shop", *arguments)
@@ -132,7 +132,7 @@ def test_a_failing_canary_is_rolled_back_with_evidence(start):
 def test_a_good_canary_is_promoted(start):
     shop = Shop(start, weight=30)
     with Load(shop.skein):
-        watch = shop.ask("--route", "default/shop", "--error-margin", "2%", "--watch")
+        watch = shop.ask("--route", "default/shop", "--error-margin", "2%", "--watch", seconds=240)
     picture = json.loads(watch.stdout)
     assert watch.returncode == 0 and picture["verdict"] == "promote", watch.stdout + watch.stderr
     assert all(test["outcome"] == "within" for test in picture["tests"]) and picture["canary"]["requests"] >= 200

@@ -238,6 +238,34 @@ private let hour = StepWindow(start: CanarySeries.second, length: 10_000, count:
         #expect(Self.verdict(watch) == "no_data" && lines.withLock { $0.count } == 1)
     }
 
+    /// v2 is promoted, becomes the stable version, and v3 comes: a judgement that still held v2 for the canary would never see it.
+    @Test func theNextCanaryBeginsAnewWhenTheConfigurationNamesIt() throws {
+        let v3 = "outbound|80|v3|shop.default.svc.cluster.local"
+        let later = Self.start + 1_000_000
+        let series = CanarySeries.cluster(v1, each: 90, count: 99) + CanarySeries.cluster(v2, each: 10, count: 300)
+            + CanarySeries.cluster(v3, each: 10, failed: 5, count: 200, from: later)
+        let routes = Mutex<[WeightedRoute]>([])
+        func configure(_ clusters: (String, UInt32)...) {
+            let all = clusters.map { WeightedRoute.Cluster(name: $0.0, weight: $0.1) }
+            routes.withLock { $0 = [WeightedRoute(resource: "default/shop", name: "checkout", clusters: all)] }
+        }
+        let lines = Mutex<[String]>([])
+        let watch = CanaryWatch(
+            [try question("route=default/shop")], store: CanarySeries(series), routes: { _ in routes.withLock { $0 } }, now: Self.start
+        ) { line in lines.withLock { $0.append(line) } }
+        func look(_ steps: Range<Int>) { for step in steps { watch.look(now: Self.start + Int64(step) * 10_000) } }
+        configure((v1, 90), (v2, 10))
+        look(2..<100)
+        #expect(Self.verdict(watch) == "promote")
+        configure((v2, 100))
+        look(100..<102)
+        #expect(Self.verdict(watch) == "no_data" && lines.withLock { $0.last }?.contains("is not judged: ") == true)
+        configure((v2, 90), (v3, 10))
+        look(102..<130)
+        #expect(Self.verdict(watch) == "rollback")
+        #expect(watch.metricSamples().first { $0.family.name == "skein_canary_look_failures_total" }?.samples.first?.value == 0)
+    }
+
     @Test func onceOrInManyLooksItIsTheSame() throws {
         let series = CanarySeries.cluster(v1, each: 90, count: 300) + CanarySeries.cluster(v2, each: 10, count: 300)
         let often = try Self.watch(series)

@@ -48,7 +48,8 @@ struct CanaryReader {
         return first
     }
 
-    /// Nil = one of the destinations is not there, or had no requests.
+    /// Nil = one of the destinations is not there, or had no requests. `known`: the pair of an earlier look, which only a changed
+    /// configuration replaces.
     func read(_ question: CanaryQuestion, _ window: StepWindow, known: CanaryPair? = nil) throws -> Comparison? {
         let weights = try weightedRoute(question)
         let source = try store.openSource()
@@ -60,7 +61,8 @@ struct CanaryReader {
             if Self.isMeant(labels, question, weights) { try destinations.take(labels, increases) }
         }
         let places = destinations.places.filter { $0.requests > 0 }
-        guard let pair = try known ?? CanaryPair.findPair(question, places, weights: weights) else { return nil }
+        let kept = weights == nil ? known : nil
+        guard let pair = try kept ?? CanaryPair.findPair(question, places, weights: weights) else { return nil }
         let reporter = destinations.believedReporter(of: [pair.stable, pair.canary])
         var stable = CanaryLatencies(window)
         var canary = CanaryLatencies(window)

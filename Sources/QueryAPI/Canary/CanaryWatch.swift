@@ -7,11 +7,11 @@ public import TelemetryWire
 /// Judges the canaries that somebody asked to have watched, as their series come in, and shows verdicts as metrics and in the log. It
 /// changes nothing.
 ///
-/// Each look reads only what is new. A canary begins with its first request and is done when it had none for ten minutes; the next one
-/// begins anew. Any thread.
+/// Each look reads only what is new. A canary begins with its first request. It is done when one of both had no requests for ten
+/// minutes, or when the configuration names others; the next one begins anew. Any thread.
 public final class CanaryWatch: Sendable {
     public static let questionsMax = 16
-    /// A canary without requests is gone, milliseconds.
+    /// A canary without requests, or without those of a stable version beside it, is gone. Milliseconds.
     static let quiet: Int64 = 600_000
     /// Steps that are read at once, and how often in a look; what a look leaves the next one reads.
     static let stepsMax = 360
@@ -27,7 +27,8 @@ public final class CanaryWatch: Sendable {
         var bounds: [Double] = []
         /// The end of the last step that was read, milliseconds since 1970.
         var through: Int64
-        var lastRequest: Int64?
+        /// The last step with requests of both, or the canary's first. Nil = there is no canary.
+        var lastRequests: Int64?
         var report = CanaryReport()
         var problem: String?
         var failures: UInt64 = 0
@@ -37,6 +38,12 @@ public final class CanaryWatch: Sendable {
             judge = CanaryJudge(bounds: [], question.settings)
             step = question.stepLength(over: question.settings.durationMax)
             through = start - start % step
+        }
+
+        /// There is no canary any more.
+        mutating func end() {
+            judge = CanaryJudge(bounds: [], question.settings)
+            (pair, bounds, lastRequests, report) = (nil, [], nil, CanaryReport())
         }
     }
 
@@ -74,14 +81,23 @@ public final class CanaryWatch: Sendable {
                 var readings = 0
                 while readings < Self.readingsMax, try look(&one, now: now) { readings += 1 }
                 one.problem = nil
+            } catch let problem as CanaryProblem {
+                // The configuration has no such canary now; it may have one later, and what was before then is none of it.
+                one.end()
+                one.through = max(one.through, now - now % one.step - one.step)
+                note(problem.text, &one)
             } catch {
-                let text = (error as? CanaryProblem)?.text ?? (error as? PromQLError)?.message ?? "\(error)"
-                if one.problem == nil { say("canary of \(one.question.title) is not judged: \(text)") }
-                one.problem = text
+                note((error as? PromQLError)?.message ?? "\(error)", &one)
                 one.failures &+= 1
             }
             watched.withLock { [one] in $0[place] = one }
         }
+    }
+
+    /// Said when it is new.
+    private func note(_ problem: String, _ one: inout Watched) {
+        if one.problem == nil { say("canary of \(one.question.title) is not judged: \(problem)") }
+        one.problem = problem
     }
 
     /// False when nothing is new.
@@ -96,11 +112,9 @@ public final class CanaryWatch: Sendable {
         one.through = window.end
         let before = one.report.verdict
         if let comparison { take(comparison, &one) }
-        if let last = one.lastRequest, one.through - last > Self.quiet {
-            let report = one.report
-            one.judge = CanaryJudge(bounds: [], one.question.settings)
-            (one.pair, one.bounds, one.lastRequest, one.report) = (nil, [], nil, CanaryReport())
-            if report.verdict == .wait { say("canary of \(one.question.title) ended without a verdict: \(report.reason)") }
+        if let last = one.lastRequests, one.through - last > Self.quiet {
+            if one.report.verdict == .wait { say("canary of \(one.question.title) ended without a verdict: \(one.report.reason)") }
+            one.end()
             return true
         }
         let report = one.report
@@ -111,16 +125,17 @@ public final class CanaryWatch: Sendable {
     }
 
     private func take(_ comparison: CanaryReader.Comparison, _ one: inout Watched) {
-        let hasBegun = one.lastRequest != nil
-        if one.pair == nil {
-            guard hasBegun || comparison.steps.contains(where: { $0.canary.requests > 0 }) else { return }
+        if one.pair != comparison.pair {
+            one.end()
+            guard let first = comparison.steps.first(where: { $0.canary.requests > 0 }) else { return }
+            one.lastRequests = first.end
             one.pair = comparison.pair
             one.bounds = comparison.bounds
             one.judge = CanaryJudge(bounds: comparison.bounds, one.question.settings)
         }
         for step in comparison.steps {
             one.judge.observe(step.rebucketed(from: comparison.bounds, to: one.bounds))
-            if step.canary.requests > 0 { one.lastRequest = step.end }
+            if step.canary.requests > 0, step.stable.requests > 0 { one.lastRequests = step.end }
         }
         one.report = one.judge.report(hasIntervals: false)
     }

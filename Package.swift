@@ -80,6 +80,7 @@ let package = Package(
         layer("Routing", uses: ["Primitives", "HTTP", "Matching", "MeshConfig", "TelemetryModel"]),
         layer("Policy", uses: ["Primitives", "HTTP", "JOSE", "Matching", "MeshConfig", "TelemetryModel"]),
         layer("OutlierDetection", uses: ["Primitives", "TelemetryModel"]),
+        layer("CanaryAnalysis", uses: []),
         layer("CertificateAuthority", uses: ["TLS"]),
         // 5
         layer("CertificateExchange", uses: ["Primitives", "EventLoops", "TLS", "HTTP", "HTTPService", "CertificateAuthority"]),
@@ -97,12 +98,13 @@ let package = Package(
             "TelemetryStore",
         ]),
         layer("QueryAPI", uses: [
-            "Primitives", "EventLoops", "Compression", "HTTPService", "Matching", "TelemetryModel", "TelemetryWire", "PromQL", "CWebPage",
+            "Primitives", "EventLoops", "Compression", "HTTPService", "Matching", "TelemetryModel", "TelemetryWire", "CanaryAnalysis",
+            "PromQL", "CWebPage",
         ]),
         // 8
         layer("MeshRuntime", uses: [
             "Primitives", "EventLoops", "HTTP", "HTTPService", "MeshConfig", "TelemetryModel", "TelemetryWire", "Routing", "Policy",
-            "OutlierDetection", "Proxy", "TelemetryStore", "PromQL", "Matching", "Collector", "QueryAPI", "JOSE", "TLS",
+            "OutlierDetection", "Proxy", "TelemetryStore", "CanaryAnalysis", "PromQL", "Matching", "Collector", "QueryAPI", "JOSE", "TLS",
             "CertificateAuthority", "CertificateExchange", logging,
         ]),
         // 9
@@ -129,6 +131,7 @@ let package = Package(
         suite("RoutingTests", uses: ["Routing", "HTTP", "MeshConfig", "TelemetryModel", "Primitives"]),
         suite("PolicyTests", uses: ["Policy", "HTTP", "JOSE", "Matching", "MeshConfig", "TelemetryModel", "Primitives"]),
         suite("OutlierDetectionTests", uses: ["OutlierDetection", "TelemetryModel", "Primitives"], resources: [.copy("Scenarios")]),
+        suite("CanaryAnalysisTests", uses: ["CanaryAnalysis", "CanaryBench", "Primitives"]),
         suite("TelemetryModelTests", uses: ["TelemetryModel", "Primitives"]),
         suite("TelemetryWireTests", uses: ["TelemetryWire", "TelemetryModel", "Primitives", "COTLP", "CProtobufC"]),
         suite("TelemetryStoreTests", uses: ["TelemetryStore", "TelemetryModel", "Matching", "Primitives"]),
@@ -136,7 +139,8 @@ let package = Package(
             "Collector", "Compression", "EventLoops", "HTTP", "HTTPService", "TelemetryWire", "TelemetryModel", "OutlierDetection", "Primitives",
         ]),
         suite("QueryAPITests", uses: [
-            "QueryAPI", "Primitives", "EventLoops", "HTTPService", "Matching", "PromQL", "TelemetryModel", "TelemetryWire",
+            "QueryAPI", "CanaryAnalysis", "Primitives", "EventLoops", "HTTPService", "Matching", "PromQL", "TelemetryModel",
+            "TelemetryWire",
         ]),
         suite("PromQLTests", uses: ["PromQL", "TelemetryModel", "Matching", "Primitives"], exclude: ["Scripts"]),
         suite("ProxyTests", uses: [
@@ -153,6 +157,7 @@ let package = Package(
         tool("WireBench", uses: ["TelemetryWire", "TelemetryModel", "Primitives", "COTLP", "CProtobufC"]),
         tool("CollectorBench", uses: ["Collector", "EventLoops", "HTTPService", "TelemetryWire", "TelemetryModel", "Primitives"]),
         tool("JOSEBench", uses: ["JOSE", "Primitives", "COpenSSL"]),
+        tool("CanaryBench", uses: ["CanaryAnalysis", "Primitives"]),
         tool("OutlierBench", uses: ["OutlierDetection", "Primitives"]),
         tool("Floor", uses: ["EventLoops", "Primitives"]),
         tool("Bookinfo", uses: ["EventLoops", "HTTPService", "Primitives"]),

@@ -1,7 +1,8 @@
 // QueryAPI: what the process answers about itself and about stored traces, over HTTP.
 //
 // `ZipkinAPI` (Zipkin v2 queries), `JaegerAPI` and `TempoAPI` (the same traces in their ways), `PrometheusAPI` (PromQL),
-// `MetricsExposition` (Prometheus scrapes), `LandingPage` (HTML for people), `AdminAPI` (readiness and the configuration in force). Each
+// `MetricsExposition` (Prometheus scrapes), `CanaryAPI` and `CanaryWatch` (verdicts on canaries, from the same series as PromQL),
+// `LandingPage` (HTML for people), `AdminAPI` (readiness and the configuration in force). Each
 // offers `handle(request, responder)`, which answers nil for a path that is not its own; the composition root asks them in turn.
 //
 // `Search` is what Jaeger's and Tempo's searches share: a condition on spans, what of it a store can answer, and the scan that tests the

@@ -151,6 +151,14 @@ struct RunOptions: ParsableArguments {
         help: "A collector's detectors, by comma, that eject mesh-wide although no resource asks for them: error-rate, latency.")
     var enforcedOutliers: String?
 
+    @Option(
+        parsing: .singleValue,
+        help: """
+            Judge a canary all the time, as metrics and in the log: route=NAMESPACE/VIRTUALSERVICE or service=HOST, and what else \
+            `skein canary` takes, by comma: route=default/reviews,canary=v2. May be repeated.
+            """)
+    var judgeCanary: [String] = []
+
     @Option(parsing: .singleValue, help: "Take the metrics of [JOB=]http[s]://HOST:PORT/PATH into the store as well; may be repeated.")
     var scrape: [String] = []
 
@@ -204,6 +212,13 @@ struct RunOptions: ParsableArguments {
             let known = EnforcedOutlier.allCases.map(\.rawValue).joined(separator: ", ")
             throw ValidationError("--enforce-outliers \(enforcedOutliers): known are \(known)")
         }
+        for text in judgeCanary {
+            if let problem = RuntimeOptions.problem(judgedCanary: text) { throw ValidationError("--judge-canary \(text): \(problem)") }
+        }
+        if judgeCanary.count > RuntimeOptions.judgedCanariesMax {
+            throw ValidationError("--judge-canary is taken \(RuntimeOptions.judgedCanariesMax) times at most")
+        }
+        if noStore, !judgeCanary.isEmpty { throw ValidationError("--judge-canary needs the store that --no-store leaves out") }
         if collector != nil, metricsInterval == 0 { throw ValidationError("--collector needs a --metrics-interval above 0") }
         if let name = allowedHost.first(where: { RuntimeOptions.problem(allowedHost: $0) != nil }) {
             throw ValidationError("--allowed-host \(name): \(RuntimeOptions.problem(allowedHost: name) ?? "")")
@@ -267,6 +282,7 @@ struct RunOptions: ParsableArguments {
         options.spanMetrics = spanMetrics.option
         options.collector = collector
         options.enforcedOutliers = enforcedOutliers.flatMap(Self.outliers) ?? []
+        options.judgedCanaries = judgeCanary
         options.scrapeTargets = scrape
         options.scrapeConfiguration = scrapeConfig
         options.scrapeIntervalSeconds = scrapeInterval

@@ -22,6 +22,7 @@ struct SkeinCommand: ParsableCommand {
               skein query 'rate(istio_requests_total[5m])'   metrics, in PromQL
               skein top                               success rates, requests/s and latencies, live
               skein outliers                          what the whole mesh has ejected, and why
+              skein canary --route default/reviews    is a canary as good as the stable version?
               skein proxy-config endpoints            what is known of each endpoint
               skein proxy-status                      version, state, configuration
               skein authz check -c mesh/              who may do what at each workload
@@ -31,7 +32,9 @@ struct SkeinCommand: ParsableCommand {
             EXIT CODES
               0   success                      69  a server did not answer
               2   explain: nothing routes it   70  the system refused something
-              64  wrong usage                  79  analyze, ca check or jwt verify found something
+              2   canary: roll it back         79  analyze, ca check or jwt verify found something
+              3   canary: not decided
+              64  wrong usage
               65  bad input or configuration
             """,
         version: Version.text,
@@ -39,8 +42,8 @@ struct SkeinCommand: ParsableCommand {
             RunCommand.self, ValidateCommand.self, AnalyzeCommand.self, ExplainCommand.self, CaptureCommand.self, LogsCommand.self,
             TapCommand.self, TracesCommand.self, GraphCommand.self, QueryCommand.self, TopCommand.self, ProxyConfigCommand.self,
             ProxyStatusCommand.self, InitCommand.self,
-            MTLSCommand.self, AuthzCommand.self, OutliersCommand.self, DemoCommand.self, CACommand.self, JWTCommand.self,
-            VersionCommand.self,
+            MTLSCommand.self, AuthzCommand.self, OutliersCommand.self, CanaryCommand.self, DemoCommand.self, CACommand.self,
+            JWTCommand.self, VersionCommand.self,
         ])
 
     /// As `ParsableCommand` starts a program, but for a command that does not exist: it is told which one was probably meant.
@@ -67,6 +70,10 @@ struct SkeinCommand: ParsableCommand {
 enum ExitStatus {
     /// The configuration or another input is wrong.
     static let badInput = ExitCode(65)
+    /// `skein canary`: the canary is worse.
+    static let rollback = ExitCode(2)
+    /// `skein canary`: more requests are needed, or there were none.
+    static let undecided = ExitCode(3)
     /// Nobody answered where a running Skein was expected.
     static let unavailable = ExitCode(69)
     /// The system refused a resource: a port in use, a directory not writable.

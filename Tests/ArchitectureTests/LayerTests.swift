@@ -7,7 +7,7 @@ import Testing
     static let layers: [String: Int] = [
         "Primitives": 1, "EventLoops": 2, "TLS": 2, "JOSE": 2, "Compression": 2, "HTTP": 2,
         "Streams": 3, "Matching": 3, "MeshConfig": 3, "TelemetryModel": 3, "TelemetryWire": 3,
-        "HTTPService": 4, "Routing": 4, "Policy": 4, "OutlierDetection": 4, "CertificateAuthority": 4,
+        "HTTPService": 4, "Routing": 4, "Policy": 4, "OutlierDetection": 4, "CanaryAnalysis": 4, "CertificateAuthority": 4,
         "Proxy": 5, "TelemetryStore": 5, "CertificateExchange": 5, "PromQL": 5,
         "Collector": 6, "QueryAPI": 6,
         "ControlPlane": 7, "MeshRuntime": 8, "skein": 9,

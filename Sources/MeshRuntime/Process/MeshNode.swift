@@ -133,7 +133,7 @@ final class MeshNode {
             now: SystemClock.monotonicNow(), say: say)
         meshOutliers?.update(upstreams.judged)
         series = try SeriesService(
-            storedSeries, metrics, spanMetrics, receivers?.reporters, options, security.serviceTLS, outliers: meshOutliers,
+            storedSeries, metrics, spanMetrics, receivers?.reporters, options, security.serviceTLS, shared, outliers: meshOutliers,
             version: version, statistics, say: say)
         receivers?.forward(to: plan.exporters)
         proberThread = try prober.start(seed: seed)
@@ -204,7 +204,7 @@ final class MeshNode {
 
     private func startServers(_ receivers: Receivers?, _ queries: StoredTraces?, _ level: LogLevelSwitch) throws {
         let metrics = metrics
-        let prometheus = series.api
+        let (prometheus, canaries) = (series.api, series.canaries)
         let outliers = outlierService.map { OutlierAPI($0) }
         let shared = shared
         let version = version
@@ -233,7 +233,7 @@ final class MeshNode {
                     ports.hostGate(),
                     { request, responder in outliers?.handle(request, responder) },
                     { request, responder in api.handle(request, responder) },
-                    { request, responder in prometheus?.handle(request, responder) },
+                    { request, responder in canaries?.handle(request, responder) ?? prometheus?.handle(request, responder) },
                     { request, responder in metrics.handle(request, responder) },
                     page,
                 ])

@@ -4,6 +4,7 @@ internal import HTTPService
 public import MeshConfig
 internal import OutlierDetection
 internal import Primitives
+internal import QueryAPI
 
 /// A detector that only the mesh has (docs/outliers.md).
 public enum EnforcedOutlier: String, Sendable, CaseIterable {
@@ -25,6 +26,8 @@ public struct RuntimeOptions: Sendable {
     public var dataDirectory = "skein-data"
     /// Detectors of mesh-wide outlier detection that eject although no resource speaks of them; the others only say what they find.
     public var enforcedOutliers: Set<EnforcedOutlier> = []
+    /// Canaries that are judged as long as the process runs, each as `CanaryQuestion` reads it; they pass `problem(judgedCanary:)`.
+    public var judgedCanaries: [String] = []
     /// True: a store that cannot be opened ends the start; else the proxy runs without and opening is tried again.
     public var requiresStore = false
     /// False: trace ids with equal low halves name one trace.
@@ -135,6 +138,18 @@ public struct RuntimeOptions: Sendable {
             return nil
         } catch {
             return error.description
+        }
+    }
+
+    public static let judgedCanariesMax = CanaryWatch.questionsMax
+
+    /// Why a text is no question about a canary, or nil.
+    public static func problem(judgedCanary text: String) -> String? {
+        do throws(CanaryProblem) {
+            _ = try CanaryQuestion(specification: text)
+            return nil
+        } catch {
+            return error.text
         }
     }
 

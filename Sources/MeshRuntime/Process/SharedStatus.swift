@@ -1,3 +1,4 @@
+internal import MeshConfig
 internal import Policy
 internal import QueryAPI
 internal import Routing
@@ -36,6 +37,17 @@ final class SharedStatus: Sendable {
 
     /// The configuration in use and the places of its endpoints.
     var routing: (snapshot: RoutingSnapshot, live: LiveUpstreams?)? { state.withLock { state in state.routing.map { ($0, state.live) } } }
+
+    /// Rules of a VirtualService, `NAMESPACE/NAME`, that lead to several clusters, by the configuration in use. Any thread.
+    @Sendable
+    func weightedRoutes(of resource: String) -> [WeightedRoute] {
+        guard let routes = routing?.snapshot.describeRoutes() else { return [] }
+        return routes.filter { $0.weights.count > 1 && $0.origin?.resource.description == "VirtualService \(resource)" }.map { route in
+            WeightedRoute(
+                resource: resource, name: route.name,
+                clusters: route.weights.map { WeightedRoute.Cluster(name: $0.cluster, weight: $0.weight) })
+        }
+    }
 
     func setReadiness(_ readiness: Readiness) { state.withLock { $0.readiness = readiness } }
 

@@ -24,6 +24,12 @@ final class SeriesService {
     private let pool: QueryPool
     /// Nil where there is no store. Any thread.
     let api: PrometheusAPI?
+    /// Verdicts on canaries, for who asks; nil where there is no store. Any thread.
+    let canaries: CanaryAPI?
+    private let canaryWatch: CanaryWatch?
+    private static let canaryLookNanoseconds: UInt64 = 10_000_000_000
+    /// Monotonic nanoseconds.
+    private var nextCanaryLook: UInt64 = 0
     private let intervalNanoseconds: UInt64
     /// Monotonic nanoseconds.
     private var nextRecording: UInt64 = 0
@@ -38,8 +44,8 @@ final class SeriesService {
     /// has the spans makes them.
     init(
         _ stored: StoredSeries?, _ metrics: MetricsExposition, _ spanMetrics: SpanMetricsSink?, _ reporters: Reporters?,
-        _ options: RuntimeOptions, _ tls: ServiceTLS, outliers: MeshOutliers?, version: String, _ statistics: CollectorStatistics,
-        say: @escaping @Sendable (String) -> Void
+        _ options: RuntimeOptions, _ tls: ServiceTLS, _ shared: SharedStatus, outliers: MeshOutliers?, version: String,
+        _ statistics: CollectorStatistics, say: @escaping @Sendable (String) -> Void
     ) throws {
         self.stored = stored
         self.spanMetrics = spanMetrics
@@ -49,6 +55,8 @@ final class SeriesService {
         self.pool = pool
         cardinality = stored.map { CardinalityWatch($0, pool, say: say) }
         api = stored.map { PrometheusAPI(store: $0, pool: pool, version: version) }
+        canaries = stored.map { CanaryAPI(store: $0, pool: pool, routes: shared.weightedRoutes) }
+        canaryWatch = try stored.flatMap { try Self.canaryWatch(options, $0, shared, say) }
         intervalNanoseconds = options.metricsIntervalSeconds * 1_000_000_000
         let port = options.metricsPort == 0 ? options.zipkinPort : options.metricsPort
         let instance = options.endpoint(port).map { "\($0)" } ?? options.bindAddress
@@ -87,8 +95,33 @@ final class SeriesService {
         for line in reporters?.look(now: SystemClock.monotonicNow(), unixMilliseconds: unix) ?? [] { say(line) }
     }
 
-    /// Records this process' metrics when it is time to.
+    /// Nil where none is asked for.
+    private static func canaryWatch(
+        _ options: RuntimeOptions, _ stored: StoredSeries, _ shared: SharedStatus, _ say: @escaping @Sendable (String) -> Void
+    ) throws(StartError) -> CanaryWatch? {
+        guard !options.judgedCanaries.isEmpty else { return nil }
+        var questions: [CanaryQuestion] = []
+        for text in options.judgedCanaries {
+            do throws(CanaryProblem) {
+                questions.append(try CanaryQuestion(specification: text))
+            } catch {
+                throw StartError(status: SkeinProcess.badInput, lines: ["--judge-canary \(text): \(error.text)"])
+            }
+        }
+        let now = Int64(clamping: SystemClock.unixNanoseconds() / 1_000_000)
+        return CanaryWatch(questions, store: stored, routes: shared.weightedRoutes, now: now, say: say)
+    }
+
+    /// Looks at the watched canaries when it is time to. A pool that is full has the next look read what this one would have.
+    private func lookAtCanaries(now: MonotonicInstant) {
+        guard let canaryWatch, now.nanoseconds >= nextCanaryLook else { return }
+        nextCanaryLook = now.nanoseconds + Self.canaryLookNanoseconds
+        _ = pool.submit { canaryWatch.look(now: Int64(clamping: SystemClock.unixNanoseconds() / 1_000_000)) }
+    }
+
+    /// Records this process' metrics, and looks at watched canaries, when it is time to.
     func recordIfDue(now: MonotonicInstant) {
+        lookAtCanaries(now: now)
         guard !recorders.isEmpty, now.nanoseconds >= nextRecording else { return }
         nextRecording = nextRecording == 0 ? now.nanoseconds : nextRecording
         nextRecording += intervalNanoseconds * (1 + (now.nanoseconds - nextRecording) / intervalNanoseconds)
@@ -109,6 +142,7 @@ final class SeriesService {
         let recorders = recorders
         if let cardinality { registry.register { cardinality.samples() } }
         if let reporters { registry.register { Self.samples(reporters.counts(now: SystemClock.monotonicNow())) } }
+        if let canaryWatch { registry.register { canaryWatch.metricSamples() } }
         registry.register {
             let recordings = recorders.map(\.counts)
             return (stored.map { Self.samples($0.statistics() ?? SeriesStatistics()) } ?? []) + [

@@ -38,4 +38,13 @@ public struct SeriesSelection: Sendable {
     public var step: Int64
     /// The function or aggregation directly around the selector, such as `rate`; empty = none.
     public var function: String
+
+    public init(matchers: [LabelMatcher], after: Int64, through: Int64, range: Int64, step: Int64, function: String) {
+        self.matchers = matchers
+        self.after = after
+        self.through = through
+        self.range = range
+        self.step = step
+        self.function = function
+    }
 }

@@ -12,6 +12,8 @@ public struct SnapshotDescription: Sendable {
         /// Each as text; any of them takes a request. Empty = every request.
         public var matches: [String] = []
         public var targets: [String] = []
+        /// Of the clusters that requests are shared out to; empty = the rule answers itself.
+        public var weights: [(cluster: String, weight: UInt32)] = []
         /// 0 = none.
         public var timeoutMilliseconds: UInt64 = 0
         public var origin: RouteOrigin?
@@ -117,6 +119,11 @@ extension RoutingSnapshot {
         case .directResponse: result.targets = ["direct response \(actions.directResponse.status)"]
         case .forward:
             let isShared = entry.destinations.count > 1
+            for place in entry.destinations.indices {
+                let destination = view.rows.destinations[place]
+                guard destination.cluster >= 0 else { continue }
+                result.weights.append((name(ofCluster: UInt32(destination.cluster)), destination.weight))
+            }
             result.targets = entry.destinations.indices.map { place in
                 let destination = view.rows.destinations[place]
                 let name = destination.cluster < 0 ? "(missing: 503 NC)" : name(ofCluster: UInt32(destination.cluster))

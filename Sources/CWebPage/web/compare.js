@@ -10,7 +10,7 @@ import { question } from "./search.js";
 
 const KINDS = [["errors", "with an error"], ["slow", "slower than 9 of 10"], ["status", "with status 5xx"], ["box", "in the chosen box"]];
 /** Traces that are read whole; their spans are counted here. */
-const TRACES_MAX = 500;
+const TRACES_MAX = 400;
 const ROWS_SHOWN = 60;
 
 export const title = () => "Compare";

@@ -158,7 +158,7 @@ let package = Package(
         tool("CollectorBench", uses: ["Collector", "EventLoops", "HTTPService", "TelemetryWire", "TelemetryModel", "Primitives"]),
         tool("JOSEBench", uses: ["JOSE", "Primitives", "COpenSSL"]),
         tool("CanaryBench", uses: ["CanaryAnalysis", "Primitives"]),
-        tool("OutlierBench", uses: ["OutlierDetection", "Primitives"]),
+        tool("OutlierBench", uses: ["Collector", "OutlierDetection", "Primitives", "TelemetryModel"]),
         tool("Floor", uses: ["EventLoops", "Primitives"]),
         tool("Bookinfo", uses: ["EventLoops", "HTTPService", "Primitives"]),
         tool("ScrapeBench", uses: ["QueryAPI", "Primitives", "TelemetryModel", "TelemetryWire"]),

@@ -13,6 +13,7 @@ public struct MeshConfiguration: Sendable {
     public var mesh = MeshSettings()
     public var rateLimits: [RateLimit] = []
     public var upstreamPolicies: [UpstreamPolicy] = []
+    public var meshOutlierDetections: [MeshOutlierDetection] = []
     public var securityPolicies: [SecurityPolicy] = []
     public var authorizationPolicies: [AuthorizationPolicy] = []
     public var requestAuthentications: [RequestAuthentication] = []

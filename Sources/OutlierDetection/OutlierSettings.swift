@@ -173,19 +173,24 @@ public struct OutlierThresholds: Hashable, Sendable, BitwiseCopyable {
     public var splitsLocalOrigin: Bool
     /// Whether successes and totals per interval are counted.
     public var countsRequests: Bool
+    /// Whether outcomes are counted for the mesh, also where no threshold is set.
+    public var countsOutcomes: Bool
 
     @inlinable
     public init(
-        consecutive5xx: UInt32, consecutiveGateway: UInt32, consecutiveLocalOrigin: UInt32, splitsLocalOrigin: Bool, countsRequests: Bool
+        consecutive5xx: UInt32, consecutiveGateway: UInt32, consecutiveLocalOrigin: UInt32, splitsLocalOrigin: Bool, countsRequests: Bool,
+        countsOutcomes: Bool = true
     ) {
         self.consecutive5xx = consecutive5xx
         self.consecutiveGateway = consecutiveGateway
         self.consecutiveLocalOrigin = consecutiveLocalOrigin
         self.splitsLocalOrigin = splitsLocalOrigin
         self.countsRequests = countsRequests
+        self.countsOutcomes = countsOutcomes
     }
 
     /// For a cluster without outlier detection.
     public static let off = OutlierThresholds(
-        consecutive5xx: 0, consecutiveGateway: 0, consecutiveLocalOrigin: 0, splitsLocalOrigin: false, countsRequests: false)
+        consecutive5xx: 0, consecutiveGateway: 0, consecutiveLocalOrigin: 0, splitsLocalOrigin: false, countsRequests: false,
+        countsOutcomes: false)
 }

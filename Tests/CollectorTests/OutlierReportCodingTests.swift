@@ -38,6 +38,32 @@ import Testing
         #expect(read.clusters[0].endpoints[0].ejected == .consecutiveGatewayFailure && read.clusters[0].endpoints[1].isAbsent)
     }
 
+    /// An older collector passes over what a resource says, an older proxy says nothing of it: both still understand each other.
+    @Test func detectorsComeBackAndAreOptional() throws {
+        var detectors = MeshDetectors()
+        detectors.errorRate?.percent = 20
+        detectors.errorRate?.windows = 7
+        detectors.latency?.factorThousandths = 2_500
+        detectors.enforcesLatency = true
+        detectors.voicesMin = 4
+        var without = MeshDetectors()
+        without.errorRate = nil
+        without.ejects = false
+        var report = Self.sample()
+        let plain = OutlierReportCoding.encode(report, known: Self.known)
+        report.clusters[0].detectors = detectors
+        report.clusters[1].detectors = without
+        let bytes = OutlierReportCoding.encode(report, known: Self.known)
+        var read = MeshReport(reporter: "a", sequence: 1, periodNanoseconds: 0)
+        _ = try OutlierReportCoding.decode(bytes, into: &read)
+        #expect(read.clusters.map(\.detectors) == [detectors, without])
+        #expect(read.clusters[0].settings == report.clusters[0].settings)
+        #expect(OutlierReportCoding.encode(Self.sample(), known: Self.known) == plain, "nothing is added without a resource")
+        var old = MeshReport(reporter: "a", sequence: 1, periodNanoseconds: 0)
+        _ = try OutlierReportCoding.decode(plain, into: &old)
+        #expect(old.clusters.allSatisfy { $0.detectors == nil })
+    }
+
     @Test func everyCutIsRefused() {
         let bytes = OutlierReportCoding.encode(Self.sample(), known: Self.known)
         for length in 0..<bytes.count {
@@ -52,7 +78,9 @@ import Testing
     @Test func anyBytesEnd() {
         let seed = UInt64.random(in: 0...UInt64.max)
         var draw = RandomSource(seed: seed)
-        let whole = OutlierReportCoding.encode(Self.sample(), known: Self.known)
+        var sample = Self.sample()
+        sample.clusters[0].detectors = MeshDetectors()
+        let whole = OutlierReportCoding.encode(sample, known: Self.known)
         var judge = MeshJudge(seed: 1, epoch: 1)
         var now = MonotonicInstant(nanoseconds: 1)
         for number in 1...5_000 {

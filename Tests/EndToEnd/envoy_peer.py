@@ -228,13 +228,16 @@ def configuration(port, log, hosts, clusters, guards=()):
 
 
 class Envoy:
-    """A running Envoy with one worker."""
+    """A running Envoy with one worker. `admin`: the port of its admin interface; None = it has none."""
 
-    def __init__(self, directory, hosts, clusters, guards=()):
+    def __init__(self, directory, hosts, clusters, guards=(), admin=None):
         self.port = free_port()
         self.log = directory / "envoy.json"
         config = directory / "envoy-config.json"
-        config.write_text(json.dumps(configuration(self.port, self.log, hosts, clusters, guards), indent=1))
+        bootstrap = configuration(self.port, self.log, hosts, clusters, guards)
+        if admin:
+            bootstrap["admin"] = {"address": {"socket_address": {"address": "127.0.0.1", "port_value": admin}}}
+        config.write_text(json.dumps(bootstrap, indent=1))
         self.stderr = open(directory / "envoy.stderr", "wb")
         self.process = subprocess.Popen(
             [ENVOY, "-c", config, "--concurrency", "1", "-l", "warning", "--use-dynamic-base-id", "--file-flush-interval-msec", "10"],

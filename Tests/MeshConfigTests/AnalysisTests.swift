@@ -115,6 +115,28 @@ import Testing
         }
     }
 
+    @Test func meshOutlierDetectionsThatActOnNothing() {
+        func resource(_ spec: String, name: String = "m") -> String {
+            "apiVersion: skein.io/v1\nkind: MeshOutlierDetection\nmetadata: {name: \(name)}\nspec: {\(spec)}\n"
+        }
+        let versions = Self.subsets("subsets: [{name: v1, labels: {version: v1}}]")
+        let all = "errorRate: {}, maxEjectionPercent: 100"
+        for (spec, expected) in [
+            ("host: a.local, \(all)", []), ("host: a.local, subset: v1, \(all)", []), ("host: '*.local', \(all)", []),
+            ("host: c.local, \(all)", ["IST0101"]), ("host: a.local, subset: v2, \(all)", ["IST0101"]),
+            ("host: a.local", ["SKN0366", "SKN0375"]), ("host: a.local, errorRate: {}", ["SKN0366"]),
+            ("host: a.local, errorRate: {}, mode: REPORT_ONLY", []), ("host: a.local, mode: OFF", []),
+        ] {
+            #expect(Self.codes(Self.join(Self.base, versions, resource(spec))).sorted() == expected, "\(spec)")
+        }
+        let detection = Self.subsets("trafficPolicy: {outlierDetection: {maxEjectionPercent: 100}}")
+        #expect(Self.codes(Self.join(Self.base, detection, resource("host: a.local"))) == [], "a DestinationRule's detectors")
+        let two = Self.join(Self.base, versions, resource("host: a.local, \(all)"), resource("host: a.local, mode: OFF", name: "m2"))
+        #expect(Self.codes(two) == ["SKN0374"])
+        let apart = resource("host: a.local, subset: v1, \(all)", name: "m2")
+        #expect(Self.codes(Self.join(Self.base, versions, resource("host: a.local, \(all)"), apart)) == [])
+    }
+
     @Test func aDestinationMustChooseAmongPortsThatAreNotTheRequests() {
         let two = "[{number: 81, name: http, protocol: HTTP}, {number: 82, name: http-b, protocol: HTTP}]"
         let http = "- route: [{destination: {host: b.local}}]"

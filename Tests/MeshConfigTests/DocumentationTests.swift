@@ -103,7 +103,7 @@ import Testing
 
     private func chapter() -> String {
         var text = """
-            # Configuration: Istio resources
+            # Configuration: Istio resources, and those of our own
 
             <!-- Written by Tests/MeshConfigTests/DocumentationTests.swift from Sources/MeshConfig; change it there. -->
 
@@ -111,6 +111,8 @@ import Testing
             their names; names that begin with a dot are skipped, subdirectories are read with -R only (a notice says so: name them as
             well). A file may hold many documents and `kind: List`. `apiVersion` may be any of the versions below; all versions of a
             kind are one schema. Kubernetes' own kinds, those of its Gateway API included, are skipped with one notice a file, SKN0006.
+
+            At the end are Skein's own: `RateLimit` and `UpstreamPolicy` (`docs/traffic.md`), `MeshOutlierDetection` (`docs/outliers.md`).
 
             Every field of Istio's API is known. **In effect**: yes = acted upon; accepted = parsed and validated, with the notice
             SKN0201 "accepted, not yet in effect". An unknown field is an error. Field names are Istio's; the protobuf form
@@ -162,7 +164,7 @@ import Testing
         let order = [
             "ServiceEntry", "WorkloadEntry", "Sidecar", "VirtualService", "DestinationRule", "Telemetry", "IstioOperator", "Gateway",
             "PeerAuthentication", "AuthorizationPolicy", "RequestAuthentication", "EnvoyFilter", "WorkloadGroup", "ProxyConfig",
-            "WasmPlugin", "TrafficExtension",
+            "WasmPlugin", "TrafficExtension", "RateLimit", "UpstreamPolicy", "MeshOutlierDetection",
         ]
         for kind in order {
             guard let description = Schema.kinds[kind] else { continue }

@@ -90,6 +90,37 @@ import Testing
         #expect(Array(new.endpoints.values) == [slot])
     }
 
+    /// What a proxy reports of a cluster, and how it judges it itself: a host without outlierDetection only counts for the mesh.
+    @Test func meshOutlierDetectionsBecomeWhatIsReported() throws {
+        func resource(_ spec: String) -> String {
+            "apiVersion: skein.io/v1\nkind: MeshOutlierDetection\nmetadata: {name: p, namespace: default}\n"
+                + "spec: {host: a.example, \(spec)}\n---\n"
+        }
+        let service = YAML.service("a.example", endpoints: ["10.0.0.1", "10.0.0.2"])
+        let planning = try Planning()
+        _ = try planning.plan(service)
+        #expect(planning.planner.judged.isEmpty)
+
+        _ = try planning.plan(
+            service
+                + resource(
+                    "errorRate: {threshold: 20, windows: 4}, latency: {factor: 2.5, minimum: 40ms, windows: 3}, minimumReporters: 3, "
+                        + "maxEjectionPercent: 50"))
+        let row = try #require(planning.planner.judged.first)
+        #expect(row.detectors?.errorRate?.percent == 20 && row.detectors?.errorRate?.windows == 4 && row.detectors?.errorRate?.volume == 50)
+        #expect(row.detectors?.latency?.factorThousandths == 2_500 && row.detectors?.latency?.millisecondsMin == 40)
+        #expect(row.detectors?.latency?.windows == 3 && row.detectors?.voicesMin == 3)
+        #expect(row.detectors?.ejects == true && row.detectors?.enforcesErrorRate == true && row.detectors?.enforcesLatency == true)
+        #expect(row.settings.maxEjectionPercent == 50 && row.settings.consecutive5xx == 0 && row.settings.consecutiveGateway == 0)
+        #expect(row.settings.thresholds != .off, "outcomes are counted")
+        #expect(row.detectors?.bounded == row.detectors)
+
+        _ = try planning.plan(service + resource("mode: REPORT_ONLY, latency: {}"))
+        #expect(planning.planner.judged.first?.detectors?.ejects == false && planning.planner.judged.first?.detectors?.errorRate == nil)
+        _ = try planning.plan(service + resource("mode: \"OFF\", latency: {}"))
+        #expect(planning.planner.judged.isEmpty)
+    }
+
     /// Probes go to the endpoints of the cluster and to the port that is meant for them; probing another one would eject what is healthy.
     @Test func healthChecksBecomeProbes() throws {
         let planning = try Planning()

@@ -76,18 +76,29 @@ struct ScenarioRunner {
     }
 
     private mutating func set(_ words: [String]) throws {
+        settings = try Self.settings(words, over: settings) { bad($0) }
+        if !hosts.isEmpty { configure() }
+    }
+
+    /// `KEY VALUE ...` over what holds so far. `bad`: the error for a text.
+    static func settings(_ words: [String], over old: OutlierSettings, bad: (String) -> Malformed) throws -> OutlierSettings {
+        var settings = old
         for pair in stride(from: 0, to: words.count, by: 2) {
             guard pair + 1 < words.count else { throw bad("\(words[pair]) has no value") }
             let value = words[pair + 1]
             let number = UInt32(value) ?? 0
+            func time() throws -> UInt64 {
+                guard let time = Self.time(value) else { throw bad("\(value) is not a time") }
+                return time
+            }
             switch words[pair] {
             case "consecutive5xx": settings.consecutive5xx = number
             case "consecutiveGateway": settings.consecutiveGateway = number
             case "consecutiveLocalOrigin": settings.consecutiveLocalOrigin = number
             case "splitExternalLocalOriginErrors": settings.splitExternalLocalOriginErrors = value == "true"
-            case "interval": settings.intervalNanoseconds = try time(value)
-            case "baseEjectionTime": settings.baseEjectionTimeNanoseconds = try time(value)
-            case "maxEjectionTime": settings.maxEjectionTimeNanoseconds = try time(value)
+            case "interval": settings.intervalNanoseconds = try time()
+            case "baseEjectionTime": settings.baseEjectionTimeNanoseconds = try time()
+            case "maxEjectionTime": settings.maxEjectionTimeNanoseconds = try time()
             case "maxEjectionPercent": settings.maxEjectionPercent = number
             case "alwaysEjectOneHost": settings.alwaysEjectOneHost = value == "true"
             case "minHealthPercent": settings.minHealthPercent = number
@@ -102,13 +113,19 @@ struct ScenarioRunner {
             default: throw bad("unknown setting \(words[pair])")
             }
         }
-        if !hosts.isEmpty { configure() }
+        return settings
     }
 
     private func time(_ text: String) throws -> UInt64 {
+        guard let time = Self.time(text) else { throw bad("\(text) is not a time") }
+        return time
+    }
+
+    /// `10s` or `1500ms`, in nanoseconds.
+    static func time(_ text: String) -> UInt64? {
         if text.hasSuffix("ms"), let value = UInt64(text.dropLast(2)) { return value * 1_000_000 }
         if text.hasSuffix("s"), let value = UInt64(text.dropLast()) { return value * 1_000_000_000 }
-        throw bad("\(text) is not a time")
+        return nil
     }
 
     private mutating func at(_ words: [String]) throws {

@@ -1,62 +1,32 @@
-// What mesh-wide outlier detection costs its collector: 200 proxies that each report 1,000 endpoints, and the window's end.
+// Mesh-wide outlier detection in figures: `OutlierBench reports [PROXIES ENDPOINTS]`, `part [ENDPOINTS]`, `attempts`, `converge [RUNS]`,
+// `healthy [WINDOWS SEED]`. One JSON object a line; `part` writes the bytes of a report's part 1 (docs/formats/report.md), which
+// Tools/bench sends to a collector.
 
-import OutlierDetection
-import Primitives
+import Glibc
 
-func milliseconds(_ body: () -> Void) -> Double {
-    let began = SystemClock.threadCPUNanoseconds()
-    body()
-    return Double(SystemClock.threadCPUNanoseconds() - began) / 1e6
+func number(_ place: Int, _ fallback: Int) -> Int {
+    CommandLine.arguments.count > place ? Int(CommandLine.arguments[place]) ?? fallback : fallback
 }
 
-let proxies = CommandLine.arguments.count > 1 ? Int(CommandLine.arguments[1]) ?? 200 : 200
-let endpoints = CommandLine.arguments.count > 2 ? Int(CommandLine.arguments[2]) ?? 1_000 : 1_000
-var settings = OutlierSettings()
-settings.enforcingSuccessRate = 100
-settings.enforcingFailurePercentage = 100
-var judge = MeshJudge(seed: 1, epoch: 1)
-var random = RandomSource(seed: 1)
-var now = MonotonicInstant(nanoseconds: 1_000_000_000_000)
-
-for window in 1...5 {
-    var reports: [MeshReport] = []
-    for proxy in 0..<proxies {
-        var report = MeshReport(reporter: "10.0.0.\(proxy):15090/1", sequence: UInt64(window), periodNanoseconds: 10_000_000_000)
-        // Clusters of ten endpoints.
-        for cluster in 0..<max(1, endpoints / 10) {
-            var seen = MeshReport.Cluster(name: "outbound|80||service-\(cluster).default.svc.cluster.local", settings: settings, hosts: 10)
-            for place in 0..<10 {
-                var endpoint = MeshReport.Endpoint(SocketEndpoint(ipv4: UInt32(truncatingIfNeeded: cluster * 10 + place), port: 8080))
-                endpoint.counts = AttemptCounts(successes: UInt64(random.below(50)), errors: random.below(100) == 0 ? 1 : 0)
-                endpoint.latency.buckets[3] = endpoint.counts.total
-                seen.endpoints.append(endpoint)
-            }
-            report.clusters.append(seen)
-        }
-        reports.append(report)
-    }
-    let taking = milliseconds { for report in reports { _ = judge.take(report, now: now) } }
-    now = now + 10_000_000_000
-    var decisions = 0
-    let judging = milliseconds { decisions = judge.tick(now: now).count }
-    let size = judge.size
+switch CommandLine.arguments.dropFirst().first ?? "reports" {
+case "reports": ReportCosts(proxies: number(2, 200), endpoints: number(3, 1_000)).run()
+case "part":
+    let bytes = ReportCosts(proxies: 1, endpoints: number(2, 1_000)).part()
+    _ = unsafe bytes.withUnsafeBytes { unsafe write(1, $0.baseAddress, $0.count) }
+case "attempts": ReportCosts.attempts()
+case "converge":
+    let times = (1...UInt64(number(2, 200))).map { Convergence.run(seed: $0) }
+    let sorted = times.compactMap { $0 }.sorted()
     print(
-        "window \(window): \(proxies) reports taken in \(taking) ms, judged in \(judging) ms; \(size.endpoints) endpoints, "
-            + "\(size.opinions) opinions, \(decisions) decisions")
-}
-
-// What a worker pays for the counts: an attempt's beginning, outcome and end, with detection off and on.
-let state = UpstreamState(clustersMax: 1, endpointsMax: 16)
-let member = ClusterMembership(key: ClusterKey(1), endpoints: [SocketEndpoint(ipv4: 1, port: 80)])
-let slot = state.slots(for: [member]).clusters[0].endpoints[0]
-for (name, thresholds) in [("off", OutlierThresholds.off), ("on", OutlierSettings().thresholds)] {
-    let attempts = 20_000_000
-    let spent = milliseconds {
-        for _ in 0..<attempts {
-            state.requestBegan(slot)
-            _ = state.record(.response(status: 200), endpoint: slot, thresholds: thresholds)
-            state.requestEnded(slot)
-        }
+        "{\"proxies\": \(Convergence.proxies), \"runs\": \(times.count), \"converged\": \(sorted.count), "
+            + "\"median_s\": \(sorted[sorted.count / 2]), \"longest_s\": \(sorted.last ?? 0)}")
+case "healthy":
+    for kind in HealthyTraffic.Kind.allCases {
+        var traffic = HealthyTraffic(kind, seed: UInt64(number(3, 1)))
+        let (wrong, suspicions) = traffic.run(windows: number(2, 100_000))
+        print("{\"traffic\": \"\(kind.rawValue)\", \"windows\": \(number(2, 100_000)), \"wrong\": \(wrong), \"suspicions\": \(suspicions)}")
     }
-    print("detection \(name): \(spent * 1e6 / Double(attempts)) ns an attempt; \(state.attemptCounts(slot).successes) counted")
+default:
+    print("OutlierBench reports [PROXIES ENDPOINTS] | part [ENDPOINTS] | attempts | converge [RUNS] | healthy [WINDOWS SEED]")
+    exit(64)
 }

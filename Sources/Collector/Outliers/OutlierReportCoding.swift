@@ -32,7 +32,7 @@ public enum OutlierReportCoding {
         ReportBytes.append(varint: UInt64(clusters.count), to: &bytes)
         for cluster in clusters {
             ReportBytes.append(Array(cluster.name.utf8.prefix(nameBytesMax))[...], to: &bytes)
-            let settings = settingNumbers(of: cluster.settings)
+            let settings = settingNumbers(of: cluster.settings) + (cluster.detectors.map(DetectorCoding.numbers) ?? [])
             ReportBytes.append(varint: UInt64(settings.count), to: &bytes)
             for number in settings { ReportBytes.append(varint: number, to: &bytes) }
             ReportBytes.append(varint: cluster.hosts, to: &bytes)
@@ -76,8 +76,10 @@ public enum OutlierReportCoding {
             var numbers: [UInt64] = []
             for _ in 0..<(try reader.count(most: settingsMax)) { numbers.append(try reader.varint()) }
             var cluster = MeshReport.Cluster(name: name, settings: readSettings(numbers), hosts: try reader.varint())
+            cluster.detectors = DetectorCoding.read(numbers.dropFirst(settingsCount))
             let count = try reader.count(most: endpointsLeft)
             endpointsLeft -= count
+            cluster.endpoints.reserveCapacity(count)
             for _ in 0..<count { cluster.endpoints.append(try readEndpoint(&reader)) }
             report.clusters.append(cluster)
         }
@@ -106,7 +108,10 @@ public enum OutlierReportCoding {
 
     // MARK: Settings
 
-    /// In this order for ever; later ones come behind.
+    /// Those of `OutlierSettings`; behind them stand those of `DetectorCoding`.
+    static let settingsCount = 24
+
+    /// In this order for ever.
     private static func settingNumbers(of settings: OutlierSettings) -> [UInt64] {
         func flag(_ value: Bool) -> UInt64 { value ? 1 : 0 }
         return [

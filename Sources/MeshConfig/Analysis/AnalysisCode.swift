@@ -303,5 +303,12 @@ public struct AnalysisCode: Sendable {
             "SKN0373", "PolicyShadowed", .warning,
             "An AuthorizationPolicy that decides nothing: another one with the same action matches whatever it matches.",
             "Delete it, or narrow the other one."),
+        AnalysisCode(
+            "SKN0374", "ConflictingMeshOutlierDetections", .warning,
+            "Two MeshOutlierDetections of one namespace for one host, or for one subset of it; only the first loaded is used.",
+            "Merge the two into one resource."),
+        AnalysisCode(
+            "SKN0375", "JudgesNothing", .warning, "A MeshOutlierDetection without detectors for a host without outlier detection.",
+            "Write errorRate or latency, or outlierDetection in the host's DestinationRule."),
     ]
 }

@@ -69,6 +69,7 @@ public struct MeshAnalysis: Sendable {
         SelectorFindings.check(context, &report)
         TransportSecurityFindings.check(context, &report)
         AuthorizationFindings.check(context, &report)
+        MeshOutlierFindings.check(context, &report)
         omit(report.omitted, .warning)
         // Loading and a check may see the same thing at the same place; loading's words stay, as `skein validate` has them.
         var seen: Set<Key> = []

@@ -80,4 +80,6 @@ enum DiagnosticCode: String, CaseIterable {
     case mutualTLSLabelMissing = "SKN0371"
     case ruleNeverMatches = "SKN0372"
     case policyShadowed = "SKN0373"
+    case conflictingMeshOutlierDetections = "SKN0374"
+    case judgesNothing = "SKN0375"
 }

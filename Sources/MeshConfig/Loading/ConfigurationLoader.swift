@@ -313,6 +313,7 @@ struct ConfigurationLoader {
         case "RequestAuthentication": findings.check(requestAuthentication: spec)
         case "Gateway": findings.check(gateway: spec)
         case "UpstreamPolicy": findings.check(upstreamPolicy: spec)
+        case "MeshOutlierDetection": findings.check(meshOutlierDetection: spec)
         case "WorkloadGroup": findings.check(workloadGroup: spec)
         case "EnvoyFilter": findings.check(envoyFilter: spec)
         case "WasmPlugin": findings.check(wasmPlugin: spec)
@@ -345,6 +346,8 @@ struct ConfigurationLoader {
                     id: id, position: place, endpoint: WorkloadEndpoint(reader: spec),
                     metadataLabels: metadata?.stringMap("labels") ?? [:]))
         case "UpstreamPolicy": configuration.upstreamPolicies.append(UpstreamPolicy(id: id, position: place, spec: spec))
+        case "MeshOutlierDetection":
+            configuration.meshOutlierDetections.append(MeshOutlierDetection(id: id, position: place, spec: spec))
         case "RateLimit": configuration.rateLimits.append(RateLimit(id: id, position: place, spec: spec))
         case "EnvoyFilter":
             let limits = RateLimit.limits(ofEnvoyFilter: spec, id: id, position: place)

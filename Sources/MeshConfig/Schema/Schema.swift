@@ -67,6 +67,7 @@ struct Schema: Sendable {
         // Ours: what Istio leaves to EnvoyFilter.
         table["RateLimit"] = Kind(group: "skein.io", message: "RateLimit", versions: ["v1"])
         table["UpstreamPolicy"] = Kind(group: "skein.io", message: "UpstreamPolicy", versions: ["v1"])
+        table["MeshOutlierDetection"] = Kind(group: "skein.io", message: "MeshOutlierDetection", versions: ["v1"])
         for kind in ["WasmPlugin", "TrafficExtension"] {
             table[kind] = Kind(group: "extensions.istio.io", message: kind, versions: ["v1alpha1"])
         }

@@ -552,6 +552,28 @@ enum SchemaTables {
           threshold uint32 -- percent of failures; default: 85
           minimumHosts uint32 -- default: 5
           requestVolume uint32 -- default: 50
+        MeshOutlierDetection
+          host string -- required; the service whose endpoints are judged, as in a DestinationRule
+          subset string -- default: every subset, and the service as a whole
+          mode MeshOutlierMode -- eject mesh-wide, show only what is found, or do not judge; default: ENFORCE
+          errorRate MeshErrorRate -- failures of all attempts; default: off
+          latency MeshLatency -- endpoints that are slower than their peers; default: off
+          minimumReporters uint32 -- identities with a say (processes, where there are no certificates), or nobody is ejected; default: 1
+          interval duration -- of a window; default: the DestinationRule's, 10s
+          baseEjectionTime duration -- default: the DestinationRule's, 30s
+          maxEjectionPercent uint32 -- default: the DestinationRule's, 10
+          minHealthPercent uint32 -- default: the DestinationRule's, 0
+        enum MeshOutlierMode ENFORCE REPORT_ONLY OFF
+        MeshErrorRate
+          threshold uint32 -- percent of failures; default: 50
+          minimumVolume uint32 -- attempts in the windows, of all reporters; default: 50
+          windows uint32 -- that are looked at, up to 10; default: 3
+        MeshLatency
+          factor double -- the endpoint's 95th percentile, times the median of its peers'; above 1; default: 3
+          minimum duration -- below it no endpoint is slow; default: 25ms
+          minimumVolume uint32 -- requests in a window, of the endpoint and of each peer; default: 50
+          minimumPeers uint32 -- default: 3
+          windows uint32 -- in a row in which it is slow, up to 10; default: 2
         PeerAuthentication
           selector WorkloadMatchLabels
           mtls MutualTLS

@@ -36,7 +36,7 @@ extension RequestExplanation {
         var balancer = cluster.hash.key == .none ? "\(cluster.balancer)" : "consistent hash by \(cluster.hash.key)"
         if cluster.warmup.nanoseconds > 0 { balancer += ", new endpoints grow over \(cluster.warmup.nanoseconds / 1_000_000_000) s" }
         nodes.append(Node("balancer", balancer))
-        if cluster.outlier.isEnabled { nodes.append(Node("outlier detection", "on")) }
+        if let node = outlierDetection(cluster, snapshot.meshOutlierDetections[index]) { nodes.append(node) }
         if let check = snapshot.healthChecks[index] {
             nodes.append(Node("health checks", "every \(check.settings.intervalNanoseconds / 1_000_000) ms"))
         }
@@ -52,6 +52,13 @@ extension RequestExplanation {
             nodes.append(
                 Node("priority \(group.priority)", "\(group.endpoints.count) endpoints, \(share)", list(group.endpoints, snapshot, live)))
         }
+    }
+
+    /// What judges the endpoints; nil = nothing does.
+    private func outlierDetection(_ cluster: ClusterEntry, _ resource: MeshOutlierDetection?) -> Node? {
+        guard let resource else { return cluster.outlier.isEnabled ? Node("outlier detection", "on") : nil }
+        let local = !cluster.outlier.isEnabled ? "off" : cluster.outlier.isOfMeshAlone ? "by the mesh alone" : "on"
+        return Node("outlier detection", local, [Node("mesh-wide", "\(resource.summary): \(resource.id) at \(resource.position)")])
     }
 
     private func list(_ range: TableRange, _ snapshot: RoutingSnapshot, _ live: LiveUpstreams?) -> [Node] {

@@ -1,3 +1,4 @@
+internal import MeshConfig
 internal import OutlierDetection
 internal import Routing
 
@@ -15,6 +16,11 @@ extension OutlierSettings {
             consecutiveLocalOriginFailures: count(policy.consecutiveLocalOrigin), splitExternalLocalOriginErrors: policy.splitsLocalOrigin,
             intervalNanoseconds: time(policy.intervalNanoseconds), baseEjectionTimeNanoseconds: time(policy.baseEjectionNanoseconds),
             maxEjectionPercent: count(policy.maxEjectionPercent), minHealthPercent: count(policy.minHealthPercent))
+        if policy.isOfMeshAlone {
+            consecutive5xx = 0
+            consecutiveGateway = 0
+            consecutiveLocalOrigin = 0
+        }
         let rates = policy.rates
         enforcingSuccessRate = rates.successRateEnforcing
         successRateMinimumHosts = rates.successRateMinimumHosts
@@ -26,5 +32,32 @@ extension OutlierSettings {
         failurePercentageRequestVolume = rates.failurePercentageRequestVolume
         if rates.maxEjectionNanoseconds > 0 { maxEjectionTimeNanoseconds = rates.maxEjectionNanoseconds }
         maxEjectionTimeJitterNanoseconds = rates.maxEjectionJitterNanoseconds
+    }
+}
+
+extension MeshDetectors {
+    /// What reports say of a cluster for which the resource decides.
+    init(_ resource: MeshOutlierDetection) {
+        self.init()
+        errorRate = resource.errorRate.map { rate in
+            var own = ErrorRate()
+            own.percent = UInt64(rate.threshold)
+            own.volume = UInt64(rate.minimumVolume)
+            own.windows = UInt64(rate.windows)
+            return own
+        }
+        latency = resource.latency.map { slow in
+            var own = Latency()
+            own.factorThousandths = UInt64(min(max(1, slow.factor), MeshOutlierDetection.Latency.factorMax) * 1000)
+            own.millisecondsMin = UInt64(max(0, slow.minimumNanoseconds) / 1_000_000)
+            own.volume = UInt64(slow.minimumVolume)
+            own.peersMin = UInt64(slow.minimumPeers)
+            own.windows = UInt64(slow.windows)
+            return own
+        }
+        enforcesErrorRate = true
+        enforcesLatency = true
+        ejects = resource.mode == .enforce
+        voicesMin = UInt64(resource.minimumReporters)
     }
 }

@@ -17,7 +17,7 @@ struct UpstreamPlanner {
     private let prober: HealthProber
     /// Of the last plan.
     private(set) var live: LiveUpstreams?
-    /// Clusters with outlier detection of the last plan, as the mesh is told of them.
+    /// Clusters with outlier detection of the last plan, as the mesh is told of them; not those that it is not to judge.
     private(set) var judged: [MeshOutliers.Row] = []
 
     init(shared: SharedUpstreams, catalogs: Catalogs, prober: HealthProber, resolver: HostResolver) {
@@ -65,13 +65,13 @@ struct UpstreamPlanner {
                     endpoints: zip(member.addresses, assigned.endpoints).map { ($0.description, $1) },
                     dnsNames: routing.dnsNames[index] ?? [])
             })
-        judged = zip(zip(clusters, assignment.clusters), settings).compactMap { pair, settings in
+        judged = zip(clusters, assignment.clusters).enumerated().compactMap { index, pair in
             let (member, assigned) = pair
-            return settings.map { settings in
-                MeshOutliers.Row(
-                    name: catalogs.names.value(member.name.rawValue), key: assigned.key, settings: settings,
-                    endpoints: zip(member.addresses, assigned.endpoints).map { ($0, $1) })
-            }
+            let resource = routing.meshOutlierDetections[index]
+            guard let settings = settings[index], resource?.mode != .off else { return nil }
+            return MeshOutliers.Row(
+                name: catalogs.names.value(member.name.rawValue), key: assigned.key, settings: settings,
+                detectors: resource.map(MeshDetectors.init), endpoints: zip(member.addresses, assigned.endpoints).map { ($0, $1) })
         }
         assignments.append((routing.generation, assignment.generation))
         let plan = UpstreamPlan(

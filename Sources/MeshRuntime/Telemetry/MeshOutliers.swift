@@ -15,6 +15,8 @@ final class MeshOutliers: OutlierReporting {
         var name: String
         var key: ClusterKey
         var settings: OutlierSettings
+        /// What a MeshOutlierDetection says; nil = the collector decides.
+        var detectors: MeshDetectors?
         var endpoints: [(address: SocketEndpoint, slot: EndpointSlot)]
     }
 
@@ -75,15 +77,22 @@ final class MeshOutliers: OutlierReporting {
             // The report around it has name and number.
             var report = MeshReport(reporter: "", sequence: 1, periodNanoseconds: now.nanoseconds(since: state.lastReport))
             state.lastReport = now
-            for row in state.rows { report.clusters.append(cluster(row, latencies, &state)) }
+            var held: [String: [SocketEndpoint: EjectionReason]] = [:]
+            for ejection in state.follower.held(now: now).map(\.ejection) {
+                held[ejection.cluster, default: [:]][ejection.endpoint] = ejection.reason
+            }
+            for row in state.rows { report.clusters.append(cluster(row, held[row.name] ?? [:], latencies, &state)) }
             state.latencies = latencies
             let known = OutlierReportCoding.Known(epoch: state.follower.epoch, generation: state.follower.generation)
             return OutlierReportCoding.encode(report, known: known)
         }
     }
 
-    private func cluster(_ row: Row, _ latencies: [OutcomeKey: [UInt64]], _ state: inout State) -> MeshReport.Cluster {
+    private func cluster(
+        _ row: Row, _ held: [SocketEndpoint: EjectionReason], _ latencies: [OutcomeKey: [UInt64]], _ state: inout State
+    ) -> MeshReport.Cluster {
         var cluster = MeshReport.Cluster(name: row.name, settings: row.settings, hosts: UInt64(row.endpoints.count))
+        cluster.detectors = row.detectors
         for (address, slot) in row.endpoints {
             let before = state.seen[slot] ?? Seen()
             let counts = upstreams.state.attemptCounts(slot)
@@ -92,6 +101,8 @@ final class MeshOutliers: OutlierReporting {
             seen.counts = counts.since(before.counts)
             // Said as long as it is so: a collector that began anew, or lost a report, is to know it too.
             if let local, local.count != before.localEjections || upstreams.state.ejectedUntil(slot) != nil { seen.ejected = local.reason }
+            // The collector that found it is gone: to the next one it is as if local detection had.
+            if seen.ejected == nil { seen.ejected = held[address] }
             guard !seen.counts.isEmpty || seen.ejected != nil else { continue }
             state.seen[slot] = Seen(counts: counts, localEjections: local?.count ?? 0)
             let key = OutcomeKey(cluster: NameID(row.key.rawValue), endpoint: address)
@@ -137,7 +148,9 @@ final class MeshOutliers: OutlierReporting {
             let (change, wasAlone, isSecond) = state.withLock { state in
                 let wasAlone = state.follower.isAlone
                 let returns = state.follower.returns
-                let change = state.follower.take(word, now: now)
+                let windows = Dictionary(
+                    state.rows.map { ($0.name, $0.settings.intervalNanoseconds) }, uniquingKeysWith: { first, _ in first })
+                let change = state.follower.take(word, now: now) { windows[$0] ?? 0 }
                 if case .ejections(let ejections) = change { state.word = ejections }
                 return (change, wasAlone && state.follower.timesAlone > 0, returns == 0 && state.follower.returns > 0)
             }

@@ -89,7 +89,8 @@ extension OutlierService {
                 name: "skein_outlier_judge_prevented_total", help: "Windows in which an endpoint stood out and was not ejected, by why.",
                 kind: .counter, label: "why",
                 values: [
-                    ("outvoted", Double(counters.outvoted)), ("max_ejection_percent", Double(counters.preventedByMaxEjectionPercent)),
+                    ("outvoted", Double(counters.outvoted)), ("too_few_reporters", Double(counters.tooFewReporters)),
+                    ("max_ejection_percent", Double(counters.preventedByMaxEjectionPercent)),
                     ("min_health_percent", Double(counters.preventedByMinHealthPercent)), ("not_enforced", Double(counters.notEnforced)),
                 ]),
             MetricSamples(

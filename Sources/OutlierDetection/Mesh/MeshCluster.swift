@@ -5,16 +5,23 @@ struct MeshCluster: Sendable {
     /// What a reporter says of the cluster as such.
     private struct Claim: Sendable {
         var hosts: UInt64
-        var settings: OutlierSettings
+        var terms: Terms
         var periodNanoseconds: UInt64
         var window: UInt64
+    }
+
+    /// By which a reporter wants the cluster judged.
+    struct Terms: Hashable, Sendable {
+        var settings: OutlierSettings
+        /// Nil = the collector's.
+        var detectors: MeshDetectors?
     }
 
     let name: String
     private(set) var endpoints: [SocketEndpoint: MeshEndpoint] = [:]
     private var claims: [UInt32: Claim] = [:]
     /// Those that most reporters have; of several with as many, the one that is in use.
-    private(set) var settings: OutlierSettings
+    private(set) var terms: Terms
     /// What reporters say in the middle, so that a few cannot make the cluster larger than it is.
     private(set) var hosts = 0
     private(set) var ejected = 0
@@ -24,12 +31,19 @@ struct MeshCluster: Sendable {
     private(set) var nextTick: MonotonicInstant
     private(set) var counters = MeshCounters()
     private var decisions: [MeshDecision] = []
+    /// Of reports, the one in the middle, as of the last agreement.
+    private var usualPeriodNanoseconds: UInt64 = 0
+    /// Reporters of the last agreement.
+    private var claimsAgreed = 0
 
-    init(name: String, settings: OutlierSettings, periodNanoseconds: UInt64, now: MonotonicInstant, _ limits: MeshLimits) {
-        self.name = name
-        self.settings = settings
-        nextTick = now + Self.windowLength(settings, periodNanoseconds, limits)
+    /// As the first report says; its endpoints are not taken.
+    init(_ seen: MeshReport.Cluster, periodNanoseconds: UInt64, now: MonotonicInstant, _ limits: MeshLimits) {
+        name = seen.name
+        terms = Terms(settings: seen.settings, detectors: seen.detectors?.bounded)
+        nextTick = now + Self.windowLength(seen.settings, periodNanoseconds, limits)
     }
+
+    private var settings: OutlierSettings { terms.settings }
 
     var isAbandoned: Bool { claims.isEmpty && ejected == 0 }
 
@@ -40,41 +54,45 @@ struct MeshCluster: Sendable {
         min(max(settings.intervalNanoseconds, periodNanoseconds, limits.windowNanosecondsMin), limits.windowNanosecondsMax)
     }
 
-    /// Adds what a reporter saw. `endpointsLeft`, `opinionsLeft`: how many more there may be of all clusters.
+    /// Adds what a reporter saw. `endpointsLeft`, `opinionsLeft`: how many more there may be of all clusters. Returns how many more there
+    /// are.
     mutating func take(
-        _ seen: MeshReport.Cluster, reporter: UInt32, group: UInt32, periodNanoseconds: UInt64, endpointsLeft: Int, opinionsLeft: Int,
-        _ limits: MeshLimits
-    ) {
+        _ seen: borrowing MeshReport.Cluster, reporter: UInt32, group: UInt32, periodNanoseconds: UInt64, endpointsLeft: Int,
+        opinionsLeft: Int, _ limits: MeshLimits
+    ) -> (endpoints: Int, opinions: Int) {
+        let (endpointsBefore, opinionsBefore) = (endpoints.count, opinions)
         // A report that waited for an outage to end says how things were; how long reports usually cover, the others say.
         let length = Self.windowLength(settings, usualPeriodNanoseconds, limits)
         let isStale = !claims.isEmpty && periodNanoseconds / limits.windowsPerReportMax > length
         claims[reporter] = Claim(
-            hosts: min(seen.hosts, UInt64(limits.endpointsMax)), settings: seen.settings,
+            hosts: min(seen.hosts, UInt64(limits.endpointsMax)),
+            terms: Terms(settings: seen.settings, detectors: seen.detectors?.bounded),
             periodNanoseconds: isStale ? length : periodNanoseconds, window: window)
         // The first one makes the cluster; those that come before its first tick may be many, and are as good.
-        if window == 0 { agreeOnClaims() }
+        if window == 0, claims.count >= 2 * claimsAgreed { agreeOnClaims() }
         if isStale { counters.clustersStale &+= 1 }
         var endpointsLeft = endpointsLeft
         var opinionsLeft = opinionsLeft
-        for reported in seen.endpoints.prefix(limits.endpointsPerReportMax) {
-            var endpoint = reported
-            if isStale {
-                // What local detection has out is so now.
-                endpoint.counts = AttemptCounts()
-                endpoint.latency = LatencyCounts()
-            }
-            if endpoints[endpoint.address] == nil {
+        var hint = 0
+        for place in seen.endpoints.indices.prefix(limits.endpointsPerReportMax) {
+            let address = seen.endpoints[place].address
+            var known = endpoints.index(forKey: address)
+            if known == nil {
                 // Whoever was never there cannot have left.
-                if endpoint.isAbsent { continue }
+                if seen.endpoints[place].isAbsent { continue }
                 guard endpointsLeft > 0 else {
                     counters.beyondLimits &+= 1
                     continue
                 }
                 endpointsLeft -= 1
-                endpoints[endpoint.address] = MeshEndpoint()
+                endpoints[address] = MeshEndpoint()
+                known = endpoints.index(forKey: address)
             }
-            let isThere = endpoints[endpoint.address]?.take(
-                endpoint, reporter: reporter, group: group, window: window, mayAdd: opinionsLeft > 0) ?? false
+            guard let known else { continue }
+            // Of a stale one, only what local detection has out is so now.
+            let isThere = endpoints.values[known].take(
+                seen.endpoints[place], reporter: reporter, group: group, window: window, isStale: isStale, mayAdd: opinionsLeft > 0,
+                hint: &hint)
             if isThere { continue }
             if opinionsLeft > 0 {
                 opinionsLeft -= 1
@@ -83,27 +101,32 @@ struct MeshCluster: Sendable {
                 counters.beyondLimits &+= 1
             }
         }
+        return (endpoints.count - endpointsBefore, opinions - opinionsBefore)
     }
 
-    /// The end of a window: ends ejections, judges, forgets. Returns what was decided.
+    /// The end of a window: ends ejections, judges, forgets. Returns what was decided. `standard`: detectors where the reporters name none.
     mutating func tick(
-        now: MonotonicInstant, detectors: MeshDetectors, reporterName: @escaping (UInt32) -> String, _ limits: MeshLimits,
+        now: MonotonicInstant, standard: MeshDetectors, reporterName: @escaping (UInt32) -> String, _ limits: MeshLimits,
         _ random: inout RandomSource
     ) -> [MeshDecision] {
         agreeOnClaims()
+        let detectors = terms.detectors ?? standard
         // In the order of their addresses, so that the same reports lead to the same decisions.
         let order = endpoints.keys.sorted(by: SocketEndpoint.isOrdered)
         for address in order { endIfDue(address, now: now) }
         for address in order { removeIfAbsent(address, now: now) }
         let judge = MeshDetection(
             settings: settings, detectors: detectors, window: window, reporterName: reporterName, voicesMax: limits.voicesMax)
+        let splits = settings.splitExternalLocalOriginErrors
         for address in order where endpoints[address]?.ejection == nil {
-            endpoints[address]?.extendRuns(splits: settings.splitExternalLocalOriginErrors)
+            endpoints[address]?.extendRuns(splits: splits)
         }
-        for suspicion in judge.suspicions(order.compactMap { address in endpoints[address].map { (address, $0) } }) {
-            decide(suspicion, now: now, detectors, &random)
-        }
-        for address in order { endWindow(address, now: now) }
+        let (slow, others) = judge.measured(candidates(order))
+        for one in slow { endpoints[one.address]?.noteSlow() }
+        for address in others { endpoints[address]?.slowWindows = 0 }
+        for suspicion in judge.suspicions(candidates(order), slow: slow) { decide(suspicion, now: now, detectors, &random) }
+        let windows = Int(clamping: detectors.errorRate?.windows ?? 1)
+        for address in order { endWindow(address, windows: windows, now: now) }
         window &+= 1
         opinions = endpoints.values.reduce(0) { $0 + $1.opinions.count }
         claims = claims.filter { $0.value.window &+ MeshLimits.opinionWindows >= window }
@@ -112,23 +135,25 @@ struct MeshCluster: Sendable {
         return decisions
     }
 
-    /// Of reports, the one in the middle.
-    private var usualPeriodNanoseconds: UInt64 {
-        let periods = claims.values.map(\.periodNanoseconds).sorted()
-        return periods.isEmpty ? 0 : periods[(periods.count - 1) / 2]
+    /// Those that are not ejected.
+    private func candidates(_ order: [SocketEndpoint]) -> [MeshDetection.Candidate] {
+        order.compactMap { address in endpoints[address].flatMap { $0.ejection == nil ? (address, $0) : nil } }
     }
 
     private mutating func agreeOnClaims() {
         guard !claims.isEmpty else { return }
+        claimsAgreed = claims.count
+        let periods = claims.values.map(\.periodNanoseconds).sorted()
+        usualPeriodNanoseconds = periods[(periods.count - 1) / 2]
         let hosts = claims.values.map(\.hosts).sorted()
         self.hosts = Int(clamping: hosts[(hosts.count - 1) / 2])
-        var votes: [OutlierSettings: Int] = [:]
-        for claim in claims.values { votes[claim.settings, default: 0] += 1 }
+        var votes: [Terms: Int] = [:]
+        for claim in claims.values { votes[claim.terms, default: 0] += 1 }
         let most = votes.values.max() ?? 0
-        if votes[settings] != most {
+        if votes[terms] != most {
             // Of several, the one with the smallest number, so that it does not depend on the order of a hash table.
-            let first = claims.filter { votes[$0.value.settings] == most }.min { $0.key < $1.key }
-            settings = first?.value.settings ?? settings
+            let first = claims.filter { votes[$0.value.terms] == most }.min { $0.key < $1.key }
+            terms = first?.value.terms ?? terms
         }
     }
 
@@ -167,6 +192,9 @@ struct MeshCluster: Sendable {
         let (address, reason) = (suspicion.address, suspicion.reason)
         guard endpoints[address]?.ejection == nil else { return }
         guard suspicion.isCarried else { return refuse(suspicion, .outvoted, \.outvoted, now: now) }
+        guard UInt64(suspicion.evidence.voices) >= detectors.voicesMin else {
+            return refuse(suspicion, .tooFewReporters, \.tooFewReporters, now: now)
+        }
         guard settings.allowsEjection(ejected: ejected, hosts: hosts) else {
             return refuse(suspicion, .preventedByMaxEjectionPercent, \.preventedByMaxEjectionPercent, now: now)
         }
@@ -210,9 +238,10 @@ struct MeshCluster: Sendable {
                 ejected: ejected))
     }
 
-    private mutating func endWindow(_ address: SocketEndpoint, now: MonotonicInstant) {
+    /// `windows`: that the error rate looks at.
+    private mutating func endWindow(_ address: SocketEndpoint, windows: Int, now: MonotonicInstant) {
         guard let endpoint = endpoints[address] else { return }
-        endpoints[address]?.endWindow()
+        endpoints[address]?.endWindow(keeping: windows - 1)
         endpoints[address]?.opinions.removeAll { !$0.holds(at: window &+ 1) }
         guard endpoint.ejection == nil else { return }
         if endpoint.backoff > 0, let since = endpoint.lastUnejection, now.nanoseconds(since: since) >= settings.intervalNanoseconds {
@@ -220,16 +249,6 @@ struct MeshCluster: Sendable {
         }
         // Idle and without a past: nothing to remember.
         if endpoint.backoff == 0, endpoint.lastSeen &+ MeshLimits.opinionWindows < window { endpoints[address] = nil }
-    }
-}
-
-extension MeshDetectors {
-    func enforcement(of reason: EjectionReason, _ settings: OutlierSettings) -> UInt32 {
-        switch reason {
-        case .errorRate: enforcesErrorRate ? 100 : 0
-        case .latency: enforcesLatency ? 100 : 0
-        default: settings.enforcement(of: reason)
-        }
     }
 }
 

@@ -8,6 +8,8 @@ public struct MeshEvidence: Hashable, Sendable {
     public var threshold: Double
     /// Attempts, or requests for latencies, that the value is made of.
     public var volume: UInt64
+    /// Windows that the error rate was measured over, or in which the endpoint was slow.
+    public var windows: UInt64 = 1
     /// Reporters with a say, and those of them that agree.
     public var reporters = 0
     public var agreeing = 0
@@ -33,6 +35,8 @@ public struct MeshDecision: Sendable {
         case ejected(until: MonotonicInstant, ejections: UInt32)
         /// Detected, and too few reporters agree.
         case outvoted
+        /// Fewer have a say than the detectors' `voicesMin`.
+        case tooFewReporters
         case preventedByMaxEjectionPercent
         case preventedByMinHealthPercent
         case notEnforced
@@ -59,6 +63,7 @@ extension MeshDecision.Outcome {
         switch self {
         case .ejected: "ejected"
         case .outvoted: "outvoted"
+        case .tooFewReporters: "too_few_reporters"
         case .preventedByMaxEjectionPercent: "max_ejection_percent"
         case .preventedByMinHealthPercent: "min_health_percent"
         case .notEnforced: "not_enforced"
@@ -71,14 +76,18 @@ extension MeshEvidence {
     /// The arithmetic in a sentence.
     public func text(_ reason: EjectionReason) -> String {
         func number(_ value: Double) -> String { "\((value * 10).rounded() / 10)" }
+        // The sum of what reporters claim may be beyond what an integer holds.
+        func count(_ value: Double) -> String { UInt64(exactly: value.rounded()).map { "\($0)" } ?? "\(value)" }
         let measured = switch reason {
         case .consecutive5xx, .consecutiveGatewayFailure, .consecutiveLocalOriginFailure:
-            "\(Int(clamping: UInt64(value))) failures without a success between them, threshold \(Int(clamping: UInt64(threshold)))"
+            "\(count(value)) failures without a success between them, threshold \(count(threshold))"
         case .successRate, .localOriginSuccessRate:
             "success rate \(number(value)) % is below \(number(threshold)) % (mean less deviation of the cluster)"
         case .failurePercentage, .localOriginFailurePercentage: "\(number(value)) % failures, threshold \(number(threshold)) %"
-        case .errorRate: "\(number(value)) % failures in three windows, threshold \(number(threshold)) %"
-        case .latency: "95th percentile \(number(value)) ms, threshold \(number(threshold)) ms (from the median of its peers)"
+        case .errorRate: "\(number(value)) % failures in \(windows) window\(windows == 1 ? "" : "s"), threshold \(number(threshold)) %"
+        case .latency:
+            "95th percentile \(number(value)) ms, threshold \(number(threshold)) ms (from the median of its peers)"
+                + (windows > 1 ? ", \(windows) windows in a row" : "")
         }
         let agreement = "\(agreeing) of \(reporters) reporters agree"
         let voices = voices == reporters ? "" : " (\(voicesAgreeing) of \(self.voices) identities)"
@@ -137,6 +146,7 @@ public struct MeshCounters: Hashable, Sendable {
     /// Index = `EjectionReason.rawValue`, unit = decisions.
     public var ejections = [UInt64](repeating: 0, count: EjectionReason.allCases.count)
     public var outvoted: UInt64 = 0
+    public var tooFewReporters: UInt64 = 0
     public var preventedByMaxEjectionPercent: UInt64 = 0
     public var preventedByMinHealthPercent: UInt64 = 0
     public var notEnforced: UInt64 = 0
@@ -151,6 +161,7 @@ public struct MeshCounters: Hashable, Sendable {
         left.unejections &+= right.unejections
         for index in left.ejections.indices { left.ejections[index] &+= right.ejections[index] }
         left.outvoted &+= right.outvoted
+        left.tooFewReporters &+= right.tooFewReporters
         left.preventedByMaxEjectionPercent &+= right.preventedByMaxEjectionPercent
         left.preventedByMinHealthPercent &+= right.preventedByMinHealthPercent
         left.notEnforced &+= right.notEnforced

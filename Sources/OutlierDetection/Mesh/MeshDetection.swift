@@ -21,8 +21,8 @@ struct MeshDetection {
     let reporterName: (UInt32) -> String
     let voicesMax: Int
 
-    func suspicions(_ all: [Candidate]) -> [MeshSuspicion] {
-        let candidates = all.filter { $0.endpoint.ejection == nil }
+    /// `candidates`: those that are not ejected. `slow`: as `measured` found them, counted in their rows of slow windows.
+    func suspicions(_ candidates: [Candidate], slow: [Slow]) -> [MeshSuspicion] {
         var found: [MeshSuspicion] = []
         for candidate in candidates {
             found += ofLocalVerdicts(candidate)
@@ -37,7 +37,7 @@ struct MeshDetection {
             }
         }
         found += candidates.compactMap(ofErrorRate)
-        return found + ofLatency(candidates)
+        return found + ofLatency(candidates, slow)
     }
 
     /// Reporters whose own detection ejected the endpoint: when most did, the mesh does.
@@ -143,37 +143,65 @@ struct MeshDetection {
         var total = candidate.endpoint.counts.total
         var failures = candidate.endpoint.counts.failures
         // An endpoint that nobody asks now is not judged by what it did before.
-        guard total > 0 else { return nil }
-        for past in candidate.endpoint.before {
+        guard let rate = detectors.errorRate, total > 0 else { return nil }
+        for past in candidate.endpoint.before.suffix(Int(clamping: rate.windows) - 1) {
             total = AttemptCounts.sum(total, past.total)
             failures = AttemptCounts.sum(failures, past.failures)
         }
-        guard total >= detectors.errorRateVolume, Self.isShare(failures, of: total, percent: detectors.errorRatePercent) else { return nil }
-        return suspicion(
-            candidate, .errorRate, value: 100 * Double(failures) / Double(total), threshold: Double(detectors.errorRatePercent),
-            volume: total, needs: detectors.errorRateVolume / UInt64(MeshLimits.errorRateWindows)
-        ) { !$0.counts.isEmpty && Self.isShare($0.counts.failures, of: $0.counts.total, percent: detectors.errorRatePercent) }
+        guard total >= rate.volume, Self.isShare(failures, of: total, percent: rate.percent) else { return nil }
+        var found = suspicion(
+            candidate, .errorRate, value: 100 * Double(failures) / Double(total), threshold: Double(rate.percent),
+            volume: total, needs: rate.volume / max(1, rate.windows)
+        ) { !$0.counts.isEmpty && Self.isShare($0.counts.failures, of: $0.counts.total, percent: rate.percent) }
+        found.evidence.windows = rate.windows
+        return found
     }
 
-    /// The 95th percentile against the median of the peers' own.
-    private func ofLatency(_ candidates: [Candidate]) -> [MeshSuspicion] {
-        let measured = candidates.compactMap { candidate -> (candidate: Candidate, p95: Double, volume: UInt64)? in
-            let volume = candidate.endpoint.latency.total
-            guard volume >= detectors.latencyVolume, let p95 = candidate.endpoint.latency.p95Milliseconds else { return nil }
-            return (candidate, p95, volume)
+    /// An endpoint whose 95th percentile stood out against the median of its peers' own in the window that ends.
+    struct Slow {
+        var address: SocketEndpoint
+        var p95: Double
+        var threshold: Double
+    }
+
+    /// Those that have enough requests, and whether each was slow. An endpoint without enough says nothing about its row of slow windows.
+    func measured(_ candidates: [Candidate]) -> (slow: [Slow], others: [SocketEndpoint]) {
+        guard let detector = detectors.latency else { return ([], []) }
+        let measured = candidates.compactMap { candidate -> (address: SocketEndpoint, p95: Double)? in
+            let latency = candidate.endpoint.latency
+            guard latency.total >= detector.volume, let p95 = latency.p95Milliseconds else { return nil }
+            return (candidate.address, p95)
         }
-        guard measured.count > detectors.latencyPeersMin else { return [] }
+        guard UInt64(measured.count) > detector.peersMin else { return ([], []) }
         let sorted = measured.map(\.p95).sorted()
-        return measured.compactMap { one in
+        var slow: [Slow] = []
+        var others: [SocketEndpoint] = []
+        for one in measured {
             // The slow one's peers are all but itself: taken out of the sorted list, the middle moves by one place at most.
             let own = sorted.firstIndex(of: one.p95) ?? 0
             let middle = (sorted.count - 2) / 2
             let median = sorted[middle < own ? middle : middle + 1]
-            let threshold = max(detectors.latencyMillisecondsMin, median * detectors.latencyFactor)
-            guard one.p95 >= threshold else { return nil }
-            return suspicion(
-                one.candidate, .latency, value: one.p95, threshold: threshold, volume: one.volume, needs: detectors.latencyVolume
-            ) { ($0.p95Milliseconds ?? 0) >= threshold }
+            let threshold = max(Double(detector.millisecondsMin), median * Double(detector.factorThousandths) / 1000)
+            if one.p95 >= threshold {
+                slow.append(Slow(address: one.address, p95: one.p95, threshold: threshold))
+            } else {
+                others.append(one.address)
+            }
+        }
+        return (slow, others)
+    }
+
+    private func ofLatency(_ candidates: [Candidate], _ slow: [Slow]) -> [MeshSuspicion] {
+        guard let detector = detectors.latency, !slow.isEmpty else { return [] }
+        let byAddress = Dictionary(slow.map { ($0.address, $0) }, uniquingKeysWith: { first, _ in first })
+        return candidates.compactMap { candidate in
+            guard let one = byAddress[candidate.address], UInt64(candidate.endpoint.slowWindows) >= detector.windows else { return nil }
+            var found = suspicion(
+                candidate, .latency, value: one.p95, threshold: one.threshold, volume: candidate.endpoint.latency.total,
+                needs: detector.volume
+            ) { ($0.p95Milliseconds ?? 0) >= one.threshold }
+            found.evidence.windows = detector.windows
+            return found
         }
     }
 

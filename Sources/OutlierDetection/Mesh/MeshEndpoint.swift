@@ -33,6 +33,8 @@ struct MeshEndpoint: Sendable {
     var errorsRun: UInt64 = 0
     var gatewayRun: UInt64 = 0
     var localRun: UInt64 = 0
+    /// In a row in which it was slow, up to `MeshLimits.latencyWindowsMax`; those without enough requests left out.
+    var slowWindows = 0
     /// Ordered by reporter.
     var opinions: [MeshOpinion] = []
     var ejection: Running?
@@ -43,8 +45,9 @@ struct MeshEndpoint: Sendable {
     /// The last decisions that were no ejection, so that one that goes on is said once.
     var noted: [EjectionReason: (outcome: MeshDecision.Outcome, window: UInt64)] = [:]
 
-    /// Where a reporter's opinion is, or would be.
-    func place(of reporter: UInt32) -> (index: Int, isThere: Bool) {
+    /// Where a reporter's opinion is, or would be. `hint`: where it may be; a search of hundreds reads memory that no cache has.
+    func place(of reporter: UInt32, hint: Int) -> (index: Int, isThere: Bool) {
+        if opinions.indices.contains(hint), opinions[hint].reporter == reporter { return (hint, true) }
         if let last = opinions.last, last.reporter < reporter { return (opinions.count, false) }
         var low = 0
         var high = opinions.count
@@ -55,29 +58,40 @@ struct MeshEndpoint: Sendable {
         return (low, low < opinions.count && opinions[low].reporter == reporter)
     }
 
-    /// Adds what a reporter saw in the window that runs. Returns whether there was an opinion of its to change.
-    mutating func take(_ seen: MeshReport.Endpoint, reporter: UInt32, group: UInt32, window: UInt64, mayAdd: Bool) -> Bool {
+    /// Adds what a reporter saw in the window that runs. Returns whether there was an opinion of its to change. `isStale`: its counts are
+    /// of the past. `hint`: where the reporter's opinion was of the endpoint before this one, then of this one.
+    mutating func take(
+        _ seen: borrowing MeshReport.Endpoint, reporter: UInt32, group: UInt32, window: UInt64, isStale: Bool, mayAdd: Bool,
+        hint: inout Int
+    ) -> Bool {
         lastSeen = window
+        let (index, isThere) = place(of: reporter, hint: hint)
+        hint = index
+        if !isThere, !mayAdd {
+            if !isStale { add(seen) }
+            return false
+        }
+        var opinion = isThere ? opinions[index] : MeshOpinion(reporter: reporter, group: group, window: window)
+        opinion.isAbsent = seen.isAbsent
+        if let ejected = seen.ejected {
+            opinion.ejected = ejected
+        } else if seen.counts.successes > 0, !isStale {
+            opinion.ejected = nil
+        }
+        if !isStale, !seen.counts.isEmpty {
+            add(seen)
+            if opinion.window != window { opinion.counts = AttemptCounts() }
+            opinion.counts += seen.counts
+            opinion.p95Milliseconds = seen.latency.p95Milliseconds ?? opinion.p95Milliseconds
+        }
+        opinion.window = window
+        if isThere { opinions[index] = opinion } else { opinions.insert(opinion, at: index) }
+        return isThere
+    }
+
+    private mutating func add(_ seen: borrowing MeshReport.Endpoint) {
         counts += seen.counts
         latency += seen.latency
-        let (index, isThere) = place(of: reporter)
-        if !isThere {
-            guard mayAdd else { return false }
-            opinions.insert(MeshOpinion(reporter: reporter, group: group, window: window), at: index)
-        }
-        opinions[index].isAbsent = seen.isAbsent
-        if let ejected = seen.ejected {
-            opinions[index].ejected = ejected
-        } else if seen.counts.successes > 0 {
-            opinions[index].ejected = nil
-        }
-        if !seen.counts.isEmpty {
-            if opinions[index].window != window { opinions[index].counts = AttemptCounts() }
-            opinions[index].counts += seen.counts
-            opinions[index].p95Milliseconds = seen.latency.p95Milliseconds ?? opinions[index].p95Milliseconds
-        }
-        opinions[index].window = window
-        return isThere
     }
 
     /// Brings the runs up to the window that ends. Counts have no order, so a window with one success counts as if that were its last.
@@ -91,10 +105,12 @@ struct MeshEndpoint: Sendable {
         localRun = answered > 0 ? 0 : AttemptCounts.sum(localRun, counts.localFailures)
     }
 
-    /// The next window begins.
-    mutating func endWindow() {
+    mutating func noteSlow() { slowWindows = min(MeshLimits.latencyWindowsMax, slowWindows + 1) }
+
+    /// The next window begins. `kept`: windows of the past that the error rate will look at.
+    mutating func endWindow(keeping kept: Int) {
         before.append((counts.total, counts.failures))
-        if before.count >= MeshLimits.errorRateWindows { before.removeFirst(before.count - MeshLimits.errorRateWindows + 1) }
+        if before.count > kept { before.removeFirst(before.count - max(0, kept)) }
         counts = AttemptCounts()
         latency = LatencyCounts()
     }
@@ -104,6 +120,7 @@ struct MeshEndpoint: Sendable {
         errorsRun = 0
         gatewayRun = 0
         localRun = 0
+        slowWindows = 0
         before = []
         opinions = []
         noted = [:]

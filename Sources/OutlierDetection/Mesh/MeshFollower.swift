@@ -30,12 +30,26 @@ public struct MeshWord: Hashable, Sendable {
 }
 
 /// What a proxy makes of the collector's words, and of their absence. Pure.
+///
+/// A collector that another one has replaced took its memory with it: the new one knows nothing of an endpoint that nobody asks because it
+/// is ejected. So what the old one had ejected stays out for as long as the new one needs to hear of it from the proxies.
 public struct MeshFollower: Sendable {
     public enum Change: Hashable, Sendable {
         case none
         /// These and no others are ejected mesh-wide.
         case ejections([MeshWord.Ejection])
     }
+
+    /// An ejection of a collector that another one has replaced, and how long it is held. The sender's reports name it.
+    public struct Held: Hashable, Sendable {
+        public var ejection: MeshWord.Ejection
+        public var until: MonotonicInstant
+    }
+
+    /// Windows of a cluster for which its ejections are held: one to hear, one to tell.
+    public static let windowsHeld: UInt64 = 2
+    /// Ejections that are held at most; those beyond end at once.
+    public static let heldMax = 65_536
 
     /// Reports without an answer, after which local detection is alone.
     public static let intervalsMax: UInt64 = 3
@@ -51,18 +65,23 @@ public struct MeshFollower: Sendable {
     public private(set) var returns: UInt64 = 0
     private var lastWord: MonotonicInstant?
     private var epochBefore: UInt64 = 0
+    private var ejections: [MeshWord.Ejection] = []
+    private var ejectionsHeard = MonotonicInstant(nanoseconds: 0)
+    private var replaced: [Held] = []
     private let intervalNanoseconds: UInt64
 
     /// `intervalNanoseconds`: between two reports.
     public init(intervalNanoseconds: UInt64) { self.intervalNanoseconds = intervalNanoseconds }
 
-    /// A word arrived. One without a change for somebody who has nothing asks for the whole next time.
-    public mutating func take(_ word: MeshWord, now: MonotonicInstant) -> Change {
+    /// A word arrived. One without a change for somebody who has nothing asks for the whole next time. `windowNanoseconds`: of a cluster,
+    /// by its name; 0 = it is not here.
+    public mutating func take(_ word: MeshWord, now: MonotonicInstant, windowNanoseconds: (String) -> UInt64 = { _ in 0 }) -> Change {
         lastWord = now
         isAlone = false
         if word.isUnchanged { return .none }
         if word.epoch != epoch {
             if word.epoch == epochBefore { returns &+= 1 }
+            replaced += ejections.map { Held(ejection: $0, until: heldUntil($0, now: now, windowNanoseconds($0.cluster))) }
             epochBefore = epoch
             epoch = word.epoch
         } else if word.generation < generation {
@@ -70,8 +89,37 @@ public struct MeshFollower: Sendable {
             return .none
         }
         generation = word.generation
-        return .ejections(word.ejections)
+        ejections = word.ejections
+        ejectionsHeard = now
+        let named = Set(word.ejections.map { Place(cluster: $0.cluster, endpoint: $0.endpoint) })
+        replaced.removeAll { held in
+            held.until <= now || named.contains(Place(cluster: held.ejection.cluster, endpoint: held.ejection.endpoint))
+        }
+        if replaced.count > Self.heldMax { replaced.removeFirst(replaced.count - Self.heldMax) }
+        return .ejections(
+            word.ejections
+                + held(now: now).map { held in
+                    var ejection = held.ejection
+                    ejection.nanosecondsLeft = held.until.nanoseconds(since: now)
+                    return ejection
+                })
     }
+
+    private struct Place: Hashable {
+        var cluster: String
+        var endpoint: SocketEndpoint
+    }
+
+    /// Never beyond the end that the old collector gave it.
+    private func heldUntil(_ ejection: MeshWord.Ejection, now: MonotonicInstant, _ windowNanoseconds: UInt64) -> MonotonicInstant {
+        let windows = windowNanoseconds.multipliedReportingOverflow(by: Self.windowsHeld)
+        let reports = intervalNanoseconds.multipliedReportingOverflow(by: Self.windowsHeld)
+        guard windowNanoseconds > 0, !windows.overflow, !reports.overflow else { return now }
+        return min(ejectionsHeard + ejection.nanosecondsLeft, now + windows.partialValue + reports.partialValue)
+    }
+
+    /// Those that are held now.
+    public func held(now: MonotonicInstant) -> [Held] { replaced.filter { $0.until > now } }
 
     /// Endpoints or clusters are new here: the next word is to be whole.
     public mutating func forgetGeneration() { generation = 0 }
@@ -84,6 +132,8 @@ public struct MeshFollower: Sendable {
         isAlone = true
         timesAlone &+= 1
         generation = 0
+        ejections = []
+        replaced = []
         return .ejections([])
     }
 }

@@ -22,6 +22,7 @@ public struct MeshJudge: Sendable {
     }
 
     public let limits: MeshLimits
+    /// Of clusters whose reporters name none.
     public var detectors: MeshDetectors
     /// Drawn at the start, so that a proxy knows a collector that began anew from the one it had.
     public let epoch: UInt64
@@ -33,6 +34,9 @@ public struct MeshJudge: Sendable {
     private var groups: [String: UInt32] = [:]
     private var numbersGiven: UInt32 = 0
     private var counted = MeshCounters()
+    /// Of all clusters.
+    private var endpoints = 0
+    private var opinions = 0
     private var history: MeshHistory
     private var random: RandomSource
 
@@ -61,25 +65,23 @@ public struct MeshJudge: Sendable {
         }
         guard let reporter = reporters[report.reporter] else { return .beyondLimits }
         counted.reports &+= 1
-        var endpoints = clusters.values.reduce(0) { $0 + $1.endpoints.count }
-        var opinions = clusters.values.reduce(0) { $0 + $1.opinions }
         for seen in report.clusters.prefix(limits.clustersPerReportMax) {
-            if clusters[seen.name] == nil {
+            var known = clusters.index(forKey: seen.name)
+            if known == nil {
                 guard clusters.count < limits.clustersMax else {
                     counted.beyondLimits &+= 1
                     continue
                 }
                 clusters[seen.name] = MeshCluster(
-                    name: seen.name, settings: seen.settings, periodNanoseconds: report.periodNanoseconds, now: now, limits)
+                    seen, periodNanoseconds: report.periodNanoseconds, now: now, limits)
+                known = clusters.index(forKey: seen.name)
             }
-            let before = clusters[seen.name].map { ($0.endpoints.count, $0.opinions) } ?? (0, 0)
-            clusters[seen.name]?.take(
+            guard let known else { continue }
+            let added = clusters.values[known].take(
                 seen, reporter: reporter.number, group: reporter.group, periodNanoseconds: report.periodNanoseconds,
                 endpointsLeft: limits.endpointsMax - endpoints, opinionsLeft: limits.opinionsMax - opinions, limits)
-            if let cluster = clusters[seen.name] {
-                endpoints += cluster.endpoints.count - before.0
-                opinions += cluster.opinions - before.1
-            }
+            endpoints += added.endpoints
+            opinions += added.opinions
         }
         return .taken
     }
@@ -109,7 +111,7 @@ public struct MeshJudge: Sendable {
         let due = clusters.values.filter { $0.nextTick <= now }.map(\.name).sorted()
         for name in due {
             let decisions = clusters[name]?.tick(
-                now: now, detectors: detectors, reporterName: { names[$0] ?? "a reporter that left" }, limits, &random) ?? []
+                now: now, standard: detectors, reporterName: { names[$0] ?? "a reporter that left" }, limits, &random) ?? []
             for decision in decisions {
                 history.append(decision)
                 switch decision.outcome {
@@ -123,7 +125,11 @@ public struct MeshJudge: Sendable {
                 clusters[name] = nil
             }
         }
-        if !due.isEmpty { forgetSilentReporters(now: now) }
+        if !due.isEmpty {
+            forgetSilentReporters(now: now)
+            endpoints = clusters.values.reduce(0) { $0 + $1.endpoints.count }
+            opinions = clusters.values.reduce(0) { $0 + $1.opinions }
+        }
         return all
     }
 
@@ -194,7 +200,7 @@ public struct MeshJudge: Sendable {
 
     public var size: Size {
         Size(
-            reporters: reporters.count, clusters: clusters.count, endpoints: clusters.values.reduce(0) { $0 + $1.endpoints.count },
-            opinions: clusters.values.reduce(0) { $0 + $1.opinions }, ejected: clusters.values.reduce(0) { $0 + $1.ejected })
+            reporters: reporters.count, clusters: clusters.count, endpoints: endpoints, opinions: opinions,
+            ejected: clusters.values.reduce(0) { $0 + $1.ejected })
     }
 }

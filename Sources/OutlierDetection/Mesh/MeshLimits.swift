@@ -24,28 +24,10 @@ public struct MeshLimits: Sendable {
     public var windowsPerReportMax: UInt64 = 3
     /// Windows for which a reporter's last opinion of an endpoint holds.
     public static let opinionWindows: UInt64 = 6
-    /// Windows that the windowed error rate looks at.
-    public static let errorRateWindows = 3
-
-    public init() {}
-}
-
-/// The detectors that only the mesh has. Whether they eject is the collector's choice: no resource of Istio's speaks of them.
-public struct MeshDetectors: Hashable, Sendable {
-    /// Percent of failures over the last three windows, inclusive.
-    public var errorRatePercent: UInt64 = 50
-    /// Attempts in these windows, of all reporters.
-    public var errorRateVolume: UInt64 = 50
-    /// An endpoint's 95th percentile against the median of its peers', times.
-    public var latencyFactor = 3.0
-    /// And at least so much, milliseconds: below it, buckets are too coarse to compare.
-    public var latencyMillisecondsMin = 25.0
-    /// Requests in one window, of the endpoint and of each peer that is compared.
-    public var latencyVolume: UInt64 = 50
-    public var latencyPeersMin = 3
-    /// False: such a detection is shown and counted and ejects nobody.
-    public var enforcesErrorRate = false
-    public var enforcesLatency = false
+    /// Windows that the windowed error rate may look at.
+    public static let errorRateWindowsMax = 10
+    /// Windows in a row that the latency detector may ask for.
+    public static let latencyWindowsMax = 10
 
     public init() {}
 }

@@ -16,6 +16,8 @@ public struct MeshReport: Sendable {
     public struct Cluster: Sendable {
         public var name: String
         public var settings: OutlierSettings
+        /// What a MeshOutlierDetection says; nil = the collector's.
+        public var detectors: MeshDetectors?
         /// Endpoints of the cluster as the reporter knows it.
         public var hosts: UInt64
         /// Those that there is something to say of.

@@ -73,6 +73,10 @@ final class ClusterCompiler {
         if let tunnel = policy?.tunnel { apply(tunnel, of: rule, to: &cluster) }
         let upstreamPolicies = scope.upstreamPolicies(host: host, subset: subset)
         for own in upstreamPolicies { cluster.apply(own) }
+        if let resource = scope.meshOutlierDetection(host: host, subset: subset, serviceNamespace: service.entry.id.namespace) {
+            cluster.apply(resource)
+            draft.meshOutlierDetections[draft.clusters.count] = resource
+        }
         if let check = upstreamPolicies.last(where: { $0.healthCheck != nil })?.healthCheck {
             draft.healthChecks[draft.clusters.count] = ClusterHealthCheck(settings: check, host: host)
         }

@@ -19,6 +19,7 @@ final class SnapshotBuilder {
     var plans: [ListenerPlan] = []
     var origins: [UInt32: RouteOrigin] = [:]
     var healthChecks: [Int: ClusterHealthCheck] = [:]
+    var meshOutlierDetections: [Int: MeshOutlierDetection] = [:]
     var dnsNames: [Int: [String]] = [:]
     var unresolvedHosts: Set<String> = []
     var unenforced = UnenforcedSecurity()
@@ -103,6 +104,7 @@ final class SnapshotBuilder {
         facts.listeners = plans
         facts.origins = origins
         facts.healthChecks = healthChecks
+        facts.meshOutlierDetections = meshOutlierDetections
         facts.dnsNames = dnsNames
         facts.upstreamSecurities = upstreamSecurities.items
         facts.gatewaySecurities = gatewaySecurities

@@ -109,6 +109,8 @@ public struct KeepalivePolicy: Sendable, BitwiseCopyable, Equatable {
 /// `outlierDetection` as written (semantics 2.5); -1 = not set.
 public struct OutlierPolicy: Sendable, BitwiseCopyable {
     public var isEnabled = false
+    /// No DestinationRule asks for it: outcomes are counted for the mesh, and nothing is judged here.
+    public var isOfMeshAlone = false
     public var consecutive5xx: Int64 = -1
     public var consecutiveGateway: Int64 = -1
     public var consecutiveLocalOrigin: Int64 = -1

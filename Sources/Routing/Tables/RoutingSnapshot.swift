@@ -38,6 +38,8 @@ public final class RoutingSnapshot: @unchecked Sendable {
     let origins: [UInt32: RouteOrigin]
     /// By cluster index.
     public let healthChecks: [Int: ClusterHealthCheck]
+    /// The one that decides, by cluster index; the others have none.
+    public let meshOutlierDetections: [Int: MeshOutlierDetection]
     /// Names that endpoints of a cluster are resolved from, by cluster index.
     public let dnsNames: [Int: [String]]
     private let arena: TableArena
@@ -55,6 +57,7 @@ public final class RoutingSnapshot: @unchecked Sendable {
         catalogs = facts.catalogs
         origins = facts.origins
         healthChecks = facts.healthChecks
+        meshOutlierDetections = facts.meshOutlierDetections
         dnsNames = facts.dnsNames
         accessLog = facts.accessLog
         tracing = facts.tracing

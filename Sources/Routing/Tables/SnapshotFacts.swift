@@ -43,6 +43,8 @@ struct SnapshotFacts {
     var origins: [UInt32: RouteOrigin] = [:]
     /// By cluster index.
     var healthChecks: [Int: ClusterHealthCheck] = [:]
+    /// By cluster index: the one that decides.
+    var meshOutlierDetections: [Int: MeshOutlierDetection] = [:]
     /// By cluster index.
     var dnsNames: [Int: [String]] = [:]
     var upstreamSecurities: [UpstreamSecurity] = []

@@ -87,6 +87,27 @@ private typealias World = MeshWorld
         world.endWindow()
     }
 
+    /// What is said of a decision is made of the same numbers: a collector logs it, and `skein outliers` shows it.
+    @Test func theLargestNumbersCanBeSaid() {
+        for (seen, reason) in [
+            (World.seen(1, errors: .max), EjectionReason.consecutive5xx), (World.seen(1, gateway: .max), .consecutiveGatewayFailure),
+            (World.seen(1, local: .max), .consecutiveLocalOriginFailure), (World.seen(1, ok: 0, errors: .max), .errorRate),
+        ] {
+            var world = World()
+            world.settings.splitExternalLocalOriginErrors = true
+            world.settings.enforcingConsecutiveGateway = 100
+            world.settings.consecutive5xx = reason == .errorRate ? 0 : 5
+            world.detectors = MeshDetectors()
+            world.detectors?.enforcesErrorRate = true
+            world.report("a", [seen])
+            let decisions = world.endWindow()
+            #expect(decisions.contains { $0.reason == reason }, "\(reason)")
+            for decision in decisions {
+                #expect(decision.reason.flatMap { decision.evidence?.text($0) }?.isEmpty == false)
+            }
+        }
+    }
+
     @Test func aMillionEndpointsAreBoundedAndSaid() {
         var limits = MeshLimits()
         limits.endpointsMax = 100

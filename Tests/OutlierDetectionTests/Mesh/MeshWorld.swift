@@ -9,6 +9,8 @@ struct MeshWorld {
 
     var judge: MeshJudge
     var settings = OutlierSettings()
+    /// What reporters say a MeshOutlierDetection has; nil = there is none.
+    var detectors: MeshDetectors?
     var hosts: UInt64 = 10
     var now = MonotonicInstant(nanoseconds: 1_000 * second)
     private var sequences: [String: UInt64] = [:]
@@ -35,6 +37,7 @@ struct MeshWorld {
         sequences[reporter] = max(number, sequences[reporter] ?? 0)
         var report = MeshReport(reporter: reporter, principal: principal, sequence: number, periodNanoseconds: period)
         var cluster = MeshReport.Cluster(name: Self.cluster, settings: settings, hosts: hosts)
+        cluster.detectors = detectors
         cluster.endpoints = endpoints
         report.clusters = [cluster]
         return judge.take(report, now: now)

@@ -61,7 +61,7 @@ public struct LentBytes: BitwiseCopyable {
     @inlinable
     public func withLowercased<Result>(_ body: (LentBytes) -> Result) -> Result {
         unsafe withUnsafeTemporaryAllocation(byteCount: max(1, count), alignment: 8) { lower in
-            for index in 0..<count { unsafe lower[index] = ASCII.lower(buffer[index]) }
+            unsafe ASCII.lower(buffer, into: lower)
             return unsafe body(LentBytes(UnsafeRawBufferPointer(rebasing: lower[..<count])))
         }
     }
@@ -74,9 +74,7 @@ public struct LentBytes: BitwiseCopyable {
 
     @inlinable @inline(__always)
     public static func == (left: LentBytes, right: LentBytes) -> Bool {
-        guard left.count == right.count else { return false }
-        for index in 0..<left.count where unsafe left.buffer[index] != right.buffer[index] { return false }
-        return true
+        unsafe left.count == right.count && ASCII.equal(left.buffer, right.buffer)
     }
 
     @inlinable @inline(__always)

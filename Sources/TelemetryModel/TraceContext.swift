@@ -1,3 +1,5 @@
+public import Primitives
+
 /// Where a request stands in its trace: what the incoming headers said, or what the outgoing headers shall say.
 ///
 /// A small value without heap storage; extraction and injection work on bytes and never allocate (semantics 2.10, B3
@@ -383,6 +385,13 @@ extension TraceContext {
         case .traceparent:
             return unsafe writeTraceparent(into: buffer)
         }
+    }
+
+    /// Writes the value of `header`; there must be room for `TraceHeader.valueBytesMax`.
+    @inlinable @inline(__always)
+    public func write(_ header: TraceHeader, into output: inout FixedOutput) {
+        let count = unsafe write(header, into: output.rest)
+        output.commit(count)
     }
 
     /// Appends the value of `header`; for callers that build messages in arrays.

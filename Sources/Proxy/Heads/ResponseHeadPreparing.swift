@@ -13,7 +13,7 @@ enum ResponseHeadPreparing {
         dropHopFields(&context.responseHead, &request, &epochs.all[request.epoch])
         if !context.responseHead.has(.date) { addDate(&context, &loop) }
         if let time = serviceTime(request.log.record.times) {
-            context.responseHead.add("X-Envoy-Upstream-Service-Time", .upstreamServiceTime) { $0.append(decimal: time) }
+            context.responseHead.add("X-Envoy-Upstream-Service-Time", .upstreamServiceTime, bytesMax: 20) { $0.append(decimal: time) }
         }
         applyRules(&request, &context, isUpstreams: true, &epochs.all[request.epoch])
     }
@@ -92,7 +92,7 @@ enum ResponseHeadPreparing {
     @inline(__always)
     private static func addDate(_ context: inout RequestContext, _ loop: inout WorkerLoop) {
         let now = loop.unixNow
-        context.responseHead.add("Date", .date) { context.dateCache.append(valueTo: &$0, unixNanoseconds: now) }
+        context.responseHead.add(lineOf: .date, nameCount: 4) { context.dateCache.append(to: &$0, unixNanoseconds: now) }
     }
 
     /// Milliseconds that the endpoint took to its first byte.

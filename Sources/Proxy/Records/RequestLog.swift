@@ -92,9 +92,8 @@ struct RequestLog: ~Copyable {
         let size = connectionsOffset + downstream.count + upstream.count
         guard let out = unsafe ring.reserve(size) else { return }
         unsafe out.storeBytes(of: record, as: RequestRecord.self)
-        for slot in 0..<textCount {
-            unsafe out.storeBytes(of: lengths[slot], toByteOffset: RequestRecordView.lengthsOffset + 2 * slot, as: UInt16.self)
-        }
+        let lengthsPlace = unsafe out + RequestRecordView.lengthsOffset
+        unsafe withUnsafeBytes(of: lengths) { unsafe lengthsPlace.copyMemory(from: $0.baseAddress.unsafelyUnwrapped, byteCount: 2 * textCount) }
         unsafe text.copy(to: out + textOffset)
         for index in 0..<attempts {
             let offset = attemptsOffset + index * MemoryLayout<AttemptRecord>.stride

@@ -78,7 +78,7 @@ enum AttemptBeginning {
         if request.attempt.retries > 0 { request.head.truncate(fields: request.sharedFields, text: request.sharedText) }
         if request.plan.effects.contains(.omitsAttemptCount) { return }
         let number = UInt64(request.attempt.retries) + 1
-        request.head.add("X-Envoy-Attempt-Count", .envoyAttemptCount) { $0.append(decimal: number) }
+        request.head.add("X-Envoy-Attempt-Count", .envoyAttemptCount, bytesMax: 20) { $0.append(decimal: number) }
     }
 
     /// Gives the request a connection of its pool, kept or new, and the request to it.

@@ -29,7 +29,9 @@ enum RequestHeadPreparing {
         addUpgrade(&request, &context)
         addForwarded(&request, context.value)
         addCerts(&request, context.certs, &loop)
-        if !request.head.has(.requestID) { request.head.add("X-Request-Id", .requestID) { $0.append(uuid: &context.draws.identifier) } }
+        if !request.head.has(.requestID) {
+            request.head.add("X-Request-Id", .requestID, bytesMax: 36) { $0.append(uuid: &context.draws.identifier) }
+        }
         add(trace, to: &request.head, epoch.plan.option)
         addOriginals(&request, rewrite, original)
         if edits.isActive { apply(edits, &request, &context, &loop, &epoch) }
@@ -167,7 +169,11 @@ enum RequestHeadPreparing {
             }
         }
         guard !request.head.has(.forwardedProto) else { return }
-        request.head.add("X-Forwarded-Proto", .forwardedProto, text: request.target.isHTTPS ? "https" : "http")
+        if request.target.isHTTPS {
+            request.head.add(line: "X-Forwarded-Proto: https\r\n", .forwardedProto, nameCount: 17)
+        } else {
+            request.head.add(line: "X-Forwarded-Proto: http\r\n", .forwardedProto, nameCount: 17)
+        }
     }
 
     /// X-Forwarded-Client-Cert, whose last element is the client's own. What came is dropped where both would be too long for most servers.
@@ -190,7 +196,11 @@ enum RequestHeadPreparing {
         add(.b3TraceID, of: trace, to: &head, option)
         add(.b3SpanID, of: trace, to: &head, option)
         add(.b3ParentSpanID, of: trace, to: &head, option)
-        add(.b3Sampled, of: trace, to: &head, option)
+        switch trace.decision {
+        case .accept: head.add(line: "x-b3-sampled: 1\r\n", .other, nameCount: 12)
+        case .reject: head.add(line: "x-b3-sampled: 0\r\n", .other, nameCount: 12)
+        case .none, .debug: break
+        }
         add(.b3Flags, of: trace, to: &head, option)
         add(.b3Single, of: trace, to: &head, option)
         add(.traceparent, of: trace, to: &head, option)
@@ -200,11 +210,7 @@ enum RequestHeadPreparing {
     @inline(__always)
     private static func add(_ header: TraceHeader, of trace: TraceContext, to head: inout MessageHead, _ option: TraceContextOption) {
         guard trace.sends(header, option: option) else { return }
-        head.add(header.name) { output in
-            let room = unsafe output.reserve(TraceHeader.valueBytesMax)
-            let count = unsafe trace.write(header, into: UnsafeMutableRawBufferPointer(start: room, count: TraceHeader.valueBytesMax))
-            output.commit(count)
-        }
+        head.add(header.name, bytesMax: TraceHeader.valueBytesMax) { trace.write(header, into: &$0) }
     }
 
     @inline(__always)

@@ -205,7 +205,7 @@ extension Traffic {
         if section.isTooLarge { return endpointBrokeProtocol(request) }
         touchRequest(request)
         if section.isTrailers { return ResponseForwarding.keepTrailers(section, of: &requests[request], &sides) }
-        unsafe sides.context.responseHead.keep(section, from: &sides.inbox.pointee)
+        unsafe sides.context.responseHead.take(section, from: &sides.inbox.pointee)
         switch sides.context.responseHead.statusCode {
         case 101: takeSwitch(of: id, for: request)
         case ..<200: if !ResponseForwarding.passInterim(&requests[request], &sides) { endpointBrokeProtocol(request) }

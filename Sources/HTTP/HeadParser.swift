@@ -1,67 +1,6 @@
 internal import Glibc
 internal import Primitives
 
-/// Why a head is not a message. Each case is one rule; `status` is what a server answers.
-public enum HeadError: UInt8, Error, Sendable, CaseIterable {
-    case malformedRequestLine
-    case malformedStatusLine
-    case unsupportedVersion
-    case targetTooLong
-    case headTooLarge
-    case tooManyFields
-    case bareLineFeed
-    case bareCarriageReturn
-    case foldedLine
-    case malformedFieldName
-    case forbiddenByteInValue
-    case repeatedContentLength
-    case malformedContentLength
-    case lengthAndTransferEncoding
-    case malformedTransferEncoding
-    case unsupportedTransferEncoding
-    case transferEncodingInHTTP10
-    case missingHost
-    case repeatedHost
-    case malformedHost
-
-    /// The status a server answers with before it closes the connection.
-    public var status: UInt16 {
-        switch self {
-        case .unsupportedVersion: 505
-        case .targetTooLong: 414
-        case .headTooLarge, .tooManyFields: 431
-        case .unsupportedTransferEncoding: 501
-        default: 400
-        }
-    }
-
-    /// For the body of that answer and for diagnostics: what is wrong and what would have been accepted.
-    public var reason: StaticString {
-        switch self {
-        case .malformedRequestLine: "malformed request line: expected METHOD SP target SP HTTP/1.1"
-        case .malformedStatusLine: "malformed status line: expected HTTP/1.1 SP three digits SP reason"
-        case .unsupportedVersion: "unsupported HTTP version: HTTP/1.1 and HTTP/1.0 are spoken here"
-        case .targetTooLong: "request target too long"
-        case .headTooLarge: "header section too large"
-        case .tooManyFields: "too many header fields"
-        case .bareLineFeed: "line ended by LF without CR (RFC 9112 2.2)"
-        case .bareCarriageReturn: "CR that ends no line (RFC 9112 2.2)"
-        case .foldedLine: "folded header line (RFC 9112 5.2)"
-        case .malformedFieldName: "malformed header field name: token characters, then a colon with no space before it (RFC 9112 5.1)"
-        case .forbiddenByteInValue: "control character in a header field value (RFC 9110 5.5)"
-        case .repeatedContentLength: "more than one Content-Length (RFC 9112 6.3)"
-        case .malformedContentLength: "malformed Content-Length: expected a decimal number below 2^63 (RFC 9110 8.6)"
-        case .lengthAndTransferEncoding: "both Content-Length and Transfer-Encoding (RFC 9112 6.1)"
-        case .malformedTransferEncoding: "malformed Transfer-Encoding: expected chunked, once (RFC 9112 6.1)"
-        case .unsupportedTransferEncoding: "unsupported Transfer-Encoding: only chunked is spoken here"
-        case .transferEncodingInHTTP10: "Transfer-Encoding in an HTTP/1.0 message (RFC 9112 6.1)"
-        case .missingHost: "missing Host (RFC 9112 3.2)"
-        case .repeatedHost: "more than one Host (RFC 9112 3.2)"
-        case .malformedHost: "malformed host: expected a name or an address, and perhaps a colon and a port of 1 to 65535 (RFC 9110 4.2.1)"
-        }
-    }
-}
-
 /// What looking for a head came to.
 public enum HeadResult: Sendable, Equatable {
     /// Its end has not arrived; call again with more bytes behind the same ones.
@@ -223,12 +162,12 @@ public enum HeadParser {
     ) -> HeadError? {
         let start = cursor
         head.methodStart = start
-        unsafe cursor = skipMethod(bytes, start)
+        unsafe cursor = HeadBytes.skipMethod(bytes, start)
         head.methodCount = cursor &- start
         guard head.methodCount > 0, unsafe cursor < bytes.count && bytes[cursor] == 32 else { return .malformedRequestLine }
         cursor &+= 1
         head.targetStart = cursor
-        unsafe cursor = skipTarget(bytes, cursor)
+        unsafe cursor = HeadBytes.skipTarget(bytes, cursor)
         head.targetCount = cursor &- head.targetStart
         guard head.targetCount > 0, unsafe cursor < bytes.count && bytes[cursor] == 32 else { return .malformedRequestLine }
         // Behind the target stand a space, the version and the line's end.
@@ -239,42 +178,9 @@ public enum HeadParser {
             return unsafe looksLikeVersion(bytes, cursor) ? .unsupportedVersion : .malformedRequestLine
         }
         head.minorVersion = minor
-        guard unsafe isLineEnd(bytes, cursor) else { return .malformedRequestLine }
+        guard unsafe HeadBytes.isLineEnd(bytes, cursor) else { return .malformedRequestLine }
         cursor &+= 2
         return nil
-    }
-
-    @inline(__always)
-    private static func skipMethod(_ bytes: UnsafeRawBufferPointer, _ start: Int) -> Int {
-        // `GET `, as most are.
-        if start &+ 4 <= bytes.count, unsafe bytes.loadUnaligned(fromByteOffset: start, as: UInt32.self) == 0x2054_4547 { return start &+ 3 }
-        var cursor = start
-        while unsafe cursor < bytes.count && isToken(bytes[cursor]) { cursor &+= 1 }
-        return cursor
-    }
-
-    /// Where a target ends, looking at eight bytes at a time. Anything visible belongs to it, and bytes above 127 as existing proxies take
-    /// them; never a space or a control character.
-    @inline(__always)
-    private static func skipTarget(_ bytes: UnsafeRawBufferPointer, _ start: Int) -> Int {
-        var cursor = start
-        let ones: UInt64 = 0x0101_0101_0101_0101
-        while cursor &+ 8 <= bytes.count {
-            let word = unsafe bytes.loadUnaligned(fromByteOffset: cursor, as: UInt64.self)
-            let low = (word &- ones &* 33) & ~word
-            let delete = word ^ (ones &* 127)
-            let stop = (low | (delete &- ones) & ~delete) & (ones &* 128)
-            if stop != 0 { return cursor &+ stop.trailingZeroBitCount / 8 }
-            cursor &+= 8
-        }
-        while unsafe cursor < bytes.count && bytes[cursor] > 32 && bytes[cursor] != 127 { cursor &+= 1 }
-        return cursor
-    }
-
-    /// CR LF.
-    @inline(__always)
-    private static func isLineEnd(_ bytes: UnsafeRawBufferPointer, _ cursor: Int) -> Bool {
-        unsafe cursor &+ 2 <= bytes.count && bytes.loadUnaligned(fromByteOffset: cursor, as: UInt16.self) == 0x0A0D
     }
 
     private static func statusLine(_ bytes: UnsafeRawBufferPointer, _ cursor: inout Int, _ head: inout MessageHead) -> HeadError? {
@@ -293,9 +199,9 @@ public enum HeadParser {
         // The space before an empty reason is required by the RFC and left out by many servers.
         if unsafe bytes[cursor] == 32 { cursor += 1 }
         head.reasonStart = cursor
-        unsafe cursor = skipValue(bytes, cursor)
+        unsafe cursor = HeadBytes.skipValue(bytes, cursor)
         head.reasonCount = cursor &- head.reasonStart
-        guard unsafe isLineEnd(bytes, cursor) else { return .malformedStatusLine }
+        guard unsafe HeadBytes.isLineEnd(bytes, cursor) else { return .malformedStatusLine }
         if head.reasonCount > 0, unsafe bytes[head.reasonStart - 1] != 32 { return .malformedStatusLine }
         cursor += 2
         return nil
@@ -329,11 +235,11 @@ public enum HeadParser {
         var cursor = start
         var count = 0
         defer { head.fieldCount = count }
-        while unsafe !isLineEnd(bytes, cursor) {
+        while unsafe !HeadBytes.isLineEnd(bytes, cursor) {
             if count >= countMax { return .tooManyFields }
             var field = HeaderField()
             let nameStart = cursor
-            unsafe cursor = skipName(bytes, cursor)
+            unsafe cursor = HeadBytes.skipName(bytes, cursor)
             let nameCount = cursor &- nameStart
             guard nameCount > 0, cursor < end, unsafe bytes[cursor] == 58 else {
                 let isFolded = unsafe nameCount == 0 && cursor < end && (bytes[cursor] == 32 || bytes[cursor] == 9)
@@ -343,7 +249,7 @@ public enum HeadParser {
             field.name = unsafe HeaderName.lookup(name)
             // The names known whole are of token characters.
             if field.name == .other || field.name == .envoyOther {
-                for unsafe byte in unsafe name where !isTokenWithoutUnderscore(byte) {
+                for unsafe byte in unsafe name where !HeadBytes.isTokenWithoutUnderscore(byte) {
                     guard byte == UInt8(ascii: "_") else { return .malformedFieldName }
                     field.hasUnderscore = true
                     head.hasUnderscores = true
@@ -354,8 +260,8 @@ public enum HeadParser {
             cursor &+= 1
             while unsafe cursor < end && (bytes[cursor] == 32 || bytes[cursor] == 9) { cursor &+= 1 }
             let valueStart = cursor
-            unsafe cursor = skipValue(bytes, cursor)
-            guard unsafe isLineEnd(bytes, cursor) else {
+            unsafe cursor = HeadBytes.skipValue(bytes, cursor)
+            guard unsafe HeadBytes.isLineEnd(bytes, cursor) else {
                 return unsafe cursor < end && bytes[cursor] == 13 ? .bareCarriageReturn : .forbiddenByteInValue
             }
             var valueEnd = cursor
@@ -372,50 +278,6 @@ public enum HeadParser {
         }
         head.byteCount = cursor &+ 2
         return nil
-    }
-
-    /// Where the colon is, looking at eight bytes at a time, or a byte that no name has: a control character, a space or one above 127.
-    @inline(__always)
-    private static func skipName(_ bytes: UnsafeRawBufferPointer, _ start: Int) -> Int {
-        var cursor = start
-        let ones: UInt64 = 0x0101_0101_0101_0101
-        let highs: UInt64 = 0x8080_8080_8080_8080
-        while cursor &+ 8 <= bytes.count {
-            let word = unsafe bytes.loadUnaligned(fromByteOffset: cursor, as: UInt64.self)
-            let low = (word &- ones &* 33) & ~word
-            let colon = word ^ (ones &* 58)
-            let isColon = (colon &- ones) & ~colon
-            let stop = (low | isColon | word) & highs
-            if stop != 0 { return cursor &+ stop.trailingZeroBitCount / 8 }
-            cursor &+= 8
-        }
-        while unsafe cursor < bytes.count && bytes[cursor] > 32 && bytes[cursor] != 58 && bytes[cursor] < 128 { cursor &+= 1 }
-        return cursor
-    }
-
-    /// Where the first byte is that may not stand in a field value, looking at eight at a time.
-    @inline(__always)
-    private static func skipValue(_ bytes: UnsafeRawBufferPointer, _ start: Int) -> Int {
-        var cursor = start
-        let ones: UInt64 = 0x0101_0101_0101_0101
-        let highs: UInt64 = 0x8080_8080_8080_8080
-        while cursor &+ 8 <= bytes.count {
-            let word = unsafe bytes.loadUnaligned(fromByteOffset: cursor, as: UInt64.self)
-            // A byte below 32, or 127. Tabs stop here too and are let through below.
-            let low = (word &- ones &* 32) & ~word & highs
-            let delete = word ^ (ones &* 127)
-            let isDelete = (delete &- ones) & ~delete & highs
-            let stop = low | isDelete
-            if stop != 0 {
-                cursor &+= stop.trailingZeroBitCount / 8
-                if unsafe bytes[cursor] != 9 { return cursor }
-                cursor &+= 1
-                continue
-            }
-            cursor &+= 8
-        }
-        while unsafe cursor < bytes.count && isValueByte(bytes[cursor]) { cursor &+= 1 }
-        return cursor
     }
 
     // MARK: Meaning
@@ -519,32 +381,10 @@ public enum HeadParser {
     /// `outbound|9411||zipkin.tracing.svc.cluster.local`: what Istio calls a cluster, and Envoy's tracers say as `Host`.
     private static func isClusterName(_ bytes: UnsafeRawBufferPointer) -> Bool {
         guard unsafe bytes.count <= Authority.hostBytesMax && bytes.contains(UInt8(ascii: "|")) else { return false }
-        return unsafe bytes.allSatisfy { isToken($0) || $0 == UInt8(ascii: ":") }
+        return unsafe bytes.allSatisfy { HeadBytes.isToken($0) || $0 == UInt8(ascii: ":") }
     }
 
-    // MARK: Character classes
 
-    /// RFC 9110 5.6.2 tchar.
-    @inline(__always)
-    static func isToken(_ byte: UInt8) -> Bool {
-        // Bit n of each mask is the byte 64 * half + n.
-        let low: UInt64 = 0x03FF_6CFA_0000_0000
-        let high: UInt64 = 0x57FF_FFFF_C7FF_FFFE
-        guard byte < 128 else { return false }
-        return ((byte < 64 ? low : high) &>> UInt64(byte & 63)) & 1 == 1
-    }
-
-    /// The same but for the one that names rarely have and that something is made of.
-    @inline(__always)
-    private static func isTokenWithoutUnderscore(_ byte: UInt8) -> Bool {
-        let low: UInt64 = 0x03FF_6CFA_0000_0000
-        let high: UInt64 = 0x57FF_FFFF_47FF_FFFE
-        guard byte < 128 else { return false }
-        return ((byte < 64 ? low : high) &>> UInt64(byte & 63)) & 1 == 1
-    }
-
-    @inline(__always)
-    static func isValueByte(_ byte: UInt8) -> Bool { byte >= 32 && byte != 127 || byte == 9 }
 }
 
 extension UnsafeRawBufferPointer {

@@ -84,6 +84,17 @@ public struct LentBytes: BitwiseCopyable {
     @inlinable @inline(__always)
     public func equalsIgnoringCase(_ other: LentBytes) -> Bool { unsafe ASCII.equalIgnoringCase(buffer, other.buffer) }
 
+    /// The same for `text`.
+    @inlinable @inline(__always)
+    public func equals(ignoringCase text: StaticString) -> Bool { equalsIgnoringCase(LentBytes(text)) }
+
+    /// Without spaces and tabs at both ends (OWS, RFC 9110 5.6.3).
+    public var trimmed: LentBytes { unsafe LentBytes(ASCII.trim(buffer)) }
+
+    /// As `ASCII.decimal`.
+    @inlinable
+    public var decimal: UInt64? { unsafe ASCII.decimal(buffer) }
+
     /// See `ByteHash.hash`.
     @inlinable
     public func hash(seed: UInt64) -> UInt64 { unsafe ByteHash.hash(buffer, seed: seed) }
@@ -93,6 +104,10 @@ public struct LentBytes: BitwiseCopyable {
 }
 
 extension ByteBuffer {
-    @inlinable
+    /// The waiting bytes; good until the next change.
+    @inlinable @inline(__always)
+    public var lent: LentBytes { unsafe LentBytes(readable) }
+
+    @inlinable @inline(__always)
     public mutating func append(_ bytes: LentBytes) { unsafe append(bytes.buffer) }
 }

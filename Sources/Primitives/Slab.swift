@@ -18,9 +18,9 @@ public struct SlotID: Hashable, Sendable, BitwiseCopyable {
 
 /// Elements at stable addresses, named by generation-checked handles; the most recently freed slot is used first.
 ///
-/// Addresses for `countMax` slots are set aside at once, so that a slot is found by one multiplication; memory comes with the slots that are
-/// used (`ReservedMemory`) and is kept until the slab goes, so that a warm slab allocates nothing. Owned by one thread. `countMax` bounds it:
-/// a full slab refuses.
+/// Addresses for `countMax` slots are set aside at once, so that a slot is found by one multiplication; memory comes with the slots that
+/// are used (`ReservedMemory`) and is kept until the slab goes, so that a warm slab allocates nothing. Owned by one thread. `countMax`
+/// bounds it: a full slab refuses.
 @safe
 public struct Slab<Element: ~Copyable>: ~Copyable {
     /// What stands in front of each element.

@@ -10,7 +10,7 @@ enum FaultInjection {
         _ request: inout Request, _ context: inout RequestContext, _ loop: inout WorkerLoop, _ epoch: inout Epoch
     ) -> StepOutcome {
         guard request.plan.route >= 0 else { return .go }
-        let fault = unsafe epoch.tables.actions(UInt32(request.plan.route)).fault
+        let fault = epoch.tables.actions(UInt32(request.plan.route)).fault
         return fault.isActive ? delay(&request, fault, &context, &loop) : .go
     }
 
@@ -32,7 +32,7 @@ enum FaultInjection {
     }
 
     private static func abort(_ request: inout Request, _ loop: inout WorkerLoop, _ epoch: inout Epoch) -> StepOutcome {
-        let fault = unsafe epoch.tables.actions(UInt32(request.plan.route)).fault
+        let fault = epoch.tables.actions(UInt32(request.plan.route)).fault
         loop.countEvent { $0.add($0.faultAborts) }
         // The CORS policy comes behind the fault and has no say in its answer.
         request.plan.effects.subtract([.allowsOrigin, .isPreflight])

@@ -22,6 +22,13 @@ func layer(_ name: String, uses: [Target.Dependency] = []) -> Target {
     .target(name: name, dependencies: uses, path: "Sources/\(name)", swiftSettings: settings)
 }
 
+/// A layer that requests pass through. Its files are one unit to LLVM, which otherwise gets them apart, as many at once as there are
+/// processors, and then keeps a private function of one file from being inlined into another.
+func requestPath(_ name: String, uses: [Target.Dependency] = []) -> Target {
+    let unit = SwiftSetting.unsafeFlags(["-Xfrontend", "-enable-single-module-llvm-emission"], .when(configuration: .release))
+    return .target(name: name, dependencies: uses, path: "Sources/\(name)", swiftSettings: settings + [unit])
+}
+
 func suite(_ name: String, uses: [Target.Dependency], exclude: [String] = [], resources: [Resource]? = nil) -> Target {
     .testTarget(name: name, dependencies: uses, path: "Tests/\(name)", exclude: exclude, resources: resources, swiftSettings: settings)
 }
@@ -62,29 +69,29 @@ let package = Package(
         .target(name: "COTLP", dependencies: ["CProtobufC"], path: "Sources/COTLP", exclude: ["proto"]),
 
         // 1
-        layer("Primitives", uses: ["CSystem"]),
+        requestPath("Primitives", uses: ["CSystem"]),
         // 2
-        layer("EventLoops", uses: ["Primitives", "CSystem"]),
+        requestPath("EventLoops", uses: ["Primitives", "CSystem"]),
         layer("Compression", uses: ["CSnappy", "CZlib", "CZstd"]),
-        layer("HTTP", uses: ["Primitives", "CNGHTTP2"]),
+        requestPath("HTTP", uses: ["Primitives", "CNGHTTP2"]),
         layer("TLS", uses: ["COpenSSL"]),
         layer("JOSE", uses: ["Primitives", "COpenSSL"]),
         // 3
-        layer("Streams", uses: ["Primitives", "EventLoops", "TLS"]),
-        layer("Matching", uses: ["Primitives", "HTTP", "CRE2"]),
+        requestPath("Streams", uses: ["Primitives", "EventLoops", "TLS"]),
+        requestPath("Matching", uses: ["Primitives", "HTTP", "CRE2"]),
         layer("MeshConfig", uses: ["Primitives", yams]),
-        layer("TelemetryModel", uses: ["Primitives"]),
+        requestPath("TelemetryModel", uses: ["Primitives"]),
         layer("TelemetryWire", uses: ["Primitives", "TelemetryModel", "COTLP", "CProtobufC"]),
         // 4
         layer("HTTPService", uses: ["Primitives", "EventLoops", "TLS", "Streams", "HTTP", "Compression"]),
-        layer("Routing", uses: ["Primitives", "HTTP", "Matching", "MeshConfig", "TelemetryModel"]),
-        layer("Policy", uses: ["Primitives", "HTTP", "JOSE", "Matching", "MeshConfig", "TelemetryModel"]),
-        layer("OutlierDetection", uses: ["Primitives", "TelemetryModel"]),
+        requestPath("Routing", uses: ["Primitives", "HTTP", "Matching", "MeshConfig", "TelemetryModel"]),
+        requestPath("Policy", uses: ["Primitives", "HTTP", "JOSE", "Matching", "MeshConfig", "TelemetryModel"]),
+        requestPath("OutlierDetection", uses: ["Primitives", "TelemetryModel"]),
         layer("CanaryAnalysis", uses: []),
         layer("CertificateAuthority", uses: ["TLS"]),
         // 5
         layer("CertificateExchange", uses: ["Primitives", "EventLoops", "TLS", "HTTP", "HTTPService", "CertificateAuthority"]),
-        layer("Proxy", uses: [
+        requestPath("Proxy", uses: [
             "Primitives", "EventLoops", "TLS", "Streams", "HTTP", "Matching", "TelemetryModel", "Routing", "Policy",
             "OutlierDetection",
         ]),

@@ -62,7 +62,7 @@ public struct ChunkedDecoder: Sendable {
                 guard lineBytes <= limits.chunkLineBytesMax else { return (position, .malformed) }
                 if byte == 13 {
                     state = .sizeLineFeed
-                } else if !HeadParser.isValueByte(byte) {
+                } else if !HeadBytes.isValueByte(byte) {
                     return (position, .malformed)
                 }
             case .sizeLineFeed:

@@ -25,11 +25,14 @@ public enum ClientHello: Equatable, Sendable {
         guard bytes.count >= recordEnd else { return .incomplete }
         var reader = unsafe HelloReader(bytes: bytes, position: 9, end: recordEnd)
         // Version, random, session, suites, compression.
-        guard reader.skip(34), reader.skipVector8(), reader.skipVector16(), reader.skipVector8() else { return .hello(serverName: 0..<0, offersIstio: false) }
-        guard let total = reader.number16(), let extensionsEnd = reader.place(total) else { return .hello(serverName: 0..<0, offersIstio: false) }
+        let bare = Self.hello(serverName: 0..<0, offersIstio: false)
+        guard reader.skip(34), reader.skipVector8(), reader.skipVector16(), reader.skipVector8() else { return bare }
+        guard let total = reader.number16(), let extensionsEnd = reader.place(total) else { return bare }
         var name = 0..<0
         var offersIstio = false
-        while reader.position + 4 <= extensionsEnd, let kind = reader.number16(), let count = reader.number16(), let end = reader.place(count) {
+        while reader.position + 4 <= extensionsEnd, let kind = reader.number16(), let count = reader.number16(),
+            let end = reader.place(count)
+        {
             if kind == 0 {
                 // One list with one host name (type 0).
                 var inner = reader

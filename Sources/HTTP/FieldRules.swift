@@ -7,7 +7,8 @@ public enum FieldRules {
     /// must not be sent). Whoever could take `Authorization` or `Cookie` from a request on its way could make it another request.
     @unsafe
     public static func isEndToEnd(_ name: UnsafeRawBufferPointer) -> Bool {
-        unsafe isControl(name) || hasPrefix(name, "grpc-") || ASCII.equal(name, ignoringCase: "etag") || ASCII.equal(name, ignoringCase: "from")
+        unsafe isControl(name) || hasPrefix(name, "grpc-") || ASCII.equal(name, ignoringCase: "etag")
+            || ASCII.equal(name, ignoringCase: "from")
             || ASCII.equal(name, ignoringCase: "content-digest")
     }
 
@@ -22,7 +23,8 @@ public enum FieldRules {
     /// Routing, modifiers of the request, credentials, content, caching, tracing, and what proxies tell each other.
     private static func isControl(_ name: UnsafeRawBufferPointer) -> Bool {
         if unsafe hasPrefix(name, "content-") { return unsafe !ASCII.equal(name, ignoringCase: "content-digest") }
-        if unsafe hasPrefix(name, "x-forwarded-") || hasPrefix(name, "x-envoy-") || hasPrefix(name, "x-b3-") || hasPrefix(name, "x-original-")
+        if unsafe hasPrefix(name, "x-forwarded-") || hasPrefix(name, "x-envoy-") || hasPrefix(name, "x-b3-")
+            || hasPrefix(name, "x-original-")
             || hasPrefix(name, "if-") || hasPrefix(name, "accept-") || hasPrefix(name, "access-control-") || hasPrefix(name, "sec-")
         {
             return true
@@ -39,7 +41,9 @@ public enum FieldRules {
         case 10: equal("set-cookie")
         case 11: equal("retry-after") || equal("x-client-ip")
         case 12: equal("max-forwards")
-        case 13: equal("authorization") || equal("cache-control") || equal("last-modified") || equal("x-rewrite-url") || equal("uber-trace-id")
+        case 13:
+            equal("authorization") || equal("cache-control") || equal("last-modified") || equal("x-rewrite-url")
+                || equal("uber-trace-id")
         case 14: equal("true-client-ip")
         case 16: equal("www-authenticate") || equal("cf-connecting-ip")
         case 17: equal("x-ot-span-context") || equal("x-method-override")

@@ -380,11 +380,22 @@ public struct HTTP1Connection: ~Copyable {
                 kind: .data, stream: reader, token: token(stream: reader), start: UInt32(clamping: start), count: UInt32(clamping: count)))
     }
 
+    /// Notes that the peer's message is here to its end; nil = it is gone.
+    @inline(__always)
+    private mutating func received(_ stream: Int32) -> Exchange? {
+        if first?.stream == stream {
+            first!.isReceived = true
+            return first
+        }
+        guard !others.isEmpty, let place = others.firstIndex(where: { $0.stream == stream }) else { return nil }
+        others[place].isReceived = true
+        return others[place]
+    }
+
     /// The message being read has come whole.
     mutating func endMessage() {
         let stream = reader
-        guard let read = exchange(of: stream) else { return }
-        change(stream) { $0.isReceived = true }
+        guard let read = received(stream) else { return }
         reading = role == .server && read.keepsAlive ? .head : .nothing
         unsafe inbox.pointee.events.append(HTTPEvent(kind: .end, stream: stream, token: read.token))
     }

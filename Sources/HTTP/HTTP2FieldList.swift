@@ -152,7 +152,9 @@ public struct HTTP2FieldList: ~Copyable {
     /// Puts a request head in the form of HTTP/1.1, as we write it ourselves, into the list: pseudo-header fields first (RFC 9113 8.3.1).
     @unsafe
     public mutating func add(requestHead bytes: UnsafeRawBufferPointer, isHTTPS: Bool) {
-        guard let lineEnd = unsafe bytes.firstIndex(of: 13, from: 0), let methodEnd = unsafe bytes.firstIndex(of: 32, from: 0) else { return }
+        guard let lineEnd = unsafe bytes.firstIndex(of: 13, from: 0),
+            let methodEnd = unsafe bytes.firstIndex(of: 32, from: 0)
+        else { return }
         let targetEnd = lineEnd - 9
         guard targetEnd > methodEnd, let hostEnd = unsafe bytes.firstIndex(of: 13, from: lineEnd + 8) else { return }
         unsafe add(":method", UnsafeRawBufferPointer(rebasing: bytes[..<methodEnd]))

@@ -29,7 +29,11 @@ struct HTTP2FrameMeter: BitwiseCopyable, Sendable {
             if headerCount == 0, position > 0, bytes.count - position > 3, unsafe bytes[position + 3] == Self.continuation { break }
             let byte = unsafe bytes[position]
             // Length of three bytes, type, flags, stream of four (RFC 9113 4.1).
-            if headerCount < 3 { length = length << 8 | Int(byte) } else if headerCount == 3, byte == Self.continuation { continuationBytes += length }
+            if headerCount < 3 {
+                length = length << 8 | Int(byte)
+            } else if headerCount == 3, byte == Self.continuation {
+                continuationBytes += length
+            }
             headerCount += 1
             position += 1
             if headerCount == 9 {

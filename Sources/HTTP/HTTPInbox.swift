@@ -221,9 +221,10 @@ public struct OwnedInbox: ~Copyable {
     @unsafe public let pointer: UnsafeMutablePointer<HTTPInbox>
 
     /// The inbox itself; not to be held on to while one of its connections is given bytes or commands.
+    @inlinable
     public var contents: HTTPInbox {
-        unsafeAddress { unsafe UnsafePointer(pointer) }
-        unsafeMutableAddress { unsafe pointer }
+        @inline(__always) unsafeAddress { unsafe UnsafePointer(pointer) }
+        @inline(__always) unsafeMutableAddress { unsafe pointer }
     }
 
     /// As `MessageHead.keep`.

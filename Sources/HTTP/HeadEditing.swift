@@ -22,6 +22,17 @@ extension MessageHead {
         own()
     }
 
+    /// As `keep`, for a head that has room for as many fields as a parser finds: what was parsed in place changes hands with what this head
+    /// had, so that of a section nothing but its bytes is copied.
+    public mutating func take(_ section: HeadSection, from inbox: inout HTTPInbox) {
+        guard section.isParsed, unsafe parts.pointee.slots >= HTTPLimits.fieldSlots else { return keep(section, from: &inbox) }
+        swap(&self, &inbox.head)
+        let bytes = unsafe parts.pointee.bytes
+        unsafe parts.pointee.bytes = unsafe UnsafeRawBufferPointer(start: bytes.baseAddress, count: min(byteCount, bytes.count))
+        reserve(fields: fieldCount)
+        own()
+    }
+
     /// The same fields in a head of their own, for a copy of the message.
     public mutating func keep(copyOf other: borrowing MessageHead) {
         reserve(fields: other.fieldCount)
@@ -149,24 +160,33 @@ extension MessageHead {
         var goes = InlineArray<4, UInt64>(repeating: 0)
         var isAny = false
         let count = fieldCount
-        for index in 0..<count where !stays(self, index) {
-            goes[index >> 6] |= 1 &<< UInt64(index & 63)
-            isAny = true
+        var index = 0
+        while index < count {
+            if !stays(self, index) {
+                goes[index >> 6] |= 1 &<< UInt64(index & 63)
+                isAny = true
+            }
+            index &+= 1
         }
         if isAny { compact(goes) }
     }
 
     @usableFromInline
     mutating func compact(_ goes: InlineArray<4, UInt64>) {
-        var first = InlineArray<38, UInt8>(repeating: 255)
+        let head = unsafe parts
+        let count = fieldCount
+        unsafe head.pointee.facts.firstIndex = InlineArray(repeating: 255)
         var kept = 0
-        for index in 0..<fieldCount where goes[index >> 6] &>> UInt64(index & 63) & 1 == 0 {
-            if kept != index { unsafe table[kept] = unsafe table[index] }
-            let name = unsafe table[kept].name
-            if name != .other, first[Int(name.rawValue)] == 255 { first[Int(name.rawValue)] = UInt8(truncatingIfNeeded: kept) }
-            kept &+= 1
+        var index = 0
+        while index < count {
+            if goes[index >> 6] &>> UInt64(index & 63) & 1 == 0 {
+                let field = unsafe table[index]
+                unsafe table[kept] = field
+                if field.name != .other { noteFirst(field.name, kept) }
+                kept &+= 1
+            }
+            index &+= 1
         }
-        unsafe parts.pointee.facts.firstIndex = first
         fieldCount = kept
     }
 
@@ -181,6 +201,45 @@ extension MessageHead {
     @discardableResult @inlinable @inline(__always)
     public mutating func add(_ name: StaticString, _ known: HeaderName = .other, text: StaticString) -> Bool {
         add(name, known) { $0.append(text) }
+    }
+
+    /// Adds a field whose value has at most `bytesMax` bytes: there is room for all of it at once.
+    @discardableResult @inlinable @inline(__always)
+    public mutating func add(
+        _ name: StaticString, _ known: HeaderName = .other, bytesMax: Int, value: (inout FixedOutput) -> Void
+    ) -> Bool {
+        let head = unsafe parts
+        let nameCount = name.utf8CodeUnitCount
+        let start = unsafe head.pointee.text.count
+        let line = unsafe head.pointee.text.reserve(nameCount &+ bytesMax &+ 4)
+        unsafe line.copyMemory(from: name.utf8Start, byteCount: nameCount)
+        unsafe line.storeBytes(of: 0x203A, toByteOffset: nameCount, as: UInt16.self)
+        var output = unsafe FixedOutput(line + nameCount + 2, capacity: bytesMax)
+        value(&output)
+        let count = output.count
+        unsafe line.storeBytes(of: 0x0A0D, toByteOffset: nameCount &+ 2 &+ count, as: UInt16.self)
+        unsafe head.pointee.text.commit(nameCount &+ count &+ 4)
+        return noteField(start, nameCount, valueCount: count, known)
+    }
+
+    /// Adds a field whose whole line is known, its CR LF included: `line` is of the name, a colon, a space and the value.
+    @discardableResult @inlinable @inline(__always)
+    public mutating func add(line: StaticString, _ known: HeaderName, nameCount: Int) -> Bool {
+        let head = unsafe parts
+        let start = unsafe head.pointee.text.count
+        unsafe head.pointee.text.append(line)
+        return noteField(start, nameCount, valueCount: line.utf8CodeUnitCount &- nameCount &- 4, known)
+    }
+
+    /// Adds the field whose whole line `line` writes, its CR LF included.
+    @discardableResult @inlinable @inline(__always)
+    public mutating func add(lineOf known: HeaderName, nameCount: Int, _ line: (inout ByteBuffer) -> Void) -> Bool {
+        let head = unsafe parts
+        let start = unsafe head.pointee.text.count
+        unsafe line(&head.pointee.text)
+        let valueCount = unsafe head.pointee.text.count &- start &- nameCount &- 4
+        precondition(valueCount >= 0, "the line has less than a name and what surrounds a value")
+        return noteField(start, nameCount, valueCount: valueCount, known)
     }
 
     /// As above, with the value of text that the head has already.
@@ -218,23 +277,27 @@ extension MessageHead {
         let head = unsafe parts
         let end = unsafe head.pointee.text.count
         unsafe head.pointee.text.append("\r\n")
+        // Places in the text, name before value before end: neither overflows.
+        return noteField(start, nameCount, valueCount: end &- start &- nameCount &- 2, known)
+    }
+
+    /// Notes the field whose line begins at `start` and ends with the text.
+    @inlinable @inline(__always)
+    mutating func noteField(_ start: Int, _ nameCount: Int, valueCount: Int, _ known: HeaderName) -> Bool {
+        let head = unsafe parts
         unsafe head.pointee.bytes = unsafe head.pointee.text.readable
         let index = unsafe head.pointee.facts.fieldCount
         if unsafe index == head.pointee.slots { reserve(fields: index) }
         guard index < 255, nameCount <= Int(UInt16.max) else { return false }
-        // Places in the text, name before value before end: none of these overflows.
-        let valueStart = start &+ nameCount &+ 2
         var field = HeaderField()
         field.name = known
         field.nameStart = UInt32(truncatingIfNeeded: start)
         field.nameCount = UInt16(truncatingIfNeeded: nameCount)
-        field.valueStart = UInt32(truncatingIfNeeded: valueStart)
-        field.valueCount = UInt32(truncatingIfNeeded: end &- valueStart)
+        field.valueStart = UInt32(truncatingIfNeeded: start &+ nameCount &+ 2)
+        field.valueCount = UInt32(truncatingIfNeeded: valueCount)
         field.isCanonical = true
         unsafe table[index] = field
-        if known != .other, unsafe head.pointee.facts.firstIndex[Int(known.rawValue)] == 255 {
-            unsafe head.pointee.facts.firstIndex[Int(known.rawValue)] = UInt8(truncatingIfNeeded: index)
-        }
+        if known != .other { noteFirst(known, index) }
         unsafe head.pointee.facts.fieldCount = index &+ 1
         return true
     }

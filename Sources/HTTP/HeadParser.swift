@@ -1,67 +1,6 @@
 internal import Glibc
 internal import Primitives
 
-/// Why a head is not a message. Each case is one rule; `status` is what a server answers.
-public enum HeadError: UInt8, Error, Sendable, CaseIterable {
-    case malformedRequestLine
-    case malformedStatusLine
-    case unsupportedVersion
-    case targetTooLong
-    case headTooLarge
-    case tooManyFields
-    case bareLineFeed
-    case bareCarriageReturn
-    case foldedLine
-    case malformedFieldName
-    case forbiddenByteInValue
-    case repeatedContentLength
-    case malformedContentLength
-    case lengthAndTransferEncoding
-    case malformedTransferEncoding
-    case unsupportedTransferEncoding
-    case transferEncodingInHTTP10
-    case missingHost
-    case repeatedHost
-    case malformedHost
-
-    /// The status a server answers with before it closes the connection.
-    public var status: UInt16 {
-        switch self {
-        case .unsupportedVersion: 505
-        case .targetTooLong: 414
-        case .headTooLarge, .tooManyFields: 431
-        case .unsupportedTransferEncoding: 501
-        default: 400
-        }
-    }
-
-    /// For the body of that answer and for diagnostics: what is wrong and what would have been accepted.
-    public var reason: StaticString {
-        switch self {
-        case .malformedRequestLine: "malformed request line: expected METHOD SP target SP HTTP/1.1"
-        case .malformedStatusLine: "malformed status line: expected HTTP/1.1 SP three digits SP reason"
-        case .unsupportedVersion: "unsupported HTTP version: HTTP/1.1 and HTTP/1.0 are spoken here"
-        case .targetTooLong: "request target too long"
-        case .headTooLarge: "header section too large"
-        case .tooManyFields: "too many header fields"
-        case .bareLineFeed: "line ended by LF without CR (RFC 9112 2.2)"
-        case .bareCarriageReturn: "CR that ends no line (RFC 9112 2.2)"
-        case .foldedLine: "folded header line (RFC 9112 5.2)"
-        case .malformedFieldName: "malformed header field name: token characters, then a colon with no space before it (RFC 9112 5.1)"
-        case .forbiddenByteInValue: "control character in a header field value (RFC 9110 5.5)"
-        case .repeatedContentLength: "more than one Content-Length (RFC 9112 6.3)"
-        case .malformedContentLength: "malformed Content-Length: expected a decimal number below 2^63 (RFC 9110 8.6)"
-        case .lengthAndTransferEncoding: "both Content-Length and Transfer-Encoding (RFC 9112 6.1)"
-        case .malformedTransferEncoding: "malformed Transfer-Encoding: expected chunked, once (RFC 9112 6.1)"
-        case .unsupportedTransferEncoding: "unsupported Transfer-Encoding: only chunked is spoken here"
-        case .transferEncodingInHTTP10: "Transfer-Encoding in an HTTP/1.0 message (RFC 9112 6.1)"
-        case .missingHost: "missing Host (RFC 9112 3.2)"
-        case .repeatedHost: "more than one Host (RFC 9112 3.2)"
-        case .malformedHost: "malformed host: expected a name or an address, and perhaps a colon and a port of 1 to 65535 (RFC 9110 4.2.1)"
-        }
-    }
-}
-
 /// What looking for a head came to.
 public enum HeadResult: Sendable, Equatable {
     /// Its end has not arrived; call again with more bytes behind the same ones.
@@ -85,7 +24,7 @@ public enum HeadParser {
     /// Parses a request head at the start of `bytes`.
     ///
     /// `scan` is new for a new message and is carried from call to call while the result is `.incomplete`, so that no byte is searched
-    /// twice.
+    /// twice. Most heads come whole and are read in one pass; only one that is not taken so is searched for its end first.
     @unsafe
     public static func parseRequest(
         _ bytes: UnsafeRawBufferPointer, scan: inout HeadScan, limits: borrowing HTTPLimits, into head: inout MessageHead
@@ -94,17 +33,37 @@ public enum HeadParser {
         var start = 0
         while start < 4, unsafe start + 1 < bytes.count && bytes[start] == 13 && bytes[start + 1] == 10 { start += 2 }
         if unsafe start < 4 && start < bytes.count && bytes[start] == 13 && start + 1 == bytes.count { return .incomplete }
+        let bytesMax = limits.headBytesMax
+        if scan.position == 0, unsafe takeRequest(bytes, from: start, limits, &head) == nil, head.byteCount &- start <= bytesMax {
+            return finish(request: &head, limits)
+        }
         let end: Int
-        switch unsafe findEnd(bytes, from: start, scan: &scan, limits: limits, lineBytesMax: limits.targetBytesMax + 64) {
+        switch unsafe findEnd(bytes, from: start, scan: &scan, limits: limits, lineBytesMax: limits.targetBytesMax + lineBytesMin) {
         case .found(let position): end = position
         case .notYet: return .incomplete
         case .bad(let error): return .failed(error)
         }
+        if let error = unsafe takeRequest(UnsafeRawBufferPointer(rebasing: bytes[..<end]), from: start, limits, &head) {
+            return .failed(error)
+        }
+        return finish(request: &head, limits)
+    }
+
+    /// What a request's line has besides its target, at most: more than any method that is known.
+    private static let lineBytesMin = 64
+
+    /// The lines of a request's head, which begins at `start`. As long as `scan` is new, no more of the head may be there: an error means
+    /// that `findEnd` is to be asked first, whose bounds come before everything else.
+    private static func takeRequest(
+        _ bytes: UnsafeRawBufferPointer, from start: Int, _ limits: borrowing HTTPLimits, _ head: inout MessageHead
+    ) -> HeadError? {
         unsafe head.begin(bytes)
-        head.byteCount = end
         var cursor = start
-        if let error = unsafe requestLine(bytes, &cursor, limits, &head) { return .failed(error) }
-        if let error = unsafe fields(bytes, from: cursor, end: end, limits, &head) { return .failed(error) }
+        if let error = unsafe requestLine(bytes, &cursor, limits, &head) { return error }
+        return unsafe fields(bytes, from: cursor, limits, &head)
+    }
+
+    private static func finish(request head: inout MessageHead, _ limits: borrowing HTTPLimits) -> HeadResult {
         if let error = framing(&head) { return .failed(error) }
         if let error = host(&head, limits) { return .failed(error) }
         return .complete
@@ -115,20 +74,29 @@ public enum HeadParser {
     public static func parseResponse(
         _ bytes: UnsafeRawBufferPointer, scan: inout HeadScan, limits: borrowing HTTPLimits, into head: inout MessageHead
     ) -> HeadResult {
-        let end: Int
-        switch unsafe findEnd(bytes, from: 0, scan: &scan, limits: limits, lineBytesMax: .max) {
-        case .found(let position): end = position
-        case .notYet: return .incomplete
-        case .bad(.malformedRequestLine): return .failed(.malformedStatusLine)
-        case .bad(let error): return .failed(error)
+        let bytesMax = limits.headBytesMax
+        let isWhole = unsafe scan.position == 0 ? takeResponse(bytes, limits, &head) == nil : false
+        if !isWhole || head.byteCount > bytesMax {
+            let end: Int
+            switch unsafe findEnd(bytes, from: 0, scan: &scan, limits: limits, lineBytesMax: .max) {
+            case .found(let position): end = position
+            case .notYet: return .incomplete
+            case .bad(.malformedRequestLine): return .failed(.malformedStatusLine)
+            case .bad(let error): return .failed(error)
+            }
+            if let error = unsafe takeResponse(UnsafeRawBufferPointer(rebasing: bytes[..<end]), limits, &head) { return .failed(error) }
         }
-        unsafe head.begin(bytes)
-        head.byteCount = end
-        var cursor = 0
-        if let error = unsafe statusLine(bytes, &cursor, &head) { return .failed(error) }
-        if let error = unsafe fields(bytes, from: cursor, end: end, limits, &head) { return .failed(error) }
         if let error = framing(&head) { return .failed(error) }
         return .complete
+    }
+
+    private static func takeResponse(
+        _ bytes: UnsafeRawBufferPointer, _ limits: borrowing HTTPLimits, _ head: inout MessageHead
+    ) -> HeadError? {
+        unsafe head.begin(bytes)
+        var cursor = 0
+        if let error = unsafe statusLine(bytes, &cursor, &head) { return error }
+        return unsafe fields(bytes, from: cursor, limits, &head)
     }
 
     /// Parses a trailer section (fields and an empty line, RFC 9112 7.1.2) at the start of `bytes`.
@@ -150,8 +118,7 @@ public enum HeadParser {
         case .bad(let error): return .failed(error)
         }
         unsafe head.begin(bytes)
-        head.byteCount = end
-        if let error = unsafe fields(bytes, from: 0, end: end, limits, &head) { return .failed(error) }
+        if let error = unsafe fields(UnsafeRawBufferPointer(rebasing: bytes[..<end]), from: 0, limits, &head) { return .failed(error) }
         return .complete
     }
 
@@ -191,26 +158,28 @@ public enum HeadParser {
     // MARK: Lines
 
     private static func requestLine(
-        _ bytes: UnsafeRawBufferPointer, _ cursor: inout Int, _ limits: HTTPLimits, _ head: inout MessageHead
+        _ bytes: UnsafeRawBufferPointer, _ cursor: inout Int, _ limits: borrowing HTTPLimits, _ head: inout MessageHead
     ) -> HeadError? {
-        head.methodStart = cursor
-        while unsafe isToken(bytes[cursor]) { cursor &+= 1 }
-        head.methodCount = cursor &- head.methodStart
-        guard head.methodCount > 0, unsafe bytes[cursor] == 32 else { return .malformedRequestLine }
-        cursor += 1
+        let start = cursor
+        head.methodStart = start
+        unsafe cursor = HeadBytes.skipMethod(bytes, start)
+        head.methodCount = cursor &- start
+        guard head.methodCount > 0, unsafe cursor < bytes.count && bytes[cursor] == 32 else { return .malformedRequestLine }
+        cursor &+= 1
         head.targetStart = cursor
-        // Anything visible, and bytes above 127 as existing proxies take them; never a space or a control character.
-        while unsafe bytes[cursor] > 32 && bytes[cursor] != 127 { cursor &+= 1 }
+        unsafe cursor = HeadBytes.skipTarget(bytes, cursor)
         head.targetCount = cursor &- head.targetStart
-        guard head.targetCount > 0, unsafe bytes[cursor] == 32 else { return .malformedRequestLine }
-        if head.targetCount > limits.targetBytesMax { return .targetTooLong }
-        cursor += 1
+        guard head.targetCount > 0, unsafe cursor < bytes.count && bytes[cursor] == 32 else { return .malformedRequestLine }
+        // Behind the target stand a space, the version and the line's end.
+        let targetMax = limits.targetBytesMax
+        if head.targetCount > targetMax || cursor &- start &+ 10 > targetMax &+ lineBytesMin { return .targetTooLong }
+        cursor &+= 1
         guard let minor = unsafe version(bytes, &cursor) else {
             return unsafe looksLikeVersion(bytes, cursor) ? .unsupportedVersion : .malformedRequestLine
         }
         head.minorVersion = minor
-        guard unsafe bytes[cursor] == 13, unsafe bytes[cursor + 1] == 10 else { return .malformedRequestLine }
-        cursor += 2
+        guard unsafe HeadBytes.isLineEnd(bytes, cursor) else { return .malformedRequestLine }
+        cursor &+= 2
         return nil
     }
 
@@ -230,15 +199,16 @@ public enum HeadParser {
         // The space before an empty reason is required by the RFC and left out by many servers.
         if unsafe bytes[cursor] == 32 { cursor += 1 }
         head.reasonStart = cursor
-        while unsafe isValueByte(bytes[cursor]) { cursor &+= 1 }
+        unsafe cursor = HeadBytes.skipValue(bytes, cursor)
         head.reasonCount = cursor &- head.reasonStart
-        guard unsafe bytes[cursor] == 13, unsafe bytes[cursor + 1] == 10 else { return .malformedStatusLine }
+        guard unsafe HeadBytes.isLineEnd(bytes, cursor) else { return .malformedStatusLine }
         if head.reasonCount > 0, unsafe bytes[head.reasonStart - 1] != 32 { return .malformedStatusLine }
         cursor += 2
         return nil
     }
 
     /// `HTTP/1.` and a 0 or 1, as one word.
+    @inline(__always)
     private static func version(_ bytes: UnsafeRawBufferPointer, _ cursor: inout Int) -> UInt8? {
         guard cursor + 8 <= bytes.count else { return nil }
         // The last digit is the word's last byte; 1.0 and 1.1 differ in its lowest bit.
@@ -255,28 +225,31 @@ public enum HeadParser {
         return unsafe bytes[cursor + 5] &- 48 < 10 && bytes[cursor + 6] == 46 && bytes[cursor + 7] &- 48 < 10 && bytes[cursor + 8] == 13
     }
 
+    /// The field lines from `start` on, to the empty line behind them, which may be anywhere in `bytes` or not be there.
     private static func fields(
-        _ bytes: UnsafeRawBufferPointer, from start: Int, end: Int, _ limits: HTTPLimits, _ head: inout MessageHead
+        _ bytes: UnsafeRawBufferPointer, from start: Int, _ limits: borrowing HTTPLimits, _ head: inout MessageHead
     ) -> HeadError? {
-        // `findEnd` saw CR LF CR LF at `end`, so no loop below runs past it: CR stops every one of them. No place in `bytes` overflows.
-        var cursor = start
-        let last = end &- 2
+        // No place in `bytes` overflows.
+        let end = bytes.count
         let countMax = min(limits.fieldCountMax, HTTPLimits.fieldSlots)
-        while cursor < last {
-            if head.fieldCount >= countMax { return .tooManyFields }
+        var cursor = start
+        var count = 0
+        defer { head.fieldCount = count }
+        while unsafe !HeadBytes.isLineEnd(bytes, cursor) {
+            if count >= countMax { return .tooManyFields }
             var field = HeaderField()
             let nameStart = cursor
-            unsafe cursor = skipName(bytes, cursor, end: end)
+            unsafe cursor = HeadBytes.skipName(bytes, cursor)
             let nameCount = cursor &- nameStart
-            guard nameCount > 0, unsafe bytes[cursor] == 58 else {
-                let first = unsafe bytes[nameStart]
-                return nameCount == 0 && (first == 32 || first == 9) ? .foldedLine : .malformedFieldName
+            guard nameCount > 0, cursor < end, unsafe bytes[cursor] == 58 else {
+                let isFolded = unsafe nameCount == 0 && cursor < end && (bytes[cursor] == 32 || bytes[cursor] == 9)
+                return isFolded ? .foldedLine : .malformedFieldName
             }
             let name = unsafe UnsafeRawBufferPointer(start: bytes.baseAddress.unsafelyUnwrapped + nameStart, count: nameCount)
             field.name = unsafe HeaderName.lookup(name)
             // The names known whole are of token characters.
             if field.name == .other || field.name == .envoyOther {
-                for unsafe byte in unsafe name where !isTokenWithoutUnderscore(byte) {
+                for unsafe byte in unsafe name where !HeadBytes.isTokenWithoutUnderscore(byte) {
                     guard byte == UInt8(ascii: "_") else { return .malformedFieldName }
                     field.hasUnderscore = true
                     head.hasUnderscores = true
@@ -285,11 +258,12 @@ public enum HeadParser {
             // Only a head limit beyond the default lets a name be longer than its count can say.
             guard nameCount <= Int(UInt16.max) else { return .headTooLarge }
             cursor &+= 1
-            while unsafe bytes[cursor] == 32 || bytes[cursor] == 9 { cursor &+= 1 }
+            while unsafe cursor < end && (bytes[cursor] == 32 || bytes[cursor] == 9) { cursor &+= 1 }
             let valueStart = cursor
-            unsafe cursor = skipValue(bytes, cursor, end: end)
-            guard unsafe bytes[cursor] == 13 else { return .forbiddenByteInValue }
-            guard unsafe bytes[cursor &+ 1] == 10 else { return .bareCarriageReturn }
+            unsafe cursor = HeadBytes.skipValue(bytes, cursor)
+            guard unsafe HeadBytes.isLineEnd(bytes, cursor) else {
+                return unsafe cursor < end && bytes[cursor] == 13 ? .bareCarriageReturn : .forbiddenByteInValue
+            }
             var valueEnd = cursor
             while valueEnd > valueStart, unsafe bytes[valueEnd &- 1] == 32 || bytes[valueEnd &- 1] == 9 { valueEnd &-= 1 }
             cursor &+= 2
@@ -298,60 +272,12 @@ public enum HeadParser {
             field.valueStart = UInt32(truncatingIfNeeded: valueStart)
             field.valueCount = UInt32(truncatingIfNeeded: valueEnd &- valueStart)
             field.isCanonical = unsafe valueStart == nameStart &+ nameCount &+ 2 && bytes[valueStart &- 1] == 32 && cursor == valueEnd &+ 2
-            if field.name != .other {
-                let slot = Int(field.name.rawValue)
-                if unsafe head.parts.pointee.facts.firstIndex[slot] == 255 {
-                    unsafe head.parts.pointee.facts.firstIndex[slot] = UInt8(truncatingIfNeeded: head.fieldCount)
-                }
-            }
-            unsafe head.table[head.fieldCount] = field
-            head.fieldCount &+= 1
+            unsafe head.table[count] = field
+            if field.name != .other { head.noteFirst(field.name, count) }
+            count &+= 1
         }
-        return cursor == last ? nil : .bareCarriageReturn
-    }
-
-    /// Where the colon is, looking at eight bytes at a time, or a byte that no name has: a control character, a space or one above 127.
-    @inline(__always)
-    private static func skipName(_ bytes: UnsafeRawBufferPointer, _ start: Int, end: Int) -> Int {
-        var cursor = start
-        let ones: UInt64 = 0x0101_0101_0101_0101
-        let highs: UInt64 = 0x8080_8080_8080_8080
-        while cursor &+ 8 <= end {
-            let word = unsafe bytes.loadUnaligned(fromByteOffset: cursor, as: UInt64.self)
-            let low = (word &- ones &* 33) & ~word
-            let colon = word ^ (ones &* 58)
-            let isColon = (colon &- ones) & ~colon
-            let stop = (low | isColon | word) & highs
-            if stop != 0 { return cursor &+ stop.trailingZeroBitCount / 8 }
-            cursor &+= 8
-        }
-        while unsafe bytes[cursor] > 32 && bytes[cursor] != 58 && bytes[cursor] < 128 { cursor &+= 1 }
-        return cursor
-    }
-
-    /// Where the first byte is that may not stand in a field value, looking at eight at a time.
-    @inline(__always)
-    private static func skipValue(_ bytes: UnsafeRawBufferPointer, _ start: Int, end: Int) -> Int {
-        var cursor = start
-        let ones: UInt64 = 0x0101_0101_0101_0101
-        let highs: UInt64 = 0x8080_8080_8080_8080
-        while cursor &+ 8 <= end {
-            let word = unsafe bytes.loadUnaligned(fromByteOffset: cursor, as: UInt64.self)
-            // A byte below 32, or 127. Tabs stop here too and are let through below.
-            let low = (word &- ones &* 32) & ~word & highs
-            let delete = word ^ (ones &* 127)
-            let isDelete = (delete &- ones) & ~delete & highs
-            let stop = low | isDelete
-            if stop != 0 {
-                cursor &+= stop.trailingZeroBitCount / 8
-                if unsafe bytes[cursor] != 9 { return cursor }
-                cursor &+= 1
-                continue
-            }
-            cursor &+= 8
-        }
-        while unsafe isValueByte(bytes[cursor]) { cursor &+= 1 }
-        return cursor
+        head.byteCount = cursor &+ 2
+        return nil
     }
 
     // MARK: Meaning
@@ -455,32 +381,10 @@ public enum HeadParser {
     /// `outbound|9411||zipkin.tracing.svc.cluster.local`: what Istio calls a cluster, and Envoy's tracers say as `Host`.
     private static func isClusterName(_ bytes: UnsafeRawBufferPointer) -> Bool {
         guard unsafe bytes.count <= Authority.hostBytesMax && bytes.contains(UInt8(ascii: "|")) else { return false }
-        return unsafe bytes.allSatisfy { isToken($0) || $0 == UInt8(ascii: ":") }
+        return unsafe bytes.allSatisfy { HeadBytes.isToken($0) || $0 == UInt8(ascii: ":") }
     }
 
-    // MARK: Character classes
 
-    /// RFC 9110 5.6.2 tchar.
-    @inline(__always)
-    static func isToken(_ byte: UInt8) -> Bool {
-        // Bit n of each mask is the byte 64 * half + n.
-        let low: UInt64 = 0x03FF_6CFA_0000_0000
-        let high: UInt64 = 0x57FF_FFFF_C7FF_FFFE
-        guard byte < 128 else { return false }
-        return ((byte < 64 ? low : high) &>> UInt64(byte & 63)) & 1 == 1
-    }
-
-    /// The same but for the one that names rarely have and that something is made of.
-    @inline(__always)
-    private static func isTokenWithoutUnderscore(_ byte: UInt8) -> Bool {
-        let low: UInt64 = 0x03FF_6CFA_0000_0000
-        let high: UInt64 = 0x57FF_FFFF_47FF_FFFE
-        guard byte < 128 else { return false }
-        return ((byte < 64 ? low : high) &>> UInt64(byte & 63)) & 1 == 1
-    }
-
-    @inline(__always)
-    static func isValueByte(_ byte: UInt8) -> Bool { byte >= 32 && byte != 127 || byte == 9 }
 }
 
 extension UnsafeRawBufferPointer {

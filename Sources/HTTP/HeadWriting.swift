@@ -27,29 +27,33 @@ extension MessageHead {
     private func writeFields(to output: inout ByteBuffer) {
         var start = 0
         var end = 0
-        for index in 0..<fieldCount {
+        var index = 0
+        let count = fieldCount
+        while index < count {
             let field = unsafe table[index]
+            index &+= 1
             let nameStart = Int(field.nameStart)
-            if field.isCanonical {
-                let lineEnd = Int(field.valueStart) + Int(field.valueCount) + 2
-                if nameStart == end {
-                    end = lineEnd
-                    continue
-                }
-                if end > start { unsafe output.append(slice(start, end - start)) }
+            let isNext = nameStart == end && field.isCanonical
+            if !isNext {
+                if end > start { unsafe output.append(slice(start, end &- start)) }
                 start = nameStart
-                end = lineEnd
-                continue
             }
-            if end > start { unsafe output.append(slice(start, end - start)) }
+            // Places in the head's text: none of these overflows.
+            end = Int(field.valueStart) &+ Int(field.valueCount) &+ 2
+            if field.isCanonical { continue }
+            write(apart: field, to: &output)
             start = 0
             end = 0
-            unsafe output.append(slice(nameStart, Int(field.nameCount)))
-            output.append(": ")
-            unsafe output.append(slice(Int(field.valueStart), Int(field.valueCount)))
-            output.append("\r\n")
         }
-        if end > start { unsafe output.append(slice(start, end - start)) }
+        if end > start { unsafe output.append(slice(start, end &- start)) }
+    }
+
+    /// A field that came in another form.
+    private func write(apart field: HeaderField, to output: inout ByteBuffer) {
+        unsafe output.append(slice(Int(field.nameStart), Int(field.nameCount)))
+        output.append(": ")
+        unsafe output.append(slice(Int(field.valueStart), Int(field.valueCount)))
+        output.append("\r\n")
     }
 }
 

@@ -55,7 +55,7 @@ public enum HeaderName: UInt8, Sendable, BitwiseCopyable {
         }
     }
 
-    @unsafe @inlinable
+    @unsafe @inlinable @inline(__always)
     static func known(_ name: UnsafeRawBufferPointer) -> HeaderName {
         @inline(__always)
         func equal(_ text: StaticString, _ value: HeaderName) -> HeaderName {

@@ -107,6 +107,7 @@ public struct MessageHead: ~Copyable {
         targetCount = 0
         isHTTPS = false
         hasUnderscores = false
+        isTooLarge = false
     }
 
     @inlinable public internal(set) var fieldCount: Int {
@@ -230,8 +231,7 @@ public struct MessageHead: ~Copyable {
             let field = inbox.fields[Int(block.fieldStart) + index]
             unsafe table[index] = field
             if field.hasUnderscore { hasUnderscores = true }
-            let slot = Int(field.name.rawValue)
-            if field.name != .other, unsafe parts.pointee.facts.firstIndex[slot] == 255 { unsafe parts.pointee.facts.firstIndex[slot] = UInt8(truncatingIfNeeded: index) }
+            if field.name != .other { noteFirst(field.name, index) }
         }
         // nghttp2 has seen to it that it is one decimal number.
         if let length = unsafe value(of: .contentLength) { contentLength = unsafe ASCII.decimal(length) }
@@ -241,6 +241,15 @@ public struct MessageHead: ~Copyable {
     public func field(_ index: Int) -> HeaderField {
         unsafe precondition(index >= 0 && index < parts.pointee.slots)
         return unsafe table[index]
+    }
+
+    /// A field of a known name stands at `index`, behind all that stand there already.
+    @inlinable @inline(__always)
+    func noteFirst(_ name: HeaderName, _ index: Int) {
+        let slot = Int(name.rawValue)
+        if unsafe parts.pointee.facts.firstIndex[slot] == 255 {
+            unsafe parts.pointee.facts.firstIndex[slot] = UInt8(truncatingIfNeeded: index)
+        }
     }
 
     /// The index of the first field with a known name, or nil.

@@ -205,7 +205,8 @@ public enum PathNormalizer {
     /// Neither unreserved, nor a delimiter, nor `%` (RFC 3986 3.3), yet sent by clients; `\` stands for the slash before.
     private static func isForbidden(_ byte: UInt8) -> Bool {
         switch byte {
-        case UInt8(ascii: "\""), UInt8(ascii: "<"), UInt8(ascii: ">"), UInt8(ascii: "^"), UInt8(ascii: "`"), UInt8(ascii: "{"), UInt8(ascii: "|"),
+        case UInt8(ascii: "\""), UInt8(ascii: "<"), UInt8(ascii: ">"), UInt8(ascii: "^"), UInt8(ascii: "`"),
+            UInt8(ascii: "{"), UInt8(ascii: "|"),
             UInt8(ascii: "}"), 128...255:
             true
         default: false

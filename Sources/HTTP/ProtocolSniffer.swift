@@ -28,7 +28,9 @@ public enum ProtocolSniffer {
         }
         // A method in capitals and a space...
         var end = 0
-        while end < bytes.count, unsafe bytes[end] >= UInt8(ascii: "A") && bytes[end] <= UInt8(ascii: "Z") || bytes[end] == UInt8(ascii: "-") { end += 1 }
+        while end < bytes.count,
+            unsafe bytes[end] >= UInt8(ascii: "A") && bytes[end] <= UInt8(ascii: "Z") || bytes[end] == UInt8(ascii: "-")
+        { end += 1 }
         // However the bytes come in pieces, the verdict is the same.
         if end > methodBytesMax { return .other }
         if end == bytes.count { return .undecided }
@@ -38,7 +40,9 @@ public enum ProtocolSniffer {
         guard feed < lineBytesMax else { return .other }
         let lineEnd = unsafe feed > 0 && bytes[feed - 1] == 13 ? feed - 1 : feed
         let version: StaticString = "HTTP/"
-        guard lineEnd >= 9, unsafe ASCII.equal(UnsafeRawBufferPointer(rebasing: bytes[(lineEnd - 8)..<(lineEnd - 3)]), version) else { return .other }
+        guard lineEnd >= 9,
+            unsafe ASCII.equal(UnsafeRawBufferPointer(rebasing: bytes[(lineEnd - 8)..<(lineEnd - 3)]), version)
+        else { return .other }
         return .http
     }
 }

@@ -16,8 +16,10 @@ public struct RequestGlimpse: Equatable, Sendable {
         var position = 0
         while position < bytes.count, unsafe bytes[position] == 13 || bytes[position] == 10 { position += 1 }
         let start = position
-        while position < bytes.count, unsafe HeadParser.isToken(bytes[position]) { position += 1 }
-        guard position > start, position - start <= Self.methodBytesMax, unsafe position == bytes.count || bytes[position] == 32 else { return }
+        while position < bytes.count, unsafe HeadBytes.isToken(bytes[position]) { position += 1 }
+        guard position > start, position - start <= Self.methodBytesMax,
+            unsafe position == bytes.count || bytes[position] == 32
+        else { return }
         method = start..<position
         while position < bytes.count, unsafe bytes[position] == 32 { position += 1 }
         let targetStart = position

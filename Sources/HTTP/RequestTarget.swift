@@ -41,7 +41,9 @@ public struct RequestTarget: Equatable, Sendable {
                 return nil
             }
             var end = prefixCount
-            while end < target.count, unsafe target[end] != UInt8(ascii: "/") && target[end] != UInt8(ascii: "?") && target[end] != UInt8(ascii: "#") { end += 1 }
+            while end < target.count,
+                unsafe target[end] != UInt8(ascii: "/") && target[end] != UInt8(ascii: "?") && target[end] != UInt8(ascii: "#")
+            { end += 1 }
             result.form = .absolute
             result.authority = prefixCount..<end
             guard let authority = unsafe Authority.parse(UnsafeRawBufferPointer(rebasing: target[result.authority])) else { return nil }

@@ -19,12 +19,13 @@ public struct UpgradeProtocols: Sendable, Equatable {
 
     /// Why `name` cannot be one of them, or nil.
     public static func problem(_ name: String) -> String? {
-        if name.isEmpty || name.utf8.count > nameBytesMax || !name.utf8.allSatisfy({ HeadParser.isToken($0) || $0 == UInt8(ascii: "/") }) {
+        if name.isEmpty || name.utf8.count > nameBytesMax || !name.utf8.allSatisfy({ HeadBytes.isToken($0) || $0 == UInt8(ascii: "/") }) {
             return "\"\(name)\" is no protocol name: write a token such as websocket, of \(nameBytesMax) characters at most (RFC 9110 7.8)"
         }
         let plain = name.lowercased()
         if plain == "h2c" || plain == "h2" || plain.hasPrefix("http") || plain.hasPrefix("tls") {
-            return "\"\(name)\" is never tunnelled: requests inside of it would pass no rule (RFC 9113 3.1); clients speak HTTP/2 by prior knowledge"
+            return "\"\(name)\" is never tunnelled: requests inside of it would pass no rule (RFC 9113 3.1); "
+                + "clients speak HTTP/2 by prior knowledge"
         }
         return nil
     }

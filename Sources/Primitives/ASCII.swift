@@ -62,6 +62,45 @@ public enum ASCII {
         return bytes | isUpper >> 2
     }
 
+    /// Writes `bytes` in lower case to `output`, which is as large.
+    @unsafe @inlinable
+    public static func lower(_ bytes: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer) {
+        let count = bytes.count
+        precondition(output.count >= count, "the output is as large as the input")
+        guard count >= 8, let source = bytes.baseAddress, let target = output.baseAddress else {
+            for index in 0..<count { unsafe output[index] = lower(bytes[index]) }
+            return
+        }
+        var offset = 0
+        while offset < count {
+            // The last word overlaps the one before it.
+            let place = min(offset, count &- 8)
+            let word = unsafe source.loadUnaligned(fromByteOffset: place, as: UInt64.self)
+            unsafe target.storeBytes(of: lower(eight: word), toByteOffset: place, as: UInt64.self)
+            offset &+= 8
+        }
+    }
+
+    /// Whether byte strings of one length are the same.
+    @unsafe @inlinable
+    public static func equal(_ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer) -> Bool {
+        let count = min(left.count, right.count)
+        guard count >= 4, let left = left.baseAddress, let right = right.baseAddress else {
+            for index in 0..<count where unsafe left[index] != right[index] { return false }
+            return true
+        }
+        if count < 8 { return unsafe overlapping(left, count) == overlapping(right, count) }
+        var offset = 0
+        while offset < count {
+            let place = min(offset, count &- 8)
+            let one = unsafe left.loadUnaligned(fromByteOffset: place, as: UInt64.self)
+            let other = unsafe right.loadUnaligned(fromByteOffset: place, as: UInt64.self)
+            if one != other { return false }
+            offset &+= 8
+        }
+        return true
+    }
+
     /// Whether `bytes` equal the lower-case `text` but for ASCII case.
     @unsafe @inlinable
     public static func equal(_ bytes: UnsafeRawBufferPointer, ignoringCase text: StaticString) -> Bool {
@@ -102,8 +141,7 @@ public enum ASCII {
     @unsafe @inlinable
     public static func equal(_ bytes: UnsafeRawBufferPointer, _ text: StaticString) -> Bool {
         guard bytes.count == text.utf8CodeUnitCount else { return false }
-        for index in 0..<bytes.count where unsafe bytes[index] != text.utf8Start[index] { return false }
-        return true
+        return unsafe equal(bytes, UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
     }
 
     /// Parses an unsigned decimal number: digits only, at least one, no overflow; nil otherwise.

@@ -48,11 +48,13 @@ public struct ByteBuffer: ~Copyable {
     /// Bytes free behind the waiting ones, without growing.
     @inlinable public var spare: Int { capacity &- tail }
 
-    @unsafe @inlinable
+    /// Always inlined: it is a comparison and a copy.
+    @unsafe @inlinable @inline(__always)
     public mutating func append(_ bytes: UnsafeRawBufferPointer) {
-        guard let source = bytes.baseAddress, bytes.count > 0 else { return }
-        unsafe reserve(bytes.count).copyMemory(from: source, byteCount: bytes.count)
-        tail &+= bytes.count
+        let count = bytes.count
+        guard count > 0, let source = bytes.baseAddress else { return }
+        unsafe reserve(count).copyMemory(from: source, byteCount: count)
+        tail &+= count
     }
 
     public mutating func append(contentsOf other: borrowing ByteBuffer) { unsafe append(other.readable) }
@@ -194,24 +196,33 @@ public struct ByteBuffer: ~Copyable {
 @unsafe @inlinable
 public func writeDecimal(_ value: UInt64, to out: UnsafeMutablePointer<UInt8>) -> Int {
     if value < 10 {
-        unsafe out[0] = 48 + UInt8(truncatingIfNeeded: value)
+        unsafe out[0] = 48 &+ UInt8(truncatingIfNeeded: value)
         return 1
     }
-    var digits = 1
-    var limit: UInt64 = 10
-    while value >= limit {
-        digits += 1
-        let (next, overflow) = limit.multipliedReportingOverflow(by: 10)
-        if overflow { break }
-        limit = next
-    }
+    let digits = decimalDigits(value)
     var rest = value
     var position = digits
-    while position > 0 {
-        position -= 1
+    while rest >= 10 {
+        position &-= 1
         let (quotient, remainder) = rest.quotientAndRemainder(dividingBy: 10)
-        unsafe out[position] = 48 + UInt8(truncatingIfNeeded: remainder)
+        unsafe out[position] = 48 &+ UInt8(truncatingIfNeeded: remainder)
         rest = quotient
+    }
+    unsafe out[0] = 48 &+ UInt8(truncatingIfNeeded: rest)
+    return digits
+}
+
+/// How many digits a number of at least 10 has.
+@inlinable @inline(__always)
+func decimalDigits(_ value: UInt64) -> Int {
+    if value < 100 { return 2 }
+    if value < 1000 { return 3 }
+    if value < 10_000 { return 4 }
+    var digits = 4
+    var rest = value / 10_000
+    while rest > 0 {
+        digits &+= 1
+        rest /= 10
     }
     return digits
 }

@@ -61,7 +61,7 @@ public struct LentBytes: BitwiseCopyable {
     @inlinable
     public func withLowercased<Result>(_ body: (LentBytes) -> Result) -> Result {
         unsafe withUnsafeTemporaryAllocation(byteCount: max(1, count), alignment: 8) { lower in
-            for index in 0..<count { unsafe lower[index] = ASCII.lower(buffer[index]) }
+            unsafe ASCII.lower(buffer, into: lower)
             return unsafe body(LentBytes(UnsafeRawBufferPointer(rebasing: lower[..<count])))
         }
     }
@@ -74,9 +74,7 @@ public struct LentBytes: BitwiseCopyable {
 
     @inlinable @inline(__always)
     public static func == (left: LentBytes, right: LentBytes) -> Bool {
-        guard left.count == right.count else { return false }
-        for index in 0..<left.count where unsafe left.buffer[index] != right.buffer[index] { return false }
-        return true
+        unsafe left.count == right.count && ASCII.equal(left.buffer, right.buffer)
     }
 
     @inlinable @inline(__always)
@@ -85,6 +83,17 @@ public struct LentBytes: BitwiseCopyable {
     /// Equal but for ASCII case.
     @inlinable @inline(__always)
     public func equalsIgnoringCase(_ other: LentBytes) -> Bool { unsafe ASCII.equalIgnoringCase(buffer, other.buffer) }
+
+    /// The same for `text`.
+    @inlinable @inline(__always)
+    public func equals(ignoringCase text: StaticString) -> Bool { equalsIgnoringCase(LentBytes(text)) }
+
+    /// Without spaces and tabs at both ends (OWS, RFC 9110 5.6.3).
+    public var trimmed: LentBytes { unsafe LentBytes(ASCII.trim(buffer)) }
+
+    /// As `ASCII.decimal`.
+    @inlinable
+    public var decimal: UInt64? { unsafe ASCII.decimal(buffer) }
 
     /// See `ByteHash.hash`.
     @inlinable
@@ -95,6 +104,10 @@ public struct LentBytes: BitwiseCopyable {
 }
 
 extension ByteBuffer {
-    @inlinable
+    /// The waiting bytes; good until the next change.
+    @inlinable @inline(__always)
+    public var lent: LentBytes { unsafe LentBytes(readable) }
+
+    @inlinable @inline(__always)
     public mutating func append(_ bytes: LentBytes) { unsafe append(bytes.buffer) }
 }

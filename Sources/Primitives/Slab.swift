@@ -18,24 +18,25 @@ public struct SlotID: Hashable, Sendable, BitwiseCopyable {
 
 /// Elements at stable addresses, named by generation-checked handles; the most recently freed slot is used first.
 ///
-/// Memory comes in pages of `pageSize` slots and is kept until the slab goes, so that a warm slab allocates nothing. Owned by one
-/// thread. `countMax` bounds it: a full slab refuses.
+/// Addresses for `countMax` slots are set aside at once, so that a slot is found by one multiplication; memory comes with the slots that
+/// are used (`ReservedMemory`) and is kept until the slab goes, so that a warm slab allocates nothing. Owned by one thread. `countMax`
+/// bounds it: a full slab refuses.
 @safe
 public struct Slab<Element: ~Copyable>: ~Copyable {
     /// What stands in front of each element.
     @usableFromInline
     struct Header: BitwiseCopyable {
-        /// Odd while the slot is occupied.
+        /// Odd while the slot is occupied. Fresh memory is zero: a slot that was never used.
         @usableFromInline var generation: UInt32 = 0
-        @usableFromInline var nextFree: UInt32 = .max
+        @usableFromInline var nextFree: UInt32 = 0
         /// The element still lives, with its memory, waiting for `reuse`.
         @usableFromInline var isParked = false
         @usableFromInline init() {}
     }
 
-    @usableFromInline var pages: UnsafeMutablePointer<UnsafeMutableRawPointer>
-    @usableFromInline var pageCount = 0
-    private var pageRoom = 8
+    private var memory: ReservedMemory
+    /// Where `memory` begins.
+    @usableFromInline let base: UnsafeMutableRawPointer
     @usableFromInline var firstFree: UInt32 = .max
     @usableFromInline var firstParked: UInt32 = .max
     @usableFromInline var used: UInt32 = 0
@@ -43,15 +44,16 @@ public struct Slab<Element: ~Copyable>: ~Copyable {
     /// Occupied slots.
     public private(set) var count = 0
 
-    /// Slots in one page; a power of two.
-    @inlinable static var pageShift: UInt32 { 6 }
-    @inlinable static var pageSize: Int { 1 << Int(pageShift) }
+    /// Slots that get memory at once, at least.
+    private static var slotsPerGrowth: Int { 64 }
     /// From one slot to the next, bytes; an element stands 16 bytes behind its header.
     @inlinable static var stride: Int { 16 + (MemoryLayout<Element>.size + 15) & ~15 }
 
     public init(countMax: Int) {
-        self.countMax = min(countMax, Int(UInt32.max) - 1)
-        unsafe pages = .allocate(capacity: pageRoom)
+        let count = max(0, min(countMax, Int(UInt32.max) - 1))
+        self.countMax = count
+        memory = ReservedMemory(bytes: Self.stride * count)
+        unsafe base = unsafe memory.base
     }
 
     deinit {
@@ -59,24 +61,6 @@ public struct Slab<Element: ~Copyable>: ~Copyable {
             let slot = unsafe slot(index)
             if unsafe slot.pointee.generation & 1 == 1 || slot.pointee.isParked { unsafe address(index).deinitialize(count: 1) }
         }
-        for page in 0..<pageCount { unsafe pages[page].deallocate() }
-        unsafe pages.deallocate()
-    }
-
-    private mutating func addPage() {
-        if pageCount == pageRoom {
-            pageRoom *= 2
-            let grown = UnsafeMutablePointer<UnsafeMutableRawPointer>.allocate(capacity: pageRoom)
-            unsafe grown.update(from: pages, count: pageCount)
-            unsafe pages.deallocate()
-            unsafe pages = unsafe grown
-        }
-        let page = UnsafeMutableRawPointer.allocate(byteCount: Self.stride * Self.pageSize, alignment: 16)
-        for offset in 0..<Self.pageSize {
-            unsafe (page + offset * Self.stride).initializeMemory(as: Header.self, to: Header())
-        }
-        unsafe pages[pageCount] = unsafe page
-        pageCount += 1
     }
 
     /// Stores `element`; nil (and the element dropped) when the slab is full.
@@ -88,7 +72,7 @@ public struct Slab<Element: ~Copyable>: ~Copyable {
         } else {
             guard Int(used) < countMax else { return nil }
             index = used
-            if Int(index) >> Int(Self.pageShift) == pageCount { addPage() }
+            memory.grow(to: (Int(index) + 1) * Self.stride, by: Self.slotsPerGrowth * Self.stride)
             used += 1
         }
         let slot = unsafe slot(index)
@@ -199,8 +183,7 @@ public struct Slab<Element: ~Copyable>: ~Copyable {
 
     @unsafe @inlinable @inline(__always)
     func slot(_ index: UInt32) -> UnsafeMutablePointer<Header> {
-        let page = unsafe pages[Int(index &>> Self.pageShift)]
-        return unsafe (page + (Int(index) & (Self.pageSize &- 1)) &* Self.stride).assumingMemoryBound(to: Header.self)
+        unsafe (base + Int(index) &* Self.stride).assumingMemoryBound(to: Header.self)
     }
 
     @unsafe @inlinable @inline(__always)

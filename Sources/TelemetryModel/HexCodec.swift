@@ -40,7 +40,7 @@ public enum HexCodec {
     }
 
     /// Writes sixteen digits at `offset`, which must leave room for them.
-    @inlinable
+    @inlinable @inline(__always)
     public static func encode16(_ value: UInt64, into buffer: UnsafeMutableRawBufferPointer, at offset: Int) {
         precondition(offset >= 0 && buffer.count &- offset >= 16, "the buffer must have room for sixteen digits")
         unsafe buffer.storeBytes(of: encode8(UInt32(truncatingIfNeeded: value >> 32)).bigEndian, toByteOffset: offset, as: UInt64.self)

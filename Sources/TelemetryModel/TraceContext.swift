@@ -1,3 +1,5 @@
+public import Primitives
+
 /// Where a request stands in its trace: what the incoming headers said, or what the outgoing headers shall say.
 ///
 /// A small value without heap storage; extraction and injection work on bytes and never allocate (semantics 2.10, B3
@@ -51,26 +53,6 @@ public enum TraceContextOption: UInt8, Sendable, BitwiseCopyable {
     case useB3
     /// B3 is read first, then `traceparent`; both are written.
     case useB3WithW3CPropagation
-}
-
-/// A header that carries trace context, in the order in which we write them.
-public enum TraceHeader: UInt8, Sendable, BitwiseCopyable, CaseIterable {
-    case b3TraceID, b3SpanID, b3ParentSpanID, b3Sampled, b3Flags, b3Single, traceparent
-
-    @inlinable public var name: StaticString {
-        switch self {
-        case .b3TraceID: "x-b3-traceid"
-        case .b3SpanID: "x-b3-spanid"
-        case .b3ParentSpanID: "x-b3-parentspanid"
-        case .b3Sampled: "x-b3-sampled"
-        case .b3Flags: "x-b3-flags"
-        case .b3Single: "b3"
-        case .traceparent: "traceparent"
-        }
-    }
-
-    /// No value is longer: `{32}-{16}-{1}-{16}`.
-    public static let valueBytesMax = 68
 }
 
 // MARK: - Extraction
@@ -383,6 +365,13 @@ extension TraceContext {
         case .traceparent:
             return unsafe writeTraceparent(into: buffer)
         }
+    }
+
+    /// Writes the value of `header`; there must be room for `TraceHeader.valueBytesMax`.
+    @inlinable @inline(__always)
+    public func write(_ header: TraceHeader, into output: inout FixedOutput) {
+        let count = unsafe write(header, into: output.rest)
+        output.commit(count)
     }
 
     /// Appends the value of `header`; for callers that build messages in arrays.

@@ -45,10 +45,10 @@ enum Repository {
         return found
     }
 
-    /// The `layer(...)` lines and the executable of Package.swift: target name to what it uses.
+    /// The `layer(...)` and `requestPath(...)` lines and the executable of Package.swift: target name to what it uses.
     static func dependencies(inManifest manifest: String) -> [String: [String]] {
         var result: [String: [String]] = [:]
-        for opening in ["layer(", ".executableTarget("] {
+        for opening in ["layer(", "requestPath(", ".executableTarget("] {
             for piece in manifest.components(separatedBy: opening).dropFirst() {
                 guard let quoted = piece.split(separator: "\"", maxSplits: 2, omittingEmptySubsequences: false).dropFirst().first,
                     !quoted.isEmpty, quoted.allSatisfy(\.isLetter), let list = piece.range(of: "[")

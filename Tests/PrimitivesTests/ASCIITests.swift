@@ -33,6 +33,28 @@ import Testing
         #expect(equal("@", "`") == (false, false))
     }
 
+    /// Whole strings are worked on in words, the last over the one before it.
+    @Test(arguments: [1, 2] as [UInt64])
+    func stringsAreAsTheirBytes(seed: UInt64) {
+        var random = RandomSource(seed: seed)
+        for count in 0..<40 {
+            for _ in 0..<50 {
+                let bytes = (0..<count).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+                var lower = [UInt8](repeating: 0, count: count)
+                unsafe bytes.withUnsafeBytes { source in
+                    unsafe lower.withUnsafeMutableBytes { unsafe ASCII.lower(source, into: $0) }
+                }
+                #expect(lower == bytes.map { ASCII.lower($0) }, "seed \(seed)")
+                var other = bytes
+                if count > 0, random.below(2) == 0 { other[Int(random.below(UInt32(count)))] ^= 0x20 }
+                let isEqual = unsafe bytes.withUnsafeBytes { left in
+                    unsafe other.withUnsafeBytes { unsafe LentBytes(left) == LentBytes($0) }
+                }
+                #expect(isEqual == (bytes == other), "seed \(seed): \(bytes) and \(other)")
+            }
+        }
+    }
+
     @Test(arguments: [1, 2, 3] as [UInt64])
     func eightAtOnceAreAsOneByOne(seed: UInt64) {
         var random = RandomSource(seed: seed)

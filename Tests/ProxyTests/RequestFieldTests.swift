@@ -5,7 +5,7 @@ import Routing
 import Testing
 
 @Suite struct GRPCTimeoutTests {
-    private func nanoseconds(_ text: String) -> UInt64? { unsafe withBytes(text) { bytes in unsafe GRPCTimeout.parse(bytes) } }
+    private func nanoseconds(_ text: String) -> UInt64? { unsafe withBytes(text) { bytes in unsafe GRPCTimeout.parse(LentBytes(bytes)) } }
 
     /// A client's deadline misread by a unit is a call given up a thousand times too early, or kept a thousand times too long.
     @Test(arguments: [
@@ -38,7 +38,7 @@ import Testing
         for (name, value) in fields {
             unsafe withBytes(name) { name in
                 unsafe withBytes(value) { value in
-                    if unsafe result.take(name, value) { taken += 1 }
+                    if unsafe result.take(LentBytes(name), LentBytes(value)) { taken += 1 }
                 }
             }
         }

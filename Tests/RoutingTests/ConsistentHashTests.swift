@@ -15,10 +15,10 @@ import Testing
     static func choices(_ mesh: Mesh, _ count: Int, isAvailable: (String) -> Bool = { _ in true }) throws -> [String] {
         let cluster = try #require(mesh.cluster(named: "outbound|80||web.local"))
         let tables = unsafe mesh.snapshot.tables
-        func address(_ index: Int) -> String { unsafe tables.endpoint(index).address.description }
+        func address(_ index: Int) -> String { tables.endpoint(index).address.description }
         return try (0..<count).map { key in
             let hash = ByteHash.mix(UInt64(key) &* 0x9E37_79B9_7F4A_7C15, 0x1405_7B7E_F767_814F)
-            return address(try #require(unsafe tables.pick(hashed: cluster, hash) { isAvailable(address($0)) }))
+            return address(try #require(tables.pick(hashed: cluster, hash) { isAvailable(address($0)) }))
         }
     }
 
@@ -68,7 +68,7 @@ import Testing
             #expect(parsed == .complete)
             return unsafe Array(query.utf8).withUnsafeBytes {
                 unsafe mesh.snapshot.tables.hash(
-                    cluster.hash, head, query: $0, source: SocketEndpoint(address: source, port: 7) ?? SocketEndpoint())
+                    cluster.hash, head, query: LentBytes($0), source: SocketEndpoint(address: source, port: 7) ?? SocketEndpoint())
             }
         }
     }

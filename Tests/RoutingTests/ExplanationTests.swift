@@ -97,13 +97,13 @@ import Testing
                     }
                     let bytes = unsafe head.target
                     let request = unsafe RouteRequest(
-                        method: head.method, path: UnsafeRawBufferPointer(rebasing: bytes[target.path]),
-                        query: UnsafeRawBufferPointer(rebasing: bytes[target.query]), authority: authority, isHTTPS: false)
+                        method: head.methodBytes, path: LentBytes(bytes)[target.path], query: LentBytes(bytes)[target.query],
+                        authority: LentBytes(authority), isHTTPS: false)
                     let drawSeed = generator.draw.next()
                     var serving = RandomSource(seed: drawSeed)
                     var explaining = RandomSource(seed: drawSeed)
                     let served = unsafe mesh.snapshot.tables.decide(listener: 0, request, head, draw: &serving)
-                    let explanation = unsafe mesh.snapshot.explain(listener: 0, request, head, draw: &explaining)
+                    let explanation = mesh.snapshot.explain(listener: 0, request, head, draw: &explaining)
                     #expect("\(served)" == "\(explanation.decision)", "seed \(seed) round \(round): \(text)")
                     // What the clauses say must lead to the same rule by themselves.
                     let byClauses = explanation.rules.first { $0.matches.isEmpty || $0.matches.contains { $0.clauses.allSatisfy(\.holds) } }

@@ -42,9 +42,8 @@ final class Mesh {
             let authority =
                 unsafe target.authority.isEmpty ? head.value(of: .host) ?? text : UnsafeRawBufferPointer(rebasing: text[target.authority])
             let request = unsafe RouteRequest(
-                method: head.method, path: UnsafeRawBufferPointer(rebasing: text[target.path]),
-                query: UnsafeRawBufferPointer(rebasing: text[target.query]),
-                authority: authority, isHTTPS: isHTTPS)
+                method: LentBytes(head.method), path: LentBytes(text)[target.path], query: LentBytes(text)[target.query],
+                authority: LentBytes(authority), isHTTPS: isHTTPS)
             return unsafe snapshot.tables.decide(listener: listener, request, head, draw: &draw)
         }
     }

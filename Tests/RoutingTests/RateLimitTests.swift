@@ -23,15 +23,15 @@ import Testing
             else { return nil }
             let text = unsafe head.target
             let request = unsafe RouteRequest(
-                method: head.method, path: UnsafeRawBufferPointer(rebasing: text[target.path]),
-                query: UnsafeRawBufferPointer(rebasing: text[target.query]), authority: head.value(of: .host) ?? text, isHTTPS: false)
+                method: head.methodBytes, path: LentBytes(text)[target.path], query: LentBytes(text)[target.query],
+                authority: head.bytes(of: .host) ?? LentBytes(text), isHTTPS: false)
             let tables = unsafe mesh.snapshot.tables
-            let entry = unsafe tables.rateLimit(tables.listener(0).rateLimits.indices.lowerBound)
-            guard unsafe tables.applies(entry, port: 80, request, head) else { return nil }
+            let entry = tables.rateLimit(tables.listener(0).rateLimits.indices.lowerBound)
+            guard tables.applies(entry, port: 80, request, head) else { return nil }
             var parts: [String] = []
-            unsafe tables.forEachPart(entry, request, head) { part in
-                switch unsafe part {
-                case .value(let value): unsafe parts.append(LentBytes(value).text)
+            tables.forEachPart(entry, request, head) { part in
+                switch part {
+                case .value(let value): parts.append(value.text)
                 case .client: parts.append("client")
                 case .absent: parts.append("absent")
                 }

@@ -23,7 +23,7 @@ import Testing
         guard let (actions, choice) = taken(mesh, "GET \(path)") else { return nil }
         var out = ByteBuffer()
         unsafe Array(path.utf8).withUnsafeBytes {
-            unsafe mesh.snapshot.tables.rewrite(actions.rewrite, match: choice.match, path: $0, into: &out)
+            unsafe mesh.snapshot.tables.rewrite(actions.rewrite, match: choice.match, path: LentBytes($0), into: &out)
         }
         return unsafe String(decoding: out.readable, as: UTF8.self)
     }
@@ -134,14 +134,14 @@ import Testing
                     """ + second))
         let (_, choice) = try #require(Self.taken(mesh))
         let tables = unsafe mesh.snapshot.tables
-        let edits = unsafe tables.requestEdits(destination: choice.destination)
-        let added = unsafe (0..<tables.additionCount(edits)).map { index in
-            let (name, value) = unsafe tables.addition(edits, index)
-            return unsafe "\(String(decoding: name, as: UTF8.self))=\(String(decoding: value, as: UTF8.self))"
+        let edits = tables.requestEdits(destination: choice.destination)
+        let added = (0..<tables.additionCount(edits)).map { index in
+            let (name, value) = tables.addition(edits, index)
+            return "\(name.text)=\(value.text)"
         }
         #expect(added == expected)
         for (name, goes) in [("X-A", true), ("x-b", false), ("x-c", true), ("x-D", true), ("x-e", false)] {
-            #expect(unsafe Array(name.utf8).withUnsafeBytes { unsafe tables.drops(edits, $0) } == goes, "\(name)")
+            #expect(unsafe Array(name.utf8).withUnsafeBytes { unsafe tables.drops(edits, LentBytes($0)) } == goes, "\(name)")
         }
     }
 
@@ -155,13 +155,13 @@ import Testing
                         + "  route: [{destination: {host: web.local}}]\n"))
         let (_, choice) = try #require(Self.taken(mesh))
         let tables = unsafe mesh.snapshot.tables
-        let edits = unsafe tables.requestEdits(destination: choice.destination)
+        let edits = tables.requestEdits(destination: choice.destination)
         func ask(_ name: String) -> (removes: Bool, replaces: Bool) {
-            unsafe Array(name.utf8).withUnsafeBytes { unsafe (tables.removes(edits, $0), tables.replaces(edits, $0)) }
+            unsafe Array(name.utf8).withUnsafeBytes { unsafe (tables.removes(edits, LentBytes($0)), tables.replaces(edits, LentBytes($0))) }
         }
         #expect(ask("x-a") == (false, true) && ask("X-b") == (true, true) && ask("x-c") == (false, false) && ask("x-D") == (true, false))
-        #expect(unsafe tables.drops(edits, "x-a") && tables.drops(edits, "x-d") && !tables.drops(edits, "x-c"))
-        #expect(unsafe !tables.drops(HeaderEdits(), "x-a"))
+        #expect(tables.drops(edits, "x-a") && tables.drops(edits, "x-d") && !tables.drops(edits, "x-c"))
+        #expect(!tables.drops(HeaderEdits(), "x-a"))
     }
 
     @Test(arguments: ["Content-Length", "Transfer-Encoding", "Connection"])
@@ -225,7 +225,7 @@ import Testing
         var draw = RandomSource(seed: 1)
         let dialled = SocketEndpoint(address: address, port: port) ?? SocketEndpoint()
         let decision = unsafe Array((name ?? "").utf8).withUnsafeBytes {
-            unsafe mesh.snapshot.tables.decideTCP(listener: 0, dialled: dialled, isTLS: name != nil, serverName: $0, draw: &draw)
+            unsafe mesh.snapshot.tables.decideTCP(listener: 0, dialled: dialled, isTLS: name != nil, serverName: LentBytes($0), draw: &draw)
         }
         switch decision {
         case .none: return "none"
@@ -255,7 +255,7 @@ import Testing
         let mesh = Mesh(Self.rules + RouteActionTests.web)
         let tables = unsafe mesh.snapshot.tables
         func mode(_ address: String, _ port: UInt16) -> ListenerMode {
-            unsafe tables.mode(listener: 0, dialled: SocketEndpoint(address: address, port: port) ?? SocketEndpoint())
+            tables.mode(listener: 0, dialled: SocketEndpoint(address: address, port: port) ?? SocketEndpoint())
         }
         #expect(mode("10.1.0.1", 5432) == .tcp && mode("10.9.0.1", 80) == .http && mode("10.9.0.1", 81) == .detect)
     }

@@ -38,11 +38,11 @@ extension RequestExplanation {
         question.isHTTP = true
         question.claims = claims
         question.trustsForwardedFor = !listener.isEdge
-        question.isHTTPS = unsafe asked.isHTTPS
-        unsafe question.method = LentBytes(asked.method)
-        unsafe question.path = LentBytes(asked.path)
-        unsafe question.authority = LentBytes(asked.authority)
-        let target = unsafe Array(asked.path) + Array(asked.query)
+        question.isHTTPS = asked.isHTTPS
+        question.method = asked.method
+        question.path = asked.path
+        question.authority = asked.authority
+        let target = unsafe Array(asked.path.buffer) + Array(asked.query.buffer)
         return unsafe target.withUnsafeBytes { bytes in
             unsafe question.target = LentBytes(bytes)
             return add(policies.explain(question, head))

@@ -115,7 +115,7 @@ public struct RequestExplanation: Sendable {
         let named = unsafe authority.withUnsafeBytes { unsafe Authority.parse($0)?.port ?? 0 }
         let port: UInt16 = named != 0 ? named : parts.isHTTPS ? 443 : 80
         let tables = unsafe snapshot.tables
-        let gateways = snapshot.listeners.indices.filter { unsafe tables.listener($0).isEdge }
+        let gateways = snapshot.listeners.indices.filter { tables.listener($0).isEdge }
         guard let listener = side == .outbound && !gateways.isEmpty
             ? gateways.first(where: { snapshot.listeners[$0].gatewayPort == port })
                 ?? gateways.first(where: { snapshot.listeners[$0].gatewayPort == 0 })
@@ -138,7 +138,7 @@ public struct RequestExplanation: Sendable {
         let plan = snapshot.listeners[listener]
         nodes.append(Node("listener", "\(plan.name) \(plan.endpoint)"))
         var row = listener
-        if unsafe tables.terminatesTLS(listener: listener) {
+        if tables.terminatesTLS(listener: listener) {
             guard parts.isHTTPS else {
                 nodes.append(Node("refused", "the port takes TLS alone: write https://"))
                 return
@@ -200,18 +200,18 @@ public struct RequestExplanation: Sendable {
                 query: UnsafeRawBufferPointer(rebasing: head.target[target.query]), PathNormalization(snapshot.pathNormalization))
             unsafe normalized.withUnsafeBytes { normal in
                 unsafe query.withUnsafeBytes { query in
-                    let listener = unsafe tables.listener(row)
+                    let listener = tables.listener(row)
                     var authenticator = TokenAuthenticator(keys: access.keys, seed: 1)
                     let isGuarded = listener.side == .inbound || listener.isEdge
                     let isKnown = unsafe isGuarded ? authenticate(&authenticator, access, head, query: query) : true
                     let asked = unsafe RouteRequest(
-                        method: head.method, path: UnsafeRawBufferPointer(rebasing: normal[..<count]), query: query, authority: authority,
-                        isHTTPS: parts.isHTTPS, claims: authenticator.claims)
+                        method: head.methodBytes, path: LentBytes(normal).prefix(count), query: LentBytes(query),
+                        authority: LentBytes(authority), isHTTPS: parts.isHTTPS, claims: authenticator.claims)
                     var draw = RandomSource(seed: request.seed)
-                    let explanation = unsafe snapshot.explain(listener: row, asked, head, draw: &draw)
+                    let explanation = snapshot.explain(listener: row, asked, head, draw: &draw)
                     let isAllowed = unsafe isKnown
                         ? authorise(request, snapshot, access.authorization, row: row, asked, head, authenticator.claims) : true
-                    unsafe describe(explanation, snapshot, live, asked)
+                    describe(explanation, snapshot, live, asked)
                     if !isKnown || !isAllowed { isRouted = false }
                 }
             }
@@ -248,7 +248,7 @@ public struct RequestExplanation: Sendable {
         _ explanation: RouteExplanation, _ snapshot: RoutingSnapshot, _ live: LiveUpstreams?, _ request: borrowing RouteRequest
     ) {
         guard explanation.hasVirtualHost else {
-            let host = unsafe String(decoding: request.authority, as: UTF8.self)
+            let host = request.authority.text
             nodes.append(Node("virtual host", "none has the name \(host) at that port: 404 NR route_not_found", Self.alike(host, snapshot)))
             return
         }
@@ -284,7 +284,7 @@ public struct RequestExplanation: Sendable {
         case .cluster(let cluster, let choice):
             isRouted = true
             nodes.append(Node("decision", "goes to \(snapshot.name(ofCluster: cluster))", destinations(explanation)))
-            unsafe describe(choice, snapshot, request)
+            describe(choice, snapshot, request)
             describe(cluster: Int(cluster), snapshot, live)
         }
     }
@@ -313,27 +313,27 @@ public struct RequestExplanation: Sendable {
     /// What happens on the way: rewrites, time limits, retries, faults, mirrors.
     private mutating func describe(_ choice: RouteChoice, _ snapshot: RoutingSnapshot, _ request: borrowing RouteRequest) {
         let tables = unsafe snapshot.tables
-        let actions = unsafe tables.actions(choice.route)
+        let actions = tables.actions(choice.route)
         if actions.rewrite.isActive {
             var out = ByteBuffer()
-            unsafe tables.rewrite(actions.rewrite, match: choice.match, path: request.path, into: &out)
-            var authority = unsafe request.authority
-            if let changed = unsafe tables.rewrittenAuthority(actions.rewrite) { unsafe authority = changed }
+            tables.rewrite(actions.rewrite, match: choice.match, path: request.path, into: &out)
+            var authority = request.authority
+            if let changed = tables.rewrittenAuthority(actions.rewrite) { authority = changed }
             nodes.append(
-                Node("rewritten to", unsafe "\(String(decoding: authority, as: UTF8.self))\(String(decoding: out.readable, as: UTF8.self))")
+                Node("rewritten to", "\(authority.text)\(out.lent.text)")
             )
         }
-        let edits = unsafe tables.requestEdits(destination: choice.destination)
+        let edits = tables.requestEdits(destination: choice.destination)
         if edits.isActive {
             nodes.append(
                 Node(
                     "request headers", "changed",
-                    unsafe (0..<tables.additionCount(edits)).map { index in
-                        let (name, value) = unsafe tables.addition(edits, index)
-                        return unsafe Node("add", "\(String(decoding: name, as: UTF8.self)): \(String(decoding: value, as: UTF8.self))")
+                    (0..<tables.additionCount(edits)).map { index in
+                        let (name, value) = tables.addition(edits, index)
+                        return Node("add", "\(name.text): \(value.text)")
                     }))
         }
-        let timeout = unsafe tables.route(choice.route).timeoutNanoseconds
+        let timeout = tables.route(choice.route).timeoutNanoseconds
         nodes.append(Node("timeout", timeout == 0 ? "none" : "\(timeout / 1_000_000) ms over all attempts"))
         nodes.append(Self.retries(actions.retry, whole: timeout))
         let fault = actions.fault
@@ -347,7 +347,7 @@ public struct RequestExplanation: Sendable {
                     "abort with \(fault.abort == .grpc ? "grpc-status " : "")\(fault.abortStatus) for \(Self.percent(fault.abortShare))"))
         }
         for index in actions.mirrors.indices {
-            let mirror = unsafe tables.mirror(index)
+            let mirror = tables.mirror(index)
             let name = mirror.cluster < 0 ? "(missing, skipped)" : snapshot.name(ofCluster: UInt32(mirror.cluster))
             nodes.append(Node("mirror", "\(name) for \(Self.percent(mirror.share))"))
         }

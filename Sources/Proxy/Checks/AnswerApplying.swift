@@ -27,8 +27,8 @@ enum AnswerApplying {
         return true
     }
 
-    /// Adds to the head that a refused client gets, in place of our own fields. Several of one name all stay: cookies, say. False = it has no
-    /// room for that many fields.
+    /// Adds to the head that a refused client gets, in place of our own fields. Several of one name all stay: cookies, say. False = it has
+    /// no room for that many fields.
     static func apply(_ answer: borrowing CheckAnswer, toRefusal head: inout MessageHead, isGRPC: Bool) -> Bool {
         for edit in answer.edits where edit.isOfResponse && passes(answer, edit, isGRPC: isGRPC) {
             removeFields(answer.name(of: edit), from: &head)
@@ -51,9 +51,9 @@ enum AnswerApplying {
     private static func settleConnectionFields(_ head: inout MessageHead) {
         guard head.has(.connection) else { return }
         head.filter { head, index in
-            let name = unsafe head.field(index).name
+            let name = head.fieldName(at: index)
             if name == .connection { return false }
-            return unsafe name != .other || !RequestFieldRules.isNamedByConnection(head.name(at: index), head)
+            return name != .other || !RequestFieldRules.isNamedByConnection(head.nameBytes(at: index), head)
         }
     }
 
@@ -75,9 +75,9 @@ enum AnswerApplying {
         return unsafe head.add(name.buffer, answer.value(of: edit).buffer)
     }
 
-    private static func has(_ name: LentBytes, _ head: borrowing MessageHead) -> Bool { unsafe head.value(named: name.buffer) != nil }
+    private static func has(_ name: LentBytes, _ head: borrowing MessageHead) -> Bool { head.bytes(named: name) != nil }
 
     private static func removeFields(_ name: LentBytes, from head: inout MessageHead) {
-        head.filter { head, index in unsafe !LentBytes(head.name(at: index)).equalsIgnoringCase(name) }
+        head.filter { head, index in !head.nameBytes(at: index).equalsIgnoringCase(name) }
     }
 }

@@ -66,7 +66,7 @@ struct AuthorizationCheck: ~Copyable {
         _ id: SlotID, cluster index: Int, isHTTP2: Bool, _ upstreams: inout Upstreams, _ context: inout RequestContext,
         _ loop: inout WorkerLoop, _ epoch: inout Epoch
     ) -> Bool {
-        let cluster = unsafe epoch.tables.clusterSlot(index)
+        let cluster = epoch.tables.clusterSlot(index)
         let picking = EndpointPicking(cluster: cluster, index: index, hash: nil, now: loop.now, retriesElsewhere: false)
         var record = RequestRecord()
         // Where the cluster has no version of its own, that of the check is meant.
@@ -91,9 +91,9 @@ struct AuthorizationCheck: ~Copyable {
         case .overflow, .tableFull, .failed: return false
         }
         guard !body.isEmpty else { return true }
-        unsafe RequestSending.write(body.readable, attempt, &upstreams)
-        let none = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
-        unsafe upstreams.connections[attempt.upstream].http.end(stream: attempt.stream, trailers: none)
+        RequestSending.write(body.lent, attempt, &upstreams)
+        let none = LentBytes()
+        unsafe upstreams.connections[attempt.upstream].http.end(stream: attempt.stream, trailers: none.buffer)
         upstreams.markDirty(attempt.upstream)
         return true
     }
@@ -120,18 +120,18 @@ struct AuthorizationCheck: ~Copyable {
     }
 
     /// A part of the body. What is more than a check's answer may have is dropped, and with it the answer.
-    mutating func take(_ bytes: UnsafeRawBufferPointer) {
+    mutating func take(_ bytes: LentBytes) {
         guard progress == .head, responseBody.count + bytes.count <= CheckAnswer.messageBytesMax else {
             progress = .tooMuch
             return
         }
-        unsafe responseBody.append(bytes)
+        responseBody.append(bytes)
     }
 
     /// The response is whole.
     mutating func readAnswer(_ authorizer: ExternalAuthorizer) {
         guard progress == .head else { return answer.clear() }
-        let body = unsafe LentBytes(responseBody.readable)
+        let body = responseBody.lent
         guard authorizer.isGRPC else { return answer.read(response, body: body, of: authorizer) }
         answer.read(response, trailers: trailers, body: body)
     }

@@ -9,7 +9,7 @@ enum CheckHead {
     /// A request like the one that is checked (Envoy: `http_service`), with the body that `check` has.
     static func writeHTTP(_ check: inout AuthorizationCheck, _ request: inout Request, _ authorizer: ExternalAuthorizer, isPartial: Bool) {
         copyFields(to: &check.head, &request)
-        check.head.filter { head, index in unsafe authorizer.sends(LentBytes(head.name(at: index))) }
+        check.head.filter { head, index in authorizer.sends(head.nameBytes(at: index)) }
         for (name, value) in authorizer.additionalFields {
             unsafe name.withUnsafeBytes { name in
                 unsafe value.withUnsafeBytes { value in _ = unsafe check.head.add(name, value) }
@@ -19,7 +19,7 @@ enum CheckHead {
             check.head.add("x-envoy-auth-partial-body") { $0.append(isPartial ? "true" : "false") }
         }
         let target = check.head.sentTarget
-        let isPath = unsafe check.head.text(target).first == UInt8(ascii: "/")
+        let isPath = check.head.bytes(target).hasPrefix(LentBytes("/"))
         if !authorizer.pathPrefix.isEmpty || !isPath {
             check.head.sentTarget = check.head.write { output in
                 output.append(contentsOf: authorizer.pathPrefix)
@@ -35,20 +35,20 @@ enum CheckHead {
 
     /// What an authorizer is told by gRPC besides the fields; good until the head's text grows.
     @unsafe
-    static func describe(_ request: inout Request, _ peer: PeerView, body: UnsafeRawBufferPointer) -> CheckSubject {
+    static func describe(_ request: inout Request, _ peer: PeerView, body: LentBytes) -> CheckSubject {
         var subject = CheckSubject()
         subject.peer = peer
         subject.source = request.origin.remote
         subject.destination = request.origin.local
         subject.unixNanoseconds = request.log.record.startUnixNanoseconds
-        if let id = unsafe request.head.value(of: .requestID), !request.origin.isEdge { unsafe subject.id = LentBytes(id) }
-        unsafe subject.method = LentBytes(request.head.method)
-        unsafe subject.target = LentBytes(request.head.text(request.head.sentTarget))
-        unsafe subject.authority = LentBytes(request.head.text(request.target.authority))
+        if let id = request.head.bytes(of: .requestID), !request.origin.isEdge { subject.id = id }
+        subject.method = request.head.methodBytes
+        subject.target = request.head.bytes(request.head.sentTarget)
+        subject.authority = request.head.bytes(request.target.authority)
         subject.isHTTPS = request.target.isHTTPS
         subject.version = request.origin.isHTTP2 ? "HTTP/2" : request.traits.contains(.isHTTP10) ? "HTTP/1.0" : "HTTP/1.1"
         subject.bodyBytes = request.log.record.requestBodyBytes
-        unsafe subject.body = LentBytes(body)
+        subject.body = body
         return subject
     }
 
@@ -83,13 +83,13 @@ enum CheckHead {
         let certAction = request.certAction
         head.keep(copyOf: request.head)
         head.filter { head, index in
-            switch unsafe head.field(index).name {
+            switch head.fieldName(at: index) {
             case .forwardedFor: return false
             case .forwardedClientCert: return certAction == .keep || certAction == .append
             case .envoyOther, .requestID, .forwardedProto: return !isEdge
             case .other:
                 guard head.connection.contains(.namesOthers) else { return true }
-                return unsafe !RequestFieldRules.isNamedByConnection(head.name(at: index), head)
+                return !RequestFieldRules.isNamedByConnection(head.nameBytes(at: index), head)
             case let known: return !known.isHopByHop
             }
         }
@@ -98,13 +98,13 @@ enum CheckHead {
 
     /// X-Forwarded-For with the client behind those before it, and X-Forwarded-Client-Cert.
     private static func addClient(to head: inout MessageHead, _ request: inout Request) {
-        for index in 0..<request.head.fieldCount where unsafe request.head.field(index).name == .forwardedFor {
-            unsafe _ = head.add(request.head.name(at: index), request.head.value(at: index))
+        for index in 0..<request.head.fieldCount where request.head.fieldName(at: index) == .forwardedFor {
+            _ = head.add(request.head.nameBytes(at: index), request.head.bytes(at: index))
         }
         let remote = request.origin.remote
         if remote.family != .absent { head.add("x-forwarded-for", .forwardedFor) { $0.append(address: remote) } }
         if request.certAction == .append || request.certAction == .replace, !request.cert.isEmpty {
-            head.add("x-forwarded-client-cert", .forwardedClientCert) { unsafe $0.append(request.cert.readable) }
+            head.add("x-forwarded-client-cert", .forwardedClientCert) { $0.append(request.cert.lent) }
         }
         if !head.has(.forwardedProto) { head.add("x-forwarded-proto", .forwardedProto, text: request.target.isHTTPS ? "https" : "http") }
     }

@@ -10,7 +10,7 @@ enum QueryEditing {
         var query = ByteBuffer()
         var isSet = edit.action == .removeParameter
         let name = answer.name(of: edit)
-        let old = unsafe LentBytes(request.head.text(request.target.query))
+        let old = request.head.bytes(request.target.query)
         var start = min(1, old.count)
         while start < old.count {
             let end = old.index(of: UInt8(ascii: "&"), from: start)
@@ -60,7 +60,7 @@ enum QueryEditing {
     private static func setQuery(_ query: borrowing ByteBuffer, of request: inout Request) {
         let path = request.target.path
         var text = ByteBuffer()
-        unsafe text.append(request.head.text(path))
+        text.append(request.head.bytes(path))
         text.append(contentsOf: query)
         let place = request.head.write { $0.append(contentsOf: text) }
         request.target.path = place.lowerBound..<place.lowerBound + path.count

@@ -79,11 +79,55 @@ struct DownstreamConnection: ~Copyable {
         self.local = local
     }
 
+    @inline(__always)
+    mutating func setDeadline(_ id: SlotID, _ next: Deadline, after nanoseconds: UInt64, _ loop: inout WorkerLoop) {
+        meaning = next
+        deadline.set(&loop, .downstream, id, after: nanoseconds)
+    }
+
+    @inline(__always)
+    mutating func attach(_ id: SlotID, stream: Int32, isOnly: Bool) {
+        http.attach(token: LoopToken(.request, id).rawValue, stream: stream)
+        if isOnly { request = id }
+    }
+
+    @inline(__always)
+    mutating func forget(request id: SlotID) { if request == id { request = .none } }
+
+    /// Something is to be sent. False = that is known.
+    @inline(__always)
+    mutating func becomesDirty() -> Bool {
+        if isDirty { return false }
+        isDirty = true
+        return true
+    }
+
+    /// What a request on `stream` takes over from its connection.
+    @inline(__always)
+    mutating func origin(_ id: SlotID, _ stream: Int32) -> RequestOrigin {
+        var origin = RequestOrigin()
+        origin.connection = id
+        origin.stream = stream
+        origin.isHTTP2 = http.isHTTP2
+        origin.isSecured = server.key != 0
+        origin.isEdge = origin.isSecured
+        origin.isCaptured = isCaptured
+        origin.remote = remote
+        origin.local = local
+        return origin
+    }
+
     /// Reads once: into `scratch`, or behind what is kept already.
     mutating func read(into scratch: UnsafeMutableRawBufferPointer) -> TransferResult {
         if isLingering { return unsafe stream.read(into: scratch) }
         return unsafe stream.read(into: scratch, behind: &input)
     }
+
+    /// The client sends no more, and everything it sent is understood.
+    var hasEnded: Bool { mutating get { stream.isEnded && input.isEmpty } }
+
+    /// There may be something to read, or to understand.
+    var hasMore: Bool { mutating get { stream.isReadable || !input.isEmpty } }
 
     /// Makes the texts of its records anew.
     mutating func describe(_ wanted: ConnectionTextSet) { texts.describe(stream, wanted) }
@@ -106,15 +150,15 @@ struct DownstreamConnection: ~Copyable {
     mutating func fill(bytesMax: Int) -> HTTPServerConnection.Outcome { http.fill(&stream.output, bytesMax: bytesMax) }
 
     /// Gives body bytes to the answer on `stream`. Large ones go out from where they are, as far as they can.
-    mutating func append(_ bytes: UnsafeRawBufferPointer, stream id: Int32, bytesMax: Int) {
-        guard bytes.count >= ByteStream.largeBytesMin, !http.isHTTP2 else { return unsafe http.append(bytes, stream: id) }
+    mutating func append(_ bytes: LentBytes, stream id: Int32, bytesMax: Int) {
+        guard bytes.count >= ByteStream.largeBytesMin, !http.isHTTP2 else { return unsafe http.append(bytes.buffer, stream: id) }
         _ = fill(bytesMax: bytesMax)
         if stream.flush() == .failed { isBroken = true }
         if stream.isFlushed, http.sendsPlain(stream: id) {
-            if unsafe stream.write(bytes) == .failed { isBroken = true }
+            if unsafe stream.write(bytes.buffer) == .failed { isBroken = true }
             return
         }
-        unsafe http.append(bytes, stream: id)
+        unsafe http.append(bytes.buffer, stream: id)
         _ = fill(bytesMax: bytesMax)
         if stream.flush() == .failed { isBroken = true }
     }

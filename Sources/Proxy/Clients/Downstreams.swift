@@ -208,8 +208,7 @@ struct Downstreams: ~Copyable {
 
     @inline(__always)
     mutating func setDeadline(_ id: SlotID, _ meaning: DownstreamConnection.Deadline, after nanoseconds: UInt64, _ loop: inout WorkerLoop) {
-        connections[id].meaning = meaning
-        connections[id].deadline.set(&loop, .downstream, id, after: nanoseconds)
+        connections[id].setDeadline(id, meaning, after: nanoseconds, &loop)
     }
 
     /// Has a connection looked at again before the loop sleeps.
@@ -224,10 +223,33 @@ struct Downstreams: ~Copyable {
         swap(&taken, &resumed)
     }
 
+    @inline(__always)
     mutating func markDirty(_ id: SlotID) {
-        guard connections.contains(id), !connections[id].isDirty else { return }
-        connections[id].isDirty = true
+        guard connections.contains(id), connections[id].becomesDirty() else { return }
         if connections[id].http.isHTTP2 { dirtySessions.append(id) } else { dirty.append(id) }
+    }
+
+    // MARK: Requests
+
+    /// A request has begun on a connection; `isOnly`: over HTTP/1.1, one at a time.
+    @inline(__always)
+    mutating func attach(_ request: SlotID, to id: SlotID, stream: Int32, isOnly: Bool) {
+        connections[id].attach(request, stream: stream, isOnly: isOnly)
+    }
+
+    /// A request lets go of its stream; `unconsumed`: bytes of its body that the client may send anew.
+    @inline(__always)
+    mutating func detach(_ id: SlotID, stream: Int32, unconsumed: Int) {
+        guard isOpen(id) else { return }
+        connections[id].http.consume(unconsumed, stream: stream)
+        connections[id].http.detach(stream: stream)
+        markDirty(id)
+    }
+
+    /// The request of a connection of HTTP/1.1 is over.
+    @inline(__always)
+    mutating func forget(request: SlotID, of id: SlotID) {
+        if connections.contains(id) { connections[id].forget(request: request) }
     }
 
     // MARK: What a connection turns out to be

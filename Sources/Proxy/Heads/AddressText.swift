@@ -68,26 +68,22 @@ extension ByteBuffer {
             append(byte: nibble < 10 ? 48 + nibble : 87 + nibble)
         }
     }
+}
 
-    /// A random identifier in the form of a UUID, version 4 (RFC 9562 5.4).
+extension FixedOutput {
+    /// A random identifier in the form of a UUID, version 4 (RFC 9562 5.4): 36 bytes.
+    @inline(__always)
     mutating func append(uuid draw: inout RandomSource) {
         let high = draw.next() & 0xFFFF_FFFF_FFFF_0FFF | 0x4000
         let low = draw.next() & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000
-        let out = unsafe reserve(36)
-        // 8-4-4-4-12 digits: what the dashes push aside is written again behind them.
-        let third = HexCodec.encode8(UInt32(truncatingIfNeeded: low >> 32))
         let second = HexCodec.encode8(UInt32(truncatingIfNeeded: high))
-        unsafe out.storeBytes(of: HexCodec.encode8(UInt32(truncatingIfNeeded: high >> 32)).bigEndian, as: UInt64.self)
-        unsafe out.storeBytes(of: second.bigEndian, toByteOffset: 9, as: UInt64.self)
-        unsafe out.storeBytes(of: UInt32(truncatingIfNeeded: second).bigEndian, toByteOffset: 14, as: UInt32.self)
-        unsafe out.storeBytes(of: third.bigEndian, toByteOffset: 19, as: UInt64.self)
-        unsafe out.storeBytes(of: UInt32(truncatingIfNeeded: third).bigEndian, toByteOffset: 24, as: UInt32.self)
-        let last = HexCodec.encode8(UInt32(truncatingIfNeeded: low))
-        unsafe out.storeBytes(of: last.bigEndian, toByteOffset: 28, as: UInt64.self)
-        unsafe out.storeBytes(of: UInt8(ascii: "-"), toByteOffset: 8, as: UInt8.self)
-        unsafe out.storeBytes(of: UInt8(ascii: "-"), toByteOffset: 13, as: UInt8.self)
-        unsafe out.storeBytes(of: UInt8(ascii: "-"), toByteOffset: 18, as: UInt8.self)
-        unsafe out.storeBytes(of: UInt8(ascii: "-"), toByteOffset: 23, as: UInt8.self)
-        commit(36)
+        let third = HexCodec.encode8(UInt32(truncatingIfNeeded: low >> 32))
+        let dash = UInt64(UInt8(ascii: "-"))
+        // 8-4-4-4-12 digits, eight bytes at a time.
+        append(eight: HexCodec.encode8(UInt32(truncatingIfNeeded: high >> 32)))
+        append(eight: dash << 56 | (second >> 32) << 24 | dash << 16 | (second >> 16) & 0xFFFF)
+        append(eight: (second & 0xFFFF) << 48 | dash << 40 | (third >> 32) << 8 | dash)
+        append(eight: third << 32 | HexCodec.encode8(UInt32(truncatingIfNeeded: low)) >> 32)
+        append(four: UInt32(truncatingIfNeeded: HexCodec.encode8(UInt32(truncatingIfNeeded: low))))
     }
 }

@@ -5,18 +5,6 @@ struct DateCache {
     private var second: UInt64 = .max
     private var line = InlineArray<37, UInt8>(repeating: 0)
 
-    /// Appends `Sun, 06 Nov 1994 08:49:37 GMT`.
-    mutating func append(valueTo buffer: inout ByteBuffer, unixNanoseconds: UInt64) {
-        let now = unixNanoseconds / 1_000_000_000
-        if now != second {
-            second = now
-            format()
-        }
-        let out = unsafe buffer.reserve(29).assumingMemoryBound(to: UInt8.self)
-        for index in 0..<29 { unsafe out[index] = line[index + 6] }
-        buffer.commit(29)
-    }
-
     /// Appends `Date: Sun, 06 Nov 1994 08:49:37 GMT` and its line end.
     mutating func append(to buffer: inout ByteBuffer, unixNanoseconds: UInt64) {
         let now = unixNanoseconds / 1_000_000_000
@@ -24,9 +12,7 @@ struct DateCache {
             second = now
             format()
         }
-        let out = unsafe buffer.reserve(37).assumingMemoryBound(to: UInt8.self)
-        for index in 0..<37 { unsafe out[index] = line[index] }
-        buffer.commit(37)
+        unsafe withUnsafeBytes(of: line) { unsafe buffer.append($0) }
     }
 
     private mutating func format() {

@@ -35,8 +35,8 @@ enum GRPCStatus {
     /// Of a text that clients of gRPC are told; the rest is left out.
     static let messageBytesMax = 4096
 
-    /// A value of `grpc-message`: percent-encoded, as a field takes no line ends (gRPC over HTTP/2, "Status-Message"). White space at its ends
-    /// would not be a field's value either.
+    /// A value of `grpc-message`: percent-encoded, as a field takes no line ends (gRPC over HTTP/2, "Status-Message"). White space at its
+    /// ends would not be a field's value either.
     static func append(message: LentBytes, to output: inout ByteBuffer) {
         let count = min(message.count, messageBytesMax)
         for index in 0..<count {

@@ -12,16 +12,16 @@ enum HeaderValues {
         to output: inout ByteBuffer
     ) {
         output.clear(keeping: 4096)
-        let tables = unsafe epoch.tables
+        let tables = epoch.tables
         for index in pieces {
-            let piece = unsafe tables.piece(index)
+            let piece = tables.piece(index)
             switch piece.kind {
             case .responseField:
                 guard isUpstreams else { continue }
-                let found = unsafe response.value(named: tables.text(piece)) ?? response.value(named: tables.alternative(piece))
-                unsafe append(found, piece.bytesMax, to: &output)
+                let found = response.bytes(named: tables.text(piece)) ?? response.bytes(named: tables.alternative(piece))
+                append(found, piece.bytesMax, to: &output)
             case .responseCode: output.append(decimal: UInt64(request.log.record.responseCode))
-            default: unsafe write(piece, &request, tables, to: &output)
+            default: write(piece, &request, tables, to: &output)
             }
         }
     }
@@ -30,9 +30,9 @@ enum HeaderValues {
     static func write(_ pieces: Range<Int>, _ request: inout Request, _ epoch: inout Epoch, to output: inout ByteBuffer) {
         output.clear(keeping: 4096)
         for index in pieces {
-            let piece = unsafe epoch.tables.piece(index)
+            let piece = epoch.tables.piece(index)
             if piece.kind == .responseField || piece.kind == .responseCode { continue }
-            unsafe write(piece, &request, epoch.tables, to: &output)
+            write(piece, &request, epoch.tables, to: &output)
         }
     }
 
@@ -40,10 +40,10 @@ enum HeaderValues {
         let origin = request.origin
         let start = request.log.record.startUnixNanoseconds
         switch piece.kind {
-        case .text: unsafe output.append(tables.text(piece))
+        case .text: output.append(tables.text(piece))
         case .requestField:
-            let found = unsafe requestField(tables.text(piece), request.head) ?? requestField(tables.alternative(piece), request.head)
-            unsafe append(found, piece.bytesMax, to: &output)
+            let found = requestField(tables.text(piece), request.head) ?? requestField(tables.alternative(piece), request.head)
+            append(found, piece.bytesMax, to: &output)
         case .responseField, .responseCode: break
         case .downstreamRemote: output.append(origin.remote, hasAddress: true, hasPort: true)
         case .downstreamRemoteAddress: output.append(origin.remote, hasAddress: true, hasPort: false)
@@ -65,18 +65,18 @@ enum HeaderValues {
         }
     }
 
-    private static func append(_ value: UnsafeRawBufferPointer?, _ bytesMax: UInt32, to output: inout ByteBuffer) {
-        guard let value = unsafe value else { return }
+    private static func append(_ value: LentBytes?, _ bytesMax: UInt32, to output: inout ByteBuffer) {
+        guard let value = value else { return }
         let count = bytesMax == 0 ? value.count : min(value.count, Int(bytesMax))
-        unsafe output.append(UnsafeRawBufferPointer(rebasing: value[..<count]))
+        output.append(value.prefix(count))
     }
 
     /// A field of the request as it goes to the endpoint; pseudo-header names mean what they mean in HTTP/2.
-    private static func requestField(_ name: UnsafeRawBufferPointer, _ head: borrowing MessageHead) -> UnsafeRawBufferPointer? {
+    private static func requestField(_ name: LentBytes, _ head: borrowing MessageHead) -> LentBytes? {
         guard name.count > 0 else { return nil }
-        if unsafe ASCII.equal(name, ":authority") || ASCII.equal(name, ignoringCase: "host") { return unsafe head.text(head.sentAuthority) }
-        guard unsafe name[0] == UInt8(ascii: ":") else { return unsafe head.value(named: name) }
-        if unsafe ASCII.equal(name, ":method") { return unsafe head.method }
-        return unsafe ASCII.equal(name, ":path") ? head.text(head.sentTarget) : nil
+        if name == ":authority" || name.equals(ignoringCase: "host") { return head.bytes(head.sentAuthority) }
+        guard name[0] == UInt8(ascii: ":") else { return head.bytes(named: name) }
+        if name == ":method" { return head.methodBytes }
+        return name == ":path" ? head.bytes(head.sentTarget) : nil
     }
 }

@@ -19,19 +19,19 @@ struct RequestOverrides: BitwiseCopyable {
     static let millisecondsMax: UInt64 = 365 * 86_400_000
 
     /// Whether the field is one of these and was taken; it then goes no further. A value that is no number leaves what the route says.
-    mutating func take(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Bool {
-        let rest = unsafe UnsafeRawBufferPointer(rebasing: name[8...])
-        if unsafe ASCII.equal(rest, ignoringCase: "upstream-rq-timeout-ms") {
-            unsafe timeoutMilliseconds = Self.milliseconds(value) ?? timeoutMilliseconds
-        } else if unsafe ASCII.equal(rest, ignoringCase: "upstream-rq-per-try-timeout-ms") {
-            unsafe perTryMilliseconds = Self.milliseconds(value) ?? perTryMilliseconds
-        } else if unsafe ASCII.equal(rest, ignoringCase: "max-retries") {
-            if let number = unsafe ASCII.decimal(value) { attempts = UInt32(min(number, UInt64(Self.attemptsMax))) }
-        } else if unsafe ASCII.equal(rest, ignoringCase: "retry-on") || ASCII.equal(rest, ignoringCase: "retry-grpc-on") {
-            unsafe conditions.formUnion(.parse(value))
-        } else if unsafe ASCII.equal(rest, ignoringCase: "retriable-status-codes") {
-            unsafe takeCodes(value)
-        } else if unsafe ASCII.equal(rest, ignoringCase: "expected-rq-timeout-ms") {
+    mutating func take(_ name: LentBytes, _ value: LentBytes) -> Bool {
+        let rest = name.from(8)
+        if rest.equals(ignoringCase: "upstream-rq-timeout-ms") {
+            timeoutMilliseconds = Self.milliseconds(value) ?? timeoutMilliseconds
+        } else if rest.equals(ignoringCase: "upstream-rq-per-try-timeout-ms") {
+            perTryMilliseconds = Self.milliseconds(value) ?? perTryMilliseconds
+        } else if rest.equals(ignoringCase: "max-retries") {
+            if let number = value.decimal { attempts = UInt32(min(number, UInt64(Self.attemptsMax))) }
+        } else if rest.equals(ignoringCase: "retry-on") || rest.equals(ignoringCase: "retry-grpc-on") {
+            unsafe conditions.formUnion(.parse(value.buffer))
+        } else if rest.equals(ignoringCase: "retriable-status-codes") {
+            takeCodes(value)
+        } else if rest.equals(ignoringCase: "expected-rq-timeout-ms") {
             // Ours to say.
         } else {
             return false
@@ -40,21 +40,21 @@ struct RequestOverrides: BitwiseCopyable {
     }
 
     /// Whether a field that begins with `x-envoy-` is one of these.
-    static func isOne(_ name: UnsafeRawBufferPointer) -> Bool {
+    static func isOne(_ name: LentBytes) -> Bool {
         var none = RequestOverrides()
-        return unsafe none.take(name, UnsafeRawBufferPointer(start: nil, count: 0))
+        return none.take(name, LentBytes())
     }
 
-    private static func milliseconds(_ value: UnsafeRawBufferPointer) -> UInt64? {
-        guard let number = unsafe ASCII.decimal(value) else { return nil }
+    private static func milliseconds(_ value: LentBytes) -> UInt64? {
+        guard let number = value.decimal else { return nil }
         return number > millisecondsMax ? 0 : number
     }
 
-    private mutating func takeCodes(_ list: UnsafeRawBufferPointer) {
+    private mutating func takeCodes(_ list: LentBytes) {
         var place = 0
         var itemStart = 0
-        for index in 0...list.count where unsafe index == list.count || list[index] == UInt8(ascii: ",") {
-            let code = unsafe ASCII.decimal(ASCII.trim(UnsafeRawBufferPointer(rebasing: list[itemStart..<index])))
+        for index in 0...list.count where index == list.count || list[index] == UInt8(ascii: ",") {
+            let code = list[itemStart..<index].trimmed.decimal
             itemStart = index + 1
             guard place < statusCodes.count, let code, (100...599).contains(code) else { continue }
             statusCodes[place] = UInt16(code)

@@ -13,7 +13,7 @@ enum ResponseHeadPreparing {
         dropHopFields(&context.responseHead, &request, &epochs.all[request.epoch])
         if !context.responseHead.has(.date) { addDate(&context, &loop) }
         if let time = serviceTime(request.log.record.times) {
-            context.responseHead.add("X-Envoy-Upstream-Service-Time", .upstreamServiceTime) { $0.append(decimal: time) }
+            context.responseHead.add("X-Envoy-Upstream-Service-Time", .upstreamServiceTime, bytesMax: 20) { $0.append(decimal: time) }
         }
         applyRules(&request, &context, isUpstreams: true, &epochs.all[request.epoch])
     }
@@ -23,17 +23,17 @@ enum ResponseHeadPreparing {
         dropHopFields(&context.responseHead, &request, &epochs.all[request.epoch])
         let edits = edits(&request, &epochs.all[request.epoch])
         guard edits.isActive else { return }
-        let tables = unsafe epochs.all[request.epoch].tables
-        context.responseHead.filter { head, index in unsafe !tables.drops(edits, head.name(at: index)) }
+        let tables = epochs.all[request.epoch].tables
+        context.responseHead.filter { head, index in !tables.drops(edits, head.nameBytes(at: index)) }
     }
 
     /// An endpoint's 101: what it switches to stays.
     static func prepareSwitch(_ request: inout Request, _ context: inout RequestContext, _ epochs: inout Epochs) {
         context.responseHead.filter { head, index in
-            let name = unsafe head.field(index).name
+            let name = head.fieldName(at: index)
             if name == .contentLength || name == .transferEncoding || (name.isHopByHop && name != .upgrade) { return false }
             guard name == .other, head.connection.contains(.namesOthers) else { return true }
-            return unsafe !RequestFieldRules.isNamedByConnection(head.name(at: index), head)
+            return !RequestFieldRules.isNamedByConnection(head.nameBytes(at: index), head)
         }
         applyRules(&request, &context, isUpstreams: true, &epochs.all[request.epoch])
     }
@@ -44,25 +44,25 @@ enum ResponseHeadPreparing {
         _ epochs: inout Epochs
     ) {
         let isGRPC = request.origin.isHTTP2 && request.traits.contains(.isGRPC)
-        let length = unsafe UInt64(answer.body.count)
+        let length = UInt64(answer.body.count)
         context.responseHead.beginResponse(status: isGRPC ? 200 : answer.status, length: isGRPC ? nil : length)
         if isGRPC {
             // A gRPC client reads its status where it expects it: trailers-only (gRPC over HTTP/2, "Responses").
             context.responseHead.add("content-type", .contentType, text: "application/grpc")
             context.responseHead.add("grpc-status") { $0.append(decimal: UInt64(request.log.record.grpcStatus)) }
-            if unsafe !answer.body.isEmpty {
-                context.responseHead.add("grpc-message") { unsafe GRPCStatus.append(message: LentBytes(answer.body), to: &$0) }
+            if !answer.body.isEmpty {
+                context.responseHead.add("grpc-message") { GRPCStatus.append(message: answer.body, to: &$0) }
             }
-        } else if unsafe !answer.body.isEmpty && !namesContentType(&request, &epochs.all[request.epoch]) {
+        } else if !answer.body.isEmpty && !namesContentType(&request, &epochs.all[request.epoch]) {
             context.responseHead.add("Content-Type", .contentType, text: "text/plain")
         }
         if answer.hasLocation {
-            let location = unsafe context.answerText.readable
-            context.responseHead.add("Location") { unsafe $0.append(location) }
+            let location = context.answerText.lent
+            context.responseHead.add("Location") { $0.append(location) }
         }
         if answer.hasChallenge {
-            let challenge = unsafe context.answerText.readable
-            context.responseHead.add("WWW-Authenticate") { unsafe $0.append(challenge) }
+            let challenge = context.answerText.lent
+            context.responseHead.add("WWW-Authenticate") { $0.append(challenge) }
         }
         addDate(&context, &loop)
         context.responseHead.add("Server", .server, text: "skein")
@@ -78,11 +78,11 @@ enum ResponseHeadPreparing {
         let hasCORS = request.plan.effects.contains(.allowsOrigin)
         let plan = request.plan
         head.filter { head, index in
-            let name = unsafe head.field(index).name
-            if hasCORS, unsafe CrossOrigin.governs(head.name(at: index), plan, &epoch) { return false }
+            let name = head.fieldName(at: index)
+            if hasCORS, CrossOrigin.governs(head.nameBytes(at: index), plan, &epoch) { return false }
             switch name {
             case .other:
-                return unsafe !head.connection.contains(.namesOthers) || !RequestFieldRules.isNamedByConnection(head.name(at: index), head)
+                return !head.connection.contains(.namesOthers) || !RequestFieldRules.isNamedByConnection(head.nameBytes(at: index), head)
             case .contentLength, .upstreamServiceTime: return false
             default: return !name.isHopByHop
             }
@@ -92,7 +92,7 @@ enum ResponseHeadPreparing {
     @inline(__always)
     private static func addDate(_ context: inout RequestContext, _ loop: inout WorkerLoop) {
         let now = loop.unixNow
-        context.responseHead.add("Date", .date) { context.dateCache.append(valueTo: &$0, unixNanoseconds: now) }
+        context.responseHead.add(lineOf: .date, nameCount: 4) { context.dateCache.append(to: &$0, unixNanoseconds: now) }
     }
 
     /// Milliseconds that the endpoint took to its first byte.
@@ -105,7 +105,7 @@ enum ResponseHeadPreparing {
 
     static func edits(_ request: inout Request, _ epoch: inout Epoch) -> HeaderEdits {
         guard request.plan.effects.contains(.editsResponse), request.plan.route >= 0 else { return HeaderEdits() }
-        return unsafe epoch.tables.responseEdits(destination: request.plan.destination)
+        return epoch.tables.responseEdits(destination: request.plan.destination)
     }
 
     /// The fields of policies, which the configuration's edits may take back; those edits; then the fields of a CORS policy, which stand
@@ -116,12 +116,12 @@ enum ResponseHeadPreparing {
         if effects.contains(.showsRateLimit) { RateLimiting.addOwnFields(to: &context.responseHead, request.plan, &epoch) }
         if effects.contains(.setsCookie), request.plan.route >= 0 { addCookie(&context.responseHead, request.plan, &epoch) }
         let edits = edits(&request, &epoch)
-        let tables = unsafe epoch.tables
+        let tables = epoch.tables
         // Values are made of the response as it came; what they replace goes then.
         let end = context.responseHead.fieldCount
-        for index in 0..<(unsafe tables.additionCount(edits)) { add(index, edits, &request, &context, isUpstreams: isUpstreams, &epoch) }
+        for index in 0..<(tables.additionCount(edits)) { add(index, edits, &request, &context, isUpstreams: isUpstreams, &epoch) }
         if edits.isActive {
-            context.responseHead.filter { head, index in unsafe index >= end || !tables.drops(edits, head.name(at: index)) }
+            context.responseHead.filter { head, index in index >= end || !tables.drops(edits, head.nameBytes(at: index)) }
         }
         guard request.plan.route >= 0 else { return }
         if effects.contains(.allowsOrigin) { CrossOrigin.addOwnFields(to: &context.responseHead, &request, &epoch) }
@@ -131,18 +131,18 @@ enum ResponseHeadPreparing {
         _ index: Int, _ edits: HeaderEdits, _ request: inout Request, _ context: inout RequestContext, isUpstreams: Bool,
         _ epoch: inout Epoch
     ) {
-        let tables = unsafe epoch.tables
-        let (name, value) = unsafe tables.addition(edits, index)
-        if request.plan.effects.contains(.allowsOrigin), unsafe CrossOrigin.governs(name, request.plan, &epoch) { return }
-        guard let pieces = unsafe tables.pieces(edits, index) else {
-            unsafe context.responseHead.add(name, value)
+        let tables = epoch.tables
+        let (name, value) = tables.addition(edits, index)
+        if request.plan.effects.contains(.allowsOrigin), CrossOrigin.governs(name, request.plan, &epoch) { return }
+        guard let pieces = tables.pieces(edits, index) else {
+            context.responseHead.add(name, value)
             return
         }
         var made = ByteBuffer()
         swap(&made, &context.value)
         HeaderValues.write(pieces, &request, context.responseHead, isUpstreams: isUpstreams, &epoch, to: &made)
         // What comes to nothing is not sent, as in Envoy.
-        if !made.isEmpty { unsafe context.responseHead.add(name, made.readable) }
+        if !made.isEmpty { context.responseHead.add(name, made.lent) }
         swap(&made, &context.value)
     }
 
@@ -150,29 +150,29 @@ enum ResponseHeadPreparing {
     /// takes it: text/plain is only what an answer has that says nothing else.
     private static func namesContentType(_ request: inout Request, _ epoch: inout Epoch) -> Bool {
         let edits = edits(&request, &epoch)
-        for index in 0..<(unsafe epoch.tables.additionCount(edits)) {
-            if unsafe ASCII.equal(epoch.tables.addition(edits, index).0, ignoringCase: "content-type") { return true }
+        for index in 0..<(epoch.tables.additionCount(edits)) {
+            if epoch.tables.addition(edits, index).0.equals(ignoringCase: "content-type") { return true }
         }
         return false
     }
 
     private static func addCookie(_ head: inout MessageHead, _ plan: RoutePlan, _ epoch: inout Epoch) {
-        let tables = unsafe epoch.tables
-        let policy = unsafe tables.cluster(Int(plan.cluster)).hash
+        let tables = epoch.tables
+        let policy = tables.cluster(Int(plan.cluster)).hash
         head.add("set-cookie") { output in
-            unsafe output.append(tables.cookieName(policy))
+            output.append(tables.cookieName(policy))
             output.append("=")
             output.append(hexadecimal16: plan.cookieValue)
             if policy.cookieSeconds > 0 {
                 output.append("; Max-Age=")
                 output.append(decimal: UInt64(policy.cookieSeconds))
             }
-            let path = unsafe tables.cookiePath(policy)
+            let path = tables.cookiePath(policy)
             if path.count > 0 {
                 output.append("; Path=")
-                unsafe output.append(path)
+                output.append(path)
             }
-            unsafe output.append(tables.cookieAttributes(policy))
+            output.append(tables.cookieAttributes(policy))
             output.append("; HttpOnly")
         }
     }

@@ -19,9 +19,9 @@ enum TrailerRules {
     }
 
     private static func passes(_ head: borrowing MessageHead, _ index: Int, _ edits: HeaderEdits, _ epoch: inout Epoch) -> Bool {
-        let name = unsafe head.name(at: index)
-        if unsafe FieldRules.isForbiddenInTrailers(name) { return false }
+        let name = head.nameBytes(at: index)
+        if unsafe FieldRules.isForbiddenInTrailers(name.buffer) { return false }
         if unsafe head.field(index).hasUnderscore && HeaderName.isLookalike(name) { return false }
-        return unsafe !edits.isActive || !epoch.tables.drops(edits, name)
+        return !edits.isActive || !epoch.tables.drops(edits, name)
     }
 }

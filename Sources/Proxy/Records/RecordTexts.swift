@@ -15,15 +15,15 @@ enum RecordTexts {
         _ request: inout Request, _ bytesMax: Int, _ epoch: inout Epoch, path: Range<Int>, isWhole: Bool
     ) {
         guard isWanted(request.log.record, &epoch.plan) else { return }
-        unsafe request.log.append(request.head.method, upTo: bytesMax)
-        unsafe request.log.append(nil, upTo: bytesMax)
+        request.log.append(request.head.methodBytes, upTo: bytesMax)
+        request.log.append(nil, upTo: bytesMax)
         let target = isWhole && path == request.target.path ? request.head.sentTarget : path
-        unsafe request.log.append(request.head.text(target), upTo: bytesMax)
+        request.log.append(request.head.bytes(target), upTo: bytesMax)
         let authority = request.target.authority
-        unsafe request.log.append(authority.isEmpty ? nil : request.head.text(authority), upTo: bytesMax)
-        unsafe request.log.append(request.head.value(of: .userAgent), upTo: bytesMax)
-        unsafe request.log.append(isWhole ? request.head.value(of: .requestID) : nil, upTo: bytesMax)
-        unsafe request.log.append(nil, upTo: bytesMax)
+        request.log.append(authority.isEmpty ? nil : request.head.bytes(authority), upTo: bytesMax)
+        request.log.append(request.head.bytes(of: .userAgent), upTo: bytesMax)
+        request.log.append(isWhole ? request.head.bytes(of: .requestID) : nil, upTo: bytesMax)
+        request.log.append(nil, upTo: bytesMax)
         finish(&request, bytesMax, &epoch, ClaimsView())
     }
 
@@ -33,42 +33,42 @@ enum RecordTexts {
         _ request: inout Request, _ bytesMax: Int, _ epoch: inout Epoch, isRewritten: Bool, _ claims: ClaimsView
     ) {
         guard isWanted(request.log.record, &epoch.plan) else { return }
-        unsafe request.log.append(request.head.method, upTo: bytesMax)
+        request.log.append(request.head.methodBytes, upTo: bytesMax)
         // As Envoy: the original path is recorded only where a rewrite changed it.
         let shown = request.log.shownTarget
-        let original = unsafe shown.isEmpty ? request.head.value(of: .envoyOriginalPath) : request.head.text(shown)
-        unsafe request.log.append(isRewritten ? original : nil, upTo: bytesMax)
-        unsafe request.log.append(request.head.text(shown.isEmpty ? request.head.sentTarget : shown), upTo: bytesMax)
-        unsafe request.log.append(request.head.text(request.head.sentAuthority), upTo: bytesMax)
-        unsafe request.log.append(request.head.value(of: .userAgent), upTo: bytesMax)
-        unsafe request.log.append(request.head.value(of: .requestID), upTo: bytesMax)
-        unsafe request.log.append(request.head.value(of: .forwardedFor), upTo: bytesMax)
+        let original = shown.isEmpty ? request.head.bytes(of: .envoyOriginalPath) : request.head.bytes(shown)
+        request.log.append(isRewritten ? original : nil, upTo: bytesMax)
+        request.log.append(request.head.bytes(shown.isEmpty ? request.head.sentTarget : shown), upTo: bytesMax)
+        request.log.append(request.head.bytes(request.head.sentAuthority), upTo: bytesMax)
+        request.log.append(request.head.bytes(of: .userAgent), upTo: bytesMax)
+        request.log.append(request.head.bytes(of: .requestID), upTo: bytesMax)
+        request.log.append(request.head.bytes(of: .forwardedFor), upTo: bytesMax)
         finish(&request, bytesMax, &epoch, claims)
     }
 
     /// A captured name behind an `@` is the path of a token's claim (`ClaimPath`).
     private static func finish(_ request: inout Request, _ bytesMax: Int, _ epoch: inout Epoch, _ claims: ClaimsView) {
         let scheme: StaticString = request.target.isHTTPS ? "https" : "http"
-        unsafe request.log.append(UnsafeRawBufferPointer(start: scheme.utf8Start, count: scheme.utf8CodeUnitCount), upTo: bytesMax)
+        request.log.append(LentBytes(scheme), upTo: bytesMax)
         for index in epoch.plan.requestHeaders.indices {
             unsafe epoch.plan.requestHeaders[index].withUnsafeBytes { name in
                 guard unsafe name.first == UInt8(ascii: "@") else {
-                    return unsafe request.log.append(request.head.value(named: name), upTo: bytesMax)
+                    return unsafe request.log.append(request.head.bytes(named: LentBytes(name)), upTo: bytesMax)
                 }
                 let place = unsafe claims.entryIndex(at: LentBytes(name).from(1))
-                unsafe request.log.append(place.map { unsafe claims.valueText(claims[$0]).buffer }, upTo: bytesMax)
+                request.log.append(place.map { claims.valueText(claims[$0]) }, upTo: bytesMax)
             }
         }
     }
 
     /// Of a request whose head was never read whole: as much of it as arrived.
     static func writeGlimpse(
-        _ log: inout RequestLog, _ bytes: UnsafeRawBufferPointer, _ bytesMax: Int, _ epochs: inout Epochs, _ epoch: SlotID
+        _ log: inout RequestLog, _ bytes: LentBytes, _ bytesMax: Int, _ epochs: inout Epochs, _ epoch: SlotID
     ) {
         guard isWanted(log.record, &epochs.all[epoch].plan) else { return }
-        let glimpse = unsafe RequestGlimpse(bytes)
+        let glimpse = unsafe RequestGlimpse(bytes.buffer)
         for (place, isThere) in [(glimpse.method, true), (0..<0, false), (glimpse.target, true), (glimpse.host, true)] {
-            unsafe log.append(isThere && !place.isEmpty ? UnsafeRawBufferPointer(rebasing: bytes[place]) : nil, upTo: bytesMax)
+            log.append(isThere && !place.isEmpty ? bytes[place] : nil, upTo: bytesMax)
         }
         log.appendAbsent(Int(RequestText.firstCaptured) - 4 + epochs.all[epoch].plan.requestHeaders.count)
     }
@@ -86,7 +86,7 @@ enum RecordTexts {
         guard isWanted(log.record, &plan) else { return }
         for index in plan.responseHeaders.indices {
             unsafe plan.responseHeaders[index].withUnsafeBytes { name in
-                unsafe log.append(head.value(named: name), upTo: bytesMax)
+                unsafe log.append(head.bytes(named: LentBytes(name)), upTo: bytesMax)
             }
         }
     }

@@ -49,13 +49,14 @@ struct RequestLog: ~Copyable {
 
     /// Appends the next text slot; nil = the message has no such value. Each holds `bytesMax` at most, whatever the others hold; all
     /// together no more than the heads they come from (`HTTPLimits.headBytesMax`).
-    mutating func append(_ bytes: UnsafeRawBufferPointer?, upTo bytesMax: Int) {
+    @inline(__always)
+    mutating func append(_ bytes: LentBytes?, upTo bytesMax: Int) {
         guard textCount < lengths.count else { return }
         var length = RequestRecordView.absentLength
-        if let bytes = unsafe bytes {
+        if let bytes = bytes {
             // Cut, not dropped: the beginning of a value tells most.
             let count = min(bytes.count, bytesMax)
-            unsafe text.append(UnsafeRawBufferPointer(start: bytes.baseAddress, count: count))
+            text.append(bytes.prefix(count))
             length = UInt16(truncatingIfNeeded: count)
         }
         lengths[textCount] = length
@@ -63,7 +64,7 @@ struct RequestLog: ~Copyable {
     }
 
     mutating func appendAbsent(_ count: Int) {
-        for _ in 0..<count { unsafe append(nil, upTo: 0) }
+        for _ in 0..<count { append(nil, upTo: 0) }
     }
 
     /// Keeps what is known of a try that another one will follow.
@@ -92,8 +93,9 @@ struct RequestLog: ~Copyable {
         let size = connectionsOffset + downstream.count + upstream.count
         guard let out = unsafe ring.reserve(size) else { return }
         unsafe out.storeBytes(of: record, as: RequestRecord.self)
-        for slot in 0..<textCount {
-            unsafe out.storeBytes(of: lengths[slot], toByteOffset: RequestRecordView.lengthsOffset + 2 * slot, as: UInt16.self)
+        let lengthsPlace = unsafe out + RequestRecordView.lengthsOffset
+        unsafe withUnsafeBytes(of: lengths) {
+            unsafe lengthsPlace.copyMemory(from: $0.baseAddress.unsafelyUnwrapped, byteCount: 2 * textCount)
         }
         unsafe text.copy(to: out + textOffset)
         for index in 0..<attempts {

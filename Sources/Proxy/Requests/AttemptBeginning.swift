@@ -22,10 +22,10 @@ enum AttemptBeginning {
         _ epoch: inout Epoch
     ) -> Outcome {
         let index = Int(request.plan.cluster)
-        let cluster = unsafe epoch.tables.clusterSlot(index)
+        let cluster = epoch.tables.clusterSlot(index)
         let hash = request.plan.effects.contains(.hasHash) ? request.plan.hash : nil
         let route = request.plan.route
-        let elsewhere = unsafe request.attempt.retries > 0 && route >= 0
+        let elsewhere = request.attempt.retries > 0 && route >= 0
             && epoch.tables.actions(UInt32(route)).retry.retriesRemoteLocalities
         let picking = EndpointPicking(cluster: cluster, index: index, hash: hash, now: loop.now, retriesElsewhere: elsewhere)
         let refusal = enter(
@@ -62,7 +62,7 @@ enum AttemptBeginning {
                 if cluster.entry.isUnresolved { answer.flags.insert(.dnsResolutionFailed) }
                 return answer
             }
-            let entry = unsafe epoch.tables.endpoint(endpoint)
+            let entry = epoch.tables.endpoint(endpoint)
             record.labels.destination = entry.labels
             record.upstreamRemote = entry.address
             attempt.endpointIndex = Int32(clamping: endpoint)
@@ -78,7 +78,7 @@ enum AttemptBeginning {
         if request.attempt.retries > 0 { request.head.truncate(fields: request.sharedFields, text: request.sharedText) }
         if request.plan.effects.contains(.omitsAttemptCount) { return }
         let number = UInt64(request.attempt.retries) + 1
-        request.head.add("X-Envoy-Attempt-Count", .envoyAttemptCount) { $0.append(decimal: number) }
+        request.head.add("X-Envoy-Attempt-Count", .envoyAttemptCount, bytesMax: 20) { $0.append(decimal: number) }
     }
 
     /// Gives the request a connection of its pool, kept or new, and the request to it.

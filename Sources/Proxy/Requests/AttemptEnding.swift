@@ -61,7 +61,7 @@ enum AttemptEnding {
         var outcome = RetryOutcome()
         outcome.status = status
         outcome.grpcStatus = grpc
-        outcome.isRateLimited = unsafe context.responseHead.value(named: "x-envoy-ratelimited") != nil
+        outcome.isRateLimited = context.responseHead.bytes(named: "x-envoy-ratelimited") != nil
         return planRetry(&request, outcome, &upstreams, &context, &loop, &epochs.all[request.epoch])
     }
 
@@ -121,7 +121,7 @@ enum AttemptEnding {
 
     /// The route's policy, as the request wants it.
     static func retryPolicy(_ request: inout Request, _ epoch: inout Epoch) -> RetryPolicy {
-        var policy = unsafe epoch.tables.actions(UInt32(request.plan.route)).retry
+        var policy = epoch.tables.actions(UInt32(request.plan.route)).retry
         if request.plan.effects.contains(.hasOverrides) { request.overrides.apply(to: &policy) }
         return policy
     }
@@ -131,7 +131,7 @@ enum AttemptEnding {
     ) -> Bool {
         var outcome = outcome
         outcome.isIdempotent = request.traits.contains(.isIdempotent)
-        let isListed = unsafe epoch.tables.isRetriable(policy, status: outcome.status)
+        let isListed = epoch.tables.isRetriable(policy, status: outcome.status)
             || request.plan.effects.contains(.hasOverrides) && request.overrides.isListed(outcome.status)
         return policy.retries(outcome, isListed: isListed)
     }
@@ -172,7 +172,7 @@ enum AttemptEnding {
     private static func acquireRetry(
         _ request: inout Request, _ upstreams: inout Upstreams, _ now: MonotonicInstant, _ epoch: inout Epoch
     ) -> Bool {
-        let entry = unsafe epoch.tables.cluster(Int(request.plan.cluster))
+        let entry = epoch.tables.cluster(Int(request.plan.cluster))
         let slot = epoch.configuration.upstreams.clusters[Int(request.plan.cluster)]
         let isAllowed = upstreams.state.use { state in
             guard entry.hasRetryBudget else { return state.tryAcquire(.retries, cluster: slot, limit: entry.maxRetries) }

@@ -46,7 +46,8 @@ extension AttemptFailure {
     var endpointFailure: EndpointFailure {
         switch self {
         case .connectFailure(let code): EndpointFailure(.connectError, code: code)
-        case .unixConnectFailure(let reason): reason == .refused ? EndpointFailure(.connectionRefused) : EndpointFailure(.connectError, code: reason.code)
+        case .unixConnectFailure(let reason):
+            reason == .refused ? EndpointFailure(.connectionRefused) : EndpointFailure(.connectError, code: reason.code)
         case .connectionRefused: EndpointFailure(.connectionRefused)
         case .connectionTimeout: EndpointFailure(.connectTimeout)
         case .transportFailure: EndpointFailure(.connectError)
@@ -103,7 +104,10 @@ extension AttemptFailure {
             "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure"
         case .connectionTimeout: "upstream connect error or disconnect/reset before headers. reset reason: connection timeout"
         case .transportFailure:
-            "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure, transport failure reason: TLS error"
+            """
+            upstream connect error or disconnect/reset before headers. \
+            reset reason: remote connection failure, transport failure reason: TLS error
+            """
         case .terminated: "upstream connect error or disconnect/reset before headers. reset reason: connection termination"
         case .remoteReset: "upstream connect error or disconnect/reset before headers. reset reason: remote reset"
         case .refusedStream: "upstream connect error or disconnect/reset before headers. reset reason: remote refused stream reset"
@@ -116,12 +120,16 @@ extension AttemptFailure {
         switch self {
         case .connectFailure, .unixConnectFailure, .connectionRefused:
             "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: remote connection failure"
-        case .connectionTimeout: "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: connection timeout"
+        case .connectionTimeout:
+            "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: connection timeout"
         case .transportFailure: body
-        case .terminated: "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: connection termination"
+        case .terminated:
+            "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: connection termination"
         case .remoteReset: "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: remote reset"
-        case .refusedStream: "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: remote refused stream reset"
-        case .protocolError: "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: protocol error"
+        case .refusedStream:
+            "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: remote refused stream reset"
+        case .protocolError:
+            "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: protocol error"
         case .perTryTimeout: body
         }
     }

@@ -8,7 +8,7 @@ struct LocalAnswer: BitwiseCopyable {
     var details: ResponseCodeDetails
     var flags: ResponseFlags
     /// Constant text, or text of the request's configuration or of the context that the answer is given in.
-    var body: UnsafeRawBufferPointer
+    var body: LentBytes
     /// The connection cannot be used further.
     var closes = false
     /// The status of a gRPC call; 255 = what the HTTP status means.
@@ -26,13 +26,13 @@ struct LocalAnswer: BitwiseCopyable {
         self.status = status
         self.details = details
         self.flags = flags
-        unsafe self.body = unsafe UnsafeRawBufferPointer(start: body.utf8Start, count: body.utf8CodeUnitCount)
+        self.body = LentBytes(body)
         self.closes = closes
     }
 
-    init(_ status: UInt16, _ details: ResponseCodeDetails, text: UnsafeRawBufferPointer) {
+    init(_ status: UInt16, _ details: ResponseCodeDetails, text: LentBytes) {
         self.init(status, details)
-        unsafe body = unsafe text
+        body = text
     }
 
     /// A limit of the cluster refuses the request (semantics 2.4).

@@ -25,15 +25,15 @@ struct MirrorCopy: ~Copyable {
         framing = request.framing
         attempt = Attempt()
         body.begin()
-        unsafe body.hold(request.body.bytes.readable)
+        body.hold(request.body.bytes.lent)
         body.isComplete = request.body.isComplete
-        if body.isComplete { unsafe body.trailers.append(request.body.trailers.readable) }
+        if body.isComplete { body.trailers.append(request.body.trailers.lent) }
         timer = .none
         hasResponded = false
         head.keep(copyOf: request.head)
         let place = head.sentAuthority
         // A host that a rule has set is as the rule wrote it.
-        let count = unsafe Authority.parse(head.text(place))?.hostCount ?? place.count
+        let count = Authority.parse(head.bytes(place))?.hostCount ?? place.count
         let split = place.lowerBound + count
         head.sentAuthority = head.write { output in
             output.append(copyOf: place.lowerBound..<split)
@@ -48,7 +48,7 @@ struct MirrorCopy: ~Copyable {
         _ id: SlotID, cluster index: Int, _ upstreams: inout Upstreams, _ context: inout RequestContext, _ loop: inout WorkerLoop,
         _ epoch: inout Epoch
     ) -> Bool {
-        let cluster = unsafe epoch.tables.clusterSlot(index)
+        let cluster = epoch.tables.clusterSlot(index)
         let picking = EndpointPicking(cluster: cluster, index: index, hash: nil, now: loop.now, retriesElsewhere: false)
         var record = RequestRecord()
         guard AttemptBeginning.enter(&attempt, &record, picking, origin, &upstreams, &epoch, draw: &context.draws.balance) == nil else {
@@ -70,7 +70,7 @@ struct MirrorCopy: ~Copyable {
         }
         if framing == .none { body.endIsSent = true }
         if !body.bytes.isEmpty {
-            unsafe RequestSending.write(body.bytes.readable, attempt, &upstreams)
+            RequestSending.write(body.bytes.lent, attempt, &upstreams)
             body.noteHeldSent(bytesMax: 0)
         }
         sendEnd(&upstreams)
@@ -78,14 +78,14 @@ struct MirrorCopy: ~Copyable {
     }
 
     /// Body bytes of the original. False = the copy cannot take them: its endpoint is slower than the original's.
-    mutating func send(_ bytes: UnsafeRawBufferPointer, _ upstreams: inout Upstreams, bytesMax: Int) -> Bool {
+    mutating func send(_ bytes: LentBytes, _ upstreams: inout Upstreams, bytesMax: Int) -> Bool {
         if RequestSending.waiting(attempt, &upstreams) + body.bytes.count + bytes.count > bytesMax { return false }
-        if upstreams.isOpen(attempt.upstream) { unsafe RequestSending.write(bytes, attempt, &upstreams) } else { unsafe body.hold(bytes) }
+        if upstreams.isOpen(attempt.upstream) { RequestSending.write(bytes, attempt, &upstreams) } else { body.hold(bytes) }
         return true
     }
 
-    mutating func finish(trailers: UnsafeRawBufferPointer, _ upstreams: inout Upstreams) {
-        unsafe body.trailers.append(trailers)
+    mutating func finish(trailers: LentBytes, _ upstreams: inout Upstreams) {
+        body.trailers.append(trailers)
         body.isComplete = true
         sendEnd(&upstreams)
     }

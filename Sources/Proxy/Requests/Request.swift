@@ -100,6 +100,13 @@ struct Request: ~Copyable {
         return wait
     }
 
+    /// Keeps its head, which the inbox still holds, and notes what it says.
+    @inline(__always)
+    mutating func takeHead(_ section: HeadSection, from inbox: inout HTTPInbox, upgrades: UpgradeProtocols) {
+        head.keep(section, from: &inbox)
+        readHead(endsStream: section.endsStream, upgrades: upgrades)
+    }
+
     /// Notes what its head says, which has just been kept.
     mutating func readHead(endsStream: Bool, upgrades known: UpgradeProtocols) {
         traits = RequestTraits.read(head)
@@ -108,8 +115,8 @@ struct Request: ~Copyable {
             readUpgrade(known)
         }
         framing = endsStream ? .none : head.isChunked ? .chunked : head.contentLength.map { .length($0) } ?? .chunked
-        if framing != .none, head.minorVersion == 1, let expect = unsafe head.value(of: .expect),
-            unsafe ASCII.equal(expect, ignoringCase: "100-continue")
+        if framing != .none, head.minorVersion == 1, let expect = head.bytes(of: .expect),
+            expect.equals(ignoringCase: "100-continue")
         {
             traits.insert(.expectsContinue)
         }
@@ -132,7 +139,7 @@ struct Request: ~Copyable {
     /// The known protocols that the `Upgrade` fields of a head list; `others` is set when there are unknown ones.
     private static func choice(_ head: borrowing MessageHead, _ known: UpgradeProtocols, others: inout Bool) -> UpgradeProtocols.Choice {
         var choice: UpgradeProtocols.Choice = 0
-        for index in 0..<head.fieldCount where unsafe head.field(index).name == .upgrade {
+        for index in 0..<head.fieldCount where head.fieldName(at: index) == .upgrade {
             unsafe choice |= known.choice(in: head.value(at: index), others: &others)
         }
         return choice
@@ -149,9 +156,9 @@ struct Request: ~Copyable {
 
     /// Reads what a head or trailer section of the response says of a gRPC call.
     mutating func readGRPCStatus(_ fields: borrowing MessageHead) {
-        guard traits.contains(.isGRPC), let value = unsafe fields.value(named: "grpc-status") else { return }
+        guard traits.contains(.isGRPC), let value = fields.bytes(named: "grpc-status") else { return }
         // 17 codes are defined; an unknown one still counts as itself.
-        log.record.grpcStatus = unsafe UInt8(clamping: min(254, ASCII.decimal(value) ?? 2))
+        log.record.grpcStatus = UInt8(clamping: min(254, value.decimal ?? 2))
     }
 
     var hasResponded: Bool { phase == .responding }

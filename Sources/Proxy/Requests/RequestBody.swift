@@ -30,15 +30,15 @@ struct RequestBody: ~Copyable {
     mutating func keepForRetries() { isKept = true }
 
     /// Bytes have come and there is no attempt to give them to.
-    mutating func hold(_ more: UnsafeRawBufferPointer) { unsafe bytes.append(more) }
+    mutating func hold(_ more: LentBytes) { bytes.append(more) }
 
     /// Bytes are about to go to the attempt: they are kept as well, within `bytesMax`.
-    mutating func note(sent more: UnsafeRawBufferPointer, bytesMax: Int) {
+    mutating func note(sent more: LentBytes, bytesMax: Int) {
         guard isKept else {
             isForwarded = true
             return
         }
-        if bytes.count + more.count <= bytesMax { unsafe bytes.append(more) } else { forget() }
+        if bytes.count + more.count <= bytesMax { bytes.append(more) } else { forget() }
     }
 
     /// What waited has gone to an attempt.

@@ -6,16 +6,16 @@ internal import TelemetryModel
 enum RequestSending {
     /// Gives body bytes to the attempt; without one they wait. What another attempt may need is kept as well.
     static func send(
-        _ bytes: UnsafeRawBufferPointer, of request: inout Request, _ upstreams: inout Upstreams, _ limits: borrowing ProxyLimits
+        _ bytes: LentBytes, of request: inout Request, _ upstreams: inout Upstreams, _ limits: borrowing ProxyLimits
     ) {
-        guard upstreams.isOpen(request.attempt.upstream) else { return unsafe request.body.hold(bytes) }
-        unsafe request.body.note(sent: bytes, bytesMax: limits.retryBufferBytesMax)
-        unsafe write(bytes, request.attempt, &upstreams)
+        guard upstreams.isOpen(request.attempt.upstream) else { return request.body.hold(bytes) }
+        request.body.note(sent: bytes, bytesMax: limits.retryBufferBytesMax)
+        write(bytes, request.attempt, &upstreams)
     }
 
-    static func write(_ bytes: UnsafeRawBufferPointer, _ attempt: Attempt, _ upstreams: inout Upstreams) {
+    static func write(_ bytes: LentBytes, _ attempt: Attempt, _ upstreams: inout Upstreams) {
         guard bytes.count > 0 else { return }
-        unsafe upstreams.connections[attempt.upstream].append(bytes, stream: attempt.stream, bytesMax: Self.fillBytesMax)
+        upstreams.connections[attempt.upstream].append(bytes, stream: attempt.stream, bytesMax: Self.fillBytesMax)
         upstreams.markDirty(attempt.upstream)
     }
 
@@ -29,7 +29,7 @@ enum RequestSending {
             return
         }
         if !request.body.bytes.isEmpty {
-            unsafe write(request.body.bytes.readable, request.attempt, &upstreams)
+            write(request.body.bytes.lent, request.attempt, &upstreams)
             request.body.noteHeldSent(bytesMax: Self.keptBytesMax)
         }
         sendEnd(&request, &upstreams)
@@ -43,8 +43,8 @@ enum RequestSending {
         guard request.body.isComplete, !request.body.endIsSent, upstreams.isOpen(request.attempt.upstream) else { return }
         request.body.endIsSent = true
         guard request.framing != .none else { return }
-        let trailers = unsafe request.body.trailers.readable
-        unsafe upstreams.connections[request.attempt.upstream].http.end(stream: request.attempt.stream, trailers: trailers)
+        let trailers = request.body.trailers.lent
+        unsafe upstreams.connections[request.attempt.upstream].http.end(stream: request.attempt.stream, trailers: trailers.buffer)
         upstreams.markDirty(request.attempt.upstream)
     }
 

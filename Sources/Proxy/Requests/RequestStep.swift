@@ -1,5 +1,5 @@
 /// What is done with a request before its first attempt, in this order. To check something before routing, add a case in front of
-/// `findRoute` and its line in `RequestSteps.run`.
+/// `findRoute`, and the same case in `RequestSteps.advance`.
 enum RequestStep: UInt8, BitwiseCopyable {
     /// Target, path and host are checked and normalised.
     case normalise

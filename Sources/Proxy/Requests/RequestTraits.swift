@@ -17,27 +17,27 @@ struct RequestTraits: OptionSet, BitwiseCopyable {
 
     static func read(_ head: borrowing MessageHead) -> RequestTraits {
         var traits: RequestTraits = []
-        let method = unsafe head.method
-        if unsafe ASCII.equal(method, "GET") {
+        let method = head.methodBytes
+        if method == "GET" {
             traits.insert(.isIdempotent)
-        } else if unsafe ASCII.equal(method, "HEAD") {
+        } else if method == "HEAD" {
             traits.formUnion([.isHEAD, .isIdempotent])
-        } else if unsafe ASCII.equal(method, "PUT") || ASCII.equal(method, "DELETE") || ASCII.equal(method, "OPTIONS")
-            || ASCII.equal(method, "TRACE")
+        } else if method == "PUT" || method == "DELETE" || method == "OPTIONS"
+            || method == "TRACE"
         {
             traits.insert(.isIdempotent)
         }
-        if let type = unsafe head.value(of: .contentType), unsafe isGRPC(type) { traits.insert(.isGRPC) }
+        if let type = head.bytes(of: .contentType), isGRPC(type) { traits.insert(.isGRPC) }
         return traits
     }
 
     /// `application/grpc`, alone or with a `+` or `;` behind it.
-    private static func isGRPC(_ type: UnsafeRawBufferPointer) -> Bool {
+    private static func isGRPC(_ type: LentBytes) -> Bool {
         let text: StaticString = "application/grpc"
         let count = text.utf8CodeUnitCount
-        guard type.count >= count, unsafe ASCII.equal(UnsafeRawBufferPointer(rebasing: type[..<count]), ignoringCase: text) else {
+        guard type.count >= count, type.prefix(count).equals(ignoringCase: text) else {
             return false
         }
-        return unsafe type.count == count || type[count] == UInt8(ascii: "+") || type[count] == UInt8(ascii: ";")
+        return type.count == count || type[count] == UInt8(ascii: "+") || type[count] == UInt8(ascii: ";")
     }
 }

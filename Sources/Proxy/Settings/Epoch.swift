@@ -32,7 +32,7 @@ struct Epoch: ~Copyable {
     init(_ configuration: ProxyConfiguration, pools: AssignedPools, draw: inout RandomSource) {
         self.configuration = configuration
         let tables = unsafe configuration.routing.tables
-        unsafe self.tables = unsafe tables
+        self.tables = tables
         authorization = configuration.authorization.tables
         tokens = configuration.tokens.tables
         authorizer = configuration.authorization.authorizer.map { Held(keptByCaller: $0) }
@@ -41,8 +41,8 @@ struct Epoch: ~Copyable {
         self.pools = pools
         inbound = InboundContext(configuration.security.inbound)
         gateways = configuration.security.gateways.map { InboundContext($0) }
-        rates = unsafe (0..<tables.rateLimitCount).map { index in
-            let entry = unsafe tables.rateLimit(index)
+        rates = (0..<tables.rateLimitCount).map { index in
+            let entry = tables.rateLimit(index)
             return try? TokenRate(
                 maxTokens: entry.maxTokens, tokensPerFill: entry.tokensPerFill, fillIntervalNanoseconds: entry.fillNanoseconds)
         }
@@ -50,7 +50,7 @@ struct Epoch: ~Copyable {
         clusterPositions = [UInt32](repeating: 0, count: clusters)
         // Workers start their round robin in different places, so that the first endpoint is not everybody's first.
         for index in clusterPositions.indices { clusterPositions[index] = UInt32(truncatingIfNeeded: draw.next()) }
-        groupShares = unsafe [GroupShare](repeating: GroupShare(), count: tables.groupCount)
+        groupShares = [GroupShare](repeating: GroupShare(), count: tables.groupCount)
         sharesVersions = [UInt64](repeating: 0, count: clusters)
     }
 
@@ -60,11 +60,11 @@ struct Epoch: ~Copyable {
     }
 
     /// See `RoutingTables`.
-    func terminatesTLS(listener: Int) -> Bool { unsafe tables.terminatesTLS(listener: listener) }
+    func terminatesTLS(listener: Int) -> Bool { tables.terminatesTLS(listener: listener) }
     func gatewayServer(listener: Int, name: ArraySlice<UInt8>) -> GatewayServerChoice {
-        unsafe tables.gatewayServer(listener: listener, name: name)
+        tables.gatewayServer(listener: listener, name: name)
     }
-    func gatewayServer(listener: Int, key: UInt64) -> GatewayServer? { unsafe tables.gatewayServer(listener: listener, key: key) }
+    func gatewayServer(listener: Int, key: UInt64) -> GatewayServer? { tables.gatewayServer(listener: listener, key: key) }
 }
 
 /// Where a worker keeps what a configuration names.

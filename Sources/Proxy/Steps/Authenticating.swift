@@ -19,8 +19,8 @@ enum Authenticating {
         if isBarePreflight(request.head) { return .go }
         let waitEnd = request.start + TokenLimits.waitNanosecondsMax
         let (hits, misses) = (context.tokens.hits, context.tokens.misses)
-        let decision = unsafe context.tokens.judge(
-            rules, request.head, query: LentBytes(request.head.text(request.target.query)), now: loop.now,
+        let decision = context.tokens.judge(
+            rules, request.head, query: request.head.bytes(request.target.query), now: loop.now,
             unixSeconds: Int64(clamping: loop.unixNow / 1_000_000_000), mayWait: loop.now < waitEnd)
         let (hit, missed) = (context.tokens.hits &- hits, context.tokens.misses &- misses)
         loop.countEvent { counters in
@@ -41,8 +41,8 @@ enum Authenticating {
     }
 
     private static func isBarePreflight(_ head: borrowing MessageHead) -> Bool {
-        guard unsafe ASCII.equal(head.method, "OPTIONS"), let origin = unsafe head.value(named: "origin"), origin.count > 0,
-            let method = unsafe head.value(named: "access-control-request-method")
+        guard head.methodBytes == "OPTIONS", let origin = head.bytes(named: "origin"), origin.count > 0,
+            let method = head.bytes(named: "access-control-request-method")
         else { return false }
         return method.count > 0
     }
@@ -50,7 +50,7 @@ enum Authenticating {
     /// Headers that only rules write: clients do not.
     private static func dropForged(_ request: inout Request, _ rules: TokenTables, _ loop: inout WorkerLoop) {
         let before = request.head.fieldCount
-        request.head.filter { head, index in unsafe !rules.ownsHeader(LentBytes(head.name(at: index))) }
+        request.head.filter { head, index in !rules.ownsHeader(head.nameBytes(at: index)) }
         let dropped = UInt64(before - request.head.fieldCount)
         if dropped > 0 { loop.countEvent { $0.add($0.fieldsDropped, dropped) } }
     }
@@ -61,7 +61,7 @@ enum Authenticating {
         TokenEdits.takeOut(rule, from: &request, epoch.tokens, &context.value)
         let dropped = TokenEdits.addHeaders(rule, to: &request, epoch.tokens, &context)
         if dropped > 0 { loop.countEvent { $0.add($0.fieldsDropped, dropped) } }
-        guard unsafe epoch.tables.usesClaims else { return .go }
+        guard epoch.tables.usesClaims else { return .go }
         // What an external authorizer has for the response stays.
         let kept = request.plan.effects.intersection(.hasAuthorizerFields)
         request.plan = RoutePlan()
@@ -91,8 +91,8 @@ enum Authenticating {
         output.clear()
         output.append("Bearer realm=\"")
         output.append(request.target.isHTTPS ? "https://" : "http://")
-        unsafe appendQuoted(LentBytes(request.head.text(request.target.authority)), to: &output)
-        let path = unsafe LentBytes(request.head.text(request.target.path))
+        appendQuoted(request.head.bytes(request.target.authority), to: &output)
+        let path = request.head.bytes(request.target.path)
         appendQuoted(path.prefix(min(path.count, realmPathBytesMax)), to: &output)
         output.append("\"")
         if !isMissing { output.append(", error=\"invalid_token\"") }

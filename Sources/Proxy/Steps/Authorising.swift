@@ -22,10 +22,10 @@ enum Authorising {
 
     /// Judges a connection. `serverName`: of TLS that is passed on as it is. Nil = it may go on.
     static func refusalOfConnection(
-        _ origin: RequestOrigin, _ serverName: UnsafeRawBufferPointer, _ context: inout RequestContext, _ epoch: inout Epoch
+        _ origin: RequestOrigin, _ serverName: LentBytes, _ context: inout RequestContext, _ epoch: inout Epoch
     ) -> LocalAnswer? {
         guard hasGuard(origin, epoch.authorization) else { return nil }
-        let asked = unsafe describe(origin, serverName, context.peer, &epoch)
+        let asked = describe(origin, serverName, context.peer, &epoch)
         // The head is not read for what is no HTTP.
         let decision = epoch.authorization.decide(asked, context.responseHead)
         context.authorizations.use { $0.record(decision, isHTTP: false) }
@@ -38,19 +38,19 @@ enum Authorising {
         asked.isHTTP = true
         asked.trustsForwardedFor = !request.origin.isEdge
         asked.isHTTPS = request.target.isHTTPS
-        unsafe asked.method = LentBytes(request.head.method)
-        unsafe asked.target = LentBytes(request.head.text(request.head.sentTarget))
-        unsafe asked.authority = LentBytes(request.head.text(request.target.authority))
-        if request.target.form != .authority { unsafe asked.path = LentBytes(request.head.text(request.target.path)) }
+        asked.method = request.head.methodBytes
+        asked.target = request.head.bytes(request.head.sentTarget)
+        asked.authority = request.head.bytes(request.target.authority)
+        if request.target.form != .authority { asked.path = request.head.bytes(request.target.path) }
         return asked
     }
 
     /// A connection that is no HTTP, as rules look at it.
     static func describe(
-        _ origin: RequestOrigin, _ serverName: UnsafeRawBufferPointer, _ peer: PeerView, _ epoch: inout Epoch
+        _ origin: RequestOrigin, _ serverName: LentBytes, _ peer: PeerView, _ epoch: inout Epoch
     ) -> AuthorizationRequest {
         var asked = describeOrigin(origin, peer, &epoch)
-        if unsafe !serverName.isEmpty { unsafe asked.peer.serverName = LentBytes(serverName) }
+        if !serverName.isEmpty { asked.peer.serverName = serverName }
         return asked
     }
 
@@ -69,7 +69,7 @@ enum Authorising {
     /// listener, so that nobody gets around its rules (as `RoutingTables.inboundSecurity`).
     private static func guardedPort(_ origin: RequestOrigin, _ epoch: inout Epoch) -> UInt16 {
         guard !origin.isCaptured, origin.listener >= 0 else { return origin.local.port }
-        let port = unsafe epoch.tables.listener(origin.listener).workloadPort
+        let port = epoch.tables.listener(origin.listener).workloadPort
         return port == 0 ? origin.local.port : port
     }
 }

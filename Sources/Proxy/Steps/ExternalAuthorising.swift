@@ -18,10 +18,10 @@ enum ExternalAuthorising {
 
     /// The same of a connection that is no HTTP. `serverName`: of TLS that is passed on as it is.
     static func asks(
-        about origin: RequestOrigin, _ serverName: UnsafeRawBufferPointer, _ context: inout RequestContext, _ epoch: inout Epoch
+        about origin: RequestOrigin, _ serverName: LentBytes, _ context: inout RequestContext, _ epoch: inout Epoch
     ) -> Bool {
         guard epoch.authorization.hasCustom, Authorising.isGuarded(origin) else { return false }
-        let asked = unsafe Authorising.describe(origin, serverName, context.peer, &epoch)
+        let asked = Authorising.describe(origin, serverName, context.peer, &epoch)
         // The head is not read for what is no HTTP.
         let match = epoch.authorization.customMatch(asked, context.responseHead)
         if match.isThere { context.authorizations.use { $0.record(match) } }

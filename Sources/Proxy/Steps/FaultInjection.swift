@@ -5,12 +5,18 @@ internal import TelemetryModel
 /// Injected faults (semantics 2.6): a delay, an abort, or one after the other; drawn for each request, never retried. They come before all
 /// else that the rule says, as in Istio's chain of filters.
 enum FaultInjection {
+    @inline(__always)
     static func injectDelay(
         _ request: inout Request, _ context: inout RequestContext, _ loop: inout WorkerLoop, _ epoch: inout Epoch
     ) -> StepOutcome {
         guard request.plan.route >= 0 else { return .go }
-        let fault = unsafe epoch.tables.actions(UInt32(request.plan.route)).fault
-        guard fault.isActive else { return .go }
+        let fault = epoch.tables.actions(UInt32(request.plan.route)).fault
+        return fault.isActive ? delay(&request, fault, &context, &loop) : .go
+    }
+
+    private static func delay(
+        _ request: inout Request, _ fault: FaultPolicy, _ context: inout RequestContext, _ loop: inout WorkerLoop
+    ) -> StepOutcome {
         let delays = fault.delayShare > 0 && context.draws.fault.below(1_000_000) < fault.delayShare
         let aborts = fault.abortShare > 0 && fault.abort != .none && context.draws.fault.below(1_000_000) < fault.abortShare
         if aborts { request.plan.effects.insert(.aborts) }
@@ -20,9 +26,13 @@ enum FaultInjection {
         return .wait(fault.delayNanoseconds)
     }
 
+    @inline(__always)
     static func injectAbort(_ request: inout Request, _ loop: inout WorkerLoop, _ epoch: inout Epoch) -> StepOutcome {
-        guard request.plan.effects.contains(.aborts) else { return .go }
-        let fault = unsafe epoch.tables.actions(UInt32(request.plan.route)).fault
+        request.plan.effects.contains(.aborts) ? abort(&request, &loop, &epoch) : .go
+    }
+
+    private static func abort(_ request: inout Request, _ loop: inout WorkerLoop, _ epoch: inout Epoch) -> StepOutcome {
+        let fault = epoch.tables.actions(UInt32(request.plan.route)).fault
         loop.countEvent { $0.add($0.faultAborts) }
         // The CORS policy comes behind the fault and has no say in its answer.
         request.plan.effects.subtract([.allowsOrigin, .isPreflight])

@@ -12,15 +12,15 @@ enum RateLimiting {
         _ request: inout Request, _ context: inout RequestContext, _ loop: inout WorkerLoop, _ epoch: inout Epoch
     ) -> StepOutcome {
         guard request.origin.listener >= 0 else { return .go }
-        let limits = unsafe epoch.tables.listener(request.origin.listener).rateLimits
+        let limits = epoch.tables.listener(request.origin.listener).rateLimits
         for index in limits.indices {
-            let entry = unsafe epoch.tables.rateLimit(index)
+            let entry = epoch.tables.rateLimit(index)
             let asked = unsafe RouteRequest(&request, claims: context.tokens.claims)
             guard let rate = epoch.rates[index],
-                unsafe epoch.tables.applies(entry, port: request.origin.local.port, asked, request.head)
+                epoch.tables.applies(entry, port: request.origin.local.port, asked, request.head)
             else { continue }
             if entry.enabledShare < 1_000_000, context.draws.fault.below(1_000_000) >= entry.enabledShare { continue }
-            let decision = unsafe takeTokens(entry, rate, asked, &request, &context, loop.now, &epoch)
+            let decision = takeTokens(entry, rate, asked, &request, &context, loop.now, &epoch)
             let isShown = request.plan.effects.contains(.showsRateLimit)
             if !isShown || !decision.isAllowed || decision.remaining < request.plan.rateLimit.remaining {
                 request.plan.rateLimit = decision
@@ -41,9 +41,9 @@ enum RateLimiting {
     ) -> RateLimitDecision {
         var descriptor = RateLimitDescriptor(route: entry.id)
         let client = request.origin.remote
-        unsafe epoch.tables.forEachPart(entry, asked, request.head) { part in
-            switch unsafe part {
-            case .value(let bytes): unsafe descriptor.add(bytes)
+        epoch.tables.forEachPart(entry, asked, request.head) { part in
+            switch part {
+            case .value(let bytes): unsafe descriptor.add(bytes.buffer)
             case .client:
                 descriptor.add(client.high)
                 descriptor.add(client.low)
@@ -59,7 +59,7 @@ enum RateLimiting {
             head.add(header.name) { plan.rateLimit.write(header, to: &$0) }
         }
         guard plan.rateLimitIndex >= 0 else { return }
-        let tables = unsafe epoch.tables
-        unsafe tables.forEachRefusalField(tables.rateLimit(Int(plan.rateLimitIndex))) { name, value in unsafe head.add(name, value) }
+        let tables = epoch.tables
+        tables.forEachRefusalField(tables.rateLimit(Int(plan.rateLimitIndex))) { name, value in head.add(name, value) }
     }
 }

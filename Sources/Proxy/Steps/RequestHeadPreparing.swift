@@ -12,9 +12,9 @@ enum RequestHeadPreparing {
     ) -> StepOutcome {
         let trace = TraceDeciding.decide(&request, &context, &epoch.plan)
         let route = request.plan.route
-        let tables = unsafe epoch.tables
-        let rewrite = unsafe route >= 0 ? tables.actions(UInt32(route)).rewrite : RewriteEntry()
-        let edits = unsafe route >= 0 ? tables.requestEdits(destination: request.plan.destination) : HeaderEdits()
+        let tables = epoch.tables
+        let rewrite = route >= 0 ? tables.actions(UInt32(route)).rewrite : RewriteEntry()
+        let edits = route >= 0 ? tables.requestEdits(destination: request.plan.destination) : HeaderEdits()
         let original = request.head.sentTarget
         let left = MaxForwards.left(request.head)
         let asksForTrailers = asksForTrailers(request.head)
@@ -29,7 +29,9 @@ enum RequestHeadPreparing {
         addUpgrade(&request, &context)
         addForwarded(&request, context.value)
         addCerts(&request, context.certs, &loop)
-        if !request.head.has(.requestID) { request.head.add("X-Request-Id", .requestID) { $0.append(uuid: &context.draws.identifier) } }
+        if !request.head.has(.requestID) {
+            request.head.add("X-Request-Id", .requestID, bytesMax: 36) { $0.append(uuid: &context.draws.identifier) }
+        }
         add(trace, to: &request.head, epoch.plan.option)
         addOriginals(&request, rewrite, original)
         if edits.isActive { apply(edits, &request, &context, &loop, &epoch) }
@@ -46,8 +48,8 @@ enum RequestHeadPreparing {
     @inline(__always)
     private static func asksForTrailers(_ head: borrowing MessageHead) -> Bool {
         guard head.has(.te) else { return false }
-        for index in 0..<head.fieldCount where unsafe head.field(index).name == .te {
-            if unsafe RequestFieldRules.listsTrailers(head.value(at: index)) { return true }
+        for index in 0..<head.fieldCount where head.fieldName(at: index) == .te {
+            if RequestFieldRules.listsTrailers(head.bytes(at: index)) { return true }
         }
         return false
     }
@@ -56,9 +58,9 @@ enum RequestHeadPreparing {
     @inline(__always)
     private static func takeOverrides(_ request: inout Request) {
         guard request.origin.side == .outbound, !request.origin.isEdge, request.head.has(.envoyOther) else { return }
-        for index in 0..<request.head.fieldCount where unsafe request.head.field(index).name == .envoyOther {
+        for index in 0..<request.head.fieldCount where request.head.fieldName(at: index) == .envoyOther {
             if !request.plan.effects.contains(.hasOverrides) { request.overrides = RequestOverrides() }
-            guard unsafe request.overrides.take(request.head.name(at: index), request.head.value(at: index)) else { continue }
+            guard request.overrides.take(request.head.nameBytes(at: index), request.head.bytes(at: index)) else { continue }
             request.plan.effects.insert(.hasOverrides)
         }
     }
@@ -67,8 +69,8 @@ enum RequestHeadPreparing {
     private static func keepValues(of name: HeaderName, _ head: borrowing MessageHead, _ output: inout ByteBuffer) {
         output.clear(keeping: 4096)
         guard head.has(name) else { return }
-        for index in 0..<head.fieldCount where unsafe head.field(index).name == name {
-            unsafe output.append(head.value(at: index))
+        for index in 0..<head.fieldCount where head.fieldName(at: index) == name {
+            output.append(head.bytes(at: index))
             output.append(",")
         }
     }
@@ -83,33 +85,33 @@ enum RequestHeadPreparing {
         let keepsCerts = request.certAction == .keep
         let side = request.origin.side
         let option = epoch.plan.option
-        let tables = unsafe epoch.tables
+        let tables = epoch.tables
         var dropped: UInt64 = 0
         request.head.filter { head, index in
             let field = unsafe head.field(index)
             switch field.name {
             case .other:
-                if head.connection.contains(.namesOthers), unsafe RequestFieldRules.isNamedByConnection(head.name(at: index), head) {
+                if head.connection.contains(.namesOthers), RequestFieldRules.isNamedByConnection(head.nameBytes(at: index), head) {
                     return false
                 }
-                if unsafe field.hasUnderscore && HeaderName.isLookalike(head.name(at: index)) {
+                if field.hasUnderscore && HeaderName.isLookalike(head.nameBytes(at: index)) {
                     dropped += 1
                     return false
                 }
                 return true
             case .maxForwards: return forwardsLeft == nil
             case .envoyOther:
-                if edits.isActive, unsafe tables.replaces(edits, head.name(at: index)) { return false }
-                return unsafe passes(envoy: head.name(at: index), isEdge, side, rewrite)
+                if edits.isActive, tables.replaces(edits, head.nameBytes(at: index)) { return false }
+                return passes(envoy: head.nameBytes(at: index), isEdge, side, rewrite)
             case .requestID:
                 // An empty one names nothing; ours follows.
-                return unsafe !isEdge && !head.value(at: index).isEmpty
+                return !isEdge && !head.bytes(at: index).isEmpty
             case .forwardedProto: return !isEdge
             case .forwardedClientCert: return keepsCerts
             case .host, .contentLength, .forwardedFor, .b3TraceID, .b3SpanID, .b3ParentSpanID, .b3Sampled, .b3Flags, .b3,
                 .envoyAttemptCount, .te:
                 return false
-            case .expect: return unsafe RequestFieldRules.forwards(expectation: head.value(at: index), traits)
+            case .expect: return RequestFieldRules.forwards(expectation: head.bytes(at: index), traits)
             case .envoyOriginalPath: return rewrite.path == .unchanged
             case .traceparent: return option != .useB3WithW3CPropagation
             case .tracestate: return option != .useB3WithW3CPropagation || trace.keepsTracestate
@@ -119,11 +121,11 @@ enum RequestHeadPreparing {
         if dropped > 0 { loop.countEvent { $0.add($0.fieldsDropped, dropped) } }
     }
 
-    private static func passes(envoy name: UnsafeRawBufferPointer, _ isEdge: Bool, _ side: ProxySide, _ rewrite: RewriteEntry) -> Bool {
+    private static func passes(envoy name: LentBytes, _ isEdge: Bool, _ side: ProxySide, _ rewrite: RewriteEntry) -> Bool {
         if isEdge { return false }
-        if side == .outbound, unsafe RequestOverrides.isOne(name) { return false }
-        if unsafe RequestFieldRules.steersEnvoy(name) { return false }
-        return unsafe !rewrite.hasAuthority || !ASCII.equal(name, ignoringCase: "x-envoy-original-host")
+        if side == .outbound, RequestOverrides.isOne(name) { return false }
+        if RequestFieldRules.steersEnvoy(name) { return false }
+        return !rewrite.hasAuthority || !name.equals(ignoringCase: "x-envoy-original-host")
     }
 
     // MARK: What this hop says
@@ -132,18 +134,18 @@ enum RequestHeadPreparing {
     private static func setTarget(
         _ request: inout Request, _ rewrite: RewriteEntry, _ context: inout RequestContext, _ epoch: inout Epoch
     ) {
-        let tables = unsafe epoch.tables
+        let tables = epoch.tables
         request.head.sentAuthority = request.target.authority
-        if let authority = unsafe tables.rewrittenAuthority(rewrite) {
-            request.head.sentAuthority = request.head.write { unsafe $0.append(authority) }
+        if let authority = tables.rewrittenAuthority(rewrite) {
+            request.head.sentAuthority = request.head.write { $0.append(authority) }
         }
         guard rewrite.path != .unchanged else { return }
         context.answerText.clear()
-        let path = unsafe request.head.text(request.target.path)
-        unsafe tables.rewrite(rewrite, match: request.plan.match, path: path, into: &context.answerText)
-        unsafe context.answerText.append(request.head.text(request.target.query))
-        let text = unsafe context.answerText.readable
-        request.head.sentTarget = request.head.write { unsafe $0.append(text) }
+        let path = request.head.bytes(request.target.path)
+        tables.rewrite(rewrite, match: request.plan.match, path: path, into: &context.answerText)
+        context.answerText.append(request.head.bytes(request.target.query))
+        let text = context.answerText.lent
+        request.head.sentTarget = request.head.write { $0.append(text) }
     }
 
     @inline(__always)
@@ -160,14 +162,18 @@ enum RequestHeadPreparing {
         let remote = request.origin.remote
         let hasAddress = remote.family != .absent
         if hasAddress || !earlier.isEmpty {
-            let known = unsafe UnsafeRawBufferPointer(rebasing: earlier.readable.dropLast(hasAddress ? 0 : 1))
+            let known = earlier.lent.prefix(earlier.count - (hasAddress ? 0 : 1))
             request.head.add("X-Forwarded-For", .forwardedFor) { output in
-                unsafe output.append(known)
+                output.append(known)
                 if hasAddress { output.append(address: remote) }
             }
         }
         guard !request.head.has(.forwardedProto) else { return }
-        request.head.add("X-Forwarded-Proto", .forwardedProto, text: request.target.isHTTPS ? "https" : "http")
+        if request.target.isHTTPS {
+            request.head.add(line: "X-Forwarded-Proto: https\r\n", .forwardedProto, nameCount: 17)
+        } else {
+            request.head.add(line: "X-Forwarded-Proto: http\r\n", .forwardedProto, nameCount: 17)
+        }
     }
 
     /// X-Forwarded-Client-Cert, whose last element is the client's own. What came is dropped where both would be too long for most servers.
@@ -190,7 +196,11 @@ enum RequestHeadPreparing {
         add(.b3TraceID, of: trace, to: &head, option)
         add(.b3SpanID, of: trace, to: &head, option)
         add(.b3ParentSpanID, of: trace, to: &head, option)
-        add(.b3Sampled, of: trace, to: &head, option)
+        switch trace.decision {
+        case .accept: head.add(line: "x-b3-sampled: 1\r\n", .other, nameCount: 12)
+        case .reject: head.add(line: "x-b3-sampled: 0\r\n", .other, nameCount: 12)
+        case .none, .debug: break
+        }
         add(.b3Flags, of: trace, to: &head, option)
         add(.b3Single, of: trace, to: &head, option)
         add(.traceparent, of: trace, to: &head, option)
@@ -200,11 +210,7 @@ enum RequestHeadPreparing {
     @inline(__always)
     private static func add(_ header: TraceHeader, of trace: TraceContext, to head: inout MessageHead, _ option: TraceContextOption) {
         guard trace.sends(header, option: option) else { return }
-        head.add(header.name) { output in
-            let room = unsafe output.reserve(TraceHeader.valueBytesMax)
-            let count = unsafe trace.write(header, into: UnsafeMutableRawBufferPointer(start: room, count: TraceHeader.valueBytesMax))
-            output.commit(count)
-        }
+        head.add(header.name, bytesMax: TraceHeader.valueBytesMax) { trace.write(header, into: &$0) }
     }
 
     @inline(__always)
@@ -219,48 +225,48 @@ enum RequestHeadPreparing {
         _ edits: HeaderEdits, _ request: inout Request, _ context: inout RequestContext, _ loop: inout WorkerLoop,
         _ epoch: inout Epoch
     ) {
-        let tables = unsafe epoch.tables
-        request.head.filter { head, index in unsafe !tables.removes(edits, head.name(at: index)) }
+        let tables = epoch.tables
+        request.head.filter { head, index in !tables.removes(edits, head.nameBytes(at: index)) }
         let end = request.head.fieldCount
-        for index in 0..<(unsafe tables.additionCount(edits)) {
-            let (name, value) = unsafe tables.addition(edits, index)
-            guard let pieces = unsafe tables.pieces(edits, index) else {
-                unsafe request.head.add(name, value)
+        for index in 0..<(tables.additionCount(edits)) {
+            let (name, value) = tables.addition(edits, index)
+            guard let pieces = tables.pieces(edits, index) else {
+                request.head.add(name, value)
                 continue
             }
             HeaderValues.write(pieces, &request, &epoch, to: &context.value)
             // What comes to nothing is not sent, as in Envoy.
-            if !context.value.isEmpty { unsafe request.head.add(name, context.value.readable) }
+            if !context.value.isEmpty { request.head.add(name, context.value.lent) }
         }
-        request.head.filter { head, index in unsafe index >= end || !tables.replaces(edits, head.name(at: index)) }
-        if unsafe tables.drops(edits, "x-envoy-attempt-count") { request.plan.effects.insert(.omitsAttemptCount) }
+        request.head.filter { head, index in index >= end || !tables.replaces(edits, head.nameBytes(at: index)) }
+        if tables.drops(edits, "x-envoy-attempt-count") { request.plan.effects.insert(.omitsAttemptCount) }
     }
 
     /// The time the request has, and each try of it, from the route, from the request itself, and from what a gRPC client asks for.
     @inline(__always)
     private static func addExpectedTime(_ request: inout Request, _ edits: HeaderEdits, _ epoch: inout Epoch) {
         guard request.plan.route >= 0 else { return }
-        let tables = unsafe epoch.tables
+        let tables = epoch.tables
         let overrides = request.plan.effects.contains(.hasOverrides) ? request.overrides : RequestOverrides()
-        var whole = unsafe overrides.timeoutMilliseconds.map { $0 * 1_000_000 }
+        var whole = overrides.timeoutMilliseconds.map { $0 * 1_000_000 }
             ?? tables.route(UInt32(request.plan.route)).timeoutNanoseconds
         if let asked = grpcTimeout(&request), whole == 0 || asked < whole {
             whole = asked
             request.plan.effects.insert(.hasGRPCTimeout)
         }
-        let retry = unsafe tables.actions(UInt32(request.plan.route)).retry
+        let retry = tables.actions(UInt32(request.plan.route)).retry
         let perTry = overrides.perTryMilliseconds.map { $0 * 1_000_000 } ?? retry.perTryTimeoutNanoseconds
         request.plan.timeoutNanoseconds = whole
         // A try may not take longer than all of them (semantics 2.3).
         if perTry > 0, whole == 0 || perTry < whole { request.plan.perTryNanoseconds = perTry }
         let expected = request.plan.perTryNanoseconds > 0 ? request.plan.perTryNanoseconds : whole
-        guard expected > 0, unsafe !edits.isActive || !tables.drops(edits, "x-envoy-expected-rq-timeout-ms") else { return }
+        guard expected > 0, !edits.isActive || !tables.drops(edits, "x-envoy-expected-rq-timeout-ms") else { return }
         request.head.add("X-Envoy-Expected-Rq-Timeout-Ms", .envoyOther) { $0.append(decimal: expected / 1_000_000) }
     }
 
     /// What a gRPC client gave the call (gRPC over HTTP/2, "Timeout"); nil = nothing, or nothing legible.
     private static func grpcTimeout(_ request: inout Request) -> UInt64? {
-        guard request.traits.contains(.isGRPC), let value = unsafe request.head.value(named: "grpc-timeout") else { return nil }
-        return unsafe GRPCTimeout.parse(value)
+        guard request.traits.contains(.isGRPC), let value = request.head.bytes(named: "grpc-timeout") else { return nil }
+        return GRPCTimeout.parse(value)
     }
 }

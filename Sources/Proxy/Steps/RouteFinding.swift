@@ -11,11 +11,11 @@ enum RouteFinding {
         if let left = MaxForwards.left(request.head), left == 0 { return MaxForwards.answer(&request, &context, &epoch) }
         let listener = request.origin.listener
         guard listener >= 0 else { return request.origin.isSecured ? answerMisdirected(&request, &context, &epoch) : .go }
-        let entry = unsafe epoch.tables.listener(listener)
+        let entry = epoch.tables.listener(listener)
         var decision = RouteDecision.notFound
         if request.target.form != .authority {
             let asked = unsafe RouteRequest(&request, claims: context.tokens.claims)
-            decision = unsafe epoch.tables.decide(listener: listener, asked, request.head, draw: &context.draws.route)
+            decision = epoch.tables.decide(listener: listener, asked, request.head, draw: &context.draws.route)
         }
         // A redirected client meant somebody; whom nobody declared it may reach all the same (ALLOW_ANY).
         if request.origin.isCaptured, entry.passthrough >= 0, decision.isNotFound || entry.side == .inbound {
@@ -55,8 +55,8 @@ enum RouteFinding {
         request.plan.route = Int32(clamping: choice.route)
         request.plan.destination = choice.destination
         request.plan.match = choice.match
-        request.log.record.route = unsafe epoch.tables.route(choice.route).name
-        if unsafe epoch.tables.responseEdits(destination: choice.destination).isActive { request.plan.effects.insert(.editsResponse) }
+        request.log.record.route = epoch.tables.route(choice.route).name
+        if epoch.tables.responseEdits(destination: choice.destination).isActive { request.plan.effects.insert(.editsResponse) }
     }
 }
 
@@ -64,9 +64,10 @@ extension RouteRequest {
     /// What routing looks at; good until the head's text grows.
     @unsafe
     init(_ request: inout Request, claims: ClaimsView = ClaimsView()) {
-        unsafe self.init(
-            method: request.head.method, path: request.head.text(request.target.path), query: request.head.text(request.target.query),
-            authority: request.head.text(request.target.authority), host: request.target.host, isHTTPS: request.target.isHTTPS,
+        self.init(
+            method: request.head.methodBytes, path: request.head.bytes(request.target.path),
+            query: request.head.bytes(request.target.query),
+            authority: request.head.bytes(request.target.authority), host: request.target.host, isHTTPS: request.target.isHTTPS,
             claims: claims)
     }
 }
@@ -75,10 +76,10 @@ extension RouteRequest {
 enum MaxForwards {
     /// What is left of it before this hop; nil = nothing was said, or nothing legible.
     static func left(_ head: borrowing MessageHead) -> UInt64? {
-        guard head.has(.maxForwards), unsafe ASCII.equal(head.method, "OPTIONS") || ASCII.equal(head.method, "TRACE"),
-            let value = unsafe head.value(of: .maxForwards)
+        guard head.has(.maxForwards), head.methodBytes == "OPTIONS" || head.methodBytes == "TRACE",
+            let value = head.bytes(of: .maxForwards)
         else { return nil }
-        return unsafe ASCII.decimal(value)
+        return value.decimal
     }
 
     /// Answers as the last recipient. OPTIONS asks for nothing more than an answer (RFC 9110 9.3.7); TRACE gets its request line and host
@@ -86,13 +87,13 @@ enum MaxForwards {
     static func answer(_ request: inout Request, _ context: inout RequestContext, _ epoch: inout Epoch) -> StepOutcome {
         RecordTexts.write(&request, context.limits.recordTextBytesMax, &epoch, path: request.target.path, isWhole: true)
         context.answerText.clear()
-        if unsafe ASCII.equal(request.head.method, "TRACE") {
+        if request.head.methodBytes == "TRACE" {
             context.answerText.append("TRACE ")
-            unsafe context.answerText.append(request.head.text(request.head.sentTarget))
+            context.answerText.append(request.head.bytes(request.head.sentTarget))
             context.answerText.append(" HTTP/1.1\r\nHost: ")
-            unsafe context.answerText.append(request.head.text(request.target.authority))
+            context.answerText.append(request.head.bytes(request.target.authority))
             context.answerText.append("\r\nMax-Forwards: 0\r\n\r\n")
         }
-        return .answer(unsafe LocalAnswer(200, .directResponse, text: context.answerText.readable))
+        return .answer(LocalAnswer(200, .directResponse, text: context.answerText.lent))
     }
 }

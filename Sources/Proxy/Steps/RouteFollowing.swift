@@ -14,14 +14,14 @@ enum RouteFollowing {
             }
             return .answer(LocalAnswer(404, .routeNotFound, [.noRouteFound]))
         }
-        let actions = unsafe epoch.tables.actions(UInt32(request.plan.route))
+        let actions = epoch.tables.actions(UInt32(request.plan.route))
         if actions.cors >= 0 { CrossOrigin.note(&request, actions.cors, &epoch) }
         if request.plan.kind == .redirect {
             // Rules that redirect have no faults (IST0106).
             return request.plan.effects.contains(.isPreflight) ? preflight : answerRedirect(&request, &context, &epoch)
         }
         if request.plan.kind == .cluster {
-            let cluster = unsafe epoch.tables.cluster(Int(request.plan.cluster))
+            let cluster = epoch.tables.cluster(Int(request.plan.cluster))
             if cluster.hash.key != .none { noteHash(&request, &context, cluster.hash, &epoch) }
         }
         return .go
@@ -35,9 +35,9 @@ enum RouteFollowing {
         if request.plan.effects.contains(.passesThrough) { return .go }
         if request.plan.effects.contains(.isPreflight) { return preflight }
         if request.plan.kind == .directResponse {
-            let tables = unsafe epoch.tables
-            let direct = unsafe tables.actions(UInt32(request.plan.route)).directResponse
-            return .answer(unsafe LocalAnswer(direct.status, .directResponse, text: tables.directBody(direct)))
+            let tables = epoch.tables
+            let direct = tables.actions(UInt32(request.plan.route)).directResponse
+            return .answer(LocalAnswer(direct.status, .directResponse, text: tables.directBody(direct)))
         }
         guard request.plan.cluster >= 0 else {
             return .answer(LocalAnswer(503, .clusterNotFound, [.noClusterFound], body: "no such cluster"))
@@ -47,14 +47,14 @@ enum RouteFollowing {
     }
 
     private static func noteCluster(_ request: inout Request, _ epoch: inout Epoch) {
-        let cluster = unsafe epoch.tables.cluster(Int(request.plan.cluster))
+        let cluster = epoch.tables.cluster(Int(request.plan.cluster))
         request.log.record.cluster = cluster.name
         request.log.record.labels.destination = cluster.labels
     }
 
     private static func answerRedirect(_ request: inout Request, _ context: inout RequestContext, _ epoch: inout Epoch) -> StepOutcome {
-        let tables = unsafe epoch.tables
-        let actions = unsafe tables.actions(UInt32(request.plan.route))
+        let tables = epoch.tables
+        let actions = tables.actions(UInt32(request.plan.route))
         context.answerText.clear()
         // Nobody means the port of the proxy itself.
         let port = request.origin.isCaptured ? request.origin.local.port : 0
@@ -69,9 +69,9 @@ enum RouteFollowing {
     private static func noteHash(
         _ request: inout Request, _ context: inout RequestContext, _ policy: HashPolicy, _ epoch: inout Epoch
     ) {
-        let tables = unsafe epoch.tables
-        let query = unsafe request.head.text(request.target.query)
-        if let known = unsafe tables.hash(policy, request.head, query: query, source: request.origin.remote) {
+        let tables = epoch.tables
+        let query = request.head.bytes(request.target.query)
+        if let known = tables.hash(policy, request.head, query: query, source: request.origin.remote) {
             request.plan.hash = known
             request.plan.effects.insert(.hasHash)
             return
@@ -81,7 +81,7 @@ enum RouteFollowing {
         request.plan.cookieValue = value
         context.value.clear()
         context.value.append(hexadecimal16: value)
-        request.plan.hash = unsafe tables.hash(cookieValue: context.value.readable)
+        request.plan.hash = tables.hash(cookieValue: context.value.lent)
         request.plan.effects.formUnion([.hasHash, .setsCookie])
     }
 }
@@ -90,33 +90,33 @@ enum RouteFollowing {
 enum CrossOrigin {
     /// Notes what the route's CORS policy makes of the request.
     static func note(_ request: inout Request, _ index: Int32, _ epoch: inout Epoch) {
-        guard let origin = unsafe request.head.value(named: "origin"), origin.count > 0 else { return }
-        let asked = unsafe request.head.value(named: "access-control-request-method")
-        let isPreflight = unsafe ASCII.equal(request.head.method, "OPTIONS") && asked?.isEmpty == false
-        let isAllowed = unsafe epoch.tables.allows(cors: index, origin: origin)
+        guard let origin = request.head.bytes(named: "origin"), origin.count > 0 else { return }
+        let asked = request.head.bytes(named: "access-control-request-method")
+        let isPreflight = request.head.methodBytes == "OPTIONS" && asked?.isEmpty == false
+        let isAllowed = epoch.tables.allows(cors: index, origin: origin)
         if isAllowed {
             request.plan.effects.insert(.allowsOrigin)
-            request.plan.origin = unsafe request.head.place(of: origin)
+            request.plan.origin = request.head.place(of: origin)
         }
-        if isPreflight, unsafe isAllowed || epoch.tables.answersUnmatchedPreflight(index) { request.plan.effects.insert(.isPreflight) }
+        if isPreflight, isAllowed || epoch.tables.answersUnmatchedPreflight(index) { request.plan.effects.insert(.isPreflight) }
     }
 
     /// Whether the policy speaks of this response field; what it does not say stays the application's.
-    static func governs(_ name: UnsafeRawBufferPointer, _ plan: RoutePlan, _ epoch: inout Epoch) -> Bool {
-        if unsafe ASCII.equal(name, ignoringCase: "access-control-allow-origin") { return true }
-        let tables = unsafe epoch.tables
-        let cors = unsafe tables.actions(UInt32(plan.route)).cors
-        if unsafe ASCII.equal(name, ignoringCase: "access-control-allow-credentials") { return unsafe tables.saysCredentials(cors: cors) }
-        return unsafe ASCII.equal(name, ignoringCase: "access-control-expose-headers") && tables.saysExposed(cors: cors)
+    static func governs(_ name: LentBytes, _ plan: RoutePlan, _ epoch: inout Epoch) -> Bool {
+        if name.equals(ignoringCase: "access-control-allow-origin") { return true }
+        let tables = epoch.tables
+        let cors = tables.actions(UInt32(plan.route)).cors
+        if name.equals(ignoringCase: "access-control-allow-credentials") { return tables.saysCredentials(cors: cors) }
+        return name.equals(ignoringCase: "access-control-expose-headers") && tables.saysExposed(cors: cors)
     }
 
     static func addOwnFields(to head: inout MessageHead, _ request: inout Request, _ epoch: inout Epoch) {
-        let tables = unsafe epoch.tables
-        let cors = unsafe tables.actions(UInt32(request.plan.route)).cors
-        let origin = unsafe request.head.text(request.plan.origin)
+        let tables = epoch.tables
+        let cors = tables.actions(UInt32(request.plan.route)).cors
+        let origin = request.head.bytes(request.plan.origin)
         let isPreflight = request.plan.effects.contains(.isPreflight)
-        unsafe tables.corsFields(cors, isPreflight: isPreflight, origin: origin) { name, value in
-            head.add(name) { unsafe $0.append(value) }
+        tables.corsFields(cors, isPreflight: isPreflight, origin: origin) { name, value in
+            head.add(name) { $0.append(value) }
         }
     }
 }

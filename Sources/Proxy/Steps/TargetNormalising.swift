@@ -39,7 +39,7 @@ enum TargetNormalising {
         let violation: ResponseCodeDetails = request.origin.isHTTP2 ? .http2ProtocolError : .http1CodecError
         // `Host` was looked at with the head.
         let isKnown = request.head.host.count > 0 && target.authority.isEmpty
-        guard let host = unsafe isKnown ? request.head.host : Authority.parse(request.head.text(named)) else {
+        guard let host = isKnown ? request.head.host : Authority.parse(request.head.bytes(named)) else {
             return refuseTarget(&request, &context, &epoch, violation, HeadError.malformedHost.reason, path: path)
         }
         request.target.authority = named.lowerBound..<named.lowerBound + host.count
@@ -87,14 +87,14 @@ enum TargetNormalising {
 
     /// Whoever ended the client's TLS says so (Envoy takes the scheme from there).
     private static func isForwardedHTTPS(_ head: borrowing MessageHead) -> Bool {
-        guard head.has(.forwardedProto), let value = unsafe head.value(of: .forwardedProto) else { return false }
-        return unsafe ASCII.equal(value, ignoringCase: "https")
+        guard head.has(.forwardedProto), let value = head.bytes(of: .forwardedProto) else { return false }
+        return value.equals(ignoringCase: "https")
     }
 
     /// Whether an HTTP/2 request has a `host` besides `:authority` that is another, or none (RFC 9113 8.3.1).
     private static func namesAnotherHost(_ head: borrowing MessageHead, _ target: NormalisedTarget) -> Bool {
-        guard !head.authority.isEmpty, let second = unsafe head.value(of: .host) else { return false }
-        return unsafe !Authority.same(head.text(target.authority), second, isHTTPS: target.isHTTPS)
+        guard !head.authority.isEmpty, let second = head.bytes(of: .host) else { return false }
+        return unsafe !Authority.same(head.text(target.authority), second.buffer, isHTTPS: target.isHTTPS)
     }
 
     /// The path and query to route by and to forward. False = the request must be refused.
@@ -128,7 +128,7 @@ enum TargetNormalising {
     ) -> Range<Int>? {
         if target.path.isEmpty {
             // RFC 9112 3.2.4: OPTIONS for the server itself, in the absolute form.
-            let isForServer = unsafe target.query.isEmpty && ASCII.equal(head.method, "OPTIONS")
+            let isForServer = target.query.isEmpty && head.methodBytes == "OPTIONS"
             return head.write { $0.append(isForServer ? "*" : "/") }
         }
         let place = head.place(ofTarget: target.path)

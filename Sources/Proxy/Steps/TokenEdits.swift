@@ -42,7 +42,7 @@ enum TokenEdits {
     ) -> Bool {
         output.clear()
         guard request.target.query.count > 1, rules.hasParameters(group) else { return false }
-        let query = unsafe LentBytes(request.head.text(request.target.query))
+        let query = request.head.bytes(request.target.query)
         var start = 1
         var found = false
         while start <= query.count {
@@ -63,10 +63,10 @@ enum TokenEdits {
         guard rules.hasCookies(group) else { return }
         let end = request.head.fieldCount
         var changed = false
-        for index in 0..<end where unsafe LentBytes(request.head.name(at: index)).equalsIgnoringCase(LentBytes("cookie")) {
-            guard unsafe writeCookies(LentBytes(request.head.value(at: index)), without: group, rules, &scratch) else { continue }
+        for index in 0..<end where request.head.nameBytes(at: index).equals(ignoringCase: "cookie") {
+            guard writeCookies(request.head.bytes(at: index), without: group, rules, &scratch) else { continue }
             changed = true
-            if !scratch.isEmpty { unsafe request.head.add(LentBytes("cookie").buffer, scratch.readable) }
+            if !scratch.isEmpty { request.head.add(LentBytes("cookie"), scratch.lent) }
         }
         guard changed else { return }
         request.head.filter { head, index in index >= end || !rules.isToken(cookiesOf: index, of: head, group) }
@@ -79,7 +79,7 @@ enum TokenEdits {
         var found = false
         while start < line.count {
             let end = line.index(of: UInt8(ascii: ";"), from: start)
-            let pair = unsafe LentBytes(ASCII.trim(line[start..<end].buffer))
+            let pair = line[start..<end].trimmed
             start = end + 1
             if rules.isToken(cookie: pair, group) {
                 found = true

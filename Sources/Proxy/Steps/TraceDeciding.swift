@@ -31,32 +31,32 @@ enum TraceDeciding {
         guard head.has(.b3TraceID) || head.has(.b3) || head.has(.b3Sampled) || head.has(.b3Flags) || head.has(.traceparent) else {
             return TraceContext()
         }
-        let state = unsafe joinedTracestate(head, &scratch) ?? head.value(of: .tracestate)
+        let state = joinedTracestate(head, &scratch) ?? head.bytes(of: .tracestate)
         return TraceContext.extract(
             option: option, b3: span(head, .b3), b3TraceID: span(head, .b3TraceID), b3SpanID: span(head, .b3SpanID),
             b3ParentSpanID: span(head, .b3ParentSpanID), b3Sampled: span(head, .b3Sampled), b3Flags: span(head, .b3Flags),
-            traceparent: head.isRepeated(.traceparent) ? nil : span(head, .traceparent), tracestate: unsafe span(head, state))
+            traceparent: head.isRepeated(.traceparent) ? nil : span(head, .traceparent), tracestate: span(head, state))
     }
 
     /// All lines of `tracestate` as the one list they are (RFC 9110 5.3); nil = there is one line or none.
-    private static func joinedTracestate(_ head: borrowing MessageHead, _ scratch: inout ByteBuffer) -> UnsafeRawBufferPointer? {
+    private static func joinedTracestate(_ head: borrowing MessageHead, _ scratch: inout ByteBuffer) -> LentBytes? {
         guard head.has(.tracestate), head.isRepeated(.tracestate) else { return nil }
         scratch.clear()
-        for index in 0..<head.fieldCount where unsafe head.field(index).name == .tracestate {
+        for index in 0..<head.fieldCount where head.fieldName(at: index) == .tracestate {
             if !scratch.isEmpty { scratch.append(",") }
-            unsafe scratch.append(head.value(at: index))
+            scratch.append(head.bytes(at: index))
         }
-        return unsafe scratch.readable
+        return scratch.lent
     }
 
     @_lifetime(borrow head)
     private static func span(_ head: borrowing MessageHead, _ name: HeaderName) -> RawSpan? {
-        unsafe span(head, head.value(of: name))
+        span(head, head.bytes(of: name))
     }
 
     @_lifetime(borrow head)
-    private static func span(_ head: borrowing MessageHead, _ value: UnsafeRawBufferPointer?) -> RawSpan? {
-        guard let value = unsafe value else { return nil }
-        return unsafe _overrideLifetime(RawSpan(_unsafeBytes: value), borrowing: head)
+    private static func span(_ head: borrowing MessageHead, _ value: LentBytes?) -> RawSpan? {
+        guard let value = value else { return nil }
+        return unsafe _overrideLifetime(RawSpan(_unsafeBytes: value.buffer), borrowing: head)
     }
 }

@@ -58,14 +58,14 @@ struct Tunnel: ~Copyable {
 
     /// Begins the record of a connection. `captured`: request fields that records have room for.
     mutating func startRecord(
-        _ serverName: UnsafeRawBufferPointer, captured: Int, _ limits: borrowing ProxyLimits, unixNanoseconds: UInt64
+        _ serverName: LentBytes, captured: Int, _ limits: borrowing ProxyLimits, unixNanoseconds: UInt64
     ) {
         log.record.note(origin, unixNanoseconds: unixNanoseconds)
         log.record.protocolVersion = .tcp
         idleNanoseconds = limits.tcpIdleTimeoutNanoseconds
         let place = Int(RequestText.serverName.rawValue)
         log.appendAbsent(place)
-        unsafe log.append(serverName.isEmpty ? nil : serverName, upTo: limits.recordTextBytesMax)
+        log.append(serverName.isEmpty ? nil : serverName, upTo: limits.recordTextBytesMax)
         log.appendAbsent(Int(RequestText.firstCaptured) + captured - place - 1)
     }
 

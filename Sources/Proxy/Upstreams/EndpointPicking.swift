@@ -36,7 +36,7 @@ struct EndpointPicking {
     private func pick(hashed hash: UInt64, _ group: EndpointGroup, _ panics: Bool, _ epoch: inout Epoch, _ upstreams: inout Upstreams)
         -> Int?
     {
-        unsafe epoch.tables.pick(hashed: cluster.entry, hash) { endpoint in
+        epoch.tables.pick(hashed: cluster.entry, hash) { endpoint in
             group.endpoints.indices.contains(endpoint) && (panics || isAvailable(endpoint, &epoch, &upstreams))
         }
     }
@@ -47,11 +47,11 @@ struct EndpointPicking {
         _ draw: inout RandomSource
     ) -> Int? {
         var position = epoch.clusterPositions[index]
-        let tables = unsafe epoch.tables
+        let tables = epoch.tables
         var chosen: Int?
         for _ in 0..<Self.drawsMax {
             chosen = Balancer.pick(
-                group, by: cluster.entry.balancer, position: &position, draw: &draw, weight: { unsafe tables.endpoint($0).weight },
+                group, by: cluster.entry.balancer, position: &position, draw: &draw, weight: { tables.endpoint($0).weight },
                 load: { endpointLoad(of: $0, &epoch, &upstreams) })
             epoch.clusterPositions[index] = position
             guard let endpoint = chosen else { return nil }
@@ -116,7 +116,7 @@ struct EndpointPicking {
     private func pickGroup(
         _ attempt: Attempt, _ epoch: inout Epoch, _ upstreams: inout Upstreams, _ draw: inout RandomSource
     ) -> (group: EndpointGroup, panics: Bool)? {
-        let tables = unsafe epoch.tables
+        let tables = epoch.tables
         let version = upstreams.state.use { $0.availabilityVersion.load(ordering: .relaxed) }
         if epoch.sharesVersions[index] != version {
             computeShares(&epoch, &upstreams)

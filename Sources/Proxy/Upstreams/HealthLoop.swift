@@ -220,7 +220,7 @@ struct HealthLoop: ~Copyable {
         guard isWhole else { return false }
         request.sentTarget = request.targetPlace
         request.sentAuthority = request.place(of: .host) ?? 0..<0
-        request.filter { head, index in unsafe head.field(index).name != .host }
+        request.filter { head, index in head.fieldName(at: index) != .host }
         return true
     }
 

@@ -83,15 +83,15 @@ struct UpstreamConnection: ~Copyable {
     mutating func fill(bytesMax: Int) -> HTTPClientConnection.Outcome { http.fill(&stream.output, bytesMax: bytesMax) }
 
     /// Gives body bytes to the request on `stream`.
-    mutating func append(_ bytes: UnsafeRawBufferPointer, stream id: Int32, bytesMax: Int) {
+    mutating func append(_ bytes: LentBytes, stream id: Int32, bytesMax: Int) {
         if bytes.count >= ByteStream.largeBytesMin, state == .active, !http.isHTTP2 {
             _ = http.fill(&stream.output, bytesMax: bytesMax)
             if stream.flush() == .flushed, http.sendsPlain {
-                if unsafe stream.write(bytes) == .failed { isBroken = true }
+                if unsafe stream.write(bytes.buffer) == .failed { isBroken = true }
                 return
             }
         }
-        unsafe http.append(bytes, stream: id)
+        unsafe http.append(bytes.buffer, stream: id)
     }
 
     /// Bytes of a request that the endpoint has not taken yet.

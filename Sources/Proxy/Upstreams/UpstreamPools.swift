@@ -56,8 +56,8 @@ struct UpstreamPools: ~Copyable {
         pools.reserveCapacity(pools.count + routing.endpointCount)
         var assigned = [Int32](repeating: -1, count: routing.endpointCount)
         for index in 0..<routing.endpointCount {
-            let entry = unsafe tables.endpoint(index)
-            let cluster = unsafe tables.cluster(Int(entry.cluster))
+            let entry = tables.endpoint(index)
+            let cluster = tables.cluster(Int(entry.cluster))
             let place = Int(entry.cluster)
             var settings = PoolSettings(cluster, slot: next.upstreams.clusters[place], thresholds: next.upstreams.thresholds[place])
             settings.security = PoolSettings.securitySlot(entry.security, securities)

@@ -82,12 +82,12 @@ enum CheckTraffic {
     private static func write(
         _ check: inout AuthorizationCheck, _ request: inout Request, _ peer: PeerView, _ ownName: [UInt8], _ authorizer: ExternalAuthorizer
     ) {
-        let bytes = unsafe request.body.bytes.readable
+        let bytes = request.body.bytes.lent
         let count = min(bytes.count, authorizer.bodyBytesMax)
         let isPartial = count < bytes.count || !request.body.isComplete
-        let checked = unsafe UnsafeRawBufferPointer(rebasing: bytes[..<count])
+        let checked = bytes.prefix(count)
         guard authorizer.isGRPC else {
-            unsafe check.body.append(checked)
+            check.body.append(checked)
             return CheckHead.writeHTTP(&check, &request, authorizer, isPartial: isPartial)
         }
         unsafe ownName.withUnsafeBytes { ownName in
@@ -123,16 +123,16 @@ enum CheckTraffic {
 
     /// What the authorizer says. True = the check has come to its end.
     static func takeEvent(
-        _ event: HTTPEvent, of upstream: SlotID, for id: SlotID, _ bytes: UnsafeRawBufferPointer, _ sides: inout Sides
+        _ event: HTTPEvent, of upstream: SlotID, for id: SlotID, _ bytes: LentBytes, _ sides: inout Sides
     ) -> Bool {
         switch event.kind {
         case .head:
-            let section = unsafe sides.inbox.pointee.block(of: event)
+            let section = sides.inbox.contents.block(of: event)
             if !section.isTrailers, section.status < 200 { return section.status == 101 }
-            return unsafe !sides.checks.all[id].take(section, &sides.inbox.pointee)
+            return !sides.checks.all[id].take(section, &sides.inbox.contents)
         case .data:
-            let piece = unsafe UnsafeRawBufferPointer(rebasing: bytes[Int(event.start)..<Int(event.start) + Int(event.count)])
-            unsafe sides.checks.all[id].take(piece)
+            let piece = bytes[Int(event.start)..<Int(event.start) + Int(event.count)]
+            sides.checks.all[id].take(piece)
             sides.upstreams.connections[upstream].http.consume(piece.count, stream: event.stream)
             return sides.checks.all[id].progress == .tooMuch
         case .end:
@@ -197,8 +197,8 @@ enum CheckTraffic {
         case .denied(let status):
             tally(.denied, request.epoch, &sides)
             request.plan.effects.insert(.hasAuthorizerFields)
-            var answer = unsafe LocalAnswer(
-                status, .externalAuthorizationDenied, text: sides.checks.all[id].answer.body.readable)
+            var answer = LocalAnswer(
+                status, .externalAuthorizationDenied, text: sides.checks.all[id].answer.body.lent)
             answer.flags = [.unauthorizedExternalService]
             return .refused(answer)
         case .allowed:

@@ -16,35 +16,35 @@ enum ClientBeginning {
     }
 
     private static func openTunnel(_ id: SlotID, _ sides: inout Sides, _ tunnels: inout TunnelTraffic) {
-        unsafe tunnels.openTunnel(id, isTLS: false, serverName: UnsafeRawBufferPointer(start: nil, count: 0), &sides)
+        tunnels.openTunnel(id, isTLS: false, serverName: LentBytes(), &sides)
     }
 
     /// Looks at the first bytes of a connection that awaits them. Returns how many were taken; nil = more must arrive.
-    static func take(_ id: SlotID, _ bytes: UnsafeRawBufferPointer, _ sides: inout Sides, _ tunnels: inout TunnelTraffic) -> Int? {
+    static func take(_ id: SlotID, _ bytes: LentBytes, _ sides: inout Sides, _ tunnels: inout TunnelTraffic) -> Int? {
         switch sides.downstreams.connections[id].awaits {
         case .nothing: return 0
         case .handshake: return bytes.count
-        case .security, .mutualTLS, .gatewayTLS: return unsafe settleSecurity(id, bytes, &sides, &tunnels)
-        case .protocolDetection, .serverName: return unsafe detectProtocol(id, bytes, &sides, &tunnels) ? 0 : nil
+        case .security, .mutualTLS, .gatewayTLS: return settleSecurity(id, bytes, &sides, &tunnels)
+        case .protocolDetection, .serverName: return detectProtocol(id, bytes, &sides, &tunnels) ? 0 : nil
         }
     }
 
     private static func detectProtocol(
-        _ id: SlotID, _ bytes: UnsafeRawBufferPointer, _ sides: inout Sides, _ tunnels: inout TunnelTraffic
+        _ id: SlotID, _ bytes: LentBytes, _ sides: inout Sides, _ tunnels: inout TunnelTraffic
     ) -> Bool {
-        switch unsafe ClientClassifying.detect(id, bytes, &sides) {
+        switch ClientClassifying.detect(id, bytes, &sides) {
         case .undecided: return false
         case .http: return true
         case .tunnel(let isTLS, let name):
-            unsafe tunnels.openTunnel(id, isTLS: isTLS, serverName: UnsafeRawBufferPointer(rebasing: bytes[name]), &sides)
+            tunnels.openTunnel(id, isTLS: isTLS, serverName: bytes[name], &sides)
             return true
         }
     }
 
     private static func settleSecurity(
-        _ id: SlotID, _ bytes: UnsafeRawBufferPointer, _ sides: inout Sides, _ tunnels: inout TunnelTraffic
+        _ id: SlotID, _ bytes: LentBytes, _ sides: inout Sides, _ tunnels: inout TunnelTraffic
     ) -> Int? {
-        switch unsafe ClientSecuring.look(id, bytes, &sides) {
+        switch ClientSecuring.look(id, bytes, &sides) {
         case .undecided: return nil
         case .refused:
             sides.downstreams.close(id, &sides.loop)
@@ -54,7 +54,7 @@ enum ClientBeginning {
             continueHandshake(id, &sides, &tunnels)
             return bytes.count
         case .passedThrough(let name):
-            unsafe tunnels.openTunnel(id, isTLS: true, serverName: UnsafeRawBufferPointer(rebasing: bytes[name]), &sides)
+            tunnels.openTunnel(id, isTLS: true, serverName: bytes[name], &sides)
             return 0
         case .plain:
             settle(id, &sides, &tunnels)

@@ -24,7 +24,7 @@ enum ClientClassifying {
     /// Where a captured connection was going.
     private static func findDialled(_ id: SlotID, _ sides: inout Sides) {
         let index = sides.downstreams.listeners[sides.downstreams.connections[id].listener].index
-        guard index >= 0, unsafe sides.epochs.all[sides.epochs.current].tables.listener(index).isCapture else { return }
+        guard index >= 0, sides.epochs.all[sides.epochs.current].tables.listener(index).isCapture else { return }
         let dialled = Socket.originalDestination(sides.downstreams.connections[id].stream.descriptor)
         guard dialled.family != .absent, dialled != sides.downstreams.connections[id].local else { return }
         sides.downstreams.connections[id].local = dialled
@@ -35,11 +35,11 @@ enum ClientClassifying {
     static func classifySettled(_ id: SlotID, _ sides: inout Sides) -> Bool {
         let index = sides.listenerRow(id)
         guard index >= 0 else { return false }
-        let tables = unsafe sides.epochs.all[sides.epochs.current].tables
-        let entry = unsafe tables.listener(index)
+        let tables = sides.epochs.all[sides.epochs.current].tables
+        let entry = tables.listener(index)
         var mode = entry.mode
         if sides.downstreams.connections[id].isCaptured {
-            mode = unsafe tables.mode(listener: index, dialled: sides.downstreams.connections[id].local)
+            mode = tables.mode(listener: index, dialled: sides.downstreams.connections[id].local)
         }
         // Istio's proxies say what they speak (semantics 2.7).
         if mode == .detect, let agreed = sides.downstreams.connections[id].stream.agreement?.applicationProtocol, !agreed.isEmpty {
@@ -49,7 +49,7 @@ enum ClientClassifying {
         case .http: return false
         case .detect: awaitFirstBytes(id, .protocolDetection, &sides)
         case .tcp:
-            guard unsafe tables.needsServerName(listener: index, dialled: sides.downstreams.connections[id].local) else { return true }
+            guard tables.needsServerName(listener: index, dialled: sides.downstreams.connections[id].local) else { return true }
             awaitFirstBytes(id, .serverName, &sides)
         }
         return false
@@ -61,8 +61,8 @@ enum ClientClassifying {
     }
 
     /// Looks at the first bytes of a connection that awaits them.
-    static func detect(_ id: SlotID, _ bytes: UnsafeRawBufferPointer, _ sides: inout Sides) -> Verdict {
-        switch unsafe ProtocolSniffer.look(bytes) {
+    static func detect(_ id: SlotID, _ bytes: LentBytes, _ sides: inout Sides) -> Verdict {
+        switch unsafe ProtocolSniffer.look(bytes.buffer) {
         case .undecided: return .undecided
         // On a port for connections everything is one, whatever it looks like.
         case .http where sides.downstreams.connections[id].awaits != .serverName:
@@ -70,7 +70,9 @@ enum ClientClassifying {
             sides.downstreams.setDeadline(id, .idle, after: sides.limits.idleTimeoutNanoseconds, &sides.loop)
             return .http
         case .tls:
-            guard case .hello(let place, _) = unsafe ClientHello.parse(bytes) else { return .tunnel(isTLS: false, serverName: 0..<0) }
+            guard case .hello(let place, _) = unsafe ClientHello.parse(bytes.buffer) else {
+                return .tunnel(isTLS: false, serverName: 0..<0)
+            }
             return .tunnel(isTLS: true, serverName: place)
         case .http, .other: return .tunnel(isTLS: false, serverName: 0..<0)
         }

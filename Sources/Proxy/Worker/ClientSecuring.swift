@@ -34,7 +34,7 @@ enum ClientSecuring {
         let port = sides.downstreams.connections[id].local.port
         // A listener that the configuration has no more is known by its port alone.
         let dialled = sides.downstreams.connections[id].isCaptured || index < 0 ? port : nil
-        let security = unsafe sides.epochs.all[sides.epochs.current].tables.inboundSecurity(listener: max(0, index), dialledPort: dialled)
+        let security = sides.epochs.all[sides.epochs.current].tables.inboundSecurity(listener: max(0, index), dialledPort: dialled)
         guard security != .disabled else { return false }
         expectBytes(security == .strict ? .mutualTLS : .security, id, &sides)
         return true
@@ -47,27 +47,27 @@ enum ClientSecuring {
     }
 
     /// Looks at the first bytes of a connection that awaits them.
-    static func look(_ id: SlotID, _ bytes: UnsafeRawBufferPointer, _ sides: inout Sides) -> Verdict {
+    static func look(_ id: SlotID, _ bytes: LentBytes, _ sides: inout Sides) -> Verdict {
         let awaited = sides.downstreams.connections[id].awaits
-        switch unsafe ClientHello.parse(bytes) {
+        switch unsafe ClientHello.parse(bytes.buffer) {
         case .incomplete: return .undecided
         case .notTLS:
             guard awaited != .security else {
-                unsafe notePlaintext(id, isHTTP: looksLikeHTTP(bytes), &sides)
+                notePlaintext(id, isHTTP: looksLikeHTTP(bytes), &sides)
                 return .plain
             }
-            unsafe ClientRefusing.refusePlaintext(id, isHTTP: looksLikeHTTP(bytes), &sides)
+            ClientRefusing.refusePlaintext(id, isHTTP: looksLikeHTTP(bytes), &sides)
             return .refused
         case .hello(let name, let offersIstio):
             guard awaited != .security || offersIstio else { return .plain }
-            let early = unsafe Array(bytes)
+            let early = unsafe Array(bytes.buffer)
             if awaited == .gatewayTLS { return chooseServer(id, early, name, &sides) }
             return begin(id, sides.epochs.all[sides.epochs.current].inbound, early, &sides) ? .secured : .refused
         }
     }
 
-    private static func looksLikeHTTP(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        if case .http = unsafe ProtocolSniffer.look(bytes) { true } else { false }
+    private static func looksLikeHTTP(_ bytes: LentBytes) -> Bool {
+        if case .http = unsafe ProtocolSniffer.look(bytes.buffer) { true } else { false }
     }
 
     /// Counts a connection without TLS to a port that takes both; TLS of the application's own is none.

@@ -10,7 +10,7 @@ enum ConnectionChecks {
     /// Begins the check of a connection. `serverName`: of TLS that is passed on as it is. A provider that is asked by HTTP is not asked
     /// about connections: they are refused, whatever it says of failures.
     static func begin(
-        _ id: SlotID, _ tunnel: inout Tunnel, _ serverName: UnsafeRawBufferPointer, _ sides: inout Sides
+        _ id: SlotID, _ tunnel: inout Tunnel, _ serverName: LentBytes, _ sides: inout Sides
     ) -> CheckTraffic.Outcome {
         let epoch = tunnel.epoch
         guard let authorizer = sides.epochs.all[epoch].authorizer, authorizer.use({ $0.isGRPC }) else {
@@ -24,7 +24,7 @@ enum ConnectionChecks {
         sides.checks.all[check].phase = .asking
         sides.epochs.enter(epoch)
         tunnel.check = check
-        unsafe write(tunnel.origin, serverName, authorizer, check, &sides)
+        write(tunnel.origin, serverName, authorizer, check, &sides)
         let timeout = authorizer.use { $0.timeoutNanoseconds }
         sides.checks.all[check].timer = sides.loop.arm(.check, check, at: sides.loop.now + timeout)
         let isSent = sides.checks.all[check].send(
@@ -33,14 +33,14 @@ enum ConnectionChecks {
     }
 
     private static func write(
-        _ origin: RequestOrigin, _ serverName: UnsafeRawBufferPointer, _ authorizer: Held<ExternalAuthorizer>, _ check: SlotID,
+        _ origin: RequestOrigin, _ serverName: LentBytes, _ authorizer: Held<ExternalAuthorizer>, _ check: SlotID,
         _ sides: inout Sides
     ) {
         let ownName = sides.downstreams.ownName(origin.connection)
         var subject = CheckSubject()
         subject.isHTTP = false
         subject.peer = sides.context.peer
-        if unsafe !serverName.isEmpty { unsafe subject.peer.serverName = LentBytes(serverName) }
+        if !serverName.isEmpty { subject.peer.serverName = serverName }
         subject.source = origin.remote
         subject.destination = origin.local
         unsafe ownName.withUnsafeBytes { ownName in

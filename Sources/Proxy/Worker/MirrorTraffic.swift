@@ -27,11 +27,13 @@ struct MirrorTraffic: ~Copyable {
 
     /// Sends the copies that the draws ask for.
     mutating func sendMirrors(_ request: inout Request, _ sides: inout Sides) {
-        let tables = unsafe sides.epochs.all[request.epoch].tables
-        let entries = unsafe tables.actions(UInt32(request.plan.route)).mirrors
+        let tables = sides.epochs.all[request.epoch].tables
+        let entries = tables.actions(UInt32(request.plan.route)).mirrors
         for index in entries.indices {
-            let entry = unsafe tables.mirror(index)
-            guard entry.cluster >= 0, entry.share >= 1_000_000 || sides.context.draws.mirror.below(1_000_000) < entry.share else { continue }
+            let entry = tables.mirror(index)
+            guard entry.cluster >= 0,
+                entry.share >= 1_000_000 || sides.context.draws.mirror.below(1_000_000) < entry.share
+            else { continue }
             addMirror(of: &request, Int(entry.cluster), &sides)
         }
     }
@@ -55,18 +57,18 @@ struct MirrorTraffic: ~Copyable {
     }
 
     /// Body bytes of the original go to its copies too; one that cannot take them is dropped.
-    mutating func copyBody(of request: inout Request, _ bytes: UnsafeRawBufferPointer, _ sides: inout Sides) {
+    mutating func copyBody(of request: inout Request, _ bytes: LentBytes, _ sides: inout Sides) {
         for index in 0..<request.mirrorCount {
             let id = request.mirrors[index]
             guard mirrors.contains(id) else { continue }
-            if unsafe !mirrors[id].send(bytes, &sides.upstreams, bytesMax: sides.limits.shadowBytesMax) { dropMirror(id, &sides) }
+            if !mirrors[id].send(bytes, &sides.upstreams, bytesMax: sides.limits.shadowBytesMax) { dropMirror(id, &sides) }
         }
     }
 
     /// The original has been received whole.
     mutating func endMirrors(of request: inout Request, _ sides: inout Sides) {
         for index in 0..<request.mirrorCount where mirrors.contains(request.mirrors[index]) {
-            unsafe mirrors[request.mirrors[index]].finish(trailers: request.body.trailers.readable, &sides.upstreams)
+            mirrors[request.mirrors[index]].finish(trailers: request.body.trailers.lent, &sides.upstreams)
         }
     }
 
@@ -102,7 +104,7 @@ struct MirrorTraffic: ~Copyable {
     mutating func takeEvent(_ event: HTTPEvent, of upstream: SlotID, for id: SlotID, _ sides: inout Sides) {
         switch event.kind {
         case .head:
-            let section = unsafe sides.inbox.pointee.block(of: event)
+            let section = sides.inbox.contents.block(of: event)
             if section.isTrailers || section.status < 200 { return }
             mirrors[id].hasResponded = true
             sides.upstreams.judge(mirrors[id].attempt, .response(status: section.status), now: sides.loop.now)

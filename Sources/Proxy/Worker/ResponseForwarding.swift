@@ -7,6 +7,70 @@ internal import TelemetryModel
 
 /// Responses on their way to the client, in its version of HTTP: an endpoint's, whose head stands in the context, and answers of our own.
 enum ResponseForwarding {
+    /// What the head of a response comes to.
+    enum HeadOutcome {
+        case passed
+        /// To another protocol.
+        case switches
+        /// The endpoint broke the protocol, or the head has become larger than what can be sent.
+        case broken
+        /// Another attempt, after so many nanoseconds.
+        case retry(UInt64)
+    }
+
+    /// Takes a header section that an endpoint has sent, which the inbox still holds.
+    @inline(__always)
+    static func takeHead(
+        _ section: HeadSection, of upstream: SlotID, _ id: SlotID, _ request: inout Request, _ sides: inout Sides
+    ) -> HeadOutcome {
+        // Whatever it is, its end is missing: the status of a call, or the fields that say what a response is.
+        if section.isTooLarge { return .broken }
+        RequestOpening.touch(id, &request, &sides)
+        if section.isTrailers {
+            keepTrailers(section, of: &request, &sides)
+            return .passed
+        }
+        sides.context.responseHead.take(section, from: &sides.inbox.contents)
+        let status = sides.context.responseHead.statusCode
+        if status == 101 { return .switches }
+        if status < 200 { return passInterim(&request, &sides) ? .passed : .broken }
+        return takeResponse(of: upstream, &request, endsStream: section.endsStream, &sides)
+    }
+
+    @inline(__always)
+    private static func takeResponse(
+        of upstream: SlotID, _ request: inout Request, endsStream: Bool, _ sides: inout Sides
+    ) -> HeadOutcome {
+        request.noteFirstByte(sides.loop.now)
+        // The connection will not be used again, and its end may already be here.
+        if !sides.context.responseHead.keepsAlive, !sides.upstreams.connections[upstream].http.isHTTP2 {
+            sides.upstreams.connections[upstream].stream.expectEnd()
+        }
+        request.readGRPCStatus(sides.context.responseHead)
+        if let pause = AttemptEnding.settleResponse(&request, &sides.upstreams, &sides.context, &sides.loop, &sides.epochs) {
+            return .retry(pause)
+        }
+        // The try has brought a response; what remains is the route's time.
+        sides.loop.cancel(&request.waitTimer)
+        return passHead(&request, endsStream: endsStream, &sides) ? .passed : .broken
+    }
+
+    /// Takes a piece of a response's body. False = no head came before it: it would be read as a response of its own making.
+    @inline(__always)
+    static func takeBody(
+        _ piece: LentBytes, of upstream: SlotID, _ id: SlotID, _ request: inout Request, _ sides: inout Sides
+    ) -> Bool {
+        guard request.hasResponded else { return false }
+        RequestOpening.touch(id, &request, &sides)
+        if sides.upstreams.connections[upstream].http.isHTTP2 {
+            request.attempt.unconsumed += piece.count
+        } else {
+            sides.upstreams.connections[upstream].http.consume(piece.count, stream: 0)
+        }
+        passBody(piece, of: &request, &sides)
+        return true
+    }
+
     /// Passes the head of the final response on. False = it has become larger than what can be sent.
     @inline(__always)
     static func passHead(_ request: inout Request, endsStream: Bool, _ sides: inout Sides) -> Bool {
@@ -46,8 +110,8 @@ enum ResponseForwarding {
     }
 
     /// Keeps what is to go on of a trailer section.
-    static func keepTrailers(_ section: HeadSection, of request: inout Request, _ sides: inout Sides) {
-        unsafe sides.context.trailerHead.keep(section, from: &sides.inbox.pointee)
+    private static func keepTrailers(_ section: HeadSection, of request: inout Request, _ sides: inout Sides) {
+        sides.context.trailerHead.keep(section, from: &sides.inbox.contents)
         request.readGRPCStatus(sides.context.trailerHead)
         let epoch = request.epoch
         let edits = ResponseHeadPreparing.edits(&request, &sides.epochs.all[epoch])
@@ -83,19 +147,20 @@ enum ResponseForwarding {
     }
 
     @inline(__always)
-    static func passBody(_ bytes: UnsafeRawBufferPointer, of request: inout Request, _ sides: inout Sides) {
+    static func passBody(_ bytes: LentBytes, of request: inout Request, _ sides: inout Sides) {
         let origin = request.origin
         request.log.record.responseBodyBytes &+= UInt64(bytes.count)
         guard sides.downstreams.isOpen(origin.connection) else { return }
         let most = sides.limits.outputHighWatermark
-        unsafe sides.downstreams.connections[origin.connection].append(bytes, stream: origin.stream, bytesMax: most)
+        sides.downstreams.connections[origin.connection].append(bytes, stream: origin.stream, bytesMax: most)
         sides.downstreams.markDirty(origin.connection)
         sides.resumeResponse(of: &request)
     }
 
-    /// The endpoint's response is complete.
+    /// The endpoint's response is complete. False = it has not begun.
     @inline(__always)
-    static func passEnd(_ request: inout Request, _ sides: inout Sides) {
+    static func passEnd(_ request: inout Request, _ sides: inout Sides) -> Bool {
+        guard request.hasResponded else { return false }
         request.log.record.times.upstreamReceiveEnd = request.elapsed(sides.loop.now)
         let origin = request.origin
         if sides.downstreams.isOpen(origin.connection) {
@@ -103,6 +168,7 @@ enum ResponseForwarding {
                 stream: origin.stream, trailers: sides.context.trailers.readable, stopsPeer: !request.body.isComplete)
         }
         sides.context.trailers.clear()
+        return true
     }
 
     // MARK: Answers of our own
@@ -115,8 +181,8 @@ enum ResponseForwarding {
         addAuthorizerFields(&request, &sides, isRefusal: local.details == .externalAuthorizationDenied)
         guard sides.downstreams.isOpen(origin.connection) else { return }
         let hasNone = local.status == 204 || local.status == 304
-        let isBodiless = unsafe isGRPC || local.body.isEmpty || request.traits.contains(.isHEAD) || hasNone
-        let framing = unsafe isBodiless ? BodyFraming.none : .length(UInt64(local.body.count))
+        let isBodiless = isGRPC || local.body.isEmpty || request.traits.contains(.isHEAD) || hasNone
+        let framing = isBodiless ? BodyFraming.none : .length(UInt64(local.body.count))
         let stopsPeer = !request.body.isComplete
         if stopsPeer { sides.downstreams.connections[origin.connection].http.stopReading() }
         // The rest of a body that nobody wants would have to be read before the next request; closing is cheaper for both.
@@ -135,9 +201,9 @@ enum ResponseForwarding {
 
     private static func sendBody(of local: LocalAnswer, to request: inout Request, _ sides: inout Sides, stopsPeer: Bool) {
         let origin = request.origin
-        unsafe sides.downstreams.connections[origin.connection].http.append(local.body, stream: origin.stream)
-        request.log.record.responseBodyBytes = unsafe UInt64(local.body.count)
-        let none = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
-        unsafe sides.downstreams.connections[origin.connection].http.end(stream: origin.stream, trailers: none, stopsPeer: stopsPeer)
+        unsafe sides.downstreams.connections[origin.connection].http.append(local.body.buffer, stream: origin.stream)
+        request.log.record.responseBodyBytes = UInt64(local.body.count)
+        let none = LentBytes()
+        unsafe sides.downstreams.connections[origin.connection].http.end(stream: origin.stream, trailers: none.buffer, stopsPeer: stopsPeer)
     }
 }

@@ -19,10 +19,8 @@ struct Sides: ~Copyable {
     var context: RequestContext
     var downstreams: Downstreams
     var upstreams: Upstreams
-    /// What the connection that was just served had to tell; at an address that connections keep to their end.
-    let inbox: UnsafeMutablePointer<HTTPInbox>
     /// What is read to be dropped.
-    private let dropScratch: UnsafeMutableRawBufferPointer
+    private let dropScratch = ScratchBytes(capacity: 16 * 1024)
     /// Connections to endpoints to read again this turn.
     var resumedUpstreams = WorkList<SlotID>()
     var refusals = RefusedConnections()
@@ -32,8 +30,8 @@ struct Sides: ~Copyable {
     private(set) var edgeCerts = ClientCertForwarding.sanitizeSet
     /// Of the mesh's authorities, under the current configuration.
     private(set) var revocations: RevocationLists?
-    // Connections use it to their end, so it goes last.
-    private let inboxOwner: OwnedInbox
+    /// What the connection that was just served had to tell. Connections use it to their end, so it goes last.
+    var inbox: OwnedInbox
 
     init(_ handle: WorkerHandle, poller: consuming Poller, seed: UInt64, network: (any StreamNetwork)?) {
         self.handle = handle
@@ -45,14 +43,10 @@ struct Sides: ~Copyable {
             seed: seed)
         checks = AuthorizationChecks(handle.limits)
         authorizerCounters = Held(keptByCaller: handle.authorizers)
-        inboxOwner = OwnedInbox()
-        unsafe inbox = unsafe inboxOwner.pointer
-        unsafe dropScratch = .allocate(byteCount: 16 * 1024, alignment: 64)
-        unsafe downstreams = Downstreams(handle, inbox: inbox)
-        unsafe upstreams = Upstreams(handle, inbox: inbox)
+        inbox = OwnedInbox()
+        unsafe downstreams = Downstreams(handle, inbox: inbox.pointer)
+        unsafe upstreams = Upstreams(handle, inbox: inbox.pointer)
     }
-
-    deinit { unsafe dropScratch.deallocate() }
 
     // MARK: Configurations
 
@@ -95,27 +89,18 @@ struct Sides: ~Copyable {
     /// Where a request or connection has come in.
     @inline(__always)
     mutating func makeOrigin(_ id: SlotID, _ stream: Int32) -> RequestOrigin {
-        let place = downstreams.connections[id].listener
         let listener = listenerRow(id)
-        var origin = RequestOrigin()
-        origin.connection = id
-        origin.stream = stream
-        origin.isHTTP2 = downstreams.connections[id].http.isHTTP2
+        var origin = downstreams.connections[id].origin(id, stream)
         origin.listener = listener
-        origin.side = downstreams.listeners[place].plan.side
-        origin.isSecured = downstreams.connections[id].server.key != 0
-        origin.isEdge = origin.isSecured
-        origin.isCaptured = downstreams.connections[id].isCaptured
+        origin.side = downstreams.listeners[downstreams.connections[id].listener].plan.side
         if listener >= 0 {
-            let entry = unsafe epochs.all[epochs.current].tables.listener(listener)
+            let entry = epochs.all[epochs.current].tables.listener(listener)
             origin.isEdge = entry.isEdge
             origin.labels = entry.labels
         }
         if let source = downstreams.connections[id].source { origin.labels.source = source }
         // Policies judge no others.
         context.peer = Authorising.isGuarded(origin) ? downstreams.connections[id].peer.view : PeerView()
-        origin.remote = downstreams.connections[id].remote
-        origin.local = downstreams.connections[id].local
         return origin
     }
 
@@ -147,7 +132,7 @@ struct Sides: ~Copyable {
     }
 
     /// Closes a connection that its client has given up.
-    mutating func abandonClient(_ id: SlotID) { unsafe downstreams.abandon(id, dropping: dropScratch, &loop) }
+    mutating func abandonClient(_ id: SlotID) { unsafe downstreams.abandon(id, dropping: dropScratch.room, &loop) }
 
     /// HTTP/2 has something to send.
     var hasDirtySessions: Bool { !downstreams.dirtySessions.isEmpty || !upstreams.dirtySessions.isEmpty }

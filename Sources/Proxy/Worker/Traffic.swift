@@ -15,7 +15,7 @@ struct Traffic: ~Copyable {
     var mirrorTraffic: MirrorTraffic
     var tunnelTraffic: TunnelTraffic
     /// What was read last.
-    let scratch: UnsafeMutableRawBufferPointer
+    let scratch: ScratchBytes
     /// What has ended during the turn and is reused from the next one on.
     var finished = WorkList<SlotID>()
     /// Lists being worked off, kept so that none of them allocates.
@@ -27,13 +27,11 @@ struct Traffic: ~Copyable {
 
     init(_ handle: WorkerHandle, poller: consuming Poller, seed: UInt64, network: (any StreamNetwork)?) {
         sides = Sides(handle, poller: poller, seed: seed, network: network)
-        unsafe scratch = .allocate(byteCount: handle.limits.readBytes, alignment: 64)
+        scratch = ScratchBytes(capacity: handle.limits.readBytes)
         requests = Slab(countMax: handle.limits.downstreamConnectionsMax)
         mirrorTraffic = MirrorTraffic(handle.limits)
         tunnelTraffic = TunnelTraffic(handle.limits)
     }
-
-    deinit { unsafe scratch.deallocate() }
 
     // MARK: A turn
 

@@ -90,14 +90,14 @@ extension Traffic {
                 guard wantsBytes(id) else { return }
             }
             let isKept = !sides.downstreams.connections[id].input.isEmpty && !sides.downstreams.connections[id].isLingering
-            switch unsafe sides.downstreams.connections[id].read(into: scratch) {
+            switch unsafe sides.downstreams.connections[id].read(into: scratch.room) {
             case .bytes(let count):
                 if sides.downstreams.connections[id].isLingering {
                     sides.downstreams.dropBytes(id, count, &sides.loop)
                 } else if isKept {
                     takeInput(id)
                 } else {
-                    unsafe takeFresh(id, UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(scratch)[..<count]))
+                    takeFresh(id, scratch.prefix(count))
                 }
             case .wouldBlock: break
             case .endOfStream: downstreamEnded(id)
@@ -108,17 +108,18 @@ extension Traffic {
 
     /// A peer that does not read what it asked for is not asked for more; one of HTTP/2 that has closed as well is gone, whatever it sent.
     private mutating func giveUpDeaf(_ id: SlotID) {
-        guard sides.downstreams.isOpen(id), sides.downstreams.connections[id].http.isHTTP2, sides.downstreams.connections[id].stream.sawHangUp,
+        guard sides.downstreams.isOpen(id), sides.downstreams.connections[id].http.isHTTP2,
+            sides.downstreams.connections[id].stream.sawHangUp,
             sides.downstreams.connections[id].stream.output.count >= sides.limits.outputHighWatermark
         else { return }
         abandonDownstream(id)
     }
 
     /// Takes fresh bytes; what is not understood yet is kept.
-    @inline(__always) private mutating func takeFresh(_ id: SlotID, _ bytes: UnsafeRawBufferPointer) {
-        let taken = unsafe receive(downstream: id, bytes)
+    @inline(__always) private mutating func takeFresh(_ id: SlotID, _ bytes: LentBytes) {
+        let taken = receive(downstream: id, bytes)
         guard taken < bytes.count, sides.downstreams.isOpen(id), !sides.downstreams.connections[id].isLingering else { return }
-        unsafe sides.downstreams.connections[id].input.append(UnsafeRawBufferPointer(rebasing: bytes[taken...]))
+        sides.downstreams.connections[id].input.append(bytes.from(taken))
     }
 
     /// Takes what was kept, with what has come behind it.
@@ -126,26 +127,26 @@ extension Traffic {
         // Whatever happens to the connection meanwhile, the bytes stay.
         var input = ByteBuffer()
         swap(&input, &sides.downstreams.connections[id].input)
-        let taken = unsafe receive(downstream: id, input.readable)
+        let taken = receive(downstream: id, input.lent)
         guard sides.downstreams.isOpen(id), !sides.downstreams.connections[id].isLingering else { return }
         input.consume(taken)
         if !input.isEmpty { swap(&input, &sides.downstreams.connections[id].input) }
     }
 
     /// Takes what can be taken of `bytes`, which start where the last call stopped; returns how much that was.
-    private mutating func receive(downstream id: SlotID, _ bytes: UnsafeRawBufferPointer) -> Int {
+    private mutating func receive(downstream id: SlotID, _ bytes: LentBytes) -> Int {
         var offset = 0
         while offset < bytes.count, sides.downstreams.isOpen(id) {
             if sides.downstreams.connections[id].isLingering || sides.downstreams.connections[id].closesAfterFlush { return bytes.count }
-            let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[offset...])
-            if !sides.downstreams.connections[id].tunnel.isNone { return unsafe offset + tunnelTraffic.relayFromClient(id, rest, &sides) }
+            let rest = bytes.from(offset)
+            if !sides.downstreams.connections[id].tunnel.isNone { return offset + tunnelTraffic.relayFromClient(id, rest, &sides) }
             if sides.downstreams.connections[id].awaits != .nothing {
-                guard let taken = unsafe ClientBeginning.take(id, rest, &sides, &tunnelTraffic) else { return offset }
+                guard let taken = ClientBeginning.take(id, rest, &sides, &tunnelTraffic) else { return offset }
                 offset += taken
                 continue
             }
             guard canReceive(id) else { return offset }
-            let taken = unsafe receiveHTTP(id, rest)
+            let taken = receiveHTTP(id, rest)
             offset += taken
             if taken == 0 {
                 sides.downstreams.awaitRest(id, &sides.loop)
@@ -164,16 +165,16 @@ extension Traffic {
     }
 
     /// Gives bytes to the connection and acts on what it tells. Returns how many it took.
-    @inline(__always) private mutating func receiveHTTP(_ id: SlotID, _ bytes: UnsafeRawBufferPointer) -> Int {
-        let (taken, outcome) = unsafe sides.downstreams.connections[id].http.receive(bytes, now: sides.loop.now)
+    @inline(__always) private mutating func receiveHTTP(_ id: SlotID, _ bytes: LentBytes) -> Int {
+        let (taken, outcome) = unsafe sides.downstreams.connections[id].http.receive(bytes.buffer, now: sides.loop.now)
         if sides.downstreams.connections[id].http.isHTTP2 { sides.downstreams.noteHTTP2(id, &sides.loop) }
         switch outcome {
-        case .fine: unsafe takeDownstreamEvents(id, bytes, begins: true)
+        case .fine: takeDownstreamEvents(id, bytes, begins: true)
         case .refused(let refusal):
-            unsafe takeDownstreamEvents(id, bytes, begins: true)
-            unsafe refuseBytes(id, refusal, bytes)
+            takeDownstreamEvents(id, bytes, begins: true)
+            refuseBytes(id, refusal, bytes)
         case .ended(let flooded):
-            unsafe takeDownstreamEvents(id, bytes, begins: false)
+            takeDownstreamEvents(id, bytes, begins: false)
             if flooded { sides.loop.countEvent { $0.add($0.http2Floods) } }
             if sides.downstreams.isOpen(id) { sides.downstreams.endSession(id, &sides.loop) }
         }
@@ -181,47 +182,47 @@ extension Traffic {
     }
 
     /// `begins`: false on a connection that is about to end, whose new requests nobody would be answered.
-    private mutating func takeDownstreamEvents(_ id: SlotID, _ bytes: UnsafeRawBufferPointer, begins: Bool) {
+    private mutating func takeDownstreamEvents(_ id: SlotID, _ bytes: LentBytes, begins: Bool) {
         var index = 0
-        while unsafe index < sides.inbox.pointee.events.count, sides.downstreams.isOpen(id) {
-            let event = unsafe sides.inbox.pointee.events[index]
+        while index < sides.inbox.contents.events.count, sides.downstreams.isOpen(id) {
+            let event = sides.inbox.contents.events[index]
             index += 1
             // A request's later events may have come in before it had its owner.
             let token = event.token != 0 ? event.token : sides.downstreams.connections[id].http.token(stream: event.stream)
             let request = LoopToken(rawValue: token).id
             switch event.kind {
             case .head:
-                let section = unsafe sides.inbox.pointee.block(of: event)
+                let section = sides.inbox.contents.block(of: event)
                 if !section.isRequest { keepTrailers(request, section) } else if begins { openRequest(id, event.stream, section) }
             case .data:
-                let piece = unsafe UnsafeRawBufferPointer(rebasing: bytes[Int(event.start)..<Int(event.start) + Int(event.count)])
-                unsafe receiveBody(request, id, event.stream, piece)
+                let piece = bytes[Int(event.start)..<Int(event.start) + Int(event.count)]
+                receiveBody(request, id, event.stream, piece)
             case .end: clientFinished(request)
             case .closed: streamClosed(request, code: event.code)
             case .goAway: break
             }
         }
-        unsafe sides.inbox.pointee.clear()
+        sides.inbox.contents.clear()
     }
 
     private mutating func keepTrailers(_ id: SlotID, _ section: HeadSection) {
         guard requests.contains(id) else { return }
         if section.isTooLarge { return refuseBody(id, 431, "trailer section too large") }
-        unsafe sides.context.trailerHead.keep(section, from: &sides.inbox.pointee)
+        sides.context.trailerHead.keep(section, from: &sides.inbox.contents)
         let epoch = requests[id].epoch
         let plan = (route: requests[id].plan.route, destination: requests[id].plan.destination)
-        let edits = unsafe plan.route >= 0 ? sides.epochs.all[epoch].tables.requestEdits(destination: plan.destination) : .init()
+        let edits = plan.route >= 0 ? sides.epochs.all[epoch].tables.requestEdits(destination: plan.destination) : .init()
         let dropped = TrailerRules.keepLines(sides.context.trailerHead, edits, &sides.epochs, epoch, to: &requests[id].body.trailers)
         if dropped > 0 { sides.loop.countEvent { $0.add($0.fieldsDropped, dropped) } }
     }
 
-    private mutating func receiveBody(_ id: SlotID, _ connection: SlotID, _ stream: Int32, _ bytes: UnsafeRawBufferPointer) {
+    private mutating func receiveBody(_ id: SlotID, _ connection: SlotID, _ stream: Int32, _ bytes: LentBytes) {
         guard requests.contains(id) else {
             return sides.downstreams.connections[connection].http.consume(bytes.count, stream: stream)
         }
         touchRequest(id)
         requests[id].log.record.requestBodyBytes &+= UInt64(bytes.count)
-        unsafe sendBody(id, bytes)
+        sendBody(id, bytes)
         guard requests.contains(id), requests[id].origin.isHTTP2 else {
             return sides.downstreams.connections[connection].http.consume(bytes.count, stream: stream)
         }
@@ -243,7 +244,9 @@ extension Traffic {
             return
         }
         // Half a head, or nothing: nobody waits for an answer. What waits in line is looked at first.
-        if !sides.downstreams.connections[id].input.isEmpty, !sides.downstreams.connections[id].http.isIdle { return sides.downstreams.resumeLater(id) }
+        if !sides.downstreams.connections[id].input.isEmpty, !sides.downstreams.connections[id].http.isIdle {
+            return sides.downstreams.resumeLater(id)
+        }
         if sides.downstreams.connections[id].stream.isFlushed && !sides.downstreams.connections[id].isDirty {
             sides.downstreams.close(id, &sides.loop)
         } else {
@@ -297,7 +300,7 @@ extension Traffic {
             }
             break
         }
-        unsafe sides.inbox.pointee.shelf.take(back: &sides.downstreams.connections[id].stream.output)
+        sides.inbox.contents.shelf.take(back: &sides.downstreams.connections[id].stream.output)
         if sides.downstreams.connections[id].http.isHTTP2 { sessionFlushed(id) } else { streamFlushed(id) }
     }
 
@@ -309,8 +312,8 @@ extension Traffic {
     /// Takes what the connection has to send, and what it tells meanwhile. False = it is gone.
     @inline(__always) private mutating func fillFrom(_ id: SlotID) -> Bool {
         let outcome = sides.downstreams.connections[id].fill(bytesMax: sides.limits.outputHighWatermark)
-        if unsafe !sides.inbox.pointee.events.isEmpty {
-            unsafe takeDownstreamEvents(id, UnsafeRawBufferPointer(start: nil, count: 0), begins: false)
+        if !sides.inbox.contents.events.isEmpty {
+            takeDownstreamEvents(id, LentBytes(), begins: false)
         }
         takeDrained()
         guard sides.downstreams.isOpen(id) else { return false }
@@ -327,11 +330,11 @@ extension Traffic {
         if tunnelTraffic.isTunnel(tunnel) { return tunnelTraffic.tunnelFlushed(tunnel, toClient: true, &sides) }
         let request = sides.downstreams.connections[id].request
         if requests.contains(request) { return sides.resumeResponse(of: &requests[request]) }
-        if sides.downstreams.connections[id].stream.isEnded && sides.downstreams.connections[id].input.isEmpty { return sides.downstreams.close(id, &sides.loop) }
+        if sides.downstreams.connections[id].hasEnded { return sides.downstreams.close(id, &sides.loop) }
         if sides.downstreams.connections[id].meaning == .stream {
             sides.downstreams.setDeadline(id, .idle, after: sides.limits.idleTimeoutNanoseconds, &sides.loop)
         }
-        if sides.downstreams.connections[id].stream.isReadable || !sides.downstreams.connections[id].input.isEmpty { sides.downstreams.resumeLater(id) }
+        if sides.downstreams.connections[id].hasMore { sides.downstreams.resumeLater(id) }
     }
 
     private mutating func sessionFlushed(_ id: SlotID) {
@@ -389,9 +392,11 @@ extension Traffic {
     private mutating func headerTimedOut(_ id: SlotID) {
         guard sides.downstreams.connections[id].request.isNone else { return }
         let reason: StaticString = "the request's header section did not arrive in time"
-        guard let refusal = sides.downstreams.connections[id].http.refuseHead(408, reason) else { return sides.downstreams.close(id, &sides.loop) }
+        guard let refusal = sides.downstreams.connections[id].http.refuseHead(408, reason) else {
+            return sides.downstreams.close(id, &sides.loop)
+        }
         var input = ByteBuffer()
         swap(&input, &sides.downstreams.connections[id].input)
-        unsafe openRefused(id, refusal, .requestHeaderTimeout, input.readable)
+        openRefused(id, refusal, .requestHeaderTimeout, input.lent)
     }
 }

@@ -77,9 +77,9 @@ extension Traffic {
                 guard tunnelTraffic.spliceResponse(id, &sides), canRead(id) else { return }
             }
             let isKept = !sides.upstreams.connections[id].input.isEmpty
-            switch unsafe sides.upstreams.connections[id].read(into: scratch) {
+            switch unsafe sides.upstreams.connections[id].read(into: scratch.room) {
             case .bytes(let count):
-                if isKept { takeInput(upstream: id) } else { unsafe takeFresh(upstream: id, UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(scratch)[..<count])) }
+                if isKept { takeInput(upstream: id) } else { takeFresh(upstream: id, scratch.prefix(count)) }
             case .wouldBlock: break
             case .endOfStream: upstreamClosed(id)
             case .failed: upstreamEnded(id, .terminated)
@@ -93,19 +93,19 @@ extension Traffic {
     }
 
     /// Takes fresh bytes; what is not understood yet is kept.
-    @inline(__always) private mutating func takeFresh(upstream id: SlotID, _ bytes: UnsafeRawBufferPointer) {
-        let taken = unsafe receive(upstream: id, bytes)
+    @inline(__always) private mutating func takeFresh(upstream id: SlotID, _ bytes: LentBytes) {
+        let taken = receive(upstream: id, bytes)
         guard taken < bytes.count, sides.upstreams.isOpen(id) else { return }
         // Bytes nobody asked for make the connection unfit for another request.
         if sides.upstreams.connections[id].state == .idle { return sides.upstreams.close(id, &sides.loop) }
-        unsafe sides.upstreams.connections[id].input.append(UnsafeRawBufferPointer(rebasing: bytes[taken...]))
+        sides.upstreams.connections[id].input.append(bytes.from(taken))
     }
 
     /// Takes what was kept, with what has come behind it.
     private mutating func takeInput(upstream id: SlotID) {
         var input = ByteBuffer()
         swap(&input, &sides.upstreams.connections[id].input)
-        let taken = unsafe receive(upstream: id, input.readable)
+        let taken = receive(upstream: id, input.lent)
         guard sides.upstreams.isOpen(id) else { return }
         input.consume(taken)
         if input.isEmpty { return }
@@ -113,14 +113,14 @@ extension Traffic {
         swap(&input, &sides.upstreams.connections[id].input)
     }
 
-    private mutating func receive(upstream id: SlotID, _ bytes: UnsafeRawBufferPointer) -> Int {
+    private mutating func receive(upstream id: SlotID, _ bytes: LentBytes) -> Int {
         var offset = 0
         while offset < bytes.count, sides.upstreams.isOpen(id), sides.upstreams.connections[id].state == .active {
-            let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[offset...])
+            let rest = bytes.from(offset)
             let tunnel = sides.upstreams.connections[id].tunnel
-            if tunnelTraffic.isTunnel(tunnel) { return unsafe offset + tunnelTraffic.relayFromEndpoint(id, tunnel, rest, &sides) }
-            let (taken, outcome) = unsafe sides.upstreams.connections[id].http.receive(rest, now: sides.loop.now)
-            unsafe takeUpstreamEvents(id, rest)
+            if tunnelTraffic.isTunnel(tunnel) { return offset + tunnelTraffic.relayFromEndpoint(id, tunnel, rest, &sides) }
+            let (taken, outcome) = unsafe sides.upstreams.connections[id].http.receive(rest.buffer, now: sides.loop.now)
+            takeUpstreamEvents(id, rest)
             offset += taken
             if case .broken = outcome {
                 upstreamBroke(id)
@@ -142,46 +142,37 @@ extension Traffic {
         upstreamEnded(id, .protocolError)
     }
 
-    private mutating func takeUpstreamEvents(_ id: SlotID, _ bytes: UnsafeRawBufferPointer) {
+    private mutating func takeUpstreamEvents(_ id: SlotID, _ bytes: LentBytes) {
         var index = 0
-        while unsafe index < sides.inbox.pointee.events.count {
-            var event = unsafe sides.inbox.pointee.events[index]
+        while index < sides.inbox.contents.events.count {
+            let event = sides.inbox.contents.events[index]
             index += 1
             if event.kind == .goAway { sides.upstreams.retire(id, &sides.loop) }
             let owner = LoopToken(rawValue: event.token)
             if owner.kind == .request, requests.contains(owner.id), requests[owner.id].attempt.isOn(id, stream: event.stream) {
-                unsafe takeEvent(&event, of: id, for: owner.id, bytes)
+                takeEvent(event, of: id, for: owner.id, bytes)
             } else if owner.kind == .mirror, mirrorTraffic.isOf(owner.id, id, stream: event.stream) {
                 mirrorTraffic.takeEvent(event, of: id, for: owner.id, &sides)
             } else if owner.kind == .check, CheckTraffic.isOf(owner.id, id, stream: event.stream, &sides) {
-                if unsafe CheckTraffic.takeEvent(event, of: id, for: owner.id, bytes, &sides) { concludeCheck(owner.id) }
+                if CheckTraffic.takeEvent(event, of: id, for: owner.id, bytes, &sides) { concludeCheck(owner.id) }
             } else if sides.upstreams.isOpen(id) {
                 // Its owner has gone on without this stream.
                 if event.kind == .data { sides.upstreams.connections[id].http.consume(Int(event.count), stream: event.stream) }
                 if event.kind == .closed { sides.upstreams.streamFreed(id, &sides.loop) }
             }
         }
-        unsafe sides.inbox.pointee.clear()
+        sides.inbox.contents.clear()
     }
 
     @inline(__always)
-    private mutating func takeEvent(_ event: inout HTTPEvent, of id: SlotID, for request: SlotID, _ bytes: UnsafeRawBufferPointer) {
+    private mutating func takeEvent(_ event: HTTPEvent, of id: SlotID, for request: SlotID, _ bytes: LentBytes) {
         switch event.kind {
-        case .head: takeHead(unsafe sides.inbox.pointee.block(of: event), of: id, for: request)
+        case .head: takeHead(sides.inbox.contents.block(of: event), of: id, for: request)
         case .data:
-            // A body without a head would be read as a response of its own making.
-            guard requests[request].hasResponded else { return endpointBrokeProtocol(request) }
-            touchRequest(request)
-            let piece = unsafe UnsafeRawBufferPointer(rebasing: bytes[Int(event.start)..<Int(event.start) + Int(event.count)])
-            if sides.upstreams.connections[id].http.isHTTP2 {
-                requests[request].attempt.unconsumed += piece.count
-            } else {
-                sides.upstreams.connections[id].http.consume(piece.count, stream: 0)
-            }
-            unsafe ResponseForwarding.passBody(piece, of: &requests[request], &sides)
+            let piece = bytes[Int(event.start)..<Int(event.start) + Int(event.count)]
+            if !ResponseForwarding.takeBody(piece, of: id, request, &requests[request], &sides) { endpointBrokeProtocol(request) }
         case .end:
-            guard requests[request].hasResponded else { return endpointBrokeProtocol(request) }
-            ResponseForwarding.passEnd(&requests[request], &sides)
+            guard ResponseForwarding.passEnd(&requests[request], &sides) else { return endpointBrokeProtocol(request) }
             completeRequest(request, isWhole: true)
         case .closed:
             requests[request].attempt.upstream = .none
@@ -201,36 +192,19 @@ extension Traffic {
     // MARK: Heads of responses
 
     @inline(__always) private mutating func takeHead(_ section: HeadSection, of id: SlotID, for request: SlotID) {
-        // Whatever it is, its end is missing: the status of a call, or the fields that say what a response is.
-        if section.isTooLarge { return endpointBrokeProtocol(request) }
-        touchRequest(request)
-        if section.isTrailers { return ResponseForwarding.keepTrailers(section, of: &requests[request], &sides) }
-        unsafe sides.context.responseHead.keep(section, from: &sides.inbox.pointee)
-        switch sides.context.responseHead.statusCode {
-        case 101: takeSwitch(of: id, for: request)
-        case ..<200: if !ResponseForwarding.passInterim(&requests[request], &sides) { endpointBrokeProtocol(request) }
-        default: takeResponse(of: id, for: request, endsStream: section.endsStream)
+        switch ResponseForwarding.takeHead(section, of: id, request, &requests[request], &sides) {
+        case .passed: return
+        case .switches: takeSwitch(of: id, for: request)
+        case .broken: endpointBrokeProtocol(request)
+        case .retry(let pause): awaitRetry(request, pause)
         }
-    }
-
-    @inline(__always) private mutating func takeResponse(of id: SlotID, for request: SlotID, endsStream: Bool) {
-        requests[request].noteFirstByte(sides.loop.now)
-        // The connection will not be used again, and its end may already be here.
-        if !sides.upstreams.connections[id].http.isHTTP2, !sides.context.responseHead.keepsAlive {
-            sides.upstreams.connections[id].stream.expectEnd()
-        }
-        requests[request].readGRPCStatus(sides.context.responseHead)
-        if let pause = AttemptEnding.settleResponse(&requests[request], &sides.upstreams, &sides.context, &sides.loop, &sides.epochs) {
-            return awaitRetry(request, pause)
-        }
-        // The try has brought a response; what remains is the route's time.
-        sides.loop.cancel(&requests[request].waitTimer)
-        if !ResponseForwarding.passHead(&requests[request], endsStream: endsStream, &sides) { endpointBrokeProtocol(request) }
     }
 
     /// The endpoint switches to another protocol: the request becomes a tunnel.
     private mutating func takeSwitch(of id: SlotID, for request: SlotID) {
-        guard requests[request].acceptsSwitch(by: sides.context.responseHead, sides.limits.upgrades) else { return endpointBrokeProtocol(request) }
+        guard requests[request].acceptsSwitch(by: sides.context.responseHead, sides.limits.upgrades) else {
+            return endpointBrokeProtocol(request)
+        }
         guard sides.downstreams.isOpen(requests[request].origin.connection) else { return }
         ResponseForwarding.passSwitch(&requests[request], &sides)
         CheckTraffic.release(&requests[request], &sides)
@@ -241,10 +215,10 @@ extension Traffic {
 
     /// Sources whose output has drained go on.
     mutating func takeDrained() {
-        guard unsafe !sides.inbox.pointee.drained.isEmpty else { return }
+        guard !sides.inbox.contents.drained.isEmpty else { return }
         var index = 0
-        while unsafe index < sides.inbox.pointee.drained.count {
-            let owner = LoopToken(rawValue: unsafe sides.inbox.pointee.drained[index])
+        while index < sides.inbox.contents.drained.count {
+            let owner = LoopToken(rawValue: sides.inbox.contents.drained[index])
             index += 1
             guard owner.kind == .request, requests.contains(owner.id) else { continue }
             sides.allowMoreBody(of: &requests[owner.id])
@@ -252,7 +226,7 @@ extension Traffic {
             let isLow = RequestSending.waiting(requests[owner.id].attempt, &sides.upstreams) <= sides.limits.outputLowWatermark
             if isLow, !requests[owner.id].origin.isHTTP2 { sides.downstreams.resumeLater(requests[owner.id].origin.connection) }
         }
-        unsafe sides.inbox.pointee.clearDrained()
+        sides.inbox.contents.clearDrained()
     }
 
     // MARK: Writing
@@ -271,7 +245,7 @@ extension Traffic {
             if progress == .blocked { return wakeDownstream(behind: id) }
             if isLast { break }
         }
-        unsafe sides.inbox.pointee.shelf.take(back: &sides.upstreams.connections[id].stream.output)
+        sides.inbox.contents.shelf.take(back: &sides.upstreams.connections[id].stream.output)
         if sides.upstreams.connections[id].http.isHTTP2 {
             if sides.upstreams.connections[id].http.wantsWrite { return sides.upstreams.markDirty(id) }
             if sides.upstreams.connections[id].http.isFinished { return upstreamEnded(id, failure) }
@@ -286,7 +260,7 @@ extension Traffic {
     /// Takes what the connection has to send, and what it tells meanwhile. False = it is gone.
     @inline(__always) private mutating func fillFrom(upstream id: SlotID, _ failure: AttemptFailure) -> Bool {
         let outcome = sides.upstreams.connections[id].fill(bytesMax: sides.limits.outputHighWatermark)
-        if unsafe !sides.inbox.pointee.events.isEmpty { unsafe takeUpstreamEvents(id, UnsafeRawBufferPointer(start: nil, count: 0)) }
+        if !sides.inbox.contents.events.isEmpty { takeUpstreamEvents(id, LentBytes()) }
         takeDrained()
         guard sides.upstreams.isOpen(id), sides.upstreams.connections[id].state == .active else { return false }
         if case .broken = outcome {
@@ -306,13 +280,12 @@ extension Traffic {
         let tunnel = sides.upstreams.connections[id].tunnel
         guard sides.upstreams.connections[id].stream.output.count <= sides.limits.outputLowWatermark else { return }
         if tunnelTraffic.isTunnel(tunnel) { return sides.downstreams.resumeLater(tunnelTraffic.clientConnection(tunnel)) }
-        guard !sides.upstreams.connections[id].http.isHTTP2, let request = http1Owner(of: id), !requests[request].body.isComplete else { return }
+        guard !sides.upstreams.connections[id].http.isHTTP2, let request = http1Owner(of: id), !requests[request].body.isComplete
+        else { return }
         let origin = requests[request].origin
         if origin.isHTTP2 { return sides.allowMoreBody(of: &requests[request]) }
         guard sides.downstreams.isOpen(origin.connection) else { return }
-        if sides.downstreams.connections[origin.connection].stream.isReadable || !sides.downstreams.connections[origin.connection].input.isEmpty {
-            sides.downstreams.resumeLater(origin.connection)
-        }
+        if sides.downstreams.connections[origin.connection].hasMore { sides.downstreams.resumeLater(origin.connection) }
     }
 
     // MARK: Ends
@@ -322,7 +295,7 @@ extension Traffic {
         let tunnel = sides.upstreams.connections[id].tunnel
         if tunnelTraffic.isTunnel(tunnel) { return tunnelTraffic.tunnelEnded(tunnel, fromClient: false, &sides) }
         sides.upstreams.connections[id].http.receiveEnd()
-        unsafe takeUpstreamEvents(id, UnsafeRawBufferPointer(start: nil, count: 0))
+        takeUpstreamEvents(id, LentBytes())
         upstreamEnded(id, .terminated)
     }
 
@@ -330,7 +303,10 @@ extension Traffic {
     mutating func upstreamEnded(_ id: SlotID, _ failure: AttemptFailure) {
         guard sides.upstreams.isOpen(id) else { return }
         let tunnel = sides.upstreams.connections[id].tunnel
-        if tunnelTraffic.isTunnel(tunnel) { return failure.isOfConnecting ? tunnelTraffic.tunnelFailed(tunnel, failure, &sides) : tunnelTraffic.closeTunnel(tunnel, &sides) }
+        if tunnelTraffic.isTunnel(tunnel) {
+            return failure.isOfConnecting
+                ? tunnelTraffic.tunnelFailed(tunnel, failure, &sides) : tunnelTraffic.closeTunnel(tunnel, &sides)
+        }
         // We said GOAWAY for what the endpoint sent.
         let isRefusal = failure == .terminated && sides.upstreams.connections[id].http.sentErrorCode != 0
         let line = sides.upstreams.connections[id].isNegotiating ? sides.upstreams.connections[id].pool : -1
@@ -357,8 +333,12 @@ extension Traffic {
         case .connecting, .securing: upstreamEnded(id, .connectionTimeout)
         case .active:
             let tunnel = sides.upstreams.connections[id].tunnel
-            if tunnelTraffic.isTunnel(tunnel), tunnelTraffic.isAwaitingConnect(tunnel) { return tunnelTraffic.tunnelFailed(tunnel, .connectionTimeout, &sides) }
-            if sides.upstreams.connections[id].http.isHTTP2, sides.upstreams.connections[id].http.openStreams == 0 { sides.upstreams.close(id, &sides.loop) }
+            if tunnelTraffic.isTunnel(tunnel), tunnelTraffic.isAwaitingConnect(tunnel) {
+                return tunnelTraffic.tunnelFailed(tunnel, .connectionTimeout, &sides)
+            }
+            if sides.upstreams.connections[id].http.isHTTP2, sides.upstreams.connections[id].http.openStreams == 0 {
+                sides.upstreams.close(id, &sides.loop)
+            }
         case .closed: break
         }
     }

@@ -16,55 +16,38 @@ extension Traffic {
             return sides.loop.countEvent { $0.add($0.http2EarlyResets) }
         }
         guard let id = addRequest(connection, stream) else { return abandonDownstream(connection) }
-        unsafe requests[id].head.keep(section, from: &sides.inbox.pointee)
-        requests[id].readHead(endsStream: section.endsStream, upgrades: sides.limits.upgrades)
+        requests[id].takeHead(section, from: &sides.inbox.contents, upgrades: sides.limits.upgrades)
         advanceRequest(id)
     }
 
     /// A client's bytes were no request, or never came to be one: it is answered, counted and recorded like every other.
-    mutating func refuseBytes(_ connection: SlotID, _ refusal: HTTP1Connection.Refusal, _ bytes: UnsafeRawBufferPointer) {
+    mutating func refuseBytes(_ connection: SlotID, _ refusal: HTTP1Connection.Refusal, _ bytes: LentBytes) {
         guard sides.downstreams.isOpen(connection) else { return }
         sides.loop.countEvent { $0.add($0.protocolErrors) }
         let known = sides.downstreams.connections[connection].request
         if requests.contains(known) { return refuseBody(known, refusal.status, refusal.reason, counts: false) }
         let details = refusal.error.map { ResponseCodeDetails($0) } ?? .http1CodecError
-        unsafe openRefused(connection, refusal, details, bytes)
+        openRefused(connection, refusal, details, bytes)
     }
 
     mutating func openRefused(
-        _ connection: SlotID, _ refusal: HTTP1Connection.Refusal, _ details: ResponseCodeDetails, _ bytes: UnsafeRawBufferPointer
+        _ connection: SlotID, _ refusal: HTTP1Connection.Refusal, _ details: ResponseCodeDetails, _ bytes: LentBytes
     ) {
         guard let id = addRequest(connection, refusal.stream) else { return abandonDownstream(connection) }
         let epoch = requests[id].epoch
-        unsafe RecordTexts.writeGlimpse(&requests[id].log, bytes, sides.limits.recordTextBytesMax, &sides.epochs, epoch)
+        RecordTexts.writeGlimpse(&requests[id].log, bytes, sides.limits.recordTextBytesMax, &sides.epochs, epoch)
         answerLocally(id, LocalAnswer(refusal.status, details, [.downstreamProtocolError], body: refusal.reason, closes: true))
     }
 
     /// Makes a request of a connection; nil when there are too many.
     private mutating func addRequest(_ connection: SlotID, _ stream: Int32) -> SlotID? {
         guard let id = requests.reuse() ?? requests.insert(Request()) else { return nil }
-        let epoch = sides.epochs.enter()
-        let origin = sides.makeOrigin(connection, stream)
-        requests[id].begin(origin, epoch: epoch, start: sides.loop.now)
-        sides.downstreams.connections[connection].http.attach(token: LoopToken(.request, id).rawValue, stream: stream)
-        if !origin.isHTTP2 { sides.downstreams.connections[connection].request = id }
-        sides.loop.countEvent { $0.add($0.requestsTotal) }
-        touchRequest(id)
-        requests[id].log.record.note(origin, unixNanoseconds: sides.loop.unixNow)
-        requests[id].log.record.labels = origin.labels
-        sides.noteClient(of: &requests[id])
+        RequestOpening.begin(id, &requests[id], connection, stream, &sides)
         return id
     }
 
     /// Something of the request moved: the time that it may stand still begins anew.
-    @inline(__always) mutating func touchRequest(_ id: SlotID) {
-        let origin = requests[id].origin
-        if origin.isHTTP2 {
-            requests[id].idle.set(&sides.loop, .requestIdle, id, after: sides.limits.streamIdleTimeoutNanoseconds)
-        } else if sides.downstreams.connections.contains(origin.connection) {
-            sides.downstreams.setDeadline(origin.connection, .stream, after: sides.limits.streamIdleTimeoutNanoseconds, &sides.loop)
-        }
-    }
+    @inline(__always) mutating func touchRequest(_ id: SlotID) { RequestOpening.touch(id, &requests[id], &sides) }
 
     // MARK: Steps
 
@@ -158,7 +141,9 @@ extension Traffic {
 
     private mutating func beginAttempt(_ id: SlotID) {
         let epoch = requests[id].epoch
-        performOutcome(id, AttemptBeginning.begin(id, &requests[id], &sides.upstreams, &sides.context, &sides.loop, &sides.epochs.all[epoch]))
+        let outcome = AttemptBeginning.begin(
+            id, &requests[id], &sides.upstreams, &sides.context, &sides.loop, &sides.epochs.all[epoch])
+        performOutcome(id, outcome)
     }
 
     /// Gives the request of an attempt a connection.
@@ -195,9 +180,9 @@ extension Traffic {
 
     // MARK: The request's body
 
-    mutating func sendBody(_ id: SlotID, _ bytes: UnsafeRawBufferPointer) {
-        if requests[id].mirrorCount > 0 { unsafe mirrorTraffic.copyBody(of: &requests[id], bytes, &sides) }
-        unsafe RequestSending.send(bytes, of: &requests[id], &sides.upstreams, sides.limits)
+    mutating func sendBody(_ id: SlotID, _ bytes: LentBytes) {
+        if requests[id].mirrorCount > 0 { mirrorTraffic.copyBody(of: &requests[id], bytes, &sides) }
+        RequestSending.send(bytes, of: &requests[id], &sides.upstreams, sides.limits)
         followBody(id)
     }
 
@@ -267,16 +252,7 @@ extension Traffic {
 
     /// The response is out, or with its connection, to its last byte. `isWhole`: the endpoint has said so.
     mutating func completeRequest(_ id: SlotID, isWhole: Bool) {
-        let origin = requests[id].origin
-        let isReusable = isWhole && requests[id].body.isComplete && requests[id].body.endIsSent
-        sides.upstreams.release(&requests[id].attempt, isWhole: isReusable, &sides.loop)
-        if sides.downstreams.isOpen(origin.connection) {
-            // The stream goes on without its request: what waits on it is still sent.
-            sides.downstreams.connections[origin.connection].http.consume(requests[id].body.unconsumed, stream: origin.stream)
-            sides.downstreams.connections[origin.connection].http.detach(stream: origin.stream)
-            sides.downstreams.markDirty(origin.connection)
-        }
-        requests[id].body.unconsumed = 0
+        RequestFinishing.detach(&requests[id], isWhole: isWhole, &sides)
         finishRequest(id)
     }
 
@@ -291,7 +267,7 @@ extension Traffic {
         finishRequest(id)
         if isStream { return sides.downstreams.markDirty(origin.connection) }
         _ = sides.downstreams.connections[origin.connection].fill(bytesMax: sides.limits.outputHighWatermark)
-        unsafe sides.inbox.pointee.clear()
+        sides.inbox.contents.clear()
         let progress = sides.downstreams.connections[origin.connection].stream.flush()
         if isUnbounded {
             sides.downstreams.resetClient(origin.connection, &sides.loop)
@@ -307,22 +283,6 @@ extension Traffic {
     mutating func finishRequest(_ id: SlotID) {
         requests.retire(id)
         finished.append(id)
-        let connection = requests[retired: id].origin.connection
-        if sides.downstreams.connections.contains(connection), sides.downstreams.connections[connection].request == id {
-            sides.downstreams.connections[connection].request = .none
-        }
-        sides.loop.cancel(&requests[retired: id].routeTimer)
-        sides.loop.cancel(&requests[retired: id].waitTimer)
-        requests[retired: id].idle.cancel(&sides.loop)
-        AttemptEnding.endBackOff(&requests[retired: id], &sides.upstreams)
-        sides.upstreams.leave(&requests[retired: id].attempt)
-        AttemptEnding.releaseRetry(&requests[retired: id].attempt, &sides.upstreams)
-        if requests[retired: id].mirrorCount > 0 { mirrorTraffic.releaseMirrors(of: &requests[retired: id], &sides) }
-        if !requests[retired: id].check.isNone { CheckTraffic.release(&requests[retired: id], &sides) }
-        let duration = requests[retired: id].elapsed(sides.loop.now)
-        let epoch = requests[retired: id].epoch
-        let isRecorded = RecordTexts.isWanted(requests[retired: id].log.record, &sides.epochs.all[epoch].plan)
-        sides.recorder.finish(&requests[retired: id].log, durationNanoseconds: duration, isRecorded: isRecorded)
-        sides.leaveEpoch(epoch)
+        RequestFinishing.settle(id, &requests[retired: id], &mirrorTraffic, &sides)
     }
 }

@@ -46,7 +46,7 @@ struct TunnelTraffic: ~Copyable {
     // MARK: Beginning
 
     /// Connects a client's connection to an endpoint, as the routes of its listener say.
-    mutating func openTunnel(_ connection: SlotID, isTLS: Bool, serverName: UnsafeRawBufferPointer, _ sides: inout Sides) {
+    mutating func openTunnel(_ connection: SlotID, isTLS: Bool, serverName: LentBytes, _ sides: inout Sides) {
         sides.downstreams.connections[connection].awaits = .nothing
         let listener = sides.listenerRow(connection)
         guard listener >= 0, let id = tunnels.reuse() ?? tunnels.insert(Tunnel()) else {
@@ -55,9 +55,9 @@ struct TunnelTraffic: ~Copyable {
         let epoch = sides.epochs.enter()
         tunnels[id].begin(.tcp, sides.makeOrigin(connection, 0), epoch: epoch, start: sides.loop.now)
         sides.downstreams.connections[connection].tunnel = id
-        let tables = unsafe sides.epochs.all[epoch].tables
+        let tables = sides.epochs.all[epoch].tables
         var cluster = -1
-        switch unsafe tables.decideTCP(
+        switch tables.decideTCP(
             listener: listener, dialled: tunnels[id].origin.local, isTLS: isTLS, serverName: serverName, draw: &sides.context.draws.route)
         {
         case .none: break
@@ -67,18 +67,18 @@ struct TunnelTraffic: ~Copyable {
             cluster = Int(chosen)
         }
         let captured = sides.epochs.all[epoch].plan.requestHeaders.count
-        unsafe tunnels[id].startRecord(serverName, captured: captured, sides.limits, unixNanoseconds: sides.loop.unixNow)
+        tunnels[id].startRecord(serverName, captured: captured, sides.limits, unixNanoseconds: sides.loop.unixNow)
         sides.downstreams.note(connection, in: &tunnels[id].log)
         touchTunnel(id, &sides)
         guard cluster >= 0 else { return refuseTunnel(id, sides.epochs.all[epoch].noWay(listener: listener), &sides) }
-        if let refusal = unsafe Authorising.refusalOfConnection(tunnels[id].origin, serverName, &sides.context, &sides.epochs.all[epoch]) {
+        if let refusal = Authorising.refusalOfConnection(tunnels[id].origin, serverName, &sides.context, &sides.epochs.all[epoch]) {
             return refuseTunnel(id, refusal, &sides)
         }
         tunnels[id].cluster = cluster
-        guard unsafe ExternalAuthorising.asks(about: tunnels[id].origin, serverName, &sides.context, &sides.epochs.all[epoch]) else {
+        guard ExternalAuthorising.asks(about: tunnels[id].origin, serverName, &sides.context, &sides.epochs.all[epoch]) else {
             return connectTunnel(id, cluster, &sides)
         }
-        followCheck(id, unsafe ConnectionChecks.begin(id, &tunnels[id], serverName, &sides), &sides)
+        followCheck(id, ConnectionChecks.begin(id, &tunnels[id], serverName, &sides), &sides)
     }
 
     private mutating func followCheck(_ id: SlotID, _ outcome: CheckTraffic.Outcome, _ sides: inout Sides) {
@@ -96,11 +96,11 @@ struct TunnelTraffic: ~Copyable {
 
     private mutating func connectTunnel(_ id: SlotID, _ index: Int, _ sides: inout Sides) {
         let epoch = tunnels[id].epoch
-        let cluster = unsafe sides.epochs.all[epoch].tables.cluster(index)
+        let cluster = sides.epochs.all[epoch].tables.cluster(index)
         tunnels[id].log.record.cluster = cluster.name
         let source = tunnels[id].origin.labels.source
         tunnels[id].log.record.labels = LabelPair(source: source, destination: cluster.labels)
-        tunnels[id].awaitsConnect = unsafe sides.epochs.all[epoch].tables.tunnelTarget(cluster) != nil
+        tunnels[id].awaitsConnect = sides.epochs.all[epoch].tables.tunnelTarget(cluster) != nil
         tunnels[id].idleNanoseconds = cluster.tcpIdleTimeoutNanoseconds == 0 ? .max : cluster.tcpIdleTimeoutNanoseconds
         touchTunnel(id, &sides)
         if cluster.maxConnectionNanoseconds > 0 {
@@ -111,7 +111,7 @@ struct TunnelTraffic: ~Copyable {
 
     private mutating func enterEndpoint(_ id: SlotID, _ cluster: ClusterEntry, _ index: Int, _ sides: inout Sides) {
         let epoch = tunnels[id].epoch
-        let slot = unsafe sides.epochs.all[epoch].tables.clusterSlot(index)
+        let slot = sides.epochs.all[epoch].tables.clusterSlot(index)
         let picking = EndpointPicking(cluster: slot, index: index, hash: nil, now: sides.loop.now, retriesElsewhere: false)
         let refusal = tunnels[id].enter(picking, &sides.upstreams, &sides.epochs.all[epoch], &sides.context.draws.balance)
         let series = tunnels[id].opened
@@ -147,12 +147,12 @@ struct TunnelTraffic: ~Copyable {
 
     /// Asks an endpoint, an HTTP proxy, to connect further (RFC 9110 9.3.6); bytes wait until it says yes.
     private mutating func askForTunnel(_ id: SlotID, _ cluster: ClusterEntry, _ sides: inout Sides) {
-        guard let target = unsafe sides.epochs.all[tunnels[id].epoch].tables.tunnelTarget(cluster) else { return }
+        guard let target = sides.epochs.all[tunnels[id].epoch].tables.tunnelTarget(cluster) else { return }
         let upstream = tunnels[id].attempt.upstream
         sides.upstreams.connections[upstream].stream.output.append("CONNECT ")
-        unsafe sides.upstreams.connections[upstream].stream.output.append(target)
+        sides.upstreams.connections[upstream].stream.output.append(target)
         sides.upstreams.connections[upstream].stream.output.append(" HTTP/1.1\r\nHost: ")
-        unsafe sides.upstreams.connections[upstream].stream.output.append(target)
+        sides.upstreams.connections[upstream].stream.output.append(target)
         sides.upstreams.connections[upstream].stream.output.append("\r\n\r\n")
     }
 
@@ -203,29 +203,29 @@ struct TunnelTraffic: ~Copyable {
     }
 
     /// Passes bytes of the client on; returns how many.
-    mutating func relayFromClient(_ connection: SlotID, _ bytes: UnsafeRawBufferPointer, _ sides: inout Sides) -> Int {
+    mutating func relayFromClient(_ connection: SlotID, _ bytes: LentBytes, _ sides: inout Sides) -> Int {
         let id = sides.downstreams.connections[connection].tunnel
         guard tunnels.contains(id), sides.upstreams.isOpen(tunnels[id].attempt.upstream), !tunnels[id].awaitsConnect else { return 0 }
         let upstream = tunnels[id].attempt.upstream
         tunnels[id].log.record.requestBodyBytes &+= UInt64(bytes.count)
         touchTunnel(id, &sides)
         if sides.upstreams.connections[upstream].state == .active {
-            if unsafe sides.upstreams.connections[upstream].stream.write(bytes) == .failed { closeTunnel(id, &sides) }
+            if unsafe sides.upstreams.connections[upstream].stream.write(bytes.buffer) == .failed { closeTunnel(id, &sides) }
         } else {
-            unsafe sides.upstreams.connections[upstream].stream.output.append(bytes)
+            sides.upstreams.connections[upstream].stream.output.append(bytes)
         }
         return bytes.count
     }
 
     /// Passes bytes of the endpoint on; returns how many were taken.
-    mutating func relayFromEndpoint(_ upstream: SlotID, _ id: SlotID, _ bytes: UnsafeRawBufferPointer, _ sides: inout Sides) -> Int {
+    mutating func relayFromEndpoint(_ upstream: SlotID, _ id: SlotID, _ bytes: LentBytes, _ sides: inout Sides) -> Int {
         touchTunnel(id, &sides)
-        if tunnels[id].awaitsConnect { return unsafe takeAnswer(upstream, id, bytes, &sides) }
+        if tunnels[id].awaitsConnect { return takeAnswer(upstream, id, bytes, &sides) }
         noteFirstByte(id, &sides)
         tunnels[id].log.record.responseBodyBytes &+= UInt64(bytes.count)
         let connection = tunnels[id].origin.connection
         guard sides.downstreams.isOpen(connection) else { return bytes.count }
-        switch unsafe sides.downstreams.connections[connection].stream.write(bytes) {
+        switch unsafe sides.downstreams.connections[connection].stream.write(bytes.buffer) {
         case .failed: abandonTunnel(id, &sides)
         case .flushed: break
         case .blocked:
@@ -241,9 +241,9 @@ struct TunnelTraffic: ~Copyable {
     }
 
     /// Reads the endpoint's answer to CONNECT.
-    private mutating func takeAnswer(_ upstream: SlotID, _ id: SlotID, _ bytes: UnsafeRawBufferPointer, _ sides: inout Sides) -> Int {
+    private mutating func takeAnswer(_ upstream: SlotID, _ id: SlotID, _ bytes: LentBytes, _ sides: inout Sides) -> Int {
         switch unsafe HeadParser.parseResponse(
-            bytes, scan: &tunnels[id].answerScan, limits: sides.limits.http, into: &sides.context.responseHead)
+            bytes.buffer, scan: &tunnels[id].answerScan, limits: sides.limits.http, into: &sides.context.responseHead)
         {
         case .incomplete: return 0
         case .failed: break
@@ -258,8 +258,8 @@ struct TunnelTraffic: ~Copyable {
                 sides.upstreams.connections[upstream].deadline.set(&sides.loop, .upstream, upstream, after: .max)
                 sides.downstreams.resumeLater(tunnels[id].origin.connection)
             }
-            let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[count...])
-            return unsafe rest.isEmpty ? count : count + relayFromEndpoint(upstream, id, rest, &sides)
+            let rest = bytes.from(count)
+            return rest.isEmpty ? count : count + relayFromEndpoint(upstream, id, rest, &sides)
         }
         tunnelFailed(id, .connectFailure(code: 0), &sides)
         return bytes.count

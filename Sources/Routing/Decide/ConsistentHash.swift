@@ -4,23 +4,23 @@ public import Primitives
 extension RoutingTables {
     /// The hash of what the policy looks at; nil = the request has no such thing.
     public func hash(
-        _ policy: HashPolicy, _ head: borrowing MessageHead, query: UnsafeRawBufferPointer, source: SocketEndpoint
+        _ policy: HashPolicy, _ head: borrowing MessageHead, query: LentBytes, source: SocketEndpoint
     ) -> UInt64? {
-        unsafe view.hashKey(policy, head, query: LentBytes(query), source: source)
+        view.hashKey(policy, head, query: query, source: source)
     }
 
     /// The value of a made cookie, sixteen hexadecimal digits, hashes as it will when it comes back.
-    public func hash(cookieValue digits: UnsafeRawBufferPointer) -> UInt64 { unsafe LentBytes(digits).hash(seed: HashPolicy.seed) }
+    public func hash(cookieValue digits: LentBytes) -> UInt64 { digits.hash(seed: HashPolicy.seed) }
 
-    public func cookieName(_ policy: HashPolicy) -> UnsafeRawBufferPointer { unsafe view.bytes(policy.name).buffer }
-    public func cookieAttributes(_ policy: HashPolicy) -> UnsafeRawBufferPointer { unsafe view.bytes(policy.attributes).buffer }
-    public func cookiePath(_ policy: HashPolicy) -> UnsafeRawBufferPointer { unsafe view.bytes(policy.path).buffer }
+    public func cookieName(_ policy: HashPolicy) -> LentBytes { view.bytes(policy.name) }
+    public func cookieAttributes(_ policy: HashPolicy) -> LentBytes { view.bytes(policy.attributes) }
+    public func cookiePath(_ policy: HashPolicy) -> LentBytes { view.bytes(policy.path) }
 
     /// The endpoint that a hash belongs to: the first available one from its place on; nil when none is.
     public func pick(hashed cluster: ClusterEntry, _ hash: UInt64, isAvailable: (Int) -> Bool) -> Int? {
         let table = cluster.hash.table
         guard table.count > 0 else { return nil }
-        return unsafe cluster.hash.isMaglev ? view.pickFromMaglev(table, hash, isAvailable) : view.pickFromRing(table, hash, isAvailable)
+        return cluster.hash.isMaglev ? view.pickFromMaglev(table, hash, isAvailable) : view.pickFromRing(table, hash, isAvailable)
     }
 }
 
@@ -28,7 +28,7 @@ extension TableView {
     func hashKey(_ policy: HashPolicy, _ head: borrowing MessageHead, query: LentBytes, source: SocketEndpoint) -> UInt64? {
         switch policy.key {
         case .none: return nil
-        case .header: return unsafe head.value(named: bytes(policy.name).buffer).map { unsafe LentBytes($0).hash(seed: HashPolicy.seed) }
+        case .header: return head.bytes(named: bytes(policy.name))?.hash(seed: HashPolicy.seed)
         case .cookie: return cookieValue(bytes(policy.name), head)?.hash(seed: HashPolicy.seed)
         case .sourceIP:
             // The client of a Unix socket has no address, as in Envoy.

@@ -1,28 +1,28 @@
 internal import Matching
-internal import Primitives
+public import Primitives
 
 /// CORS as a route's policy has it (fetch.spec.whatwg.org 3.2, as Envoy's filter does it).
 extension RoutingTables {
     /// Whether the policy allows an `Origin`.
-    public func allows(cors index: Int32, origin: UnsafeRawBufferPointer) -> Bool {
-        let (view, origin) = unsafe (self.view, LentBytes(origin))
+    public func allows(cors index: Int32, origin: LentBytes) -> Bool {
+        let view = self.view
         return view.rows.cors[Int(index)].origins.indices.contains { view.rows.matchers.test(view.rows.originMatchers[$0], origin) }
     }
 
     /// Calls `add` with each field that a response to an allowed origin carries. The values last as long as the call.
     public func corsFields(
-        _ index: Int32, isPreflight: Bool, origin: UnsafeRawBufferPointer, _ add: (StaticString, UnsafeRawBufferPointer) -> Void
+        _ index: Int32, isPreflight: Bool, origin: LentBytes, _ add: (StaticString, LentBytes) -> Void
     ) {
-        unsafe add("access-control-allow-origin", origin)
-        unsafe view.addCORSFields(index, isPreflight: isPreflight) { name, value in unsafe add(name, value.buffer) }
+        add("access-control-allow-origin", origin)
+        view.addCORSFields(index, isPreflight: isPreflight, add)
     }
 
-    public func saysCredentials(cors index: Int32) -> Bool { unsafe view.rows.cors[Int(index)].allowsCredentials }
-    public func saysExposed(cors index: Int32) -> Bool { unsafe !view.rows.cors[Int(index)].exposed.isEmpty }
+    public func saysCredentials(cors index: Int32) -> Bool { view.rows.cors[Int(index)].allowsCredentials }
+    public func saysExposed(cors index: Int32) -> Bool { !view.rows.cors[Int(index)].exposed.isEmpty }
 
     /// `unmatchedPreflights: IGNORE`: a preflight from an origin that is not allowed is answered here, without the fields that would allow
     /// it.
-    public func answersUnmatchedPreflight(_ index: Int32) -> Bool { unsafe view.rows.cors[Int(index)].answersUnmatched }
+    public func answersUnmatchedPreflight(_ index: Int32) -> Bool { view.rows.cors[Int(index)].answersUnmatched }
 }
 
 extension TableView {

@@ -3,7 +3,7 @@ internal import Primitives
 
 extension RoutingTables {
     /// Whether a listener takes TLS that it decrypts.
-    public func terminatesTLS(listener: Int) -> Bool { unsafe !view.rows.listeners[listener].servers.isEmpty }
+    public func terminatesTLS(listener: Int) -> Bool { !view.rows.listeners[listener].servers.isEmpty }
 
     /// The server for a client's server name, whatever its case: the exact name first, then the longest wildcard, then `*`, which also
     /// takes clients without a name.
@@ -13,7 +13,7 @@ extension RoutingTables {
 
     /// The server that a connection chose under another configuration. Nil = there is none any more that lets the same clients in.
     public func gatewayServer(listener: Int, key: UInt64) -> GatewayServer? {
-        let rows = unsafe view.rows
+        let rows = view.rows
         for place in rows.listeners[listener].servers.indices where rows.gatewayServers[place].key == key {
             return GatewayServer(rows.gatewayServers[place])
         }

@@ -1,12 +1,11 @@
 public import HTTP
 internal import Matching
-internal import Primitives
+public import Primitives
 
 /// What tells one counted party from another.
-@unsafe
 public enum RateLimitPart {
     /// Bytes of the request.
-    case value(UnsafeRawBufferPointer)
+    case value(LentBytes)
     /// The client's address, which the caller knows.
     case client
     /// The request has no such thing.
@@ -16,36 +15,36 @@ public enum RateLimitPart {
 extension RoutingTables {
     /// Whether a limit counts the request. `port`: the one dialled.
     public func applies(_ entry: RateLimitEntry, port: UInt16, _ request: borrowing RouteRequest, _ head: borrowing MessageHead) -> Bool {
-        unsafe view.isCounted(entry, port: port, request.parts, head)
+        view.isCounted(entry, port: port, request.parts, head)
     }
 
     /// Calls `add` with each part of who is counted. The bytes are good as long as the request's.
     public func forEachPart(
         _ entry: RateLimitEntry, _ request: borrowing RouteRequest, _ head: borrowing MessageHead, _ add: (RateLimitPart) -> Void
     ) {
-        let view = unsafe self.view
+        let view = self.view
         for index in entry.keys.indices {
             switch view.rows.rateLimitKeys[index] {
             case .header(let name):
-                unsafe add(head.value(named: view.bytes(name).buffer).map { unsafe .value($0) } ?? .absent)
+                add(head.bytes(named: view.bytes(name)).map { .value($0) } ?? .absent)
             case .queryParameter(let name):
-                let value = unsafe view.parameter(view.bytes(name), request.parts.query)
-                unsafe add(value.map { unsafe .value($0.buffer) } ?? .absent)
-            case .clientAddress: unsafe add(.client)
+                let value = view.parameter(view.bytes(name), request.parts.query)
+                add(value.map { .value($0) } ?? .absent)
+            case .clientAddress: add(.client)
             case .claim(let path):
-                let claims = unsafe request.parts.claims
+                let claims = request.parts.claims
                 let place = claims.entryIndex(at: view.bytes(path))
-                unsafe add(place.map { unsafe .value(claims.valueText(claims[$0]).buffer) } ?? .absent)
+                add(place.map { .value(claims.valueText(claims[$0])) } ?? .absent)
             }
         }
     }
 
     /// Calls `body` with each field that a refusal by this limit carries.
-    public func forEachRefusalField(_ entry: RateLimitEntry, _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Void) {
-        let view = unsafe self.view
+    public func forEachRefusalField(_ entry: RateLimitEntry, _ body: (LentBytes, LentBytes) -> Void) {
+        let view = self.view
         for index in entry.responseFields.indices {
             let field = view.rows.fieldTexts[index]
-            unsafe body(view.bytes(field.name).buffer, view.bytes(field.value).buffer)
+            body(view.bytes(field.name), view.bytes(field.value))
         }
     }
 }

@@ -5,28 +5,28 @@ public import Primitives
 extension RoutingTables {
     /// Whether a policy names the status itself.
     public func isRetriable(_ policy: RetryPolicy, status: UInt16) -> Bool {
-        let view = unsafe self.view
+        let view = self.view
         return policy.statusCodes.indices.contains { view.rows.statusCodes[$0] == status }
     }
 
     /// Appends the path that the upstream gets; `path` is without its query, `match` that of the decision.
-    public func rewrite(_ entry: RewriteEntry, match: Int32, path: UnsafeRawBufferPointer, into out: inout ByteBuffer) {
-        unsafe view.rewrite(entry, match, LentBytes(path), &out)
+    public func rewrite(_ entry: RewriteEntry, match: Int32, path: LentBytes, into out: inout ByteBuffer) {
+        view.rewrite(entry, match, path, &out)
     }
 
     /// The authority that the upstream gets instead; nil = the client's.
-    public func rewrittenAuthority(_ entry: RewriteEntry) -> UnsafeRawBufferPointer? {
-        entry.hasAuthority ? unsafe view.bytes(entry.authority).buffer : nil
+    public func rewrittenAuthority(_ entry: RewriteEntry) -> LentBytes? {
+        entry.hasAuthority ? view.bytes(entry.authority) : nil
     }
 
     /// Appends the value of `Location`. `requestPort`: what a captured client dialled, else 0, and what it names counts.
     public func location(
         _ entry: RedirectEntry, match: Int32, _ request: borrowing RouteRequest, requestPort: UInt16, into out: inout ByteBuffer
     ) {
-        unsafe view.writeLocation(entry, request.parts, requestPort, &out)
+        view.writeLocation(entry, request.parts, requestPort, &out)
     }
 
-    public func directBody(_ entry: DirectResponseEntry) -> UnsafeRawBufferPointer { unsafe view.bytes(entry.body).buffer }
+    public func directBody(_ entry: DirectResponseEntry) -> LentBytes { view.bytes(entry.body) }
 }
 
 extension TableView {

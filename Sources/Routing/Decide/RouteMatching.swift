@@ -28,7 +28,7 @@ extension RoutingTables {
     public func decide(
         listener: Int, _ request: borrowing RouteRequest, _ head: borrowing MessageHead, draw: inout RandomSource
     ) -> RouteDecision {
-        unsafe view.decide(listener: listener, request.parts, head, draw: &draw)
+        view.decide(listener: listener, request.parts, head, draw: &draw)
     }
 }
 

@@ -1,30 +1,28 @@
 public import HTTP
 public import Matching
-internal import Primitives
+public import Primitives
 
-/// What routing looks at, besides the header fields. The pointers live as long as the request's bytes.
-@unsafe
+/// What routing looks at, besides the header fields. Good as long as the request's bytes.
 public struct RouteRequest {
     let parts: RequestParts
 
     /// `host`: the parts of `authority` where they are known. For the rest, see `RequestParts`.
     public init(
-        method: UnsafeRawBufferPointer, path: UnsafeRawBufferPointer, query: UnsafeRawBufferPointer, authority: UnsafeRawBufferPointer,
+        method: LentBytes, path: LentBytes, query: LentBytes, authority: LentBytes,
         host: Authority? = nil, isHTTPS: Bool, claims: ClaimsView = ClaimsView()
     ) {
         // What is no authority names no host; the proxy has refused it before.
-        let host = unsafe host ?? Authority.parse(authority) ?? Authority(hostCount: 0, port: 0, count: 0)
-        unsafe parts = unsafe RequestParts(
-            method: LentBytes(method), path: LentBytes(path), query: LentBytes(query), authority: LentBytes(authority), host: host,
-            isHTTPS: isHTTPS, claims: claims)
+        let host = host ?? Authority.parse(authority) ?? Authority(hostCount: 0, port: 0, count: 0)
+        parts = RequestParts(
+            method: method, path: path, query: query, authority: authority, host: host, isHTTPS: isHTTPS, claims: claims)
     }
 
-    public var method: UnsafeRawBufferPointer { unsafe parts.method.buffer }
-    public var path: UnsafeRawBufferPointer { unsafe parts.path.buffer }
-    public var query: UnsafeRawBufferPointer { unsafe parts.query.buffer }
-    public var authority: UnsafeRawBufferPointer { unsafe parts.authority.buffer }
-    public var host: Authority { unsafe parts.host }
-    public var isHTTPS: Bool { unsafe parts.isHTTPS }
+    public var method: LentBytes { parts.method }
+    public var path: LentBytes { parts.path }
+    public var query: LentBytes { parts.query }
+    public var authority: LentBytes { parts.authority }
+    public var host: Authority { parts.host }
+    public var isHTTPS: Bool { parts.isHTTPS }
 }
 
 /// A request's parts for the time of a call.

@@ -15,19 +15,19 @@ extension RoutingTables {
     /// Decides the way of a connection. `dialled`: the address the client connected to; `serverName`: of its ClientHello, lower-case or
     /// not, when it speaks TLS.
     public func decideTCP(
-        listener: Int, dialled: SocketEndpoint, isTLS: Bool, serverName: UnsafeRawBufferPointer, draw: inout RandomSource
+        listener: Int, dialled: SocketEndpoint, isTLS: Bool, serverName: LentBytes, draw: inout RandomSource
     ) -> TCPDecision {
-        unsafe view.decideTCP(listener, dialled, isTLS: isTLS, LentBytes(serverName), &draw)
+        view.decideTCP(listener, dialled, isTLS: isTLS, serverName, &draw)
     }
 
     /// Whether the routes that a connection may take need to see a server name.
     public func needsServerName(listener: Int, dialled: SocketEndpoint) -> Bool {
-        let view = unsafe self.view
+        let view = self.view
         return view.tcpCandidates(listener, dialled).contains { view.rows.tcpRoutes[$0].isTLS }
     }
 
     /// What the connections to a captured address are: the mode of its service's port.
-    public func mode(listener: Int, dialled: SocketEndpoint) -> ListenerMode { unsafe view.mode(listener, dialled) }
+    public func mode(listener: Int, dialled: SocketEndpoint) -> ListenerMode { view.mode(listener, dialled) }
 }
 
 extension TableView {

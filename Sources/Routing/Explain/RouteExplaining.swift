@@ -5,12 +5,11 @@ internal import TelemetryModel
 
 extension RoutingSnapshot {
     /// Explains a request. `draw` chooses among weighted destinations exactly as `decide` does with it.
-    @unsafe
     public func explain(
         listener: Int, _ request: borrowing RouteRequest, _ head: borrowing MessageHead, draw: inout RandomSource
     ) -> RouteExplanation {
         var result = RouteExplanation()
-        let request = unsafe request.parts
+        let request = request.parts
         guard let host = view.findVirtualHost(listener, request) else { return result }
         result.hasVirtualHost = true
         let entry = view.rows.virtualHosts[host]

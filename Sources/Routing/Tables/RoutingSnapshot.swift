@@ -49,7 +49,7 @@ public final class RoutingSnapshot: @unchecked Sendable {
     init(_ rows: TableRows, in arena: consuming TableArena, _ matchers: consuming MatcherMemory, _ facts: SnapshotFacts) {
         var arena = arena
         view = unsafe TableView(arena.place(rows))
-        unsafe tables = unsafe RoutingTables(view)
+        unsafe tables = RoutingTables(view)
         self.arena = arena
         self.matchers = matchers
         listeners = facts.listeners

@@ -23,7 +23,7 @@ public enum ProtocolSniffer {
             switch unsafe ClientHello.parse(bytes) {
             case .incomplete: return .undecided
             case .notTLS: return .other
-            case .hello: return .tls
+            case .hello, .refused: return .tls
             }
         }
         // A method in capitals and a space...

@@ -25,19 +25,30 @@ enum ClientBeginning {
         case .nothing: return 0
         case .handshake: return bytes.count
         case .security, .mutualTLS, .gatewayTLS: return unsafe settleSecurity(id, bytes, &sides, &tunnels)
-        case .protocolDetection, .serverName: return unsafe detectProtocol(id, bytes, &sides, &tunnels) ? 0 : nil
+        case .protocolDetection, .serverName: return unsafe detectProtocol(id, bytes, &sides, &tunnels)
         }
     }
 
     private static func detectProtocol(
         _ id: SlotID, _ bytes: UnsafeRawBufferPointer, _ sides: inout Sides, _ tunnels: inout TunnelTraffic
-    ) -> Bool {
+    ) -> Int? {
         switch unsafe ClientClassifying.detect(id, bytes, &sides) {
-        case .undecided: return false
-        case .http: return true
+        case .undecided: return nil
+        case .http: return 0
         case .tunnel(let isTLS, let name):
-            unsafe tunnels.openTunnel(id, isTLS: isTLS, serverName: UnsafeRawBufferPointer(rebasing: bytes[name]), &sides)
-            return true
+            openTunnel(id, isTLS: isTLS, name, &sides, &tunnels)
+            return 0
+        case .refused:
+            sides.downstreams.close(id, &sides.loop)
+            return bytes.count
+        }
+    }
+
+    private static func openTunnel(
+        _ id: SlotID, isTLS: Bool, _ serverName: [UInt8], _ sides: inout Sides, _ tunnels: inout TunnelTraffic
+    ) {
+        unsafe serverName.withUnsafeBytes { name in
+            unsafe tunnels.openTunnel(id, isTLS: isTLS, serverName: name, &sides)
         }
     }
 
@@ -54,7 +65,7 @@ enum ClientBeginning {
             continueHandshake(id, &sides, &tunnels)
             return bytes.count
         case .passedThrough(let name):
-            unsafe tunnels.openTunnel(id, isTLS: true, serverName: UnsafeRawBufferPointer(rebasing: bytes[name]), &sides)
+            openTunnel(id, isTLS: true, name, &sides, &tunnels)
             return 0
         case .plain:
             settle(id, &sides, &tunnels)

@@ -22,9 +22,12 @@ public struct ExchangeError: Error, Hashable, Sendable, CustomStringConvertible 
     }
 }
 
-/// A host's end of the protocol. Blocks its thread, for `timeoutMilliseconds` between any two bytes. A value.
+/// A host's end of the protocol. Blocks its thread, for `timeoutMilliseconds` between any two bytes and `callNanosecondsMax` for a call. A
+/// value.
 public struct CertificateClient: Sendable {
     public static let timeoutMilliseconds: Int32 = 5000
+    /// An authority that sends a byte now and then would otherwise hold the thread until certificates are over.
+    public static let callNanosecondsMax: UInt64 = 20_000_000_000
 
     /// What came back for a request.
     public struct Answer: Sendable {
@@ -136,6 +139,7 @@ public struct CertificateClient: Sendable {
         var client = HTTPClient(endpoint: try endpoint())
         client.host = place
         client.timeoutMilliseconds = Self.timeoutMilliseconds
+        client.deadline = SystemClock.monotonicNow() + Self.callNanosecondsMax
         client.bodyBytesMax = RevocationLists.pemBytesMax
         do throws(TLSError) {
             client.tls = ClientTLS(try TLSSettingsSource(.client, settings), host: ExchangeProtocol.serverName(of: trustDomain))

@@ -1,4 +1,4 @@
-internal import Primitives
+public import Primitives
 
 /// Which protocol a connection speaks, by its first bytes.
 public enum ProtocolSniffer {
@@ -16,6 +16,9 @@ public enum ProtocolSniffer {
     public static let lineBytesMax = 8192
     public static let methodBytesMax = 24
 
+    public static func look(_ bytes: LentBytes) -> Verdict { unsafe look(bytes.buffer) }
+
+    /// The same of bytes that are not lent.
     @unsafe
     public static func look(_ bytes: UnsafeRawBufferPointer) -> Verdict {
         if bytes.count == 0 { return .undecided }
@@ -23,7 +26,7 @@ public enum ProtocolSniffer {
             switch unsafe ClientHello.parse(bytes) {
             case .incomplete: return .undecided
             case .notTLS: return .other
-            case .hello: return .tls
+            case .hello, .refused: return .tls
             }
         }
         // A method in capitals and a space...

@@ -48,6 +48,21 @@ struct ServiceHandshakes: ~Copyable {
     /// Whether a listener asks for certificates.
     func asksClients(_ listener: Int) -> Bool { contexts[listener]?.source.asksClients ?? false }
 
+    /// What a listener's authorities have taken back, as of now.
+    private func revocations(_ listener: Int) -> RevocationLists? { contexts[listener]?.source.current.settings.revocations }
+
+    /// Whether a client's certificate was revoked after its handshake.
+    func isRevoked(_ connection: borrowing ServiceConnection) -> Bool {
+        guard let client = connection.client, let lists = revocations(connection.listener) else { return false }
+        return lists.revoke(client.certificate)
+    }
+
+    /// `count` connections were ended because `isRevoked` said so.
+    mutating func noteRevoked(_ count: Int, now: MonotonicInstant) {
+        statistics.revokedEnded.wrappingAdd(UInt64(count), ordering: .relaxed)
+        notices.note("connections of clients whose certificates were revoked are ended: \(count)", now: now)
+    }
+
     /// Looks at the first bytes of a connection, at least one.
     mutating func begin(_ connection: inout ServiceConnection, _ bytes: UnsafeRawBufferPointer, now: MonotonicInstant) -> Outcome {
         let first = unsafe bytes[0]
@@ -93,6 +108,13 @@ struct ServiceHandshakes: ~Copyable {
         switch connection.stream.handshake() {
         case .waiting: return .waiting
         case .done:
+            // The handshake may have begun, or its session, before the list was here.
+            if let peer = connection.session?.peer, let lists = revocations(connection.listener), lists.revoke(peer.certificate) {
+                statistics.add(statistics.clientsRefused)
+                let text = "certificate revoked: serial \(peer.certificate.serial)"
+                notices.note("TLS of \(Self.ends(connection, places)): \(text)", now: now)
+                return .close
+            }
             statistics.add(statistics.handshakes)
             leave(&connection)
             connection.client = connection.session?.peer

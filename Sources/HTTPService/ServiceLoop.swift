@@ -115,11 +115,22 @@ struct ServiceLoop: ~Copyable {
             case .write(let id, let bytes): writeStream(id, bytes)
             case .end(let id): endStream(id)
             case .abandon(let id): abandon(id)
+            case .judgeClients: endRevoked()
             case .stopAccepting: stopAccepting()
             case .drain: beginDraining()
             case .stop: mustStop = true
             }
         }
+    }
+
+    /// Listeners have other settings of TLS: clients that they revoke are cut off, whatever they are being sent.
+    private mutating func endRevoked() {
+        var ended = 0
+        for id in connections.identifiers() where isOpen(id) && handshakes.isRevoked(connections[id]) {
+            close(id)
+            ended += 1
+        }
+        if ended > 0 { handshakes.noteRevoked(ended, now: now) }
     }
 
     /// No new connections; those that there are bring one more request at most.

@@ -177,6 +177,7 @@ enum ServerCommand: Sendable {
     case end(SlotID)
     /// Nobody is left who could answer.
     case abandon(SlotID)
+    case judgeClients
     case stopAccepting
     case drain
     case stop

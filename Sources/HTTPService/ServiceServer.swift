@@ -22,6 +22,8 @@ public final class ServiceStatistics: Sendable {
     public let handshakesFailed = Atomic<UInt64>(0)
     /// TLS handshakes of clients whose certificate is not believed, or that showed none where one is demanded.
     public let clientsRefused = Atomic<UInt64>(0)
+    /// Connections ended because the client's certificate was revoked meanwhile.
+    public let revokedEnded = Atomic<UInt64>(0)
     /// Connections closed because too many handshakes were under way.
     public let handshakesOverflowed = Atomic<UInt64>(0)
     /// Connections that brought plaintext to a listener with TLS, and TLS to one without.
@@ -93,6 +95,7 @@ public final class ServiceServer: Sendable {
                 handshakes: ServiceHandshakes(bound, limits, statistics, say: say))
             loop.run()
         }
+        for source in bound.compactMap(\.tls) { source.whenReplaced { mailbox.send(.judgeClients) } }
     }
 
     /// Takes no new connections; those that there are bring one more request at most.

@@ -1,10 +1,11 @@
 internal import Synchronization
 public import TLS
 
-/// Settings of TLS that may be replaced while connections go on: those that there are keep what they began with, new ones get the new.
-/// Of a server's listeners and of clients alike. Any thread.
+/// Settings of TLS that may be replaced while connections go on: those that there are keep what they began with, new ones get the new. A
+/// server's clients whose certificates the new settings revoke are cut off. Of a server's listeners and of clients alike. Any thread.
 public final class TLSSettingsSource: Sendable {
     private let state: Mutex<(settings: TLSSettings, revision: UInt64)>
+    private let observers = Mutex<[@Sendable () -> Void]>([])
 
     /// Throws what keeps a context from being made of `settings`.
     public init(_ role: TLSContext.Role, _ settings: TLSSettings) throws(TLSError) {
@@ -22,7 +23,11 @@ public final class TLSSettingsSource: Sendable {
             state.settings = settings
             state.revision &+= 1
         }
+        for call in observers.withLock({ $0 }) { call() }
     }
+
+    /// Has `call` called after each `replace`, on the thread of that, as long as this lives. One for each server that uses it.
+    func whenReplaced(_ call: @escaping @Sendable () -> Void) { observers.withLock { $0.append(call) } }
 
     var current: (settings: TLSSettings, revision: UInt64) { state.withLock { $0 } }
 

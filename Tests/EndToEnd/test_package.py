@@ -18,6 +18,7 @@ from conftest import ROOT, SKEIN, free_port, http_get, wait_for
 from test_clients import span
 
 UNIT = pathlib.Path("/lib/systemd/system/skein.service")
+AUTHORITY_UNIT = pathlib.Path("/lib/systemd/system/skein-ca.service")
 # Containers' dpkg often leaves documentation out; this package is looked at whole.
 INSTALL = ["dpkg", "--path-include=/usr/share/man/*", "--path-include=/usr/share/doc/*", "-i"]
 
@@ -92,11 +93,11 @@ def unit(text=None):
 
 
 @contextlib.contextmanager
-def service(options):
-    """The unit's ExecStart as systemd would start it: user, umask, working directory, variables from its EnvironmentFile."""
-    values = unit()
+def service(options, path=UNIT):
+    """A unit's ExecStart as systemd would start it: user, umask, working directory, variables from its EnvironmentFile."""
+    values = unit(path.read_text())
     user = pwd.getpwnam(values["User"][0])
-    environment = {"PATH": "/usr/bin:/bin", "SKEIN_OPTIONS": options}
+    environment = {"PATH": "/usr/bin:/bin", "SKEIN_OPTIONS": options, "SKEIN_CA_OPTIONS": options}
     command = []
     for word in shlex.split(values["ExecStart"][0]):
         command += environment[word[1:]].split() if re.fullmatch(r"\$[A-Z_]+", word) else [word]
@@ -124,7 +125,7 @@ def test_it_says_what_it_needs(package, tree):
         assert library in depends, depends
     assert "adduser" in depends
     conffiles = (tree / "DEBIAN/conffiles").read_text().splitlines()
-    assert conffiles == ["/etc/default/skein", "/etc/logrotate.d/skein", "/etc/skein/mesh/README"]
+    assert conffiles == ["/etc/default/skein", "/etc/default/skein-ca", "/etc/logrotate.d/skein", "/etc/skein/mesh/README"]
     wrong = [path for path in tree.rglob("*") if not path.is_symlink() and path.stat().st_mode & 0o022]
     assert wrong == []
     contents = run("dpkg-deb", "-c", package).stdout.splitlines()
@@ -251,6 +252,35 @@ def test_the_service_runs_as_its_user_without_any_configuration(installed):
         assert process.returncode == 0 and b"SKN0010" in log, log
 
 
+def test_the_authority_runs_as_a_user_of_its_own(installed, tmp_path):
+    result = run("systemd-analyze", "verify", "--man=no", AUTHORITY_UNIT)
+    assert result.stdout + result.stderr == ""
+    exposure = run("systemd-analyze", "security", "--offline=yes", "--threshold=30", AUTHORITY_UNIT, check=False)
+    assert exposure.returncode == 0, exposure.stdout[-2000:]
+    # Nobody has made an authority yet: it is not enabled.
+    assert not os.path.lexists("/etc/systemd/system/multi-user.target.wants/skein-ca.service")
+    home, user = pathlib.Path("/var/lib/skein-ca"), pwd.getpwnam("skein-ca")
+    assert user.pw_uid != pwd.getpwnam("skein").pw_uid and user.pw_shell.endswith("nologin")
+    assert (home.stat().st_uid, stat.S_IMODE(home.stat().st_mode)) == (user.pw_uid, 0o700)
+    # As the unit says.
+    how = re.search(r"runuser -u skein-ca -- (skein .*)", AUTHORITY_UNIT.read_text())[1]
+    run("runuser", "-u", "skein-ca", "--", *how.split())
+    assert pathlib.Path(unit(AUTHORITY_UNIT.read_text())["ConditionPathExists"][0]).exists()
+    for path in home.iterdir():
+        assert (path.stat().st_uid, path.stat().st_mode & 0o077) == (user.pw_uid, 0), path
+    port = free_port()
+    with service(f"--listen 127.0.0.1:{port}", AUTHORITY_UNIT) as process:
+        def answers():
+            assert process.poll() is None, process.stderr.read().decode()
+            return run("curl", "-sS", "--cacert", tmp_path / "root.pem", f"https://localhost:{port}/v1/bundle", check=False).stdout
+
+        (tmp_path / "root.pem").write_bytes((home / "root-cert.pem").read_bytes())
+        wait_for(lambda: "BEGIN CERTIFICATE" in answers(), what="the authority")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+        assert process.returncode == 0
+
+
 # --- Afterwards ---------------------------------------------------------------------------------------------------------
 
 
@@ -268,9 +298,9 @@ def test_removing_keeps_the_data_and_purging_leaves_nothing(installed):
     run("dpkg", "--purge", "skein")
     left = [path for path in before if os.path.lexists(path) and "skein" in path]
     assert left == []
-    for path in ("/var/lib/skein", "/var/log/skein", "/etc/skein"):
+    for path in ("/var/lib/skein", "/var/lib/skein-ca", "/var/log/skein", "/etc/skein"):
         assert not os.path.exists(path)
-    for lookup in (lambda: pwd.getpwnam("skein"), lambda: grp.getgrnam("skein")):
+    for lookup in (lambda: pwd.getpwnam("skein"), lambda: grp.getgrnam("skein"), lambda: pwd.getpwnam("skein-ca")):
         with pytest.raises(KeyError):
             lookup()
     units = [path for folder in ("/etc/systemd/system", "/var/lib/systemd/deb-systemd-helper-enabled", "/var/lib/systemd/deb-systemd-helper-masked")

@@ -109,6 +109,42 @@ private func text(_ response: HTTPClientResponse) -> String { String(decoding: r
         #expect(server.statistics.handshakes.load(ordering: .relaxed) == 3)
     }
 
+    /// A stolen key would otherwise go on for as long as its thief keeps the connection open.
+    @Test func aRevokedClientIsCutOff() throws {
+        let authority = try Authority()
+        var settings = try authority.serverSettings(.required)
+        let server = try SecureServer(settings)
+        let thief = try authority.workload("thief")
+        let stolen = authority.clientSettings(thief)
+        let good = try authority.clientSettings(authority.workload("reviews"))
+        func connect(_ settings: TLSSettings) throws -> BlockingConnection {
+            let tls = try ClientTLS(TLSSettingsSource(.client, settings), host: "127.0.0.1")
+            return try BlockingConnection(to: server.secure, tls: tls, limits: HTTPLimits(), wait: SecureClient.wait)
+        }
+        var bad = try connect(stolen)
+        var other = try connect(good)
+        #expect(try SecureClient.ask(&bad) == 200)
+        #expect(try SecureClient.ask(&other) == 200)
+        bad.next()
+        other.next()
+
+        let entry = RevocationList.Entry(serial: thief.leaf.serial, revokedAt: Authority.now)
+        settings.revocations = try RevocationLists(pem: RevocationList.pem([entry], number: 1, by: authority.issuer, Authority.hour))
+        settings.revocationScope = .listedAuthorities
+        try server.source.replace(settings)
+        // Nothing is sent by either: the server ends it by itself.
+        eventually("the connection is ended") { server.statistics.revokedEnded.load(ordering: .relaxed) == 1 }
+        #expect(throws: (any Error).self) { try SecureClient.ask(&bad) }
+        #expect(try SecureClient.ask(&other) == 200)
+        #expect(server.lines.all.contains { $0.contains("revoked are ended: 1") })
+        let requests = server.handler.requests.load(ordering: .relaxed)
+        #expect(throws: (any Error).self) {
+            var again = try connect(stolen)
+            _ = try SecureClient.ask(&again)
+        }
+        #expect(server.handler.requests.load(ordering: .relaxed) == requests)
+    }
+
     /// Who a client is, is known before its first request is looked at.
     @Test func aClientIsWhoItsCertificateSays() throws {
         let authority = try Authority()

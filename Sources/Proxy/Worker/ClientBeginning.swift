@@ -25,19 +25,30 @@ enum ClientBeginning {
         case .nothing: return 0
         case .handshake: return bytes.count
         case .security, .mutualTLS, .gatewayTLS: return settleSecurity(id, bytes, &sides, &tunnels)
-        case .protocolDetection, .serverName: return detectProtocol(id, bytes, &sides, &tunnels) ? 0 : nil
+        case .protocolDetection, .serverName: return detectProtocol(id, bytes, &sides, &tunnels)
         }
     }
 
     private static func detectProtocol(
         _ id: SlotID, _ bytes: LentBytes, _ sides: inout Sides, _ tunnels: inout TunnelTraffic
-    ) -> Bool {
+    ) -> Int? {
         switch ClientClassifying.detect(id, bytes, &sides) {
-        case .undecided: return false
-        case .http: return true
+        case .undecided: return nil
+        case .http: return 0
         case .tunnel(let isTLS, let name):
-            tunnels.openTunnel(id, isTLS: isTLS, serverName: bytes[name], &sides)
-            return true
+            openTunnel(id, isTLS: isTLS, name, &sides, &tunnels)
+            return 0
+        case .refused:
+            sides.downstreams.close(id, &sides.loop)
+            return bytes.count
+        }
+    }
+
+    private static func openTunnel(
+        _ id: SlotID, isTLS: Bool, _ serverName: [UInt8], _ sides: inout Sides, _ tunnels: inout TunnelTraffic
+    ) {
+        unsafe serverName.withUnsafeBytes { name in
+            tunnels.openTunnel(id, isTLS: isTLS, serverName: unsafe LentBytes(name), &sides)
         }
     }
 
@@ -54,7 +65,7 @@ enum ClientBeginning {
             continueHandshake(id, &sides, &tunnels)
             return bytes.count
         case .passedThrough(let name):
-            tunnels.openTunnel(id, isTLS: true, serverName: bytes[name], &sides)
+            openTunnel(id, isTLS: true, name, &sides, &tunnels)
             return 0
         case .plain:
             settle(id, &sides, &tunnels)

@@ -10,8 +10,10 @@ enum ClientClassifying {
         /// More must arrive.
         case undecided
         case http
-        /// Passed on untouched; with TLS, the place of the server's name in the bytes.
-        case tunnel(isTLS: Bool, serverName: Range<Int>)
+        /// Passed on untouched; with TLS, the name that the client asked for.
+        case tunnel(isTLS: Bool, serverName: [UInt8])
+        /// It is closed.
+        case refused
     }
 
     /// A connection has been accepted. True = it is passed on without a look at its bytes.
@@ -62,19 +64,23 @@ enum ClientClassifying {
 
     /// Looks at the first bytes of a connection that awaits them.
     static func detect(_ id: SlotID, _ bytes: LentBytes, _ sides: inout Sides) -> Verdict {
-        switch unsafe ProtocolSniffer.look(bytes.buffer) {
+        switch ClientHello.parse(bytes) {
+        case .incomplete: return .undecided
+        case .hello(let name, _): return .tunnel(isTLS: true, serverName: name)
+        case .refused(let refusal):
+            // Without its name it would go where none is asked for.
+            ClientRefusing.refuseHandshake(id, "\(refusal)", &sides)
+            return .refused
+        case .notTLS: break
+        }
+        switch ProtocolSniffer.look(bytes) {
         case .undecided: return .undecided
         // On a port for connections everything is one, whatever it looks like.
         case .http where sides.downstreams.connections[id].awaits != .serverName:
             sides.downstreams.connections[id].awaits = .nothing
             sides.downstreams.setDeadline(id, .idle, after: sides.limits.idleTimeoutNanoseconds, &sides.loop)
             return .http
-        case .tls:
-            guard case .hello(let place, _) = unsafe ClientHello.parse(bytes.buffer) else {
-                return .tunnel(isTLS: false, serverName: 0..<0)
-            }
-            return .tunnel(isTLS: true, serverName: place)
-        case .http, .other: return .tunnel(isTLS: false, serverName: 0..<0)
+        case .http, .tls, .other: return .tunnel(isTLS: false, serverName: [])
         }
     }
 }

@@ -15,8 +15,8 @@ enum ClientSecuring {
         case plain
         /// All bytes are the handshake's.
         case secured
-        /// Passed on as it is, by the server name at this place of the bytes.
-        case passedThrough(serverName: Range<Int>)
+        /// Passed on as it is, by the name that the client asked for.
+        case passedThrough(serverName: [UInt8])
         /// Nothing further is done with it: it is closed.
         case refused
     }
@@ -49,7 +49,7 @@ enum ClientSecuring {
     /// Looks at the first bytes of a connection that awaits them.
     static func look(_ id: SlotID, _ bytes: LentBytes, _ sides: inout Sides) -> Verdict {
         let awaited = sides.downstreams.connections[id].awaits
-        switch unsafe ClientHello.parse(bytes.buffer) {
+        switch ClientHello.parse(bytes) {
         case .incomplete: return .undecided
         case .notTLS:
             guard awaited != .security else {
@@ -58,16 +58,19 @@ enum ClientSecuring {
             }
             ClientRefusing.refusePlaintext(id, isHTTP: looksLikeHTTP(bytes), &sides)
             return .refused
+        case .refused(let refusal):
+            ClientRefusing.refuseHandshake(id, "\(refusal)", &sides)
+            return .refused
         case .hello(let name, let offersIstio):
             guard awaited != .security || offersIstio else { return .plain }
             let early = unsafe Array(bytes.buffer)
-            if awaited == .gatewayTLS { return chooseServer(id, early, name, &sides) }
+            if awaited == .gatewayTLS { return chooseServer(id, early, name[...], &sides) }
             return begin(id, sides.epochs.all[sides.epochs.current].inbound, early, &sides) ? .secured : .refused
         }
     }
 
     private static func looksLikeHTTP(_ bytes: LentBytes) -> Bool {
-        if case .http = unsafe ProtocolSniffer.look(bytes.buffer) { true } else { false }
+        if case .http = ProtocolSniffer.look(bytes) { true } else { false }
     }
 
     /// Counts a connection without TLS to a port that takes both; TLS of the application's own is none.
@@ -80,16 +83,15 @@ enum ClientSecuring {
         sides.handle.plaintext.note(key, unixSeconds: sides.loop.unixNow / 1_000_000_000)
     }
 
-    /// Whom a connection to a port of a Gateway is for. `place`: of the server name in `bytes`.
+    /// Whom a connection to a port of a Gateway is for. `bytes`: its first; `name`: of the server that it asks for, empty = none.
     private static func chooseServer(
-        _ id: SlotID, _ bytes: [UInt8], _ place: Range<Int>, _ sides: inout Sides
+        _ id: SlotID, _ bytes: [UInt8], _ name: ArraySlice<UInt8>, _ sides: inout Sides
     ) -> Verdict {
         let index = sides.downstreams.listeners[sides.downstreams.connections[id].listener].index
-        let name = bytes[place]
         // Without the port, or without TLS at it, the configuration has changed meanwhile.
         guard index >= 0, sides.epochs.all[sides.epochs.current].terminatesTLS(listener: index) else { return .refused }
         switch sides.epochs.all[sides.epochs.current].gatewayServer(listener: index, name: name) {
-        case .passThrough: return .passedThrough(serverName: place)
+        case .passThrough: return .passedThrough(serverName: Array(name))
         case .none:
             sides.loop.countEvent { $0.add($0.serverNamesUnknown) }
             let remote = sides.downstreams.connections[id].remote.addressText
@@ -97,7 +99,7 @@ enum ClientSecuring {
             let local = sides.downstreams.connections[id].local
             sides.handle.note(problem: "TLS of \(remote) with \(local): \(asked) is none of a Gateway's server there")
             alert(.unrecognizedName, id, &sides)
-            return .passedThrough(serverName: place)
+            return .passedThrough(serverName: Array(name))
         case .server(let server):
             sides.downstreams.connections[id].server = server
             sides.downstreams.connections[id].serverEpoch = sides.epochs.current

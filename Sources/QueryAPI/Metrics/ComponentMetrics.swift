@@ -96,6 +96,9 @@ extension SelfMetrics {
                     "TLS handshakes refused for the client's certificate: none where one is demanded, or not believed.", .counter,
                     Double(statistics.clientsRefused.load(ordering: .relaxed))),
                 family(
+                    "tls_revoked_connections_ended_total", "Connections ended because the client's certificate was revoked meanwhile.",
+                    .counter, Double(statistics.revokedEnded.load(ordering: .relaxed))),
+                family(
                     "tls_handshakes_overflowed_total", "Connections closed because too many TLS handshakes were under way.", .counter,
                     Double(statistics.handshakesOverflowed.load(ordering: .relaxed))),
                 family(

@@ -1,13 +1,16 @@
-// libFuzzer entry: any first bytes have a verdict, what more bytes cannot change stays, and a server name lies within them.
+// libFuzzer entry: any first bytes have a verdict, what more bytes cannot change stays, and a server name is no longer than they are.
 import HTTP
 
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzProtocolSniffer(_ data: UnsafePointer<UInt8>, _ size: Int) -> CInt {
     let bytes = unsafe UnsafeRawBufferPointer(start: data, count: size)
     let verdict = unsafe ProtocolSniffer.look(bytes)
-    if case .hello(let name, _) = unsafe ClientHello.parse(bytes) { precondition(name.upperBound <= size, "a name beyond the bytes") }
+    let hello = unsafe ClientHello.parse(bytes)
+    if case .hello(let name, _) = hello { precondition(name.count <= size, "a name beyond the bytes") }
     for count in [size / 2, size - min(size, 1)] {
         let early = unsafe ProtocolSniffer.look(UnsafeRawBufferPointer(rebasing: bytes[..<count]))
+        let earlyHello = unsafe ClientHello.parse(UnsafeRawBufferPointer(rebasing: bytes[..<count]))
+        precondition(earlyHello == .incomplete || earlyHello == hello || size == 0, "bytes that came later changed a hello")
         precondition(early == .undecided || early == verdict || size == 0, "bytes that came later changed a verdict")
     }
     return 0

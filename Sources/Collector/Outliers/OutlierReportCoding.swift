@@ -53,11 +53,14 @@ public enum OutlierReportCoding {
             ReportBytes.append(varint: number, to: &bytes)
         }
         if hasLatency {
-            let used = (0..<LatencyCounts.count).filter { endpoint.latency.buckets[$0] > 0 }
-            ReportBytes.append(varint: UInt64(used.count), to: &bytes)
-            for bucket in used {
+            // Through the span: each subscript of the array copies all of it.
+            let buckets = endpoint.latency.buckets.span
+            var used: UInt64 = 0
+            for bucket in buckets.indices where buckets[bucket] > 0 { used += 1 }
+            ReportBytes.append(varint: used, to: &bytes)
+            for bucket in buckets.indices where buckets[bucket] > 0 {
                 ReportBytes.append(varint: UInt64(bucket), to: &bytes)
-                ReportBytes.append(varint: endpoint.latency.buckets[bucket], to: &bytes)
+                ReportBytes.append(varint: buckets[bucket], to: &bytes)
             }
         }
         if let reason = endpoint.ejected { ReportBytes.append(varint: UInt64(reason.rawValue), to: &bytes) }
@@ -71,10 +74,14 @@ public enum OutlierReportCoding {
         report.periodNanoseconds = milliseconds.overflow ? .max : milliseconds.partialValue
         let known = Known(epoch: try reader.word(), generation: try reader.varint())
         var endpointsLeft = endpointsMax
-        for _ in 0..<(try reader.count(most: clustersMax)) {
+        let clusters = try reader.count(most: clustersMax)
+        report.clusters.reserveCapacity(clusters)
+        for _ in 0..<clusters {
             let name = try reader.text(most: nameBytesMax)
             var numbers: [UInt64] = []
-            for _ in 0..<(try reader.count(most: settingsMax)) { numbers.append(try reader.varint()) }
+            let numbersCount = try reader.count(most: settingsMax)
+            numbers.reserveCapacity(numbersCount)
+            for _ in 0..<numbersCount { numbers.append(try reader.varint()) }
             var cluster = MeshReport.Cluster(name: name, settings: readSettings(numbers), hosts: try reader.varint())
             cluster.detectors = DetectorCoding.read(numbers.dropFirst(settingsCount))
             let count = try reader.count(most: endpointsLeft)
@@ -132,33 +139,33 @@ public enum OutlierReportCoding {
     private static func readSettings(_ numbers: [UInt64]) -> OutlierSettings {
         var settings = OutlierSettings()
         func number(_ place: Int) -> UInt64? { place < numbers.count ? numbers[place] : nil }
-        func set(_ place: Int, _ path: WritableKeyPath<OutlierSettings, UInt32>) {
-            if let value = number(place) { settings[keyPath: path] = UInt32(clamping: value) }
+        func set(_ place: Int, _ field: inout UInt32) {
+            if let value = number(place) { field = UInt32(clamping: value) }
         }
-        set(0, \.consecutive5xx)
-        set(1, \.consecutiveGateway)
-        set(2, \.consecutiveLocalOrigin)
+        set(0, &settings.consecutive5xx)
+        set(1, &settings.consecutiveGateway)
+        set(2, &settings.consecutiveLocalOrigin)
         settings.splitExternalLocalOriginErrors = number(3) == 1
         settings.intervalNanoseconds = number(4) ?? settings.intervalNanoseconds
         settings.baseEjectionTimeNanoseconds = number(5) ?? settings.baseEjectionTimeNanoseconds
         settings.maxEjectionTimeNanoseconds = number(6).flatMap { $0 > 0 ? $0 : nil }
         settings.maxEjectionTimeJitterNanoseconds = number(7) ?? 0
-        set(8, \.maxEjectionPercent)
+        set(8, &settings.maxEjectionPercent)
         settings.alwaysEjectOneHost = number(9) == 1
-        set(10, \.minHealthPercent)
-        set(11, \.enforcingConsecutive5xx)
-        set(12, \.enforcingConsecutiveGateway)
-        set(13, \.enforcingConsecutiveLocalOrigin)
-        set(14, \.enforcingSuccessRate)
-        set(15, \.enforcingLocalOriginSuccessRate)
-        set(16, \.enforcingFailurePercentage)
-        set(17, \.enforcingFailurePercentageLocalOrigin)
-        set(18, \.successRateMinimumHosts)
-        set(19, \.successRateRequestVolume)
-        set(20, \.successRateStdevFactorThousandths)
-        set(21, \.failurePercentageThreshold)
-        set(22, \.failurePercentageMinimumHosts)
-        set(23, \.failurePercentageRequestVolume)
+        set(10, &settings.minHealthPercent)
+        set(11, &settings.enforcingConsecutive5xx)
+        set(12, &settings.enforcingConsecutiveGateway)
+        set(13, &settings.enforcingConsecutiveLocalOrigin)
+        set(14, &settings.enforcingSuccessRate)
+        set(15, &settings.enforcingLocalOriginSuccessRate)
+        set(16, &settings.enforcingFailurePercentage)
+        set(17, &settings.enforcingFailurePercentageLocalOrigin)
+        set(18, &settings.successRateMinimumHosts)
+        set(19, &settings.successRateRequestVolume)
+        set(20, &settings.successRateStdevFactorThousandths)
+        set(21, &settings.failurePercentageThreshold)
+        set(22, &settings.failurePercentageMinimumHosts)
+        set(23, &settings.failurePercentageRequestVolume)
         return settings
     }
 }

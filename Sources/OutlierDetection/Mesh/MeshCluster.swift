@@ -18,7 +18,11 @@ struct MeshCluster: Sendable {
     }
 
     let name: String
-    private(set) var endpoints: [SocketEndpoint: MeshEndpoint] = [:]
+    private(set) var endpoints = MeshEndpointTable()
+    /// By reporter.
+    private var lists: [UInt32: MeshOpinionList] = [:]
+    /// Slots of which nothing that was said before this window's end counts any more.
+    private var forgotten: Set<Int> = []
     private var claims: [UInt32: Claim] = [:]
     /// Those that most reporters have; of several with as many, the one that is in use.
     private(set) var terms: Terms
@@ -60,7 +64,6 @@ struct MeshCluster: Sendable {
         _ seen: borrowing MeshReport.Cluster, reporter: UInt32, group: UInt32, periodNanoseconds: UInt64, endpointsLeft: Int,
         opinionsLeft: Int, _ limits: MeshLimits
     ) -> (endpoints: Int, opinions: Int) {
-        let (endpointsBefore, opinionsBefore) = (endpoints.count, opinions)
         // A report that waited for an outage to end says how things were; how long reports usually cover, the others say.
         let length = Self.windowLength(settings, usualPeriodNanoseconds, limits)
         let isStale = !claims.isEmpty && periodNanoseconds / limits.windowsPerReportMax > length
@@ -71,37 +74,15 @@ struct MeshCluster: Sendable {
         // The first one makes the cluster; those that come before its first tick may be many, and are as good.
         if window == 0, claims.count >= 2 * claimsAgreed { agreeOnClaims() }
         if isStale { counters.clustersStale &+= 1 }
-        var endpointsLeft = endpointsLeft
-        var opinionsLeft = opinionsLeft
-        var hint = 0
-        for place in seen.endpoints.indices.prefix(limits.endpointsPerReportMax) {
-            let address = seen.endpoints[place].address
-            var known = endpoints.index(forKey: address)
-            if known == nil {
-                // Whoever was never there cannot have left.
-                if seen.endpoints[place].isAbsent { continue }
-                guard endpointsLeft > 0 else {
-                    counters.beyondLimits &+= 1
-                    continue
-                }
-                endpointsLeft -= 1
-                endpoints[address] = MeshEndpoint()
-                known = endpoints.index(forKey: address)
-            }
-            guard let known else { continue }
-            // Of a stale one, only what local detection has out is so now.
-            let isThere = endpoints.values[known].take(
-                seen.endpoints[place], reporter: reporter, group: group, window: window, isStale: isStale, mayAdd: opinionsLeft > 0,
-                hint: &hint)
-            if isThere { continue }
-            if opinionsLeft > 0 {
-                opinionsLeft -= 1
-                opinions += 1
-            } else {
-                counters.beyondLimits &+= 1
-            }
-        }
-        return (endpoints.count - endpointsBefore, opinions - opinionsBefore)
+        if seen.endpoints.isEmpty { return (0, 0) }
+        if lists[reporter] == nil { lists[reporter] = MeshOpinionList(reporter: reporter, group: group) }
+        guard let list = lists.index(forKey: reporter) else { return (0, 0) }
+        var room = MeshOpinionList.Room(endpoints: endpointsLeft, opinions: opinionsLeft)
+        let beyond = lists.values[list].take(
+            seen, into: &endpoints, window: window, isStale: isStale, endpointsMax: limits.endpointsPerReportMax, room: &room)
+        counters.beyondLimits &+= beyond
+        opinions += opinionsLeft - room.opinions
+        return (endpointsLeft - room.endpoints, opinionsLeft - room.opinions)
     }
 
     /// The end of a window: ends ejections, judges, forgets. Returns what was decided. `standard`: detectors where the reporters name none.
@@ -111,24 +92,23 @@ struct MeshCluster: Sendable {
     ) -> [MeshDecision] {
         agreeOnClaims()
         let detectors = terms.detectors ?? standard
+        gatherOpinions()
         // In the order of their addresses, so that the same reports lead to the same decisions.
-        let order = endpoints.keys.sorted(by: SocketEndpoint.isOrdered)
-        for address in order { endIfDue(address, now: now) }
-        for address in order { removeIfAbsent(address, now: now) }
+        var order = endpoints.ordered()
+        for slot in order { endIfDue(slot, now: now) }
+        order.removeAll { removeIfAbsent($0, now: now) }
         let judge = MeshDetection(
             settings: settings, detectors: detectors, window: window, reporterName: reporterName, voicesMax: limits.voicesMax)
         let splits = settings.splitExternalLocalOriginErrors
-        for address in order where endpoints[address]?.ejection == nil {
-            endpoints[address]?.extendRuns(splits: splits)
-        }
+        for slot in order where endpoints[slot].ejection == nil { endpoints[slot].extendRuns(splits: splits) }
         let (slow, others) = judge.measured(candidates(order))
-        for one in slow { endpoints[one.address]?.noteSlow() }
-        for address in others { endpoints[address]?.slowWindows = 0 }
+        for one in slow { update(one.address) { $0.noteSlow() } }
+        for address in others { update(address) { $0.slowWindows = 0 } }
         for suspicion in judge.suspicions(candidates(order), slow: slow) { decide(suspicion, now: now, detectors, &random) }
         let windows = Int(clamping: detectors.errorRate?.windows ?? 1)
-        for address in order { endWindow(address, windows: windows, now: now) }
+        for slot in order { endWindow(slot, windows: windows, now: now) }
         window &+= 1
-        opinions = endpoints.values.reduce(0) { $0 + $1.opinions.count }
+        forgetOpinions()
         claims = claims.filter { $0.value.window &+ MeshLimits.opinionWindows >= window }
         nextTick = now + Self.windowLength(settings, usualPeriodNanoseconds, limits)
         defer { decisions = [] }
@@ -136,8 +116,30 @@ struct MeshCluster: Sendable {
     }
 
     /// Those that are not ejected.
-    private func candidates(_ order: [SocketEndpoint]) -> [MeshDetection.Candidate] {
-        order.compactMap { address in endpoints[address].flatMap { $0.ejection == nil ? (address, $0) : nil } }
+    private func candidates(_ order: [Int]) -> [MeshDetection.Candidate] {
+        order.filter { endpoints[$0].ejection == nil }.map { (endpoints.address(at: $0), endpoints[$0]) }
+    }
+
+    private mutating func update(_ address: SocketEndpoint, _ change: (inout MeshEndpoint) -> Void) {
+        if let slot = endpoints.slot(of: address) { change(&endpoints[slot]) }
+    }
+
+    /// What reporters say, by endpoint, for as long as it is judged.
+    private mutating func gatherOpinions() {
+        for reporter in lists.keys.sorted() {
+            for opinion in lists[reporter]?.opinions ?? [] { endpoints[Int(opinion.slot)].opinions.append(opinion) }
+        }
+    }
+
+    private mutating func forgetOpinions() {
+        opinions = 0
+        for reporter in Array(lists.keys) {
+            lists[reporter]?.endWindow(next: window, forgotten: forgotten)
+            let left = lists[reporter]?.opinions.count ?? 0
+            opinions += left
+            if left == 0 { lists[reporter] = nil }
+        }
+        forgotten = []
     }
 
     private mutating func agreeOnClaims() {
@@ -159,26 +161,34 @@ struct MeshCluster: Sendable {
 
     // MARK: Ejections
 
-    private mutating func endIfDue(_ address: SocketEndpoint, now: MonotonicInstant) {
-        guard let running = endpoints[address]?.ejection, running.until <= now else { return }
-        endpoints[address]?.ejection = nil
-        endpoints[address]?.lastUnejection = now
-        endpoints[address]?.forgive()
+    private mutating func endIfDue(_ slot: Int, now: MonotonicInstant) {
+        guard let running = endpoints[slot].ejection, running.until <= now else { return }
+        endpoints[slot].ejection = nil
+        endpoints[slot].lastUnejection = now
+        endpoints[slot].forgive()
+        forgotten.insert(slot)
         ejected -= 1
-        unejected(address, .timeOver, now: now)
+        unejected(endpoints.address(at: slot), .timeOver, now: now)
     }
 
-    /// Where most voices say that it left their cluster, it begins anew when it comes back.
-    private mutating func removeIfAbsent(_ address: SocketEndpoint, now: MonotonicInstant) {
-        guard let endpoint = endpoints[address], endpoint.opinions.contains(where: \.isAbsent) else { return }
-        var present = endpoint.opinions
+    /// Where most voices say that it left their cluster, it begins anew when it comes back. Returns whether it did.
+    private mutating func removeIfAbsent(_ slot: Int, now: MonotonicInstant) -> Bool {
+        guard endpoints[slot].opinions.contains(where: \.isAbsent) else { return false }
+        var present = endpoints[slot].opinions
         for index in present.indices { present[index].isAbsent = false }
-        let absent = Set(endpoint.opinions.filter(\.isAbsent).map(\.reporter))
-        guard MeshVote(present, window: window, volume: 0, agrees: { absent.contains($0.reporter) }).isCarried else { return }
-        endpoints[address] = nil
-        guard endpoint.ejection != nil else { return }
+        let absent = Set(endpoints[slot].opinions.filter(\.isAbsent).map(\.reporter))
+        guard MeshVote(present, window: window, volume: 0, agrees: { absent.contains($0.reporter) }).isCarried else { return false }
+        let (address, wasEjected) = (endpoints.address(at: slot), endpoints[slot].ejection != nil)
+        remove(slot)
+        guard wasEjected else { return true }
         ejected -= 1
         unejected(address, .removed, now: now)
+        return true
+    }
+
+    private mutating func remove(_ slot: Int) {
+        endpoints.remove(slot)
+        forgotten.insert(slot)
     }
 
     private mutating func unejected(_ address: SocketEndpoint, _ cause: UnejectionCause, now: MonotonicInstant) {
@@ -190,7 +200,7 @@ struct MeshCluster: Sendable {
         _ suspicion: MeshSuspicion, now: MonotonicInstant, _ detectors: MeshDetectors, _ random: inout RandomSource
     ) {
         let (address, reason) = (suspicion.address, suspicion.reason)
-        guard endpoints[address]?.ejection == nil else { return }
+        guard let slot = endpoints.slot(of: address), endpoints[slot].ejection == nil else { return }
         guard suspicion.isCarried else { return refuse(suspicion, .outvoted, \.outvoted, now: now) }
         guard UInt64(suspicion.evidence.voices) >= detectors.voicesMin else {
             return refuse(suspicion, .tooFewReporters, \.tooFewReporters, now: now)
@@ -205,16 +215,15 @@ struct MeshCluster: Sendable {
         guard enforcement >= 100 || enforcement > 0 && random.below(100) < enforcement else {
             return refuse(suspicion, .notEnforced, \.notEnforced, now: now)
         }
-        let backoff = settings.grown(endpoints[address]?.backoff ?? 0)
+        let backoff = settings.grown(endpoints[slot].backoff)
         let until = now + settings.ejectionTime(backoff: backoff) + settings.jitter(&random)
-        endpoints[address]?.backoff = backoff
-        endpoints[address]?.ejections &+= 1
-        endpoints[address]?.ejection = MeshEndpoint.Running(reason: reason, until: until)
-        endpoints[address]?.noted = [:]
+        endpoints[slot].backoff = backoff
+        endpoints[slot].ejections &+= 1
+        endpoints[slot].ejection = MeshEndpoint.Running(reason: reason, until: until)
+        endpoints[slot].noted = [:]
         ejected += 1
         counters.ejections[Int(reason.rawValue)] &+= 1
-        let count = endpoints[address]?.ejections ?? 1
-        note(address, .ejected(until: until, ejections: count), reason, suspicion.evidence, now: now)
+        note(address, .ejected(until: until, ejections: endpoints[slot].ejections), reason, suspicion.evidence, now: now)
     }
 
     /// Counted each time, said when it begins.
@@ -222,8 +231,8 @@ struct MeshCluster: Sendable {
         _ suspicion: MeshSuspicion, _ outcome: MeshDecision.Outcome, _ counter: WritableKeyPath<MeshCounters, UInt64>, now: MonotonicInstant
     ) {
         counters[keyPath: counter] &+= 1
-        let noted = endpoints[suspicion.address]?.noted[suspicion.reason]
-        endpoints[suspicion.address]?.noted[suspicion.reason] = (outcome, window)
+        guard let slot = endpoints.slot(of: suspicion.address) else { return }
+        let noted = endpoints[slot].noted.updateValue((outcome, window), forKey: suspicion.reason)
         if let noted, noted.outcome == outcome, window <= noted.window &+ MeshLimits.opinionWindows { return }
         note(suspicion.address, outcome, suspicion.reason, suspicion.evidence, now: now)
     }
@@ -239,21 +248,18 @@ struct MeshCluster: Sendable {
     }
 
     /// `windows`: that the error rate looks at.
-    private mutating func endWindow(_ address: SocketEndpoint, windows: Int, now: MonotonicInstant) {
-        guard let endpoint = endpoints[address] else { return }
-        endpoints[address]?.endWindow(keeping: windows - 1)
-        endpoints[address]?.opinions.removeAll { !$0.holds(at: window &+ 1) }
-        guard endpoint.ejection == nil else { return }
-        if endpoint.backoff > 0, let since = endpoint.lastUnejection, now.nanoseconds(since: since) >= settings.intervalNanoseconds {
-            endpoints[address]?.backoff -= 1
+    private mutating func endWindow(_ slot: Int, windows: Int, now: MonotonicInstant) {
+        endpoints[slot].opinions = []
+        endpoints[slot].endWindow(keeping: windows - 1)
+        guard endpoints[slot].ejection == nil else { return }
+        let backoff = endpoints[slot].backoff
+        if backoff > 0 {
+            if let since = endpoints[slot].lastUnejection, now.nanoseconds(since: since) >= settings.intervalNanoseconds {
+                endpoints[slot].backoff -= 1
+            }
+            return
         }
         // Idle and without a past: nothing to remember.
-        if endpoint.backoff == 0, endpoint.lastSeen &+ MeshLimits.opinionWindows < window { endpoints[address] = nil }
-    }
-}
-
-extension SocketEndpoint {
-    static func isOrdered(_ left: SocketEndpoint, _ right: SocketEndpoint) -> Bool {
-        (left.high, left.low, left.port) < (right.high, right.low, right.port)
+        if endpoints[slot].lastSeen &+ MeshLimits.opinionWindows < window { remove(slot) }
     }
 }

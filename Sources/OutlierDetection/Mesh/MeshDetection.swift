@@ -199,7 +199,7 @@ struct MeshDetection {
             var found = suspicion(
                 candidate, .latency, value: one.p95, threshold: one.threshold, volume: candidate.endpoint.latency.total,
                 needs: detector.volume
-            ) { ($0.p95Milliseconds ?? 0) >= one.threshold }
+            ) { $0.p95Milliseconds >= one.threshold }
             found.evidence.windows = detector.windows
             return found
         }

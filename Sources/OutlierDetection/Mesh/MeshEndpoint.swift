@@ -1,22 +1,5 @@
 internal import Primitives
 
-/// What one reporter last said of an endpoint. It holds for `MeshLimits.opinionWindows` windows after the one it was said in.
-struct MeshOpinion: Sendable {
-    let reporter: UInt32
-    /// Reporters with the same number have one voice together.
-    let group: UInt32
-    /// The window of the cluster that it belongs to.
-    var window: UInt64
-    /// Of that window.
-    var counts = AttemptCounts()
-    var p95Milliseconds: Double?
-    /// Local detection ejected the endpoint, and has not heard a success since.
-    var ejected: EjectionReason?
-    var isAbsent = false
-
-    func holds(at now: UInt64) -> Bool { now <= window &+ MeshLimits.opinionWindows }
-}
-
 /// One endpoint of a cluster, over all reporters.
 struct MeshEndpoint: Sendable {
     struct Running: Sendable {
@@ -35,7 +18,7 @@ struct MeshEndpoint: Sendable {
     var localRun: UInt64 = 0
     /// In a row in which it was slow, up to `MeshLimits.latencyWindowsMax`; those without enough requests left out.
     var slowWindows = 0
-    /// Ordered by reporter.
+    /// Of all reporters, ordered by reporter; there only while a window ends (`MeshCluster.tick`).
     var opinions: [MeshOpinion] = []
     var ejection: Running?
     var backoff: UInt32 = 0
@@ -45,51 +28,10 @@ struct MeshEndpoint: Sendable {
     /// The last decisions that were no ejection, so that one that goes on is said once.
     var noted: [EjectionReason: (outcome: MeshDecision.Outcome, window: UInt64)] = [:]
 
-    /// Where a reporter's opinion is, or would be. `hint`: where it may be; a search of hundreds reads memory that no cache has.
-    func place(of reporter: UInt32, hint: Int) -> (index: Int, isThere: Bool) {
-        if opinions.indices.contains(hint), opinions[hint].reporter == reporter { return (hint, true) }
-        if let last = opinions.last, last.reporter < reporter { return (opinions.count, false) }
-        var low = 0
-        var high = opinions.count
-        while low < high {
-            let middle = (low + high) / 2
-            if opinions[middle].reporter < reporter { low = middle + 1 } else { high = middle }
-        }
-        return (low, low < opinions.count && opinions[low].reporter == reporter)
-    }
-
-    /// Adds what a reporter saw in the window that runs. Returns whether there was an opinion of its to change. `isStale`: its counts are
-    /// of the past. `hint`: where the reporter's opinion was of the endpoint before this one, then of this one.
-    mutating func take(
-        _ seen: borrowing MeshReport.Endpoint, reporter: UInt32, group: UInt32, window: UInt64, isStale: Bool, mayAdd: Bool,
-        hint: inout Int
-    ) -> Bool {
+    /// Adds what a reporter saw in the window that runs. `isStale`: its counts are of the past.
+    mutating func take(_ seen: borrowing MeshReport.Endpoint, window: UInt64, isStale: Bool) {
         lastSeen = window
-        let (index, isThere) = place(of: reporter, hint: hint)
-        hint = index
-        if !isThere, !mayAdd {
-            if !isStale { add(seen) }
-            return false
-        }
-        var opinion = isThere ? opinions[index] : MeshOpinion(reporter: reporter, group: group, window: window)
-        opinion.isAbsent = seen.isAbsent
-        if let ejected = seen.ejected {
-            opinion.ejected = ejected
-        } else if seen.counts.successes > 0, !isStale {
-            opinion.ejected = nil
-        }
-        if !isStale, !seen.counts.isEmpty {
-            add(seen)
-            if opinion.window != window { opinion.counts = AttemptCounts() }
-            opinion.counts += seen.counts
-            opinion.p95Milliseconds = seen.latency.p95Milliseconds ?? opinion.p95Milliseconds
-        }
-        opinion.window = window
-        if isThere { opinions[index] = opinion } else { opinions.insert(opinion, at: index) }
-        return isThere
-    }
-
-    private mutating func add(_ seen: borrowing MeshReport.Endpoint) {
+        guard !isStale, !seen.counts.isEmpty else { return }
         counts += seen.counts
         latency += seen.latency
     }

@@ -65,20 +65,22 @@ public struct MeshJudge: Sendable {
         }
         guard let reporter = reporters[report.reporter] else { return .beyondLimits }
         counted.reports &+= 1
-        for seen in report.clusters.prefix(limits.clustersPerReportMax) {
-            var known = clusters.index(forKey: seen.name)
+        let reported = report.clusters.span
+        for place in 0..<min(reported.count, limits.clustersPerReportMax) {
+            let name = reported[place].name
+            var known = clusters.index(forKey: name)
             if known == nil {
                 guard clusters.count < limits.clustersMax else {
                     counted.beyondLimits &+= 1
                     continue
                 }
-                clusters[seen.name] = MeshCluster(
-                    seen, periodNanoseconds: report.periodNanoseconds, now: now, limits)
-                known = clusters.index(forKey: seen.name)
+                clusters[name] = MeshCluster(
+                    reported[place], periodNanoseconds: report.periodNanoseconds, now: now, limits)
+                known = clusters.index(forKey: name)
             }
             guard let known else { continue }
             let added = clusters.values[known].take(
-                seen, reporter: reporter.number, group: reporter.group, periodNanoseconds: report.periodNanoseconds,
+                reported[place], reporter: reporter.number, group: reporter.group, periodNanoseconds: report.periodNanoseconds,
                 endpointsLeft: limits.endpointsMax - endpoints, opinionsLeft: limits.opinionsMax - opinions, limits)
             endpoints += added.endpoints
             opinions += added.opinions
@@ -176,9 +178,9 @@ public struct MeshJudge: Sendable {
     }
 
     private static func ejections(of cluster: MeshCluster) -> [Running] {
-        let out = cluster.endpoints.filter { $0.value.ejection != nil }.sorted { SocketEndpoint.isOrdered($0.key, $1.key) }
-        return out.compactMap { address, endpoint in
-            endpoint.ejection.map {
+        cluster.endpoints.ordered { $0.ejection != nil }.compactMap { slot in
+            let (address, endpoint) = (cluster.endpoints.address(at: slot), cluster.endpoints[slot])
+            return endpoint.ejection.map {
                 Running(cluster: cluster.name, endpoint: address, reason: $0.reason, until: $0.until, ejections: endpoint.ejections)
             }
         }

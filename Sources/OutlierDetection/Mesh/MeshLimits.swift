@@ -4,7 +4,7 @@ public struct MeshLimits: Sendable {
     public var clustersMax = 8_192
     /// Endpoints of all clusters.
     public var endpointsMax = 65_536
-    /// Opinions of all reporters on all endpoints, about 80 bytes each.
+    /// Opinions of all reporters on all endpoints, 64 bytes each; as many again of one cluster while its window ends.
     public var opinionsMax = 1_000_000
     /// Of one report.
     public var clustersPerReportMax = 8_192

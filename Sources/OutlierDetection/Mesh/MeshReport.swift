@@ -57,14 +57,19 @@ public struct LatencyCounts: Sendable, BitwiseCopyable {
 
     public init() {}
 
+    // The buckets are read through their span: a subscript of the array copies all of it each time, which was most of what a report cost.
+
     public var total: UInt64 {
+        let buckets = buckets.span
         var total: UInt64 = 0
-        for index in 0..<Self.count { total = AttemptCounts.sum(total, buckets[index]) }
+        for index in buckets.indices { total = AttemptCounts.sum(total, buckets[index]) }
         return total
     }
 
-    static func += (left: inout LatencyCounts, right: LatencyCounts) {
-        for index in 0..<count { left.buckets[index] = AttemptCounts.sum(left.buckets[index], right.buckets[index]) }
+    static func += (left: inout LatencyCounts, right: borrowing LatencyCounts) {
+        let added = right.buckets.span
+        var buckets = left.buckets.mutableSpan
+        for index in added.indices where added[index] > 0 { buckets[index] = AttemptCounts.sum(buckets[index], added[index]) }
     }
 
     /// The 95th percentile, milliseconds, interpolated within its bucket as `histogram_quantile` does; nil without requests. What is above
@@ -72,9 +77,10 @@ public struct LatencyCounts: Sendable, BitwiseCopyable {
     var p95Milliseconds: Double? {
         let total = total
         guard total > 0 else { return nil }
+        let buckets = buckets.span
         let rank = 0.95 * Double(total)
         var below = 0.0
-        for index in 0..<Self.count where buckets[index] > 0 {
+        for index in buckets.indices where buckets[index] > 0 {
             let count = Double(buckets[index])
             if below + count >= rank {
                 guard index < HistogramBuckets.bounds.count else { break }

@@ -21,8 +21,8 @@ public enum ReportBytes {
 
 /// A place in a report's bytes; every length is held against what is left.
 public struct ReportReader: Sendable {
-    private let bytes: [UInt8]
-    private var place = 0
+    @usableFromInline let bytes: [UInt8]
+    @usableFromInline var place = 0
 
     public init(_ bytes: [UInt8]) { self.bytes = bytes }
 
@@ -34,7 +34,18 @@ public struct ReportReader: Sendable {
         place = wanted.count
     }
 
+    /// Most numbers of a report are below 128, and read where they are asked for.
+    @inlinable
     public mutating func varint() throws(ReportFault) -> UInt64 {
+        if place < bytes.count, bytes[place] < 0x80 {
+            defer { place += 1 }
+            return UInt64(bytes[place])
+        }
+        return try longVarint()
+    }
+
+    @usableFromInline
+    mutating func longVarint() throws(ReportFault) -> UInt64 {
         var value: UInt64 = 0
         var shift: UInt64 = 0
         while shift < 64 {

@@ -97,4 +97,42 @@ private struct Model {
             }
         }
     }
+
+    /// A reporter's opinions lie in the order in which it named endpoints first. Reports that name them in any order, some of them only,
+    /// one twice, or after others have left and come, lead to the same decisions.
+    @Test func theOrderInWhichEndpointsAreNamedChangesNothing() {
+        let seed = UInt64.random(in: 0...UInt64.max)
+        for round in 0..<20 {
+            var random = RandomSource(seed: seed &+ UInt64(round))
+            var detectors = MeshDetectors()
+            detectors.enforcesErrorRate = true
+            var ordered = MeshWorld(seed: 1, detectors: detectors)
+            ordered.hosts = 40
+            ordered.settings.enforcingFailurePercentage = 100
+            ordered.settings.failurePercentageRequestVolume = 5
+            var shuffled = ordered
+            for window in 0..<60 {
+                // Some are asked by nobody for a while, are forgotten, and come back into slots that others had meanwhile.
+                let asked = (0..<40).filter { _ in Int(random.below(10)) > window / 10 % 3 * 4 }
+                for reporter in ["a", "b", "c", "d"] where random.below(5) > 0 {
+                    var seen = asked.filter { _ in random.below(4) > 0 }.map { host in
+                        var seen = MeshWorld.seen(host, ok: UInt64(random.below(4)), errors: UInt64(random.below(host % 8 == 0 ? 20 : 2)))
+                        if random.below(30) == 0 { seen.ejected = .consecutive5xx }
+                        seen.isAbsent = random.below(50) == 0
+                        return seen
+                    }
+                    let twice = seen.last.map { $0.ejected == nil ? [$0] : [] } ?? []
+                    ordered.report(reporter, seen + twice)
+                    for place in seen.indices.reversed() { seen.swapAt(place, Int(random.below(UInt32(place) + 1))) }
+                    shuffled.report(reporter, twice + seen)
+                }
+                let (one, other) = (ordered.endWindow(), shuffled.endWindow())
+                guard "\(one)" == "\(other)", ordered.judge.size == shuffled.judge.size else {
+                    Issue.record("seed \(seed &+ UInt64(round)), window \(window): \(one) and \(other)")
+                    return
+                }
+            }
+            #expect(ordered.judge.counters.ejections.contains { $0 > 0 }, "seed \(seed &+ UInt64(round)): nobody was ejected")
+        }
+    }
 }

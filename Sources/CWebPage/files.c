@@ -54,6 +54,9 @@ static const unsigned char hints_js[] = {
 static const unsigned char icon_svg[] = {
 #embed "web/icon.svg"
 };
+static const unsigned char lastload_js[] = {
+#embed "web/lastload.js"
+};
 static const unsigned char layout_js[] = {
 #embed "web/layout.js"
 };
@@ -144,6 +147,7 @@ static const CWebPageFile files[] = {
     FILE("health.js", health_js),
     FILE("hints.js", hints_js),
     FILE("icon.svg", icon_svg),
+    FILE("lastload.js", lastload_js),
     FILE("layout.js", layout_js),
     FILE("location.js", location_js),
     FILE("logs.js", logs_js),

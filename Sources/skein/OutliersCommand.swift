@@ -84,7 +84,8 @@ struct OutlierPicture: Decodable {
 
     /// `moment`: milliseconds since 1970; nil = the whole hour.
     func lines(around moment: UInt64?, style: TerminalStyle) -> [String] {
-        var lines = ["\(reporters) reporters, \(clusters) clusters, \(endpoints) endpoints", ""]
+        let counts = [(reporters, "reporter"), (clusters, "cluster"), (endpoints, "endpoint")].map { "\($0) \($1)\($0 == 1 ? "" : "s")" }
+        var lines = [counts.joined(separator: ", "), ""]
         if ejections.isEmpty {
             lines.append("nothing is ejected mesh-wide")
         } else {

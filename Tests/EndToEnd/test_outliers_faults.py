@@ -63,9 +63,9 @@ def test_processes_of_one_certificate_have_one_voice(start, tmp_path):
 
         def outvoted():
             fail()
-            return [d for d in picture()["decisions"] if d["outcome"] == "outvoted" and d["agreeing"] >= 2 and d["voices"] >= 2]
+            return [d for d in picture()["decisions"] if d["outcome"] == "outvoted" and d["voices"] >= 2]
 
-        # A suspicion is shown when it begins, with those who had reported by then.
+        # A suspicion is shown once, when it begins, with those who had reported by then: perhaps one of the three.
         decision = wait_for(outvoted, seconds=30, what="the broken ones being outvoted")[0]
         assert decision["reason"] == "error_rate" and decision["voicesAgreeing"] == 1 and decision["value"] >= 50, decision
         assert any("cluster.local/ns/default/sa/broken@" in report["reporter"] for report in decision["reports"])
@@ -74,6 +74,7 @@ def test_processes_of_one_certificate_have_one_voice(start, tmp_path):
             page = requests.get(f"https://127.0.0.1:{collector.ports['metrics']}/metrics", **client("a")).text
             return float(next(line.rsplit(" ", 1)[1] for line in page.splitlines() if 'judge_reports_total{outcome="taken"}' in line))
 
+        # All three go on failing, and are most of the five processes.
         before = taken()
         wait_for(lambda: fail() or taken() >= before + 25, seconds=30, what="five more reports of each")
         assert not picture()["ejections"] and set(load.codes) == {200}

@@ -496,6 +496,52 @@ def test_the_configuration_is_explained_and_its_faults_are_shown(look, served):
         wrong.unlink()
 
 
+def test_what_the_last_load_did_to_the_numbers_is_shown(look, start):
+    backend = Backend(answer)
+    text = mesh(backend.port)
+    skein = start(text, ["--metrics-interval", "1"])
+    done = threading.Event()
+
+    def load():
+        while not done.is_set():
+            skein.get("/item/1")
+
+    client = threading.Thread(target=load)
+    client.start()
+    try:
+        query = urllib.parse.quote('sum(rate(istio_requests_total{response_code="200"}[1m]))')
+
+        def rate():
+            return json.loads(http_get(skein.ports["zipkin"], "/api/v1/query?query=" + query)[2])["data"]["result"]
+
+        wait_for(rate, what="a rate before the load")
+        broken = """
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: broken}
+spec:
+  hosts: [web.local]
+  http: [{rewrite: {uri: /fail}, route: [{destination: {host: web.local}}]}]
+"""
+        (skein.config / "mesh.yaml").write_text(text + broken)
+        wait_for(lambda: skein.get("/item/1")[0] == 503, what="the new rule")
+        page = look("#/config", base=f"http://127.0.0.1:{skein.ports['zipkin']}")
+        row = page.get_by_role("table", name="Before and since the last load").get_by_role("row", name=re.compile("web.local"))
+
+        def said():
+            page.reload()
+            row.wait_for()
+            return re.search(r"100(?:\.0+)? ?% → 0(?:\.0+)? ?%", row.inner_text())
+
+        wait_for(said, seconds=30, what="success before and since")
+        assert "−100.0 points" in row.inner_text()
+        assert "ago, by 1 process:" in page.get_by_role("region", name="What the last load did").inner_text()
+    finally:
+        done.set()
+        client.join()
+
+
 def test_a_query_is_completed_and_its_faults_are_said(look):
     page = look("#/ask")
     page.get_by_role("textbox", name="PromQL").focus()

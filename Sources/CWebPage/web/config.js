@@ -4,6 +4,7 @@ import { get, json } from "./api.js";
 import { field, foreign, h, menu, plain, replace } from "./dom.js";
 import { explanation } from "./explain.js";
 import { count, span } from "./format.js";
+import { lastLoad } from "./lastload.js";
 import { go, hash } from "./location.js";
 import { repeat } from "./notice.js";
 import { table } from "./table.js";
@@ -29,11 +30,12 @@ export function mount(main, item, first) {
   filter.addEventListener("input", () => {
     go(hash("config", "", { ...parameters, find: filter.value.trim() }), { replacing: true });
   });
+  const effect = lastLoad();
   const asked = explainForm((said) => go(hash("config", "", { ...parameters, ...said })));
   let routes = [];
   let read = [];
   main.append(
-    h("div", { class: "head" }, h("h1", {}, "Configuration")), asked.element, state,
+    h("div", { class: "head" }, h("h1", {}, "Configuration")), asked.element, state, effect.element,
     h("section", { class: "card", "aria-label": "Findings" },
       h("div", { class: "head" }, h("h2", {}, "Findings in the files as they are now"), found), findings.element),
     h("section", { class: "card", "aria-label": "Rules" },
@@ -52,6 +54,7 @@ export function mount(main, item, first) {
     routes = answer.routes;
     read = report.resources.map((one) => ({ ...one, findings: report.findings.filter((finding) => concerns(finding, one)).length }));
     drawFitting();
+    await effect.load(signal);
   }
 
   function drawFitting() {

@@ -102,6 +102,23 @@ export async function services(window, signal) {
   return [...rows.values()];
 }
 
+/** `service → {rate, success, p95}` of a window that ends at `time`, seconds since 1970; without one, now. p95 in milliseconds. */
+export async function figures(window, time, signal) {
+  const [requests, p95] = await Promise.all([
+    query(`sum by (destination_service,reporter,${OUTCOME}) (rate(istio_requests_total[${window}])) > 0`, signal, time),
+    query(quantile(0.95, "destination_service,reporter", "", window), signal, time),
+  ]);
+  const key = (labels) => labels.destination_service ?? "";
+  const groups = new Map();
+  for (const { labels, value } of requests) {
+    if (!groups.has(key(labels))) groups.set(key(labels), new Reports());
+    groups.get(key(labels)).add(labels, value);
+  }
+  const rows = new Map([...groups].map(([service, reports]) => [service, { reporter: reports.reporter, p95: NaN, ...reports.believed }]));
+  give(rows, p95, key, "p95");
+  return rows;
+}
+
 /** The share of requests over mutual TLS by group, as those report it who took them. */
 export function secureShares(series, key) {
   const sums = new Map();

@@ -32,7 +32,8 @@ export function lastLoad() {
     if (!(at > 0)) return;
     const proxies = times.filter(({ value }) => value > at - TOGETHER).length;
     const after = Math.floor(Math.min(Math.max(since, WINDOW_MIN), WINDOW_MAX));
-    replace(said, `${clock(at * 1000)}, ${span(since * 1000)} ago, by ${count(proxies)} ${proxies === 1 ? "process" : "processes"}: ${after} s since beside ${WINDOW_MAX} s before`);
+    const who = `${count(proxies)} ${proxies === 1 ? "process" : "processes"}`;
+    replace(said, `${clock(at * 1000)}, ${span(since * 1000)} ago, by ${who}: ${after} s since beside ${WINDOW_MAX} s before`);
     const [before, now] = await Promise.all([figures(`${WINDOW_MAX}s`, at, signal), figures(`${after}s`, undefined, signal)]);
     list.draw([...new Set([...before.keys(), ...now.keys()])].map((service) => ({
       service, before: before.get(service) ?? NOTHING, now: now.get(service) ?? NOTHING,
@@ -52,7 +53,8 @@ function change({ before, now }) {
 }
 
 const pair = (show, name, isWorse) => ({ before, now }) => [
-  h("span", { class: "soft" }, show(before[name])), " → ", h("b", { class: isWorse(before[name], now[name]) ? "bad" : "" }, show(now[name]))];
+  h("span", { class: "soft" }, show(before[name])), " → ",
+  h("b", { class: isWorse(before[name], now[name]) ? "bad" : "" }, show(now[name]))];
 const millis = (value) => (Number.isFinite(value) ? duration(value * 1000) : "–");
 
 const COLUMNS = [

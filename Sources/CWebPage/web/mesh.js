@@ -114,7 +114,8 @@ export async function figures(window, time, signal) {
     if (!groups.has(key(labels))) groups.set(key(labels), new Reports());
     groups.get(key(labels)).add(labels, value);
   }
-  const rows = new Map([...groups].map(([service, reports]) => [service, { reporter: reports.reporter, p95: NaN, ...reports.believed }]));
+  const rows = new Map([...groups].map(([service, reports]) =>
+    [service, { reporter: reports.reporter, p95: NaN, ...reports.believed }]));
   give(rows, p95, key, "p95");
   return rows;
 }

@@ -3,8 +3,8 @@
 // In: counts of both destinations in steps of time (`CanaryStep`), oldest first, and what is asked for (`CanarySettings`).
 // Out: a verdict with its evidence (`CanaryReport`). It opens nothing, reads no clock, and changes no weight of any route.
 //
-//   steps ──▶ CanaryJudge ──▶ ErrorTest: share of failed requests ──────────┐
-//                        └──▶ LatencyTests: shares of slow requests ────────┴─▶ ShareTest: two sequential tests of one share
+//   steps ──▶ CanaryJudge ──▶ ErrorTest: share of failed requests ─────┐
+//                        └──▶ LatencyTests: shares of slow requests ───┴─▶ ShareTest: two sequential tests of a share
 //
 // People look again and again while a canary runs, so a test for one look would be wrong far more often than it claims. Each share has a
 // test martingale instead (`ShareTest`), whose error rate holds however often and whenever somebody looks.

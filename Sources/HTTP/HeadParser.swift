@@ -383,8 +383,6 @@ public enum HeadParser {
         guard unsafe bytes.count <= Authority.hostBytesMax && bytes.contains(UInt8(ascii: "|")) else { return false }
         return unsafe bytes.allSatisfy { HeadBytes.isToken($0) || $0 == UInt8(ascii: ":") }
     }
-
-
 }
 
 extension UnsafeRawBufferPointer {

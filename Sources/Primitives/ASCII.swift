@@ -81,10 +81,11 @@ public enum ASCII {
         }
     }
 
-    /// Whether byte strings of one length are the same.
+    /// Whether two byte strings are the same.
     @unsafe @inlinable
     public static func equal(_ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer) -> Bool {
-        let count = min(left.count, right.count)
+        let count = left.count
+        guard count == right.count else { return false }
         guard count >= 4, let left = left.baseAddress, let right = right.baseAddress else {
             for index in 0..<count where unsafe left[index] != right[index] { return false }
             return true
@@ -140,8 +141,7 @@ public enum ASCII {
 
     @unsafe @inlinable
     public static func equal(_ bytes: UnsafeRawBufferPointer, _ text: StaticString) -> Bool {
-        guard bytes.count == text.utf8CodeUnitCount else { return false }
-        return unsafe equal(bytes, UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+        unsafe equal(bytes, UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
     }
 
     /// Parses an unsigned decimal number: digits only, at least one, no overflow; nil otherwise.

@@ -74,7 +74,7 @@ public struct LentBytes: BitwiseCopyable {
 
     @inlinable @inline(__always)
     public static func == (left: LentBytes, right: LentBytes) -> Bool {
-        unsafe left.count == right.count && ASCII.equal(left.buffer, right.buffer)
+        unsafe ASCII.equal(left.buffer, right.buffer)
     }
 
     @inlinable @inline(__always)

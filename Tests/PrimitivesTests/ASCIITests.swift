@@ -94,6 +94,16 @@ import Testing
             }
         }
     }
+
+    /// The beginning of a text is not that text.
+    @Test(arguments: 0...20) func aBeginningIsNotTheWhole(_ count: Int) {
+        let whole = [UInt8](repeating: 0x61, count: count + 1)
+        unsafe whole.withUnsafeBytes { whole in
+            let beginning = unsafe UnsafeRawBufferPointer(rebasing: whole[..<count])
+            #expect(unsafe !ASCII.equal(beginning, whole) && !ASCII.equal(whole, beginning))
+            #expect(unsafe ASCII.equal(beginning, beginning) && ASCII.equal(whole, whole))
+        }
+    }
 }
 
 @Suite struct RandomSourceTests {

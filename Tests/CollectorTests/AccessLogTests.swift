@@ -169,7 +169,7 @@ import TelemetryWire
         let directory = TemporaryDirectory()
         let path = directory.path + "/pipe"
         #expect(unsafe mkfifo(path, 0o600) == 0)
-        let reader = unsafe open(path, O_RDONLY | O_NONBLOCK)
+        let reader = unsafe open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
         defer { close(reader) }
         let statistics = CollectorStatistics()
         var limits = CollectorLimits()
@@ -204,7 +204,9 @@ import TelemetryWire
         let directory = TemporaryDirectory()
         let path = directory.path + "/pipe"
         #expect(unsafe mkfifo(path, 0o600) == 0)
-        let reader = unsafe open(path, O_RDONLY | O_NONBLOCK)
+        let reader = unsafe open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+        let probe = unsafe open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC)
+        defer { close(probe) }
         let ring = RecordRing(capacity: 1 << 16)
         let statistics = CollectorStatistics()
         var history = CaptureHistory()
@@ -214,6 +216,11 @@ import TelemetryWire
         put(recordBytes(exampleRecord(), exampleTexts()), into: ring)
         #expect(pump.flush())
         close(reader)
+        // A child that another test is starting may still have a copy of it.
+        eventually("nobody reads") {
+            var waiting = pollfd(fd: probe, events: 0, revents: 0)
+            return unsafe poll(&waiting, 1, 0) > 0 && waiting.revents & Int16(POLLERR) != 0
+        }
         put(recordBytes(exampleRecord(), exampleTexts()), into: ring)
         #expect(pump.flush())
         pump.stop()

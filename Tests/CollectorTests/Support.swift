@@ -140,7 +140,7 @@ final class TemporaryDirectory {
 }
 
 func readFile(_ path: String) -> [UInt8] {
-    let fd = unsafe open(path, O_RDONLY)
+    let fd = unsafe open(path, O_RDONLY | O_CLOEXEC)
     guard fd >= 0 else { return [] }
     defer { close(fd) }
     var bytes: [UInt8] = []

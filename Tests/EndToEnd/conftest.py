@@ -22,9 +22,21 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 SKEIN = os.path.abspath(os.environ.get("SKEIN", str(ROOT / ".build/release/skein")))
 
 
-PORTS = itertools.cycle(range(10000, 32000))
-for _ in range(random.randrange(22000)):
+# Each of the processes that run tests side by side has ports of its own; none has the standard ones.
+WORKER, WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+SHARE = (32000 - 16800) // WORKERS
+PORTS = itertools.cycle(port for port in range(16800 + WORKER * SHARE, 16800 + (WORKER + 1) * SHARE) if port != 29411)
+for _ in range(random.randrange(SHARE)):
     next(PORTS)
+
+# Files whose tests use the ports that users know, or the machine's packages and users: never two at once.
+OF_THE_MACHINE = ("test_demo.py", "test_first_minutes.py", "test_package.py")
+
+
+def pytest_collection_modifyitems(items):
+    """A file stays in one process: what its tests share is started once."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("machine" if item.path.name in OF_THE_MACHINE else item.path.stem))
 
 
 def free_port(address="127.0.0.1"):

@@ -27,6 +27,14 @@ func isReady(_ fd: Int32, _ events: Int32, milliseconds: Int32 = 20_000) -> Bool
 /// Whether the number names an open descriptor of this process.
 func isOpen(_ fd: Int32) -> Bool { fcntl(fd, F_GETFD) >= 0 }
 
+/// The reading and the writing end of a pipe that no child gets.
+func pipeOfThisProcess() -> [Int32] {
+    var ends: [Int32] = [-1, -1]
+    _ = unsafe pipe(&ends)
+    for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+    return ends
+}
+
 /// Both ends of one TCP connection over loopback, closed with it.
 final class TCPPair {
     let client: Int32

@@ -32,9 +32,11 @@ public struct PromQLEngine: Sendable {
         }
         let rows = try evaluator.result(of: expression, steps)
         if expression.type == .scalar {
-            return QueryResult(value: .scalar(time: steps.first, rows.first?.value(at: 0) ?? .nan), annotations: session.annotations, cost: session.cost)
+            return QueryResult(
+                value: .scalar(time: steps.first, rows.first?.value(at: 0) ?? .nan), annotations: session.annotations, cost: session.cost)
         }
-        return QueryResult(value: .vector(rows.compactMap { Self.sample($0, steps.first) }), annotations: session.annotations, cost: session.cost)
+        return QueryResult(
+            value: .vector(rows.compactMap { Self.sample($0, steps.first) }), annotations: session.annotations, cost: session.cost)
     }
 
     /// At each step from `start` to `end`, milliseconds since 1970; always a matrix, sorted by labels.

@@ -33,6 +33,8 @@ for _ in range(random.randrange(SHARE)):
 OF_THE_MACHINE = ("test_demo.py", "test_first_minutes.py", "test_package.py")
 
 
+# Before xdist reads the marks.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """A file stays in one process: what its tests share is started once."""
     for item in items:

@@ -250,7 +250,7 @@ final class SimulatedProxy {
         #expect(worker.traffic.sides.downstreams.connections.count == 0, what)
         #expect(worker.traffic.sides.upstreams.connections.count == 0, what)
         #expect(worker.traffic.sides.loop.timers.count == 0, what)
-        #expect(worker.traffic.sides.upstreams.waitingPools.isEmpty, what)
+        #expect(worker.traffic.sides.upstreams.lines.isEmpty, what)
     }
 }
 

@@ -2,8 +2,8 @@ internal import Primitives
 
 /// Spans around a proxy's client span that paired: a table that forgets the oldest of a few, because nobody says when it may forget.
 ///
-/// Hashes lie in sets of sixteen, a line of the cache. A span is forgotten when sixteen newer ones fell into its set: with 32,768 places and
-/// five seconds between the spans of a proxy and of its application, never at 1,000 calls a second, and once in six at 5,000.
+/// Hashes lie in sets of sixteen, a line of the cache. A span is forgotten when sixteen newer ones fell into its set: with 32,768 places
+/// and five seconds between the spans of a proxy and of its application, never at 1,000 calls a second, and once in six at 5,000.
 struct ProxiedCalls {
     static let setSize = 16
 

@@ -70,7 +70,8 @@ final class CardinalityWatch: Sendable {
                 "skein_series_family_samples_overflowed_total", "Samples summed up in the overflow series of their metric.") { $0.samples },
             counter(
                 "skein_series_family_samples_refused_total",
-                "Samples that the overflow series of their metric could not take: native histograms, or of too many series.") { $0.refused },
+                "Samples that the overflow series of their metric could not take: native histograms, or of too many series."
+            ) { $0.refused },
         ]
     }
 }

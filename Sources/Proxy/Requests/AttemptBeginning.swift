@@ -66,7 +66,7 @@ enum AttemptBeginning {
             record.labels.destination = entry.labels
             record.upstreamRemote = entry.address
             attempt.endpointIndex = Int32(clamping: endpoint)
-            pool = picking.pool(of: endpoint, isHTTP2: origin.isHTTP2, &epoch, &upstreams)
+            pool = picking.poolIndex(of: endpoint, isHTTP2: origin.isHTTP2, &epoch, &upstreams)
         }
         record.upstreamProtocol = .tcp
         return upstreams.enter(&attempt, pool, now: picking.now) ? nil : .overflow

@@ -105,7 +105,7 @@ struct EndpointPicking {
     }
 
     /// The pool of an endpoint; where the request's protocol decides, there are two.
-    func pool(of endpoint: Int, isHTTP2: Bool, _ epoch: inout Epoch, _ upstreams: inout Upstreams) -> Int {
+    func poolIndex(of endpoint: Int, isHTTP2: Bool, _ epoch: inout Epoch, _ upstreams: inout Upstreams) -> Int {
         let pool = Int(epoch.pools.ofEndpoints[endpoint])
         guard cluster.entry.usesClientProtocol, isHTTP2, upstreams.pools[pool].twin >= 0 else { return pool }
         return Int(upstreams.pools[pool].twin)

@@ -54,6 +54,21 @@ struct UpstreamConnection: ~Copyable {
         connectBegan = now
     }
 
+    /// Tells the endpoint whom the connection is for, where its cluster wants that (PROXY protocol).
+    mutating func announce(client: SocketEndpoint, dialled: SocketEndpoint, _ settings: PoolSettings) {
+        guard settings.proxyProtocol > 0 else { return }
+        ProxyProtocol.announce(client, dialled, version: settings.proxyProtocol, to: &stream.output)
+    }
+
+    /// Nanoseconds that it may rest: until it is idle for too long, or open for too long, whichever is sooner.
+    @inline(__always)
+    func idleTimeLeft(_ settings: PoolSettings, now: MonotonicInstant) -> UInt64 {
+        let idle = settings.idleTimeoutNanoseconds == 0 ? .max : settings.idleTimeoutNanoseconds
+        guard settings.maxConnectionNanoseconds > 0 else { return idle }
+        let age = now.nanoseconds(since: connectBegan)
+        return min(idle, settings.maxConnectionNanoseconds > age ? settings.maxConnectionNanoseconds - age : 1)
+    }
+
     /// It has been open for as long as its cluster allows.
     mutating func isAged(_ settings: PoolSettings, now: MonotonicInstant) -> Bool {
         settings.maxConnectionNanoseconds > 0 && now.nanoseconds(since: connectBegan) >= settings.maxConnectionNanoseconds

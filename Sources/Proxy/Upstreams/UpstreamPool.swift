@@ -1,3 +1,4 @@
+internal import EventLoops
 internal import OutlierDetection
 internal import Primitives
 internal import Routing
@@ -70,6 +71,13 @@ struct PoolSettings {
         guard kind >= 0 else { return -1 }
         let slot = Int(kind) < slots.count ? slots[Int(kind)] : -1
         return slot >= 0 ? slot : insecurable
+    }
+
+    /// Has the system probe a connection that rests, where the cluster wants that (`tcpKeepalive`).
+    func keepAlive(_ descriptor: Int32, _ endpoint: SocketEndpoint) {
+        guard keepalive.isOn, endpoint.family != .unix, descriptor >= 0 else { return }
+        Socket.keepAlive(
+            descriptor, probes: keepalive.probes, idleSeconds: keepalive.idleSeconds, intervalSeconds: keepalive.intervalSeconds)
     }
 
     init(_ entry: ClusterEntry, slot: ClusterSlot, thresholds: OutlierThresholds) {

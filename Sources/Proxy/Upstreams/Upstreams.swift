@@ -8,19 +8,6 @@ internal import Streams
 internal import Synchronization
 internal import TelemetryModel
 
-/// How an attempt got its connection.
-enum Attachment {
-    /// The head is on its way, on a connection that was there.
-    case sent
-    /// It goes out as soon as the connection is there.
-    case connecting
-    /// In line for a connection.
-    case waiting
-    /// A limit of the cluster, or of the worker, is reached.
-    case overflow, tableFull
-    case failed(AttemptFailure)
-}
-
 /// All connections of a worker to endpoints, and the pools they rest in. Limits of a cluster hold over all workers, because what is held is
 /// counted in `UpstreamState` (semantics 2.4).
 @safe
@@ -28,14 +15,14 @@ struct Upstreams: ~Copyable {
     var connections: Slab<UpstreamConnection>
     private(set) var pools: UpstreamPools
     var securities = UpstreamSecurities()
-    /// Pools with requests waiting for a connection, in the order in which they began to wait.
-    private(set) var waitingPools: [Int] = []
+    /// Whose requests wait for a connection.
+    private(set) var lines = WaitingLines()
     var isDraining = false
     /// Connections with something to send: HTTP/1.1 after each event, HTTP/2 at the end of the turn.
     var dirty = WorkList<SlotID>()
     var dirtySessions = WorkList<SlotID>()
     private var closed = WorkList<SlotID>()
-    let state: Held<UpstreamState>
+    private let counting: AttemptCounting
     private let shared: SharedUpstreams
     let handle: WorkerHandle
     /// What records show of secured connections under the current configuration.
@@ -48,10 +35,15 @@ struct Upstreams: ~Copyable {
         shared = handle.shared
         limits = handle.limits
         pools = UpstreamPools(passthroughMax: handle.limits.passthroughPoolsMax)
-        state = Held(keptByCaller: handle.shared.state)
+        counting = AttemptCounting(
+            state: Held(keptByCaller: handle.shared.state), shared: Held(keptByCaller: handle.shared),
+            failureLatencyNanoseconds: handle.limits.failureLatencyNanoseconds)
         unsafe self.inbox = unsafe inbox
         connections = Slab(countMax: handle.limits.upstreamConnectionsMax)
     }
+
+    /// What all workers count.
+    @inline(__always) var state: Held<UpstreamState> { counting.state }
 
     @inline(__always)
     mutating func isOpen(_ id: SlotID) -> Bool { connections.contains(id) && connections[id].state != .closed }
@@ -95,7 +87,7 @@ struct Upstreams: ~Copyable {
 
     /// Connections of a pool that the configuration no longer has end with their last request.
     private mutating func retireConnections(ofPool pool: Int, _ loop: inout WorkerLoop) {
-        while let id = takeIdle(pool) {
+        while let id = IdleList.takeIdle(pool, &connections, &pools) {
             if !connections[id].http.isHTTP2 || connections[id].http.openStreams == 0 { close(id, &loop) }
         }
     }
@@ -103,74 +95,26 @@ struct Upstreams: ~Copyable {
     // MARK: Counting
 
     /// Counts an attempt in at its endpoint and cluster. False = the cluster's limit of requests is reached.
+    @inline(__always)
     mutating func enter(_ attempt: inout Attempt, _ pool: Int, now: MonotonicInstant) -> Bool {
-        let settings = pools[pool].settings
-        let slot = pools[pool].slot
-        guard state.use({ $0.tryAcquire(.requests, cluster: settings.cluster, limit: settings.maxRequests) }) else { return false }
-        state.use { $0.requestBegan(slot) }
-        if settings.retryBudgetNanoseconds > 0, attempt.retries == 0 {
-            state.use { $0.requestSeen(cluster: settings.cluster, windowNanoseconds: settings.retryBudgetNanoseconds, now: now) }
-        }
-        pools[pool].active += 1
-        attempt.pool = pool
-        attempt.cluster = settings.cluster
-        attempt.endpoint = slot
-        return true
+        counting.enter(&attempt, pool, &pools, now: now)
     }
 
     /// The attempt is over: it counts no longer.
-    mutating func leave(_ attempt: inout Attempt) {
-        let pool = attempt.pool
-        guard pool >= 0 else { return }
-        attempt.pool = -1
-        stopPending(&attempt)
-        let (cluster, endpoint) = (attempt.cluster, attempt.endpoint)
-        state.use {
-            $0.release(.requests, cluster: cluster)
-            $0.requestEnded(endpoint)
-        }
-        pools[pool].active -= 1
-        pools.freeIfUnused(pool)
-    }
+    @inline(__always)
+    mutating func leave(_ attempt: inout Attempt) { counting.leave(&attempt, &pools) }
 
-    /// Counts a request that has no established connection yet; false = the limit is reached.
-    private mutating func startPending(_ attempt: inout Attempt) -> Bool {
-        if attempt.isPending { return true }
-        let settings = pools[attempt.pool].settings
-        guard state.use({ $0.tryAcquire(.pending, cluster: settings.cluster, limit: settings.maxPendingRequests) }) else { return false }
-        attempt.isPending = true
-        return true
-    }
-
-    mutating func stopPending(_ attempt: inout Attempt) {
-        guard attempt.isPending else { return }
-        attempt.isPending = false
-        attempt.isWaiting = false
-        let cluster = attempt.cluster
-        state.use { $0.release(.pending, cluster: cluster) }
-    }
+    mutating func stopPending(_ attempt: inout Attempt) { counting.stopPending(&attempt) }
 
     /// Keeps what happened to an attempt with its endpoint, for metrics and people.
     mutating func note(_ failure: AttemptFailure, of attempt: Attempt, unixNanoseconds: UInt64) {
-        guard attempt.pool >= 0 else { return }
-        let cluster = pools[attempt.pool].settings.cluster
-        state.use {
-            $0.noteFailure(
-                failure.endpointFailure, endpoint: attempt.endpoint, cluster: cluster, unixMilliseconds: unixNanoseconds / 1_000_000)
-        }
+        counting.note(failure, of: attempt, &pools, unixNanoseconds: unixNanoseconds)
     }
 
-    /// Counts what an attempt came to against its endpoint; the judge is asked only when that crossed a threshold.
+    /// Counts what an attempt came to against its endpoint.
+    @inline(__always)
     mutating func judge(_ attempt: Attempt, _ outcome: AttemptOutcome, now: MonotonicInstant) {
-        guard attempt.pool >= 0 else { return }
-        if pools[attempt.pool].settings.measuresLatency {
-            let elapsed = now.nanoseconds(since: attempt.began)
-            let counted = outcome.isResponse ? elapsed : max(elapsed, limits.failureLatencyNanoseconds)
-            state.use { $0.recordLatency(nanoseconds: counted, endpoint: attempt.endpoint, now: now) }
-        }
-        let thresholds = pools[attempt.pool].settings.thresholds
-        let crossing = state.use { $0.record(outcome, endpoint: attempt.endpoint, thresholds: thresholds) }
-        if !crossing.isEmpty { _ = shared.judge.crossed(attempt.endpoint, crossing, now: now) }
+        counting.judge(attempt, outcome, &pools, now: now)
     }
 
     // MARK: Connections for attempts
@@ -192,18 +136,17 @@ struct Upstreams: ~Copyable {
             case .connecting(let made): id = made
             case .refused(let attachment): return attachment
             }
-            let version = pools[pool].settings.proxyProtocol
-            if version > 0 { ProxyProtocol.announce(client.remote, client.local, version: version, to: &connections[id].stream.output) }
+            connections[id].announce(client: client.remote, dialled: client.local, pools[attempt.pool].settings)
         } else if connections[id].state == .connecting || connections[id].state == .securing {
             attempt.isOnReusedConnection = false
-            guard startPending(&attempt) else { return .overflow }
+            guard counting.startPending(&attempt, &pools) else { return .overflow }
         } else {
             attempt.isOnReusedConnection = true
             stopPending(&attempt)
         }
         guard let stream = connections[id].http.submitRequest(head, framing: framing, upgrades: upgrades, token: owner.rawValue) else {
             // It has just lost its last stream, or its numbers are used up.
-            unlist(id)
+            IdleList.unlist(id, &connections, &pools)
             if isFresh { return .failed(.connectFailure(code: 0)) }
             return attach(owner, &attempt, head, framing: framing, upgrades: upgrades, isFresh: true, client: client, &loop)
         }
@@ -219,17 +162,17 @@ struct Upstreams: ~Copyable {
     private mutating func negotiate(_ owner: LoopToken, _ attempt: inout Attempt, _ loop: inout WorkerLoop) -> Attachment {
         let pool = attempt.pool
         if pools[pool].negotiating > 0, VersionChoice.sharesConnection(pool, &pools) {
-            guard startPending(&attempt) else { return .overflow }
+            guard counting.startPending(&attempt, &pools) else { return .overflow }
         } else {
             switch open(owner, &attempt, waits: true, &loop) {
             case .refused(let attachment): return attachment
             case .connecting(let id):
-                unlist(id)
+                IdleList.unlist(id, &connections, &pools)
                 connections[id].isNegotiating = true
                 pools[pool].negotiating += 1
             }
         }
-        enterLine(owner, &attempt)
+        lines.enter(owner, &attempt, &pools)
         return .waiting
     }
 
@@ -243,29 +186,25 @@ struct Upstreams: ~Copyable {
             connections[id].http = makeHTTP(pool, loop.now)
         }
         if !pools[pool].settings.isHTTP2 { connections[id].state = .idle }
-        enlist(id)
+        IdleList.enlist(id, &connections, &pools)
         setIdleDeadline(id, &loop)
     }
 
-    /// Lists whom a connection is for: those with a stream on it. Of one whose version is not chosen it is who waits for it, and waits no
-    /// more: the first in line, or all whom it would have done for.
+    /// Lists whom a connection is for: those with a stream on it, or who waits for it while its version is not chosen.
     mutating func noteOwners(of id: SlotID, in owners: inout [UInt64]) {
         guard connections[id].isNegotiating else { return connections[id].http.tokens(into: &owners) }
-        let pool = connections[id].pool
-        let count = VersionChoice.sharesConnection(pool, &pools) ? pools[pool].waiting.count : min(1, pools[pool].waiting.count)
-        owners.append(contentsOf: pools[pool].waiting.prefix(count).map(\.rawValue))
-        pools[pool].waiting.removeFirst(count)
+        WaitingLines.leave(oneConnectionOf: connections[id].pool, &pools, into: &owners)
     }
 
     private mutating func reusable(_ pool: Int) -> SlotID {
         if pools[pool].settings.isHTTP2 { return isOpen(pools[pool].firstIdle) ? pools[pool].firstIdle : .none }
-        return takeIdle(pool) ?? .none
+        return IdleList.takeIdle(pool, &connections, &pools) ?? .none
     }
 
     private mutating func noteStream(_ id: SlotID, _ loop: inout WorkerLoop) {
         connections[id].requestsServed &+= 1
         let isSpent = connections[id].isSpent(pools[connections[id].pool].settings, now: loop.now)
-        if isSpent || connections[id].http.spareStreams == 0 { unlist(id) }
+        if isSpent || connections[id].http.spareStreams == 0 { IdleList.unlist(id, &connections, &pools) }
         if connections[id].state == .active { connections[id].deadline.set(&loop, .upstream, id, after: .max) }
     }
 
@@ -277,7 +216,7 @@ struct Upstreams: ~Copyable {
     /// Makes a connection for an attempt, if its cluster may have one more. `waits`: otherwise it waits in line.
     private mutating func open(_ owner: LoopToken, _ attempt: inout Attempt, waits: Bool, _ loop: inout WorkerLoop) -> Opening {
         let pool = attempt.pool
-        guard startPending(&attempt) else { return .refused(.overflow) }
+        guard counting.startPending(&attempt, &pools) else { return .refused(.overflow) }
         let settings = pools[pool].settings
         guard state.use({ $0.tryAcquire(.connections, cluster: settings.cluster, limit: settings.maxConnections) }) else {
             guard waits else { return .refused(.overflow) }
@@ -299,20 +238,13 @@ struct Upstreams: ~Copyable {
         case .connecting(let id):
             connections[id].tunnel = tunnel
             attempt.upstream = id
-            let version = pools[attempt.pool].settings.proxyProtocol
-            if version > 0 { ProxyProtocol.announce(client.remote, client.local, version: version, to: &connections[id].stream.output) }
+            connections[id].announce(client: client.remote, dialled: client.local, pools[attempt.pool].settings)
             return .connecting
         }
     }
 
-    private mutating func enterLine(_ owner: LoopToken, _ attempt: inout Attempt) {
-        attempt.isWaiting = true
-        if pools[attempt.pool].waiting.isEmpty { waitingPools.append(attempt.pool) }
-        pools[attempt.pool].waiting.append(owner)
-    }
-
     private mutating func joinLine(_ owner: LoopToken, _ attempt: inout Attempt, _ loop: inout WorkerLoop) {
-        enterLine(owner, &attempt)
+        lines.enter(owner, &attempt, &pools)
         let cluster = pools[attempt.pool].settings.cluster
         let peers = shared.peers.withLock { $0 }
         for peer in peers where peer !== handle { peer.mailbox.send(.shedIdle(cluster)) }
@@ -321,44 +253,18 @@ struct Upstreams: ~Copyable {
     }
 
     /// The line of the waiting pool at `place`, and whether its first may be served now.
-    mutating func nextServable(_ place: Int) -> (pool: Int, first: LoopToken?) {
-        let pool = waitingPools[place]
-        guard let first = pools[pool].waiting.first else { return (pool, nil) }
-        if !pools[pool].firstIdle.isNone { return (pool, first) }
-        let settings = pools[pool].settings
-        if settings.choosesVersion {
-            if VersionChoice.hasMoved(pool, &pools) { return (pool, first) }
-            if VersionChoice.isAwaited(pool, &pools) { return (pool, nil) }
-        }
-        let hasRoom = settings.maxConnections == .max
-            || state.use({ $0.held(.connections, cluster: settings.cluster) }) < UInt64(settings.maxConnections)
-        return (pool, hasRoom ? first : nil)
-    }
+    mutating func nextServable(_ place: Int) -> (pool: Int, first: LoopToken?) { lines.servable(place, &pools, state) }
 
     /// Takes the first of a pool's line out of it.
     mutating func advance(line pool: Int) { pools[pool].waiting.removeFirst() }
 
-    mutating func forgetEmptyLines() {
-        var kept: [Int] = []
-        for pool in waitingPools where !pools[pool].waiting.isEmpty { kept.append(pool) }
-        waitingPools = kept
-    }
+    mutating func forgetEmptyLines() { lines.forgetEmpty(&pools) }
 
     /// Closes one idle connection of a cluster, for somebody who has more use for it.
     mutating func closeOneIdle(_ cluster: ClusterSlot, _ loop: inout WorkerLoop) {
         for index in pools.indices where !pools[index].isFree && pools[index].settings.cluster == cluster {
             if pools[index].settings.isHTTP2 { continue }
-            if let idle = takeIdle(index) { return close(idle, &loop) }
-        }
-    }
-
-    /// Whether a connection that has just become idle is needed more elsewhere.
-    private mutating func isWantedElsewhere(_ pool: Int) -> Bool {
-        let settings = pools[pool].settings
-        guard settings.maxConnections != .max, pools[pool].waiting.isEmpty else { return false }
-        return state.use {
-            $0.held(.pending, cluster: settings.cluster) > 0
-                && $0.held(.connections, cluster: settings.cluster) >= UInt64(settings.maxConnections)
+            if let idle = IdleList.takeIdle(index, &connections, &pools) { return close(idle, &loop) }
         }
     }
 
@@ -376,7 +282,7 @@ struct Upstreams: ~Copyable {
             if endpoint.family == .unix, let reason = UnixConnectError(error) { failure = .unixConnectFailure(reason) }
             return nil
         }
-        keepAlive(stream.descriptor, pool)
+        pools[pool].settings.keepAlive(stream.descriptor, endpoint)
         let isHTTP2 = pools[pool].settings.isHTTP2
         let fresh = UpstreamConnection(stream: stream, pool: pool, http: makeHTTP(pool, loop.now), now: loop.now)
         guard let id = connections.insert(fresh) else { return nil }
@@ -389,7 +295,7 @@ struct Upstreams: ~Copyable {
         }
         pools[pool].connections += 1
         connections[id].cluster = pools[pool].settings.cluster
-        if isHTTP2 { enlist(id) }
+        if isHTTP2 { IdleList.enlist(id, &connections, &pools) }
         loop.countEvent { $0.add($0.upstreamTotal) }
         connections[id].deadline.set(&loop, .upstream, id, after: pools[pool].settings.connectTimeoutNanoseconds)
         return id
@@ -400,13 +306,6 @@ struct Upstreams: ~Copyable {
         var http = unsafe HTTPClientConnection(isHTTP2: isHTTP2, inbox: inbox, limits: limits.http, now: now)
         http.bound(streams: pools[pool].settings.maxConcurrentStreams, assumed: pools[pool].peerStreamsMax)
         return http
-    }
-
-    private mutating func keepAlive(_ descriptor: Int32, _ pool: Int) {
-        let keepalive = pools[pool].settings.keepalive
-        guard keepalive.isOn, pools[pool].endpoint.family != .unix, descriptor >= 0 else { return }
-        Socket.keepAlive(
-            descriptor, probes: keepalive.probes, idleSeconds: keepalive.idleSeconds, intervalSeconds: keepalive.intervalSeconds)
     }
 
     /// The connection has been established.
@@ -441,7 +340,7 @@ struct Upstreams: ~Copyable {
         connections[id].http.detach(stream: 0)
         connections[id].isPaused = false
         connections[id].state = .idle
-        enlist(id)
+        IdleList.enlist(id, &connections, &pools)
         setIdleDeadline(id, &loop)
     }
 
@@ -452,7 +351,7 @@ struct Upstreams: ~Copyable {
         return connections[id].http.isReusable && !connections[id].isSpent(pools[pool].settings, now: now) && !isDraining
             && !connections[id].stream.sawHangUp && connections[id].input.isEmpty && connections[id].stream.isFlushed
             && pools.isCurrent(pool)
-            && pools[pool].idleCount < limits.idleConnectionsPerEndpointMax && !isWantedElsewhere(pool)
+            && pools[pool].idleCount < limits.idleConnectionsPerEndpointMax && !WaitingLines.wantsConnection(of: pool, &pools, state)
     }
 
     private mutating func detachAttempt(_ attempt: inout Attempt) {
@@ -480,7 +379,7 @@ struct Upstreams: ~Copyable {
         let isSpent = connections[id].isSpent(pools[pool].settings, now: loop.now)
         let isIdle = connections[id].http.openStreams == 0
         if !isSpent && pools.isCurrent(pool) && !isDraining && connections[id].http.spareStreams > 0 {
-            enlist(id)
+            IdleList.enlist(id, &connections, &pools)
         } else if isIdle {
             return close(id, &loop)
         }
@@ -489,7 +388,7 @@ struct Upstreams: ~Copyable {
 
     /// The endpoint takes no new request on this connection (GOAWAY).
     mutating func retire(_ id: SlotID, _ loop: inout WorkerLoop) {
-        unlist(id)
+        IdleList.unlist(id, &connections, &pools)
         if isOpen(id), connections[id].http.openStreams == 0 { close(id, &loop) }
     }
 
@@ -503,7 +402,7 @@ struct Upstreams: ~Copyable {
         guard pools[pool].settings.maxConnectionNanoseconds > 0 else { return }
         while isOpen(pools[pool].firstIdle), connections[pools[pool].firstIdle].isAged(pools[pool].settings, now: loop.now) {
             let id = pools[pool].firstIdle
-            unlist(id)
+            IdleList.unlist(id, &connections, &pools)
             if connections[id].http.openStreams == 0 { close(id, &loop) }
         }
     }
@@ -511,19 +410,14 @@ struct Upstreams: ~Copyable {
     /// Idle for too long, or open for too long: the sooner of the two.
     @inline(__always)
     private mutating func setIdleDeadline(_ id: SlotID, _ loop: inout WorkerLoop) {
-        let settings = pools[connections[id].pool].settings
-        var time = settings.idleTimeoutNanoseconds == 0 ? .max : settings.idleTimeoutNanoseconds
-        if settings.maxConnectionNanoseconds > 0 {
-            let age = loop.now.nanoseconds(since: connections[id].connectBegan)
-            time = min(time, settings.maxConnectionNanoseconds > age ? settings.maxConnectionNanoseconds - age : 1)
-        }
+        let time = connections[id].idleTimeLeft(pools[connections[id].pool].settings, now: loop.now)
         connections[id].deadline.set(&loop, .upstream, id, after: time)
     }
 
     mutating func close(_ id: SlotID, _ loop: inout WorkerLoop) {
         guard isOpen(id) else { return }
         let pool = connections[id].pool
-        unlist(id)
+        IdleList.unlist(id, &connections, &pools)
         connections[id].state = .closed
         connections[id].deadline.cancel(&loop)
         connections[id].stream.close()
@@ -550,43 +444,5 @@ struct Upstreams: ~Copyable {
         guard !connections[id].isDirty else { return }
         connections[id].isDirty = true
         if connections[id].http.isHTTP2 { dirtySessions.append(id) } else { dirty.append(id) }
-    }
-
-    // MARK: A pool's list
-
-    /// An idle connection of a pool, marked active; nil when none is left.
-    @inline(__always)
-    private mutating func takeIdle(_ pool: Int) -> SlotID? {
-        let id = pools[pool].firstIdle
-        guard connections.contains(id) else { return nil }
-        unlist(id)
-        if connections[id].state == .idle { connections[id].state = .active }
-        return id
-    }
-
-    private mutating func enlist(_ id: SlotID) {
-        guard isOpen(id), !connections[id].isListed else { return }
-        let pool = connections[id].pool
-        let first = pools[pool].firstIdle
-        connections[id].isListed = true
-        connections[id].nextIdle = first
-        connections[id].previousIdle = .none
-        if connections.contains(first) { connections[first].previousIdle = id }
-        pools[pool].firstIdle = id
-        pools[pool].idleCount += 1
-    }
-
-    /// The connection takes no further request.
-    mutating func unlist(_ id: SlotID) {
-        guard connections.contains(id), connections[id].isListed else { return }
-        let pool = connections[id].pool
-        let next = connections[id].nextIdle
-        let previous = connections[id].previousIdle
-        if connections.contains(previous) { connections[previous].nextIdle = next } else { pools[pool].firstIdle = next }
-        if connections.contains(next) { connections[next].previousIdle = previous }
-        connections[id].nextIdle = .none
-        connections[id].previousIdle = .none
-        connections[id].isListed = false
-        pools[pool].idleCount -= 1
     }
 }

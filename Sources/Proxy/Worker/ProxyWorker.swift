@@ -64,7 +64,7 @@ public struct ProxyWorker: ~Copyable {
     mutating func nextTimeout(at now: MonotonicInstant) -> Int32 {
         if traffic.hasWork { return 0 }
         // A connection that another worker gives up makes no event here.
-        let patience: Int32 = traffic.sides.upstreams.waitingPools.isEmpty ? .max : 2
+        let patience: Int32 = traffic.sides.upstreams.lines.isEmpty ? .max : 2
         guard let nanoseconds = traffic.sides.loop.timers.nanosecondsUntilNext(now: now) else {
             return traffic.sides.context.isDraining ? min(50, patience) : patience == .max ? -1 : patience
         }

@@ -54,7 +54,7 @@ struct Traffic: ~Copyable {
     mutating func finishTurn() {
         serveResumed()
         fireTimers()
-        if !sides.upstreams.waitingPools.isEmpty { serveWaiting() }
+        if !sides.upstreams.lines.isEmpty { serveWaiting() }
         flushStreams()
         flushSessions()
         flushStreams()
@@ -137,7 +137,7 @@ struct Traffic: ~Copyable {
 
     /// Gives waiting requests what has become free.
     private mutating func serveWaiting() {
-        for place in sides.upstreams.waitingPools.indices {
+        for place in sides.upstreams.lines.pools.indices {
             var served = 0
             while served < sides.limits.servedPerTurnMax, case (let pool, let owner?) = sides.upstreams.nextServable(place) {
                 sides.upstreams.advance(line: pool)

@@ -124,11 +124,8 @@ public struct AccessLogFormat: Sendable {
 
     /// Binds the format to the headers that the workers capture. A header that is not among them prints as missing.
     public func program(capture: HeaderCapture) -> AccessLogProgram {
-        AccessLogProgram(
-            fields: fields.map { field in
-                AccessLogProgram.Field(prefix: field.prefix, operators: field.pieces.map { Self.bind($0, capture) })
-            },
-            suffix: suffix, style: style)
+        let fields = fields.map { AccessLogCode.Field(prefix: $0.prefix, operators: $0.pieces.map { Self.bind($0, capture) }) }
+        return AccessLogProgram(AccessLogCode(fields: fields, suffix: suffix, style: style))
     }
 
     private static func bind(_ piece: Piece, _ capture: HeaderCapture) -> AccessLogOperator {

@@ -6,238 +6,9 @@ public import TelemetryModel
 /// Nothing is allocated for a line beyond the growth of the output, which is reserved once from an upper bound. What comes from the
 /// network cannot forge a line (`AccessLogEscapes`). Missing values print `-`, or null in typed JSON. Any thread; a value.
 public struct AccessLogProgram: Sendable {
-    struct Field: Sendable {
-        var prefix: [UInt8]
-        var operators: [AccessLogOperator]
-    }
+    private let code: AccessLogCode
 
-    /// One value and the constant text before it. Trivial, so that walking over steps counts no references.
-    private struct Step: Sendable {
-        /// Of `pool`.
-        var constantStart: UInt32
-        var constantEnd: UInt32
-        var value: Value
-        var form: Form
-    }
-
-    /// How a value stands in the line, and what stands there when the record has none.
-    private enum Form: UInt8 {
-        /// As it is; `-`.
-        case bare
-        /// A number of typed JSON; `null`.
-        case number
-        /// A string of typed JSON, its quotes not among the constants; `null`.
-        case string
-    }
-
-    private enum Value: Sendable {
-        case time(isEmit: Bool)
-        case text(first: RequestText, second: RequestText?, maxBytes: Int)
-        case duration(from: AccessLogOperator.TimePoint, to: AccessLogOperator.TimePoint, divisor: UInt64)
-        case endpoint(AccessLogOperator.Endpoint, AccessLogOperator.Part)
-        case protocolVersion, responseCode, responseFlags(long: Bool), responseCodeDetails, terminationDetails
-        case bytesReceived, bytesSent, requestHeaderBytes, responseHeaderBytes
-        case cluster, route, attemptCount, traceID, spanID, hostsAttempted(AccessLogOperator.Part), upstreamProtocol, accessLogType,
-            transportFailureReason, serverName
-        case connection(ConnectionText, ConnectionEnd)
-        /// In the format `patterns[index]`; nil = ISO 8601.
-        case connectionTime(ConnectionText, ConnectionEnd, index: UInt32?)
-        case grpcStatus(AccessLogOperator.GRPCStatusForm)
-        case shadow(AuthorizationShadow.Part)
-        case pathWithoutQuery(first: RequestText, second: RequestText, maxBytes: Int)
-        case query(maxBytes: Int)
-        /// Of the parameter `patterns[index]`.
-        case queryParameter(index: UInt32, maxBytes: Int)
-        /// A time in the format `patterns[index]`.
-        case pattern(index: UInt32, isEmit: Bool, isLocal: Bool)
-    }
-
-    let style: AccessLogFormat.Style
-    private var steps: [Step] = []
-    /// Formats of times, and names of query parameters.
-    private var patterns: [[UInt8]] = []
-    /// The constants of the steps in their order, the end of the line, the texts of the response code details, slack.
-    private var pool: [UInt8] = []
-    /// The constant after the last step.
-    private var tail: Range<Int> = 0..<0
-    /// Of the text of a `ResponseCodeDetails`; index = its raw value, empty = none.
-    private var details: [Range<Int>] = []
-    /// The most that a line holds besides texts and names, bytes.
-    private var fixedBytesMax = 0
-    /// How often a text slot, and a name, stands in the line at most.
-    private var slotUses = 0
-    private var clusterUses = 0
-    private var routeUses = 0
-    private var detailUses = 0
-    private var shadowUses = 0
-    /// How often an address stands in it at most.
-    private var endpointUses = 0
-
-    /// `suffix`: what stands behind the last value of a JSON line.
-    init(fields: [Field], suffix: [UInt8], style: AccessLogFormat.Style) {
-        self.style = style
-        var uses: [UInt8: Int] = [:]
-        for field in fields { compile(field, &uses) }
-        slotUses = uses.values.max() ?? 0
-        let tailStart = steps.last.map { Int($0.constantEnd) } ?? 0
-        pool.append(contentsOf: suffix)
-        if style != .text { pool.append(UInt8(ascii: "\n")) }
-        tail = tailStart..<pool.count
-        fixedBytesMax += pool.count
-        for detail in ResponseCodeDetails.allCases {
-            let start = pool.count
-            pool.append(contentsOf: (detail.text ?? "").utf8)
-            let index = Int(detail.rawValue)
-            while details.count <= index { details.append(0..<0) }
-            details[index] = start..<pool.count
-        }
-        pool.append(contentsOf: repeatElement(0, count: LineWriter.slack))
-    }
-
-    // MARK: Compiling
-
-    private mutating func compile(_ field: Field, _ uses: inout [UInt8: Int]) {
-        pool.append(contentsOf: field.prefix)
-        if style == .typedJSON, field.operators.count == 1 {
-            switch field.operators[0] {
-            case .absent: pool.append(ascii: "null")
-            case .literal(let literal): appendQuoted(literal)
-            case let operation: add(operation, operation.isNumber ? .number : .string, &uses)
-            }
-            return
-        }
-        if style != .text { pool.append(UInt8(ascii: "\"")) }
-        for operation in field.operators {
-            switch operation {
-            case .absent: pool.append(UInt8(ascii: "-"))
-            case .literal(let literal):
-                // A configured literal is trusted in text, where it may hold quotes and line feeds on purpose.
-                if style == .text {
-                    pool.append(contentsOf: literal)
-                } else {
-                    unsafe literal.withUnsafeBytes { unsafe pool.append(jsonEscaping: $0) }
-                }
-            default: add(operation, .bare, &uses)
-            }
-        }
-        if style != .text { pool.append(UInt8(ascii: "\"")) }
-    }
-
-    private mutating func appendQuoted(_ literal: [UInt8]) {
-        pool.append(UInt8(ascii: "\""))
-        unsafe literal.withUnsafeBytes { unsafe pool.append(jsonEscaping: $0) }
-        pool.append(UInt8(ascii: "\""))
-    }
-
-    private mutating func add(_ operation: AccessLogOperator, _ form: Form, _ uses: inout [UInt8: Int]) {
-        let start = steps.last?.constantEnd ?? 0
-        guard let value = value(operation, &uses) else { return }
-        steps.append(Step(constantStart: start, constantEnd: UInt32(clamping: pool.count), value: value, form: form))
-    }
-
-    /// The value and its share of the line's bound; nil for what is no value.
-    private mutating func value(_ operation: AccessLogOperator, _ uses: inout [UInt8: Int]) -> Value? {
-        // Two quotes or `null`, and any number.
-        fixedBytesMax += 24
-        switch operation {
-        case .literal, .absent: return nil
-        case .startTime(let pattern): return time(pattern, isEmit: false)
-        case .emitTime(let pattern): return time(pattern, isEmit: true)
-        case .startTimeLocal(let pattern): return time(pattern.isEmpty ? AccessLogTime.localPattern : pattern, isEmit: false, isLocal: true)
-        case .emitTimeLocal(let pattern): return time(pattern.isEmpty ? AccessLogTime.localPattern : pattern, isEmit: true, isLocal: true)
-        case .text(let first, let second, let maxBytes):
-            uses[first.rawValue, default: 0] += 1
-            if let second { uses[second.rawValue, default: 0] += 1 }
-            return .text(first: first, second: second, maxBytes: maxBytes)
-        case .serverName:
-            uses[RequestText.serverName.rawValue, default: 0] += 1
-            noteUse(.serverName, .downstream, &uses)
-            return .serverName
-        case .connection(let text, let end):
-            noteUse(text, end, &uses)
-            return .connection(text, end)
-        case .connectionTime(let text, let end, let pattern):
-            fixedBytesMax += AccessLogTime.bytesMax(pattern) * LineWriter.escapedBytesMax
-            if pattern.isEmpty { return .connectionTime(text, end, index: nil) }
-            patterns.append(pattern)
-            return .connectionTime(text, end, index: UInt32(clamping: patterns.count - 1))
-        case .pathWithoutQuery(let first, let second, let maxBytes):
-            for slot in [first, second] { uses[slot.rawValue, default: 0] += 1 }
-            return .pathWithoutQuery(first: first, second: second, maxBytes: maxBytes)
-        case .query(let maxBytes):
-            uses[RequestText.path.rawValue, default: 0] += 1
-            return .query(maxBytes: maxBytes)
-        case .queryParameter(let name, let maxBytes):
-            uses[RequestText.path.rawValue, default: 0] += 1
-            patterns.append(name)
-            return .queryParameter(index: UInt32(clamping: patterns.count - 1), maxBytes: maxBytes)
-        case .upstreamProtocol: return .upstreamProtocol
-        case .accessLogType: return .accessLogType
-        case .upstreamServiceTime: return .duration(from: .upstreamSendBegin, to: .upstreamReceiveBegin, divisor: 1_000_000)
-        case .duration(let from, let to, let divisor): return .duration(from: from, to: to, divisor: max(divisor, 1))
-        case .endpoint(let which, let part):
-            fixedBytesMax += LineWriter.endpointBytesMax
-            endpointUses += 1
-            return .endpoint(which, part)
-        case .protocolVersion: return .protocolVersion
-        case .responseCode: return .responseCode
-        case .responseFlags(let isLong):
-            fixedBytesMax += LineWriter.flagsBytesMax(isLong: isLong)
-            return .responseFlags(long: isLong)
-        case .responseCodeDetails:
-            fixedBytesMax += (ResponseCodeDetails.allCases.map { $0.text?.utf8.count ?? 0 }.max() ?? 0) + Self.bracketsBytesMax
-            detailUses += 1
-            noteUse(.failureReason, .upstream, &uses)
-            return .responseCodeDetails
-        case .terminationDetails:
-            fixedBytesMax += (ResponseCodeDetails.rbacAccessDenied.text?.utf8.count ?? 0) + Self.bracketsBytesMax
-            detailUses += 1
-            noteUse(.failureReason, .downstream, &uses)
-            return .terminationDetails
-        case .bytesReceived: return .bytesReceived
-        case .bytesSent: return .bytesSent
-        case .requestHeaderBytes: return .requestHeaderBytes
-        case .responseHeaderBytes: return .responseHeaderBytes
-        case .cluster:
-            clusterUses += 1
-            return .cluster
-        case .route:
-            routeUses += 1
-            return .route
-        case .attemptCount: return .attemptCount
-        case .traceID:
-            fixedBytesMax += 32
-            return .traceID
-        case .spanID: return .spanID
-        case .grpcStatus(let form): return .grpcStatus(form)
-        case .hostsAttempted(let part):
-            fixedBytesMax += (AttemptRecord.countMax + 1) * (LineWriter.endpointBytesMax + 1)
-            endpointUses += AttemptRecord.countMax + 1
-            return .hostsAttempted(part)
-        case .shadow(let part):
-            fixedBytesMax += AuthorizationShadow.Result.bytesMax
-            shadowUses += 1
-            return .shadow(part)
-        case .transportFailureReason:
-            fixedBytesMax += ResponseCodeDetails.allCases.map { $0.connectError?.utf8CodeUnitCount ?? 0 }.max() ?? 0
-            noteUse(.failureReason, .upstream, &uses)
-            return .transportFailureReason
-        }
-    }
-
-    /// A connection's text counts as a slot of its own: above those that records have.
-    private func noteUse(_ text: ConnectionText, _ end: ConnectionEnd, _ uses: inout [UInt8: Int]) {
-        uses[128 | end.rawValue << 6 | text.rawValue, default: 0] += 1
-    }
-
-    private mutating func time(_ pattern: [UInt8], isEmit: Bool, isLocal: Bool = false) -> Value {
-        fixedBytesMax += AccessLogTime.bytesMax(pattern) * LineWriter.escapedBytesMax
-        if pattern.isEmpty { return .time(isEmit: isEmit) }
-        patterns.append(pattern)
-        return .pattern(index: UInt32(clamping: patterns.count - 1), isEmit: isEmit, isLocal: isLocal)
-    }
-
-    // MARK: One line
+    init(_ code: AccessLogCode) { self.code = code }
 
     /// Appends one line, line feed included. `emitUnixNanoseconds` is the time of writing, for EMIT_TIME.
     public func append(
@@ -262,12 +33,12 @@ public struct AccessLogProgram: Sendable {
     ) {
         let texts = unsafe AccessLogTexts(entry, count: Int(record.pointee.textCount))
         // Each use of each slot, and of the names, at its longest. Text that needs no escapes takes a sixth; the rest stays unused.
-        let variable = unsafe texts.byteCount &* slotUses &+ names.byteCount(record.pointee.cluster) &* clusterUses
-            &+ names.byteCount(record.pointee.route) &* routeUses &+ names.byteCount(record.pointee.policy) &* detailUses
-            &+ (shadowUses > 0 ? names.byteCount(record.pointee.shadow) &* shadowUses : 0)
+        let variable = unsafe texts.byteCount &* code.slotUses &+ names.byteCount(record.pointee.cluster) &* code.clusterUses
+            &+ names.byteCount(record.pointee.route) &* code.routeUses &+ names.byteCount(record.pointee.policy) &* code.detailUses
+            &+ (code.shadowUses > 0 ? names.byteCount(record.pointee.shadow) &* code.shadowUses : 0)
             // An address that is a path; without paths in the process none is.
-            &+ (UnixPathTable.shared.count > 0 ? UnixPathTable.pathBytesMax &* endpointUses : 0)
-        bytes.append(atMost: fixedBytesMax &+ variable &* LineWriter.escapedBytesMax) { writer in
+            &+ (UnixPathTable.shared.count > 0 ? UnixPathTable.pathBytesMax &* code.endpointUses : 0)
+        bytes.append(atMost: code.fixedBytesMax &+ variable &* LineWriter.escapedBytesMax) { writer in
             unsafe write(record, texts, names, emit, &writer)
         }
     }
@@ -277,8 +48,8 @@ public struct AccessLogProgram: Sendable {
         _ record: UnsafePointer<RequestRecord>, _ texts: borrowing AccessLogTexts, _ names: borrowing NameTable, _ emit: UInt64,
         _ writer: inout LineWriter
     ) {
-        unsafe pool.withUnsafeBytes { pool in
-            unsafe steps.withUnsafeBufferPointer { steps in
+        unsafe code.pool.withUnsafeBytes { pool in
+            unsafe code.steps.withUnsafeBufferPointer { steps in
                 for index in 0..<steps.count {
                     let step = unsafe steps[index]
                     unsafe writer.constant(pool, Int(step.constantStart), Int(step.constantEnd))
@@ -290,7 +61,7 @@ public struct AccessLogProgram: Sendable {
                     case .string: if isThere { writer.byte(UInt8(ascii: "\"")) } else { writer.replaceLast("null") }
                     }
                 }
-                unsafe writer.constant(pool, tail.lowerBound, tail.upperBound)
+                unsafe writer.constant(pool, code.tail.lowerBound, code.tail.upperBound)
             }
         }
     }
@@ -298,10 +69,10 @@ public struct AccessLogProgram: Sendable {
     /// Writes a value; false, and nothing written, when the record has none.
     @inline(__always)
     private func write(
-        _ value: Value, _ record: UnsafePointer<RequestRecord>, _ texts: borrowing AccessLogTexts, _ names: borrowing NameTable,
-        _ emit: UInt64, _ pool: UnsafeRawBufferPointer, _ writer: inout LineWriter
+        _ value: AccessLogCode.Value, _ record: UnsafePointer<RequestRecord>, _ texts: borrowing AccessLogTexts,
+        _ names: borrowing NameTable, _ emit: UInt64, _ pool: UnsafeRawBufferPointer, _ writer: inout LineWriter
     ) -> Bool {
-        let isJSON = style != .text
+        let isJSON = code.style != .text
         switch value {
         case .time(let isEmit): unsafe writer.iso(isEmit ? emit : record.pointee.startUnixNanoseconds)
         case .text(let first, let second, let maxBytes):
@@ -318,7 +89,7 @@ public struct AccessLogProgram: Sendable {
         case .connectionTime(let text, let end, let index):
             guard let bytes = unsafe texts.connectionText(text, of: end, record), bytes.count == 8 else { return false }
             let time = unsafe UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
-            if let index { writeTime(time, patterns[Int(index)], isLocal: false, &writer) } else { writer.iso(time) }
+            if let index { writeTime(time, code.patterns[Int(index)], isLocal: false, &writer) } else { writer.iso(time) }
         case .duration(let from, let to, let divisor):
             let start = unsafe from.value(record)
             let end = unsafe to.value(record)
@@ -351,7 +122,7 @@ public struct AccessLogProgram: Sendable {
         case .terminationDetails:
             // Envoy tells here why it ended a connection: a policy, or that TLS did not come about.
             guard unsafe record.pointee.details == .rbacAccessDenied && record.pointee.protocolVersion == .tcp else {
-                return unsafe texts.write(.failureReason, of: .downstream, record, isJSON: style != .text, to: &writer)
+                return unsafe texts.write(.failureReason, of: .downstream, record, isJSON: code.style != .text, to: &writer)
             }
             return unsafe writeDetails(record, names, pool, &writer)
         case .bytesReceived: unsafe writer.decimal(record.pointee.requestBodyBytes)
@@ -391,27 +162,24 @@ public struct AccessLogProgram: Sendable {
             return texts.writePathWithoutQuery(first, second, maxBytes, isJSON: isJSON, to: &writer)
         case .query(let maxBytes): return texts.writeQuery(maxBytes, isJSON: isJSON, to: &writer)
         case .queryParameter(let index, let maxBytes):
-            return texts.writeQueryParameter(patterns[Int(index)], maxBytes, isJSON: isJSON, to: &writer)
+            return texts.writeQueryParameter(code.patterns[Int(index)], maxBytes, isJSON: isJSON, to: &writer)
         case .pattern(let index, let isEmit, let isLocal):
-            unsafe writeTime(isEmit ? emit : record.pointee.startUnixNanoseconds, patterns[Int(index)], isLocal: isLocal, &writer)
+            unsafe writeTime(isEmit ? emit : record.pointee.startUnixNanoseconds, code.patterns[Int(index)], isLocal: isLocal, &writer)
         }
         return true
     }
-
-    /// Of the rule behind the details: its brackets, and `none`.
-    private static let bracketsBytesMax = 6
 
     @inline(__always)
     private func writeDetails(
         _ record: UnsafePointer<RequestRecord>, _ names: borrowing NameTable, _ pool: UnsafeRawBufferPointer, _ writer: inout LineWriter
     ) -> Bool {
-        let text = unsafe details[Int(record.pointee.details.rawValue)]
+        let text = unsafe code.details[Int(record.pointee.details.rawValue)]
         if text.isEmpty { return false }
         unsafe writer.constant(pool, text.lowerBound, text.upperBound)
         // As Envoy tells which rule refused it, or why its token was.
         guard let brackets = unsafe record.pointee.details.brackets else { return true }
         writer.byte(brackets.open)
-        if unsafe !names.write(record.pointee.policy, isJSON: style != .text, to: &writer) { writer.ascii("none") }
+        if unsafe !names.write(record.pointee.policy, isJSON: code.style != .text, to: &writer) { writer.ascii("none") }
         writer.byte(brackets.close)
         return true
     }
@@ -431,7 +199,7 @@ public struct AccessLogProgram: Sendable {
     ) -> Bool {
         guard unsafe texts.connectionText(.failureReason, of: .upstream, record) != nil else { return false }
         writer.ascii("upstream_reset_before_response_started{remote_connection_failure|")
-        _ = unsafe texts.write(.failureReason, of: .upstream, record, isJSON: style != .text, to: &writer)
+        _ = unsafe texts.write(.failureReason, of: .upstream, record, isJSON: code.style != .text, to: &writer)
         writer.byte(UInt8(ascii: "}"))
         return true
     }
@@ -468,11 +236,11 @@ public struct AccessLogProgram: Sendable {
             let attempt = texts.attempt(index)
             if attempt.endpoint.family == .absent { continue }
             if !isFirst { writer.byte(UInt8(ascii: ",")) }
-            isFirst = !writer.endpoint(attempt.endpoint, part, isJSON: style != .text) && isFirst
+            isFirst = !writer.endpoint(attempt.endpoint, part, isJSON: code.style != .text) && isFirst
         }
         guard unsafe record.pointee.upstreamRemote.family != .absent else { return !isFirst }
         if !isFirst { writer.byte(UInt8(ascii: ",")) }
-        return unsafe writer.endpoint(record.pointee.upstreamRemote, part, isJSON: style != .text)
+        return unsafe writer.endpoint(record.pointee.upstreamRemote, part, isJSON: code.style != .text)
     }
 
     @inline(never)
@@ -480,7 +248,7 @@ public struct AccessLogProgram: Sendable {
         var scratch: [UInt8] = []
         let zone = isLocal ? LocalZone.shared.reading(at: unixNanoseconds / 1_000_000_000) : .utc
         AccessLogTime.append(unixNanoseconds, pattern: pattern, zone: zone, to: &scratch)
-        if style == .text {
+        if code.style == .text {
             for byte in scratch { writer.byte(byte) }
         } else {
             unsafe scratch.withUnsafeBytes { unsafe writer.escaped($0, readable: $0.count, isJSON: true) }

@@ -43,7 +43,8 @@ enum TopDimension: String, ExpressibleByArgument, CaseIterable, Sendable {
     /// Requests a second up to each bucket's bound by row, and by reporter where two report.
     func durationsQuery(window: String) -> String {
         let reporter = outcomeLabels.contains("reporter") ? ["reporter"] : []
-        return "sum by (\((labels + reporter + ["le"]).joined(separator: ","))) (rate(\(source.duration)_bucket\(source.selector)[\(window)]))"
+        let kept = (labels + reporter + ["le"]).joined(separator: ",")
+        return "sum by (\(kept)) (rate(\(source.duration)_bucket\(source.selector)[\(window)]))"
     }
 
     /// Retries a second by cluster or route; nil = they are not known by these rows.

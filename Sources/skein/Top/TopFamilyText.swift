@@ -15,7 +15,8 @@ enum TopFamilyText {
         let series = SafeText.fitted(TopColumns.count(Double(family.series)), 8, rightAligned: true)
         let full = SafeText.fitted(percentFull(family), 6, rightAligned: true)
         let overflow = SafeText.fitted(TopColumns.count(Double(family.overflowedSeries)), 8, rightAligned: true)
-        return "\(SafeText.fitted(sign + SafeText.clean(family.metric), nameWidth)) \(series) \(full) \(overflow)  \(labels.joined(separator: ", "))"
+        let name = SafeText.fitted(sign + SafeText.clean(family.metric), nameWidth)
+        return "\(name) \(series) \(full) \(overflow)  \(labels.joined(separator: ", "))"
     }
 
     private static func percentFull(_ family: TopFamily) -> String { "\(Int(min(100, max(0, family.share * 100)).rounded(.down))) %" }

@@ -62,7 +62,8 @@ enum FamilyCensus {
         let most = senders.sorted { ($0.value, $1.key) > ($1.value, $0.key) }.prefix(SeriesLimits.sendersMax)
         family.senders = shared.read { index in
             most.map { sender, series in
-                SeriesFamily.Sender(job: Self.labelText(sender.job, index), instance: Self.labelText(sender.instance, index), series: series)
+                SeriesFamily.Sender(
+                    job: Self.labelText(sender.job, index), instance: Self.labelText(sender.instance, index), series: series)
             }
         }
     }

@@ -33,12 +33,9 @@ for _ in range(random.randrange(SHARE)):
 OF_THE_MACHINE = ("test_demo.py", "test_first_minutes.py", "test_package.py")
 
 
-# Before xdist reads the marks.
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+def pytest_itemcollected(item):
     """A file stays in one process: what its tests share is started once."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("machine" if item.path.name in OF_THE_MACHINE else item.path.stem))
+    item.add_marker(pytest.mark.xdist_group("machine" if item.path.name in OF_THE_MACHINE else item.path.stem))
 
 
 def free_port(address="127.0.0.1"):

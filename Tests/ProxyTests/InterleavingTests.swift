@@ -88,4 +88,37 @@ import Testing
         let seen: ResponseFlags = [.delayInjected, .upstreamRetryLimitExceeded, .downstreamRemoteReset, .durationTimeout, .upstreamOverflow]
         #expect(flags.isSuperset(of: seen))
     }
+
+    /// TCP connections: bytes arrive whole, once and at whom they are for, and every connection gives back what it held.
+    @Test(arguments: 0..<shards)
+    func everyTunnelGivesBackWhatItHeld(_ shard: UInt64) throws {
+        if let seed = Self.number("SKEIN_SIMULATION_SEED") {
+            if shard == 0 { try TunnelWorld(seed: seed).live() }
+            return
+        }
+        for seed in stride(from: shard, to: Self.number("SKEIN_SIMULATION_SEEDS") ?? 200, by: Int(Self.shards)) {
+            try TunnelWorld(seed: seed).live()
+        }
+    }
+
+    /// Connections end in most ways that there are.
+    @Test func tunnelsAreVaried() throws {
+        var flags: ResponseFlags = []
+        var ends: Set<ResponseCodeDetails> = []
+        var whole = 0
+        for seed in 3000..<3060 as Range<UInt64> {
+            let world = try TunnelWorld(seed: seed)
+            try world.live()
+            for finished in world.proxy.finished {
+                flags.formUnion(finished.record.flags)
+                ends.insert(finished.record.details)
+            }
+            whole += world.whole
+        }
+        let seen: ResponseFlags = [
+            .durationTimeout, .streamIdleTimeout, .upstreamOverflow, .upstreamConnectionFailure, .downstreamConnectionTermination,
+        ]
+        #expect(flags.isSuperset(of: seen), "\(flags.subtracting(seen)), \(seen.subtracting(flags)), \(ends)")
+        #expect(whole > 20)
+    }
 }

@@ -108,6 +108,16 @@ final class SimulatedProxy {
 
     func inboundHTTP2Client() -> SimulatedHTTP2Client { SimulatedHTTP2Client(connect(listener: 1), clock) }
 
+    /// A client of the listener of a Sidecar that is at a port of loopback: its end, and the port that it comes from.
+    func tcpClient(port: UInt16) -> (number: UInt16, peer: SimulatedPeer) {
+        let address = SocketEndpoint(ipv4: 0x7F00_0001, port: port)
+        clientsMade &+= 1
+        let (client, socket) = network.connectClient(to: address)
+        let listener = worker.traffic.sides.downstreams.listeners.firstIndex { $0.plan.endpoint == address } ?? 0
+        arrivals.append((socket, SocketEndpoint(ipv4: 0x0A01_0001, port: clientsMade), listener))
+        return (clientsMade, client)
+    }
+
     private func connect(listener: Int = 0, _ identity: PeerIdentity? = nil) -> SimulatedPeer {
         clientsMade &+= 1
         let (client, socket) = network.connectClient(to: listener == 0 ? Self.address : Self.inboundAddress)
@@ -199,12 +209,15 @@ final class SimulatedProxy {
 
     // MARK: What is held
 
-    /// Requests counted in the RED series.
+    /// Requests counted in the RED series, and TCP connections counted as closed.
     var counted: UInt64 {
         var sum: UInt64 = 0
         handle.shard.read { sum += $0.requests }
-        return sum
+        return sum + handle.tcpShard.snapshot().reduce(0) { $0 + $1.connectionsClosed }
     }
+
+    /// TCP connections counted as opened.
+    private var opened: UInt64 { handle.tcpShard.snapshot().reduce(0) { $0 + $1.connectionsOpened } }
 
     func held(_ resource: UpstreamResource) -> UInt64 { clusters.reduce(0) { $0 + handle.shared.state.held(resource, cluster: $1) } }
 
@@ -219,12 +232,15 @@ final class SimulatedProxy {
             + worker.traffic.sides.checks.all.count
         #expect(active <= underWay, what)
         #expect(held(.pending) <= active, what)
-        #expect(UInt64(finished.count + worker.traffic.requests.count + worker.traffic.tunnelTraffic.tunnels.count) == begun, what)
+        // A connection counts as opened once it is known where it goes.
+        let asked = worker.traffic.tunnelTraffic.tunnels.identifiers().count { !worker.traffic.tunnelTraffic.tunnels[$0].check.isNone }
+        let live = worker.traffic.requests.count + worker.traffic.tunnelTraffic.tunnels.count - asked
+        #expect(UInt64(finished.count + live) == begun, what)
         #expect(counted == UInt64(finished.count), what)
     }
 
-    /// Requests that have begun.
-    private var begun: UInt64 { handle.statistics.requestsTotal.load(ordering: .relaxed) }
+    /// Requests and TCP connections that have begun.
+    private var begun: UInt64 { handle.statistics.requestsTotal.load(ordering: .relaxed) + opened }
 
     /// Checks what must hold once nothing is under way: what has ended was counted and logged once, and gave everything back.
     func expectSettled(_ what: Comment = "") {

@@ -13,14 +13,21 @@ import Testing
         let endpoint: SimulatedEndpoint
         let client: SimulatedClient
 
-        init(limits: ProxyLimits = ProxyLimits()) throws {
+        /// `isFar`: the client takes 300 bytes in a tenth of a second.
+        init(limits: ProxyLimits = ProxyLimits(), isFar: Bool = false) throws {
             proxy = try SimulatedProxy(Mesh.service(), limits: limits)
             endpoint = SimulatedEndpoint(proxy.network, at: SimulatedProxy.address(1)) { _, _ in
                 SimulatedAnswer(status: 101, fields: [("Upgrade", "websocket"), ("Connection", "Upgrade")])
             }
+            let usual = proxy.network.conditions
+            if isFar {
+                proxy.network.conditions.bufferBytes = 300
+                proxy.network.conditions.latencyNanoseconds = .milliseconds(50)...(.milliseconds(50))
+            }
             client = proxy.client()
+            proxy.network.conditions = usual
             client.get("/chat", fields: [("Connection", "Upgrade"), ("Upgrade", "websocket")])
-            proxy.run(.milliseconds(100))
+            proxy.run(.milliseconds(900))
         }
 
         /// The endpoint says something in the new protocol.
@@ -103,5 +110,21 @@ import Testing
         world.proxy.run(.seconds(10))
         #expect(world.client.raw.count == text.utf8.count)
         #expect(world.client.raw == Array(text.utf8))
+    }
+
+    /// Both sides have ended, and a client takes what is left slowly: as long as it takes some, it is not idle, and nothing is cut off.
+    @Test func whatIsLeftIsTakenSlowly() throws {
+        var limits = ProxyLimits()
+        limits.streamIdleTimeoutNanoseconds = .seconds(1)
+        let world = try Switched(limits: limits, isFar: true)
+        world.client.peer.end()
+        world.endpoint.peers.first?.send(String(repeating: "0123456789", count: 3_000))
+        world.endpoint.peers.first?.end()
+        world.proxy.run(.seconds(60))
+        #expect(world.client.raw.count == 30_000)
+        #expect(world.client.isEnded)
+        #expect(world.proxy.finished.map(\.record.flags) == [[]])
+        #expect(world.proxy.finished.first?.record.responseBodyBytes == 30_000)
+        world.proxy.expectEmpty()
     }
 }

@@ -94,6 +94,10 @@ struct DownstreamConnection: ~Copyable {
     @inline(__always)
     mutating func forget(request id: SlotID) { if request == id { request = .none } }
 
+    /// So little waits to be taken that its endpoint may be read again.
+    @inline(__always)
+    func hasDrained(to limits: borrowing ProxyLimits) -> Bool { stream.output.count <= limits.outputLowWatermark }
+
     /// Something is to be sent. False = that is known.
     @inline(__always)
     mutating func becomesDirty() -> Bool {

@@ -28,7 +28,8 @@ struct Tunnel: ~Copyable {
     /// Sides that send no more.
     var isClientEnded = false
     var isEndpointEnded = false
-    /// Bytes already reported to the counters.
+    /// It is counted as opened; bytes already reported to the counters.
+    private var isCounted = false
     private var countedSent: UInt64 = 0
     private var countedReceived: UInt64 = 0
     var timeTimer = TimerWheel.TimerID.none
@@ -50,6 +51,7 @@ struct Tunnel: ~Copyable {
         answerScan = HeadScan()
         isClientEnded = false
         isEndpointEnded = false
+        isCounted = false
         countedSent = 0
         countedReceived = 0
         timeTimer = .none
@@ -80,8 +82,10 @@ struct Tunnel: ~Copyable {
 
     func elapsed(_ now: MonotonicInstant) -> UInt64 { now.nanoseconds(since: start) }
 
-    /// One more of its kind.
-    var opened: TCPSeries {
+    /// One more of its kind; nil = it was counted. Also of one that is refused: whatever is counted as closed was counted as opened.
+    mutating func countOpened() -> TCPSeries? {
+        guard kind == .tcp, !isCounted else { return nil }
+        isCounted = true
         var series = TCPSeries(labels: log.record.labels, side: log.record.side)
         series.connectionsOpened = 1
         return series

@@ -355,9 +355,9 @@ extension Traffic {
 
     /// A slow client has taken some: perhaps enough for its endpoint to be read again.
     private mutating func wakeUpstream(behind id: SlotID) {
-        guard sides.downstreams.connections[id].stream.output.count <= sides.limits.outputLowWatermark else { return }
         let request = sides.downstreams.connections[id].request
-        if requests.contains(request) { sides.resumeResponse(of: &requests[request]) }
+        guard requests.contains(request) else { return tunnelTraffic.clientDrained(id, &sides) }
+        if sides.downstreams.connections[id].hasDrained(to: sides.limits) { sides.resumeResponse(of: &requests[request]) }
     }
 
     // MARK: Deadlines

@@ -278,9 +278,9 @@ extension Traffic {
     /// A slow endpoint has taken some: perhaps enough for its client to be read again.
     private mutating func wakeDownstream(behind id: SlotID) {
         let tunnel = sides.upstreams.connections[id].tunnel
-        guard sides.upstreams.connections[id].stream.output.count <= sides.limits.outputLowWatermark else { return }
-        if tunnelTraffic.isTunnel(tunnel) { return sides.downstreams.resumeLater(tunnelTraffic.clientConnection(tunnel)) }
-        guard !sides.upstreams.connections[id].http.isHTTP2, let request = http1Owner(of: id), !requests[request].body.isComplete
+        let isRoomy = sides.upstreams.connections[id].stream.output.count <= sides.limits.outputLowWatermark
+        if tunnelTraffic.isTunnel(tunnel) { return tunnelTraffic.endpointDrained(tunnel, wakes: isRoomy, &sides) }
+        guard isRoomy, !sides.upstreams.connections[id].http.isHTTP2, let request = http1Owner(of: id), !requests[request].body.isComplete
         else { return }
         let origin = requests[request].origin
         if origin.isHTTP2 { return sides.allowMoreBody(of: &requests[request]) }

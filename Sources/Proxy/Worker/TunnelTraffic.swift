@@ -41,8 +41,6 @@ struct TunnelTraffic: ~Copyable {
     /// Whether the endpoint, an HTTP proxy, has not said yet that it is connected further.
     mutating func isAwaitingConnect(_ id: SlotID) -> Bool { tunnels[id].awaitsConnect }
 
-    mutating func clientConnection(_ id: SlotID) -> SlotID { tunnels[id].origin.connection }
-
     // MARK: Beginning
 
     /// Connects a client's connection to an endpoint, as the routes of its listener say.
@@ -114,16 +112,14 @@ struct TunnelTraffic: ~Copyable {
         let slot = sides.epochs.all[epoch].tables.clusterSlot(index)
         let picking = EndpointPicking(cluster: slot, index: index, hash: nil, now: sides.loop.now, retriesElsewhere: false)
         let refusal = tunnels[id].enter(picking, &sides.upstreams, &sides.epochs.all[epoch], &sides.context.draws.balance)
-        let series = tunnels[id].opened
-        if let refusal {
-            refuseTunnel(id, refusal, &sides)
-            return sides.recorder.add(series)
-        }
+        if let refusal { return refuseTunnel(id, refusal, &sides) }
+        if let series = tunnels[id].countOpened() { sides.recorder.add(series) }
         tunnels[id].attempt.began = sides.loop.now
         attachTunnel(id, &sides)
-        sides.recorder.add(series)
         guard tunnels.contains(id), sides.upstreams.isOpen(tunnels[id].attempt.upstream) else { return }
-        if tunnels[id].awaitsConnect { askForTunnel(id, cluster, &sides) }
+        if let target = sides.epochs.all[tunnels[id].epoch].tables.tunnelTarget(cluster) {
+            ProxyConnect.ask(for: target, &sides.upstreams.connections[tunnels[id].attempt.upstream].stream.output)
+        }
         tunnels[id].reportTimer = sides.loop.arm(.tunnelReport, id, at: sides.loop.now + sides.limits.tcpReportNanoseconds)
     }
 
@@ -143,17 +139,6 @@ struct TunnelTraffic: ~Copyable {
             tunnels[id].log.record.attemptCount &+= 1
             tunnelFailed(id, failure, &sides)
         }
-    }
-
-    /// Asks an endpoint, an HTTP proxy, to connect further (RFC 9110 9.3.6); bytes wait until it says yes.
-    private mutating func askForTunnel(_ id: SlotID, _ cluster: ClusterEntry, _ sides: inout Sides) {
-        guard let target = sides.epochs.all[tunnels[id].epoch].tables.tunnelTarget(cluster) else { return }
-        let upstream = tunnels[id].attempt.upstream
-        sides.upstreams.connections[upstream].stream.output.append("CONNECT ")
-        sides.upstreams.connections[upstream].stream.output.append(target)
-        sides.upstreams.connections[upstream].stream.output.append(" HTTP/1.1\r\nHost: ")
-        sides.upstreams.connections[upstream].stream.output.append(target)
-        sides.upstreams.connections[upstream].stream.output.append("\r\n\r\n")
     }
 
     mutating func tunnelConnected(_ id: SlotID, _ sides: inout Sides) {
@@ -186,6 +171,7 @@ struct TunnelTraffic: ~Copyable {
         return true
     }
 
+    /// Idle is who neither sends nor takes anything, as Envoy counts it (`TcpProxy.idle_timeout`: bytes sent or received on either side).
     private mutating func touchTunnel(_ id: SlotID, _ sides: inout Sides) {
         let connection = tunnels[id].origin.connection
         guard sides.downstreams.isOpen(connection) else { return }
@@ -242,24 +228,18 @@ struct TunnelTraffic: ~Copyable {
 
     /// Reads the endpoint's answer to CONNECT.
     private mutating func takeAnswer(_ upstream: SlotID, _ id: SlotID, _ bytes: LentBytes, _ sides: inout Sides) -> Int {
-        switch unsafe HeadParser.parseResponse(
-            bytes.buffer, scan: &tunnels[id].answerScan, limits: sides.limits.http, into: &sides.context.responseHead)
-        {
+        let answer = ProxyConnect.read(bytes, &tunnels[id].answerScan, sides.limits.http, &sides.context.responseHead)
+        switch answer {
         case .incomplete: return 0
-        case .failed: break
-        case .complete:
-            tunnels[id].answerScan = HeadScan()
-            let count = sides.context.responseHead.byteCount
-            let status = sides.context.responseHead.statusCode
-            // 1xx is not yet an answer; a 2xx has no body, whatever its fields say (RFC 9110 9.3.6).
-            guard status < 300 else { break }
-            if status >= 200 {
+        case .interim(let count), .connected(let count):
+            if case .connected = answer {
                 tunnels[id].awaitsConnect = false
                 sides.upstreams.connections[upstream].deadline.set(&sides.loop, .upstream, upstream, after: .max)
                 sides.downstreams.resumeLater(tunnels[id].origin.connection)
             }
             let rest = bytes.from(count)
             return rest.isEmpty ? count : count + relayFromEndpoint(upstream, id, rest, &sides)
+        case .refused: break
         }
         tunnelFailed(id, .connectFailure(code: 0), &sides)
         return bytes.count
@@ -336,16 +316,30 @@ struct TunnelTraffic: ~Copyable {
         tunnelFlushed(id, toClient: !fromClient, &sides)
     }
 
+    /// A client has taken some of what waits for it.
+    mutating func clientDrained(_ connection: SlotID, _ sides: inout Sides) {
+        let id = sides.downstreams.connections[connection].tunnel
+        if tunnels.contains(id) { touchTunnel(id, &sides) }
+    }
+
+    /// An endpoint has taken some of what waits for it. `wakes`: enough for the client to be read again.
+    mutating func endpointDrained(_ id: SlotID, wakes: Bool, _ sides: inout Sides) {
+        touchTunnel(id, &sides)
+        if wakes { sides.downstreams.resumeLater(tunnels[id].origin.connection) }
+    }
+
     /// Everything is out to one side.
     mutating func tunnelFlushed(_ id: SlotID, toClient: Bool, _ sides: inout Sides) {
         let connection = tunnels[id].origin.connection
         let upstream = tunnels[id].attempt.upstream
         let isUpstreamOpen = sides.upstreams.isOpen(upstream)
+        touchTunnel(id, &sides)
         let isSent = !isUpstreamOpen || sides.upstreams.connections[upstream].stream.isFlushed
             || sides.upstreams.connections[upstream].state == .connecting
         if tunnels[id].isOver {
-            // What the endpoint has not taken yet is still for it.
-            if isSent { closeTunnel(id, &sides) }
+            // What one of them has not taken yet is still for it.
+            let isTaken = !sides.downstreams.isOpen(connection) || sides.downstreams.connections[connection].stream.isFlushed
+            if isSent, isTaken { closeTunnel(id, &sides) }
             return
         }
         if toClient {
@@ -415,6 +409,7 @@ struct TunnelTraffic: ~Copyable {
         let duration = tunnels[id].elapsed(sides.loop.now)
         let epoch = tunnels[id].epoch
         let isRecorded = RecordTexts.isWanted(tunnels[id].log.record, &sides.epochs.all[epoch].plan)
+        if let series = tunnels[id].countOpened() { sides.recorder.add(series) }
         if let series = tunnels[id].report(isClosed: true) {
             sides.recorder.add(series)
             sides.recorder.finishTCP(&tunnels[id].log, durationNanoseconds: duration, isRecorded: isRecorded)

@@ -25,12 +25,28 @@ extension MessageHead {
     @inlinable @inline(__always)
     public func nameBytes(at index: Int) -> LentBytes { unsafe LentBytes(name(at: index)) }
 
+    /// Whether the field at `index` is called `name`, in any case.
+    @inlinable @inline(__always)
+    public func isNamed(_ name: LentBytes, at index: Int) -> Bool {
+        // A count that is cut differs from every name that there is.
+        unsafe Int(field(index).nameCount) == name.count && nameBytes(at: index).equalsIgnoringCase(name)
+    }
+
+    public func isNamed(_ name: StaticString, at index: Int) -> Bool { isNamed(LentBytes(name), at: index) }
+
     /// Request only.
     public var methodBytes: LentBytes { unsafe LentBytes(method) }
+
+    /// Request only: the target exactly as sent.
+    public var targetBytes: LentBytes { unsafe LentBytes(target) }
 
     /// What is known of the field at `index`.
     @inlinable @inline(__always)
     public func fieldName(at index: Int) -> HeaderName { unsafe field(index).name }
+
+    /// The name has an underscore; of names that are none of `HeaderName`'s own.
+    @inlinable @inline(__always)
+    public func hasUnderscore(at index: Int) -> Bool { unsafe field(index).hasUnderscore }
 
     /// Where bytes that a caller found in this head stand in its text.
     public func place(of bytes: LentBytes) -> Range<Int> { unsafe place(of: bytes.buffer) }
@@ -43,6 +59,11 @@ extension MessageHead {
 extension Authority {
     /// As `parse` of a pointer.
     public static func parse(_ bytes: LentBytes) -> Authority? { unsafe parse(bytes.buffer) }
+}
+
+extension RequestTarget {
+    /// As `parse` of pointers.
+    public static func parse(_ target: LentBytes, method: LentBytes) -> RequestTarget? { unsafe parse(target.buffer, method: method.buffer) }
 }
 
 extension HeaderName {

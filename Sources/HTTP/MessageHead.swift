@@ -206,7 +206,7 @@ public struct MessageHead: ~Copyable {
     }
 
     /// HTTP/2 only: the bytes of `:authority`.
-    @unsafe public var authorityBytes: UnsafeRawBufferPointer { unsafe slice(authority.lowerBound, authority.count) }
+    @unsafe var authorityBytes: UnsafeRawBufferPointer { unsafe slice(authority.lowerBound, authority.count) }
 
     /// Takes over a section that arrived by HTTP/2, in the form of an HTTP/1.1 head. Its bytes stay in the inbox, until that is cleared.
     @unsafe
@@ -238,7 +238,7 @@ public struct MessageHead: ~Copyable {
     }
 
     @unsafe @inlinable
-    public func field(_ index: Int) -> HeaderField {
+    func field(_ index: Int) -> HeaderField {
         unsafe precondition(index >= 0 && index < parts.pointee.slots)
         return unsafe table[index]
     }
@@ -271,33 +271,33 @@ public struct MessageHead: ~Copyable {
 
     /// The first value of a known field, without surrounding white space.
     @unsafe @inlinable
-    public func value(of name: HeaderName) -> UnsafeRawBufferPointer? {
+    func value(of name: HeaderName) -> UnsafeRawBufferPointer? {
         guard let index = index(of: name) else { return nil }
         return unsafe value(at: index)
     }
 
     @unsafe @inlinable
-    public func value(at index: Int) -> UnsafeRawBufferPointer {
+    func value(at index: Int) -> UnsafeRawBufferPointer {
         let field = unsafe field(index)
         return unsafe slice(Int(field.valueStart), Int(field.valueCount))
     }
 
     @unsafe @inlinable
-    public func name(at index: Int) -> UnsafeRawBufferPointer {
+    func name(at index: Int) -> UnsafeRawBufferPointer {
         let field = unsafe field(index)
         return unsafe slice(Int(field.nameStart), Int(field.nameCount))
     }
 
     /// The whole line of a canonical field, its CR LF included.
     @unsafe @inlinable
-    public func line(at index: Int) -> UnsafeRawBufferPointer {
+    func line(at index: Int) -> UnsafeRawBufferPointer {
         let field = unsafe field(index)
         return unsafe slice(Int(field.nameStart), Int(field.nameCount) + 2 + Int(field.valueCount) + 2)
     }
 
     /// The first value of the field called `name` (lower-case), searched linearly.
     @unsafe
-    public func value(named name: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
+    func value(named name: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
         for index in 0..<fieldCount where unsafe ASCII.equalIgnoringCase(self.name(at: index), name) {
             return unsafe value(at: index)
         }
@@ -306,16 +306,16 @@ public struct MessageHead: ~Copyable {
 
     /// As `value(named:)`; `name` is in lower case.
     @unsafe
-    public func value(named name: StaticString) -> UnsafeRawBufferPointer? {
+    func value(named name: StaticString) -> UnsafeRawBufferPointer? {
         unsafe value(named: UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount))
     }
 
     /// Request only.
-    @unsafe public var method: UnsafeRawBufferPointer { unsafe slice(methodStart, methodCount) }
+    @unsafe var method: UnsafeRawBufferPointer { unsafe slice(methodStart, methodCount) }
     /// Request only: the target exactly as sent.
-    @unsafe public var target: UnsafeRawBufferPointer { unsafe slice(targetStart, targetCount) }
+    @unsafe var target: UnsafeRawBufferPointer { unsafe slice(targetStart, targetCount) }
     /// Response only: the reason phrase exactly as sent; may be empty.
-    @unsafe public var reason: UnsafeRawBufferPointer { unsafe slice(reasonStart, reasonCount) }
+    @unsafe var reason: UnsafeRawBufferPointer { unsafe slice(reasonStart, reasonCount) }
 
     /// Bytes of the head, in whose extent the whole place lies.
     @unsafe @inlinable

@@ -45,12 +45,11 @@ public struct UpgradeProtocols: Sendable, Equatable {
     }
 
     /// Those that an `Upgrade` field lists; `others` is set when it lists one that is none of them.
-    @unsafe
-    public func choice(in value: UnsafeRawBufferPointer, others: inout Bool) -> Choice {
+    public func choice(in value: LentBytes, others: inout Bool) -> Choice {
         var found: Choice = 0
         var sawOthers = false
-        unsafe HeadParser.forEachListItem(value) { item in
-            if let index = unsafe index(of: item) { found |= 1 << Choice(truncatingIfNeeded: index) } else { sawOthers = true }
+        HeadParser.forEachListItem(value) { item in
+            if let index = unsafe index(of: item.buffer) { found |= 1 << Choice(truncatingIfNeeded: index) } else { sawOthers = true }
         }
         if sawOthers { others = true }
         return found

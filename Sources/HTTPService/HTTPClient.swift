@@ -147,8 +147,7 @@ extension HTTPClientResponse {
         status = head.statusCode
         headers = []
         for index in 0..<head.fieldCount {
-            let name = unsafe String(decoding: head.name(at: index), as: UTF8.self).lowercased()
-            headers.append((name, unsafe String(decoding: head.value(at: index), as: UTF8.self)))
+            headers.append((head.nameBytes(at: index).text.lowercased(), head.bytes(at: index).text))
         }
     }
 

@@ -166,26 +166,24 @@ extension ServiceLoop {
         connections[id].http.attach(token: token(exchange), stream: stream)
         swap(&exchanges[exchange].body, &connections[id].spareBody)
         unsafe inbox.load(block, into: &head)
-        exchanges[exchange].method = unsafe String(decoding: head.method, as: UTF8.self)
+        exchanges[exchange].method = head.methodBytes.text
         if block.isTooLarge { return refuse(exchange, 431, "\(HeadError.headTooLarge.reason)") }
-        let target = unsafe RequestTarget.parse(head.target, method: head.method)
+        let target = RequestTarget.parse(head.targetBytes, method: head.methodBytes)
         guard let target, target.form == .origin || target.form == .absolute else {
             return refuse(exchange, 400, "malformed request target (RFC 9112 3.2)")
         }
-        exchanges[exchange].path = unsafe target.path.isEmpty ? "/" : String(decoding: head.target[target.path], as: UTF8.self)
-        let query = unsafe head.target[target.query].dropFirst()
-        exchanges[exchange].query = unsafe target.query.isEmpty ? "" : String(decoding: query, as: UTF8.self)
+        exchanges[exchange].path = target.path.isEmpty ? "/" : head.targetBytes[target.path].text
+        exchanges[exchange].query = target.query.isEmpty ? "" : head.targetBytes[target.query].from(1).text
         exchanges[exchange].fields = fields()
         // What HTTP/1.1 says in `Host` (RFC 9113 8.3.1).
-        let authority = unsafe String(decoding: head.authorityBytes, as: UTF8.self)
+        let authority = head.bytes(head.authority).text
         if !authority.isEmpty { exchanges[exchange].fields.insert(("host", authority), at: 0) }
         open(exchange, endsStream: block.endsStream)
     }
 
     private func fields() -> [(name: String, value: String)] {
         (0..<head.fieldCount).map { index in
-            let name = unsafe String(decoding: head.name(at: index), as: UTF8.self)
-            return unsafe (name.lowercased(), String(decoding: head.value(at: index), as: UTF8.self))
+            (head.nameBytes(at: index).text.lowercased(), head.bytes(at: index).text)
         }
     }
 
@@ -193,7 +191,7 @@ extension ServiceLoop {
     private mutating func open(_ id: SlotID, endsStream: Bool) {
         let connection = exchanges[id].connection
         let length = head.contentLength ?? 0
-        let expects = unsafe head.value(of: .expect).map { unsafe ASCII.equal($0, ignoringCase: "100-continue") } ?? false
+        let expects = head.bytes(of: .expect)?.equals(ignoringCase: "100-continue") ?? false
         let request = unsafe request(id, UnsafeRawBufferPointer(start: nil, count: 0))
         switch handler.open(request) {
         case .collect: break

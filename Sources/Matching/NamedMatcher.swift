@@ -28,9 +28,8 @@ extension MatcherPool {
         let name = name(header)
         if !name.isEmpty, name[0] == UInt8(ascii: "@") { return test(claim: name.from(1), header.matcher, claims) != header.isNegated }
         var isThere = false
-        for index in 0..<head.fieldCount where unsafe head.field(index).nameCount == UInt16(truncatingIfNeeded: name.count) {
-            guard unsafe LentBytes(head.name(at: index)).equalsIgnoringCase(name) else { continue }
-            if unsafe test(header.matcher, LentBytes(head.value(at: index))) { return !header.isNegated }
+        for index in 0..<head.fieldCount where head.isNamed(name, at: index) {
+            if test(header.matcher, head.bytes(at: index)) { return !header.isNegated }
             isThere = true
         }
         if !isThere, header.isNegated, header.matcher.kind != .present, header.matcher.kind != .any {

@@ -99,6 +99,9 @@ public struct LentBytes: BitwiseCopyable {
     @inlinable
     public func hash(seed: UInt64) -> UInt64 { unsafe ByteHash.hash(buffer, seed: seed) }
 
+    /// The same bytes, owned. Allocates.
+    public var copied: [UInt8] { unsafe Array(buffer) }
+
     /// As UTF-8; what is none is replaced. Allocates.
     public var text: String { unsafe String(decoding: buffer, as: UTF8.self) }
 }

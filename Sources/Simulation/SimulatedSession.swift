@@ -143,15 +143,13 @@ final class SimulatedSession {
         unsafe head.load(section, from: &inbox.pointer.pointee)
         var fields: [(name: String, value: String)] = []
         for index in 0..<head.fieldCount {
-            let name = unsafe String(decoding: head.name(at: index), as: UTF8.self)
-            let value = unsafe String(decoding: head.value(at: index), as: UTF8.self)
-            fields.append((name, value))
+            fields.append((head.nameBytes(at: index).text, head.bytes(at: index).text))
         }
         if section.isTrailers {
             messages[stream]?.fields += fields
         } else if section.isRequest || section.status >= 200 {
             var message = SimulatedMessage()
-            let request = unsafe String(decoding: head.method, as: UTF8.self) + " " + String(decoding: head.target, as: UTF8.self)
+            let request = head.methodBytes.text + " " + head.targetBytes.text
             message.startLine = section.isRequest ? request + " HTTP/2" : "HTTP/2 \(section.status)"
             message.fields = fields
             messages[stream] = message

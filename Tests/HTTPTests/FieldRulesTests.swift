@@ -42,7 +42,7 @@ import Testing
         let protocols = UpgradeProtocols(names: ["websocket", "x-raw/1"])
         func choice(_ value: String) -> (UpgradeProtocols.Choice?, others: Bool) {
             var others = false
-            let found = unsafe Array(value.utf8).withUnsafeBytes { unsafe protocols?.choice(in: $0, others: &others) }
+            let found = unsafe Array(value.utf8).withUnsafeBytes { unsafe protocols?.choice(in: LentBytes($0), others: &others) }
             return (found, others)
         }
         #expect(choice("WebSocket") == (1, false))

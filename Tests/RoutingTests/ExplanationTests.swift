@@ -89,16 +89,15 @@ import Testing
                 let limits = HTTPLimits()
                 unsafe Array(text.utf8).withUnsafeBytes { buffer in
                     guard unsafe HeadParser.parseRequest(buffer, scan: &scan, limits: limits, into: &head) == .complete,
-                        let target = unsafe RequestTarget.parse(head.target, method: head.method),
-                        let authority = unsafe head.value(of: .host)
+                        let target = RequestTarget.parse(head.targetBytes, method: head.methodBytes),
+                        let authority = head.bytes(of: .host)
                     else {
                         Issue.record("seed \(seed): \(text)")
                         return
                     }
-                    let bytes = unsafe head.target
-                    let request = unsafe RouteRequest(
-                        method: head.methodBytes, path: LentBytes(bytes)[target.path], query: LentBytes(bytes)[target.query],
-                        authority: LentBytes(authority), isHTTPS: false)
+                    let request = RouteRequest(
+                        method: head.methodBytes, path: head.targetBytes[target.path], query: head.targetBytes[target.query],
+                        authority: authority, isHTTPS: false)
                     let drawSeed = generator.draw.next()
                     var serving = RandomSource(seed: drawSeed)
                     var explaining = RandomSource(seed: drawSeed)

@@ -36,14 +36,12 @@ final class Mesh {
         let limits = HTTPLimits()
         return unsafe bytes.withUnsafeBytes { buffer in
             guard unsafe HeadParser.parseRequest(buffer, scan: &scan, limits: limits, into: &head) == .complete,
-                let target = unsafe RequestTarget.parse(head.target, method: head.method)
+                let target = RequestTarget.parse(head.targetBytes, method: head.methodBytes)
             else { return nil }
-            let text = unsafe head.target
-            let authority =
-                unsafe target.authority.isEmpty ? head.value(of: .host) ?? text : UnsafeRawBufferPointer(rebasing: text[target.authority])
-            let request = unsafe RouteRequest(
-                method: LentBytes(head.method), path: LentBytes(text)[target.path], query: LentBytes(text)[target.query],
-                authority: LentBytes(authority), isHTTPS: isHTTPS)
+            let text = head.targetBytes
+            let authority = target.authority.isEmpty ? head.bytes(of: .host) ?? text : text[target.authority]
+            let request = RouteRequest(
+                method: head.methodBytes, path: text[target.path], query: text[target.query], authority: authority, isHTTPS: isHTTPS)
             return unsafe snapshot.tables.decide(listener: listener, request, head, draw: &draw)
         }
     }

@@ -19,12 +19,12 @@ import Testing
         var scan = HeadScan()
         return unsafe bytes.withUnsafeBytes { buffer in
             guard unsafe HeadParser.parseRequest(buffer, scan: &scan, limits: HTTPLimits(), into: &head) == .complete,
-                let target = unsafe RequestTarget.parse(head.target, method: head.method)
+                let target = RequestTarget.parse(head.targetBytes, method: head.methodBytes)
             else { return nil }
-            let text = unsafe head.target
-            let request = unsafe RouteRequest(
-                method: head.methodBytes, path: LentBytes(text)[target.path], query: LentBytes(text)[target.query],
-                authority: head.bytes(of: .host) ?? LentBytes(text), isHTTPS: false)
+            let text = head.targetBytes
+            let request = RouteRequest(
+                method: head.methodBytes, path: text[target.path], query: text[target.query],
+                authority: head.bytes(of: .host) ?? text, isHTTPS: false)
             let tables = unsafe mesh.snapshot.tables
             let entry = tables.rateLimit(tables.listener(0).rateLimits.indices.lowerBound)
             guard tables.applies(entry, port: 80, request, head) else { return nil }

@@ -178,7 +178,6 @@ struct ExporterConnection: ~Copyable {
 extension ExporterConnection.Answer {
     init(_ head: borrowing MessageHead) {
         status = head.statusCode
-        guard let value = unsafe head.value(named: "retry-after") else { return }
-        retryAfterSeconds = unsafe UInt64(String(decoding: value, as: UTF8.self))
+        retryAfterSeconds = head.bytes(named: "retry-after").flatMap { UInt64($0.text) }
     }
 }

@@ -169,7 +169,3 @@ struct KeyMembers {
         return key
     }
 }
-
-extension LentBytes {
-    var copied: [UInt8] { unsafe Array(buffer) }
-}

@@ -171,33 +171,32 @@ public struct RequestExplanation: Sendable {
                 nodes.append(Node("refused", "\(error.status): \(error.reason)"))
                 return
             }
-            guard let target = unsafe RequestTarget.parse(head.target, method: head.method), let authority = unsafe head.value(of: .host)
-            else {
+            guard let target = RequestTarget.parse(head.targetBytes, method: head.methodBytes), let authority = head.bytes(of: .host) else {
                 nodes.append(Node("refused", "400: malformed request target"))
                 return
             }
-            let path = unsafe UnsafeRawBufferPointer(rebasing: head.target[target.path])
+            let path = head.targetBytes[target.path]
             var normalized = [UInt8](repeating: 0, count: PathNormalizer.growthMax * path.count + 1)
             let outcome = unsafe normalized.withUnsafeMutableBufferPointer { out in
                 unsafe out.baseAddress.map {
-                    unsafe PathNormalizer.normalize(path, mode: PathNormalization(snapshot.pathNormalization), into: $0)
+                    unsafe PathNormalizer.normalize(path.buffer, mode: PathNormalization(snapshot.pathNormalization), into: $0)
                 }
             }
             let count: Int
             switch outcome {
             case .changed(let length): count = length
             case .unchanged, nil:
-                normalized = unsafe Array(path)
+                normalized = path.copied
                 count = path.count
             case .rejected:
                 nodes.append(Node("refused", "400 path_normalization_failed"))
                 return
             }
-            if unsafe !normalized[..<count].elementsEqual(path) {
+            if !normalized[..<count].elementsEqual(path.copied) {
                 nodes.append(Node("path normalised to", String(decoding: normalized[..<count], as: UTF8.self)))
             }
             let query = unsafe Self.normalized(
-                query: UnsafeRawBufferPointer(rebasing: head.target[target.query]), PathNormalization(snapshot.pathNormalization))
+                query: head.targetBytes[target.query].buffer, PathNormalization(snapshot.pathNormalization))
             unsafe normalized.withUnsafeBytes { normal in
                 unsafe query.withUnsafeBytes { query in
                     let listener = tables.listener(row)
@@ -206,7 +205,7 @@ public struct RequestExplanation: Sendable {
                     let isKnown = unsafe isGuarded ? authenticate(&authenticator, access, head, query: query) : true
                     let asked = unsafe RouteRequest(
                         method: head.methodBytes, path: LentBytes(normal).prefix(count), query: LentBytes(query),
-                        authority: LentBytes(authority), isHTTPS: parts.isHTTPS, claims: authenticator.claims)
+                        authority: authority, isHTTPS: parts.isHTTPS, claims: authenticator.claims)
                     var draw = RandomSource(seed: request.seed)
                     let explanation = snapshot.explain(listener: row, asked, head, draw: &draw)
                     let isAllowed = unsafe isKnown

@@ -143,8 +143,8 @@ extension AuthorizationView {
         case .header:
             var lines: [String] = []
             let name = rows.text.bytes(clause.name)
-            for field in 0..<head.fieldCount where unsafe LentBytes(head.name(at: field)).equalsIgnoringCase(name) {
-                unsafe lines.append(LentBytes(head.value(at: field)).text)
+            for field in 0..<head.fieldCount where head.isNamed(name, at: field) {
+                lines.append(head.bytes(at: field).text)
             }
             return lines.isEmpty ? nil : lines.joined(separator: " | ")
         case .tokenPrincipal: return text(request.claims.principal)

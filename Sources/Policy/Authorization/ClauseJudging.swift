@@ -113,8 +113,8 @@ extension AuthorizationView {
     private static func forwarded(_ head: borrowing MessageHead, fromEnd number: UInt32) -> LentBytes? {
         guard head.has(.forwardedFor) else { return nil }
         var left = number
-        for index in stride(from: head.fieldCount - 1, through: 0, by: -1) where unsafe head.field(index).name == .forwardedFor {
-            let value = unsafe LentBytes(head.value(at: index))
+        for index in stride(from: head.fieldCount - 1, through: 0, by: -1) where head.fieldName(at: index) == .forwardedFor {
+            let value = head.bytes(at: index)
             var end = value.count
             while true {
                 var start = end
@@ -141,16 +141,11 @@ extension AuthorizationView {
         return false
     }
 
-    private static func isField(_ index: Int, _ name: LentBytes, _ head: borrowing MessageHead) -> Bool {
-        guard unsafe head.field(index).nameCount == UInt16(truncatingIfNeeded: name.count) else { return false }
-        return unsafe LentBytes(head.name(at: index)).equalsIgnoringCase(name)
-    }
-
     /// There is a line, and all lines are as wanted.
     private func isEveryLine(_ name: LentBytes, _ wanted: StringMatcher, _ head: borrowing MessageHead) -> Bool {
         var isThere = false
-        for index in 0..<head.fieldCount where Self.isField(index, name, head) {
-            guard unsafe rows.matchers.test(wanted, LentBytes(head.value(at: index))) else { return false }
+        for index in 0..<head.fieldCount where head.isNamed(name, at: index) {
+            guard rows.matchers.test(wanted, head.bytes(at: index)) else { return false }
             isThere = true
         }
         return isThere
@@ -160,8 +155,8 @@ extension AuthorizationView {
     private func isAnyLine(_ name: LentBytes, _ wanted: StringMatcher, _ head: borrowing MessageHead) -> Bool {
         var lines = 0
         var bytes = 0
-        for index in 0..<head.fieldCount where Self.isField(index, name, head) {
-            let value = unsafe LentBytes(head.value(at: index))
+        for index in 0..<head.fieldCount where head.isNamed(name, at: index) {
+            let value = head.bytes(at: index)
             if rows.matchers.test(wanted, value) || isMember(of: value, wanted) { return true }
             lines += 1
             bytes += value.count + 1
@@ -185,9 +180,9 @@ extension AuthorizationView {
     private func isJoined(_ name: LentBytes, _ wanted: StringMatcher, _ bytes: Int, _ head: borrowing MessageHead) -> Bool {
         unsafe withUnsafeTemporaryAllocation(byteCount: bytes, alignment: 1) { joined in
             var count = 0
-            for index in 0..<head.fieldCount where Self.isField(index, name, head) {
-                let value = unsafe head.value(at: index)
-                unsafe UnsafeMutableRawBufferPointer(rebasing: joined[count...]).copyMemory(from: value)
+            for index in 0..<head.fieldCount where head.isNamed(name, at: index) {
+                let value = head.bytes(at: index)
+                unsafe UnsafeMutableRawBufferPointer(rebasing: joined[count...]).copyMemory(from: value.buffer)
                 unsafe joined[count + value.count] = UInt8(ascii: ",")
                 count += value.count + 1
             }

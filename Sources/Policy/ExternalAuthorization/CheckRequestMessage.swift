@@ -115,8 +115,8 @@ public struct CheckRequestMessage {
         add(":method", subject.method, to: &http)
         add(":path", subject.target, to: &http)
         add(":scheme", LentBytes(subject.isHTTPS ? "https" : "http"), to: &http)
-        for index in 0..<head.fieldCount where unsafe head.field(index).name != .host {
-            let name = unsafe LentBytes(head.name(at: index))
+        for index in 0..<head.fieldCount where head.fieldName(at: index) != .host {
+            let name = head.nameBytes(at: index)
             guard firstIndex(of: name, head) == index else { continue }
             let values = joined(name, from: index, head)
             http.add(3, key: name) { $0 += values }
@@ -125,15 +125,15 @@ public struct CheckRequestMessage {
     }
 
     private static func firstIndex(of name: LentBytes, _ head: borrowing MessageHead) -> Int {
-        for index in 0..<head.fieldCount where unsafe LentBytes(head.name(at: index)).equalsIgnoringCase(name) { return index }
+        for index in 0..<head.fieldCount where head.isNamed(name, at: index) { return index }
         return head.fieldCount
     }
 
     private static func joined(_ name: LentBytes, from first: Int, _ head: borrowing MessageHead) -> [UInt8] {
-        var values = unsafe Array(head.value(at: first))
-        for index in first + 1..<max(first + 1, head.fieldCount) where unsafe LentBytes(head.name(at: index)).equalsIgnoringCase(name) {
+        var values = head.bytes(at: first).copied
+        for index in first + 1..<max(first + 1, head.fieldCount) where head.isNamed(name, at: index) {
             values.append(UInt8(ascii: ","))
-            unsafe values += head.value(at: index)
+            values += head.bytes(at: index).copied
         }
         return values
     }

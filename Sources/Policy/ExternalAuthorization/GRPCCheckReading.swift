@@ -16,8 +16,8 @@ extension CheckAnswer {
 
     /// Whether `grpc-status` says 0; nil = it says nothing.
     private static func isOK(_ head: borrowing MessageHead) -> Bool? {
-        guard let status = unsafe head.value(named: "grpc-status") else { return nil }
-        return unsafe ASCII.decimal(status) == 0
+        guard let status = head.bytes(named: "grpc-status") else { return nil }
+        return status.decimal == 0
     }
 
     /// The one message of the call.

@@ -23,14 +23,14 @@ extension CheckAnswer {
 
     private mutating func takeAllowed(_ head: borrowing MessageHead, _ authorizer: ExternalAuthorizer) -> Bool {
         for index in 0..<head.fieldCount {
-            let (name, value) = unsafe (LentBytes(head.name(at: index)), LentBytes(head.value(at: index)))
+            let (name, value) = (head.nameBytes(at: index), head.bytes(at: index))
             if name.equalsIgnoringCase(LentBytes(Self.namesRemoved)) { continue }
             if authorizer.passesToUpstream(name), !add(.set, isOfResponse: false, name, value) { return false }
             if authorizer.passesToDownstream(name), !add(.add, isOfResponse: true, name, value) { return false }
         }
         // What goes out of the request goes last, as in Envoy.
-        for index in 0..<head.fieldCount where unsafe LentBytes(head.name(at: index)).equalsIgnoringCase(LentBytes(Self.namesRemoved)) {
-            if unsafe !remove(LentBytes(head.value(at: index))) { return false }
+        for index in 0..<head.fieldCount where head.isNamed(LentBytes(Self.namesRemoved), at: index) {
+            if !remove(head.bytes(at: index)) { return false }
         }
         return true
     }
@@ -53,7 +53,7 @@ extension CheckAnswer {
 
     private mutating func takeDenied(_ head: borrowing MessageHead, _ authorizer: ExternalAuthorizer) -> Bool {
         for index in 0..<head.fieldCount {
-            let (name, value) = unsafe (LentBytes(head.name(at: index)), LentBytes(head.value(at: index)))
+            let (name, value) = (head.nameBytes(at: index), head.bytes(at: index))
             if authorizer.passesToRefused(name), !add(.add, isOfResponse: true, name, value) { return false }
         }
         return true

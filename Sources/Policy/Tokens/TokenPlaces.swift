@@ -19,8 +19,8 @@ extension TokenTables {
     public func isToken(field index: Int, of head: borrowing MessageHead, _ group: Int) -> Bool {
         for place in view.rows.groups[group].places.indices {
             let entry = view.rows.places[place]
-            guard entry.kind == .header, TokenWalk.isField(index, view.text(entry.name), head) else { continue }
-            let value = unsafe LentBytes(ASCII.trim(head.value(at: index)))
+            guard entry.kind == .header, head.isNamed(view.text(entry.name), at: index) else { continue }
+            let value = head.bytes(at: index).trimmed
             if TokenWalk.token(value, behind: view.text(entry.prefix), entry.ignoresCase) != nil { return true }
         }
         return false
@@ -42,12 +42,12 @@ extension TokenTables {
 
     /// Whether a field is a line of cookies with a token among them.
     public func isToken(cookiesOf index: Int, of head: borrowing MessageHead, _ group: Int) -> Bool {
-        guard TokenWalk.isField(index, LentBytes("cookie"), head) else { return false }
-        let line = unsafe LentBytes(head.value(at: index))
+        guard head.isNamed("cookie", at: index) else { return false }
+        let line = head.bytes(at: index)
         var start = 0
         while start < line.count {
             let end = line.index(of: UInt8(ascii: ";"), from: start)
-            if unsafe isToken(cookie: LentBytes(ASCII.trim(line[start..<end].buffer)), group) { return true }
+            if isToken(cookie: line[start..<end].trimmed, group) { return true }
             start = end + 1
         }
         return false

@@ -40,16 +40,11 @@ struct TokenWalk {
         while field < head.fieldCount {
             let index = field
             field += 1
-            guard Self.isField(index, name, head) else { continue }
-            let value = unsafe LentBytes(ASCII.trim(head.value(at: index)))
+            guard head.isNamed(name, at: index) else { continue }
+            let value = head.bytes(at: index).trimmed
             if let token = Self.token(value, behind: view.text(entry.prefix), entry.ignoresCase) { return token }
         }
         return nil
-    }
-
-    static func isField(_ index: Int, _ name: LentBytes, _ head: borrowing MessageHead) -> Bool {
-        guard unsafe head.field(index).nameCount == UInt16(truncatingIfNeeded: name.count) else { return false }
-        return unsafe LentBytes(head.name(at: index)).equalsIgnoringCase(name)
     }
 
     /// The token in a header's value; nil = it has none.
@@ -78,14 +73,14 @@ struct TokenWalk {
 
     private mutating func nextCookie(_ name: LentBytes, _ head: borrowing MessageHead) -> LentBytes? {
         while field < head.fieldCount {
-            guard Self.isField(field, LentBytes("cookie"), head) else {
+            guard head.isNamed("cookie", at: field) else {
                 field += 1
                 continue
             }
-            let line = unsafe LentBytes(head.value(at: field))
+            let line = head.bytes(at: field)
             while offset < line.count {
                 let end = line.index(of: UInt8(ascii: ";"), from: offset)
-                let pair = unsafe LentBytes(ASCII.trim(line[offset..<end].buffer))
+                let pair = line[offset..<end].trimmed
                 offset = end + 1
                 if let value = Self.value(of: name, in: pair) { return Self.unquoted(value) }
             }

@@ -21,7 +21,7 @@ enum TrailerRules {
     private static func passes(_ head: borrowing MessageHead, _ index: Int, _ edits: HeaderEdits, _ epoch: inout Epoch) -> Bool {
         let name = head.nameBytes(at: index)
         if unsafe FieldRules.isForbiddenInTrailers(name.buffer) { return false }
-        if unsafe head.field(index).hasUnderscore && HeaderName.isLookalike(name) { return false }
+        if head.hasUnderscore(at: index) && HeaderName.isLookalike(name) { return false }
         return !edits.isActive || !epoch.tables.drops(edits, name)
     }
 }

@@ -140,7 +140,7 @@ struct Request: ~Copyable {
     private static func choice(_ head: borrowing MessageHead, _ known: UpgradeProtocols, others: inout Bool) -> UpgradeProtocols.Choice {
         var choice: UpgradeProtocols.Choice = 0
         for index in 0..<head.fieldCount where head.fieldName(at: index) == .upgrade {
-            unsafe choice |= known.choice(in: head.value(at: index), others: &others)
+            choice |= known.choice(in: head.bytes(at: index), others: &others)
         }
         return choice
     }

@@ -88,13 +88,13 @@ enum RequestHeadPreparing {
         let tables = epoch.tables
         var dropped: UInt64 = 0
         request.head.filter { head, index in
-            let field = unsafe head.field(index)
-            switch field.name {
+            let name = head.fieldName(at: index)
+            switch name {
             case .other:
                 if head.connection.contains(.namesOthers), RequestFieldRules.isNamedByConnection(head.nameBytes(at: index), head) {
                     return false
                 }
-                if field.hasUnderscore && HeaderName.isLookalike(head.nameBytes(at: index)) {
+                if head.hasUnderscore(at: index) && HeaderName.isLookalike(head.nameBytes(at: index)) {
                     dropped += 1
                     return false
                 }
@@ -115,7 +115,7 @@ enum RequestHeadPreparing {
             case .envoyOriginalPath: return rewrite.path == .unchanged
             case .traceparent: return option != .useB3WithW3CPropagation
             case .tracestate: return option != .useB3WithW3CPropagation || trace.keepsTracestate
-            default: return !field.name.isHopByHop
+            default: return !name.isHopByHop
             }
         }
         if dropped > 0 { loop.countEvent { $0.add($0.fieldsDropped, dropped) } }

@@ -10,7 +10,7 @@ enum TargetNormalising {
         if request.head.isTooLarge || request.head.targetCount > context.limits.http.targetBytesMax {
             return refuseSize(&request, &context, &epoch)
         }
-        guard let target = unsafe RequestTarget.parse(request.head.target, method: request.head.method) else {
+        guard let target = RequestTarget.parse(request.head.targetBytes, method: request.head.methodBytes) else {
             request.target.authority = request.head.place(of: .host) ?? 0..<0
             let reason: StaticString = "malformed request target (RFC 9112 3.2)"
             return refuseTarget(&request, &context, &epoch, .http1CodecError, reason, path: request.head.targetPlace, closes: true)

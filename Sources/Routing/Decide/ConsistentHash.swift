@@ -41,8 +41,8 @@ extension TableView {
     /// The value of a cookie, from all `Cookie` fields (RFC 6265 4.2.1).
     private func cookieValue(_ name: LentBytes, _ head: borrowing MessageHead) -> LentBytes? {
         let separator = UInt8(ascii: ";")
-        for index in 0..<head.fieldCount where unsafe ASCII.equal(head.name(at: index), ignoringCase: "cookie") {
-            let text = unsafe LentBytes(head.value(at: index))
+        for index in 0..<head.fieldCount where head.isNamed("cookie", at: index) {
+            let text = head.bytes(at: index)
             var start = 0
             while start < text.count {
                 while start < text.count, text[start] == 32 || text[start] == separator { start += 1 }

@@ -23,7 +23,7 @@ extension TableView {
             let header = rows.named[index]
             let name = rows.matchers.name(header)
             let isClaim = !name.isEmpty && name[0] == UInt8(ascii: "@")
-            let field = unsafe isClaim ? nil : head.value(named: name.buffer).map { unsafe LentBytes($0).text }
+            let field = isClaim ? nil : head.bytes(named: name)?.text
             let found = isClaim ? request.claims.shownValues(at: name.from(1)) : field
             clauses.append(
                 RouteExplanation.Clause(

@@ -17,6 +17,7 @@ import pytest
 from conftest import ROOT, SKEIN, Backend, access_log, free_port, http_get, mesh, wait_for
 from mesh_ca import MeshCA, run
 from test_gateway import answering, edge, rule, service
+from test_mtls import client_side, server_side
 from test_tcp import Echo
 
 ARGUMENTS = ["--node", "edge", "--workers", "2"]
@@ -576,7 +577,7 @@ def test_what_is_said_before_a_start(certificates, credentials, tmp_path):
         "{mode: SIMPLE, credentialName: web, cipherSuites: [NO-SUCH]}": "warning .*not known",
         "{mode: MUTUAL, credentialName: web, verifyCertificateSpki: [x]}": "error .*44 characters",
         "{mode: MUTUAL, credentialName: web, verifyCertificateHash: [abc]}": "error .*64 hexadecimal",
-        "{mode: AUTO_PASSTHROUGH}": "notice .*AUTO_PASSTHROUGH.*not supported",
+        "{mode: AUTO_PASSTHROUGH, credentialName: web}": "warning .*decrypts nothing",
     }.items():
         out = said(tls).stdout
         assert re.search(r"mesh\.yaml:\d+:\d+: " + expected, out), (tls, out)
@@ -711,3 +712,30 @@ def test_a_session_goes_on_at_its_own_server_alone(start, certificates, credenti
                 raise ConnectionResetError
             _, _, ticket = visit(somebody, "listed")
             assert visit(somebody, "listed", ticket)[:2] == (200, False), version
+
+
+def test_auto_passthrough_goes_to_the_cluster_of_the_name(start, backend, tmp_path):
+    """Mutual TLS from one workload to another through a gateway that decrypts nothing and has no VirtualService."""
+    ca = MeshCA(tmp_path / "mesh")
+    client, web, port, inner = ca.workload(tmp_path / "client", "client"), ca.workload(tmp_path / "web", "web"), free_port(), free_port()
+    start(server_side(inner, backend.port, "STRICT"), ["--identity", str(web), "--node", "web"])
+    target = service("api.local", inner).replace("resolution", "location: MESH_INTERNAL\n  resolution")
+    servers = server("tls", '["*.local"]', "{mode: AUTO_PASSTHROUGH}", "TLS", port)
+    passing = start(mesh(9, edge(port, servers, target, ports="{}")), ARGUMENTS)
+    outer = start(client_side([port]), ["--identity", str(client)])
+    answer = outer.get("/", "api.local")
+    assert answer[0] == 200, (answer, outer.log(), passing.log())
+    # What names no service is closed and said.
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    for name in ("outbound_.81_._.api.local", "api.local", None):
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            secured(port, context, name)
+    said(passing, "the server name outbound_.81_._.api.local is none of", "no server name is none of")
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as plain:
+        plain.sendall(b"GET / HTTP/1.1\r\nHost: api.local\r\n\r\n")
+        assert not plain.recv(100)
+    assert passing.samples("skein_proxy_tls_server_names_unknown_total") == 3
+    outer.stop()
+    name = "outbound_.80_._.api.local"
+    wait_for(lambda: any(line["cluster"] == line["sni"] == name for line in access_log(passing, 4)), what="the tunnel's line")

@@ -216,6 +216,10 @@ public struct AnalysisCode: Sendable {
             "SKN0326", "TokenKeyLeftOut", .warning, "A key of a rule's key set (jwks) that is not used.",
             "Mend the key as the message says, or take it out."),
         AnalysisCode(
+            "SKN0327", "SidecarTLSInVain", .warning,
+            "TLS of a Sidecar's ingress listener at a port where PeerAuthentication STRICT takes mutual TLS of the mesh alone.",
+            "Let PeerAuthentication's portLevelMtls DISABLE the port, or remove tls."),
+        AnalysisCode(
             "SKN0330", "BadAccessLogFormat", .error,
             "An access-log format that cannot be read: an operator that does not exist, or labels that are no text.",
             "Write what the message asks for."),

@@ -74,13 +74,8 @@ extension Findings {
                 tls.position("httpsRedirect"), "\(tls.path).httpsRedirect",
                 "has no effect on a port of protocol \(spoken): only plain HTTP is sent to https")
         }
-        if needsTLS {
-            guard mode == "AUTO_PASSTHROUGH" else { return }
-            add(
-                .notice, .notYetInEffect, tls.position("mode"), "\(tls.path).mode",
-                "AUTO_PASSTHROUGH, by the names of other meshes' gateways, is not supported: nothing is served here. PASSTHROUGH with tls "
-                    + "routes is.")
-        } else if !isHTTP || mode != "PASSTHROUGH" && mode != "AUTO_PASSTHROUGH"
+        if needsTLS { return }
+        if !isHTTP || mode != "PASSTHROUGH" && mode != "AUTO_PASSTHROUGH"
             || ["serverCertificate", "privateKey", "caCertificates"].contains(where: tls.has)
         {
             error(

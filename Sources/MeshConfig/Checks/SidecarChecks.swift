@@ -9,9 +9,12 @@ extension Findings {
         }
         for listener in spec.children("ingress") {
             checkPortFields(listener)
-            if let tls = listener.child("tls") { check(ingressTLS: tls) }
             let spoken = (listener.child("port")?.string("protocol") ?? "").uppercased()
-            if let http = listener.child("connectionPool")?.child("http"),
+            if let tls = listener.child("tls") { check(ingressTLS: tls, spoken) }
+            // HTTPS that is decrypted is HTTP.
+            let mode = listener.child("tls")?.name("mode") ?? "PASSTHROUGH"
+            let isHTTPS = spoken == "HTTPS" && mode != "PASSTHROUGH"
+            if let http = listener.child("connectionPool")?.child("http"), !isHTTPS,
                 ["TCP", "TLS", "HTTPS", "MONGO", "MYSQL", "REDIS"].contains(spoken)
             {
                 warn(http.position, http.path, "has no effect on a port of protocol \(spoken); only tcp has")
@@ -43,18 +46,26 @@ extension Findings {
         }
     }
 
-    private mutating func check(ingressTLS tls: NodeReader) {
+    /// Source: Istio's reference of Sidecar (`IstioIngressListener.tls`) and its validation. Whether the port's PeerAuthentication leaves
+    /// room for TLS is known where listeners are compiled (`SidecarTLSCompiler`).
+    private mutating func check(ingressTLS tls: NodeReader, _ spoken: String) {
         check(serverTLS: tls)
+        if spoken != "HTTPS", spoken != "TLS" {
+            error(
+                tls.position, tls.path,
+                "a port of protocol \(spoken.isEmpty ? "HTTP" : spoken) has no TLS; write protocol: HTTPS or TLS, or delete tls")
+        }
         if !tls.isEmptyList("subjectAltNames") {
             error(tls.position("subjectAltNames"), "\(tls.path).subjectAltNames", "not accepted for a Sidecar's ingress")
         }
         if tls.bool("httpsRedirect") == true {
             error(tls.position("httpsRedirect"), "\(tls.path).httpsRedirect", "not accepted for a Sidecar's ingress")
         }
-        if tls.string("credentialName")?.isEmpty == false {
+        for name in ["credentialName", "credentialNames", "caCertCredentialName"]
+        where tls.string(name)?.isEmpty == false || !tls.strings(name).isEmpty {
             error(
-                tls.position("credentialName"), "\(tls.path).credentialName",
-                "not accepted for a Sidecar's ingress; write the paths serverCertificate and privateKey")
+                tls.position(name), "\(tls.path).\(name)",
+                "not accepted for a Sidecar's ingress; write the paths serverCertificate, privateKey and caCertificates")
         }
         if let mode = tls.name("mode"), mode == "ISTIO_MUTUAL" || mode == "AUTO_PASSTHROUGH" {
             error(

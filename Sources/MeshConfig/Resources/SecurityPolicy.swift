@@ -31,8 +31,13 @@ public struct UnenforcedPolicy: Sendable {
     public var consequence: String
     /// It would be given if the process had an identity.
     public var needsIdentity: Bool
+    /// It would be given if this were done, an imperative sentence without its full stop; empty = this version cannot give it.
+    public var remedy: String
 
-    public init(id: ResourceID, position: SourcePosition, field: String, consequence: String, needsIdentity: Bool = false) {
+    public init(
+        id: ResourceID, position: SourcePosition, field: String, consequence: String, needsIdentity: Bool = false, remedy: String = ""
+    ) {
+        self.remedy = remedy
         self.id = id
         self.position = position
         self.field = field

@@ -52,7 +52,7 @@ extension Sidecar.IngressListener {
             position: reader.position, port: ServicePort(reader: port), bind: reader.string("bind") ?? "",
             defaultEndpoint: reader.string("defaultEndpoint").flatMap(Sidecar.LocalEndpoint.init(text:)),
             connectionPool: reader.child("connectionPool").map(ConnectionPoolSettings.init(reader:)),
-            tls: reader.has("tls") ? reader.position("tls") : nil)
+            tls: reader.child("tls").map(ServerTLS.init(reader:)))
     }
 }
 

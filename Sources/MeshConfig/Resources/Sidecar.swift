@@ -21,8 +21,8 @@ public struct Sidecar: Sendable {
         public var defaultEndpoint: LocalEndpoint?
         /// Nil = the Sidecar's `inboundConnectionPool`.
         public var connectionPool: ConnectionPoolSettings?
-        /// Where TLS of the listener's own is asked for.
-        public var tls: SourcePosition?
+        /// TLS of the listener's own, for clients from outside of the mesh; nil = none.
+        public var tls: ServerTLS?
     }
 
     public struct EgressListener: Sendable {

@@ -13,7 +13,7 @@ enum EffectTable {
         "ServiceEntry": ["spec.endpoints.network"],
         "WorkloadEntry": ["spec.network"],
         "Sidecar": [
-            "spec.outboundTrafficPolicy.egressProxy", "spec.ingress.captureMode", "spec.ingress.tls", "spec.egress.captureMode",
+            "spec.outboundTrafficPolicy.egressProxy", "spec.ingress.captureMode", "spec.egress.captureMode",
             "spec.ingress.connectionPool.http.http2KeepAlive", "spec.inboundConnectionPool.http.http2KeepAlive",
         ],
         "Telemetry": [
@@ -53,7 +53,10 @@ enum EffectTable {
             ("MeshTracing", "spec.meshConfig.defaultConfig.tracing", ["zipkin", "sampling", "tlsSettings"]),
             (
                 "ClientTLSSettings", "spec.meshConfig.defaultConfig.tracing.tlsSettings",
-                ["mode", "clientCertificate", "privateKey", "caCertificates", "subjectAltNames", "sni", "insecureSkipVerify"]
+                [
+                    "mode", "clientCertificate", "privateKey", "caCertificates", "caCrl", "credentialName", "subjectAltNames", "sni",
+                    "insecureSkipVerify",
+                ]
             ),
             (
                 "ExtensionProvider", "spec.meshConfig.extensionProviders",

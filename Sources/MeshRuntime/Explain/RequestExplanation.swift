@@ -119,7 +119,8 @@ public struct RequestExplanation: Sendable {
         guard let listener = side == .outbound && !gateways.isEmpty
             ? gateways.first(where: { snapshot.listeners[$0].gatewayPort == port })
                 ?? gateways.first(where: { snapshot.listeners[$0].gatewayPort == 0 })
-            : snapshot.listeners.firstIndex(where: { $0.side == side })
+            : snapshot.listeners.indices.first(where: { snapshot.listeners[$0].side == side && tables.listener($0).workloadPort == port })
+                ?? snapshot.listeners.firstIndex(where: { $0.side == side })
         else {
             let ports = gateways.map { String(snapshot.listeners[$0].gatewayPort) }.joined(separator: ", ")
             errors = [
@@ -138,12 +139,16 @@ public struct RequestExplanation: Sendable {
         let plan = snapshot.listeners[listener]
         nodes.append(Node("listener", "\(plan.name) \(plan.endpoint)"))
         var row = listener
-        if tables.terminatesTLS(listener: listener) {
+        if tables.choosesByServerName(listener: listener) {
             guard parts.isHTTPS else {
                 nodes.append(Node("refused", "the port takes TLS alone: write https://"))
                 return
             }
             let name = String(parts.authority.prefix { $0 != ":" })
+            if let cluster = snapshot.clusterNamed(byServerName: name, listener: listener) {
+                nodes.append(Node("tls", "passed on as it is (AUTO_PASSTHROUGH) to \(cluster)"))
+                return
+            }
             guard let server = snapshot.securedServer(listener: listener, serverName: name) else {
                 nodes.append(Node("tls", "no server has the name \(name): NR filter_chain_not_found, unless a tls route passes it through"))
                 return
@@ -151,7 +156,7 @@ public struct RequestExplanation: Sendable {
             nodes.append(Node("tls", server.text))
             row = server.row
         }
-        if side == .inbound, let security = snapshot.inboundSecurityText { nodes.append(Node("takes", security)) }
+        if side == .inbound, row == listener, let security = snapshot.inboundSecurityText { nodes.append(Node("takes", security)) }
         if !snapshot.unenforced.isEmpty {
             let policies = snapshot.unenforced.map {
                 Node($0.resource?.description ?? "policy", "\($0.field) (\($0.position)) \($0.message)")

@@ -20,8 +20,8 @@ struct DownstreamConnection: ~Copyable {
         case security
         /// Nothing but TLS is taken.
         case mutualTLS
-        /// Nothing but TLS is taken, by a server of a Gateway that the server name tells.
-        case gatewayTLS
+        /// Nothing but TLS is taken, by a server of a Gateway that the server name tells, or by a Sidecar's ingress.
+        case serverTLS
         /// The end of TLS' handshake.
         case handshake
     }
@@ -38,7 +38,7 @@ struct DownstreamConnection: ~Copyable {
     var local: SocketEndpoint
     /// It came by REDIRECT: `local` is another proxy's or server's address.
     var isCaptured = false
-    /// Whom its handshake was for, at a port of a Gateway that terminates TLS.
+    /// Whom its handshake was for, at a port that terminates TLS of its own.
     var server = GatewayServer()
     /// The configuration that `server` was last looked up in.
     var serverEpoch = SlotID.none

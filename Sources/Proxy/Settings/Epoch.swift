@@ -56,11 +56,11 @@ struct Epoch: ~Copyable {
 
     /// Why a connection goes nowhere, where no route takes it.
     func noWay(listener: Int) -> LocalAnswer {
-        LocalAnswer(0, terminatesTLS(listener: listener) ? .filterChainNotFound : .routeNotFound, [.noRouteFound])
+        LocalAnswer(0, choosesByServerName(listener: listener) ? .filterChainNotFound : .routeNotFound, [.noRouteFound])
     }
 
     /// See `RoutingTables`.
-    func terminatesTLS(listener: Int) -> Bool { tables.terminatesTLS(listener: listener) }
+    func choosesByServerName(listener: Int) -> Bool { tables.choosesByServerName(listener: listener) }
     func gatewayServer(listener: Int, name: ArraySlice<UInt8>) -> GatewayServerChoice {
         tables.gatewayServer(listener: listener, name: name)
     }

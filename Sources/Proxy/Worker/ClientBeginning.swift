@@ -24,7 +24,7 @@ enum ClientBeginning {
         switch sides.downstreams.connections[id].awaits {
         case .nothing: return 0
         case .handshake: return bytes.count
-        case .security, .mutualTLS, .gatewayTLS: return settleSecurity(id, bytes, &sides, &tunnels)
+        case .security, .mutualTLS, .serverTLS: return settleSecurity(id, bytes, &sides, &tunnels)
         case .protocolDetection, .serverName: return detectProtocol(id, bytes, &sides, &tunnels)
         }
     }
@@ -89,7 +89,7 @@ enum ClientBeginning {
     static func endPatience(_ id: SlotID, _ sides: inout Sides, _ tunnels: inout TunnelTraffic) {
         switch sides.downstreams.connections[id].awaits {
         case .nothing: return
-        case .mutualTLS, .gatewayTLS, .handshake:
+        case .mutualTLS, .serverTLS, .handshake:
             ClientRefusing.refuseHandshake(id, "no handshake within \(sides.limits.handshakeNanoseconds / 1_000_000_000) s", &sides)
             sides.downstreams.close(id, &sides.loop)
         case .security:

@@ -1,5 +1,6 @@
 internal import HTTP
 internal import Primitives
+internal import Routing
 internal import Streams
 internal import TelemetryModel
 internal import TLS
@@ -10,11 +11,13 @@ enum ClientRefusing {
     /// No TLS where nothing else is taken. `isHTTP`: what the client sent looks like it.
     static func refusePlaintext(_ id: SlotID, isHTTP: Bool, _ sides: inout Sides) {
         sides.loop.countEvent { $0.add($0.plaintextRefused) }
-        let isGateway = sides.downstreams.connections[id].awaits == .gatewayTLS
-        let hint = isGateway ? "a Gateway takes TLS alone here" : "PeerAuthentication STRICT takes mutual TLS alone"
+        let isInbound = sides.downstreams.listeners[sides.downstreams.connections[id].listener].plan.side == .inbound
+        let isServer = sides.downstreams.connections[id].awaits == .serverTLS
+        let server = isInbound ? "Sidecar" : "Gateway"
+        let hint = isServer ? "a \(server) takes TLS alone here" : "PeerAuthentication STRICT takes mutual TLS alone"
         let failure = isHTTP ? TLSFailure.plaintextHTTP(hint) : TLSFailure.plaintext(hint)
         let remote = sides.downstreams.connections[id].remote.addressText
-        let taken = isGateway ? "TLS alone (Gateway)" : "mutual TLS alone (PeerAuthentication STRICT)"
+        let taken = isServer ? "TLS alone (\(server))" : "mutual TLS alone (PeerAuthentication STRICT)"
         let words = "\(remote) sent plaintext to \(sides.downstreams.connections[id].local), which takes \(taken)"
         refuse(id, failure, words, hint, isPlaintext: true, &sides)
     }

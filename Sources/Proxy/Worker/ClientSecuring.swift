@@ -24,8 +24,8 @@ enum ClientSecuring {
     /// A connection has been accepted, and where it goes is known. True = its first bytes are awaited.
     static func awaitsBytes(_ id: SlotID, _ sides: inout Sides) -> Bool {
         let index = sides.downstreams.listeners[sides.downstreams.connections[id].listener].index
-        if index >= 0, sides.epochs.all[sides.epochs.current].terminatesTLS(listener: index) {
-            expectBytes(.gatewayTLS, id, &sides)
+        if index >= 0, sides.epochs.all[sides.epochs.current].choosesByServerName(listener: index) {
+            expectBytes(.serverTLS, id, &sides)
             return true
         }
         guard sides.downstreams.listeners[sides.downstreams.connections[id].listener].plan.side == .inbound,
@@ -64,7 +64,7 @@ enum ClientSecuring {
         case .hello(let name, let offersIstio):
             guard awaited != .security || offersIstio else { return .plain }
             let early = unsafe Array(bytes.buffer)
-            if awaited == .gatewayTLS { return chooseServer(id, early, name[...], &sides) }
+            if awaited == .serverTLS { return chooseServer(id, early, name[...], &sides) }
             return begin(id, sides.epochs.all[sides.epochs.current].inbound, early, &sides) ? .secured : .refused
         }
     }
@@ -88,8 +88,8 @@ enum ClientSecuring {
         _ id: SlotID, _ bytes: [UInt8], _ name: ArraySlice<UInt8>, _ sides: inout Sides
     ) -> Verdict {
         let index = sides.downstreams.listeners[sides.downstreams.connections[id].listener].index
-        // Without the port, or without TLS at it, the configuration has changed meanwhile.
-        guard index >= 0, sides.epochs.all[sides.epochs.current].terminatesTLS(listener: index) else { return .refused }
+        // Without the port, or without server names at it, the configuration has changed meanwhile.
+        guard index >= 0, sides.epochs.all[sides.epochs.current].choosesByServerName(listener: index) else { return .refused }
         switch sides.epochs.all[sides.epochs.current].gatewayServer(listener: index, name: name) {
         case .passThrough: return .passedThrough(serverName: Array(name))
         case .none:

@@ -11,6 +11,8 @@ final class ClusterCompiler {
         var host: String
         var subset: String
         var port: UInt16
+        /// It gets the client's own TLS.
+        var isPassedOn = false
     }
 
     private let scope: CompileScope
@@ -43,9 +45,27 @@ final class ClusterCompiler {
         if let known = known[key] { return known }
         let rule = rules.rule(for: host, serviceNamespace: service.entry.id.namespace)
         if !subset.isEmpty, rule?.subset(named: subset) == nil { return -1 }
-        let index = addCluster(service, host: host, port: port, subset: subset, rule: rule)
+        let index = addCluster(service, key, port, rule)
         known[key] = index
         return index
+    }
+
+    /// The cluster whose endpoints get the client's TLS as it is (Istio: of the gateway mode sni-dnat); -1 when the host, the subset or the
+    /// port does not exist.
+    func cluster(passingOnTo host: String, subset: String, port number: UInt16) -> Int32 {
+        let key = Key(host: host, subset: subset, port: number, isPassedOn: true)
+        if let known = known[key] { return known }
+        guard let service = services.service(named: host), let port = service.entry.port(numbered: number) else { return -1 }
+        let rule = rules.rule(for: host, serviceNamespace: service.entry.id.namespace)
+        if !subset.isEmpty, rule?.subset(named: subset) == nil { return -1 }
+        let index = addCluster(service, key, port, rule)
+        known[key] = index
+        return index
+    }
+
+    /// Names of the subsets that a DestinationRule gives a service.
+    func subsetNames(of service: ServiceCatalog.Service) -> [String] {
+        rules.rule(for: service.host, serviceNamespace: service.entry.id.namespace)?.subsets.map(\.name) ?? []
     }
 
     /// The port asked for, which must exist; without one the fallback, the first for HTTP or the first.
@@ -54,12 +74,13 @@ final class ClusterCompiler {
         return entry.port(numbered: fallback) ?? entry.ports.first { $0.protocol.isHTTP } ?? entry.ports.first
     }
 
-    private func addCluster(
-        _ service: ServiceCatalog.Service, host: String, port: ServicePort, subset: String, rule: DestinationRule?
-    ) -> Int32 {
+    private func addCluster(_ service: ServiceCatalog.Service, _ key: Key, _ port: ServicePort, _ rule: DestinationRule?) -> Int32 {
+        let (host, subset) = (key.host, key.subset)
         var cluster = ClusterEntry()
-        cluster.name = scope.inputs.catalogs.name("outbound|\(port.number)|\(subset)|\(host)")
-        cluster.isHTTP2 = port.protocol == .http2 || port.protocol == .grpc
+        cluster.name = scope.inputs.catalogs.name(
+            key.isPassedOn
+                ? ClusterServerName.standard(host, subset, port.number) : "outbound|\(port.number)|\(subset)|\(host)")
+        cluster.isHTTP2 = !key.isPassedOn && (port.protocol == .http2 || port.protocol == .grpc)
         let policy = rule?.policy(subset: subset, port: port.number)
         if let budget = policy?.retryBudget { cluster.apply(budget) }
         cluster.apply(policy)
@@ -69,15 +90,16 @@ final class ClusterCompiler {
             host: host, subset: subset, port: port, isHTTP2: cluster.isHTTP2, isExternal: service.entry.location == .meshExternal,
             subjectAltNames: service.entry.subjectAltNames,
             mayChooseHTTP: !cluster.usesClientProtocol && cluster.proxyProtocol == 0 && policy?.connectionPool?.forbidsHTTP2 != true)
-        let security = securities.secure(target, policy?.tls, of: rule, &cluster)
-        if let tunnel = policy?.tunnel { apply(tunnel, of: rule, to: &cluster) }
+        let security = key.isPassedOn ? securities.passOn(target) : securities.secure(target, policy?.tls, of: rule, &cluster)
+        if let tunnel = policy?.tunnel, !key.isPassedOn { apply(tunnel, of: rule, to: &cluster) }
         let upstreamPolicies = scope.upstreamPolicies(host: host, subset: subset)
         for own in upstreamPolicies { cluster.apply(own) }
         if let resource = scope.meshOutlierDetection(host: host, subset: subset, serviceNamespace: service.entry.id.namespace) {
             cluster.apply(resource)
             draft.meshOutlierDetections[draft.clusters.count] = resource
         }
-        if let check = upstreamPolicies.last(where: { $0.healthCheck != nil })?.healthCheck {
+        // Probes have no TLS of a client to pass on.
+        if !key.isPassedOn, let check = upstreamPolicies.last(where: { $0.healthCheck != nil })?.healthCheck {
             draft.healthChecks[draft.clusters.count] = ClusterHealthCheck(settings: check, host: host)
         }
         var destination = DestinationLabels()

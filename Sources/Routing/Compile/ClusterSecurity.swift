@@ -34,12 +34,19 @@ struct ClusterSecurity {
             else { scope.inputs.hasIdentity ? .automatic : .noIdentity }
     }
 
+    /// Nothing is added to what the client sends.
+    init(passingOnTo target: Target, _ scope: CompileScope) {
+        self.target = target
+        mesh = scope.configuration.mesh
+        reason = .passedOn
+    }
+
     /// Of an endpoint that takes mutual TLS where nothing else is said; nil = plaintext. `endpoint` nil: an address that a client dialled.
     func upstreamSecurity(of endpoint: ServiceEndpoint?, hasIdentity: Bool) -> UpstreamSecurity? {
         switch reason {
         case .rule(_, let settings): secured(settings, endpoint, hasIdentity: hasIdentity)
         case .automatic: endpoint.map { securedByMesh(serverName: "", names: [], $0) }
-        case .noIdentity, .switchedOff, .external: nil
+        case .noIdentity, .switchedOff, .external, .passedOn: nil
         }
     }
 
@@ -62,7 +69,7 @@ struct ClusterSecurity {
                 accepted += withAliases("spiffe://\(mesh.trustDomain)/ns/\(endpoint.namespace)/sa/\(endpoint.serviceAccount)")
             }
         }
-        let standard = "outbound_.\(target.port.number)_.\(target.subset)_.\(target.host)"
+        let standard = ClusterServerName.standard(target.host, target.subset, target.port.number)
         return UpstreamSecurity(
             mode: .istioMutual, serverName: serverName.isEmpty ? standard : serverName, names: Self.unique(accepted), verifiesHost: false,
             skipsVerification: false, authorities: "", certificate: "", key: "", credentialName: "", revocations: "",

@@ -5,6 +5,7 @@ internal import TelemetryModel
 /// The listeners of a proxy at the mesh's edge: servers of the Gateways that select its workload, with what VirtualServices bind to them.
 struct GatewayCompiler {
     let scope: CompileScope
+    let services: ServiceCatalog
     let clusters: ClusterCompiler
     let draft: SnapshotBuilder
 
@@ -38,14 +39,14 @@ struct GatewayCompiler {
         gateway.selector.isEmpty ? scope.node.name.isEmpty : scope.isSelected(gateway.selector)
     }
 
-    /// Nil for what is not supported, which was said when it was read (SKN0201).
+    /// Nil for TLS without `tls`, which was said when it was read.
     private func serverKind(of server: Gateway.Server) -> GatewayServerScope.Kind? {
         switch server.port.protocol {
         case .http, .http2, .grpc, .grpcWeb: .http
         case .https, .tls:
             server.tls.flatMap { tls -> GatewayServerScope.Kind? in
                 if tls.isTerminating { return server.port.protocol == .https ? .https(tls) : .tlsTerminated(tls) }
-                return tls.mode == .passthrough ? .tlsPassthrough : nil
+                return tls.mode == .passthrough ? .tlsPassthrough : .tlsAutoPassthrough
             }
         default: .tcp
         }
@@ -63,9 +64,10 @@ struct GatewayCompiler {
         entry.side = .outbound
         entry.isEdge = true
         entry.labels.source = scope.sourceLabels
-        if servers.contains(where: { $0.termination != nil }) {
+        if servers.contains(where: \.choosesByServerName) {
             entry.mode = .tcp
-            GatewayTLSCompiler(scope: scope, rules: rules, draft: draft).add(servers, to: &entry)
+            let passing = AutoPassthroughCompiler(scope: scope, services: services, clusters: clusters, draft: draft)
+            GatewayTLSCompiler(scope: scope, rules: rules, passing: passing, draft: draft).add(servers, to: &entry)
         } else if first.kind == .http {
             rules.addHosts(servers, to: &entry)
             entry.rateLimits = RateLimitCompiler(scope: scope, draft: draft).compileLimits(.outbound)

@@ -13,6 +13,8 @@ struct GatewayServerScope {
         case http, tcp
         /// By server name; nothing is decrypted.
         case tlsPassthrough
+        /// The same, and the server name tells the cluster.
+        case tlsAutoPassthrough
         /// Decrypted, and then one of the first two.
         case https(ServerTLS), tlsTerminated(ServerTLS)
     }
@@ -21,14 +23,17 @@ struct GatewayServerScope {
     var termination: ServerTLS? {
         switch kind {
         case .https(let tls), .tlsTerminated(let tls): tls
-        case .http, .tcp, .tlsPassthrough: nil
+        case .http, .tcp, .tlsPassthrough, .tlsAutoPassthrough: nil
         }
     }
+
+    /// Its port takes TLS alone, and the server name tells what becomes of it.
+    var choosesByServerName: Bool { kind == .tlsAutoPassthrough || termination != nil }
 
     /// What one port cannot serve together.
     func excludes(_ other: GatewayServerScope) -> Bool {
         if (kind == .http) != (other.kind == .http) { return true }
-        return kind == .tcp && other.termination != nil || other.kind == .tcp && termination != nil
+        return kind == .tcp && other.choosesByServerName || other.kind == .tcp && choosesByServerName
     }
 }
 
@@ -110,7 +115,8 @@ struct GatewayRuleCompiler {
         let compiler = TCPRouteCompiler(scope: scope, clusters: clusters, draft: draft)
         var routes: [TCPRouteEntry] = []
         var names: Set<String> = []
-        for entry in servers {
+        // What AUTO_PASSTHROUGH serves say the services.
+        for entry in servers where entry.kind != .tlsAutoPassthrough {
             for (rule, hosts) in boundRules(of: entry) {
                 for var route in rule.l4 where route.isTLS == (entry.kind == .tlsPassthrough) {
                     if route.isTLS { restrict(&route, to: entry.server, of: entry.gateway, rule) }

@@ -2,10 +2,12 @@ internal import MeshConfig
 internal import Primitives
 internal import TelemetryModel
 
-/// Ports of Gateways that terminate TLS: servers by server name, each with hosts and routes of its own, as Istio gives each a filter chain.
+/// Ports of Gateways where the server name tells what becomes of TLS: servers by server name, each with hosts and routes of its own, as
+/// Istio gives each a filter chain.
 struct GatewayTLSCompiler {
     let scope: CompileScope
     let rules: GatewayRuleCompiler
+    let passing: AutoPassthroughCompiler
     let draft: SnapshotBuilder
 
     /// Fills the port's listener, and adds a row without an address for every server. `listener` is what such rows begin from.
@@ -27,6 +29,9 @@ struct GatewayTLSCompiler {
         }
         let passed = rules.addConnections(servers.filter { $0.kind == .tlsPassthrough }, to: &listener)
         for name in passed { _ = names.claim(name, for: entries.count) }
+        let ways = passing.addWays(servers.filter { $0.kind == .tlsAutoPassthrough })
+        listener.namedRoutes = ways.routes
+        for (place, name) in ways.names.enumerated() { _ = names.claim(name, for: entries.count + 1 + place) }
         DomainTableCompiler(draft: draft).add(names.domains, to: &listener)
         listener.servers = draft.gatewayServers.add(contentsOf: entries)
     }
@@ -71,17 +76,7 @@ struct GatewayTLSCompiler {
         }
         let security = GatewaySecurity(
             server: "\(entry.gateway.id), port \(entry.server.port.name)", tls: tls, isHTTP: isHTTP)
-        return draft.add(listener, securedBy: security, key: key(of: entry, tls))
-    }
-
-    /// What must stay the same for a connection to go on under another configuration: the server, and whom it lets in.
-    private func key(of entry: GatewayServerScope, _ tls: ServerTLS) -> UInt64 {
-        var parts = [entry.gateway.name, entry.server.port.name, entry.server.port.protocol.rawValue, tls.mode.rawValue]
-        if tls.asksClients {
-            parts += [tls.credentialNames.first ?? "", tls.caCredentialName, tls.authorities, tls.revocations]
-            parts += [tls.subjectAltNames, tls.publicKeyHashes, tls.certificateHashes].map { $0.joined(separator: ",") }
-        }
-        let bytes = Array(parts.joined(separator: "\n").utf8)
-        return max(1, ByteHash.hash(bytes, 0..<bytes.count))
+        let server = [entry.gateway.name, entry.server.port.name, entry.server.port.protocol.rawValue]
+        return draft.add(listener, securedBy: security, key: tls.key(of: server))
     }
 }

@@ -7,6 +7,7 @@ struct InboundListenerCompiler {
     let scope: CompileScope
     let services: ServiceCatalog
     let clusters: ClusterCompiler
+    let policies: PeerAuthentications
     let draft: SnapshotBuilder
 
     /// An application and how it is reached.
@@ -18,11 +19,14 @@ struct InboundListenerCompiler {
         var pool: ConnectionPoolSettings?
         /// Connections come from other addresses too; who was redirected means the port it dialled.
         var isCapture = false
+        /// Of the listener's own; nil = none is terminated but the mesh's.
+        var security: GatewaySecurity?
     }
 
     func addListeners(_ sidecar: Sidecar?) {
         // A proxy beside no workload has no application to guard.
         if scope.node.name.isEmpty { return }
+        let tls = SidecarTLSCompiler(rules: policies.rules(namespace: scope.node.namespace, labels: scope.node.labels), draft: draft)
         for listener in sidecar?.ingress ?? [] {
             guard let sidecar else { return }
             let bind = listener.bind.isEmpty ? ownAddress : listener.bind
@@ -35,7 +39,7 @@ struct InboundListenerCompiler {
                 plan,
                 Application(
                     address: upstream, port: listener.port.number, spoken: listener.port.protocol,
-                    pool: listener.connectionPool ?? sidecar.inboundConnectionPool))
+                    pool: listener.connectionPool ?? sidecar.inboundConnectionPool, security: tls.ingressSecurity(of: listener, sidecar)))
         }
         if let endpoint = scope.inputs.inboundListener, sidecar?.ingress.isEmpty ?? true {
             // Who comes by itself means the workload's one application.
@@ -92,7 +96,7 @@ struct InboundListenerCompiler {
         DomainTableCompiler(draft: draft).add([], to: &entry)
         entry.fallback = Int32(clamping: virtualHost)
         entry.rateLimits = RateLimitCompiler(scope: scope, draft: draft).compileLimits(.inbound, port: application.port)
-        entry.mode = application.spoken.isHTTP ? .http : application.spoken == .unspecified ? .detect : .tcp
+        entry.mode = Self.listenerMode(of: application)
         entry.isCapture = application.isCapture
         entry.workloadPort = application.port
         if application.isCapture {
@@ -104,7 +108,13 @@ struct InboundListenerCompiler {
             tcp.totalWeight = 1
             entry.tcpRoutes = draft.tcpRoutes.add(contentsOf: [tcp])
         }
+        if let security = application.security { SidecarTLSCompiler.secure(&entry, by: security, draft) }
         draft.add(entry, plan)
+    }
+
+    private static func listenerMode(of application: Application) -> ListenerMode {
+        if application.spoken.isHTTP || application.security?.isHTTP == true { return .http }
+        return application.spoken == .unspecified ? .detect : .tcp
     }
 
     /// The workload's labels, and those of the service that selects it.

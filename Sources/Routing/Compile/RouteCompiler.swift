@@ -33,14 +33,15 @@ public struct RouteCompiler {
         let sidecar = scope.configuration.sidecar(namespace: scope.node.namespace, labels: scope.node.labels)
         OutboundListenerCompiler(scope: scope, services: services, clusters: clusters, draft: draft).addListeners(sidecar)
         // A gateway's workload is no application to guard, unless a Sidecar says so.
-        let isEdge = GatewayCompiler(scope: scope, clusters: clusters, draft: draft).addListeners()
+        let isEdge = GatewayCompiler(scope: scope, services: services, clusters: clusters, draft: draft).addListeners()
         if !isEdge || sidecar?.ingress.isEmpty == false {
-            InboundListenerCompiler(scope: scope, services: services, clusters: clusters, draft: draft).addListeners(sidecar)
+            InboundListenerCompiler(scope: scope, services: services, clusters: clusters, policies: policies, draft: draft)
+                .addListeners(sidecar)
         }
         InboundSecurityCompiler(scope: scope, policies: policies, draft: draft).addPorts()
         let authorizer = AuthorizerClusterCompiler(scope: scope, services: services, clusters: clusters, draft: draft).addCluster()
         securities.reportLackOfIdentity()
-        draft.unenforced.note(scope, sidecar, draft.plans)
+        draft.unenforced.note(scope, draft.plans)
         let unenforced = draft.unenforced.diagnostics(isAllowed: scope.inputs.allowsUnenforced)
         return (draft.finish(collectFacts(unenforced, authorizer)), draft.problems + unenforced)
     }

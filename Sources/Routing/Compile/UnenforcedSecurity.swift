@@ -32,12 +32,13 @@ struct UnenforcedSecurity {
     func diagnostics(isAllowed: Bool) -> [Diagnostic] {
         let severity: Diagnostic.Severity = isAllowed ? .warning : .error
         var list = policies.prefix(Self.policiesMax).map { policy in
-            let lack = policy.needsIdentity ? "while the process has no identity" : "by this version"
-            let remedy = policy.needsIdentity ? "Give it one with --identity DIRECTORY, remove the policy" : "Remove it"
+            var lack = policy.needsIdentity ? " while the process has no identity" : " by this version"
+            var remedy = policy.needsIdentity ? "Give it one with --identity DIRECTORY, remove the policy" : "Remove it"
+            if !policy.remedy.isEmpty { (lack, remedy) = ("", policy.remedy) }
             let advice = isAllowed ? "" : ". \(remedy), or start with --allow-unenforced to serve without this protection"
             return Diagnostic(
                 severity: severity, code: Self.code, position: policy.position, resource: policy.id, field: policy.field,
-                message: "is not enforced \(lack): \(policy.consequence)\(advice)")
+                message: "is not enforced\(lack): \(policy.consequence)\(advice)")
         }
         if policies.count > Self.policiesMax, let last = list.last {
             list.append(
@@ -52,20 +53,13 @@ struct UnenforcedSecurity {
 
     /// Policies of the node itself. Those for tokens and access guard its gateways' listeners as well; mutual TLS only what comes to the
     /// workload.
-    mutating func note(_ scope: CompileScope, _ sidecar: Sidecar?, _ plans: [ListenerPlan]) {
+    mutating func note(_ scope: CompileScope, _ plans: [ListenerPlan]) {
         guard !scope.node.name.isEmpty, !plans.isEmpty else { return }
         let hasInbound = plans.contains { $0.side == .inbound }
         for policy in scope.configuration.unenforcedPolicies(
             namespace: scope.node.namespace, labels: scope.node.labels, hasIdentity: scope.inputs.hasIdentity)
         where policy.id.kind != "PeerAuthentication" || hasInbound {
             add(policy)
-        }
-        for listener in sidecar?.ingress ?? [] {
-            guard let sidecar, let position = listener.tls else { continue }
-            add(
-                UnenforcedPolicy(
-                    id: sidecar.id, position: position, field: "spec.ingress.tls",
-                    consequence: "port \(listener.port.number) is served in plaintext"))
         }
     }
 }

@@ -27,12 +27,19 @@ final class UpstreamSecurityCompiler {
         return security
     }
 
+    /// The decision about a cluster that is about to be added and gets the client's own TLS.
+    func passOn(_ target: ClusterSecurity.Target) -> ClusterSecurity {
+        let security = ClusterSecurity(passingOnTo: target, scope)
+        draft.securityReasons.clusters[draft.clusters.count] = security.reason
+        return security
+    }
+
     /// The security of an endpoint that is about to be added with so many addresses, -1 = plaintext. `port`: the endpoint's own.
     func securityIndex(of endpoint: ServiceEndpoint, _ security: ClusterSecurity, port: UInt16, addresses: Int) -> Int32 {
         if addresses == 0 { return -1 }
         switch security.reason {
         case .rule: return intern(security, for: endpoint)
-        case .switchedOff, .external: return -1
+        case .switchedOff, .external, .passedOn: return -1
         case .automatic, .noIdentity: break
         }
         guard endpoint.labels[ClusterSecurity.modeLabel] == "istio" else { return -1 }

@@ -1,9 +1,10 @@
-internal import HTTP
 internal import Primitives
 
 extension RoutingTables {
-    /// Whether a listener takes TLS that it decrypts.
-    public func terminatesTLS(listener: Int) -> Bool { !view.rows.listeners[listener].servers.isEmpty }
+    /// Whether a listener takes TLS alone, and the server name tells what becomes of a connection.
+    public func choosesByServerName(listener: Int) -> Bool {
+        !view.rows.listeners[listener].servers.isEmpty || !view.rows.listeners[listener].namedRoutes.isEmpty
+    }
 
     /// The server for a client's server name, whatever its case: the exact name first, then the longest wildcard, then `*`, which also
     /// takes clients without a name.
@@ -24,11 +25,7 @@ extension RoutingTables {
 extension TableView {
     func gatewayServer(_ listener: Int, _ name: LentBytes) -> GatewayServerChoice {
         let servers = rows.listeners[listener].servers
-        var place: Int32 = -1
-        if (1...Authority.hostBytesMax).contains(name.count) {
-            let isRooted = name.count > 1 && name[name.count - 1] == UInt8(ascii: ".")
-            place = name.prefix(isRooted ? name.count - 1 : name.count).withLowercased { lookUp(listener, $0, 0) }
-        }
+        var place = ServerNameLookup.findPlace(self, listener, name)
         if place < 0 { place = rows.listeners[listener].fallback }
         guard place >= 0 else { return .none }
         return place < Int(servers.count) ? .server(GatewayServer(rows.gatewayServers[servers.start + UInt32(place)])) : .passThrough

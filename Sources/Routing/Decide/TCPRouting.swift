@@ -34,17 +34,21 @@ extension TableView {
     func decideTCP(
         _ listener: Int, _ dialled: SocketEndpoint, isTLS: Bool, _ serverName: LentBytes, _ draw: inout RandomSource
     ) -> TCPDecision {
+        if isTLS, let route = ServerNameLookup.findRoute(self, listener, serverName) { return follow(route, &draw) }
         for place in tcpCandidates(listener, dialled) {
             let route = rows.tcpRoutes[place]
             if route.isTLS && !isTLS { continue }
             guard route.subnet.contains(dialled), isServerName(route.serverNames, serverName) else { continue }
-            let chosen = drawDestination(route.destinations, totalWeight: route.totalWeight, &draw)
-            let cluster = rows.destinations[chosen].cluster
-            return cluster < 0 ? .noCluster(route: route.name) : .cluster(UInt32(cluster), route: route.name)
+            return follow(route, &draw)
         }
         let passthrough = rows.listeners[listener].passthrough
         guard rows.listeners[listener].isCapture, passthrough >= 0 else { return .none }
         return .cluster(UInt32(passthrough), route: rows.clusters[Int(passthrough)].name)
+    }
+
+    private func follow(_ route: TCPRouteEntry, _ draw: inout RandomSource) -> TCPDecision {
+        let cluster = rows.destinations[drawDestination(route.destinations, totalWeight: route.totalWeight, &draw)].cluster
+        return cluster < 0 ? .noCluster(route: route.name) : .cluster(UInt32(cluster), route: route.name)
     }
 
     /// The routes of a listener, or where connections to all ports come, those of the one dialled; they stand in the order of their ports.

@@ -23,6 +23,7 @@ extension RoutingSnapshot {
         case .switchedOff(let position):
             return "plaintext: no DestinationRule asks for TLS, and the mesh has enableAutoMtls: false"
                 + (position.map { " (\($0))" } ?? "")
+        case .passedOn: return "TLS of the client, passed on as it is (AUTO_PASSTHROUGH)"
         case .external: return "plaintext: the service is outside of the mesh, and no DestinationRule asks for TLS"
         case nil: return "plaintext"
         }
@@ -32,6 +33,7 @@ extension RoutingSnapshot {
     public func securityText(ofEndpoint index: Int) -> String {
         let endpoint = view.rows.endpoints[index]
         if endpoint.security >= 0 { return upstreamSecurities[Int(endpoint.security)].text }
+        if case .passedOn = securityReasons.clusters[Int(endpoint.cluster)] { return "TLS of the client" }
         if let rule = securityReasons.refusals[index] { return "plaintext: \(rule.decider) says \(rule.mode.rawValue)" }
         if case .automatic = securityReasons.clusters[Int(endpoint.cluster)] {
             return "plaintext: it has no label \(ClusterSecurity.modeLabel): istio"
@@ -62,9 +64,20 @@ extension RoutingSnapshot {
         return (Int(server.row), gatewaySecurities[Int(server.security)].text)
     }
 
-    /// What each server of a port takes; empty = the port terminates no TLS.
+    /// What each server of a port takes; empty = server names tell nothing there.
     public func serverTexts(listener: Int) -> [String] {
-        view.rows.listeners[listener].servers.indices.map { gatewaySecurities[Int(view.rows.gatewayServers[$0].security)].text }
+        let named = view.rows.listeners[listener].namedRoutes.count
+        return view.rows.listeners[listener].servers.indices.map { gatewaySecurities[Int(view.rows.gatewayServers[$0].security)].text }
+            + (named > 0 ? ["AUTO_PASSTHROUGH: passed on by \(named) server names"] : [])
+    }
+
+    /// The cluster that a server name tells at a port of mode AUTO_PASSTHROUGH, in any case; nil = it tells none.
+    public func clusterNamed(byServerName name: String, listener: Int) -> String? {
+        let wanted = name.lowercased()
+        let place = view.rows.listeners[listener].namedRoutes.indices.first { place in
+            catalogs.name(of: view.rows.tcpRoutes[place].name).lowercased() == wanted
+        }
+        return place.map { catalogs.name(of: view.rows.tcpRoutes[$0].name) }
     }
 }
 

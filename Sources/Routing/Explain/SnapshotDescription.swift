@@ -31,7 +31,7 @@ extension RoutingSnapshot {
         var result = SnapshotDescription()
         result.listeners = listeners.enumerated().map { index, listener in
             let servers = serverTexts(listener: index)
-            let security = listener.side == .inbound ? inboundSecurityText : servers.isEmpty ? nil : servers.joined(separator: "; ")
+            let security = !servers.isEmpty ? servers.joined(separator: "; ") : listener.side == .inbound ? inboundSecurityText : nil
             return [("name", listener.name), ("address", listener.endpoint.description), ("side", "\(listener.side)")]
                 + (security.map { [("security", $0)] } ?? [])
         }

@@ -1,9 +1,9 @@
 public import MeshConfig
 
-/// How a server of a Gateway secures its clients' connections. A value; servers name theirs by its index in
-/// `RoutingSnapshot.gatewaySecurities`.
+/// How a server of a Gateway, or a Sidecar's ingress listener, secures its clients' connections. A value; servers name theirs by its
+/// index in `RoutingSnapshot.gatewaySecurities`.
 public struct GatewaySecurity: Hashable, Sendable {
-    /// The server, for people: `Gateway ingress/front, port https`.
+    /// The server, for people: `Gateway ingress/front, port https`, `Sidecar default/web, ingress port 9443`.
     public var server: String
     public var tls: ServerTLS
     /// HTTP is spoken inside, else whatever the routes' endpoints speak.

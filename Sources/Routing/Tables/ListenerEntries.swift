@@ -5,8 +5,8 @@ public import TelemetryModel
 /// A proxy's listener as the request path sees it.
 public struct ListenerEntry: Sendable, BitwiseCopyable {
     public var side = ProxySide.outbound
-    /// Slots of the domain table, a power of two. Where `servers` are, its names are server names, and what they lead to are places in
-    /// `servers`, or `servers.count` for what is passed through.
+    /// Slots of the domain table, a power of two. Where `servers` or `namedRoutes` are, its names are server names, and what they lead
+    /// to are places in `servers`, `servers.count` for what `tcpRoutes` pass through, and beyond it what `namedRoutes` do.
     public var domainStart: UInt32 = 0
     public var domainMask: UInt32 = 0
     /// Wildcard domains, longest suffix first.
@@ -28,6 +28,9 @@ public struct ListenerEntry: Sendable, BitwiseCopyable {
     public var rateLimits = TableRange()
     /// `GatewayServerEntry`s of a port that terminates TLS; none = it does not.
     var servers = TableRange()
+    /// `TCPRouteEntry`s of a port where server names tell clusters (AUTO_PASSTHROUGH). Place n of them is `servers.count + 1 + n` in the
+    /// domain table.
+    var namedRoutes = TableRange()
     var tcpRoutes = TableRange()
     var capturedPorts = TableRange()
 }

@@ -12,6 +12,8 @@ enum ClusterSecurityReason: Sendable {
     case switchedOff(SourcePosition?)
     /// Services outside of the mesh take TLS only where a rule says so.
     case external
+    /// The client's own TLS goes to the endpoint (AUTO_PASSTHROUGH).
+    case passedOn
 }
 
 /// Who decided about security, for people.

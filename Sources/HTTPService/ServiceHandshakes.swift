@@ -54,7 +54,7 @@ struct ServiceHandshakes: ~Copyable {
     /// Whether a client's certificate was revoked after its handshake.
     func isRevoked(_ connection: borrowing ServiceConnection) -> Bool {
         guard let client = connection.client, let lists = revocations(connection.listener) else { return false }
-        return lists.revoke(client.certificate)
+        return lists.revoke(client)
     }
 
     /// `count` connections were ended because `isRevoked` said so.
@@ -109,9 +109,9 @@ struct ServiceHandshakes: ~Copyable {
         case .waiting: return .waiting
         case .done:
             // The handshake may have begun, or its session, before the list was here.
-            if let peer = connection.session?.peer, let lists = revocations(connection.listener), lists.revoke(peer.certificate) {
+            if let peer = connection.session?.peer, let lists = revocations(connection.listener), lists.revoke(peer) {
                 statistics.add(statistics.clientsRefused)
-                let text = "certificate revoked: serial \(peer.certificate.serial)"
+                let text = "certificate revoked: serial \(peer.certificate.serial), or an authority above it"
                 notices.note("TLS of \(Self.ends(connection, places)): \(text)", now: now)
                 return .close
             }

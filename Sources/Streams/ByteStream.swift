@@ -80,6 +80,9 @@ public struct ByteStream: ~Copyable {
     public var peerCertificate: Certificate? { layer?.peerCertificate }
     public var localCertificate: Certificate? { layer?.localCertificate }
 
+    /// Whether lists have the peer's certificate, or one of the authorities that it was verified by.
+    public func isRevoked(by lists: RevocationLists) -> Bool { layer?.isRevoked(by: lists) ?? false }
+
     /// Its bytes go through a layer.
     public var isSecured: Bool { layer != nil }
 

@@ -74,6 +74,7 @@ public final class SecureLayer: TransportLayer {
     public var failureCode: TLSFailure? { session.failureCode }
     public var peerCertificate: Certificate? { session.peer?.certificate }
     public var localCertificate: Certificate? { session.localCertificate }
+    public func isRevoked(by lists: RevocationLists) -> Bool { session.peer.map { lists.revoke($0) } ?? false }
     public var pendingError: Int32 { Socket.pendingError(descriptor) }
     public var localEndpoint: SocketEndpoint { Socket.localEndpoint(descriptor) }
 }

@@ -47,6 +47,9 @@ public protocol TransportLayer: AnyObject {
     var peerCertificate: Certificate? { get }
     var localCertificate: Certificate? { get }
 
+    /// Whether lists have the peer's certificate, or one of the authorities that it was verified by.
+    func isRevoked(by lists: RevocationLists) -> Bool
+
     /// As `ByteStream.pendingError` and `localEndpoint`, of a layer with no descriptor under it.
     var pendingError: Int32 { get }
     var localEndpoint: SocketEndpoint { get }
@@ -62,6 +65,7 @@ extension TransportLayer {
     public var failureCode: TLSFailure? { nil }
     public var peerCertificate: Certificate? { nil }
     public var localCertificate: Certificate? { nil }
+    public func isRevoked(by lists: RevocationLists) -> Bool { false }
     public var pendingError: Int32 { 0 }
     public var localEndpoint: SocketEndpoint { SocketEndpoint() }
 }

@@ -1,5 +1,6 @@
-import TLS
 import Testing
+
+@testable import TLS
 
 @Suite struct RevocationListTests {
     @Test func aListIsSignedPEM() throws {
@@ -33,5 +34,52 @@ import Testing
             #expect(TrustCheck.problem(of: [leaf, between, cross], trusting: trust, now: now) == nil)
         }
         #expect(TrustCheck.problem(of: [leaf, between], trusting: .workloads(["cluster.local": [old.certificate]]), now: now) != nil)
+    }
+
+    /// An authority above the peer counts as the peer itself, also on a connection that goes on by a ticket.
+    @Test(arguments: [TLSSettings.Version.tls12, .tls13]) func theAuthoritiesAboveAreKept(version: TLSSettings.Version) throws {
+        let mesh = try TLSMesh()
+        let key = try PrivateKey.generate()
+        let between = try mesh.root.issue(name: "between", for: key, .authority(pathLength: 0), mesh.validity)
+        let signing = try #require(CertificateIssuer(between, key: key))
+        let leafKey = try PrivateKey.generate()
+        let id = try SPIFFEID("spiffe://cluster.local/ns/default/sa/thief")
+        let leaf = try signing.issue(name: "", for: leafKey, .workload(id), mesh.validity)
+        var client = try mesh.settings("spiffe://cluster.local/ns/default/sa/other")
+        client.credentials = try TLSCredentials(chain: [leaf, between], key: leafKey)
+        var server = try mesh.settings("spiffe://cluster.local/ns/default/sa/reviews")
+        (server.ticketKeys, server.resumptionContext) = (TicketKeys(), [1])
+        (server.versions, client.versions) = (version...version, version...version)
+        func lists(_ revoked: Certificate, by issuer: CertificateIssuer) throws -> RevocationLists {
+            let entry = RevocationList.Entry(serial: revoked.serial, revokedAt: mesh.validity.notBefore)
+            return try RevocationLists(pem: RevocationList.pem([entry], number: 1, by: issuer, mesh.validity))
+        }
+        let other = try mesh.root.issue(name: "other", for: PrivateKey.generate(), .authority(pathLength: 0), mesh.validity)
+        let kept = KeptSession()
+        for resumed in [false, true] {
+            let pair = try TLSPair(server, client, resuming: kept)
+            let progress = pair.shakeHands()
+            try #require(progress == (.done, .done), "\(pair.server.failure ?? "")")
+            _ = TLSPair.send([1], pair.server)
+            #expect(TLSPair.receive(pair.client).bytes == [1] && pair.server.isResumed == resumed)
+            let peer = try #require(pair.server.peer)
+            #expect(try lists(between, by: mesh.root).revoke(peer) && lists(leaf, by: signing).revoke(peer))
+            #expect(try !lists(other, by: mesh.root).revoke(peer) && !lists(between, by: signing).revoke(peer))
+            pair.client.end()
+            pair.server.end()
+        }
+    }
+
+    /// What a ticket holds is sealed by ourselves; nothing that is no list of numbers is taken for one all the same.
+    @Test func numbersAreReadAsTheyWereWritten() throws {
+        let root = try CertificateTests.root()
+        let numbers = try (0..<3).map { _ in
+            CertificateNumber(try root.issue(name: "x", for: PrivateKey.generate(), .authority(pathLength: 0), CertificateTests.year))
+        }
+        let bytes = try #require(CertificateNumber.encode(numbers))
+        #expect(CertificateNumber.decode(bytes[...]) == numbers && CertificateNumber.decode([]) == [])
+        let ends = numbers.indices.map { CertificateNumber.encode(Array(numbers[...$0]))?.count ?? 0 }
+        for count in 1..<bytes.count where !ends.contains(count) { #expect(CertificateNumber.decode(bytes.prefix(count)) == nil) }
+        #expect(CertificateNumber.encode(Array(repeating: numbers[0], count: 100)) == nil)
     }
 }

@@ -131,5 +131,5 @@ struct CredentialFiles: Hashable {
         do throws(TLSError) { return try parse(bytes) } catch { throw TLSError("\(path): \(error)") }
     }
 
-    private static func isThere(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
+    static func isThere(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
 }

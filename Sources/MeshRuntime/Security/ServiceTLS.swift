@@ -34,8 +34,8 @@ final class ServiceTLS {
         do throws(TLSError) {
             if let key = options.server.key, let warning = try SecretFile.checkMode(key) { log.warning("\(warning)") }
             let made = try RenewedTLS(
-                .server, "the service ports", paths: options.server.paths, usesIdentity: options.servesIdentity, identity,
-                renewals
+                .server, "the service ports", paths: options.server.paths + [options.server.listsPath].compactMap(\.self),
+                usesIdentity: options.servesIdentity, identity, renewals
             ) { (identity) throws(TLSError) in try Self.serverSettings(options, identity) }
             server = made.source
             renewed.append(made)
@@ -64,6 +64,8 @@ final class ServiceTLS {
     func client(host: String, name: String? = nil, _ key: ClientKey = ClientKey()) throws(TLSError) -> ClientTLS {
         var key = key
         if key.files.certificate == nil { (key.files.certificate, key.files.key) = (options.client.certificate, options.client.key) }
+            settings.revocations = try options.server.lists()
+            settings.revocationScope = .listedAuthorities
         if key.files.authorities == nil { key.files.authorities = options.client.authorities }
         key.isWorkload = name.map(ClientTLS.isIdentity) ?? false
         return ClientTLS(try source(key, name ?? host), host: host, name: name)

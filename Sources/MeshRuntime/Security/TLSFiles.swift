@@ -28,6 +28,20 @@ public struct TLSFiles: Sendable, Hashable {
         }
     }
 
+    /// The file of revocation lists that stands beside the authorities, if it is there; nil = no authorities are named.
+    var listsPath: String? {
+        authorities.map { path in path.lastIndex(of: "/").map { String(path[...$0]) + Self.listsName } ?? Self.listsName }
+    }
+
+    private static let listsName = "ca.crl"
+
+    /// What the authorities have taken back; nil = there is no such file. Reads it.
+    func lists() throws(TLSError) -> RevocationLists? {
+        guard let listsPath, CredentialFiles.isThere(listsPath) else { return nil }
+        let bytes = try SecretFile.read(listsPath, bytesMax: RevocationLists.pemBytesMax)
+        do throws(TLSError) { return try RevocationLists(pem: bytes) } catch { throw TLSError("\(listsPath): \(error)") }
+    }
+
     /// The authorities; nil = none are named. Reads them.
     public func roots() throws(TLSError) -> [Certificate]? {
         guard let authorities else { return nil }

@@ -25,6 +25,9 @@ final class InboundContext {
     /// nothing then.
     var isThere: Bool { settings != nil }
 
+    /// What the authorities of its clients have taken back; nil = nobody says.
+    var revocations: RevocationLists? { settings?.revocations }
+
     func context() -> TLSContext? {
         if let made { return made }
         guard let settings, problem == nil else { return nil }

@@ -10,10 +10,17 @@ public struct SecurityPlan: Sendable {
     public var outbound: [UpstreamTLS]
     /// Whom the workload's certificate names; empty = it has none.
     public var principal = ""
-    /// What the authorities of the mesh have taken back; nil = nobody says. Connections of such peers end when it is adopted.
+    /// What the authorities of the mesh have taken back; nil = nobody says. Connections of such peers end when it is adopted; so do those
+    /// of peers that the settings of their own kind revoke.
     public var revocations: RevocationLists?
     /// Another one with every plan.
     public var revision: UInt64 = 0
+
+    /// All that peers are looked up in, of the mesh and of others.
+    var revocationLists: [RevocationLists] {
+        let own = gateways.compactMap { $0.settings?.revocations } + outbound.compactMap { $0.settings?.revocations }
+        return own + [revocations].compactMap(\.self)
+    }
 
     public init(inbound: TLSSettings? = nil, gateways: [DownstreamTLS] = [], outbound: [UpstreamTLS] = []) {
         self.inbound = inbound

@@ -41,12 +41,23 @@ enum UpstreamSecuring {
         let progress = upstreams.connections[id].stream.handshake()
         switch progress {
         case .waiting: break
+        case .done where isRevoked(id, &upstreams):
+            // The handshake had begun before the list was here.
+            noteFailure(id, "the endpoint's certificate, or an authority above it, is revoked", &upstreams, &loop)
+            return .failed
         case .done:
             loop.countEvent { $0.add($0.upstreamTLSHandshakes) }
             if upstreams.connections[id].stream.isResumed { loop.countEvent { $0.add($0.upstreamTLSResumptions) } }
         case .failed: noteFailure(id, upstreams.connections[id].stream.failure ?? "the connection ended", &upstreams, &loop)
         }
         return progress
+    }
+
+    /// Whether lists of a connection's kind of TLS have its endpoint's certificate, or an authority above it.
+    static func isRevoked(_ id: SlotID, _ upstreams: inout Upstreams) -> Bool {
+        let slot = Int(upstreams.pools[upstreams.connections[id].pool].settings.security)
+        guard let lists = upstreams.securities.revocations(slot) else { return false }
+        return upstreams.connections[id].stream.isRevoked(by: lists)
     }
 
     private static func noteFailure(_ id: SlotID, _ reason: String, _ upstreams: inout Upstreams, _ loop: inout WorkerLoop) {

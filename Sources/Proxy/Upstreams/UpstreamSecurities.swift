@@ -77,6 +77,9 @@ struct UpstreamSecurities {
             protocols: speaksHTTP1 ? plan.protocolsOfHTTP1 : nil, resuming: slots[slot].keptSession(endpoint), now: unixSeconds)
     }
 
+    /// What the authorities of a slot's endpoints have taken back; nil = nobody says.
+    func revocations(_ slot: Int) -> RevocationLists? { slots.indices.contains(slot) ? slots[slot].plan.settings?.revocations : nil }
+
     /// Whether endpoints of this slot choose the version of HTTP.
     func choosesHTTP(_ slot: Int) -> Bool { slots.indices.contains(slot) && slots[slot].plan.choosesHTTP }
 

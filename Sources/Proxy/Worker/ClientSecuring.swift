@@ -153,8 +153,9 @@ enum ClientSecuring {
         case .done:
             // The handshake may have begun, or its session, before the list was here.
             let certificate = sides.downstreams.connections[id].stream.peerCertificate
-            guard !sides.isRevoked(certificate) else {
-                ClientRefusing.refuseHandshake(id, "certificate revoked: serial \(certificate?.serial ?? "")", &sides)
+            guard !sides.isRevoked(downstream: id) else {
+                let serial = certificate?.serial ?? ""
+                ClientRefusing.refuseHandshake(id, "certificate revoked: serial \(serial), or an authority above it", &sides)
                 return false
             }
             sides.loop.countEvent { $0.add($0.tlsHandshakes) }

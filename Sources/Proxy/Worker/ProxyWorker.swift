@@ -76,9 +76,9 @@ public struct ProxyWorker: ~Copyable {
         for command in handle.mailbox.take() {
             switch command {
             case .adopt(let next):
-                let isListSame = traffic.sides.revocations === next.security.revocations
+                let bringsLists = traffic.sides.bringsLists(next.security)
                 traffic.sides.adoptConfiguration(next)
-                if !isListSame { RevokedPeers.end(&traffic) }
+                if bringsLists { RevokedPeers.end(&traffic) }
             case .drain: beginDraining(idleFor: 0)
             case .handOver: beginDraining(idleFor: handle.limits.handOverNanoseconds)
             case .stop: mustStop = true

@@ -9,12 +9,12 @@ enum RevokedPeers {
     static func end(_ traffic: inout Traffic) {
         var ended: UInt64 = 0
         for id in traffic.sides.downstreams.connections.identifiers() where traffic.sides.downstreams.isOpen(id) {
-            guard traffic.sides.isRevoked(traffic.sides.downstreams.connections[id].stream.peerCertificate) else { continue }
+            guard traffic.sides.isRevoked(downstream: id) else { continue }
             traffic.abandonDownstream(id)
             ended += 1
         }
         for id in traffic.sides.upstreams.connections.identifiers() where traffic.sides.upstreams.isOpen(id) {
-            guard traffic.sides.isRevoked(traffic.sides.upstreams.connections[id].stream.peerCertificate) else { continue }
+            guard traffic.sides.isRevoked(upstream: id) else { continue }
             traffic.upstreamEnded(id, .terminated)
             ended += 1
         }

@@ -29,7 +29,9 @@ struct Sides: ~Copyable {
     /// Of gateways, under the current configuration.
     private(set) var edgeCerts = ClientCertForwarding.sanitizeSet
     /// Of the mesh's authorities, under the current configuration.
-    private(set) var revocations: RevocationLists?
+    private var revocations: RevocationLists?
+    /// All that peers are looked up in, under the current configuration.
+    private var revocationLists: [RevocationLists] = []
     /// What the connection that was just served had to tell. Connections use it to their end, so it goes last.
     var inbox: OwnedInbox
 
@@ -62,6 +64,7 @@ struct Sides: ~Copyable {
         context.tokens.refreshKeys()
         edgeCerts = next.edgeCerts
         revocations = next.security.revocations
+        revocationLists = next.security.revocationLists
         downstreams.wantedTexts = next.telemetry.connections.downstream
         upstreams.wantedTexts = next.telemetry.connections.upstream
         // The clients of a network of its own come without listeners.
@@ -80,10 +83,30 @@ struct Sides: ~Copyable {
 
     // MARK: Connections
 
-    /// Whether an authority of the mesh has taken a peer's certificate back.
-    mutating func isRevoked(_ certificate: Certificate?) -> Bool {
-        guard let revocations, let certificate else { return false }
-        return revocations.revoke(certificate)
+    /// Whether a configuration would look peers up in a list that the current one does not have.
+    mutating func bringsLists(_ next: SecurityPlan) -> Bool {
+        let known = Set(revocationLists.map { ObjectIdentifier($0) })
+        return next.revocationLists.contains { !known.contains(ObjectIdentifier($0)) }
+    }
+
+    /// Whether the certificate of a client's connection, or of an authority above it, is taken back: by the mesh's lists, or by those of
+    /// the server that its handshake was for.
+    mutating func isRevoked(downstream id: SlotID) -> Bool {
+        guard downstreams.connections[id].stream.isSecured else { return false }
+        if let revocations, downstreams.connections[id].stream.isRevoked(by: revocations) { return true }
+        guard downstreams.connections[id].server.key != 0, listenerRow(id) >= 0 else { return false }
+        let place = Int(downstreams.connections[id].server.security)
+        guard epochs.all[epochs.current].gateways.indices.contains(place),
+            let lists = epochs.all[epochs.current].gateways[place].revocations
+        else { return false }
+        return downstreams.connections[id].stream.isRevoked(by: lists)
+    }
+
+    /// The same of a connection to an endpoint, by the lists of the kind of TLS that it has.
+    mutating func isRevoked(upstream id: SlotID) -> Bool {
+        guard upstreams.connections[id].stream.isSecured else { return false }
+        if let revocations, upstreams.connections[id].stream.isRevoked(by: revocations) { return true }
+        return UpstreamSecuring.isRevoked(id, &upstreams)
     }
 
     /// Where a request or connection has come in.

@@ -9,6 +9,8 @@ public final class RevocationLists: @unchecked Sendable, Equatable {
     public static let listsMax = 256
 
     let lists: [OpaquePointer]
+    /// Hashes of their authorities' names (`CertificateNumber.issuer`).
+    private let issuers: [UInt32]
     private let pem: [UInt8]
 
     /// All lists of a PEM file, one at least.
@@ -29,6 +31,7 @@ public final class RevocationLists: @unchecked Sendable, Equatable {
         if problem == nil, unsafe found.isEmpty { problem = TLSError("no revocation list in PEM: -----BEGIN X509 CRL----- is expected") }
         ERR_clear_error()
         unsafe lists = unsafe found
+        issuers = unsafe found.map { unsafe UInt32(truncatingIfNeeded: X509_NAME_hash_ex(X509_CRL_get_issuer($0), nil, nil, nil)) }
         self.pem = pem
         if let problem { throw problem }
     }
@@ -36,14 +39,23 @@ public final class RevocationLists: @unchecked Sendable, Equatable {
     deinit { for unsafe list in unsafe lists { unsafe X509_CRL_free(list) } }
 
     /// Whether the list of a certificate's own authority, told by its name, has it. Any thread.
-    public func revoke(_ certificate: Certificate) -> Bool {
-        for unsafe list in unsafe lists {
-            guard unsafe X509_NAME_cmp(X509_CRL_get_issuer(list), X509_get_issuer_name(certificate.x509)) == 0 else { continue }
+    public func revoke(_ certificate: Certificate) -> Bool { revoke(CertificateNumber(certificate)) }
+
+    /// The same for a certificate of which the number is known. Any thread.
+    func revoke(_ number: CertificateNumber) -> Bool {
+        let isNegative = number.serial.hasPrefix("-")
+        let text = (isNegative ? "-0x" : "0x") + number.serial.dropFirst(isNegative ? 1 : 0)
+        guard issuers.contains(number.issuer), let serial = unsafe s2i_ASN1_INTEGER(nil, text) else { return false }
+        defer { unsafe ASN1_INTEGER_free(serial) }
+        for place in issuers.indices where issuers[place] == number.issuer {
             var entry: OpaquePointer?
-            if unsafe X509_CRL_get0_by_cert(list, &entry, certificate.x509) == 1 { return true }
+            if unsafe X509_CRL_get0_by_serial(lists[place], &entry, serial) == 1 { return true }
         }
         return false
     }
+
+    /// Whether a list has a peer's certificate, or one of the authorities above it. Any thread.
+    public func revoke(_ peer: TLSPeer) -> Bool { revoke(peer.certificate) || peer.authorities.contains(where: revoke) }
 
     /// SHA-256 of the file: other lists, another one.
     public var fingerprint: [UInt8] { SHA256.digest(pem) }

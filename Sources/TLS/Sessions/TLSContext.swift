@@ -79,7 +79,7 @@ public final class TLSContext {
             return unsafe own.prepareTicket(name, vector, cipher, digest, seals: seals == 1)
         }
         unsafe SSL_CTX_set_session_ticket_cb(
-            context, { ssl, _ in unsafe TLSSession.of(ssl)?.noteEnd() == true ? 1 : 0 },
+            context, { ssl, _ in unsafe TLSSession.of(ssl)?.noteClient() == true ? 1 : 0 },
             { ssl, session, _, _, status, _ in
                 unsafe TLSSession.of(ssl)?.decide(on: session, status: status) ?? SSL_TICKET_RETURN_IGNORE_RENEW
             }, nil)

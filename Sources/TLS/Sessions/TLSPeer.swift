@@ -5,8 +5,13 @@ public struct TLSPeer: Sendable {
     public var certificate: Certificate
     /// Seconds since 1970 when the first certificate of its chain is over; of a chain that nobody verified the leaf's.
     public var notAfter: Int64
+    /// Above its certificate, the nearest first; of a chain that nobody verified none. At most `TrustStores.chainMax`.
+    public var authorities: [CertificateNumber]
 
-    public init(identity: SPIFFEID?, certificate: Certificate, notAfter: Int64? = nil) {
+    public init(
+        identity: SPIFFEID?, certificate: Certificate, notAfter: Int64? = nil, authorities: [CertificateNumber] = []
+    ) {
+        self.authorities = authorities
         self.notAfter = notAfter ?? certificate.notAfter
         self.identity = identity
         self.certificate = certificate

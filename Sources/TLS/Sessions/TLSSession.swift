@@ -112,8 +112,8 @@ public final class TLSSession {
     private func resumedPeer() -> TLSPeer? {
         if context.role == .client { return kept?.peer }
         guard let x509 = unsafe SSL_get1_peer_certificate(ssl) else { return nil }
-        let end = unsafe Self.end(of: SSL_get_session(ssl)) ?? 0
-        return unsafe context.trust.recognise(Certificate(taking: x509), as: .client, notAfter: end)
+        let facts = unsafe TicketFacts(of: SSL_get_session(ssl)) ?? TicketFacts(notAfter: 0)
+        return unsafe context.trust.recognise(Certificate(taking: x509), as: .client, facts)
     }
 
     func prepareTicket(
@@ -123,30 +123,21 @@ public final class TLSSession {
         unsafe context.settings.ticketKeys?.prepare(name, vector, cipher, digest, seals: seals, now: now) ?? 0
     }
 
-    /// Writes into the ticket that is about to be sealed until when its client may be believed.
-    func noteEnd() -> Bool {
-        let end = unsafe peer?.notAfter ?? Self.end(of: SSL_get_session(ssl)) ?? .max
-        let session = unsafe SSL_get_session(ssl)
-        return unsafe withUnsafeBytes(of: end.bigEndian) {
-            unsafe SSL_SESSION_set1_ticket_appdata(session, $0.baseAddress, $0.count)
-        } == 1
+    /// Writes into the ticket that is about to be sealed until when its client may be believed, and under whom.
+    func noteClient() -> Bool {
+        let own = peer.map { TicketFacts(notAfter: $0.notAfter, authorities: $0.authorities) }
+        let bytes = unsafe (own ?? TicketFacts(of: SSL_get_session(ssl)) ?? TicketFacts(notAfter: .max)).bytes
+        return unsafe SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), bytes, bytes.count) == 1
     }
 
     /// What becomes of a session that a ticket names. Whose certificate is over is asked for it again; a client of TLS 1.3, which uses a
     /// ticket once, gets another.
     func decide(on session: OpaquePointer?, status: Int32) -> Int32 {
         guard status == SSL_TICKET_SUCCESS || status == SSL_TICKET_SUCCESS_RENEW,
-            unsafe Self.end(of: session).map({ now < $0 }) ?? false
+            unsafe TicketFacts(of: session).map({ now < $0.notAfter }) ?? false
         else { return SSL_TICKET_RETURN_IGNORE_RENEW }
         let isOnce = unsafe SSL_version(ssl) >= TLSSettings.Version.tls13.rawValue
         return isOnce || status == SSL_TICKET_SUCCESS_RENEW ? SSL_TICKET_RETURN_USE_RENEW : SSL_TICKET_RETURN_USE
-    }
-
-    private static func end(of session: OpaquePointer?) -> Int64? {
-        var bytes: UnsafeMutableRawPointer?
-        var count = 0
-        guard unsafe SSL_SESSION_get0_ticket_appdata(session, &bytes, &count) == 1, count == 8, let bytes = unsafe bytes else { return nil }
-        return unsafe Int64(bigEndian: bytes.loadUnaligned(as: Int64.self))
     }
 
     /// A client has got a ticket. True = its reference is kept.

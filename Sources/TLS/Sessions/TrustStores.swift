@@ -91,7 +91,8 @@ final class TrustStores {
             return .failure(TLSError("certificate revoked: serial \(revoked.serial)\(above)"))
         }
         let end = chain.map(\.notAfter).min() ?? leaf.notAfter
-        return .success(TLSPeer(identity: identity, certificate: leaf, notAfter: end))
+        return .success(
+            TLSPeer(identity: identity, certificate: leaf, notAfter: end, authorities: chain.dropFirst().map { CertificateNumber($0) }))
     }
 
     /// A verified chain, leaf first.
@@ -106,8 +107,10 @@ final class TrustStores {
     }
 
     /// Who a certificate names, that was verified when its session began.
-    func recognise(_ leaf: Certificate, as role: SVIDRules.Role, notAfter: Int64) -> TLSPeer {
-        TLSPeer(identity: try? SVIDRules.identity(of: leaf, as: role), certificate: leaf, notAfter: notAfter)
+    func recognise(_ leaf: Certificate, as role: SVIDRules.Role, _ facts: TicketFacts) -> TLSPeer {
+        TLSPeer(
+            identity: try? SVIDRules.identity(of: leaf, as: role), certificate: leaf, notAfter: facts.notAfter,
+            authorities: facts.authorities)
     }
 
     /// Authorities that somebody made with `openssl req -x509` lack extensions that RFC 5280 demands; other proxies and curl take them.

@@ -535,6 +535,25 @@ spec: {{tracing: [{{providers: [{{name: zipkin}}], randomSamplingPercentage: 100
         assert zipkin.bodies[0][0] == "/api/v2/spans" and b"/hello" in zipkin.bodies[0][1]
         assert zipkin.clients[0]["subjectAltName"][0][1].endswith("/sa/reviews")
 
+    def test_with_a_credential(self, start, ca, server_files, reviews, backend, target, tmp_path):
+        """As DestinationRules of the proxy's traffic name it: a directory below --credentials; and a list of revoked servers by path."""
+        zipkin = target(server_files, client_ca=ca.certificate)
+        shutil.copytree(reviews, tmp_path / "credentials/out")
+        arguments = ["--credentials", tmp_path / "credentials"]
+        skein = self.run(start, backend, zipkin.port, "{mode: MUTUAL, credentialName: out}", arguments)
+        assert skein.get("/hello")[0] == 200
+        wait_for(lambda: zipkin.bodies, what="spans")
+        assert zipkin.clients[0]["subjectAltName"][0][1].endswith("/sa/reviews")
+        # One that is not there is said.
+        skein = self.run(start, backend, zipkin.port, "{mode: MUTUAL, credentialName: lost}", arguments)
+        assert "TLS with collector.local: " in skein.log() and "credentials/lost/tls.key: No such file" in skein.log()
+        plain = target(server_files)
+        lists = ca.revoke(tmp_path / "list.pem", server_files)
+        skein = self.run(start, backend, plain.port, f"{{mode: SIMPLE, caCertificates: {ca.certificate}, caCrl: {lists}}}")
+        assert skein.get("/hello")[0] == 200
+        wait_for(lambda: "certificate revoked" in skein.log(), what="a reason")
+        assert not plain.bodies
+
     def test_with_the_workloads_certificate(self, start, ca, reviews, backend, target, tmp_path):
         zipkin = target(ca.workload(tmp_path / "zipkin", "zipkin"), client_ca=ca.certificate)
         names = "subjectAltNames: ['spiffe://cluster.local/ns/default/sa/zipkin']"

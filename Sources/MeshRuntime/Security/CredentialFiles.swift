@@ -73,27 +73,56 @@ struct CredentialFiles: Hashable {
     /// Of connections to endpoints under a DestinationRule; nil = there are none to be read.
     init?(_ security: UpstreamSecurity, directory: String?) throws(TLSError) {
         guard security.mode != .istioMutual else { return nil }
-        let credential = security.credentialName
+        let client = Client(
+            isMutual: security.mode == .mutual, pair: ServerTLS.Pair(certificate: security.certificate, key: security.key),
+            authorities: security.authorities, revocations: security.revocations, credential: security.credentialName,
+            verifies: !security.skipsVerification)
+        try self.init(client, directory)
+    }
+
+    /// Of a client of this process' own, by the settings that the mesh has for it; nil = there are none to be read.
+    init?(_ settings: ClientTLSSettings, directory: String?) throws(TLSError) {
+        guard settings.mode == .simple || settings.mode == .mutual else { return nil }
+        let client = Client(
+            isMutual: settings.mode == .mutual, pair: ServerTLS.Pair(certificate: settings.clientCertificate, key: settings.privateKey),
+            // istiod's word for the system's authorities.
+            authorities: settings.caCertificates == "system" ? "" : settings.caCertificates, revocations: settings.caCrl,
+            credential: settings.credentialName, verifies: !settings.skipsVerification)
+        try self.init(client, directory)
+    }
+
+    /// What a client's files are told by; paths and the credential's name are empty where there are none.
+    private struct Client {
+        var isMutual: Bool
+        var pair: ServerTLS.Pair
+        var authorities: String
+        var revocations: String
+        var credential: String
+        var verifies: Bool
+    }
+
+    private init?(_ client: Client, _ directory: String?) throws(TLSError) {
+        let credential = client.credential
         guard credential.isEmpty || directory != nil else {
             throw TLSError("the credential \(credential) is not there: start with --credentials DIRECTORY")
         }
         let place = "\(directory ?? "")/\(CredentialName.plain(credential))"
         pairs = []
-        if security.mode == .mutual, credential.isEmpty {
-            pairs = [[ServerTLS.Pair(certificate: security.certificate, key: security.key)]]
-        } else if security.mode == .mutual {
+        if client.isMutual, credential.isEmpty {
+            pairs = [[client.pair]]
+        } else if client.isMutual {
             pairs = [Self.pairNames.map { ServerTLS.Pair(certificate: "\(place)/\($0.0)", key: "\(place)/\($0.1)") }]
         }
-        hasAuthorities = !security.skipsVerification && !(credential.isEmpty && security.authorities.isEmpty)
+        hasAuthorities = client.verifies && !(credential.isEmpty && client.authorities.isEmpty)
         authorities = []
         if hasAuthorities {
             let named = ["\(place)-cacert", place].flatMap { place in Self.authorityNames.map { "\(place)/\($0)" } }
-            authorities = credential.isEmpty ? [security.authorities] : named
+            authorities = credential.isEmpty ? [client.authorities] : named
         }
-        let isListed = credential.isEmpty && !security.revocations.isEmpty && !security.skipsVerification
-        revocations = isListed ? [security.revocations] : []
-        name = credential.isEmpty ? security.certificate : "the credential \(credential)"
-        if name.isEmpty { name = security.authorities }
+        let isListed = credential.isEmpty && !client.revocations.isEmpty && client.verifies
+        revocations = isListed ? [client.revocations] : []
+        name = credential.isEmpty ? client.pair.certificate : "the credential \(credential)"
+        if name.isEmpty { name = client.authorities }
         if paths.isEmpty { return nil }
     }
 
@@ -113,7 +142,8 @@ struct CredentialFiles: Hashable {
                 try SecretFile.credentials(certificate: pair.certificate, key: pair.key, warnings: &warnings))
         }
         if hasAuthorities {
-            guard let path = authorities.first(where: Self.isThere) else {
+            // Of one path reading says best what is wrong with it.
+            guard let path = authorities.count == 1 ? authorities.first : authorities.first(where: Self.isThere) else {
                 throw TLSError("no authorities: expected is \(authorities.joined(separator: " or "))")
             }
             found.roots = try Self.read(path) { bytes throws(TLSError) in try Certificate.chain(pem: bytes) }

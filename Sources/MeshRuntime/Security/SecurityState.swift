@@ -27,7 +27,7 @@ struct SecurityState {
         } catch {
             throw StartError(status: SkeinProcess.badInput, lines: ["--identity: \(error)"])
         }
-        serviceTLS = try ServiceTLS(options.serviceTLS, identity?.identity, log)
+        serviceTLS = try ServiceTLS(options.serviceTLS, identity?.identity, credentials: options.credentialsDirectory, log)
     }
 
     /// The plan for a configuration. What it lacks is said, once.

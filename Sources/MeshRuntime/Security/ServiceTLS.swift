@@ -1,5 +1,6 @@
 internal import HTTPService
 internal import Logging
+internal import MeshConfig
 internal import Primitives
 internal import TLS
 
@@ -7,6 +8,7 @@ internal import TLS
 /// thread.
 final class ServiceTLS {
     private let options: ServiceTLSOptions
+    private let credentialsDirectory: String?
     private var identity: WorkloadIdentity?
     private var renewed: [RenewedTLS] = []
     let renewals = RenewalCounts()
@@ -24,10 +26,18 @@ final class ServiceTLS {
         var isWorkload = false
         var verifies = true
         var oldest = TLSSettings.Version.tls12
+        /// In place of `files`, as settings of the mesh name them.
+        var credential: CredentialFiles?
+
+        var paths: [String] { credential?.paths ?? files.paths }
     }
 
-    init(_ options: ServiceTLSOptions, _ identity: WorkloadIdentity?, _ log: Logger) throws(StartError) {
+    /// `credentials`: the directory of `--credentials`.
+    init(
+        _ options: ServiceTLSOptions, _ identity: WorkloadIdentity?, credentials: String? = nil, _ log: Logger
+    ) throws(StartError) {
         self.options = options
+        credentialsDirectory = credentials
         self.identity = identity
         guard options.isOn else { return }
         let what = options.servesIdentity ? "--tls-identity" : "--tls-certificate, --tls-key, --tls-client-ca"
@@ -54,6 +64,8 @@ final class ServiceTLS {
         } else {
             settings.credentials = try options.server.credentials()
             if let roots = try options.server.roots() { settings.trust = .roots(roots) }
+            settings.revocations = try options.server.lists()
+            settings.revocationScope = .listedAuthorities
         }
         if options.asksClients { settings.clientCertificate = options.clientCertificateIsOptional ? .wanted : .required }
         return settings
@@ -64,11 +76,14 @@ final class ServiceTLS {
     func client(host: String, name: String? = nil, _ key: ClientKey = ClientKey()) throws(TLSError) -> ClientTLS {
         var key = key
         if key.files.certificate == nil { (key.files.certificate, key.files.key) = (options.client.certificate, options.client.key) }
-            settings.revocations = try options.server.lists()
-            settings.revocationScope = .listedAuthorities
         if key.files.authorities == nil { key.files.authorities = options.client.authorities }
         key.isWorkload = name.map(ClientTLS.isIdentity) ?? false
         return ClientTLS(try source(key, name ?? host), host: host, name: name)
+    }
+
+    /// The files that settings of the mesh name for a client of this process; nil = they name none.
+    func credential(of settings: ClientTLSSettings) throws(TLSError) -> CredentialFiles? {
+        try CredentialFiles(settings, directory: credentialsDirectory)
     }
 
     /// The source for what is made from `key`; `name` is the server, in sentences.
@@ -76,7 +91,7 @@ final class ServiceTLS {
         if let known = clients[key] { return known }
         let usesIdentity = key.files.certificate == nil && key.showsIdentity || key.isWorkload && key.files.authorities == nil
         let made = try RenewedTLS(
-            .client, "https with \(name)", paths: key.files.paths, usesIdentity: usesIdentity, identity, renewals
+            .client, "https with \(name)", paths: key.paths, usesIdentity: usesIdentity, identity, renewals
         ) { (identity) throws(TLSError) in try Self.clientSettings(key, identity) }
         renewed.append(made)
         clients[key] = made.source
@@ -94,6 +109,14 @@ final class ServiceTLS {
         var settings = TLSSettings()
         settings.protocols = ["http/1.1"]
         settings.versions = key.oldest ... .tls13
+        if let credential = key.credential {
+            var warnings: [String] = []
+            let found = try credential.load(warnings: &warnings)
+            settings.credentials = found.certificates.first
+            settings.revocations = found.revocations
+            settings.trust = !key.verifies ? .anybody : found.roots.isEmpty ? .system : .roots(found.roots)
+            return settings
+        }
         settings.credentials = try key.files.credentials() ?? (key.showsIdentity ? identity?.credentials : nil)
         if !key.verifies {
             settings.trust = .anybody

@@ -12,19 +12,14 @@ enum ProviderTLS {
     /// Nil = plaintext. `host`: what is dialled, or the service's name. Throws what cannot be had, for people.
     static func client(_ settings: ClientTLSSettings?, host: String, _ tls: ServiceTLS) throws(TLSError) -> ClientTLS? {
         guard let settings, settings.mode != .disable else { return nil }
-        guard settings.credentialName.isEmpty else { throw TLSError("credentialName \(settings.credentialName): name files instead") }
-        func path(_ text: String) -> String? { text.isEmpty ? nil : text }
         var key = ServiceTLS.ClientKey()
         key.showsIdentity = settings.mode == .istioMutual
         key.isWorkload = settings.mode == .istioMutual
         key.verifies = !settings.skipsVerification
-        if settings.mode != .istioMutual { key.files.authorities = path(settings.caCertificates) }
-        if settings.mode == .mutual {
-            (key.files.certificate, key.files.key) = (path(settings.clientCertificate), path(settings.privateKey))
-            if key.files.certificate == nil || key.files.key == nil {
-                throw TLSError("mode MUTUAL needs clientCertificate and privateKey")
-            }
+        if settings.mode == .mutual, settings.credentialName.isEmpty, settings.clientCertificate.isEmpty || settings.privateKey.isEmpty {
+            throw TLSError("mode MUTUAL needs clientCertificate and privateKey, or credentialName")
         }
+        key.credential = try tls.credential(of: settings)
         let serverName = settings.serverName.isEmpty ? host : settings.serverName
         let expectation: TLSExpectation
         if !settings.subjectAltNames.isEmpty {

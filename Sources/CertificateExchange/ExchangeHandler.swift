@@ -75,19 +75,13 @@ final class ExchangeHandler: ServiceHandler {
     private func take(
         _ request: borrowing ServiceRequest, _ responder: Responder, _ form: Form, wished: Int64?, _ pem: () -> [UInt8]
     ) -> ServiceOutcome {
-        let proof: SigningQueue.Proof
         let now = SigningQueue.now
         let address = request.peer.addressText
-        if let field = request.header("authorization") {
-            guard field.lowercased().hasPrefix("bearer "), let token = JoinToken(Array(field.utf8.dropFirst(7))) else {
-                return .respond(refusal(.unauthenticated, "Authorization: Bearer with a token of skein ca token is expected", form))
-            }
-            proof = .token(token)
-        } else if let client = request.client, let id = client.identity {
-            guard client.notAfter >= now else { return .respond(refusal(.unauthenticated, "the certificate of \(id) has expired", form)) }
-            proof = .certificate(serial: client.certificate.serial, id)
-        } else {
-            return .respond(refusal(.unauthenticated, "show a token, or the certificate that is to be renewed", form))
+        let proof: SigningQueue.Proof
+        let other: SigningQueue.Proof?
+        switch Self.proofs(request.header("authorization"), request.client, now: now) {
+        case .success(let shown): (proof, other) = shown
+        case .failure(let lack): return .respond(refusal(.unauthenticated, lack.text, form))
         }
         let mayAsk = rates.withLock { rates in
             if case .certificate(_, let id) = proof { return rates.renewals.take("\(id)", now: Double(now)) }
@@ -101,11 +95,51 @@ final class ExchangeHandler: ServiceHandler {
         do throws(TLSError) { made = try CertificateRequest(pem: pem()) } catch {
             return .respond(refusal(.malformed, "\(error)", form))
         }
-        let job = SigningQueue.Job(request: made, proof: proof, seconds: min(wished ?? seconds, seconds)) { [self] result in
+        let isTaken = submit(made, proof, else: other, seconds: min(wished ?? seconds, seconds)) { [self] result, proof in
             responder.respond(answer(result, proof, address, form))
         }
-        guard queue.submit(job) else { return .respond(refusal(.busy, "too many requests wait: ask later", form)) }
+        guard isTaken else { return .respond(refusal(.busy, "too many requests wait: ask later", form)) }
         return .later
+    }
+
+    private struct Lack: Error {
+        var text: String
+    }
+
+    /// Who asks. Istio's agent sends its token file with every request, beside the certificate once it has one: so a certificate counts
+    /// where the token is none of ours, and where a token of the same workload turns out to be spent (`other`).
+    private static func proofs(
+        _ authorization: String?, _ client: TLSPeer?, now: Int64
+    ) -> Result<(first: SigningQueue.Proof, other: SigningQueue.Proof?), Lack> {
+        var renewed: (proof: SigningQueue.Proof, id: SPIFFEID)?
+        if let client, let id = client.identity {
+            if authorization == nil, client.notAfter < now { return .failure(Lack(text: "the certificate of \(id) has expired")) }
+            if client.notAfter >= now { renewed = (.certificate(serial: client.certificate.serial, id), id) }
+        }
+        guard let authorization else {
+            return renewed.map { .success(($0.proof, nil)) }
+                ?? .failure(Lack(text: "show a token, or the certificate that is to be renewed"))
+        }
+        let isBearer = authorization.lowercased().hasPrefix("bearer ")
+        if let token = isBearer ? JoinToken(Array(authorization.utf8.dropFirst(7))) : nil {
+            return .success((.token(token), renewed?.id == token.identity ? renewed?.proof : nil))
+        }
+        return renewed.map { .success(($0.proof, nil)) }
+            ?? .failure(Lack(text: "Authorization: Bearer with a token of skein ca token is expected"))
+    }
+
+    /// False = too much waits.
+    private func submit(
+        _ made: CertificateRequest, _ proof: SigningQueue.Proof, else other: SigningQueue.Proof?, seconds: Int64,
+        _ finish: @escaping @Sendable (Result<IssuedSet, AuthorityError>, SigningQueue.Proof) -> Void
+    ) -> Bool {
+        queue.submit(
+            SigningQueue.Job(request: made, proof: proof, seconds: seconds) { [self] result in
+                if case .failure(let error) = result, error.kind == .unauthenticated, let other,
+                    submit(made, other, else: nil, seconds: seconds, finish)
+                { return }
+                finish(result, proof)
+            })
     }
 
     /// On the signing thread.

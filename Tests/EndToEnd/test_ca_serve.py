@@ -248,6 +248,34 @@ def test_istios_create_certificate(authority, tmp_path):
         assert refused.value.code() == code
 
 
+def test_an_istio_agent_begins_with_our_token(authority, tmp_path):
+    """The agent's token file goes with every request, and its certificate beside it once there is one: the token is spent then."""
+    token = authority.token(tmp_path / "token").read_text().strip()
+    bearer = [("authorization", f"Bearer {token}"), ("clusterid", "Kubernetes")]
+    identity = tmp_path / "agent"
+    identity.mkdir()
+
+    def ask(metadata, **options):
+        """With a new key each time, as the agent does."""
+        pem = csr(tmp_path).read_bytes()
+        chain = istio_chain(istio_call(authority, istio_request(pem, 3600), metadata, **options))
+        (identity / "tls.crt").write_bytes(b"".join(chain[:-1]))
+        (identity / "tls.key").write_bytes((tmp_path / "request.key").read_bytes())
+        return chain
+
+    ask(bearer)
+    with pytest.raises(grpc.RpcError) as spent:
+        ask(bearer)
+    assert spent.value.code() == grpc.StatusCode.UNAUTHENTICATED
+    for metadata in (bearer, [("authorization", "Bearer eyJhbGciOiJSUzI1NiJ9.e30.x")], bearer):
+        ask(metadata, identity=identity)
+    # A token of another workload is no way to renew.
+    ca("issue", "default/ratings", "--out", tmp_path / "ratings", directory=authority.directory)
+    with pytest.raises(grpc.RpcError) as refused:
+        ask(bearer, identity=tmp_path / "ratings")
+    assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED
+
+
 # --- skein run ------------------------------------------------------------------------------------------------------------
 
 

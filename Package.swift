@@ -160,7 +160,12 @@ let package = Package(
         ]),
         suite("skeinTests", uses: ["skein", "MeshRuntime", "MeshConfig", "TelemetryModel", argumentParser]),
         suite("ArchitectureTests", uses: []),
+        suite("FuzzTests", uses: ["FuzzEntries"]),
 
+        .target(
+            name: "FuzzEntries",
+            dependencies: ["HTTP", "JOSE", "MeshConfig", "Primitives", "QueryAPI", "TLS", "TelemetryModel", "TelemetryWire"],
+            path: "Tools/Fuzz", swiftSettings: settings),
         tool("WireBench", uses: ["TelemetryWire", "TelemetryModel", "Primitives", "COTLP", "CProtobufC"]),
         tool("CollectorBench", uses: ["Collector", "EventLoops", "HTTPService", "TelemetryWire", "TelemetryModel", "Primitives"]),
         tool("JOSEBench", uses: ["JOSE", "Primitives", "COpenSSL"]),

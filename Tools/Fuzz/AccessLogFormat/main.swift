@@ -1,9 +1,0 @@
-// libFuzzer entry: any text is a format or an error.
-import TelemetryWire
-
-@_cdecl("LLVMFuzzerTestOneInput")
-public func fuzzAccessLogFormat(_ data: UnsafePointer<UInt8>, _ size: Int) -> CInt {
-    let text = unsafe String(decoding: UnsafeBufferPointer(start: data, count: size), as: UTF8.self)
-    _ = try? AccessLogFormat.text(text)
-    return 0
-}

@@ -33,6 +33,10 @@ public struct OutcomeSnapshot: Sendable {
     public var retries: UInt64
     /// Microseconds.
     public var duration: SeriesSnapshot.Histogram
+    /// As `SeriesSnapshot.token`.
+    public var token: UInt64
+
+    public var requests: UInt64 { outcomes.reduce(0, &+) }
 
     public mutating func add(_ other: OutcomeSnapshot) {
         for index in outcomes.indices { outcomes[index] &+= other.outcomes[index] }
@@ -43,26 +47,22 @@ public struct OutcomeSnapshot: Sendable {
 
 /// Outcomes and durations of one worker's requests by route or by endpoint: what the labels of Istio's metrics have no room for.
 ///
-/// One thread writes (`record`), any thread reads (`read`). Rows stay for the life of the process; keys beyond the budget are counted in
-/// one overflow row. Allocates only for a key never seen before.
+/// One thread writes (`record`, `expire`), any thread reads (`read`). Keys beyond the budget are counted in one overflow row, which stays
+/// for the life of the process, as rows of other keys do until they expire. Allocates only for a key never seen before.
 ///
-/// `@unchecked Sendable`: rows are atomics; a row's key is written before `used` says that it is there; the index is the writer's alone.
+/// `@unchecked Sendable`: rows are atomics; `keys`, the index and the free rows are the writer's alone.
 @safe
 public final class OutcomeShard: @unchecked Sendable {
-    // Words of a row.
-    private static let retries = RequestOutcome.allCases.count
-    private static let buckets = retries + 1
-    private static let sum = buckets + HistogramBuckets.count
-    private static let words = sum + 1
-
     /// Rows, that of the overflow included.
     public let rowsMax: Int
     private let keys: UnsafeMutablePointer<OutcomeKey>
-    private let rows: UnsafeMutablePointer<UnsafeMutablePointer<Atomic<UInt64>>?>
+    private let rows: UnsafeMutablePointer<OutcomeRow?>
     /// Open addressing; 0 = free, else row + 1. At least twice as many slots as rows, a power of two.
     private let index: UnsafeMutablePointer<UInt32>
     private let indexMask: Int
+    /// Rows made so far.
     private let used = Atomic<Int>(0)
+    private var freeRows: [UInt32] = []
     /// Requests counted in the overflow row.
     public let overflowed = Atomic<UInt64>(0)
 
@@ -77,10 +77,11 @@ public final class OutcomeShard: @unchecked Sendable {
         indexMask = slots - 1
         unsafe index = .allocate(capacity: slots)
         unsafe index.initialize(repeating: 0, count: slots)
+        freeRows.reserveCapacity(self.rowsMax)
     }
 
     deinit {
-        for row in 0..<rowsMax { unsafe rows[row]?.deallocate() }
+        for row in 0..<rowsMax { unsafe rows[row]?.free() }
         unsafe rows.deallocate()
         unsafe keys.deallocate()
         unsafe index.deallocate()
@@ -90,23 +91,31 @@ public final class OutcomeShard: @unchecked Sendable {
 
     /// Counts one request.
     public func record(_ key: OutcomeKey, _ outcome: RequestOutcome, durationMicroseconds: UInt64, retries: UInt64) {
-        let row = unsafe row(for: key)
-        unsafe bump(row, Int(outcome.rawValue), 1)
-        if retries > 0 { unsafe bump(row, Self.retries, retries) }
-        unsafe bump(row, Self.buckets + HistogramBuckets.index(ofMicroseconds: durationMicroseconds), 1)
-        unsafe bump(row, Self.sum, durationMicroseconds)
+        row(for: key).count(outcome, durationMicroseconds: durationMicroseconds, retries: retries)
     }
 
+    /// Frees the rows of keys that are still at the given counts: nobody has used them since somebody looked.
+    public func expire(_ idle: IdleOutcomes) {
+        for (key, requests) in idle where key != .overflow {
+            let slot = slot(of: key)
+            guard let row = row(at: slot), row.requests == requests else { continue }
+            row.end()
+            unsafe freeRows.append(index[slot] - 1)
+            removeIndex(at: slot)
+        }
+    }
+
+    /// Where the search for a key begins.
     @inline(__always)
-    private func bump(_ row: UnsafeMutablePointer<Atomic<UInt64>>, _ word: Int, _ amount: UInt64) {
-        unsafe row[word].store(row[word].load(ordering: .relaxed) &+ amount, ordering: .relaxed)
+    private func home(of key: OutcomeKey) -> Int {
+        let (names, high, low) = key.words
+        let product = (names ^ 0x9E37_79B9_7F4A_7C15 ^ high).multipliedFullWidth(by: (low &* 0xD6E8_FEB8_6659_FD93) ^ 0xA076_1D64_78BD_642F)
+        return Int(truncatingIfNeeded: product.high ^ product.low) & indexMask
     }
 
     @inline(__always)
     private func slot(of key: OutcomeKey) -> Int {
-        let (names, high, low) = key.words
-        let product = (names ^ 0x9E37_79B9_7F4A_7C15 ^ high).multipliedFullWidth(by: (low &* 0xD6E8_FEB8_6659_FD93) ^ 0xA076_1D64_78BD_642F)
-        var slot = Int(truncatingIfNeeded: product.high ^ product.low) & indexMask
+        var slot = home(of: key)
         while true {
             let number = unsafe index[slot]
             if number == 0 { return slot }
@@ -116,46 +125,58 @@ public final class OutcomeShard: @unchecked Sendable {
     }
 
     @inline(__always)
-    private func row(for key: OutcomeKey) -> UnsafeMutablePointer<Atomic<UInt64>> {
-        let number = unsafe index[slot(of: key)]
-        if number != 0, let row = unsafe rows[Int(number - 1)] { return unsafe row }
-        return unsafe makeRow(for: key)
+    private func row(at slot: Int) -> OutcomeRow? {
+        let number = unsafe index[slot]
+        return unsafe number == 0 ? nil : rows[Int(number - 1)]
     }
 
+    @inline(__always)
+    private func row(for key: OutcomeKey) -> OutcomeRow { row(at: slot(of: key)) ?? makeRow(for: key) }
+
     @inline(never)
-    private func makeRow(for key: OutcomeKey) -> UnsafeMutablePointer<Atomic<UInt64>> {
+    private func makeRow(for key: OutcomeKey) -> OutcomeRow {
         var key = key
-        let number = used.load(ordering: .relaxed)
+        let made = used.load(ordering: .relaxed)
         // One row is kept back for the overflow.
-        if key != .overflow, number >= rowsMax - 1 {
+        if key != .overflow, freeRows.isEmpty, made >= rowsMax - 1 {
             overflowed.store(overflowed.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
             key = .overflow
-            let known = unsafe index[slot(of: key)]
-            if known != 0, let row = unsafe rows[Int(known - 1)] { return unsafe row }
+            if let row = row(at: slot(of: key)) { return row }
         }
+        let number = key == .overflow ? made : freeRows.popLast().map { Int($0) } ?? made
         precondition(number < rowsMax, "the overflow row is made once")
-        let row = UnsafeMutablePointer<Atomic<UInt64>>.allocate(capacity: Self.words)
-        for word in 0..<Self.words { unsafe (row + word).initialize(to: Atomic<UInt64>(0)) }
+        let row = unsafe rows[number] ?? OutcomeRow()
+        row.begin(key)
         unsafe keys[number] = key
-        unsafe rows[number] = row
         unsafe index[slot(of: key)] = UInt32(truncatingIfNeeded: number + 1)
-        used.store(number + 1, ordering: .releasing)
-        return unsafe row
+        if number == made {
+            unsafe rows[number] = row
+            used.store(made + 1, ordering: .releasing)
+        }
+        return row
+    }
+
+    /// Linear probing without tombstones: later entries of the run move up.
+    private func removeIndex(at start: Int) {
+        var hole = start
+        var slot = (start + 1) & indexMask
+        while unsafe index[slot] != 0 {
+            let home = unsafe home(of: keys[Int(index[slot] - 1)])
+            if (slot - home) & indexMask >= (slot - hole) & indexMask {
+                unsafe index[hole] = index[slot]
+                hole = slot
+            }
+            slot = (slot + 1) & indexMask
+        }
+        unsafe index[hole] = 0
     }
 
     // MARK: Readers
 
-    /// Calls `body` with the counts of every key.
+    /// Calls `body` with the counts of every key. The worker is never held up.
     public func read(_ body: (OutcomeSnapshot) -> Void) {
         for number in 0..<used.load(ordering: .acquiring) {
-            guard let row = unsafe rows[number] else { continue }
-            func word(_ index: Int) -> UInt64 { unsafe row[index].load(ordering: .relaxed) }
-            var duration = SeriesSnapshot.Histogram()
-            for bucket in 0..<HistogramBuckets.count { duration.buckets[bucket] = word(Self.buckets + bucket) }
-            duration.sum = word(Self.sum)
-            body(OutcomeSnapshot(
-                key: unsafe keys[number], outcomes: RequestOutcome.allCases.map { word(Int($0.rawValue)) }, retries: word(Self.retries),
-                duration: duration))
+            if let row = unsafe rows[number]?.snapshot(number) { body(row) }
         }
     }
 }

@@ -78,6 +78,12 @@ public struct SeriesSnapshot: Sendable {
     public var duration: Histogram
     public var requestBytes: Histogram
     public var responseBytes: Histogram
+    /// Another one once the row has counted, or was freed and is of the same key again: whether anything happened since somebody looked.
+    public var token: UInt64
+
+    static func token(row: Int, version: UInt64, requests: UInt64) -> UInt64 {
+        UInt64(row) &* 0x9E37_79B9_7F4A_7C15 &+ version &* 0xD6E8_FEB8_6659_FD93 &+ requests &* 0xA076_1D64_78BD_642F
+    }
 }
 
 /// The RED counters of one worker: exact, whatever is sampled, and never waited for.
@@ -270,17 +276,18 @@ public final class REDShard: @unchecked Sendable {
                 let before = unsafe row[Self.version].load(ordering: .acquiring)
                 for word in 1..<Self.words { unsafe copy[word] = row[word].load(ordering: .relaxed) }
                 atomicMemoryFence(ordering: .acquiring)
+                copy[Self.version] = before
                 if unsafe before & 1 == 0 && row[Self.version].load(ordering: .relaxed) == before { break }
             }
             guard copy[Self.requests] > 0 else { continue }
-            body(snapshot(copy))
+            body(snapshot(copy, row: number))
         }
     }
 
     /// Rows in use, for the budget's gauge.
     public var seriesCount: Int { used.load(ordering: .relaxed) }
 
-    private func snapshot(_ words: [UInt64]) -> SeriesSnapshot {
+    private func snapshot(_ words: [UInt64], row: Int) -> SeriesSnapshot {
         func histogram(_ number: Int) -> SeriesSnapshot.Histogram {
             let start = Self.histograms + number * Self.histogramWords
             var result = SeriesSnapshot.Histogram()
@@ -290,6 +297,7 @@ public final class REDShard: @unchecked Sendable {
         }
         return SeriesSnapshot(
             key: SeriesKey(first: words[Self.keyFirst], second: words[Self.keySecond]), requests: words[Self.requests],
-            duration: histogram(0), requestBytes: histogram(1), responseBytes: histogram(2))
+            duration: histogram(0), requestBytes: histogram(1), responseBytes: histogram(2),
+            token: SeriesSnapshot.token(row: row, version: words[Self.version], requests: words[Self.requests]))
     }
 }

@@ -232,22 +232,27 @@ struct MetricsExpositionTests {
         clock.advance(seconds: 59)
         shards[0].record(busy, Self.sample(1))
         #expect(try counters() == ["1", "2", "3"])
-        #expect(exposition.expireIdleSeries().isEmpty)
+        #expect(exposition.idleRows().allSatisfy { $0.isEmpty })
         clock.advance(seconds: 1)
         #expect(try counters() == ["1", "2"])
-        var expiries = exposition.expireIdleSeries()
-        #expect(expiries.map(\.shard) == [0, 1])
+        var expiries = exposition.idleRows()
         #expect(expiries.flatMap { $0.series.map(\.requests) } == [1, 2])
         #expect(expiries.allSatisfy { $0.series.allSatisfy { $0.key == idle } })
         // A request between the verdict and the worker's turn: the row stays, and is shown again.
         shards[1].record(idle, Self.sample(1))
-        for expiry in expiries { shards[expiry.shard].expire(expiry.series) }
+        for (shard, idle) in zip(shards, expiries) { shard.expire(idle.series) }
         #expect(try counters() == ["1", "2", "3"])
         clock.advance(seconds: 61)
-        expiries = exposition.expireIdleSeries()
-        for expiry in expiries { shards[expiry.shard].expire(expiry.series) }
+        expiries = exposition.idleRows()
+        for (shard, idle) in zip(shards, expiries) { shard.expire(idle.series) }
+        // As many requests as the rows had when they were freed are new ones all the same.
+        for _ in 0..<2 { shards[1].record(idle, Self.sample(1)) }
+        shards[0].record(idle, Self.sample(1))
+        #expect(try counters() == ["1", "3"])
+        clock.advance(seconds: 61)
+        for (shard, idle) in zip(shards, exposition.idleRows()) { shard.expire(idle.series) }
         #expect(try counters() == ["1"], "only the overflow series never goes")
-        #expect(exposition.expireIdleSeries().isEmpty)
+        #expect(exposition.idleRows().allSatisfy { $0.isEmpty })
     }
 
     @Test func negotiatesOverHTTP() throws {

@@ -8,7 +8,7 @@ struct SeriesJanitorTests {
     @Test func agreesWithAnObviousModel() {
         let seed: UInt64 = 0x5EED_0031
         var random = RandomSource(seed: seed)
-        var janitor = SeriesJanitor(idleSeconds: 10)
+        var janitor = SeriesJanitor<SeriesKey>(idleSeconds: 10)
         let keys = (0..<UInt32(20)).map { number in
             SeriesKey(labels: LabelPair(source: SourceLabelsID(number)), responseCode: 200, flags: [], side: .outbound)
         }
@@ -27,7 +27,7 @@ struct SeriesJanitorTests {
                 }
                 history[key].append((second, counts[key]))
                 let standing = history[key].reversed().prefix { $0.count == counts[key] }.last?.second ?? second
-                let isIdle = janitor.isIdle(keys[key], counts: counts[key], now: MonotonicInstant(nanoseconds: second * 1_000_000_000))
+                let isIdle = janitor.isIdle(keys[key], tokens: counts[key], now: MonotonicInstant(nanoseconds: second * 1_000_000_000))
                 #expect(isIdle == (second - standing >= 10), "seed \(seed) second \(second) key \(key)")
             }
             janitor.endPass()

@@ -66,6 +66,70 @@ import Testing
         #expect(found.count == 10 && found[.overflow]?.outcomes == [91, 0, 0])
         #expect(shard.overflowed.load(ordering: .relaxed) == 91)
     }
+
+    /// Keys come, expire and come again: what is there is what a dictionary with as much room would have.
+    @Test(arguments: [1, 2, 3, 4] as [UInt64])
+    func expiryBehavesAsADictionary(seed: UInt64) {
+        var random = RandomSource(seed: seed)
+        let shard = OutcomeShard(rowsMax: 20)
+        var model: [OutcomeKey: UInt64] = [:]
+        var recorded: UInt64 = 0
+        var expired: UInt64 = 0
+        for step in 0..<20_000 {
+            if random.below(100) != 0 {
+                let key = OutcomeKey(
+                    route: NameID(random.below(2)), cluster: NameID(random.below(3)),
+                    endpoint: SocketEndpoint(ipv4: random.below(5), port: 80))
+                shard.record(key, .success, durationMicroseconds: 3, retries: 1)
+                recorded += 1
+                let hasRoom = model[key] != nil || model.keys.count { $0 != .overflow } < 19
+                model[hasRoom ? key : .overflow, default: 0] += 1
+            } else {
+                // Some have counted since they were looked at, and the overflow row is never given away.
+                let idle = model.filter { _ in random.below(3) == 0 }.map { (key: $0.key, requests: $0.value + UInt64(random.below(2))) }
+                shard.expire(idle)
+                for (key, requests) in idle where key != .overflow && model[key] == requests {
+                    expired += requests
+                    model[key] = nil
+                }
+            }
+            guard step % 97 == 0 else { continue }
+            let found = counts(shard)
+            guard found.mapValues(\.requests) == model, found.values.allSatisfy({ $0.retries == $0.requests }) else {
+                Issue.record("seed \(seed), step \(step): \(found.count) rows, expected \(model.count)")
+                return
+            }
+        }
+        #expect(counts(shard).values.reduce(0) { $0 + $1.requests } + expired == recorded, "a request was counted nowhere")
+        #expect(shard.overflowed.load(ordering: .relaxed) > 0 && expired > 0)
+    }
+
+    /// A row that is given to another key while somebody reads it is never read as a mixture of both.
+    @Test func aReaderNeverSeesTheCountsOfAnotherKey() async {
+        let shard = OutcomeShard(rowsMax: 8)
+        let isFinished = Atomic<Bool>(false)
+        async let torn = Task.detached {
+            var torn = 0
+            while !isFinished.load(ordering: .acquiring) {
+                // A key's requests last as long as its number says, and no two keys share an address.
+                shard.read { row in
+                    if row.duration.sum != row.requests * row.key.endpoint.low, row.duration.sum % row.key.endpoint.low != 0 { torn += 1 }
+                    if row.key.endpoint.low != UInt64(row.key.cluster.rawValue) { torn += 1 }
+                }
+            }
+            return torn
+        }.value
+        for number in 1...60_000 as ClosedRange<UInt32> {
+            let key = OutcomeKey(cluster: NameID(number), endpoint: SocketEndpoint(ipv4: number, port: 80))
+            shard.record(key, .success, durationMicroseconds: UInt64(number), retries: 0)
+            shard.record(key, .success, durationMicroseconds: UInt64(number), retries: 0)
+            shard.expire([(key, 2)])
+        }
+        isFinished.store(true, ordering: .releasing)
+        let found = await torn
+        #expect(found == 0)
+        #expect(shard.overflowed.load(ordering: .relaxed) == 0)
+    }
 }
 
 private struct SplitMix64 {

@@ -127,7 +127,7 @@ final class MeshNode {
         metrics = MetricsExposition(
             shards: handles.map(\.shard), catalogs: catalogs, selfMetrics: selfMetrics, pool: pool, exemplars: pump.exemplars,
             tcp: { handles.flatMap { $0.tcpShard.snapshot() } },
-            outcomes: { RequestOutcomes(routes: handles.map(\.routeOutcomes), endpoints: handles.map(\.endpointOutcomes)) })
+            outcomes: OutcomeShards(handles, KnownDestinationsWatch(shared)))
         meshOutliers = options.collector == nil || options.metricsIntervalSeconds == 0 ? nil : MeshOutliers(
             sharedUpstreams, shards: handles.map(\.endpointOutcomes), intervalNanoseconds: options.metricsIntervalSeconds * 1_000_000_000,
             now: SystemClock.monotonicNow(), say: say)
@@ -396,9 +396,7 @@ final class MeshNode {
     func reopenLogs() { pump.reopen() }
 
     func expireIdleSeries() {
-        for expiry in metrics.expireIdleSeries() where expiry.shard < proxy.workers.count {
-            proxy.workers[expiry.shard].mailbox.send(.expire(expiry.series))
-        }
+        for (worker, idle) in zip(proxy.workers, metrics.idleRows()) where !idle.isEmpty { worker.mailbox.send(.expire(idle)) }
     }
 
     // MARK: Stop

@@ -17,7 +17,11 @@ struct Recorder {
         endpoints = Held(keptByCaller: handle.endpointOutcomes)
     }
 
-    func expireSeries(_ keys: [(key: SeriesKey, requests: UInt64)]) { shard.use { $0.expire(keys) } }
+    func expire(_ idle: IdleRows) {
+        shard.use { $0.expire(idle.series) }
+        routes.use { $0.expire(idle.routes) }
+        endpoints.use { $0.expire(idle.endpoints) }
+    }
 
     /// The end of a request: its duration, its counters, its record. `isRecorded`: somebody wants one.
     @inline(__always)

@@ -14,7 +14,8 @@ public enum WorkerCommand: Sendable {
     case handOver
     /// End now.
     case stop
-    case expire([(key: SeriesKey, requests: UInt64)])
+    /// Free rows of counters that nobody has used for long.
+    case expire(IdleRows)
     /// Another worker's requests wait for a connection of this cluster: close one that idles.
     case shedIdle(ClusterSlot)
     /// Keys of token issuers have been fetched, or could not be.

@@ -82,7 +82,7 @@ public struct ProxyWorker: ~Copyable {
             case .drain: beginDraining(idleFor: 0)
             case .handOver: beginDraining(idleFor: handle.limits.handOverNanoseconds)
             case .stop: mustStop = true
-            case .expire(let keys): traffic.sides.recorder.expireSeries(keys)
+            case .expire(let rows): traffic.sides.recorder.expire(rows)
             case .keysChanged: KeyWaiting.takeKeys(&traffic)
             case .shedIdle(let cluster): traffic.sides.upstreams.closeOneIdle(cluster, &traffic.sides.loop)
             }

@@ -17,10 +17,11 @@ public enum MetricsLimits {
 public final class MetricsExposition: Sendable {
     private struct State {
         var labels: SeriesLabels
-        var janitor: SeriesJanitor
+        var janitor: SeriesJanitor<SeriesKey>
+        var routes: OutcomeRows
+        var endpoints: OutcomeRows
         /// Size of the last exposition, so that the next is not grown step by step.
         var bytes = 4096
-        var expiries: [SeriesExpiry] = []
     }
 
     private let shards: [REDShard]
@@ -28,7 +29,7 @@ public final class MetricsExposition: Sendable {
     private let pool: QueryPool
     private let exemplars: RequestExemplars
     private let tcp: @Sendable () -> [TCPSeries]
-    private let outcomes: @Sendable () -> RequestOutcomes
+    private let outcomes: OutcomeShards
     private let catalogs: Catalogs
     private let now: @Sendable () -> MonotonicInstant
     private let state: Mutex<State>
@@ -37,8 +38,8 @@ public final class MetricsExposition: Sendable {
     /// `shards` are those of the workers, in worker order.
     public init(
         shards: [REDShard], catalogs: Catalogs, selfMetrics: SelfMetrics, pool: QueryPool, exemplars: RequestExemplars = RequestExemplars(),
-        idleExpirySeconds: UInt64 = SeriesJanitor.idleSecondsDefault, tcp: @escaping @Sendable () -> [TCPSeries] = { [] },
-        outcomes: @escaping @Sendable () -> RequestOutcomes = { RequestOutcomes(routes: [], endpoints: []) },
+        idleExpirySeconds: UInt64 = SeriesExpiryTimes.idleSecondsDefault, tcp: @escaping @Sendable () -> [TCPSeries] = { [] },
+        outcomes: OutcomeShards = OutcomeShards(),
         now: @escaping @Sendable () -> MonotonicInstant = { SystemClock.monotonicNow() }
     ) {
         self.shards = shards
@@ -49,7 +50,10 @@ public final class MetricsExposition: Sendable {
         self.outcomes = outcomes
         self.catalogs = catalogs
         self.now = now
-        state = Mutex(State(labels: SeriesLabels(catalogs: catalogs), janitor: SeriesJanitor(idleSeconds: idleExpirySeconds)))
+        state = Mutex(State(
+            labels: SeriesLabels(catalogs: catalogs), janitor: SeriesJanitor(idleSeconds: idleExpirySeconds),
+            routes: OutcomeRows(outcomes.routes, idleSeconds: idleExpirySeconds),
+            endpoints: OutcomeRows(outcomes.endpoints, idleSeconds: idleExpirySeconds)))
     }
 
     public func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome? {
@@ -72,7 +76,7 @@ public final class MetricsExposition: Sendable {
     public func exposition(_ format: ExpositionFormat) -> [UInt8]? {
         var bytes: [UInt8] = []
         let isWhole = state.withLock { state in
-            let visible = collect(&state)
+            let visible = collect(&state).visible
             let size = visible.reduce(into: 0) { $0 += (state.labels.text($1.key).count + 64) * RequestFamilies.samplesPerSeries }
             guard size < MetricsLimits.answerBytesMax else { return false }
             bytes.reserveCapacity(max(state.bytes, size) + 64 * 1024)
@@ -80,9 +84,9 @@ public final class MetricsExposition: Sendable {
             let exemplars = format.isOpenMetrics ? latestExemplars(&state) : [:]
             RequestFamilies.write(visible, state.labels, exemplars, &writer, to: &bytes)
             TCPFamilies.write(tcp(), state.labels, &writer, to: &bytes)
-            let outcomes = outcomes()
-            OutcomeFamilies.write(outcomes, catalogs, &writer, to: &bytes)
-            appendSelf(outcomes.overflowed, &writer, to: &bytes)
+            let (routes, endpoints) = collectOutcomes(&state)
+            OutcomeFamilies.write(routes: routes.shown, endpoints: endpoints.shown, catalogs, &writer, to: &bytes)
+            appendSelf(&writer, to: &bytes)
             writer.end(to: &bytes)
             state.bytes = bytes.count
             return true
@@ -90,12 +94,17 @@ public final class MetricsExposition: Sendable {
         return isWhole ? bytes : nil
     }
 
-    /// What the workers should free: `for e in expire() { worker[e.shard].send(.expire(e.series)) }`. Call every minute or so, from any
-    /// thread that may block; scrapes do not need it to hide idle series.
-    public func expireIdleSeries() -> [SeriesExpiry] {
+    /// What each worker should free, in worker order. Call every minute or so, from any thread that may block; scrapes do not need it to
+    /// hide what is idle.
+    public func idleRows() -> [IdleRows] {
         state.withLock { state in
-            _ = collect(&state)
-            return state.expiries
+            let series = collect(&state).idle
+            let (routes, endpoints) = collectOutcomes(&state)
+            var rows = [IdleRows](repeating: IdleRows(), count: max(series.count, routes.idle.count, endpoints.idle.count))
+            for (worker, idle) in series.enumerated() { rows[worker].series = idle }
+            for (worker, idle) in routes.idle.enumerated() { rows[worker].routes = idle }
+            for (worker, idle) in endpoints.idle.enumerated() { rows[worker].endpoints = idle }
+            return rows
         }
     }
 
@@ -104,25 +113,35 @@ public final class MetricsExposition: Sendable {
     /// Requests that were counted in an overflow series because a shard's budget was spent.
     public var overflowedRequests: UInt64 { shards.reduce(0) { $0 &+ $1.overflowed.load(ordering: .relaxed) } }
 
-    /// Sums all shards, asks the janitor, and returns what is to be shown, in the order of the keys.
-    private func collect(_ state: inout State) -> [SeriesSnapshot] {
+    private func collectOutcomes(
+        _ state: inout State
+    ) -> (routes: (shown: [OutcomeSnapshot], idle: [IdleOutcomes]), endpoints: (shown: [OutcomeSnapshot], idle: [IdleOutcomes])) {
+        let known = outcomes.known()
+        let now = now()
+        return (state.routes.collect(known, now: now), state.endpoints.collect(known, now: now))
+    }
+
+    /// Sums all shards and asks the janitor. What is to be shown is in the order of the keys, what is idle by shard.
+    private func collect(
+        _ state: inout State
+    ) -> (visible: [SeriesSnapshot], idle: [[(key: SeriesKey, requests: UInt64)]]) {
         state.labels.trim()
         var places: [SeriesKey: Int] = [:]
         var sums: [SeriesSnapshot] = []
-        /// Rows behind each sum: shard, key there, count there.
-        var rows: [[(shard: Int, key: SeriesKey, requests: UInt64)]] = []
+        /// Rows behind each sum, with the key and the count in their shard.
+        var rows: [[(shard: Int, key: SeriesKey, requests: UInt64, token: UInt64)]] = []
         for (shard, source) in shards.enumerated() {
             source.read { snapshot in
                 let key = state.labels.representative(snapshot.key)
                 if let place = places[key] {
                     sums[place].add(snapshot)
-                    rows[place].append((shard, snapshot.key, snapshot.requests))
+                    rows[place].append((shard, snapshot.key, snapshot.requests, snapshot.token))
                 } else {
                     places[key] = sums.count
                     var first = snapshot
                     first.key = key
                     sums.append(first)
-                    rows.append([(shard, snapshot.key, snapshot.requests)])
+                    rows.append([(shard, snapshot.key, snapshot.requests, snapshot.token)])
                 }
             }
         }
@@ -133,17 +152,17 @@ public final class MetricsExposition: Sendable {
         var idle = [[(key: SeriesKey, requests: UInt64)]](repeating: [], count: shards.count)
         state.janitor.beginPass()
         for place in sums.indices {
-            let counts = rows[place].reduce(0) { $0 &+ $1.requests &* (0x9E37_79B9_7F4A_7C15 &* (2 &* UInt64($1.shard) &+ 1)) }
-            if state.janitor.isIdle(sums[place].key, counts: counts, now: now) {
+            let key = sums[place].key
+            let tokens = rows[place].reduce(0) { $0 &+ SeriesJanitor<SeriesKey>.weighted($1.token, ofShard: $1.shard) }
+            if key.labels != .overflow, state.janitor.isIdle(key, tokens: tokens, now: now) {
                 for row in rows[place] { idle[row.shard].append((row.key, row.requests)) }
             } else {
                 visible.append(sums[place])
             }
         }
         state.janitor.endPass()
-        state.expiries = idle.indices.filter { !idle[$0].isEmpty }.map { SeriesExpiry(shard: $0, series: idle[$0]) }
         visible.sort { $0.key.precedes($1.key) }
-        return visible
+        return (visible, idle)
     }
 
     /// Per series as it is printed, the last exemplar of each bucket.
@@ -164,7 +183,7 @@ public final class MetricsExposition: Sendable {
         return places
     }
 
-    private func appendSelf(_ overflowed: UInt64, _ writer: inout ExpositionWriter, to bytes: inout [UInt8]) {
+    private func appendSelf(_ writer: inout ExpositionWriter, to bytes: inout [UInt8]) {
         var families = selfMetrics.collect()
         families.append(
             MetricSamples(
@@ -179,7 +198,7 @@ public final class MetricsExposition: Sendable {
             MetricSamples(
                 name: "skein_outcomes_overflowed_total",
                 help: "Requests whose route or endpoint has no series of its own, because the budget was spent.", kind: .counter,
-                value: Double(overflowed)))
+                value: Double(outcomes.overflowed)))
         for family in families {
             writer.begin(family.family, to: &bytes)
             for sample in family.samples {

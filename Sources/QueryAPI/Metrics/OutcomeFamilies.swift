@@ -1,12 +1,11 @@
 internal import Primitives
-internal import Synchronization
-public import TelemetryModel
+internal import TelemetryModel
 internal import TelemetryWire
 
 /// Our own families by route and by endpoint. Istio's have neither: a series of 25 labels for each would be too many.
 ///
 /// Labels are bounded by the shards' budgets: `route` and `cluster` are names of the configuration, `endpoint` an address; what no row was
-/// left for is in one series whose labels say `overflow`.
+/// left for is in one series whose labels say `overflow`. Rows expire as `OutcomeRows` says.
 enum OutcomeFamilies {
     private struct Names {
         var requests: MetricFamily
@@ -31,11 +30,14 @@ enum OutcomeFamilies {
             help: "As skein_route_request_duration_milliseconds, by the endpoint of the last attempt; earlier attempts are in it.",
             kind: .histogram))
 
-    static func write(_ counts: RequestOutcomes, _ catalogs: Catalogs, _ writer: inout ExpositionWriter, to bytes: inout [UInt8]) {
-        write(counts.routes, routes, &writer, to: &bytes) { key in
+    static func write(
+        routes shownRoutes: [OutcomeSnapshot], endpoints shownEndpoints: [OutcomeSnapshot], _ catalogs: Catalogs,
+        _ writer: inout ExpositionWriter, to bytes: inout [UInt8]
+    ) {
+        write(shownRoutes, routes, &writer, to: &bytes) { key in
             [("route", labelText(key.route, key, catalogs)), ("cluster", labelText(key.cluster, key, catalogs))]
         }
-        write(counts.endpoints, endpoints, &writer, to: &bytes) { key in
+        write(shownEndpoints, endpoints, &writer, to: &bytes) { key in
             [("cluster", labelText(key.cluster, key, catalogs)), ("endpoint", key == .overflow ? "overflow" : "\(key.endpoint)")]
         }
     }
@@ -71,25 +73,5 @@ enum OutcomeFamilies {
         guard let retries = names.retries, sorted.contains(where: { $0.value.retries > 0 }) else { return }
         writer.begin(retries, to: &bytes)
         for (text, row) in sorted where row.retries > 0 { writer.counter(labels: text, value: row.retries, to: &bytes) }
-    }
-}
-
-/// Counts of all workers by route and by endpoint, each key once.
-public struct RequestOutcomes: Sendable {
-    public var routes: [OutcomeSnapshot]
-    public var endpoints: [OutcomeSnapshot]
-    /// Requests counted together with others, because their route's or endpoint's row would have been one too many.
-    public var overflowed: UInt64
-
-    public init(routes: [OutcomeShard], endpoints: [OutcomeShard]) {
-        self.routes = Self.summed(routes)
-        self.endpoints = Self.summed(endpoints)
-        overflowed = (routes + endpoints).reduce(0) { $0 &+ $1.overflowed.load(ordering: .relaxed) }
-    }
-
-    private static func summed(_ shards: [OutcomeShard]) -> [OutcomeSnapshot] {
-        var sums: [OutcomeKey: OutcomeSnapshot] = [:]
-        for shard in shards { shard.read { row in if sums[row.key]?.add(row) == nil { sums[row.key] = row } } }
-        return Array(sums.values)
     }
 }

@@ -47,11 +47,13 @@ import Testing
             case 1:
                 let latest = now > 30 ? now - 30 : 0
                 let expected = model.first.flatMap { $0.since <= latest ? $0.id : nil }
-                #expect(open.takeOldest(since: MonotonicInstant(nanoseconds: latest))?.id == expected, "seed \(seed)")
+                let taken = open.takeOldest(since: MonotonicInstant(nanoseconds: latest))
+                #expect(taken?.edge.id == expected && taken?.traceHigh == expected.map { $0.traceLow * 10 }, "seed \(seed)")
                 if expected != nil { model.removeFirst() }
             default:
                 if waiting != nil || open.isFull { continue }
-                open.insert(OpenEdge(id: id, half: EdgeHalf()), now: MonotonicInstant(nanoseconds: now))
+                let edge = OpenEdge(id: id, half: EdgeHalf())
+                open.insert(edge, traceHigh: id.traceLow * 10, now: MonotonicInstant(nanoseconds: now))
                 model.append((id, now))
             }
             #expect(open.count == model.count, "seed \(seed)")

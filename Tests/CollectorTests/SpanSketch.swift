@@ -5,6 +5,7 @@ import TelemetryModel
 /// A span in plain values, for tests of what is made from spans.
 struct SpanSketch {
     var trace: UInt64 = 1
+    var traceHigh: UInt64 = 0
     var id: UInt64
     var parent: UInt64 = 0
     var kind = SpanKind.unspecified
@@ -44,7 +45,7 @@ struct SpanSketch {
     }
 
     private func append(to batch: inout SpanBatch) {
-        var row = SpanRow(traceID: TraceID(high: 0, low: trace), id: SpanID(id))
+        var row = SpanRow(traceID: TraceID(high: traceHigh, low: trace), id: SpanID(id))
         row.parentID = SpanID(parent)
         row.kind = kind
         row.duration = duration
@@ -105,6 +106,19 @@ struct SpanMetricsBench {
             let numbers = batch.numbers[Int(point.payload)..<Int(point.payload) + Int(one.columns)]
             return "\(name) [\(numbers.map(short).joined(separator: ", "))]"
         }.filter { $0.hasPrefix(prefix) }.sorted()
+    }
+
+    /// Exemplars of the next recording as `value trace/span`, of one metric, in the order of the batch.
+    mutating func exemplars(_ metric: String) throws -> [String] {
+        var batch = SeriesBatch()
+        metrics.record(into: &batch, at: moment)
+        return try batch.exemplars.compactMap { number, exemplar in
+            let one = batch.identities[Int(number)]
+            let bytes = Array(batch.identityBytes[Int(one.offset)..<Int(one.offset + one.count)])
+            guard try SeriesIdentityReader(bytes).labels()["__name__"] == metric else { return nil }
+            let high = exemplar.traceID.high == 0 ? "" : "\(exemplar.traceID.high):"
+            return "\(short(exemplar.value)) \(high)\(exemplar.traceID.low)/\(exemplar.spanID.rawValue)"
+        }
     }
 
     /// `client>server[/connection] calls` for each edge, with ` failed N` where calls failed.

@@ -106,6 +106,31 @@ class TestServiceGraph:
         found = {dict(series)["le"]: number for series, number in vector(port, buckets).items()}
         assert found == {"0.1": 0, "0.2": 4, "0.4": 4, "0.8": 4, "1.6": 4, "3.2": 4, "6.4": 4, "12.8": 4, "+Inf": 4}
 
+    def test_every_bucket_leads_to_a_trace(self, port):
+        """Each bucket that a span or a call fell into has an exemplar, and its trace and span can be shown."""
+        for number in range(0x51, 0x55):
+            shop(port, number)
+        for metric in ("traces_spanmetrics_latency_bucket", "traces_service_graph_request_server_seconds_bucket"):
+
+            def found():
+                answer = api(port, "query_exemplars", {"query": metric, "start": time.time() - 60, "end": time.time() + 1})
+                return {frozenset(one["seriesLabels"].items()): one["exemplars"] for one in answer["data"]}
+
+            exemplars = wait_for(found, what="exemplars")
+            below, filled = {}, set()
+            counts = api(port, "query", {"query": metric})["data"]["result"]
+            for one in sorted(counts, key=lambda one: float(one["metric"]["le"])):
+                series = frozenset((name, text) for name, text in one["metric"].items() if name != "le")
+                if float(one["value"][1]) > below.get(series, 0):
+                    filled.add(frozenset(one["metric"].items()))
+                below[series] = float(one["value"][1])
+            assert set(exemplars) == filled and filled
+            for series, those in exemplars.items():
+                for exemplar in those:
+                    assert float(exemplar["value"]) <= float(dict(series)["le"])
+                    status, _, body = http_get(port, "/api/v2/trace/" + exemplar["labels"]["trace_id"])
+                    assert status == 200 and any(span["id"] == exemplar["labels"]["span_id"] for span in json.loads(body))
+
     def test_rates_begin_with_the_first_call(self, port):
         """Grafana asks for rates over its range: the first calls of a new edge are an increase as well."""
         trace = Trace(9)

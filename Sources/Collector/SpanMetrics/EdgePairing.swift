@@ -18,8 +18,9 @@ struct EdgeCall: Equatable {
     var serverDuration: UInt64
     var isFailed: Bool
     var weight: Double
-    /// What an exemplar of it would name: the trace, and the client's span.
+    /// What an exemplar of it names: the trace, with the upper half of its id, and the client's span; the root's where no client was seen.
     var id: CallID
+    var traceHigh: UInt64
 }
 
 /// What became of halves of edges. Raw values are places in lists of counts.
@@ -108,29 +109,29 @@ struct EdgePairing {
 
     // MARK: Halves
 
-    /// A CLIENT or PRODUCER span. `texts` is only read.
-    mutating func takeClient(_ id: CallID, _ half: EdgeHalf, now: MonotonicInstant, _ texts: inout InternedTexts) {
-        guard let place = open.place(of: id) else { return wait(OpenEdge(id: id, half: half), now) }
+    /// A CLIENT or PRODUCER span. `traceHigh`: the upper half of the trace's id. `texts` is only read.
+    mutating func takeClient(_ id: CallID, traceHigh: UInt64, _ half: EdgeHalf, now: MonotonicInstant, _ texts: inout InternedTexts) {
+        guard let place = open.place(of: id) else { return wait(OpenEdge(id: id, half: half), traceHigh, now) }
         let other = open[place]
         // The same span again.
         if other.isClient { return note(.unpaired) }
         open.remove(at: place)
-        pair(id, client: half, server: other.half, &texts)
+        pair(id, traceHigh, client: half, server: other.half, &texts)
     }
 
     /// A CLIENT span to a database. Databases send no spans, so that it waits for none.
-    mutating func takeDatabase(_ id: CallID, _ half: EdgeHalf, named name: UInt32) {
+    mutating func takeDatabase(_ id: CallID, traceHigh: UInt64, _ half: EdgeHalf, named name: UInt32) {
         if proxied.hasCall(id) { return note(.proxied) }
-        count(id, half, client: half.service, server: name, .database, .database)
+        count(id, traceHigh, half, client: half.service, server: name, .database, .database)
     }
 
     /// A SERVER or CONSUMER span. `id` is the client's; at the root, where there is none, its own. `texts` is only read.
-    mutating func takeServer(_ id: CallID, _ half: EdgeHalf, now: MonotonicInstant, _ texts: inout InternedTexts) {
-        guard let place = open.place(of: id) else { return wait(OpenEdge(id: id, half: half), now) }
+    mutating func takeServer(_ id: CallID, traceHigh: UInt64, _ half: EdgeHalf, now: MonotonicInstant, _ texts: inout InternedTexts) {
+        guard let place = open.place(of: id) else { return wait(OpenEdge(id: id, half: half), traceHigh, now) }
         let other = open[place]
         if other.isClient {
             open.remove(at: place)
-            return pair(id, client: other.half, server: half, &texts)
+            return pair(id, traceHigh, client: other.half, server: half, &texts)
         }
         // Two servers have one id here. The one whose own it is stays: the other one is below it, and no client's.
         if half.flags.contains(.own) { open.replace(half, at: place) }
@@ -141,20 +142,22 @@ struct EdgePairing {
     mutating func expire(now: MonotonicInstant) {
         guard now.nanoseconds >= waitNanoseconds else { return }
         let latest = MonotonicInstant(nanoseconds: now.nanoseconds - waitNanoseconds)
-        while let edge = open.takeOldest(since: latest) { judge(edge) }
+        while let (edge, traceHigh) = open.takeOldest(since: latest) { judge(edge, traceHigh) }
     }
 
-    private mutating func wait(_ edge: OpenEdge, _ now: MonotonicInstant) {
+    private mutating func wait(_ edge: OpenEdge, _ traceHigh: UInt64, _ now: MonotonicInstant) {
         if open.isFull, let oldest = open.takeOldest() {
             evicted &+= 1
-            judge(oldest)
+            judge(oldest.edge, oldest.traceHigh)
         }
-        open.insert(edge, now: now)
+        open.insert(edge, traceHigh: traceHigh, now: now)
     }
 
     // MARK: Calls
 
-    private mutating func pair(_ id: CallID, client: EdgeHalf, server: EdgeHalf, _ texts: inout InternedTexts) {
+    private mutating func pair(
+        _ id: CallID, _ traceHigh: UInt64, client: EdgeHalf, server: EdgeHalf, _ texts: inout InternedTexts
+    ) {
         let isThroughProxy = client.flags.contains(.proxy)
         if isThroughProxy != server.flags.contains(.proxy) {
             let (app, proxy) = isThroughProxy ? (server.service, client.service) : (client.service, server.service)
@@ -165,36 +168,37 @@ struct EdgePairing {
         calls.append(EdgeCall(
             client: client.service, server: server.service, connection: flags.contains(.messaging) ? .messagingSystem : .direct,
             clientDuration: client.duration, serverDuration: server.duration, isFailed: flags.contains(.failed),
-            weight: Double(max(client.weight, server.weight)), id: id))
+            weight: Double(max(client.weight, server.weight)), id: id, traceHigh: traceHigh))
         if isThroughProxy, client.parentID != 0 { proxied.insert(CallID(traceLow: id.traceLow, spanID: client.parentID)) }
     }
 
     /// Nothing more comes.
-    private mutating func judge(_ edge: OpenEdge) {
+    private mutating func judge(_ edge: OpenEdge, _ traceHigh: UInt64) {
         let half = edge.half
         if edge.isClient {
             if half.peer == InternedTexts.none { return note(.unpaired) }
             if proxied.hasCall(edge.id) { return note(.proxied) }
-            count(edge.id, half, client: half.service, server: half.peer, .virtualNode, .virtualNode)
+            count(edge.id, traceHigh, half, client: half.service, server: half.peer, .virtualNode, .virtualNode)
         } else if half.parentID != 0 {
             note(.unpaired)
         } else if half.peer != InternedTexts.none {
-            count(edge.id, half, client: half.peer, server: half.service, .virtualNode, .virtualNode)
+            count(edge.id, traceHigh, half, client: half.peer, server: half.service, .virtualNode, .virtualNode)
         } else if half.flags.contains(.messaging) {
             note(.unpaired)
         } else {
-            count(edge.id, half, client: user, server: half.service, .virtualNode, .user)
+            count(edge.id, traceHigh, half, client: user, server: half.service, .virtualNode, .user)
         }
     }
 
     /// A call of which one span is known: its duration stands for both sides.
     private mutating func count(
-        _ id: CallID, _ half: EdgeHalf, client: UInt32, server: UInt32, _ connection: EdgeConnection, _ outcome: EdgeOutcome
+        _ id: CallID, _ traceHigh: UInt64, _ half: EdgeHalf, client: UInt32, server: UInt32, _ connection: EdgeConnection,
+        _ outcome: EdgeOutcome
     ) {
         note(outcome)
         calls.append(EdgeCall(
             client: client, server: server, connection: connection, clientDuration: half.duration, serverDuration: half.duration,
-            isFailed: half.flags.contains(.failed), weight: Double(half.weight), id: id))
+            isFailed: half.flags.contains(.failed), weight: Double(half.weight), id: id, traceHigh: traceHigh))
     }
 
     private mutating func note(_ outcome: EdgeOutcome) { outcomes[outcome.rawValue] &+= 1 }

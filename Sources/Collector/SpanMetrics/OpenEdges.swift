@@ -7,6 +7,9 @@ struct CallID: Hashable {
     var traceLow: UInt64
     var spanID: UInt64
 
+    /// The trace's whole id.
+    func traceID(high: UInt64) -> TraceID { TraceID(high: high, low: traceLow) }
+
     @inline(__always)
     func callHash(seed: UInt64) -> UInt64 { ByteHash.mix(traceLow ^ seed, spanID ^ 0x9E37_79B9_7F4A_7C15) }
 }
@@ -59,6 +62,9 @@ struct OpenEdges {
 
     let countMax: Int
     private var entries: [Entry] = []
+    /// The upper half of each entry's trace id, which only halves that stay alone are asked for. Beside the entries, which are as long as a
+    /// line of the cache.
+    private var traceHighs: [UInt64] = []
     private var free: [Int32] = []
     private var oldest: Int32 = -1
     private var newest: Int32 = -1
@@ -77,8 +83,8 @@ struct OpenEdges {
     /// The half at a place.
     subscript(place: Int) -> OpenEdge { entries[place].edge }
 
-    /// Adds a half that does not wait yet; there must be room.
-    mutating func insert(_ edge: OpenEdge, now: MonotonicInstant) {
+    /// Adds a half that does not wait yet; there must be room. `traceHigh`: the upper half of its trace's id.
+    mutating func insert(_ edge: OpenEdge, traceHigh: UInt64 = 0, now: MonotonicInstant) {
         precondition(!isFull, "the oldest has to go first")
         var entry = Entry(edge: edge, since: now.nanoseconds)
         entry.older = newest
@@ -86,9 +92,11 @@ struct OpenEdges {
         if let used = free.popLast() {
             place = Int(used)
             entries[place] = entry
+            traceHighs[place] = traceHigh
         } else {
             place = entries.count
             entries.append(entry)
+            traceHighs.append(traceHigh)
         }
         if newest >= 0 { entries[Int(newest)].newer = Int32(place) } else { oldest = Int32(place) }
         newest = Int32(place)
@@ -106,12 +114,12 @@ struct OpenEdges {
         free.append(Int32(place))
     }
 
-    /// Takes the oldest half when it has waited since `latest` or longer; nil when there is none.
-    mutating func takeOldest(since latest: MonotonicInstant = .distantFuture) -> OpenEdge? {
+    /// Takes the oldest half when it has waited since `latest` or longer, with the upper half of its trace's id; nil when there is none.
+    mutating func takeOldest(since latest: MonotonicInstant = .distantFuture) -> (edge: OpenEdge, traceHigh: UInt64)? {
         guard oldest >= 0, entries[Int(oldest)].since <= latest.nanoseconds else { return nil }
-        let edge = entries[Int(oldest)].edge
+        let taken = (entries[Int(oldest)].edge, traceHighs[Int(oldest)])
         remove(at: Int(oldest))
-        return edge
+        return taken
     }
 
     /// Calls `body` with every half.

@@ -8,7 +8,8 @@ internal import TelemetryModel
 /// others: as many as were sampled. Their sampling percentage is no weight, because only the first proxy of a trace has drawn by it and the
 /// others follow; what a proxy served is counted exactly in `istio_requests_total`. How edges are found: `EdgePairing`.
 ///
-/// A span of unknown duration counts as a call, and is in no histogram. Names are those of the store: in lower case.
+/// A span of unknown duration counts as a call, and is in no histogram. Buckets have exemplars (`BucketExemplars`). Names are those of the
+/// store: in lower case.
 ///
 /// A value, confined to its owner; no clock, no I/O. Costs one look at each tag, two or three hashes, as many look-ups, and no allocation
 /// for a span once its texts and rows are known. Every table is bounded by `SpanMetricsLimits`.
@@ -48,7 +49,7 @@ struct SpanMetrics {
         pairing = EdgePairing(limits, user: user)
         operations = TotalsTable(
             [.init(name: names.calls, isHistogram: false), .init(name: names.latency, isHistogram: true)],
-            bounds: names.latencyBounds, unit: names.latencyUnit, rowsMax: limits.operationsMax)
+            bounds: names.latencyBounds, unit: names.latencyUnit, rowsMax: limits.operationsMax, exemplarsMax: limits.exemplarsMax)
         edges = TotalsTable(
             [
                 .init(name: SpanMetricsNames.requests, isHistogram: false),
@@ -56,7 +57,8 @@ struct SpanMetrics {
                 .init(name: SpanMetricsNames.serverSeconds, isHistogram: true),
                 .init(name: SpanMetricsNames.clientSeconds, isHistogram: true),
             ],
-            bounds: SpanMetricsNames.edgeBounds, unit: SpanMetricsNames.edgeUnit, rowsMax: limits.edgesMax)
+            bounds: SpanMetricsNames.edgeBounds, unit: SpanMetricsNames.edgeUnit, rowsMax: limits.edgesMax,
+            exemplarsMax: limits.exemplarsMax)
     }
 
     /// Series that a recording has.
@@ -77,7 +79,11 @@ struct SpanMetrics {
     private mutating func observe(_ fact: SpanFact, _ index: Int, of batch: borrowing SpanBatch, at moment: SpanMetricsMoment) {
         let row = operations.row(fact.operation) ?? newOperation(fact, index, of: batch, at: moment)
         operations.add(fact.weight, to: OperationFamily.calls, of: row)
-        if fact.duration > 0 { operations.observe(fact.duration, weight: fact.weight, in: OperationFamily.latency, of: row) }
+        if fact.duration > 0 {
+            operations.observe(
+                fact.duration, weight: fact.weight, in: OperationFamily.latency, of: row,
+                ObservedSpan(traceID: batch.spans[index].traceID, spanID: SpanID(fact.id), time: moment.unixMilliseconds))
+        }
         if fact.isWeightRefused { counters.weightsRefused &+= 1 }
         if fact.kind != .unspecified { pair(fact, index, OperationKey(packed: operations.subject(of: row)), of: batch, moment.monotonic) }
     }
@@ -114,15 +120,16 @@ struct SpanMetrics {
         if fact.status == .error { half.flags.insert(.failed) }
         if fact.kind == .client || fact.kind == .producer { half.flags.formUnion([.client, .own]) }
         let own = CallID(traceLow: fact.traceLow, spanID: fact.id)
+        let traceHigh = span.traceID.high
         switch fact.kind {
         case .client where fact.database != 0:
             let name = texts.number(fact.database) { batch.string(fact.databaseName) }
-            pairing.takeDatabase(own, half, named: name ?? OperationKey.overflowText)
-        case .client, .producer: pairing.takeClient(own, half, now: now, &texts)
+            pairing.takeDatabase(own, traceHigh: traceHigh, half, named: name ?? OperationKey.overflowText)
+        case .client, .producer: pairing.takeClient(own, traceHigh: traceHigh, half, now: now, &texts)
         case .server, .consumer:
             if fact.isShared { half.flags.insert(.own) }
             let id = fact.isShared ? own : CallID(traceLow: own.traceLow, spanID: fact.parentID)
-            pairing.takeServer(id, half, now: now, &texts)
+            pairing.takeServer(id, traceHigh: traceHigh, half, now: now, &texts)
         case .unspecified: break
         }
     }
@@ -139,8 +146,10 @@ struct SpanMetrics {
             let row = edgeRow(call, moment)
             edges.add(call.weight, to: EdgeFamily.requests, of: row)
             if call.isFailed { edges.add(call.weight, to: EdgeFamily.failed, of: row) }
-            if call.serverDuration > 0 { edges.observe(call.serverDuration, weight: call.weight, in: EdgeFamily.server, of: row) }
-            if call.clientDuration > 0 { edges.observe(call.clientDuration, weight: call.weight, in: EdgeFamily.client, of: row) }
+            let span = ObservedSpan(
+                traceID: call.id.traceID(high: call.traceHigh), spanID: SpanID(call.id.spanID), time: moment.unixMilliseconds)
+            if call.serverDuration > 0 { edges.observe(call.serverDuration, weight: call.weight, in: EdgeFamily.server, of: row, span) }
+            if call.clientDuration > 0 { edges.observe(call.clientDuration, weight: call.weight, in: EdgeFamily.client, of: row, span) }
         }
         pairing.removeCalls()
     }

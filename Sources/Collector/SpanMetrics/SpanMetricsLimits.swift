@@ -20,6 +20,9 @@ public struct SpanMetricsLimits: Sendable {
     /// The largest weight that a sender's sampling may give to a span; what claims more counts once.
     public var weightMax = 1_000_000.0
 
+    /// Exemplars of one recording, of operations and of edges each.
+    public var exemplarsMax = 2000
+
     public init() {}
 
     /// What is wrong with these limits, or nil.

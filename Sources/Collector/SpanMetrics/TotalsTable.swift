@@ -17,6 +17,8 @@ struct TotalsTable {
         var fingerprint: UInt64
         /// What it is about, packed by the owner.
         var subject: UInt64
+        /// Buckets of its histograms that have an exemplar, see `BucketExemplars`.
+        var noted = BucketExemplars.Noted()
         /// Milliseconds since 1970: when it began to count.
         var created: Int64
         /// Of the first family, at the last recording that found it changed.
@@ -42,12 +44,15 @@ struct TotalsTable {
     /// `width` for each row.
     private var numbers: [Double] = []
     private var slots = HashSlots()
+    private var exemplars: BucketExemplars
     private let seed = ByteHash.seed
 
-    /// The first family is a counter, to which every addition to a row adds. At most 16 bounds of `durationMax` at most.
-    init(_ families: [Family], bounds: [UInt64], unit: Double, rowsMax: Int) {
+    /// The first family is a counter, to which every addition to a row adds. At most 16 bounds of `durationMax` at most. `exemplarsMax`:
+    /// of one recording.
+    init(_ families: [Family], bounds: [UInt64], unit: Double, rowsMax: Int, exemplarsMax: Int) {
         precondition(bounds.count <= 16 && bounds.allSatisfy { $0 <= Self.durationMax } && families.first?.isHistogram == false)
         self.families = families
+        exemplars = BucketExemplars(countMax: exemplarsMax, histograms: families.map(\.isHistogram))
         self.bounds = bounds
         var lanes = SIMD16<Int32>(repeating: .max)
         for (index, bound) in bounds.enumerated() { lanes[index] = Int32(clamping: bound) }
@@ -100,9 +105,9 @@ struct TotalsTable {
     @inline(__always)
     mutating func add(_ amount: Double, to family: Int, of row: Int) { numbers[row * width + offsets[family]] += amount }
 
-    /// A duration that `weight` calls had, microseconds.
+    /// A duration that `weight` calls had, microseconds, of which `span` is an example, if its trace is known.
     @inline(__always)
-    mutating func observe(_ duration: UInt64, weight: Double, in family: Int, of row: Int) {
+    mutating func observe(_ duration: UInt64, weight: Double, in family: Int, of row: Int, _ span: @autoclosure () -> ObservedSpan?) {
         let first = row * width + offsets[family]
         // All bounds at once: a loop would have to guess where it ends.
         let above = SIMD16<Int32>(repeating: Int32(clamping: duration)) .> lanes
@@ -112,6 +117,9 @@ struct TotalsTable {
         numbers[first + bucket] += weight
         numbers[count] += weight
         numbers[count + 1] += sum
+        if exemplars.wants(bucket, of: family, rows[row].noted) {
+            exemplars.note(span(), Double(duration) / unit, bucket, of: family, in: row, &rows[row].noted)
+        }
     }
 
     /// The largest bound, microseconds: 35 minutes. A longer duration is above every one.
@@ -123,6 +131,7 @@ struct TotalsTable {
     mutating func append(to batch: inout SeriesBatch, at moment: SpanMetricsMoment, labels: (UInt64) -> [LabelSet.Label]) {
         let time = moment.unixMilliseconds
         let upper = bounds.map { Double($0) / unit }
+        exemplars.beginTaking()
         for row in rows.indices {
             if rows[row].identities.isEmpty { rows[row].identities = identities(labels(rows[row].subject), upper) }
             if rows[row].recorded != numbers[row * width] {
@@ -142,8 +151,11 @@ struct TotalsTable {
                 let end = first + bounds.count + 1
                 batch.append(
                     identity, time: time, buckets: numbers[first..<end], count: numbers[end], sum: numbers[end + 1], created: created)
+                while let exemplar = exemplars.take(of: index, in: row) { batch.append(identity, exemplar) }
             }
         }
+        guard exemplars.endTaking() else { return }
+        for row in rows.indices { rows[row].noted = BucketExemplars.Noted() }
     }
 
     /// Ends the series of rows that no recording since `oldest` found changed, and forgets the rows.
@@ -158,6 +170,7 @@ struct TotalsTable {
             }
         }
         let kept = Set(rows.indices).subtracting(idle).sorted()
+        exemplars.keep(kept)
         numbers = kept.flatMap { numbers[$0 * width..<($0 + 1) * width] }
         rows = kept.map { rows[$0] }
         slots.forgetEntries()

@@ -10,12 +10,14 @@ public struct StoreDamage: Sendable, Equatable, CustomStringConvertible {
         /// Acknowledged batches that were not in a segment yet.
         case journalRow = "journal_row"
         case segment
+        /// Rows of the series' journal, or blocks of samples.
+        case series
     }
 
     public var kind: Kind
     /// What happened, without place and advice.
     public var what: String
-    /// Spans concerned; nil = unknown.
+    /// Spans concerned; nil = unknown. None of `series`.
     public var spans: UInt64?
     /// Microseconds since 1970; 0 = unknown.
     public var earliest: UInt64
@@ -34,8 +36,10 @@ public struct StoreDamage: Sendable, Equatable, CustomStringConvertible {
 
     public var description: String {
         var text = what
-        let count = spans.map { "\($0) spans" } ?? "an unknown number of spans"
-        text += "; not readable: \(count)"
+        if kind != .series {
+            let count = spans.map { "\($0) spans" } ?? "an unknown number of spans"
+            text += "; not readable: \(count)"
+        }
         if earliest > 0 { text += ", from \(Self.time(earliest)) to \(Self.time(max(earliest, latest)))" }
         return text + "; to look into it: \(command)"
     }

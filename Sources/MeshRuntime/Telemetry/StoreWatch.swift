@@ -14,7 +14,9 @@ struct StoreWatch {
     mutating func look(at holder: StoreHolder, _ log: Logger) {
         guard let stores = holder.stores else {
             let problem = holder.problem
-            if let problem, problem != reason { log.error("\(problem); until then spans are refused with 503; the proxy goes on") }
+            if let problem, problem != reason {
+                log.error("\(problem); until then spans and metrics are refused with 503; the proxy goes on")
+            }
             reason = problem
             return
         }
@@ -23,7 +25,8 @@ struct StoreWatch {
             log.info("the trace store in \(holder.directory) is open: spans are taken")
         }
         let statistics = stores.traces.statistics()
-        for one in statistics.damage where damage.insert(one.description).inserted { log.error("trace store: \(one)") }
+        let found = statistics.damage + [stores.series.damage].compactMap(\.self)
+        for one in found where damage.insert(one.description).inserted { log.error("store: \(one)") }
         // A disk that is full for large batches and not for small ones is full: what was refused since the last look counts as well.
         let refused = statistics.spansRefused[.diskFull, default: 0]
         let isFull = statistics.isDiskFull || refused > refusedDiskFull
@@ -31,10 +34,9 @@ struct StoreWatch {
         guard isFull != isDiskFull else { return }
         isDiskFull = isFull
         if isFull {
-            log.error(
-                "the disk of \(holder.directory) is full or failing: spans are refused with 503 until there is room; the proxy goes on")
+            log.error("the disk of \(holder.directory) is full or failing: spans and metrics are refused with 503; the proxy goes on")
         } else {
-            log.info("the disk of \(holder.directory) has room again: spans are taken")
+            log.info("the disk of \(holder.directory) has room again: spans and metrics are taken")
         }
     }
 }

@@ -48,7 +48,12 @@ final class StoredTraces: BatchSink, TraceQuerying {
 
     func statistics() -> StoreStatistics {
         var result = StoreStatistics()
-        if let traces = holder.stores?.traces { result = traces.statistics() } else { result.problem = holder.problem }
+        if let stores = holder.stores {
+            result = stores.traces.statistics()
+            if let damage = stores.series.damage { result.damage.append(damage) }
+        } else {
+            result.problem = holder.problem
+        }
         result.spansRefused[.notOpen] = holder.refused(.spans)
         return result
     }

@@ -28,6 +28,9 @@ public final class SeriesStore: BatchSink {
         return (traces, SeriesStore(tables, traces.file))
     }
 
+    /// Which samples cannot be read any more, if any; what it says changes with what is met.
+    public var damage: StoreDamage? { .series(statistics(), in: tables.path) }
+
     // MARK: Writing
 
     /// Takes a batch for storing. Never blocks. `completion` is called exactly once: on the writer thread once the batch is committed and

@@ -10,6 +10,8 @@ final class SeriesTables: TableSet {
     let state: Monitor<SeriesState>
     let families: FamilyCounts
     let familyOverflow = FamilyOverflow()
+    /// Of the file.
+    let path: String
     /// Points on their way to the journal.
     let points: WriteQueue<SeriesBatch>
     let view: SeriesView
@@ -39,6 +41,7 @@ final class SeriesTables: TableSet {
         self.configuration = configuration
         state = Monitor(SeriesState(tiers: [TierState](repeating: TierState(), count: configuration.tiers.count)))
         families = FamilyCounts(familyMax: configuration.familySeriesMax, allMax: configuration.seriesMax)
+        self.path = path
         points = WriteQueue(
             batchesMax: configuration.queueBatchesMax, bytesMax: configuration.queueBytesMax, commitItemsMax: Self.commitPointsMax,
             writer: writer)

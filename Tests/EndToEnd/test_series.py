@@ -486,6 +486,40 @@ class TestScrapes:
                 assert value(port, 'up{job="silent"}') is None
             wait_for(lambda: value(port, 'up{job="silent"}') == 0, what="a scrape that fails")
 
+    def test_targets_are_read_again(self, start, tmp_path):
+        """A target comes and goes with its file, a bad file changes nothing, and one that stays is not begun anew."""
+        import signal
+
+        one, two = start(None, ["--metrics-interval", "0"]), start(None, ["--metrics-interval", "0"])
+        file = tmp_path / "prometheus.yml"
+
+        def write(*others):
+            jobs = "".join(f"  - {{job_name: {name}, static_configs: [{{targets: ['127.0.0.1:{skein.ports['metrics']}']}}]}}\n" for name, skein in others)
+            new = tmp_path / "new"
+            new.write_text("global: {scrape_interval: 1s, scrape_timeout: 1s}\nscrape_configs:\n" + jobs)
+            new.rename(file)
+
+        write(("one", one))
+        skein = start(None, ["--metrics-interval", "0", "--scrape-config", str(file)])
+        port = skein.ports["zipkin"]
+        wait_for(lambda: value(port, 'up{job="one"}') == 1, what="a scrape")
+        write(("one", one), ("two", two))
+        wait_for(lambda: value(port, 'up{job="two"}') == 1, what="a scrape of the one that came")
+        file.write_text("scrape_configs: [{job_name: x, kubernetes_sd_configs: []}]\n")
+        wait_for(lambda: "the last good ones are scraped on" in skein.log() and "kubernetes_sd_configs" in skein.log(), what="the reason")
+        assert skein.samples("skein_scrape_reloads_total", outcome="refused") >= 1
+        scrapes = 'count_over_time(up{job="two"}[1m])'
+        before = value(port, scrapes)
+        wait_for(lambda: value(port, scrapes) >= before + 2, what="scrapes of the last good targets")
+        new = tmp_path / "new"
+        new.write_text("global: {scrape_interval: 1s, scrape_timeout: 1s}\nscrape_configs:\n  - {job_name: two, static_configs: [{targets: ['127.0.0.1:%d']}]}\n" % two.ports["metrics"])
+        new.rename(file)
+        skein.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: value(port, 'up{job="one"}') is None, seconds=5, what="the end of the one that went")
+        assert value(port, 'skein_build_info{job="one"}') is None and value(port, 'up{job="two"}') == 1
+        # Nothing of it ended in between: a marker would leave a gap in a range.
+        assert value(port, 'resets(up{job="two"}[1m]) + changes(up{job="two"}[1m])') == 0
+
     @pytest.mark.parametrize("target", ["ftp://a/b", "http://", "http://a:x/", "http://a:0/"])
     def test_a_wrong_target_is_told(self, target):
         run = subprocess.run([SKEIN, "run", "--scrape", target], capture_output=True, text=True)

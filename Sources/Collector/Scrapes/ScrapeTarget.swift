@@ -4,7 +4,7 @@ internal import Primitives
 public import TelemetryModel
 
 /// One place that metrics are taken from, and how: `http://host:port/metrics`, under the job `job`.
-public struct ScrapeTarget: Sendable {
+public struct ScrapeTarget: Sendable, Equatable {
     public let job: String
     public let host: String
     public let port: UInt16

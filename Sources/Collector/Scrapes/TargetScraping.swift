@@ -46,6 +46,16 @@ struct TargetScraping {
         self.say = say
     }
 
+    /// The target is none any more: its series end, as Prometheus ends them.
+    mutating func end() {
+        var batch = SeriesBatch()
+        let time = Self.now()
+        series.end(at: time, into: &batch)
+        ScrapeSamples.end(target.labels, at: time, in: &batch)
+        let refused = counters.refused
+        sink.submit(batch) { if case .failure = $0 { refused.add() } }
+    }
+
     private static func now() -> Int64 { Int64(clamping: SystemClock.unixNanoseconds() / 1_000_000) }
 
     /// Waits until the target is due, or to be woken; scrapes it when it is.

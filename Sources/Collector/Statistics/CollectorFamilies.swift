@@ -35,6 +35,9 @@ extension MetricFamily {
 
     static let scrapes = counter("skein_scrapes_total", "Scrapes of other programs' metrics, by outcome.")
 
+    static let scrapeReloads = counter(
+        "skein_scrape_reloads_total", "Times that the targets of --scrape-config were read again, by outcome.")
+
     static let spanMetricsSpans = counter("skein_span_metrics_spans_total", "Spans that were counted for metrics.")
     static let spanMetricsOverflowed = counter(
         "skein_span_metrics_overflowed_total",

@@ -395,6 +395,8 @@ final class MeshNode {
 
     func reopenLogs() { pump.reopen() }
 
+    func reloadScrapes() { series.reload() }
+
     func expireIdleSeries() {
         for (worker, idle) in zip(proxy.workers, metrics.idleRows()) where !idle.isEmpty { worker.mailbox.send(.expire(idle)) }
     }

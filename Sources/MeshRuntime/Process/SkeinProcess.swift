@@ -65,6 +65,7 @@ public enum SkeinProcess {
                 // The next look starts from here: before the files are read, so that what changes meanwhile is not missed.
                 watcher.take()
                 node.reload(reason: "SIGHUP", isMeant: true)
+                node.reloadScrapes()
             case .reopen:
                 node.reopenLogs()
                 log.info("SIGUSR1: log files are opened anew")

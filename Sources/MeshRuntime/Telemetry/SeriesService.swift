@@ -16,7 +16,8 @@ final class SeriesService {
     /// Nil where none are made from spans; then there is a store.
     private let spanMetrics: SpanMetricsSink?
     private let reporter: MetricsReporter?
-    private let scraper: Scraper?
+    /// Nil where nothing is scraped.
+    private let scrapes: ScrapeReload?
     private let cardinality: CardinalityWatch?
     /// Who reports to this collector; nil where nobody can.
     private let reporters: Reporters?
@@ -68,12 +69,8 @@ final class SeriesService {
         }
         let sinks: [(any BatchSink<SeriesBatch>)?] = options.metricsIntervalSeconds == 0 ? [] : [stored, reporter?.sink]
         recorders = sinks.compactMap(\.self).map { MetricsRecorder(metrics, into: $0, instance: instance) }
-        let targets = try ScrapePlan.targets(options, tls)
-        scraper = if let stored, !targets.isEmpty {
-            try Scraper(targets, into: stored, statistics: statistics, say: say)
-        } else {
-            nil
-        }
+        let isScraping = options.scrapeConfiguration != nil || !options.scrapeTargets.isEmpty
+        scrapes = if let stored, isScraping { try ScrapeReload(options, tls, into: stored, statistics, say: say) } else { nil }
         if let recorder = recorders.first {
             let made = spanMetrics?.names.families ?? [:]
             stored?.describe { recorder.families.merging(made) { own, _ in own } }
@@ -88,8 +85,12 @@ final class SeriesService {
         }
     }
 
-    /// Says what overflows, and which proxies are silent.
+    /// Reads again whom to scrape.
+    func reload() { scrapes?.readAnew() }
+
+    /// Reads targets that have changed; says what overflows, and which proxies are silent.
     func watch() {
+        scrapes?.look()
         cardinality?.look()
         let unix = Int64(clamping: SystemClock.unixNanoseconds() / 1_000_000)
         for line in reporters?.look(now: SystemClock.monotonicNow(), unixMilliseconds: unix) ?? [] { say(line) }
@@ -218,7 +219,7 @@ final class SeriesService {
 
     /// The counts of the last requests are stored; then nothing comes any more.
     func stop() {
-        scraper?.stop()
+        scrapes?.stop()
         reporter?.sink.end()
         for recorder in recorders {
             guard let done = try? Signal() else { continue }

@@ -2,6 +2,7 @@
 //
 //   SeriesBench size [series] [hours]     bytes a sample and of the file, CPU of taking a report
 //   SeriesBench memory [series] [minutes] resident memory with so many live series
+//   SeriesBench make DIRECTORY [series] [days]  a data directory for `skein run`: a sample a minute until now (`Tools/bench series`)
 //
 // Series have 25 labels, as Istio's do; rates are log-uniform from 0.01 to 100 a second, and a third of the series changes at each sample.
 import Glibc
@@ -73,12 +74,10 @@ struct Bench {
     var appendCPU = 0.0
     var reports = 0
 
-    init(_ count: Int) throws {
-        var template = Array("/tmp/skein-series-XXXXXX".utf8CString)
-        directory = unsafe template.withUnsafeMutableBufferPointer { buffer in
-            guard let base = buffer.baseAddress, let made = unsafe mkdtemp(base) else { return "/tmp/skein-series" }
-            return unsafe String(cString: made)
-        }
+    /// `directory`: nil = one of its own.
+    init(_ count: Int, in given: String? = nil, from start: Int64 = 1_700_000_000_000) throws {
+        clock.now.withLock { $0 = start }
+        directory = given ?? Self.temporaryDirectory()
         var configuration = SeriesConfiguration()
         configuration.now = { [clock] in clock.now.withLock { $0 } }
         configuration.familySeriesMax = 2_000_000
@@ -92,9 +91,17 @@ struct Bench {
         identities = (0..<count).map { SeriesIdentity.encode(labels($0), .counter) }
     }
 
-    /// One report of all series; returns its points.
-    mutating func report() throws -> Int {
-        let now = clock.now.withLock { $0 += 10_000; return $0 }
+    private static func temporaryDirectory() -> String {
+        var template = Array("/tmp/skein-series-XXXXXX".utf8CString)
+        return unsafe template.withUnsafeMutableBufferPointer { buffer in
+            guard let base = buffer.baseAddress, let made = unsafe mkdtemp(base) else { return "/tmp/skein-series" }
+            return unsafe String(cString: made)
+        }
+    }
+
+    /// One report of all series, `step` milliseconds after the last one; returns its points.
+    mutating func report(after step: Int64 = 10_000) throws -> Int {
+        let now = clock.now.withLock { $0 += step; return $0 }
         for index in values.indices where random.unit() < 1.0 / 3 {
             // What comes in 30 s on average, at least one.
             let mean = rates[index] * 30
@@ -195,7 +202,26 @@ func memory(_ count: Int, minutes: Int) throws {
     bench.removeFiles()
 }
 
+func make(_ directory: String, _ count: Int, days: Int) throws {
+    let end = Int64(time(nil)) * 1000
+    var bench = try Bench(count, in: directory, from: end - Int64(days) * 86_400_000)
+    var samples = 0
+    for step in 1..<days * 1440 {
+        samples += try bench.report(after: 60_000)
+        if step % 60 == 0 { try bench.store.flush() }
+    }
+    try bench.store.flush()
+    let tiers = bench.store.statistics().tierSamples
+    bench.store.close()
+    print("\(count) series, \(samples) samples over \(days) days; of these in tiers: \(tiers)")
+}
+
 let arguments = CommandLine.arguments
+if arguments.count > 2, arguments[1] == "make" {
+    try make(
+        arguments[2], arguments.count > 3 ? Int(arguments[3]) ?? 1000 : 1000, days: arguments.count > 4 ? Int(arguments[4]) ?? 30 : 30)
+    exit(0)
+}
 let first = arguments.count > 2 ? Int(arguments[2]) : nil
 let second = arguments.count > 3 ? Int(arguments[3]) : nil
 switch arguments.count > 1 ? arguments[1] : "size" {

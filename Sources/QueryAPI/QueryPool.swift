@@ -27,9 +27,16 @@ public final class QueryPool: @unchecked Sendable {
     /// Jobs that wait, at most.
     public let queueMax: Int
 
+    /// Added to the threads' nice value.
+    private let niceness: Int32
+
+    /// `niceness`: 1 to 19 have the threads give way to all others of the machine that want a processor (`setpriority(2)`, which is of a
+    /// thread on Linux); 0 = none.
     public init(
-        name: String = "query", threads count: Int = QueryPool.threadsDefault, queueMax: Int = QueryPool.queueMaxDefault
+        name: String = "query", threads count: Int = QueryPool.threadsDefault, queueMax: Int = QueryPool.queueMaxDefault,
+        niceness: Int32 = 0
     ) throws(SystemError) {
+        self.niceness = niceness
         self.queueMax = max(1, queueMax)
         unsafe available = .allocate(capacity: 1)
         unsafe available.initialize(to: sem_t())
@@ -52,6 +59,9 @@ public final class QueryPool: @unchecked Sendable {
     }
 
     private func work() {
+        // Never refused: nobody needs a privilege to give way.
+        let thread = __priority_which_t(PRIO_PROCESS.rawValue)
+        if niceness > 0 { _ = setpriority(thread, 0, getpriority(thread, 0) + niceness) }
         while true {
             while unsafe sem_wait(available) != 0 {}
             let job = state.withLock { state -> (@Sendable () -> Void)? in

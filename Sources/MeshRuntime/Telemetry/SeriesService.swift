@@ -23,6 +23,8 @@ final class SeriesService {
     private let reporters: Reporters?
     private let say: @Sendable (String) -> Void
     private let pool: QueryPool
+    /// Not among queries, which wait for a processor: others wait for what a recording holds.
+    private let recordings: QueryPool
     /// Nil where there is no store. Any thread.
     let api: PrometheusAPI?
     /// Verdicts on canaries, for who asks; nil where there is no store. Any thread.
@@ -38,6 +40,8 @@ final class SeriesService {
     /// Queries that run at once, and that wait (Prometheus: `--query.max-concurrency`).
     private static let threads = 2
     private static let waitingMax = 20
+    /// A query of a minute must cost neither ingest nor the proxy their share of a processor.
+    private static let niceness: Int32 = 10
     /// The last recording at the end may take so long.
     private static let lastNanoseconds: UInt64 = 2_000_000_000
 
@@ -52,8 +56,9 @@ final class SeriesService {
         self.spanMetrics = spanMetrics
         self.reporters = reporters
         self.say = say
-        let pool = try QueryPool(name: "promql", threads: Self.threads, queueMax: Self.waitingMax)
+        let pool = try QueryPool(name: "promql", threads: Self.threads, queueMax: Self.waitingMax, niceness: Self.niceness)
         self.pool = pool
+        recordings = try QueryPool(name: "recording", threads: 1, queueMax: 1)
         cardinality = stored.map { CardinalityWatch($0, pool, say: say) }
         api = stored.map { PrometheusAPI(store: $0, pool: pool, version: version) }
         canaries = stored.map { CanaryAPI(store: $0, pool: pool, routes: shared.weightedRoutes) }
@@ -127,11 +132,11 @@ final class SeriesService {
         nextRecording = nextRecording == 0 ? now.nanoseconds : nextRecording
         nextRecording += intervalNanoseconds * (1 + (now.nanoseconds - nextRecording) / intervalNanoseconds)
         let (recorders, spanMetrics, stored) = (recorders, spanMetrics, stored)
-        let isSubmitted = pool.submit {
+        let isSubmitted = recordings.submit {
             for recorder in recorders { recorder.record() }
             if let stored { spanMetrics?.record(into: stored) }
         }
-        // A pool that is full of queries has the next recording bring all counts.
+        // While one takes longer than the interval, the next one that can begin brings all counts.
         if isSubmitted { return }
         for recorder in recorders { recorder.noteSkipped() }
         spanMetrics?.noteSkipped()
@@ -220,6 +225,7 @@ final class SeriesService {
     /// The counts of the last requests are stored; then nothing comes any more.
     func stop() {
         scrapes?.stop()
+        recordings.stop()
         reporter?.sink.end()
         for recorder in recorders {
             guard let done = try? Signal() else { continue }

@@ -6,6 +6,8 @@ struct SpanFact {
     /// Of service, operation, kind and status.
     var operation: UInt64 = 0
     var traceLow: UInt64 = 0
+    /// For exemplars alone.
+    var traceHigh: UInt64 = 0
     var id: UInt64 = 0
     /// 0 = none.
     var parentID: UInt64 = 0
@@ -62,6 +64,7 @@ struct SpanFactReader: Sendable {
         let traits = SpanTraits(span, in: batch, text)
         var fact = SpanFact()
         fact.traceLow = span.traceID.low
+        fact.traceHigh = span.traceID.high
         fact.id = span.id.rawValue
         fact.parentID = span.parentID.rawValue
         fact.duration = span.duration

@@ -82,7 +82,8 @@ struct SpanMetrics {
         if fact.duration > 0 {
             operations.observe(
                 fact.duration, weight: fact.weight, in: OperationFamily.latency, of: row,
-                ObservedSpan(traceID: batch.spans[index].traceID, spanID: SpanID(fact.id), time: moment.unixMilliseconds))
+                ObservedSpan(
+                    traceID: TraceID(high: fact.traceHigh, low: fact.traceLow), spanID: SpanID(fact.id), time: moment.unixMilliseconds))
         }
         if fact.isWeightRefused { counters.weightsRefused &+= 1 }
         if fact.kind != .unspecified { pair(fact, index, OperationKey(packed: operations.subject(of: row)), of: batch, moment.monotonic) }
@@ -94,7 +95,7 @@ struct SpanMetrics {
     ) -> Int {
         if operations.hasRoom {
             let span = batch.spans[index]
-            let (service, name) = (Self.endpointName( span.localEndpoint, batch), batch.string(span.name))
+            let (service, name) = (Self.endpointName(span.localEndpoint, batch), batch.string(span.name))
             if let service = number(service), let name = number(name) {
                 return operations.add(fact.operation, OperationKey(service, name, fact.kind, fact.status).packed, at: moment)
             }
@@ -107,11 +108,13 @@ struct SpanMetrics {
     private mutating func pair(
         _ fact: SpanFact, _ index: Int, _ operation: OperationKey, of batch: borrowing SpanBatch, _ now: MonotonicInstant
     ) {
-        let span = batch.spans[index]
+        // All that is usual is in the fact: the span's row would have to come from memory once more.
         var half = EdgeHalf()
         half.service = operation.service
-        if operation.isOverflow { half.service = number(Self.endpointName( span.localEndpoint, batch)) ?? OperationKey.overflowText }
-        half.peer = texts.number(fact.peer) { Self.endpointName( span.remoteEndpoint, batch) } ?? OperationKey.overflowText
+        if operation.isOverflow {
+            half.service = number(Self.endpointName(batch.spans[index].localEndpoint, batch)) ?? OperationKey.overflowText
+        }
+        half.peer = texts.number(fact.peer) { Self.endpointName(batch.spans[index].remoteEndpoint, batch) } ?? OperationKey.overflowText
         half.duration = fact.duration
         half.parentID = fact.parentID
         half.weight = Float(fact.weight)
@@ -120,7 +123,7 @@ struct SpanMetrics {
         if fact.status == .error { half.flags.insert(.failed) }
         if fact.kind == .client || fact.kind == .producer { half.flags.formUnion([.client, .own]) }
         let own = CallID(traceLow: fact.traceLow, spanID: fact.id)
-        let traceHigh = span.traceID.high
+        let traceHigh = fact.traceHigh
         switch fact.kind {
         case .client where fact.database != 0:
             let name = texts.number(fact.database) { batch.string(fact.databaseName) }

@@ -60,6 +60,9 @@ static const unsigned char lastload_js[] = {
 static const unsigned char layout_js[] = {
 #embed "web/layout.js"
 };
+static const unsigned char livelog_js[] = {
+#embed "web/livelog.js"
+};
 static const unsigned char location_js[] = {
 #embed "web/location.js"
 };
@@ -149,6 +152,7 @@ static const CWebPageFile files[] = {
     FILE("icon.svg", icon_svg),
     FILE("lastload.js", lastload_js),
     FILE("layout.js", layout_js),
+    FILE("livelog.js", livelog_js),
     FILE("location.js", location_js),
     FILE("logs.js", logs_js),
     FILE("mesh.js", mesh_js),

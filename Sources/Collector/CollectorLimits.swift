@@ -30,6 +30,11 @@ public struct CollectorLimits: Sendable {
     public var tailFollowersMax = 64
     /// Bytes of lines for one follower in one drain; further lines are not sent to it.
     public var tailBytesPerDrainMax = 1 << 20
+    /// Bytes of lines that one who comes back is given at once, the newest of them; less than `ServiceLimits.streamBacklogBytesMax`,
+    /// beyond which it would be disconnected again.
+    public var tailCatchUpBytesMax = 3 << 20
+    /// After so long without a line, followers by server-sent events are sent a heartbeat, nanoseconds.
+    public var tailHeartbeatNanoseconds: UInt64 = 15_000_000_000
 
     public init() {}
 

@@ -130,7 +130,7 @@ import TelemetryWire
         #expect(pump.flush())
         let said = Said()
         let filter = try filter(("status", "5xx"))
-        let id = pump.tail.subscribe(filter: filter, format: .text) { bytes in
+        let id = pump.tail.subscribe(LogSubscription(filter: filter)) { bytes in
             said.add(String(decoding: bytes, as: UTF8.self))
             return true
         }
@@ -143,7 +143,7 @@ import TelemetryWire
         if let id { pump.tail.unsubscribe(id) }
         #expect(pump.tail.followerCount == 0)
         // One that says it has gone is forgotten.
-        _ = pump.tail.subscribe(filter: LogFilter()) { _ in false }
+        _ = pump.tail.subscribe(LogSubscription()) { _ in false }
         put(recordBytes(exampleRecord(), exampleTexts()), into: ring)
         #expect(pump.flush())
         #expect(pump.tail.followerCount == 0)
@@ -155,10 +155,10 @@ import TelemetryWire
     @Test func followersWhoLeftMakeRoom() throws {
         let pump = try filled([])
         let max = CollectorLimits().tailFollowersMax
-        for place in 0..<max { #expect(pump.tail.subscribe(filter: LogFilter(), isOpen: { place > 0 }) { _ in true } != nil) }
-        #expect(pump.tail.subscribe(filter: LogFilter()) { _ in true } != nil)
+        for place in 0..<max { #expect(pump.tail.subscribe(LogSubscription(), isOpen: { place > 0 }) { _ in true } != nil) }
+        #expect(pump.tail.subscribe(LogSubscription()) { _ in true } != nil)
         #expect(pump.tail.followerCount == max)
-        #expect(pump.tail.subscribe(filter: LogFilter()) { _ in true } == nil)
+        #expect(pump.tail.subscribe(LogSubscription()) { _ in true } == nil)
         pump.stop()
     }
 
@@ -187,7 +187,7 @@ import TelemetryWire
         record.labels = LabelPair(source: catalogs.sources.id(source), destination: catalogs.destination(destination))
         record.attemptCount = 2
         let said = Said()
-        _ = pump.tail.subscribe(filter: LogFilter(), format: .tap) { bytes in
+        _ = pump.tail.subscribe(LogSubscription(format: .tap)) { bytes in
             said.add(String(decoding: bytes, as: UTF8.self))
             return true
         }
@@ -213,8 +213,8 @@ import TelemetryWire
 
     @Test func followersAreBounded() throws {
         let pump = try filled([])
-        for _ in 0..<CollectorLimits().tailFollowersMax { #expect(pump.tail.subscribe(filter: LogFilter()) { _ in true } != nil) }
-        #expect(pump.tail.subscribe(filter: LogFilter()) { _ in true } == nil)
+        for _ in 0..<CollectorLimits().tailFollowersMax { #expect(pump.tail.subscribe(LogSubscription()) { _ in true } != nil) }
+        #expect(pump.tail.subscribe(LogSubscription()) { _ in true } == nil)
         pump.stop()
     }
 }

@@ -464,10 +464,21 @@ def test_the_log_is_filtered_and_followed(look, served):
     page.get_by_role("button", name="Live").click()
     page.get_by_role("button", name="Pause").wait_for()
     until(page, "document.querySelector('.head .soft').textContent.startsWith('0 lines')")
-    followers = wait_for(lambda: served.get("/live/1")[0] == 200 and page.locator("tbody a").count(), what="a line as it happens")
-    assert followers and "live=1" in page.url
+    rows = page.locator("tbody a")
+    wait_for(lambda: served.get("/live/1")[0] == 200 and rows.count(), what="a line as it happens")
+    assert "live=1" in page.url
+    # While it is paused, what is read stays where it is, and what came is counted.
     page.get_by_role("button", name="Pause").click()
-    page.get_by_role("button", name="Live").wait_for()
+    shown = rows.count()
+    for number in range(3):
+        served.get(f"/live/paused/{number}")
+    until(page, "/paused, [3-9] more since/.test(document.querySelector('.head .soft').textContent)")
+    assert rows.count() == shown
+    page.get_by_role("button", name="Go on").click()
+    until(page, "document.querySelectorAll('tbody a')[0].textContent.startsWith('/live/paused/')")
+    page.get_by_role("button", name="Live").click()
+    page.get_by_role("button", name="Pause").wait_for(state="hidden")
+    wait_for(lambda: "live=1" not in page.url, what="no live log in the address")
     page.locator("tbody a").first.click()
     page.wait_for_selector(".row")
     assert "span=" in page.url and page.locator("aside h2").is_visible()
@@ -475,6 +486,76 @@ def test_the_log_is_filtered_and_followed(look, served):
     page.get_by_label("Status", exact=True).fill("9xx9")
     page.get_by_role("button", name="Filter").click()
     page.wait_for_selector("text=status=9xx9: accepted is")
+
+
+def events(served, fields=None, query="", port="zipkin"):
+    """A stream of server-sent events: the answer, whose lines are read as they come."""
+    connection = http.client.HTTPConnection("127.0.0.1", served.ports[port], timeout=10)
+    path = "/skein/logs" if port == "zipkin" else "/logs"
+    connection.request("GET", path + query, headers={"Accept": "text/event-stream", **(fields or {})})
+    return connection, connection.getresponse()
+
+
+def next_event(answer):
+    """The next event as its fields; a heartbeat is one too."""
+    event = {}
+    while True:
+        line = answer.readline().decode().rstrip("\n")
+        if not line and event:
+            return event
+        if ":" in line:
+            name, value = line.split(":", 1)
+            event[name] = value.strip()
+
+
+def test_a_live_log_goes_on_where_it_broke_off(served):
+    served.get("/sse/before")
+    wait_for(lambda: http_get(served.ports["zipkin"], "/skein/logs?path=/sse")[2], what="the line of a request")
+    connection, answer = events(served, query="?limit=0&path=/sse")
+    assert answer.status == 200 and answer.headers["content-type"] == "text/event-stream"
+    assert answer.headers["cache-control"] == "no-store" and "access-control-allow-origin" not in answer.headers
+    assert next_event(answer) == {"retry": "2000"}
+    served.get("/sse/1")
+    first = next_event(answer)
+    assert json.loads(first["data"])["path"] == "/sse/1" and json.loads(first["data"])["trace_id"]
+    connection.close()
+    served.get("/sse/2")
+    served.get("/sse/3")
+    connection, answer = events(served, {"Last-Event-ID": first["id"]}, "?limit=0&path=/sse")
+    assert next_event(answer) == {"retry": "2000"}
+    # Two workers' records need not come in the order of the requests.
+    assert {json.loads(next_event(answer)["data"])["path"] for _ in range(2)} == {"/sse/2", "/sse/3"}
+    connection.close()
+    # Another process's place: told so, and given all that is kept.
+    connection, answer = events(served, {"Last-Event-ID": "1-5"}, "?path=/sse", port="admin")
+    assert next_event(answer) == {"retry": "2000"}
+    gap = next_event(answer)
+    assert gap["event"] == "gap" and json.loads(gap["data"])["reason"] == "restarted"
+    assert json.loads(next_event(answer)["data"])["path"] == "/sse/before"
+    connection.close()
+    for fields, query in (({"Last-Event-ID": "x"}, ""), ({}, "?format=text"), ({}, "?status=9xx9")):
+        connection, answer = events(served, fields, query)
+        assert answer.status == 400, (fields, query)
+        connection.close()
+    connection, answer = events(served, {"Host": "evil.example"})
+    assert answer.status == 421
+    connection.close()
+
+
+def test_as_many_follow_the_log_as_there_is_room_for(served):
+    streams = []
+    while len(streams) < 70:
+        connection, answer = events(served, query="?limit=0&path=/nobody")
+        streams.append(connection)
+        if answer.status != 200:
+            assert (answer.status, answer.headers["retry-after"]) == (503, "2") and b"too many follow" in answer.read()
+            break
+        assert next_event(answer) == {"retry": "2000"}
+    assert len(streams) <= 65
+    for connection in streams:
+        connection.close()
+    # Those who left make room.
+    wait_for(lambda: events(served)[1].status == 200, what="room for a follower")
 
 
 def test_the_configuration_is_explained_and_its_faults_are_shown(look, served):

@@ -1,8 +1,9 @@
-// The access log that this process keeps in memory: filters, live with pause, and from a line to its trace.
+// The access log that this process keeps in memory: filters, live with a pause, and from a line to its trace.
 
-import { address, lines, parseLines, Refusal } from "./api.js";
+import { lines } from "./api.js";
 import { field, foreign, h, menu, plain, replace } from "./dom.js";
 import { clock, count, date, duration } from "./format.js";
+import { liveLog } from "./livelog.js";
 import { go, hash } from "./location.js";
 import { trouble, well } from "./notice.js";
 import { table } from "./table.js";
@@ -12,9 +13,6 @@ import { status } from "./traces.js";
 const LINES_MAX = 300;
 // Lines that came are drawn so often at most, however many they are.
 const DRAW_MILLIS = 400;
-const AGAIN_MILLIS = 2000;
-/** Bytes of a line that has not ended. */
-const LINE_MAX = 1 << 20;
 
 /** Name in the address, name of the server's parameter, label, what stands in an empty field, its size. */
 const FILTERS = [
@@ -30,8 +28,8 @@ export const title = () => "Logs";
 export function mount(main, item, first) {
   let parameters = first;
   let controller = new AbortController();
-  let timer = 0;
   let drawing = 0;
+  let followed = null;
   let shown = [];
   const controls = Object.fromEntries(FILTERS.map(([name, , , hint, size]) =>
     [name, h("input", { placeholder: hint, size, spellcheck: "false", "data-search": name === "path" })]));
@@ -39,8 +37,13 @@ export function mount(main, item, first) {
   const live = h("button", { type: "button", "aria-pressed": "false", onclick: () => {
     go(hash("logs", "", { ...parameters, live: parameters.live ? "" : "1" }));
   } }, "Live");
+  const pause = h("button", { type: "button", hidden: true, onclick: () => {
+    followed?.pause(!followed.isPaused);
+    draw();
+  } }, "Pause");
   const form = h("form", { class: "card form script", role: "search", "aria-label": "Filter the log", onsubmit: submit },
-    FILTERS.map(([name, , label]) => field(label, controls[name])), field("Side", side), h("button", { class: "primary" }, "Filter"), live);
+    FILTERS.map(([name, , label]) => field(label, controls[name])), field("Side", side),
+    h("button", { class: "primary" }, "Filter"), live, pause);
   const summary = h("span", { class: "soft", role: "status" }, "…");
   const list = table({ label: "Log lines, newest first", columns: COLUMNS, empty: "No line fits, of those that this process keeps." });
   main.append(h("div", { class: "head" }, h("h1", {}, "Logs"), summary), form,
@@ -66,61 +69,45 @@ export function mount(main, item, first) {
     for (const [name] of FILTERS) controls[name].value = parameters[name] ?? "";
     side.value = parameters.side ?? "";
     live.setAttribute("aria-pressed", String(Boolean(parameters.live)));
-    live.textContent = parameters.live ? "Pause" : "Live";
+    pause.hidden = !parameters.live;
+    if (parameters.live) {
+      shown = [];
+      followed = liveLog(question(), LINES_MAX, { changed: drawSoon, trouble: say, well });
+      return draw();
+    }
     try {
-      if (parameters.live) await follow(mine.signal);
-      else {
-        const found = await lines("skein/logs", question(), mine.signal);
-        shown = found.reverse();
-        well();
-        draw();
-      }
+      shown = (await lines("skein/logs", question(), mine.signal)).reverse();
+      well();
+      draw();
     } catch (error) {
-      if (mine.signal.aborted) return;
-      if (error.status === 400) {
-        replace(summary, plain(error.message, 300));
-        return;
-      }
-      trouble(error);
-      if (parameters.live) timer = setTimeout(load, AGAIN_MILLIS);
+      if (!mine.signal.aborted) say(error);
     }
   }
 
-  /** Reads lines as requests finish, until the server or the view ends it. */
-  async function follow(signal) {
-    const answer = await fetch(address("skein/logs", { ...question(), follow: "true" }), { signal });
-    if (!answer.ok) throw new Refusal(answer.status, await answer.text());
-    well();
-    shown = [];
-    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-    let rest = "";
-    draw();
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (done) throw new Refusal(0, "the server has ended the live log");
-      rest += value;
-      const end = rest.lastIndexOf("\n");
-      if (end >= 0) {
-        const came = parseLines(rest.slice(0, end));
-        if (came.length === 1 && came[0].error) throw new Refusal(503, came[0].error);
-        shown = [...came.reverse(), ...shown].slice(0, LINES_MAX);
-        rest = rest.slice(end + 1);
-        drawing ||= setTimeout(draw, DRAW_MILLIS);
-      }
-      if (rest.length > LINE_MAX) rest = "";
-    }
+  function say(error) {
+    if (error.status === 400) replace(summary, plain(error.message, 300));
+    else trouble(error);
   }
+
+  function drawSoon() { drawing ||= setTimeout(draw, DRAW_MILLIS); }
 
   function draw() {
+    clearTimeout(drawing);
     drawing = 0;
+    if (followed) shown = followed.shown;
     const when = parameters.live ? "live, the newest" : "the newest that fit";
-    replace(summary, `${count(shown.length)} lines${shown.length >= LINES_MAX ? `, ${when}` : ""}; this process's own requests`);
+    const said = [`${count(shown.length)} lines${shown.length >= LINES_MAX ? `, ${when}` : ""}; this process's own requests`];
+    if (followed?.isPaused) said.push(`paused, ${count(followed.waitingCount)} more since`);
+    if (followed?.missing) said.push(followed.missing);
+    replace(summary, said.join("; "));
+    pause.textContent = followed?.isPaused ? "Go on" : "Pause";
     list.draw(shown);
   }
 
   function stop() {
     controller.abort();
-    clearTimeout(timer);
+    followed?.close();
+    followed = null;
     clearTimeout(drawing);
     drawing = 0;
   }

@@ -1,3 +1,4 @@
+internal import Primitives
 internal import Synchronization
 public import TelemetryModel
 public import TelemetryWire
@@ -14,29 +15,13 @@ public enum LogLineFormat: Sendable {
     case tap
 }
 
-/// One client that follows the log.
-public struct LogFollowerID: Hashable, Sendable {
-    let rawValue: UInt64
-}
-
 /// The last records of this process, for `skein logs`: recent ones, and new ones as they come.
 ///
 /// Until somebody looks, a record costs one copy of its bytes. Any thread may call it; the pump holds the lock for one drain of one ring.
 public final class LogTail: Sendable {
-    struct Follower {
-        let id: LogFollowerID
-        let matcher: LogMatcher
-        let format: LogLineFormat
-        let isOpen: @Sendable () -> Bool
-        let sink: @Sendable ([UInt8]) -> Bool
-        var lines: [UInt8] = []
-        /// Lines that there was no room for since the last delivery.
-        var cut: UInt64 = 0
-    }
-
     struct State: ~Copyable {
         fileprivate var storage: LogTailStorage
-        fileprivate var followers: [Follower] = []
+        fileprivate var followers: [LogFollower] = []
         fileprivate var lastFollower: UInt64 = 0
 
         /// Keeps the record and formats it for those who follow.
@@ -55,12 +40,15 @@ public final class LogTail: Sendable {
                     followers[index].cut += 1
                     continue
                 }
-                tail.append(view, names, followers[index].format, to: &followers[index].lines)
+                let position = LogPosition(log: tail.log, record: storage.newest)
+                tail.append(view, names, followers[index].format, followers[index].framing, position, to: &followers[index].lines)
             }
         }
     }
 
     let limits: CollectorLimits
+    /// Tells this log from that of a process before: `LogPosition.log`.
+    let log: UInt64
     private let lock = Mutex(())
     /// Touched under `lock` only. Not inside the mutex, whose values may not be lent to code that holds the pump's own state.
     nonisolated(unsafe) private var state: State
@@ -70,9 +58,13 @@ public final class LogTail: Sendable {
     private let tracedProgram: AccessLogProgram
     private let tapLine: TapLine
     let linesCut: CollectorCounter
+    private let resumedLate: CollectorCounter
 
-    init(limits: CollectorLimits, catalogs: Catalogs, statistics: CollectorStatistics) {
+    init(
+        limits: CollectorLimits, catalogs: Catalogs, statistics: CollectorStatistics, log: UInt64 = SystemClock.unixNanoseconds()
+    ) {
         self.limits = limits
+        self.log = log
         unsafe state = State(storage: LogTailStorage(recordsMax: limits.tailRecordsMax, bytesMax: limits.tailBytesMax))
         names = CatalogNames(catalogs)
         textProgram = Self.istio { () throws(AccessLogFormatError) in try .text(AccessLogFormat.istioText) }
@@ -85,7 +77,8 @@ public final class LogTail: Sendable {
                 ] + AccessLogFormat.istioJSON)
         }
         tapLine = TapLine(catalogs)
-        linesCut = statistics.counter(.tailCut, [("reason", "slow_follower")])
+        linesCut = statistics.counter(.tailCut, [("reason", LogEvents.Gap.slowFollower.rawValue)])
+        resumedLate = statistics.counter(.tailCut, [("reason", LogEvents.Gap.resumedLate.rawValue)])
     }
 
     /// These formats need nothing but what every record holds, so they fit records of any capture.
@@ -97,7 +90,16 @@ public final class LogTail: Sendable {
         }
     }
 
-    /// Appends the record's line.
+    /// Appends the record's line, framed.
+    private func append(
+        _ view: borrowing RequestRecordView, _ names: borrowing NameTable, _ format: LogLineFormat, _ framing: LogFraming,
+        _ position: LogPosition, to lines: inout [UInt8]
+    ) {
+        if framing == .events { LogEvents.appendHead(position, to: &lines) }
+        append(view, names, format, to: &lines)
+        if framing == .events { LogEvents.appendEnd(to: &lines) }
+    }
+
     private func append(
         _ view: borrowing RequestRecordView, _ names: borrowing NameTable, _ format: LogLineFormat, to lines: inout [UInt8]
     ) {
@@ -115,32 +117,10 @@ public final class LogTail: Sendable {
 
     /// The newest `limit` records that match, oldest first, each a line with its line feed.
     public func recent(filter: LogFilter, limit: Int, format: LogLineFormat = .text) -> [[UInt8]] {
-        let entries = matching(filter, limit)
-        let table = names.current()
-        return entries.reversed().map { entry in
+        recentRecords(filter: filter, limit: limit) { view, table in
             var line: [UInt8] = []
-            let bytes = unsafe entry.span.bytes
-            if let view = RequestRecordView(bytes) { append(view, table, format, to: &line) }
+            append(view, table, format, to: &line)
             return line
-        }
-    }
-
-    /// Copies of the newest `limit` records that match, newest first.
-    private func matching(_ filter: LogFilter, _ limit: Int) -> [[UInt8]] {
-        guard limit > 0 else { return [] }
-        let matcher = LogMatcher(filter)
-        // Names are interned before the first record that uses them: a table made under the lock has those of every record kept.
-        return withState { state -> [[UInt8]] in
-            let table = names.current()
-            var found: [[UInt8]] = []
-            for age in 0..<state.storage.count where found.count < limit {
-                let entry = unsafe state.storage.record(age: age)
-                guard let view = RequestRecordView(unsafe RawSpan(_unsafeBytes: entry)),
-                    matcher.matches(view, names: table)
-                else { continue }
-                unsafe found.append(Array(entry))
-            }
-            return found
         }
     }
 
@@ -148,32 +128,117 @@ public final class LogTail: Sendable {
     public func recentRecords<Value>(
         filter: LogFilter, limit: Int, _ transform: (borrowing RequestRecordView, borrowing NameTable) -> Value
     ) -> [Value] {
-        let entries = matching(filter, limit)
+        let matcher = LogMatcher(filter)
+        // Names are interned before the first record that uses them: a table made under the lock has those of every record kept.
+        let entries = withState { state in matching(matcher, state.storage, limit: limit, names.current()) }
         let table = names.current()
         var values: [Value] = []
         for entry in entries.reversed() {
-            let bytes = unsafe entry.span.bytes
+            let bytes = unsafe entry.bytes.span.bytes
             if let view = RequestRecordView(bytes) { values.append(transform(view, table)) }
         }
         return values
     }
 
+    /// A copy of a record that is kept.
+    private struct Entry: Sendable {
+        let number: UInt64
+        let bytes: [UInt8]
+    }
+
+    /// Copies of the newest `limit` records that match and came behind number `after`, newest first. Under the lock.
+    private func matching(
+        _ matcher: LogMatcher, _ storage: borrowing LogTailStorage, limit: Int, after: UInt64 = 0, _ table: borrowing NameTable
+    ) -> [Entry] {
+        var found: [Entry] = []
+        for age in 0..<storage.count {
+            guard found.count < limit, storage.number(age: age) > after else { break }
+            let bytes = unsafe storage.record(age: age)
+            guard let view = RequestRecordView(unsafe RawSpan(_unsafeBytes: bytes)), matcher.matches(view, names: table) else { continue }
+            unsafe found.append(Entry(number: storage.number(age: age), bytes: Array(bytes)))
+        }
+        return found
+    }
+
+    // MARK: Following
+
     /// Calls `sink` with whole lines, on the pump's thread, whenever records match; until it returns false or `unsubscribe`.
     ///
-    /// `sink` must not block (a `Responder` does not). Nil when `tailFollowersMax` follow already. Those whose `isOpen` is false by then
-    /// are let go first: one whose filter nothing matches is never handed anything, so it would stay for ever.
+    /// `begin` is called once before that, on this thread, with what is kept already and wanted (`LogSubscription.start`): no record is
+    /// left out between the two, and none is given twice. `sink` must not block (a `Responder` does not). Nil, and nothing called, when
+    /// `tailFollowersMax` follow already. Those whose `isOpen` is false by then are let go first: one whose filter nothing matches is
+    /// handed nothing, so it would stay for ever.
     public func subscribe(
-        filter: LogFilter, format: LogLineFormat = .text, isOpen: @escaping @Sendable () -> Bool = { true },
+        _ wanted: LogSubscription, isOpen: @escaping @Sendable () -> Bool = { true }, begin: ([UInt8]) -> Void = { _ in },
         sink: @escaping @Sendable ([UInt8]) -> Bool
     ) -> LogFollowerID? {
-        withState { state -> LogFollowerID? in
+        let matcher = LogMatcher(wanted.filter)
+        let joined = withState { state -> (id: LogFollowerID, kept: Kept)? in
             state.followers.removeAll { !$0.isOpen() }
             guard state.followers.count < limits.tailFollowersMax else { return nil }
             state.lastFollower += 1
             let id = LogFollowerID(rawValue: state.lastFollower)
-            state.followers.append(Follower(id: id, matcher: LogMatcher(filter), format: format, isOpen: isOpen, sink: sink))
-            return id
+            state.followers.append(
+                LogFollower(id: id, matcher: matcher, format: wanted.format, framing: wanted.framing, isOpen: isOpen, sink: sink))
+            return (id, kept(state.storage, matcher, wanted.start))
         }
+        guard let (id, kept) = joined else { return nil }
+        begin(opening(kept, wanted))
+        withState { state in
+            if let index = state.followers.firstIndex(where: { $0.id == id }) { state.followers[index].hasBegun = true }
+        }
+        return id
+    }
+
+    /// What a follower begins with.
+    private struct Kept: Sendable {
+        /// Newest first.
+        var entries: [Entry]
+        /// Records behind the reader's last that are kept no more.
+        var missing: UInt64 = 0
+        var isRestarted = false
+    }
+
+    private func kept(_ storage: borrowing LogTailStorage, _ matcher: LogMatcher, _ start: LogStart) -> Kept {
+        let table = names.current()
+        switch start {
+        case .newest(let limit): return Kept(entries: matching(matcher, storage, limit: limit, table))
+        case .after(let last):
+            // A number that has not come yet is not ours either, whatever it says.
+            let isOurs = last.log == log && last.record <= storage.newest
+            let after = isOurs ? last.record : 0
+            return Kept(
+                entries: matching(matcher, storage, limit: .max, after: after, table), missing: storage.missing(after: after),
+                isRestarted: !isOurs)
+        }
+    }
+
+    /// The first bytes for a follower: what it lacks, then what is kept, oldest first, `tailCatchUpBytesMax` at most.
+    private func opening(_ kept: Kept, _ wanted: LogSubscription) -> [UInt8] {
+        let table = names.current()
+        var framed: [[UInt8]] = []
+        var byteCount = 0
+        for entry in kept.entries {
+            let bytes = unsafe entry.bytes.span.bytes
+            guard byteCount < limits.tailCatchUpBytesMax, let view = RequestRecordView(bytes) else { break }
+            var line: [UInt8] = []
+            append(view, table, wanted.format, wanted.framing, LogPosition(log: log, record: entry.number), to: &line)
+            byteCount += line.count
+            framed.append(line)
+        }
+        var lines: [UInt8] = []
+        if wanted.framing == .events { LogEvents.appendOpening(to: &lines) }
+        if case .after = wanted.start {
+            let (lost, overflow) = kept.missing.addingReportingOverflow(UInt64(kept.entries.count - framed.count))
+            let missing = overflow ? .max : lost
+            resumedLate.add(Int(clamping: missing))
+            if wanted.framing == .events {
+                if kept.isRestarted { LogEvents.appendGap(.restarted, requests: missing, to: &lines) }
+                else if missing > 0 { LogEvents.appendGap(.resumedLate, requests: missing, to: &lines) }
+            }
+        }
+        lines.append(contentsOf: framed.reversed().joined())
+        return lines
     }
 
     public func unsubscribe(_ id: LogFollowerID) {
@@ -190,17 +255,14 @@ public final class LogTail: Sendable {
         lock.withLock { _ in unsafe body(&state) }
     }
 
-    /// Hands formatted lines over, outside the lock.
-    func deliver() {
+    /// Hands formatted lines over, outside the lock; says to those who get events that nothing has come for long.
+    func deliver(now: MonotonicInstant) {
         let due = withState { state -> [(LogFollowerID, @Sendable ([UInt8]) -> Bool, [UInt8])] in
+            let position = LogPosition(log: log, record: state.storage.newest)
             var due: [(LogFollowerID, @Sendable ([UInt8]) -> Bool, [UInt8])] = []
-            for index in state.followers.indices where !state.followers[index].lines.isEmpty {
-                if state.followers[index].cut > 0, state.followers[index].format == .tap {
-                    TapLine.appendDropped(state.followers[index].cut, to: &state.followers[index].lines)
-                }
-                state.followers[index].cut = 0
-                due.append((state.followers[index].id, state.followers[index].sink, state.followers[index].lines))
-                state.followers[index].lines = []
+            for index in state.followers.indices {
+                let lines = state.followers[index].takeLines(position, heartbeatNanoseconds: limits.tailHeartbeatNanoseconds, now: now)
+                if let lines { due.append((state.followers[index].id, state.followers[index].sink, lines)) }
             }
             return due
         }

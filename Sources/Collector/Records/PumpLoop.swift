@@ -134,7 +134,7 @@ struct PumpLoop: ~Copyable {
             file.writeOut(now: now)
             if let notice = file.takeNotice() { say(notice) }
         }
-        tail.deliver()
+        tail.deliver(now: now)
         if now.nanoseconds(since: saidAt) >= limits.reportIntervalNanoseconds { report() }
     }
 
@@ -214,7 +214,7 @@ struct PumpLoop: ~Copyable {
                 drain()
                 submit(.flush)
                 for file in files.values { file.writeOut(now: now) }
-                tail.deliver()
+                tail.deliver(now: now)
                 done.raise()
             case .stop(let deadline): stopDeadline = deadline
             }
@@ -258,7 +258,7 @@ struct PumpLoop: ~Copyable {
         while rings.contains(where: { $0.bytesWaiting > 0 }), SystemClock.monotonicNow() < deadline { drain() }
         submit(.end)
         for file in files.values { file.finish(deadline: deadline) }
-        tail.deliver()
+        tail.deliver(now: now)
         report()
         while outstanding.count.load(ordering: .acquiring) > 0, SystemClock.monotonicNow() < deadline {
             _ = poller.wait(timeoutMilliseconds: 1)

@@ -1,6 +1,18 @@
 internal import Primitives
 internal import TelemetryModel
 
+/// How `skein logs` prints a record.
+public enum LogLineFormat: Sendable {
+    /// Istio's default text line.
+    case text
+    /// Istio's JSON keys, typed.
+    case json
+    /// The same with `trace_id`, `span_id` and `attempts` before them, by which the page leads from a line to its trace.
+    case traced
+    /// The same with the ends of the request and its trace, and lines that say what was left out (`TapLine`).
+    case tap
+}
+
 /// How lines are told apart on the way to a follower.
 public enum LogFraming: Sendable {
     /// One line each.

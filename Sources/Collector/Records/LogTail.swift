@@ -3,18 +3,6 @@ internal import Synchronization
 public import TelemetryModel
 public import TelemetryWire
 
-/// How `skein logs` prints a record.
-public enum LogLineFormat: Sendable {
-    /// Istio's default text line.
-    case text
-    /// Istio's JSON keys, typed.
-    case json
-    /// The same with `trace_id`, `span_id` and `attempts` before them, by which the page leads from a line to its trace.
-    case traced
-    /// The same with the ends of the request and its trace, and lines that say what was left out (`TapLine`).
-    case tap
-}
-
 /// The last records of this process, for `skein logs`: recent ones, and new ones as they come.
 ///
 /// Until somebody looks, a record costs one copy of its bytes. Any thread may call it; the pump holds the lock for one drain of one ring.
@@ -173,14 +161,14 @@ public final class LogTail: Sendable {
         sink: @escaping @Sendable ([UInt8]) -> Bool
     ) -> LogFollowerID? {
         let matcher = LogMatcher(wanted.filter)
-        let joined = withState { state -> (id: LogFollowerID, kept: Kept)? in
+        let joined = withState { state -> (id: LogFollowerID, kept: FirstRecords)? in
             state.followers.removeAll { !$0.isOpen() }
             guard state.followers.count < limits.tailFollowersMax else { return nil }
             state.lastFollower += 1
             let id = LogFollowerID(rawValue: state.lastFollower)
             state.followers.append(
                 LogFollower(id: id, matcher: matcher, format: wanted.format, framing: wanted.framing, isOpen: isOpen, sink: sink))
-            return (id, kept(state.storage, matcher, wanted.start))
+            return (id, firstRecords(state.storage, matcher, wanted.start))
         }
         guard let (id, kept) = joined else { return nil }
         begin(opening(kept, wanted))
@@ -191,7 +179,7 @@ public final class LogTail: Sendable {
     }
 
     /// What a follower begins with.
-    private struct Kept: Sendable {
+    private struct FirstRecords: Sendable {
         /// Newest first.
         var entries: [Entry]
         /// Records behind the reader's last that are kept no more.
@@ -199,22 +187,22 @@ public final class LogTail: Sendable {
         var isRestarted = false
     }
 
-    private func kept(_ storage: borrowing LogTailStorage, _ matcher: LogMatcher, _ start: LogStart) -> Kept {
+    private func firstRecords(_ storage: borrowing LogTailStorage, _ matcher: LogMatcher, _ start: LogStart) -> FirstRecords {
         let table = names.current()
         switch start {
-        case .newest(let limit): return Kept(entries: matching(matcher, storage, limit: limit, table))
+        case .newest(let limit): return FirstRecords(entries: matching(matcher, storage, limit: limit, table))
         case .after(let last):
             // A number that has not come yet is not ours either, whatever it says.
             let isOurs = last.log == log && last.record <= storage.newest
             let after = isOurs ? last.record : 0
-            return Kept(
+            return FirstRecords(
                 entries: matching(matcher, storage, limit: .max, after: after, table), missing: storage.missing(after: after),
                 isRestarted: !isOurs)
         }
     }
 
     /// The first bytes for a follower: what it lacks, then what is kept, oldest first, `tailCatchUpBytesMax` at most.
-    private func opening(_ kept: Kept, _ wanted: LogSubscription) -> [UInt8] {
+    private func opening(_ kept: FirstRecords, _ wanted: LogSubscription) -> [UInt8] {
         let table = names.current()
         var framed: [[UInt8]] = []
         var byteCount = 0

@@ -15,6 +15,9 @@ static const unsigned char ask_js[] = {
 static const unsigned char base_css[] = {
 #embed "web/base.css"
 };
+static const unsigned char changes_js[] = {
+#embed "web/changes.js"
+};
 static const unsigned char chart_js[] = {
 #embed "web/chart.js"
 };
@@ -84,6 +87,12 @@ static const unsigned char overview_js[] = {
 static const unsigned char pairs_js[] = {
 #embed "web/pairs.js"
 };
+static const unsigned char policies_js[] = {
+#embed "web/policies.js"
+};
+static const unsigned char retries_js[] = {
+#embed "web/retries.js"
+};
 static const unsigned char scatter_js[] = {
 #embed "web/scatter.js"
 };
@@ -137,6 +146,7 @@ static const CWebPageFile files[] = {
     FILE("app.js", app_js),
     FILE("ask.js", ask_js),
     FILE("base.css", base_css),
+    FILE("changes.js", changes_js),
     FILE("chart.js", chart_js),
     FILE("clusters.js", clusters_js),
     FILE("compare.js", compare_js),
@@ -160,6 +170,8 @@ static const CWebPageFile files[] = {
     FILE("notice.js", notice_js),
     FILE("overview.js", overview_js),
     FILE("pairs.js", pairs_js),
+    FILE("policies.js", policies_js),
+    FILE("retries.js", retries_js),
     FILE("scatter.js", scatter_js),
     FILE("search.js", search_js),
     FILE("service.js", service_js),

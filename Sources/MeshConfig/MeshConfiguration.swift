@@ -22,6 +22,9 @@ public struct MeshConfiguration: Sendable {
     /// Documents of each file that was read.
     public var resourcesByFile: [String: Int] = [:]
 
+    /// Of every resource that was accepted, to compare this load with the next.
+    var digests: [ResourceDigest] = []
+
     public init() {}
 
     /// Reads files and directories: in a directory `*.yaml` and `*.yml`, sorted by name. Blocks on the file system. Use the result only

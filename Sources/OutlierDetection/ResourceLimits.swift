@@ -62,20 +62,31 @@ extension UpstreamState {
         unsafe decrement(row + (ClusterWord.held + Int(resource.rawValue)))
     }
 
+    /// Any thread: how many retries a budget allows at this moment, by the requests active and pending. Never "unlimited", however large it
+    /// comes out.
+    public func retryLimit(cluster: ClusterSlot, budget: RetryBudget) -> UInt32 {
+        min(budget.limit(active: held(.requests, cluster: cluster), pending: held(.pending, cluster: cluster)), .max - 1)
+    }
+
+    /// Any thread: the same by the requests begun within the last `windowNanoseconds`; 0 = by those active and pending.
+    public func retryLimit(cluster: ClusterSlot, budget: RetryBudget, windowNanoseconds: UInt64, now: MonotonicInstant) -> UInt32 {
+        guard windowNanoseconds > 0 else { return retryLimit(cluster: cluster, budget: budget) }
+        let seen = requestsSeen(cluster: cluster, windowNanoseconds: windowNanoseconds, now: now)
+        return min(budget.limit(active: seen, pending: 0), .max - 1)
+    }
+
     /// Any thread: takes one retry within `budget`: at most a share of the requests active and pending at this moment. What counts
     /// against it are all retries held, those waiting in back-off included; without them, a failing cluster would collect waiting retries
     /// without bound and send them all at once. Refusals are counted as overflow of `retries`. Pair with `release(.retries)`.
     public func tryAcquireRetry(cluster: ClusterSlot, budget: RetryBudget) -> Bool {
-        let limit = budget.limit(active: held(.requests, cluster: cluster), pending: held(.pending, cluster: cluster))
-        // A budget is never "unlimited", however large it comes out.
-        return tryAcquire(.retries, cluster: cluster, limit: min(limit, .max - 1))
+        tryAcquire(.retries, cluster: cluster, limit: retryLimit(cluster: cluster, budget: budget))
     }
 
     /// Any thread: the same with a budget that is a share of the requests begun within the last `windowNanoseconds` (Istio's
     /// `budgetInterval`), which worker threads tell by `requestSeen`.
     public func tryAcquireRetry(cluster: ClusterSlot, budget: RetryBudget, windowNanoseconds: UInt64, now: MonotonicInstant) -> Bool {
-        let seen = requestsSeen(cluster: cluster, windowNanoseconds: windowNanoseconds, now: now)
-        return tryAcquire(.retries, cluster: cluster, limit: min(budget.limit(active: seen, pending: 0), .max - 1))
+        let limit = retryLimit(cluster: cluster, budget: budget, windowNanoseconds: windowNanoseconds, now: now)
+        return tryAcquire(.retries, cluster: cluster, limit: limit)
     }
 
     /// Any thread: a request has begun that a budget with a window counts.

@@ -624,9 +624,65 @@ spec:
         wait_for(said, seconds=30, what="success before and since")
         assert "−100.0 points" in row.inner_text()
         assert "ago, by 1 process:" in page.get_by_role("region", name="What the last load did").inner_text()
+        # And what it changed, with the place; then a rule of it that is changed again.
+        changed = page.get_by_role("table", name="Changes of the last load")
+        row = changed.get_by_role("row", name=re.compile("broken"))
+        assert re.search(r"added\s+broken VirtualService default\s+\S*mesh\.yaml:\d+", row.inner_text()), row.inner_text()
+        (skein.config / "mesh.yaml").write_text(text + broken.replace("http: [{rewrite", "http: [{name: fails, rewrite"))
+        wait_for(lambda: json.loads(http_get(skein.ports["zipkin"], "/skein/changes")[2])["changed"], what="the changed rule")
+        page.reload()
+        row.wait_for()
+        assert re.search(r"changed\s+broken.*\s+changed fails line \d+", row.inner_text(), re.S), row.inner_text()
+        assert "0 added, 0 removed, 1 changed" in page.get_by_role("region", name="What the last load changed").inner_text()
     finally:
         done.set()
         client.join()
+
+
+GUARDED = """
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: web}
+spec:
+  hosts: [web.local]
+  http: [{route: [{destination: {host: web.local}}], retries: {attempts: 3, retryOn: 5xx, perTryTimeout: 2s, backoff: 1ms}}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: web}
+spec:
+  host: web.local
+  trafficPolicy: {retryBudget: {percent: 10, minRetryConcurrency: 0}}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: readers}
+spec: {rules: [{to: [{operation: {methods: [GET]}}]}]}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: elsewhere, namespace: elsewhere}
+spec: {action: DENY, rules: [{}]}
+"""
+
+
+def test_a_service_shows_its_policies_and_its_retry_budget(look, start):
+    """The policies that apply to it with their places, and retries: wanted, allowed now, refused. Here the budget allows none."""
+    backend = Backend(answer)
+    skein = start(mesh(backend.port, GUARDED), ["--metrics-interval", "1"]).wait_ready()
+    for _ in range(5):
+        assert skein.get("/fail")[0] == 503
+    page = look("#/service/web.local", base=f"http://127.0.0.1:{skein.ports['zipkin']}")
+    row = page.get_by_role("table", name="Policies").get_by_role("row", name=re.compile("readers"))
+    row.wait_for()
+    assert re.search(r"mesh\.yaml:\d+", row.inner_text()) and "ALLOW, 1 rule" in row.inner_text()
+    policies = page.get_by_role("region", name="Policies").inner_text()
+    assert "elsewhere" not in policies and "what no rule matches is denied" in policies
+    retries = page.get_by_role("table", name="Retries").locator("tbody tr").first.inner_text()
+    assert "3 on 5xx, 2,000 ms each" in retries and "10 % of requests in flight, at least 0" in retries, retries
+    assert re.search(r"0 of 0\s+[1-9]", retries), retries
+    backend.close()
 
 
 def test_a_query_is_completed_and_its_faults_are_said(look):

@@ -4,6 +4,7 @@ import { json, query } from "./api.js";
 import { foreign, h, plain, replace } from "./dom.js";
 import { clock, count, duration, number, percent, span } from "./format.js";
 import { quoted } from "./mesh.js";
+import { retryTable, subset, UNLIMITED } from "./retries.js";
 import { table } from "./table.js";
 
 const WINDOW = "5m";
@@ -13,14 +14,15 @@ const DECISIONS_MAX = 20;
 export function clusterParts(service) {
   const routes = table({ label: "Routes", columns: ROUTES, empty: "This process has no rule that leads to it." });
   const endpoints = table({ label: "Endpoints", columns: ENDPOINTS, sort: "address", empty: "This process sends nothing to it." });
-  const limits = table({ label: "Limits and retries", columns: LIMITS, empty: "This process sends nothing to it." });
+  const limits = table({ label: "Limits", columns: LIMITS, empty: "This process sends nothing to it." });
+  const tried = retryTable();
   const judged = h("div", {});
   const element = h("div", {},
     h("section", { class: "card", "aria-label": "Routes" }, h("h2", {}, "Routes and subsets"), routes.element),
     h("section", { class: "card", "aria-label": "Endpoints" }, h("h2", {}, "Endpoints, as this process sees them"), endpoints.element,
       h("h3", {}, "Ejections of the whole mesh"), judged),
-    h("section", { class: "card", "aria-label": "Limits and retries" },
-      h("h2", {}, "Limits and retries, of this process"), limits.element));
+    h("section", { class: "card", "aria-label": "Retries" }, h("h2", {}, "Retries and their budgets, of this process"), tried.element),
+    h("section", { class: "card", "aria-label": "Limits" }, h("h2", {}, "Limits, of this process"), limits.element));
 
   async function load(signal) {
     const pattern = quoted(`outbound[|].*[|]${service.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}`);
@@ -35,7 +37,9 @@ export function clusterParts(service) {
     ]);
     routes.draw(routeRows(rules.routes, byRoute, service));
     endpoints.draw(endpointRows(clusters.cluster_statuses, byEndpoint, slow, service));
-    limits.draw(limitRows(clusters.cluster_statuses, retries, service));
+    const mine = clusters.cluster_statuses.filter((cluster) => cluster.name.endsWith(`|${service}`));
+    tried.draw(mine, rules.routes, retries);
+    limits.draw(mine.map(limitRow));
     replace(judged, decisions(outliers.decisions));
   }
 
@@ -75,19 +79,14 @@ function endpointRows(clusters, measured, slow, service) {
   }));
 }
 
-const KINDS = [["max_connections", "connections"], ["max_pending_requests", "waiting for one"], ["max_requests", "requests"],
-  ["max_retries", "retries"]];
-// Envoy's word for no limit.
-const UNLIMITED = 4294967295;
+const KINDS = [["max_connections", "connections"], ["max_pending_requests", "waiting for one"], ["max_requests", "requests"]];
 
-function limitRows(clusters, retries, service) {
-  return clusters.filter((cluster) => cluster.name.endsWith(`|${service}`)).map((cluster) => {
-    const [limits] = cluster.circuit_breakers.thresholds;
-    return {
-      cluster: cluster.name, retries: retries.find(({ labels }) => labels.cluster === cluster.name)?.value ?? NaN,
-      limits: KINDS.map(([key, name]) => ({ name, limit: limits[key], held: limits[`${key}_held`] })),
-    };
-  });
+function limitRow(cluster) {
+  const [limits] = cluster.circuit_breakers.thresholds;
+  return {
+    cluster: cluster.name, refused: KINDS.reduce((sum, [key]) => sum + limits[`${key}_overflow`], 0),
+    limits: KINDS.map(([key, name]) => ({ name, limit: limits[key], held: limits[`${key}_held`] })),
+  };
 }
 
 function state(host) {
@@ -98,12 +97,6 @@ function state(host) {
   if (!parts.length) return h("span", { class: "tag good" }, "in use");
   return parts.map(([kind, text]) => [h("span", { class: `tag ${kind}` }, text), " "]);
 }
-
-/** `v1` of `outbound|9080|v1|HOST`, and the port. */
-const subset = (cluster) => {
-  const [, port, name] = cluster.split("|");
-  return `${port ?? ""}${name ? ` ${name}` : ""}`;
-};
 
 const ROUTES = [
   { id: "route", title: "Rule", class: "root", value: (row) => row.route.name, cell: ({ route }) => [h("b", {}, foreign(route.name, 60)),
@@ -135,7 +128,7 @@ const LIMITS = [
     return [h("span", { class: held >= limit ? "bad" : null }, count(held)), h("span", { class: "soft" },
       limit >= UNLIMITED ? " of any" : ` of ${count(limit)}`)];
   } })),
-  { id: "retried", title: "Retries/s", num: true, cell: (row) => number(row.retries) },
+  { id: "refused", title: "Refused", num: true, cell: (row) => h("span", { class: row.refused > 0 ? "bad" : "soft" }, count(row.refused)) },
 ];
 
 /** What the judge of outliers decided, with its arithmetic. */

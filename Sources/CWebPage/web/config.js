@@ -1,6 +1,7 @@
 // The configuration as it is loaded, what analyze finds in its files, and where a request would go.
 
 import { get, json } from "./api.js";
+import { lastChanges } from "./changes.js";
 import { field, foreign, h, menu, plain, replace } from "./dom.js";
 import { explanation } from "./explain.js";
 import { count, span } from "./format.js";
@@ -30,12 +31,13 @@ export function mount(main, item, first) {
   filter.addEventListener("input", () => {
     go(hash("config", "", { ...parameters, find: filter.value.trim() }), { replacing: true });
   });
+  const changes = lastChanges();
   const effect = lastLoad();
   const asked = explainForm((said) => go(hash("config", "", { ...parameters, ...said })));
   let routes = [];
   let read = [];
   main.append(
-    h("div", { class: "head" }, h("h1", {}, "Configuration")), asked.element, state, effect.element,
+    h("div", { class: "head" }, h("h1", {}, "Configuration")), asked.element, state, changes.element, effect.element,
     h("section", { class: "card", "aria-label": "Findings" },
       h("div", { class: "head" }, h("h2", {}, "Findings in the files as they are now"), found), findings.element),
     h("section", { class: "card", "aria-label": "Rules" },
@@ -54,7 +56,7 @@ export function mount(main, item, first) {
     routes = answer.routes;
     read = report.resources.map((one) => ({ ...one, findings: report.findings.filter((finding) => concerns(finding, one)).length }));
     drawFitting();
-    await effect.load(signal);
+    await Promise.all([changes.load(signal), effect.load(signal)]);
   }
 
   function drawFitting() {

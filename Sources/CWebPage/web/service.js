@@ -7,6 +7,7 @@ import { duration, millis, number, percent } from "./format.js";
 import { go, hash } from "./location.js";
 import { edges, quoted } from "./mesh.js";
 import { repeat } from "./notice.js";
+import { servicePolicies } from "./policies.js";
 import { clusterParts } from "./clusters.js";
 import { status } from "./traces.js";
 import { table } from "./table.js";
@@ -34,6 +35,7 @@ export function mount(main, service, first) {
   const source = h("span", { class: "soft", role: "status" }, "…");
   const callers = table({ label: "Callers", columns: CALLERS, sort: "-rate", empty: "No caller has been counted in the last 5 minutes." });
   const parts = clusterParts(service);
+  const policies = servicePolicies(service);
   const spanName = service.split(".").slice(0, 2).join(".");
   main.append(
     h("div", { class: "head" }, h("h1", {}, foreign(service, 120)), source,
@@ -42,7 +44,8 @@ export function mount(main, service, first) {
       h("a", { href: hash("config", "", { url: `http://${service}/`, find: service }) }, "Its rules and policies"),
       h("label", { class: "check" }, "of the last", range)),
     h("div", { class: "charts" }, Object.values(charts).map((one) => h("section", { class: "card" }, one.element))),
-    h("section", { class: "card", "aria-label": "Callers" }, h("h2", {}, "Who calls it"), callers.element), parts.element);
+    h("section", { class: "card", "aria-label": "Callers" }, h("h2", {}, "Who calls it"), callers.element),
+    parts.element, policies.element);
 
   async function load(signal) {
     const length = millis(range.value) / 1000;
@@ -51,7 +54,7 @@ export function mount(main, service, first) {
     await Promise.all([
       drawCharts(charts, source, service, { from: to - length, to, step }, signal),
       edges(CALLERS_WINDOW, signal).then((all) => callers.draw(all.filter((edge) => edge.service === service))),
-      parts.load(signal),
+      parts.load(signal), policies.load(signal),
     ]);
   }
 

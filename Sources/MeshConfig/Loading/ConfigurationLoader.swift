@@ -335,6 +335,7 @@ struct ConfigurationLoader {
         if let policy = SecurityPolicy(kind: kind, id: id, position: place, spec: spec) {
             configuration.securityPolicies.append(policy)
         }
+        configuration.digests.append(ResourceDigest(id: id, position: place, spec: spec, metadata: metadata))
         if keepsSources { resources.append(LoadedResource(id: id, position: place, spec: spec, metadata: metadata)) }
         switch kind {
         case "VirtualService": configuration.virtualServices.append(VirtualService(id: id, position: place, spec: spec))

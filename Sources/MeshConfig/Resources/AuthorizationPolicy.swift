@@ -10,6 +10,9 @@ public struct AuthorizationPolicy: Sendable {
         case custom = "CUSTOM"
     }
 
+    /// The order in which policies are judged (semantics 2.8).
+    public static let judgingOrder: [Action] = [.custom, .audit, .deny, .allow]
+
     public var id: ResourceID
     public var position: SourcePosition
     public var attachment: PolicyAttachment

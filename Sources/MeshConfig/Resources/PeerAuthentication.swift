@@ -11,7 +11,7 @@ public enum MutualTLSMode: String, Sendable, CaseIterable {
 }
 
 /// A mode and who decided it.
-public struct MutualTLSRule: Sendable, Equatable {
+public struct MutualTLSRule: Sendable, Hashable {
     /// Never `unset`.
     public var mode: MutualTLSMode
     /// Nil = no policy speaks for the workload, which is PERMISSIVE.

@@ -77,6 +77,9 @@ struct AdminWiring {
             status.matches = route.matches
             status.targets = route.targets
             status.timeoutMilliseconds = route.timeoutMilliseconds
+            status.retryAttempts = route.retry.attempts
+            status.retryOn = route.retry.attempts > 0 ? route.retry.conditions.nameList : ""
+            status.perTryTimeoutMilliseconds = route.retry.perTryTimeoutNanoseconds / 1_000_000
             status.resource = route.origin?.resource.description ?? ""
             status.position = route.origin?.position.description ?? ""
             return status
@@ -108,6 +111,7 @@ struct AdminWiring {
                 name: name, limit: limit, held: state?.held(resource, cluster: slot) ?? 0,
                 refused: state?.overflow(resource, cluster: slot) ?? 0)
         }
+        if cluster.hasRetryBudget { status.retryBudget = retryBudget(cluster, state, slot, now: now) }
         let groups = unsafe Array(snapshot.tables.groups(cluster))
         status.endpoints = cluster.endpoints.indices.map { place in
             let entry = unsafe snapshot.tables.endpoint(place)
@@ -120,6 +124,17 @@ struct AdminWiring {
             return endpoint
         }
         return status
+    }
+
+    private static func retryBudget(
+        _ cluster: ClusterEntry, _ state: UpstreamState?, _ slot: ClusterSlot, now: MonotonicInstant
+    ) -> ClusterStatus.RetryBudget {
+        let budget = RetryBudget(partsPerMillion: cluster.retryBudgetShare, minRetryConcurrency: cluster.retryBudgetMin)
+        return ClusterStatus.RetryBudget(
+            percent: Double(cluster.retryBudgetShare) / 10_000, minimum: cluster.retryBudgetMin,
+            intervalMilliseconds: cluster.retryBudgetNanoseconds / 1_000_000,
+            limit: state?.retryLimit(cluster: slot, budget: budget, windowNanoseconds: cluster.retryBudgetNanoseconds, now: now)
+                ?? cluster.retryBudgetMin)
     }
 
     private static func fill(_ endpoint: inout ClusterStatus.Endpoint, _ slot: EndpointSlot, _ state: UpstreamState, now: MonotonicInstant)

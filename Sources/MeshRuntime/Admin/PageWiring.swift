@@ -22,12 +22,16 @@ struct PageWiring {
         let logs = LogsAPI(tail: tail, path: "/skein/logs")
         let explain = ExplainAPI(shared: shared, served: served, pool: pool, path: "/skein/explain")
         let findings = FindingsAPI(options: options, shared: shared, pool: pool)
+        let policies = ServicePoliciesAPI(shared: shared, pool: pool)
+        let changes = ConfigurationChangesAPI(shared: shared, pool: pool)
         return { request, responder in
             if let outcome = documents.handle(request, responder) { return outcome }
             if let outcome = assets.handle(request, responder) { return outcome }
             if let outcome = traces.handle(request, responder) { return outcome }
             if let outcome = status.handle(request, responder) { return outcome }
             if let outcome = logs.handle(request, responder) { return outcome }
+            if let outcome = policies.handle(request, responder) { return outcome }
+            if let outcome = changes.handle(request, responder) { return outcome }
             if let outcome = explain.handle(request, responder) { return outcome }
             return findings.handle(request, responder)
         }

@@ -26,8 +26,6 @@ public struct AuthorizationReport: Sendable {
     /// Why there is no answer.
     public var errors: [String] = []
 
-    private static let order: [AuthorizationPolicy.Action] = [.custom, .audit, .deny, .allow]
-
     /// Of one workload, or of all.
     public static func run(from source: ConfigurationSource, node: String?) -> AuthorizationReport {
         var report = AuthorizationReport()
@@ -61,7 +59,7 @@ public struct AuthorizationReport: Sendable {
 
     private static func isBefore(_ left: Policy, _ right: Policy) -> Bool {
         func key(_ policy: AuthorizationPolicy) -> (Int, String, String) {
-            (order.firstIndex(of: policy.action) ?? 0, policy.id.namespace, policy.id.name)
+            (AuthorizationPolicy.judgingOrder.firstIndex(of: policy.action) ?? 0, policy.id.namespace, policy.id.name)
         }
         return key(left.policy) < key(right.policy)
     }

@@ -13,6 +13,8 @@ public struct CompiledConfiguration: Sendable {
     public var authorization: AuthorizationSet
     public var tokens: TokenRuleSet
     public var node: NodeIdentity
+    /// What the load that made it changed.
+    public var changes: ConfigurationChanges
 }
 
 /// Why no configuration could be made.
@@ -53,7 +55,8 @@ struct ConfigurationController {
         }
         if !isMeant, let loss = loss(in: mesh) { return fail(loss) }
         let earlier = (current, status)
-        switch compile(mesh, resolved: resolved) {
+        let changes = ConfigurationChanges(from: current?.mesh, to: mesh)
+        switch compile(mesh, resolved: resolved, changes) {
         case .failure(let error): return .failure(error)
         case .success(let (compiled, problems)):
             before = earlier
@@ -95,11 +98,12 @@ struct ConfigurationController {
     /// Compiles the current resources again, because names resolve differently now. Tokens that were verified stay so.
     mutating func recompile(resolved: [String: [SocketEndpoint]]) -> CompiledConfiguration? {
         guard let current else { return nil }
-        return try? compile(current.mesh, resolved: resolved, tokens: current.tokens).get().0
+        return try? compile(current.mesh, resolved: resolved, tokens: current.tokens, current.changes).get().0
     }
 
     private mutating func compile(
-        _ mesh: MeshConfiguration, resolved: [String: [SocketEndpoint]], tokens known: TokenRuleSet? = nil
+        _ mesh: MeshConfiguration, resolved: [String: [SocketEndpoint]], tokens known: TokenRuleSet? = nil,
+        _ changes: ConfigurationChanges
     ) -> Result<(CompiledConfiguration, [Diagnostic]), ConfigurationError> {
         var node = NodeIdentity(namespace: options.namespace)
         if let name = options.node {
@@ -131,7 +135,7 @@ struct ConfigurationController {
         let errors = problems.filter { $0.severity == .error }
         guard errors.isEmpty else { return fail(errors.map(\.text)) }
         let compiled = CompiledConfiguration(
-            mesh: mesh, routing: routing, authorization: authorization, tokens: tokens, node: node)
+            mesh: mesh, routing: routing, authorization: authorization, tokens: tokens, node: node, changes: changes)
         current = compiled
         status.generation = generation
         status.lastSuccessUnixSeconds = SystemClock.unixNanoseconds() / 1_000_000_000

@@ -9,6 +9,8 @@ final class SharedStatus: Sendable {
     private struct State {
         var readiness = Readiness.notReady(reason: "starting")
         var configuration = ConfigurationStatus()
+        var mesh: MeshConfiguration?
+        var changes: ConfigurationChanges?
         var routing: RoutingSnapshot?
         var live: LiveUpstreams?
         var access = AccessPolicies()
@@ -23,6 +25,8 @@ final class SharedStatus: Sendable {
         state.withLock { state in
             state.configuration = configuration
             if let compiled {
+                state.mesh = compiled.mesh
+                state.changes = compiled.changes
                 state.routing = compiled.routing
                 state.access.authorization = compiled.authorization
                 state.access.tokens = compiled.tokens
@@ -34,6 +38,12 @@ final class SharedStatus: Sendable {
 
     /// The policies of the configuration in use.
     var access: AccessPolicies { state.withLock { $0.access } }
+
+    /// The resources of the configuration in use.
+    var mesh: MeshConfiguration? { state.withLock { $0.mesh } }
+
+    /// What the load of the configuration in use changed.
+    var changes: ConfigurationChanges? { state.withLock { $0.changes } }
 
     /// The configuration in use and the places of its endpoints.
     var routing: (snapshot: RoutingSnapshot, live: LiveUpstreams?)? { state.withLock { state in state.routing.map { ($0, state.live) } } }

@@ -55,6 +55,24 @@ public struct ClusterStatus: Sendable {
         }
     }
 
+    /// A share of the requests that may be retries, instead of a fixed limit.
+    public struct RetryBudget: Sendable {
+        public var percent: Double
+        /// Retries that are always allowed at once.
+        public var minimum: UInt32
+        /// The share is of the requests begun within this time; 0 = of those in flight.
+        public var intervalMilliseconds: UInt64
+        /// Retries that it allows at this moment.
+        public var limit: UInt32
+
+        public init(percent: Double, minimum: UInt32, intervalMilliseconds: UInt64, limit: UInt32) {
+            self.percent = percent
+            self.minimum = minimum
+            self.intervalMilliseconds = intervalMilliseconds
+            self.limit = limit
+        }
+    }
+
     public struct Endpoint: Sendable {
         public var address: String
         /// Nil for a Unix socket.
@@ -101,6 +119,8 @@ public struct ClusterStatus: Sendable {
     public var isResolved = true
     public var connectFailures: UInt64 = 0
     public var limits: [Limit] = []
+    /// Instead of `max_retries`; nil = that limit holds.
+    public var retryBudget: RetryBudget?
     public var endpoints: [Endpoint] = []
 
     public init(name: String) { self.name = name }
@@ -118,6 +138,12 @@ public struct RouteStatus: Sendable {
     public var targets: [String] = []
     /// 0 = none.
     public var timeoutMilliseconds: UInt64 = 0
+    /// Tries after the first; 0 = none.
+    public var retryAttempts: UInt32 = 0
+    /// What is tried again, by Envoy's names.
+    public var retryOn = ""
+    /// 0 = as long as the route allows.
+    public var perTryTimeoutMilliseconds: UInt64 = 0
     /// `VirtualService NAMESPACE/NAME`; empty where nobody wrote a rule.
     public var resource = ""
     /// `FILE:LINE:COLUMN`.

@@ -42,6 +42,11 @@ enum AdminText {
                 add("default_priority::\(limit.name)::held", limit.held)
                 add("default_priority::\(limit.name)::overflow", limit.refused)
             }
+            if let budget = cluster.retryBudget {
+                add("default_priority::retry_budget::percent", budget.percent)
+                add("default_priority::retry_budget::min_retry_concurrency", budget.minimum)
+                add("default_priority::retry_budget::limit", budget.limit)
+            }
             add("lb_policy", cluster.balancer)
             add("resolved", cluster.isResolved)
             add("cx_connect_fail", cluster.connectFailures)
@@ -79,6 +84,12 @@ enum AdminText {
             body.append(text: ",\"circuit_breakers\":{\"thresholds\":[{")
             for (index, limit) in cluster.limits.enumerated() {
                 body.append(text: "\(index == 0 ? "" : ",")\"\(limit.name)\":\(limit.limit),\"\(limit.name)_held\":\(limit.held)")
+                body.append(text: ",\"\(limit.name)_overflow\":\(limit.refused)")
+            }
+            if let budget = cluster.retryBudget {
+                body.append(text: ",\"retry_budget\":{\"budget_percent\":{\"value\":\(budget.percent)}")
+                body.append(text: ",\"min_retry_concurrency\":\(budget.minimum),\"interval_ms\":\(budget.intervalMilliseconds)")
+                body.append(text: ",\"limit\":\(budget.limit)}")
             }
             body.append(text: "}]},\"host_statuses\":[")
             for (index, endpoint) in cluster.endpoints.enumerated() {
@@ -122,6 +133,7 @@ enum AdminText {
             text += "  \(route.name)  \(route.matches.isEmpty ? "every request" : route.matches.joined(separator: " | "))"
             text += "  ->  \(route.targets.joined(separator: ", "))"
             if route.timeoutMilliseconds > 0 { text += "  timeout \(route.timeoutMilliseconds) ms" }
+            if route.retryAttempts > 0 { text += " retries \(route.retryAttempts) on \(route.retryOn)" }
             if !route.resource.isEmpty { text += "  (\(route.resource) \(route.position))" }
             text += "\n"
         }
@@ -140,7 +152,9 @@ enum AdminText {
                 body.append(text: ",\"\(name)\":")
                 body.append(jsonString: value)
             }
-            body.append(text: ",\"timeout_ms\":\(route.timeoutMilliseconds)}")
+            body.append(text: ",\"timeout_ms\":\(route.timeoutMilliseconds),\"retries\":{\"attempts\":\(route.retryAttempts),\"on\":")
+            body.append(jsonString: route.retryOn)
+            body.append(text: ",\"per_try_timeout_ms\":\(route.perTryTimeoutMilliseconds)}}")
         }
     }
 

@@ -17,6 +17,8 @@ public struct SnapshotDescription: Sendable {
         /// 0 = none.
         public var timeoutMilliseconds: UInt64 = 0
         public var origin: RouteOrigin?
+        /// Of a rule that forwards; none of others.
+        public var retry = RetryPolicy()
     }
 
     public typealias Entry = [(name: String, value: String)]
@@ -118,6 +120,7 @@ extension RoutingSnapshot {
         case .redirect: result.targets = ["redirect \(actions.redirect.status)"]
         case .directResponse: result.targets = ["direct response \(actions.directResponse.status)"]
         case .forward:
+            result.retry = actions.retry
             let isShared = entry.destinations.count > 1
             for place in entry.destinations.indices {
                 let destination = view.rows.destinations[place]

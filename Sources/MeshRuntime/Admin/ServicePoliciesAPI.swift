@@ -1,0 +1,26 @@
+internal import HTTPService
+internal import QueryAPI
+
+/// `GET /skein/policies?service=HOST` on the query port: what of the configuration in use applies to a service (`ServicePolicies`).
+final class ServicePoliciesAPI: Sendable {
+    private let shared: SharedStatus
+    private let pool: QueryPool
+
+    init(shared: SharedStatus, pool: QueryPool) {
+        self.shared = shared
+        self.pool = pool
+    }
+
+    func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome? {
+        guard PagePath.isNamed("/skein/policies", request.path) else { return nil }
+        guard request.method == "GET" else { return .respond(.text(405, "GET is accepted here", headers: [("Allow", "GET")])) }
+        guard let service = request.parameter("service"), !service.isEmpty, service.utf8.count <= 255 else {
+            return .respond(.text(400, "service takes the host of a service"))
+        }
+        guard let mesh = shared.mesh else { return .respond(.text(503, "no configuration yet", headers: [("Retry-After", "1")])) }
+        let acceptsGzip = request.acceptsGzip
+        return pool.answer(responder) {
+            PageReply.json(Array(ServicePolicies(host: service, mesh: mesh).json.utf8)).coded(acceptsGzip: acceptsGzip)
+        }
+    }
+}

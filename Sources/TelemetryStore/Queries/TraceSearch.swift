@@ -21,6 +21,7 @@ struct TraceSearch {
         let matcher = ExactMatcher(compiled.query)
         var found: [(timestamp: UInt64, trace: SpanBatch)] = []
         var seen: Set<TraceID> = []
+        var screen = SegmentScreen(view, compiled)
         let groups = view.grouping
         /// Assembles candidates, newest first; false when a segment is gone.
         func settle(_ candidates: [TraceCandidate]) throws(StoreError) -> Bool {
@@ -51,7 +52,7 @@ struct TraceSearch {
             }
             if segment.timestampMin > range.upperBound, segment.splitHashes.isEmpty { continue }
             let threshold = found.count >= limit ? found.last?.timestamp ?? 0 : 0
-            guard let candidates = try segmentCandidates(segment, newerThan: threshold) else { return nil }
+            guard let candidates = try segmentCandidates(segment, newerThan: threshold, &screen) else { return nil }
             guard try settle(candidates) else { return nil }
         }
         return found.map(\.trace)
@@ -132,9 +133,11 @@ struct TraceSearch {
     }
 
     /// Nil when the segment is gone.
-    private func segmentCandidates(_ segment: Segment, newerThan threshold: UInt64) throws(StoreError) -> [TraceCandidate]? {
-        // First what is cheapest: most segments lack any given id, and say so in one small row.
-        guard try filterAllows(segment) else { return try splitCandidates(segment) }
+    private func segmentCandidates(
+        _ segment: Segment, newerThan threshold: UInt64, _ screen: inout SegmentScreen
+    ) throws(StoreError) -> [TraceCandidate]? {
+        let absent = try screen.absent(segment)
+        if absent != 0 { return try screen.isHopeless(segment, absent: absent) ? [] : splitCandidates(segment) }
         let header: SegmentHeader
         switch try view.header(segment) {
         case .found(let found): header = found
@@ -202,30 +205,6 @@ struct TraceSearch {
         let places = segment.splitHashes.flatMap { index.entryPlaces(of: $0) }
         guard let ids = try view.entryIDs(segment, places) else { return view.isGone(segment) ? nil : [] }
         return ids.map { TraceCandidate(id: $0, timestamp: UInt64.max) }
-    }
-
-    /// Whether the segment's filter knows every id that the query names.
-    private func filterAllows(_ segment: Segment) throws(StoreError) -> Bool {
-        let wanted = compiled.terms.filter { !$0.value.isEmpty && BloomFilter.covers($0.classified.kind, $0.classified.a) }
-        guard !wanted.isEmpty else { return true }
-        for term in wanted {
-            var holds = try filterHolds(term.filterHash, parts: TraceSchema.filterParts, whole: TraceSchema.filterBlock, segment)
-            if holds == nil {
-                holds = try filterHolds(
-                    term.olderFilterHash, parts: TraceSchema.olderFilterParts, whole: TraceSchema.olderFilterBlock, segment)
-            }
-            if holds == false { return false }
-        }
-        return true
-    }
-
-    /// Nil when there is no filter at these places.
-    private func filterHolds(_ hash: UInt64, parts: Int64, whole: Int64, _ segment: Segment) throws(StoreError) -> Bool? {
-        let part: Bool? = try unsafe reader.withRow(segment.number, parts + Int64(BloomFilter.partNumber(hash))) { filter, _ in
-            unsafe BloomFilter.mayContain(filter, BloomFilter.withinPart(hash))
-        }
-        if let part { return part }
-        return try unsafe reader.withRow(segment.number, whole) { filter, _ in unsafe BloomFilter.mayContain(filter, hash) }
     }
 
     /// Whether each packed term has its value anywhere in the block: a look down a column, before all columns are walked row by row.

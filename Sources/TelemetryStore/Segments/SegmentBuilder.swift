@@ -16,6 +16,8 @@ struct SegmentBuilder: ~Copyable {
     private var links = LinkTable()
     private var plainNames: Set<[String]> = []
     private var directory: [SegmentHeader.BlockEntry] = []
+    /// By column, of the blocks that are finished.
+    private var columnValues = ColumnValueSets()
 
     /// A batch as the hot loop sees it: no counting of references. Valid while the batch lives.
     @safe
@@ -97,7 +99,8 @@ struct SegmentBuilder: ~Copyable {
         // Plain rows are not in the filter, so a segment that has some has none, and is always looked at.
         result.filter = plainNames.isEmpty ? BloomFilter.build(filterHashes) : []
         result.header = SegmentHeaderWriter.write(
-            tables, directory, links, plainNames: plainNames, autocomplete: autocomplete, zstd)
+            tables, directory, links, plainNames: plainNames, autocomplete: autocomplete,
+            columnValues: columnValues.found, zstd)
         reset([])
         return result
     }
@@ -117,6 +120,7 @@ struct SegmentBuilder: ~Copyable {
         links.removeAll()
         plainNames.removeAll()
         directory.removeAll()
+        columnValues.removeAll()
         block.removeAll()
         nodes.removeAll(keepingCapacity: true)
         nodePlaces.removeAll()
@@ -410,6 +414,7 @@ struct SegmentBuilder: ~Copyable {
             result.timestampMin = result.timestampMin == 0 ? block.timestampMin : min(result.timestampMin, block.timestampMin)
             result.timestampMax = max(result.timestampMax, block.timestampMax)
         }
+        columnValues.note(columns)
         result.blocks.append(block.encode(columns, zstd))
         block.removeAll()
         columns.clear()

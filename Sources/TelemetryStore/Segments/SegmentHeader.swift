@@ -33,6 +33,8 @@ final class SegmentHeader: Sendable {
     /// [local service, span name, remote service] of spans kept as plain rows.
     let plainNames: [[String]]
     let autocomplete: [String: [String]]
+    /// By column; empty in segments of earlier versions.
+    private let columnValues: [ColumnValues]
     let memoryBytes: Int
 
     /// Returns nil for damaged bytes. `checksChecksum` is off only in tests of this decoder.
@@ -50,6 +52,7 @@ final class SegmentHeader: Sendable {
         links = parsed.links
         plainNames = parsed.plainNames
         autocomplete = parsed.autocomplete
+        columnValues = parsed.columnValues
         var numbers: [UInt32: Int] = [:]
         for (number, code) in parsed.columnCodes.enumerated() { numbers[code] = number }
         var columns: [[Int]] = []
@@ -70,6 +73,7 @@ final class SegmentHeader: Sendable {
         memoryBytes = parsed.strings.bytes.count + parsed.strings.count * 8 + parsed.shapes.count * 48 + lists
             + parsed.blocks.count * 48 + parsed.links.count * 40 + parsed.plainNames.count * 200
             + parsed.autocomplete.values.reduce(0) { $0 + $1.count * 48 } + 1024
+            + parsed.columnValues.reduce(0) { if case .few(let values) = $1 { $0 + values.count * 8 + 48 } else { $0 + 16 } }
     }
 
     private static func unpack(_ bytes: [UInt8], _ zstd: ZstdCodec, _ checksChecksum: Bool) -> [UInt8]? {
@@ -93,6 +97,7 @@ final class SegmentHeader: Sendable {
         var links: [Link] = []
         var plainNames: [[String]] = []
         var autocomplete: [String: [String]] = [:]
+        var columnValues: [ColumnValues] = []
     }
 
     private static func parse(_ reader: inout ByteReader) -> Parsed? {
@@ -136,6 +141,12 @@ final class SegmentHeader: Sendable {
             let key = text(&reader)
             parsed.autocomplete[key] = (0..<reader.count()).map { _ in text(&reader) }
         }
+        // Headers of earlier versions end here, and their programs read no further.
+        if reader.remaining > 0 {
+            let count = reader.count()
+            guard count <= parsed.columnCodes.count else { return nil }
+            for _ in 0..<count { parsed.columnValues.append(ColumnValues(&reader)) }
+        }
         return reader.failed ? nil : parsed
     }
 
@@ -145,6 +156,9 @@ final class SegmentHeader: Sendable {
 
     /// Whether `links` are the calls of all its traces: spans kept as plain rows have no part in them, and a full table leaves some out.
     var hasAllLinks: Bool { plainNames.isEmpty && links.count < SegmentLimits.linksMax }
+
+    /// Which values a column has in the segment.
+    func values(ofColumn column: Int) -> ColumnValues { column < columnValues.count ? columnValues[column] : .unknown }
 
     /// Index of the block that holds the segment's n-th trace entry, and the entry's place in it.
     func place(ofTrace number: Int) -> (block: Int, entry: Int)? {

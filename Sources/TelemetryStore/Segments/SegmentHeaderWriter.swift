@@ -4,7 +4,7 @@ internal import TelemetryModel
 enum SegmentHeaderWriter {
     static func write(
         _ tables: borrowing SegmentTables, _ directory: [SegmentHeader.BlockEntry], _ links: borrowing LinkTable, plainNames: Set<[String]>,
-        autocomplete: [UInt32: Set<String>], _ zstd: borrowing ZstdCodec
+        autocomplete: [UInt32: Set<String>], columnValues: [ColumnValues], _ zstd: borrowing ZstdCodec
     ) -> [UInt8] {
         var plain = ByteWriter(capacity: 16 << 10)
         tables.strings.write(to: &plain)
@@ -48,6 +48,8 @@ enum SegmentHeaderWriter {
             plain.append(varint: UInt64(values.count))
             for value in values { plain.append(string: value) }
         }
+        plain.append(varint: UInt64(columnValues.count))
+        for values in columnValues { values.write(to: &plain) }
         var packed = ByteWriter(capacity: plain.count / 2)
         packed.append(SegmentHeader.version)
         unsafe plain.withBytes { unsafe zstd.write($0, to: &packed) }

@@ -8,6 +8,8 @@ final class TraceConnection: @unchecked Sendable {
     private let connection: SQLiteConnection
     private let blockStatement: SQLiteStatement
     private let headerStatement: SQLiteStatement
+    /// Rows of the table of blocks that were read, filters among them.
+    private(set) var rowsRead: UInt64 = 0
 
     init(_ connection: consuming SQLiteConnection) throws(StoreError) {
         self.connection = connection
@@ -22,6 +24,7 @@ final class TraceConnection: @unchecked Sendable {
         try blockStatement.bind(segment << TraceSchema.blockBits | block, at: 1)
         defer { blockStatement.reset() }
         guard try blockStatement.step() else { return nil }
+        rowsRead &+= 1
         return unsafe blockStatement.withBlob(0) { hot in
             unsafe body(hot, { unsafe blockStatement.rawBlob(1) })
         }

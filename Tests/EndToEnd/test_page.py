@@ -804,6 +804,52 @@ def test_a_server_that_is_gone_is_said_and_what_was_shown_stays(look, served):
     page.context.close()
 
 
+# Requests a minute of a tab that nobody touches, at most.
+CALM = {"#/overview": 14, "#/traces": 4, "#/config": 8, "#/logs?live=1": 0}
+
+
+@pytest.mark.parametrize("address", CALM)
+def test_an_untouched_tab_asks_seldom(browser, served, address):
+    """And a hidden one not at all."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.clock.install()
+    page.goto(f"http://127.0.0.1:{served.ports['zipkin']}/{address}")
+    page.wait_for_selector("tbody tr", state="attached")
+    asked = []
+
+    def pass_by(minutes):
+        asked.clear()
+        for _ in range(minutes * 6):
+            page.clock.run_for(10_000)
+            # Time of the machine: for answers that are on their way.
+            page.wait_for_timeout(150)
+        return len(asked) / minutes
+
+    pass_by(3)
+    page.on("request", lambda request: asked.append(request.url))
+    rate = pass_by(4)
+    assert rate <= CALM[address], (rate, asked)
+    page.evaluate("Object.defineProperty(document, 'hidden', { get: () => true })")
+    assert pass_by(2) == 0, asked
+    context.close()
+
+
+def test_what_has_not_changed_is_not_made_again(served):
+    """What depends on the configuration alone, and a list of traces while none comes."""
+    port = served.ports["zipkin"]
+    for path in ("/skein/routes", "/skein/findings", "/skein/policies?service=web.local", "/skein/changes", "/skein/traces?limit=5"):
+
+        def again():
+            status, fields, body = http_get(port, path)
+            assert status == 200 and body and fields["cache-control"] == "no-cache", path
+            status, same, body = http_get(port, path, {"If-None-Match": fields["etag"]})
+            return status == 304 and body == b"" and same["etag"] == fields["etag"]
+
+        # Requests of tests before this one may still be on their way into the store.
+        wait_for(again, what=path)
+
+
 def test_hosts_that_are_not_this_machines_are_refused(served):
     """A page whose name was bound to 127.0.0.1 must not read; who sends spans names itself as it likes."""
     port = served.ports["zipkin"]

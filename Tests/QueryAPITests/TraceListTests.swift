@@ -93,4 +93,33 @@ struct TraceListTests {
         let answer = try TestServer(MemoryTraceStore(spans(Array(json.utf8)))).get("/skein/traces")
         #expect(answer.status == 200 && answer.body.count < 5000)
     }
+
+    /// A tab that nobody touches asks again and again: while nothing changes, nothing is searched. All that could change the answer does.
+    @Test func theSameAnswerIsNotMadeTwice() throws {
+        let store = try Self.store()
+        let server = try TestServer(store)
+        let path = "/skein/traces?lookback=2000000"
+        let first = try server.get(path)
+        let tag = try #require(first.header("etag"))
+        #expect(first.header("cache-control") == "no-cache")
+        func ask(_ tag: String, _ path: String = path) throws -> (status: UInt16, searches: Int) {
+            let before = store.state.withLock { $0.queries.count }
+            let status = try server.send("GET", path, headers: [("If-None-Match", tag)]).status
+            return (status, store.state.withLock { $0.queries.count } - before)
+        }
+        #expect(try ask(tag) == (304, 0))
+        #expect(try ask("\"other\", \(tag)") == (304, 0))
+        #expect(try ask(String(tag.dropFirst(2))) == (304, 0), "compared weakly")
+        #expect(try ask(tag, "/skein/traces?lookback=999000") == (200, 1), "the oldest has left the range")
+        for bad in ["*", "", "\"", "W/", "\"\"", tag.replacing("-", with: "--"), String(tag.dropLast(3)) + "\"", "\"1-2-3-4-5-6\""] {
+            #expect(try ask(bad) == (200, 1), "\(bad)")
+        }
+        store.state.withLock { $0.statistics.spansAccepted += 1 }
+        #expect(try ask(tag) == (200, 1), "a span has come")
+        let second = try #require(try server.get(path).header("etag"))
+        store.state.withLock { $0.statistics.spansExpired += 1 }
+        #expect(try ask(second) == (200, 1), "spans have gone")
+        store.state.withLock { $0.failure = .unavailable(reason: "gone"); $0.statistics.problem = "gone" }
+        #expect(try ask(second).status == 503, "a store that is gone is said")
+    }
 }

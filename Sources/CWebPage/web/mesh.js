@@ -77,7 +77,7 @@ export async function services(window, signal) {
     ...[0.5, 0.95, 0.99].map((share) => ask(quantile(share, "destination_service,reporter", "", window))),
     ask(`sum by (destination_service,connection_security_policy) (rate(istio_requests_total{reporter="destination"}[${window}])) > 0`),
     ask("min by (cluster,endpoint) (skein_endpoint_healthy) == 0"),
-    queryRange(`sum by (destination_service,reporter) (rate(istio_requests_total[2m]))`, now - SPARK_SECONDS, now, SPARK_STEP, signal),
+    sparks(now, signal),
   ]);
   const key = (labels) => labels.destination_service ?? "";
   const groups = new Map();
@@ -100,6 +100,17 @@ export async function services(window, signal) {
     if (row && labels.reporter === row.reporter) row.spark = points;
   }
   return [...rows.values()];
+}
+
+let known = { time: 0, series: [] };
+
+/** The lines of the last half hour, which gain a point a minute and are asked for as often. */
+async function sparks(time, signal) {
+  if (known.time !== time) {
+    const text = "sum by (destination_service,reporter) (rate(istio_requests_total[2m]))";
+    known = { series: await queryRange(text, time - SPARK_SECONDS, time, SPARK_STEP, signal), time };
+  }
+  return known.series;
 }
 
 /** `service → {rate, success, p95}` of a window that ends at `time`, seconds since 1970; without one, now. p95 in milliseconds. */
@@ -151,7 +162,7 @@ export async function edges(window, signal) {
     query(`sum by (${by},connection_security_policy) (rate(istio_requests_total{reporter="destination"}[${window}])) > 0`, signal),
   ]);
   const to = (labels) => `${labels.destination_service_name}.${labels.destination_service_namespace}`;
-  const from = (labels) => (known(labels.source_canonical_service)
+  const from = (labels) => (isNamed(labels.source_canonical_service)
     ? `${labels.source_canonical_service}.${labels.source_workload_namespace}` : "");
   const key = (labels) => `${from(labels)} ${to(labels)}`;
   const groups = new Map();
@@ -183,4 +194,4 @@ export async function edges(window, signal) {
 /** Callers that neither have a proxy nor have shown who they are. */
 export const UNKNOWN = "unknown";
 
-const known = (name) => Boolean(name) && name !== "unknown";
+const isNamed = (name) => Boolean(name) && name !== "unknown";

@@ -29,8 +29,9 @@ export function question(parameters) {
     isLive, from: to - length, to,
     question: {
       serviceName: given.service, spanName: given.span, annotationQuery: given.tags, minDuration: least ?? (most ? 1 : undefined),
-      maxDuration: most, status: given.status, text: given.text, errors: given.errors, limit: given.limit, endTs: Math.round(to),
-      lookback: Math.max(1, Math.round(length)),
+      maxDuration: most, status: given.status, text: given.text, errors: given.errors, limit: given.limit,
+      // Without an end it is now, by the server's clock; the address stays the same, and what has not changed is not sent again.
+      endTs: isLive ? undefined : Math.round(to), lookback: Math.max(1, Math.round(length)),
     },
   };
 }

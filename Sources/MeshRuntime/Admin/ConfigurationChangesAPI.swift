@@ -17,9 +17,11 @@ final class ConfigurationChangesAPI: Sendable {
         guard request.method == "GET" else { return .respond(.text(405, "GET is accepted here", headers: [("Allow", "GET")])) }
         guard let changes = shared.changes else { return .respond(.text(503, "no configuration yet", headers: [("Retry-After", "1")])) }
         let reloads = shared.configuration.reloads
+        let tag = shared.configurationTag
+        if let same = tag.notModified(request) { return .respond(same) }
         let acceptsGzip = request.acceptsGzip
         return pool.answer(responder) {
-            PageReply.json(Array(Self.json(changes, reloads: reloads).utf8)).coded(acceptsGzip: acceptsGzip)
+            tag.json(Array(Self.json(changes, reloads: reloads).utf8)).coded(acceptsGzip: acceptsGzip)
         }
     }
 

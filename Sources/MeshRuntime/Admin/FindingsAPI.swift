@@ -32,8 +32,10 @@ final class FindingsAPI: Sendable {
     func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome? {
         guard PagePath.isNamed("/skein/findings", request.path) else { return nil }
         guard request.method == "GET" else { return .respond(.text(405, "GET is accepted here", headers: [("Allow", "GET")])) }
+        let tag = shared.configurationTag
+        if let same = tag.notModified(request) { return .respond(same) }
         let acceptsGzip = request.acceptsGzip
-        return pool.answer(responder) { [self] in PageReply.json(body()).coded(acceptsGzip: acceptsGzip) }
+        return pool.answer(responder) { [self] in tag.json(body()).coded(acceptsGzip: acceptsGzip) }
     }
 
     private func body() -> [UInt8] {

@@ -18,7 +18,7 @@ struct PageWiring {
         let documents = LandingPage(
             store: store, pool: pool, assets: assets, version: version, hints: { hints }, notEnforced: { shared.configuration.unenforced })
         let traces = TraceListAPI(store: store, pool: pool)
-        let status = PageStatusAPI(sources, pool: pool)
+        let status = PageStatusAPI(sources, pool: pool) { shared.configurationTag }
         let logs = LogsAPI(tail: tail, path: "/skein/logs")
         let explain = ExplainAPI(shared: shared, served: served, pool: pool, path: "/skein/explain")
         let findings = FindingsAPI(options: options, shared: shared, pool: pool)

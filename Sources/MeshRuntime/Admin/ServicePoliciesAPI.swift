@@ -18,9 +18,11 @@ final class ServicePoliciesAPI: Sendable {
             return .respond(.text(400, "service takes the host of a service"))
         }
         guard let mesh = shared.mesh else { return .respond(.text(503, "no configuration yet", headers: [("Retry-After", "1")])) }
+        let tag = shared.configurationTag
+        if let same = tag.notModified(request) { return .respond(same) }
         let acceptsGzip = request.acceptsGzip
         return pool.answer(responder) {
-            PageReply.json(Array(ServicePolicies(host: service, mesh: mesh).json.utf8)).coded(acceptsGzip: acceptsGzip)
+            tag.json(Array(ServicePolicies(host: service, mesh: mesh).json.utf8)).coded(acceptsGzip: acceptsGzip)
         }
     }
 }

@@ -39,6 +39,12 @@ final class SharedStatus: Sendable {
     /// The policies of the configuration in use.
     var access: AccessPolicies { state.withLock { $0.access } }
 
+    /// Of answers that depend on the configuration, in use or refused, alone.
+    var configurationTag: PageTag {
+        let now = configuration
+        return PageTag([now.generation, now.reloads, now.failures])
+    }
+
     /// The resources of the configuration in use.
     var mesh: MeshConfiguration? { state.withLock { $0.mesh } }
 

@@ -6,10 +6,13 @@ public import HTTPService
 public final class PageStatusAPI: Sendable {
     private let sources: AdminSources
     private let pool: QueryPool
+    /// Of what depends on the configuration alone.
+    private let configurationTag: @Sendable () -> PageTag
 
-    public init(_ sources: AdminSources, pool: QueryPool) {
+    public init(_ sources: AdminSources, pool: QueryPool, configurationTag: @escaping @Sendable () -> PageTag) {
         self.sources = sources
         self.pool = pool
+        self.configurationTag = configurationTag
     }
 
     public func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome? {
@@ -25,8 +28,10 @@ public final class PageStatusAPI: Sendable {
             return nil
         }
         if let refusal = APIReply.refusal(request.method, allow: "GET, HEAD") { return .respond(refusal) }
+        let tag = PagePath.isNamed("/skein/routes", path) ? configurationTag() : nil
+        if let same = tag?.notModified(request) { return .respond(same) }
         let sources = sources
         let acceptsGzip = request.acceptsGzip
-        return pool.answer(responder) { PageReply.json(make(sources)).coded(acceptsGzip: acceptsGzip) }
+        return pool.answer(responder) { (tag?.json(make(sources)) ?? PageReply.json(make(sources))).coded(acceptsGzip: acceptsGzip) }
     }
 }

@@ -7,13 +7,18 @@ internal import TelemetryWire
 ///
 /// Parameters: those of Zipkin's `/api/v2/traces` (semantics 2.11), and `status` (503, 5xx or 400-499: of any span), `text` (part of a
 /// name, tag or annotation of any span, letters of either case), `errors` (true: with an error alone). Where one of these is given, at
-/// most `examinedMax` traces that fit the others are looked at, the newest; the answer says how many and whether there were more.
+/// most `examinedMax` traces that fit the others are looked at, the newest; the answer says how many and whether there were more. Who asks
+/// again with the answer's tag is told 304, without a search, as long as nothing was stored or expired since and nothing of it has left
+/// the range of time.
 public final class TraceListAPI: Sendable {
     public static let limitDefault = 100
     public static let limitMax = 500
     public static let examinedMax = 1000
     /// Bytes of `text`.
     public static let textBytesMax = 256
+    /// Spans of clocks that run ahead come into the range of time by themselves: they are shown after so long at the latest, also where
+    /// nothing else changes.
+    static let tagMillisecondsMax: UInt64 = 600_000
 
     private let store: any TraceQuerying
     private let pool: QueryPool
@@ -33,12 +38,32 @@ public final class TraceListAPI: Sendable {
         if let refusal = APIReply.refusal(request.method, allow: "GET, HEAD") { return .respond(refusal) }
         let parameters = ZipkinParameters(values: request.parameters)
         let acceptsGzip = request.acceptsGzip
-        return pool.answer(responder) { [self] in answer(parameters).coded(acceptsGzip: acceptsGzip) }
+        let known = PageTag.known(request.header("if-none-match")).compactMap { PageTag.parts($0) }
+        return pool.answer(responder) { [self] in answer(parameters, known: known).coded(acceptsGzip: acceptsGzip) }
     }
 
-    private func answer(_ parameters: ZipkinParameters) -> ServiceResponse {
+    /// What an answer depends on besides its address and the time: it is read before the store is, so that a span that comes between the
+    /// two makes the tag old. Nil when the store has a problem to tell.
+    private func contents() -> [UInt64]? {
+        let now = store.statistics()
+        guard now.problem == nil else { return nil }
+        let damaged = now.quarantined.values.reduce(0) { $0 &+ $1 }
+        return [now.spansAccepted, now.spansExpired, damaged, nowMilliseconds() / Self.tagMillisecondsMax]
+    }
+
+    private func answer(_ parameters: ZipkinParameters, known: [[UInt64]]) -> ServiceResponse {
         do {
-            return PageReply.json(try traceList(parameters))
+            let query = try parameters.traceQuery(nowMilliseconds: nowMilliseconds(), lookbackDefault: 3_600_000)
+            let filter = try TraceFilter(parameters)
+            let contents = contents()
+            // The last of a tag's numbers is when the oldest span looked at began, microseconds: it must not have left the range.
+            let same = known.first { tag in
+                tag.dropLast() == contents?[...] && (tag.last ?? 0) >= query.timestampRange.lowerBound
+            }
+            if let same { return PageTag(same).notModified }
+            let limit = parameters.text("limit") == nil ? Self.limitDefault : min(query.limit, Self.limitMax)
+            let (body, oldest) = try traceList(query, filter, limit: limit)
+            return contents.map { PageTag($0 + [oldest]).json(body) } ?? PageReply.json(body)
         } catch let error as ParameterError {
             return .text(400, error.text)
         } catch QueryFailure.unavailable(let reason) {
@@ -48,10 +73,9 @@ public final class TraceListAPI: Sendable {
         }
     }
 
-    private func traceList(_ parameters: ZipkinParameters) throws -> [UInt8] {
-        var query = try parameters.traceQuery(nowMilliseconds: nowMilliseconds(), lookbackDefault: 3_600_000)
-        let limit = parameters.text("limit") == nil ? Self.limitDefault : min(query.limit, Self.limitMax)
-        let filter = try TraceFilter(parameters)
+    /// `oldest`: when the oldest span of the traces that were looked at began, microseconds since 1970; the greatest number without any.
+    private func traceList(_ asked: TraceQuery, _ filter: TraceFilter, limit: Int) throws -> (body: [UInt8], oldest: UInt64) {
+        var query = asked
         query.limit = filter.isEmpty ? limit : Self.examinedMax
         let found = try store.search(query)
         let kept = found.filter { filter.matches($0) }.prefix(limit)
@@ -63,7 +87,7 @@ public final class TraceListAPI: Sendable {
             Self.append(trace, to: &body)
         }
         body.append(text: "]}\n")
-        return body
+        return (body, found.lazy.flatMap(\.spans).map(\.timestamp).filter { $0 > 0 }.min() ?? .max)
     }
 
     private static func append(_ trace: TraceSummary, to body: inout [UInt8]) {

@@ -1,7 +1,7 @@
 import TelemetryModel
 
-/// Says which criteria of a search surely no span of a segment meets, by its filter and its header, without a block being read. A search for
-/// what is nowhere ends here.
+/// Says which criteria of a search surely no span of a segment meets, by its filter and its header, without a block being read. A search
+/// for what is nowhere ends here.
 ///
 /// Of one search, on its thread; remembers what it found of each segment.
 struct SegmentScreen {
@@ -16,27 +16,27 @@ struct SegmentScreen {
     }
 
     /// The criteria that nothing in the segment meets; none for one that is damaged or gone.
-    mutating func absent(_ segment: Segment) throws(StoreError) -> UInt32 {
+    mutating func absentCriteria(_ segment: Segment) throws(StoreError) -> UInt32 {
         if let bits = known[segment.number] { return bits }
         // First what is cheapest: most segments lack any given id, and say so in one small row.
         var bits = try filterMisses(segment)
-        if bits == 0, case .found(let header) = try view.header(segment) { bits = absent(header) }
+        if bits == 0, case .found(let header) = try view.header(segment) { bits = absentCriteria(header) }
         known[segment.number] = bits
         return bits
     }
 
-    /// Whether a trace with parts in this segment cannot match: what is absent here is absent as well in the segments before it that may have
-    /// other parts (`Segment.splitDistance`). Those after it ask for themselves, and so does the head.
+    /// Whether a trace with parts in this segment cannot match: what is absent here is absent as well in the segments before it that may
+    /// have other parts (`Segment.splitDistance`). Those after it ask for themselves, and so does the head.
     mutating func isHopeless(_ segment: Segment, absent: UInt32) throws(StoreError) -> Bool {
         guard let place = view.snapshot.segments.firstIndex(where: { $0 === segment }) else { return false }
         var everywhere = absent
         for earlier in view.snapshot.segments[..<place].suffix(Segment.splitDistance) where everywhere != 0 {
-            everywhere &= try self.absent(earlier)
+            everywhere &= try absentCriteria(earlier)
         }
         return everywhere != 0
     }
 
-    private func absent(_ header: SegmentHeader) -> UInt32 {
+    private func absentCriteria(_ header: SegmentHeader) -> UInt32 {
         // Spans that are kept whole are in no table.
         guard header.plainNames.isEmpty else { return 0 }
         let numbers = compiled.numbers(header.strings)
@@ -44,7 +44,9 @@ struct SegmentScreen {
         if !compiled.query.serviceName.isEmpty, numbers.service == 0 { bits |= CompiledQuery.serviceBit }
         if !compiled.query.remoteServiceName.isEmpty, numbers.remote == 0 { bits |= CompiledQuery.remoteBit }
         if !compiled.query.spanName.isEmpty, numbers.name == 0 { bits |= CompiledQuery.nameBit }
-        if let least = compiled.query.durationMin, header.blocks.allSatisfy({ $0.durationMax < least }) { bits |= CompiledQuery.durationBit }
+        if let least = compiled.query.durationMin, header.blocks.allSatisfy({ $0.durationMax < least }) {
+            bits |= CompiledQuery.durationBit
+        }
         for (index, term) in compiled.terms.enumerated() where !term.value.isEmpty {
             if !mayHold(header, term, numbers.keys[index], numbers.values[index]) { bits |= CompiledQuery.firstTermBit << UInt32(index) }
         }

@@ -136,7 +136,7 @@ struct TraceSearch {
     private func segmentCandidates(
         _ segment: Segment, newerThan threshold: UInt64, _ screen: inout SegmentScreen
     ) throws(StoreError) -> [TraceCandidate]? {
-        let absent = try screen.absent(segment)
+        let absent = try screen.absentCriteria(segment)
         if absent != 0 { return try screen.isHopeless(segment, absent: absent) ? [] : splitCandidates(segment) }
         let header: SegmentHeader
         switch try view.header(segment) {

@@ -11,6 +11,7 @@ import pytest
 
 from conftest import SKEIN, access_log, free_port, http_get, mesh, wait_for
 from envoy_peer import Envoy, cluster, typed
+from guarded_workload import guarded_workload
 from http2_peers import H2Client
 from mesh_ca import MeshCA
 from test_gateway import edge as gateway
@@ -34,25 +35,7 @@ spec:
 
 def workload(port, backend_port, policies, protocol="HTTP", settings=""):
     """A workload `backend` with an inbound listener on `port`."""
-    text = mesh(
-        9,
-        f"""
----
-apiVersion: networking.istio.io/v1
-kind: WorkloadEntry
-metadata: {{name: backend, namespace: production}}
-spec: {{address: 127.0.0.1, serviceAccount: backend, labels: {{app: backend}}}}
----
-apiVersion: networking.istio.io/v1
-kind: Sidecar
-metadata: {{name: backend, namespace: production}}
-spec:
-  workloadSelector: {{labels: {{app: backend}}}}
-  ingress:
-  - port: {{number: {port}, protocol: {protocol}, name: p}}
-    defaultEndpoint: 127.0.0.1:{backend_port}
-{policies}""",
-    )
+    text = guarded_workload("backend", port, backend_port, policies, protocol)
     sni = '            sni: "%REQUESTED_SERVER_NAME%"\n'
     parts = [f"%DYNAMIC_METADATA(envoy.filters.http.rbac:istio_dry_run_{kind}_shadow_{part})%" for kind in ("deny", "allow") for part in ("engine_result", "effective_policy_id")]
     parts += ["%DYNAMIC_METADATA(envoy.common:access_log_hint)%", "%DYNAMIC_METADATA(envoy.filters.http.rbac:audit_effective_policy_id)%"]

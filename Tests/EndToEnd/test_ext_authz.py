@@ -13,6 +13,7 @@ import pytest
 
 from conftest import SKEIN, Backend, access_log, free_port, http_get, mesh, wait_for
 from envoy_peer import HTTP2, Envoy, cluster, typed
+from guarded_workload import guarded_workload
 from http2_peers import H2Client
 from test_authorization import ca, identities, policy, whole_lines  # noqa: F401 (fixtures)
 from test_gateway import edge as gateway
@@ -50,25 +51,7 @@ def provider(settings="", kind="envoyExtAuthzHttp", name="ask", host="authz.loca
 
 
 def workload(port, backend_port, extra, providers, protocol="HTTP"):
-    text = mesh(
-        9,
-        f"""
----
-apiVersion: networking.istio.io/v1
-kind: WorkloadEntry
-metadata: {{name: backend, namespace: production}}
-spec: {{address: 127.0.0.1, serviceAccount: backend, labels: {{app: backend}}}}
----
-apiVersion: networking.istio.io/v1
-kind: Sidecar
-metadata: {{name: backend, namespace: production}}
-spec:
-  workloadSelector: {{labels: {{app: backend}}}}
-  ingress:
-  - port: {{number: {port}, protocol: {protocol}, name: p}}
-    defaultEndpoint: 127.0.0.1:{backend_port}
-{extra}""",
-    )
+    text = guarded_workload("backend", port, backend_port, extra, protocol)
     return text.replace("    extensionProviders:\n", "    extensionProviders:\n" + providers)
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from conftest import SKEIN, access_log, free_port, http_get, mesh, wait_for
 from envoy_peer import Envoy, cluster, typed
+from guarded_workload import guarded_workload
 from http2_peers import H2Client
 from mesh_ca import MeshCA
 from test_authorization import policy, send, whole_lines
@@ -35,25 +36,7 @@ spec: {json.dumps({"jwtRules": rules}) if not selector else "{" + selector + ", 
 
 
 def workload(port, backend_port, resources):
-    return mesh(
-        9,
-        f"""
----
-apiVersion: networking.istio.io/v1
-kind: WorkloadEntry
-metadata: {{name: api, namespace: production}}
-spec: {{address: 127.0.0.1, serviceAccount: api, labels: {{app: api}}}}
----
-apiVersion: networking.istio.io/v1
-kind: Sidecar
-metadata: {{name: api, namespace: production}}
-spec:
-  workloadSelector: {{labels: {{app: api}}}}
-  ingress:
-  - port: {{number: {port}, protocol: HTTP, name: p}}
-    defaultEndpoint: 127.0.0.1:{backend_port}
-{resources}""",
-    )
+    return guarded_workload("api", port, backend_port, resources)
 
 
 REQUIRED = policy("need", 'selector: {matchLabels: {app: api}}\nrules:\n- from: [{source: {requestPrincipals: ["*"]}}]')

@@ -1,4 +1,3 @@
-import Foundation
 import OutlierDetection
 import Primitives
 import Testing
@@ -18,8 +17,7 @@ import Testing
 ///     expect panic yes|no
 ///     expect last unejected a time_over|health_check|removed
 struct ScenarioRunner {
-    let file: String
-    private var line = 0
+    private var text: ScenarioText
     private var settings = OutlierSettings()
     private let state = UpstreamState(clustersMax: 4, endpointsMax: 16)
     private let judge: OutlierJudge
@@ -30,40 +28,30 @@ struct ScenarioRunner {
     private(set) var expectations = 0
     private static let cluster = ClusterKey(7)
 
-    static let folder = "/" + #filePath.split(separator: "/").dropLast().joined(separator: "/") + "/Scenarios"
+    static var files: [String] { ScenarioText.files(in: ScenarioText.folder) }
 
-    static var files: [String] {
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-        return names.filter { $0.hasSuffix(".scenario") }.sorted()
-    }
-
-    init(file: String) {
-        self.file = file
+    init(file: String) throws {
+        text = try ScenarioText(folder: ScenarioText.folder, file: file)
         judge = OutlierJudge(state: state, seed: 1)
     }
 
     mutating func run() throws {
-        let text = try String(contentsOfFile: Self.folder + "/" + file, encoding: .utf8)
-        for (number, content) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-            line = number + 1
-            let words = content.prefix { $0 != "#" }.split(separator: " ").map(String.init)
-            guard let verb = words.first else { continue }
-            let rest = Array(words.dropFirst())
-            switch verb {
-            case "settings": try set(rest)
+        for statement in text.statements {
+            text.begin(statement)
+            switch statement.verb {
+            case "settings": try set(statement.words)
             case "hosts":
-                hosts = rest
+                hosts = statement.words
                 configure()
-            case "at": try at(rest)
-            case "expect": try expect(rest)
-            default: throw bad("unknown statement \(verb)")
+            case "at": try at(statement.words)
+            case "expect": try expect(statement.words)
+            default: throw bad("unknown statement \(statement.verb)")
             }
         }
     }
 
-    struct Malformed: Error, CustomStringConvertible { var description: String }
-
-    private func bad(_ what: String) -> Malformed { Malformed(description: "\(file):\(line): \(what)") }
+    private func bad(_ what: String) -> ScenarioText.Malformed { text.bad(what) }
+    private var place: String { "\(text.file):\(text.line)" }
 
     private mutating func configure() {
         let addresses = hosts.map {
@@ -76,21 +64,18 @@ struct ScenarioRunner {
     }
 
     private mutating func set(_ words: [String]) throws {
-        settings = try Self.settings(words, over: settings) { bad($0) }
+        settings = try Self.settings(words, over: settings, text)
         if !hosts.isEmpty { configure() }
     }
 
-    /// `KEY VALUE ...` over what holds so far. `bad`: the error for a text.
-    static func settings(_ words: [String], over old: OutlierSettings, bad: (String) -> Malformed) throws -> OutlierSettings {
+    /// `KEY VALUE ...` over what holds so far.
+    static func settings(_ words: [String], over old: OutlierSettings, _ text: ScenarioText) throws -> OutlierSettings {
         var settings = old
         for pair in stride(from: 0, to: words.count, by: 2) {
-            guard pair + 1 < words.count else { throw bad("\(words[pair]) has no value") }
+            guard pair + 1 < words.count else { throw text.bad("\(words[pair]) has no value") }
             let value = words[pair + 1]
             let number = UInt32(value) ?? 0
-            func time() throws -> UInt64 {
-                guard let time = Self.time(value) else { throw bad("\(value) is not a time") }
-                return time
-            }
+            func time() throws -> UInt64 { try text.time(value) }
             switch words[pair] {
             case "consecutive5xx": settings.consecutive5xx = number
             case "consecutiveGateway": settings.consecutiveGateway = number
@@ -110,27 +95,15 @@ struct ScenarioRunner {
             case "successRateMinimumHosts": settings.successRateMinimumHosts = number
             case "successRateRequestVolume": settings.successRateRequestVolume = number
             case "failurePercentageThreshold": settings.failurePercentageThreshold = number
-            default: throw bad("unknown setting \(words[pair])")
+            default: throw text.bad("unknown setting \(words[pair])")
             }
         }
         return settings
     }
 
-    private func time(_ text: String) throws -> UInt64 {
-        guard let time = Self.time(text) else { throw bad("\(text) is not a time") }
-        return time
-    }
-
-    /// `10s` or `1500ms`, in nanoseconds.
-    static func time(_ text: String) -> UInt64? {
-        if text.hasSuffix("ms"), let value = UInt64(text.dropLast(2)) { return value * 1_000_000 }
-        if text.hasSuffix("s"), let value = UInt64(text.dropLast()) { return value * 1_000_000_000 }
-        return nil
-    }
-
     private mutating func at(_ words: [String]) throws {
         guard let first = words.first else { throw bad("at what time?") }
-        let target = MonotonicInstant(nanoseconds: try time(first))
+        let target = MonotonicInstant(nanoseconds: try text.time(first))
         guard target >= now else { throw bad("time goes back") }
         while nextTick <= target {
             now = nextTick
@@ -185,18 +158,18 @@ struct ScenarioRunner {
         expectations += 1
         guard words.count >= 2, let statistics = judge.statistics().first else { throw bad("expect what?") }
         let counters = statistics.counters
-        func equal(_ found: some Equatable & CustomStringConvertible, _ text: String, _ what: String) {
-            #expect(found.description == text, "\(file):\(line): \(what)")
+        func equal(_ found: some Equatable & CustomStringConvertible, _ wanted: String, _ what: String) {
+            #expect(found.description == wanted, "\(place): \(what)")
         }
         switch words[0] {
         case "admitted":
-            for name in words.dropFirst() { #expect(!state.isEjected(try slot(name)), "\(file):\(line): \(name)") }
+            for name in words.dropFirst() { #expect(!state.isEjected(try slot(name)), "\(place): \(name)") }
         case "ejected":
             let host = try slot(words[1])
-            #expect(state.isEjected(host) && !state.isAvailable(host), "\(file):\(line): \(words[1])")
+            #expect(state.isEjected(host) && !state.isAvailable(host), "\(place): \(words[1])")
             for clause in stride(from: 2, to: words.count - 1, by: 2) {
                 if words[clause] == "until" {
-                    #expect(state.ejectedUntil(host)?.nanoseconds == (try time(words[clause + 1])), "\(file):\(line)")
+                    #expect(state.ejectedUntil(host)?.nanoseconds == (try text.time(words[clause + 1])), "\(place)")
                 } else if words[clause] == "because" {
                     let event = judge.events().last { $0.slot == host }
                     guard case .ejected(let reason, _, _, _) = event?.kind else { throw bad("no such event") }
@@ -220,7 +193,7 @@ struct ScenarioRunner {
             guard words.count == 4, words[1] == "unejected" else { throw bad("last what?") }
             guard case .unejected(let cause) = judge.events().last?.kind else { throw bad("the last event is no un-ejection") }
             equal(["time_over", "health_check", "removed"][Int(cause.rawValue)], words[3], "cause")
-            #expect(judge.events().last?.slot == (try slot(words[2])), "\(file):\(line)")
+            #expect(judge.events().last?.slot == (try slot(words[2])), "\(place)")
         default: throw bad("unknown expectation \(words[0])")
         }
     }
@@ -229,7 +202,7 @@ struct ScenarioRunner {
 @Suite struct ScenarioTests {
     @Test(arguments: ScenarioRunner.files)
     func behavesAsWritten(file: String) throws {
-        var runner = ScenarioRunner(file: file)
+        var runner = try ScenarioRunner(file: file)
         try runner.run()
         #expect(runner.expectations > 0, "\(file) expects nothing")
     }

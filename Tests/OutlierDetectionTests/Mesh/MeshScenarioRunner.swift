@@ -1,4 +1,3 @@
-import Foundation
 import OutlierDetection
 import Primitives
 import Testing
@@ -30,9 +29,8 @@ import Testing
 ///     expect counted N ejections|outvoted|stale|repeated|beyond_limits|max_ejection_percent|min_health_percent|not_enforced COUNT
 ///     expect longest N 300s              ejection of the N-th collector's history
 struct MeshScenarioRunner {
-    let file: String
+    private var text: ScenarioText
     private(set) var expectations = 0
-    private var line = 0
     private var settings = OutlierSettings()
     private var detectors: MeshDetectors?
     private var reportNanoseconds = MeshWorld.second
@@ -46,38 +44,33 @@ struct MeshScenarioRunner {
     private let start = MonotonicInstant(nanoseconds: 1_000_000 * MeshWorld.second)
     private var reportsSent = 0
 
-    static let folder = ScenarioRunner.folder + "/Mesh"
+    private static let folder = ScenarioText.folder + "/Mesh"
 
-    static var files: [String] {
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-        return names.filter { $0.hasSuffix(".scenario") }.sorted()
-    }
+    static var files: [String] { ScenarioText.files(in: folder) }
 
-    init(file: String) { self.file = file }
+    init(file: String) throws { text = try ScenarioText(folder: Self.folder, file: file) }
 
-    private func bad(_ what: String) -> ScenarioRunner.Malformed { ScenarioRunner.Malformed(description: "\(file):\(line): \(what)") }
+    private func bad(_ what: String) -> ScenarioText.Malformed { text.bad(what) }
+    private var position: String { "\(text.file):\(text.line)" }
 
     mutating func run() throws {
-        let text = try String(contentsOfFile: Self.folder + "/" + file, encoding: .utf8)
-        for (number, content) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-            line = number + 1
-            let words = content.prefix { $0 != "#" }.split(separator: " ").map(String.init)
-            guard let verb = words.first else { continue }
-            try run(verb, Array(words.dropFirst()))
+        for statement in text.statements {
+            text.begin(statement)
+            try run(statement.verb, statement.words)
         }
     }
 
     private mutating func run(_ verb: String, _ words: [String]) throws {
         switch verb {
-        case "settings": settings = try ScenarioRunner.settings(words, over: settings) { bad($0) }
+        case "settings": settings = try ScenarioRunner.settings(words, over: settings, text)
         case "detector", "mode", "reporters": try detect(verb, words)
-        case "report": reportNanoseconds = try time(words.first)
+        case "report": reportNanoseconds = try text.time(words.first)
         case "collectors":
-            let count = max(1, try number(words.first))
+            let count = max(1, try text.number(words.first))
             collectors = (1...count).map { SimulatedCollector(number: UInt64($0), detectors: MeshDetectors()) }
         case "hosts": hosts = words
         case "proxies": try addProxies(words)
-        case "at": try live(until: start + (try time(words.first)))
+        case "at": try live(until: start + (try text.time(words.first)))
         case "expect":
             expectations += 1
             try expect(words)
@@ -101,8 +94,8 @@ struct MeshScenarioRunner {
         case ("detector", "latency"): detectors?.latency = MeshDetectors.Latency()
         case ("detector", "none"): break
         case ("mode", "report-only"): detectors?.ejects = false
-        case ("reporters", let text):
-            let voices = try number(text)
+        case ("reporters", let count):
+            let voices = try text.number(count)
             detectors?.voicesMin = UInt64(voices)
         default: throw bad("unknown \(verb)")
         }
@@ -126,12 +119,12 @@ struct MeshScenarioRunner {
         case "lies":
             guard words.count >= 2, let count = UInt64(words[0]) else { throw bad("what does it say?") }
             let counts = words[1] == "errors" ? AttemptCounts(errors: count) : AttemptCounts(successes: count)
-            proxies[place].lie = (counts, words.count > 3 ? try number(words[3]) : hosts.count)
+            proxies[place].lie = (counts, words.count > 3 ? try text.number(words[3]) : hosts.count)
         case "cut": proxies[place].isCut = true
         case "mend": proxies[place].isCut = false
-        case "repeats": proxies[place].copies = try number(words.first)
+        case "repeats": proxies[place].copies = try text.number(words.first)
         case "overtaken": overtaken.insert(place)
-        case "clock": proxies[place].clockNanoseconds = try time(words.first)
+        case "clock": proxies[place].clockNanoseconds = try text.time(words.first)
         case "alternates": proxies[place].collectors = Array(collectors.indices)
         case "reports": proxies[place].collectors = [try collector(words.first)]
         case "leaves", "returns":
@@ -146,15 +139,15 @@ struct MeshScenarioRunner {
     private func behaviour(_ words: ArraySlice<String>) throws -> SimulatedProxy.Behaviour {
         var behaviour = SimulatedProxy.Behaviour()
         var words = Array(words)
-        if let last = words.last, last.hasSuffix("ms") { behaviour.milliseconds = try time(words.removeLast()) / 1_000_000 }
+        if let last = words.last, last.hasSuffix("ms") { behaviour.milliseconds = try text.time(words.removeLast()) / 1_000_000 }
         for pair in stride(from: 0, to: words.count - 1, by: 2) {
             let outcome: AttemptOutcome
             switch words[pair + 1] {
             case "ok": outcome = .response(status: 200)
             case "connect-failed": outcome = .connectFailed
-            default: outcome = .response(status: UInt16(try number(words[pair + 1])))
+            default: outcome = .response(status: UInt16(try text.number(words[pair + 1])))
             }
-            behaviour.outcomes.append((outcome, try number(words[pair])))
+            behaviour.outcomes.append((outcome, try text.number(words[pair])))
         }
         return behaviour
     }
@@ -200,14 +193,14 @@ struct MeshScenarioRunner {
 
     private func expect(_ words: [String]) throws {
         guard words.count >= 2 else { throw bad("expect what?") }
-        let at = Comment("\(file):\(line)")
+        let at = Comment(rawValue: position)
         switch words[0] {
         case "ejected", "admitted":
             for place in try places(words[1]) {
                 for host in words.count > 2 && words[2] != "all" ? Array(words.dropFirst(2)) : hosts {
                     guard let slot = proxies[place].slots[host] else { throw bad("no host \(host)") }
                     let proxy = proxies[place]
-                    #expect(proxy.state.isAvailable(slot) == (words[0] == "admitted"), "\(file):\(line): \(host) at \(proxy.name)")
+                    #expect(proxy.state.isAvailable(slot) == (words[0] == "admitted"), "\(position): \(host) at \(proxy.name)")
                 }
             }
         case "mesh": try expectMesh(Array(words.dropFirst()), at)
@@ -217,14 +210,14 @@ struct MeshScenarioRunner {
             for place in try places(words[1]) { #expect(proxies[place].isPanicking == (words.last == "yes"), at) }
         case "returns":
             for place in try places(words[1]) { #expect((proxies[place].follower.returns > 0) == (words.last == "yes"), at) }
-        case "endpoints": #expect(collectors[try collector(words[1])].judge.size.endpoints == (try number(words.last)), at)
-        case "counted": #expect(try counter(words) == (try number(words.last)), at)
+        case "endpoints": #expect(collectors[try collector(words[1])].judge.size.endpoints == (try text.number(words.last)), at)
+        case "counted": #expect(try counter(words) == (try text.number(words.last)), at)
         case "longest":
             let longest = collectors[try collector(words[1])].judge.decisions(now: now).map { decision -> UInt64 in
                 guard case .ejected(let until, _) = decision.outcome else { return 0 }
                 return until.nanoseconds(since: decision.at)
             }.max()
-            #expect(longest == (try time(words.last)), at)
+            #expect(longest == (try text.time(words.last)), at)
         default: throw bad("unknown expectation \(words[0])")
         }
     }
@@ -236,7 +229,7 @@ struct MeshScenarioRunner {
         let named = Array(words[2..<(because ?? words.count)])
         for host in named == ["all"] ? hosts : named {
             let running = judge.ejections.first { $0.endpoint == SimulatedProxy.address(host) }
-            #expect((running != nil) == (words[0] == "ejected"), "\(file):\(line): \(host)")
+            #expect((running != nil) == (words[0] == "ejected"), "\(position): \(host)")
             if let because, because + 1 < words.count { #expect(running?.reason.name == words[because + 1], at) }
         }
     }
@@ -269,27 +262,17 @@ struct MeshScenarioRunner {
         return found
     }
 
-    private func collector(_ text: String?) throws -> Int {
-        let place = try number(text) - 1
-        guard collectors.indices.contains(place) else { throw bad("no collector \(text ?? "")") }
+    private func collector(_ word: String?) throws -> Int {
+        let place = try text.number(word) - 1
+        guard collectors.indices.contains(place) else { throw bad("no collector \(word ?? "")") }
         return place
-    }
-
-    private func number(_ text: String?) throws -> Int {
-        guard let text, let number = Int(text) else { throw bad("\(text ?? "nothing") is no number") }
-        return number
-    }
-
-    private func time(_ text: String?) throws -> UInt64 {
-        guard let text, let time = ScenarioRunner.time(text) else { throw bad("\(text ?? "nothing") is not a time") }
-        return time
     }
 }
 
 @Suite struct MeshScenarioTests {
     @Test(arguments: MeshScenarioRunner.files)
     func behavesAsWritten(file: String) throws {
-        var runner = MeshScenarioRunner(file: file)
+        var runner = try MeshScenarioRunner(file: file)
         try runner.run()
         #expect(runner.expectations > 0, "\(file) expects nothing")
     }

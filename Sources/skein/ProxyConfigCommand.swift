@@ -85,12 +85,10 @@ struct ProxyConfigCommand: ParsableCommand {
         for (index, one) in document.cluster_statuses.filter({ isWanted($0.name) }).enumerated() {
             let healthy = one.host_statuses.count { $0.health_status.isHealthy }
             if healthy < one.host_statuses.count || !one.resolved { sick.insert(index) }
-            let limits = (one.circuit_breakers.thresholds.first ?? [:]).filter {
-                !$0.key.hasSuffix("_held") && $0.value != UInt64(UInt32.max)
-            }
+            let limits = one.circuit_breakers.thresholds.first?.texts ?? []
             table.add([
                 one.name, one.lb_policy, one.resolved ? "\(healthy)/\(one.host_statuses.count)" : "name not resolved", one.cx_connect_fail,
-                limits.isEmpty ? "-" : limits.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", "),
+                limits.isEmpty ? "-" : limits.joined(separator: ", "),
             ])
         }
         return table.lines(style: .standardOutput) { row, column in column == 2 && sick.contains(row) ? TerminalStyle.red : nil }
@@ -186,7 +184,26 @@ enum AdminDocuments {
 
             func stat(_ name: String) -> String { stats.first { $0.name == name }?.value ?? "-" }
         }
-        struct Breakers: Decodable { var thresholds: [[String: UInt64]] }
+        struct RetryBudget: Decodable {
+            struct Percent: Decodable { var value: Double }
+            var budget_percent: Percent
+            var min_retry_concurrency: UInt32
+        }
+        struct Threshold: Decodable {
+            var max_connections, max_pending_requests, max_requests, max_retries: UInt32
+            var retry_budget: RetryBudget?
+
+            /// The limits that there are, by name.
+            var texts: [String] {
+                let limits = [
+                    ("max_connections", max_connections), ("max_pending_requests", max_pending_requests), ("max_requests", max_requests),
+                    ("max_retries", retry_budget == nil ? max_retries : .max),
+                ].filter { $0.1 != .max }.map { "\($0.0) \($0.1)" }
+                let budget = retry_budget.map { "retry_budget \($0.budget_percent.value) % (min \($0.min_retry_concurrency))" }
+                return limits + [budget].compactMap(\.self)
+            }
+        }
+        struct Breakers: Decodable { var thresholds: [Threshold] }
         struct One: Decodable {
             var name, lb_policy, cx_connect_fail: String
             var resolved: Bool

@@ -682,6 +682,9 @@ def test_a_service_shows_its_policies_and_its_retry_budget(look, start):
     retries = page.get_by_role("table", name="Retries").locator("tbody tr").first.inner_text()
     assert "3 on 5xx, 2,000 ms each" in retries and "10 % of requests in flight, at least 0" in retries, retries
     assert re.search(r"0 of 0\s+[1-9]", retries), retries
+    admin = f"127.0.0.1:{skein.ports['admin']}"
+    told = subprocess.run([SKEIN, "proxy-config", "clusters", "--server", admin], capture_output=True, text=True)
+    assert "retry_budget 10.0 % (min 0)" in told.stdout, told
     backend.close()
 
 
@@ -805,7 +808,7 @@ def test_a_server_that_is_gone_is_said_and_what_was_shown_stays(look, served):
 
 
 # Requests a minute of a tab that nobody touches, at most.
-CALM = {"#/overview": 14, "#/traces": 4, "#/config": 8, "#/logs?live=1": 0}
+CALM = {"#/overview": 14, "#/traces": 4, "#/config": 10, "#/logs?live=1": 0}
 
 
 @pytest.mark.parametrize("address", CALM)

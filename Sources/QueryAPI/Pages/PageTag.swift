@@ -18,7 +18,7 @@ public struct PageTag: Sendable {
     public init(_ parts: [UInt64]) { text = ([Self.process] + parts.map { String($0, radix: 36) }).joined(separator: "-") }
 
     /// The tags that the client has answers of, without quotes; compared weakly (RFC 9110 13.1.2).
-    static func known(_ field: String?) -> [Substring] {
+    static func tags(ofIfNoneMatch field: String?) -> [Substring] {
         (field ?? "").split(separator: ",", maxSplits: listMax).prefix(listMax).compactMap { part in
             let trimmed = part.drop { $0 == " " || $0 == "\t" }
             let tag = trimmed.hasPrefix("W/") ? trimmed.dropFirst(2) : trimmed
@@ -29,7 +29,7 @@ public struct PageTag: Sendable {
     }
 
     /// The numbers of a tag of this process; nil for any other.
-    static func parts(_ tag: Substring) -> [UInt64]? {
+    static func tagNumbers(_ tag: Substring) -> [UInt64]? {
         let pieces = tag.split(separator: "-", omittingEmptySubsequences: false)
         guard pieces.first == Substring(process) else { return nil }
         let numbers = pieces.dropFirst().map { UInt64($0, radix: 36) }
@@ -42,7 +42,7 @@ public struct PageTag: Sendable {
 
     /// 304 when the client has the answer with this tag; nil otherwise.
     public func notModified(_ request: borrowing ServiceRequest) -> ServiceResponse? {
-        Self.known(request.header("if-none-match")).contains { $0 == text } ? notModified : nil
+        Self.tags(ofIfNoneMatch: request.header("if-none-match")).contains { $0 == text } ? notModified : nil
     }
 
     var notModified: ServiceResponse { ServiceResponse(status: 304, headers: headers + [("Vary", "Accept-Encoding")]) }

@@ -14,8 +14,6 @@ public final class TraceListAPI: Sendable {
     public static let limitDefault = 100
     public static let limitMax = 500
     public static let examinedMax = 1000
-    /// Bytes of `text`.
-    public static let textBytesMax = 256
     /// Spans of clocks that run ahead come into the range of time by themselves: they are shown after so long at the latest, also where
     /// nothing else changes.
     static let tagMillisecondsMax: UInt64 = 600_000
@@ -38,7 +36,7 @@ public final class TraceListAPI: Sendable {
         if let refusal = APIReply.refusal(request.method, allow: "GET, HEAD") { return .respond(refusal) }
         let parameters = ZipkinParameters(values: request.parameters)
         let acceptsGzip = request.acceptsGzip
-        let known = PageTag.known(request.header("if-none-match")).compactMap { PageTag.parts($0) }
+        let known = PageTag.tags(ofIfNoneMatch: request.header("if-none-match")).compactMap { PageTag.tagNumbers($0) }
         return pool.answer(responder) { [self] in answer(parameters, known: known).coded(acceptsGzip: acceptsGzip) }
     }
 
@@ -110,77 +108,4 @@ public final class TraceListAPI: Sendable {
     /// Of one text in a list; the trace itself has all of it.
     static let textCharactersMax = 500
     static let servicesMax = 50
-}
-
-/// What Zipkin's parameters cannot say of a trace. Pure.
-struct TraceFilter {
-    private var statuses: ClosedRange<Int>?
-    private var text: [UInt8] = []
-    private var wantsErrors = false
-
-    init(_ parameters: ZipkinParameters) throws(ParameterError) {
-        if let status = parameters.text("status") {
-            guard let range = Self.range(status) else {
-                throw ParameterError(text: "status takes a code (503), a class (5xx) or a range (400-499)")
-            }
-            statuses = range
-        }
-        if let part = parameters.text("text") {
-            guard part.utf8.count <= TraceListAPI.textBytesMax else {
-                throw ParameterError(text: "text takes at most \(TraceListAPI.textBytesMax) bytes")
-            }
-            text = part.utf8.map(ASCII.lower)
-        }
-        switch parameters.text("errors") {
-        case "true": wantsErrors = true
-        case nil, "false": break
-        default: throw ParameterError(text: "errors takes true or false")
-        }
-    }
-
-    var isEmpty: Bool { statuses == nil && text.isEmpty && !wantsErrors }
-
-    func matches(_ trace: SpanBatch) -> Bool {
-        if isEmpty { return true }
-        if wantsErrors, !trace.spans.contains(where: { trace.hasError($0) }) { return false }
-        if let statuses {
-            guard trace.spans.contains(where: { span in Int(trace.statusText(span)).map(statuses.contains) ?? false }) else { return false }
-        }
-        return text.isEmpty || trace.spans.contains { holdsText(trace, $0) }
-    }
-
-    private func holdsText(_ trace: SpanBatch, _ span: SpanRow) -> Bool {
-        var references = [span.name]
-        for tag in trace.tags(of: span) { references += [tag.key, tag.value] }
-        let start = Int(span.annotationStart)
-        references += trace.annotations[start..<start + Int(span.annotationCount)].map(\.value)
-        for endpoint in [span.localEndpoint, span.remoteEndpoint] {
-            guard endpoint != EndpointRow.absent, Int(endpoint) < trace.endpoints.count else { continue }
-            references.append(trace.endpoints[Int(endpoint)].serviceName)
-        }
-        return references.contains { Self.isPart(text, of: trace.text[Int($0.offset)..<Int($0.offset) + Int($0.count)]) }
-    }
-
-    /// Letters of ASCII in either case.
-    private static func isPart(_ part: [UInt8], of bytes: ArraySlice<UInt8>) -> Bool {
-        guard bytes.count >= part.count, let first = part.first else { return part.isEmpty }
-        var at = bytes.startIndex
-        while bytes.endIndex - at >= part.count {
-            if ASCII.lower(bytes[at]) == first, bytes[at..<at + part.count].elementsEqual(part, by: { ASCII.lower($0) == $1 }) {
-                return true
-            }
-            at += 1
-        }
-        return false
-    }
-
-    private static func range(_ text: String) -> ClosedRange<Int>? {
-        let lower = text.lowercased()
-        if lower.utf8.count == 3, lower.hasSuffix("xx"), let digit = lower.first?.wholeNumberValue { return digit * 100...digit * 100 + 99 }
-        let parts = lower.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false).map { UInt16($0) }
-        guard let low = parts[0] else { return nil }
-        guard parts.count == 2 else { return Int(low)...Int(low) }
-        guard let high = parts[1], low <= high else { return nil }
-        return Int(low)...Int(high)
-    }
 }

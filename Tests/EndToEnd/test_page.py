@@ -1,11 +1,13 @@
 """The page in a real browser: every view with real traffic, by mouse, by keyboard and without a script; strangers' names; both themes."""
 
+import contextlib
 import gzip
 import http.client
 import importlib.util
 import json
 import pathlib
 import re
+import socket
 import socketserver
 import subprocess
 import threading
@@ -540,6 +542,66 @@ def test_a_live_log_goes_on_where_it_broke_off(served):
     connection, answer = events(served, {"Host": "evil.example"})
     assert answer.status == 421
     connection.close()
+
+
+class Cable(socketserver.ThreadingTCPServer):
+    """Carries bytes to a port, until it is cut: then all its connections break, and none comes through before it is mended."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def __init__(self, port):
+        self.isCut, self.ends = False, []
+        cable = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self):
+                if cable.isCut:
+                    return
+                upstream = socket.create_connection(("127.0.0.1", port))
+                cable.ends += [self.request, upstream]
+                back = threading.Thread(target=carry, args=(upstream, self.request), daemon=True)
+                back.start()
+                carry(self.request, upstream)
+                back.join()
+
+        def carry(source, target):
+            try:
+                while piece := source.recv(65536):
+                    target.sendall(piece)
+                target.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def cut(self):
+        self.isCut = True
+        for end in self.ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_browser_whose_connection_breaks_misses_no_line(browser, served):
+    cable = Cable(served.ports["zipkin"])
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"http://127.0.0.1:{cable.server_address[1]}/#/logs?live=1&path=/cut")
+    page.get_by_role("button", name="Pause").wait_for()
+    shown = "[...document.querySelectorAll('tbody a')].map((one) => one.textContent).sort().join(' ')"
+    served.get("/cut/0")
+    until(page, f"{shown} === '/cut/0'")
+    cable.cut()
+    page.wait_for_selector("#notice .trouble")
+    for number in (1, 2):
+        served.get(f"/cut/{number}")
+    cable.isCut = False
+    until(page, f"{shown} === '/cut/0 /cut/1 /cut/2'")
+    until(page, "!document.querySelector('#notice').textContent")
+    assert "missing" not in page.locator(".head .soft").first.inner_text()
+    context.close()
+    cable.shutdown()
 
 
 def test_as_many_follow_the_log_as_there_is_room_for(served):

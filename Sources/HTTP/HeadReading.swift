@@ -63,7 +63,9 @@ extension Authority {
 
 extension RequestTarget {
     /// As `parse` of pointers.
-    public static func parse(_ target: LentBytes, method: LentBytes) -> RequestTarget? { unsafe parse(target.buffer, method: method.buffer) }
+    public static func parse(_ target: LentBytes, method: LentBytes) -> RequestTarget? {
+        unsafe parse(target.buffer, method: method.buffer)
+    }
 }
 
 extension HeaderName {

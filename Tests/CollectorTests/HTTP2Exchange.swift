@@ -58,8 +58,7 @@ func http2Exchange(
                     unsafe head.load(block, from: &inbox.pointee)
                     var found: [String: String] = [:]
                     for index in 0..<head.fieldCount {
-                        let name = unsafe String(decoding: head.name(at: index), as: UTF8.self)
-                        found[name] = unsafe String(decoding: head.value(at: index), as: UTF8.self)
+                        found[head.nameBytes(at: index).text] = head.bytes(at: index).text
                     }
                     if block.isTrailers {
                         answer.trailers = found

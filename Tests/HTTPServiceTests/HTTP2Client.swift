@@ -127,8 +127,7 @@ final class HTTP2Client {
                 unsafe head.load(block, from: &inbox.pointee)
                 var fields: [String: String] = [:]
                 for index in 0..<head.fieldCount {
-                    let name = unsafe String(decoding: head.name(at: index), as: UTF8.self)
-                    fields[name] = unsafe String(decoding: head.value(at: index), as: UTF8.self)
+                    fields[head.nameBytes(at: index).text] = head.bytes(at: index).text
                 }
                 if block.isTrailers {
                     answers[event.stream]?.trailers = fields

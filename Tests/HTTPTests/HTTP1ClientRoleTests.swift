@@ -89,7 +89,7 @@ private final class Caller {
             case .head:
                 let section = inbox.contents.block(of: event)
                 inbox.keep(section, in: &head)
-                let fields = (0..<head.fieldCount).map { index in unsafe latin(head.name(at: index)) + "=" + latin(head.value(at: index)) }
+                let fields = (0..<head.fieldCount).map { index in latin(head.nameBytes(at: index)) + "=" + latin(head.bytes(at: index)) }
                 events.append("\(section.isTrailers ? "trailers" : "\(section.status)") \(fields.joined(separator: ","))")
             case .data:
                 body += bytes[Int(event.start)..<Int(event.start + event.count)]

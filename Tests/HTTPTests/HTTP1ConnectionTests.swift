@@ -69,8 +69,8 @@ private final class Peer {
                 // Whoever has no owner is told of no further.
                 if block.isRequest { unsafe connection.pointee.attach(token: UInt64(event.stream), stream: event.stream) }
                 unsafe head.load(block, from: &inbox.pointee)
-                let fields = (0..<head.fieldCount).map { index in unsafe latin(head.name(at: index)) + "=" + latin(head.value(at: index)) }
-                let line = unsafe latin(head.method) + " " + latin(head.target)
+                let fields = (0..<head.fieldCount).map { index in latin(head.nameBytes(at: index)) + "=" + latin(head.bytes(at: index)) }
+                let line = latin(head.methodBytes) + " " + latin(head.targetBytes)
                 events.append("\(event.stream) \(block.isRequest ? "head \(line)" : "trailers") \(fields.joined(separator: ","))")
             case .data:
                 bodies[event.stream, default: []] += bytes[Int(event.start)..<Int(event.start + event.count)]

@@ -68,7 +68,7 @@ import Testing
         #expect(accepted > 800, "too few mutations stay valid to mean anything")
     }
 
-    func latinText(_ bytes: [UInt8]) -> String { unsafe bytes.withUnsafeBytes { unsafe latin($0) } }
+    func latinText(_ bytes: [UInt8]) -> String { unsafe bytes.withUnsafeBytes { unsafe latin(LentBytes($0)) } }
 
     @Test func randomBytesNeverTrap() {
         var random = RandomSource(seed: 11)

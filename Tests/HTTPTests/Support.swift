@@ -1,5 +1,5 @@
 import Glibc
-import HTTP
+@testable import HTTP
 import Primitives
 
 /// What a parse came to, as a value that two parses can be compared by.
@@ -21,9 +21,7 @@ struct Reading: Equatable, CustomStringConvertible {
 
 enum Kind { case request, response, trailers }
 
-func latin(_ bytes: UnsafeRawBufferPointer) -> String {
-    String(String.UnicodeScalarView(unsafe bytes.map { UnicodeScalar($0) }))
-}
+func latin(_ bytes: LentBytes) -> String { String(String.UnicodeScalarView(bytes.copied.map { UnicodeScalar($0) })) }
 
 /// Feeds `bytes` in pieces that end at the given offsets, then whole; stops at the first verdict.
 func read(_ bytes: [UInt8], kind: Kind = .request, cuts: [Int] = [], limits: HTTPLimits = HTTPLimits()) -> Reading {
@@ -43,15 +41,15 @@ func read(_ bytes: [UInt8], kind: Kind = .request, cuts: [Int] = [], limits: HTT
             reading = Reading(result: result)
             guard result == .complete else { return }
             if kind == .request {
-                reading.method = unsafe latin(head.method)
-                reading.target = unsafe latin(head.target)
+                reading.method = latin(head.methodBytes)
+                reading.target = latin(head.targetBytes)
             }
             if kind == .response {
                 reading.status = Int(head.statusCode)
-                reading.reason = unsafe latin(head.reason)
+                reading.reason = unsafe latin(LentBytes(head.reason))
             }
             if kind != .trailers { reading.minor = Int(head.minorVersion) }
-            for index in 0..<head.fieldCount { reading.fields.append(unsafe [latin(head.name(at: index)), latin(head.value(at: index))]) }
+            for index in 0..<head.fieldCount { reading.fields.append([latin(head.nameBytes(at: index)), latin(head.bytes(at: index))]) }
             reading.byteCount = head.byteCount
             reading.length = head.contentLength
             reading.isChunked = head.isChunked

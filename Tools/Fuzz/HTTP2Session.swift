@@ -37,7 +37,7 @@ public func fuzzHTTP2Session(_ data: UnsafePointer<UInt8>, _ size: Int) -> CInt 
             case .head:
                 let block = unsafe inbox.pointee.block(of: event)
                 unsafe head.load(block, from: &inbox.pointee)
-                for index in 0..<head.fieldCount { unsafe _ = head.name(at: index).count + head.value(at: index).count }
+                for index in 0..<head.fieldCount { _ = head.nameBytes(at: index).count + head.bytes(at: index).count }
             default: break
             }
         }

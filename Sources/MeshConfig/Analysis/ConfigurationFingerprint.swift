@@ -9,7 +9,8 @@ enum ConfigurationFingerprint {
     /// Depth is that of the typed model, which does not nest.
     private static func write(_ value: Any, _ text: inout String) {
         switch value {
-        case is SourcePosition: return
+        // Where something stands, and the text that a resource was made of.
+        case is SourcePosition, is ResourceDigest: return
         // Its field is a path in the text.
         case let match as StringMatch:
             write(match.condition, &text)

@@ -61,8 +61,8 @@ public struct ConfigurationChanges: Sendable {
 
     private static func change(_ old: ResourceDigest, _ new: ResourceDigest) -> Change? {
         var change = Change(kind: .changed, id: new.id, position: new.position)
-        let names = Set(old.fields.keys).union(new.fields.keys)
-        change.fields = Array(names.filter { old.fields[$0] != new.fields[$0] }.sorted().prefix(fieldsMax))
+        let different = Set(old.fields).symmetricDifference(new.fields)
+        change.fields = Array(Set(different.map(\.name)).sorted().prefix(fieldsMax))
         for list in ResourceDigest.ruleLists {
             compare(old.rules.filter { $0.list == list }, new.rules.filter { $0.list == list }, &change)
         }
@@ -70,30 +70,30 @@ public struct ConfigurationChanges: Sendable {
         return change.fields.isEmpty && change.rules.isEmpty && !change.isReordered ? nil : change
     }
 
-    /// Rules that say the same are paired first, then those of the same name, then what is left in order.
+    /// Rules that say the same are paired first, then those of the same name, then what is left in order. Costs no more than sorting them.
     private static func compare(_ old: [ResourceDigest.Rule], _ new: [ResourceDigest.Rule], _ change: inout Change) {
-        var places = Dictionary(grouping: old.indices) { old[$0].hash }
-        var pairedWith: [Int?] = new.map { rule in
-            guard let place = places[rule.hash]?.first else { return nil }
-            places[rule.hash]?.removeFirst()
-            return place
-        }
-        let same = pairedWith.compactMap(\.self)
+        // The greatest place first, so that taking the last takes them in order.
+        var byHash = Dictionary(grouping: old.indices.reversed()) { old[$0].hash }
+        let pairs = new.map { byHash[$0.hash]?.popLast() }
+        let same = pairs.compactMap(\.self)
         change.isReordered = change.isReordered || zip(same, same.dropFirst()).contains { $0 > $1 }
         var left = Set(old.indices).subtracting(same)
-        func pair(_ fits: (ResourceDigest.Rule, ResourceDigest.Rule) -> Bool) {
-            for index in new.indices where pairedWith[index] == nil {
-                guard let place = left.sorted().first(where: { fits(old[$0], new[index]) }) else { continue }
+        var byName = Dictionary(grouping: left.sorted(by: >)) { old[$0].name }
+        var unpaired: [ResourceDigest.Rule] = []
+        for (rule, pair) in zip(new, pairs) where pair == nil {
+            if let place = byName[rule.name]?.popLast() {
                 left.remove(place)
-                pairedWith[index] = place
-                change.rules.append(Rule(kind: .changed, name: new[index].name, position: new[index].position))
+                change.rules.append(Rule(kind: .changed, name: rule.name, position: rule.position))
+            } else {
+                unpaired.append(rule)
             }
         }
-        pair { $0.name == $1.name }
-        pair { _, _ in true }
-        for index in new.indices where pairedWith[index] == nil {
-            change.rules.append(Rule(kind: .added, name: new[index].name, position: new[index].position))
+        let gone = left.sorted()
+        for (place, rule) in unpaired.enumerated() {
+            change.rules.append(Rule(kind: place < gone.count ? .changed : .added, name: rule.name, position: rule.position))
         }
-        for place in left.sorted() { change.rules.append(Rule(kind: .removed, name: old[place].name, position: old[place].position)) }
+        for place in gone.dropFirst(unpaired.count) {
+            change.rules.append(Rule(kind: .removed, name: old[place].name, position: old[place].position))
+        }
     }
 }

@@ -11,14 +11,20 @@ struct ResourceDigest: Sendable {
         var hash: Int
     }
 
+    /// A field of `spec`, or `metadata.labels` or `metadata.annotations`.
+    struct Field: Sendable, Hashable {
+        var name: String
+        var hash: Int
+    }
+
     static let ruleLists = ["http", "tls", "tcp"]
     /// Bytes of a rule's name that are kept.
     static let nameBytesMax = 253
 
     var id: ResourceID
     var position: SourcePosition
-    /// Of the fields of `spec`, lists of rules excepted, and of `metadata` (labels and annotations), by name.
-    var fields: [String: Int] = [:]
+    /// Lists of rules excepted. In no order: an array, because there is one for each resource of a mesh.
+    var fields: [Field] = []
     var rules: [Rule] = []
 
     init(id: ResourceID, position: SourcePosition, spec: NodeReader, metadata: NodeReader?) {
@@ -29,10 +35,12 @@ struct ResourceDigest: Sendable {
             if id.kind == "VirtualService", Self.ruleLists.contains(name), let items = pair.value.items {
                 for (index, item) in items.enumerated() { rules.append(Self.rule(item, name, index, file: position.file)) }
             } else {
-                fields[name] = Self.hash(pair.value)
+                fields.append(Field(name: name, hash: Self.hash(pair.value)))
             }
         }
-        for name in ["labels", "annotations"] { if let node = metadata?.node(name) { fields["metadata.\(name)"] = Self.hash(node) } }
+        for name in ["labels", "annotations"] {
+            if let node = metadata?.node(name) { fields.append(Field(name: "metadata.\(name)", hash: Self.hash(node))) }
+        }
     }
 
     private static func rule(_ node: YAMLNode, _ list: String, _ index: Int, file: String) -> Rule {

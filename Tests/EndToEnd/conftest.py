@@ -1,6 +1,7 @@
 """Starts real Skein processes and real backends for the end-to-end suite. SKEIN names the program under test."""
 
 import contextlib
+import fcntl
 import http.client
 import itertools
 import json
@@ -33,9 +34,17 @@ for _ in range(random.randrange(SHARE)):
 OF_THE_MACHINE = ("test_demo.py", "test_first_minutes.py", "test_package.py")
 
 
-def pytest_itemcollected(item):
-    """A file stays in one process: what its tests share is started once."""
-    item.add_marker(pytest.mark.xdist_group("machine" if item.path.name in OF_THE_MACHINE else item.path.stem))
+@pytest.fixture(scope="module", autouse=True)
+def machine(request, tmp_path_factory):
+    """Held by one of these files at a time, whichever process runs it."""
+    if request.path.name not in OF_THE_MACHINE:
+        yield
+        return
+    # Of several processes each has a directory of its own in the run's.
+    run = tmp_path_factory.getbasetemp().parent if WORKERS > 1 else tmp_path_factory.getbasetemp()
+    with open(run / "machine.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def free_port(address="127.0.0.1"):

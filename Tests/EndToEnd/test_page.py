@@ -111,7 +111,7 @@ def browser():
 
 @pytest.fixture
 def look(browser, served):
-    """Opens an address of the page. What the browser has to complain about fails the test."""
+    """Opens an address of the page. What the browser has to complain about fails the test. Named behind `start`, so that pages close before what serves them."""
     complaints, contexts = [], []
 
     def open_page(address="", width=1280, theme="light", script=True, base=None, path="/"):
@@ -645,7 +645,7 @@ def test_the_configuration_is_explained_and_its_faults_are_shown(look, served):
         wrong.unlink()
 
 
-def test_what_the_last_load_did_to_the_numbers_is_shown(look, start):
+def test_what_the_last_load_did_to_the_numbers_is_shown(start, look):
     backend = Backend(answer)
     text = mesh(backend.port)
     skein = start(text, ["--metrics-interval", "1"])
@@ -729,7 +729,7 @@ spec: {action: DENY, rules: [{}]}
 """
 
 
-def test_a_service_shows_its_policies_and_its_retry_budget(look, start):
+def test_a_service_shows_its_policies_and_its_retry_budget(start, look):
     """The policies that apply to it with their places, and retries: wanted, allowed now, refused. Here the budget allows none."""
     backend = Backend(answer)
     skein = start(mesh(backend.port, GUARDED), ["--metrics-interval", "1"]).wait_ready()

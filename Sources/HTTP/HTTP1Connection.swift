@@ -236,7 +236,8 @@ public struct HTTP1Connection: ~Copyable {
                 if role == .server ? openCount >= pipelinedMax : first == nil { return (offset, nil) }
                 let (taken, refusal) = unsafe takeHead(rest)
                 if refusal != nil { return (bytes.count, refusal) }
-                if pipelinedMax == 1 { return (offset + taken, nil) }
+                // A response of known length goes on in the same pass: whatever is done with its head, its body stays what it is.
+                if case .length = reading, role == .client {} else if pipelinedMax == 1 { return (offset + taken, nil) }
                 count = taken
             case .length(let left):
                 count = Int(min(UInt64(rest.count), left))

@@ -86,9 +86,12 @@ public enum ASCII {
     public static func equal(_ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer) -> Bool {
         let count = left.count
         guard count == right.count else { return false }
-        guard count >= 4, let left = left.baseAddress, let right = right.baseAddress else {
-            for index in 0..<count where unsafe left[index] != right[index] { return false }
-            return true
+        guard count >= 2, let left = left.baseAddress, let right = right.baseAddress else {
+            return unsafe count == 0 || left[0] == right[0]
+        }
+        if count < 4 {
+            guard unsafe left.loadUnaligned(as: UInt16.self) == right.loadUnaligned(as: UInt16.self) else { return false }
+            return unsafe left.load(fromByteOffset: count &- 1, as: UInt8.self) == right.load(fromByteOffset: count &- 1, as: UInt8.self)
         }
         if count < 8 { return unsafe overlapping(left, count) == overlapping(right, count) }
         var offset = 0
@@ -139,9 +142,11 @@ public enum ASCII {
         return (bytes ^ text) & ~caseBits == 0
     }
 
-    @unsafe @inlinable
+    /// Always inlined: most texts differ in length, and cost no call then.
+    @unsafe @inlinable @inline(__always)
     public static func equal(_ bytes: UnsafeRawBufferPointer, _ text: StaticString) -> Bool {
-        unsafe equal(bytes, UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+        unsafe bytes.count == text.utf8CodeUnitCount
+            && equal(bytes, UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
     }
 
     /// Parses an unsigned decimal number: digits only, at least one, no overflow; nil otherwise.

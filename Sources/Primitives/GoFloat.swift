@@ -1,67 +1,128 @@
-internal import Glibc
-
 /// Numbers as Go's `strconv.FormatFloat` writes them, in the fewest digits that read back the same: what Prometheus' users see.
 public enum GoFloat {
     /// Format 'f': never an exponent. `0.1`, `1000000`, `+Inf`, `NaN`.
-    public static func plain(_ value: Double) -> String {
-        guard let number = Digits(value) else { return special(value) }
-        var text = number.isNegative ? "-" : ""
-        let digits = number.digits
-        if number.point <= 0 {
-            text += digits.isEmpty ? "0" : "0." + String(repeating: "0", count: -number.point) + string(digits[...])
-        } else if digits.count <= number.point {
-            text += string(digits[...]) + String(repeating: "0", count: number.point - digits.count)
-        } else {
-            text += string(digits[..<number.point]) + "." + string(digits[number.point...])
-        }
-        return text
-    }
+    public static func plain(_ value: Double) -> String { text { append(plain: value, to: &$0) } }
 
     /// Format 'g', `%g` and `%v`: an exponent below 1e-4 and from 1e+06 on.
     public static func general(_ value: Double) -> String {
-        guard let number = Digits(value) else { return special(value) }
+        guard let number = Digits(value) else { return plain(value) }
         let exponent = number.point - 1
-        let isShort = number.digits.isEmpty || (exponent >= -4 && exponent < 6)
+        let isShort = number.count == 0 || (exponent >= -4 && exponent < 6)
         return isShort ? plain(value) : scientific(value)
     }
 
     /// Format 'e': `1.5e-07`.
-    public static func scientific(_ value: Double) -> String {
-        guard let number = Digits(value) else { return special(value) }
-        let digits = number.digits
-        let head = digits.isEmpty ? "0" : string(digits[..<1])
-        let tail = digits.count > 1 ? "." + string(digits[1...]) : ""
-        let exponent = digits.isEmpty ? 0 : number.point - 1
-        let size = String(exponent.magnitude)
-        return (number.isNegative ? "-" : "") + head + tail + (exponent < 0 ? "e-" : "e+") + (size.utf8.count < 2 ? "0" + size : size)
+    public static func scientific(_ value: Double) -> String { text { append(scientific: value, to: &$0) } }
+
+    /// As `plain`.
+    public static func append(plain value: Double, to bytes: inout [UInt8]) {
+        // Counts, the most of what is asked for.
+        if value.magnitude < 0x1p53, let whole = Int64(exactly: value), whole != 0 { return append(decimal: whole, to: &bytes) }
+        guard let number = Digits(value) else { return append(special: value, to: &bytes) }
+        if number.isNegative { bytes.append(minus) }
+        if number.point <= 0 {
+            bytes.append(zero)
+            guard number.count > 0 else { return }
+            bytes.append(point)
+            bytes.append(contentsOf: repeatElement(zero, count: -number.point))
+            number.write(0..<number.count, to: &bytes)
+        } else {
+            let whole = min(number.count, number.point)
+            number.write(0..<whole, to: &bytes)
+            bytes.append(contentsOf: repeatElement(zero, count: number.point - whole))
+            guard whole < number.count else { return }
+            bytes.append(point)
+            number.write(whole..<number.count, to: &bytes)
+        }
     }
 
-    private static func special(_ value: Double) -> String { value.isNaN ? "NaN" : value > 0 ? "+Inf" : "-Inf" }
-    private static func string(_ digits: ArraySlice<UInt8>) -> String { String(decoding: digits, as: UTF8.self) }
+    /// As `scientific`.
+    public static func append(scientific value: Double, to bytes: inout [UInt8]) {
+        guard let number = Digits(value) else { return append(special: value, to: &bytes) }
+        if number.isNegative { bytes.append(minus) }
+        if number.count == 0 { bytes.append(zero) } else { number.write(0..<1, to: &bytes) }
+        if number.count > 1 {
+            bytes.append(point)
+            number.write(1..<number.count, to: &bytes)
+        }
+        let exponent = number.count == 0 ? 0 : number.point - 1
+        bytes.append(UInt8(ascii: "e"))
+        bytes.append(exponent < 0 ? minus : UInt8(ascii: "+"))
+        if exponent.magnitude < 10 { bytes.append(zero) }
+        append(decimal: Int64(exponent.magnitude), to: &bytes)
+    }
 
-    /// The shortest digits of a finite number, without zeros at either end: `digits` = [1, 5], `point` = 1 is 1.5.
+    private static let zero = UInt8(ascii: "0")
+    private static let minus = UInt8(ascii: "-")
+    private static let point = UInt8(ascii: ".")
+
+    private static func append(special value: Double, to bytes: inout [UInt8]) {
+        bytes.append(contentsOf: (value.isNaN ? "NaN" : value > 0 ? "+Inf" : "-Inf").utf8)
+    }
+
+    private static func append(decimal value: Int64, to bytes: inout [UInt8]) {
+        if value < 0 { bytes.append(minus) }
+        let start = bytes.count
+        var rest = value.magnitude
+        repeat {
+            bytes.append(zero + UInt8(truncatingIfNeeded: rest % 10))
+            rest /= 10
+        } while rest > 0
+        bytes[start...].reverse()
+    }
+
+    private static func text(_ body: (inout [UInt8]) -> Void) -> String {
+        var bytes: [UInt8] = []
+        body(&bytes)
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// The shortest digits of a finite number, without zeros at either end: `15` with `point` = 1 is 1.5.
     private struct Digits {
-        var digits: [UInt8] = []
+        /// Shortest digits are 17 at most; Swift writes zeros before the point of large ones.
+        private var digits = InlineArray<32, UInt8>(repeating: 0)
+        private(set) var count = 0
         /// Digits before the point; may be negative or behind the last digit.
-        var point = 0
-        var isNegative: Bool
+        private(set) var point = 0
+        let isNegative: Bool
 
         init?(_ value: Double) {
             guard value.isFinite else { return nil }
             isNegative = value.sign == .minus
-            var exponent = 0
-            var seenPoint = false
-            let parts = value.magnitude.description.split(separator: "e")
-            if parts.count == 2 { exponent = Int(parts[1]) ?? 0 }
-            for byte in (parts.first ?? "").utf8 {
-                if byte == UInt8(ascii: ".") { seenPoint = true; continue }
-                digits.append(byte)
-                if !seenPoint { point += 1 }
+            var text = value.magnitude.description
+            text.withUTF8 { text in
+                let end = unsafe text.firstIndex(of: UInt8(ascii: "e")) ?? text.count
+                unsafe readDigits(UnsafeRawBufferPointer(text)[..<end])
+                guard count > 0, end < text.count else { return }
+                unsafe readExponent(UnsafeRawBufferPointer(text)[(end + 1)...])
             }
-            while digits.last == UInt8(ascii: "0") { digits.removeLast() }
-            let zeros = digits.prefix { $0 == UInt8(ascii: "0") }.count
-            digits.removeFirst(zeros)
-            point = digits.isEmpty ? 0 : point - zeros + exponent
+        }
+
+        private mutating func readDigits(_ text: Slice<UnsafeRawBufferPointer>) {
+            var isBehindPoint = false
+            for unsafe byte in unsafe text {
+                if byte == GoFloat.point {
+                    isBehindPoint = true
+                } else if count == 0, byte == GoFloat.zero {
+                    if isBehindPoint { point -= 1 }
+                } else if count < digits.count {
+                    digits[count] = byte
+                    count += 1
+                    if !isBehindPoint { point += 1 }
+                }
+            }
+            while count > 0, digits[count - 1] == GoFloat.zero { count -= 1 }
+            if count == 0 { point = 0 }
+        }
+
+        private mutating func readExponent(_ text: Slice<UnsafeRawBufferPointer>) {
+            var exponent = 0
+            for unsafe byte in unsafe text where byte >= GoFloat.zero { exponent = exponent * 10 + Int(byte - GoFloat.zero) }
+            point += unsafe text.first == GoFloat.minus ? -exponent : exponent
+        }
+
+        func write(_ range: Range<Int>, to bytes: inout [UInt8]) {
+            for index in range { bytes.append(digits[index]) }
         }
     }
 }

@@ -78,7 +78,7 @@ public struct LentBytes: BitwiseCopyable {
     }
 
     @inlinable @inline(__always)
-    public static func == (left: LentBytes, right: StaticString) -> Bool { left == LentBytes(right) }
+    public static func == (left: LentBytes, right: StaticString) -> Bool { unsafe ASCII.equal(left.buffer, right) }
 
     /// Equal but for ASCII case.
     @inlinable @inline(__always)

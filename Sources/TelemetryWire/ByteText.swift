@@ -11,7 +11,7 @@ extension Array where Element == UInt8 {
     }
 
     /// Decimal digits of `value`, at most twenty.
-    mutating func append(decimal value: UInt64) {
+    public mutating func append(decimal value: UInt64) {
         append(atMost: 20) { $0.decimal(value) }
     }
 
@@ -21,7 +21,7 @@ extension Array where Element == UInt8 {
     }
 
     /// `value` in exactly `width` digits; higher digits are cut off.
-    mutating func append(decimal value: UInt64, width: Int) {
+    public mutating func append(decimal value: UInt64, width: Int) {
         let start = count
         append(contentsOf: repeatElement(0x30, count: width))
         var rest = value

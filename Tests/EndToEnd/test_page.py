@@ -111,7 +111,7 @@ def browser():
 
 @pytest.fixture
 def look(browser, served):
-    """Opens an address of the page. What the browser has to complain about fails the test. Named behind `start`, so that pages close before what serves them."""
+    """Opens an address of the page. What the browser has to complain about fails the test. Behind `start` in a test's list: pages close first."""
     complaints, contexts = [], []
 
     def open_page(address="", width=1280, theme="light", script=True, base=None, path="/"):

@@ -90,6 +90,8 @@ import Testing
                         unsafe changed.withUnsafeBytes { unsafe ASCII.equalIgnoringCase(left, $0) }
                     }
                     #expect(found == isSame, "\(left) \(changed)")
+                    let isEqual = unsafe left.withUnsafeBytes { left in unsafe changed.withUnsafeBytes { unsafe ASCII.equal(left, $0) } }
+                    #expect(isEqual == (left == changed), "\(left) \(changed)")
                 }
             }
         }

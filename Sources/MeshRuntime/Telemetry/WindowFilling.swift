@@ -20,6 +20,9 @@ struct WindowFilling {
     func fill(_ series: SeriesSamples) -> SeriesSamples {
         var filled = SeriesSamples(labels: series.labels)
         let histograms = Dictionary(series.histograms.map { ($0.index, $0.histogram) }) { first, _ in first }
+        let room = series.times.count * Int(min(max((stretches.map(\.resolution).max() ?? 0) / reading.spacing, 1), 8))
+        filled.times.reserveCapacity(room)
+        filled.values.reserveCapacity(room)
         var stretch = 0
         for index in series.times.indices {
             let time = series.times[index]
@@ -38,6 +41,7 @@ struct WindowFilling {
     }
 
     /// Adds what stands at a part (0…1) of the way from a sample to the next one, and has this share of what the sample stands for.
+    @inline(__always)
     private func append(
         _ series: SeriesSamples, _ histograms: [Int: NativeHistogram], _ index: Int, _ way: Double, share: Double,
         to filled: inout SeriesSamples
@@ -54,7 +58,7 @@ struct WindowFilling {
         case .even: break
         }
         if !series.weights.isEmpty { filled.weights.append(weight) }
-        if let histogram = histograms[index] {
+        if !histograms.isEmpty, let histogram = histograms[index] {
             let later = reading.manner == .even && way > 0 ? histograms[index + 1] : nil
             let shown = later.map { histogram.between($0, way) } ?? histogram
             filled.histograms.append((filled.values.count, shown))

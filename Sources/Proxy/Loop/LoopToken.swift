@@ -24,6 +24,8 @@ struct LoopToken: BitwiseCopyable, Equatable {
     /// Of a listener, by its place in the worker's list.
     init(_ kind: Kind, place: Int) { self.init(kind, SlotID(index: UInt32(truncatingIfNeeded: place), generation: 1)) }
 
+    func isOf(_ kind: Kind) -> Bool { rawValue >> 60 == kind.rawValue }
+
     var kind: Kind? { Kind(rawValue: rawValue >> 60) }
 
     var id: SlotID {

@@ -48,9 +48,9 @@ extension Traffic {
         noteOwners(upstream: id)
         for index in tokens.indices {
             let owner = LoopToken(rawValue: tokens[index])
-            if owner.kind == .mirror { mirrorTraffic.noteConnected(owner.id, &sides) }
-            if owner.kind == .check { CheckTraffic.noteConnected(owner.id, &sides) }
-            guard owner.kind == .request, requests.contains(owner.id) else { continue }
+            if owner.isOf(.mirror) { mirrorTraffic.noteConnected(owner.id, &sides) }
+            if owner.isOf(.check) { CheckTraffic.noteConnected(owner.id, &sides) }
+            guard owner.isOf(.request), requests.contains(owner.id) else { continue }
             sides.upstreams.stopPending(&requests[owner.id].attempt)
             let elapsed = requests[owner.id].elapsed(sides.loop.now)
             AttemptBeginning.note(&requests[owner.id], &sides.upstreams, connectedAt: elapsed, sentAt: elapsed)
@@ -149,11 +149,11 @@ extension Traffic {
             index += 1
             if event.kind == .goAway { sides.upstreams.retire(id, &sides.loop) }
             let owner = LoopToken(rawValue: event.token)
-            if owner.kind == .request, requests.contains(owner.id), requests[owner.id].attempt.isOn(id, stream: event.stream) {
+            if owner.isOf(.request), requests.contains(owner.id), requests[owner.id].attempt.isOn(id, stream: event.stream) {
                 takeEvent(event, of: id, for: owner.id, bytes)
-            } else if owner.kind == .mirror, mirrorTraffic.isOf(owner.id, id, stream: event.stream) {
+            } else if owner.isOf(.mirror), mirrorTraffic.isOf(owner.id, id, stream: event.stream) {
                 mirrorTraffic.takeEvent(event, of: id, for: owner.id, &sides)
-            } else if owner.kind == .check, CheckTraffic.isOf(owner.id, id, stream: event.stream, &sides) {
+            } else if owner.isOf(.check), CheckTraffic.isOf(owner.id, id, stream: event.stream, &sides) {
                 if CheckTraffic.takeEvent(event, of: id, for: owner.id, bytes, &sides) { concludeCheck(owner.id) }
             } else if sides.upstreams.isOpen(id) {
                 // Its owner has gone on without this stream.
@@ -220,7 +220,7 @@ extension Traffic {
         while index < sides.inbox.contents.drained.count {
             let owner = LoopToken(rawValue: sides.inbox.contents.drained[index])
             index += 1
-            guard owner.kind == .request, requests.contains(owner.id) else { continue }
+            guard owner.isOf(.request), requests.contains(owner.id) else { continue }
             sides.allowMoreBody(of: &requests[owner.id])
             sides.resumeResponse(of: &requests[owner.id])
             let isLow = RequestSending.waiting(requests[owner.id].attempt, &sides.upstreams) <= sides.limits.outputLowWatermark
@@ -272,7 +272,7 @@ extension Traffic {
 
     @inline(__always) private mutating func http1Owner(of id: SlotID) -> SlotID? {
         let owner = LoopToken(rawValue: sides.upstreams.connections[id].http.token)
-        return owner.kind == .request && requests.contains(owner.id) ? owner.id : nil
+        return owner.isOf(.request) && requests.contains(owner.id) ? owner.id : nil
     }
 
     /// A slow endpoint has taken some: perhaps enough for its client to be read again.
@@ -316,10 +316,10 @@ extension Traffic {
         sides.upstreams.close(id, &sides.loop)
         for token in failed {
             let owner = LoopToken(rawValue: token)
-            if owner.kind == .mirror { mirrorTraffic.endpointEnded(owner.id, line >= 0 ? .none : id, &sides) }
+            if owner.isOf(.mirror) { mirrorTraffic.endpointEnded(owner.id, line >= 0 ? .none : id, &sides) }
             let cause = isRefusal ? AttemptFailure.protocolError : failure
-            if owner.kind == .check, CheckTraffic.endpointEnded(owner.id, line >= 0 ? .none : id, cause, &sides) { concludeCheck(owner.id) }
-            guard owner.kind == .request, requests.contains(owner.id) else { continue }
+            if owner.isOf(.check), CheckTraffic.endpointEnded(owner.id, line >= 0 ? .none : id, cause, &sides) { concludeCheck(owner.id) }
+            guard owner.isOf(.request), requests.contains(owner.id) else { continue }
             let isOurs = line >= 0 ? requests[owner.id].leaveLine(ofPool: line, for: id) : requests[owner.id].attempt.upstream == id
             guard isOurs else { continue }
             attemptFailed(owner.id, cause)

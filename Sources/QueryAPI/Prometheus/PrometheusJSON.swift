@@ -2,6 +2,7 @@ internal import Glibc
 internal import Primitives
 internal import PromQL
 internal import TelemetryModel
+internal import TelemetryWire
 
 /// Results as Prometheus' API writes them (web/api/v1; util/jsonutil for numbers and times).
 enum PrometheusJSON {
@@ -168,16 +169,20 @@ enum PrometheusJSON {
     private static func append(time: Int64, to bytes: inout [UInt8]) {
         let size = time.magnitude
         if time < 0 { bytes.append(UInt8(ascii: "-")) }
-        bytes.append(text: "\(size / 1000)")
-        let rest = size % 1000
-        guard rest > 0 else { return }
-        bytes.append(text: rest < 10 ? ".00\(rest)" : rest < 100 ? ".0\(rest)" : ".\(rest)")
+        bytes.append(decimal: size / 1000)
+        guard size % 1000 > 0 else { return }
+        bytes.append(UInt8(ascii: "."))
+        bytes.append(decimal: size % 1000, width: 3)
     }
 
     private static func append(quoted value: Double, to bytes: inout [UInt8]) {
         let size = value.magnitude
         bytes.append(UInt8(ascii: "\""))
-        bytes.append(text: size != 0 && size < 1e-6 || size >= 1e21 ? GoFloat.scientific(value) : GoFloat.plain(value))
+        if size != 0 && size < 1e-6 || size >= 1e21 {
+            GoFloat.append(scientific: value, to: &bytes)
+        } else {
+            GoFloat.append(plain: value, to: &bytes)
+        }
         bytes.append(UInt8(ascii: "\""))
     }
 }

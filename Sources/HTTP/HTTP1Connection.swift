@@ -236,8 +236,8 @@ public struct HTTP1Connection: ~Copyable {
                 if role == .server ? openCount >= pipelinedMax : first == nil { return (offset, nil) }
                 let (taken, refusal) = unsafe takeHead(rest)
                 if refusal != nil { return (bytes.count, refusal) }
-                // A response of known length goes on in the same pass: whatever is done with its head, its body stays what it is.
-                if case .length = reading, role == .client {} else if pipelinedMax == 1 { return (offset + taken, nil) }
+                // The owner looks at a head before its body is read. Whatever it decides, a sized response's body stays what it is.
+                if pipelinedMax == 1, !isInSizedResponse { return (offset + taken, nil) }
                 count = taken
             case .length(let left):
                 count = Int(min(UInt64(rest.count), left))
@@ -358,6 +358,8 @@ public struct HTTP1Connection: ~Copyable {
         endMessage()
         return (count, nil)
     }
+
+    private var isInSizedResponse: Bool { mutating get { if case .length = reading { role == .client } else { false } } }
 
     /// The exchange whose message is being read.
     var reader: Int32 { mutating get { role == .server ? lastStream : first?.stream ?? 0 } }

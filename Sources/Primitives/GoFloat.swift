@@ -17,7 +17,7 @@ public enum GoFloat {
     /// As `plain`.
     public static func append(plain value: Double, to bytes: inout [UInt8]) {
         // Counts, the most of what is asked for.
-        if value.magnitude < 0x1p53, let whole = Int64(exactly: value), whole != 0 { return append(decimal: whole, to: &bytes) }
+        if value.magnitude < 0x1p53, let whole = Int64(exactly: value), whole != 0 { return bytes.append(contentsOf: String(whole).utf8) }
         guard let number = Digits(value) else { return append(special: value, to: &bytes) }
         if number.isNegative { bytes.append(minus) }
         if number.point <= 0 {
@@ -49,7 +49,7 @@ public enum GoFloat {
         bytes.append(UInt8(ascii: "e"))
         bytes.append(exponent < 0 ? minus : UInt8(ascii: "+"))
         if exponent.magnitude < 10 { bytes.append(zero) }
-        append(decimal: Int64(exponent.magnitude), to: &bytes)
+        bytes.append(contentsOf: String(exponent.magnitude).utf8)
     }
 
     private static let zero = UInt8(ascii: "0")
@@ -58,17 +58,6 @@ public enum GoFloat {
 
     private static func append(special value: Double, to bytes: inout [UInt8]) {
         bytes.append(contentsOf: (value.isNaN ? "NaN" : value > 0 ? "+Inf" : "-Inf").utf8)
-    }
-
-    private static func append(decimal value: Int64, to bytes: inout [UInt8]) {
-        if value < 0 { bytes.append(minus) }
-        let start = bytes.count
-        var rest = value.magnitude
-        repeat {
-            bytes.append(zero + UInt8(truncatingIfNeeded: rest % 10))
-            rest /= 10
-        } while rest > 0
-        bytes[start...].reverse()
     }
 
     private static func text(_ body: (inout [UInt8]) -> Void) -> String {

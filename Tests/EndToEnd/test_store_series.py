@@ -6,25 +6,9 @@ import sqlite3
 import subprocess
 import time
 
-import pytest
-
-from conftest import Backend, Skein, http_get, mesh, wait_for
+from conftest import Backend, http_get, mesh, wait_for
 from test_series import api, value
-from test_store import damage, fill, get, health, post, span, tiny_disk  # noqa: F401
-
-
-@pytest.fixture
-def start(tmp_path):
-    running = []
-
-    def begin(config=None, **more):
-        skein = Skein(tmp_path, config, **more)
-        running.append(skein)
-        return skein.wait_ready()
-
-    yield begin
-    for skein in running:
-        skein.stop()
+from test_store import damage, fill, get, health, post, span, start, tiny_disk  # noqa: F401
 
 
 def push(skein, number, name="level", at=None, noise=0):

@@ -49,7 +49,7 @@ final class LogsAPI: Sendable {
             filter: filter, format: format, framing: isEvents ? .events : .lines, start: .newest(limit))
         if isEvents, let last = request.header("last-event-id") {
             guard let position = LogPosition(last) else {
-                return .respond(.text(400, "Last-Event-ID is not one of this log's"))
+                return .respond(.text(400, "Last-Event-ID takes the id of an event, such as 18ecffbe800ed61f-57"))
             }
             wanted.start = .after(position)
         }

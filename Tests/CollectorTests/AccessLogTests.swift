@@ -164,6 +164,22 @@ import TelemetryWire
         #expect(said.all.contains { $0.contains("/dev/full") && $0.contains("No space left on device") })
     }
 
+    /// A path that cannot be opened is said when the proxy starts, and one that can is there for whoever tails or rotates it.
+    @Test func filesAreOpenedBeforeTheirFirstLine() throws {
+        let directory = TemporaryDirectory()
+        let said = Said()
+        var history = CaptureHistory()
+        let outputs = [
+            try textOutput(directory.path + "/access.log", "%REQ(:PATH)%"),
+            try textOutput(directory.path + "/nowhere/access.log", "%REQ(:PATH)%"),
+        ]
+        let plan = try CollectorPlan(outbound: .init(outputs: outputs), inbound: .init(), history: &history)
+        let pump = try makePump([RecordRing(capacity: 1 << 16)], plan, CollectorStatistics(), said: said)
+        eventually("it is said") { said.all.contains { $0.contains("/nowhere/access.log: cannot open: No such file or directory") } }
+        #expect(directory.names == ["access.log"])
+        pump.stop()
+    }
+
     /// A pipe whose reader does not read: lines wait, then are dropped whole; what the reader gets in the end is not torn.
     @Test func slowReaderOfAPipeGetsWholeLines() throws {
         let directory = TemporaryDirectory()

@@ -180,6 +180,7 @@ def test_changed_files_are_noticed_and_bad_ones_refused(start):
 
 def test_log_rotation_loses_no_line(proxy):
     path = proxy.directory / "access.log"
+    wait_for(path.exists, what="the file")
     for index in range(300):
         proxy.get(f"/{index}")
         if index in (100, 200):

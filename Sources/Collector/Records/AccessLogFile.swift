@@ -54,6 +54,11 @@ final class AccessLogFile {
 
     var waitingBytes: Int { buffer.count - head }
 
+    /// Opens the file before its first line, so that a path that cannot be opened is said when the proxy starts.
+    func begin(now: MonotonicInstant) {
+        if descriptor < 0, trouble == nil { open(now) }
+    }
+
     /// Lets `body` append exactly one line, or drops it.
     @inline(__always)
     func append(_ body: (inout [UInt8]) -> Void) {
@@ -141,7 +146,7 @@ final class AccessLogFile {
         return "access log \(path): \(text); lines wait for it up to \(limits.logPendingBytesMax) bytes, further ones are dropped"
     }
 
-    private func begin(_ reason: DropReason, _ text: String, _ now: MonotonicInstant) {
+    private func fail(_ reason: DropReason, _ text: String, _ now: MonotonicInstant) {
         if trouble != reason, noticedAt.map({ now.nanoseconds(since: $0) >= limits.reportIntervalNanoseconds }) ?? true {
             notice = text
             noticedAt = now
@@ -165,7 +170,7 @@ final class AccessLogFile {
             isShared = descriptor >= 0
             if isShared { return }
         }
-        unsafe begin(.openFailed, "cannot open: \(String(cString: strerror(code)))", now)
+        unsafe fail(.openFailed, "cannot open: \(String(cString: strerror(code)))", now)
         retryAt = now + limits.logRetryNanoseconds
     }
 
@@ -203,7 +208,7 @@ final class AccessLogFile {
         case EPIPE: reason = .closed
         default: reason = .writeFailed
         }
-        unsafe begin(reason, String(cString: strerror(code)), now)
+        unsafe fail(reason, String(cString: strerror(code)), now)
         retryAt = now + limits.logRetryNanoseconds
     }
 

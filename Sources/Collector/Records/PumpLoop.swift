@@ -225,7 +225,9 @@ struct PumpLoop: ~Copyable {
         submit(.flush)
         let paths = Set((plan.outbound.outputs + plan.inbound.outputs).map(\.path))
         for path in paths where files[path] == nil {
-            files[path] = AccessLogFile(path: path, limits: limits, statistics: statistics)
+            let file = AccessLogFile(path: path, limits: limits, statistics: statistics)
+            file.begin(now: now)
+            files[path] = file
         }
         outbound.outputs = bind(plan.outbound.outputs)
         outbound.builder = plan.outbound.builder

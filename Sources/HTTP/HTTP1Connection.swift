@@ -85,9 +85,8 @@ public struct HTTP1Connection: ~Copyable {
     }
 
     let inbox: UnsafeMutablePointer<HTTPInbox>
-    let limits: HTTPLimits
     let role: Role
-    let pipelinedMax: Int
+    private let openMax: UInt32
     var reading = Reading.head
     var scan = HeadScan()
     var decoder = ChunkedDecoder()
@@ -108,22 +107,23 @@ public struct HTTP1Connection: ~Copyable {
 
     /// A server's connection. `inbox` must outlive it.
     @unsafe
-    public init(inbox: UnsafeMutablePointer<HTTPInbox>, limits: HTTPLimits, pipelinedMax: Int) {
-        unsafe self.init(.server, inbox: inbox, limits: limits, pipelinedMax: max(1, pipelinedMax))
+    public init(inbox: UnsafeMutablePointer<HTTPInbox>, pipelinedMax: Int) {
+        unsafe self.init(.server, inbox: inbox, pipelinedMax: max(1, pipelinedMax))
     }
 
     /// A client's connection. `inbox` must outlive it.
     @unsafe
-    public init(clientInbox inbox: UnsafeMutablePointer<HTTPInbox>, limits: HTTPLimits) {
-        unsafe self.init(.client, inbox: inbox, limits: limits, pipelinedMax: 1)
+    public init(clientInbox inbox: UnsafeMutablePointer<HTTPInbox>) {
+        unsafe self.init(.client, inbox: inbox, pipelinedMax: 1)
     }
 
-    private init(_ role: Role, inbox: UnsafeMutablePointer<HTTPInbox>, limits: HTTPLimits, pipelinedMax: Int) {
+    private init(_ role: Role, inbox: UnsafeMutablePointer<HTTPInbox>, pipelinedMax: Int) {
         self.role = role
         unsafe self.inbox = unsafe inbox
-        self.limits = limits
-        self.pipelinedMax = pipelinedMax
+        openMax = UInt32(clamping: pipelinedMax)
     }
+
+    var pipelinedMax: Int { Int(openMax) }
 
     // MARK: Exchanges
 
@@ -248,7 +248,7 @@ public struct HTTP1Connection: ~Copyable {
                 count = rest.count
                 tellData(offset, count)
             case .chunked:
-                let (consumed, event) = unsafe decoder.next(rest, limits: limits)
+                let (consumed, event) = unsafe decoder.next(rest, limits: inbox.pointee.limits)
                 switch event {
                 case .needMore: count = consumed
                 case .data(let length):
@@ -281,8 +281,8 @@ public struct HTTP1Connection: ~Copyable {
 
     mutating func takeHead(_ bytes: UnsafeRawBufferPointer) -> (taken: Int, refusal: Refusal?) {
         let result = unsafe role == .server
-            ? HeadParser.parseRequest(bytes, scan: &scan, limits: limits, into: &inbox.pointee.head)
-            : HeadParser.parseResponse(bytes, scan: &scan, limits: limits, into: &inbox.pointee.head)
+            ? HeadParser.parseRequest(bytes, scan: &scan, limits: inbox.pointee.limits, into: &inbox.pointee.head)
+            : HeadParser.parseResponse(bytes, scan: &scan, limits: inbox.pointee.limits, into: &inbox.pointee.head)
         switch result {
         case .incomplete:
             isHeadBegun = true
@@ -345,7 +345,7 @@ public struct HTTP1Connection: ~Copyable {
     }
 
     mutating func takeTrailers(_ bytes: UnsafeRawBufferPointer) -> (taken: Int, refusal: Refusal?) {
-        switch unsafe HeadParser.parseTrailers(bytes, scan: &scan, limits: limits, into: &inbox.pointee.head) {
+        switch unsafe HeadParser.parseTrailers(bytes, scan: &scan, limits: inbox.pointee.limits, into: &inbox.pointee.head) {
         case .incomplete: return (0, nil)
         case .failed(let error): return (0, refuse(error.status, error.reason, error))
         case .complete: break

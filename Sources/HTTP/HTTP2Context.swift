@@ -6,7 +6,6 @@ internal import Primitives
 struct HTTP2Context: ~Copyable {
     let role: HTTP2Session.Role
     let inbox: UnsafeMutablePointer<HTTPInbox>
-    let limits: HTTPLimits
     var now: MonotonicInstant
     var guardian: HTTP2FloodGuard
     var isFlooded = false
@@ -40,16 +39,17 @@ struct HTTP2Context: ~Copyable {
     /// Crumbs of `cookie`, joined (RFC 9113 8.2.3).
     var cookies = ByteBuffer()
 
-    init(role: HTTP2Session.Role, inbox: UnsafeMutablePointer<HTTPInbox>, limits: HTTPLimits, now: MonotonicInstant) {
+    init(role: HTTP2Session.Role, inbox: UnsafeMutablePointer<HTTPInbox>, now: MonotonicInstant) {
         self.role = role
         unsafe self.inbox = unsafe inbox
-        self.limits = limits
         self.now = now
         guardian = HTTP2FloodGuard(now: now)
         meter = HTTP2FrameMeter(hasPreface: role == .server)
         unsafe inputBase = nil
         unsafe firstStream = nil
     }
+
+    var limits: HTTPLimits { unsafe inbox.pointee.limits }
 
     mutating func adopt(_ stream: UnsafeMutablePointer<HTTP2Stream>) {
         openStreams += 1

@@ -37,9 +37,10 @@ public struct HTTP2Session: ~Copyable {
 
     /// `inbox` must outlive the session. `now` is the time of the first byte.
     @unsafe
-    public init(_ role: Role, inbox: UnsafeMutablePointer<HTTPInbox>, limits: HTTPLimits, now: MonotonicInstant) {
+    public init(_ role: Role, inbox: UnsafeMutablePointer<HTTPInbox>, now: MonotonicInstant) {
         unsafe context = .allocate(capacity: 1)
-        unsafe context.initialize(to: HTTP2Context(role: role, inbox: inbox, limits: limits, now: now))
+        unsafe context.initialize(to: HTTP2Context(role: role, inbox: inbox, now: now))
+        let limits = unsafe inbox.pointee.limits
         var session: OpaquePointer?
         var option: OpaquePointer?
         unsafe nghttp2_option_new(&option)

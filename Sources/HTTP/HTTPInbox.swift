@@ -90,6 +90,8 @@ struct HeadBlock: BitwiseCopyable, Sendable {
 /// address that never changes, and emptied by it after each call.
 @safe
 public struct HTTPInbox: ~Copyable {
+    /// What the peers of all its connections may send.
+    public let limits: HTTPLimits
     public internal(set) var events = WorkList<HTTPEvent>()
     var blocks = WorkList<HeadBlock>(capacity: 8)
     var bytes = ByteBuffer()
@@ -111,7 +113,8 @@ public struct HTTPInbox: ~Copyable {
     /// What nghttp2 allocates.
     let memory: UnsafeMutablePointer<HTTP2Memory>
 
-    public init() {
+    public init(limits: HTTPLimits) {
+        self.limits = limits
         unsafe memory = .allocate(capacity: 1)
         unsafe memory.initialize(to: HTTP2Memory())
     }
@@ -234,9 +237,9 @@ public struct OwnedInbox: ~Copyable {
     @unsafe
     public func load(_ section: HeadSection, into head: inout MessageHead) { unsafe head.load(section, from: &pointer.pointee) }
 
-    public init() {
+    public init(limits: HTTPLimits) {
         unsafe pointer = .allocate(capacity: 1)
-        unsafe pointer.initialize(to: HTTPInbox())
+        unsafe pointer.initialize(to: HTTPInbox(limits: limits))
     }
 
     deinit {

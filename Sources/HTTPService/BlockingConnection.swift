@@ -61,7 +61,7 @@ public struct BlockingConnection: ~Copyable {
     private var stream: ByteStream
     /// Nil = plaintext.
     private var session: TLSSession?
-    private var inbox = OwnedInbox()
+    private var inbox: OwnedInbox
     private var http: HTTPClientConnection
     private var request = MessageHead(slots: 16)
     private var response = MessageHead()
@@ -102,7 +102,8 @@ public struct BlockingConnection: ~Copyable {
         }
         stream = connected
         session = secured
-        http = unsafe HTTPClientConnection(isHTTP2: false, inbox: inbox.pointer, limits: limits, now: SystemClock.monotonicNow())
+        inbox = OwnedInbox(limits: limits)
+        http = unsafe HTTPClientConnection(isHTTP2: false, inbox: inbox.pointer, now: SystemClock.monotonicNow())
     }
 
     private static func shakeHands(

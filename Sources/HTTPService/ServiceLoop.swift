@@ -20,7 +20,7 @@ struct ServiceLoop: ~Copyable {
     var timers: TimerWheel
     var now: MonotonicInstant
     /// Events of the connection being served; empty between two of them.
-    var inbox = OwnedInbox()
+    var inbox: OwnedInbox
     var head = MessageHead()
     let scratch: UnsafeMutableRawBufferPointer
     /// Fields of an answer being put together.
@@ -48,6 +48,7 @@ struct ServiceLoop: ~Copyable {
         self.handler = handler
         self.statistics = statistics
         self.handshakes = handshakes
+        inbox = OwnedInbox(limits: limits.http)
         connections = Slab(countMax: limits.connectionsMax)
         exchanges = Slab(countMax: limits.exchangesMax)
         now = SystemClock.monotonicNow()
@@ -166,7 +167,7 @@ struct ServiceLoop: ~Copyable {
                 _ = timers.arm(Self.listenerBit | UInt64(index), at: now + limits.acceptPauseNanoseconds)
                 return
             case .connection(let fd, let peer):
-                let http = unsafe HTTPServerConnection(inbox: inbox.pointer, limits: limits.http, pipelinedMax: limits.pipelinedMax)
+                let http = unsafe HTTPServerConnection(inbox: inbox.pointer, pipelinedMax: limits.pipelinedMax)
                 let stream = ByteStream(descriptor: fd)
                 let connection = ServiceConnection(stream: stream, listener: index, peer: peer, http: http, now: now)
                 guard let id = connections.insert(connection) else {

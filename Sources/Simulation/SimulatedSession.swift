@@ -23,8 +23,8 @@ final class SimulatedSession {
     init(_ role: HTTP2Session.Role, _ peer: SimulatedPeer, _ clock: SimulatedClock) {
         self.peer = peer
         self.clock = clock
-        let own = OwnedInbox()
-        session = unsafe HTTP2Session(role, inbox: own.pointer, limits: HTTPLimits(), now: clock.now)
+        let own = OwnedInbox(limits: HTTPLimits())
+        session = unsafe HTTP2Session(role, inbox: own.pointer, now: clock.now)
         inbox = own
         peer.onEvent = { [weak self] peer, event in
             guard let self else { return }

@@ -17,12 +17,12 @@ func http2Exchange(
     let fd = try Socket.connect(to: endpoint)
     defer { Socket.close(fd) }
     let inbox = UnsafeMutablePointer<HTTPInbox>.allocate(capacity: 1)
-    unsafe inbox.initialize(to: HTTPInbox())
+    unsafe inbox.initialize(to: HTTPInbox(limits: HTTPLimits()))
     defer {
         unsafe inbox.deinitialize(count: 1)
         unsafe inbox.deallocate()
     }
-    var session = unsafe HTTP2Session(.client, inbox: inbox, limits: HTTPLimits(), now: MonotonicInstant(nanoseconds: 1))
+    var session = unsafe HTTP2Session(.client, inbox: inbox, now: MonotonicInstant(nanoseconds: 1))
     var list = HTTP2FieldList()
     list.begin()
     for (name, value) in [(":method", method), (":scheme", "http"), (":authority", "x"), (":path", path)] + fields {

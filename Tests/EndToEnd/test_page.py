@@ -915,6 +915,24 @@ def test_what_has_not_changed_is_not_made_again(served):
         wait_for(again, what=path)
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/skein/routes", "/skein/findings", "/skein/policies?service=web.local", "/skein/changes", "/skein/traces", "/skein/logs",
+     "/skein/explain", "/skein/outliers", "/v1/outliers", "/skein/status", "/web/app.js", "/api/v2/services"])
+def test_reading_paths_take_head_and_no_post(served, path):
+    """RFC 9110 9.1: every server takes HEAD; probes and link checkers send it."""
+    port = served.ports["zipkin"]
+    status, fields, body = http_get(port, path, method="HEAD")
+    assert status == http_get(port, path)[0] and body == b"" and int(fields["content-length"]) > 0
+    status, fields, _ = http_get(port, path, method="DELETE")
+    assert status == 405 and "GET, HEAD" in fields["allow"]
+
+
+def test_head_follows_no_log(served):
+    status, fields, _ = http_get(served.ports["zipkin"], "/skein/logs?follow=true", method="HEAD")
+    assert status == 405 and fields["allow"] == "GET"
+
+
 def test_hosts_that_are_not_this_machines_are_refused(served):
     """A page whose name was bound to 127.0.0.1 must not read; who sends spans names itself as it likes."""
     port = served.ports["zipkin"]

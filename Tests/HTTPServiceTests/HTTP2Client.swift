@@ -35,9 +35,9 @@ final class HTTP2Client {
     init(_ endpoint: SocketEndpoint) throws {
         raw = try RawClient(endpoint)
         unsafe inbox = .allocate(capacity: 1)
-        unsafe inbox.initialize(to: HTTPInbox())
+        unsafe inbox.initialize(to: HTTPInbox(limits: HTTPLimits()))
         unsafe session = .allocate(capacity: 1)
-        unsafe session.initialize(to: HTTP2Session(.client, inbox: inbox, limits: HTTPLimits(), now: MonotonicInstant(nanoseconds: 1)))
+        unsafe session.initialize(to: HTTP2Session(.client, inbox: inbox, now: MonotonicInstant(nanoseconds: 1)))
     }
 
     deinit {

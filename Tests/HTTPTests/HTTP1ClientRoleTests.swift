@@ -4,7 +4,7 @@ import Testing
 
 /// A connection of a client and what its server sends and gets.
 private final class Caller {
-    var inbox = OwnedInbox()
+    var inbox = OwnedInbox(limits: HTTPLimits())
     var http: HTTPClientConnection
     private var rest: [UInt8] = []
     private var request = MessageHead()
@@ -17,7 +17,7 @@ private final class Caller {
 
     private let now = MonotonicInstant(nanoseconds: 1)
 
-    init() { http = unsafe HTTPClientConnection(isHTTP2: false, inbox: inbox.pointer, limits: HTTPLimits(), now: now) }
+    init() { http = unsafe HTTPClientConnection(isHTTP2: false, inbox: inbox.pointer, now: now) }
 
     var text: String { String(decoding: sent, as: UTF8.self) }
     var bodyText: String { String(decoding: body, as: UTF8.self) }

@@ -18,9 +18,9 @@ private final class Peer {
 
     init(pipelinedMax: Int = 16) {
         unsafe inbox = .allocate(capacity: 1)
-        unsafe inbox.initialize(to: HTTPInbox())
+        unsafe inbox.initialize(to: HTTPInbox(limits: HTTPLimits()))
         unsafe connection = .allocate(capacity: 1)
-        unsafe connection.initialize(to: HTTPServerConnection(inbox: inbox, limits: HTTPLimits(), pipelinedMax: pipelinedMax))
+        unsafe connection.initialize(to: HTTPServerConnection(inbox: inbox, pipelinedMax: pipelinedMax))
     }
 
     deinit {

@@ -13,9 +13,9 @@ final class HTTP2Peer {
 
     init(_ role: HTTP2Session.Role) {
         unsafe inbox = .allocate(capacity: 1)
-        unsafe inbox.initialize(to: HTTPInbox())
+        unsafe inbox.initialize(to: HTTPInbox(limits: HTTPLimits()))
         unsafe session = .allocate(capacity: 1)
-        unsafe session.initialize(to: HTTP2Session(role, inbox: inbox, limits: HTTPLimits(), now: MonotonicInstant(nanoseconds: 1)))
+        unsafe session.initialize(to: HTTP2Session(role, inbox: inbox, now: MonotonicInstant(nanoseconds: 1)))
         if role == .server { _ = send(Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)) }
         _ = send(Self.frame(4, 0, 0, []))
     }

@@ -149,9 +149,9 @@ private struct ModelHead {
     }
 
     private func written(_ head: borrowing MessageHead) -> [UInt8] {
-        let inbox = OwnedInbox()
+        let inbox = OwnedInbox(limits: HTTPLimits())
         let now = MonotonicInstant(nanoseconds: 1)
-        var client = unsafe HTTPClientConnection(isHTTP2: false, inbox: inbox.pointer, limits: HTTPLimits(), now: now)
+        var client = unsafe HTTPClientConnection(isHTTP2: false, inbox: inbox.pointer, now: now)
         #expect(client.submitRequest(head, framing: .none, upgrades: false, token: 1) != nil)
         var out = ByteBuffer()
         _ = client.fill(&out, bytesMax: .max)
@@ -168,10 +168,10 @@ private struct ModelHead {
 
     /// By HTTP/2's own path: field list, session, the server's session, and a head again.
     private func overHTTP2(_ head: borrowing MessageHead, _ model: ModelHead, _ place: Comment) {
-        var inbox = OwnedInbox()
+        var inbox = OwnedInbox(limits: HTTPLimits())
         let now = MonotonicInstant(nanoseconds: 1)
-        var client = unsafe HTTPClientConnection(isHTTP2: true, inbox: inbox.pointer, limits: HTTPLimits(), now: now)
-        var server = unsafe HTTPServerConnection(inbox: inbox.pointer, limits: HTTPLimits(), pipelinedMax: 1)
+        var client = unsafe HTTPClientConnection(isHTTP2: true, inbox: inbox.pointer, now: now)
+        var server = unsafe HTTPServerConnection(inbox: inbox.pointer, pipelinedMax: 1)
         #expect(client.submitRequest(head, framing: .none, upgrades: false, token: 1) != nil, place)
         var out = ByteBuffer()
         _ = client.fill(&out, bytesMax: .max)

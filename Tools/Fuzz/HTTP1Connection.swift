@@ -5,12 +5,12 @@ import Primitives
 
 private func read(_ data: UnsafeRawBufferPointer, _ size: Int) -> [UInt64] {
     let inbox = UnsafeMutablePointer<HTTPInbox>.allocate(capacity: 1)
-    unsafe inbox.initialize(to: HTTPInbox())
+    unsafe inbox.initialize(to: HTTPInbox(limits: HTTPLimits()))
     defer {
         unsafe inbox.deinitialize(count: 1)
         unsafe inbox.deallocate()
     }
-    var connection = unsafe HTTP1Connection(inbox: inbox, limits: HTTPLimits(), pipelinedMax: 1 << 20)
+    var connection = unsafe HTTP1Connection(inbox: inbox, pipelinedMax: 1 << 20)
     var told: [UInt64] = []
     var start = 0
     var end = 0

@@ -9,7 +9,7 @@ import Primitives
 public func fuzzHTTP2Session(_ data: UnsafePointer<UInt8>, _ size: Int) -> CInt {
     guard size > 1 else { return 0 }
     let inbox = UnsafeMutablePointer<HTTPInbox>.allocate(capacity: 1)
-    unsafe inbox.initialize(to: HTTPInbox())
+    unsafe inbox.initialize(to: HTTPInbox(limits: HTTPLimits()))
     defer {
         unsafe inbox.deinitialize(count: 1)
         unsafe inbox.deallocate()
@@ -17,7 +17,7 @@ public func fuzzHTTP2Session(_ data: UnsafePointer<UInt8>, _ size: Int) -> CInt 
     let isServer = unsafe data[0] & 1 == 0
     let pieceMax = unsafe max(1, Int(data[0] >> 1))
     var now = MonotonicInstant(nanoseconds: 1)
-    var session = unsafe HTTP2Session(isServer ? .server : .client, inbox: inbox, limits: HTTPLimits(), now: now)
+    var session = unsafe HTTP2Session(isServer ? .server : .client, inbox: inbox, now: now)
     var output = ByteBuffer()
     if isServer {
         // The mutator need not find the preface.

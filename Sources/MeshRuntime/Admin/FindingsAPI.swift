@@ -31,7 +31,7 @@ final class FindingsAPI: Sendable {
 
     func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome? {
         guard PagePath.isNamed("/skein/findings", request.path) else { return nil }
-        guard request.method == "GET" else { return .respond(.text(405, "GET is accepted here", headers: [("Allow", "GET")])) }
+        if let refusal = request.readOnlyRefusal { return .respond(refusal) }
         let tag = shared.configurationTag
         if let same = tag.notModified(request) { return .respond(same) }
         let acceptsGzip = request.acceptsGzip

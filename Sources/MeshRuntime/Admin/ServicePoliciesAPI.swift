@@ -13,7 +13,7 @@ final class ServicePoliciesAPI: Sendable {
 
     func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome? {
         guard PagePath.isNamed("/skein/policies", request.path) else { return nil }
-        guard request.method == "GET" else { return .respond(.text(405, "GET is accepted here", headers: [("Allow", "GET")])) }
+        if let refusal = request.readOnlyRefusal { return .respond(refusal) }
         guard let service = request.parameter("service"), !service.isEmpty, service.utf8.count <= 255 else {
             return .respond(.text(400, "service takes the host of a service"))
         }

@@ -25,7 +25,7 @@ final class ExplainAPI: Sendable {
 
     func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome? {
         guard PagePath.isNamed(path, request.path) else { return nil }
-        guard request.method == "GET" else { return .respond(.text(405, "GET is accepted here", headers: [("Allow", "GET")])) }
+        if let refusal = request.readOnlyRefusal { return .respond(refusal) }
         let parameters = request.parameters
         if let unknown = parameters.first(where: { !Self.parameters.contains($0.name) }) {
             return .respond(

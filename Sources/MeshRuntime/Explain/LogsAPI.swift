@@ -21,7 +21,7 @@ final class LogsAPI: Sendable {
 
     func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome? {
         guard PagePath.isNamed(path, request.path) else { return nil }
-        guard request.method == "GET" else { return .respond(.text(405, "GET is accepted here", headers: [("Allow", "GET")])) }
+        if let refusal = request.readOnlyRefusal { return .respond(refusal) }
         let parameters = request.parameters
         let known = Set(LogFilter.parameterNames + ["limit", "format", "follow"])
         if let unknown = parameters.first(where: { !known.contains($0.name) }) {
@@ -58,6 +58,7 @@ final class LogsAPI: Sendable {
             let lines = tail.recent(filter: filter, limit: limit, format: format)
             return .respond(ServiceResponse(status: 200, contentType: contentType, body: Array(lines.joined())))
         }
+        guard request.method == "GET" else { return .respond(.text(405, "only GET follows", headers: [("Allow", "GET")])) }
         return follow(wanted, contentType, responder)
     }
 

@@ -17,7 +17,7 @@ final class OutlierAPI: Sendable {
 
     func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome? {
         guard request.path == Self.path || PagePath.isNamed("/skein/outliers", request.path) else { return nil }
-        guard request.method == "GET" else { return .respond(.text(405, "GET is accepted here", headers: [("Allow", "GET")])) }
+        if let refusal = request.readOnlyRefusal { return .respond(refusal) }
         let part = request.parameter("cluster") ?? ""
         let now = SystemClock.monotonicNow()
         let unix = SystemClock.unixNanoseconds() / 1_000_000

@@ -32,16 +32,12 @@ struct DownstreamConnection: ~Copyable {
     let remote: SocketEndpoint
     /// Who its client is to the counters; nil = one of its listener's, whoever it is.
     var source: SourceLabelsID?
-    /// Who its client is to policies.
-    var peer = PeerFacts()
     /// The address that the client dialled.
     var local: SocketEndpoint
     /// It came by REDIRECT: `local` is another proxy's or server's address.
     var isCaptured = false
-    /// Whom its handshake was for, at a port that terminates TLS of its own.
-    var server = GatewayServer()
-    /// The configuration that `server` was last looked up in.
-    var serverEpoch = SlotID.none
+    /// Of a connection that is secured or was to be; see `secured`.
+    private(set) var security = OnDemand<SecuredClient>()
     /// What must be known before anything is done with its bytes.
     var awaits = Awaited.nothing
     var http: HTTPServerConnection
@@ -63,11 +59,6 @@ struct DownstreamConnection: ~Copyable {
     var isDirty = false
     /// Writing has failed; the end is told with the next flush.
     var isBroken = false
-    /// What it tells in the records of its requests.
-    var texts = ConnectionTexts()
-    /// What `x-forwarded-client-cert` says of its client; empty = nothing, or it is not made yet.
-    var forwardedCert = ByteBuffer()
-    var madeForwardedCert = false
     /// It has been counted as HTTP/2.
     var isCounted = false
 
@@ -113,7 +104,7 @@ struct DownstreamConnection: ~Copyable {
         origin.connection = id
         origin.stream = stream
         origin.isHTTP2 = http.isHTTP2
-        origin.isSecured = server.key != 0
+        origin.isSecured = serverKey != 0
         origin.isEdge = origin.isSecured
         origin.isCaptured = isCaptured
         origin.remote = remote
@@ -133,18 +124,42 @@ struct DownstreamConnection: ~Copyable {
     /// There may be something to read, or to understand.
     var hasMore: Bool { mutating get { stream.isReadable || !input.isEmpty } }
 
-    /// Makes the texts of its records anew.
-    mutating func describe(_ wanted: ConnectionTextSet) { texts.describe(stream, wanted) }
+    // MARK: Security
 
-    /// Makes what `x-forwarded-client-cert` says of its client.
-    mutating func describeClient(isEdge: Bool) {
-        madeForwardedCert = true
-        forwardedCert.append(contentsOf: ForwardedClientCert.element(stream, withCertificate: isEdge))
+    /// What is known of its client; made when it is first asked for.
+    var secured: SecuredClient {
+        @inline(__always) mutating _read {
+            security.make { SecuredClient() }
+            yield security.value
+        }
+        @inline(__always) _modify {
+            security.make { SecuredClient() }
+            yield &security.value
+        }
+    }
+
+    /// See `GatewayServer`; 0 = its port terminates no TLS of its own, or the server name has not come yet.
+    @inline(__always)
+    var serverKey: UInt64 { security.isMade ? security.value.server.key : 0 }
+
+    /// Who its client is to policies.
+    var peer: PeerView { security.isMade ? security.value.peer.view : PeerView() }
+
+    /// Makes the texts of its records, where they are not those that are wanted.
+    mutating func describe(_ wanted: ConnectionTextSet) {
+        if secured.texts.isStale(wanted) { security.value.texts.describe(stream, wanted) }
     }
 
     /// Makes the texts of its only record: why it came to no request.
     mutating func describe(_ failure: TLSFailure?, _ reason: String) {
-        texts.describe(stream, failedWith: failure, reason, isDownstream: true)
+        security.make { SecuredClient() }
+        security.value.texts.describe(stream, failedWith: failure, reason, isDownstream: true)
+    }
+
+    /// Makes what `x-forwarded-client-cert` says of its client, once.
+    mutating func describeCert(isEdge: Bool) {
+        security.make { SecuredClient() }
+        security.value.describeCert(stream, isEdge: isEdge)
     }
 
     /// Whether `fill` with this bound has taken all there is: one of HTTP/1.1 gives it in one go.

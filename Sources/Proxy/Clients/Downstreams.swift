@@ -144,7 +144,7 @@ struct Downstreams: ~Copyable {
             return nil
         }
         let local = listeners[place].isShared ? listeners[place].plan.endpoint : stream.localEndpoint
-        let http = unsafe HTTPServerConnection(inbox: inbox, limits: limits.http, pipelinedMax: 1)
+        let http = unsafe HTTPServerConnection(inbox: inbox, pipelinedMax: 1)
         guard let id = connections.insert(
             DownstreamConnection(stream: stream, http: http, listener: place, remote: peer, local: local))
         else { return nil }
@@ -168,7 +168,7 @@ struct Downstreams: ~Copyable {
     mutating func settleSource(_ id: SlotID) {
         if let agreement = connections[id].stream.agreement {
             let identity = connections[id].stream.peerIdentity?.uris.first
-            connections[id].peer.note(identity: identity, serverName: agreement.serverName)
+            connections[id].secured.peer.note(identity: identity, serverName: agreement.serverName)
         }
         guard listeners[connections[id].listener].plan.side == .inbound,
             let principal = connections[id].stream.peerIdentity?.uris.first
@@ -187,8 +187,8 @@ struct Downstreams: ~Copyable {
     @inline(__always)
     mutating func note(_ id: SlotID, in log: inout RequestLog) {
         guard connections[id].stream.isSecured else { return }
-        if connections[id].texts.isStale(wantedTexts) { connections[id].describe(wantedTexts) }
-        log.note(downstream: connections[id].texts)
+        connections[id].describe(wantedTexts)
+        log.note(downstream: connections[id].secured.texts)
     }
 
     /// What is done with the request's `x-forwarded-client-cert`; an element that goes out with it is copied to `element`.
@@ -200,9 +200,9 @@ struct Downstreams: ~Copyable {
         // As Istio: at a gateway what it says, where requests come in from the mesh the client's behind those before it, else nothing.
         let rule: ClientCertForwarding = origin.isEdge ? atEdges : origin.side == .inbound ? .appendForward : .sanitize
         guard connections[id].stream.isSecured else { return rule.action(isMutual: false) }
-        if !connections[id].madeForwardedCert { connections[id].describeClient(isEdge: origin.isEdge) }
-        if connections[id].forwardedCert.isEmpty { return rule.action(isMutual: false) }
-        element.append(contentsOf: connections[id].forwardedCert)
+        connections[id].describeCert(isEdge: origin.isEdge)
+        if connections[id].secured.forwardedCert.isEmpty { return rule.action(isMutual: false) }
+        element.append(contentsOf: connections[id].secured.forwardedCert)
         return rule.action(isMutual: true)
     }
 

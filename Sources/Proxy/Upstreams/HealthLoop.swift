@@ -28,9 +28,8 @@ struct HealthLoop: ~Copyable {
     private var epoch: UInt32 = 0
     private var now: MonotonicInstant
     private var request = MessageHead()
-    private let limits: HTTPLimits
     /// Outlives the connections, which tell it what has come.
-    private var inbox = OwnedInbox()
+    private var inbox: OwnedInbox
     private var securities = UpstreamSecurities()
     /// Slot of each kind of TLS, by its key.
     private var securitySlots: [String: Int32] = [:]
@@ -45,7 +44,7 @@ struct HealthLoop: ~Copyable {
         timers = TimerWheel(now: now)
         var limits = HTTPLimits()
         limits.headBytesMax = HealthProber.answerBytesMax
-        self.limits = limits
+        inbox = OwnedInbox(limits: limits)
     }
 
     mutating func run() {
@@ -139,7 +138,7 @@ struct HealthLoop: ~Copyable {
     private mutating func begin(_ place: Int) {
         do throws(SystemError) {
             let stream = ByteStream(descriptor: try Socket.connect(to: probes[place].target.address))
-            let http = unsafe HTTPClientConnection(isHTTP2: false, inbox: inbox.pointer, limits: limits, now: now)
+            let http = unsafe HTTPClientConnection(isHTTP2: false, inbox: inbox.pointer, now: now)
             let descriptor = stream.descriptor
             guard let id = connections.insert(ProbeConnection(place: place, stream: stream, http: http)) else {
                 Socket.close(descriptor)
@@ -213,6 +212,7 @@ struct HealthLoop: ~Copyable {
         var parsed = MessageHead()
         var scan = HeadScan()
         let isWhole = unsafe bytes.withUnsafeBytes { bytes in
+            let limits = inbox.contents.limits
             guard unsafe HeadParser.parseRequest(bytes, scan: &scan, limits: limits, into: &parsed) == .complete else { return false }
             request.keep(copyOf: parsed)
             return true

@@ -303,7 +303,7 @@ struct Upstreams: ~Copyable {
 
     private mutating func makeHTTP(_ pool: Int, _ now: MonotonicInstant) -> HTTPClientConnection {
         let isHTTP2 = pools[pool].settings.isHTTP2
-        var http = unsafe HTTPClientConnection(isHTTP2: isHTTP2, inbox: inbox, limits: limits.http, now: now)
+        var http = unsafe HTTPClientConnection(isHTTP2: isHTTP2, inbox: inbox, now: now)
         http.bound(streams: pools[pool].settings.maxConcurrentStreams, assumed: pools[pool].peerStreamsMax)
         return http
     }

@@ -47,7 +47,7 @@ enum ClientRefusing {
         let recorder = sides.recorder
         let unixNow = sides.loop.unixNow
         sides.refusals.hand(
-            origin, &sides.downstreams.connections[id].texts, isPlaintext: isPlaintext, unixNanoseconds: unixNow, capturedFields: fields,
-            to: recorder)
+            origin, &sides.downstreams.connections[id].secured.texts, isPlaintext: isPlaintext, unixNanoseconds: unixNow,
+            capturedFields: fields, to: recorder)
     }
 }

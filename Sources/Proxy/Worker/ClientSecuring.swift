@@ -101,8 +101,8 @@ enum ClientSecuring {
             alert(.unrecognizedName, id, &sides)
             return .passedThrough(serverName: Array(name))
         case .server(let server):
-            sides.downstreams.connections[id].server = server
-            sides.downstreams.connections[id].serverEpoch = sides.epochs.current
+            sides.downstreams.connections[id].secured.server = server
+            sides.downstreams.connections[id].secured.serverEpoch = sides.epochs.current
             let contexts = sides.epochs.all[sides.epochs.current].gateways
             let place = Int(server.security)
             let context = contexts.indices.contains(place) ? contexts[place] : InboundContext(nil)

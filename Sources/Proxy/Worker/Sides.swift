@@ -45,7 +45,7 @@ struct Sides: ~Copyable {
             seed: seed)
         checks = AuthorizationChecks(handle.limits)
         authorizerCounters = Held(keptByCaller: handle.authorizers)
-        inbox = OwnedInbox()
+        inbox = OwnedInbox(limits: handle.limits.http)
         unsafe downstreams = Downstreams(handle, inbox: inbox.pointer)
         unsafe upstreams = Upstreams(handle, inbox: inbox.pointer)
     }
@@ -94,8 +94,8 @@ struct Sides: ~Copyable {
     mutating func isRevoked(downstream id: SlotID) -> Bool {
         guard downstreams.connections[id].stream.isSecured else { return false }
         if let revocations, downstreams.connections[id].stream.isRevoked(by: revocations) { return true }
-        guard downstreams.connections[id].server.key != 0, listenerRow(id) >= 0 else { return false }
-        let place = Int(downstreams.connections[id].server.security)
+        guard downstreams.connections[id].serverKey != 0, listenerRow(id) >= 0 else { return false }
+        let place = Int(downstreams.connections[id].secured.server.security)
         guard epochs.all[epochs.current].gateways.indices.contains(place),
             let lists = epochs.all[epochs.current].gateways[place].revocations
         else { return false }
@@ -123,28 +123,28 @@ struct Sides: ~Copyable {
         }
         if let source = downstreams.connections[id].source { origin.labels.source = source }
         // Policies judge no others.
-        context.peer = Authorising.isGuarded(origin) ? downstreams.connections[id].peer.view : PeerView()
+        context.peer = Authorising.isGuarded(origin) ? downstreams.connections[id].peer : PeerView()
         return origin
     }
 
     /// Who the client of a request is to policies, once other requests may have begun behind it.
     mutating func notePeer(of origin: RequestOrigin) {
-        context.peer = downstreams.isOpen(origin.connection) ? downstreams.connections[origin.connection].peer.view : PeerView()
+        context.peer = downstreams.isOpen(origin.connection) ? downstreams.connections[origin.connection].peer : PeerView()
     }
 
     /// The listener in the current tables that a connection is served by: its own, or the row of the server that its handshake was for.
     /// -1 = the configuration has it no longer, or another set of clients is let in there.
     mutating func listenerRow(_ id: SlotID) -> Int {
         let own = downstreams.listeners[downstreams.connections[id].listener].index
-        let key = downstreams.connections[id].server.key
+        let key = downstreams.connections[id].serverKey
         guard own >= 0, key != 0 else { return own }
-        if downstreams.connections[id].serverEpoch != epochs.current {
+        if downstreams.connections[id].secured.serverEpoch != epochs.current {
             var server = epochs.all[epochs.current].gatewayServer(listener: own, key: key) ?? GatewayServer()
             server.key = key
-            downstreams.connections[id].server = server
-            downstreams.connections[id].serverEpoch = epochs.current
+            downstreams.connections[id].secured.server = server
+            downstreams.connections[id].secured.serverEpoch = epochs.current
         }
-        return Int(downstreams.connections[id].server.row)
+        return Int(downstreams.connections[id].secured.server.row)
     }
 
     /// What a request's connection tells, to its record and to the endpoint.

@@ -8,7 +8,18 @@ public final class RevocationLists: @unchecked Sendable, Equatable {
     public static let pemBytesMax = 16 << 20
     public static let listsMax = 256
 
-    let lists: [OpaquePointer]
+    /// One authority's list.
+    @safe
+    final class List {
+        let crl: OpaquePointer
+
+        /// Takes the object over.
+        init(taking crl: OpaquePointer) { unsafe self.crl = crl }
+
+        deinit { unsafe X509_CRL_free(crl) }
+    }
+
+    let lists: [List]
     /// Hashes of their authorities' names (`CertificateNumber.issuer`).
     private let issuers: [UInt32]
     private let pem: [UInt8]
@@ -17,26 +28,24 @@ public final class RevocationLists: @unchecked Sendable, Equatable {
     public init(pem: [UInt8]) throws(TLSError) {
         guard pem.count <= Self.pemBytesMax else { throw TLSError("a file of revocation lists has more than \(Self.pemBytesMax) bytes") }
         let bio = MemoryBIO(pem)
-        var found: [OpaquePointer] = unsafe []
+        var found: [List] = []
         var problem: TLSError?
         while problem == nil, let list = unsafe PEM_read_bio_X509_CRL(bio.bio, nil, { _, _, _, _ in 0 }, nil) {
-            unsafe found.append(list)
-            if unsafe found.count > Self.listsMax { problem = TLSError("a file has more than \(Self.listsMax) revocation lists") }
+            unsafe found.append(List(taking: list))
+            if found.count > Self.listsMax { problem = TLSError("a file has more than \(Self.listsMax) revocation lists") }
         }
         let last = ERR_peek_last_error()
         // The end of a file is PEM_R_NO_START_LINE, anything else a list that is none.
         if problem == nil, last != 0, skein_reason(last) != PEM_R_NO_START_LINE {
-            problem = unsafe TLSError("revocation list \(found.count + 1) of a PEM file cannot be read")
+            problem = TLSError("revocation list \(found.count + 1) of a PEM file cannot be read")
         }
-        if problem == nil, unsafe found.isEmpty { problem = TLSError("no revocation list in PEM: -----BEGIN X509 CRL----- is expected") }
+        if problem == nil, found.isEmpty { problem = TLSError("no revocation list in PEM: -----BEGIN X509 CRL----- is expected") }
         ERR_clear_error()
-        unsafe lists = unsafe found
-        issuers = unsafe found.map { unsafe UInt32(truncatingIfNeeded: X509_NAME_hash_ex(X509_CRL_get_issuer($0), nil, nil, nil)) }
+        lists = found
+        issuers = found.map { unsafe UInt32(truncatingIfNeeded: X509_NAME_hash_ex(X509_CRL_get_issuer($0.crl), nil, nil, nil)) }
         self.pem = pem
         if let problem { throw problem }
     }
-
-    deinit { for unsafe list in unsafe lists { unsafe X509_CRL_free(list) } }
 
     /// Whether the list of a certificate's own authority, told by its name, has it. Any thread.
     public func revoke(_ certificate: Certificate) -> Bool { revoke(CertificateNumber(certificate)) }
@@ -49,7 +58,7 @@ public final class RevocationLists: @unchecked Sendable, Equatable {
         defer { unsafe ASN1_INTEGER_free(serial) }
         for place in issuers.indices where issuers[place] == number.issuer {
             var entry: OpaquePointer?
-            if unsafe X509_CRL_get0_by_serial(lists[place], &entry, serial) == 1 { return true }
+            if unsafe X509_CRL_get0_by_serial(lists[place].crl, &entry, serial) == 1 { return true }
         }
         return false
     }

@@ -31,7 +31,7 @@ final class TrustStores {
         }
         guard let revocations, checksRevocation else { return }
         for unsafe store in unsafe stores.values {
-            for unsafe list in unsafe revocations.lists where unsafe X509_STORE_add_crl(store, list) != 1 { ERR_clear_error() }
+            for list in revocations.lists where unsafe X509_STORE_add_crl(store, list.crl) != 1 { ERR_clear_error() }
         }
     }
 

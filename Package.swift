@@ -127,7 +127,7 @@ let package = Package(
         suite("EventLoopsTests", uses: ["EventLoops", "Primitives"]),
         suite("StreamsTests", uses: ["Streams", "EventLoops", "Primitives", "TLS"]),
         suite("TLSTests", uses: ["TLS"]),
-        suite("JOSETests", uses: ["JOSE", "Primitives"]),
+        suite("JOSETests", uses: ["JOSE", "Primitives", "TLS"]),
         suite("CertificateAuthorityTests", uses: ["CertificateAuthority", "TLS"]),
         suite("CertificateExchangeTests", uses: ["CertificateExchange", "CertificateAuthority", "HTTPService", "Primitives", "TLS"]),
         suite("CompressionTests", uses: ["Compression", "CZlib", "CZstd", "Primitives"]),

@@ -2,7 +2,8 @@
 //
 // Folders:
 //   Certificates   keys, certificates, requests, SPIFFE identities; what an SVID must be (semantics 4.1)
-//   Sessions       `TLSContext`, what all connections of one kind share on one thread; `TLSSession`, one connection's
+//   Sessions       `TLSContext`, what all connections of one kind share on one thread; `TLSSession`, one connection's; `LibraryContext`,
+//                  a thread's own part of OpenSSL
 //
 // Every object of OpenSSL has one owner here, a class or a noncopyable value, that frees it. This is the only target that uses libssl;
 // `JOSE` uses libcrypto as well.

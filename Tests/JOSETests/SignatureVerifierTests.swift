@@ -1,6 +1,7 @@
 @testable import JOSE
 import Primitives
 import Testing
+import TLS
 
 /// Signatures that others made, and our own, of every algorithm.
 @Suite struct SignatureVerifierTests {
@@ -37,6 +38,22 @@ import Testing
         #expect(try help.verify(token, keySet(SigningKey.generate(for: algorithm).publicKey.json())) == .unknownKey)
         // What was written is the key that was made.
         #expect(try SigningKey(pem: key.pem()).publicKey.thumbprint == key.publicKey.thumbprint)
+    }
+
+    /// Workers verify in library contexts of their own, with keys that another thread read.
+    @Test(arguments: SigningAlgorithm.allCases.filter { $0.family != .hmac }) func inAnotherLibrary(algorithm: SigningAlgorithm) throws {
+        let key = try SigningKey.generate(for: algorithm)
+        let token = try TokenSigner(key, algorithm: algorithm).sign(payload: #"{"iss":"me"}"#)
+        let keys = try keySet(#"{"keys":[\#(key.publicKey.json())]}"#)
+        let other = try keySet(SigningKey.generate(for: algorithm).publicKey.json(keyID: key.publicKey.thumbprint))
+        for _ in 0..<2 {
+            LibraryContext.withOwn {
+                #expect(TokenHelp().verify(token, keys) == .verified)
+                #expect(TokenHelp().verify(token, other) == .badSignature)
+            }
+        }
+        let own = try LibraryContext.withOwn { try keySet(#"{"keys":[\#(key.publicKey.json())]}"#) }
+        #expect(TokenHelp().verify(token, own) == .verified)
     }
 
     @Test func rs256OfRFC7515() throws {

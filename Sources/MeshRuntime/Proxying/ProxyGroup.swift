@@ -3,6 +3,7 @@ internal import Glibc
 internal import Primitives
 public import Proxy
 internal import Synchronization
+internal import TLS
 public import TelemetryModel
 
 /// The worker threads of a proxy: started together, configured together, drained together.
@@ -37,8 +38,12 @@ public final class ProxyGroup {
                 threads.append(
                     try WorkerThread(name: "worker-\(index)") {
                         defer { running.leave() }
-                        guard let poller = try? Poller(), var worker = first.worker(handle, poller, seed: workerSeed) else { return }
-                        try? worker.run()
+                        let serve = {
+                            guard let poller = try? Poller(), var worker = first.worker(handle, poller, seed: workerSeed) else { return }
+                            try? worker.run()
+                        }
+                        // One worker alone shares OpenSSL with nobody who has much to do there.
+                        if count > 1 { LibraryContext.withOwn(serve) } else { serve() }
                     })
             } catch {
                 stop()

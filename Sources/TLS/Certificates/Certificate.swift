@@ -2,8 +2,8 @@ internal import COpenSSL
 
 /// An X.509 certificate, and what is asked of it.
 ///
-/// `@unchecked Sendable`: immutable once it is read, and OpenSSL counts references atomically. Not an `SSL_CTX`'s: those get copies by
-/// worker, because OpenSSL's locks are shared by what is shared (semantics 4.1).
+/// `@unchecked Sendable`: immutable once it is read, and OpenSSL counts references atomically. All workers' contexts refer to the same one:
+/// copies gained nothing, other than a library context for each worker (`LibraryContext`).
 @safe
 public final class Certificate: @unchecked Sendable, Equatable, CustomStringConvertible {
     /// Certificates of one PEM file.

@@ -443,7 +443,8 @@ spec: {host: api.local, trafficPolicy: {tls: {mode: DISABLE}}}
                 shutil.copy(fresh / name, pair / (name + ".new"))
                 (pair / (name + ".new")).rename(pair / name)
             wait_for(lambda: "is renewed" in skein.log(), seconds=20, what="the renewal")
-            assert skein.get("/", host="api.local")[0] == 200 and shown[-1] == "two.local"
+            # Workers adopt it in their next turns.
+            wait_for(lambda: skein.get("/", host="api.local")[0] == 200 and shown[-1] == "two.local", what="the new certificate")
 
     def test_a_revoked_server_is_refused(self, start, ca, tmp_path):
         server = ca.issue(tmp_path / "server", ["DNS:api.local"])

@@ -76,6 +76,10 @@ import Testing
             #expect(Set(plain(found)) == Set(plain(expected)), "\(stage), seed \(seed), trace \(id)")
             #expect(found.spans.count == expected.spans.count, "\(stage), seed \(seed)")
         }
+        // Many at once are what each is by itself.
+        let ids = model.keys.shuffled(using: &random) + [TraceID(high: 99, low: 99)]
+        let together = try store.traces(ids).map(plain)
+        #expect(together == (try ids.map { plain(try store.trace($0)) }.filter { !$0.isEmpty }), "\(stage), seed \(seed)")
         for _ in 0..<60 {
             let query = randomQuery(&random)
             let expected = model.values.filter { query.matches($0) }

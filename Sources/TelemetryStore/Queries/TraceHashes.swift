@@ -52,7 +52,8 @@ struct TraceHashes: Sendable {
     /// Indexes of `sorted` whose hash is among `wanted`, ascending.
     func indexes(of wanted: [UInt32]) -> [Int] {
         var found: [Int] = []
-        if wanted.count < sorted.count / 16 {
+        // A look-up costs about a hundred steps along the list.
+        if wanted.count < sorted.count / 128 {
             for hash in wanted { found.append(contentsOf: TraceHashes.find(hash, in: sorted)) }
             return found
         }

@@ -23,17 +23,34 @@ struct TraceSearch {
         var seen: Set<TraceID> = []
         var screen = SegmentScreen(view, compiled)
         let groups = view.grouping
+        func isTooOld(_ candidate: TraceCandidate) -> Bool {
+            guard found.count >= limit, let last = found.last else { return false }
+            return candidate.timestamp < last.timestamp
+        }
         /// Assembles candidates, newest first; false when a segment is gone.
         func settle(_ candidates: [TraceCandidate]) throws(StoreError) -> Bool {
-            for candidate in candidates.sorted(by: { $0.timestamp > $1.timestamp }) {
-                if found.count >= limit, let last = found.last, candidate.timestamp < last.timestamp { break }
-                guard seen.insert(groups.key(candidate.id)).inserted else { continue }
-                guard let trace = try view.trace(candidate.id) else { return false }
-                let timestamp = TraceQuery.timestamp(of: trace)
-                guard timestamp != 0, range.contains(timestamp), matcher.matches(trace) else { continue }
-                let at = found.firstIndex { $0.timestamp < timestamp } ?? found.count
-                found.insert((timestamp, trace), at: at)
-                if found.count > limit { found.removeLast() }
+            var rest = candidates.sorted { $0.timestamp > $1.timestamp }[...]
+            var size = TraceSearchLimits.readAtOnceMin / 2
+            while let next = rest.first, !isTooOld(next) {
+                // As many at once as are wanted still; when those do not do, twice as many.
+                size = found.count >= limit
+                    ? TraceSearchLimits.readAtOnceMin : min(max(limit - found.count, size * 2), TraceSearchLimits.readAtOnceMax)
+                var keys: Set<TraceID> = []
+                var some: [TraceCandidate] = []
+                while some.count < size, let candidate = rest.popFirst(), !isTooOld(candidate) {
+                    let key = groups.key(candidate.id)
+                    if !seen.contains(key), keys.insert(key).inserted { some.append(candidate) }
+                }
+                guard let traces = try TraceGather(view, some.map(\.id)).traces() else { return false }
+                for (candidate, trace) in zip(some, traces) {
+                    if isTooOld(candidate) { return true }
+                    seen.insert(groups.key(candidate.id))
+                    let timestamp = TraceQuery.timestamp(of: trace)
+                    guard timestamp != 0, range.contains(timestamp), matcher.matches(trace) else { continue }
+                    let at = found.firstIndex { $0.timestamp < timestamp } ?? found.count
+                    found.insert((timestamp, trace), at: at)
+                    if found.count > limit { found.removeLast() }
+                }
             }
             return true
         }
@@ -367,4 +384,7 @@ struct ScanPlan: ~Copyable {
 enum TraceSearchLimits {
     /// Spans that arrive in a later segment than the rest of their trace are found by a search when they are no older than this.
     static let lateMicrosecondsMax: UInt64 = 600_000_000
+    /// Traces that are read at once.
+    static let readAtOnceMin = 16
+    static let readAtOnceMax = 512
 }

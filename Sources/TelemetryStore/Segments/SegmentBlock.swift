@@ -184,6 +184,9 @@ struct SegmentBlockCold {
         return false
     }
 
+    /// Whether the block has any text of a column beside the dictionary.
+    func hasTexts(_ column: Int) -> Bool { texts[column] != nil }
+
     func append(text column: Int, _ index: Int, to batch: inout SpanBatch) {
         guard let text = texts[column] else { return }
         batch.text.append(contentsOf: text.bytes[text.range(index)])
@@ -218,12 +221,15 @@ struct SegmentBlockDecoder {
     private var plainRank = 0
     private var externalRank = 0
     private var row = 0
+    /// Rows of each shape among those skipped; all zero between two skips.
+    private var shapeCounts: [Int]
 
     init(_ block: SegmentBlock, _ cold: SegmentBlockCold) {
         self.block = block
         self.cold = cold
         ranks = [Int](repeating: 0, count: block.header.columnCodes.count)
         textRanks = ranks
+        shapeCounts = [Int](repeating: 0, count: block.header.shapes.count)
     }
 
     /// Decodes rows `rows`, which belong to the trace entry starting at `rows.lowerBound`. Entries must be asked for in ascending order.
@@ -235,14 +241,18 @@ struct SegmentBlockDecoder {
     /// Advances the ranks over rows that nobody asked for.
     private mutating func skip(to target: Int) {
         let header = block.header
-        var shapeCounts = [Int](repeating: 0, count: header.shapes.count)
+        var seen: [Int] = []
         while row < target {
-            shapeCounts[Int(block.shapes[row])] += 1
+            let shape = Int(block.shapes[row])
+            if shapeCounts[shape] == 0 { seen.append(shape) }
+            shapeCounts[shape] += 1
             if block.parents[row] == 1 { externalRank += 1 }
             row += 1
         }
         // Text that overflowed the dictionary is rare, so its ranks are found by looking only at columns that have some.
-        for (shape, count) in shapeCounts.enumerated() where count > 0 {
+        for shape in seen {
+            let count = shapeCounts[shape]
+            shapeCounts[shape] = 0
             if shape == 0 { plainRank += count; continue }
             if header.shapes[shape].flags & SpanShape.hasAnnotations != 0 { annotationRank += count }
             for column in header.shapeColumns[shape] {
@@ -250,7 +260,7 @@ struct SegmentBlockDecoder {
                 if kind == UInt32(ValueKind.long.rawValue) {
                     textRanks[column] += count
                 } else {
-                    if kind == UInt32(ValueKind.text.rawValue) || kind == UInt32(ValueKind.template.rawValue) {
+                    if cold.hasTexts(column) {
                         for value in ranks[column]..<(ranks[column] + count) where block.first[column][value] == 0 {
                             textRanks[column] += 1
                         }

@@ -52,7 +52,7 @@ public final class TraceStore: Sendable {
 
     /// The spans of a trace as they were received, copies left out; empty when there is none. `strictTraceID` says how the id is matched.
     public func trace(_ id: TraceID) throws(StoreError) -> SpanBatch {
-        try tables.reads.look { view throws(StoreError) in try view.trace(id) }
+        try tables.reads.look { view throws(StoreError) in try TraceGather.trace(id, view) }
     }
 
     /// Which of these traces are there.
@@ -62,7 +62,7 @@ public final class TraceStore: Sendable {
 
     /// One batch per trace that is found, in the order asked for.
     public func traces(_ ids: [TraceID]) throws(StoreError) -> [SpanBatch] {
-        try tables.reads.look { view throws(StoreError) in try view.traces(ids) }
+        try tables.reads.look { view throws(StoreError) in try TraceGather.traces(ids, view) }
     }
 
     /// The newest traces that match, at most `limit`; see `TraceQuery` for what matches.

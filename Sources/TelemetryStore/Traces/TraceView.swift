@@ -109,18 +109,6 @@ struct TraceView {
         return .found(header)
     }
 
-    /// One batch per trace that is found, in the order asked for; nil when a segment is gone.
-    func traces(_ ids: [TraceID]) throws(StoreError) -> [SpanBatch]? {
-        var found: [SpanBatch] = []
-        let groups = grouping
-        var seen: Set<TraceID> = []
-        for id in ids.prefix(QueryLimits.tracesMax) where groups.isStrict || seen.insert(groups.key(id)).inserted {
-            guard let trace = try trace(id) else { return nil }
-            if !trace.spans.isEmpty { found.append(trace) }
-        }
-        return found
-    }
-
     /// Which of the traces are there; nil when a segment is gone.
     func existing(_ ids: Set<TraceID>) throws(StoreError) -> Set<TraceID>? {
         var missing = ids
@@ -146,88 +134,34 @@ struct TraceView {
         return ids.subtracting(missing)
     }
 
-    /// Nil when a segment is gone.
-    func trace(_ id: TraceID) throws(StoreError) -> SpanBatch? {
-        var result = SpanBatch()
-        for segment in snapshot.segments {
-            guard let index = try hashes(segment) else {
-                if isGone(segment) { return nil }
-                continue
-            }
-            for place in index.entryPlaces(of: id.hash) {
-                guard try collect(id, place, segment, &result) else { return nil }
-            }
-        }
-        let groups = grouping
-        for row in snapshot.head { row.batch.collect(id, groups, into: &result) }
-        return DuplicateSpans.removed(from: result)
-    }
-
     /// From memory or from the file; nil when they are not there.
     func hashes(_ segment: Segment) throws(StoreError) -> TraceHashes? {
         if let known = segment.index { return known }
         return try connection.hashes(segment)
     }
 
-    /// The id of a trace entry.
-    func traceID(_ place: Int, _ segment: Segment) throws(StoreError) -> TraceID? {
-        try unsafe connection.withRow(segment.number, TraceSchema.tracesBlock) { hot, cold in
-            var high = unsafe ByteReader(hot, at: min(place * 4, hot.count))
-            var rest = unsafe ByteReader(cold(), at: place * 12)
-            let sortKey = UInt64(high.uint32()) << 32 | UInt64(rest.uint32())
-            let id = SegmentLayout.traceID(sortKey: sortKey, high: rest.uint64(), layout: segment.layout)
-            return high.failed || rest.failed ? nil : id
-        }
-    }
-
-    /// The ids of trace entries, in the order of `places`; nil when they are not there.
+    /// The ids of trace entries, in the order of `places`; nil when one of them is not there.
     func entryIDs(_ segment: Segment, _ places: [Int]) throws(StoreError) -> [TraceID]? {
         guard !places.isEmpty else { return [] }
         return try unsafe connection.withRow(segment.number, TraceSchema.tracesBlock) { hot, cold in
             let rests = unsafe cold()
-            return places.map { place in
+            var ids: [TraceID] = []
+            ids.reserveCapacity(places.count)
+            for place in places {
                 var high = unsafe ByteReader(hot, at: place * 4)
                 var rest = unsafe ByteReader(rests, at: place * 12)
                 let sortKey = UInt64(high.uint32()) << 32 | UInt64(rest.uint32())
-                return SegmentLayout.traceID(sortKey: sortKey, high: rest.uint64(), layout: segment.layout)
+                ids.append(SegmentLayout.traceID(sortKey: sortKey, high: rest.uint64(), layout: segment.layout))
+                if high.failed || rest.failed { return nil }
             }
+            return ids
         }
-    }
-
-    /// Appends the entry's spans if it is `id`'s; false when the segment is gone.
-    private func collect(
-        _ id: TraceID, _ place: Int, _ segment: Segment, _ result: inout SpanBatch
-    ) throws(StoreError) -> Bool {
-        guard let own = try traceID(place, segment), grouping.key(own) == grouping.key(id) else { return true }
-        let header: SegmentHeader
-        switch try self.header(segment) {
-        case .found(let found): header = found
-        case .gone: return false
-        case .damaged: return true
-        }
-        guard let (block, entry) = header.place(ofTrace: place) else { return true }
-        var spans = SpanBatch()
-        let decoded: Bool? = try unsafe connection.withRow(segment.number, Int64(block)) { hot, cold in
-            guard let opened = unsafe SegmentBlock(header: header, block: block, hot: hot),
-                let openedCold = unsafe SegmentBlockCold(header: header, block: block, cold: cold(), connection.zstd)
-            else { return false }
-            var decoder = SegmentBlockDecoder(opened, openedCold)
-            decoder.decode(opened.spanRows(ofTrace: entry), base: opened.traceBases[entry], traceID: own, into: &spans)
-            return true
-        }
-        guard decoded == true else { return !isGone(segment) }
-        result.append(contentsOf: spans)
-        return true
     }
 
     /// Every span of a segment; nil when it is gone or damaged.
     func allSpans(of segment: Segment) throws(StoreError) -> SpanBatch? {
         guard case .found(let header) = try self.header(segment) else { return nil }
-        var ids: [TraceID] = []
-        for place in 0..<header.blocks.reduce(0, { $0 + $1.traceCount }) {
-            guard let id = try traceID(place, segment) else { return nil }
-            ids.append(id)
-        }
+        guard let ids = try entryIDs(segment, Array(0..<header.blocks.reduce(0, { $0 + $1.traceCount }))) else { return nil }
         var result = SpanBatch()
         var place = 0
         for block in header.blocks.indices {

@@ -10,6 +10,8 @@ struct DependencyQuery {
 
     /// Traces linked anew at a time, by hash: what bounds the memory of an answer.
     private static let anewAtOnceMax = 16_384
+    /// Hashes whose ids are compared at once; of more, most are traces whose parts came apart.
+    private static let comparedMax = 16_384
     /// Links of one answer.
     private static let linksMax = 10_000
 
@@ -43,7 +45,7 @@ struct DependencyQuery {
             }
             parts.append(part)
         }
-        let split = TracesApart.hashes(parts, head: answer.headHashes)
+        guard let split = try inFact(TracesApart.hashes(parts, head: answer.headHashes), parts, answer) else { return false }
         for start in stride(from: 0, to: split.count, by: Self.anewAtOnceMax) {
             let some = Array(split[start..<min(start + Self.anewAtOnceMax, split.count)])
             var whole: [UInt64: LinkedTrace] = [:]
@@ -67,6 +69,26 @@ struct DependencyQuery {
         }
         for trace in answer.head.values { trace.add(to: &answer.sums, sign: 1, &answer.linker, answer.services) }
         return true
+    }
+
+    /// Those of `hashes` that are the hash of a trace in more than one place. Of a million traces some hundred pairs share one, and to link
+    /// each of them anew a block was read; their ids, which lie together, tell them apart. Nil when a segment is gone.
+    private func inFact(_ hashes: [UInt32], _ parts: [SegmentPart], _ answer: DependencyAnswer) throws(StoreError) -> [UInt32]? {
+        guard !hashes.isEmpty, hashes.count <= Self.comparedMax else { return hashes }
+        /// Low halves that were met, and the part that each was met in.
+        var places: [UInt64: Int] = [:]
+        var apart: Set<UInt32> = []
+        for (number, part) in parts.enumerated() where !part.isDamaged {
+            let found = part.hashes.indexes(of: hashes).map { part.hashes.place($0) }
+            guard let ids = try view.entryIDs(part.segment, found) else {
+                if view.isGone(part.segment) { return nil }
+                // What cannot be told apart is read.
+                return hashes
+            }
+            for id in ids where places.updateValue(number, forKey: id.low) ?? number != number { apart.insert(id.hash) }
+        }
+        for hash in hashes where answer.headLows(of: hash).contains(where: { places[$0] != nil }) { apart.insert(hash) }
+        return hashes.filter { apart.contains($0) }
     }
 
     /// Reads the traces at some places of `part.hashes.sorted`, ascending, and hands each to `body` with its id's low half; false when the
@@ -164,6 +186,9 @@ struct DependencyAnswer {
         for low in head.keys { headByHash[TraceID(high: 0, low: low).hash, default: []].append(low) }
         headHashes = headByHash.keys.sorted()
     }
+
+    /// Low halves of the head's traces with a hash.
+    func headLows(of hash: UInt32) -> [UInt64] { headByHash[hash] ?? [] }
 
     /// Takes the head's traces with one of these hashes out of it.
     mutating func takeHead(_ hashes: [UInt32]) -> [(UInt64, LinkedTrace)] {

@@ -2,14 +2,12 @@ import TelemetryModel
 
 /// Reads the spans of a segment's blocks as the linker needs them: ids, parents, shapes and local endpoints, without unpacking any text.
 struct SegmentNodes {
-    private struct Shape {
-        var node: LinkNode
-        /// The columns of its local endpoint's parts, with their keys.
-        var endpoint: [(key: UInt32, column: Int)] = []
-    }
-
     private let header: SegmentHeader
-    private var shapes: [Shape] = []
+    /// By shape; ids and endpoints beyond the service are filled in for each span.
+    private var nodes: [LinkNode] = []
+    /// By shape: which of `endpoints` are its local endpoint's parts. Flat lists: a reference counted for each span took half of the time.
+    private var endpointRanges: [Range<Int>] = []
+    private var endpoints: [(key: UInt32, column: Int)] = []
     private let hasPlainRows: Bool
 
     init(_ header: SegmentHeader, _ services: inout ServiceNumbers) {
@@ -23,15 +21,15 @@ struct SegmentNodes {
             return Int(numbers[Int(string)])
         }
         for (number, shape) in header.shapes.enumerated() {
-            let node = LinkNode(
+            nodes.append(LinkNode(
                 id: 0, parentID: 0, kind: shape.kind, isShared: shape.flags & SpanFlags.shared.rawValue != 0,
                 hasError: shape.payloads.contains { $0.key == errorKey },
-                localService: service(shape.localService, &services), remoteService: service(shape.remoteService, &services))
-            var known = Shape(node: node)
+                localService: service(shape.localService, &services), remoteService: service(shape.remoteService, &services)))
+            let start = endpoints.count
             for (index, payload) in shape.payloads.enumerated() where payload.key <= PayloadKey.localIPv6 {
-                known.endpoint.append((payload.key, header.shapeColumns[number][index]))
+                endpoints.append((payload.key, header.shapeColumns[number][index]))
             }
-            shapes.append(known)
+            endpointRanges.append(start..<endpoints.count)
         }
     }
 
@@ -54,8 +52,8 @@ struct SegmentNodes {
             let base = opened.traceBases[entry]
             let isWanted = wants(entry)
             while row < end {
-                let shape = shapes[Int(opened.shapes[row])]
-                let isPlain = opened.shapes[row] == 0
+                let shape = Int(opened.shapes[row])
+                let isPlain = shape == 0
                 let parentCode = opened.parents[row]
                 if isWanted {
                     var parent: UInt64 = 0
@@ -64,11 +62,12 @@ struct SegmentNodes {
                     } else if parentCode > 1, parentCode - 2 < UInt64(end - start) {
                         parent = openedCold.spanID(start + Int(parentCode - 2))
                     }
-                    var node = shape.node
+                    var node = nodes[shape]
                     if isPlain {
                         openedCold.withPlain(plainRank) { node = plainNode(&$0, &services) }
                     } else {
-                        for (key, column) in shape.endpoint {
+                        for at in endpointRanges[shape] {
+                            let (key, column) = endpoints[at]
                             let rank = ranks[Int(key)]
                             let (a, b) = key == PayloadKey.localIPv6
                                 ? openedCold.wideValue(column, rank, isHalf: false) : (opened.first[column][rank], UInt64(0))
@@ -81,7 +80,7 @@ struct SegmentNodes {
                 }
                 if isPlain { plainRank += 1 }
                 if parentCode == 1 { externalRank += 1 }
-                for (key, _) in shape.endpoint { ranks[Int(key)] += 1 }
+                for at in endpointRanges[shape] { ranks[Int(endpoints[at].key)] += 1 }
                 row += 1
             }
         }

@@ -27,6 +27,9 @@ enum Mixing {
         return mixed
     }
 
+    static func hash(_ bytes: [UInt8]) -> UInt64 { unsafe bytes.withUnsafeBytes { unsafe hash($0) } }
+    static func hash(text: String) -> UInt64 { hash(Array(text.utf8)) }
+
     @inline(__always)
     static func hash(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
         guard let base = bytes.baseAddress else { return odd }

@@ -85,7 +85,10 @@ struct Compactor {
             number: number, spanCount: built.spanCount, timestampMin: built.timestampMin, timestampMax: built.timestampMax,
             newest: built.newest,
             arrival: built.arrival, byteCount: built.byteCount, blockCount: built.blocks.count)
-        return Segment(facts, index: hashBytes < Segment.hashBytesMax ? TraceHashes(sorted: built.hashes) : nil, recent: segments)
+        let digestBytes = segments.reduce(0) { $0 + ($1.digest?.memoryBytes ?? 0) }
+        return Segment(
+            facts, index: hashBytes < Segment.hashBytesMax ? TraceHashes(sorted: built.hashes) : nil,
+            digest: digestBytes < SegmentDigest.bytesMax ? built.digest : nil, recent: segments)
     }
 
     // MARK: Retention

@@ -22,7 +22,7 @@ struct CompiledQuery {
             self.key = key
             self.value = value
             classified = unsafe value.withUnsafeBytes { unsafe ClassifiedValue($0) }
-            keyHash = unsafe key.withUnsafeBytes { unsafe Mixing.hash($0) }
+            keyHash = Mixing.hash(key)
             if classified.kind == .template {
                 template = Array(value[..<classified.digitsStart]) + [0] + Array(value[classified.digitsEnd...])
             }
@@ -32,7 +32,7 @@ struct CompiledQuery {
         var filterHash: UInt64 {
             BloomFilter.hash(
                 keyHash, classified.a,
-                classified.kind == .template ? unsafe template.withUnsafeBytes { unsafe Mixing.hash($0) } : classified.b)
+                classified.kind == .template ? Mixing.hash(template) : classified.b)
         }
 
         /// What the filter of an older segment holds of it.

@@ -18,8 +18,9 @@ struct SegmentScreen {
     /// The criteria that nothing in the segment meets; none for one that is damaged or gone.
     mutating func absentCriteria(_ segment: Segment) throws(StoreError) -> UInt32 {
         if let bits = known[segment.number] { return bits }
-        // First what is cheapest: most segments lack any given id, and say so in one small row.
-        var bits = try filterMisses(segment)
+        // First what is cheapest: the digest is in memory. Most segments lack any given id, and say so in one small row.
+        var bits = segment.digest.map { absentCriteria($0) } ?? 0
+        if bits == 0 { bits = try filterMisses(segment) }
         if bits == 0, case .found(let header) = try view.header(segment) { bits = absentCriteria(header) }
         known[segment.number] = bits
         return bits
@@ -36,6 +37,25 @@ struct SegmentScreen {
         return everywhere != 0
     }
 
+    /// Under a service only its own spans count, so what none of them has is absent.
+    private func absentCriteria(_ digest: SegmentDigest) -> UInt32 {
+        let query = compiled.query
+        let scope = query.serviceName.isEmpty ? SegmentFact.Scope.all : SegmentFact.Scope(service: Mixing.hash(text: query.serviceName))
+        var bits: UInt32 = 0
+        if !query.serviceName.isEmpty {
+            if !digest.holds(.forService(scope)) { bits |= CompiledQuery.serviceBit }
+            if let least = query.durationMin, !digest.mayLast(.forService(scope), atLeast: least) { bits |= CompiledQuery.durationBit }
+        }
+        if !query.remoteServiceName.isEmpty, !digest.holds(.forRemote(Mixing.hash(text: query.remoteServiceName), scope)) {
+            bits |= CompiledQuery.remoteBit
+        }
+        if !query.spanName.isEmpty, !digest.holds(.forName(Mixing.hash(text: query.spanName), scope)) { bits |= CompiledQuery.nameBit }
+        for (index, term) in compiled.terms.enumerated() where !digest.mayHold(term, scope) {
+            bits |= CompiledQuery.firstTermBit << UInt32(index)
+        }
+        return bits
+    }
+
     private func absentCriteria(_ header: SegmentHeader) -> UInt32 {
         // Spans that are kept whole are in no table.
         guard header.plainNames.isEmpty else { return 0 }
@@ -47,8 +67,11 @@ struct SegmentScreen {
         if let least = compiled.query.durationMin, header.blocks.allSatisfy({ $0.durationMax < least }) {
             bits |= CompiledQuery.durationBit
         }
-        for (index, term) in compiled.terms.enumerated() where !term.value.isEmpty {
-            if !mayHold(header, term, numbers.keys[index], numbers.values[index]) { bits |= CompiledQuery.firstTermBit << UInt32(index) }
+        for (index, term) in compiled.terms.enumerated() {
+            // A bare word is a key or an annotation, and either is in the dictionary where it has room.
+            let mayHold = term.value.isEmpty
+                ? numbers.words[index] : mayHold(header, term, numbers.keys[index], numbers.values[index])
+            if !mayHold { bits |= CompiledQuery.firstTermBit << UInt32(index) }
         }
         return bits
     }
@@ -83,5 +106,22 @@ struct SegmentScreen {
         }
         if let part { return part }
         return try unsafe view.connection.withRow(segment.number, whole) { filter, _ in unsafe BloomFilter.mayContain(filter, hash) }
+    }
+}
+
+extension SegmentDigest {
+    /// Whether a span of the scope may meet a term.
+    fileprivate func mayHold(_ term: CompiledQuery.Term, _ scope: SegmentFact.Scope) -> Bool {
+        if term.value.isEmpty { return holds(.forKey(term.keyHash, scope)) || holds(.forAnnotations(scope)) }
+        let kind = term.classified.kind
+        if holds(.forAnyValue(kind, ofKey: term.keyHash, scope)) { return true }
+        switch kind {
+        case .text: return holds(.forValue(Mixing.hash(term.value), kind, ofKey: term.keyHash, scope))
+        case .number: return holds(.forValue(term.classified.a, kind, ofKey: term.keyHash, scope))
+        case .template:
+            let value = SegmentFact.templateValue(Mixing.hash(term.template), term.classified.a)
+            return holds(.forValue(value, kind, ofKey: term.keyHash, scope))
+        default: return false
+        }
     }
 }

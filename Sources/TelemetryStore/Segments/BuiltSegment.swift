@@ -11,6 +11,11 @@ struct BuiltSegment: Sendable {
     /// One filter, or `BloomFilter.partCount` parts; none when the segment has plain rows.
     var filter: [[UInt8]] = []
     var blocks: [Block] = []
+    /// None when the segment has plain rows or too many facts.
+    var digest: SegmentDigest? {
+        didSet { digestBytes = digest?.encoded ?? [] }
+    }
+    private(set) var digestBytes: [UInt8] = []
     var spanCount = 0
     var timestampMin: UInt64 = 0
     var timestampMax: UInt64 = 0
@@ -21,7 +26,7 @@ struct BuiltSegment: Sendable {
     var hashes: [UInt32] = []
 
     var byteCount: Int {
-        header.count + traceHashes.count + traceRests.count + filter.reduce(0) { $0 + $1.count }
+        header.count + digestBytes.count + traceHashes.count + traceRests.count + filter.reduce(0) { $0 + $1.count }
             + blocks.reduce(0) { $0 + $1.hot.count + $1.cold.count }
     }
 }

@@ -14,6 +14,8 @@ final class Segment: Sendable {
     let layout: Int64
     /// Nil when `hashBytesMax` was used up and it is read when asked for.
     let index: TraceHashes?
+    /// Nil in segments of earlier versions, in some others, and when `SegmentDigest.bytesMax` was used up.
+    let digest: SegmentDigest?
     /// Hashes that recent earlier segments have too, or this one twice: traces whose spans came apart. Ascending.
     let splitHashes: [UInt32]
 
@@ -35,7 +37,7 @@ final class Segment: Sendable {
         var layout: Int64 = SegmentLayout.current
     }
 
-    init(_ facts: Facts, index: TraceHashes?, recent: ArraySlice<Segment>) {
+    init(_ facts: Facts, index: TraceHashes?, digest: SegmentDigest?, recent: ArraySlice<Segment>) {
         number = facts.number
         spanCount = facts.spanCount
         timestampMin = facts.timestampMin
@@ -46,6 +48,7 @@ final class Segment: Sendable {
         blockCount = facts.blockCount
         layout = facts.layout
         self.index = index
+        self.digest = digest
         var split: Set<UInt32> = []
         if let mine = index {
             for at in mine.sorted.indices.dropFirst() where mine.sorted[at] == mine.sorted[at - 1] { split.insert(mine.sorted[at]) }

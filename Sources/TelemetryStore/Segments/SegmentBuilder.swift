@@ -18,6 +18,7 @@ struct SegmentBuilder: ~Copyable {
     private var directory: [SegmentHeader.BlockEntry] = []
     /// By column, of the blocks that are finished.
     private var columnValues = ColumnValueSets()
+    private var facts = SegmentFacts()
 
     /// A batch as the hot loop sees it: no counting of references. Valid while the batch lives.
     @safe
@@ -101,6 +102,7 @@ struct SegmentBuilder: ~Copyable {
         result.header = SegmentHeaderWriter.write(
             tables, directory, links, plainNames: plainNames, autocomplete: autocomplete,
             columnValues: columnValues.found, zstd)
+        result.digest = plainNames.isEmpty ? facts.finish() : nil
         reset([])
         return result
     }
@@ -138,6 +140,7 @@ struct SegmentBuilder: ~Copyable {
             shapes += batch.shapes.count
         }
         for batch in batches { tables.map(batch, &columns) }
+        facts.begin(tables)
     }
 
     /// A trace larger than a block becomes several entries with the same id.
@@ -209,6 +212,7 @@ struct SegmentBuilder: ~Copyable {
             let number = Int(place.batch)
             let shape = shapeNumber(span.shape, number)
             block.shapes.append(UInt64(shape))
+            facts.note(duration: span.duration, ofShape: shape)
             let known = tables.shapeInfos[shape]
             if shape == 0 {
                 appendPlain(span, batches[number], Int(place.position))
@@ -293,6 +297,7 @@ struct SegmentBuilder: ~Copyable {
     ) {
         // The row has been walked once, so nothing here fails; the reader checks its bounds all the same.
         var reader = unsafe ByteReader(inputs[batchNumber].bytes, at: position)
+        let slot = facts.firstSlot(ofShape: shapeNumber)
         for index in 0..<shape.payloadCount {
             let payload = tables.payloads[shape.payloadStart &+ index]
             let column = payload.column
@@ -303,6 +308,7 @@ struct SegmentBuilder: ~Copyable {
                 let number = stringNumber(text, batchNumber)
                 columns[column].first.append(UInt64(number))
                 if number == 0 { unsafe batches[batchNumber].strings.withText(text) { unsafe columns[column].append(text: $0) } }
+                if let slot { facts.note(text: number, tables, at: slot &+ index) }
             case .long:
                 let count = reader.count()
                 unsafe columns[column].append(text: reader.bytes(count))
@@ -319,6 +325,7 @@ struct SegmentBuilder: ~Copyable {
             case .number:
                 let value = reader.varint()
                 columns[column].first.append(value)
+                if let slot, payload.isTag { facts.note(number: value, at: slot &+ index) }
                 if payload.isTag, BloomFilter.covers(.number, value) { filterHashes.append(BloomFilter.hash(payload.keyHash, value, 0)) }
             case .ipv4:
                 let value = UInt64(reader.uint32())
@@ -330,6 +337,7 @@ struct SegmentBuilder: ~Copyable {
                 let number = stringNumber(text, batchNumber)
                 columns[column].first.append(UInt64(number))
                 columns[column].second.append(value)
+                if let slot { facts.note(template: number, value, tables, at: slot &+ index) }
                 if BloomFilter.covers(.template, value) {
                     // With the template: in a busy segment one of some ten thousand numbers is there, but seldom in the same path.
                     let template = number > 0

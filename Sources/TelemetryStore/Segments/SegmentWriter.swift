@@ -26,28 +26,35 @@ final class SegmentWriter: @unchecked Sendable {
         nextNumber = 1
         statements = try Statements(database)
         var found: [Segment] = []
-        let hashes = try database.prepare("SELECT hot, cold FROM block WHERE id = ?1")
+        let blocks = try database.prepare("SELECT hot, cold FROM block WHERE id = ?1")
         let segments = try database.prepare(
             "SELECT number, spans, timestamp_min, timestamp_max, bytes, blocks, layout, newest, arrival FROM segment ORDER BY number")
         var hashBytes = 0
+        var digestBytes = 0
         while try segments.step() {
             let number = segments.int64(0)
             nextNumber = max(nextNumber, number &+ 1)
-            try hashes.bind(number << TraceSchema.blockBits | TraceSchema.tracesBlock, at: 1)
+            try blocks.bind(number << TraceSchema.blockBits | TraceSchema.tracesBlock, at: 1)
             let layout = segments.int64(6)
             var known: TraceHashes?
-            if try hashes.step(), hashBytes < Segment.hashBytesMax {
-                let index = unsafe TraceHashes(hot: hashes.rawBlob(0), cold: { unsafe hashes.rawBlob(1) }, layout: layout)
+            if try blocks.step(), hashBytes < Segment.hashBytesMax {
+                let index = unsafe TraceHashes(hot: blocks.rawBlob(0), cold: { unsafe blocks.rawBlob(1) }, layout: layout)
                 hashBytes += index.memoryBytes
                 known = index
             }
-            hashes.reset()
+            blocks.reset()
+            try blocks.bind(number << TraceSchema.blockBits | TraceSchema.digestBlock, at: 1)
+            var digest: SegmentDigest?
+            // One that is damaged is as none: the header is asked instead.
+            if digestBytes < SegmentDigest.bytesMax, try blocks.step() { digest = SegmentDigest(blocks.blob(0)) }
+            digestBytes += digest?.memoryBytes ?? 0
+            blocks.reset()
             let facts = Segment.Facts(
                 number: number, spanCount: Int(segments.int64(1)), timestampMin: UInt64(bitPattern: segments.int64(2)),
                 timestampMax: UInt64(bitPattern: segments.int64(3)), newest: UInt64(bitPattern: segments.int64(7)),
                 arrival: UInt64(bitPattern: segments.int64(8)), byteCount: Int(segments.int64(4)), blockCount: Int(segments.int64(5)),
                 layout: layout)
-            found.append(Segment(facts, index: known, recent: found[...]))
+            found.append(Segment(facts, index: known, digest: digest, recent: found[...]))
         }
         return found
     }
@@ -72,6 +79,9 @@ final class SegmentWriter: @unchecked Sendable {
                 try statements.insertBlock.run(integers: [base | Int64(index)], blobs: [block.hot, block.cold])
             }
             try statements.insertBlock.run(integers: [base | TraceSchema.tracesBlock], blobs: [built.traceHashes, built.traceRests])
+            if !built.digestBytes.isEmpty {
+                try statements.insertBlock.run(integers: [base | TraceSchema.digestBlock], blobs: [built.digestBytes, []])
+            }
             for (part, filter) in built.filter.enumerated() {
                 let place = built.filter.count == 1 ? TraceSchema.filterBlock : TraceSchema.filterParts + Int64(part)
                 try statements.insertBlock.run(integers: [base | place], blobs: [filter, []])

@@ -16,6 +16,8 @@ enum TraceSchema {
     /// Where the same are in older segments, whose filters know a template's number but not the template.
     static let olderFilterBlock: Int64 = (1 << 20) - 1
     static let olderFilterParts: Int64 = 1 << 19
+    /// What occurs with which service (`SegmentDigest`); older segments have none.
+    static let digestBlock: Int64 = (1 << 20) - 4
 
     private static let first = [
         "CREATE TABLE journal (number INTEGER PRIMARY KEY, row BLOB NOT NULL)",

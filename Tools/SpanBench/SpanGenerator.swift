@@ -8,21 +8,23 @@ struct SpanGenerator {
     private var clock: UInt64
 
     static let spansPerTrace = 8
-    private let services: [String]
-    private let operations: [String]
+    private let services = SpanGenerator.services
+    private let operations = SpanGenerator.operations
     private let regions = ["eu-west-1a", "eu-west-1b", "eu-west-1c"]
 
     /// `start` is the first timestamp, microseconds.
     init(seed: UInt64, start: UInt64) {
         state = seed
         clock = start
-        services = [
-            "frontend", "productpage", "details", "reviews", "ratings", "cart", "checkout", "payment", "shipping", "inventory", "users",
-            "search",
-        ]
-        operations = (0..<40).map { "\(["get", "list", "create", "update"][$0 % 4]) /api/v1/\(SpanGenerator.resources[$0 / 4])" }
     }
 
+    static let services = [
+        "frontend", "productpage", "details", "reviews", "ratings", "cart", "checkout", "payment", "shipping", "inventory", "users",
+        "search",
+    ]
+    static let operations = (0..<40).map {
+        "\(["get", "list", "create", "update"][$0 % 4]) /api/v1/\(SpanGenerator.resources[$0 / 4])"
+    }
     static let resources = ["users", "orders", "items", "carts", "payments", "reviews", "ratings", "stock", "labels", "queries"]
 
     mutating func next() -> UInt64 {

@@ -56,7 +56,8 @@ let usage = """
     usage: SpanBench MODE [options]
       ingest                 store --spans N (1000000) spans; prints CPU seconds per million, disk bytes a span, peak memory;
                              --late N: the halves of every N-th batch's traces come 100,000 spans apart, as from a slow reporter
-      query                  the same, then --queries N (300) lookups and searches; an existing --data with spans is queried as it is
+      query                  the same, then --queries N (300) lookups and searches of each kind, wall time and CPU of the thread that asks;
+                             an existing --data with spans is queried as it is
       crash-writer           write batches until killed, printing the number of each acknowledged one
       generate-zipkin-json   --bodies N (100) requests of 256 spans as Zipkin v2 JSON for POST /api/v2/spans, 674 bytes a span
       generate-otlp          the same load as OTLP protobuf for POST /v1/traces, 462 bytes a span
@@ -142,9 +143,13 @@ func percentile(_ sorted: [Double], _ share: Double) -> Double {
     sorted.isEmpty ? 0 : sorted[min(sorted.count - 1, Int(Double(sorted.count) * share))]
 }
 
-func report(_ name: String, _ times: [Double], _ found: Int) {
-    let sorted = times.sorted()
-    print("\(name): p50_ms \(show(percentile(sorted, 0.5) * 1000, 3)) p99_ms \(show(percentile(sorted, 0.99) * 1000, 3)) found \(found)")
+/// `cpu`: what the calling thread spent, which other processes lengthen less.
+func report(_ name: String, _ times: [Double], _ found: Int, cpu: [Double]) {
+    func both(_ unit: String, _ values: [Double]) -> String {
+        let sorted = values.sorted()
+        return "p50_\(unit) \(show(percentile(sorted, 0.5) * 1000, 3)) p99_\(unit) \(show(percentile(sorted, 0.99) * 1000, 3))"
+    }
+    print("\(name): \(both("ms", times)) \(both("cpu_ms", cpu)) found \(found)")
 }
 
 /// Times lookups of traces that are in the store (the generator is run again from its seed) and searches.
@@ -159,65 +164,32 @@ func query(_ store: TraceStore, _ total: Int, seed: UInt64, start: UInt64) throw
         if number % every == 0 { samples.append(batch) }
     }
     var times: [Double] = []
+    var seconds: [Double] = []
     var found = 0
     for sample in samples {
         let id = sample.spans[17].traceID
         let before = wallSeconds()
+        let spent = threadCPUSeconds()
         let trace = try store.trace(id)
         times.append(wallSeconds() - before)
+        seconds.append(threadCPUSeconds() - spent)
         if trace.spans.count == 8 { found += 1 }
     }
-    report("trace_by_id", times, found)
-    func searches(_ name: String, _ make: (SpanBatch, SpanRow, inout TraceQuery) -> Void) throws(StoreError) {
-        var times: [Double] = []
-        var found = 0
-        for sample in samples {
-            let span = sample.spans[17]
-            var query = TraceQuery(endTimestamp: nowMicroseconds() / 1000 + 86_400_000)
-            query.lookback = 30 * 86_400_000
-            make(sample, span, &query)
-            let before = wallSeconds()
-            let traces = try store.search(query)
-            times.append(wallSeconds() - before)
-            found += traces.count
-        }
-        report(name, times, found)
-    }
-    func tag(_ sample: SpanBatch, _ span: SpanRow, _ index: Int) -> TraceQuery.Term {
-        let row = sample.tags[Int(span.tagStart) + index]
-        return .tag(key: sample.string(row.key), value: sample.string(row.value))
-    }
-    func service(_ sample: SpanBatch, _ span: SpanRow) -> String { sample.string(sample.endpoints[Int(span.localEndpoint)].serviceName) }
+    report("trace_by_id", times, found, cpu: seconds)
     var links: [Double] = []
+    var linking: [Double] = []
     var calls = 0
     for _ in 0..<3 {
         let before = wallSeconds()
+        let spent = threadCPUSeconds()
         calls = try store.dependencies(endTimestamp: nowMicroseconds() / 1000 + 86_400_000, lookback: 30 * 86_400_000).reduce(0) {
             $0 + Int($1.callCount)
         }
         links.append(wallSeconds() - before)
+        linking.append(threadCPUSeconds() - spent)
     }
-    report("dependencies", links, calls)
-    try searches("service_status_duration") { sample, span, query in
-        query.serviceName = service(sample, span)
-        query.terms = [tag(sample, span, 3)]
-        query.durationMin = 10_000
-    }
-    try searches("service_error_slow") { sample, span, query in
-        query.serviceName = service(sample, span)
-        query.terms = [.tag(key: "http.status_code", value: "503")]
-        query.durationMin = 100_000
-    }
-    try searches("service_request_id_duration") { sample, span, query in
-        query.serviceName = service(sample, span)
-        query.terms = [tag(sample, span, 6)]
-        query.durationMin = 1
-    }
-    try searches("service_path_duration") { sample, span, query in
-        query.serviceName = service(sample, span)
-        query.terms = [tag(sample, span, 2)]
-        query.durationMin = 1
-    }
+    report("dependencies", links, calls, cpu: linking)
+    try Searches(store, samples).run()
 }
 
 /// Writes until killed, printing the number of each batch after it was acknowledged. A batch's number is in its spans' ids.

@@ -38,7 +38,8 @@ struct TraceFilter {
         if let statuses {
             guard trace.spans.contains(where: { span in Int(trace.statusText(span)).map(statuses.contains) ?? false }) else { return false }
         }
-        return text.isEmpty || trace.spans.contains { holdsText(trace, $0) }
+        // All texts of a trace lie together: one look along them tells most traces that have it nowhere.
+        return text.isEmpty || (Self.isPart(text, of: trace.text[...]) && trace.spans.contains { holdsText(trace, $0) })
     }
 
     private func holdsText(_ trace: SpanBatch, _ span: SpanRow) -> Bool {
@@ -56,9 +57,12 @@ struct TraceFilter {
     /// Letters of ASCII in either case.
     private static func isPart(_ part: [UInt8], of bytes: ArraySlice<UInt8>) -> Bool {
         guard bytes.count >= part.count, let first = part.first else { return part.isEmpty }
+        // `part` is in lower case.
+        let other = (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(first) ? first - 32 : first
         var at = bytes.startIndex
-        while bytes.endIndex - at >= part.count {
-            if ASCII.lower(bytes[at]) == first, bytes[at..<at + part.count].elementsEqual(part, by: { ASCII.lower($0) == $1 }) {
+        let end = bytes.endIndex - part.count
+        while at <= end {
+            if bytes[at] == first || bytes[at] == other, bytes[at..<at + part.count].elementsEqual(part, by: { ASCII.lower($0) == $1 }) {
                 return true
             }
             at += 1

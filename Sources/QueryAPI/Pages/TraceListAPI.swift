@@ -76,7 +76,7 @@ public final class TraceListAPI: Sendable {
         var query = asked
         query.limit = filter.isEmpty ? limit : Self.examinedMax
         let found = try store.search(query)
-        let kept = found.filter { filter.matches($0) }.prefix(limit)
+        let kept = Array(found.lazy.filter { filter.matches($0) }.prefix(limit))
         var body: [UInt8] = []
         body.append(text: "{\"examined\":\(found.count),\"isCut\":\(found.count >= query.limit || kept.count >= limit),\"limit\":\(limit)")
         body.append(text: ",\"traces\":[")

@@ -18,6 +18,11 @@ public enum GoFloat {
     public static func append(plain value: Double, to bytes: inout [UInt8]) {
         // Counts, the most of what is asked for.
         if value.magnitude < 0x1p53, let whole = Int64(exactly: value), whole != 0 { return bytes.append(contentsOf: String(whole).utf8) }
+        // Swift writes these in the same digits, and without an exponent.
+        if value.magnitude >= 0x1p-10, value.magnitude < 0x1p53 {
+            var text = value.description
+            return text.withUTF8 { text in unsafe bytes.append(contentsOf: text) }
+        }
         guard let number = Digits(value) else { return append(special: value, to: &bytes) }
         if number.isNegative { bytes.append(minus) }
         if number.point <= 0 {

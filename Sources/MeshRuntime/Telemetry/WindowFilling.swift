@@ -18,11 +18,104 @@ struct WindowFilling {
     }
 
     func fill(_ series: SeriesSamples) -> SeriesSamples {
+        series.histograms.isEmpty && series.weights.isEmpty ? fillNumbers(series) : fillAnything(series)
+    }
+
+    /// Series of numbers alone, the most. What divisions give is used again while samples are as far apart as before.
+    private func fillNumbers(_ series: SeriesSamples) -> SeriesSamples {
+        let times = series.times.span
+        let values = series.values.span
+        var filled = SeriesSamples(labels: series.labels)
+        filled.times.reserveCapacity(room(for: series))
+        filled.values.reserveCapacity(room(for: series))
+        var index = 0
+        for stretch in stretches {
+            let window = stretch.resolution
+            var division = Division()
+            while index < times.count, times[index] < stretch.end {
+                let (time, value) = (times[index], values[index])
+                filled.times.append(time)
+                let parts = time < stretch.start || SeriesSamples.isStale(value) ? 1 : parts(times, values, index, window, &division)
+                filled.values.append(parts > 1 && reading.manner == .shared(isSum: true) ? value * (1 / Double(parts)) : value)
+                if parts > 1 { appendParts(times, values, index, division, &filled) }
+                index += 1
+            }
+        }
+        // Behind the last windows everything is as it came.
+        filled.times.append(contentsOf: series.times[index...])
+        filled.values.append(contentsOf: series.values[index...])
+        return filled
+    }
+
+    /// The parts of a sample but the first.
+    @inline(__always)
+    private func appendParts(
+        _ times: Span<Int64>, _ values: Span<Double>, _ index: Int, _ division: Division, _ filled: inout SeriesSamples
+    ) {
+        let value = values[index]
+        let increase = reading.manner == .even ? values[index + 1] - value : 0
+        let share = reading.manner == .shared(isSum: true) ? 1 / Double(division.parts) : 1
+        var (at, rest) = (times[index], Int64(0))
+        for part in 1..<division.parts {
+            // The way times the part, by the parts, rounded down.
+            at += division.spacing
+            rest += division.rest
+            if rest >= division.parts { (at, rest) = (at + 1, rest - division.parts) }
+            if at > through { break }
+            filled.times.append(at)
+            switch reading.manner {
+            case .even: filled.values.append(value + increase * (Double(part) / Double(division.parts)))
+            case .held: filled.values.append(value)
+            case .shared(let isSum): filled.values.append(isSum ? value * share : value)
+            }
+        }
+    }
+
+    /// A length in parts.
+    private struct Division {
+        var length: Int64 = -1
+        var parts: Int64 = 1
+        var spacing: Int64 = 0
+        var rest: Int64 = 0
+        /// Number of the window that a sample is in, and its time.
+        var window: Int64 = 0
+        var time = Int64.min
+    }
+
+    /// As `parts(_:_:_:)`, and how they lie in `division`.
+    @inline(__always)
+    private func parts(
+        _ times: Span<Int64>, _ values: Span<Double>, _ index: Int, _ window: Int64, _ division: inout Division
+    ) -> Int64 {
+        let time = times[index]
+        let isLast = index + 1 >= times.count
+        if reading.manner == .even {
+            guard !isLast, values[index + 1] >= values[index] else { return 1 }
+            let number = division.time == time ? division.window : time / window
+            division.window = times[index + 1] / window
+            division.time = times[index + 1]
+            guard division.window - number <= 1 else { return 1 }
+        }
+        let latest = time.addingReportingOverflow(window).overflow ? Int64.max : time + window
+        let length = (isLast ? latest : min(times[index + 1], latest)) - time
+        if length != division.length {
+            division.length = length
+            division.parts = min(max((length + reading.spacing - 1) / reading.spacing, 1), Self.partsMax)
+            (division.spacing, division.rest) = length.quotientAndRemainder(dividingBy: division.parts)
+        }
+        return division.parts
+    }
+
+    /// Samples that a series becomes, about.
+    private func room(for series: SeriesSamples) -> Int {
+        series.times.count * Int(min(max((stretches.map(\.resolution).max() ?? 0) / reading.spacing, 1), 8))
+    }
+
+    private func fillAnything(_ series: SeriesSamples) -> SeriesSamples {
         var filled = SeriesSamples(labels: series.labels)
         let histograms = Dictionary(series.histograms.map { ($0.index, $0.histogram) }) { first, _ in first }
-        let room = series.times.count * Int(min(max((stretches.map(\.resolution).max() ?? 0) / reading.spacing, 1), 8))
-        filled.times.reserveCapacity(room)
-        filled.values.reserveCapacity(room)
+        filled.times.reserveCapacity(room(for: series))
+        filled.values.reserveCapacity(room(for: series))
         var stretch = 0
         for index in series.times.indices {
             let time = series.times[index]

@@ -77,6 +77,7 @@ struct Row {
     private static let metadata: Set<String> = [LabelSet.metricName, "__type__", "__unit__"]
 
     static func withoutMetadata(_ labels: LabelSet) -> LabelSet {
-        labels.labels.contains { $0.name.hasPrefix("__") } ? labels.filtered { !metadata.contains($0) } : labels
+        labels.labels.contains { $0.name.hasPrefix("__") }
+            ? labels.filtered { !$0.hasPrefix("__") || !metadata.contains($0) } : labels
     }
 }

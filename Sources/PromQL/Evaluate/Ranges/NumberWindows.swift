@@ -161,6 +161,7 @@ struct NumberWindows {
 /// How much of a window its samples cover, as a factor for what they grew by (promql/functions.go, `extrapolatedRate`).
 enum Extrapolation {
     /// `first` and `last`: times of the outermost samples. `increase` for counters, which were not below zero at the window's beginning.
+    @inline(__always)
     static func factor(
         _ window: Window, first: Int64, last: Int64, count: Int, increase: (from: Double, by: Double)?, isPerSecond: Bool
     ) -> Double {

@@ -19,6 +19,9 @@ enum RangeFunction: String {
     var dropsName: Bool { self != .lastOverTime && self != .firstOverTime }
     var isCounterRate: Bool { self == .rate || self == .increase }
 
+    /// What grows from a window's first sample to its last one.
+    var isOfBothEnds: Bool { isCounterRate || self == .delta }
+
     /// Samples that one window's result looks at.
     func cost(of count: Int) -> Int {
         switch self {

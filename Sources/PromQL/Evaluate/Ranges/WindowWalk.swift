@@ -53,6 +53,7 @@ struct WindowWalk {
     }
 
     private func numbers(of samples: RangeSamples, _ reached: Range<Int>, _ row: inout Row) throws(PromQLError) {
+        if function.isOfBothEnds { return try RateWalk(self, samples).fill(&row, reached) }
         let worker = NumberWindows(function, samples)
         var window = Window()
         var reset = 0

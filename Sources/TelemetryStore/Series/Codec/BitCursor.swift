@@ -7,6 +7,12 @@ struct BitCursor {
     private let bitCount: Int
     private(set) var position = 0
 
+    /// Nothing but zeros.
+    init() {
+        unsafe base = nil
+        bitCount = 0
+    }
+
     /// Takes `bytes` of the reader's; fails the reader when they, and eight behind them, are not there.
     init(_ reader: inout ByteReader, bytes: Int) {
         guard bytes >= 0, bytes <= reader.remaining - 8 else {

@@ -53,51 +53,56 @@ enum IntegerRun {
 
     /// Reads `count` integers; fails the reader on damage, and then there are none.
     static func read(_ reader: inout ByteReader, count: Int) -> [Int64] {
-        guard count > 0 else { return [] }
-        let form = reader.byte()
-        let first = reader.zigzag()
-        var values = [Int64](repeating: first, count: count)
-        switch form {
-        case Form.constant: break
-        case Form.dense:
-            let differences = Packing.read(&reader, count: count - 1)
-            guard differences.count == count - 1 else { return [] }
-            var value = first
-            for index in 1..<max(count, 1) {
-                value &+= differences[index &- 1]
-                values[index] = value
-            }
-        case Form.sparse: readSparse(&reader, &values)
-        default: reader.fail()
-        }
+        var values: [Int64] = []
+        append(&reader, count: count, to: &values)
         return reader.failed ? [] : values
     }
 
-    private static func readSparse(_ reader: inout ByteReader, _ values: inout [Int64]) {
-        let bitmapBytes = (values.count + 6) / 8
+    /// Appends `count` integers, or fails the reader on damage: then what was appended means nothing.
+    static func append(_ reader: inout ByteReader, count: Int, to values: inout [Int64]) {
+        guard count > 0 else { return }
+        let form = reader.byte()
+        let first = reader.zigzag()
+        let start = values.count
+        values.append(contentsOf: repeatElement(first, count: count))
+        switch form {
+        case Form.constant: break
+        case Form.dense:
+            var differences = PackedDifferences(&reader, count: count - 1)
+            var span = values.mutableSpan
+            var value = first
+            for index in start + 1..<start + count {
+                value &+= differences.take()
+                span[index] = value
+            }
+        case Form.sparse: readSparse(&reader, &values, from: start)
+        default: reader.fail()
+        }
+    }
+
+    private static func readSparse(_ reader: inout ByteReader, _ values: inout [Int64], from start: Int) {
+        let count = values.count - start
+        let bitmapBytes = (count + 6) / 8
         var counting = reader
         var bits = BitCursor(&counting, bytes: bitmapBytes)
         var changes = 0
-        var left = values.count - 1
+        var left = count - 1
         while left > 0 {
             changes &+= bits.read(min(left, 56)).nonzeroBitCount
             left -= 56
         }
-        let differences = Packing.read(&counting, count: changes)
+        var differences = PackedDifferences(&counting, count: changes)
         var bitmap = BitCursor(&reader, bytes: bitmapBytes)
         reader = counting
-        guard !reader.failed, differences.count == changes else { return reader.fail() }
-        var value = values[0]
-        var next = 0
+        guard !reader.failed else { return }
+        var span = values.mutableSpan
+        var value = span[start]
         var word: UInt64 = 0
-        for index in 1..<values.count {
-            if index % 32 == 1 { word = bitmap.read(min(32, values.count - index)) }
-            if word & 1 == 1 {
-                value &+= differences[next]
-                next &+= 1
-            }
+        for index in 1..<count {
+            if index % 32 == 1 { word = bitmap.read(min(32, count - index)) }
+            if word & 1 == 1 { value &+= differences.take() }
             word >>= 1
-            values[index] = value
+            span[start + index] = value
         }
     }
 
@@ -159,34 +164,63 @@ enum IntegerRun {
             }
             packer.finish(to: &writer)
         }
+    }
+}
 
-        static func read(_ reader: inout ByteReader, count: Int) -> [Int64] {
-            let least = reader.zigzag()
-            let width = Int(reader.byte())
-            let exceptions = reader.count(bytesEach: 2)
-            guard !reader.failed, width <= 64, exceptions <= count else {
-                reader.fail()
-                return []
-            }
-            var outside: [(index: Int, value: Int64)] = []
-            var index = 0
-            for _ in 0..<exceptions {
-                index &+= Int(truncatingIfNeeded: reader.varint() & 0xFFFF_FFFF)
-                outside.append((index, reader.zigzag()))
-            }
-            var values = [Int64](repeating: least, count: count)
-            if width > 0 {
-                var bits = BitCursor(&reader, bytes: (count * width + 7) / 8)
-                for index in 0..<count { values[index] = least &+ Int64(bitPattern: bits.read(width)) }
-            }
-            for (index, value) in outside {
-                guard index < count else {
-                    reader.fail()
-                    return []
-                }
-                values[index] = value
-            }
-            return reader.failed ? [] : values
+/// Packed differences, one after the other: `IntegerRun` says how they lie.
+private struct PackedDifferences {
+    private let least: Int64
+    private let width: Int
+    private var bits = BitCursor()
+    /// The exceptions from the next one on.
+    private var outside: ByteReader
+    private var outsideLeft = 0
+    /// Of the next exception.
+    private var outsideIndex = -1
+    private var index = 0
+
+    /// Takes what the reader has of them, or fails it.
+    init(_ reader: inout ByteReader, count: Int) {
+        least = reader.zigzag()
+        let width = Int(reader.byte())
+        let exceptions = reader.count(bytesEach: 2)
+        self.width = width
+        outside = reader
+        var index = 0
+        var isGood = !reader.failed && width <= 64 && exceptions <= count
+        for _ in 0..<(isGood ? exceptions : 0) {
+            index &+= Int(truncatingIfNeeded: reader.varint() & 0xFFFF_FFFF)
+            _ = reader.zigzag()
+            isGood = isGood && index < count
         }
+        guard isGood else {
+            reader.fail()
+            return
+        }
+        if width > 0 { bits = BitCursor(&reader, bytes: (count * width + 7) / 8) }
+        guard exceptions > 0 else { return }
+        outsideLeft = exceptions
+        outsideIndex = Int(truncatingIfNeeded: outside.varint() & 0xFFFF_FFFF)
+    }
+
+    @inline(__always)
+    mutating func take() -> Int64 {
+        let packed = least &+ Int64(bitPattern: bits.read(width))
+        let isOutside = index == outsideIndex
+        index &+= 1
+        return isOutside ? takeOutside() : packed
+    }
+
+    /// The exception that is due; of several at one place the last counts.
+    private mutating func takeOutside() -> Int64 {
+        var value: Int64 = 0
+        var gap = 0
+        repeat {
+            value = outside.zigzag()
+            outsideLeft -= 1
+            gap = outsideLeft > 0 ? Int(truncatingIfNeeded: outside.varint() & 0xFFFF_FFFF) : 1
+        } while gap == 0
+        outsideIndex = outsideLeft > 0 ? outsideIndex + gap : -1
+        return value
     }
 }

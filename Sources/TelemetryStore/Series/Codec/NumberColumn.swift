@@ -35,24 +35,32 @@ enum NumberColumn {
 
     /// Reads `count` doubles; fails the reader on damage, and then there are none.
     static func read(_ reader: inout ByteReader, count: Int) -> [Double] {
-        guard count > 0 else { return [] }
+        var values: [Double] = []
+        var scratch: [Int64] = []
+        append(&reader, count: count, to: &values, &scratch)
+        return reader.failed ? [] : values
+    }
+
+    /// Appends `count` doubles, or fails the reader on damage: then what was appended means nothing. `scratch`: room that is used again.
+    static func append(_ reader: inout ByteReader, count: Int, to values: inout [Double], _ scratch: inout [Int64]) {
+        guard count > 0 else { return }
         let head = reader.byte()
-        guard head < 16 else {
-            reader.fail()
-            return []
-        }
+        guard head < 16 else { return reader.fail() }
         let stale = head & hasStale != 0 ? readPlaces(&reader, below: count) : []
-        var values: [Double]
+        let start = values.count
         if head & isBits != 0 {
-            values = readBits(&reader, count: count)
+            readBits(&reader, count: count, &values)
         } else {
-            let integers = IntegerRun.read(&reader, count: count)
+            scratch.removeAll(keepingCapacity: true)
+            IntegerRun.append(&reader, count: count, to: &scratch)
+            guard !reader.failed else { return }
             let scale = scales[Int(head & 3)]
-            values = scale == 1 ? integers.map { Double($0) } : integers.map { Double($0) / scale }
+            if scale == 1 { for integer in scratch { values.append(Double(integer)) } } else {
+                for integer in scratch { values.append(Double(integer) / scale) }
+            }
         }
-        guard !reader.failed, values.count == count else { return [] }
-        for place in stale { values[place] = SeriesSamples.staleMarker }
-        return values
+        guard !reader.failed, values.count == start + count else { return reader.fail() }
+        for place in stale { values[start + place] = SeriesSamples.staleMarker }
     }
 
     // MARK: Staleness markers
@@ -138,24 +146,18 @@ enum NumberColumn {
         writer.append(array: packed.array())
     }
 
-    private static func readBits(_ reader: inout ByteReader, count: Int) -> [Double] {
+    private static func readBits(_ reader: inout ByteReader, count: Int, _ values: inout [Double]) {
         var last = reader.uint64()
         var bits = BitCursor(&reader, bytes: reader.count())
-        var values: [Double] = []
-        values.reserveCapacity(count)
         values.append(Double(bitPattern: last))
-        while values.count < count, !reader.failed {
+        for _ in 1..<count {
             if bits.read(1) == 1 {
                 let leading = Int(bits.read(6))
                 let length = Int(bits.read(6)) + 1
-                guard leading + length <= 64 else {
-                    reader.fail()
-                    return []
-                }
+                guard leading + length <= 64 else { return reader.fail() }
                 last ^= bits.read(length) &<< UInt64(64 - leading - length)
             }
             values.append(Double(bitPattern: last))
         }
-        return values
     }
 }

@@ -139,17 +139,17 @@ struct SeriesBlockReader {
         return entries
     }
 
-    /// Indices of the entries of a series.
-    func find(_ id: UInt32) -> Range<Int> {
-        var low = 0
+    /// Index of the first entry of a series or of one behind it, looked for from `start` on.
+    func firstEntry(of id: UInt32, from start: Int = 0) -> Int {
+        // Whoever reads all series of a block finds each where the last one ended.
+        if start < entries.count, entries[start].id == id { return start }
+        var low = start
         var high = entries.count
         while low < high {
             let middle = (low + high) / 2
             if entries[middle].id < id { low = middle + 1 } else { high = middle }
         }
-        var end = low
-        while end < entries.count, entries[end].id == id { end += 1 }
-        return low..<end
+        return low
     }
 
     func readTrack(_ index: Int, _ zstd: ZstdCodec) throws(SeriesFormatError) -> Track {
@@ -166,6 +166,36 @@ struct SeriesBlockReader {
         let isWhole = entry.width > 0 ? track.columns.allSatisfy { $0.count == count } : track.natives.count == count
         guard isGood, isWhole else { throw .content }
         return track
+    }
+
+    /// Appends an entry's samples from `start` on and before `end` to a track of its width; returns how many. When it throws, the track is
+    /// as it was. `scratch`: room that is used again.
+    func append(
+        _ index: Int, from start: Int64, before end: Int64, to track: inout Track, _ zstd: ZstdCodec, _ scratch: inout [Int64]
+    ) throws(SeriesFormatError) -> Int {
+        let entry = entries[index]
+        let column = times[entry.timeColumn]
+        guard let first = column.first, let last = column.last else { return 0 }
+        let isWhole = first >= start && last < end && entry.width > 0
+        guard isWhole, column.count * entry.width <= SeriesLimits.trackValuesMax else {
+            let part = try readTrack(index, zstd).clipped(start, end)
+            track.append(contentsOf: part)
+            return part.count
+        }
+        let before = track.count
+        let isGood = ByteReader.read(bytes, at: entry.offset) { reader in
+            for number in 0..<entry.width {
+                NumberColumn.append(&reader, count: column.count, to: &track.columns[number], &scratch)
+                if reader.failed { return false }
+            }
+            return reader.position == entry.offset + entry.bytes
+        }
+        guard isGood else {
+            for number in 0..<entry.width { track.columns[number].removeLast(track.columns[number].count - before) }
+            throw .content
+        }
+        track.times.append(contentsOf: column)
+        return column.count
     }
 
     private static func readNatives(_ reader: inout ByteReader, _ count: Int, _ zstd: ZstdCodec) -> [NativeHistogram] {

@@ -38,6 +38,12 @@ struct Track: Sendable {
         natives.append(contentsOf: other.natives)
     }
 
+    /// Room for so many samples, so that a track that is put together of many blocks is not moved for each.
+    mutating func reserve(_ count: Int) {
+        times.reserveCapacity(count)
+        for column in 0..<width { columns[column].reserveCapacity(count) }
+    }
+
     /// The samples of `range`, by index.
     func subtrack(_ range: Range<Int>) -> Track {
         if range == 0..<count { return self }

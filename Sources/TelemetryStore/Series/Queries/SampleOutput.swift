@@ -7,7 +7,12 @@ struct SampleOutput {
     /// By labels: series that differ in kind or bounds alone are one.
     private var numbers: [LabelSet: Int] = [:]
 
-    init(_ gaugeValue: SeriesQuery.GaugeValue) { self.gaugeValue = gaugeValue }
+    /// `count`: of the series that will come, about.
+    init(_ gaugeValue: SeriesQuery.GaugeValue, count: Int) {
+        self.gaugeValue = gaugeValue
+        numbers.reserveCapacity(count)
+        series.reserveCapacity(count)
+    }
 
     mutating func append(_ match: MatchedSeries, _ tracks: [Track]) {
         guard !tracks.isEmpty else { return }

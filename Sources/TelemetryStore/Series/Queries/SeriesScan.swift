@@ -8,6 +8,9 @@ struct SeriesScan {
     private let samplesMax: Int
     private(set) var samples = 0
     private(set) var damagedBlocks = 0
+    private var scratch: [Int64] = []
+    /// About how many samples a series of this group will have.
+    private var expected = 0
 
     init(_ state: SeriesState, _ plan: TierPlan, _ connection: SeriesConnection, samplesMax: Int) {
         self.state = state
@@ -23,6 +26,7 @@ struct SeriesScan {
     mutating func readTracks(_ ids: ArraySlice<UInt32>) throws(StoreError) -> [[Track]]? {
         var found = [[Track]](repeating: [], count: ids.count)
         let group = GroupTracks.groupNumber(of: ids.first ?? 0)
+        expected = samplesOfSeries(group)
         for part in plan.parts {
             guard let tier = part.tier else {
                 readHead(group, ids, part, &found)
@@ -38,20 +42,43 @@ struct SeriesScan {
         return found
     }
 
+    /// What a series of a group has in the plan's blocks on average, if as many series have some as there are in a group.
+    private func samplesOfSeries(_ group: UInt32) -> Int {
+        var total = 0
+        for part in plan.parts {
+            guard let tier = part.tier else { continue }
+            for span in state.tiers[tier].spans where span.start < part.end && span.end > part.start {
+                total += span.block(group)?.samples ?? 0
+            }
+        }
+        return total / Int(SeriesLimits.groupSeries)
+    }
+
     private mutating func append(_ bytes: [UInt8], _ ids: ArraySlice<UInt32>, _ part: TierPlan.Part, _ found: inout [[Track]]) {
         guard let reader = try? SeriesBlockReader(bytes) else {
             damagedBlocks += 1
             return
         }
+        var index = 0
         for (place, id) in ids.enumerated() {
-            for entry in reader.find(id) {
-                guard let track = try? reader.readTrack(entry, connection.zstd) else {
-                    damagedBlocks += 1
-                    continue
-                }
-                add(track.clipped(part.start, part.end), &found[place])
+            index = reader.firstEntry(of: id, from: index)
+            while index < reader.entries.count, reader.entries[index].id == id {
+                append(reader, index, part, &found[place])
+                index += 1
             }
         }
+    }
+
+    private mutating func append(_ reader: SeriesBlockReader, _ index: Int, _ part: TierPlan.Part, _ tracks: inout [Track]) {
+        let width = reader.entries[index].width
+        if tracks.last?.width != width {
+            tracks.append(Track(width: width))
+            tracks[tracks.count - 1].reserve(expected)
+        }
+        let count = try? reader.append(index, from: part.start, before: part.end, to: &tracks[tracks.count - 1], connection.zstd, &scratch)
+        if tracks[tracks.count - 1].isEmpty { tracks.removeLast() }
+        guard let count else { return damagedBlocks += 1 }
+        samples += count * max(width, 1)
     }
 
     private mutating func add(_ track: Track, _ tracks: inout [Track]) {

@@ -128,7 +128,8 @@ struct SegmentFacts: ~Copyable {
     @inline(__always)
     func firstSlot(ofShape shape: Int) -> Int? { isFull ? nil : Int(shapes[shape].slot) }
 
-    // A value that was seen lately costs a comparison, all else is out of line: this is run for most tags of every span.
+    // A slot that had too many values costs a look, a value that was seen lately a comparison, all else is out of line: this is run for
+    // most tags of every span.
 
     @inline(__always)
     mutating func note(number value: UInt64, at slot: Int) {
@@ -153,7 +154,7 @@ struct SegmentFacts: ~Copyable {
 
     /// Whether a value must be looked at. `code` is another for each.
     @inline(__always)
-    private func isNew(_ code: UInt64, at slot: Int) -> Bool { recent[recentPlace(code, slot)] != code &+ 1 }
+    private func isNew(_ code: UInt64, at slot: Int) -> Bool { slots[slot].isOpen && recent[recentPlace(code, slot)] != code &+ 1 }
 
     @inline(__always)
     private func recentPlace(_ code: UInt64, _ slot: Int) -> Int {
@@ -167,7 +168,6 @@ struct SegmentFacts: ~Copyable {
 
     @inline(never)
     private mutating func add(template number: Int, _ value: UInt64, _ code: UInt64, _ tables: borrowing SegmentTables, at slot: Int) {
-        guard slots[slot].isOpen else { return }
         let isKnown = number > 0 && code != Self.wideCode
         add(code, isKnown ? SegmentFact.templateValue(tables.stringHashes[number - 1], value) : nil, at: slot)
     }
@@ -175,7 +175,6 @@ struct SegmentFacts: ~Copyable {
     /// `value`: the hash of a text, or the number itself; nil = any may be there from now on.
     @inline(never)
     private mutating func add(_ code: UInt64, _ value: UInt64?, at slot: Int) {
-        guard slots[slot].isOpen else { return }
         var info = slots[slot]
         recent[recentPlace(code, slot)] = code &+ 1
         let start = Int(info.valueStart)

@@ -86,6 +86,7 @@ public struct HTTP1Connection: ~Copyable {
 
     let inbox: UnsafeMutablePointer<HTTPInbox>
     let role: Role
+    /// `pipelinedMax` in four bytes: there may be very many idle connections.
     private let openMax: UInt32
     var reading = Reading.head
     var scan = HeadScan()

@@ -1,4 +1,4 @@
-internal import HTTPService
+public import HTTPService
 
 /// Text into byte arrays: what the writers of this target share.
 extension Array where Element == UInt8 {
@@ -35,7 +35,7 @@ extension Array where Element == UInt8 {
 }
 
 /// Replies that several handlers give alike.
-enum APIReply {
+public enum APIReply {
     /// Any page may read our answers: there are no credentials to protect, and UIs live elsewhere.
     static let crossOrigin = (name: "Access-Control-Allow-Origin", value: "*")
 
@@ -52,7 +52,7 @@ enum APIReply {
     }
 
     /// The answer to a method that a read-only path does not take; nil for GET and HEAD.
-    static func refusal(_ method: String, allow: String = "GET, HEAD, OPTIONS") -> ServiceResponse? {
+    public static func refusal(_ method: String, allow: String = "GET, HEAD, OPTIONS") -> ServiceResponse? {
         switch method {
         case "GET", "HEAD": nil
         case "OPTIONS":

@@ -1,3 +1,4 @@
+import Primitives
 import PromQL
 import TelemetryModel
 import TelemetryStore
@@ -80,6 +81,32 @@ import Testing
         samples = filled(samples, WindowReading("", range: 0, step: 60_000))
         #expect(!samples.times.contains { $0 > 3 * Self.hour - 7000 && $0 < 4 * Self.hour - 7000 })
         #expect(samples.values.filter { SeriesSamples.isStale($0) }.count == 1)
+    }
+
+    /// Series of numbers alone are filled by a loop of their own. With weights of 1 the same samples take the other way.
+    @Test(arguments: 1...200 as ClosedRange<UInt64>) func bothWaysFillAlike(seed: UInt64) {
+        var random = RandomSource(seed: seed)
+        var samples = SeriesSamples(labels: LabelSet("a"))
+        var time = Int64.random(in: 0..<3 * Self.hour, using: &random)
+        for _ in 0..<Int.random(in: 1...40, using: &random) {
+            samples.times.append(time)
+            let value = Double(Int.random(in: -5...100, using: &random))
+            samples.values.append(Int.random(in: 0..<8, using: &random) == 0 ? SeriesSamples.staleMarker : value)
+            let steps: [Int64] = [60_000, Self.hour, Self.hour, Self.hour - 13, 3 * Self.hour]
+            time += steps[Int.random(in: 0..<5, using: &random)]
+        }
+        let functions = ["rate", "max_over_time", "sum_over_time", "avg_over_time", ""]
+        let function = functions[Int.random(in: 0..<functions.count, using: &random)]
+        let spacings: [Int64] = [60_000, 7 * 60_000, Self.hour, 5 * Self.hour]
+        let spacing = spacings[Int.random(in: 0..<4, using: &random)]
+        let reading = WindowReading(function, range: function.isEmpty ? 0 : spacing, step: spacing)
+        let fine = Int.random(in: 0..<2, using: &random) == 0 ? nil : 12 * Self.hour
+        var weighted = samples
+        weighted.weights = [Double](repeating: 1, count: samples.times.count)
+        let found = filled(samples, reading, fine: fine)
+        let expected = filled(weighted, reading, fine: fine)
+        #expect(found.times == expected.times, "seed \(seed), \(function)")
+        #expect(found.values.map(\.bitPattern) == expected.values.map(\.bitPattern), "seed \(seed), \(function)")
     }
 
     /// A range of a millisecond over a year of hours costs what its bound says.

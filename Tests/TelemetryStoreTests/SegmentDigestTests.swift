@@ -128,6 +128,8 @@ import Testing
         }
         let store = try TraceStore.open(configuration(directory))
         #expect(store.tables.state.withLock { $0.snapshot.segments }.allSatisfy { ($0.digest != nil) == (kind == "whole") })
+        let said = store.statistics().damage.filter { $0.what.contains("the digest of segment") && $0.spans == 0 }
+        #expect(said.count == (kind == "damaged" || kind == "cut" ? 3 : 0))
         let present = [
             query("back") { $0.terms = [.annotationOrKey("error")] }, query("back") { $0.terms = [.annotationOrKey("ws")] },
             query("back") { $0.terms = [.tag(key: "http.status_code", value: "503")]; $0.durationMin = 1500 },

@@ -14,7 +14,7 @@ final class ConfigurationChangesAPI: Sendable {
 
     func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome? {
         guard PagePath.isNamed("/skein/changes", request.path) else { return nil }
-        if let refusal = request.readOnlyRefusal { return .respond(refusal) }
+        if let refusal = APIReply.refusal(request.method, allow: "GET, HEAD") { return .respond(refusal) }
         guard let changes = shared.changes else { return .respond(.text(503, "no configuration yet", headers: [("Retry-After", "1")])) }
         let reloads = shared.configuration.reloads
         let tag = shared.configurationTag

@@ -31,7 +31,7 @@ final class FindingsAPI: Sendable {
 
     func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome? {
         guard PagePath.isNamed("/skein/findings", request.path) else { return nil }
-        if let refusal = request.readOnlyRefusal { return .respond(refusal) }
+        if let refusal = APIReply.refusal(request.method, allow: "GET, HEAD") { return .respond(refusal) }
         let tag = shared.configurationTag
         if let same = tag.notModified(request) { return .respond(same) }
         let acceptsGzip = request.acceptsGzip

@@ -13,7 +13,7 @@ final class ServicePoliciesAPI: Sendable {
 
     func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome? {
         guard PagePath.isNamed("/skein/policies", request.path) else { return nil }
-        if let refusal = request.readOnlyRefusal { return .respond(refusal) }
+        if let refusal = APIReply.refusal(request.method, allow: "GET, HEAD") { return .respond(refusal) }
         guard let service = request.parameter("service"), !service.isEmpty, service.utf8.count <= 255 else {
             return .respond(.text(400, "service takes the host of a service"))
         }

@@ -25,7 +25,7 @@ final class ExplainAPI: Sendable {
 
     func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome? {
         guard PagePath.isNamed(path, request.path) else { return nil }
-        if let refusal = request.readOnlyRefusal { return .respond(refusal) }
+        if let refusal = APIReply.refusal(request.method, allow: "GET, HEAD") { return .respond(refusal) }
         let parameters = request.parameters
         if let unknown = parameters.first(where: { !Self.parameters.contains($0.name) }) {
             return .respond(

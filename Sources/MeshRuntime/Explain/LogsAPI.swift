@@ -21,7 +21,7 @@ final class LogsAPI: Sendable {
 
     func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome? {
         guard PagePath.isNamed(path, request.path) else { return nil }
-        if let refusal = request.readOnlyRefusal { return .respond(refusal) }
+        if let refusal = APIReply.refusal(request.method, allow: "GET, HEAD") { return .respond(refusal) }
         let parameters = request.parameters
         let known = Set(LogFilter.parameterNames + ["limit", "format", "follow"])
         if let unknown = parameters.first(where: { !known.contains($0.name) }) {

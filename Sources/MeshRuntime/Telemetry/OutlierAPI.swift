@@ -17,7 +17,7 @@ final class OutlierAPI: Sendable {
 
     func handle(_ request: borrowing ServiceRequest, _ responder: Responder) -> ServiceOutcome? {
         guard request.path == Self.path || PagePath.isNamed("/skein/outliers", request.path) else { return nil }
-        if let refusal = request.readOnlyRefusal { return .respond(refusal) }
+        if let refusal = APIReply.refusal(request.method, allow: "GET, HEAD") { return .respond(refusal) }
         let part = request.parameter("cluster") ?? ""
         let now = SystemClock.monotonicNow()
         let unix = SystemClock.unixNanoseconds() / 1_000_000

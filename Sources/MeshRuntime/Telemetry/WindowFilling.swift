@@ -145,7 +145,8 @@ struct WindowFilling {
         case .held: break
         case .shared(let isSum):
             weight *= share
-            if isSum { value *= share }
+            // Arithmetic would make another NaN of a staleness marker.
+            if isSum, !SeriesSamples.isStale(value) { value *= share }
         case .even where way > 0:
             value += (series.values[index + 1] - value) * way
         case .even: break

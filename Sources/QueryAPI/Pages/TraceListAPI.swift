@@ -76,7 +76,11 @@ public final class TraceListAPI: Sendable {
         var query = asked
         query.limit = filter.isEmpty ? limit : Self.examinedMax
         let found = try store.search(query)
-        let kept = Array(found.lazy.filter { filter.matches($0) }.prefix(limit))
+        var kept: [SpanBatch] = []
+        for trace in found {
+            if kept.count >= limit { break }
+            if filter.matches(trace) { kept.append(trace) }
+        }
         var body: [UInt8] = []
         body.append(text: "{\"examined\":\(found.count),\"isCut\":\(found.count >= query.limit || kept.count >= limit),\"limit\":\(limit)")
         body.append(text: ",\"traces\":[")

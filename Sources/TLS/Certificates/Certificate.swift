@@ -2,8 +2,8 @@ internal import COpenSSL
 
 /// An X.509 certificate, and what is asked of it.
 ///
-/// `@unchecked Sendable`: immutable once it is read, and OpenSSL counts references atomically. All workers' contexts refer to the same one:
-/// copies gained nothing, other than a library context for each worker (`LibraryContext`).
+/// `@unchecked Sendable`: immutable once it is read, and OpenSSL counts references atomically. All workers share one object: a copy for
+/// each was measured and gained nothing.
 @safe
 public final class Certificate: @unchecked Sendable, Equatable, CustomStringConvertible {
     /// Certificates of one PEM file.

@@ -8,7 +8,7 @@ public final class RevocationLists: @unchecked Sendable, Equatable {
     public static let pemBytesMax = 16 << 20
     public static let listsMax = 256
 
-    /// One authority's list.
+    /// One authority's list. Read by any thread, changed by none.
     @safe
     final class List {
         let crl: OpaquePointer

@@ -8,7 +8,7 @@ internal import Synchronization
 /// context share: two threads at it take 1.16 times the CPU that they take with contexts of their own (docs/measurements.md). Keys and
 /// certificates may come from another context; copies of those for each thread gained nothing.
 ///
-/// `@unchecked Sendable`: who has taken it out of `idle` has it alone.
+/// `@unchecked Sendable`: it waits in `idle` behind a lock, and one thread at a time takes it from there.
 @safe
 public final class LibraryContext: @unchecked Sendable {
     private let context: OpaquePointer

@@ -34,7 +34,7 @@ struct SegmentFacts: ~Copyable {
 
     private var shapes = RawBuffer<ShapePlace>(capacity: 512)
     private var slots = RawBuffer<Slot>(capacity: 512)
-    /// Value + 1; `recentCount` for each slot.
+    /// Code + 1, so that 0 is none; `recentCount` for each slot. No code is the greatest number: numbers have eighteen digits at most.
     private var recent = RawBuffer<UInt64>(capacity: 2048)
     /// Hash of a text, or a number; `valuesMax` for each slot that is gathered.
     private var values = RawBuffer<UInt64>(capacity: 4096)

@@ -1,3 +1,5 @@
+import TelemetryModel
+
 /// Stores and deletes segments. Each call is one transaction.
 ///
 /// `@unchecked Sendable`: made and loaded on the opening thread, then used only on the writer thread.
@@ -21,8 +23,8 @@ final class SegmentWriter: @unchecked Sendable {
         }
     }
 
-    /// Prepares its statements and returns the file's segments, in order of number.
-    func load(_ database: WriteConnection) throws(StoreError) -> [Segment] {
+    /// Prepares its statements and returns the file's segments, in order of number. `damage`: what could not be read and is done without.
+    func load(_ database: WriteConnection, _ damage: inout [StoreDamage]) throws(StoreError) -> [Segment] {
         nextNumber = 1
         statements = try Statements(database)
         var found: [Segment] = []
@@ -45,8 +47,12 @@ final class SegmentWriter: @unchecked Sendable {
             blocks.reset()
             try blocks.bind(number << TraceSchema.blockBits | TraceSchema.digestBlock, at: 1)
             var digest: SegmentDigest?
-            // One that is damaged is as none: the header is asked instead.
-            if digestBytes < SegmentDigest.bytesMax, try blocks.step() { digest = SegmentDigest(blocks.blob(0)) }
+            if digestBytes < SegmentDigest.bytesMax, try blocks.step() {
+                let bytes = blocks.blob(0)
+                digest = SegmentDigest(bytes)
+                // One that is damaged, or of a later version, is as none: the header is asked instead.
+                if digest == nil, !ByteReader.hasHash(bytes) { damage.append(.unreadableDigest(number, in: database.databasePath)) }
+            }
             digestBytes += digest?.memoryBytes ?? 0
             blocks.reset()
             let facts = Segment.Facts(

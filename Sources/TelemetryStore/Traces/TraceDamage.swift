@@ -9,6 +9,13 @@ extension StoreDamage {
                 + "SELECT number, spans, hex(header) FROM segment WHERE number = \(segment.number)'")
     }
 
+    static func unreadableDigest(_ segment: Int64, in path: String) -> StoreDamage {
+        StoreDamage(
+            kind: .segment, what: "the digest of segment \(segment) of \(path) is damaged; searches look at the segment instead", spans: 0,
+            command: "sqlite3 '\(path)' 'PRAGMA integrity_check; "
+                + "SELECT hex(hot) FROM block WHERE id = \(segment << TraceSchema.blockBits | TraceSchema.digestBlock)'")
+    }
+
     static func reading(_ error: StoreError, in path: String) -> StoreDamage {
         StoreDamage(
             kind: .file, what: "\(path) cannot be read everywhere (\(error))", spans: nil,

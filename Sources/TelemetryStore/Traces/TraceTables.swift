@@ -27,9 +27,11 @@ final class TraceTables: TableSet {
         var initial = TraceState()
         var damaged = DamagedRows()
         for row in try journal.load(database, &damaged) { initial.append(row) }
-        initial.snapshot.segments = try segments.load(database)
+        var damage: [StoreDamage] = []
+        initial.snapshot.segments = try segments.load(database, &damage)
         initial.statistics.quarantined = [.journalRow: damaged.count, .segment: 0]
-        if let damage = damaged.damage(in: database.databasePath) { initial.statistics.note(damage) }
+        if let rows = damaged.damage(in: database.databasePath) { damage.insert(rows, at: 0) }
+        for one in damage { initial.statistics.note(one) }
         state.notify { [initial] in $0 = initial }
     }
 

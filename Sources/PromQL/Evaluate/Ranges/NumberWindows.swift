@@ -41,20 +41,8 @@ struct NumberWindows {
 
     private func rate(_ window: Window, _ reset: inout Int) -> Double {
         guard window.count > 1 else { return Row.absent }
-        let first = samples.values[window.first]
-        var difference = samples.values[window.end - 1] - first
-        if function.isCounterRate {
-            // Only the few samples before resets are added, in their order: the same sum as over all samples.
-            while reset < resets.count, resets[reset] <= window.first { reset += 1 }
-            var index = reset
-            while index < resets.count, resets[index] < window.end {
-                difference += samples.values[resets[index] - 1]
-                index += 1
-            }
-        }
-        return difference * Extrapolation.factor(
-            window, first: samples.times[window.first], last: samples.times[window.end - 1], count: window.count,
-            increase: function.isCounterRate ? (from: first, by: difference) : nil, isPerSecond: function == .rate)
+        return Extrapolation.growth(
+            function, window, samples.times.span, samples.values.span, resets: resets.span, &reset)
     }
 
     private func lastDifference(_ window: Window) -> Double {
@@ -160,6 +148,28 @@ struct NumberWindows {
 
 /// How much of a window its samples cover, as a factor for what they grew by (promql/functions.go, `extrapolatedRate`).
 enum Extrapolation {
+    /// What `rate`, `increase` or `delta` give for a window of two samples or more. `resets`: samples before which a counter fell; `reset`:
+    /// a cursor into them, for windows that only move forward.
+    @inline(__always)
+    static func growth(
+        _ function: RangeFunction, _ window: Window, _ times: Span<Int64>, _ values: Span<Double>, resets: Span<Int>, _ reset: inout Int
+    ) -> Double {
+        let first = values[window.first]
+        var difference = values[window.end - 1] - first
+        if function.isCounterRate {
+            // Only the few samples before resets are added, in their order: the same sum as over all samples.
+            while reset < resets.count, resets[reset] <= window.first { reset += 1 }
+            var index = reset
+            while index < resets.count, resets[index] < window.end {
+                difference += values[resets[index] - 1]
+                index += 1
+            }
+        }
+        return difference * factor(
+            window, first: times[window.first], last: times[window.end - 1], count: window.count,
+            increase: function.isCounterRate ? (from: first, by: difference) : nil, isPerSecond: function == .rate)
+    }
+
     /// `first` and `last`: times of the outermost samples. `increase` for counters, which were not below zero at the window's beginning.
     @inline(__always)
     static func factor(

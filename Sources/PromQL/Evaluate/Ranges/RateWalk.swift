@@ -1,24 +1,20 @@
-/// `rate`, `increase` and `delta` of one series of numbers at all steps: what most panels ask for. The values are those of `NumberWindows`;
-/// here they are computed in one loop over plain columns.
+/// `rate`, `increase` and `delta` of one series of numbers at all steps, which most panels ask for. One loop over plain columns; what a
+/// window gives is worked out by `Extrapolation`, as for series with histograms.
 struct RateWalk {
     private let walk: WindowWalk
     private let samples: RangeSamples
-    private let isCounter: Bool
-    private let isPerSecond: Bool
 
-    /// Windows worked on between two accounts.
+    /// Windows between two looks at the clock and the limits.
     private static let slice = 1024
 
     init(_ walk: WindowWalk, _ samples: RangeSamples) {
         self.walk = walk
         self.samples = samples
-        isCounter = walk.function.isCounterRate
-        isPerSecond = walk.function == .rate
     }
 
     /// Appends what the windows of `reached` give, without absent values at either end.
     func fill(_ row: inout Row, _ reached: Range<Int>) throws(PromQLError) {
-        let resets = isCounter ? samples.resets : []
+        let resets = walk.function.isCounterRate ? samples.resets : []
         var window = Window()
         var reset = 0
         var (step, kept) = (reached.lowerBound, 0)
@@ -27,7 +23,8 @@ struct RateWalk {
             let end = min(step + Self.slice, reached.upperBound)
             let read = fill(&row, step..<end, &window, &reset, &kept, resets.span)
             walk.session.read(read)
-            try walk.session.worked(2 * (end - step))
+            // Each window by itself counts for what it costs and one more.
+            try walk.session.worked((walk.function.cost(of: 1) + 1) * (end - step))
             step = end
         }
         row.values.removeLast(row.values.count - kept)
@@ -51,20 +48,7 @@ struct RateWalk {
                 if kept == 0 { row.base = step + 1 } else { row.values.append(Row.absent) }
                 continue
             }
-            let first = values[window.first]
-            var difference = values[window.end - 1] - first
-            if isCounter {
-                // Only the few samples before resets are added, in their order: the same sum as over all samples.
-                while reset < resets.count, resets[reset] <= window.first { reset += 1 }
-                var index = reset
-                while index < resets.count, resets[index] < window.end {
-                    difference += values[resets[index] - 1]
-                    index += 1
-                }
-            }
-            row.values.append(difference * Extrapolation.factor(
-                window, first: times[window.first], last: times[window.end - 1], count: window.count,
-                increase: isCounter ? (from: first, by: difference) : nil, isPerSecond: isPerSecond))
+            row.values.append(Extrapolation.growth(walk.function, window, times, values, resets: resets, &reset))
             kept = row.values.count
         }
         return read

@@ -547,6 +547,14 @@ spec: {{tracing: [{{providers: [{{name: zipkin}}], randomSamplingPercentage: 100
         # One that is not there is said.
         skein = self.run(start, backend, zipkin.port, "{mode: MUTUAL, credentialName: lost}", arguments)
         assert "TLS with collector.local: " in skein.log() and "credentials/lost/tls.key: No such file" in skein.log()
+        assert skein.get("/before")[0] == 200
+        # It comes later: no reload is needed.
+        shutil.copytree(reviews, tmp_path / "credentials/lost")
+        wait_for(lambda: "files that a tracing provider lacked have changed" in skein.log(), what="the credential")
+        already = len(zipkin.bodies)
+        wait_for(
+            lambda: skein.get("/after")[0] == 200 and any(b"/after" in body for _, body in zipkin.bodies[already:]), what="spans")
+        assert skein.log().count("TLS with collector.local: ") == 1 and not any(b"/before" in body for _, body in zipkin.bodies)
         plain = target(server_files)
         lists = ca.revoke(tmp_path / "list.pem", server_files)
         skein = self.run(start, backend, plain.port, f"{{mode: SIMPLE, caCertificates: {ca.certificate}, caCrl: {lists}}}")

@@ -333,8 +333,14 @@ final class MeshNode {
 
     /// Takes renewed certificates into use: connections go on, new ones get them.
     func watchCertificates() {
-        guard security.look(), let adopted else { return }
-        adoptProxy(adopted.compiled, adopted.plan)
+        let areRenewed = security.look()
+        guard let adopted else { return }
+        if exporters.haveAwaitedFilesChanged(now: SystemClock.monotonicNow()) {
+            log.notice("files that a tracing provider lacked have changed: it is tried again")
+            adopt(adopted.compiled)
+        } else if areRenewed {
+            adoptProxy(adopted.compiled, adopted.plan)
+        }
     }
 
     private static func proxyConfiguration(

@@ -9,6 +9,12 @@ enum ProviderTLS {
         mesh.destinationRules.first { $0.host.lowercased() == host.lowercased() }?.policy(subset: "", port: port).tls
     }
 
+    /// What `client` reads.
+    static func files(_ settings: ClientTLSSettings?, _ tls: ServiceTLS) -> [String] {
+        guard let settings, settings.mode != .disable else { return [] }
+        return (try? tls.credential(of: settings))??.paths ?? []
+    }
+
     /// Nil = plaintext. `host`: what is dialled, or the service's name. Throws what cannot be had, for people.
     static func client(_ settings: ClientTLSSettings?, host: String, _ tls: ServiceTLS) throws(TLSError) -> ClientTLS? {
         guard let settings, settings.mode != .disable else { return nil }

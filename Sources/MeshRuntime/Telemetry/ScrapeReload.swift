@@ -1,9 +1,11 @@
 internal import Collector
 internal import MeshConfig
+internal import Primitives
 internal import TelemetryModel
 
 /// The targets that are scraped, and the file that they come from besides the command line, which is read again when it changes. What is
-/// wrong with a new one is told and counted, and the targets of the last good one are scraped on. Confined to the control thread.
+/// wrong with a new one is told and counted, and the targets of the last good one are scraped on; it is tried again now and then, because
+/// what was wrong may be a certificate beside it. Confined to the control thread.
 final class ScrapeReload {
     private let options: RuntimeOptions
     private let tls: ServiceTLS
@@ -12,6 +14,9 @@ final class ScrapeReload {
     private var watcher: FileWatcher?
     /// Targets that wait for those before them to end.
     private var waiting: [ScrapeTarget]?
+    /// Of a file that was refused: what was said of it, and when it is read again.
+    private var refusal: (lines: [String], retryAt: MonotonicInstant)?
+    private static let retryNanoseconds: UInt64 = 5_000_000_000
 
     /// Reads the targets and starts scraping them. Throws what is wrong with them.
     init(
@@ -29,7 +34,12 @@ final class ScrapeReload {
 
     /// Reads the file again when it has changed. Twice a second or so.
     func look() {
-        if watcher?.hasSettledChange() == true { read() }
+        if watcher?.hasSettledChange() == true {
+            refusal = nil
+            read()
+        } else if let refusal, SystemClock.monotonicNow() >= refusal.retryAt {
+            read()
+        }
         if let targets = waiting { adopt(targets) }
     }
 
@@ -37,13 +47,19 @@ final class ScrapeReload {
     func readAnew() {
         guard watcher != nil else { return }
         watcher?.take()
+        refusal = nil
         read()
     }
 
     private func read() {
         do throws(StartError) {
-            adopt(try ScrapePlan.targets(options, tls))
+            let targets = try ScrapePlan.targets(options, tls)
+            refusal = nil
+            adopt(targets)
         } catch {
+            let isKnown = refusal?.lines == error.lines
+            refusal = (error.lines, SystemClock.monotonicNow() + Self.retryNanoseconds)
+            if isKnown { return }
             waiting = nil
             scraper.noteReload(isAdopted: false)
             say("the targets of --scrape-config were not adopted, the last good ones are scraped on")

@@ -14,6 +14,10 @@ struct SpanExporters {
     /// Our own receivers: a provider that points here needs no exporter, its spans are stored already.
     private let own: [SocketEndpoint]
     private let tls: ServiceTLS
+    /// The files of providers that no spans are sent to, because something of their TLS cannot be used. As many as a plan has sides.
+    private var awaited: [SettledFiles] = []
+    /// Those that the plan which is being made found.
+    private var found: [SettledFiles] = []
 
     init(statistics: CollectorStatistics, own: [SocketEndpoint], tls: ServiceTLS, say: @escaping @Sendable (String) -> Void) {
         self.statistics = statistics
@@ -51,9 +55,13 @@ struct SpanExporters {
         }
         if settings.path.isEmpty { settings.path = encoding.path }
         if let endpoint = SocketEndpoint(address: settings.host, port: settings.port), own.contains(endpoint) { return ([], []) }
+        // Before they are read, so that no change between is missed.
+        let files = ProviderTLS.files(security.settings, tls)
+        let watched = files.isEmpty ? nil : SettledFiles(files)
         do throws(TLSError) {
             settings.tls = try ProviderTLS.client(security.settings, host: security.host, tls)
         } catch {
+            if let watched { found.append(watched) }
             return ([], ["tracing provider \(settings.name): TLS with \(security.host): \(error); no spans are sent there"])
         }
         if let known = running.first(where: { $0.settings == settings && $0.encoding.name == encoding.name }) { return ([known], []) }
@@ -66,11 +74,19 @@ struct SpanExporters {
         }
     }
 
-    /// Stops the exporters that no plan uses any more.
+    /// Stops the exporters that the plan which was made does not use any more, and waits for the files that it lacked.
     mutating func retire(except used: [Exporter<SpanBatch>]) {
+        (awaited, found) = (found, [])
         let unused = running.filter { exporter in !used.contains { $0 === exporter } }
         running.removeAll { exporter in unused.contains { $0 === exporter } }
         for exporter in unused { exporter.stop() }
+    }
+
+    /// Looks at the files that are waited for, now and then. True = some are others than they were, and a plan should be made anew.
+    mutating func haveAwaitedFilesChanged(now: MonotonicInstant) -> Bool {
+        var haveChanged = false
+        for index in awaited.indices where awaited[index].look(now: now) == .changed { haveChanged = true }
+        return haveChanged
     }
 
     func stopAll() {

@@ -26,9 +26,14 @@ final class SeriesTables: TableSet {
     /// A trace is kept by the time of its first span, an exemplar has that of its end. Milliseconds.
     private static let traceSlack: Int64 = 3_600_000
 
+    /// Between two times at which free memory goes back to the system at least, nanoseconds: folding the head leaves much, a flood of points
+    /// folds all the time.
+    private static let giveBackNanoseconds: UInt64 = 500_000_000
+
     /// Where the maintenance thread is.
     private struct Upkeep {
-        var recounted = Int64.min
+        var recounted: Int64?
+        var gaveBack = MonotonicInstant(nanoseconds: 0)
         var seriesCursor: UInt32 = 0
     }
 
@@ -80,7 +85,8 @@ final class SeriesTables: TableSet {
 
     func maintain(_ turn: MaintenanceTurn) {
         let advance = TierAdvance(configuration, index, state, reads, tiers, turn.jobs)
-        if turn.isFlush || isMaintenanceDue { HeadFolder(state).fold() }
+        let isFolding = turn.isFlush || isMaintenanceDue
+        if isFolding { HeadFolder(state).fold() }
         let spansMax = turn.isFlush ? Int.max : SeriesLimits.spansPerTurn
         var didAdvance = false
         var spans = 0
@@ -92,16 +98,27 @@ final class SeriesTables: TableSet {
         let retention = SeriesRetention(configuration, index, state, tiers, turn.jobs)
         retention.expire()
         lookAfterSeries(retention)
-        if didAdvance {
-            HeapMemory.giveBackFreePages()
-            turn.keepToBudget()
+        if didAdvance || isFolding { giveBackMemory() }
+        if didAdvance { turn.keepToBudget() }
+    }
+
+    private func giveBackMemory() {
+        let now = SystemClock.monotonicNow()
+        let isDue = upkeep.withLock { upkeep in
+            guard now >= upkeep.gaveBack + Self.giveBackNanoseconds else { return false }
+            upkeep.gaveBack = now
+            return true
         }
+        if isDue { HeapMemory.giveBackFreePages() }
     }
 
     /// Counts families anew and forgets series, at most once in `recountMilliseconds`.
     private func lookAfterSeries(_ retention: SeriesRetention) {
         let now = configuration.now()
-        guard var mine = upkeep.withLock({ $0.recounted > now - Self.recountMilliseconds ? nil : $0 }) else { return }
+        // A clock that was set back must not put it off.
+        let recounted = upkeep.withLock { $0.recounted }
+        if let recounted, (now - recounted).magnitude < UInt64(Self.recountMilliseconds) { return }
+        var mine = upkeep.withLock { $0 }
         families.replace(FamilyCensus.live(index, since: now - configuration.idleMax))
         retention.forgetSeries(from: &mine.seriesCursor)
         if let earliest = earliestTrace() { retention.forgetExemplars(before: earliest - Self.traceSlack) }

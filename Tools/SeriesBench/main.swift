@@ -3,6 +3,7 @@
 //   SeriesBench size [series] [hours]     bytes a sample and of the file, CPU of taking a report
 //   SeriesBench memory [series] [minutes] resident memory with so many live series
 //   SeriesBench make DIRECTORY [series] [days]  a data directory for `skein run`: a sample a minute until now (`Tools/bench series`)
+//   SeriesBench day [series]              a day until now as requests of remote write on standard output (`Tools/bench day`)
 //
 // Series have 25 labels, as Istio's do; rates are log-uniform from 0.01 to 100 a second, and a third of the series changes at each sample.
 import Glibc
@@ -41,7 +42,7 @@ func residentKilobytes() -> Int {
 }
 
 /// Series of a mesh: 25 labels, few of which differ.
-func labels(_ number: Int) -> LabelSet {
+func meshLabels(_ number: Int) -> LabelSet {
     var labels = LabelSet("istio_requests_total")
     for name in ["source", "destination"] {
         let parts = ["workload", "workload_namespace", "principal", "app", "version", "cluster", "canonical_service", "canonical_revision"]
@@ -88,7 +89,7 @@ struct Bench {
         var random = Random(state: 2)
         rates = (0..<count).map { _ in 0.01 * pow(10_000, random.unit()) }
         values = [Double](repeating: 0, count: count)
-        identities = (0..<count).map { SeriesIdentity.encode(labels($0), .counter) }
+        identities = (0..<count).map { SeriesIdentity.encode(meshLabels($0), .counter) }
     }
 
     private static func temporaryDirectory() -> String {
@@ -220,6 +221,11 @@ let arguments = CommandLine.arguments
 if arguments.count > 2, arguments[1] == "make" {
     try make(
         arguments[2], arguments.count > 3 ? Int(arguments[3]) ?? 1000 : 1000, days: arguments.count > 4 ? Int(arguments[4]) ?? 30 : 30)
+    exit(0)
+}
+if arguments.count > 1, arguments[1] == "day" {
+    var day = RemoteWriteDay(arguments.count > 2 ? Int(arguments[2]) ?? 10_000 : 10_000)
+    day.write(until: Int64(time(nil)) * 1000)
     exit(0)
 }
 let first = arguments.count > 2 ? Int(arguments[2]) : nil

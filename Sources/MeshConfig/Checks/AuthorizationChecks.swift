@@ -1,37 +1,42 @@
 internal import Primitives
 
 /// Istio's rules for AuthorizationPolicy and PeerAuthentication.
-extension Findings {
-    mutating func check(peerAuthentication spec: NodeReader) {
-        check(selectorOf: spec, "selector", "matchLabels")
+struct AuthorizationChecks {
+    let findings: Findings
+
+    func check(peerAuthentication spec: NodeReader) {
+        NameChecks(findings: findings).check(selectorOf: spec, "selector", "matchLabels")
         guard spec.has("portLevelMtls") else { return }
         if spec.child("selector")?.stringMap("matchLabels").isEmpty ?? true {
-            error(spec.position("portLevelMtls"), "spec.portLevelMtls", "portLevelMtls needs a selector")
+            findings.error(spec.position("portLevelMtls"), "spec.portLevelMtls", "portLevelMtls needs a selector")
         }
         if spec.entries("portLevelMtls").isEmpty {
-            error(spec.position("portLevelMtls"), "spec.portLevelMtls", "portLevelMtls must not be empty")
+            findings.error(spec.position("portLevelMtls"), "spec.portLevelMtls", "portLevelMtls must not be empty")
         }
     }
 
-    mutating func check(authorizationPolicy spec: NodeReader) {
-        check(attachmentOf: spec)
+    func check(authorizationPolicy spec: NodeReader) {
+        NameChecks(findings: findings).check(attachmentOf: spec)
         let action = spec.name("action") ?? "ALLOW"
         // An empty list counts as given; only absence is meaningless.
         if action == "DENY" || action == "CUSTOM", !spec.has("rules") {
-            error(spec.position("action"), "spec.rules", "action \(action) without rules never acts; write rules: [{}] for every request")
+            findings.error(
+                spec.position("action"), "spec.rules", "action \(action) without rules never acts; write rules: [{}] for every request")
         }
         if action == "CUSTOM", spec.child("provider")?.string("name")?.isEmpty ?? true {
-            error(spec.position("action"), "spec.provider", "action CUSTOM needs provider: {name: NAME}")
+            findings.error(spec.position("action"), "spec.provider", "action CUSTOM needs provider: {name: NAME}")
         }
-        if action != "CUSTOM", spec.has("provider") { error(spec.position("provider"), "spec.provider", "provider needs action: CUSTOM") }
+        if action != "CUSTOM", spec.has("provider") {
+            findings.error(spec.position("provider"), "spec.provider", "provider needs action: CUSTOM")
+        }
         for rule in spec.children("rules") {
             for (name, inner) in [("from", "source"), ("to", "operation")] {
                 if rule.has(name), rule.isEmptyList(name) {
-                    error(
+                    findings.error(
                         rule.position(name), "\(rule.path).\(name)", "an empty list matches nothing; leave \(name) out, or list a \(inner)")
                 }
                 for entry in rule.children(name) where !hasValues(entry.child(inner)) {
-                    error(entry.position, entry.path, "\(inner) is required and must have a field")
+                    findings.error(entry.position, entry.path, "\(inner) is required and must have a field")
                 }
             }
             for source in rule.children("from").compactMap({ $0.child("source") }) { check(source: source, isCustom: action == "CUSTOM") }
@@ -46,39 +51,42 @@ extension Findings {
         reader?.node.pairs?.contains { $0.value.items?.isEmpty == false } ?? false
     }
 
-    private mutating func check(source: NodeReader, isCustom: Bool) {
+    private func check(source: NodeReader, isCustom: Bool) {
         for name in ["ipBlocks", "notIpBlocks", "remoteIpBlocks", "notRemoteIpBlocks"] { checkAddresses(source.positionedStrings(name)) }
-        for pair in source.node.pairs ?? [] { nonEmpty(source, FieldName.canonical(pair.key), "a value") }
+        for pair in source.node.pairs ?? [] { NameChecks(findings: findings).nonEmpty(source, FieldName.canonical(pair.key), "a value") }
         let identities = ["principals", "notPrincipals", "requestPrincipals", "notRequestPrincipals", "namespaces", "notNamespaces"]
         for name in identities where isCustom && !source.isEmptyList(name) {
-            error(
+            findings.error(
                 source.position(name), "\(source.path).\(name)",
                 "\(name) cannot be used with action CUSTOM, which asks before identities are known")
         }
         let accounts = ["serviceAccounts", "notServiceAccounts"].filter { !source.isEmptyList($0) }
         if let first = accounts.first, !source.isEmptyList("principals") || !source.isEmptyList("namespaces") {
-            error(source.position(first), "\(source.path).\(first)", "serviceAccounts cannot be combined with principals or namespaces")
+            findings.error(
+                source.position(first), "\(source.path).\(first)", "serviceAccounts cannot be combined with principals or namespaces")
         }
     }
 
-    private mutating func checkAddresses(_ texts: [(text: String, position: SourcePosition, path: String)]) {
+    private func checkAddresses(_ texts: [(text: String, position: SourcePosition, path: String)]) {
         for (text, position, path) in texts where IPAddress.family(text) == nil && !IPAddress.isPrefix(text) {
-            error(position, path, "\"\(text.prefix(64))\" is neither an IP address nor a CIDR prefix")
+            findings.error(position, path, "\"\(text.prefix(64))\" is neither an IP address nor a CIDR prefix")
         }
     }
 
-    private mutating func checkPorts(_ texts: [(text: String, position: SourcePosition, path: String)]) {
+    private func checkPorts(_ texts: [(text: String, position: SourcePosition, path: String)]) {
         for (text, position, path) in texts where UInt16(text).map({ $0 > 0 }) != true {
-            error(position, path, "\"\(text.prefix(64))\" is not a port number, \"1\" to \"65535\"")
+            findings.error(position, path, "\"\(text.prefix(64))\" is not a port number, \"1\" to \"65535\"")
         }
     }
 
-    private mutating func check(operation: NodeReader) {
+    private func check(operation: NodeReader) {
         for name in ["ports", "notPorts"] { checkPorts(operation.positionedStrings(name)) }
-        for name in ["hosts", "notHosts", "methods", "notMethods", "paths", "notPaths"] { nonEmpty(operation, name, "a value") }
+        for name in ["hosts", "notHosts", "methods", "notMethods", "paths", "notPaths"] {
+            NameChecks(findings: findings).nonEmpty(operation, name, "a value")
+        }
         for name in ["paths", "notPaths"] {
             for (text, position, path) in operation.positionedStrings(name) where !isPathPattern(text) {
-                error(
+                findings.error(
                     position, path,
                     "\"\(text.prefix(128))\" is no path template; {*} stands for one segment, {**} for any number, and neither names nor "
                         + "other wildcards stand beside them")
@@ -102,38 +110,38 @@ extension Findings {
     ]
     private static let namedKeys = ["request.headers", "request.auth.claims", "experimental.envoy.filters."]
 
-    private mutating func check(condition: NodeReader, isCustom: Bool) {
-        require(condition, "key", "for example request.headers[x-token]")
+    private func check(condition: NodeReader, isCustom: Bool) {
+        findings.require(condition, "key", "for example request.headers[x-token]")
         let lists = ["values", "notValues"]
-        if lists.allSatisfy(condition.isEmptyList) { error(condition.position, condition.path, "values or notValues is required") }
+        if lists.allSatisfy(condition.isEmptyList) { findings.error(condition.position, condition.path, "values or notValues is required") }
         guard let key = condition.string("key"), !key.isEmpty else { return }
         for name in lists {
-            nonEmpty(condition, name, "a value")
+            NameChecks(findings: findings).nonEmpty(condition, name, "a value")
             if ["source.ip", "remote.ip", "destination.ip"].contains(key) { checkAddresses(condition.positionedStrings(name)) }
             if key == "destination.port" { checkPorts(condition.positionedStrings(name)) }
         }
         let position = condition.position("key")
-        if let prefix = Findings.namedKeys.first(where: key.hasPrefix) {
+        if let prefix = Self.namedKeys.first(where: key.hasPrefix) {
             let open = key.firstIndex(of: "[")
             if !key.hasSuffix("]") || open.map({ key[$0...].utf8.count < 3 }) ?? true || AuthorizationAttribute(key: key) == nil {
-                error(position, "\(condition.path).key", "\"\(key.prefix(64))\" needs a name in brackets: \(prefix)[NAME]")
+                findings.error(position, "\(condition.path).key", "\"\(key.prefix(64))\" needs a name in brackets: \(prefix)[NAME]")
             }
-        } else if !Findings.plainKeys.contains(key) {
+        } else if !Self.plainKeys.contains(key) {
             var text =
                 "\"\(key.prefix(64))\" is not accepted; one of "
-                    + "\((Findings.plainKeys.sorted() + Findings.namedKeys.map { "\($0)[NAME]" }).joined(separator: ", "))"
-            if let nearest = EditDistance.nearest(to: key, among: Findings.plainKeys.sorted()) { text += ". Did you mean \(nearest)?" }
-            error(position, "\(condition.path).key", text)
+                    + "\((Self.plainKeys.sorted() + Self.namedKeys.map { "\($0)[NAME]" }).joined(separator: ", "))"
+            if let nearest = EditDistance.nearest(to: key, among: Self.plainKeys.sorted()) { text += ". Did you mean \(nearest)?" }
+            findings.error(position, "\(condition.path).key", text)
         }
         if isCustom, key == "source.namespace" || key == "source.principal" || key.hasPrefix("request.auth.") {
-            error(
+            findings.error(
                 position, "\(condition.path).key",
                 "\(key.prefix(64)) cannot be used with action CUSTOM, which asks before identities are known")
         }
     }
 
     /// A DENY rule with fields of HTTP only is applied to TCP without them: it denies everything there.
-    private mutating func checkReach(_ rule: NodeReader) {
+    private func checkReach(_ rule: NodeReader) {
         let sources = rule.children("from").compactMap { $0.child("source") }
         let operations = rule.children("to").compactMap { $0.child("operation") }
         let narrowsTCP = sources.contains { source in
@@ -144,7 +152,7 @@ extension Findings {
         }
         let hasPorts = operations.contains { $0.has("ports") || $0.has("notPorts") }
         guard !sources.isEmpty && operations.isEmpty && !narrowsTCP || !operations.isEmpty && !hasPorts else { return }
-        warn(
+        findings.warn(
             rule.position, rule.path,
             "on TCP ports, which have none of the HTTP fields it asks for, this rule denies every connection; list the ports it is for")
     }

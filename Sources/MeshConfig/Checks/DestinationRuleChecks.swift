@@ -1,21 +1,23 @@
 /// Istio's rules across the fields of a DestinationRule.
-extension Findings {
-    mutating func check(destinationRule spec: NodeReader) {
-        require(spec, "host", "the service the rule is for")
-        host(spec, "host", wildcard: true)
-        check(selectorOf: spec, "workloadSelector", "matchLabels")
-        check(exportToOf: spec, ownOnly: spec.has("workloadSelector"))
+struct DestinationRuleChecks {
+    let findings: Findings
+
+    func check(destinationRule spec: NodeReader) {
+        findings.require(spec, "host", "the service the rule is for")
+        findings.host(spec, "host", wildcard: true)
+        NameChecks(findings: findings).check(selectorOf: spec, "workloadSelector", "matchLabels")
+        NameChecks(findings: findings).check(exportToOf: spec, ownOnly: spec.has("workloadSelector"))
         if let policy = spec.child("trafficPolicy") { check(trafficPolicy: policy) }
         var names: [String: SourcePosition] = [:]
         for subset in spec.children("subsets") {
-            require(subset, "name", "routes refer to the subset by it")
-            check(labelsOf: subset, "labels")
+            findings.require(subset, "name", "routes refer to the subset by it")
+            NameChecks(findings: findings).check(labelsOf: subset, "labels")
             if let name = subset.string("name"), !name.isEmpty {
                 if let problem = ObjectName.labelProblem(name) {
-                    error(subset.position("name"), "\(subset.path).name", "subset name \"\(name.prefix(64))\" \(problem)")
+                    findings.error(subset.position("name"), "\(subset.path).name", "subset name \"\(name.prefix(64))\" \(problem)")
                 }
                 if let first = names.updateValue(subset.position("name"), forKey: name) {
-                    error(
+                    findings.error(
                         subset.position("name"), "\(subset.path).name", "subset \"\(name)\" is defined twice; first at line \(first.line)")
                 }
             }
@@ -23,14 +25,15 @@ extension Findings {
         }
     }
 
-    private mutating func check(trafficPolicy policy: NodeReader) {
+    private func check(trafficPolicy policy: NodeReader) {
         checkGroups(policy)
         let groups = Schema.istio.messages["TrafficPolicy"]?.fields.map(\.name) ?? []
         if !groups.contains(where: policy.has) {
-            error(policy.position, policy.path, "an empty policy does nothing; one of \(groups.joined(separator: ", ")) is required")
+            findings.error(
+                policy.position, policy.path, "an empty policy does nothing; one of \(groups.joined(separator: ", ")) is required")
         }
         if policy.has("tunnel"), policy.has("proxyProtocol") {
-            error(
+            findings.error(
                 policy.position("proxyProtocol"), "\(policy.path).proxyProtocol", "tunnel and proxyProtocol exclude each other; keep one",
                 code: .oneOf)
         }
@@ -40,115 +43,124 @@ extension Findings {
             checkGroups(entry)
             let own = ["loadBalancer", "connectionPool", "outlierDetection", "tls"]
             if !own.contains(where: entry.has) {
-                error(entry.position, entry.path, "settings of a port need one of \(own.joined(separator: ", "))")
+                findings.error(entry.position, entry.path, "settings of a port need one of \(own.joined(separator: ", "))")
             }
             guard let number = entry.child("port")?.integer("number") else {
-                error(entry.position, entry.path, "port is required: {number: PORT}")
+                findings.error(entry.position, entry.path, "port is required: {number: PORT}")
                 continue
             }
-            if !ports.insert(number).inserted { warn(entry.position, entry.path, "port \(number) has settings twice; the first are used") }
+            if !ports.insert(number).inserted {
+                findings.warn(entry.position, entry.path, "port \(number) has settings twice; the first are used")
+            }
         }
         if let tunnel = policy.child("tunnel") {
-            require(tunnel, "targetHost", "where the tunnel ends")
-            range(tunnel, "targetPort", 1...65535)
+            findings.require(tunnel, "targetHost", "where the tunnel ends")
+            findings.range(tunnel, "targetPort", 1...65535)
             if let host = tunnel.string("targetHost"), IPAddress.family(host) == nil, let problem = HostName.problem(host, wildcard: false)
             {
-                error(tunnel.position("targetHost"), "\(tunnel.path).targetHost", "host \"\(host)\" \(problem)")
+                findings.error(tunnel.position("targetHost"), "\(tunnel.path).targetHost", "host \"\(host)\" \(problem)")
             }
-            if !tunnel.has("targetPort") { error(tunnel.position, "\(tunnel.path).targetPort", "targetPort is required: 1 to 65535") }
+            if !tunnel.has("targetPort") {
+                findings.error(tunnel.position, "\(tunnel.path).targetPort", "targetPort is required: 1 to 65535")
+            }
             if let name = tunnel.string("protocol"), !name.isEmpty, name != "CONNECT", name != "POST" {
-                error(tunnel.position("protocol"), "\(tunnel.path).protocol", "\"\(name)\" is not accepted; CONNECT or POST")
+                findings.error(tunnel.position("protocol"), "\(tunnel.path).protocol", "\"\(name)\" is not accepted; CONNECT or POST")
             }
         }
     }
 
-    private mutating func checkGroups(_ policy: NodeReader) {
+    private func checkGroups(_ policy: NodeReader) {
         if let pool = policy.child("connectionPool") { check(connectionPool: pool) }
         if let outlier = policy.child("outlierDetection") { check(outlierDetection: outlier) }
         if let balancer = policy.child("loadBalancer") {
             check(loadBalancer: balancer, hasOutlierDetection: policy.has("outlierDetection"))
         }
-        if let tls = policy.child("tls") { check(clientTLS: tls) }
+        if let tls = policy.child("tls") { TLSChecks(findings: findings).check(clientTLS: tls) }
     }
 
-    private mutating func check(retryBudget budget: NodeReader) {
-        if let share = budget.child("percent") { percent(share, "value") } else { percent(budget, "percent") }
+    private func check(retryBudget budget: NodeReader) {
+        if let share = budget.child("percent") { findings.percent(share, "value") } else { findings.percent(budget, "percent") }
     }
 
-    mutating func check(connectionPool pool: NodeReader) {
-        if !pool.has("tcp"), !pool.has("http") { error(pool.position, pool.path, "an empty pool bounds nothing; tcp or http is required") }
+    func check(connectionPool pool: NodeReader) {
+        if !pool.has("tcp"), !pool.has("http") {
+            findings.error(pool.position, pool.path, "an empty pool bounds nothing; tcp or http is required")
+        }
         if let tcp = pool.child("tcp") {
-            range(tcp, "maxConnections", 0...Int64(Int32.max))
-            duration(tcp, "connectTimeout", zeroAllowed: false)
-            duration(tcp, "maxConnectionDuration", zeroAllowed: true)
-            duration(tcp, "idleTimeout", zeroAllowed: true)
+            findings.range(tcp, "maxConnections", 0...Int64(Int32.max))
+            findings.duration(tcp, "connectTimeout", zeroAllowed: false)
+            findings.duration(tcp, "maxConnectionDuration", zeroAllowed: true)
+            findings.duration(tcp, "idleTimeout", zeroAllowed: true)
             if let keepalive = tcp.child("tcpKeepalive") {
-                for name in ["time", "interval"] { duration(keepalive, name, zeroAllowed: false) }
+                for name in ["time", "interval"] { findings.duration(keepalive, name, zeroAllowed: false) }
             }
         }
         if let http = pool.child("http") {
             for name in ["http1MaxPendingRequests", "http2MaxRequests", "maxRequestsPerConnection", "maxRetries", "maxConcurrentStreams"] {
-                range(http, name, 0...Int64(Int32.max))
+                findings.range(http, name, 0...Int64(Int32.max))
             }
-            duration(http, "idleTimeout", zeroAllowed: true)
+            findings.duration(http, "idleTimeout", zeroAllowed: true)
             if let keepalive = http.child("http2KeepAlive") {
-                for name in ["interval", "timeout"] { duration(keepalive, name, zeroAllowed: false) }
+                for name in ["interval", "timeout"] { findings.duration(keepalive, name, zeroAllowed: false) }
             }
             if http.name("h2UpgradePolicy") == "UPGRADE", http.bool("useClientProtocol") == true {
-                error(
+                findings.error(
                     http.position("useClientProtocol"), "\(http.path).useClientProtocol",
                     "cannot be combined with h2UpgradePolicy: UPGRADE")
             }
         }
     }
 
-    private mutating func check(outlierDetection outlier: NodeReader) {
-        duration(outlier, "interval", zeroAllowed: false)
-        duration(outlier, "baseEjectionTime", zeroAllowed: false)
-        range(outlier, "maxEjectionPercent", 0...100, " (percent)")
-        range(outlier, "minHealthPercent", 0...100, " (percent)")
-        range(outlier, "consecutiveErrors", 0...Int64(Int32.max))
+    private func check(outlierDetection outlier: NodeReader) {
+        findings.duration(outlier, "interval", zeroAllowed: false)
+        findings.duration(outlier, "baseEjectionTime", zeroAllowed: false)
+        findings.range(outlier, "maxEjectionPercent", 0...100, " (percent)")
+        findings.range(outlier, "minHealthPercent", 0...100, " (percent)")
+        findings.range(outlier, "consecutiveErrors", 0...Int64(Int32.max))
         if outlier.has("consecutiveErrors"), outlier.has("consecutiveGatewayErrors") {
-            warn(
+            findings.warn(
                 outlier.position("consecutiveErrors"), "\(outlier.path).consecutiveErrors",
                 "consecutiveGatewayErrors is set too and wins; remove consecutiveErrors")
         }
         if outlier.integer("consecutiveLocalOriginFailures") ?? 0 > 0, outlier.bool("splitExternalLocalOriginErrors") != true {
-            error(
+            findings.error(
                 outlier.position("consecutiveLocalOriginFailures"), "\(outlier.path).consecutiveLocalOriginFailures",
                 "needs splitExternalLocalOriginErrors: true")
         }
     }
 
-    private mutating func check(loadBalancer balancer: NodeReader, hasOutlierDetection: Bool) {
-        duration(balancer, "warmupDurationSecs", zeroAllowed: false)
+    private func check(loadBalancer balancer: NodeReader, hasOutlierDetection: Bool) {
+        findings.duration(balancer, "warmupDurationSecs", zeroAllowed: false)
         if let hash = balancer.child("consistentHash") {
             if !["httpHeaderName", "httpCookie", "useSourceIp", "httpQueryParameterName"].contains(where: hash.has) {
-                error(hash.position, hash.path, "one of httpHeaderName, httpCookie, useSourceIp or httpQueryParameterName is required")
+                findings.error(
+                    hash.position, hash.path, "one of httpHeaderName, httpCookie, useSourceIp or httpQueryParameterName is required")
             }
             if let cookie = hash.child("httpCookie") { check(cookie: cookie) }
             if hash.integer("minimumRingSize") ?? 0 > 0, hash.has("ringHash") || hash.has("maglev") {
-                error(
+                findings.error(
                     hash.position("minimumRingSize"), "\(hash.path).minimumRingSize",
                     "cannot be combined with ringHash or maglev; keep ringHash: {minimumRingSize: N}")
             }
             if let maglev = hash.child("maglev") { check(maglev: maglev) }
         }
         if let warmup = balancer.child("warmup") {
-            if !warmup.has("duration") { error(warmup.position, warmup.path, "duration is required") }
-            percent(warmup, "minimumPercent")
+            if !warmup.has("duration") { findings.error(warmup.position, warmup.path, "duration is required") }
+            findings.percent(warmup, "minimumPercent")
             if let aggression = warmup.double("aggression"), aggression < 1 {
-                error(warmup.position("aggression"), "\(warmup.path).aggression", "must be 1 or more")
+                findings.error(warmup.position("aggression"), "\(warmup.path).aggression", "must be 1 or more")
             }
         }
-        if let locality = balancer.child("localityLbSetting") { check(locality: locality, hasOutlierDetection: hasOutlierDetection) }
+        if let locality = balancer.child("localityLbSetting") {
+            LocalityChecks(findings: findings).check(locality: locality, hasOutlierDetection: hasOutlierDetection)
+        }
     }
 
     /// Envoy's Maglev tables have a prime number of rows, fewer than 5,000,011.
-    private mutating func check(maglev: NodeReader) {
+    private func check(maglev: NodeReader) {
         let size = maglev.integer("tableSize") ?? 0
         if size > 0, size < 5_000_011, isPrime(size) { return }
-        error(
+        findings.error(
             maglev.position("tableSize"), "\(maglev.path).tableSize",
             "\(size) is not accepted; a prime number below 5000011, for example 65537", code: .outOfRange)
     }
@@ -166,16 +178,16 @@ extension Findings {
     }
 
     /// What becomes part of a `set-cookie` line must not end it.
-    private mutating func check(cookie: NodeReader) {
-        require(cookie, "name", "the cookie to hash")
+    private func check(cookie: NodeReader) {
+        findings.require(cookie, "name", "the cookie to hash")
         func breaks(_ text: String) -> Bool { text.utf8.contains { $0 < 32 || $0 == 127 || $0 == UInt8(ascii: ";") } }
         for name in ["name", "path"] where cookie.string(name).map(breaks) == true {
-            error(cookie.position(name), "\(cookie.path).\(name)", "must not contain \";\" or control characters")
+            findings.error(cookie.position(name), "\(cookie.path).\(name)", "must not contain \";\" or control characters")
         }
         for attribute in cookie.children("attributes") {
-            require(attribute, "name", "for example SameSite")
+            findings.require(attribute, "name", "for example SameSite")
             for name in ["name", "value"] where attribute.string(name).map(breaks) == true {
-                error(attribute.position(name), "\(attribute.path).\(name)", "must not contain \";\" or control characters")
+                findings.error(attribute.position(name), "\(attribute.path).\(name)", "must not contain \";\" or control characters")
             }
         }
     }

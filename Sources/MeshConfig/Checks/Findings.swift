@@ -1,6 +1,6 @@
 /// Collects what the checks of one resource find. Keeps `kept` diagnostics and counts the rest, so that a file of a
-/// hundred thousand mistakes costs no more than reading it.
-struct Findings {
+/// hundred thousand mistakes costs no more than reading it. The checks of a resource share one; on one thread.
+final class Findings {
     static let kept = 250
 
     let resource: ResourceID?
@@ -12,7 +12,7 @@ struct Findings {
 
     init(resource: ResourceID?) { self.resource = resource }
 
-    mutating func add(
+    func add(
         _ severity: Diagnostic.Severity, _ code: DiagnosticCode, _ position: SourcePosition, _ field: String, _ message: String
     ) {
         guard !isFull else {
@@ -24,34 +24,34 @@ struct Findings {
                 severity: severity, code: code.rawValue, position: position, resource: resource, field: field, message: message))
     }
 
-    mutating func error(_ position: SourcePosition, _ field: String, _ message: String, code: DiagnosticCode = .schema) {
+    func error(_ position: SourcePosition, _ field: String, _ message: String, code: DiagnosticCode = .schema) {
         add(.error, code, position, field, message)
     }
 
-    mutating func warn(_ position: SourcePosition, _ field: String, _ message: String, code: DiagnosticCode = .schemaWarning) {
+    func warn(_ position: SourcePosition, _ field: String, _ message: String, code: DiagnosticCode = .schemaWarning) {
         add(.warning, code, position, field, message)
     }
 
     /// A required text field.
-    mutating func require(_ reader: NodeReader, _ name: String, _ what: String) {
+    func require(_ reader: NodeReader, _ name: String, _ what: String) {
         if let node = reader.node(name), node.scalar?.text.isEmpty != true { return }
         error(reader.position(name), "\(reader.path).\(name)", "\(name) is required: \(what)")
     }
 
-    mutating func range(_ reader: NodeReader, _ name: String, _ range: ClosedRange<Int64>, _ unit: String = "") {
+    func range(_ reader: NodeReader, _ name: String, _ range: ClosedRange<Int64>, _ unit: String = "") {
         guard let value = reader.integer(name), !range.contains(value) else { return }
         error(
             reader.position(name), "\(reader.path).\(name)",
             "\(value) is out of range; accepted: \(range.lowerBound) to \(range.upperBound)\(unit)", code: .outOfRange)
     }
 
-    mutating func percent(_ reader: NodeReader, _ name: String) {
+    func percent(_ reader: NodeReader, _ name: String) {
         guard let value = reader.double(name), !(0...100).contains(value) else { return }
         error(reader.position(name), "\(reader.path).\(name)", "\(value) is out of range; accepted: 0 to 100 (percent)", code: .outOfRange)
     }
 
     /// A fault's share in percent: 0, or at least what one in a million is.
-    mutating func share(_ reader: NodeReader, _ name: String) {
+    func share(_ reader: NodeReader, _ name: String) {
         percent(reader, name)
         guard let value = reader.double(name), value > 0, value < 0.0001 else { return }
         error(
@@ -60,7 +60,7 @@ struct Findings {
     }
 
     /// Istio's rule for durations: whole milliseconds; 0 where it means "none".
-    mutating func duration(_ reader: NodeReader, _ name: String, zeroAllowed: Bool) {
+    func duration(_ reader: NodeReader, _ name: String, zeroAllowed: Bool) {
         guard let value = reader.nanoseconds(name), value >= 0 else { return }
         if value == 0, zeroAllowed { return }
         guard value < 1_000_000 || value % 1_000_000 != 0 else { return }
@@ -71,7 +71,7 @@ struct Findings {
             code: .badDuration)
     }
 
-    mutating func host(_ reader: NodeReader, _ name: String, wildcard: Bool) {
+    func host(_ reader: NodeReader, _ name: String, wildcard: Bool) {
         guard let host = reader.string(name), !host.isEmpty else { return }
         guard IPAddress.family(host) == nil, let problem = HostName.hostProblem(host, wildcard: wildcard) else { return }
         error(reader.position(name), "\(reader.path).\(name)", "host \"\(host)\" \(problem)")

@@ -1,76 +1,82 @@
 /// Istio's rules for a Gateway (networking.istio.io).
-extension Findings {
-    mutating func check(gateway spec: NodeReader) {
-        if let name = resource?.name, !name.isEmpty, let problem = ObjectName.labelProblem(name) {
-            error(spec.position, "metadata.name", "the name of a Gateway \(problem): rules call it NAMESPACE/NAME")
+struct GatewayChecks {
+    let findings: Findings
+
+    func check(gateway spec: NodeReader) {
+        if let name = findings.resource?.name, !name.isEmpty, let problem = ObjectName.labelProblem(name) {
+            findings.error(spec.position, "metadata.name", "the name of a Gateway \(problem): rules call it NAMESPACE/NAME")
         }
-        if spec.isEmptyList("servers") { error(spec.position, "spec.servers", "servers is required: list at least one") }
+        if spec.isEmptyList("servers") { findings.error(spec.position, "spec.servers", "servers is required: list at least one") }
         var names: Set<String> = []
         for server in spec.children("servers") {
-            if server.isEmptyList("hosts") { error(server.position, "\(server.path).hosts", "hosts is required: list at least one") }
+            if server.isEmptyList("hosts") {
+                findings.error(server.position, "\(server.path).hosts", "hosts is required: list at least one")
+            }
             checkHosts(server)
             guard let port = server.child("port") else {
-                error(server.position, server.path, "port is required: {number, name, protocol}")
+                findings.error(server.position, server.path, "port is required: {number, name, protocol}")
                 continue
             }
-            check(bindOf: server, unixAllowed: true)
+            PortChecks(findings: findings).check(bindOf: server, unixAllowed: true)
             if server.string("bind")?.hasPrefix(UnixAddress.prefix) == true {
-                check(numberOfSocket: port)
+                PortChecks(findings: findings).check(numberOfSocket: port)
             } else {
-                if !port.has("number") { error(port.position, port.path, "number is required: 1 to 65535") }
-                range(port, "number", 1...65535)
+                if !port.has("number") { findings.error(port.position, port.path, "number is required: 1 to 65535") }
+                findings.range(port, "number", 1...65535)
             }
             check(port: port)
             if let name = port.string("name"), !name.isEmpty, !names.insert(name).inserted {
-                error(port.position("name"), "\(port.path).name", "port name \"\(name)\" is used twice; each server has its own")
+                findings.error(port.position("name"), "\(port.path).name", "port name \"\(name)\" is used twice; each server has its own")
             }
             check(tls: server, port)
         }
     }
 
-    private mutating func check(port: NodeReader) {
-        require(port, "name", "for example http")
-        require(port, "protocol", "HTTP, HTTP2, GRPC, HTTPS, TLS, TCP, MONGO, MYSQL or REDIS")
-        check(protocolOf: port)
+    private func check(port: NodeReader) {
+        findings.require(port, "name", "for example http")
+        findings.require(port, "protocol", "HTTP, HTTP2, GRPC, HTTPS, TLS, TCP, MONGO, MYSQL or REDIS")
+        PortChecks(findings: findings).check(protocolOf: port)
         if port.integer("targetPort") ?? 0 > 0 {
-            error(port.position("targetPort"), "\(port.path).targetPort", "a Gateway's port has no target; delete it")
+            findings.error(port.position("targetPort"), "\(port.path).targetPort", "a Gateway's port has no target; delete it")
         }
     }
 
     /// Istio refuses a name without a dot; here `localhost` is a host like any other.
-    private mutating func checkHosts(_ server: NodeReader) {
+    private func checkHosts(_ server: NodeReader) {
         for (text, position, path) in server.positionedStrings("hosts") {
             guard let scope = Gateway.HostScope(text: text) else {
-                error(position, path, "\"\(text)\" is neither HOST nor NAMESPACE/HOST")
+                findings.error(position, path, "\"\(text)\" is neither HOST nor NAMESPACE/HOST")
                 continue
             }
             if IPAddress.family(scope.host) == nil, let problem = HostName.problem(scope.host, wildcard: true) {
-                error(position, path, "host \"\(scope.host)\" \(problem)")
+                findings.error(position, path, "host \"\(scope.host)\" \(problem)")
             }
             if HostName.isPartialWildcard(scope.host) {
-                error(position, path, "\"\(scope.host)\": here a wildcard is the whole first label; write *.example.com")
+                findings.error(position, path, "\"\(scope.host)\": here a wildcard is the whole first label; write *.example.com")
             }
             if ![".", "*"].contains(scope.namespace), let problem = ObjectName.labelProblem(scope.namespace) {
-                error(position, path, "namespace \"\(scope.namespace.prefix(64))\" \(problem); accepted: \".\", \"*\" or a namespace")
+                findings.error(
+                    position, path, "namespace \"\(scope.namespace.prefix(64))\" \(problem); accepted: \".\", \"*\" or a namespace")
             }
         }
     }
 
     /// What `tls` of a server must have.
-    private mutating func check(tls server: NodeReader, _ port: NodeReader) {
+    private func check(tls server: NodeReader, _ port: NodeReader) {
         let spoken = (port.string("protocol") ?? "").uppercased()
         let needsTLS = spoken == "HTTPS" || spoken == "TLS"
         guard let tls = server.child("tls") else {
             if needsTLS {
-                error(server.position, "\(server.path).tls", "tls is required for protocol \(spoken); for example {mode: PASSTHROUGH}")
+                findings.error(
+                    server.position, "\(server.path).tls", "tls is required for protocol \(spoken); for example {mode: PASSTHROUGH}")
             }
             return
         }
-        check(serverTLS: tls)
+        TLSChecks(findings: findings).check(serverTLS: tls)
         let mode = tls.name("mode") ?? "PASSTHROUGH"
         let isHTTP = ["HTTP", "HTTP2", "GRPC", "GRPC-WEB"].contains(spoken)
         if tls.bool("httpsRedirect") == true, !isHTTP {
-            warn(
+            findings.warn(
                 tls.position("httpsRedirect"), "\(tls.path).httpsRedirect",
                 "has no effect on a port of protocol \(spoken): only plain HTTP is sent to https")
         }
@@ -78,12 +84,12 @@ extension Findings {
         if !isHTTP || mode != "PASSTHROUGH" && mode != "AUTO_PASSTHROUGH"
             || ["serverCertificate", "privateKey", "caCertificates"].contains(where: tls.has)
         {
-            error(
+            findings.error(
                 tls.position(tls.has("mode") ? "mode" : "httpsRedirect"), "\(tls.path).mode",
                 "a port of protocol \(spoken.isEmpty ? "HTTP" : spoken) has no TLS\(isHTTP ? " but httpsRedirect" : ""); write protocol: "
                     + "HTTPS or TLS, or delete tls")
         } else if tls.has("mode") {
-            warn(tls.position("mode"), "\(tls.path).mode", "has no effect on a port of protocol \(spoken), which is not TLS")
+            findings.warn(tls.position("mode"), "\(tls.path).mode", "has no effect on a port of protocol \(spoken), which is not TLS")
         }
     }
 }

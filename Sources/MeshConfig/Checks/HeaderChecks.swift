@@ -1,21 +1,23 @@
 /// Rules about names and values of header fields in a VirtualService: what is matched, what is changed, what CORS allows.
-extension Findings {
+struct HeaderChecks {
+    let findings: Findings
+
     /// A field that a match asks for. Istio takes letters, digits, `-` and `_`; here any name of RFC 9110 section 5.1 is, and the
     /// pseudo-fields that Envoy matches (`:path` has the query, which `uri` has not).
-    mutating func check(matchedHeaders match: NodeReader, isMesh: Bool) {
+    func check(matchedHeaders match: NodeReader, isMesh: Bool) {
         for name in ["headers", "withoutHeaders"] {
             for (key, value) in match.entries(name) {
                 if key.hasPrefix("@request.auth.claims") {
                     check(claim: key, value, isMesh)
-                } else if ![":authority", ":method", ":path", ":scheme"].contains(key), let problem = Findings.fieldNameProblem(key) {
-                    error(value.position, value.path, "header name \"\(key.prefix(64))\" \(problem)")
+                } else if ![":authority", ":method", ":path", ":scheme"].contains(key), let problem = Self.fieldNameProblem(key) {
+                    findings.error(value.position, value.path, "header name \"\(key.prefix(64))\" \(problem)")
                 }
             }
         }
     }
 
     /// `@request.auth.claims.NAME` and `@request.auth.claims[NAME]`: routing by the claims of a token that a gateway verified.
-    private mutating func check(claim key: String, _ value: NodeReader, _ isMesh: Bool) {
+    private func check(claim key: String, _ value: NodeReader, _ isMesh: Bool) {
         let rest = key.dropFirst("@request.auth.claims".count)
         let names =
             rest.hasPrefix(".")
@@ -23,11 +25,11 @@ extension Findings {
             : rest.hasPrefix("[") && rest.hasSuffix("]")
                 ? rest.dropFirst().dropLast().split(separator: "][", omittingEmptySubsequences: false) : []
         if names.isEmpty || names.contains(where: { $0.isEmpty || $0.contains("[") || $0.contains("]") }) {
-            error(
+            findings.error(
                 value.position, value.path,
                 "\"\(key.prefix(128))\" names no claim; write @request.auth.claims.NAME or @request.auth.claims[NAME][NAME]")
         } else if isMesh {
-            error(value.position, value.path, "claims of a token are matched at gateways only; list gateways without mesh")
+            findings.error(value.position, value.path, "claims of a token are matched at gateways only; list gateways without mesh")
         }
     }
 
@@ -41,7 +43,7 @@ extension Findings {
 
     /// `headers` of a route or of one destination. Values and other names are looked at where they are compiled (SKN0309, SKN0311,
     /// SKN0316). Source: Istio's validation of header operations: pseudo-fields stay, the authority is a request's and is set once.
-    mutating func check(headerOperations headers: NodeReader, rewrite: NodeReader? = nil) {
+    func check(headerOperations headers: NodeReader, rewrite: NodeReader? = nil) {
         let rewritten = rewrite?.string("authority")
         var authority: String?
         for side in ["request", "response"] {
@@ -50,25 +52,27 @@ extension Findings {
                 for (name, value) in operations.entries(kind) {
                     guard isAuthority(name) else {
                         if name.hasPrefix(":") {
-                            error(
+                            findings.error(
                                 value.position, value.path,
                                 "\"\(name.prefix(64))\" is not a header field; a rule changes it by rewrite or not at all")
                         }
                         continue
                     }
                     if side == "response" {
-                        error(value.position, value.path, "a response has no \(name)")
+                        findings.error(value.position, value.path, "a response has no \(name)")
                     } else if let authority {
-                        error(value.position, value.path, "the authority is set twice: also by \(authority). Keep one of them.")
+                        findings.error(value.position, value.path, "the authority is set twice: also by \(authority). Keep one of them.")
                     } else {
                         // Istio refuses it; here it is settled which one wins (docs/traffic.md).
-                        if let rewritten { warn(value.position, value.path, "has no effect: rewrite.authority \"\(rewritten)\" wins") }
+                        if let rewritten {
+                            findings.warn(value.position, value.path, "has no effect: rewrite.authority \"\(rewritten)\" wins")
+                        }
                         authority = "\(kind) of \"\(name)\""
                     }
                 }
             }
             for (name, position, path) in operations.positionedStrings("remove") where isAuthority(name) || name.hasPrefix(":") {
-                error(position, path, "\"\(name.prefix(64))\" cannot be removed: no request is without it")
+                findings.error(position, path, "\"\(name.prefix(64))\" cannot be removed: no request is without it")
             }
         }
     }
@@ -78,29 +82,30 @@ extension Findings {
     /// Methods that Go's net/http names, which Istio accepts.
     private static let methods: Set<String> = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE"]
 
-    mutating func check(corsPolicy cors: NodeReader) {
-        duration(cors, "maxAge", zeroAllowed: true)
+    func check(corsPolicy cors: NodeReader) {
+        findings.duration(cors, "maxAge", zeroAllowed: true)
         if let age = cors.nanoseconds("maxAge"), age > 0, age % 1_000_000_000 != 0 {
-            error(
+            findings.error(
                 cors.position("maxAge"), "\(cors.path).maxAge",
                 "access-control-max-age counts whole seconds, got \"\(cors.string("maxAge") ?? "")\"", code: .badDuration)
         }
         if cors.has("allowOrigin"), cors.has("allowOrigins") {
-            error(
+            findings.error(
                 cors.position("allowOrigin"), "\(cors.path).allowOrigin",
                 "allowOrigin and allowOrigins exclude each other; keep allowOrigins")
         }
         for origin in cors.children("allowOrigins")
         where !["exact", "prefix", "regex"].contains(where: { origin.string($0)?.isEmpty == false }) {
-            error(origin.position, origin.path, "one of exact, prefix or regex is required, not empty")
+            findings.error(origin.position, origin.path, "one of exact, prefix or regex is required, not empty")
         }
-        for (method, position, path) in cors.positionedStrings("allowMethods") where !Findings.methods.contains(method) {
-            error(position, path, "\"\(method.prefix(64))\" is not accepted; one of \(Findings.methods.sorted().joined(separator: ", "))")
+        for (method, position, path) in cors.positionedStrings("allowMethods") where !Self.methods.contains(method) {
+            findings.error(
+                position, path, "\"\(method.prefix(64))\" is not accepted; one of \(Self.methods.sorted().joined(separator: ", "))")
         }
         for name in ["allowHeaders", "exposeHeaders"] {
             for (header, position, path) in cors.positionedStrings(name) where header != "*" {
-                if let problem = Findings.fieldNameProblem(header) {
-                    error(position, path, "header name \"\(header.prefix(64))\" \(problem)")
+                if let problem = Self.fieldNameProblem(header) {
+                    findings.error(position, path, "header name \"\(header.prefix(64))\" \(problem)")
                 }
             }
         }

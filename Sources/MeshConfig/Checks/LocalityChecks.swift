@@ -1,19 +1,22 @@
 /// Rules of `localityLbSetting`, of a DestinationRule and of the mesh (Istio: `ValidateLocalityLbSetting`).
-extension Findings {
+struct LocalityChecks {
+    let findings: Findings
+
     /// `hasOutlierDetection`: without it nothing is ever unhealthy, so that nothing fails over.
-    mutating func check(locality: NodeReader, hasOutlierDetection: Bool) {
+    func check(locality: NodeReader, hasOutlierDetection: Bool) {
         let given = ["distribute", "failover", "failoverPriority"].filter { !(locality.node($0)?.items?.isEmpty ?? true) }
         if given.contains("distribute"), given.contains("failover") {
-            error(locality.position("failover"), "\(locality.path).failover", "distribute and failover exclude each other; keep one")
+            findings.error(
+                locality.position("failover"), "\(locality.path).failover", "distribute and failover exclude each other; keep one")
         }
         if given.contains("failover") {
             for (label, position, path) in locality.positionedStrings("failoverPriority")
             where label.hasPrefix("topology.kubernetes.io/") || label == "topology.istio.io/subzone" {
-                error(position, path, "failover orders localities already; \(label) cannot be combined with it")
+                findings.error(position, path, "failover orders localities already; \(label) cannot be combined with it")
             }
         }
         if !hasOutlierDetection, given.contains("failover") || given.contains("failoverPriority") {
-            warn(
+            findings.warn(
                 locality.position, locality.path,
                 "without outlierDetection no endpoint is ever found unhealthy, so nothing fails over; add outlierDetection: {}")
         }
@@ -28,37 +31,39 @@ extension Findings {
                 check(locality: place, share.position, share.path, &targets)
                 let value = share.node.scalar.flatMap(NodeReader.integer) ?? 0
                 if !(1...100).contains(value) {
-                    error(
+                    findings.error(
                         share.position, share.path, "a share of \(value) is out of range; accepted: 1 to 100 (percent)", code: .outOfRange)
                 }
                 total &+= value
             }
-            if total != 100 { error(entry.position, entry.path, "the shares of \"to\" add up to \(total); they must add up to 100") }
+            if total != 100 {
+                findings.error(entry.position, entry.path, "the shares of \"to\" add up to \(total); they must add up to 100")
+            }
         }
     }
 
-    private mutating func check(failover entry: NodeReader) {
+    private func check(failover entry: NodeReader) {
         let sides = ["from", "to"].map { (name: $0, text: entry.string($0) ?? "") }
         for side in sides where side.text.contains("/") || side.text.contains("*") {
-            error(
+            findings.error(
                 entry.position(side.name), "\(entry.path).\(side.name)",
                 "\"\(side.text.prefix(64))\" is not accepted; failover is between regions, without zones or wildcards")
         }
         if sides[0].text == sides[1].text {
-            error(entry.position, entry.path, "from and to are both \"\(sides[0].text.prefix(64))\"; name two regions")
+            findings.error(entry.position, entry.path, "from and to are both \"\(sides[0].text.prefix(64))\"; name two regions")
         }
     }
 
-    private mutating func check(locality text: String, _ position: SourcePosition, _ path: String, _ earlier: inout LocalitySet) {
+    private func check(locality text: String, _ position: SourcePosition, _ path: String, _ earlier: inout LocalitySet) {
         let parts = text.split(separator: "/", maxSplits: 2, omittingEmptySubsequences: false)
         if parts.contains("") {
-            error(
+            findings.error(
                 position, path,
                 "\"\(text.prefix(64))\" has an empty part; write REGION, REGION/ZONE or REGION/ZONE/SUBZONE, the last part perhaps *")
         } else if text.dropLast(text.hasSuffix("*") ? 1 : 0).contains("*") {
-            error(position, path, "\"\(text.prefix(64))\": a wildcard stands at the end only")
+            findings.error(position, path, "\"\(text.prefix(64))\": a wildcard stands at the end only")
         } else if !earlier.insert(parts) {
-            error(position, path, "\"\(text.prefix(64))\" overlaps one before it; each locality may be named once")
+            findings.error(position, path, "\"\(text.prefix(64))\" overlaps one before it; each locality may be named once")
         }
     }
 }

@@ -1,38 +1,42 @@
 /// Istio's rules for RequestAuthentication.
-extension Findings {
-    mutating func check(requestAuthentication spec: NodeReader) {
-        check(attachmentOf: spec)
+struct TokenChecks {
+    let findings: Findings
+
+    func check(requestAuthentication spec: NodeReader) {
+        NameChecks(findings: findings).check(attachmentOf: spec)
         for rule in spec.children("jwtRules") {
-            require(rule, "issuer", "the iss claim of the tokens")
+            findings.require(rule, "issuer", "the iss claim of the tokens")
             if rule.has("jwks"), rule.has("jwksUri") {
-                error(rule.position("jwks"), "\(rule.path).jwks", "jwks and jwksUri exclude each other; keep one")
+                findings.error(rule.position("jwks"), "\(rule.path).jwks", "jwks and jwksUri exclude each other; keep one")
             }
             if let uri = rule.string("jwksUri"), !["https://", "http://", "file:///"].contains(where: uri.hasPrefix) {
-                error(
+                findings.error(
                     rule.position("jwksUri"), "\(rule.path).jwksUri",
                     "\"\(uri.prefix(128))\" must begin with https://, http:// or file:///")
             }
             if let keys = rule.string("jwks"), !keys.isEmpty, !isKeySet(keys) {
-                error(
+                findings.error(
                     rule.position("jwks"), "\(rule.path).jwks",
                     "not a JSON Web Key Set (RFC 7517 section 5): {\"keys\": [...]}, or a single key")
             }
-            for name in ["audiences", "fromParams", "fromCookies", "spaceDelimitedClaims"] { nonEmpty(rule, name, "a name") }
-            for header in rule.children("fromHeaders") { require(header, "name", "the field that carries the token") }
+            for name in ["audiences", "fromParams", "fromCookies", "spaceDelimitedClaims"] {
+                NameChecks(findings: findings).nonEmpty(rule, name, "a name")
+            }
+            for header in rule.children("fromHeaders") { findings.require(header, "name", "the field that carries the token") }
             for copy in rule.children("outputClaimToHeaders") {
-                require(copy, "claim", "whose value is passed on")
-                require(copy, "header", "the field it is passed on in")
+                findings.require(copy, "claim", "whose value is passed on")
+                findings.require(copy, "header", "the field it is passed on in")
                 if let header = copy.string("header"), !header.isEmpty { check(outputHeader: header, copy, "header") }
             }
-            if rule.children("outputClaimToHeaders").count > Findings.claimHeadersMax {
-                error(
+            if rule.children("outputClaimToHeaders").count > Self.claimHeadersMax {
+                findings.error(
                     rule.position("outputClaimToHeaders"), "\(rule.path).outputClaimToHeaders",
-                    "at most \(Findings.claimHeadersMax) claims of a token are passed on")
+                    "at most \(Self.claimHeadersMax) claims of a token are passed on")
             }
             if let header = rule.string("outputPayloadToHeader"), !header.isEmpty {
                 check(outputHeader: header, rule, "outputPayloadToHeader")
             }
-            duration(rule, "timeout", zeroAllowed: false)
+            findings.duration(rule, "timeout", zeroAllowed: false)
         }
     }
 
@@ -44,12 +48,12 @@ extension Findings {
         "expect", "cookie",
     ]
 
-    private mutating func check(outputHeader header: String, _ reader: NodeReader, _ field: String) {
+    private func check(outputHeader header: String, _ reader: NodeReader, _ field: String) {
         let reason =
-            Findings.fieldNameProblem(header)
-            ?? (Findings.headersOfTheMessage.contains(header.lowercased()) ? "is the message's own, and no token may write it" : nil)
+            HeaderChecks.fieldNameProblem(header)
+            ?? (Self.headersOfTheMessage.contains(header.lowercased()) ? "is the message's own, and no token may write it" : nil)
         guard let reason else { return }
-        error(reader.position(field), "\(reader.path).\(field)", "header name \"\(header.prefix(64))\" \(reason)")
+        findings.error(reader.position(field), "\(reader.path).\(field)", "header name \"\(header.prefix(64))\" \(reason)")
     }
 
     /// JSON is YAML; whether the keys themselves can be used is asked where tokens are verified.

@@ -159,8 +159,8 @@ struct ConfigurationLoader {
                     + "\(known.versions.map { "\(known.group)/\($0)" }.joined(separator: ", "))")
             return
         }
-        var findings = Findings(resource: id)
-        checkEnvelope(reader, metadata, &findings)
+        let findings = Findings(resource: id)
+        checkEnvelope(reader, metadata, findings)
         var found = findings.items
         count(findings)
         let spec: NodeReader
@@ -180,7 +180,7 @@ struct ConfigurationLoader {
         } else {
             spec = NodeReader(node: YAMLNode(content: .mapping([]), line: at.line, column: at.column), file: file, path: "spec")
         }
-        let checked = check(kind, id, spec)
+        let checked = ResourceChecks.findings(of: kind, id, spec)
         // A number beyond its type is beyond what the field accepts as well: the narrower range says it.
         let outside = Set(checked.items.filter { $0.code == DiagnosticCode.outOfRange.rawValue }.map(\.position))
         if !outside.isEmpty { found.removeAll { $0.code == DiagnosticCode.outOfRange.rawValue && outside.contains($0.position) } }
@@ -233,7 +233,7 @@ struct ConfigurationLoader {
         }
     }
 
-    private func checkEnvelope(_ reader: NodeReader, _ metadata: NodeReader?, _ findings: inout Findings) {
+    private func checkEnvelope(_ reader: NodeReader, _ metadata: NodeReader?, _ findings: Findings) {
         for pair in reader.node.pairs ?? [] where !["apiVersion", "kind", "metadata", "spec", "status"].contains(pair.key) {
             var text = "unknown field \"\(pair.key.prefix(64))\"; a resource has apiVersion, kind, metadata and spec"
             if Schema.kinds[reader.string("kind") ?? ""].flatMap({
@@ -267,7 +267,7 @@ struct ConfigurationLoader {
                 findings.error(position, "metadata.\(name)", "\(name) \"\(text.prefix(64))\" \(problem)")
             }
         }
-        checkDryRun(reader, metadata, &findings)
+        checkDryRun(reader, metadata, findings)
         for name in ["labels", "annotations"] {
             for (key, value) in metadata.entries(name) where value.node.scalar?.value != .string && !value.node.isNull {
                 let hint = value.node.scalar.map { ". Quote it: \"\($0.shortened)\"." } ?? ""
@@ -278,7 +278,7 @@ struct ConfigurationLoader {
     }
 
     /// Istio's annotation for an AuthorizationPolicy that only reports; elsewhere it would be taken for one that does, so Istio refuses it.
-    private func checkDryRun(_ reader: NodeReader, _ metadata: NodeReader, _ findings: inout Findings) {
+    private func checkDryRun(_ reader: NodeReader, _ metadata: NodeReader, _ findings: Findings) {
         let name = "istio.io/dry-run"
         guard let annotations = metadata.child("annotations"), let value = annotations.string(name) else { return }
         let position = annotations.position(name)
@@ -295,35 +295,6 @@ struct ConfigurationLoader {
         } else if !["1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"].contains(value) {
             findings.error(position, "metadata.annotations[\(name)]", "\"\(value.prefix(64))\" is not accepted; \"true\" or \"false\"")
         }
-    }
-
-    private func check(_ kind: String, _ id: ResourceID, _ spec: NodeReader) -> Findings {
-        var findings = Findings(resource: id)
-        guard spec.node.pairs != nil else { return findings }
-        switch kind {
-        case "VirtualService": findings.check(virtualService: spec)
-        case "DestinationRule": findings.check(destinationRule: spec)
-        case "ServiceEntry": findings.check(serviceEntry: spec)
-        case "WorkloadEntry": findings.check(workloadEntry: spec)
-        case "Sidecar": findings.check(sidecar: spec)
-        case "Telemetry": findings.check(telemetry: spec)
-        case "IstioOperator": if let mesh = spec.child("meshConfig") { findings.check(meshConfig: mesh) }
-        case "PeerAuthentication": findings.check(peerAuthentication: spec)
-        case "AuthorizationPolicy": findings.check(authorizationPolicy: spec)
-        case "RequestAuthentication": findings.check(requestAuthentication: spec)
-        case "Gateway": findings.check(gateway: spec)
-        case "UpstreamPolicy": findings.check(upstreamPolicy: spec)
-        case "MeshOutlierDetection": findings.check(meshOutlierDetection: spec)
-        case "WorkloadGroup": findings.check(workloadGroup: spec)
-        case "EnvoyFilter": findings.check(envoyFilter: spec)
-        case "WasmPlugin": findings.check(wasmPlugin: spec)
-        case "TrafficExtension": findings.check(trafficExtension: spec)
-        case "ProxyConfig":
-            findings.check(selectorOf: spec, "selector", "matchLabels")
-            findings.range(spec, "concurrency", 0...Int64(Int32.max))
-        default: break
-        }
-        return findings
     }
 
     private mutating func count(_ findings: Findings) {

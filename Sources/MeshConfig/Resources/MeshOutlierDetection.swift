@@ -85,34 +85,6 @@ extension MeshOutlierDetection.Latency {
     }
 }
 
-extension Findings {
-    mutating func check(meshOutlierDetection spec: NodeReader) {
-        require(spec, "host", "the service whose endpoints are judged")
-        host(spec, "host", wildcard: true)
-        duration(spec, "interval", zeroAllowed: false)
-        duration(spec, "baseEjectionTime", zeroAllowed: false)
-        range(spec, "maxEjectionPercent", 1...100, " (percent)")
-        range(spec, "minHealthPercent", 0...100, " (percent)")
-        range(spec, "minimumReporters", 1...4096)
-        if let rate = spec.child("errorRate") {
-            range(rate, "threshold", 1...100, " (percent)")
-            range(rate, "minimumVolume", 1...Int64(Int32.max))
-            range(rate, "windows", 1...Int64(MeshOutlierDetection.ErrorRate.windowsMax))
-        }
-        if let latency = spec.child("latency") {
-            if let factor = latency.double("factor"), !(factor > 1 && factor <= MeshOutlierDetection.Latency.factorMax) {
-                error(
-                    latency.position("factor"), "\(latency.path).factor",
-                    "must be above 1 and at most \(Int(MeshOutlierDetection.Latency.factorMax))")
-            }
-            duration(latency, "minimum", zeroAllowed: true)
-            range(latency, "minimumVolume", 1...Int64(Int32.max))
-            range(latency, "minimumPeers", 1...1000)
-            range(latency, "windows", 1...Int64(MeshOutlierDetection.Latency.windowsMax))
-        }
-    }
-}
-
 extension MeshOutlierDetection {
     /// Mode, detectors and thresholds in a line.
     public var summary: String {

@@ -181,7 +181,7 @@ final class MeshNode {
         switch controller.load(resolved: [:]) {
         case .failure(let error): throw StartError(status: SkeinProcess.badInput, lines: error.lines)
         case .success(let (compiled, diagnostics)):
-            Self.report(diagnostics, to: log)
+            DiagnosticLog.write(diagnostics, to: log)
             return compiled
         }
     }
@@ -285,7 +285,7 @@ final class MeshNode {
             for line in error.lines.prefix(ConfigurationController.errorLinesMax) { log.error("\(line)") }
             shared.update(controller.status, nil)
         case .success(let (compiled, diagnostics)):
-            Self.report(diagnostics.filter { $0.severity == .warning }, to: log)
+            DiagnosticLog.write(diagnostics.filter { $0.severity == .warning }, to: log)
             if adopt(compiled) { log.info("\(reason): configuration \(controller.status.generation) adopted") }
         }
     }
@@ -353,16 +353,6 @@ final class MeshNode {
             pathNormalization: PathNormalization(compiled.routing.pathNormalization), upstreams: upstreams.plan(compiled.routing, security),
             security: security, edgeCerts: ClientCertForwarding(compiled.mesh.mesh.forwardClientCertDetails),
             authorization: compiled.authorization, tokens: compiled.tokens)
-    }
-
-    private static func report(_ diagnostics: [Diagnostic], to log: Logger) {
-        for diagnostic in diagnostics {
-            switch diagnostic.severity {
-            case .error: log.error("\(diagnostic.text)")
-            case .warning: log.warning("\(diagnostic.text)")
-            case .notice: log.notice("\(diagnostic.text)")
-            }
-        }
     }
 
     /// Opens the store when its disk is well again, says when it begins and ceases to refuse spans, and what of it cannot be read.

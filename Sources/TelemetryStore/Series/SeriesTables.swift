@@ -26,8 +26,8 @@ final class SeriesTables: TableSet {
     /// A trace is kept by the time of its first span, an exemplar has that of its end. Milliseconds.
     private static let traceSlack: Int64 = 3_600_000
 
-    /// Between two times at which free memory goes back to the system at least, nanoseconds: folding the head leaves much, a flood of points
-    /// folds all the time.
+    /// Between two times at which free memory goes back to the system at least, nanoseconds: folding the head leaves much, and a flood of
+    /// points folds all the time.
     private static let giveBackNanoseconds: UInt64 = 500_000_000
 
     /// Where the maintenance thread is.

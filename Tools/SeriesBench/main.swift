@@ -41,6 +41,24 @@ func residentKilobytes() -> Int {
     return parts.count > 1 ? (Int(parts[1]) ?? 0) * 4 : 0
 }
 
+/// The most that was resident since the last call of `forgetPeak` (VmHWM of proc(5)).
+func peakKilobytes() -> Int {
+    guard let file = unsafe fopen("/proc/self/status", "r") else { return 0 }
+    defer { unsafe fclose(file) }
+    var buffer = [CChar](repeating: 0, count: 256)
+    while unsafe fgets(&buffer, 255, file) != nil {
+        let line = String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        if line.hasPrefix("VmHWM:") { return line.split(whereSeparator: { !$0.isNumber }).first.flatMap { Int($0) } ?? 0 }
+    }
+    return 0
+}
+
+func forgetPeak() {
+    guard let file = unsafe fopen("/proc/self/clear_refs", "w") else { return }
+    _ = unsafe fputs("5", file)
+    unsafe fclose(file)
+}
+
 /// Series of a mesh: 25 labels, few of which differ.
 func meshLabels(_ number: Int) -> LabelSet {
     var labels = LabelSet("istio_requests_total")
@@ -186,13 +204,16 @@ func query(_ bench: Bench, hours: Int) throws {
 func memory(_ count: Int, minutes: Int) throws {
     let before = residentKilobytes()
     var bench = try Bench(count)
+    HeapMemory.giveBackFreePages()
     let prepared = residentKilobytes()
+    forgetPeak()
     for step in 0..<minutes * 6 {
         _ = try bench.report()
         if step % 6 == 0 { try bench.store.flush() }
         guard step % 60 == 59 else { continue }
-        print("after \(step + 1) reports: \(residentKilobytes() - prepared) KB above the tool's own,",
+        print("after \(step + 1) reports: \(residentKilobytes() - prepared) KB above the tool's own, at most \(peakKilobytes() - prepared) since;",
             "head \(bench.store.statistics().headBytes)")
+        forgetPeak()
     }
     bench.batch = SeriesBatch()
     try bench.store.flush()

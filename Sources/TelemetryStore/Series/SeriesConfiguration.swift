@@ -15,7 +15,7 @@ enum SeriesLimits {
     /// A row of the journal ends after this many points.
     static let rowPointsMax = 65_536
     /// Samples of a series that wait beside the head's blocks, about, before they are folded into one.
-    static let pendingPerSeries = 6
+    static let pendingPerSeries = 4
     static let pendingPointsMin = 4096
     static let pendingSectionsMax = 2048
     /// Spans of a tier that one turn of maintenance makes or deletes at most.
@@ -79,6 +79,8 @@ public struct SeriesConfiguration: Sendable {
     public var queueBytesMax = 64 << 20
     /// Samples that one query may read.
     public var querySamplesMax = 50_000_000
+    /// Of a span's blocks, as many as make a transaction: more would be in memory at once.
+    var sliceBytes = 1 << 20
     /// Milliseconds since 1970.
     public var now: @Sendable () -> Int64 = { Int64(clamping: WallClock.nowMicroseconds() / 1000) }
 

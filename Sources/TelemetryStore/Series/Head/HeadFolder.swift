@@ -11,26 +11,28 @@ struct HeadFolder {
 
     init(_ state: Monitor<SeriesState>) { self.state = state }
 
+    /// One group after the other: all blocks twice, or all tracks at once, would take more than the head.
     func fold() {
-        let head = state.withLock { $0.head }
-        guard !head.sections.isEmpty else { return }
-        var folded: [UInt32: [HeadBlock]] = [:]
-        // One group at a time: all tracks at once would take more than the head.
-        for group in Self.groupNumbers(of: head.sections) {
+        let (sections, points) = state.withLock { ($0.head.sections, $0.head.sectionPoints) }
+        guard !sections.isEmpty else { return }
+        for group in Self.groupNumbers(of: sections) {
             var young = GroupTracks(group: group)
             let first = group * SeriesLimits.groupSeries
-            for section in head.sections {
+            for section in sections {
                 for index in section.sampleIndex(of: first)..<section.sampleIndex(of: first + SeriesLimits.groupSeries) {
                     young.append(section, index)
                 }
             }
-            folded[group] = merged(head.blocks[group] ?? [], group, young.all)
+            let blocks = merged(state.withLock { $0.head.blocks[group] ?? [] }, group, young.all)
+            state.withLock { state in
+                state.head.blocks[group] = blocks
+                state.head.folding = (sections.count, group + 1)
+            }
         }
-        let count = head.sections.count
         state.withLock { state in
-            state.head.sections.removeFirst(count)
-            state.head.sectionPoints -= head.sectionPoints
-            state.head.blocks.merge(folded) { $1 }
+            state.head.sections.removeFirst(sections.count)
+            state.head.sectionPoints -= points
+            state.head.folding = (0, 0)
         }
     }
 

@@ -24,8 +24,13 @@ struct SeriesHead: Sendable {
     var sectionPoints = 0
     /// By group, oldest first.
     var blocks: [UInt32: [HeadBlock]] = [:]
+    /// While sections are folded: so many of them are in the blocks of the groups before this one already.
+    var folding = (sections: 0, group: UInt32(0))
     /// Rows of the journal that are still needed.
     var rows: [JournalEntry] = []
+
+    /// Sections that a group's blocks do not have yet.
+    func sections(of group: UInt32) -> ArraySlice<HeadSection> { sections[(group < folding.group ? folding.sections : 0)...] }
 
     var blockSamples: Int { blocks.values.reduce(0) { $0 + $1.reduce(0) { $0 + $1.samples } } }
     var blockBytes: Int { blocks.values.reduce(0) { $0 + $1.reduce(0) { $0 + $1.bytes.count } } }

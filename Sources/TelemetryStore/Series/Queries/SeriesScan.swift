@@ -101,7 +101,7 @@ struct SeriesScan {
         var young = [Track?](repeating: nil, count: ids.count)
         var places = [Int](repeating: -1, count: Int(last - first) + 1)
         for (place, id) in ids.enumerated() { places[Int(id - first)] = place }
-        for section in state.head.sections where section.time >= part.start && section.time < part.end {
+        for section in state.head.sections(of: group) where section.time >= part.start && section.time < part.end {
             for index in section.sampleIndex(of: first)..<section.sampleIndex(of: last + 1) {
                 let place = places[Int(section.ids[index] - first)]
                 guard place >= 0 else { continue }

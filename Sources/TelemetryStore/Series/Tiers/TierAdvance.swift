@@ -1,7 +1,7 @@
 import TelemetryModel
 
 /// Moves samples on: the head's complete spans into the first tier, complete spans of a tier into the next. On the maintenance thread; what
-/// changes the file runs on the writer thread, in one transaction for each span (`TierTables`).
+/// changes the file runs on the writer thread: a span's blocks in slices, then what makes them count in one transaction (`TierTables`).
 struct TierAdvance {
     private let configuration: SeriesConfiguration
     private let index: SharedIndex
@@ -49,21 +49,39 @@ struct TierAdvance {
     }
 
     private func seal(from start: Int64, before end: Int64) -> Bool {
-        let head = state.withLock { $0.head }
-        var blocks: [NewBlock] = []
-        var rest: [UInt32: [HeadBlock]] = [:]
+        let groups = state.withLock { $0.head.blocks.filter { $1.contains { $0.earliest < end } }.keys.sorted() }
+        var writer = SpanWriter(0, start, end, tables, jobs, sliceBytes: configuration.sliceBytes)
         var seen: [(id: UInt32, last: Int64)] = []
-        for group in head.blocks.keys.sorted() {
-            guard let old = head.blocks[group], old.contains(where: { $0.earliest < end }) else { continue }
-            var tracks = GroupTracks(group: group)
-            for block in old where !tracks.append(block.bytes, zstd) { reads.noteDamagedBlock() }
-            let all = tracks.all
-            let sealed = all.map { ($0.id, $0.track.clipped(Int64.min, end)) }
-            if let block = HeadBlock(sealed, zstd) { blocks.append(NewBlock(group: group, samples: block.samples, bytes: block.bytes)) }
+        for group in groups {
+            let sealed = headTracks(group).map { ($0.id, $0.track.clipped(Int64.min, end)) }
             for (id, track) in sealed { if let last = track.times.last { seen.append((id, last)) } }
-            rest[group] = [HeadBlock(all.map { ($0.id, $0.track.clipped(end, Int64.max)) }, zstd)].compactMap(\.self)
+            guard let block = HeadBlock(sealed, zstd) else { continue }
+            guard writer.append(NewBlock(group: group, samples: block.samples, bytes: block.bytes)) else { return false }
         }
-        return commitSeal(from: start, before: end, blocks, rest, daysToSave(seen))
+        guard let blocks = writer.finish() else { return false }
+        guard commitSeal(TierSpan(start: start, end: end, blocks: blocks), daysToSave(seen)) else {
+            writer.giveUp()
+            return false
+        }
+        // Readers look for older samples in the tier from now on, so that groups can be cut one by one.
+        for group in groups { cutHead(group, before: end) }
+        return true
+    }
+
+    private func headTracks(_ group: UInt32) -> [(id: UInt32, track: Track)] {
+        var tracks = GroupTracks(group: group)
+        for block in state.withLock({ $0.head.blocks[group] ?? [] }) where !tracks.append(block.bytes, zstd) { reads.noteDamagedBlock() }
+        return tracks.all
+    }
+
+    /// Takes what is sealed out of a group's blocks.
+    private func cutHead(_ group: UInt32, before end: Int64) {
+        let young = state.withLock { ($0.head.blocks[group] ?? []).filter { $0.latest >= end } }
+        var tracks = GroupTracks(group: group)
+        for block in young where block.earliest < end { _ = tracks.append(block.bytes, zstd) }
+        let cut = HeadBlock(tracks.all.map { ($0.id, $0.track.clipped(end, Int64.max)) }, zstd)
+        let rest = [cut].compactMap(\.self) + young.filter { $0.earliest >= end }
+        state.withLock { $0.head.blocks[group] = rest.isEmpty ? nil : rest }
     }
 
     /// Series of which the file knows samples of earlier days only.
@@ -77,21 +95,18 @@ struct TierAdvance {
         }
     }
 
-    private func commitSeal(
-        from start: Int64, before end: Int64, _ blocks: [NewBlock], _ rest: [UInt32: [HeadBlock]], _ days: [(id: UInt32, last: Int64)]
-    ) -> Bool {
+    private func commitSeal(_ span: TierSpan, _ days: [(id: UInt32, last: Int64)]) -> Bool {
         let done: Bool? = jobs.run { [state, tables, index] database throws(StoreError) in
             let (rows, expired) = state.withLock { state in
-                (state.head.rowsDone(before: end), state.tiers[0].expired)
+                (state.head.rowsDone(before: span.end), state.tiers[0].expired)
             }
-            let span = try tables.complete(0, start, end, blocks, expired: expired, journalRows: rows.sorted(), series: days, database)
+            try tables.complete(0, through: span.end, expired: expired, journalRows: rows.sorted(), series: days, database)
             index.change { index in for (id, last) in days { index.note(id, savedDay: UInt16(clamping: last / SeriesDay.milliseconds)) } }
             state.withLock { state in
                 state.head.rows.removeAll { rows.contains($0.number) }
-                for (group, blocks) in rest { state.head.blocks[group] = blocks.isEmpty ? nil : blocks }
-                state.tiers[0].through = end
-                if let span { state.tiers[0].spans.append(span) }
-                state.statistics.spansSealed += span == nil ? 0 : 1
+                state.tiers[0].through = span.end
+                if !span.blocks.isEmpty { state.tiers[0].spans.append(span) }
+                state.statistics.spansSealed += span.blocks.isEmpty ? 0 : 1
             }
             return true
         }
@@ -120,12 +135,21 @@ struct TierAdvance {
         guard let due = dueSpan(tier) else { return false }
         let spans = state.withLock { $0.tiers[tier - 1].spans.filter { $0.start >= due.start && $0.start < due.end } }
         let groups = Set(spans.flatMap { $0.blocks.map(\.group) }).sorted()
-        var blocks: [NewBlock] = []
+        var writer = SpanWriter(tier, due.start, due.end, tables, jobs, sliceBytes: configuration.sliceBytes)
         for group in groups {
-            guard let rolled = try? roll(group, spans, configuration.tiers[tier].resolution) else { return false }
-            if let block = HeadBlock(rolled, zstd) { blocks.append(NewBlock(group: group, samples: block.samples, bytes: block.bytes)) }
+            guard let rolled = try? roll(group, spans, configuration.tiers[tier].resolution) else {
+                writer.giveUp()
+                return false
+            }
+            guard let block = HeadBlock(rolled, zstd) else { continue }
+            guard writer.append(NewBlock(group: group, samples: block.samples, bytes: block.bytes)) else { return false }
         }
-        return commitRollUp(tier, due.start, due.end, blocks)
+        guard let blocks = writer.finish() else { return false }
+        guard commitRollUp(tier, TierSpan(start: due.start, end: due.end, blocks: blocks)) else {
+            writer.giveUp()
+            return false
+        }
+        return true
     }
 
     private func roll(_ group: UInt32, _ spans: [TierSpan], _ window: Int64) throws(StoreError) -> [(id: UInt32, track: Track)] {
@@ -144,14 +168,14 @@ struct TierAdvance {
         return zip(all, rules).map { ($0.id, Rollup.roll($0.track, $1, window: window)) }
     }
 
-    private func commitRollUp(_ tier: Int, _ start: Int64, _ end: Int64, _ blocks: [NewBlock]) -> Bool {
+    private func commitRollUp(_ tier: Int, _ span: TierSpan) -> Bool {
         let done: Bool? = jobs.run { [state, tables] database throws(StoreError) in
             let expired = state.withLock { $0.tiers[tier].expired }
-            let span = try tables.complete(tier, start, end, blocks, expired: expired, database)
+            try tables.complete(tier, through: span.end, expired: expired, database)
             state.withLock { state in
-                state.tiers[tier].through = end
-                if let span { state.tiers[tier].spans.append(span) }
-                state.statistics.spansRolledUp += span == nil ? 0 : 1
+                state.tiers[tier].through = span.end
+                if !span.blocks.isEmpty { state.tiers[tier].spans.append(span) }
+                state.statistics.spansRolledUp += span.blocks.isEmpty ? 0 : 1
             }
             return true
         }

@@ -7,10 +7,12 @@ struct NewBlock: Sendable {
     var bytes: [UInt8]
 }
 
-/// What changes the tiers' tables. Each change is one transaction: what a tier gets, what it was made of, and how far the tier is, go
-/// together, so that a kill at any write leaves all of it or nothing. `@unchecked Sendable`: confined to the writer thread.
+/// What changes the tiers' tables. A span's blocks count from the transaction on that moves the tier's mark behind them and deletes what
+/// they were made of, so that a kill at any write leaves all of it or nothing. `@unchecked Sendable`: confined to the writer thread.
 final class TierTables: @unchecked Sendable {
     private var nextRow: Int64 = 1
+    /// Rows of spans that never became complete: they go with the next one that does.
+    private var abandoned: [Int64] = []
 
     /// The file's windows are those of `tiers`; a new file gets them.
     func check(_ tiers: [SeriesTier], _ database: WriteConnection) throws(StoreError) {
@@ -40,10 +42,15 @@ final class TierTables: @unchecked Sendable {
         let rows = try database.prepare(
             "SELECT id, tier, start, end, part, samples, length(block) FROM series_block ORDER BY tier, start, part, id")
         nextRow = 1
+        abandoned = []
         while try rows.step() {
             nextRow = max(nextRow, rows.int64(0) &+ 1)
             guard let tier = Int(exactly: rows.int64(1)), tiers.indices.contains(tier), let group = UInt32(exactly: rows.int64(4))
             else { continue }
+            guard rows.int64(2) < tiers[tier].through else {
+                abandoned.append(rows.int64(0))
+                continue
+            }
             let block = TierSpan.Block(
                 row: rows.int64(0), group: group, bytes: Int(clamping: rows.int64(6)), samples: Int(clamping: rows.int64(5)))
             let (start, end) = (rows.int64(2), rows.int64(3))
@@ -56,12 +63,10 @@ final class TierTables: @unchecked Sendable {
         return tiers
     }
 
-    /// A span of a tier is complete: its blocks, what it makes superfluous in the journal, and the tier's mark. Returns the span; nil =
-    /// there was nothing in it.
-    func complete(
-        _ tier: Int, _ start: Int64, _ end: Int64, _ blocks: [NewBlock], expired: Int64, journalRows: [Int64] = [],
-        series: [(id: UInt32, last: Int64)] = [], _ database: WriteConnection
-    ) throws(StoreError) -> TierSpan? {
+    /// Writes some blocks of a span that is not complete: whoever reads the file finds them behind the tier's mark, and leaves them out.
+    func write(
+        _ tier: Int, _ start: Int64, _ end: Int64, _ blocks: [NewBlock], _ database: WriteConnection
+    ) throws(StoreError) -> [TierSpan.Block] {
         let first = nextRow
         try database.transaction { () throws(StoreError) in
             let insert = try database.prepare(SeriesSchema.insertBlock)
@@ -69,18 +74,33 @@ final class TierTables: @unchecked Sendable {
                 let row = first + Int64(offset)
                 try insert.run(integers: [row, Int64(tier), start, end, Int64(block.group), Int64(block.samples)], blobs: [block.bytes])
             }
-            let remove = try database.prepare("DELETE FROM series_journal WHERE number = ?1")
-            for row in journalRows { try remove.run(integers: [row], blobs: []) }
+        }
+        nextRow += Int64(blocks.count)
+        database.checkpointIfLarge(blocks.reduce(0) { $0 + $1.bytes.count })
+        return blocks.enumerated().map { offset, block in
+            TierSpan.Block(row: first + Int64(offset), group: block.group, bytes: block.bytes.count, samples: block.samples)
+        }
+    }
+
+    /// The span that these rows were written for will be made anew.
+    func abandon(_ rows: [Int64]) { abandoned += rows }
+
+    /// A span of a tier is complete: its blocks are written. What they make superfluous in the journal goes, and the tier's mark moves.
+    func complete(
+        _ tier: Int, through end: Int64, expired: Int64, journalRows: [Int64] = [], series: [(id: UInt32, last: Int64)] = [],
+        _ database: WriteConnection
+    ) throws(StoreError) {
+        try database.transaction { () throws(StoreError) in
+            let remove = try database.prepare("DELETE FROM series_block WHERE id = ?1")
+            for row in abandoned { try remove.run(integers: [row], blobs: []) }
+            let forget = try database.prepare("DELETE FROM series_journal WHERE number = ?1")
+            for row in journalRows { try forget.run(integers: [row], blobs: []) }
             let note = try database.prepare("UPDATE series SET last = ?2 WHERE id = ?1")
             for (id, last) in series { try note.run(integers: [Int64(id), last], blobs: []) }
             try set(tier, through: end, expired: expired, database)
         }
-        nextRow += Int64(blocks.count)
-        database.checkpointIfLarge(blocks.reduce(0) { $0 + $1.bytes.count })
-        guard !blocks.isEmpty else { return nil }
-        return TierSpan(start: start, end: end, blocks: blocks.enumerated().map { offset, block in
-            TierSpan.Block(row: first + Int64(offset), group: block.group, bytes: block.bytes.count, samples: block.samples)
-        })
+        abandoned = []
+        database.checkpointIfLarge(0)
     }
 
     /// Deletes spans of a tier; everything before `expired` is gone then.

@@ -211,8 +211,9 @@ func memory(_ count: Int, minutes: Int) throws {
         _ = try bench.report()
         if step % 6 == 0 { try bench.store.flush() }
         guard step % 60 == 59 else { continue }
-        print("after \(step + 1) reports: \(residentKilobytes() - prepared) KB above the tool's own, at most \(peakKilobytes() - prepared) since;",
-            "head \(bench.store.statistics().headBytes)")
+        let (now, most) = (residentKilobytes() - prepared, peakKilobytes() - prepared)
+        print("after \(step + 1) reports: \(now) KB above the tool's own, at most \(most) since; head",
+            bench.store.statistics().headBytes)
         forgetPeak()
     }
     bench.batch = SeriesBatch()

@@ -1,5 +1,5 @@
-/// Writes the blocks of one span of a tier, some megabytes in a transaction, so that a large span is never in memory as a whole. Nobody sees
-/// them until the span is complete (`TierTables.complete`). On the maintenance thread.
+/// Writes the blocks of one span of a tier, about a megabyte in a transaction, so that a large span is never in memory as a whole. Nobody
+/// sees them until the span is complete (`TierTables.complete`). On the maintenance thread.
 struct SpanWriter {
     private let tier: Int
     private let start: Int64

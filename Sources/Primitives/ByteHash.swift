@@ -18,6 +18,11 @@ public enum ByteHash {
         unsafe bytes.withUnsafeBytes { unsafe hash(UnsafeRawBufferPointer(rebasing: $0[range]), seed: seed) }
     }
 
+    /// With a seed of one's own, for hashes that outlive the process.
+    public static func hash(_ bytes: [UInt8], _ range: Range<Int>? = nil, seed: UInt64) -> UInt64 {
+        unsafe bytes.withUnsafeBytes { unsafe hash(UnsafeRawBufferPointer(rebasing: $0[range ?? 0..<bytes.count]), seed: seed) }
+    }
+
     @unsafe @inlinable
     public static func hash(_ bytes: UnsafeRawBufferPointer, seed: UInt64) -> UInt64 {
         var state = seed ^ 0xA076_1D64_78BD_642F

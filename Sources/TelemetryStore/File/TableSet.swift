@@ -22,8 +22,14 @@ protocol TableSet: AnyObject, Sendable {
     /// What a damaged file still says of the set, for people; it often ends in an error. Nil = nothing.
     func remains(_ connection: borrowing SQLiteConnection) throws(StoreError) -> StoredRange?
 
+    /// The last batch is committed and the file is about to be closed, orderly. On the writer thread.
+    func finish(_ database: WriteConnection)
     /// The file is closed: reads fail from here on, and read connections are given up.
     func close()
+}
+
+extension TableSet {
+    func finish(_ database: WriteConnection) {}
 }
 
 /// One turn of a table set's maintenance, and what it may ask of the file.

@@ -40,6 +40,7 @@ struct WriterLoop: ~Copyable {
                 commitGroup()
             case .job(let job): job.run(database)
             case .end:
+                for set in sets { set.finish(database) }
                 try? database.giveAllBack()
                 return
             }

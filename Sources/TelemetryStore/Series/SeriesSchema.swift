@@ -5,6 +5,7 @@ enum SeriesSchema {
             TableSchema.Migration(name: "series, journal, blocks, tiers, senders") { _ in first },
             TableSchema.Migration(name: "windows of the tiers") { _ in windows },
             TableSchema.Migration(name: "exemplars") { _ in [ExemplarTable.create] },
+            TableSchema.Migration(name: "sums of overflow series") { _ in [OverflowTable.create] },
         ])
 
     private static let first = [

@@ -64,6 +64,7 @@ final class SeriesTables: TableSet {
         let loadedTiers = try tiers.load(configuration.tiers.count, database)
         let loaded = try HeadLoading.loadJournal(index, through: loadedTiers[0].through, database)
         var overflow = OverflowSums(membersMax: configuration.overflowMembersMax, opened: configuration.now())
+        if let saved = try OverflowTable.take(database) { overflow.restore(saved.seed, saved.sums) }
         for id in FamilyCensus.overflowSeries(index) { overflow.noteRestored(id) }
         let head = loaded.head
         let damaged = loaded.damagedRows
@@ -130,6 +131,9 @@ final class SeriesTables: TableSet {
 
     func remains(_ connection: borrowing SQLiteConnection) throws(StoreError) -> StoredRange? { nil }
 
+    /// What cannot be written, on a full disk say, is not known to the next process: as after a kill.
+    func finish(_ database: WriteConnection) { try? writer.finish(database) }
+
     func close() {
         state.withLock { $0.isClosed = true }
         reads.close()
@@ -168,4 +172,5 @@ private final class SeriesWriter: BatchWriter, @unchecked Sendable {
     }
     func publish(now: UInt64) { journal?.publish(now: now) }
     func discard() { journal?.discard() }
+    func finish(_ database: WriteConnection) throws(StoreError) { try journal?.finish(database) }
 }

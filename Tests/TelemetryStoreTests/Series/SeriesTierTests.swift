@@ -100,7 +100,7 @@ import Testing
         let directory = TemporaryDirectory()
         let store = try SeriesStore.open(StoreConfiguration(directory: directory.path), SeriesConfiguration())
         _ = store.file.jobs.run { database throws(StoreError) in
-            for table in ["series_window", "series_exemplar"] { try database.execute("DROP TABLE \(table)") }
+            for table in ["series_window", "series_exemplar", "series_overflow"] { try database.execute("DROP TABLE \(table)") }
             try database.execute("UPDATE schema SET version = 1 WHERE name = 'series'")
             try database.execute("INSERT OR REPLACE INTO series_tier (tier, through, expired) VALUES (0, 3600000, 0)")
             return true

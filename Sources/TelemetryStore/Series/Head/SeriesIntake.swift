@@ -6,7 +6,7 @@ struct SeriesIntake {
     private enum Place {
         case series(UInt32)
         /// In the sums of this series.
-        case overflow(UInt32, isGauge: Bool)
+        case overflow(UInt32, isGauge: Bool, member: UInt64)
         case refused(SeriesStatistics.Drop)
     }
 
@@ -18,7 +18,7 @@ struct SeriesIntake {
     private let configuration: SeriesConfiguration
     private let index: SharedIndex
     private let families: FamilyCounts
-    private var overflow: OverflowSums
+    private(set) var overflow: OverflowSums
     /// The next new series.
     private var nextID: UInt32
     private var floor = Int64.min
@@ -64,7 +64,7 @@ struct SeriesIntake {
         for point in batch.points {
             switch places[Int(point.identity)] {
             case .series(let id): append(point, batch, id, Int(batch.identities[Int(point.identity)].columns), &cursors)
-            case .overflow(let id, let isGauge): addToOverflow(point, batch, id, isGauge)
+            case .overflow(let id, let isGauge, let member): addToOverflow(point, batch, id, isGauge, member)
             case .refused(let drop): dropped[drop, default: 0] += 1
             }
         }
@@ -157,7 +157,8 @@ struct SeriesIntake {
             return .refused(.overflow)
         }
         let sum = overflowSeries(reader, family, &cursors)
-        return .overflow(sum, isGauge: RollupRule(reader.kind, name: family) == .gauge)
+        let member = overflow.member(batch.identityBytes, offset..<offset + count)
+        return .overflow(sum, isGauge: RollupRule(reader.kind, name: family) == .gauge, member: member)
     }
 
     private mutating func stage(
@@ -179,15 +180,16 @@ struct SeriesIntake {
         return stage(own, hash, family, &cursors)
     }
 
-    private mutating func addToOverflow(_ point: SeriesBatch.Point, _ batch: SeriesBatch, _ id: UInt32, _ isGauge: Bool) {
-        let identity = batch.identities[Int(point.identity)]
-        let width = Int(identity.columns)
+    private mutating func addToOverflow(
+        _ point: SeriesBatch.Point, _ batch: SeriesBatch, _ id: UInt32, _ isGauge: Bool, _ member: UInt64
+    ) {
+        let width = Int(batch.identities[Int(point.identity)].columns)
         let values = width == 1 ? [point.value] : Array(batch.numbers[Int(point.payload)..<Int(point.payload) + width])
         if let drop = drop(point.time, after: SampleCursors.never) {
             dropped[drop, default: 0] += 1
             return
         }
-        let addition = overflow.add(identity.hash, to: id, values, isGauge: isGauge, time: point.time, created: point.created)
+        let addition = overflow.add(member, to: id, values, isGauge: isGauge, time: point.time, created: point.created)
         let isRefused = addition == .refused
         overflows[id, default: SeriesOverflow()] += SeriesOverflow(
             series: addition == .ofNewMember ? 1 : 0, samples: isRefused ? 0 : 1, refused: isRefused ? 1 : 0)

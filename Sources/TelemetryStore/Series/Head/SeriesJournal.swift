@@ -159,6 +159,9 @@ final class SeriesJournal: BatchWriter, @unchecked Sendable {
         for (drop, count) in intake.dropped { statistics.samplesDropped[drop, default: 0] += count }
     }
 
+    /// The file is about to be closed, and nothing comes any more.
+    func finish(_ database: WriteConnection) throws(StoreError) { try OverflowTable.write(intake.overflow, database) }
+
     func discard() {
         // Differences of the next row must not build on rows that are not there.
         rowsInGeneration = SeriesLimits.generationRows

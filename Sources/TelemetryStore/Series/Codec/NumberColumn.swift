@@ -55,8 +55,11 @@ enum NumberColumn {
             IntegerRun.append(&reader, count: count, to: &scratch)
             guard !reader.failed else { return }
             let scale = scales[Int(head & 3)]
-            if scale == 1 { for integer in scratch { values.append(Double(integer)) } } else {
-                for integer in scratch { values.append(Double(integer) / scale) }
+            let integers = scratch.span
+            values.append(addingCapacity: count) { output in
+                if scale == 1 { for index in integers.indices { output.append(Double(integers[index])) } } else {
+                    for index in integers.indices { output.append(Double(integers[index]) / scale) }
+                }
             }
         }
         guard !reader.failed, values.count == start + count else { return reader.fail() }

@@ -168,24 +168,23 @@ struct SeriesBlockReader {
         return track
     }
 
-    /// Appends an entry's samples from `start` on and before `end` to a track of its width; returns how many. When it throws, the track is
-    /// as it was. `scratch`: room that is used again.
-    func append(
-        _ index: Int, from start: Int64, before end: Int64, to track: inout Track, _ zstd: ZstdCodec, _ scratch: inout [Int64]
-    ) throws(SeriesFormatError) -> Int {
+    /// Whether all samples of an entry are numbers from `start` on and before `end`, and no more than a track may have.
+    func isWithin(_ index: Int, _ start: Int64, _ end: Int64) -> Bool {
         let entry = entries[index]
         let column = times[entry.timeColumn]
-        guard let first = column.first, let last = column.last else { return 0 }
-        let isWhole = first >= start && last < end && entry.width > 0
-        guard isWhole, column.count * entry.width <= SeriesLimits.trackValuesMax else {
-            let part = try readTrack(index, zstd).clipped(start, end)
-            track.append(contentsOf: part)
-            return part.count
-        }
-        let before = track.count
+        guard entry.width > 0, let first = column.first, let last = column.last, first >= start, last < end else { return false }
+        return column.count * entry.width <= SeriesLimits.trackValuesMax
+    }
+
+    /// Appends an entry's values, not their times, to a track of its width. When it throws, the track is as it was. `scratch`: room that is
+    /// used again. The entry has numbers: `isWithin`.
+    func appendValues(_ index: Int, to track: inout Track, _ scratch: inout [Int64]) throws(SeriesFormatError) {
+        let entry = entries[index]
+        let count = times[entry.timeColumn].count
+        let before = track.columns.first?.count ?? 0
         let isGood = ByteReader.read(bytes, at: entry.offset) { reader in
             for number in 0..<entry.width {
-                NumberColumn.append(&reader, count: column.count, to: &track.columns[number], &scratch)
+                NumberColumn.append(&reader, count: count, to: &track.columns[number], &scratch)
                 if reader.failed { return false }
             }
             return reader.position == entry.offset + entry.bytes
@@ -194,8 +193,6 @@ struct SeriesBlockReader {
             for number in 0..<entry.width { track.columns[number].removeLast(track.columns[number].count - before) }
             throw .content
         }
-        track.times.append(contentsOf: column)
-        return column.count
     }
 
     private static func readNatives(_ reader: inout ByteReader, _ count: Int, _ zstd: ZstdCodec) -> [NativeHistogram] {

@@ -34,13 +34,17 @@ struct Track: Sendable {
             return
         }
         times.append(contentsOf: other.times)
+        append(valuesOf: other)
+    }
+
+    /// Appends all of another track of this width but its times.
+    mutating func append(valuesOf other: Track) {
         for column in 0..<width { columns[column].append(contentsOf: other.columns[column]) }
         natives.append(contentsOf: other.natives)
     }
 
-    /// Room for so many samples, so that a track that is put together of many blocks is not moved for each.
-    mutating func reserve(_ count: Int) {
-        times.reserveCapacity(count)
+    /// Room for the values of so many samples, so that a track that is put together of many blocks is not moved for each.
+    mutating func reserveValues(_ count: Int) {
         for column in 0..<width { columns[column].reserveCapacity(count) }
     }
 

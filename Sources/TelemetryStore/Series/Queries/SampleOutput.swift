@@ -6,11 +6,16 @@ struct SampleOutput {
     private(set) var series: [SeriesSamples] = []
     /// By labels: series that differ in kind or bounds alone are one.
     private var numbers: [LabelSet: Int] = [:]
+    /// All labels differ, so nobody has to look.
+    private let isDistinct: Bool
 
-    /// `count`: of the series that will come, about.
-    init(_ gaugeValue: SeriesQuery.GaugeValue, count: Int) {
+    /// `matches`: the series that will come.
+    init(_ gaugeValue: SeriesQuery.GaugeValue, _ matches: [MatchedSeries]) {
         self.gaugeValue = gaugeValue
-        numbers.reserveCapacity(count)
+        // Parts of a histogram may be called as another series is.
+        isDistinct = matches.allSatisfy { $0.kind != .classicHistogram && $0.form == matches[0].form }
+        let count = matches.reduce(0) { $0 + max($1.parts.count, 1) }
+        if !isDistinct { numbers.reserveCapacity(count) }
         series.reserveCapacity(count)
     }
 
@@ -67,6 +72,7 @@ struct SampleOutput {
     }
 
     private mutating func add(_ samples: SeriesSamples) {
+        if isDistinct { return series.append(samples) }
         guard let known = numbers[samples.labels] else {
             numbers[samples.labels] = series.count
             series.append(samples)

@@ -4,6 +4,8 @@ import TelemetryModel
 /// A series that matches, and which parts of it, when it is a classic histogram.
 struct MatchedSeries {
     var id: UInt32
+    /// Number of the piece before the labels. Two series that have the same one differ in labels.
+    var form: UInt32
     var kind: SeriesKind
     var bounds: [Double]
     /// Without `_bucket` and the like.
@@ -133,7 +135,8 @@ struct SeriesMatching {
         let labels = labelSet(pieces, index)
         let parts = isHistogram ? acceptedParts(labels, identity.bounds) : []
         if isHistogram, parts.isEmpty { return nil }
-        return MatchedSeries(id: id, kind: row.kind, bounds: identity.bounds, labels: labels, parts: parts)
+        return MatchedSeries(
+            id: id, form: pieces.first ?? 0, kind: row.kind, bounds: identity.bounds, labels: labels, parts: parts)
     }
 
     private mutating func passes(

@@ -11,6 +11,14 @@ struct SeriesScan {
     private var scratch: [Int64] = []
     /// About how many samples a series of this group will have.
     private var expected = 0
+    /// Times of this group's tracks.
+    private var chains = TimeChains()
+
+    /// A track as far as it was read: its times are in a chain.
+    private struct Reading {
+        var track: Track
+        var times = TimeChains.empty
+    }
 
     init(_ state: SeriesState, _ plan: TierPlan, _ connection: SeriesConnection, samplesMax: Int) {
         self.state = state
@@ -24,9 +32,10 @@ struct SeriesScan {
     /// The tracks of `ids`, which are of one group and ascend; nil = a block was deleted meanwhile. Tracks of one series follow each
     /// other in time, and may be of different width.
     mutating func readTracks(_ ids: ArraySlice<UInt32>) throws(StoreError) -> [[Track]]? {
-        var found = [[Track]](repeating: [], count: ids.count)
+        var found = [[Reading]](repeating: [], count: ids.count)
         let group = GroupTracks.groupNumber(of: ids.first ?? 0)
         expected = samplesOfSeries(group)
+        chains = TimeChains()
         for part in plan.parts {
             guard let tier = part.tier else {
                 readHead(group, ids, part, &found)
@@ -36,10 +45,16 @@ struct SeriesScan {
                 guard let block = span.block(group) else { continue }
                 guard let bytes = try connection.block(block.row) else { return nil }
                 append(bytes, ids, part, &found)
-                if isTooMuch { return found }
+                if isTooMuch { return [] }
             }
         }
-        return found
+        return found.map { $0.map { whole($0) } }
+    }
+
+    private mutating func whole(_ reading: Reading) -> Track {
+        var track = reading.track
+        track.times = chains.column(reading.times)
+        return track
     }
 
     /// What a series of a group has in the plan's blocks on average, if as many series have some as there are in a group.
@@ -54,7 +69,7 @@ struct SeriesScan {
         return total / Int(SeriesLimits.groupSeries)
     }
 
-    private mutating func append(_ bytes: [UInt8], _ ids: ArraySlice<UInt32>, _ part: TierPlan.Part, _ found: inout [[Track]]) {
+    private mutating func append(_ bytes: [UInt8], _ ids: ArraySlice<UInt32>, _ part: TierPlan.Part, _ found: inout [[Reading]]) {
         guard let reader = try? SeriesBlockReader(bytes) else {
             damagedBlocks += 1
             return
@@ -69,31 +84,42 @@ struct SeriesScan {
         }
     }
 
-    private mutating func append(_ reader: SeriesBlockReader, _ index: Int, _ part: TierPlan.Part, _ tracks: inout [Track]) {
-        let width = reader.entries[index].width
-        if tracks.last?.width != width {
-            tracks.append(Track(width: width))
-            tracks[tracks.count - 1].reserve(expected)
+    private mutating func append(_ reader: SeriesBlockReader, _ index: Int, _ part: TierPlan.Part, _ readings: inout [Reading]) {
+        guard reader.isWithin(index, part.start, part.end) else {
+            guard let track = try? reader.readTrack(index, connection.zstd) else { return damagedBlocks += 1 }
+            return add(track.clipped(part.start, part.end), &readings)
         }
-        let count = try? reader.append(index, from: part.start, before: part.end, to: &tracks[tracks.count - 1], connection.zstd, &scratch)
-        if tracks[tracks.count - 1].isEmpty { tracks.removeLast() }
-        guard let count else { return damagedBlocks += 1 }
-        samples += count * max(width, 1)
+        let entry = reader.entries[index]
+        let last = reading(of: entry.width, &readings)
+        guard (try? reader.appendValues(index, to: &readings[last].track, &scratch)) != nil else {
+            if readings[last].times == TimeChains.empty { readings.removeLast() }
+            return damagedBlocks += 1
+        }
+        let times = reader.times[entry.timeColumn]
+        readings[last].times = chains.append(times, to: readings[last].times)
+        samples += times.count * entry.width
     }
 
-    private mutating func add(_ track: Track, _ tracks: inout [Track]) {
+    /// Index of the last track, which has this width.
+    private func reading(of width: Int, _ readings: inout [Reading]) -> Int {
+        if readings.last?.track.width != width {
+            readings.append(Reading(track: Track(width: width)))
+            readings[readings.count - 1].track.reserveValues(expected)
+        }
+        return readings.count - 1
+    }
+
+    private mutating func add(_ track: Track, _ readings: inout [Reading]) {
         guard !track.isEmpty else { return }
         samples += track.count * max(track.width, 1)
-        if let last = tracks.indices.last, tracks[last].width == track.width {
-            tracks[last].append(contentsOf: track)
-        } else {
-            tracks.append(track)
-        }
+        let last = reading(of: track.width, &readings)
+        readings[last].times = chains.append(track.times, to: readings[last].times)
+        readings[last].track.append(valuesOf: track)
     }
 
     // MARK: The head
 
-    private mutating func readHead(_ group: UInt32, _ ids: ArraySlice<UInt32>, _ part: TierPlan.Part, _ found: inout [[Track]]) {
+    private mutating func readHead(_ group: UInt32, _ ids: ArraySlice<UInt32>, _ part: TierPlan.Part, _ found: inout [[Reading]]) {
         for block in state.head.blocks[group] ?? [] where block.earliest < part.end && block.latest >= part.start {
             append(block.bytes, ids, part, &found)
         }

@@ -33,7 +33,7 @@ struct SeriesView {
     ) throws(StoreError) -> SeriesSelection?? {
         let plan = TierPlan(state, configuration.tiers, query, matches, seriesEnd: index.read { $0.endID })
         var scan = SeriesScan(state, plan, connection, samplesMax: configuration.querySamplesMax)
-        var output = SampleOutput(query.gaugeValue, count: matches.reduce(0) { $0 + max($1.parts.count, 1) })
+        var output = SampleOutput(query.gaugeValue, matches)
         var start = 0
         while start < matches.count {
             let group = GroupTracks.groupNumber(of: matches[start].id)

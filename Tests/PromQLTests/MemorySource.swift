@@ -17,9 +17,11 @@ struct MemorySource: SeriesSource {
 
     /// What the source says of every selection that found something.
     var approximation: SeriesApproximation?
+    /// Of the samples of every series.
+    var filling: WindowFilling?
 
     func select(
-        _ selection: SeriesSelection, _ body: (SeriesSamples) throws(PromQLError) -> Void
+        _ selection: SeriesSelection, _ body: (SeriesSamples, WindowFilling?) throws(PromQLError) -> Void
     ) throws(PromQLError) -> SeriesApproximation? {
         for one in series where selection.matchers.allSatisfy({ $0.accepts(one.labels[$0.name] ?? "") }) {
             // Only what is asked for, so that an evaluator which asks for too little is found out.
@@ -32,7 +34,7 @@ struct MemorySource: SeriesSource {
                 part.values.append(one.values[index])
                 if !one.weights.isEmpty { part.weights.append(one.weights[index]) }
             }
-            if !part.times.isEmpty { try body(part) }
+            if !part.times.isEmpty { try body(part, filling) }
         }
         return approximation
     }

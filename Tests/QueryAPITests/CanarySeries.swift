@@ -23,7 +23,7 @@ final class CanarySeries: SeriesQuerying {
         let series: [SeriesSamples]
 
         func select(
-            _ selection: SeriesSelection, _ body: (SeriesSamples) throws(PromQLError) -> Void
+            _ selection: SeriesSelection, _ body: (SeriesSamples, WindowFilling?) throws(PromQLError) -> Void
         ) throws(PromQLError) -> SeriesApproximation? {
             for one in series where selection.matchers.allSatisfy({ $0.accepts(one.labels[$0.name] ?? "") }) {
                 var part = SeriesSamples(labels: one.labels)
@@ -31,7 +31,7 @@ final class CanarySeries: SeriesQuerying {
                     part.times.append(time)
                     part.values.append(value)
                 }
-                if !part.times.isEmpty { try body(part) }
+                if !part.times.isEmpty { try body(part, nil) }
             }
             return nil
         }

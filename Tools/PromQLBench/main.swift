@@ -38,9 +38,9 @@ struct Day: SeriesSource {
     }
 
     func select(
-        _ selection: SeriesSelection, _ body: (SeriesSamples) throws(PromQLError) -> Void
+        _ selection: SeriesSelection, _ body: (SeriesSamples, WindowFilling?) throws(PromQLError) -> Void
     ) throws(PromQLError) -> SeriesApproximation? {
-        for one in series where selection.matchers.allSatisfy({ $0.accepts(one.labels[$0.name] ?? "") }) { try body(one) }
+        for one in series where selection.matchers.allSatisfy({ $0.accepts(one.labels[$0.name] ?? "") }) { try body(one, nil) }
         return nil
     }
 }

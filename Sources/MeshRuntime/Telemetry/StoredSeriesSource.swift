@@ -11,7 +11,7 @@ struct StoredSeriesSource: SeriesSource {
     init(_ store: SeriesStore) { self.store = store }
 
     func select(
-        _ selection: PromQL.SeriesSelection, _ body: (SeriesSamples) throws(PromQLError) -> Void
+        _ selection: PromQL.SeriesSelection, _ body: (SeriesSamples, WindowFilling?) throws(PromQLError) -> Void
     ) throws(PromQLError) -> SeriesApproximation? {
         let (from, isBeyond) = selection.after.addingReportingOverflow(1)
         guard !isBeyond, from <= selection.through else { return nil }
@@ -28,30 +28,21 @@ struct StoredSeriesSource: SeriesSource {
             }
         }
         guard let last = found.stretches.last(where: { $0.resolution > 0 }), !found.series.isEmpty else {
-            for series in found.series { try body(series) }
+            for series in found.series { try body(series, nil) }
             return nil
         }
         let filling = WindowFilling(found.stretches, reading, through: selection.through)
-        for series in found.series { try body(filling.fill(series)) }
+        for series in found.series { try body(series, filling) }
         return SeriesApproximation(window: found.resolution, end: last.end)
     }
 }
 
 /// How a function or an instant selector reads windows.
 struct WindowReading: Hashable {
-    enum Manner: Hashable {
-        /// Between two samples of a counter its increase is even.
-        case even
-        /// A value holds until the next.
-        case held
-        /// A window's value is shared out to the parts that stand for it: its sum, or its weight.
-        case shared(isSum: Bool)
-    }
-
     /// A look-back of five minutes must find a sample. Milliseconds.
     private static let heldSpacing: Int64 = 240_000
 
-    let manner: Manner
+    let manner: WindowFilling.Manner
     let gaugeValue: SeriesQuery.GaugeValue
     /// The widest windows that may be read where finer ones are kept, milliseconds.
     let coarsest: Int64
@@ -80,5 +71,13 @@ struct WindowReading: Hashable {
             }
         // Two samples in every range, and one more against chance.
         spacing = isRange ? max(range / 3, 1) : Self.heldSpacing
+    }
+}
+
+extension WindowFilling {
+    init(_ stretches: [TelemetryStore.SeriesSelection.Stretch], _ reading: WindowReading, through: Int64) {
+        self.init(
+            stretches.map { Stretch(start: $0.start, end: $0.end, resolution: $0.resolution) }, reading.manner, spacing: reading.spacing,
+            through: through)
     }
 }

@@ -110,7 +110,8 @@ struct Evaluator {
             matchers: node.matchers, after: references.first - engine.lookback, through: references.last, range: 0,
             step: steps.count > 1 ? steps.step : 0, function: function)
         var rows: [Row] = []
-        let approximation = try source.select(selection) { series throws(PromQLError) in
+        let approximation = try source.select(selection) { series, filling throws(PromQLError) in
+            let series = filling?.fill(series) ?? series
             try session.worked(series.times.count)
             if let row = try picker.row(of: hinted(series), session) { rows.append(row) }
         }
@@ -153,19 +154,27 @@ struct Evaluator {
             let selection = SeriesSelection(
                 matchers: node.selector.matchers, after: references.first - node.length, through: references.last, range: node.length,
                 step: steps.count > 1 ? steps.step : 0, function: function)
-            let approximation = try source.select(selection) { series throws(PromQLError) in
+            let known = RangeFunction(rawValue: function)
+            let approximation = try source.select(selection) { series, filling throws(PromQLError) in
                 try session.worked(series.times.count)
-                try body(RangeSamples(hinted(series), after: selection.after, through: selection.through))
+                try body(samples(of: series, filling, known, selection))
             }
-            if let approximation {
-                session.annotate(.approximated(approximation, by: RangeFunction(rawValue: function), node.selector.range))
-            }
+            if let approximation { session.annotate(.approximated(approximation, by: known, node.selector.range)) }
         case .subquery(let node):
             let (rows, inner) = try subquery(node, references(node.modifiers, steps))
             for row in rows { try body(RangeSamples(row, inner)) }
             session.release(rows)
         default: throw .execution("unexpected \(expression.type.documented) in evaluation")
         }
+    }
+
+    /// Those of counters may be left as the source has them, as an even increase needs no samples between.
+    private func samples(
+        of series: SeriesSamples, _ filling: WindowFilling?, _ function: RangeFunction?, _ selection: SeriesSelection
+    ) -> RangeSamples {
+        if function?.isCounterRate == true,
+            let samples = RangeSamples(unfilled: series, filling, after: selection.after, through: selection.through) { return samples }
+        return RangeSamples(hinted(filling?.fill(series) ?? series), after: selection.after, through: selection.through)
     }
 
     /// The rows of a subquery at multiples of its step, from behind the first window's beginning to the last reference.
@@ -295,9 +304,9 @@ struct Evaluator {
         for (index, argument) in node.arguments.enumerated() where index != position { parameter = try scalarValues(argument, steps) }
         let argument = node.arguments[position].unwrapped
         let (modifiers, length) = Self.window(of: argument)
-        let windows = WindowWalk(
+        var windows = WindowWalk(
             function: function, parameter: parameter, length: length, references: references(modifiers, steps), steps: steps,
-            range: node.arguments.first?.range ?? node.range, matrixRange: argument.range, session: session)
+            range: node.arguments.first?.range ?? node.range, session: session)
         var rows: [Row] = []
         try eachSeries(of: argument, steps, node.function.name) { samples throws(PromQLError) in
             guard var row = try windows.row(of: samples) else { return }

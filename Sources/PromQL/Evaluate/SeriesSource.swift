@@ -5,11 +5,11 @@ public import TelemetryModel
 public protocol SeriesSource {
     /// Hands over each series that all matchers accept and that has samples in the time asked for, one after the other; they should come in
     /// the order of their labels, which is the order of vectors. Samples outside of that time may be among them. What `body` throws ends
-    /// it.
+    /// it. With a filling the samples stand for windows, and samples between them are to be put in before they are looked at.
     ///
     /// Returns what was not as exact as the samples that once came; nil = everything was. Fails with `PromQLError.source`.
     func select(
-        _ selection: SeriesSelection, _ body: (SeriesSamples) throws(PromQLError) -> Void
+        _ selection: SeriesSelection, _ body: (SeriesSamples, WindowFilling?) throws(PromQLError) -> Void
     ) throws(PromQLError) -> SeriesApproximation?
 }
 

@@ -67,7 +67,8 @@ struct StepCounters {
         _ body: (LabelSet, [(step: Int, increase: Double)]) throws(PromQLError) -> Void
     ) throws(PromQLError) {
         var samples = samples
-        _ = try source.select(selection) { series throws(PromQLError) in
+        _ = try source.select(selection) { series, filling throws(PromQLError) in
+            let series = filling?.fill(series) ?? series
             samples += series.times.count
             guard samples <= Self.samplesMax else { throw .tooManySamples }
             switch isInterrupted() {

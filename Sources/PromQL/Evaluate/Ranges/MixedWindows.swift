@@ -59,11 +59,12 @@ struct MixedWindows {
             guard window.histogramCount > 1 else { return .nothing }
             let rate = HistogramRate(isCounter: function.isCounterRate, samples.name, range, session)
             guard let growth = rate.growth(samples.histograms[window.firstHistogram..<window.endHistogram]) else { return .nothing }
-            let factor = Extrapolation.factor(
-                window, first: samples.histogramTimes[window.firstHistogram], last: samples.histogramTimes[window.endHistogram - 1],
-                count: window.histogramCount,
-                increase: function.isCounterRate ? (from: samples.histograms[window.firstHistogram].count, by: growth.count) : nil,
-                isPerSecond: function == .rate)
+            let first = window.firstHistogram
+            let coverage = Coverage(
+                window, first: samples.histogramTimes[first], last: samples.histogramTimes[window.endHistogram - 1],
+                count: window.histogramCount, isPerSecond: function == .rate)
+            let factor = function.isCounterRate
+                ? coverage.factor(from: samples.histograms[first].count, by: growth.count) : coverage.factor
             return .histogram(HistogramArithmetic.multiply(growth, by: factor))
         }
     }

@@ -146,50 +146,76 @@ struct NumberWindows {
     }
 }
 
-/// How much of a window its samples cover, as a factor for what they grew by (promql/functions.go, `extrapolatedRate`).
+/// `rate`, `increase` and `delta` of numbers (promql/functions.go, `extrapolatedRate`).
 enum Extrapolation {
-    /// What `rate`, `increase` or `delta` give for a window of two samples or more. `resets`: samples before which a counter fell; `reset`:
-    /// a cursor into them, for windows that only move forward.
-    @inline(__always)
+    /// What a function gives for a window of two samples or more. `resets`: samples before which a counter fell; `reset`: a cursor into
+    /// them, for windows that only move forward.
     static func growth(
         _ function: RangeFunction, _ window: Window, _ times: Span<Int64>, _ values: Span<Double>, resets: Span<Int>, _ reset: inout Int
     ) -> Double {
         let first = values[window.first]
         var difference = values[window.end - 1] - first
-        if function.isCounterRate {
-            // Only the few samples before resets are added, in their order: the same sum as over all samples.
-            while reset < resets.count, resets[reset] <= window.first { reset += 1 }
-            var index = reset
-            while index < resets.count, resets[index] < window.end {
-                difference += values[resets[index] - 1]
-                index += 1
-            }
-        }
-        return difference * factor(
-            window, first: times[window.first], last: times[window.end - 1], count: window.count,
-            increase: function.isCounterRate ? (from: first, by: difference) : nil, isPerSecond: function == .rate)
+        let coverage = Coverage(
+            window, first: times[window.first], last: times[window.end - 1], count: window.count, isPerSecond: function == .rate)
+        guard function.isCounterRate else { return difference * coverage.factor }
+        addResets(to: &difference, window.first..<window.end, values, resets, &reset)
+        return difference * coverage.factor(from: first, by: difference)
     }
 
-    /// `first` and `last`: times of the outermost samples. `increase` for counters, which were not below zero at the window's beginning.
+    /// Adds what a counter showed before each reset. Only these few samples are added, in their order: the same sum as over all samples.
     @inline(__always)
-    static func factor(
-        _ window: Window, first: Int64, last: Int64, count: Int, increase: (from: Double, by: Double)?, isPerSecond: Bool
-    ) -> Double {
-        var toStart = Double(first - window.after) / 1000
-        var toEnd = Double(window.through - last) / 1000
-        let sampled = Double(last - first) / 1000
+    static func addResets(
+        to difference: inout Double, _ samples: Range<Int>, _ values: Span<Double>, _ resets: Span<Int>, _ reset: inout Int
+    ) {
+        while reset < resets.count, resets[reset] <= samples.lowerBound { reset += 1 }
+        var index = reset
+        while index < resets.count, resets[index] < samples.upperBound {
+            difference += values[resets[index] - 1]
+            index += 1
+        }
+    }
+}
+
+/// How much of a window its samples cover, as a factor for what they grew by (promql/functions.go, `extrapolatedRate`).
+struct Coverage: BitwiseCopyable {
+    /// Seconds between the outermost samples, and from them to what counts as the window's ends.
+    private var sampled = 0.0
+    private var toStart = 0.0
+    private var toEnd = 0.0
+    /// Of the window, for a growth each second; else 0.
+    private var seconds = 0.0
+    /// For what is no counter.
+    private(set) var factor = 0.0
+
+    /// No samples.
+    init() {}
+
+    /// `first` and `last`: times of the outermost samples.
+    init(_ window: Window, first: Int64, last: Int64, count: Int, isPerSecond: Bool) {
+        toStart = Double(first - window.after) / 1000
+        toEnd = Double(window.through - last) / 1000
+        sampled = Double(last - first) / 1000
+        if isPerSecond { seconds = Double(window.through - window.after) / 1000 }
         let spacing = sampled / Double(count - 1)
         // A sample is missing there: the series begins or ends, half a spacing away on average.
         let threshold = spacing * 1.1
         if toStart >= threshold { toStart = spacing / 2 }
-        if let increase {
-            var toZero = toStart
-            if increase.by > 0, increase.from >= 0 { toZero = sampled * (increase.from / increase.by) }
-            if toZero < toStart { toStart = toZero }
-        }
         if toEnd >= threshold { toEnd = spacing / 2 }
+        factor = factor(toStart)
+    }
+
+    /// For a counter, which was not below zero at the window's beginning.
+    @inline(__always)
+    func factor(from first: Double, by increase: Double) -> Double {
+        guard increase > 0, first >= 0 else { return factor }
+        let toZero = sampled * (first / increase)
+        return toZero < toStart ? factor(toZero) : factor
+    }
+
+    @inline(__always)
+    private func factor(_ toStart: Double) -> Double {
         let factor = (sampled + toStart + toEnd) / sampled
-        return isPerSecond ? factor / (Double(window.through - window.after) / 1000) : factor
+        return seconds > 0 ? factor / seconds : factor
     }
 }
 

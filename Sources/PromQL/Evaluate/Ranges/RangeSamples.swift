@@ -12,6 +12,10 @@ struct RangeSamples {
     /// Milliseconds, one for each histogram.
     var histogramTimes: [Int64] = []
     var histograms: [NativeHistogram] = []
+    /// What is still to be put between numbers; nil = nothing. For `rate` and `increase` alone.
+    private(set) var filling: WindowFilling?
+    /// Indices of numbers before which there were stale ones, ascending.
+    private var gaps: [Int] = []
 
     var name: String { labels[LabelSet.metricName] ?? "" }
 
@@ -30,7 +34,10 @@ struct RangeSamples {
         for (index, time) in series.times.enumerated() {
             let isHistogram = next < series.histograms.count && series.histograms[next].index == index
             defer { next += isHistogram ? 1 : 0 }
-            guard time > after, time <= through, !SeriesSamples.isStale(series.values[index]) else { continue }
+            guard time > after, time <= through, !SeriesSamples.isStale(series.values[index]) else {
+                if gaps.last != times.count { gaps.append(times.count) }
+                continue
+            }
             if isHistogram {
                 append(series.histograms[next].histogram, at: time)
             } else {
@@ -38,6 +45,16 @@ struct RangeSamples {
                 if !series.weights.isEmpty { weights.append(series.weights[index]) }
             }
         }
+    }
+
+    /// Samples of a counter between which others are to be put. Nil when these have to be there: all samples must be numbers within the
+    /// time, and their increase even.
+    init?(unfilled series: SeriesSamples, _ filling: WindowFilling?, after: Int64, through: Int64) {
+        guard let filling, filling.manner == .even, series.histograms.isEmpty, series.weights.isEmpty,
+            let first = series.times.first, let last = series.times.last, first > after, last <= through
+        else { return nil }
+        self.init(series, after: after, through: through)
+        self.filling = filling
     }
 
     /// What a subquery found. Hints of counter resets hold between neighbours of the original series only, so they are forgotten.
@@ -66,10 +83,30 @@ struct RangeSamples {
     }
 
     /// Where a counter fell: indices of the samples before which it was reset.
-    var resets: [Int] {
+    var resets: [Int] { resets(among: breaks) }
+
+    func resets(among breaks: [Int]) -> [Int] { breaks.filter { values[$0] < values[$0 - 1] } }
+
+    /// Indices of numbers that are less than those before, or cannot be compared with them, or have stale ones before: nobody knows how a
+    /// counter got there.
+    var breaks: [Int] {
         var found: [Int] = []
-        for index in values.indices.dropFirst() where values[index] < values[index - 1] { found.append(index) }
+        var gap = 0
+        let values = values.span
+        for index in values.indices.dropFirst() {
+            while gap < gaps.count, gaps[gap] < index { gap += 1 }
+            if !(values[index] >= values[index - 1]) || (gap < gaps.count && gaps[gap] == index) { found.append(index) }
+        }
         return found
+    }
+
+    /// Where all numbers are once those between are put in; nil = where they are now.
+    func filledTimes(_ breaks: [Int]) -> FilledTimes? {
+        var next = 0
+        return filling?.filledTimes(times) { index in
+            while next < breaks.count, breaks[next] <= index { next += 1 }
+            return next == breaks.count || breaks[next] > index + 1
+        }
     }
 
     /// The samples after a time and up to another one, together again.

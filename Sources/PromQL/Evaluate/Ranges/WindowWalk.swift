@@ -13,17 +13,22 @@ struct WindowWalk {
     let steps: Steps
     /// What remarks are about: the first argument.
     let range: SourceRange
-    let matrixRange: SourceRange
     let session: Session
+    /// Of the last series that it was needed for.
+    var plan: GrowthPlan?
 
     /// Nil when no window gives anything.
-    func row(of samples: RangeSamples) throws(PromQLError) -> Row? {
+    mutating func row(of samples: RangeSamples) throws(PromQLError) -> Row? {
         let reached = reachedSteps(samples)
         guard !reached.isEmpty else { return nil }
         try session.charge(reached.count)
         var row = Row(labels: samples.labels, dropsName: samples.dropsName)
         row.values.reserveCapacity(reached.count)
-        if samples.histograms.isEmpty { try numbers(of: samples, reached, &row) } else { try anything(of: samples, reached, &row) }
+        switch (samples.histograms.isEmpty, function.isOfBothEnds) {
+        case (true, true): try growth(of: samples, reached, &row)
+        case (true, false): try numbers(of: samples, reached, &row)
+        case (false, _): try anything(of: samples, reached, &row)
+        }
         session.release(reached.count - row.values.count)
         if function.isCounterRate { remarkName(of: samples, row) }
         return row.values.isEmpty ? nil : row
@@ -52,8 +57,20 @@ struct WindowWalk {
         while window.firstHistogram < window.endHistogram, times[window.firstHistogram] <= window.after { window.firstHistogram += 1 }
     }
 
+    private mutating func growth(of samples: RangeSamples, _ reached: Range<Int>, _ row: inout Row) throws(PromQLError) {
+        let breaks = function.isCounterRate ? samples.breaks : []
+        let known = plan.flatMap { $0.fits(samples, breaks: breaks) ? $0 : nil }
+        let plan = known ?? GrowthPlan(self, samples, breaks: breaks, reached)
+        self.plan = plan
+        row.base = plan.base
+        let resets = samples.resets(among: breaks)
+        plan.append(samples.values.span, resets: resets.span, to: &row.values)
+        session.read(plan.samplesRead)
+        // Each window by itself counts for what it costs and one more.
+        try session.worked((function.cost(of: 1) + 1) * reached.count)
+    }
+
     private func numbers(of samples: RangeSamples, _ reached: Range<Int>, _ row: inout Row) throws(PromQLError) {
-        if function.isOfBothEnds { return try RateWalk(self, samples).fill(&row, reached) }
         let worker = NumberWindows(function, samples)
         var window = Window()
         var reset = 0

@@ -85,8 +85,18 @@ struct SeriesBlockReader {
         var bytes: Int
     }
 
+    /// What there is to know of a column of times, most of the time.
+    struct TimeRange: BitwiseCopyable {
+        var count: Int
+        /// Milliseconds since 1970; without times the first is behind the last.
+        var first: Int64
+        var last: Int64
+    }
+
     private let bytes: [UInt8]
     private(set) var times: [[Int64]] = []
+    /// One for each column of times.
+    private(set) var timeRanges: [TimeRange] = []
     /// In order of id.
     private(set) var entries: [Entry] = []
 
@@ -103,6 +113,7 @@ struct SeriesBlockReader {
         guard let times, let entries else { throw .content }
         self.times = times
         self.entries = entries
+        timeRanges = times.map { TimeRange(count: $0.count, first: $0.first ?? .max, last: $0.last ?? .min) }
     }
 
     private static func readTimes(_ reader: inout ByteReader) -> [[Int64]]? {
@@ -171,16 +182,16 @@ struct SeriesBlockReader {
     /// Whether all samples of an entry are numbers from `start` on and before `end`, and no more than a track may have.
     func isWithin(_ index: Int, _ start: Int64, _ end: Int64) -> Bool {
         let entry = entries[index]
-        let column = times[entry.timeColumn]
-        guard entry.width > 0, let first = column.first, let last = column.last, first >= start, last < end else { return false }
-        return column.count * entry.width <= SeriesLimits.trackValuesMax
+        let range = timeRanges[entry.timeColumn]
+        guard entry.width > 0, range.count > 0, range.first >= start, range.last < end else { return false }
+        return range.count * entry.width <= SeriesLimits.trackValuesMax
     }
 
     /// Appends an entry's values, not their times, to a track of its width. When it throws, the track is as it was. `scratch`: room that is
     /// used again. The entry has numbers: `isWithin`.
     func appendValues(_ index: Int, to track: inout Track, _ scratch: inout [Int64]) throws(SeriesFormatError) {
         let entry = entries[index]
-        let count = times[entry.timeColumn].count
+        let count = timeRanges[entry.timeColumn].count
         let before = track.columns.first?.count ?? 0
         let isGood = ByteReader.read(bytes, at: entry.offset) { reader in
             for number in 0..<entry.width {

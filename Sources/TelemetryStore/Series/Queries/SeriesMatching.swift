@@ -24,8 +24,8 @@ struct SeriesMatching {
     private let matchers: [LabelMatcher]
     /// By matcher, then by piece: whether the label passes.
     private var verdicts: [[Verdict]]
-    /// Labels as texts, by piece: most are on many series.
-    private var labels: [UInt32: LabelSet.Label] = [:]
+    /// Labels as texts, by piece, and whether their names are ASCII: most are on many series.
+    private var labels: [UInt32: (label: LabelSet.Label, isASCII: Bool)] = [:]
 
     private enum Verdict: UInt8 {
         case unknown
@@ -172,19 +172,19 @@ struct SeriesMatching {
         set.reserveCapacity(pieces.count)
         var isASCII = true
         for piece in pieces.dropFirst() {
-            let label: LabelSet.Label
-            if let known = labels[piece] {
-                label = known
-            } else {
-                let parts = index.pieces.labelParts(piece)
-                label = LabelSet.Label(String(decoding: parts.name, as: UTF8.self), String(decoding: parts.value, as: UTF8.self))
-                labels[piece] = label
-            }
-            isASCII = isASCII && label.name.utf8.allSatisfy { $0 < 0x80 }
-            set.append(label)
+            let known = labels[piece] ?? self.label(piece, index)
+            isASCII = isASCII && known.isASCII
+            set.append(known.label)
         }
         // Other names have another order as texts than as bytes.
         return isASCII ? LabelSet(sorted: set) : LabelSet(set)
+    }
+
+    private mutating func label(_ piece: UInt32, _ index: borrowing SeriesIndex) -> (label: LabelSet.Label, isASCII: Bool) {
+        let parts = index.pieces.labelParts(piece)
+        let label = LabelSet.Label(String(decoding: parts.name, as: UTF8.self), String(decoding: parts.value, as: UTF8.self))
+        labels[piece] = (label, parts.name.allSatisfy { $0 < 0x80 })
+        return (label, parts.name.allSatisfy { $0 < 0x80 })
     }
 
     private func acceptedParts(_ labels: LabelSet, _ bounds: [Double]) -> [HistogramPart] {

@@ -20,6 +20,13 @@ struct SeriesScan {
         var times = TimeChains.empty
     }
 
+    /// The chain that was continued last in a block, with which of its columns: neighbours mostly have the same.
+    private struct Continued {
+        var before = TimeChains.empty
+        var column = -1
+        var after = TimeChains.empty
+    }
+
     init(_ state: SeriesState, _ plan: TierPlan, _ connection: SeriesConnection, samplesMax: Int) {
         self.state = state
         self.plan = plan
@@ -57,7 +64,8 @@ struct SeriesScan {
         return track
     }
 
-    /// What a series of a group has in the plan's blocks on average, if as many series have some as there are in a group.
+    /// What a series of a group has in the plan's blocks on average, if as many series have some as there are in a group; a quarter more for
+    /// what the head has, and because the last group is not full.
     private func samplesOfSeries(_ group: UInt32) -> Int {
         var total = 0
         for part in plan.parts {
@@ -66,7 +74,7 @@ struct SeriesScan {
                 total += span.block(group)?.samples ?? 0
             }
         }
-        return total / Int(SeriesLimits.groupSeries)
+        return (total + total / 4) / Int(SeriesLimits.groupSeries)
     }
 
     private mutating func append(_ bytes: [UInt8], _ ids: ArraySlice<UInt32>, _ part: TierPlan.Part, _ found: inout [[Reading]]) {
@@ -75,16 +83,19 @@ struct SeriesScan {
             return
         }
         var index = 0
+        var continued = Continued()
         for (place, id) in ids.enumerated() {
             index = reader.firstEntry(of: id, from: index)
             while index < reader.entries.count, reader.entries[index].id == id {
-                append(reader, index, part, &found[place])
+                append(reader, index, part, &continued, &found[place])
                 index += 1
             }
         }
     }
 
-    private mutating func append(_ reader: SeriesBlockReader, _ index: Int, _ part: TierPlan.Part, _ readings: inout [Reading]) {
+    private mutating func append(
+        _ reader: SeriesBlockReader, _ index: Int, _ part: TierPlan.Part, _ continued: inout Continued, _ readings: inout [Reading]
+    ) {
         guard reader.isWithin(index, part.start, part.end) else {
             guard let track = try? reader.readTrack(index, connection.zstd) else { return damagedBlocks += 1 }
             return add(track.clipped(part.start, part.end), &readings)
@@ -95,9 +106,12 @@ struct SeriesScan {
             if readings[last].times == TimeChains.empty { readings.removeLast() }
             return damagedBlocks += 1
         }
-        let times = reader.times[entry.timeColumn]
-        readings[last].times = chains.append(times, to: readings[last].times)
-        samples += times.count * entry.width
+        if readings[last].times != continued.before || entry.timeColumn != continued.column {
+            let after = chains.append(reader.times[entry.timeColumn], to: readings[last].times)
+            continued = Continued(before: readings[last].times, column: entry.timeColumn, after: after)
+        }
+        readings[last].times = continued.after
+        samples += reader.timeRanges[entry.timeColumn].count * entry.width
     }
 
     /// Index of the last track, which has this width.

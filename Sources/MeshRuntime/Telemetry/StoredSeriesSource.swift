@@ -16,7 +16,7 @@ struct StoredSeriesSource: SeriesSource {
         let (from, isBeyond) = selection.after.addingReportingOverflow(1)
         guard !isBeyond, from <= selection.through else { return nil }
         let reading = WindowReading(selection.function, range: selection.range, step: selection.step)
-        let found: TelemetryStore.SeriesSelection
+        var found: TelemetryStore.SeriesSelection
         do throws(SeriesQueryError) {
             found = try store.select(SeriesQuery(
                 selection.matchers, from: from, through: selection.through, coarsest: reading.coarsest,
@@ -32,7 +32,9 @@ struct StoredSeriesSource: SeriesSource {
             return nil
         }
         let filling = WindowFilling(found.stretches, reading, through: selection.through)
-        for series in found.series { try body(series, filling) }
+        // Each goes when it was looked at: what is made of it takes its memory, which is there already.
+        found.series.reverse()
+        while let series = found.series.popLast() { try body(series, filling) }
         return SeriesApproximation(window: found.resolution, end: last.end)
     }
 }

@@ -308,14 +308,22 @@ struct Evaluator {
             function: function, parameter: parameter, length: length, references: references(modifiers, steps), steps: steps,
             range: node.arguments.first?.range ?? node.range, session: session)
         var rows: [Row] = []
+        var areDistinct = Self.isOneMetric(argument)
         try eachSeries(of: argument, steps, node.function.name) { samples throws(PromQLError) in
             guard var row = try windows.row(of: samples) else { return }
             if function.dropsName { session.dropName(of: &row) }
+            // All that they may have lost is the name that all of them had.
+            areDistinct = areDistinct && row.labels.count + 1 >= samples.labels.count
             rows.append(row)
         }
         if function == .absentOverTime { return try absence(over: rows, argument, steps) }
-        try session.requireDifferentLabels(rows)
+        if !areDistinct { try session.requireDifferentLabels(rows) }
         return rows
+    }
+
+    private static func isOneMetric(_ expression: Expression) -> Bool {
+        guard case .range(let node) = expression else { return false }
+        return node.selector.matchers.contains { $0.name == LabelSet.metricName && $0.operation == .equal && !$0.value.isEmpty }
     }
 
     private func absence(over rows: [Row], _ argument: Expression, _ steps: Steps) throws(PromQLError) -> [Row] {

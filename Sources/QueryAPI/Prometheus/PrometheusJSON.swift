@@ -47,7 +47,8 @@ enum PrometheusJSON {
             appendList(samples, to: &bytes) { append($0, time, to: &$1) }
         case .matrix(let series):
             bytes.append(text: "{\"resultType\":\"matrix\",\"result\":")
-            appendList(series, to: &bytes) { append($0, to: &$1) }
+            var points = PointBeginnings()
+            appendList(series, to: &bytes) { append($0, &points, to: &$1) }
         }
         if let statistics {
             bytes.append(text: ",\"stats\":")
@@ -112,11 +113,12 @@ enum PrometheusJSON {
         bytes.append(UInt8(ascii: "}"))
     }
 
-    private static func append(_ series: SeriesSamples, to bytes: inout [UInt8]) {
+    private static func append(_ series: SeriesSamples, _ points: inout PointBeginnings, to bytes: inout [UInt8]) {
         bytes.append(text: "{\"metric\":")
         append(series.labels, to: &bytes)
         var next = 0
         var isFirst = true
+        points.startSeries()
         for index in series.times.indices {
             if next < series.histograms.count, series.histograms[next].index == index {
                 next += 1
@@ -124,7 +126,9 @@ enum PrometheusJSON {
             }
             bytes.append(text: isFirst ? ",\"values\":[" : ",")
             isFirst = false
-            append(point: series.values[index], series.times[index], to: &bytes)
+            points.append(series.times[index], to: &bytes)
+            append(quoted: series.values[index], to: &bytes)
+            bytes.append(UInt8(ascii: "]"))
         }
         if !isFirst { bytes.append(UInt8(ascii: "]")) }
         if !series.histograms.isEmpty {
@@ -166,7 +170,7 @@ enum PrometheusJSON {
     }
 
     /// Seconds with three digits behind the point, or none.
-    private static func append(time: Int64, to bytes: inout [UInt8]) {
+    static func append(time: Int64, to bytes: inout [UInt8]) {
         let size = time.magnitude
         if time < 0 { bytes.append(UInt8(ascii: "-")) }
         bytes.append(decimal: size / 1000)

@@ -24,7 +24,7 @@ struct RangeSamples {
         labels = series.labels
         dropsName = false
         let isWhole = (series.times.first ?? after) > after && (series.times.last ?? through) <= through
-        if isWhole, series.histograms.isEmpty, !series.values.contains(where: { SeriesSamples.isStale($0) }) {
+        if isWhole, series.histograms.isEmpty, Self.staleCount(series.values) == 0 {
             times = series.times
             values = series.values
             weights = series.weights
@@ -45,6 +45,14 @@ struct RangeSamples {
                 if !series.weights.isEmpty { weights.append(series.weights[index]) }
             }
         }
+    }
+
+    // Counted without a branch, several at a time.
+    private static func staleCount(_ values: [Double]) -> Int {
+        let values = values.span
+        var count = 0
+        for index in values.indices { count &+= SeriesSamples.isStale(values[index]) ? 1 : 0 }
+        return count
     }
 
     /// Samples of a counter between which others are to be put. Nil when these have to be there: all samples must be numbers within the
@@ -90,9 +98,12 @@ struct RangeSamples {
     /// Indices of numbers that are less than those before, or cannot be compared with them, or have stale ones before: nobody knows how a
     /// counter got there.
     var breaks: [Int] {
+        let values = values.span
+        var count = gaps.count
+        for index in values.indices.dropFirst() { count &+= values[index] >= values[index - 1] ? 0 : 1 }
+        guard count > 0 else { return [] }
         var found: [Int] = []
         var gap = 0
-        let values = values.span
         for index in values.indices.dropFirst() {
             while gap < gaps.count, gaps[gap] < index { gap += 1 }
             if !(values[index] >= values[index - 1]) || (gap < gaps.count && gaps[gap] == index) { found.append(index) }

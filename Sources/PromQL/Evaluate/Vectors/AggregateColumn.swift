@@ -26,28 +26,35 @@ struct AggregateColumn {
     mutating func add(_ row: Row) {
         let shift = row.base - base
         switch operation {
-        case .sum: for index in row.values.indices { addToSum(row.values[index], at: index + shift) }
+        case .sum: Self.add(row.values, to: &main, losing: &second, from: shift)
         default: for index in row.values.indices { add(row.values[index], at: index + shift) }
         }
     }
 
-    @inline(__always)
-    private mutating func addToSum(_ value: Double, at index: Int) {
-        if Row.isAbsent(value) { return }
-        let sum = main[index]
-        if Row.isAbsent(sum) { main[index] = value; return }
-        var kahan = KahanSum(sum)
-        kahan.lost = second[index]
-        kahan.add(value)
-        main[index] = kahan.sum
-        second[index] = kahan.lost
+    /// `lost`: what the sums lost in rounding.
+    private static func add(_ added: [Double], to sums: inout [Double], losing lost: inout [Double], from shift: Int) {
+        let added = added.span
+        var sums = sums.mutableSpan
+        var lost = lost.mutableSpan
+        for index in added.indices where !Row.isAbsent(added[index]) {
+            let sum = sums[index + shift]
+            if Row.isAbsent(sum) {
+                sums[index + shift] = added[index]
+                continue
+            }
+            var kahan = KahanSum(sum)
+            kahan.lost = lost[index + shift]
+            kahan.add(added[index])
+            sums[index + shift] = kahan.sum
+            lost[index + shift] = kahan.lost
+        }
     }
 
     mutating func add(_ value: Double, at index: Int) {
         if Row.isAbsent(value) { return }
         let isFirst = Row.isAbsent(main[index])
         switch operation {
-        case .sum: addToSum(value, at: index)
+        case .sum: Self.add([value], to: &main, losing: &second, from: index)
         case .avg: addToMean(value, at: index, isFirst: isFirst)
         case .min: if isFirst || main[index] > value || main[index].isNaN { main[index] = value }
         case .max: if isFirst || main[index] < value || main[index].isNaN { main[index] = value }

@@ -8,9 +8,12 @@ struct Aggregator {
     /// k or q, one a step.
     private let parameter: [Double]
     private let session: Session
+    /// The names that groups have in common, or do without; each once, in the order of labels.
+    private let names: [String]
 
     init(_ node: Aggregation, _ parameter: [Double], _ session: Session) {
         self.node = node
+        names = Set(node.labels).sorted()
         self.parameter = parameter
         self.session = session
     }
@@ -57,9 +60,8 @@ struct Aggregator {
     }
 
     private func labels(of labels: LabelSet) -> LabelSet {
-        let names = node.labels
         if node.isWithout { return labels.filtered { $0 != LabelSet.metricName && !names.contains($0) } }
-        return names.isEmpty ? LabelSet() : labels.filtered { names.contains($0) }
+        return LabelSet(sorted: names.compactMap { name in labels[name].map { LabelSet.Label(name, $0) } })
     }
 
     private func row(of group: Group) -> Row { Row(labels: group.labels, dropsName: group.dropsName, base: group.base) }

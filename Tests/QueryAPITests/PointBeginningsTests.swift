@@ -20,7 +20,7 @@ import Testing
                     var found: [UInt8] = []
                     points.append(time, to: &found)
                     var expected: [UInt8] = []
-                    PrometheusJSON.append(time: time, to: &expected)
+                    PointBeginnings.appendSeconds(time, to: &expected)
                     #expect(found == [UInt8(ascii: "[")] + expected + [UInt8(ascii: ",")], "seed \(seed)")
                     time += (1 + random(3)) * step
                 }

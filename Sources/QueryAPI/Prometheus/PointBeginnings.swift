@@ -1,3 +1,5 @@
+internal import TelemetryWire
+
 /// The beginnings of points as JSON, such as `[1700000000.5,`. Most series of a result have the same times, so each is written out once.
 struct PointBeginnings {
     /// Milliseconds, ascending. A time that would have to stand between others is left out.
@@ -31,7 +33,17 @@ struct PointBeginnings {
 
     private static func write(_ time: Int64, to bytes: inout [UInt8]) {
         bytes.append(UInt8(ascii: "["))
-        PrometheusJSON.append(time: time, to: &bytes)
+        appendSeconds(time, to: &bytes)
         bytes.append(UInt8(ascii: ","))
+    }
+
+    /// Appends milliseconds since 1970 as seconds, with three digits behind the point or none.
+    static func appendSeconds(_ time: Int64, to bytes: inout [UInt8]) {
+        let size = time.magnitude
+        if time < 0 { bytes.append(UInt8(ascii: "-")) }
+        bytes.append(decimal: size / 1000)
+        guard size % 1000 > 0 else { return }
+        bytes.append(UInt8(ascii: "."))
+        bytes.append(decimal: size % 1000, width: 3)
     }
 }

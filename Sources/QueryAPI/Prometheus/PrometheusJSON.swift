@@ -6,6 +6,10 @@ internal import TelemetryWire
 
 /// Results as Prometheus' API writes them (web/api/v1; util/jsonutil for numbers and times).
 enum PrometheusJSON {
+    /// Bytes of a point, about, and points of a result that are reckoned with from the beginning.
+    private static let pointBytes = 34
+    private static let reservedPointsMax = 1 << 20
+
     /// `{"status":"success","data":…}` with what is to be said of it.
     static func successAnswer(warnings: [String] = [], infos: [String] = [], _ data: (inout [UInt8]) -> Void) -> [UInt8] {
         var bytes: [UInt8] = []
@@ -38,7 +42,7 @@ enum PrometheusJSON {
             append(point: number, time, to: &bytes)
         case .string(let time, let text):
             bytes.append(text: "{\"resultType\":\"string\",\"result\":[")
-            append(time: time, to: &bytes)
+            PointBeginnings.appendSeconds(time, to: &bytes)
             bytes.append(UInt8(ascii: ","))
             bytes.append(jsonString: text)
             bytes.append(UInt8(ascii: "]"))
@@ -47,6 +51,7 @@ enum PrometheusJSON {
             appendList(samples, to: &bytes) { append($0, time, to: &$1) }
         case .matrix(let series):
             bytes.append(text: "{\"resultType\":\"matrix\",\"result\":")
+            bytes.reserveCapacity(bytes.count + min(series.reduce(0) { $0 + $1.times.count }, reservedPointsMax) * pointBytes)
             var points = PointBeginnings()
             appendList(series, to: &bytes) { append($0, &points, to: &$1) }
         }
@@ -92,7 +97,7 @@ enum PrometheusJSON {
             bytes.append(text: "\"},\"value\":")
             append(quoted: exemplar.value, to: &bytes)
             bytes.append(text: ",\"timestamp\":")
-            append(time: exemplar.time, to: &bytes)
+            PointBeginnings.appendSeconds(exemplar.time, to: &bytes)
             bytes.append(UInt8(ascii: "}"))
         }
         bytes.append(UInt8(ascii: "}"))
@@ -140,7 +145,7 @@ enum PrometheusJSON {
 
     private static func append(point value: Double, _ time: Int64, to bytes: inout [UInt8]) {
         bytes.append(UInt8(ascii: "["))
-        append(time: time, to: &bytes)
+        PointBeginnings.appendSeconds(time, to: &bytes)
         bytes.append(UInt8(ascii: ","))
         append(quoted: value, to: &bytes)
         bytes.append(UInt8(ascii: "]"))
@@ -148,7 +153,7 @@ enum PrometheusJSON {
 
     private static func append(_ histogram: NativeHistogram, _ time: Int64, to bytes: inout [UInt8]) {
         bytes.append(UInt8(ascii: "["))
-        append(time: time, to: &bytes)
+        PointBeginnings.appendSeconds(time, to: &bytes)
         bytes.append(text: ",{\"count\":")
         append(quoted: histogram.count, to: &bytes)
         bytes.append(text: ",\"sum\":")
@@ -167,16 +172,6 @@ enum PrometheusJSON {
             }
         }
         bytes.append(text: "}]")
-    }
-
-    /// Seconds with three digits behind the point, or none.
-    static func append(time: Int64, to bytes: inout [UInt8]) {
-        let size = time.magnitude
-        if time < 0 { bytes.append(UInt8(ascii: "-")) }
-        bytes.append(decimal: size / 1000)
-        guard size % 1000 > 0 else { return }
-        bytes.append(UInt8(ascii: "."))
-        bytes.append(decimal: size % 1000, width: 3)
     }
 
     private static func append(quoted value: Double, to bytes: inout [UInt8]) {

@@ -16,6 +16,8 @@ struct RangeSamples {
     private(set) var filling: WindowFilling?
     /// Indices of numbers before which there were stale ones, ascending.
     private var gaps: [Int] = []
+    /// No number is less than the one before, and each can be compared: nothing is a break.
+    private var isRising = false
 
     var name: String { labels[LabelSet.metricName] ?? "" }
 
@@ -24,7 +26,8 @@ struct RangeSamples {
         labels = series.labels
         dropsName = false
         let isWhole = (series.times.first ?? after) > after && (series.times.last ?? through) <= through
-        if isWhole, series.histograms.isEmpty, Self.staleCount(series.values) == 0 {
+        isRising = series.histograms.isEmpty && Self.isRising(series.values)
+        if isWhole, series.histograms.isEmpty, isRising || !series.values.contains(where: { SeriesSamples.isStale($0) }) {
             times = series.times
             values = series.values
             weights = series.weights
@@ -47,12 +50,12 @@ struct RangeSamples {
         }
     }
 
-    // Counted without a branch, several at a time.
-    private static func staleCount(_ values: [Double]) -> Int {
+    /// As most counters are. Nothing of it is stale then, as a stale value is no number.
+    private static func isRising(_ values: [Double]) -> Bool {
         let values = values.span
-        var count = 0
-        for index in values.indices { count &+= SeriesSamples.isStale(values[index]) ? 1 : 0 }
-        return count
+        guard let first = values.indices.first, !values[first].isNaN else { return false }
+        for index in values.indices.dropFirst() where !(values[index] >= values[index - 1]) { return false }
+        return true
     }
 
     /// Samples of a counter between which others are to be put. Nil when these have to be there: all samples must be numbers within the
@@ -98,10 +101,8 @@ struct RangeSamples {
     /// Indices of numbers that are less than those before, or cannot be compared with them, or have stale ones before: nobody knows how a
     /// counter got there.
     var breaks: [Int] {
+        if isRising { return [] }
         let values = values.span
-        var count = gaps.count
-        for index in values.indices.dropFirst() { count &+= values[index] >= values[index - 1] ? 0 : 1 }
-        guard count > 0 else { return [] }
         var found: [Int] = []
         var gap = 0
         for index in values.indices.dropFirst() {

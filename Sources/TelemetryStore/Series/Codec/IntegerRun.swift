@@ -96,13 +96,25 @@ enum IntegerRun {
         reader = counting
         guard !reader.failed else { return }
         var span = values.mutableSpan
-        var value = span[start]
+        let first = span[start]
+        // At the end, where each stands at or behind the value that it leads to.
+        for index in span.count - changes..<span.count { span[index] = differences.take() }
+        spread(changes, over: &span, from: start + 1, first, &bitmap)
+    }
+
+    /// Adds up the differences that stand at the end of `span`, one at each bit that is set. Without a branch: bits are hard to foresee.
+    private static func spread(
+        _ changes: Int, over span: inout MutableSpan<Int64>, from start: Int, _ first: Int64, _ bitmap: inout BitCursor
+    ) {
+        var (value, next) = (first, span.count - changes)
         var word: UInt64 = 0
-        for index in 1..<count {
-            if index % 32 == 1 { word = bitmap.read(min(32, count - index)) }
-            if word & 1 == 1 { value &+= differences.take() }
+        for index in start..<span.count {
+            if (index - start) % 32 == 0 { word = bitmap.read(min(32, span.count - index)) }
+            let bit = Int64(truncatingIfNeeded: word & 1)
+            value &+= span[min(next, span.count - 1)] & (0 &- bit)
+            next &+= Int(bit)
             word >>= 1
-            span[start + index] = value
+            span[index] = value
         }
     }
 

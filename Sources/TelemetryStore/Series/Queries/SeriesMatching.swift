@@ -172,7 +172,7 @@ struct SeriesMatching {
         set.reserveCapacity(pieces.count)
         var isASCII = true
         for piece in pieces.dropFirst() {
-            let known = labels[piece] ?? self.label(piece, index)
+            let known = labels[piece] ?? decodedLabel(piece, index)
             isASCII = isASCII && known.isASCII
             set.append(known.label)
         }
@@ -180,7 +180,7 @@ struct SeriesMatching {
         return isASCII ? LabelSet(sorted: set) : LabelSet(set)
     }
 
-    private mutating func label(_ piece: UInt32, _ index: borrowing SeriesIndex) -> (label: LabelSet.Label, isASCII: Bool) {
+    private mutating func decodedLabel(_ piece: UInt32, _ index: borrowing SeriesIndex) -> (label: LabelSet.Label, isASCII: Bool) {
         let parts = index.pieces.labelParts(piece)
         let label = LabelSet.Label(String(decoding: parts.name, as: UTF8.self), String(decoding: parts.value, as: UTF8.self))
         labels[piece] = (label, parts.name.allSatisfy { $0 < 0x80 })

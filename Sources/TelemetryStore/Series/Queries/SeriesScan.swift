@@ -64,8 +64,8 @@ struct SeriesScan {
         return track
     }
 
-    /// What a series of a group has in the plan's blocks on average, if as many series have some as there are in a group; a quarter more for
-    /// what the head has, and because the last group is not full.
+    /// What a series of a group has in the plan's blocks on average, if as many series have some as there are in a group; a quarter more
+    /// for what the head has, and because the last group is not full.
     private func samplesOfSeries(_ group: UInt32) -> Int {
         var total = 0
         for part in plan.parts {

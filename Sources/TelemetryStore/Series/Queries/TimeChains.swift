@@ -4,7 +4,7 @@ struct TimeChains {
     /// A chain without times.
     static let empty = -1
 
-    private struct Link {
+    private struct ChainLink {
         /// The chain that this one continues.
         var before: Int
         var times: [Int64]
@@ -14,7 +14,7 @@ struct TimeChains {
         var column: [Int64] = []
     }
 
-    private var links: [Link] = []
+    private var links: [ChainLink] = []
     private var first = TimeChains.empty
 
     /// The chain with these times behind those that it has. Costs nothing more when the last one that continued it has the same.
@@ -22,7 +22,7 @@ struct TimeChains {
         guard !times.isEmpty else { return chain }
         let known = chain == Self.empty ? first : links[chain].next
         if known != Self.empty, links[known].times == times { return known }
-        links.append(Link(before: chain, times: times))
+        links.append(ChainLink(before: chain, times: times))
         if chain == Self.empty { first = links.count - 1 } else { links[chain].next = links.count - 1 }
         return links.count - 1
     }

@@ -129,7 +129,7 @@ enum PrometheusJSON {
                 next += 1
                 continue
             }
-            bytes.append(text: isFirst ? ",\"values\":[" : ",")
+            if isFirst { bytes.append(text: ",\"values\":[") } else { bytes.append(UInt8(ascii: ",")) }
             isFirst = false
             points.append(series.times[index], to: &bytes)
             append(quoted: series.values[index], to: &bytes)

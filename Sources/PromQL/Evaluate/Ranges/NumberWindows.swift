@@ -208,6 +208,8 @@ struct Coverage: BitwiseCopyable {
     @inline(__always)
     func factor(from first: Double, by increase: Double) -> Double {
         guard increase > 0, first >= 0 else { return factor }
+        // It was at zero longer ago than the samples reach, which needs no division.
+        if first >= increase, sampled >= toStart { return factor }
         let toZero = sampled * (first / increase)
         return toZero < toStart ? factor(toZero) : factor
     }

@@ -20,8 +20,9 @@ public enum GoFloat {
         if value.magnitude < 0x1p53, let whole = Int64(exactly: value), whole != 0 { return bytes.append(contentsOf: String(whole).utf8) }
         // Swift writes these in the same digits, and without an exponent.
         if value.magnitude >= 0x1p-10, value.magnitude < 0x1p53 {
-            var text = value.description
-            return text.withUTF8 { text in unsafe bytes.append(contentsOf: text) }
+            var stream = DigitStream(taking: &bytes)
+            value.write(to: &stream)
+            return stream.giveBack(to: &bytes)
         }
         guard let number = Digits(value) else { return append(special: value, to: &bytes) }
         if number.isNegative { bytes.append(minus) }
@@ -63,6 +64,20 @@ public enum GoFloat {
 
     private static func append(special value: Double, to bytes: inout [UInt8]) {
         bytes.append(contentsOf: (value.isNaN ? "NaN" : value > 0 ? "+Inf" : "-Inf").utf8)
+    }
+
+    /// Takes digits as they are written, without a text between.
+    private struct DigitStream: TextOutputStream {
+        private var bytes: [UInt8] = []
+
+        init(taking given: inout [UInt8]) { swap(&bytes, &given) }
+
+        mutating func giveBack(to owner: inout [UInt8]) { swap(&bytes, &owner) }
+
+        mutating func write(_ text: String) { bytes.append(contentsOf: text.utf8) }
+
+        /// What the standard library calls with ASCII, as the digits of a number; were it not to, it would call `write`.
+        mutating func _writeASCII(_ digits: UnsafeBufferPointer<UInt8>) { unsafe bytes.append(contentsOf: digits) }
     }
 
     private static func text(_ body: (inout [UInt8]) -> Void) -> String {

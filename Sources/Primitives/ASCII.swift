@@ -43,6 +43,21 @@ public enum ASCII {
         return true
     }
 
+    /// Whether `part`, which is in lower case, stands somewhere in `bytes`, letters in either case.
+    public static func isPart(_ part: [UInt8], of bytes: ArraySlice<UInt8>) -> Bool {
+        guard bytes.count >= part.count, let first = part.first else { return part.isEmpty }
+        let other = first &- 97 < 26 ? first - 32 : first
+        var at = bytes.startIndex
+        let end = bytes.endIndex - part.count
+        while at <= end {
+            if bytes[at] == first || bytes[at] == other, bytes[at..<at + part.count].elementsEqual(part, by: { lower($0) == $1 }) {
+                return true
+            }
+            at += 1
+        }
+        return false
+    }
+
     /// Four to eight bytes as two words of four, the second over the end of the first.
     @unsafe @inlinable
     static func overlapping(_ bytes: UnsafeRawPointer, _ count: Int) -> UInt64 {

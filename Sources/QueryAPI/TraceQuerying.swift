@@ -13,6 +13,8 @@ public protocol TraceQuerying: AnyObject, Sendable {
     func traces(_ ids: [TraceID]) throws -> [SpanBatch]
     /// One batch for each matching trace, newest first.
     func search(_ query: TraceQuery) throws -> [SpanBatch]
+    /// The same, and how many traces had to be read.
+    func find(_ query: TraceQuery) throws -> FoundTraces
     /// Calls between services in `endTimestamp - lookback ... endTimestamp`, milliseconds since 1970.
     func dependencies(endTimestamp: UInt64, lookback: UInt64) throws -> [DependencyLink]
     /// Sorted values of one of the configured keys; empty for others.

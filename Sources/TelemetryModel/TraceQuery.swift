@@ -16,6 +16,8 @@ public struct TraceQuery: Sendable, Equatable {
     public var remoteServiceName = ""
     public var spanName = ""
     public var terms: [Term] = []
+    /// Must all be met as well, by spans of any service.
+    public var traits: [TraceTrait] = []
     /// Microseconds, inclusive; nil = any. `durationMax` counts only together with `durationMin`.
     public var durationMin: UInt64?
     public var durationMax: UInt64?
@@ -25,6 +27,8 @@ public struct TraceQuery: Sendable, Equatable {
     public var lookback: UInt64 = 86_400_000
     /// Traces, newest first.
     public var limit = 10
+    /// Traces that are read at most to find those that match: the newest that may.
+    public var readMax = Int.max
 
     public init(endTimestamp: UInt64) { self.endTimestamp = endTimestamp }
 
@@ -34,6 +38,19 @@ public struct TraceQuery: Sendable, Equatable {
         let last = overflow ? UInt64.max : end
         let start = (endTimestamp > lookback ? endTimestamp - lookback : 0).multipliedReportingOverflow(by: 1000)
         return min(start.overflow ? UInt64.max : start.partialValue, last)...last
+    }
+}
+
+/// What a search found.
+public struct FoundTraces: Sendable {
+    /// Newest first.
+    public var traces: [SpanBatch]
+    /// Traces that were read for it. As many as `TraceQuery.readMax` = older ones may match.
+    public var readCount: Int
+
+    public init(traces: [SpanBatch], readCount: Int) {
+        self.traces = traces
+        self.readCount = readCount
     }
 }
 

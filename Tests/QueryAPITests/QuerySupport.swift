@@ -67,10 +67,13 @@ final class MemoryTraceStore: TraceQuerying {
     func remoteServices(service: String) throws -> [String] { try read { $0.names.contains(service) ? ["db"] : [] } }
     func trace(_ id: TraceID) throws -> SpanBatch { try read { $0.traces.first { $0.spans.first?.traceID == id } ?? SpanBatch() } }
     func traces(_ ids: [TraceID]) throws -> [SpanBatch] { try ids.map { try trace($0) }.filter { !$0.spans.isEmpty } }
-    func search(_ query: TraceQuery) throws -> [SpanBatch] {
+    func search(_ query: TraceQuery) throws -> [SpanBatch] { try find(query).traces }
+    func find(_ query: TraceQuery) throws -> FoundTraces {
         try read { state in
             state.queries.append(query)
-            return Array(state.traces.prefix(query.limit))
+            let read = query.traits.isEmpty ? state.traces.prefix(query.limit) : state.traces.prefix(query.readMax)
+            let found = read.filter { trace in query.traits.allSatisfy { $0.isMet(by: trace) } }
+            return FoundTraces(traces: Array(found.prefix(query.limit)), readCount: read.count)
         }
     }
     func dependencies(endTimestamp: UInt64, lookback: UInt64) throws -> [DependencyLink] {

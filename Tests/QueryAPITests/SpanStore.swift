@@ -15,6 +15,11 @@ final class SpanStore: TraceQuerying {
         return times.filter(\.parentID.isNone).map(\.timestamp).min() ?? times.map(\.timestamp).min() ?? 0
     }
 
+    func find(_ query: TraceQuery) throws -> FoundTraces {
+        let found = try search(query)
+        return FoundTraces(traces: found, readCount: found.count)
+    }
+
     func search(_ query: TraceQuery) throws -> [SpanBatch] {
         searches.withLock { $0.append(query) }
         let found = traces.filter { trace in

@@ -71,7 +71,8 @@ struct TraceListTests {
         let store = try Self.store()
         let server = try TestServer(store)
         _ = try server.get("/zipkin/skein/traces?text=x&limit=3")
-        #expect(store.state.withLock { $0.queries.last?.limit } == TraceListAPI.examinedMax)
+        let asked = try #require(store.state.withLock { $0.queries.last })
+        #expect(asked.limit == 3 && asked.readMax == TraceListAPI.examinedMax && asked.traits == [.text([UInt8(ascii: "x")])])
     }
 
     @Test func refusesWhatItCannotRead() throws {

@@ -97,7 +97,7 @@ import Testing
             #expect(expected(all, query).isEmpty)
             let rows: UInt64 = try store.tables.reads.look { view throws(StoreError) in
                 let before = view.connection.rowsRead
-                let found = try TraceSearch(view, CompiledQuery(query, store.tables.configuration.segmentLimits), query.limit).run()
+                let found = try TraceSearch(view, CompiledQuery(query, store.tables.configuration.segmentLimits), query.limit).run()?.traces
                 #expect(found?.isEmpty == true)
                 return view.connection.rowsRead - before
             }

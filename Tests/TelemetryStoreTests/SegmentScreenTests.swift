@@ -53,7 +53,7 @@ import Testing
         change(&query)
         return try store.tables.reads.look { view throws(StoreError) in
             let before = view.connection.rowsRead
-            let found = try TraceSearch(view, CompiledQuery(query, store.tables.configuration.segmentLimits), query.limit).run()
+            let found = try TraceSearch(view, CompiledQuery(query, store.tables.configuration.segmentLimits), query.limit).run()?.traces
             return found.map { (Set($0.map { $0.spans[0].traceID }), view.connection.rowsRead - before) }
         }
     }
@@ -84,6 +84,55 @@ import Testing
         let both = try search(store) { $0.terms = terms }.found
         let with = { (status: String) in Set(all.filter { $0.tags["http.status_code"] == status }.map(\.traceID)) }
         #expect(both == with("200").intersection(with("204")) && !both.isEmpty)
+        store.close()
+    }
+
+    /// A range of statuses, a key and a part of a text are found by columns and dictionaries, however old, without the traces around them
+    /// being read; what is nowhere reads no block. They count for spans of any service.
+    @Test func traitsAreFoundWithoutReadingOthers() throws {
+        let directory = TemporaryDirectory()
+        let store = try open(directory)
+        var all: [PlainTestSpan] = []
+        for segment in 0..<3 as Range<UInt64> {
+            let part = (1...500 as ClosedRange<UInt64>).map { number -> PlainTestSpan in
+                var one = span(segment * 1000 + number, 1, status: "200")
+                if segment == 0, number == 3 {
+                    one.service = "back"
+                    one.tags["http.status_code"] = "503"
+                    one.tags["error"] = "Card REFUSED"
+                }
+                return one
+            }
+            all += part
+            try store.append(makeBatch(part))
+            try store.flush()
+        }
+        let wanted = TraceID(high: 0, low: 3)
+        func find(_ trait: TraceTrait, service: String = "") throws -> FoundTraces {
+            var query = TraceQuery(endTimestamp: Self.begin / 1000 + 10_000)
+            query.lookback = 100_000
+            query.serviceName = service
+            query.traits = [trait]
+            query.readMax = 10
+            return try store.find(query)
+        }
+        let keys = ["http.status_code", "http.response.status_code"]
+        let present: [TraceTrait] = [
+            .number(keys: keys, 500...599), .number(keys: keys, 503...503), .key("error"), .text(Array("d refu".utf8)),
+            .text(Array("back".utf8)),
+        ]
+        for trait in present {
+            let found = try find(trait)
+            #expect(found.traces.map { $0.spans[0].traceID } == [wanted] && found.readCount == 1, "\(trait): \(found.readCount)")
+            #expect(try find(trait, service: "front").traces.isEmpty, "\(trait): of another service's trace")
+        }
+        for trait in [.number(keys: keys, 400...499), .key("nothing"), .text(Array("refusal".utf8))] as [TraceTrait] {
+            let (found, rows) = try search(store) { $0.traits = [trait] }
+            #expect(found.isEmpty && rows == 0, "\(trait): \(rows)")
+        }
+        // A part of a number stands in no dictionary: as many as may be are read, the newest.
+        let some = try find(.text(Array("20".utf8)))
+        #expect(some.readCount == 10 && some.traces.allSatisfy { $0.spans[0].traceID.low > 2000 })
         store.close()
     }
 

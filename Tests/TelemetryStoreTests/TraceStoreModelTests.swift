@@ -1,4 +1,5 @@
 import Glibc
+import Primitives
 import TelemetryModel
 import Testing
 @testable import TelemetryStore
@@ -62,7 +63,22 @@ import Testing
             query.terms.append(value.isEmpty ? .annotationOrKey("error") : .tag(key: "http.path", value: value))
         }
         if Int.random(in: 0..<3, using: &random) == 0 { query.terms.append(.annotationOrKey("ws")) }
+        while Int.random(in: 0..<3, using: &random) == 0 { query.traits.append(randomTrait(&random)) }
         return query
+    }
+
+    private func randomTrait(_ random: inout SeededRandom) -> TraceTrait {
+        switch Int.random(in: 0..<3, using: &random) {
+        case 0: return .key(["error", "huge", "k", "nowhere"].randomElement(using: &random) ?? "")
+        case 1:
+            let keys = [["http.status_code"], ["id", "k"], ["nowhere", "http.path"]].randomElement(using: &random) ?? []
+            let low = UInt64.random(in: 0...600, using: &random)
+            return .number(keys: keys, low...low + [0, 99, 5000].randomElement(using: &random)!)
+        default:
+            let whole = Array((Self.values + ["front", "naïve", "Ws", "hh\u{e9}", "rare7"]).randomElement(using: &random)!.utf8)
+            let start = Int.random(in: 0...max(0, whole.count - 1), using: &random)
+            return .text(whole[start...].prefix(Int.random(in: 1...12, using: &random)).map(ASCII.lower))
+        }
     }
 
     private func modelTraces(_ spans: [PlainTestSpan]) -> [TraceID: SpanBatch] {

@@ -50,6 +50,25 @@ struct Searches {
             query.limit = 1000
         }
         try nowhere()
+        try traits()
+    }
+
+    /// What the page's list is filtered by: among the newest hundred traces that have it, or in the thousand that may.
+    private func traits() throws(StoreError) {
+        let keys = ["http.status_code", "http.response.status_code"]
+        let asked: [(String, TraceTrait)] = [
+            ("list: status 2xx", .number(keys: keys, 200...299)), ("list: status 5xx", .number(keys: keys, 500...599)),
+            ("list: status 418", .number(keys: keys, 418...418)), ("list: errors", .key("error")),
+            ("list: text that is often", .text(Array(Self.services[3].utf8))), ("list: text that is nowhere", .text(Array("refused".utf8))),
+            ("list: digits that are nowhere", .text(Array("98765432109876".utf8))),
+        ]
+        for (name, trait) in asked {
+            try searches(name) { _, _, query in
+                query.limit = 100
+                query.traits = [trait]
+                query.readMax = 1000
+            }
+        }
     }
 
     /// What a service never has although others may.

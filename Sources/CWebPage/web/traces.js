@@ -111,7 +111,7 @@ function says(answer, asked) {
   const number = answer.traces.length;
   const cut = !answer.isCut ? "" : number >= answer.limit
     ? ", the newest; there may be more: raise Traces or narrow the search"
-    : `; only the newest ${count(answer.examined)} that fit service, span, tags and duration were looked at`;
+    : `; only the newest ${count(answer.examined)} that may fit were looked at`;
   return `${count(number)} in ${time}${cut}`;
 }
 

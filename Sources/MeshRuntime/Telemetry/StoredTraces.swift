@@ -36,7 +36,8 @@ final class StoredTraces: BatchSink, TraceQuerying {
     func trace(_ id: TraceID) throws -> SpanBatch { try calling { store throws(StoreError) in try store.trace(id) } }
     func traces(_ ids: [TraceID]) throws -> [SpanBatch] { try calling { store throws(StoreError) in try store.traces(ids) } }
 
-    func search(_ query: TraceQuery) throws -> [SpanBatch] { try calling { store throws(StoreError) in try store.search(query) } }
+    func search(_ query: TraceQuery) throws -> [SpanBatch] { try find(query).traces }
+    func find(_ query: TraceQuery) throws -> FoundTraces { try calling { store throws(StoreError) in try store.find(query) } }
 
     func dependencies(endTimestamp: UInt64, lookback: UInt64) throws -> [DependencyLink] {
         try calling { store throws(StoreError) in try store.dependencies(endTimestamp: endTimestamp, lookback: lookback) }

@@ -7,7 +7,7 @@ internal import TelemetryWire
 ///
 /// Parameters: those of Zipkin's `/api/v2/traces` (semantics 2.11), and `status` (503, 5xx or 400-499: of any span), `text` (part of a
 /// name, tag or annotation of any span, letters of either case), `errors` (true: with an error alone). Where one of these is given, at
-/// most `examinedMax` traces that fit the others are looked at, the newest; the answer says how many and whether there were more. Who asks
+/// most `examinedMax` traces that may fit are looked at, the newest; the answer says how many and whether there were more. Who asks
 /// again with the answer's tag is told 304, without a search, as long as nothing was stored or expired since and nothing of it has left
 /// the range of time.
 public final class TraceListAPI: Sendable {
@@ -54,7 +54,7 @@ public final class TraceListAPI: Sendable {
             let query = try parameters.traceQuery(nowMilliseconds: nowMilliseconds(), lookbackDefault: 3_600_000)
             let filter = try TraceFilter(parameters)
             let contents = contents()
-            // The last of a tag's numbers is when the oldest span looked at began, microseconds: it must not have left the range.
+            // The last of a tag's numbers is when the oldest span found began, microseconds: it must not have left the range.
             let same = known.first { tag in
                 tag.dropLast() == contents?[...] && (tag.last ?? 0) >= query.timestampRange.lowerBound
             }
@@ -71,25 +71,23 @@ public final class TraceListAPI: Sendable {
         }
     }
 
-    /// `oldest`: when the oldest span of the traces that were looked at began, microseconds since 1970; the greatest number without any.
+    /// `oldest`: when the oldest span of the traces that were found began, microseconds since 1970; the greatest number without any.
     private func traceList(_ asked: TraceQuery, _ filter: TraceFilter, limit: Int) throws -> (body: [UInt8], oldest: UInt64) {
         var query = asked
-        query.limit = filter.isEmpty ? limit : Self.examinedMax
-        let found = try store.search(query)
-        var kept: [SpanBatch] = []
-        for trace in found {
-            if kept.count >= limit { break }
-            if filter.matches(trace) { kept.append(trace) }
-        }
+        query.limit = limit
+        query.traits = filter.traits
+        if !query.traits.isEmpty { query.readMax = max(limit, Self.examinedMax) }
+        let found = try store.find(query)
+        let isCut = found.traces.count >= limit || found.readCount >= query.readMax
         var body: [UInt8] = []
-        body.append(text: "{\"examined\":\(found.count),\"isCut\":\(found.count >= query.limit || kept.count >= limit),\"limit\":\(limit)")
+        body.append(text: "{\"examined\":\(found.readCount),\"isCut\":\(isCut),\"limit\":\(limit)")
         body.append(text: ",\"traces\":[")
-        for (index, trace) in kept.compactMap({ TraceSummary($0) }).enumerated() {
+        for (index, trace) in found.traces.compactMap({ TraceSummary($0) }).enumerated() {
             if index > 0 { body.append(UInt8(ascii: ",")) }
             Self.append(trace, to: &body)
         }
         body.append(text: "]}\n")
-        return (body, found.lazy.flatMap(\.spans).map(\.timestamp).filter { $0 > 0 }.min() ?? .max)
+        return (body, found.traces.lazy.flatMap(\.spans).map(\.timestamp).filter { $0 > 0 }.min() ?? .max)
     }
 
     private static func append(_ trace: TraceSummary, to body: inout [UInt8]) {

@@ -63,11 +63,6 @@ extension SpanBatch {
         return string(endpoints[Int(endpoint)].serviceName)
     }
 
-    func tags(of span: SpanRow) -> ArraySlice<TagRow> {
-        let start = Int(span.tagStart)
-        return tags[start..<start + Int(span.tagCount)]
-    }
-
     /// The value of the first of these tags that has one.
     private func tagText(of keys: [String], _ span: SpanRow) -> String? {
         keys.lazy.compactMap { key in

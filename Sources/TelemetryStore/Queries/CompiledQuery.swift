@@ -8,6 +8,7 @@ struct CompiledQuery {
     /// Bits of criteria: service, remote service, name, duration, then the terms.
     static let serviceBit: UInt32 = 1, remoteBit: UInt32 = 2, nameBit: UInt32 = 4, durationBit: UInt32 = 8
     static let firstTermBit: UInt32 = 16
+    static let firstTraitBit: UInt32 = 1 << 28
 
     struct Term {
         var key: [UInt8]
@@ -39,16 +40,20 @@ struct CompiledQuery {
         var olderFilterHash: UInt64 { BloomFilter.hash(keyHash, classified.a, classified.kind == .template ? 1 : classified.b) }
     }
 
-    /// A payload that decides a term: the value of payload `payload` of a shape, which is column `column` of a segment.
+    /// A payload that decides a criterion: the value of payload `payload` of a shape, which is column `column` of a segment.
     struct Check {
         var bit: UInt32
-        var term: Int
+        /// Of a term, or of a trait.
+        var index: Int
+        var isTrait = false
         var payload: Int
     }
 
     struct ShapeTest {
-        /// Spans of this shape count at all (their service is the one asked for).
+        /// Spans of this shape may meet something.
         var counts = false
+        /// Their service is the one asked for.
+        var isInScope = false
         /// Criteria met by the shape alone.
         var bits: UInt32 = 0
         var checks: [Check] = []
@@ -58,6 +63,7 @@ struct CompiledQuery {
 
     let query: TraceQuery
     let terms: [Term]
+    let traits: [CompiledTrait]
     let required: UInt32
     /// By which segments were built.
     private let limits: SegmentLimits
@@ -77,7 +83,9 @@ struct CompiledQuery {
             }
             return Term(key: key, value: value)
         }
+        traits = query.traits.prefix(QueryLimits.traitsMax).map { CompiledTrait($0) }
         for index in terms.indices { required |= Self.firstTermBit << UInt32(index) }
+        for index in traits.indices { required |= Self.firstTraitBit << UInt32(index) }
         self.required = required
     }
 
@@ -90,6 +98,7 @@ struct CompiledQuery {
         /// Number + 1 of the value's text or template; 0 = not in the dictionary.
         var values: [Int] = []
         var words: [Bool] = []
+        var traits: [CompiledTrait.Numbers] = []
         /// Strings may be missing from this dictionary though spans have them.
         var isPartial = false
     }
@@ -111,16 +120,26 @@ struct CompiledQuery {
             default: numbers.values.append(0)
             }
         }
+        numbers.traits = traits.map { $0.numbers(strings, isPartial: numbers.isPartial) }
         return numbers
     }
 
     func shapeTest(_ shape: SpanShape, _ numbers: Numbers) -> ShapeTest {
         var test = ShapeTest()
+        for (index, trait) in traits.enumerated() {
+            let bit = Self.firstTraitBit << UInt32(index)
+            let (isMet, payloads) = trait.test(shape, numbers.traits[index])
+            if isMet { test.bits |= bit } else {
+                test.checks += payloads.map { Check(bit: bit, index: index, isTrait: true, payload: $0) }
+            }
+        }
+        test.counts = test.bits != 0 || !test.checks.isEmpty
         if !query.serviceName.isEmpty {
             guard numbers.service > 0, Int(shape.localService) == numbers.service else { return test }
             test.bits |= Self.serviceBit
         }
         test.counts = true
+        test.isInScope = true
         if !query.remoteServiceName.isEmpty, numbers.remote > 0, Int(shape.remoteService) == numbers.remote { test.bits |= Self.remoteBit }
         if !query.spanName.isEmpty, numbers.name > 0, Int(shape.name) == numbers.name { test.bits |= Self.nameBit }
         for (index, term) in terms.enumerated() {
@@ -132,7 +151,7 @@ struct CompiledQuery {
                 if term.value.isEmpty {
                     test.bits |= bit
                 } else if known.kind == term.classified.kind {
-                    test.checks.append(Check(bit: bit, term: index, payload: payload))
+                    test.checks.append(Check(bit: bit, index: index, payload: payload))
                 }
             }
         }

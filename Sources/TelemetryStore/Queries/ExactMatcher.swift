@@ -24,6 +24,7 @@ struct ExactMatcher {
     private let terms: [(key: [UInt8], value: [UInt8])]
     private let durationMin: UInt64?
     private let durationMax: UInt64?
+    private let traits: [TraceTrait]
 
     init(_ query: TraceQuery) {
         service = Array(query.serviceName.utf8)
@@ -35,6 +36,7 @@ struct ExactMatcher {
             case .annotationOrKey(let key): (Array(key.utf8), [])
             }
         }
+        traits = Array(query.traits.prefix(QueryLimits.traitsMax))
         durationMin = query.durationMin
         durationMax = query.durationMax
     }
@@ -76,7 +78,8 @@ struct ExactMatcher {
                 }
             }
         }
-        return serviceMet && remoteMet && nameMet && durationMet && !termsMet.contains(false)
+        guard serviceMet, remoteMet, nameMet, durationMet, !termsMet.contains(false) else { return false }
+        return traits.allSatisfy { $0.isMet(by: trace) }
     }
 }
 
@@ -84,6 +87,8 @@ struct ExactMatcher {
 public enum QueryLimits {
     /// Terms of an annotation query that are looked at.
     public static let termsMax = 24
+    /// Traits that are looked at.
+    public static let traitsMax = 4
     /// Traces of one answer.
     public static let tracesMax = 10_000
 }

@@ -53,6 +53,9 @@ struct SegmentScreen {
         for (index, term) in compiled.terms.enumerated() where !digest.mayHold(term, scope) {
             bits |= CompiledQuery.firstTermBit << UInt32(index)
         }
+        for (index, trait) in compiled.traits.enumerated() where !trait.mayBeMet(by: digest) {
+            bits |= CompiledQuery.firstTraitBit << UInt32(index)
+        }
         return bits
     }
 

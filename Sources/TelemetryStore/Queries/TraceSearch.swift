@@ -16,13 +16,15 @@ struct TraceSearch {
     }
 
     /// The newest traces that match; nil when a segment is gone.
-    func run() throws(StoreError) -> [SpanBatch]? {
+    func run() throws(StoreError) -> FoundTraces? {
         let range = compiled.query.timestampRange
         let matcher = ExactMatcher(compiled.query)
         var found: [(timestamp: UInt64, trace: SpanBatch)] = []
         var seen: Set<TraceID> = []
         var screen = SegmentScreen(view, compiled)
         let groups = view.grouping
+        var readCount = 0
+        let readMax = max(compiled.query.readMax, 1)
         func isTooOld(_ candidate: TraceCandidate) -> Bool {
             guard found.count >= limit, let last = found.last else { return false }
             return candidate.timestamp < last.timestamp
@@ -31,10 +33,11 @@ struct TraceSearch {
         func settle(_ candidates: [TraceCandidate]) throws(StoreError) -> Bool {
             var rest = candidates.sorted { $0.timestamp > $1.timestamp }[...]
             var size = TraceSearchLimits.readAtOnceMin / 2
-            while let next = rest.first, !isTooOld(next) {
+            while let next = rest.first, !isTooOld(next), readCount < readMax {
                 // As many at once as are wanted still; when those do not do, twice as many.
                 size = found.count >= limit
                     ? TraceSearchLimits.readAtOnceMin : min(max(limit - found.count, size * 2), TraceSearchLimits.readAtOnceMax)
+                size = min(size, readMax - readCount)
                 var keys: Set<TraceID> = []
                 var some: [TraceCandidate] = []
                 while some.count < size, let candidate = rest.popFirst(), !isTooOld(candidate) {
@@ -42,6 +45,7 @@ struct TraceSearch {
                     if !seen.contains(key), keys.insert(key).inserted { some.append(candidate) }
                 }
                 guard let traces = try TraceGather(view, some.map(\.id)).traces() else { return false }
+                readCount += some.count
                 for (candidate, trace) in zip(some, traces) {
                     if isTooOld(candidate) { return true }
                     seen.insert(groups.key(candidate.id))
@@ -55,7 +59,7 @@ struct TraceSearch {
             return true
         }
         guard try settle(headCandidates()) else { return nil }
-        for segment in snapshot.segments.sorted(by: { $0.timestampMax > $1.timestampMax }) {
+        for segment in snapshot.segments.sorted(by: { $0.timestampMax > $1.timestampMax }) where readCount < readMax {
             // A trace's time may lie in another part of it, so segments with parts get some slack.
             let isTooOld = segment.timestampMax > 0 && (segment.timestampMax < range.lowerBound
                 || (found.count >= limit && segment.timestampMax < found.last?.timestamp ?? 0))
@@ -72,7 +76,7 @@ struct TraceSearch {
             guard let candidates = try segmentCandidates(segment, newerThan: threshold, &screen) else { return nil }
             guard try settle(candidates) else { return nil }
         }
-        return found.map(\.trace)
+        return FoundTraces(traces: found.map(\.trace), readCount: readCount)
     }
 
     private struct Part {
@@ -101,6 +105,7 @@ struct TraceSearch {
     private func note(_ batch: HeadBatch, _ groups: TraceGrouping, _ parts: inout [TraceID: Part]) {
         let numbers = compiled.numbers(batch.strings)
         let tests = batch.shapes.map { compiled.shapeTest($0, numbers) }
+        let wantsDuration = compiled.required & CompiledQuery.durationBit != 0
         unsafe batch.bytes.withUnsafeBytes { all in
             var first = 0
             while first < batch.spanCount {
@@ -115,7 +120,7 @@ struct TraceSearch {
                     part.time.note(span.timestamp, isRoot: span.parent == 0)
                     guard span.shape < tests.count, tests[span.shape].counts else { continue }
                     part.bits |= tests[span.shape].bits
-                    if compiled.required & CompiledQuery.durationBit != 0, compiled.durationMatches(span.duration) {
+                    if wantsDuration, tests[span.shape].isInScope, compiled.durationMatches(span.duration) {
                         part.bits |= CompiledQuery.durationBit
                     }
                     if !tests[span.shape].checks.isEmpty {
@@ -136,11 +141,17 @@ struct TraceSearch {
         for (index, payload) in shape.payloads.enumerated() {
             let value = JournalValue(&reader, kind: payload.kind)
             for check in test.checks where check.payload == index {
-                let wanted = compiled.terms[check.term].classified
+                guard !check.isTrait else {
+                    // Here strings have their numbers, which columns of segments count from 1.
+                    let number = payload.kind == .number ? value.a : value.a &+ 1
+                    if compiled.traits[check.index].isMet(by: number, numbers.traits[check.index]) { bits |= check.bit }
+                    continue
+                }
+                let wanted = compiled.terms[check.index].classified
                 let isEqual = switch payload.kind {
-                case .text: numbers.values[check.term] > 0 && Int(value.a) == numbers.values[check.term] - 1
-                case .template: numbers.values[check.term] > 0 && Int(value.a) == numbers.values[check.term] - 1 && value.b == wanted.a
-                case .long: unsafe all[value.start..<value.end].elementsEqual(compiled.terms[check.term].value)
+                case .text: numbers.values[check.index] > 0 && Int(value.a) == numbers.values[check.index] - 1
+                case .template: numbers.values[check.index] > 0 && Int(value.a) == numbers.values[check.index] - 1 && value.b == wanted.a
+                case .long: unsafe all[value.start..<value.end].elementsEqual(compiled.terms[check.index].value)
                 default: value.a == wanted.a && value.b == wanted.b
                 }
                 if isEqual { bits |= check.bit }
@@ -164,7 +175,7 @@ struct TraceSearch {
         let hasPlain = !header.plainNames.isEmpty
         let numbers = compiled.numbers(header.strings)
         var tests = header.shapes.map { compiled.shapeTest($0, numbers) }
-        if !tests.isEmpty { tests[0] = CompiledQuery.ShapeTest(counts: true, bits: compiled.required, isUnknown: true) }
+        if !tests.isEmpty { tests[0] = CompiledQuery.ShapeTest(counts: true, isInScope: true, bits: compiled.required, isUnknown: true) }
         // Does anything in the segment's tables meet each criterion? Split traces need only one of them here.
         var possible: UInt32 = compiled.required & CompiledQuery.durationBit
         for test in tests where test.counts && !test.isUnknown {
@@ -231,12 +242,29 @@ struct TraceSearch {
         for (index, term) in compiled.terms.enumerated() where !term.value.isEmpty && term.classified.kind.isPacked {
             var columns: Set<Int> = []
             for (shape, test) in tests.enumerated() {
-                for check in test.checks where check.term == index { columns.insert(block.header.shapeColumns[shape][check.payload]) }
+                for check in test.checks where !check.isTrait && check.index == index {
+                    columns.insert(block.header.shapeColumns[shape][check.payload])
+                }
             }
             let isThere = columns.contains { mayHold(block, $0, term, numbers.values[index]) }
             if !isThere { return false }
         }
-        return true
+        return compiled.traits.indices.allSatisfy { mayMeet(block, trait: $0, compiled, tests, numbers) }
+    }
+
+    /// The same for a trait, where no shape meets it alone.
+    private func mayMeet(
+        _ block: SegmentBlock, trait: Int, _ compiled: CompiledQuery, _ tests: [CompiledQuery.ShapeTest], _ numbers: CompiledQuery.Numbers
+    ) -> Bool {
+        let bit = CompiledQuery.firstTraitBit << UInt32(trait)
+        var columns: Set<Int> = []
+        for (shape, test) in tests.enumerated() where !test.isUnknown {
+            if test.bits & bit != 0 { return true }
+            for check in test.checks where check.bit == bit { columns.insert(block.header.shapeColumns[shape][check.payload]) }
+        }
+        return columns.contains { column in
+            block.first[column].contains { compiled.traits[trait].isMet(by: $0, numbers.traits[trait]) }
+        }
     }
 
     /// Whether a column may have a term's value in some row; of a template's two parts each is looked for by itself.
@@ -259,7 +287,9 @@ struct TraceSearch {
         for (index, term) in compiled.terms.enumerated() where !term.value.isEmpty && term.classified.kind.isFixed {
             var columns: Set<Int> = []
             for (shape, test) in tests.enumerated() {
-                for check in test.checks where check.term == index { columns.insert(header.shapeColumns[shape][check.payload]) }
+                for check in test.checks where !check.isTrait && check.index == index {
+                    columns.insert(header.shapeColumns[shape][check.payload])
+                }
             }
             let value = term.classified
             if !columns.contains(where: { cold.contains($0, value.a, value.b, isHalf: value.kind == .hex16) }) { return false }
@@ -285,18 +315,19 @@ struct TraceSearch {
                 let shape = plan.shapes[Int(block.shapes[row])]
                 if shape.counts {
                     bits |= shape.bits
-                    if wantsDuration, bits & CompiledQuery.durationBit == 0, compiled.durationMatches(block.durations[row]) {
+                    if wantsDuration, shape.isInScope, bits & CompiledQuery.durationBit == 0,
+                        compiled.durationMatches(block.durations[row])
+                    {
                         bits |= CompiledQuery.durationBit
                     }
                     for at in shape.checkStart..<shape.checkEnd {
                         let check = plan.checks[at]
-                        if bits & check.bit == 0,
-                            matches(
-                                block, cold, plan.watched[check.watched], ranks[check.watched], compiled.terms[check.term],
-                                numbers.values[check.term])
-                        {
-                            bits |= check.bit
-                        }
+                        guard bits & check.bit == 0 else { continue }
+                        let (column, rank) = (plan.watched[check.watched], ranks[check.watched])
+                        let isMet = check.isTrait
+                            ? compiled.traits[check.index].isMet(by: block.first[column][rank], numbers.traits[check.index])
+                            : matches(block, cold, column, rank, compiled.terms[check.index], numbers.values[check.index])
+                        if isMet { bits |= check.bit }
                     }
                 }
                 for at in shape.stepStart..<shape.stepEnd { ranks[plan.steps[at]] &+= 1 }
@@ -335,6 +366,7 @@ struct TraceSearch {
 struct ScanPlan: ~Copyable {
     struct Shape: BitwiseCopyable {
         var counts: Bool
+        var isInScope: Bool
         var bits: UInt32
         var checkStart: Int
         var checkEnd: Int
@@ -344,7 +376,8 @@ struct ScanPlan: ~Copyable {
 
     struct Check: BitwiseCopyable {
         var bit: UInt32
-        var term: Int
+        var index: Int
+        var isTrait: Bool
         /// Place in `watched`.
         var watched: Int
     }
@@ -368,14 +401,15 @@ struct ScanPlan: ~Copyable {
             let stepStart = steps.count
             for check in test.checks {
                 let column = header.shapeColumns[shape][check.payload]
-                checks.append(Check(bit: check.bit, term: check.term, watched: watched.firstIndex(of: column) ?? 0))
+                checks.append(Check(
+                    bit: check.bit, index: check.index, isTrait: check.isTrait, watched: watched.firstIndex(of: column) ?? 0))
             }
             for column in header.shapeColumns[shape] {
                 if let place = watched.firstIndex(of: column) { steps.append(place) }
             }
             shapes.append(Shape(
-                counts: test.counts, bits: test.bits, checkStart: checkStart, checkEnd: checks.count, stepStart: stepStart,
-                stepEnd: steps.count))
+                counts: test.counts, isInScope: test.isInScope, bits: test.bits, checkStart: checkStart, checkEnd: checks.count,
+                stepStart: stepStart, stepEnd: steps.count))
         }
     }
 }

@@ -179,6 +179,13 @@ struct IntegerColumnReader {
         return wanted < 1 << UInt64(width) && anyPacked { $0 == wanted }
     }
 
+    /// Whether any row has a value that passes the test. Of a table each value is tested once.
+    func contains(where test: (UInt64) -> Bool) -> Bool {
+        if isTable { return count > 0 && (width == 0 ? table.prefix(1) : table[...]).contains(where: test) }
+        for index in 0..<count where test(self[index]) { return true }
+        return false
+    }
+
     /// Whether a packed difference passes the test. For widths of 1...56.
     @inline(__always)
     private func anyPacked(_ test: (UInt64) -> Bool) -> Bool {

@@ -66,9 +66,12 @@ public final class TraceStore: Sendable {
     }
 
     /// The newest traces that match, at most `limit`; see `TraceQuery` for what matches.
-    public func search(_ query: TraceQuery) throws(StoreError) -> [SpanBatch] {
+    public func search(_ query: TraceQuery) throws(StoreError) -> [SpanBatch] { try find(query).traces }
+
+    /// The same, and how many traces were read for it.
+    public func find(_ query: TraceQuery) throws(StoreError) -> FoundTraces {
         let limit = min(max(query.limit, 0), QueryLimits.tracesMax)
-        guard limit > 0 else { return [] }
+        guard limit > 0 else { return FoundTraces(traces: [], readCount: 0) }
         return try tables.reads.look { view throws(StoreError) in
             try TraceSearch(view, CompiledQuery(query, tables.configuration.segmentLimits), limit).run()
         }

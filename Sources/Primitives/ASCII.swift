@@ -46,16 +46,16 @@ public enum ASCII {
     /// Whether `part`, which is in lower case, stands somewhere in `bytes`, letters in either case.
     public static func isPart(_ part: [UInt8], of bytes: ArraySlice<UInt8>) -> Bool {
         guard bytes.count >= part.count, let first = part.first else { return part.isEmpty }
-        let other = first &- 97 < 26 ? first - 32 : first
-        var at = bytes.startIndex
-        let end = bytes.endIndex - part.count
-        while at <= end {
-            if bytes[at] == first || bytes[at] == other, bytes[at..<at + part.count].elementsEqual(part, by: { lower($0) == $1 }) {
-                return true
+        // Sets the bit that tells the cases of a letter apart; some bytes that are none look like it then, and are compared whole.
+        let fold: UInt8 = first &- 97 < 26 ? 0x20 : 0
+        return unsafe bytes.withUnsafeBytes { bytes in
+            for at in 0...bytes.count - part.count where unsafe bytes[at] | fold == first {
+                var length = 0
+                while length < part.count, unsafe lower(bytes[at + length]) == part[length] { length += 1 }
+                if length == part.count { return true }
             }
-            at += 1
+            return false
         }
-        return false
     }
 
     /// Four to eight bytes as two words of four, the second over the end of the first.

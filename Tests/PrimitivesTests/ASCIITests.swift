@@ -138,4 +138,25 @@ import Testing
         #expect(MonotonicInstant(nanoseconds: .max - 1) + 5 == .distantFuture)
         #expect(MonotonicInstant(nanoseconds: 5).nanoseconds(since: MonotonicInstant(nanoseconds: 9)) == 0)
     }
+
+    /// Against the obvious: every place looked at, byte by byte.
+    @Test(arguments: [1, 2, 3] as [UInt64])
+    func aPartIsFoundInEitherCase(seed: UInt64) {
+        var state = seed
+        func next(_ limit: UInt64) -> UInt64 {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return (state >> 33) % limit
+        }
+        // Bytes that differ from a letter by the bit that tells cases apart, too.
+        let alphabet = Array("aAbB@`[{Zz0\u{0}\u{e9}".utf8)
+        for _ in 0..<5000 {
+            let bytes = (0..<next(12)).map { _ in alphabet[Int(next(UInt64(alphabet.count)))] }
+            let part = (0..<next(4)).map { _ in ASCII.lower(alphabet[Int(next(UInt64(alphabet.count)))]) }
+            let lower = bytes.map(ASCII.lower)
+            let expected = part.isEmpty
+                || lower.indices.contains { lower[$0...].starts(with: part) }
+            #expect(ASCII.isPart(part, of: bytes[...]) == expected, "seed \(seed): \(part) in \(bytes)")
+            if bytes.count > 2 { #expect(ASCII.isPart(part, of: bytes[1...]) == ASCII.isPart(part, of: Array(bytes[1...])[...])) }
+        }
+    }
 }

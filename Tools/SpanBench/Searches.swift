@@ -53,7 +53,7 @@ struct Searches {
         try traits()
     }
 
-    /// What the page's list is filtered by: among the newest hundred traces that have it, or in the thousand that may.
+    /// What the page's list is filtered by: among the newest hundred traces that have it, or in the five hundred that may.
     private func traits() throws(StoreError) {
         let keys = ["http.status_code", "http.response.status_code"]
         let asked: [(String, TraceTrait)] = [
@@ -66,7 +66,7 @@ struct Searches {
             try searches(name) { _, _, query in
                 query.limit = 100
                 query.traits = [trait]
-                query.readMax = 1000
+                query.readMax = 500
             }
         }
     }

@@ -13,7 +13,7 @@ internal import TelemetryWire
 public final class TraceListAPI: Sendable {
     public static let limitDefault = 100
     public static let limitMax = 500
-    public static let examinedMax = 1000
+    public static let examinedMax = 500
     /// Spans of clocks that run ahead come into the range of time by themselves: they are shown after so long at the latest, also where
     /// nothing else changes.
     static let tagMillisecondsMax: UInt64 = 600_000
